@@ -1,0 +1,3 @@
+"""Reproduce the published tables of CNN papers, and say honestly whether they were reproduced."""
+
+__version__ = "0.1.0"

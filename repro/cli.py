@@ -1,0 +1,183 @@
+"""The commands: parse, call one function, render. Nothing heavy is imported at module level."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from repro import __version__
+from repro.errors import RunFailed, UserError
+from repro.folders import folders
+from repro.options import model_options
+
+app = typer.Typer(
+    name="repro",
+    help="Reproduce the published tables of CNN papers, and say honestly whether they were reproduced.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A network, such as denseresnet110; repro list models.")]
+DatasetName = Annotated[str | None, typer.Option("--dataset", help="Its paper's own unless given.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data sets: $REPRO_DATA, else data/.")]
+Results = Annotated[Path, typer.Option("--results", help="Folder of the records.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder of the checkpoints.")]
+RecipeName = Annotated[str | None, typer.Option("--recipe", help="Its paper's own unless given; repro list recipes.")]
+Epochs = Annotated[
+    int | None, typer.Option("--epochs", help="Other than the recipe's: the run is marked as deviating.")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
+Precision = Annotated[str, typer.Option("--precision", help="fp32, tf32 or bf16; recorded and shown.")]
+Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Train seeds 0 to N - 1, one after the other.")]
+ShortFormat = Annotated[str, typer.Option("--format", help="rich or json.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+) -> None:
+    """Show the version if asked for, and the help if nothing is asked for."""
+    if version:
+        print(f"repro {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command(help="Count parameters and FLOPs of a network, exactly.")
+@model_options
+def count(
+    model: Model,
+    options: dict[str, Any],
+    dataset: DatasetName = None,
+    input: Annotated[str | None, typer.Option("--input", help="CxHxW instead of a data set's.")] = None,
+    classes: Annotated[int | None, typer.Option("--classes", min=1, help="Instead of a data set's.")] = None,
+    flops: Annotated[str, typer.Option("--flops", help="Convention: paper, fvcore or macs.")] = "paper",
+    by_module: Annotated[bool, typer.Option("--by-module", help="Show where they are.")] = False,
+    format: ShortFormat = "rich",
+) -> None:
+    """Parse, count, render."""
+    from repro.commands import count as command
+
+    command.run(model, options, dataset, input, classes, flops, by_module, format)
+
+
+@app.command(help="Train a network as its paper did; the same command goes on where it stopped.")
+@model_options
+def train(
+    model: Model,
+    options: dict[str, Any],
+    dataset: DatasetName = None,
+    recipe: RecipeName = None,
+    epochs: Epochs = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of initialisation, data order and augmentation.")] = 0,
+    seeds: Seeds = None,
+    data: Data = None,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
+    results: Results = Path("results"),
+    runs: Runs = Path("runs"),
+    format: ShortFormat = "rich",
+) -> None:
+    """Parse, train, render."""
+    from repro.commands import train as command
+    from repro.experiment import experiment_for
+    from repro.runtime import Runtime
+
+    chosen = range(seeds) if seeds else [seed]
+    experiments = [
+        experiment_for(model, options, seed=each, dataset=dataset, recipe_name=recipe, epochs=epochs) for each in chosen
+    ]
+    runtime = Runtime(device=device, precision=precision, threads=threads)
+    command.run(experiments, runtime, folders(data, runs, results), format)
+
+
+@app.command("eval", help="Test a run or a checkpoint.")
+def evaluate(
+    what: Annotated[str, typer.Argument(metavar="RUN|CHECKPOINT", help="A run's name, identity or folder, or a file.")],
+    data: Data = None,
+    device: Device = "auto",
+    runs: Runs = Path("runs"),
+    format: ShortFormat = "rich",
+) -> None:
+    """Parse, evaluate, render."""
+    from repro.commands import evaluate as command
+
+    command.run(what, folders(data, runs), device, format)
+
+
+@app.command(help="Show a printed table beside our counts and measured errors; without NAME, list the tables.")
+def table(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
+    run: Annotated[bool, typer.Option("--run", help="Train what is not measured yet.")] = False,
+    rows: Annotated[str, typer.Option("--rows", help="Only rows whose label matches, * and ? allowed.")] = "*",
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 if a cell is off.")] = False,
+    format: Annotated[str | None, typer.Option("--format", help="rich, csv, json, md, latex or html.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Write to a file, whose ending tells the format.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="With --run: seeds a row; the paper's number.")
+    ] = None,
+    epochs: Epochs = None,
+    data: Data = None,
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    results: Results = Path("results"),
+    runs: Runs = Path("runs"),
+) -> None:
+    """Parse, compare, render."""
+    from repro.commands import table as command
+    from repro.runtime import Runtime
+
+    if name is None:
+        command.list_tables(format or "rich")
+        return
+    chosen = command.choose(name, rows)
+    if run:
+        places = folders(data, runs, results)
+        command.train_missing(chosen, seeds, epochs, Runtime(device=device, precision=precision), places)
+    if command.show(chosen, results, format, output) and check:
+        raise typer.Exit(1)
+
+
+@app.command("list", help="List models, tables, datasets or recipes.")
+def list_(
+    what: Annotated[str, typer.Argument(metavar="models|tables|datasets|recipes")] = "models",
+    format: ShortFormat = "rich",
+) -> None:
+    """Parse, list."""
+    from repro.commands import listing
+
+    listing.run(what, format)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program; what the user got wrong is one line on stderr and exit status 2."""
+    usage_error: Any = typer.BadParameter.__base__  # click's, which newer versions of Typer carry within
+    try:
+        status = app(arguments, standalone_mode=False)
+    except UserError as error:
+        _end(f"error: {error}", 2)
+    except usage_error as error:
+        _end(f"error: {error.format_message()} (repro --help)", 2)
+    except RunFailed as error:
+        _end(f"failed: {error}", 1)
+    except (KeyboardInterrupt, typer.Abort):
+        _end("interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(status or 0)
+
+
+def _end(line: str, status: int) -> NoReturn:
+    print(" ".join(line.split()), file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,129 @@
+"""`repro count`: parameters and FLOPs beside the printed ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from repro.console import print_json, stdout
+from repro.counting.cache import counted
+from repro.counting.conventions import CONVENTIONS
+from repro.counting.count import Count, Subject, count_modules
+from repro.data import DATASETS
+from repro.data import find as find_dataset
+from repro.errors import UserError
+from repro.models import MODELS, OptionValue, resolve_options
+from repro.models import find as find_model
+from repro.names import choose
+from repro.papers import read_table, table_names
+from repro.report import MARK
+
+
+def run(
+    model: str,
+    options: Mapping[str, OptionValue],
+    dataset: str | None,
+    input: str | None,
+    classes: int | None,
+    flops: str,
+    by_module: bool,
+    format: str,
+) -> None:
+    """Count a network and show it."""
+    choose("format", format, ("rich", "json"))
+    convention = choose("convention", flops, CONVENTIONS)
+    name = find_model(model)
+    where = find_dataset(dataset) if dataset else MODELS[name].dataset
+    spec = DATASETS[where]
+    chosen = resolve_options(name, options, where)
+    subject = Subject(name, chosen, _shape(input) if input else spec.input, classes or spec.classes)
+    counts = counted(subject)
+    as_published = subject.input == spec.input and subject.classes == spec.classes
+    answer = {
+        "model": name,
+        "options": chosen,
+        "dataset": where if as_published else None,
+        "input": "x".join(map(str, subject.input)),
+        "classes": subject.classes,
+        "params": counts.params,
+        "flops": counts.flops[convention],
+        "flops_convention": convention,
+        "macs": counts.flops["macs"],
+        "published": published(name, chosen, where, counts) if as_published else [],
+    }
+    if by_module:
+        answer["modules"] = [vars(each) for each in count_modules(subject, convention)]
+    print_json(answer) if format == "json" else _show(answer)
+
+
+def published(model: str, options: Mapping[str, OptionValue], dataset: str, counts: Count) -> list[dict[str, Any]]:
+    """Return every printed row of this network, and whether its counts are ours."""
+    found = []
+    for table in map(read_table, table_names()):
+        for row in table.rows:
+            if table.dataset != dataset or row.model != model or table.options(row) != options:
+                continue
+            params, flops = row.cells.get("params"), row.cells.get("flops")
+            found.append(
+                {
+                    "table": table.name,
+                    "row": row.label,
+                    "params": params and params.text,
+                    "flops": flops and flops.text,
+                    "params_match": params and params.matches(counts.params),
+                    "flops_match": flops and flops.matches(counts.flops[table.flops_convention]),
+                    "flops_convention": table.flops_convention,
+                }
+            )
+    return found
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    """Return C, H, W of `CxHxW`."""
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", text)
+    if not match:
+        raise UserError(f"--input {text!r} is no shape; CxHxW, such as 3x32x32")
+    channels, height, width = map(int, match.groups())
+    return channels, height, width
+
+
+def _show(answer: Mapping[str, Any]) -> None:
+    from rich.table import Table
+
+    options = " ".join(f"--{key} {value}" for key, value in answer["options"].items())
+    grid = Table("", "Ours", title=f"{answer['model']} {options}".strip(), title_justify="left", title_style="bold")
+    for each in answer["published"]:
+        grid.add_column(f"{each['table']}: {each['row']}", justify="right")
+    for key, label in (("params", "Parameters"), ("flops", f"FLOPs ({answer['flops_convention']})")):
+        grid.add_row(label, f"{answer[key]:,}", *(_printed(each, key, answer) for each in answer["published"]))
+    grid.add_row("Multiply-adds", f"{answer['macs']:,}")
+    grid.columns[1].justify = "right"
+    stdout().print(grid)
+    size = f"input {answer['input']}, {answer['classes']} classes"
+    stdout().print(f"{size} ({answer['dataset']})" if answer["dataset"] else size, style="dim")
+    if "modules" in answer:
+        stdout().print(_modules(answer["modules"]))
+
+
+def _printed(row: Mapping[str, Any], key: str, answer: Mapping[str, Any]) -> str:
+    """Return a printed cell with its mark; FLOPs are compared under the table's convention only."""
+    if row[key] is None:
+        return ""
+    if key == "flops" and row["flops_convention"] != answer["flops_convention"]:
+        return f"{row[key]} (by {row['flops_convention']!r})"
+    return f"{row[key]} {MARK[row[f'{key}_match']]}"
+
+
+def _modules(modules: list[dict[str, Any]]) -> Any:
+    from rich.table import Table
+
+    grid = Table("Module", "Kind", "Parameters", "FLOPs", "Share of FLOPs")
+    for column in grid.columns[2:]:
+        column.justify = "right"
+    total = modules[0]["flops"]
+    for each in modules:
+        share = f"{100 * each['flops'] / total:.2f} %" if total else ""
+        name = each["name"] or "(all)"
+        grid.add_row(name, each["kind"], f"{each['params']:,}", f"{each['flops']:,}", share)
+    return grid

@@ -1,0 +1,38 @@
+"""`repro eval`: the test error of a run or a checkpoint."""
+
+from __future__ import annotations
+
+from repro.console import print_json, stdout
+from repro.folders import Folders
+from repro.names import choose
+
+
+def run(what: str, folders: Folders, device: str, format: str) -> None:
+    """Evaluate and show."""
+    choose("format", format, ("rich", "json"))
+    from repro.evaluate import evaluate
+
+    found = evaluate(what, folders, device)
+    experiment, metrics = found.experiment, found.metrics
+    if format == "json":
+        print_json(
+            {
+                "run": experiment.name,
+                **experiment.to_json(),
+                "dataset": experiment.dataset,
+                "steps": found.steps,
+                "epochs": found.epochs,
+                "error": metrics.error,
+                "loss": metrics.loss,
+                "images": metrics.images,
+                "recorded_error": found.recorded,
+            }
+        )
+        return
+    recorded = f"; the run itself measured {found.recorded:.2f} %" if found.recorded is not None else ""
+    stdout().print(
+        f"{experiment.name}: test error {metrics.error:.2f} % on {metrics.images:,} images of {experiment.dataset} "
+        f"after {found.epochs} epochs ({found.steps} steps){recorded}",
+        soft_wrap=True,
+        markup=False,
+    )

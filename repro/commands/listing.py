@@ -1,0 +1,76 @@
+"""`repro list`: what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from repro.console import print_json, stdout
+from repro.data import DATASETS
+from repro.models import MODELS
+from repro.names import choose
+from repro.papers import read_table, table_names
+from repro.recipes import RECIPES, recipe
+
+Line = dict[str, object]
+
+
+def _models() -> list[Line]:
+    return [
+        {"name": name, "network": spec.summary, "options": _options(dict(spec.options)), "data set": spec.dataset}
+        for name, spec in MODELS.items()
+    ]
+
+
+def _options(options: dict[str, object]) -> str:
+    return " ".join(f"--{key} {value}" for key, value in options.items())
+
+
+def _tables() -> list[Line]:
+    tables = [read_table(name) for name in table_names()]
+    return [{"name": each.name, "paper": each.paper, "table": each.title, "caption": each.caption} for each in tables]
+
+
+def _datasets() -> list[Line]:
+    return [
+        {"name": name, "images": spec.summary, "input": "x".join(map(str, spec.input)), "classes": spec.classes}
+        for name, spec in DATASETS.items()
+    ]
+
+
+def _recipes() -> list[Line]:
+    recipes = [recipe(name) for name in RECIPES]
+    return [
+        {
+            "name": each.name,
+            "paper": each.paper,
+            "data set": each.dataset,
+            "length": f"{each.iterations} iterations" if each.iterations else f"{each.epochs} epochs",
+            "batch": each.batch,
+            "lr": each.lr,
+            "schedule": each.schedule,
+            "weight decay": each.weight_decay,
+        }
+        for each in recipes
+    ]
+
+
+KINDS: dict[str, Callable[[], list[Line]]] = {
+    "models": _models,
+    "tables": _tables,
+    "datasets": _datasets,
+    "recipes": _recipes,
+}
+
+
+def run(what: str, format: str) -> None:
+    """Show what there is of a kind."""
+    lines = KINDS[choose("list", what, KINDS)]()
+    if choose("format", format, ("rich", "json")) == "json":
+        print_json(lines)
+        return
+    from rich.table import Table
+
+    grid = Table(*lines[0])
+    for line in lines:
+        grid.add_row(*map(str, line.values()))
+    stdout().print(grid)

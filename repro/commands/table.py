@@ -1,0 +1,101 @@
+"""`repro table`: what is printed beside what we counted and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from repro.compare import compare, runs_of
+from repro.console import stderr, stdout
+from repro.errors import UserError
+from repro.experiment import Experiment, experiment_for
+from repro.files import write_atomically
+from repro.folders import Folders
+from repro.names import choose as choose_name
+from repro.papers import Row, Table, read_table
+from repro.results import read_records, result_folders
+from repro.runtime import Runtime
+
+
+def list_tables(format: str) -> None:
+    """Show the names of the tables with their captions."""
+    from repro.commands import listing
+
+    listing.run("tables", format)
+
+
+def choose(name: str, rows: str) -> Table:
+    """Return the table that `name` spells, with the rows whose label matches a pattern.
+
+    Raises:
+        UserError: no such table, or no such row.
+    """
+    table = read_table(name)
+    pattern = rows.lower() if any(sign in rows for sign in "*?[") else f"*{rows.lower()}*"
+    kept = tuple(row for row in table.rows if fnmatchcase(row.label.lower(), pattern))
+    if not kept:
+        raise UserError(
+            f"no row of {table.name} matches {rows!r}; its rows: {' | '.join(row.label for row in table.rows)}"
+        )
+    return replace(table, rows=kept)
+
+
+def missing(table: Table, seeds: int | None, epochs: int | None, results: Path) -> list[Experiment]:
+    """Return the experiments that a table still needs: for each error cell, seeds 0, 1, ... without a record."""
+    records = read_records(result_folders(results))
+    done = {record.id for record in records}
+    wanted: dict[str, Experiment] = {}
+    for row in table.rows:
+        for column in table.of_kind("error"):
+            recipe = table.recipe(row, column)
+            if row.model is None or recipe is None or column.key not in row.cells:
+                continue
+            measured = {run.seed for run in runs_of(table, row, column, records)}
+            for seed in range(seeds or column.runs):
+                options = table.options(row)
+                each = experiment_for(row.model, options, seed=seed, recipe_name=recipe, epochs=epochs)
+                if each.id not in done and (epochs is not None or seed not in measured):
+                    wanted[each.id] = each
+    return list(wanted.values())
+
+
+def train_missing(table: Table, seeds: int | None, epochs: int | None, runtime: Runtime, folders: Folders) -> None:
+    """Train what a table still needs; going on after a stop repeats nothing."""
+    from repro.commands.train import train_all
+
+    experiments = missing(table, seeds, epochs, folders.results)
+    stderr().print(f"{table.name}: {len(experiments)} runs are missing", soft_wrap=True)
+    train_all(experiments, runtime, folders)
+
+
+def show(table: Table, results: Path, format: str | None, output: Path | None) -> bool:
+    """Show a table, or write it to a file; return whether a cell is off."""
+    from repro import report
+
+    suffix = report.SUFFIXES.get(output.suffix, "rich") if output else "rich"
+    chosen = choose_name("format", format or suffix, report.FORMATS)
+    comparison = compare(table, read_records(result_folders(results)), progress=_counting)
+    if output:
+        _write(report.table_text(comparison, chosen), output)
+    elif chosen == "rich":
+        stdout().print(report.table_rich(comparison))
+    else:
+        print(report.table_text(comparison, chosen), end="")
+    return any(row.off for row in comparison.rows)
+
+
+def _write(text: str, output: Path) -> None:
+    try:
+        write_atomically(output, text.encode())
+    except OSError as error:
+        raise UserError(f"{output} cannot be written ({error.strerror})") from error
+    stderr().print(f"written to {output}", soft_wrap=True)
+
+
+def _counting(rows: Sequence[Row]) -> Iterable[Row]:
+    """Return the rows, shown as a bar while their networks are counted for the first time."""
+    from rich.progress import track
+
+    return track(rows, "counting networks", console=stderr()) if rows and stderr().is_terminal else rows

@@ -1,0 +1,63 @@
+"""`repro train`: one run, or one per seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from repro.console import print_json, stderr, stdout
+from repro.experiment import Experiment
+from repro.folders import Folders
+from repro.names import choose
+from repro.runtime import Runtime
+
+if TYPE_CHECKING:
+    from repro.results import Record
+
+
+def run(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, format: str) -> None:
+    """Train the experiments one after the other and show their records."""
+    choose("format", format, ("rich", "json"))
+    records = train_all(experiments, runtime, folders)
+    if format == "json":
+        content = [asdict(record) for record in records]
+        print_json(content[0] if len(content) == 1 else content)
+        return
+    for record in records:
+        stdout().print(summary(record), soft_wrap=True, markup=False)
+
+
+def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> list[Record]:
+    """Return the records of the experiments, in order; a stopped run ends the program after saying how to go on."""
+    from repro.training.progress import watcher
+    from repro.training.run import train
+    from repro.training.stop import Stopped
+
+    records = []
+    for experiment in experiments:
+        deviations = experiment.recipe.deviations()
+        if deviations:
+            stderr().print(
+                f"warning: this run deviates from {experiment.recipe.name} ({', '.join(deviations)}) "
+                "and will not count as a reproduction",
+                soft_wrap=True,
+                markup=False,
+            )
+        try:
+            records.append(train(experiment, runtime, folders, watcher()))
+        except Stopped as stop:
+            stderr().print(f"stopped: {stop}; the same command goes on from there", soft_wrap=True, markup=False)
+            raise typer.Exit(stop.exit_status) from stop
+    return records
+
+
+def summary(record: Record) -> str:
+    """Return a record as one line."""
+    deviation = f"; deviates: {', '.join(record.deviations)}" if record.deviations else ""
+    return (
+        f"{record.name}: test error {record.error:.2f} % after epoch {record.epochs} "
+        f"({record.recipe}, seed {record.seed}, {record.precision}, {record.seconds:.0f} s){deviation}"
+    )

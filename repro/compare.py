@@ -1,0 +1,199 @@
+"""A paper's table beside our counts and our records, with a verdict for every row.
+
+The verdict on an error asks whether the printed figure and ours differ by more than runs of one experiment
+differ from each other. With n >= 2 seeds the printed figure is expected within t * s * sqrt(1/n + 1/m) of our
+statistic, where s is our seeds' standard deviation, m the runs behind the printed cell, and t the 97.5 %
+quantile of Student's distribution with n - 1 degrees of freedom. One seed has no spread, and no verdict.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+
+from repro.counting.cache import cached, counted
+from repro.counting.count import Count, Subject
+from repro.data import DATASETS
+from repro.papers import Column, Row, Table
+from repro.results import Record
+
+NOT_MEASURED = "not measured"
+ONE_SEED = "one seed: undecided"
+REPRODUCED = "reproduced"
+BETTER = "lower than printed"
+NOT_REPRODUCED = "not reproduced"
+CONTEXT = "quoted by the paper"
+
+
+@dataclass(frozen=True)
+class CountCell:
+    """A printed count and ours."""
+
+    published: str | None
+    exact: int
+    shown: str
+    """Ours with the digits and unit of the printed one."""
+    matches: bool | None
+    """None where nothing is printed."""
+
+
+@dataclass(frozen=True)
+class ErrorCell:
+    """A printed error and the runs that followed the recipe."""
+
+    published: str | None
+    statistic: str
+    seeds: tuple[int, ...]
+    value: float | None
+    """%, by the column's statistic; None without runs."""
+    std: float | None
+    """Between seeds, with n - 1; None below two runs."""
+    difference: float | None
+    """Ours minus the printed one, percentage points."""
+    precisions: tuple[str, ...]
+    verdict: str
+
+    @property
+    def n(self) -> int:
+        """How many seeds were measured."""
+        return len(self.seeds)
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """A row with its counts and errors by column."""
+
+    row: Row
+    counts: dict[str, CountCell] = field(default_factory=dict)
+    errors: dict[str, ErrorCell] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """The verdict on the row's errors; the worst where there are several."""
+        verdicts = {cell.verdict for cell in self.errors.values()}
+        order = (NOT_REPRODUCED, BETTER, ONE_SEED, NOT_MEASURED, REPRODUCED)
+        return next((each for each in order if each in verdicts), CONTEXT)
+
+    @property
+    def off(self) -> bool:
+        """Whether a count is not the printed one, or an error was not reproduced."""
+        return any(cell.matches is False for cell in self.counts.values()) or self.verdict == NOT_REPRODUCED
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A whole table compared."""
+
+    table: Table
+    rows: tuple[ComparedRow, ...]
+    deviating: tuple[Record, ...]
+    """Runs of the table's networks that changed their recipe; never counted."""
+
+
+def subject_of(table: Table, row: Row) -> Subject:
+    """Return what is counted for a row."""
+    spec = DATASETS[table.dataset]
+    assert row.model
+    return Subject(row.model, table.options(row), spec.input, spec.classes)
+
+
+def compare(
+    table: Table, records: Sequence[Record], *, progress: Callable[[Sequence[Row]], Iterable[Row]] = lambda rows: rows
+) -> Comparison:
+    """Join a table with our counts and records.
+
+    Args:
+        table: the printed one.
+        records: of all experiments.
+        progress: wraps the rows whose networks must be counted first, for a bar.
+    """
+    unknown = [row for row in table.rows if row.model and cached(subject_of(table, row)) is None]
+    for row in progress(unknown):
+        counted(subject_of(table, row))
+    rows = tuple(_compare_row(table, row, records) for row in table.rows)
+    deviating = [record for record in records if not record.faithful and _belongs(table, record)]
+    return Comparison(table, rows, tuple(deviating))
+
+
+def runs_of(table: Table, row: Row, column: Column, records: Sequence[Record]) -> list[Record]:
+    """Return the faithful runs of a row's experiment, by seed."""
+    wanted = (row.model, table.options(row), column.dataset, table.recipe(row, column))
+    runs = [
+        each for each in records if each.faithful and (each.model, each.options, each.dataset, each.recipe) == wanted
+    ]
+    return sorted(runs, key=lambda each: each.seed)
+
+
+def verdict_on(published: float, values: Sequence[float], value: float, runs: int) -> str:
+    """Return the verdict on an error whose printed cell rests on so many runs."""
+    if len(values) < 2:
+        return ONE_SEED
+    margin = student_t(len(values) - 1) * statistics.stdev(values) * sqrt(1 / len(values) + 1 / runs)
+    if abs(value - published) <= margin:
+        return REPRODUCED
+    return BETTER if value < published else NOT_REPRODUCED
+
+
+def student_t(degrees: int) -> float:
+    """Return the 97.5 % quantile of Student's t distribution."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, 0.975))
+
+
+def _compare_row(table: Table, row: Row, records: Sequence[Record]) -> ComparedRow:
+    if row.model is None:
+        return ComparedRow(row)
+    counts = counted(subject_of(table, row))
+    return ComparedRow(
+        row,
+        {
+            column.key: _count_cell(table, row, column, counts)
+            for kind in ("params", "flops")
+            for column in table.of_kind(kind)
+        },
+        {
+            column.key: _error_cell(table, row, column, records)
+            for column in table.of_kind("error")
+            if column.key in row.cells
+        },
+    )
+
+
+def _count_cell(table: Table, row: Row, column: Column, counts: Count) -> CountCell:
+    exact = counts.params if column.kind == "params" else counts.flops[table.flops_convention]
+    cell = row.cells.get(column.key)
+    if cell is None:
+        return CountCell(None, exact, f"{exact:,}", None)
+    return CountCell(cell.text, exact, cell.like(exact), cell.matches(exact))
+
+
+def _error_cell(table: Table, row: Row, column: Column, records: Sequence[Record]) -> ErrorCell:
+    runs = runs_of(table, row, column, records)
+    published = row.cells[column.key]
+    values = [float(getattr(run, column.metric)) for run in runs]
+    statistic = statistics.median if column.statistic == "median" else statistics.fmean
+    value = statistic(values) if values else None
+    return ErrorCell(
+        published=published.text,
+        statistic=column.statistic if column.statistic != "last" else "mean",
+        seeds=tuple(run.seed for run in runs),
+        value=value,
+        std=statistics.stdev(values) if len(values) > 1 else None,
+        difference=value - float(published.value) if value is not None else None,
+        precisions=tuple(sorted({run.precision for run in runs})),
+        verdict=NOT_MEASURED if value is None else verdict_on(float(published.value), values, value, column.runs),
+    )
+
+
+def _belongs(table: Table, record: Record) -> bool:
+    """Whether a record is of one of the table's networks, on a data set and with a recipe of the table."""
+    return any(
+        (record.model, record.options, record.dataset, record.recipe)
+        == (row.model, table.options(row), column.dataset, table.recipe(row, column))
+        for row in table.rows
+        if row.model
+        for column in table.of_kind("error")
+    )

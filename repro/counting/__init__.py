@@ -1,0 +1,1 @@
+"""Parameters and FLOPs of a network, counted without initialising or downloading a weight."""

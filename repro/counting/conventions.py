@@ -1,0 +1,77 @@
+"""What a FLOP is: three named conventions, each a choice among the operators of one analysis by fvcore.
+
+- `macs`: multiply-adds of convolutions and linear layers, 1 each. ResNet, ResNeXt and MobileNet print these.
+- `fvcore`: fvcore's default rules: macs, 2 per BatchNorm element (in evaluation mode), 1 per element of an
+  adaptive average pooling.
+- `paper`: the rules of pthflops, with which the DenseResNet paper counts: macs without biases; 2 per element
+  of BatchNorm and ReLU; 1 per element of an addition, multiplication or global pooling; k^2 per output of an
+  average pooling and k^2 - 1 of a max pooling; 4 per element of a sigmoid; ReLU6, softmax and the gate's means
+  are free.
+"""
+
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import Any
+
+CONVENTIONS = ("paper", "fvcore", "macs")
+
+Handle = Callable[[list[Any], list[Any]], int]
+
+
+def shape(value: Any) -> tuple[int, ...]:
+    """Return the shape of a traced value."""
+    return tuple(value.type().sizes())
+
+
+def per_element(flops: int) -> Handle:
+    """Return a handle that counts `flops` for each element of the first input."""
+
+    def handle(inputs: list[Any], outputs: list[Any]) -> int:
+        return flops * prod(shape(inputs[0]))
+
+    return handle
+
+
+def per_output_element(flops: int) -> Handle:
+    """Return a handle that counts `flops` for each element of the output, which broadcasting may enlarge."""
+
+    def handle(inputs: list[Any], outputs: list[Any]) -> int:
+        return flops * prod(shape(outputs[0]))
+
+    return handle
+
+
+def pooling(saved: int) -> Handle:
+    """Return a handle that counts k^2 - `saved` for each output of a pooling with a k x k window."""
+
+    def handle(inputs: list[Any], outputs: list[Any]) -> int:
+        window = [side.toIValue() for side in inputs[1].node().inputs()]
+        return (prod(window) - saved) * prod(shape(outputs[0]))
+
+    return handle
+
+
+EXTRA_HANDLES: dict[str, Handle] = {
+    "aten::relu": per_element(2),
+    "aten::relu_": per_element(2),
+    "aten::add": per_output_element(1),
+    "aten::mul": per_output_element(1),
+    "aten::addcmul": per_output_element(2),
+    "aten::sigmoid": per_element(4),
+    "aten::avg_pool2d": pooling(0),
+    "aten::max_pool2d": pooling(1),
+}
+"""What `paper` counts beside fvcore's defaults."""
+
+_EXTRA = frozenset(operator.removeprefix("aten::") for operator in EXTRA_HANDLES)
+_LEFT_OUT: dict[str, frozenset[str]] = {
+    "paper": frozenset(),
+    "fvcore": _EXTRA,
+    "macs": _EXTRA | {"batch_norm", "adaptive_avg_pool2d"},
+}
+
+
+def total(flops_by_operator: Mapping[str, float], convention: str) -> int:
+    """Return the FLOPs of a network or a module under a convention, from those of each of its operators."""
+    left_out = _LEFT_OUT[convention]
+    return round(sum(flops for operator, flops in flops_by_operator.items() if operator not in left_out))

@@ -1,0 +1,105 @@
+"""Count a network: the only place that knows fvcore."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from repro.counting.conventions import CONVENTIONS, EXTRA_HANDLES, total
+from repro.errors import UserError
+from repro.models import OptionValue, build
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Count:
+    """Exact counts of one network for one image."""
+
+    params: int
+    flops: dict[str, int]
+    """By convention."""
+
+
+@dataclass(frozen=True)
+class ModuleCount:
+    """The share of one module, its children included."""
+
+    name: str
+    kind: str
+    params: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is counted: a network and the shape of its input."""
+
+    model: str
+    options: Mapping[str, OptionValue]
+    input: tuple[int, int, int]
+    """C, H, W."""
+    classes: int
+
+
+def empty_network(subject: Subject) -> nn.Module:
+    """Return the network in evaluation mode with memory but without values: nothing is initialised."""
+    import torch
+
+    with torch.device("meta"):
+        network = build(subject.model, subject.options, classes=subject.classes, channels=subject.input[0])
+    return network.to_empty(device="cpu").eval()
+
+
+def analysis(subject: Subject, network: nn.Module) -> Any:
+    """Return fvcore's analysis of a network, each operator counted by the rules of conventions.py.
+
+    Raises:
+        UserError: the network cannot take such an input.
+    """
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fvcore compiles TorchScript on import and traces, which torch deprecates
+        from fvcore.nn import FlopCountAnalysis
+
+        flops = FlopCountAnalysis(network, torch.zeros(1, *subject.input))
+        flops.set_op_handle(**EXTRA_HANDLES)
+        flops.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+        try:
+            flops.total()
+        except (RuntimeError, ValueError) as error:
+            size = "x".join(map(str, subject.input))
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"{subject.model} cannot take an input of {size} (CxHxW): {reason}") from error
+    return flops
+
+
+def count(subject: Subject) -> Count:
+    """Return parameters and FLOPs of a network under every convention.
+
+    Raises:
+        UserError: the network cannot take such an input.
+    """
+    network = empty_network(subject)
+    params = sum(parameter.numel() for parameter in network.parameters())
+    operators = analysis(subject, network).by_operator()
+    return Count(params, {convention: total(operators, convention) for convention in CONVENTIONS})
+
+
+def count_modules(subject: Subject, convention: str) -> list[ModuleCount]:
+    """Return the counts of every module, outermost first, the network itself under the name ''."""
+    network = empty_network(subject)
+    operators = analysis(subject, network).by_module_and_operator()
+    return [
+        ModuleCount(
+            name,
+            type(module).__name__,
+            sum(parameter.numel() for parameter in module.parameters()),
+            total(operators[name], convention),
+        )
+        for name, module in network.named_modules()
+    ]

@@ -1,0 +1,83 @@
+"""The data sets: plain data here, one file per kind of data set beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from repro.errors import UserError
+from repro.names import choose
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """What is known of a data set before it is read."""
+
+    summary: str
+    input: tuple[int, int, int]
+    """C, H, W of an image as a network sees it."""
+    classes: int
+    loader: str | None
+    """`file:function` in this package; None where images cannot be read yet and networks only be counted."""
+
+
+DATASETS: dict[str, DatasetSpec] = {
+    "cifar10": DatasetSpec("CIFAR-10, 50,000 + 10,000 images", (3, 32, 32), 10, "cifar:load_cifar10"),
+    "cifar100": DatasetSpec("CIFAR-100, 50,000 + 10,000 images", (3, 32, 32), 100, "cifar:load_cifar100"),
+    "digits": DatasetSpec("scikit-learn's handwritten digits, 1,438 + 359 images", (3, 32, 32), 10, "digits:load"),
+    "imagenet": DatasetSpec("ImageNet-1K; for counting only", (3, 224, 224), 1000, None),
+}
+
+
+@dataclass(frozen=True)
+class Images:
+    """One split of a data set, whole in memory."""
+
+    pixels: Tensor
+    """(n, C, H, W), uint8."""
+    labels: Tensor
+    """(n,), int64."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> Images:
+        """Return the split on a device."""
+        return Images(self.pixels.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The training and the test images, and the fingerprint of the bytes that they were read from."""
+
+    train: Images
+    test: Images
+    fingerprint: str
+
+
+def find(name: str) -> str:
+    """Return the registered name that `name` spells; UserError with the nearest one otherwise."""
+    return choose("data set", name, DATASETS)
+
+
+def load(name: str, root: Path) -> Dataset:
+    """Return a data set, downloaded to `root` if it is not there and can be had.
+
+    Raises:
+        UserError: it is not there and cannot be downloaded, or its files are not the published ones.
+    """
+    loader = DATASETS[name].loader
+    if loader is None:
+        can = ", ".join(each for each, spec in DATASETS.items() if spec.loader)
+        raise UserError(
+            f"the images of {name} cannot be read, its networks only be counted; data sets for training: {can}"
+        )
+    file, function = loader.split(":")
+    dataset: Dataset = getattr(import_module(f"repro.data.{file}"), function)(root)
+    return dataset

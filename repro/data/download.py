@@ -1,0 +1,64 @@
+"""Downloading: with progress, mirrors and the published checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from repro.errors import UserError
+
+TIMEOUT_SECONDS = 20
+CHUNK = 1 << 18
+
+
+def fetch_archive(urls: Sequence[str], md5: str, root: Path) -> None:
+    """Download a tar archive from the first of `urls` that has it, and unpack it under `root`.
+
+    Raises:
+        UserError: no address gave the file with the published checksum; the message names the folder to fill by hand.
+    """
+    archive = root / urls[0].rsplit("/", 1)[-1].split("?")[0]
+    failures = []
+    for url in urls:
+        try:
+            _fetch(url, archive, md5)
+            break
+        except (OSError, ValueError) as error:
+            failures.append(f"{url.split('/')[2]}: {getattr(error, 'reason', error)}")
+    else:
+        raise UserError(
+            f"{archive.name} is not under {root} and cannot be downloaded ({'; '.join(failures)}); "
+            f"unpack it there by hand, or name another folder with --data"
+        )
+    with tarfile.open(archive) as tar:
+        tar.extractall(root, filter="data")
+    archive.unlink()
+
+
+def _fetch(url: str, target: Path, md5: str) -> None:
+    """Download one address; ValueError when the checksum differs, OSError when the network fails."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    from repro.console import stderr
+
+    beside = target.with_suffix(".part")
+    digest = hashlib.md5(usedforsecurity=False)
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            size = int(answer.headers.get("Content-Length") or 0) or None
+            with beside.open("wb") as file, Progress(*columns, console=stderr()) as progress:
+                task = progress.add_task(target.name, total=size)
+                while chunk := answer.read(CHUNK):
+                    file.write(chunk)
+                    digest.update(chunk)
+                    progress.advance(task, len(chunk))
+        if digest.hexdigest() != md5:
+            raise ValueError(f"MD5 {digest.hexdigest()} instead of the published {md5}")
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)

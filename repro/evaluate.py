@@ -1,0 +1,117 @@
+"""The test error of a network, of a checkpoint, of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from repro.data import Images, load
+from repro.data.augment import Normalise, normaliser
+from repro.errors import UserError
+from repro.experiment import Experiment
+from repro.folders import Folders
+from repro.models import build
+from repro.runtime import Runtime
+from repro.training import checkpoint as checkpoints
+from repro.training.device import autocast, laid_out, placed, prepare
+
+BATCH = 1000
+"""BatchNorm uses its running statistics, so that the size changes nothing but the speed."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Means over the test images, each counted once."""
+
+    error: float
+    """%"""
+    loss: float
+    """Cross-entropy in nats."""
+    images: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `repro eval` found."""
+
+    experiment: Experiment
+    steps: int
+    epochs: int
+    """Whole epochs that the network was trained for."""
+    metrics: Metrics
+    recorded: float | None
+    """The test error in % that the run itself measured with these weights, if it did."""
+
+
+@torch.inference_mode()
+def test(network: nn.Module, images: Images, normalise: Normalise, runtime: Runtime) -> Metrics:
+    """Return the metrics of a network on images of its device; the network is left in evaluation mode."""
+    network.eval()
+    device = images.labels.device
+    sums = torch.zeros(2, device=device)
+    for begin in range(0, len(images), BATCH):
+        part = slice(begin, begin + BATCH)
+        with autocast(device, runtime):
+            logits = network(laid_out(normalise(images.pixels[part]), runtime))
+        sums += batch_sums(logits, images.labels[part])
+    loss, wrong = sums.tolist()
+    return Metrics(error=100 * wrong / len(images), loss=loss / len(images), images=len(images))
+
+
+def batch_sums(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return (2,): cross-entropy and errors summed over a batch."""
+    loss = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+    return torch.stack([loss, (logits.argmax(1) != labels).sum().to(loss.dtype)])
+
+
+def evaluate(what: str, folders: Folders, device: str) -> Evaluation:
+    """Return the test error of a run (its name, the beginning of its identity, or its folder) or of a checkpoint.
+
+    It is measured in the precision in which the run was trained.
+
+    Raises:
+        UserError: no such run, or a broken checkpoint.
+    """
+    saved = _load(what, folders.runs)
+    experiment = saved.experiment
+    runtime = Runtime(**{**saved.runtime.values(), "device": device})
+    where = prepare(runtime)
+    network = build(experiment.model, experiment.options, classes=experiment.classes)
+    try:
+        network.load_state_dict(saved.network)
+    except RuntimeError as error:
+        raise UserError(
+            f"{what}: its weights are not those of {experiment.model} {dict(experiment.options)}"
+        ) from error
+    images = load(experiment.dataset, folders.data)
+    normalise = normaliser(experiment.recipe, images.train.pixels.to(where))
+    metrics = test(placed(network, where, runtime), images.test.to(where), normalise, runtime)
+    last = saved.history[-1] if saved.history else None
+    recorded = last.test_error if last and last.step == saved.step else None
+    return Evaluation(experiment, saved.step, len(saved.history), metrics, recorded)
+
+
+def _load(what: str, runs: Path) -> checkpoints.Checkpoint:
+    path = Path(what)
+    if path.is_file():
+        return checkpoints.load(path)
+    folder = path if path.is_dir() else find_run(what, runs)
+    saved, _ = checkpoints.load_newest(folder)
+    if saved is None:
+        raise UserError(f"{folder} holds no checkpoint; repro train writes one")
+    return saved
+
+
+def find_run(what: str, runs: Path) -> Path:
+    """Return the folder of the run that a name or the beginning of an identity means."""
+    known = sorted(each.name for each in runs.iterdir() if each.is_dir()) if runs.is_dir() else []
+    found = [name for name in known if name == what or name.rsplit("-", 1)[-1].startswith(what)]
+    if len(found) == 1:
+        return runs / found[0]
+    if found:
+        raise UserError(f"{what!r} means {len(found)} runs: {', '.join(found)}")
+    hint = f"its runs: {', '.join(known)}" if known else "there are no runs there yet"
+    raise UserError(f"{what!r} is no run in {runs} and no checkpoint file; {hint}")

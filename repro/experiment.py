@@ -1,0 +1,107 @@
+"""An experiment: what is trained, on what, how and from which seed. Its hash is its identity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from repro.data import DATASETS
+from repro.data import find as find_dataset
+from repro.errors import UserError
+from repro.models import MODELS, OptionValue, resolve_options
+from repro.models import find as find_model
+from repro.names import choose
+from repro.recipes import RECIPES, Recipe, default_recipe, recipe
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Network, options, recipe (with its data set) and seed; no machine, no time, no path."""
+
+    model: str
+    options: Mapping[str, OptionValue]
+    """Every free option, defaults included."""
+    recipe: Recipe
+    seed: int
+
+    @property
+    def dataset(self) -> str:
+        """The data set, which is part of the recipe."""
+        return self.recipe.dataset
+
+    @property
+    def classes(self) -> int:
+        """The number of classes of the data set."""
+        return DATASETS[self.dataset].classes
+
+    @property
+    def id(self) -> str:
+        """The hash of all that the experiment is, eight hexadecimal digits."""
+        content = [self.model, dict(self.options), self.recipe.name, self.recipe.values(), self.seed]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def name(self) -> str:
+        """A readable name with the identity at its end; the name of the run's folder."""
+        usual = MODELS[self.model].options
+        options = [f"{key}{value}" for key, value in self.options.items() if type(value) is int or value != usual[key]]
+        return "-".join([self.model, *options, self.dataset, f"s{self.seed}", self.id])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the experiment as plain data."""
+        return {
+            "model": self.model,
+            "options": dict(self.options),
+            "recipe": self.recipe.name,
+            "values": self.recipe.values(),
+            "seed": self.seed,
+        }
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> Experiment:
+        """Return the experiment that `to_json` wrote; ValueError or KeyError if it did not."""
+        published = recipe(content["recipe"])
+        values: dict[str, Any] = {
+            key: tuple(each) if isinstance(each, list) else each for key, each in content["values"].items()
+        }
+        changed = Recipe(name=published.name, paper=published.paper, origins=published.origins, **values)
+        return Experiment(content["model"], content["options"], changed, content["seed"])
+
+
+def experiment_for(
+    model: str,
+    options: Mapping[str, OptionValue],
+    *,
+    seed: int,
+    dataset: str | None = None,
+    recipe_name: str | None = None,
+    epochs: int | None = None,
+) -> Experiment:
+    """Return the experiment that a user's words describe; what they leave open is what the paper did.
+
+    Raises:
+        UserError: an unknown name, an option that the model has not, or no recipe for model and data set.
+    """
+    model = find_model(model)
+    named = recipe(choose("recipe", recipe_name, RECIPES)) if recipe_name else None
+    where = find_dataset(dataset) if dataset else named.dataset if named else MODELS[model].dataset
+    chosen = named or _default(model, where)
+    if chosen.dataset != where:
+        raise UserError(f"recipe {chosen.name} is for {chosen.dataset}, not for {where}; repro list recipes")
+    if epochs is not None:
+        if epochs < 1:
+            raise UserError(f"--epochs {epochs} is impossible: 1 or more (the recipe: {chosen.epochs})")
+        chosen = chosen.with_epochs(epochs)
+    return Experiment(model, resolve_options(model, options, where), chosen, seed)
+
+
+def _default(model: str, dataset: str) -> Recipe:
+    name = default_recipe(model, dataset)
+    if name is None:
+        fitting = [each for each in RECIPES if recipe(each).dataset == dataset]
+        hint = f"choose one with --recipe: {', '.join(fitting)}" if fitting else "repro list recipes"
+        raise UserError(f"no paper here trains {model} on {dataset}; {hint}")
+    return recipe(name)

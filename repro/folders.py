@@ -1,0 +1,21 @@
+"""Where things lie on disk."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a run finds and leaves things."""
+
+    data: Path
+    runs: Path
+    results: Path
+
+
+def folders(data: Path | None = None, runs: Path = Path("runs"), results: Path = Path("results")) -> Folders:
+    """Return the folders; the data sets' one is $REPRO_DATA, else data/, unless given."""
+    return Folders(data or Path(os.environ.get("REPRO_DATA") or "data"), runs, results)

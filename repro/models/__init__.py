@@ -1,0 +1,142 @@
+"""The registry of networks: plain data, so that names and options are known without loading torch.
+
+`build` imports the one file that holds the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from repro.errors import UserError
+from repro.names import choose
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+OptionValue = int | float | bool | str
+
+OPTIONS: dict[str, tuple[type, str]] = {
+    "depth": (int, "layers"),
+    "k": (int, "growth rate (DenseNet)"),
+    "N": (int, "earlier maps that a block is joined with (DenseResNet)"),
+    "shortcut": (str, "A (zero padding) or B (projection), ResNet"),
+    "bottleneck": (bool, "1x1 convolutions before the 3x3 ones (DenseNet)"),
+    "compression": (float, "share of the maps that a transition keeps (DenseNet)"),
+}
+"""Every option of every network: its type and what it means."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Where a network is built, and what may be asked of it."""
+
+    summary: str
+    builder: str
+    """`file:function` in this package."""
+    dataset: str
+    """The data set on which its paper trains it."""
+    fixed: Mapping[str, OptionValue] = field(default_factory=dict)
+    """What the name itself says, `depth` in resnet20."""
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    """What a user may choose, with the defaults."""
+    options_on: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=dict)
+    """Defaults that differ on a data set."""
+    dropout: bool = False
+    """Whether the network has dropout layers, whose rate a recipe may set."""
+
+
+def _resnet_cifar(depth: int) -> ModelSpec:
+    return ModelSpec(
+        f"ResNet-{depth} for 32x32 images",
+        "resnet:resnet_cifar",
+        "cifar10",
+        fixed={"depth": depth},
+        options={"shortcut": "A"},
+        # On CIFAR-100 the printed network is that of the DenseResNet paper, whose count needs option B.
+        options_on={"cifar100": {"shortcut": "B"}},
+    )
+
+
+MODELS: dict[str, ModelSpec] = {
+    **{f"resnet{depth}": _resnet_cifar(depth) for depth in (20, 32, 44, 56, 110, 1202)},
+    "resnet18": ModelSpec("ResNet-18", "resnet:resnet_imagenet", "imagenet", fixed={"depth": 18}),
+    "resnet34": ModelSpec("ResNet-34", "resnet:resnet_imagenet", "imagenet", fixed={"depth": 34}),
+    "densenet": ModelSpec(
+        "DenseNet for 32x32 images, plain unless asked",
+        "densenet:densenet_cifar",
+        "cifar10",
+        options={"depth": 40, "k": 12, "bottleneck": False, "compression": 1.0},
+        dropout=True,
+    ),
+    "densenet-bc": ModelSpec(
+        "DenseNet-BC for 32x32 images",
+        "densenet:densenet_cifar",
+        "cifar10",
+        fixed={"bottleneck": True, "compression": 0.5},
+        options={"depth": 100, "k": 12},
+        dropout=True,
+    ),
+    "denseresnet34": ModelSpec("DenseResNet-34", "dense_resnet:denseresnet34", "imagenet", options={"N": 4}),
+    "denseresnet110": ModelSpec(
+        "DenseResNet-110 for 32x32 images",
+        "dense_resnet:denseresnet_cifar",
+        "cifar100",
+        fixed={"depth": 110},
+        options={"N": 4},
+    ),
+    "mobilenetv2": ModelSpec("MobileNetV2 1.0", "mobilenet:mobilenet_v2", "imagenet"),
+    "densemobilenetv2": ModelSpec("DenseMobileNet-v2", "dense_resnet:densemobilenet_v2", "imagenet", options={"N": 4}),
+}
+
+
+def find(name: str) -> str:
+    """Return the registered name that `name` spells; UserError with the nearest one otherwise."""
+    return choose("model", name, MODELS)
+
+
+def resolve_options(name: str, given: Mapping[str, OptionValue], dataset: str) -> dict[str, OptionValue]:
+    """Return every free option of a network: the given ones over the defaults on `dataset`.
+
+    Raises:
+        UserError: an option that the network has not.
+    """
+    spec = MODELS[name]
+    for option in given:
+        if option not in spec.options:
+            has = ", ".join(f"--{each}" for each in spec.options) or "none"
+            raise UserError(f"{name} has no option --{option}; its options: {has}")
+    return {**spec.options, **spec.options_on.get(dataset, {}), **given}
+
+
+def build(
+    name: str, options: Mapping[str, OptionValue], *, classes: int, channels: int = 3, dropout: float = 0.0
+) -> nn.Module:
+    """Return the network, on torch's default device and with torch's default initialisation.
+
+    Args:
+        name: a registered name.
+        options: its options, resolved or not.
+        classes: outputs of the classifier.
+        channels: of the input.
+        dropout: the recipe's rate; for networks that have dropout layers.
+
+    Raises:
+        UserError: options with which no such network exists.
+    """
+    spec = MODELS[name]
+    file, function = spec.builder.split(":")
+    builder = getattr(import_module(f"repro.models.{file}"), function)
+    arguments: dict[str, OptionValue] = {**spec.options, **spec.fixed, **options}
+    if dropout:
+        if not spec.dropout:
+            raise UserError(f"{name} has no dropout layers, and the recipe asks for dropout {dropout:g}")
+        arguments["dropout"] = dropout
+    try:
+        network: nn.Module = builder(classes=classes, channels=channels, **arguments)
+    except ValueError as error:
+        raise UserError(f"{name}: {error}") from error
+    return network

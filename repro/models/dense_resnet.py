@@ -1,0 +1,234 @@
+"""DenseResNet and DenseMobileNet-v2: Takeda, MIRU 2020.
+
+Every block is joined not only to the block before it but to the N maps before it, weighted by a gate.
+The gate's form (order of layers, hidden width, pooling of larger maps) is read in the author's code,
+github.com/takedarts/DenseResNet, commit c1fa035; the counts of all twelve printed rows confirm it.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CIFAR_STAGES = ((16, 1), (32, 2), (64, 2))
+IMAGENET_STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
+# t (expansion), c (channels), n (repeats), s (stride of the first): MobileNetV2, Table 2.
+BOTTLENECKS = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
+def fit_channels(x: Tensor, channels: int) -> Tensor:
+    """Return `x` (B, C, H, W) with `channels` channels: the first ones, or zeros for the missing ones."""
+    if x.shape[1] == channels:
+        return x
+    return F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
+
+
+class Map(NamedTuple):
+    """A feature map that later blocks may be joined with."""
+
+    features: Tensor
+    """(B, C, H, W), in the height and width of the blocks that read it now."""
+    mean: Tensor
+    """(B, C, 1, 1): its global average, which pooling by 2 leaves as it is."""
+
+
+class Gate(nn.Module):
+    """Weighs the block's own branch and the n maps before it, per channel.
+
+    The weights of the branch come from a sigmoid. The weights w_ik of the n earlier maps come from a
+    softmax over k, so that they sum to 1 for every image and channel.
+    """
+
+    def __init__(self, n: int, channels: int, reduction: int, activation: type[nn.Module]) -> None:
+        super().__init__()
+        self.n = n
+        hidden = math.ceil(max(channels // reduction, 1) / 8) * 8
+        self.body = nn.Sequential(
+            nn.Conv2d(channels * (n + 1), hidden, 1, bias=False),
+            nn.BatchNorm2d(hidden),
+            activation(),
+            nn.Conv2d(hidden, channels * (n + 1), 1),
+        )
+
+    def weights(self, branch: Tensor, maps: list[Map]) -> tuple[Tensor, Tensor]:
+        """Return the branch's weights (B, C, 1, 1) and w_ik as (B, n, C, 1, 1)."""
+        channels = branch.shape[1]
+        means = [branch.mean((2, 3), keepdim=True), *(fit_channels(each.mean, channels) for each in maps)]
+        scores = self.body(torch.cat(means, dim=1)).view(-1, self.n + 1, channels, 1, 1)
+        return scores[:, 0].sigmoid(), scores[:, 1:].softmax(dim=1)
+
+    def forward(self, branch: Tensor, maps: list[Map]) -> Tensor:
+        """Join `branch` (B, C, H, W) with the n `maps`, which have its height and width."""
+        channels = branch.shape[1]
+        own, w = self.weights(branch, maps)
+        weighted = branch.new_zeros(())
+        for k, each in enumerate(maps):
+            weighted = torch.addcmul(weighted, w[:, k], fit_channels(each.features, channels))
+        return own * branch + weighted
+
+
+class DenseBlock(nn.Module):
+    """A residual branch whose junction sees the last n maps, not only the last one."""
+
+    def __init__(self, branch: nn.Module, downsample: nn.Module, gate: Gate, activation: nn.Module) -> None:
+        super().__init__()
+        self.branch = branch
+        self.downsample = downsample
+        self.gate = gate
+        self.activation = activation
+
+    def forward(self, earlier: list[Map], x: Tensor) -> tuple[list[Map], Tensor]:
+        """Return the maps that the next block may see beside its input, and that input."""
+        branch = self.branch(x)
+        last = self.downsample(x)
+        window = [*earlier, Map(last, last.mean((2, 3), keepdim=True))][-self.gate.n :]
+        size = branch.shape[2:]
+        window = [each if each.features.shape[2:] == size else halved(each) for each in window]
+        return window, self.activation(self.gate(branch, window))
+
+
+def halved(earlier: Map) -> Map:
+    """Return a map of the stage before in half its height and width."""
+    return Map(F.avg_pool2d(earlier.features, 2), earlier.mean)
+
+
+class DenseResNet(nn.Module):
+    """A stem, a chain of dense blocks, an optional head, global average pooling and a classifier."""
+
+    def __init__(self, stem: nn.Module, blocks: list[DenseBlock], head: nn.Module, *, width: int, classes: int) -> None:
+        super().__init__()
+        self.stem = stem
+        self.blocks = nn.ModuleList(blocks)
+        self.head = head
+        self.classifier = nn.Linear(width, classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the last block's output (B, C, H, W)."""
+        x = self.stem(x)
+        earlier: list[Map] = []
+        for block in self.blocks:
+            earlier, x = block(earlier, x)
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.adaptive_avg_pool2d(self.head(self.features(x)), 1)
+        return self.classifier(torch.flatten(x, 1))
+
+    @torch.no_grad()
+    def mean_gate_weights(self, x: Tensor) -> list[Tensor]:
+        """Return, per block i, the mean over images and channels of w_ik: a (n,) tensor, the nearest map last.
+
+        Figure 4 of the paper is drawn from these.
+        """
+        means: list[Tensor] = []
+
+        def keep(gate: nn.Module, inputs: tuple[Tensor, list[Map]], output: Tensor) -> None:
+            assert isinstance(gate, Gate)
+            means.append(gate.weights(*inputs)[1].mean((0, 2, 3, 4)))
+
+        hooks = [module.register_forward_hook(keep) for module in self.modules() if isinstance(module, Gate)]
+        try:
+            self.features(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return means
+
+
+def conv_bn(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    """Return a convolution without bias and its BatchNorm."""
+    padding = kernel // 2
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False)
+    return [conv, nn.BatchNorm2d(out_channels)]
+
+
+def basic_branch(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+    """Return the two 3x3 convolutions of ResNet's basic block."""
+    first = conv_bn(in_channels, out_channels, 3, stride)
+    return nn.Sequential(*first, nn.ReLU(), *conv_bn(out_channels, out_channels, 3))
+
+
+def residual_blocks(shapes: list[tuple[int, int]], channels: int, *, N: int, reduction: int) -> list[DenseBlock]:
+    """Return one dense block for each (channels, stride) of `shapes`; projections as in option B."""
+    blocks = []
+    for index, (width, stride) in enumerate(shapes):
+        changes = stride != 1 or width != channels
+        downsample = nn.Sequential(*conv_bn(channels, width, 1, stride)) if changes else nn.Identity()
+        gate = Gate(min(index + 1, N), width, reduction, nn.ReLU)
+        blocks.append(DenseBlock(basic_branch(channels, width, stride), downsample, gate, nn.ReLU()))
+        channels = width
+    return blocks
+
+
+def check_n(N: int) -> None:
+    """Raise ValueError unless the number of connected blocks is possible."""
+    if N < 1:
+        raise ValueError(
+            f"N = {N} is impossible: a block is joined with 1 or more maps before it (the paper: 2, 4, 6, 8)"
+        )
+
+
+def denseresnet_cifar(*, depth: int, N: int, classes: int, channels: int = 3) -> DenseResNet:
+    """Return DenseResNet for CIFAR with `depth` = 6n + 2 layers: (B, channels, 32, 32) -> (B, classes).
+
+    The gate's reduction of 2 is read in the author's configuration (config/cifar100/resnet-110.txt).
+    """
+    check_n(N)
+    n = (depth - 2) // 6
+    shapes = [(width, stride if i == 0 else 1) for width, stride in CIFAR_STAGES for i in range(n)]
+    blocks = residual_blocks(shapes, CIFAR_STAGES[0][0], N=N, reduction=2)
+    stem = nn.Sequential(*conv_bn(channels, CIFAR_STAGES[0][0], 3), nn.ReLU())
+    return DenseResNet(stem, blocks, nn.Identity(), width=CIFAR_STAGES[-1][0], classes=classes)
+
+
+def denseresnet34(*, N: int, classes: int, channels: int = 3) -> DenseResNet:
+    """Return DenseResNet-34: (B, channels, 224, 224) -> (B, classes).
+
+    The gate's reduction of 8 is inferred: the printed parameter column needs it.
+    """
+    check_n(N)
+    shapes = [(width, stride if i == 0 else 1) for width, count, stride in IMAGENET_STAGES for i in range(count)]
+    width = IMAGENET_STAGES[0][0]
+    stem = nn.Sequential(*conv_bn(channels, width, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1))
+    blocks = residual_blocks(shapes, width, N=N, reduction=8)
+    return DenseResNet(stem, blocks, nn.Identity(), width=IMAGENET_STAGES[-1][0], classes=classes)
+
+
+def inverted_branch(in_channels: int, out_channels: int, stride: int, expansion: int) -> nn.Sequential:
+    """Return the inverted bottleneck of MobileNetV2: expand, depthwise 3x3, project."""
+    hidden = in_channels * expansion
+    expand = [*conv_bn(in_channels, hidden, 1), nn.ReLU6()] if expansion > 1 else []
+    depthwise = [*conv_bn(hidden, hidden, 3, stride, groups=hidden), nn.ReLU6()]
+    return nn.Sequential(*expand, *depthwise, *conv_bn(hidden, out_channels, 1))
+
+
+def densemobilenet_v2(*, N: int, classes: int, channels: int = 3) -> DenseResNet:
+    """Return DenseMobileNet-v2: (B, channels, 224, 224) -> (B, classes).
+
+    The gate's reduction of 4 is read in the author's configuration (config/imagenet/mobilenetv2-1.0.txt).
+    """
+    check_n(N)
+    width, head_width = 32, 1280
+    stem = nn.Sequential(*conv_bn(channels, width, 3, 2), nn.ReLU6())
+    blocks: list[DenseBlock] = []
+    for expansion, out_channels, repeats, first_stride in BOTTLENECKS:
+        for repeat in range(repeats):
+            stride = first_stride if repeat == 0 else 1
+            branch = inverted_branch(width, out_channels, stride, expansion)
+            gate = Gate(min(len(blocks) + 1, N), out_channels, 4, nn.ReLU6)
+            # No projection: the map before is pooled, and the gate itself fits its channels.
+            downsample = nn.AvgPool2d(2) if stride > 1 else nn.Identity()
+            blocks.append(DenseBlock(branch, downsample, gate, nn.Identity()))
+            width = out_channels
+    head = nn.Sequential(*conv_bn(width, head_width, 1), nn.ReLU6())
+    return DenseResNet(stem, blocks, head, width=head_width, classes=classes)

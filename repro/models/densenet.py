@@ -1,0 +1,132 @@
+"""DenseNet: Densely Connected Convolutional Networks, Huang et al., arXiv 1608.06993.
+
+The CIFAR form (section 3, "Implementation Details"): three dense blocks with the same number of layers.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+DENSE_BLOCKS = 3
+BOTTLENECK_WIDTH = 4  # the 1x1 convolution of DenseNet-B gives 4k maps
+
+
+class DenseLayer(nn.Module):
+    """H of the paper: BN-ReLU-conv3x3, after BN-ReLU-conv1x1 in DenseNet-B; k maps are appended."""
+
+    def __init__(self, in_channels: int, growth_rate: int, bottleneck: bool, dropout: float) -> None:
+        super().__init__()
+        width = in_channels
+        self.reduce: nn.Module = nn.Identity()
+        if bottleneck:
+            width = BOTTLENECK_WIDTH * growth_rate
+            self.reduce = nn.Sequential(
+                nn.BatchNorm2d(in_channels),
+                nn.ReLU(),
+                nn.Conv2d(in_channels, width, 1, bias=False),
+                nn.Dropout(dropout),
+            )
+        self.bn = nn.BatchNorm2d(width)
+        self.conv = nn.Conv2d(width, growth_rate, 3, padding=1, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(F.relu(self.bn(self.reduce(x))))
+        return torch.cat([x, self.dropout(y)], dim=1)
+
+
+def transition(in_channels: int, out_channels: int, dropout: float) -> nn.Sequential:
+    """Return the layers between two dense blocks: BN-ReLU-conv1x1 and a 2x2 average pooling."""
+    return nn.Sequential(
+        nn.BatchNorm2d(in_channels),
+        nn.ReLU(),
+        nn.Conv2d(in_channels, out_channels, 1, bias=False),
+        nn.Dropout(dropout),  # in the authors' code also here, "after each convolutional layer except the first"
+        nn.AvgPool2d(2),
+    )
+
+
+class DenseNet(nn.Module):
+    """Three dense blocks of `layers` layers each, with transitions between them."""
+
+    def __init__(
+        self,
+        *,
+        layers: int,
+        growth_rate: int,
+        initial_channels: int,
+        bottleneck: bool,
+        compression: float,
+        dropout: float,
+        channels: int,
+        classes: int,
+    ) -> None:
+        super().__init__()
+        width = initial_channels
+        self.stem = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+        body: list[nn.Module] = []
+        for block in range(DENSE_BLOCKS):
+            if block > 0:
+                body.append(transition(width, int(width * compression), dropout))
+                width = int(width * compression)
+            dense = [DenseLayer(width + i * growth_rate, growth_rate, bottleneck, dropout) for i in range(layers)]
+            body.append(nn.Sequential(*dense))
+            width += layers * growth_rate
+        self.body = nn.Sequential(*body)
+        self.bn = nn.BatchNorm2d(width)
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn(self.body(self.stem(x))))
+        return self.classifier(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
+
+
+def layers_per_block(depth: int, bottleneck: bool) -> int:
+    """Return the dense layers of one block: depth = 3n + 4, where a bottleneck layer counts twice.
+
+    Raises:
+        ValueError: no such depth; the nearest legal ones are named.
+    """
+    step = DENSE_BLOCKS * (2 if bottleneck else 1)
+    layers, rest = divmod(depth - DENSE_BLOCKS - 1, step)
+    if rest or layers < 1:
+        below = max(layers, 1) * step + DENSE_BLOCKS + 1
+        kind = "with bottlenecks" if bottleneck else "without bottlenecks"
+        raise ValueError(
+            f"depth {depth} is impossible: a DenseNet {kind} has {step}n + 4 layers ({below}, {below + step}, ...)"
+        )
+    return layers
+
+
+def densenet_cifar(
+    *,
+    depth: int,
+    k: int,
+    classes: int,
+    channels: int = 3,
+    bottleneck: bool = False,
+    compression: float = 1.0,
+    dropout: float = 0.0,
+) -> DenseNet:
+    """Return the CIFAR DenseNet: (B, channels, 32, 32) -> (B, classes).
+
+    The first convolution gives 16 maps, and 2k in DenseNet-BC, as the paper says and its parameter column
+    needs; the authors' repository gives 2k to both.
+
+    Raises:
+        ValueError: an impossible depth, growth rate or compression.
+    """
+    if k < 1:
+        raise ValueError(f"k = {k} is impossible: the growth rate is 1 or more (the paper: 12, 24, 40)")
+    if not 0 < compression <= 1:
+        raise ValueError(f"compression {compression:g} is impossible: above 0 and at most 1 (the paper: 0.5)")
+    return DenseNet(
+        layers=layers_per_block(depth, bottleneck),
+        growth_rate=k,
+        initial_channels=2 * k if bottleneck and compression < 1 else 16,
+        bottleneck=bottleneck,
+        compression=compression,
+        dropout=dropout,
+        channels=channels,
+        classes=classes,
+    )

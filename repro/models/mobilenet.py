@@ -1,0 +1,67 @@
+"""MobileNetV2: Inverted Residuals and Linear Bottlenecks, Sandler et al., arXiv 1801.04381."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# t (expansion), c (channels), n (repeats), s (stride of the first): Table 2 of the paper.
+BOTTLENECKS = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+STEM_CHANNELS = 32
+HEAD_CHANNELS = 1280
+
+
+def conv_bn(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    """Return a convolution without bias and its BatchNorm."""
+    padding = kernel // 2
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False)
+    return [conv, nn.BatchNorm2d(out_channels)]
+
+
+class InvertedResidual(nn.Module):
+    """Expand, depthwise 3x3, project; the identity is added where the shape stays."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = in_channels * expansion
+        expand = [*conv_bn(in_channels, hidden, 1), nn.ReLU6()] if expansion > 1 else []
+        depthwise = [*conv_bn(hidden, hidden, 3, stride, groups=hidden), nn.ReLU6()]
+        self.body = nn.Sequential(*expand, *depthwise, *conv_bn(hidden, out_channels, 1))
+        self.residual = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x) if self.residual else self.body(x)
+
+
+class MobileNetV2(nn.Module):
+    """The network of width 1.0."""
+
+    def __init__(self, *, classes: int, channels: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(*conv_bn(channels, STEM_CHANNELS, 3, 2), nn.ReLU6())
+        width = STEM_CHANNELS
+        blocks = []
+        for expansion, out_channels, repeats, first_stride in BOTTLENECKS:
+            for repeat in range(repeats):
+                stride = first_stride if repeat == 0 else 1
+                blocks.append(InvertedResidual(width, out_channels, stride, expansion))
+                width = out_channels
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Sequential(*conv_bn(width, HEAD_CHANNELS, 1), nn.ReLU6())
+        self.classifier = nn.Linear(HEAD_CHANNELS, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.head(self.blocks(self.stem(x)))
+        return self.classifier(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
+
+
+def mobilenet_v2(*, classes: int, channels: int = 3) -> MobileNetV2:
+    """Return MobileNetV2 1.0: (B, channels, 224, 224) -> (B, classes)."""
+    return MobileNetV2(classes=classes, channels=channels)

@@ -1,0 +1,232 @@
+"""The papers' tables as data: tables/*.toml, read and checked. Standard library alone.
+
+A table has columns and rows; a row's cells are the printed strings, whose digits are the precision.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from decimal import ROUND_HALF_UP, Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from repro.counting.conventions import CONVENTIONS
+from repro.data import DATASETS
+from repro.errors import UserError
+from repro.models import MODELS, OPTIONS, OptionValue, resolve_options
+from repro.names import choose
+from repro.recipes import RECIPES
+
+KINDS = ("params", "flops", "error", "context")
+STATISTICS = ("last", "median", "mean")
+UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+PRINTED = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A printed number, digits and unit as printed."""
+
+    text: str
+
+    @property
+    def value(self) -> Decimal:
+        """The printed number without its unit."""
+        match = PRINTED.fullmatch(self.text)
+        assert match
+        return Decimal(match[1])
+
+    def matches(self, exact: int) -> bool:
+        """Whether an exact count, rounded to the printed digits, is the printed number."""
+        match = PRINTED.fullmatch(self.text)
+        assert match
+        scaled = Decimal(exact) / UNITS[match[2]]
+        return scaled.quantize(self.value, ROUND_HALF_UP) == self.value
+
+    def like(self, exact: int) -> str:
+        """Return an exact count with the digits and the unit of this cell."""
+        match = PRINTED.fullmatch(self.text)
+        assert match
+        scaled = Decimal(exact) / UNITS[match[2]]
+        return f"{scaled.quantize(self.value, ROUND_HALF_UP)}{match[2]}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One printed column, and how its numbers came about."""
+
+    key: str
+    label: str
+    kind: str
+    """One of KINDS: what we put beside the printed cell."""
+    metric: str = "error"
+    """For errors: the figure of a record, in %."""
+    dataset: str | None = None
+    """For errors: the data set; a table's own unless the column says otherwise."""
+    recipe: str | None = None
+    """For errors: the recipe; a row may have its own."""
+    statistic: str = "last"
+    """Of the runs behind a printed cell."""
+    runs: int = 1
+    """How many runs are behind a printed cell."""
+    protocol: str = ""
+    """How the test images are shown to the network."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One printed line: a network, its options, and the printed cells by column."""
+
+    label: str
+    cells: Mapping[str, Cell]
+    model: str | None = None
+    """None for a row that the paper quotes from elsewhere."""
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    recipe: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """One printed table."""
+
+    name: str
+    title: str
+    caption: str
+    paper: str
+    source: str
+    dataset: str
+    flops_convention: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def column(self) -> Mapping[str, Column]:
+        """The columns by key."""
+        return {column.key: column for column in self.columns}
+
+    def of_kind(self, kind: str) -> list[Column]:
+        """Return the columns of one kind."""
+        return [column for column in self.columns if column.kind == kind]
+
+    def options(self, row: Row) -> dict[str, OptionValue]:
+        """Return every option of a row's network, defaults included."""
+        assert row.model
+        return resolve_options(row.model, row.options, self.dataset)
+
+    def recipe(self, row: Row, column: Column) -> str | None:
+        """Return the name of the recipe behind a cell of errors."""
+        return row.recipe or column.recipe
+
+
+def tables_folder() -> Path:
+    """Return the folder of the tables: inside the package when installed from a wheel, else beside it."""
+    package = Path(__file__).parent
+    inside = package / "tables"
+    return inside if inside.is_dir() else package.parent / "tables"
+
+
+def table_names() -> list[str]:
+    """Return the names of the tables."""
+    return sorted(path.stem for path in tables_folder().glob("*.toml"))
+
+
+def read_table(name: str) -> Table:
+    """Return the table that `name` spells.
+
+    Raises:
+        UserError: no such table, with the nearest name; or a malformed file, with file, row and reason.
+    """
+    return parse_table(tables_folder() / f"{choose('table', name, table_names())}.toml")
+
+
+def parse_table(path: Path) -> Table:
+    """Return the table of one file; UserError with file, row and reason when it is malformed."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {error}") from error
+    try:
+        return _table(path.stem, content)
+    except _Malformed as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+class _Malformed(Exception):
+    """Where in a table file something is wrong, and what."""
+
+
+def _table(name: str, content: dict[str, Any]) -> Table:
+    columns, rows = content.pop("columns", []), content.pop("rows", [])
+    _expect_keys("the table", content, Table, besides={"name", "columns", "rows"})
+    _expect_one_of("the table", "dataset", content["dataset"], DATASETS)
+    _expect_one_of("the table", "flops_convention", content["flops_convention"], CONVENTIONS)
+    notes = tuple(content.pop("notes", ()))
+    parsed = tuple(_column(index, each, content["dataset"]) for index, each in enumerate(columns, 1))
+    if not parsed or not rows:
+        raise _Malformed("the table: it needs [[columns]] and [[rows]]")
+    keys = {column.key for column in parsed}
+    return Table(
+        name,
+        columns=parsed,
+        rows=tuple(_row(index, each, keys, content["dataset"]) for index, each in enumerate(rows, 1)),
+        notes=notes,
+        **content,
+    )
+
+
+def _column(index: int, content: dict[str, Any], dataset: str) -> Column:
+    where = f"column {index} ({content.get('key', 'without key')})"
+    _expect_keys(where, content, Column)
+    _expect_one_of(where, "kind", content["kind"], KINDS)
+    if content["kind"] == "error":
+        content.setdefault("dataset", dataset)
+        _expect_one_of(where, "dataset", content["dataset"], DATASETS)
+        _expect_one_of(where, "statistic", content.get("statistic", "last"), STATISTICS)
+        if "recipe" in content:
+            _expect_one_of(where, "recipe", content["recipe"], RECIPES)
+    return Column(**content)
+
+
+def _row(index: int, content: dict[str, Any], keys: set[str], dataset: str) -> Row:
+    where = f"row {index} ({content.get('label', 'without label')})"
+    _expect_keys(where, content, Row)
+    _expect_one_of(where, "model", content.get("model"), [*MODELS, None])
+    if "recipe" in content:
+        _expect_one_of(where, "recipe", content["recipe"], RECIPES)
+    for option, value in content.get("options", {}).items():
+        _expect_one_of(where, "option", option, MODELS[content["model"]].options if "model" in content else OPTIONS)
+        if not isinstance(value, OPTIONS[option][0]) or isinstance(value, bool) != (OPTIONS[option][0] is bool):
+            raise _Malformed(f"{where}: option {option} is {value!r}, not of type {OPTIONS[option][0].__name__}")
+    cells = content.pop("cells")
+    for key, text in cells.items():
+        _expect_one_of(where, "cell", key, keys)
+        if not isinstance(text, str) or not PRINTED.fullmatch(text):
+            raise _Malformed(f'{where}: cell {key} is {text!r}, not a printed number in quotes such as "2.23M"')
+    return Row(cells={key: Cell(text) for key, text in cells.items()}, **content)
+
+
+def _expect_keys(where: str, content: dict[str, Any], kind: type, besides: set[str] | None = None) -> None:
+    """Refuse missing, unknown and wrongly typed keys."""
+    allowed = {each.name: each for each in fields(kind) if each.name not in (besides or set())}
+    for key in content:
+        if key not in allowed:
+            raise _Malformed(f"{where}: unknown key {key!r}; known: {', '.join(allowed)}")
+    for key, each in allowed.items():
+        if key not in content and each.default is MISSING and each.default_factory is MISSING:
+            raise _Malformed(f"{where}: key {key!r} is missing")
+        if key in content and each.type == "str" and not isinstance(content[key], str):
+            raise _Malformed(f"{where}: {key} is {content[key]!r}, not a string in quotes")
+        if key in content and each.type == "int" and not isinstance(content[key], int):
+            raise _Malformed(f"{where}: {key} is {content[key]!r}, not an integer")
+
+
+def _expect_one_of(where: str, what: str, value: object, known: Any) -> None:
+    if value not in known:
+        raise _Malformed(
+            f"{where}: {what} {value!r} is unknown; known: {', '.join(str(each) for each in known if each)}"
+        )

@@ -1,0 +1,219 @@
+"""How comparisons, counts and evaluations are shown: for people, as JSON, and as CSV, Markdown, LaTeX and HTML."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+from repro.compare import ComparedRow, Comparison, CountCell, ErrorCell
+from repro.recipes import recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import RenderableType
+
+MARK = {True: "✓", False: "✗", None: ""}
+FORMATS = ("rich", "csv", "json", "md", "latex", "html")
+SUFFIXES = {".csv": "csv", ".json": "json", ".md": "md", ".tex": "latex", ".html": "html"}
+
+
+def table_json(comparison: Comparison) -> dict[str, Any]:
+    """Return a comparison as plain data."""
+    table = comparison.table
+    return {
+        "table": table.name,
+        "caption": table.caption,
+        "source": table.source,
+        "flops_convention": table.flops_convention,
+        "rows": [_row_json(comparison, each) for each in comparison.rows],
+        "deviating": [
+            {
+                "name": each.name,
+                "model": each.model,
+                "options": each.options,
+                "seed": each.seed,
+                "error": each.error,
+                "deviations": list(each.deviations),
+            }
+            for each in comparison.deviating
+        ],
+    }
+
+
+def _row_json(comparison: Comparison, compared: ComparedRow) -> dict[str, Any]:
+    row = compared.row
+    return {
+        "label": row.label,
+        "model": row.model,
+        "options": comparison.table.options(row) if row.model else {},
+        "recipe": {key: comparison.table.recipe(row, comparison.table.column[key]) for key in compared.errors},
+        "published": {key: cell.text for key, cell in row.cells.items()},
+        "measured": {
+            **{key: cell.exact for key, cell in compared.counts.items()},
+            **{key: _error_json(cell) for key, cell in compared.errors.items()},
+        },
+        "matches": {key: cell.matches for key, cell in compared.counts.items()},
+        "verdict": compared.verdict,
+    }
+
+
+def _error_json(cell: ErrorCell) -> dict[str, Any]:
+    return {
+        "n": cell.n,
+        "statistic": cell.statistic,
+        "value": cell.value,
+        "std": cell.std,
+        "seeds": list(cell.seeds),
+        "difference": cell.difference,
+        "precisions": list(cell.precisions),
+    }
+
+
+def table_rich(comparison: Comparison) -> RenderableType:
+    """Return a comparison for a terminal: the table, the runs that deviate, and the notes."""
+    from rich.console import Group
+    from rich.text import Text
+
+    table = comparison.table
+    lines = [f"Source: {table.source}", f"FLOPs: convention {table.flops_convention!r}"]
+    lines += [f"Recipe: {name}, {_inferred(name)}" for name in _recipes(comparison)]
+    lines += [f"Test: {column.protocol}" for column in table.of_kind("error") if column.protocol]
+    lines += [f"Note: {note}" for note in table.notes]
+    parts: list[RenderableType] = [_grid(comparison)]
+    if comparison.deviating:
+        parts.append(_deviating_grid(comparison))
+    return Group(*parts, *(Text(line, style="dim") for line in lines))
+
+
+def _recipes(comparison: Comparison) -> list[str]:
+    """Return the names of the recipes behind a table, once each."""
+    table = comparison.table
+    names = [table.recipe(each.row, table.column[key]) for each in comparison.rows for key in each.errors]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _inferred(name: str) -> str:
+    """Return which values of a recipe are not printed in its paper."""
+    origins = recipe(name).origins
+    inferred = [key for key, origin in origins.items() if origin.startswith("inferred")]
+    return f"inferred: {', '.join(inferred)}" if inferred else "every value printed or read in the authors' code"
+
+
+def _grid(comparison: Comparison) -> RenderableType:
+    from rich.table import Table
+
+    table = comparison.table
+    grid = Table(title=f"{table.paper}, {table.title}: {table.caption}", title_justify="left", title_style="bold")
+    grid.add_column("Row", no_wrap=True)
+    for column in table.columns:
+        grid.add_column(f"{column.label}\npaper", justify="right", no_wrap=True)
+        if column.kind in ("params", "flops"):
+            grid.add_column("\nours", justify="right", no_wrap=True)
+        elif column.kind == "error":
+            grid.add_column("\nours", justify="right", no_wrap=True)
+            grid.add_column("\ndifference", justify="right", no_wrap=True)
+    grid.add_column("Verdict")
+    for compared in comparison.rows:
+        grid.add_row(compared.row.label, *_cells(comparison, compared), _coloured(compared.verdict))
+    return grid
+
+
+def _cells(comparison: Comparison, compared: ComparedRow) -> list[str]:
+    """Return a row's cells, printed and ours side by side."""
+    cells = []
+    for column in comparison.table.columns:
+        printed = compared.row.cells.get(column.key)
+        cells.append(printed.text if printed else "")
+        if column.kind in ("params", "flops"):
+            cells.append(show_count(compared.counts.get(column.key)))
+        elif column.kind == "error":
+            cells += show_error(compared.errors.get(column.key))
+    return cells
+
+
+def show_count(cell: CountCell | None) -> str:
+    """Return our count as the paper prints it, with a mark."""
+    return f"{cell.shown} {MARK[cell.matches]}".strip() if cell else ""
+
+
+def show_error(cell: ErrorCell | None) -> list[str]:
+    """Return our error with spread and number of seeds, and the difference from the printed one."""
+    if cell is None or cell.value is None:
+        return ["–" if cell else "", ""]
+    spread = f" ± {cell.std:.2f}" if cell.std is not None else ""
+    reduced = [each for each in cell.precisions if each != "fp32"]
+    precision = f", {'/'.join(reduced)}" if reduced else ""
+    return [f"{cell.value:.2f}{spread} (n = {cell.n}{precision})", f"{cell.difference:+.2f}"]
+
+
+def _coloured(verdict: str) -> str:
+    colours = {"reproduced": "green", "not reproduced": "red", "lower than printed": "cyan"}
+    return f"[{colours[verdict]}]{verdict}[/]" if verdict in colours else verdict
+
+
+def _deviating_grid(comparison: Comparison) -> RenderableType:
+    from rich.table import Table
+
+    grid = Table(title="Runs that deviate from the recipe (not counted)", title_justify="left", title_style="bold")
+    for heading in ("Run", "Error %", "Deviation (recipe)", "Precision", "Device"):
+        grid.add_column(heading, no_wrap=heading == "Run")
+    for record in comparison.deviating:
+        grid.add_row(record.name, f"{record.error:.2f}", ", ".join(record.deviations), record.precision, record.device)
+    return grid
+
+
+def table_frame(comparison: Comparison) -> pd.DataFrame:
+    """Return a comparison as a data frame: one line per row, printed cells as strings."""
+    import pandas as pd
+
+    return pd.DataFrame([_record(comparison, each) for each in comparison.rows])
+
+
+def _record(comparison: Comparison, compared: ComparedRow) -> dict[str, Any]:
+    line: dict[str, Any] = {"row": compared.row.label}
+    for column in comparison.table.columns:
+        key = column.key
+        printed = compared.row.cells.get(key)
+        line[f"{key} paper"] = printed.text if printed else ""
+        if count := compared.counts.get(key):
+            line |= {f"{key} ours": count.exact, f"{key} match": MARK[count.matches]}
+        elif column.kind == "error":
+            line |= _error_record(key, compared.errors.get(key))
+    return {**line, "verdict": compared.verdict}
+
+
+def _error_record(key: str, cell: ErrorCell | None) -> dict[str, Any]:
+    def rounded(value: float | None) -> float | str:
+        return "" if value is None else round(value, 4)
+
+    return {
+        f"{key} ours": rounded(cell.value) if cell else "",
+        f"{key} n": cell.n if cell else "",
+        f"{key} std": rounded(cell.std) if cell else "",
+        f"{key} difference": rounded(cell.difference) if cell else "",
+    }
+
+
+def table_text(comparison: Comparison, format: str) -> str:
+    """Return a comparison as text in one of FORMATS, ending with a line end."""
+    if format == "json":
+        return json.dumps(table_json(comparison), indent=2, ensure_ascii=False) + "\n"
+    if format == "rich":
+        return _plain(table_rich(comparison))
+    frame = table_frame(comparison)
+    if format == "csv":
+        return frame.to_csv(index=False)
+    from tabulate import tabulate
+
+    kind = {"md": "github", "latex": "latex_booktabs", "html": "html"}[format]
+    return tabulate(frame.to_dict("list"), headers="keys", tablefmt=kind, disable_numparse=True) + "\n"
+
+
+def _plain(renderable: RenderableType) -> str:
+    """Return what a terminal of 160 columns would show, without colours."""
+    from rich.console import Console
+
+    console = Console(width=160, file=io.StringIO(), record=True)
+    console.print(renderable)
+    return console.export_text()

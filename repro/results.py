@@ -1,0 +1,153 @@
+"""Records on disk: results/runs.csv, one line per run, and results/curves/, one CSV per run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from repro.errors import UserError
+from repro.files import write_atomically
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRow:
+    """What one epoch gave. Errors in %, losses in nats per image, seconds of wall time."""
+
+    epoch: int
+    """From 1."""
+    step: int
+    """Steps since the beginning."""
+    lr: float
+    """Of the epoch's last step."""
+    train_loss: float
+    train_error: float
+    test_loss: float
+    test_error: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One finished run: what happened, without a judgement."""
+
+    id: str
+    """Of the experiment."""
+    name: str
+    model: str
+    options: Mapping[str, Any]
+    dataset: str
+    recipe: str
+    deviations: Sequence[str]
+    """What differs from the recipe of that name; empty for a faithful run."""
+    seed: int
+    epochs: int
+    steps: int
+    error: float
+    """Test error in % after the last epoch."""
+    loss: float
+    train_loss: float
+    precision: str
+    runtime: Mapping[str, Any]
+    device: str
+    torch: str
+    python: str
+    version: str
+    commit: str
+    started: str
+    """UTC."""
+    seconds: float
+    """Wall time of all sittings together."""
+    sittings: int
+    """How often the run was begun or gone on with."""
+    data: str
+    """Fingerprint of the data set's files."""
+
+    @property
+    def faithful(self) -> bool:
+        """Whether the run did what the recipe says."""
+        return not self.deviations
+
+
+_JSON_FIELDS = ("options", "deviations", "runtime")
+_HEADER = [each.name for each in fields(Record)]
+_NUMBERS = {
+    each.name: {"int": int, "float": float}[str(each.type)] for each in fields(Record) if each.type in ("int", "float")
+}
+
+
+def append_record(record: Record, results: Path) -> None:
+    """Add a line to `results`/runs.csv; lines that two processes add at once are both there."""
+    results.mkdir(parents=True, exist_ok=True)
+    path = results / "runs.csv"
+    line = {each: getattr(record, each) for each in _HEADER}
+    line.update({each: json.dumps(line[each], sort_keys=True) for each in _JSON_FIELDS})
+    with FileLock(results / ".runs.lock"):
+        text = path.read_text(encoding="utf-8") if path.exists() else ",".join(_HEADER) + "\n"
+        write_atomically(path, (text + _csv_lines([line])).encode())
+
+
+def write_curve(record_name: str, history: Iterable[EpochRow], results: Path) -> None:
+    """Write `results`/curves/NAME.csv, one line per epoch."""
+    header = [each.name for each in fields(EpochRow)]
+    rows = [{key: getattr(row, key) for key in header} for row in history]
+    write_atomically(results / "curves" / f"{record_name}.csv", (",".join(header) + "\n" + _csv_lines(rows)).encode())
+
+
+def read_records(folders: Iterable[Path]) -> list[Record]:
+    """Return the records of all `folders`, each experiment's latest, in the order of first appearance.
+
+    Raises:
+        UserError: a line that is no record.
+    """
+    latest: dict[str, Record] = {}
+    for folder in folders:
+        path = folder / "runs.csv"
+        if path.exists():
+            for record in _read(path):
+                known = latest.get(record.id)
+                if known is None or record.started >= known.started:
+                    latest[record.id] = record
+    return list(latest.values())
+
+
+def shipped_results() -> Path:
+    """Return the folder of the results that come with the program."""
+    package = Path(__file__).parent
+    inside = package / "results"
+    return inside if inside.is_dir() else package.parent / "results"
+
+
+def result_folders(own: Path) -> list[Path]:
+    """Return the shipped results and the user's own, once if they are the same."""
+    shipped = shipped_results()
+    return [own] if own.resolve() == shipped.resolve() else [shipped, own]
+
+
+def _csv_lines(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return CSV lines without a header."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([row.values() for row in rows])
+    return text.getvalue()
+
+
+def _read(path: Path) -> list[Record]:
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        return [_parse(line, f"{path}, line {reader.line_num}") for line in reader]
+
+
+def _parse(line: Mapping[str, str], where: str) -> Record:
+    try:
+        values: dict[str, Any] = {key: line[key] for key in _HEADER}
+        values.update({key: json.loads(line[key]) for key in _JSON_FIELDS})
+        values.update({key: kind(line[key]) for key, kind in _NUMBERS.items()})
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{where}: not a record of a run ({error}); mend or remove the line") from error
+    return Record(**values)

@@ -1,0 +1,118 @@
+"""Checkpoints: written beside and renamed, the one before kept, and read without running anything in them."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from repro.errors import UserError
+from repro.experiment import Experiment
+from repro.files import write_atomically
+from repro.results import EpochRow
+from repro.runtime import Runtime
+
+FORMAT = 1
+NEWEST, BEFORE = "checkpoint.pt", "checkpoint.previous.pt"
+
+
+@dataclass
+class Checkpoint:
+    """All that a run needs to go on as if it had never stopped."""
+
+    experiment: Experiment
+    runtime: Runtime
+    network: dict[str, Any]
+    optimizer: dict[str, Any]
+    step: int
+    """Steps taken since the beginning."""
+    sums: torch.Tensor
+    """(2,): loss and errors summed over the images of the epoch begun."""
+    rng: list[torch.Tensor]
+    """States of the default generators, the CPU's first."""
+    history: list[EpochRow]
+    seconds: float
+    """Wall time of all sittings so far."""
+    epoch_seconds: float
+    """Wall time of the epoch begun."""
+    sittings: int
+    started: str
+    data: str
+    """Fingerprint of the data set."""
+
+
+def save(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write a run's checkpoint; the one before stays as it is until the new one is whole on disk.
+
+    Raises:
+        OSError: it could not be written, for want of space, say; the last good one is untouched.
+    """
+    content = {
+        **vars(checkpoint),
+        "format": FORMAT,
+        "experiment": checkpoint.experiment.to_json(),
+        "runtime": checkpoint.runtime.values(),
+        "history": [vars(row) for row in checkpoint.history],
+    }
+    new = folder / "checkpoint.new.pt"
+    write_atomically(new, lambda file: torch.save(content, file))
+    newest = folder / NEWEST
+    if newest.exists():
+        newest.replace(folder / BEFORE)
+    new.replace(newest)
+
+
+def load(path: Path) -> Checkpoint:
+    """Return the checkpoint of a file.
+
+    Raises:
+        UserError: the file is broken, or no checkpoint of this program.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged:
+            raise UserError(f"{path} is damaged (checksum of {damaged})")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist") from error
+    except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise UserError(f"{path} is broken or no checkpoint; a whole one is written by repro train") from error
+    return _parse(content, path)
+
+
+def _parse(content: Any, path: Path) -> Checkpoint:
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise UserError(f"{path} holds tensors but is no checkpoint of repro train")
+    try:
+        values = {
+            **content,
+            "experiment": Experiment.from_json(content["experiment"]),
+            "runtime": Runtime(**content["runtime"]),
+            "history": [EpochRow(**row) for row in content["history"]],
+        }
+        return Checkpoint(**values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is no checkpoint of this version of repro ({error})") from error
+
+
+def load_newest(folder: Path) -> tuple[Checkpoint | None, str | None]:
+    """Return a run's newest whole checkpoint, if it has one, and a warning if a newer one is broken.
+
+    Raises:
+        UserError: there are checkpoints and all are broken.
+    """
+    warning = None
+    for name in (NEWEST, BEFORE):
+        if (folder / name).exists():
+            try:
+                return load(folder / name), warning
+            except UserError as error:
+                warning = f"{error}; going on from the one before"
+    if warning:
+        raise UserError(f"no whole checkpoint is left in {folder}; remove the folder to begin again")
+    return None, None

@@ -1,0 +1,66 @@
+"""Runtime made real: the device, its precision, and the memory format."""
+
+from __future__ import annotations
+
+import platform
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+
+from repro.errors import UserError
+from repro.runtime import Runtime
+
+
+def prepare(runtime: Runtime) -> torch.device:
+    """Return the device, after setting precision and threads of this process.
+
+    Raises:
+        UserError: a GPU is asked for and there is none.
+    """
+    name = runtime.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"--device {name}: torch {torch.__version__} sees no GPU here; --device cpu")
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    # A plain fp32 run on a recent card already convolves in TF32 unless it is told not to.
+    precision = "tf32" if runtime.precision == "tf32" else "ieee"
+    torch.backends.cuda.matmul.fp32_precision = precision
+    torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = True
+    return torch.device(name)
+
+
+def autocast(device: torch.device, runtime: Runtime) -> AbstractContextManager[None]:
+    """Return the context in which networks run forward."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=runtime.precision == "bf16")
+
+
+def placed(network: nn.Module, device: torch.device, runtime: Runtime) -> nn.Module:
+    """Return the network on its device, in the runtime's memory format."""
+    layout = torch.channels_last if runtime.channels_last else torch.contiguous_format
+    return network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+
+
+def laid_out(images: Tensor, runtime: Runtime) -> Tensor:
+    """Return images in the runtime's memory format."""
+    return images.contiguous(memory_format=torch.channels_last) if runtime.channels_last else images.contiguous()
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a record says of the hardware."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU {_cpu_model()}, {torch.get_num_threads()} threads"
+
+
+def _cpu_model() -> str:
+    """Return the processor's name, as far as the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()

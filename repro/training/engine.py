@@ -1,0 +1,182 @@
+"""The training loop: one experiment from one seed, on one device."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import torch
+from torch import nn
+
+from repro.data import Dataset
+from repro.data.augment import Draws, augment, draw, normaliser
+from repro.errors import RunFailed
+from repro.evaluate import batch_sums, test
+from repro.experiment import Experiment
+from repro.models import build
+from repro.results import EpochRow
+from repro.runtime import Runtime
+from repro.training.checkpoint import Checkpoint
+from repro.training.device import autocast, laid_out, placed
+from repro.training.initialise import INITIALISERS
+from repro.training.randomness import generator, seed_of
+from repro.training.schedule import lr_at, steps_per_epoch, total_steps
+
+
+def network_of(experiment: Experiment) -> nn.Module:
+    """Return an experiment's network, with torch's own initialisation."""
+    classes, dropout = experiment.classes, experiment.recipe.dropout
+    return build(experiment.model, experiment.options, classes=classes, dropout=dropout)
+
+
+class Engine:
+    """A run in memory: network, optimizer, data on the device, and how far it is.
+
+    Chance is a function of the seed and the epoch alone (data order, augmentation, dropout), so that a run
+    that was stopped and gone on with is bit for bit the run that was not.
+    """
+
+    def __init__(self, experiment: Experiment, runtime: Runtime, data: Dataset, device: torch.device) -> None:
+        recipe = experiment.recipe
+        self.experiment, self.runtime, self.device, self.recipe = experiment, runtime, device, recipe
+        self.train_images, self.test_images = data.train.to(device), data.test.to(device)
+        self.fingerprint = data.fingerprint
+        self.normalise = normaliser(recipe, self.train_images.pixels)
+        torch.manual_seed(seed_of(experiment.seed, "init"))
+        network = network_of(experiment)
+        INITIALISERS[recipe.init](network)
+        self.network = placed(network, device, runtime)
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(),
+            lr=recipe.lr,
+            momentum=recipe.momentum,
+            nesterov=recipe.nesterov,
+            weight_decay=recipe.weight_decay,
+            fused=True,
+        )
+        self.steps_per_epoch = steps_per_epoch(recipe, len(data.train))
+        self.total_steps = total_steps(recipe, len(data.train))
+        self.step = 0
+        self.history: list[EpochRow] = []
+        self.sums = torch.zeros(2, device=device)
+        self.seconds = self.epoch_seconds = 0.0
+        self.sittings = 1
+        self.started = datetime.now(UTC).isoformat(timespec="seconds")
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last epoch is tested."""
+        return bool(self.history) and self.history[-1].step == self.total_steps
+
+    @property
+    def steps_of_epoch(self) -> int:
+        """Steps taken of the epoch begun, which is the one after the history's last."""
+        return self.step - len(self.history) * self.steps_per_epoch
+
+    def steps(self) -> Iterator[int]:
+        """Train to the end of the epoch begun, yielding after each step the number of steps so far.
+
+        Between two steps the run can be checkpointed or left.
+        """
+        self.network.train()
+        epoch, begun = len(self.history), self.steps_of_epoch
+        if begun == 0:
+            torch.manual_seed(seed_of(self.experiment.seed, "dropout", epoch))
+        order, draws = self._epoch_plan(epoch)
+        end = min((epoch + 1) * self.steps_per_epoch, self.total_steps)
+        clock = time.perf_counter()
+        for index in range(begun, begun + end - self.step):
+            part = slice(index * self.recipe.batch, (index + 1) * self.recipe.batch)
+            self._train_batch(order[part], draws.at(part))
+            self.step += 1
+            now = time.perf_counter()
+            self.epoch_seconds += now - clock
+            clock = now
+            yield self.step
+
+    def end_epoch(self) -> EpochRow:
+        """Test the network after an epoch's last step and write the epoch into the history.
+
+        Raises:
+            RunFailed: the loss is no number any more.
+        """
+        begin = time.perf_counter()
+        epoch = len(self.history) + 1
+        shown = min(len(self.train_images), self.steps_of_epoch * self.recipe.batch)
+        loss, wrong = (self.sums / shown).tolist()
+        if not math.isfinite(loss):
+            raise RunFailed(f"the training loss is {loss} in epoch {epoch} (step {self.step})")
+        tested = test(self.network, self.test_images, self.normalise, self.runtime)
+        self.epoch_seconds += time.perf_counter() - begin
+        row = EpochRow(
+            epoch=epoch,
+            step=self.step,
+            lr=lr_at(self.recipe, self.step - 1, len(self.train_images)),
+            train_loss=loss,
+            train_error=100 * wrong,
+            test_loss=tested.loss,
+            test_error=tested.error,
+            seconds=self.epoch_seconds,
+        )
+        self.history.append(row)
+        self.seconds += self.epoch_seconds
+        self.epoch_seconds = 0.0
+        self.sums.zero_()
+        return row
+
+    def checkpoint(self) -> Checkpoint:
+        """Return all that is needed to go on from here."""
+        rng = [torch.get_rng_state()]
+        if self.device.type == "cuda":
+            rng.append(torch.cuda.get_rng_state(self.device))
+        return Checkpoint(
+            experiment=self.experiment,
+            runtime=self.runtime,
+            network=self.network.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            step=self.step,
+            sums=self.sums,
+            rng=rng,
+            history=self.history,
+            seconds=self.seconds,
+            epoch_seconds=self.epoch_seconds,
+            sittings=self.sittings,
+            started=self.started,
+            data=self.fingerprint,
+        )
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Go on from a checkpoint of the same experiment."""
+        self.network.load_state_dict(saved.network)
+        self.optimizer.load_state_dict(saved.optimizer)
+        self.step, self.history, self.started = saved.step, list(saved.history), saved.started
+        self.sums = saved.sums.to(self.device)
+        self.seconds, self.epoch_seconds = saved.seconds, saved.epoch_seconds
+        self.sittings = saved.sittings + 1
+        torch.set_rng_state(saved.rng[0])
+        if self.device.type == "cuda" and len(saved.rng) > 1:
+            torch.cuda.set_rng_state(saved.rng[1], self.device)
+
+    def _epoch_plan(self, epoch: int) -> tuple[torch.Tensor, Draws]:
+        """Return the order of the images and the draws of their augmentation, drawn on the CPU, on the device."""
+        n = len(self.train_images)
+        order = torch.randperm(n, generator=generator(self.experiment.seed, "order", epoch))
+        draws = draw(self.recipe, n, generator(self.experiment.seed, "augmentation", epoch))
+        return order.to(self.device), Draws(*(each.to(self.device) for each in draws))
+
+    def _train_batch(self, images: torch.Tensor, draws: Draws) -> None:
+        """Take one step; nothing here waits for the device."""
+        pixels = self.normalise(self.train_images.pixels[images])
+        batch = laid_out(augment(pixels, draws, self.recipe), self.runtime)
+        labels = self.train_images.labels[images]
+        self.optimizer.param_groups[0]["lr"] = lr_at(self.recipe, self.step, len(self.train_images))
+        with autocast(self.device, self.runtime):
+            logits = self.network(batch)
+        loss = nn.functional.cross_entropy(logits.float(), labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        with torch.no_grad():
+            self.sums += batch_sums(logits, labels)

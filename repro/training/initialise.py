@@ -1,0 +1,32 @@
+"""How weights begin: the ways that recipes name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+
+def conv_fan_out(network: nn.Module) -> None:
+    """He et al., arXiv 1502.01852: normal with variance 2 / (k^2 * outputs); the classifier's bias 0.
+
+    BatchNorm begins with weight 1 and bias 0, and the classifier's weight as torch makes it.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+
+
+def conv_and_classifier_fan_out(network: nn.Module) -> None:
+    """The same for the classifier's weight, which is a 1x1 convolution in takedarts/DenseResNet; biases as torch's."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+INITIALISERS: dict[str, Callable[[nn.Module], None]] = {
+    "conv-fan-out": conv_fan_out,
+    "conv-and-classifier-fan-out": conv_and_classifier_fan_out,
+}

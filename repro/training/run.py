@@ -1,0 +1,149 @@
+"""A run on disk: found again by its experiment, gone on with, checkpointed, and recorded when it ends."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+from repro import __version__
+from repro.data import load
+from repro.errors import RunFailed, UserError
+from repro.experiment import Experiment
+from repro.folders import Folders
+from repro.results import Record, append_record, read_records, write_curve
+from repro.runtime import Runtime
+from repro.training.checkpoint import Checkpoint, load_newest, save
+from repro.training.device import device_name, prepare
+from repro.training.engine import Engine, network_of
+from repro.training.progress import Watcher
+from repro.training.stop import Stopped, StopRequest
+
+
+def train(experiment: Experiment, runtime: Runtime, folders: Folders, watcher: Watcher) -> Record:
+    """Bring an experiment to its end, from wherever an earlier sitting left it, and return its record.
+
+    Raises:
+        UserError: the data are missing or changed, a checkpoint is broken, or another process trains this run.
+        RunFailed: the loss became NaN, or the disk is full; the last good state is kept.
+        Stopped: SIGINT or SIGTERM; the state is saved.
+    """
+    with torch.device("meta"):
+        network_of(experiment)  # an impossible network is refused before anything is read or written
+    folder = folders.runs / experiment.name
+    saved, warning = load_newest(folder) if folder.is_dir() else (None, None)
+    if warning:
+        watcher.say(warning)
+    if saved and (done := _finished(saved, folders.results)):
+        watcher.say(f"{experiment.name} is finished already; this is its record")
+        return done
+    device = prepare(runtime)
+    data = load(experiment.dataset, folders.data)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return _train(Engine(experiment, runtime, data, device), saved, folder, folders.results, watcher)
+    except Timeout as error:
+        raise UserError(
+            f"another process is training {experiment.name}; wait for it, or choose another --seed"
+        ) from error
+
+
+def _train(engine: Engine, saved: Checkpoint | None, folder: Path, results: Path, watcher: Watcher) -> Record:
+    if saved:
+        _check(saved, engine, folder)
+        engine.restore(saved)
+    name = engine.experiment.name
+    with StopRequest() as stop, watcher.run(name, engine.step, engine.total_steps, engine.history):
+        while not engine.finished:
+            _train_epoch(engine, folder, watcher, stop)
+            write_curve(name, engine.history, results)
+    record = _record(engine)
+    append_record(record, results)
+    return record
+
+
+def _train_epoch(engine: Engine, folder: Path, watcher: Watcher, stop: StopRequest) -> None:
+    """Train one epoch or what is left of it, saving now and then, at its end, and when asked to stop."""
+    last_saved = time.monotonic()
+    for step in engine.steps():
+        watcher.step(step)
+        if stop.requested:
+            _save(engine, folder)
+            where = f"epoch {len(engine.history) + 1}, step {engine.steps_of_epoch} of {engine.steps_per_epoch}"
+            raise Stopped(f"saved at {where}", stop.signal)
+        if time.monotonic() - last_saved > engine.runtime.checkpoint_seconds:
+            _save(engine, folder)
+            last_saved = time.monotonic()
+    row = engine.end_epoch()
+    _save(engine, folder)
+    watcher.epoch(row, engine.recipe.epochs)
+
+
+def _save(engine: Engine, folder: Path) -> None:
+    try:
+        save(engine.checkpoint(), folder)
+    except (OSError, RuntimeError) as error:
+        raise RunFailed(
+            f"the checkpoint could not be written to {folder} ({error}); the last good one is kept"
+        ) from error
+
+
+def _check(saved: Checkpoint, engine: Engine, folder: Path) -> None:
+    """Refuse a checkpoint that is not of this experiment on these data."""
+    if saved.experiment.id != engine.experiment.id:
+        raise UserError(f"{folder} holds a checkpoint of {saved.experiment.name}, not of {engine.experiment.name}")
+    if saved.data != engine.fingerprint:
+        raise UserError(f"the data set changed since the checkpoint in {folder} was written; put the old files back")
+
+
+def _finished(saved: Checkpoint, results: Path) -> Record | None:
+    """Return the record of a run whose checkpoint is its last one."""
+    last = saved.history[-1] if saved.history else None
+    if last is None or last.step != saved.step or last.epoch != saved.experiment.recipe.epochs:
+        return None
+    return next((each for each in read_records([results]) if each.id == saved.experiment.id), None)
+
+
+def _record(engine: Engine) -> Record:
+    """Return what happened."""
+    experiment, last = engine.experiment, engine.history[-1]
+    return Record(
+        id=experiment.id,
+        name=experiment.name,
+        model=experiment.model,
+        options=dict(experiment.options),
+        dataset=experiment.dataset,
+        recipe=experiment.recipe.name,
+        deviations=experiment.recipe.deviations(),
+        seed=experiment.seed,
+        epochs=last.epoch,
+        steps=last.step,
+        error=last.test_error,
+        loss=last.test_loss,
+        train_loss=last.train_loss,
+        precision=engine.runtime.precision,
+        runtime=engine.runtime.values(),
+        device=device_name(engine.device),
+        torch=torch.__version__,
+        python=platform.python_version(),
+        version=__version__,
+        commit=_commit(),
+        started=engine.started,
+        seconds=round(engine.seconds, 3),
+        sittings=engine.sittings,
+        data=engine.fingerprint,
+    )
+
+
+def _commit() -> str:
+    """Return the commit of the program's checkout, with `+` if files differ from it; empty outside of one."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=12", "--dirty=+"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
