@@ -16,6 +16,7 @@ from math import sqrt
 from repro.counting.cache import cached, counted
 from repro.counting.count import Count, Subject
 from repro.data import DATASETS
+from repro.models import MODELS
 from repro.papers import Column, Row, Table
 from repro.results import Record
 
@@ -119,10 +120,7 @@ def compare(
 
 def runs_of(table: Table, row: Row, column: Column, records: Sequence[Record]) -> list[Record]:
     """Return the faithful runs of a row's experiment, by seed."""
-    wanted = (row.model, table.options(row), column.dataset, table.recipe(row, column))
-    runs = [
-        each for each in records if each.faithful and (each.model, each.options, each.dataset, each.recipe) == wanted
-    ]
+    runs = [each for each in records if each.faithful and _is_of(each, table, row, column)]
     return sorted(runs, key=lambda each: each.seed)
 
 
@@ -190,10 +188,13 @@ def _error_cell(table: Table, row: Row, column: Column, records: Sequence[Record
 
 def _belongs(table: Table, record: Record) -> bool:
     """Whether a record is of one of the table's networks, on a data set and with a recipe of the table."""
-    return any(
-        (record.model, record.options, record.dataset, record.recipe)
-        == (row.model, table.options(row), column.dataset, table.recipe(row, column))
-        for row in table.rows
-        if row.model
-        for column in table.of_kind("error")
-    )
+    columns = table.of_kind("error")
+    return any(_is_of(record, table, row, column) for row in table.rows if row.model for column in columns)
+
+
+def _is_of(record: Record, table: Table, row: Row, column: Column) -> bool:
+    """Whether a record is of a row's network, on the column's data set and with its recipe, changed or not."""
+    if (record.model, record.dataset, record.recipe) != (row.model, column.dataset, table.recipe(row, column)):
+        return False
+    # An option that the network has learnt since has its default.
+    return {**MODELS[record.model].options, **record.options} == table.options(row)

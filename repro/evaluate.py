@@ -18,7 +18,7 @@ from repro.runtime import Runtime
 from repro.training import checkpoint as checkpoints
 from repro.training.device import autocast, laid_out, placed, prepare
 
-BATCH = 1000
+BATCH = 500
 """BatchNorm uses its running statistics, so that the size changes nothing but the speed."""
 
 

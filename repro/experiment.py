@@ -40,15 +40,19 @@ class Experiment:
     @property
     def id(self) -> str:
         """The hash of all that the experiment is, eight hexadecimal digits."""
-        content = [self.model, dict(self.options), self.recipe.name, self.recipe.values(), self.seed]
+        content = [self.model, self._telling_options(), self.recipe.name, self.recipe.values(), self.seed]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
     @property
     def name(self) -> str:
         """A readable name with the identity at its end; the name of the run's folder."""
-        usual = MODELS[self.model].options
-        options = [f"{key}{value}" for key, value in self.options.items() if type(value) is int or value != usual[key]]
+        options = [f"{key}{value}" for key, value in self._telling_options().items()]
         return "-".join([self.model, *options, self.dataset, f"s{self.seed}", self.id])
+
+    def _telling_options(self) -> dict[str, OptionValue]:
+        """Return the options without what is as usual, so that a network may learn a new one and keep its identity."""
+        usual = MODELS[self.model].options
+        return {key: value for key, value in self.options.items() if type(value) is int or value != usual[key]}
 
     def to_json(self) -> dict[str, Any]:
         """Return the experiment as plain data."""

@@ -21,5 +21,6 @@ def choose(kind: str, name: str, known: Iterable[str]) -> str:
     if canonical(name) in spellings:
         return spellings[canonical(name)]
     near = get_close_matches(canonical(name), spellings, n=1, cutoff=0.5)
+    near = near or [each for each in spellings if each.startswith(canonical(name))]
     hint = f"did you mean {spellings[near[0]]!r}?" if near else f"known: {', '.join(spellings.values())}"
     raise UserError(f"unknown {kind} {name!r}; {hint}")

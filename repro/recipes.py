@@ -6,7 +6,7 @@ Every value says where it is from: printed in the paper, read in the authors' co
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 PRINTED, CODE, INFERRED = "printed", "code", "inferred"
@@ -66,14 +66,27 @@ class Recipe:
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Where each value is from: `printed`, `code` or `inferred`, and the place."""
 
+    def _mathematics(self) -> dict[str, Any]:
+        """Return every value beside the name and the sources."""
+        return {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name not in ("name", "paper", "origins")
+        }
+
     def values(self) -> dict[str, Any]:
-        """Return what the recipe does, without its name and sources."""
-        return {key: value for key, value in asdict(self).items() if key not in ("name", "paper", "origins")}
+        """Return what the recipe does, without its name and sources.
+
+        A value that is the default is left out, so that a recipe keeps its identity when recipes learn a new word.
+        """
+        defaults = {each.name: each.default for each in fields(self)}
+        return {name: value for name, value in self._mathematics().items() if value != defaults[name]}
 
     def deviations(self) -> list[str]:
         """Return what differs from the recipe of this name, as `epochs=1 (300)`."""
-        published = recipe(self.name).values()
-        return [f"{key}={value} ({published[key]})" for key, value in self.values().items() if value != published[key]]
+        published = recipe(self.name)._mathematics()
+        own = self._mathematics()
+        return [f"{name}={value} ({published[name]})" for name, value in own.items() if value != published[name]]
 
     def with_epochs(self, epochs: int) -> Recipe:
         """Return the recipe with another length; where it counts in iterations, they shrink or grow alike."""

@@ -30,7 +30,7 @@ class DatasetSpec:
 DATASETS: dict[str, DatasetSpec] = {
     "cifar10": DatasetSpec("CIFAR-10, 50,000 + 10,000 images", (3, 32, 32), 10, "cifar:load_cifar10"),
     "cifar100": DatasetSpec("CIFAR-100, 50,000 + 10,000 images", (3, 32, 32), 100, "cifar:load_cifar100"),
-    "digits": DatasetSpec("scikit-learn's handwritten digits, 1,438 + 359 images", (3, 32, 32), 10, "digits:load"),
+    "digits": DatasetSpec("scikit-learn's handwritten digits, 1,442 + 355 images", (3, 32, 32), 10, "digits:load"),
     "imagenet": DatasetSpec("ImageNet-1K; for counting only", (3, 224, 224), 1000, None),
 }
 

@@ -175,7 +175,10 @@ def _read_binary(cifar: Cifar, content: bytes) -> tuple[Tensor, Tensor]:
 
 def _read_pickle(cifar: Cifar, content: bytes) -> tuple[Tensor, Tensor]:
     """Return the same of a pickled dictionary."""
-    batch = _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
+    try:
+        batch = _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
+    except pickle.UnpicklingError as error:
+        raise UserError(f"a file of {cifar.pickled.folder} holds more than arrays: {error}") from error
     pixels = torch.from_numpy(batch["data"]).view(-1, 3, 32, 32)
     return pixels, torch.tensor(batch[cifar.label_key])
 
@@ -183,9 +186,13 @@ def _read_pickle(cifar: Cifar, content: bytes) -> tuple[Tensor, Tensor]:
 class _ArraysOnly(pickle.Unpickler):
     """Reads dictionaries, lists, strings and NumPy arrays, and refuses every other class."""
 
-    ALLOWED = frozenset({("_reconstruct", "multiarray"), ("ndarray", "numpy"), ("dtype", "numpy")})
-
     def find_class(self, module: str, name: str) -> Any:
-        if (name, module.rsplit(".", 1)[-1]) in self.ALLOWED and module.split(".")[0] == "numpy":
-            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-        raise pickle.UnpicklingError(f"{module}.{name} has no place in a CIFAR file")
+        import numpy as np
+
+        # What an array is rebuilt with has moved within NumPy since the files were written.
+        rebuild = np.empty(0).__reduce__()[0]
+        allowed = {"multiarray._reconstruct": rebuild, "numpy.ndarray": np.ndarray, "numpy.dtype": np.dtype}
+        known = f"{module.rsplit('.', 1)[-1]}.{name}"
+        if module.split(".")[0] != "numpy" or known not in allowed:
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
+        return allowed[known]

@@ -105,7 +105,7 @@ class Engine:
         begin = time.perf_counter()
         epoch = len(self.history) + 1
         shown = min(len(self.train_images), self.steps_of_epoch * self.recipe.batch)
-        loss, wrong = (self.sums / shown).tolist()
+        loss, wrong = (each / shown for each in self.sums.tolist())
         if not math.isfinite(loss):
             raise RunFailed(f"the training loss is {loss} in epoch {epoch} (step {self.step})")
         tested = test(self.network, self.test_images, self.normalise, self.runtime)

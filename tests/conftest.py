@@ -1,0 +1,86 @@
+"""What the tests share: folders of their own, a tiny network, and the real data where they are."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from repro.experiment import Experiment, experiment_for
+from repro.folders import Folders
+from repro.results import Record
+
+# Several test processes share the cores: one thread each, the programs that they start included.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep counts in a folder of the test session."""
+    os.environ["REPRO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    return Folders(data=tmp_path / "data", runs=tmp_path / "runs", results=tmp_path / "results")
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of the real data sets; without it a test is skipped."""
+    root = Path(os.environ.get("REPRO_DATA", "data"))
+    if not (root / "cifar-100-binary").is_dir():
+        pytest.skip("needs CIFAR-100 under $REPRO_DATA")
+    return root
+
+
+@pytest.fixture
+def tiny() -> Callable[..., Experiment]:
+    """Make an experiment of under a second an epoch, with dropout, on the digits."""
+
+    def make(seed: int = 0, epochs: int = 2, **changes: object) -> Experiment:
+        experiment = experiment_for("densenet", {"depth": 7, "k": 4}, seed=seed, dataset="digits", epochs=epochs)
+        recipe = replace(experiment.recipe, dropout=0.1, batch=256, **changes)
+        return replace(experiment, recipe=recipe)
+
+    return make
+
+
+@pytest.fixture
+def record() -> Callable[..., Record]:
+    """Make a record of DenseResNet-110, N = 4 on CIFAR-100."""
+
+    def make(**values: object) -> Record:
+        experiment = experiment_for("denseresnet110", {"N": 4}, seed=int(str(values.get("seed", 0))))
+        facts: dict[str, object] = {
+            "id": experiment.id,
+            "name": experiment.name,
+            "model": "denseresnet110",
+            "options": {"N": 4},
+            "dataset": "cifar100",
+            "recipe": "miru2020-cifar100",
+            "deviations": [],
+            "seed": 0,
+            "epochs": 300,
+            "steps": 234600,
+            "error": 22.7,
+            "loss": 0.9,
+            "train_loss": 0.1,
+            "precision": "fp32",
+            "runtime": {},
+            "device": "CPU",
+            "torch": "2.11",
+            "python": "3.11",
+            "version": "0.1.0",
+            "commit": "",
+            "started": "2026-01-01T00:00:00+00:00",
+            "seconds": 1.0,
+            "sittings": 1,
+            "data": "cifar100:0",
+        }
+        return Record(**{**facts, **values})  # type: ignore[arg-type]
+
+    return make

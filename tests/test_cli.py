@@ -1,0 +1,196 @@
+"""The commands as a user types them: answers on stdout, one line and status 2 for what cannot be."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from repro.cli import main
+
+HEAVY = {"torch", "torchvision", "pandas", "numpy", "fvcore", "scipy", "sklearn", "matplotlib"}
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    """Return the top-level modules that a command loads."""
+    command = [sys.executable, "-X", "importtime", "-m", "repro", *arguments]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    return {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in text.splitlines() if "|" in line}
+
+
+def repro(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Run a command; return exit status, stdout and stderr."""
+    with pytest.raises(SystemExit) as end:
+        main([str(each) for each in arguments])
+    captured = capsys.readouterr()
+    return int(end.value.code or 0), captured.out, captured.err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["list", "models"], ["table"]])
+def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
+    loaded = loaded_by(*arguments)
+    assert "typer" in loaded
+    assert not loaded & HEAVY
+
+
+def test_a_known_table_loads_no_torch(capsys: pytest.CaptureFixture[str]) -> None:
+    assert repro(capsys, "table", "cifar100")[0] == 0
+    assert not loaded_by("table", "cifar100") & {"torch", "torchvision", "fvcore"}
+
+
+def test_training_on_cifar_needs_no_torchvision_fvcore_or_tabulate() -> None:
+    code = (
+        "import sys; import repro.training.run, repro.training.progress, repro.data.cifar, repro.commands.train\n"
+        "print(sorted({'torchvision', 'fvcore', 'tabulate', 'sklearn'} & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_count_answers_as_promised(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = repro(capsys, "count", "denseresnet34", "--N", 4, "--format", "json")
+    answer = json.loads(out)
+    assert status == 0
+    assert {key: answer[key] for key in ("model", "options", "dataset", "input", "params", "flops")} == {
+        "model": "denseresnet34",
+        "options": {"N": 4},
+        "dataset": "imagenet",
+        "input": "3x224x224",
+        "params": 23382808,
+        "flops": 3694019680,
+    }
+    assert answer["flops_convention"] == "paper"
+    (row,) = answer["published"]
+    assert (row["table"], row["params"], row["flops"]) == ("imagenet", "23.38M", "3.69G")
+    assert (row["params_match"], row["flops_match"]) == (True, True)
+
+
+def test_resnet_110_on_cifar_100_is_that_of_table_2(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = json.loads(repro(capsys, "count", "ResNet_110", "--dataset", "CIFAR-100", "--format", "json")[1])
+    assert answer["options"] == {"shortcut": "B"}
+    assert [row["table"] for row in answer["published"]] == ["cifar100"]
+
+
+def test_count_of_another_input_claims_no_published_row(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = json.loads(repro(capsys, "count", "denseresnet34", "--input", "3x160x160", "--format", "json")[1])
+    assert answer["published"] == []
+    assert answer["dataset"] is None
+
+
+def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
+    out = repro(capsys, "count", "resnet20", "--by-module")[1]
+    assert "stages.0.0.conv1" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["count", "denseresnet43"], "unknown model 'denseresnet43'; did you mean 'denseresnet34'?"),
+        (["count", "denseresnet34", "--N", "0"], "N = 0 is impossible"),
+        (["count", "resnet20", "--k", "12"], "resnet20 has no option --k; its options: --shortcut"),
+        (["count", "densenet", "--depth", "41"], "layers (40, 43, ...)"),
+        (["count", "densenet-bc", "--depth", "99"], "layers (94, 100, ...)"),
+        (["count", "densenet", "--k", "0"], "k = 0 is impossible"),
+        (["count", "densenet", "--compression", "2"], "compression 2 is impossible"),
+        (["count", "resnet20", "--shortcut", "C"], "shortcut 'C' is unknown: A (zero padding) or B (projection)"),
+        (["count", "resnet20", "--input", "3x4"], "--input '3x4' is no shape; CxHxW"),
+        (["count", "densenet", "--input", "3x2x2"], "densenet cannot take an input of 3x2x2"),
+        (["count", "resnet20", "--dataset", "cifar-11"], "did you mean 'cifar10"),
+        (["count", "resnet20", "--flops", "mac"], "did you mean 'macs'?"),
+        (["table", "cifar1000"], "did you mean 'cifar100'?"),
+        (["table", "cifar100", "--rows", "vgg"], "no row of cifar100 matches 'vgg'; its rows: ResNet-110 |"),
+        (["table", "cifar100", "--format", "pdf"], "unknown format 'pdf'; known: rich, csv, json, md, latex, html"),
+        (["tabel"], "No such command 'tabel'"),
+        (["train", "resnet20", "--nope"], "No such option: --nope"),
+        (["train", "resnet20", "--seed", "x"], "'--seed'"),
+        (["train", "resnet20", "--epochs", "0"], "--epochs 0 is impossible: 1 or more (the recipe: 164)"),
+        (["train", "resnet20", "--recipe", "miru"], "unknown recipe 'miru'; did you mean 'miru2020-cifar100'?"),
+        (["train", "resnet20", "--recipe", "digits", "--dataset", "cifar10"], "recipe digits is for digits"),
+        (["train", "resnet20", "--dataset", "cifar100"], "no paper here trains resnet20 on cifar100; choose one"),
+        (["train", "resnet20", "--precision", "fp8"], "unknown precision 'fp8'; known: fp32, tf32, bf16"),
+        (["train", "resnet20", "--device", "tpu"], "unknown device 'tpu'"),
+        (["train", "resnet34"], "the images of imagenet cannot be read"),
+        (["train", "densenet", "--depth", "41", "--dataset", "digits"], "depth 41 is impossible"),
+        (["eval", "nothing"], "'nothing' is no run in runs and no checkpoint file"),
+        (["list", "modls"], "did you mean 'models'?"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_status_2(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, err = repro(capsys, *arguments)
+    assert status == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert line in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_checkpoint_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "bad.pt").write_bytes(b"garbage")
+    status, _, err = repro(capsys, "eval", tmp_path / "bad.pt")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "broken or no checkpoint" in err
+
+
+def test_from_training_to_the_table(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = ["densenet", "--depth", 7, "--k", 4, "--dataset", "digits", "--epochs", 1]
+    status, out, err = repro(capsys, "train", *model, "--format", "json")
+    record = json.loads(out)
+    assert status == 0
+    assert "deviates from digits" in err
+    assert (tmp_path / "results" / "runs.csv").exists()
+    found = json.loads(repro(capsys, "eval", record["name"], "--format", "json")[1])
+    assert found["error"] == record["error"] == found["recorded_error"]
+    assert json.loads(repro(capsys, "train", *model, "--format", "json")[1]) == record
+
+
+def test_several_seeds_are_several_records(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = ["densenet", "--depth", 7, "--k", 4, "--dataset", "digits", "--epochs", 1]
+    records = json.loads(repro(capsys, "train", *model, "--seeds", 2, "--format", "json")[1])
+    assert [record["seed"] for record in records] == [0, 1]
+    assert records[0]["error"] != records[1]["error"]
+
+
+def test_a_table_pipes_cleanly(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(repro(capsys, "table", "imagenet", "--format", "csv")[1])))
+    assert [row["params paper"] for row in rows][:2] == ["21.80M", "22.75M"]
+    assert repro(capsys, "table", "cifar100", "--format", "md")[1].startswith("| row")
+    assert "\\toprule" in repro(capsys, "table", "cifar100", "--format", "latex")[1]
+    assert json.loads(repro(capsys, "table", "cifar100", "--format", "json")[1])["table"] == "cifar100"
+    assert repro(capsys, "table", "cifar100", "--output", tmp_path / "t.html")[1] == ""
+    assert (tmp_path / "t.html").read_text().startswith("<table>")
+
+
+def test_check_fails_on_a_cell_that_is_off(capsys: pytest.CaptureFixture[str]) -> None:
+    assert repro(capsys, "table", "imagenet", "--check")[0] == 1  # MobileNet-v2: 315M printed, 314M counted
+    assert repro(capsys, "table", "imagenet", "--check", "--rows", "*ResNet-34*")[0] == 0
+
+
+def test_without_a_terminal_there_is_no_colour(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "\x1b" not in repro(capsys, "table", "cifar100")[1]
+
+
+@pytest.mark.parametrize("what", ["models", "tables", "datasets", "recipes"])
+def test_lists(capsys: pytest.CaptureFixture[str], what: str) -> None:
+    names = [line["name"] for line in json.loads(repro(capsys, "list", what, "--format", "json")[1])]
+    assert len(names) > 1
+    shown = repro(capsys, "list", what)[1]
+    assert all(name in shown for name in names)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    from repro import __version__
+
+    assert repro(capsys, "--version")[1] == f"repro {__version__}\n"

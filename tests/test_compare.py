@@ -1,0 +1,121 @@
+"""Joining rows and records: what counts, what does not, and the verdict."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from repro.commands.table import choose, missing
+from repro.compare import BETTER, NOT_MEASURED, NOT_REPRODUCED, ONE_SEED, REPRODUCED, compare, student_t, verdict_on
+from repro.errors import UserError
+from repro.papers import read_table
+from repro.report import table_frame, table_json
+from repro.results import Record, append_record, read_records
+
+Make = Callable[..., Record]
+N4 = 2  # the place of DenseResNet-110, N = 4, printed with 22.62 %
+
+
+def test_without_runs_nothing_is_claimed() -> None:
+    comparison = compare(read_table("cifar100"), [])
+    assert {row.verdict for row in comparison.rows} == {NOT_MEASURED}
+    assert all(row.errors["error"].value is None for row in comparison.rows)
+
+
+def test_seeds_are_joined_by_row(record: Make) -> None:
+    runs = [record(seed=seed, id=str(seed), error=error) for seed, error in enumerate((22.5, 22.7, 22.9))]
+    rows = compare(read_table("cifar100"), runs).rows
+    cell = rows[N4].errors["error"]
+    assert (cell.n, cell.value, cell.std) == (3, pytest.approx(22.7), pytest.approx(0.2))
+    assert cell.difference == pytest.approx(0.08)
+    assert rows[N4].verdict == REPRODUCED
+    assert {row.verdict for i, row in enumerate(rows) if i != N4} == {NOT_MEASURED}
+
+
+def test_one_seed_gets_no_verdict(record: Make) -> None:
+    assert compare(read_table("cifar100"), [record(error=22.62)]).rows[N4].verdict == ONE_SEED
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"deviations": ["epochs=1 (300)"]},
+        {"recipe": "densenet-cifar100+"},
+        {"dataset": "cifar10"},
+        {"options": {"N": 3}},
+        {"model": "resnet110"},
+    ],
+)
+def test_a_run_that_differs_is_never_counted(record: Make, changes: dict[str, object]) -> None:
+    runs = [record(seed=seed, id=str(seed), **changes) for seed in range(3)]
+    comparison = compare(read_table("cifar100"), runs)
+    assert all(row.errors["error"].n == 0 for row in comparison.rows)
+    assert len(comparison.deviating) == (3 if "deviations" in changes else 0)
+
+
+def test_the_verdict_follows_the_spread_between_seeds() -> None:
+    close, far = [22.5, 22.7, 22.9], [23.5, 23.6, 23.7]
+    assert verdict_on(22.62, close, 22.7, runs=1) == REPRODUCED
+    assert verdict_on(22.62, far, 23.6, runs=1) == NOT_REPRODUCED
+    assert verdict_on(24.65, far, 23.6, runs=1) == BETTER
+    # 0.2 * t(2) * sqrt(1/3 + 1) = 0.994
+    assert verdict_on(22.62, close, 22.62 + 0.99, runs=1) == REPRODUCED
+    assert verdict_on(22.62, close, 22.62 + 1.0, runs=1) == NOT_REPRODUCED
+
+
+def test_students_quantiles() -> None:
+    assert [student_t(degrees) for degrees in (1, 2, 4)] == pytest.approx([12.706, 4.303, 2.776], abs=1e-3)
+
+
+def test_the_latest_record_of_an_experiment_counts(record: Make, tmp_path: Path) -> None:
+    append_record(record(error=30.0, started="2026-01-01T00:00:00+00:00"), tmp_path)
+    append_record(record(error=22.0, started="2026-02-01T00:00:00+00:00"), tmp_path)
+    assert [each.error for each in read_records([tmp_path])] == [22.0]
+
+
+def test_records_survive_the_file(record: Make, tmp_path: Path) -> None:
+    written = record(deviations=["epochs=1 (300)", "lr=1 (2)"], options={"N": 4}, device='CPU "x", 2 threads')
+    append_record(written, tmp_path)
+    assert read_records([tmp_path]) == [written]
+
+
+def test_a_broken_line_is_named(record: Make, tmp_path: Path) -> None:
+    append_record(record(), tmp_path)
+    with (tmp_path / "runs.csv").open("a") as file:
+        file.write("nonsense\n")
+    with pytest.raises(UserError, match=r"runs\.csv, line 3: not a record"):
+        read_records([tmp_path])
+
+
+def test_what_is_missing_shrinks_with_the_records(record: Make, tmp_path: Path) -> None:
+    table = choose("cifar100", "DenseResNet*")
+    assert len(missing(table, None, None, tmp_path)) == 4
+    append_record(record(seed=0), tmp_path)
+    left = missing(table, None, None, tmp_path)
+    assert [dict(each.options) for each in left] == [{"N": 2}, {"N": 6}, {"N": 8}]
+    assert len(missing(table, 3, None, tmp_path)) == 11
+
+
+def test_rows_are_chosen_by_pattern() -> None:
+    assert [row.label for row in choose("cifar100", "N = 4").rows] == ["DenseResNet-110, N = 4"]
+    assert len(choose("cifar100", "dense*").rows) == 4
+    with pytest.raises(UserError, match="no row of cifar100 matches"):
+        choose("cifar100", "vgg")
+
+
+def test_the_json_of_a_table_has_the_promised_shape(record: Make) -> None:
+    content = table_json(compare(read_table("cifar100"), [record(error=22.7)]))
+    assert {"table", "caption", "source", "rows"} <= content.keys()
+    row = content["rows"][N4]
+    assert row["published"] == {"params": "2.23M", "flops": "263M", "error": "22.62"}
+    assert (row["measured"]["params"], row["measured"]["flops"]) == (2230868, 262911040)
+    error = row["measured"]["error"]
+    assert (error["n"], error["value"], error["std"], error["seeds"]) == (1, 22.7, None, [0])
+    assert row["matches"] == {"params": True, "flops": True}
+    assert row["verdict"] == ONE_SEED
+
+
+def test_the_data_frame_keeps_printed_digits(record: Make) -> None:
+    frame = table_frame(compare(read_table("imagenet"), []))
+    assert frame["params paper"].tolist()[3] == "24.00M"
+    assert frame["flops match"].tolist() == ["✓"] * 5 + ["✗", "✓"]

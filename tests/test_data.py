@@ -1,0 +1,179 @@
+"""Data sets: both layouts of CIFAR, checked before they are read; downloads; the embedded digits."""
+
+import hashlib
+import io
+import os
+import pickle
+import tarfile
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from repro import data
+from repro.data import cifar, download
+from repro.errors import UserError
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 3072), dtype=np.uint8)
+FINE = [0, 99, 5, 17, 3, 42]
+
+
+def write_binary(root: Path) -> cifar.Cifar:
+    """Write a CIFAR-100 of six training and six test images in the binary layout."""
+    folder = root / "cifar-100-binary"
+    folder.mkdir(parents=True)
+    coarse = np.zeros(6, np.uint8)
+    content = np.column_stack([coarse, np.array(FINE, np.uint8), IMAGES]).tobytes()
+    sums = {}
+    for name in ("train.bin", "test.bin"):
+        (folder / name).write_bytes(content)
+        sums[name] = hashlib.sha1(content).hexdigest()
+    layout = replace(cifar.CIFAR100.binary, train={"train.bin": sums["train.bin"]}, test={"test.bin": sums["test.bin"]})
+    return replace(cifar.CIFAR100, binary=layout)
+
+
+def write_pickled(root: Path, content: bytes | None = None) -> cifar.Cifar:
+    """Write the same in the pickled layout, or `content` in its place."""
+    folder = root / "cifar-100-python"
+    folder.mkdir(parents=True)
+    content = content or pickle.dumps({"data": IMAGES, "fine_labels": FINE, "coarse_labels": [0] * 6}, protocol=3)
+    for name in ("train", "test"):
+        (folder / name).write_bytes(content)
+    digest = hashlib.md5(content).hexdigest()
+    layout = replace(cifar.CIFAR100.pickled, train={"train": digest}, test={"test": digest})
+    return replace(cifar.CIFAR100, pickled=layout)
+
+
+@pytest.mark.parametrize("write", [write_binary, write_pickled])
+def test_both_layouts_give_the_same_images(tmp_path: Path, write: object) -> None:
+    loaded = cifar.load(write(tmp_path), tmp_path)  # type: ignore[operator]
+    assert torch.equal(loaded.train.pixels, torch.from_numpy(IMAGES).view(-1, 3, 32, 32))
+    assert loaded.test.labels.tolist() == FINE
+    assert loaded.train.pixels.dtype == torch.uint8
+
+
+def test_the_folder_itself_may_be_named(tmp_path: Path) -> None:
+    assert len(cifar.load(write_binary(tmp_path), tmp_path / "cifar-100-binary").train) == 6
+
+
+def test_a_changed_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    published = write_binary(tmp_path)
+    path = tmp_path / "cifar-100-binary" / "train.bin"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    with pytest.raises(UserError, match=r"train\.bin is not the published file"):
+        cifar.load(published, tmp_path)
+
+
+def test_a_pickle_is_not_opened_before_its_checksum_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pickled(tmp_path)
+    monkeypatch.setattr(cifar, "_ArraysOnly", lambda *_, **__: pytest.fail("opened"))
+    with pytest.raises(UserError, match="not the published file"):
+        cifar.load(cifar.CIFAR100, tmp_path)
+
+
+class Attack:
+    """Pickles to a call of os.mkdir."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_pickle_may_name_arrays_alone(tmp_path: Path) -> None:
+    published = write_pickled(tmp_path, pickle.dumps({"data": Attack(tmp_path / "owned")}))
+    with pytest.raises(UserError, match="mkdir is not allowed"):
+        cifar.load(published, tmp_path)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    published = write_binary(tmp_path)
+    (tmp_path / "cifar-100-binary" / "test.bin").unlink()
+    with pytest.raises(UserError, match=r"test\.bin cannot be read"):
+        cifar.load(published, tmp_path)
+
+
+@pytest.mark.parametrize(("name", "classes"), [("cifar10", 10), ("cifar100", 100)])
+def test_the_real_data_are_read(real_data: Path, name: str, classes: int) -> None:
+    loaded = data.load(name, real_data)
+    assert (len(loaded.train), len(loaded.test)) == (50_000, 10_000)
+    assert loaded.train.labels.bincount().tolist() == [50_000 // classes] * classes
+
+
+def test_the_real_data_have_the_published_statistics(real_data: Path) -> None:
+    from repro.recipes import recipe
+
+    pixels = data.load("cifar100", real_data).train.pixels.double() / 255
+    published = recipe("miru2020-cifar100")
+    assert pixels.mean((0, 2, 3)).tolist() == pytest.approx(published.mean, abs=6e-5)
+    assert pixels.std((0, 2, 3)).tolist() == pytest.approx(published.std, abs=6e-5)
+
+
+def test_the_digits_have_the_shape_of_cifar() -> None:
+    loaded = data.load("digits", Path("nowhere"))
+    assert len(loaded.train) + len(loaded.test) == 1797
+    assert loaded.train.pixels.shape[1:] == (3, 32, 32)
+    assert loaded.train.pixels.max() == 255
+    assert loaded.test.labels.bincount().tolist() == [35, 36, 35, 36, 36, 36, 36, 35, 34, 36]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """Serve a folder on the loopback address."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_port}", folder
+        httpd.shutdown()
+        thread.join()
+
+
+def archive_of(name: str, content: bytes) -> bytes:
+    """Return a tar archive with one file."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def test_the_next_mirror_serves_when_one_fails_or_lies(server: tuple[str, Path], tmp_path: Path) -> None:
+    address, folder = server
+    good = archive_of("set/train", b"pixels")
+    (folder / "lies.tar.gz").write_bytes(archive_of("set/train", b"other"))
+    (folder / "good.tar.gz").write_bytes(good)
+    urls = [f"{address}/{name}.tar.gz" for name in ("absent", "lies", "good")]
+    download.fetch_archive(urls, hashlib.md5(good).hexdigest(), tmp_path / "root")
+    assert (tmp_path / "root" / "set" / "train").read_bytes() == b"pixels"
+    assert [path.name for path in (tmp_path / "root").iterdir()] == ["set"]
+
+
+def test_without_a_mirror_one_line_says_what_to_do(server: tuple[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"absent\.tar\.gz is not under .* or name another folder with --data"):
+        download.fetch_archive([f"{server[0]}/absent.tar.gz"], "0", tmp_path / "root")
+    assert not (tmp_path / "root").exists()
+
+
+def test_an_archive_cannot_write_outside_its_folder(server: tuple[str, Path], tmp_path: Path) -> None:
+    address, folder = server
+    bad = archive_of("../escaped", b"x")
+    (folder / "bad.tar.gz").write_bytes(bad)
+    with pytest.raises(tarfile.FilterError):
+        download.fetch_archive([f"{address}/bad.tar.gz"], hashlib.md5(bad).hexdigest(), tmp_path / "root")
+    assert not (tmp_path / "escaped").exists()

@@ -1,0 +1,75 @@
+"""The gate of DenseResNet as its paper defines it."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from repro.models.dense_resnet import (
+    DenseResNet,
+    Gate,
+    Map,
+    densemobilenet_v2,
+    denseresnet34,
+    denseresnet_cifar,
+    fit_channels,
+)
+
+
+def mapped(x: Tensor) -> Map:
+    return Map(x, x.mean((2, 3), keepdim=True))
+
+
+@pytest.fixture
+def gate() -> Gate:
+    torch.manual_seed(0)
+    return Gate(3, 8, 2, nn.ReLU).eval()
+
+
+def test_w_ik_sums_to_1_over_the_inputs_of_a_block(gate: Gate) -> None:
+    branch, *maps = (torch.randn(5, 8, 4, 4) for _ in range(4))
+    own, w = gate.weights(branch, [mapped(x) for x in maps])
+    assert w.shape == (5, 3, 8, 1, 1)
+    torch.testing.assert_close(w.sum(dim=1), torch.ones(5, 8, 1, 1))
+    assert ((own > 0) & (own < 1)).all()
+
+
+def test_the_junction_is_the_weighted_sum(gate: Gate) -> None:
+    branch, *maps = (torch.randn(2, 8, 4, 4) for _ in range(4))
+    joined = [mapped(x) for x in maps]
+    own, w = gate.weights(branch, joined)
+    expected = own * branch + sum(w[:, k] * x for k, x in enumerate(maps))
+    torch.testing.assert_close(gate(branch, joined), expected)
+
+
+def test_hidden_width_is_a_multiple_of_eight() -> None:
+    assert Gate(2, 16, 2, nn.ReLU).body[0].out_channels == 8
+    assert Gate(2, 24, 4, nn.ReLU).body[0].out_channels == 8
+    assert Gate(2, 320, 4, nn.ReLU).body[0].out_channels == 80
+
+
+def test_channels_are_cut_or_filled_with_zeros() -> None:
+    x = torch.randn(1, 3, 2, 2)
+    assert torch.equal(fit_channels(x, 2), x[:, :2])
+    assert torch.equal(fit_channels(x, 5)[:, :3], x)
+    assert not fit_channels(x, 5)[:, 3:].any()
+
+
+@pytest.mark.parametrize("N", [1, 2, 8, 100])
+def test_a_block_sees_at_most_n_earlier_maps(N: int) -> None:
+    network = denseresnet_cifar(depth=20, N=N, classes=10).eval()
+    means = network.mean_gate_weights(torch.randn(2, 3, 32, 32))
+    assert [len(each) for each in means] == [min(i + 1, N) for i in range(9)]
+    for each in means:
+        assert each.sum().item() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [denseresnet34(N=8, classes=10), densemobilenet_v2(N=5, classes=10), denseresnet_cifar(depth=20, N=3, classes=10)],
+    ids=["denseresnet34", "densemobilenetv2", "cifar"],
+)
+def test_every_parameter_receives_a_gradient(network: DenseResNet) -> None:
+    output = network(torch.randn(2, 3, 64, 64))
+    assert output.shape == (2, 10)
+    output.logsumexp(1).sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())

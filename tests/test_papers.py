@@ -1,0 +1,90 @@
+"""Tables as data: read whole, and refused with file, row and reason when malformed."""
+
+from pathlib import Path
+
+import pytest
+
+from repro.errors import UserError
+from repro.papers import Cell, parse_table, read_table, table_names, tables_folder
+
+GOOD = (tables_folder() / "cifar100.toml").read_text(encoding="utf-8")
+
+
+def test_every_table_is_read() -> None:
+    assert {"cifar100", "imagenet"} <= set(table_names())
+    for name in table_names():
+        table = read_table(name)
+        assert table.source
+        assert table.caption
+
+
+def test_the_cells_of_table_2_are_the_printed_ones() -> None:
+    cells = [[cell.text for cell in row.cells.values()] for row in read_table("cifar100").rows]
+    assert cells == [
+        ["1.74M", "258M", "24.65"],
+        ["2.03M", "261M", "23.03"],
+        ["2.23M", "263M", "22.62"],
+        ["2.43M", "265M", "23.29"],
+        ["2.62M", "267M", "22.95"],
+    ]
+
+
+def test_the_cells_of_table_1_are_the_printed_ones() -> None:
+    cells = [[cell.text for cell in row.cells.values()] for row in read_table("imagenet").rows]
+    assert cells == [
+        ["21.80M", "3.68G", "24.99"],
+        ["22.75M", "3.69G", "23.80"],
+        ["23.38M", "3.69G", "23.60"],
+        ["24.00M", "3.70G", "23.34"],
+        ["24.60M", "3.70G", "23.43"],
+        ["3.50M", "315M", "27.70"],
+        ["4.08M", "320M", "26.60"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "exact", "matches"),
+    [
+        ("2.23M", 2_230_868, True),
+        ("2.23M", 2_235_000, False),
+        ("2.23M", 2_225_000, True),
+        ("24.00M", 23_999_896, True),
+        ("263M", 262_499_999, False),
+        ("3.70G", 3_697_389_664, True),
+        ("17", 17, True),
+    ],
+)
+def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: int, matches: bool) -> None:
+    assert Cell(cell).matches(exact) == matches
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('"24.65"', "24.65", 'row 1 (ResNet-110): cell error is 24.65, not a printed number in quotes such as "2.23M"'),
+        ('"24.65"', '"24,65"', "row 1 (ResNet-110): cell error is '24,65'"),
+        ('model = "resnet110"', 'model = "resnet111"', "row 1 (ResNet-110): model 'resnet111' is unknown"),
+        ("N = 2 }", 'N = "2" }', "row 2 (DenseResNet-110, N = 2): option N is '2', not of type int"),
+        ("{ N = 2 }", "{ M = 2 }", "row 2 (DenseResNet-110, N = 2): option 'M' is unknown"),
+        ('source = "', 'sauce = "', "the table: unknown key 'sauce'"),
+        ('caption = "', '# caption = "', "the table: key 'caption' is missing"),
+        ('kind = "flops"', 'kind = "flop"', "column 2 (flops): kind 'flop' is unknown"),
+        ('recipe = "miru2020-cifar100"', 'recipe = "miru"', "column 3 (error): recipe 'miru' is unknown"),
+        ("runs = 1", 'runs = "one"', "column 3 (error): runs is 'one', not an integer"),
+        ('dataset = "cifar100"', 'dataset = "cifar"', "the table: dataset 'cifar' is unknown"),
+        ("[[columns]]", "[[columns]", "cifar100.toml: "),
+        ('error = "23.03"', 'top9 = "23.03"', "row 2 (DenseResNet-110, N = 2): cell 'top9' is unknown"),
+    ],
+)
+def test_a_malformed_table_is_refused_with_file_row_and_reason(tmp_path: Path, old: str, new: str, reason: str) -> None:
+    path = tmp_path / "cifar100.toml"
+    path.write_text(GOOD.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        parse_table(path)
+    assert str(path) in str(error.value)
+    assert reason in str(error.value)
+
+
+def test_an_unknown_table_is_answered_with_the_nearest_name() -> None:
+    with pytest.raises(UserError, match="did you mean 'cifar100'"):
+        read_table("cifar-10O")

@@ -1,0 +1,300 @@
+"""Training on the embedded digits: exact, gone on with, and never losing what was saved."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from filelock import FileLock
+
+from repro.data import load
+from repro.errors import RunFailed, UserError
+from repro.evaluate import evaluate
+from repro.experiment import Experiment
+from repro.folders import Folders
+from repro.results import EpochRow, Record, read_records
+from repro.runtime import Runtime
+from repro.training import checkpoint, run
+from repro.training.engine import Engine
+from repro.training.progress import Lines
+from repro.training.run import train
+from repro.training.stop import Stopped, StopRequest
+
+CPU = Runtime(device="cpu")
+Make = Callable[..., Experiment]
+
+
+class Silent(Lines):
+    """Collects what is said, and can do something after a step."""
+
+    def __init__(self, after: Callable[[int], None] = lambda step: None) -> None:
+        self.said: list[str] = []
+        self.after = after
+
+    def say(self, text: str) -> None:
+        self.spoken = time.monotonic()
+        self.said.append(text)
+
+    def step(self, step: int) -> None:
+        super().step(step)
+        self.after(step)
+
+
+def weights(folders: Folders, experiment: Experiment) -> dict[str, torch.Tensor]:
+    saved = checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST)
+    return {**saved.network, **{f"momentum.{k}": v["momentum_buffer"] for k, v in saved.optimizer["state"].items()}}
+
+
+def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def stop_at(step: int) -> Silent:
+    """Return a watcher that sends SIGINT to this process after a step."""
+    return Silent(lambda now: signal.raise_signal(signal.SIGINT) if now == step else None)
+
+
+def test_a_run_is_recorded_whole(tiny: Make, folders: Folders) -> None:
+    experiment = tiny()
+    record = train(experiment, CPU, folders, Silent())
+    assert read_records([folders.results]) == [record]
+    assert record.epochs == 2
+    assert record.steps == 12  # 1,442 images in batches of 256: five whole ones and the last, smaller one
+    assert 0 < record.error < 95
+    with (folders.results / "curves" / f"{experiment.name}.csv").open() as file:
+        curve = list(csv.DictReader(file))
+    assert [row["epoch"] for row in curve] == ["1", "2"]
+    assert float(curve[-1]["test_error"]) == record.error
+    assert float(curve[0]["lr"]) == pytest.approx(experiment.recipe.lr / 2)
+
+
+def test_the_same_experiment_gives_bit_identical_weights(tiny: Make, folders: Folders, tmp_path: Path) -> None:
+    other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
+    train(tiny(), CPU, folders, Silent())
+    train(tiny(), CPU, other, Silent())
+    assert_same(weights(folders, tiny()), weights(other, tiny()))
+
+
+def test_another_seed_gives_other_weights(tiny: Make) -> None:
+    data = load("digits", Path())
+    one, other = (Engine(tiny(seed=seed), CPU, data, torch.device("cpu")).network for seed in (0, 1))
+    assert not torch.equal(next(one.parameters()), next(other.parameters()))
+
+
+@pytest.mark.parametrize("step", [1, 5, 6, 7, 11])
+def test_stopped_and_gone_on_with_is_bit_identical(tiny: Make, folders: Folders, tmp_path: Path, step: int) -> None:
+    other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
+    straight = train(tiny(), CPU, other, Silent())
+    with pytest.raises(Stopped) as stopped:
+        train(tiny(), CPU, folders, stop_at(step))
+    assert stopped.value.exit_status == 130
+    record = train(tiny(), CPU, folders, Silent())
+    assert record.sittings == 2
+    assert (record.error, record.loss, record.train_loss) == (straight.error, straight.loss, straight.train_loss)
+    assert_same(weights(folders, tiny()), weights(other, tiny()))
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(tiny: Make, folders: Folders, tmp_path: Path) -> None:
+    folders.results.mkdir()
+    other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
+    arguments = ["train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits", "--epochs", "3"]
+    places = ["--runs", str(folders.runs), "--results", str(folders.results), "--device", "cpu"]
+    command = [sys.executable, "-m", "repro", *arguments, *places]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    for line in process.stderr:
+        if line.startswith("epoch 1/3"):
+            process.kill()
+            break
+    assert process.wait() == -signal.SIGKILL
+    process.stderr.close()
+    assert read_records([folders.results]) == []
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "going on from step" in again.stderr
+    subprocess.run(
+        [*command[:-6], "--runs", str(other.runs), "--results", str(other.results), "--device", "cpu"],
+        check=True,
+        capture_output=True,
+    )
+    (killed,), (straight,) = read_records([folders.results]), read_records([other.results])
+    assert killed.sittings == 2
+    assert killed.error == straight.error
+    one, two = (checkpoint.load(place.runs / killed.name / checkpoint.NEWEST) for place in (folders, other))
+    assert_same(one.network, two.network)
+
+
+def test_sigterm_saves_and_says_how_to_go_on(folders: Folders) -> None:
+    arguments = ["train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits", "--epochs", "200"]
+    places = ["--runs", str(folders.runs), "--results", str(folders.results), "--device", "cpu"]
+    process = subprocess.Popen([sys.executable, "-m", "repro", *arguments, *places], stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if line.startswith("epoch 1/200"):
+            process.terminate()
+    assert process.wait() == 128 + signal.SIGTERM
+    process.stderr.close()
+    assert "the same command goes on from there" in lines[-1]
+
+
+def test_a_finished_run_is_not_trained_again(tiny: Make, folders: Folders) -> None:
+    first = train(tiny(), CPU, folders, Silent())
+    watcher = Silent(lambda step: pytest.fail("trained again"))
+    assert train(tiny(), CPU, folders, watcher) == first
+    assert "finished already" in watcher.said[0]
+    assert len(read_records([folders.results])) == 1
+
+
+def test_a_record_that_was_lost_is_written_again_from_the_checkpoint(tiny: Make, folders: Folders) -> None:
+    first = train(tiny(), CPU, folders, Silent())
+    (folders.results / "runs.csv").unlink()
+    again = train(tiny(), CPU, folders, Silent(lambda step: pytest.fail("trained again")))
+    assert again.error == first.error
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tiny: Make, folders: Folders, damage: str) -> None:
+    with pytest.raises(Stopped):
+        train(tiny(), CPU, folders, stop_at(7))
+    newest = folders.runs / tiny().name / checkpoint.NEWEST
+    content = bytearray(newest.read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 255
+    newest.write_bytes({"truncated": content[:-1000], "flipped": content, "emptied": b""}[damage])
+    watcher = Silent()
+    train(tiny(), CPU, folders, watcher)
+    assert "going on from the one before" in watcher.said[0]
+    assert "going on from step 6" in watcher.said[1]
+
+
+def test_when_every_checkpoint_is_broken_it_is_said(tiny: Make, folders: Folders) -> None:
+    with pytest.raises(Stopped):
+        train(tiny(), CPU, folders, stop_at(1))
+    (folders.runs / tiny().name / checkpoint.NEWEST).write_bytes(b"broken")
+    with pytest.raises(UserError, match="no whole checkpoint is left"):
+        train(tiny(), CPU, folders, Silent())
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(
+    tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Stopped):
+        train(tiny(), CPU, folders, stop_at(7))
+    before = weights(folders, tiny())
+
+    def full(content: object, file: object) -> None:
+        file.write(b"part of it")  # type: ignore[attr-defined]
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.torch, "save", full)
+    with pytest.raises(RunFailed, match=r"No space left on device.*the last good one is kept"):
+        train(tiny(), CPU, folders, Silent())
+    assert_same(weights(folders, tiny()), before)
+    assert sorted(path.name for path in (folders.runs / tiny().name).glob("*.p*t*")) == [
+        checkpoint.BEFORE,
+        checkpoint.NEWEST,
+    ]
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tiny: Make, folders: Folders) -> None:
+    with pytest.raises(RunFailed, match=r"training loss is (nan|inf) in epoch 1 \(step 6\)"):
+        train(tiny(lr=1e30), CPU, folders, Silent())
+
+
+def test_a_run_that_another_process_trains_is_refused(tiny: Make, folders: Folders) -> None:
+    folder = folders.runs / tiny().name
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".lock"), pytest.raises(UserError, match="another process is training"):
+        train(tiny(), CPU, folders, Silent())
+
+
+def test_changed_data_are_refused(tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Stopped):
+        train(tiny(), CPU, folders, stop_at(2))
+    monkeypatch.setattr(run, "load", lambda name, root: replace(load(name, root), fingerprint="other"))
+    with pytest.raises(UserError, match="the data set changed"):
+        train(tiny(), CPU, folders, Silent())
+
+
+def test_a_checkpoint_of_another_experiment_is_refused(tiny: Make, folders: Folders) -> None:
+    with pytest.raises(Stopped):
+        train(tiny(seed=1), CPU, folders, stop_at(2))
+    (folders.runs / tiny(seed=1).name).rename(folders.runs / tiny(seed=0).name)
+    with pytest.raises(UserError, match=f"holds a checkpoint of {tiny(seed=1).name}"):
+        train(tiny(seed=0), CPU, folders, Silent())
+
+
+def test_evaluation_gives_the_recorded_error(tiny: Make, folders: Folders) -> None:
+    record = train(tiny(), CPU, folders, Silent())
+    for what in (record.name, record.id[:5], str(folders.runs / record.name / checkpoint.NEWEST)):
+        found = evaluate(what, folders, "cpu")
+        assert found.metrics.error == record.error == found.recorded
+        assert found.metrics.loss == record.loss
+
+
+def test_bf16_is_recorded_and_evaluated_as_trained(tiny: Make, folders: Folders) -> None:
+    record = train(tiny(), replace(CPU, precision="bf16"), folders, Silent())
+    assert record.precision == "bf16"
+    assert evaluate(record.id, folders, "cpu").metrics.error == record.error
+
+
+def test_a_pickled_object_is_no_checkpoint(tmp_path: Path) -> None:
+    class Owned:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "owned"),)
+
+    torch.save({"format": 1, "network": Owned()}, tmp_path / "attack.pt")
+    with pytest.raises(UserError, match="broken or no checkpoint"):
+        checkpoint.load(tmp_path / "attack.pt")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_tensors_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
+    torch.save({"weight": torch.ones(1)}, tmp_path / "tensors.pt")
+    with pytest.raises(UserError, match="no checkpoint of repro train"):
+        checkpoint.load(tmp_path / "tensors.pt")
+
+
+def test_each_image_is_seen_once_an_epoch_and_draws_change(tiny: Make) -> None:
+    engine = Engine(tiny(), CPU, load("digits", Path()), torch.device("cpu"))
+    (order, draws), (next_order, next_draws) = engine._epoch_plan(0), engine._epoch_plan(1)
+    assert sorted(order.tolist()) == list(range(1442))
+    assert not torch.equal(order, next_order)
+    assert not torch.equal(draws.dy, next_draws.dy)
+
+
+def test_two_processes_append_records_at_once(tmp_path: Path, record: Callable[..., Record]) -> None:
+    code = (
+        "import json, sys; from pathlib import Path; from repro.results import Record, append_record\n"
+        "facts = json.loads(sys.argv[2])\n"
+        "for i in range(20): append_record(Record(**{**facts, 'id': f'{sys.argv[3]}{i}'}), Path(sys.argv[1]))"
+    )
+    facts = json.dumps(vars(record()))
+    commands = [[sys.executable, "-c", code, str(tmp_path), facts, name] for name in "ab"]
+    for process in [subprocess.Popen(command) for command in commands]:
+        assert process.wait() == 0
+    assert {each.id for each in read_records([tmp_path])} == {f"{name}{i}" for name in "ab" for i in range(20)}
+
+
+def test_the_curve_has_no_empty_cell(tiny: Make, folders: Folders) -> None:
+    train(tiny(), CPU, folders, Silent())
+    saved = checkpoint.load(folders.runs / tiny().name / checkpoint.NEWEST)
+    assert all(isinstance(row, EpochRow) and row.seconds > 0 for row in saved.history)
+
+
+def test_a_second_signal_breaks_off() -> None:
+    with StopRequest() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.requested
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
