@@ -170,11 +170,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _end(f"error: {error.format_message()} (repro --help)", 2)
     except RunFailed as error:
         _end(f"failed: {error}", 1)
-    except (KeyboardInterrupt, typer.Abort):
-        _end("interrupted", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        _end(f"failed: {error}", 1)
+    except (KeyboardInterrupt, typer.Abort):
+        _end("interrupted", 130)
     sys.exit(status or 0)
 
 

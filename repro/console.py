@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+T = TypeVar("T")
 
 
 @cache
@@ -20,6 +24,18 @@ def stdout() -> Console:
 def stderr() -> Console:
     """Return the console of progress and warnings."""
     return _console(stderr=True)
+
+
+def with_bar(items: Sequence[T], what: str) -> Iterable[T]:
+    """Return the items, with a bar and the time left on stderr while they are worked on."""
+    if not items:
+        return items
+    if not stderr().is_terminal:
+        stderr().print(f"{what} ...", soft_wrap=True)
+        return items
+    from rich.progress import track
+
+    return track(items, what, console=stderr(), transient=True)
 
 
 def _console(*, stderr: bool) -> Console:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from repro.console import with_bar
 from repro.data import Images, load
 from repro.data.augment import Normalise, normaliser
 from repro.errors import UserError
@@ -47,12 +49,21 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def test(network: nn.Module, images: Images, normalise: Normalise, runtime: Runtime) -> Metrics:
-    """Return the metrics of a network on images of its device; the network is left in evaluation mode."""
+def measure(
+    network: nn.Module,
+    images: Images,
+    normalise: Normalise,
+    runtime: Runtime,
+    progress: Callable[[range], Iterable[int]] = iter,
+) -> Metrics:
+    """Return the metrics of a network on images of its device; the network is left in evaluation mode.
+
+    `progress` wraps the beginnings of the batches, for a bar.
+    """
     network.eval()
     device = images.labels.device
     sums = torch.zeros(2, device=device)
-    for begin in range(0, len(images), BATCH):
+    for begin in progress(range(0, len(images), BATCH)):
         part = slice(begin, begin + BATCH)
         with autocast(device, runtime):
             logits = network(laid_out(normalise(images.pixels[part]), runtime))
@@ -88,7 +99,8 @@ def evaluate(what: str, folders: Folders, device: str) -> Evaluation:
         ) from error
     images = load(experiment.dataset, folders.data)
     normalise = normaliser(experiment.recipe, images.train.pixels.to(where))
-    metrics = test(placed(network, where, runtime), images.test.to(where), normalise, runtime)
+    network = placed(network, where, runtime)
+    metrics = measure(network, images.test.to(where), normalise, runtime, lambda begins: with_bar(begins, "testing"))
     last = saved.history[-1] if saved.history else None
     recorded = last.test_error if last and last.step == saved.step else None
     return Evaluation(experiment, saved.step, len(saved.history), metrics, recorded)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from repro.errors import UserError
 
 PRECISIONS = ("fp32", "tf32", "bf16")
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = r"auto|cpu|cuda(:\d+)?"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,7 @@ class Runtime:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise UserError(f"unknown precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
-        if self.device.split(":")[0] not in DEVICES:
+        if not re.fullmatch(DEVICES, self.device):
             raise UserError(f"unknown device {self.device!r}; known: auto, cpu, cuda, cuda:1, ...")
 
     def values(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from dataclasses import MISSING, fields
 
 import pytest
 
-from repro.recipes import RECIPES, Recipe, recipe
+from repro.recipes import RECIPES, Recipe, deviations, recipe
 from repro.runtime import Runtime
 from repro.training.initialise import INITIALISERS
 from repro.training.schedule import lr_at, steps_per_epoch, total_steps
@@ -73,9 +73,9 @@ def test_resnet_counts_in_iterations() -> None:
 
 
 def test_a_changed_recipe_says_what_it_changed() -> None:
-    assert recipe("miru2020-cifar100").deviations() == []
-    assert recipe("miru2020-cifar100").with_epochs(1).deviations() == ["epochs=1 (300)"]
-    assert recipe("resnet-cifar10").with_epochs(82).deviations() == ["epochs=82 (164)", "iterations=32000 (64000)"]
+    assert deviations(recipe("miru2020-cifar100")) == []
+    assert deviations(recipe("miru2020-cifar100").with_epochs(1)) == ["epochs=1 (300)"]
+    assert deviations(recipe("resnet-cifar10").with_epochs(82)) == ["epochs=82 (164)", "iterations=32000 (64000)"]
 
 
 def test_recipe_and_runtime_share_no_word() -> None:

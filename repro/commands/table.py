@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from repro.compare import compare, runs_of
-from repro.console import stderr, stdout
+from repro.console import stderr, stdout, with_bar
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
 from repro.files import write_atomically
@@ -86,16 +86,13 @@ def show(table: Table, results: Path, format: str | None, output: Path | None) -
     return any(row.off for row in comparison.rows)
 
 
+def _counting(rows: Sequence[Row]) -> Iterable[Row]:
+    return with_bar(rows, "counting networks")
+
+
 def _write(text: str, output: Path) -> None:
     try:
         write_atomically(output, text.encode())
     except OSError as error:
         raise UserError(f"{output} cannot be written ({error.strerror})") from error
     stderr().print(f"written to {output}", soft_wrap=True)
-
-
-def _counting(rows: Sequence[Row]) -> Iterable[Row]:
-    """Return the rows, shown as a bar while their networks are counted for the first time."""
-    from rich.progress import track
-
-    return track(rows, "counting networks", console=stderr()) if rows and stderr().is_terminal else rows

@@ -12,6 +12,7 @@ from repro.console import print_json, stderr, stdout
 from repro.experiment import Experiment
 from repro.folders import Folders
 from repro.names import choose
+from repro.recipes import deviations
 from repro.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Fold
 
     records = []
     for experiment in experiments:
-        deviations = experiment.recipe.deviations()
-        if deviations:
+        changes = deviations(experiment.recipe)
+        if changes:
             stderr().print(
-                f"warning: this run deviates from {experiment.recipe.name} ({', '.join(deviations)}) "
+                f"warning: this run deviates from {experiment.recipe.name} ({', '.join(changes)}) "
                 "and will not count as a reproduction",
                 soft_wrap=True,
                 markup=False,

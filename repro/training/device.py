@@ -23,6 +23,8 @@ def prepare(runtime: Runtime) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"--device {name}: torch {torch.__version__} sees no GPU here; --device cpu")
+    if name.startswith("cuda:") and int(name[5:]) >= torch.cuda.device_count():
+        raise UserError(f"--device {name}: torch sees {torch.cuda.device_count()} GPUs here, from cuda:0 on")
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     # A plain fp32 run on a recent card already convolves in TF32 unless it is told not to.

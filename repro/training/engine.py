@@ -13,7 +13,7 @@ from torch import nn
 from repro.data import Dataset
 from repro.data.augment import Draws, augment, draw, normaliser
 from repro.errors import RunFailed
-from repro.evaluate import batch_sums, test
+from repro.evaluate import batch_sums, measure
 from repro.experiment import Experiment
 from repro.models import build
 from repro.results import EpochRow
@@ -108,7 +108,7 @@ class Engine:
         loss, wrong = (each / shown for each in self.sums.tolist())
         if not math.isfinite(loss):
             raise RunFailed(f"the training loss is {loss} in epoch {epoch} (step {self.step})")
-        tested = test(self.network, self.test_images, self.normalise, self.runtime)
+        tested = measure(self.network, self.test_images, self.normalise, self.runtime)
         self.epoch_seconds += time.perf_counter() - begin
         row = EpochRow(
             epoch=epoch,

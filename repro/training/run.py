@@ -15,6 +15,7 @@ from repro.data import load
 from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment
 from repro.folders import Folders
+from repro.recipes import deviations
 from repro.results import Record, append_record, read_records, write_curve
 from repro.runtime import Runtime
 from repro.training.checkpoint import Checkpoint, load_newest, save
@@ -62,8 +63,10 @@ def _train(engine: Engine, saved: Checkpoint | None, folder: Path, results: Path
         while not engine.finished:
             _train_epoch(engine, folder, watcher, stop)
             write_curve(name, engine.history, results)
-    record = _record(engine)
-    append_record(record, results)
+        record = _record(engine)
+        append_record(record, results)
+    if stop.requested:  # too late for this run, but not for the next one
+        raise Stopped(f"{name} is finished and recorded", stop.signal)
     return record
 
 
@@ -119,7 +122,7 @@ def _record(engine: Engine) -> Record:
         options=dict(experiment.options),
         dataset=experiment.dataset,
         recipe=experiment.recipe.name,
-        deviations=experiment.recipe.deviations(),
+        deviations=deviations(experiment.recipe),
         seed=experiment.seed,
         epochs=last.epoch,
         steps=last.step,

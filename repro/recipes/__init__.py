@@ -1,0 +1,62 @@
+"""What the papers did to train their networks: one file per paper, nothing here knows of hardware or speed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from repro.recipes.dense_resnet import miru2020, miru2020_imagenet
+from repro.recipes.densenet import densenet_cifar
+from repro.recipes.digits import digits
+from repro.recipes.recipe import Recipe
+from repro.recipes.resnet import resnet_cifar10
+
+__all__ = ["RECIPES", "Recipe", "default_recipe", "deviations", "recipe"]
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "miru2020-cifar100": lambda: miru2020("cifar100"),
+    "miru2020-cifar10": lambda: miru2020("cifar10"),
+    "miru2020-imagenet-resnet34": lambda: miru2020_imagenet("resnet34"),
+    "miru2020-imagenet-mobilenetv2": lambda: miru2020_imagenet("mobilenetv2"),
+    "densenet-cifar10+": lambda: densenet_cifar("cifar10", augmented=True),
+    "densenet-cifar10": lambda: densenet_cifar("cifar10", augmented=False),
+    "densenet-cifar100+": lambda: densenet_cifar("cifar100", augmented=True),
+    "densenet-cifar100": lambda: densenet_cifar("cifar100", augmented=False),
+    "resnet-cifar10": lambda: resnet_cifar10(warmup=False),
+    "resnet-cifar10-warmup": lambda: resnet_cifar10(warmup=True),
+    "digits": digits,
+}
+
+_DEFAULTS: dict[str, dict[str, str]] = {
+    "imagenet": {
+        **dict.fromkeys(("resnet34", "denseresnet34"), "miru2020-imagenet-resnet34"),
+        **dict.fromkeys(("mobilenetv2", "densemobilenetv2"), "miru2020-imagenet-mobilenetv2"),
+    },
+    "cifar100": {
+        "resnet110": "miru2020-cifar100",
+        "denseresnet110": "miru2020-cifar100",
+        "densenet": "densenet-cifar100+",
+        "densenet-bc": "densenet-cifar100+",
+    },
+    "cifar10": {
+        "denseresnet110": "miru2020-cifar10",
+        "densenet": "densenet-cifar10+",
+        "densenet-bc": "densenet-cifar10+",
+        **{f"resnet{depth}": "resnet-cifar10" for depth in (20, 32, 44, 56)},
+        **{f"resnet{depth}": "resnet-cifar10-warmup" for depth in (110, 1202)},
+    },
+}
+
+
+def recipe(name: str) -> Recipe:
+    """Return a registered recipe."""
+    return RECIPES[name]()
+
+
+def default_recipe(model: str, dataset: str) -> str | None:
+    """Return the name of the recipe with which a model's paper trains it on a data set, if there is one."""
+    return "digits" if dataset == "digits" else _DEFAULTS.get(dataset, {}).get(model)
+
+
+def deviations(changed: Recipe) -> list[str]:
+    """Return what differs from the recipe of the same name, as `epochs=1 (300)`; empty for a faithful one."""
+    return changed.differences(recipe(changed.name))

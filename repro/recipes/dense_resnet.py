@@ -1,0 +1,83 @@
+"""DenseResNet: Takeda, MIRU 2020."""
+
+from __future__ import annotations
+
+from repro.recipes.recipe import CIFAR10, CIFAR100, CODE, INFERRED, PRINTED, Recipe
+
+
+def miru2020(dataset: str) -> Recipe:
+    """DenseResNet on CIFAR: Takeda, MIRU 2020, section 4; github.com/takedarts/DenseResNet, commit c1fa035.
+
+    The paper prints 22.62 % error on CIFAR-100 for DenseResNet-110 with N = 4. It does not print the number of
+    epochs: 300 is what the author's configuration of the following weeks says beside exactly the paper's batch,
+    learning rate and weight decay.
+    """
+    mean, std = CIFAR100 if dataset == "cifar100" else CIFAR10
+    code = f"{CODE}: takedarts/DenseResNet c1fa035"
+    config = f"{INFERRED}: config/cifar100/resnet-110.txt of takedarts/DenseResNet 4cfca0f"
+    return Recipe(
+        name=f"miru2020-{dataset}",
+        paper="DenseResNet, Takeda, MIRU 2020",
+        dataset=dataset,
+        epochs=300,
+        batch=64,
+        lr=0.05,
+        schedule="cosine",
+        warmup_epochs=5,
+        nesterov=True,
+        weight_decay=5e-4,
+        init="conv-and-classifier-fan-out",
+        crop_padding=4,
+        padding_mode="reflect",
+        flip=True,
+        mean=mean,
+        std=std,
+        origins={
+            **dict.fromkeys(("batch", "lr", "momentum", "nesterov"), PRINTED),
+            **dict.fromkeys(("epochs", "warmup_epochs", "dropout"), config),
+            **dict.fromkeys(("init", "crop_padding", "padding_mode", "flip", "mean", "std", "reported"), code),
+            "schedule": f"{PRINTED}: cosine; once per epoch: {code}",
+            "weight_decay": f"{PRINTED}; on every parameter: {code}",
+        },
+    )
+
+
+def miru2020_imagenet(network: str) -> Recipe:
+    """DenseResNet on ImageNet: Takeda, MIRU 2020, section 4; the author's code and configurations.
+
+    The paper prints 23.34 % error for DenseResNet-34 with N = 6. ResNet-34 is trained at 160 pixels and tested
+    at 224, MobileNet-v2 at 224 throughout.
+    """
+    mobile = network == "mobilenetv2"
+    config = "config/imagenet/mobilenetv2-1.0.txt of takedarts/DenseResNet 3ec9456"
+    defaults = f"{INFERRED}: {config if mobile else 'defaults of takedarts/DenseResNet c1fa035'}"
+    code = f"{CODE}: takedarts/DenseResNet c1fa035"
+    return Recipe(
+        name=f"miru2020-imagenet-{network}",
+        paper="DenseResNet, Takeda, MIRU 2020",
+        dataset="imagenet",
+        epochs=300,
+        batch=64,
+        lr=0.0125 if mobile else 0.025,
+        schedule="cosine",
+        warmup_epochs=5,
+        nesterov=True,
+        weight_decay=4e-5 if mobile else 1e-4,
+        init="conv-and-classifier-fan-out",
+        flip=True,
+        scaled_crop=224 if mobile else 160,
+        color_jitter=0.4,
+        lighting=0.1,
+        tune_epochs=60,
+        tune_batch=256,
+        tune_lr=0.002 if mobile else 0.004,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        origins={
+            **dict.fromkeys(("batch", "lr", "momentum", "nesterov", "scaled_crop"), PRINTED),
+            **dict.fromkeys(("epochs", "warmup_epochs", "dropout", "tune_epochs", "tune_batch", "tune_lr"), defaults),
+            **dict.fromkeys(("init", "flip", "color_jitter", "lighting", "mean", "std", "reported"), code),
+            "schedule": f"{PRINTED}: cosine; once per epoch: {code}",
+            "weight_decay": f"{PRINTED}; on every parameter: {code}",
+        },
+    )

@@ -1,0 +1,101 @@
+"""What a recipe is: the whole mathematics of a training beside network and seed, and where each value is from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+PRINTED, CODE, INFERRED = "printed", "code", "inferred"
+"""Where a value is from: the paper, the authors' code, or our own reading of either."""
+
+Channels = tuple[float, float, float]
+CIFAR10: tuple[Channels, Channels] = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+CIFAR100: tuple[Channels, Channels] = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
+"""Mean and standard deviation of the training pixels in 0..1."""
+
+
+def of_bytes(red: float, green: float, blue: float) -> Channels:
+    """Return values given for pixels in 0..255 for pixels in 0..1."""
+    return red / 255, green / 255, blue / 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One way to train, on one data set. Its values are the whole mathematics of a run beside network and seed."""
+
+    name: str
+    paper: str
+    dataset: str
+    epochs: int
+    iterations: int | None = None
+    """The run stops after so many steps, in the middle of the last epoch if need be."""
+    batch: int
+    """The last batch of an epoch is smaller and is kept."""
+    lr: float
+    schedule: str
+    """`cosine`: once per epoch; `steps`: times `gamma` at each of `milestones`."""
+    milestones: tuple[float, ...] = ()
+    """Shares of the run's length."""
+    gamma: float = 0.1
+    warmup_epochs: int = 0
+    """lr * (e + 1) / (warmup_epochs + 1) in the first epochs e = 0, 1, ..."""
+    warmup_iterations: int = 0
+    warmup_lr: float = 0.0
+    """The rate of the first `warmup_iterations` steps."""
+    momentum: float = 0.9
+    nesterov: bool
+    weight_decay: float
+    """On every parameter, those of BatchNorm and the biases included."""
+    init: str
+    """A name of training/initialise.py."""
+    dropout: float = 0.0
+    crop_padding: int = 0
+    """Pixels on each side before a random crop to the old size; 0: no crop."""
+    padding_mode: str = "zero"
+    """`zero`: the mean colour, since images are normalised before; `reflect`."""
+    flip: bool = False
+    """Mirrored with probability 1/2."""
+    scaled_crop: int = 0
+    """Side of a random crop of 8 % to 100 % of the area, scaled to this size (ImageNet); 0: none."""
+    color_jitter: float = 0.0
+    """Brightness, contrast and saturation are changed by up to this share."""
+    lighting: float = 0.0
+    """Standard deviation of AlexNet's colour noise."""
+    tune_epochs: int = 0
+    """After training, so many epochs of the classifier alone, at the test size."""
+    tune_batch: int = 0
+    tune_lr: float = 0.0
+    mean: tuple[float, ...] = ()
+    """Per channel, of pixels in 0..1; empty: the training set's own."""
+    std: tuple[float, ...] = ()
+    reported: str = "last"
+    """The epoch whose test error is reported."""
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Where each value is from: `printed`, `code` or `inferred`, and the place."""
+
+    def _mathematics(self) -> dict[str, Any]:
+        """Return every value beside the name and the sources."""
+        return {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name not in ("name", "paper", "origins")
+        }
+
+    def values(self) -> dict[str, Any]:
+        """Return what the recipe does, without its name and sources.
+
+        A value that is the default is left out, so that a recipe keeps its identity when recipes learn a new word.
+        """
+        defaults = {each.name: each.default for each in fields(self)}
+        return {name: value for name, value in self._mathematics().items() if value != defaults[name]}
+
+    def differences(self, published: Recipe) -> list[str]:
+        """Return what differs from another recipe, as `epochs=1 (300)` with the other's value behind."""
+        theirs, own = published._mathematics(), self._mathematics()
+        return [f"{name}={value} ({theirs[name]})" for name, value in own.items() if value != theirs[name]]
+
+    def with_epochs(self, epochs: int) -> Recipe:
+        """Return the recipe with another length; where it counts in iterations, they shrink or grow alike."""
+        iterations = self.iterations and round(self.iterations * epochs / self.epochs)
+        return replace(self, epochs=epochs, iterations=iterations)

@@ -1,0 +1,55 @@
+"""ResNet: He et al., arXiv 1512.03385."""
+
+from __future__ import annotations
+
+from repro.recipes.recipe import CIFAR10, INFERRED, PRINTED, Recipe
+
+
+def resnet_cifar10(warmup: bool) -> Recipe:
+    """ResNet on CIFAR-10: arXiv 1512.03385, section 4.2.
+
+    The paper prints 8.75 % for 20 layers: 64,000 iterations of 128 images, the rate divided by 10 at 32,000 and
+    48,000. ResNet-110 starts with a rate of 0.01 until the training error is below 80 %, about 400 iterations.
+    """
+    return Recipe(
+        name="resnet-cifar10-warmup" if warmup else "resnet-cifar10",
+        paper="ResNet, He et al., arXiv 1512.03385",
+        dataset="cifar10",
+        epochs=164,
+        iterations=64_000,
+        batch=128,
+        lr=0.1,
+        schedule="steps",
+        milestones=(0.5, 0.75),
+        warmup_iterations=400 if warmup else 0,
+        warmup_lr=0.01 if warmup else 0.0,
+        nesterov=False,
+        weight_decay=1e-4,
+        init="conv-fan-out",
+        crop_padding=4,
+        flip=True,
+        mean=CIFAR10[0],
+        std=CIFAR10[1],
+        origins={
+            "epochs": f"{INFERRED}: 64,000 steps of 128 of 50,000 images",
+            "iterations": PRINTED,
+            "batch": PRINTED,
+            "lr": PRINTED,
+            "schedule": PRINTED,
+            "milestones": f"{PRINTED}: 32,000 and 48,000 of 64,000 iterations",
+            "gamma": PRINTED,
+            "warmup_iterations": f"{PRINTED}: until the training error is below 80 %, about 400 iterations",
+            "warmup_lr": PRINTED,
+            "momentum": PRINTED,
+            "nesterov": f"{INFERRED}: the paper speaks of momentum alone",
+            "weight_decay": f"{PRINTED}; on every parameter: {INFERRED}",
+            "init": f"{PRINTED}: as He et al.; fan-out: {INFERRED}",
+            "dropout": f"{PRINTED}: none",
+            "crop_padding": PRINTED,
+            "padding_mode": f"{INFERRED}: zeros, after the mean is subtracted",
+            "flip": PRINTED,
+            "mean": f"{INFERRED}: the paper subtracts a mean image; per channel here",
+            "std": f"{INFERRED}: per channel; the paper does not divide",
+            "reported": f"{INFERRED}: the end of training",
+        },
+    )

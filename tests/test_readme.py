@@ -1,0 +1,38 @@
+"""What the README shows is what the program prints, and its picture of the house is true."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from repro.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHOWN = re.findall(r"<!-- repro (.+) -->\n(.*?)\n\n(?!\|)", README, re.DOTALL)
+
+
+@pytest.mark.parametrize(("command", "shown"), SHOWN)
+def test_output_in_the_readme_is_the_programs(
+    command: str, shown: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the shipped results alone
+    with pytest.raises(SystemExit):
+        main(command.split())
+    assert capsys.readouterr().out.strip() == shown.strip()
+
+
+def test_something_is_shown() -> None:
+    assert len(SHOWN) == 1
+
+
+def test_every_room_of_the_house_is_in_the_picture() -> None:
+    entries = (ROOT / "repro").iterdir()
+    rooms = {path.name for path in entries if path.suffix == ".py" or (path / "__init__.py").exists()}
+    without_a_word = {"__init__.py", "__main__.py", "errors.py", "names.py", "files.py", "folders.py", "console.py"}
+    assert {room for room in rooms - without_a_word if room.removesuffix(".py") not in README} == set()
+
+
+def test_there_are_two_commands_of_set_up() -> None:
+    blocks = re.findall(r"<!-- (set-up|test) -->\n```sh\n(.+)\n```", README)
+    assert [name for name, _ in blocks] == ["set-up", "test"]
