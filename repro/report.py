@@ -12,6 +12,7 @@ from repro.recipes import recipe
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
+    from rich.table import Table
 
 MARK = {True: "✓", False: "✗", None: ""}
 FORMATS = ("rich", "csv", "json", "md", "latex", "html")
@@ -101,22 +102,29 @@ def _inferred(name: str) -> str:
 
 
 def _grid(comparison: Comparison) -> RenderableType:
-    from rich.table import Table
+    from rich.markup import escape
 
     table = comparison.table
-    grid = Table(title=f"{table.paper}, {table.title}: {table.caption}", title_justify="left", title_style="bold")
-    grid.add_column("Row", no_wrap=True)
+    grid = _empty_grid(f"{table.paper}, {table.title}: {table.caption}")
+    grid.add_column("Row", min_width=16, overflow="fold")
     for column in table.columns:
         grid.add_column(f"{column.label}\npaper", justify="right", no_wrap=True)
-        if column.kind in ("params", "flops"):
-            grid.add_column("\nours", justify="right", no_wrap=True)
-        elif column.kind == "error":
-            grid.add_column("\nours", justify="right", no_wrap=True)
-            grid.add_column("\ndifference", justify="right", no_wrap=True)
-    grid.add_column("Verdict")
+        for heading in {"params": ["ours"], "flops": ["ours"], "error": ["ours", "Δ"]}.get(column.kind, []):
+            grid.add_column(f"\n{heading}", justify="right", no_wrap=True)
+    grid.add_column("Verdict", min_width=9, overflow="fold")
     for compared in comparison.rows:
-        grid.add_row(compared.row.label, *_cells(comparison, compared), _coloured(compared.verdict))
+        grid.add_row(escape(compared.row.label), *_cells(comparison, compared), _coloured(compared.verdict))
     return grid
+
+
+def _empty_grid(title: str) -> Table:
+    """Return a grid whose lines leave room for figures on a terminal of 80 columns."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    look = {"title_justify": "left", "title_style": "bold", "box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
+    return Table(title=escape(title), **look)  # type: ignore[arg-type]
 
 
 def _cells(comparison: Comparison, compared: ComparedRow) -> list[str]:
@@ -153,11 +161,9 @@ def _coloured(verdict: str) -> str:
 
 
 def _deviating_grid(comparison: Comparison) -> RenderableType:
-    from rich.table import Table
-
-    grid = Table(title="Runs that deviate from the recipe (not counted)", title_justify="left", title_style="bold")
+    grid = _empty_grid("Runs that deviate from the recipe (not counted)")
     for heading in ("Run", "Error %", "Deviation (recipe)", "Precision", "Device"):
-        grid.add_column(heading, no_wrap=heading == "Run")
+        grid.add_column(heading, overflow="fold")
     for record in comparison.deviating:
         grid.add_row(record.name, f"{record.error:.2f}", ", ".join(record.deviations), record.precision, record.device)
     return grid

@@ -18,12 +18,12 @@ from filelock import FileLock
 from repro.data import load
 from repro.errors import RunFailed, UserError
 from repro.evaluate import evaluate
-from repro.experiment import Experiment
+from repro.experiment import Experiment, experiment_for
 from repro.folders import Folders
 from repro.results import EpochRow, Record, read_records
 from repro.runtime import Runtime
 from repro.training import checkpoint, run
-from repro.training.engine import Engine
+from repro.training.engine import Engine, network_of
 from repro.training.progress import Lines
 from repro.training.run import train
 from repro.training.stop import Stopped, StopRequest
@@ -271,6 +271,30 @@ def test_each_image_is_seen_once_an_epoch_and_draws_change(tiny: Make) -> None:
     assert sorted(order.tolist()) == list(range(1442))
     assert not torch.equal(order, next_order)
     assert not torch.equal(draws.dy, next_draws.dy)
+
+
+def test_weight_decay_is_on_every_parameter(tiny: Make) -> None:
+    engine = Engine(tiny(), CPU, load("digits", Path()), torch.device("cpu"))
+    (group,) = engine.optimizer.param_groups
+    assert len(group["params"]) == len(list(engine.network.parameters()))
+    assert (group["weight_decay"], group["momentum"], group["nesterov"], group["dampening"]) == (5e-4, 0.9, True, 0)
+
+
+def test_one_step_is_nesterovs(tiny: Make) -> None:
+    """V = 0.9 v + g with weight decay in g, then w -= lr (g + 0.9 v), from v = 0."""
+    engine = Engine(tiny(), CPU, load("digits", Path()), torch.device("cpu"))
+    before = engine.network.classifier.weight.detach().clone()
+    next(engine.steps())
+    weight = engine.network.classifier.weight
+    decayed = weight.grad + 5e-4 * before
+    rate = engine.recipe.lr / 2  # the first of one epoch of warm-up
+    torch.testing.assert_close(weight.detach(), before - rate * (decayed + 0.9 * decayed))
+
+
+def test_dropout_needs_a_network_that_has_it() -> None:
+    experiment = experiment_for("resnet20", {}, seed=0, recipe_name="densenet-cifar10")
+    with pytest.raises(UserError, match=r"resnet20 has no dropout layers, and the recipe asks for dropout 0\.2"):
+        network_of(experiment)
 
 
 def test_two_processes_append_records_at_once(tmp_path: Path, record: Callable[..., Record]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from itertools import product
 from pathlib import Path
 
-from repro.compare import compare, runs_of
+from repro.compare import compare
 from repro.console import stderr, stdout, with_bar
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
@@ -44,21 +45,18 @@ def choose(name: str, rows: str) -> Table:
 
 def missing(table: Table, seeds: int | None, epochs: int | None, results: Path) -> list[Experiment]:
     """Return the experiments that a table still needs: for each error cell, seeds 0, 1, ... without a record."""
-    records = read_records(result_folders(results))
-    done = {record.id for record in records}
-    wanted: dict[str, Experiment] = {}
-    for row in table.rows:
-        for column in table.of_kind("error"):
-            recipe = table.recipe(row, column)
-            if row.model is None or recipe is None or column.key not in row.cells:
-                continue
-            measured = {run.seed for run in runs_of(table, row, column, records)}
+    done = {record.id for record in read_records(result_folders(results))}
+    wanted = {each.id: each for each in _experiments(table, seeds, epochs)}
+    return [each for each in wanted.values() if each.id not in done]
+
+
+def _experiments(table: Table, seeds: int | None, epochs: int | None) -> Iterator[Experiment]:
+    """Give the experiments behind the error cells, as many seeds as are asked for or as the paper ran."""
+    for row, column in product(table.rows, table.of_kind("error")):
+        recipe = table.recipe(row, column)
+        if row.model and recipe and column.key in row.cells:
             for seed in range(seeds or column.runs):
-                options = table.options(row)
-                each = experiment_for(row.model, options, seed=seed, recipe_name=recipe, epochs=epochs)
-                if each.id not in done and (epochs is not None or seed not in measured):
-                    wanted[each.id] = each
-    return list(wanted.values())
+                yield experiment_for(row.model, table.options(row), seed=seed, recipe_name=recipe, epochs=epochs)
 
 
 def train_missing(table: Table, seeds: int | None, epochs: int | None, runtime: Runtime, folders: Folders) -> None:

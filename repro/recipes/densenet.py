@@ -38,7 +38,7 @@ def densenet_cifar(dataset: str, augmented: bool) -> Recipe:
             "batch": PRINTED,
             "lr": PRINTED,
             "schedule": PRINTED,
-            "milestones": f"{PRINTED}: 50 % and 75 % of the epochs",
+            "milestones": f"{PRINTED}: at 50 % and 75 % of the epochs (the authors' code: one epoch earlier)",
             "gamma": PRINTED,
             "momentum": PRINTED,
             "nesterov": PRINTED,
