@@ -27,6 +27,13 @@ BETTER = "lower than printed"
 NOT_REPRODUCED = "not reproduced"
 CONTEXT = "quoted by the paper"
 
+STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
+    "last": statistics.fmean,  # of a single printed run we have the seeds' mean to show
+    "mean": statistics.fmean,
+    "median": statistics.median,
+    "best": min,
+}
+
 
 @dataclass(frozen=True)
 class CountCell:
@@ -48,7 +55,7 @@ class ErrorCell:
     statistic: str
     seeds: tuple[int, ...]
     value: float | None
-    """%, by the column's statistic; None without runs."""
+    """%, by the printed cell's statistic; None without runs."""
     std: float | None
     """Between seeds, with n - 1; None below two runs."""
     difference: float | None
@@ -172,17 +179,17 @@ def _error_cell(table: Table, row: Row, column: Column, records: Sequence[Record
     runs = runs_of(table, row, column, records)
     published = row.cells[column.key]
     values = [float(getattr(run, column.metric)) for run in runs]
-    statistic = statistics.median if column.statistic == "median" else statistics.fmean
-    value = statistic(values) if values else None
+    statistic, printed_runs = table.statistic(row, column)
+    value = STATISTICS[statistic](values) if values else None
     return ErrorCell(
         published=published.text,
-        statistic=column.statistic if column.statistic != "last" else "mean",
+        statistic="mean" if statistic == "last" else statistic,
         seeds=tuple(run.seed for run in runs),
         value=value,
         std=statistics.stdev(values) if len(values) > 1 else None,
         difference=value - float(published.value) if value is not None else None,
         precisions=tuple(sorted({run.precision for run in runs})),
-        verdict=NOT_MEASURED if value is None else verdict_on(float(published.value), values, value, column.runs),
+        verdict=NOT_MEASURED if value is None else verdict_on(float(published.value), values, value, printed_runs),
     )
 
 

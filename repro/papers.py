@@ -22,7 +22,7 @@ from repro.names import choose
 from repro.recipes import RECIPES
 
 KINDS = ("params", "flops", "error", "context")
-STATISTICS = ("last", "median", "mean")
+STATISTICS = ("last", "median", "mean", "best")
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 PRINTED = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)")
 
@@ -87,6 +87,9 @@ class Row:
     """None for a row that the paper quotes from elsewhere."""
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     recipe: str | None = None
+    """Where it differs from the column's; likewise the next two."""
+    statistic: str | None = None
+    runs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,10 @@ class Table:
     def recipe(self, row: Row, column: Column) -> str | None:
         """Return the name of the recipe behind a cell of errors."""
         return row.recipe or column.recipe
+
+    def statistic(self, row: Row, column: Column) -> tuple[str, int]:
+        """Return the statistic behind a cell of errors, and of how many runs it is."""
+        return row.statistic or column.statistic, row.runs or column.runs
 
 
 def tables_folder() -> Path:
@@ -186,9 +193,7 @@ def _column(index: int, content: dict[str, Any], dataset: str) -> Column:
     if content["kind"] == "error":
         content.setdefault("dataset", dataset)
         _expect_one_of(where, "dataset", content["dataset"], DATASETS)
-        _expect_one_of(where, "statistic", content.get("statistic", "last"), STATISTICS)
-        if "recipe" in content:
-            _expect_one_of(where, "recipe", content["recipe"], RECIPES)
+    _expect_known(where, content)
     return Column(**content)
 
 
@@ -196,8 +201,7 @@ def _row(index: int, content: dict[str, Any], keys: set[str], dataset: str) -> R
     where = f"row {index} ({content.get('label', 'without label')})"
     _expect_keys(where, content, Row)
     _expect_one_of(where, "model", content.get("model"), [*MODELS, None])
-    if "recipe" in content:
-        _expect_one_of(where, "recipe", content["recipe"], RECIPES)
+    _expect_known(where, content)
     for option, value in content.get("options", {}).items():
         _expect_one_of(where, "option", option, MODELS[content["model"]].options if "model" in content else OPTIONS)
         if not isinstance(value, OPTIONS[option][0]) or isinstance(value, bool) != (OPTIONS[option][0] is bool):
@@ -223,6 +227,13 @@ def _expect_keys(where: str, content: dict[str, Any], kind: type, besides: set[s
             raise _Malformed(f"{where}: {key} is {content[key]!r}, not a string in quotes")
         if key in content and each.type == "int" and not isinstance(content[key], int):
             raise _Malformed(f"{where}: {key} is {content[key]!r}, not an integer")
+
+
+def _expect_known(where: str, content: dict[str, Any]) -> None:
+    """Refuse recipes and statistics that there are not."""
+    for key, known in (("recipe", RECIPES), ("statistic", STATISTICS)):
+        if key in content:
+            _expect_one_of(where, key, content[key], known)
 
 
 def _expect_one_of(where: str, what: str, value: object, known: Any) -> None:

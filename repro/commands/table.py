@@ -55,7 +55,7 @@ def _experiments(table: Table, seeds: int | None, epochs: int | None) -> Iterato
     for row, column in product(table.rows, table.of_kind("error")):
         recipe = table.recipe(row, column)
         if row.model and recipe and column.key in row.cells:
-            for seed in range(seeds or column.runs):
+            for seed in range(seeds or table.statistic(row, column)[1]):
                 yield experiment_for(row.model, table.options(row), seed=seed, recipe_name=recipe, epochs=epochs)
 
 

@@ -31,6 +31,7 @@ DATASETS: dict[str, DatasetSpec] = {
     "cifar10": DatasetSpec("CIFAR-10, 50,000 + 10,000 images", (3, 32, 32), 10, "cifar:load_cifar10"),
     "cifar100": DatasetSpec("CIFAR-100, 50,000 + 10,000 images", (3, 32, 32), 100, "cifar:load_cifar100"),
     "digits": DatasetSpec("scikit-learn's handwritten digits, 1,442 + 355 images", (3, 32, 32), 10, "digits:load"),
+    "svhn": DatasetSpec("SVHN; for counting only", (3, 32, 32), 10, None),
     "imagenet": DatasetSpec("ImageNet-1K; for counting only", (3, 224, 224), 1000, None),
 }
 

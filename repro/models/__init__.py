@@ -21,11 +21,14 @@ OptionValue = int | float | bool | str
 
 OPTIONS: dict[str, tuple[type, str]] = {
     "depth": (int, "layers"),
-    "k": (int, "growth rate (DenseNet)"),
+    "k": (int, "growth rate (DenseNet), widening factor (WRN)"),
     "N": (int, "earlier maps that a block is joined with (DenseResNet)"),
     "shortcut": (str, "A (zero padding) or B (projection), ResNet"),
     "bottleneck": (bool, "1x1 convolutions before the 3x3 ones (DenseNet)"),
     "compression": (float, "share of the maps that a transition keeps (DenseNet)"),
+    "block": (str, 'kernels of a block, "B(3,3)" (WRN)'),
+    "l": (int, "deepening factor: 3x3 convolutions in a block (WRN)"),
+    "dropout": (float, "rate of dropout within a block (WRN)"),
 }
 """Every option of every network: its type and what it means."""
 
@@ -79,6 +82,12 @@ MODELS: dict[str, ModelSpec] = {
         fixed={"bottleneck": True, "compression": 0.5},
         options={"depth": 100, "k": 12},
         dropout=True,
+    ),
+    "wrn": ModelSpec(
+        "Wide ResNet for 32x32 images",
+        "wide_resnet:wrn_cifar",
+        "cifar10",
+        options={"depth": 28, "k": 10, "block": "B(3,3)", "l": 2, "dropout": 0.0},
     ),
     "denseresnet34": ModelSpec("DenseResNet-34", "dense_resnet:denseresnet34", "imagenet", options={"N": 4}),
     "denseresnet110": ModelSpec(

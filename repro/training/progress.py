@@ -55,8 +55,8 @@ class Lines:
 
     @contextmanager
     def run(self, name: str, step: int, total: int, history: Sequence[EpochRow]) -> Iterator[None]:
-        self.begin, self.first, self.now, self.total = time.monotonic(), step, step, total
-        self.spoken = self.begin
+        self.now, self.total = step, total
+        self.spoken, self.step_spoken = time.monotonic(), step
         self.say(f"{name}: {f'going on from step {step}' if step else 'beginning'}, {total} steps in all")
         yield
 
@@ -69,12 +69,12 @@ class Lines:
         self.say(f"{describe(row, epochs)}  {self._left()}")
 
     def say(self, text: str) -> None:
-        self.spoken = time.monotonic()
+        self.spoken, self.step_spoken = time.monotonic(), self.now
         self.console.print(text, soft_wrap=True, markup=False)
 
     def _left(self) -> str:
-        """Return the estimate of the time left."""
-        per_step = (time.monotonic() - self.begin) / max(1, self.now - self.first)
+        """Return the estimate of the time left, at the rate since the last line."""
+        per_step = (time.monotonic() - self.spoken) / max(1, self.now - self.step_spoken)
         return f"left {timedelta(seconds=round(per_step * (self.total - self.now)))}"
 
 

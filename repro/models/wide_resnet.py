@@ -1,0 +1,107 @@
+"""Wide Residual Networks: Zagoruyko & Komodakis, arXiv 1605.07146v4, for 32x32 images.
+
+Pre-activation blocks of convolutions named by their kernels, B(3,3) unless asked, in three groups of 16k, 32k
+and 64k maps. Details (the first BN-ReLU shared with a projecting shortcut, no biases) as in the authors' code,
+github.com/szagoruyko/wide-residual-networks, commit ae6d0d0.
+"""
+
+import re
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+STEM_CHANNELS = 16
+GROUPS = ((16, 1), (32, 2), (64, 2))
+BLOCKS = ("B(3,3)", "B(1,3,1)", "B(3,1)", "B(1,3)", "B(3,1,1)", "B(3,1,3)")
+
+
+class WideBlock(nn.Module):
+    """BN-ReLU-convolution as often as the block has kernels, dropout before the second, and the shortcut."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, kernels: list[int], dropout: float) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(in_channels)
+        self.first = nn.Conv2d(in_channels, out_channels, kernels[0], stride, kernels[0] // 2, bias=False)
+        rest: list[nn.Module] = []
+        for index, kernel in enumerate(kernels[1:]):
+            rest += [nn.BatchNorm2d(out_channels), nn.ReLU()]
+            rest += [nn.Dropout(dropout)] if index == 0 else []
+            rest += [nn.Conv2d(out_channels, out_channels, kernel, padding=kernel // 2, bias=False)]
+        self.rest = nn.Sequential(*rest)
+        self.projection = None
+        if in_channels != out_channels:
+            self.projection = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        active = F.relu(self.bn(x))
+        shortcut = self.projection(active) if self.projection is not None else x
+        return shortcut + self.rest(self.first(active))
+
+
+class WideResNet(nn.Module):
+    """Three groups of wide blocks between a 3x3 convolution and BN-ReLU, average pooling and a classifier."""
+
+    def __init__(self, *, blocks: int, k: int, kernels: list[int], dropout: float, channels: int, classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(channels, STEM_CHANNELS, 3, padding=1, bias=False)
+        width = STEM_CHANNELS
+        groups = []
+        for base, first_stride in GROUPS:
+            group = []
+            for block in range(blocks):
+                group.append(WideBlock(width, base * k, first_stride if block == 0 else 1, kernels, dropout))
+                width = base * k
+            groups.append(nn.Sequential(*group))
+        self.groups = nn.Sequential(*groups)
+        self.bn = nn.BatchNorm2d(width)
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn(self.groups(self.stem(x))))
+        return self.classifier(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
+
+
+def blocks_per_group(depth: int, l: int) -> int:
+    """Return (depth - 4) / (3 l) for l 3x3 convolutions in a block.
+
+    Blocks of other kernels count as two convolutions, whatever their number: so the printed parameter column of
+    Table 2 has it, against the letter of the text.
+
+    Raises:
+        ValueError: no such depth; the nearest legal ones are named.
+    """
+    step = 3 * l
+    blocks, rest = divmod(depth - 4, step)
+    if rest or blocks < 1:
+        below = max(blocks, 1) * step + 4
+        raise ValueError(f"depth {depth} is impossible: this WRN has {step}n + 4 layers ({below}, {below + step}, ...)")
+    return blocks
+
+
+def wrn_cifar(
+    *,
+    depth: int,
+    k: int,
+    classes: int,
+    channels: int = 3,
+    block: str = BLOCKS[0],
+    l: int = 2,
+    dropout: float = 0.0,
+) -> WideResNet:
+    """Return WRN-depth-k: (B, channels, 32, 32) -> (B, classes).
+
+    Raises:
+        ValueError: an impossible depth, width, block, deepening factor or dropout.
+    """
+    if k < 1:
+        raise ValueError(f"k = {k} is impossible: the widening factor is 1 or more (the paper: 1 to 12)")
+    if block not in BLOCKS:
+        raise ValueError(f"block {block!r} is unknown; known: {', '.join(BLOCKS)}")
+    if l < 1 or (l != 2 and block != BLOCKS[0]):
+        raise ValueError(f"l = {l} is impossible with block {block}: 1 or more 3x3 convolutions, of {BLOCKS[0]} alone")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout {dropout:g} is impossible: 0 or more and below 1 (the paper: 0.3)")
+    kernels = [3] * l if block == BLOCKS[0] else [int(kernel) for kernel in re.findall(r"\d", block)]
+    blocks = blocks_per_group(depth, l)
+    return WideResNet(blocks=blocks, k=k, kernels=kernels, dropout=dropout, channels=channels, classes=classes)
