@@ -15,6 +15,7 @@ import pytest
 import torch
 from filelock import FileLock
 
+from repro.console import stderr
 from repro.data import load
 from repro.errors import RunFailed, UserError
 from repro.evaluate import evaluate
@@ -36,11 +37,12 @@ class Silent(Lines):
     """Collects what is said, and can do something after a step."""
 
     def __init__(self, after: Callable[[int], None] = lambda step: None) -> None:
+        super().__init__(stderr())
         self.said: list[str] = []
         self.after = after
 
     def say(self, text: str) -> None:
-        self.spoken = time.monotonic()
+        self.spoken, self.step_spoken = time.monotonic(), self.now
         self.said.append(text)
 
     def step(self, step: int) -> None:

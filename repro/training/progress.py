@@ -52,11 +52,11 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self.now = self.total = 0
 
     @contextmanager
     def run(self, name: str, step: int, total: int, history: Sequence[EpochRow]) -> Iterator[None]:
         self.now, self.total = step, total
-        self.spoken, self.step_spoken = time.monotonic(), step
         self.say(f"{name}: {f'going on from step {step}' if step else 'beginning'}, {total} steps in all")
         yield
 
