@@ -176,9 +176,9 @@ def _count_cell(table: Table, row: Row, column: Column, counts: Count) -> CountC
 
 
 def _error_cell(table: Table, row: Row, column: Column, records: Sequence[Record]) -> ErrorCell:
-    runs = runs_of(table, row, column, records)
+    runs = [run for run in runs_of(table, row, column, records) if getattr(run, column.metric) is not None]
     published = row.cells[column.key]
-    values = [float(getattr(run, column.metric)) for run in runs]
+    values = [getattr(run, column.metric) for run in runs]
     statistic, printed_runs = table.statistic(row, column)
     value = STATISTICS[statistic](values) if values else None
     return ErrorCell(

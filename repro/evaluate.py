@@ -1,38 +1,21 @@
-"""The test error of a network, of a checkpoint, of a run."""
+"""The test error of a checkpoint or a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
-
 from repro.console import with_bar
-from repro.data import Images, load
-from repro.data.augment import Normalise, normaliser
+from repro.data import load
+from repro.data.augment import normaliser
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.folders import Folders
 from repro.models import build
 from repro.runtime import Runtime
 from repro.training import checkpoint as checkpoints
-from repro.training.device import autocast, laid_out, placed, prepare
-
-BATCH = 500
-"""BatchNorm uses its running statistics, so that the size changes nothing but the speed."""
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Means over the test images, each counted once."""
-
-    error: float
-    """%"""
-    loss: float
-    """Cross-entropy in nats."""
-    images: int
+from repro.training.device import placed, prepare
+from repro.training.measure import Metrics, measure
 
 
 @dataclass(frozen=True)
@@ -46,36 +29,6 @@ class Evaluation:
     metrics: Metrics
     recorded: float | None
     """The test error in % that the run itself measured with these weights, if it did."""
-
-
-@torch.inference_mode()
-def measure(
-    network: nn.Module,
-    images: Images,
-    normalise: Normalise,
-    runtime: Runtime,
-    progress: Callable[[range], Iterable[int]] = iter,
-) -> Metrics:
-    """Return the metrics of a network on images of its device; the network is left in evaluation mode.
-
-    `progress` wraps the beginnings of the batches, for a bar.
-    """
-    network.eval()
-    device = images.labels.device
-    sums = torch.zeros(2, device=device)
-    for begin in progress(range(0, len(images), BATCH)):
-        part = slice(begin, begin + BATCH)
-        with autocast(device, runtime):
-            logits = network(laid_out(normalise(images.pixels[part]), runtime))
-        sums += batch_sums(logits, images.labels[part])
-    loss, wrong = sums.tolist()
-    return Metrics(error=100 * wrong / len(images), loss=loss / len(images), images=len(images))
-
-
-def batch_sums(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return (2,): cross-entropy and errors summed over a batch."""
-    loss = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
-    return torch.stack([loss, (logits.argmax(1) != labels).sum().to(loss.dtype)])
 
 
 def evaluate(what: str, folders: Folders, device: str) -> Evaluation:

@@ -66,13 +66,14 @@ class Experiment:
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> Experiment:
-        """Return the experiment that `to_json` wrote; ValueError or KeyError if it did not."""
+        """Return the experiment that `to_json` wrote; KeyError, TypeError or UserError if it did not."""
         published = recipe(content["recipe"])
         values: dict[str, Any] = {
             key: tuple(each) if isinstance(each, list) else each for key, each in content["values"].items()
         }
         changed = Recipe(name=published.name, paper=published.paper, origins=published.origins, **values)
-        return Experiment(content["model"], content["options"], changed, content["seed"])
+        options = resolve_options(content["model"], content["options"], changed.dataset)
+        return Experiment(content["model"], options, changed, content["seed"])
 
 
 def experiment_for(

@@ -22,6 +22,7 @@ from repro.names import choose
 from repro.recipes import RECIPES
 
 KINDS = ("params", "flops", "error", "context")
+METRICS = ("error", "error5")
 STATISTICS = ("last", "median", "mean", "best")
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 PRINTED = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)")
@@ -64,7 +65,7 @@ class Column:
     kind: str
     """One of KINDS: what we put beside the printed cell."""
     metric: str = "error"
-    """For errors: the figure of a record, in %."""
+    """For errors: one of METRICS, the figure of a record, in %."""
     dataset: str | None = None
     """For errors: the data set; a table's own unless the column says otherwise."""
     recipe: str | None = None
@@ -193,6 +194,7 @@ def _column(index: int, content: dict[str, Any], dataset: str) -> Column:
     if content["kind"] == "error":
         content.setdefault("dataset", dataset)
         _expect_one_of(where, "dataset", content["dataset"], DATASETS)
+        _expect_one_of(where, "metric", content.get("metric", "error"), METRICS)
     _expect_known(where, content)
     return Column(**content)
 

@@ -79,7 +79,8 @@ def table_rich(comparison: Comparison) -> RenderableType:
     table = comparison.table
     lines = [f"Source: {table.source}", f"FLOPs: convention {table.flops_convention!r}"]
     lines += [f"Recipe: {name}, {_inferred(name)}" for name in _recipes(comparison)]
-    lines += [f"Test: {column.protocol}" for column in table.of_kind("error") if column.protocol]
+    protocols = [column.protocol for column in table.of_kind("error") if column.protocol]
+    lines += [f"Test: {protocol}" for protocol in dict.fromkeys(protocols)]
     lines += [f"Note: {note}" for note in table.notes]
     parts: list[RenderableType] = [_grid(comparison)]
     if comparison.deviating:

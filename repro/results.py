@@ -31,6 +31,8 @@ class EpochRow:
     test_loss: float
     test_error: float
     seconds: float
+    test_error5: float | None = None
+    """Top-5; None in curves that are older than it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,8 @@ class Record:
     """How often the run was begun or gone on with."""
     data: str
     """Fingerprint of the data set's files."""
+    error5: float | None = None
+    """Top-5 test error in % after the last epoch; None in records that are older than it."""
 
     @property
     def faithful(self) -> bool:
@@ -89,15 +93,13 @@ def append_record(record: Record, results: Path) -> None:
     line = {each: getattr(record, each) for each in _HEADER}
     line.update({each: json.dumps(line[each], sort_keys=True) for each in _JSON_FIELDS})
     with FileLock(results / ".runs.lock"):
-        text = path.read_text(encoding="utf-8") if path.exists() else ",".join(_HEADER) + "\n"
-        write_atomically(path, (text + _csv_lines([line])).encode())
+        write_atomically(path, _csv([*_lines(path), line], _HEADER))
 
 
 def write_curve(record_name: str, history: Iterable[EpochRow], results: Path) -> None:
     """Write `results`/curves/NAME.csv, one line per epoch."""
     header = [each.name for each in fields(EpochRow)]
-    rows = [{key: getattr(row, key) for key in header} for row in history]
-    write_atomically(results / "curves" / f"{record_name}.csv", (",".join(header) + "\n" + _csv_lines(rows)).encode())
+    write_atomically(results / "curves" / f"{record_name}.csv", _csv([vars(row) for row in history], header))
 
 
 def read_records(folders: Iterable[Path]) -> list[Record]:
@@ -130,24 +132,33 @@ def result_folders(own: Path) -> list[Path]:
     return [own] if own.resolve() == shipped.resolve() else [shipped, own]
 
 
-def _csv_lines(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return CSV lines without a header."""
+def _csv(rows: Sequence[Mapping[str, Any]], header: Sequence[str]) -> bytes:
+    """Return a CSV file; what a row lacks is left empty."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([row.values() for row in rows])
-    return text.getvalue()
+    writer = csv.DictWriter(text, header, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _lines(path: Path) -> list[dict[str, str]]:
+    """Return the lines of a CSV file as they are; of a file that is not there, none."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _read(path: Path) -> list[Record]:
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        return [_parse(line, f"{path}, line {reader.line_num}") for line in reader]
+    return [_parse(line, f"{path}, line {number}") for number, line in enumerate(_lines(path), 2)]
 
 
 def _parse(line: Mapping[str, str], where: str) -> Record:
     try:
-        values: dict[str, Any] = {key: line[key] for key in _HEADER}
+        values: dict[str, Any] = {key: line[key] for key in _HEADER if key != "error5"}
         values.update({key: json.loads(line[key]) for key in _JSON_FIELDS})
         values.update({key: kind(line[key]) for key, kind in _NUMBERS.items()})
+        values["error5"] = float(line["error5"]) if line.get("error5") else None
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{where}: not a record of a run ({error}); mend or remove the line") from error
     return Record(**values)

@@ -79,6 +79,16 @@ def test_records_survive_the_file(record: Make, tmp_path: Path) -> None:
     assert read_records([tmp_path]) == [written]
 
 
+def test_a_file_from_before_top_5_errors_is_read_and_goes_on(record: Make, tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    append_record(record(id="old"), tmp_path)
+    header, line = path.read_text().splitlines()
+    assert header.endswith(",error5")
+    path.write_text(f"{header.removesuffix(',error5')}\n{line.removesuffix(',')}\n")
+    append_record(record(id="new", error5=5.5), tmp_path)
+    assert [(each.id, each.error5) for each in read_records([tmp_path])] == [("old", None), ("new", 5.5)]
+
+
 def test_a_broken_line_is_named(record: Make, tmp_path: Path) -> None:
     append_record(record(), tmp_path)
     with (tmp_path / "runs.csv").open("a") as file:

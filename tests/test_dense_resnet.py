@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from repro.models.dense_resnet import (
     DenseResNet,
@@ -22,7 +22,7 @@ def mapped(x: Tensor) -> Map:
 @pytest.fixture
 def gate() -> Gate:
     torch.manual_seed(0)
-    return Gate(3, 8, 2, nn.ReLU).eval()
+    return Gate(8, [8, 8, 8], 2).eval()
 
 
 def test_w_ik_sums_to_1_over_the_inputs_of_a_block(gate: Gate) -> None:
@@ -42,16 +42,17 @@ def test_the_junction_is_the_weighted_sum(gate: Gate) -> None:
 
 
 def test_hidden_width_is_a_multiple_of_eight() -> None:
-    assert Gate(2, 16, 2, nn.ReLU).body[0].out_channels == 8
-    assert Gate(2, 24, 4, nn.ReLU).body[0].out_channels == 8
-    assert Gate(2, 320, 4, nn.ReLU).body[0].out_channels == 80
+    assert Gate(16, [16, 16], 2).body[0].out_channels == 8
+    assert Gate(24, [24, 24], 4).body[0].out_channels == 8
+    assert Gate(320, [320, 320], 4).body[0].out_channels == 80
 
 
 def test_channels_are_cut_or_filled_with_zeros() -> None:
     x = torch.randn(1, 3, 2, 2)
-    assert torch.equal(fit_channels(x, 2), x[:, :2])
-    assert torch.equal(fit_channels(x, 5)[:, :3], x)
-    assert not fit_channels(x, 5)[:, 3:].any()
+    assert torch.equal(fit_channels(x, -1), x[:, :2])
+    assert torch.equal(fit_channels(x, 2)[:, :3], x)
+    assert not fit_channels(x, 2)[:, 3:].any()
+    assert fit_channels(x, 0) is x
 
 
 @pytest.mark.parametrize("N", [1, 2, 8, 100])

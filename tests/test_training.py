@@ -76,6 +76,8 @@ def test_a_run_is_recorded_whole(tiny: Make, folders: Folders) -> None:
         curve = list(csv.DictReader(file))
     assert [row["epoch"] for row in curve] == ["1", "2"]
     assert float(curve[-1]["test_error"]) == record.error
+    assert record.error5 is not None
+    assert 0 < record.error5 < record.error
     assert float(curve[0]["lr"]) == pytest.approx(experiment.recipe.lr / 2)
 
 

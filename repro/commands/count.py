@@ -35,14 +35,12 @@ def run(
     convention = choose("convention", flops, CONVENTIONS)
     name = find_model(model)
     where = find_dataset(dataset) if dataset else MODELS[name].dataset
-    spec = DATASETS[where]
-    chosen = resolve_options(name, options, where)
-    subject = Subject(name, chosen, _shape(input) if input else spec.input, classes or spec.classes)
+    subject = _subject(name, options, where, input, classes)
     counts = counted(subject)
-    as_published = subject.input == spec.input and subject.classes == spec.classes
+    as_published = (subject.input, subject.classes) == (DATASETS[where].input, DATASETS[where].classes)
     answer = {
         "model": name,
-        "options": chosen,
+        "options": subject.options,
         "dataset": where if as_published else None,
         "input": "x".join(map(str, subject.input)),
         "classes": subject.classes,
@@ -50,11 +48,20 @@ def run(
         "flops": counts.flops[convention],
         "flops_convention": convention,
         "macs": counts.flops["macs"],
-        "published": published(name, chosen, where, counts) if as_published else [],
+        "published": published(name, subject.options, where, counts) if as_published else [],
     }
     if by_module:
         answer["modules"] = [vars(each) for each in count_modules(subject, convention)]
     print_json(answer) if format == "json" else _show(answer)
+
+
+def _subject(
+    model: str, options: Mapping[str, OptionValue], dataset: str, input: str | None, classes: int | None
+) -> Subject:
+    """Return what is counted: a data set's input and classes unless others are given."""
+    spec = DATASETS[dataset]
+    shape = _shape(input) if input else spec.input
+    return Subject(model, resolve_options(model, options, dataset), shape, classes or spec.classes)
 
 
 def published(model: str, options: Mapping[str, OptionValue], dataset: str, counts: Count) -> list[dict[str, Any]]:

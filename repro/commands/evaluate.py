@@ -23,6 +23,7 @@ def run(what: str, folders: Folders, device: str, format: str) -> None:
                 "steps": found.steps,
                 "epochs": found.epochs,
                 "error": metrics.error,
+                "error5": metrics.error5,
                 "loss": metrics.loss,
                 "images": metrics.images,
                 "recorded_error": found.recorded,

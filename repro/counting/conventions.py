@@ -55,6 +55,7 @@ EXTRA_HANDLES: dict[str, Handle] = {
     "aten::relu": per_element(2),
     "aten::relu_": per_element(2),
     "aten::add": per_output_element(1),
+    "aten::add_": per_output_element(1),
     "aten::mul": per_output_element(1),
     "aten::addcmul": per_output_element(2),
     "aten::sigmoid": per_element(4),

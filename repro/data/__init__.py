@@ -33,6 +33,8 @@ DATASETS: dict[str, DatasetSpec] = {
     "digits": DatasetSpec("scikit-learn's handwritten digits, 1,442 + 355 images", (3, 32, 32), 10, "digits:load"),
     "svhn": DatasetSpec("SVHN; for counting only", (3, 32, 32), 10, None),
     "imagenet": DatasetSpec("ImageNet-1K; for counting only", (3, 224, 224), 1000, None),
+    "imagenet-299": DatasetSpec("ImageNet-1K at 299 pixels; for counting only", (3, 299, 299), 1000, None),
+    "isbi2012": DatasetSpec("ISBI 2012 membranes, tiles of 572 pixels; for counting only", (1, 572, 572), 2, None),
 }
 
 

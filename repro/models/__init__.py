@@ -27,7 +27,9 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "bottleneck": (bool, "1x1 convolutions before the 3x3 ones (DenseNet)"),
     "compression": (float, "share of the maps that a transition keeps (DenseNet)"),
     "block": (str, 'kernels of a block, "B(3,3)" (WRN)'),
+    "width": (float, "multiplies the maps of the stages (WRN-18 and 34)"),
     "l": (int, "deepening factor: 3x3 convolutions in a block (WRN)"),
+    "padded": (bool, "keeps the size of the input (U-Net)"),
     "dropout": (float, "rate of dropout within a block (WRN)"),
 }
 """Every option of every network: its type and what it means."""
@@ -64,10 +66,22 @@ def _resnet_cifar(depth: int) -> ModelSpec:
     )
 
 
+def _imagenet(summary: str, builder: str, **fixed: OptionValue) -> ModelSpec:
+    return ModelSpec(summary, builder, "imagenet", fixed=fixed)
+
+
+CLASSIC = "classics:torchvision_classic"
+
 MODELS: dict[str, ModelSpec] = {
     **{f"resnet{depth}": _resnet_cifar(depth) for depth in (20, 32, 44, 56, 110, 1202)},
-    "resnet18": ModelSpec("ResNet-18", "resnet:resnet_imagenet", "imagenet", fixed={"depth": 18}),
-    "resnet34": ModelSpec("ResNet-34", "resnet:resnet_imagenet", "imagenet", fixed={"depth": 34}),
+    **{f"resnet{depth}": _imagenet(f"ResNet-{depth}", "resnet:resnet_imagenet", depth=depth) for depth in (18, 34)},
+    **{
+        f"resnet{depth}": _imagenet(f"ResNet-{depth}", "resnet:resnet_bottleneck", depth=depth)
+        for depth in (50, 101, 152)
+    },
+    "resnext50": _imagenet("ResNeXt-50 32x4d", "resnet:resnet_bottleneck", depth=50, groups=32, base=4),
+    "resnext101": _imagenet("ResNeXt-101 32x4d", "resnet:resnet_bottleneck", depth=101, groups=32, base=4),
+    "resnext101-64x4d": _imagenet("ResNeXt-101 64x4d", "resnet:resnet_bottleneck", depth=101, groups=64, base=4),
     "densenet": ModelSpec(
         "DenseNet for 32x32 images, plain unless asked",
         "densenet:densenet_cifar",
@@ -83,6 +97,21 @@ MODELS: dict[str, ModelSpec] = {
         options={"depth": 100, "k": 12},
         dropout=True,
     ),
+    **{
+        f"densenet{depth}": _imagenet(f"DenseNet-{depth}", "classics:densenet_imagenet", depth=depth)
+        for depth in (121, 161, 169, 201, 264)
+    },
+    **{
+        f"wrn{depth}": ModelSpec(
+            f"ResNet-{depth} of several times the width (Wide ResNet)",
+            "resnet:resnet_imagenet",
+            "imagenet",
+            fixed={"depth": depth},
+            options={"width": 2.0},
+        )
+        for depth in (18, 34)
+    },
+    "wrn50-2-bottleneck": _imagenet("WRN-50-2-bottleneck", "resnet:resnet_bottleneck", depth=50, base=128),
     "wrn": ModelSpec(
         "Wide ResNet for 32x32 images",
         "wide_resnet:wrn_cifar",
@@ -97,8 +126,17 @@ MODELS: dict[str, ModelSpec] = {
         fixed={"depth": 110},
         options={"N": 4},
     ),
-    "mobilenetv2": ModelSpec("MobileNetV2 1.0", "mobilenet:mobilenet_v2", "imagenet"),
+    "mobilenetv1": _imagenet("MobileNet 1.0", "mobilenet:mobilenet_v1"),
+    "mobilenetv2": _imagenet("MobileNetV2 1.0", "mobilenet:mobilenet_v2"),
+    "mobilenetv3-large": _imagenet("MobileNetV3-Large 1.0", CLASSIC, name="mobilenet_v3_large"),
+    "mobilenetv3-small": _imagenet("MobileNetV3-Small 1.0", CLASSIC, name="mobilenet_v3_small"),
     "densemobilenetv2": ModelSpec("DenseMobileNet-v2", "dense_resnet:densemobilenet_v2", "imagenet", options={"N": 4}),
+    "alexnet": _imagenet("AlexNet, one tower", CLASSIC, name="alexnet"),
+    "vgg16": _imagenet("VGG-16 (D)", CLASSIC, name="vgg16"),
+    "vgg16-bn": _imagenet("VGG-16 (D) with BatchNorm", CLASSIC, name="vgg16_bn"),
+    "googlenet": _imagenet("GoogLeNet with BatchNorm", CLASSIC, name="googlenet"),
+    "xception": ModelSpec("Xception", "xception:xception", "imagenet-299"),
+    "unet": ModelSpec("U-Net", "unet:unet", "isbi2012", options={"padded": False}),
 }
 
 

@@ -26,11 +26,9 @@ BOTTLENECKS = (
 )
 
 
-def fit_channels(x: Tensor, channels: int) -> Tensor:
-    """Return `x` (B, C, H, W) with `channels` channels: the first ones, or zeros for the missing ones."""
-    if x.shape[1] == channels:
-        return x
-    return F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
+def fit_channels(x: Tensor, missing: int) -> Tensor:
+    """Return `x` (B, C, H, W) with `missing` channels of zeros more, or without its last ones if that is negative."""
+    return F.pad(x, (0, 0, 0, 0, 0, missing)) if missing else x
 
 
 class Map(NamedTuple):
@@ -49,9 +47,14 @@ class Gate(nn.Module):
     softmax over k, so that they sum to 1 for every image and channel.
     """
 
-    def __init__(self, n: int, channels: int, reduction: int, activation: type[nn.Module]) -> None:
+    def __init__(
+        self, channels: int, earlier: list[int], reduction: int, activation: type[nn.Module] = nn.ReLU
+    ) -> None:
+        """Make the gate of a block with `channels` maps for n earlier ones with the channels of the list."""
         super().__init__()
-        self.n = n
+        self.n = n = len(earlier)
+        self.channels = channels
+        self.missing = [channels - each for each in earlier]
         hidden = math.ceil(max(channels // reduction, 1) / 8) * 8
         self.body = nn.Sequential(
             nn.Conv2d(channels * (n + 1), hidden, 1, bias=False),
@@ -62,26 +65,28 @@ class Gate(nn.Module):
 
     def weights(self, branch: Tensor, maps: list[Map]) -> tuple[Tensor, Tensor]:
         """Return the branch's weights (B, C, 1, 1) and w_ik as (B, n, C, 1, 1)."""
-        channels = branch.shape[1]
-        means = [branch.mean((2, 3), keepdim=True), *(fit_channels(each.mean, channels) for each in maps)]
-        scores = self.body(torch.cat(means, dim=1)).view(-1, self.n + 1, channels, 1, 1)
+        means = [fit_channels(each.mean, missing) for each, missing in zip(maps, self.missing, strict=True)]
+        pooled = torch.cat([branch.mean((2, 3), keepdim=True), *means], dim=1)
+        scores = self.body(pooled).view(-1, self.n + 1, self.channels, 1, 1)
         return scores[:, 0].sigmoid(), scores[:, 1:].softmax(dim=1)
 
     def forward(self, branch: Tensor, maps: list[Map]) -> Tensor:
         """Join `branch` (B, C, H, W) with the n `maps`, which have its height and width."""
-        channels = branch.shape[1]
         own, w = self.weights(branch, maps)
         weighted = branch.new_zeros(())
-        for k, each in enumerate(maps):
-            weighted = torch.addcmul(weighted, w[:, k], fit_channels(each.features, channels))
+        for w_k, each, missing in zip(w.unbind(1), maps, self.missing, strict=True):
+            weighted = torch.addcmul(weighted, w_k, fit_channels(each.features, missing))
         return own * branch + weighted
 
 
 class DenseBlock(nn.Module):
     """A residual branch whose junction sees the last n maps, not only the last one."""
 
-    def __init__(self, branch: nn.Module, downsample: nn.Module, gate: Gate, activation: nn.Module) -> None:
+    def __init__(
+        self, branch: nn.Module, downsample: nn.Module, gate: Gate, activation: nn.Module, *, stride: int
+    ) -> None:
         super().__init__()
+        self.stride = stride
         self.branch = branch
         self.downsample = downsample
         self.gate = gate
@@ -92,8 +97,8 @@ class DenseBlock(nn.Module):
         branch = self.branch(x)
         last = self.downsample(x)
         window = [*earlier, Map(last, last.mean((2, 3), keepdim=True))][-self.gate.n :]
-        size = branch.shape[2:]
-        window = [each if each.features.shape[2:] == size else halved(each) for each in window]
+        if self.stride > 1:
+            window = [*(halved(each) for each in window[:-1]), window[-1]]
         return window, self.activation(self.gate(branch, window))
 
 
@@ -161,11 +166,14 @@ def basic_branch(in_channels: int, out_channels: int, stride: int) -> nn.Sequent
 def residual_blocks(shapes: list[tuple[int, int]], channels: int, *, N: int, reduction: int) -> list[DenseBlock]:
     """Return one dense block for each (channels, stride) of `shapes`; projections as in option B."""
     blocks = []
-    for index, (width, stride) in enumerate(shapes):
+    earlier: list[int] = []
+    for width, stride in shapes:
         changes = stride != 1 or width != channels
         downsample = nn.Sequential(*conv_bn(channels, width, 1, stride)) if changes else nn.Identity()
-        gate = Gate(min(index + 1, N), width, reduction, nn.ReLU)
-        blocks.append(DenseBlock(basic_branch(channels, width, stride), downsample, gate, nn.ReLU()))
+        earlier = [*earlier, width][-N:]
+        gate = Gate(width, earlier, reduction)
+        branch = basic_branch(channels, width, stride)
+        blocks.append(DenseBlock(branch, downsample, gate, nn.ReLU(), stride=stride))
         channels = width
     return blocks
 
@@ -221,14 +229,16 @@ def densemobilenet_v2(*, N: int, classes: int, channels: int = 3) -> DenseResNet
     width, head_width = 32, 1280
     stem = nn.Sequential(*conv_bn(channels, width, 3, 2), nn.ReLU6())
     blocks: list[DenseBlock] = []
+    earlier: list[int] = []
     for expansion, out_channels, repeats, first_stride in BOTTLENECKS:
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
             branch = inverted_branch(width, out_channels, stride, expansion)
-            gate = Gate(min(len(blocks) + 1, N), out_channels, 4, nn.ReLU6)
             # No projection: the map before is pooled, and the gate itself fits its channels.
+            earlier = [*earlier, width][-N:]
+            gate = Gate(out_channels, earlier, 4, nn.ReLU6)
             downsample = nn.AvgPool2d(2) if stride > 1 else nn.Identity()
-            blocks.append(DenseBlock(branch, downsample, gate, nn.Identity()))
+            blocks.append(DenseBlock(branch, downsample, gate, nn.Identity(), stride=stride))
             width = out_channels
     head = nn.Sequential(*conv_bn(width, head_width, 1), nn.ReLU6())
     return DenseResNet(stem, blocks, head, width=head_width, classes=classes)

@@ -1,4 +1,8 @@
-"""MobileNetV2: Inverted Residuals and Linear Bottlenecks, Sandler et al., arXiv 1801.04381."""
+"""MobileNets, width 1.0.
+
+V1: Efficient Convolutional Neural Networks for Mobile Vision Applications, Howard et al., arXiv 1704.04861.
+V2: Inverted Residuals and Linear Bottlenecks, Sandler et al., arXiv 1801.04381.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +18,8 @@ BOTTLENECKS = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
+# Outputs and strides of V1's depthwise separable layers: Table 1 of its paper.
+SEPARABLE = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
 STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
 
@@ -60,6 +66,29 @@ class MobileNetV2(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.head(self.blocks(self.stem(x)))
         return self.classifier(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
+
+
+class MobileNetV1(nn.Module):
+    """A convolution, thirteen depthwise separable layers, global average pooling and a classifier."""
+
+    def __init__(self, *, classes: int, channels: int) -> None:
+        super().__init__()
+        layers = [*conv_bn(channels, STEM_CHANNELS, 3, 2), nn.ReLU()]
+        width = STEM_CHANNELS
+        for out_channels, stride in SEPARABLE:
+            layers += [*conv_bn(width, width, 3, stride, groups=width), nn.ReLU()]
+            layers += [*conv_bn(width, out_channels, 1), nn.ReLU()]
+            width = out_channels
+        self.layers = nn.Sequential(*layers)
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(torch.flatten(F.adaptive_avg_pool2d(self.layers(x), 1), 1))
+
+
+def mobilenet_v1(*, classes: int, channels: int = 3) -> MobileNetV1:
+    """Return MobileNet 1.0: (B, channels, 224, 224) -> (B, classes)."""
+    return MobileNetV1(classes=classes, channels=channels)
 
 
 def mobilenet_v2(*, classes: int, channels: int = 3) -> MobileNetV2:

@@ -96,7 +96,7 @@ def _parse(content: Any, path: Path) -> Checkpoint:
             "history": [EpochRow(**row) for row in content["history"]],
         }
         return Checkpoint(**values)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, UserError) as error:
         raise UserError(f"{path} is no checkpoint of this version of repro ({error})") from error
 
 

@@ -13,7 +13,6 @@ from torch import nn
 from repro.data import Dataset
 from repro.data.augment import Draws, augment, draw, normaliser
 from repro.errors import RunFailed
-from repro.evaluate import batch_sums, measure
 from repro.experiment import Experiment
 from repro.models import build
 from repro.results import EpochRow
@@ -21,6 +20,7 @@ from repro.runtime import Runtime
 from repro.training.checkpoint import Checkpoint
 from repro.training.device import autocast, laid_out, placed
 from repro.training.initialise import INITIALISERS
+from repro.training.measure import batch_sums, measure
 from repro.training.randomness import generator, seed_of
 from repro.training.schedule import lr_at, steps_per_epoch, total_steps
 
@@ -118,6 +118,7 @@ class Engine:
             train_error=100 * wrong,
             test_loss=tested.loss,
             test_error=tested.error,
+            test_error5=tested.error5,
             seconds=self.epoch_seconds,
         )
         self.history.append(row)

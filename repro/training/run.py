@@ -127,6 +127,7 @@ def _record(engine: Engine) -> Record:
         epochs=last.epoch,
         steps=last.step,
         error=last.test_error,
+        error5=last.test_error5,
         loss=last.test_loss,
         train_loss=last.train_loss,
         precision=engine.runtime.precision,

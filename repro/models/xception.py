@@ -1,0 +1,79 @@
+"""Xception: Deep Learning with Depthwise Separable Convolutions, Chollet, arXiv 1610.02357, Figure 5."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MIDDLE_BLOCKS = 8
+MIDDLE_WIDTH = 728
+
+
+def separable(in_channels: int, out_channels: int) -> list[nn.Module]:
+    """Return a depthwise 3x3 and a pointwise convolution, and BatchNorm, without activation between."""
+    depthwise = nn.Conv2d(in_channels, in_channels, 3, padding=1, groups=in_channels, bias=False)
+    return [depthwise, nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)]
+
+
+class DownBlock(nn.Module):
+    """Two separable convolutions and a max-pooling, beside a strided 1x1 shortcut."""
+
+    def __init__(self, in_channels: int, width: int, out_channels: int, *, activate_first: bool) -> None:
+        super().__init__()
+        first: list[nn.Module] = [nn.ReLU()] if activate_first else []
+        body = [*first, *separable(in_channels, width), nn.ReLU(), *separable(width, out_channels)]
+        self.body = nn.Sequential(*body, nn.MaxPool2d(3, 2, padding=1))
+        shortcut = nn.Conv2d(in_channels, out_channels, 1, 2, bias=False)
+        self.shortcut = nn.Sequential(shortcut, nn.BatchNorm2d(out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x) + self.shortcut(x)
+
+
+class MiddleBlock(nn.Module):
+    """Three times ReLU and a separable convolution, and the identity."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = [layer for _ in range(3) for layer in (nn.ReLU(), *separable(MIDDLE_WIDTH, MIDDLE_WIDTH))]
+        self.body = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class Xception(nn.Module):
+    """Entry flow, eight middle blocks, exit flow."""
+
+    def __init__(self, *, classes: int, channels: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(channels, 32, 3, 2, bias=False),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3, bias=False),
+            nn.BatchNorm2d(64),
+            nn.ReLU(),
+        )
+        self.entry = nn.Sequential(
+            DownBlock(64, 128, 128, activate_first=False),
+            DownBlock(128, 256, 256, activate_first=True),
+            DownBlock(256, MIDDLE_WIDTH, MIDDLE_WIDTH, activate_first=True),
+        )
+        self.middle = nn.Sequential(*(MiddleBlock() for _ in range(MIDDLE_BLOCKS)))
+        self.exit = nn.Sequential(
+            DownBlock(MIDDLE_WIDTH, MIDDLE_WIDTH, 1024, activate_first=True),
+            *separable(1024, 1536),
+            nn.ReLU(),
+            *separable(1536, 2048),
+            nn.ReLU(),
+        )
+        self.classifier = nn.Linear(2048, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.exit(self.middle(self.entry(self.stem(x))))
+        return self.classifier(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
+
+
+def xception(*, classes: int, channels: int = 3) -> Xception:
+    """Return Xception: (B, channels, 299, 299) -> (B, classes)."""
+    return Xception(classes=classes, channels=channels)
