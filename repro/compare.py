@@ -17,7 +17,7 @@ from repro.counting.cache import cached, counted
 from repro.counting.count import Count, Subject
 from repro.data import DATASETS
 from repro.models import MODELS
-from repro.papers import Column, Row, Table
+from repro.papers import UNITS, Column, Row, Table
 from repro.results import Record
 
 NOT_MEASURED = "not measured"
@@ -82,7 +82,7 @@ class ComparedRow:
         """The verdict on the row's errors; the worst where there are several."""
         verdicts = {cell.verdict for cell in self.errors.values()}
         order = (NOT_REPRODUCED, BETTER, ONE_SEED, NOT_MEASURED, REPRODUCED)
-        return next((each for each in order if each in verdicts), CONTEXT)
+        return next((each for each in order if each in verdicts), NOT_MEASURED if self.row.model else CONTEXT)
 
     @property
     def off(self) -> bool:
@@ -102,7 +102,7 @@ class Comparison:
 
 def subject_of(table: Table, row: Row) -> Subject:
     """Return what is counted for a row."""
-    spec = DATASETS[table.dataset]
+    spec = DATASETS[row.dataset or table.dataset]
     assert row.model
     return Subject(row.model, table.options(row), spec.input, spec.classes)
 
@@ -171,8 +171,14 @@ def _count_cell(table: Table, row: Row, column: Column, counts: Count) -> CountC
     exact = counts.params if column.kind == "params" else counts.flops[table.flops_convention]
     cell = row.cells.get(column.key)
     if cell is None:
-        return CountCell(None, exact, f"{exact:,}", None)
+        return CountCell(None, exact, abbreviated(exact), None)
     return CountCell(cell.text, exact, cell.like(exact), cell.matches(exact))
+
+
+def abbreviated(exact: int) -> str:
+    """Return a count with three digits and a unit, as papers print them."""
+    unit, scale = next(((unit, scale) for unit, scale in reversed(UNITS.items()) if exact >= scale), ("", 1))
+    return f"{exact / scale:.3g}{unit}"
 
 
 def _error_cell(table: Table, row: Row, column: Column, records: Sequence[Record]) -> ErrorCell:
@@ -201,7 +207,8 @@ def _belongs(table: Table, record: Record) -> bool:
 
 def _is_of(record: Record, table: Table, row: Row, column: Column) -> bool:
     """Whether a record is of a row's network, on the column's data set and with its recipe, changed or not."""
-    if (record.model, record.dataset, record.recipe) != (row.model, column.dataset, table.recipe(row, column)):
+    wanted = (row.model, row.dataset or column.dataset, table.recipe(row, column))
+    if (record.model, record.dataset, record.recipe) != wanted:
         return False
     # An option that the network has learnt since has its default.
     return {**MODELS[record.model].options, **record.options} == table.options(row)

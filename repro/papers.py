@@ -87,8 +87,9 @@ class Row:
     model: str | None = None
     """None for a row that the paper quotes from elsewhere."""
     options: Mapping[str, OptionValue] = field(default_factory=dict)
+    dataset: str | None = None
+    """Where it differs from the table's and the column's; likewise the next three."""
     recipe: str | None = None
-    """Where it differs from the column's; likewise the next two."""
     statistic: str | None = None
     runs: int | None = None
 
@@ -120,7 +121,7 @@ class Table:
     def options(self, row: Row) -> dict[str, OptionValue]:
         """Return every option of a row's network, defaults included."""
         assert row.model
-        return resolve_options(row.model, row.options, self.dataset)
+        return resolve_options(row.model, row.options, row.dataset or self.dataset)
 
     def recipe(self, row: Row, column: Column) -> str | None:
         """Return the name of the recipe behind a cell of errors."""
@@ -193,7 +194,6 @@ def _column(index: int, content: dict[str, Any], dataset: str) -> Column:
     _expect_one_of(where, "kind", content["kind"], KINDS)
     if content["kind"] == "error":
         content.setdefault("dataset", dataset)
-        _expect_one_of(where, "dataset", content["dataset"], DATASETS)
         _expect_one_of(where, "metric", content.get("metric", "error"), METRICS)
     _expect_known(where, content)
     return Column(**content)
@@ -233,7 +233,7 @@ def _expect_keys(where: str, content: dict[str, Any], kind: type, besides: set[s
 
 def _expect_known(where: str, content: dict[str, Any]) -> None:
     """Refuse recipes and statistics that there are not."""
-    for key, known in (("recipe", RECIPES), ("statistic", STATISTICS)):
+    for key, known in (("dataset", DATASETS), ("recipe", RECIPES), ("statistic", STATISTICS)):
         if key in content:
             _expect_one_of(where, key, content[key], known)
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+OURS = {"params": ["ours"], "flops": ["ours"], "error": ["ours", "Δ"], "context": []}
+"""What stands beside a printed cell, by kind of column."""
+SIDE_BY_SIDE = 4
+"""Columns that leave room for ours beside the printed cells."""
 MARK = {True: "✓", False: "✗", None: ""}
 FORMATS = ("rich", "csv", "json", "md", "latex", "html")
 SUFFIXES = {".csv": "csv", ".json": "json", ".md": "md", ".tex": "latex", ".html": "html"}
@@ -103,18 +107,29 @@ def _inferred(name: str) -> str:
 
 
 def _grid(comparison: Comparison) -> RenderableType:
+    """Return the table: ours beside the printed cells, or beneath them where there are many columns."""
     from rich.markup import escape
 
     table = comparison.table
+    beneath = len(table.columns) > SIDE_BY_SIDE
     grid = _empty_grid(f"{table.paper}, {table.title}: {table.caption}")
     grid.add_column("Row", min_width=16, overflow="fold")
     for column in table.columns:
-        grid.add_column(f"{column.label}\npaper", justify="right", no_wrap=True)
-        for heading in {"params": ["ours"], "flops": ["ours"], "error": ["ours", "Δ"]}.get(column.kind, []):
-            grid.add_column(f"\n{heading}", justify="right", no_wrap=True)
+        side_by_side = [f"{column.label}\npaper", *(f"\n{each}" for each in OURS[column.kind])]
+        headings = [column.label] if beneath else side_by_side
+        for heading in headings:
+            grid.add_column(heading, justify="right", no_wrap=not beneath)
     grid.add_column("Verdict", min_width=9, overflow="fold")
     for compared in comparison.rows:
-        grid.add_row(escape(compared.row.label), *_cells(comparison, compared), _coloured(compared.verdict))
+        label, cells = escape(compared.row.label), _cells(comparison, compared)
+        if beneath and compared.row.model:
+            label += "\n[dim]ours[/]"
+            shown = ["\n".join([printed, " ".join(ours)]) for printed, *ours in cells]
+        elif beneath:
+            shown = [printed for printed, *_ in cells]
+        else:
+            shown = [each for cell in cells for each in cell]
+        grid.add_row(label, *shown, _coloured(compared.verdict))
     return grid
 
 
@@ -128,16 +143,17 @@ def _empty_grid(title: str) -> Table:
     return Table(title=escape(title), **look)  # type: ignore[arg-type]
 
 
-def _cells(comparison: Comparison, compared: ComparedRow) -> list[str]:
-    """Return a row's cells, printed and ours side by side."""
+def _cells(comparison: Comparison, compared: ComparedRow) -> list[list[str]]:
+    """Return a row's cells by column: the printed one, and ours in as many parts as OURS says."""
     cells = []
     for column in comparison.table.columns:
         printed = compared.row.cells.get(column.key)
-        cells.append(printed.text if printed else "")
+        ours = []
         if column.kind in ("params", "flops"):
-            cells.append(show_count(compared.counts.get(column.key)))
+            ours = [show_count(compared.counts.get(column.key))]
         elif column.kind == "error":
-            cells += show_error(compared.errors.get(column.key))
+            ours = show_error(compared.errors.get(column.key))
+        cells.append([printed.text if printed else "", *ours])
     return cells
 
 

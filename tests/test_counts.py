@@ -14,15 +14,18 @@ from repro.papers import Cell, Row, Table, read_table, table_names
 TAKEDA = [(table, row) for table in map(read_table, ("cifar100", "imagenet")) for row in table.rows]
 LABELS = [row.label for _, row in TAKEDA]
 TABLES = [read_table(name) for name in table_names()]
+OFF = {"MobileNetV2 1.0", "MobileNetV3-Large 1.0"}
+"""Printed with 3.4M and 5.4M; the networks that their papers define have 3.50M and 5.48M."""
 PRINTED = [(table, row) for table in TABLES for row in table.rows if row.model and "params" in row.cells]
 
 
 @pytest.mark.parametrize(("table", "row"), PRINTED, ids=[f"{table.name}: {row.label}" for table, row in PRINTED])
-def test_parameters_are_the_printed_ones(table: Table, row: Row) -> None:
+def test_parameters_are_the_printed_ones_but_for_two(table: Table, row: Row) -> None:
     subject = subject_of(table, row)
     with torch.device("meta"):
         network = build(subject.model, subject.options, classes=subject.classes)
-    assert row.cells["params"].matches(sum(parameter.numel() for parameter in network.parameters()))
+    params = sum(parameter.numel() for parameter in network.parameters())
+    assert row.cells["params"].matches(params) == (row.label not in OFF)
 
 
 @pytest.mark.parametrize(("table", "row"), TAKEDA, ids=LABELS)

@@ -69,7 +69,7 @@ def published(model: str, options: Mapping[str, OptionValue], dataset: str, coun
     found = []
     for table in map(read_table, table_names()):
         for row in table.rows:
-            if table.dataset != dataset or row.model != model or table.options(row) != options:
+            if (row.model, row.dataset or table.dataset) != (model, dataset) or table.options(row) != options:
                 continue
             params, flops = row.cells.get("params"), row.cells.get("flops")
             found.append(
