@@ -58,6 +58,12 @@ def test_both_layouts_give_the_same_images(tmp_path: Path, write: object) -> Non
     assert loaded.train.pixels.dtype == torch.uint8
 
 
+def test_a_file_is_no_data_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file is no folder"):
+        data.load("cifar100", tmp_path / "file")
+
+
 def test_the_folder_itself_may_be_named(tmp_path: Path) -> None:
     assert len(cifar.load(write_binary(tmp_path), tmp_path / "cifar-100-binary").train) == 6
 

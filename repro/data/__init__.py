@@ -81,6 +81,8 @@ def load(name: str, root: Path) -> Dataset:
         raise UserError(
             f"the images of {name} cannot be read, its networks only be counted; data sets for training: {can}"
         )
+    if root.exists() and not root.is_dir():
+        raise UserError(f"{root} is no folder; name the folder of the data sets with --data")
     file, function = loader.split(":")
     dataset: Dataset = getattr(import_module(f"repro.data.{file}"), function)(root)
     return dataset
