@@ -34,6 +34,7 @@ Epochs = Annotated[
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 Precision = Annotated[str, typer.Option("--precision", help="fp32, tf32 or bf16; recorded and shown.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Train seeds 0 to N - 1, one after the other.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")]
 ShortFormat = Annotated[str, typer.Option("--format", help="rich or json.")]
 
 
@@ -81,7 +82,7 @@ def train(
     data: Data = None,
     device: Device = "auto",
     precision: Precision = "fp32",
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
+    threads: Threads = None,
     results: Results = Path("results"),
     runs: Runs = Path("runs"),
     format: ShortFormat = "rich",
@@ -146,6 +147,27 @@ def table(
         command.train_missing(chosen, seeds, epochs, Runtime(device=device, precision=precision), places)
     if command.show(chosen, results, format, output) and check:
         raise typer.Exit(1)
+
+
+@app.command(help="Measure images a second here beside the plain loop, and how long the recipe would take.")
+@model_options
+def bench(
+    model: Model,
+    options: dict[str, Any],
+    dataset: DatasetName = None,
+    recipe: RecipeName = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    window: Annotated[float, typer.Option("--window", min=0, help="Seconds of a window of measurement.")] = 2.0,
+    format: ShortFormat = "rich",
+) -> None:
+    """Parse, measure, render."""
+    from repro.commands import bench as command
+    from repro.experiment import experiment_for
+    from repro.runtime import Runtime
+
+    experiment = experiment_for(model, options, seed=0, dataset=dataset, recipe_name=recipe)
+    command.run(experiment, Runtime(device=device, threads=threads), window, format)
 
 
 @app.command("list", help="List models, tables, datasets or recipes.")

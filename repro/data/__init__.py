@@ -25,12 +25,14 @@ class DatasetSpec:
     classes: int
     loader: str | None
     """`file:function` in this package; None where images cannot be read yet and networks only be counted."""
+    train_images: int = 0
+    """In the training set; 0 where images cannot be read yet."""
 
 
 DATASETS: dict[str, DatasetSpec] = {
-    "cifar10": DatasetSpec("CIFAR-10, 50,000 + 10,000 images", (3, 32, 32), 10, "cifar:load_cifar10"),
-    "cifar100": DatasetSpec("CIFAR-100, 50,000 + 10,000 images", (3, 32, 32), 100, "cifar:load_cifar100"),
-    "digits": DatasetSpec("scikit-learn's handwritten digits, 1,442 + 355 images", (3, 32, 32), 10, "digits:load"),
+    "cifar10": DatasetSpec("CIFAR-10, 50,000 + 10,000 images", (3, 32, 32), 10, "cifar:load_cifar10", 50_000),
+    "cifar100": DatasetSpec("CIFAR-100, 50,000 + 10,000 images", (3, 32, 32), 100, "cifar:load_cifar100", 50_000),
+    "digits": DatasetSpec("Digits of scikit-learn, 1,442 + 355 images", (3, 32, 32), 10, "digits:load", 1_442),
     "svhn": DatasetSpec("SVHN; for counting only", (3, 32, 32), 10, None),
     "imagenet": DatasetSpec("ImageNet-1K; for counting only", (3, 224, 224), 1000, None),
     "imagenet-299": DatasetSpec("ImageNet-1K at 299 pixels; for counting only", (3, 299, 299), 1000, None),

@@ -52,9 +52,10 @@ class BasicBlock(nn.Module):
         self.shortcut = shortcut_layer(shortcut, in_channels, out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         y = self.bn2(self.conv2(y))
-        return F.relu(y + self.shortcut(x))
+        y += self.shortcut(x)
+        return F.relu(y, inplace=True)
 
 
 class Bottleneck(nn.Module):
@@ -75,10 +76,11 @@ class Bottleneck(nn.Module):
         self.shortcut = shortcut_layer("B", in_channels, out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = F.relu(self.bn2(self.conv2(y)))
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = F.relu(self.bn2(self.conv2(y)), inplace=True)
         y = self.bn3(self.conv3(y))
-        return F.relu(y + self.shortcut(x))
+        y += self.shortcut(x)
+        return F.relu(y, inplace=True)
 
 
 class ResNet(nn.Module):
@@ -121,7 +123,9 @@ def resnet_cifar(*, depth: int, classes: int, channels: int = 3, shortcut: str =
     if shortcut not in ("A", "B"):
         raise ValueError(f"shortcut {shortcut!r} is unknown: A (zero padding) or B (projection)")
     first, last = CIFAR_WIDTHS[0], CIFAR_WIDTHS[-1]
-    stem = nn.Sequential(nn.Conv2d(channels, first, 3, padding=1, bias=False), nn.BatchNorm2d(first), nn.ReLU())
+    stem = nn.Sequential(
+        nn.Conv2d(channels, first, 3, padding=1, bias=False), nn.BatchNorm2d(first), nn.ReLU(inplace=True)
+    )
 
     def block(in_channels: int, width: int, stride: int) -> BasicBlock:
         return BasicBlock(in_channels, width, stride, shortcut)
@@ -132,7 +136,7 @@ def resnet_cifar(*, depth: int, classes: int, channels: int = 3, shortcut: str =
 def imagenet_stem(channels: int) -> nn.Sequential:
     """Return the 7x7 convolution and the max-pooling."""
     conv = nn.Conv2d(channels, STEM_WIDTH, 7, 2, padding=3, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(STEM_WIDTH), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1))
+    return nn.Sequential(conv, nn.BatchNorm2d(STEM_WIDTH), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1))
 
 
 def resnet_imagenet(*, depth: int, classes: int, channels: int = 3, width: float = 1.0) -> ResNet:

@@ -20,7 +20,7 @@ from repro.runtime import Runtime
 from repro.training.checkpoint import Checkpoint
 from repro.training.device import autocast, laid_out, placed
 from repro.training.initialise import INITIALISERS
-from repro.training.measure import batch_sums, measure
+from repro.training.measure import measure
 from repro.training.randomness import generator, seed_of
 from repro.training.schedule import lr_at, steps_per_epoch, total_steps
 
@@ -180,4 +180,5 @@ class Engine:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         with torch.no_grad():
-            self.sums += batch_sums(logits, labels)
+            wrong = (logits.argmax(1) != labels).sum()
+            self.sums += torch.stack([loss.detach() * len(labels), wrong])

@@ -1,0 +1,74 @@
+"""What this device can do at most, and what a training step asks of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+SIDE = 2048
+COPIED_BYTES = 1 << 28
+REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Work:
+    """What training on one image asks for."""
+
+    flops: float
+    """2 per multiply-add of convolutions and linear layers, forward once and backward twice."""
+    elements: float
+    """Outputs of all modules, each written and read once forward and twice backward."""
+
+
+def work_of(network: nn.Module, shape: tuple[int, int, int]) -> Work:
+    """Return the work of a network on the meta device for an input of C, H, W."""
+    outputs = 0
+
+    def note(module: nn.Module, inputs: object, output: object) -> None:
+        nonlocal outputs
+        if isinstance(output, Tensor) and not list(module.children()):
+            outputs += output.numel()
+
+    hooks = [module.register_forward_hook(note) for module in network.modules()]
+    with FlopCounterMode(display=False) as counter:
+        network.eval()(torch.zeros(1, *shape, device="meta"))
+    for hook in hooks:
+        hook.remove()
+    return Work(flops=3 * counter.get_total_flops(), elements=3 * 2 * outputs)
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Return the FLOPs a second of a square matrix product."""
+    left, right = (torch.randn(SIDE, SIDE, device=device, dtype=dtype) for _ in range(2))
+    return 2 * SIDE**3 / _best_seconds(lambda: left @ right, device)
+
+
+def copy_rate(device: torch.device) -> float:
+    """Return the bytes a second, read and written, of a large copy."""
+    source = torch.zeros(COPIED_BYTES, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * COPIED_BYTES / _best_seconds(lambda: target.copy_(source), device)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device is idle."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _best_seconds(action: Callable[[], object], device: torch.device) -> float:
+    """Return the shortest time of some tries, after one that warms up."""
+    action()
+    times = []
+    for _ in range(REPEATS):
+        synchronise(device)
+        begin = time.perf_counter()
+        action()
+        synchronise(device)
+        times.append(time.perf_counter() - begin)
+    return min(times)

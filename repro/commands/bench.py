@@ -1,0 +1,52 @@
+"""`repro bench`: images a second here, and how long the recipe would take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from repro.console import print_json, stdout, with_bar
+from repro.experiment import Experiment
+from repro.names import choose
+from repro.runtime import Runtime
+
+if TYPE_CHECKING:
+    from repro.benchmark.bench import Speed
+
+
+def run(experiment: Experiment, runtime: Runtime, window_seconds: float, format: str) -> None:
+    """Measure and show."""
+    choose("format", format, ("rich", "json"))
+    from repro.benchmark.bench import bench
+    from repro.training.device import device_name, prepare
+
+    speeds = bench(experiment, runtime, window_seconds, lambda rounds: with_bar(rounds, "measuring"))
+    device = device_name(prepare(runtime))
+    if format == "json":
+        print_json({"model": experiment.model, "device": device, "speeds": [asdict(each) for each in speeds]})
+    else:
+        _show(experiment, device, speeds)
+
+
+def _show(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> None:
+    from rich.table import Table
+
+    recipe = experiment.recipe
+    title = f"{experiment.model}, {recipe.name}, batch {recipe.batch}, on {device}"
+    headings = ("", "Images/s", "Range", "Ratio", "Recipe takes", "Of matmul", "Of copy", "Peak memory")
+    grid = Table(*headings, title=title, title_justify="left", title_style="bold")
+    for each in speeds:
+        grid.add_row(
+            each.name,
+            f"{each.images_per_second:.0f}",
+            f"{each.slowest:.0f} to {each.fastest:.0f}",
+            f"{each.ratio:.2f}",
+            str(timedelta(seconds=round(each.recipe_seconds))),
+            f"{100 * each.matmul_share:.0f} %",
+            f"{100 * each.copy_share:.0f} %",
+            "" if each.peak_bytes is None else f"{each.peak_bytes / 2**30:.2f} GiB",
+        )
+    stdout().print(grid)
+    stdout().print("medians of windows taken in turn; recipe: training alone, without tests", style="dim")
