@@ -36,10 +36,7 @@ def train(experiment: Experiment, runtime: Runtime, folders: Folders, watcher: W
     with torch.device("meta"):
         network_of(experiment)  # an impossible network is refused before anything is read or written
     folder = folders.runs / experiment.name
-    saved, warning = load_newest(folder) if folder.is_dir() else (None, None)
-    if warning:
-        watcher.say(warning)
-    if saved and (done := _finished(saved, folders.results)):
+    if folder.is_dir() and (done := _finished(load_newest(folder)[0], folders.results)):
         watcher.say(f"{experiment.name} is finished already; this is its record")
         return done
     device = prepare(runtime)
@@ -47,24 +44,31 @@ def train(experiment: Experiment, runtime: Runtime, folders: Folders, watcher: W
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
-            return _train(Engine(experiment, runtime, data, device), saved, folder, folders.results, watcher)
+            return _train(Engine(experiment, runtime, data, device), folder, folders.results, watcher)
     except Timeout as error:
         raise UserError(
             f"another process is training {experiment.name}; wait for it, or choose another --seed"
         ) from error
 
 
-def _train(engine: Engine, saved: Checkpoint | None, folder: Path, results: Path, watcher: Watcher) -> Record:
+def _train(engine: Engine, folder: Path, results: Path, watcher: Watcher) -> Record:
+    """Go on from the newest whole checkpoint, if there is one, to the end; the run's folder is locked."""
+    saved, warning = load_newest(folder)
+    if warning:
+        watcher.say(warning)
     if saved:
         _check(saved, engine, folder)
         engine.restore(saved)
     name = engine.experiment.name
     with StopRequest() as stop, watcher.run(name, engine.step, engine.total_steps, engine.history):
+        write_curve(name, engine.history, results)
         while not engine.finished:
             _train_epoch(engine, folder, watcher, stop)
             write_curve(name, engine.history, results)
-        record = _record(engine)
-        append_record(record, results)
+        record = _finished(saved, results)  # by another process, while this one waited for the data
+        if record is None:
+            record = _record(engine)
+            append_record(record, results)
     if stop.requested:  # too late for this run, but not for the next one
         raise Stopped(f"{name} is finished and recorded", stop.signal)
     return record
@@ -104,10 +108,10 @@ def _check(saved: Checkpoint, engine: Engine, folder: Path) -> None:
         raise UserError(f"the data set changed since the checkpoint in {folder} was written; put the old files back")
 
 
-def _finished(saved: Checkpoint, results: Path) -> Record | None:
+def _finished(saved: Checkpoint | None, results: Path) -> Record | None:
     """Return the record of a run whose checkpoint is its last one."""
-    last = saved.history[-1] if saved.history else None
-    if last is None or last.step != saved.step or last.epoch != saved.experiment.recipe.epochs:
+    last = saved.history[-1] if saved and saved.history else None
+    if saved is None or last is None or last.step != saved.step or last.epoch != saved.experiment.recipe.epochs:
         return None
     return next((each for each in read_records([results]) if each.id == saved.experiment.id), None)
 
