@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -77,7 +78,7 @@ def train(
     dataset: DatasetName = None,
     recipe: RecipeName = None,
     epochs: Epochs = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of initialisation, data order and augmentation.")] = 0,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of weights, data order and augmentation; 0.")] = None,
     seeds: Seeds = None,
     data: Data = None,
     device: Device = "auto",
@@ -92,7 +93,9 @@ def train(
     from repro.experiment import experiment_for
     from repro.runtime import Runtime
 
-    chosen = range(seeds) if seeds else [seed]
+    if seeds and seed is not None:
+        raise UserError("--seed and --seeds exclude each other: one seed, or seeds 0 to N - 1")
+    chosen = range(seeds) if seeds else [seed or 0]
     experiments = [
         experiment_for(model, options, seed=each, dataset=dataset, recipe_name=recipe, epochs=epochs) for each in chosen
     ]
@@ -142,6 +145,7 @@ def table(
         command.list_tables(format or "rich")
         return
     chosen = command.choose(name, rows)
+    command.format_of(format, output)  # refused before days of training
     if run:
         places = folders(data, runs, results)
         command.train_missing(chosen, seeds, epochs, Runtime(device=device, precision=precision), places)
@@ -158,7 +162,7 @@ def bench(
     recipe: RecipeName = None,
     device: Device = "auto",
     threads: Threads = None,
-    window: Annotated[float, typer.Option("--window", min=0, help="Seconds of a window of measurement.")] = 2.0,
+    window: Annotated[float, typer.Option("--window", min=0.01, max=600, help="Seconds of a window.")] = 2.0,
     format: ShortFormat = "rich",
 ) -> None:
     """Parse, measure, render."""
@@ -184,6 +188,9 @@ def list_(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program; what the user got wrong is one line on stderr and exit status 2."""
     usage_error: Any = typer.BadParameter.__base__  # click's, which newer versions of Typer carry within
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without the mark of a match still shows the table
     try:
         status = app(arguments, standalone_mode=False)
     except UserError as error:

@@ -3,7 +3,9 @@
 The verdict on an error asks whether the printed figure and ours differ by more than runs of one experiment
 differ from each other. With n >= 2 seeds the printed figure is expected within t * s * sqrt(1/n + 1/m) of our
 statistic, where s is our seeds' standard deviation, m the runs behind the printed cell, and t the 97.5 %
-quantile of Student's distribution with n - 1 degrees of freedom. One seed has no spread, and no verdict.
+quantile of Student's distribution with n - 1 degrees of freedom; sqrt(pi/2) times as far for medians, and half
+a unit of the last printed digit farther. One seed, or seeds without spread, decide nothing, and neither does a
+printed best of several runs, which no such interval fits.
 """
 
 from __future__ import annotations
@@ -11,17 +13,19 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from math import sqrt
+from math import pi, sqrt
 
 from repro.counting.cache import cached, counted
 from repro.counting.count import Count, Subject
 from repro.data import DATASETS
+from repro.experiment import experiment_for
 from repro.models import MODELS
-from repro.papers import UNITS, Column, Row, Table
+from repro.papers import UNITS, Cell, Column, Row, Table
 from repro.results import Record
 
 NOT_MEASURED = "not measured"
-ONE_SEED = "one seed: undecided"
+UNDECIDED = "undecided"
+NO_RECIPE = "no recipe here"
 REPRODUCED = "reproduced"
 BETTER = "lower than printed"
 NOT_REPRODUCED = "not reproduced"
@@ -79,9 +83,9 @@ class ComparedRow:
 
     @property
     def verdict(self) -> str:
-        """The verdict on the row's errors; the worst where there are several."""
-        verdicts = {cell.verdict for cell in self.errors.values()}
-        order = (NOT_REPRODUCED, BETTER, ONE_SEED, NOT_MEASURED, REPRODUCED)
+        """The verdict on the row's errors that can be measured; the worst where there are several."""
+        verdicts = {cell.verdict for cell in self.errors.values()} - {NO_RECIPE}
+        order = (NOT_REPRODUCED, BETTER, UNDECIDED, NOT_MEASURED, REPRODUCED)
         return next((each for each in order if each in verdicts), NOT_MEASURED if self.row.model else CONTEXT)
 
     @property
@@ -126,19 +130,31 @@ def compare(
 
 
 def runs_of(table: Table, row: Row, column: Column, records: Sequence[Record]) -> list[Record]:
-    """Return the faithful runs of a row's experiment, by seed."""
-    runs = [each for each in records if each.faithful and _is_of(each, table, row, column)]
+    """Return the runs of exactly a row's experiment, as the recipe has it today, by seed."""
+    recipe = table.recipe(row, column)
+    if row.model is None or recipe is None:
+        return []
+    runs = []
+    for record in records:
+        if record.faithful and _is_of(record, table, row, column):
+            experiment = experiment_for(row.model, table.options(row), seed=record.seed, recipe_name=recipe)
+            runs += [record] if record.id == experiment.id else []
     return sorted(runs, key=lambda each: each.seed)
 
 
-def verdict_on(published: float, values: Sequence[float], value: float, runs: int) -> str:
-    """Return the verdict on an error whose printed cell rests on so many runs."""
-    if len(values) < 2:
-        return ONE_SEED
-    margin = student_t(len(values) - 1) * statistics.stdev(values) * sqrt(1 / len(values) + 1 / runs)
-    if abs(value - published) <= margin:
+def verdict_on(published: Cell, values: Sequence[float], statistic: str, runs: int) -> str:
+    """Return the verdict on an error whose printed cell is a statistic of so many runs."""
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    if spread == 0 or statistic == "best":
+        return UNDECIDED
+    margin = student_t(len(values) - 1) * spread * sqrt(1 / len(values) + 1 / runs)
+    if statistic == "median":
+        margin *= sqrt(pi / 2)
+    margin += published.half_unit
+    difference = STATISTICS[statistic](values) - float(published.value)
+    if abs(difference) <= margin:
         return REPRODUCED
-    return BETTER if value < published else NOT_REPRODUCED
+    return BETTER if difference < 0 else NOT_REPRODUCED
 
 
 def student_t(degrees: int) -> float:
@@ -185,7 +201,7 @@ def _error_cell(table: Table, row: Row, column: Column, records: Sequence[Record
     runs = [run for run in runs_of(table, row, column, records) if getattr(run, column.metric) is not None]
     published = row.cells[column.key]
     values = [getattr(run, column.metric) for run in runs]
-    statistic, printed_runs = table.statistic(row, column)
+    statistic, _ = table.statistic(row, column)
     value = STATISTICS[statistic](values) if values else None
     return ErrorCell(
         published=published.text,
@@ -195,8 +211,14 @@ def _error_cell(table: Table, row: Row, column: Column, records: Sequence[Record
         std=statistics.stdev(values) if len(values) > 1 else None,
         difference=value - float(published.value) if value is not None else None,
         precisions=tuple(sorted({run.precision for run in runs})),
-        verdict=NOT_MEASURED if value is None else verdict_on(float(published.value), values, value, printed_runs),
+        verdict=_verdict(table, row, column, values),
     )
+
+
+def _verdict(table: Table, row: Row, column: Column, values: Sequence[float]) -> str:
+    if table.recipe(row, column) is None:
+        return NO_RECIPE
+    return verdict_on(row.cells[column.key], values, *table.statistic(row, column)) if values else NOT_MEASURED
 
 
 def _belongs(table: Table, record: Record) -> bool:
@@ -211,4 +233,5 @@ def _is_of(record: Record, table: Table, row: Row, column: Column) -> bool:
     if (record.model, record.dataset, record.recipe) != wanted:
         return False
     # An option that the network has learnt since has its default.
-    return {**MODELS[record.model].options, **record.options} == table.options(row)
+    spec = MODELS[record.model]
+    return {**spec.options, **spec.options_on.get(record.dataset, {}), **record.options} == table.options(row)

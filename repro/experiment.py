@@ -50,7 +50,7 @@ class Experiment:
         return "-".join([self.model, *options, self.dataset, f"s{self.seed}", self.id])
 
     def _telling_options(self) -> dict[str, OptionValue]:
-        """Return the options without what is as usual, so that a network may learn a new one and keep its identity."""
+        """Return the numbers, and of the other options those that are not as usual."""
         usual = MODELS[self.model].options
         return {key: value for key, value in self.options.items() if type(value) is int or value != usual[key]}
 

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from repro.errors import UserError
+
 
 @dataclass(frozen=True)
 class Folders:
@@ -17,5 +19,12 @@ class Folders:
 
 
 def folders(data: Path | None = None, runs: Path = Path("runs"), results: Path = Path("results")) -> Folders:
-    """Return the folders; the data sets' one is $REPRO_DATA, else data/, unless given."""
+    """Return the folders; the data sets' one is $REPRO_DATA, else data/, unless given.
+
+    Raises:
+        UserError: a file lies where a folder should be.
+    """
+    for name, folder in (("--runs", runs), ("--results", results)):
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{name} {folder} is no folder")
     return Folders(data or Path(os.environ.get("REPRO_DATA") or "data"), runs, results)

@@ -41,6 +41,13 @@ class Cell:
         assert match
         return Decimal(match[1])
 
+    @property
+    def half_unit(self) -> float:
+        """Half a unit of the last printed digit."""
+        exponent = self.value.as_tuple().exponent
+        assert isinstance(exponent, int)
+        return 0.5 * 10.0**exponent
+
     def matches(self, exact: int) -> bool:
         """Whether an exact count, rounded to the printed digits, is the printed number."""
         match = PRINTED.fullmatch(self.text)

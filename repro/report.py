@@ -1,4 +1,4 @@
-"""How comparisons, counts and evaluations are shown: for people, as JSON, and as CSV, Markdown, LaTeX and HTML."""
+"""How comparisons are shown: for people, as JSON, and as CSV, Markdown, LaTeX and HTML."""
 
 from __future__ import annotations
 
@@ -72,6 +72,7 @@ def _error_json(cell: ErrorCell) -> dict[str, Any]:
         "seeds": list(cell.seeds),
         "difference": cell.difference,
         "precisions": list(cell.precisions),
+        "verdict": cell.verdict,
     }
 
 
@@ -215,6 +216,7 @@ def _error_record(key: str, cell: ErrorCell | None) -> dict[str, Any]:
         f"{key} n": cell.n if cell else "",
         f"{key} std": rounded(cell.std) if cell else "",
         f"{key} difference": rounded(cell.difference) if cell else "",
+        f"{key} verdict": cell.verdict if cell else "",
     }
 
 

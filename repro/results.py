@@ -93,13 +93,15 @@ def append_record(record: Record, results: Path) -> None:
     line = {each: getattr(record, each) for each in _HEADER}
     line.update({each: json.dumps(line[each], sort_keys=True) for each in _JSON_FIELDS})
     with FileLock(results / ".runs.lock"):
-        write_atomically(path, _csv([*_lines(path), line], _HEADER))
+        lines = _lines(path)
+        added = [each for each in lines[0] if each not in _HEADER] if lines else []  # columns of the user's own
+        write_atomically(path, _csv([*lines, line], [*_HEADER, *added]))
 
 
-def write_curve(record_name: str, history: Iterable[EpochRow], results: Path) -> None:
-    """Write `results`/curves/NAME.csv, one line per epoch."""
+def write_curve(history: Iterable[EpochRow], path: Path) -> None:
+    """Write a run's curve, one line per epoch."""
     header = [each.name for each in fields(EpochRow)]
-    write_atomically(results / "curves" / f"{record_name}.csv", _csv([vars(row) for row in history], header))
+    write_atomically(path, _csv([vars(row) for row in history], header))
 
 
 def read_records(folders: Iterable[Path]) -> list[Record]:
@@ -145,8 +147,11 @@ def _lines(path: Path) -> list[dict[str, str]]:
     """Return the lines of a CSV file as they are; of a file that is not there, none."""
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is no CSV file in UTF-8 ({error}); mend or remove it") from error
 
 
 def _read(path: Path) -> list[Record]:

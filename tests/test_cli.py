@@ -115,6 +115,15 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "resnet34"], "the images of imagenet cannot be read"),
         (["train", "densenet", "--depth", "41", "--dataset", "digits"], "depth 41 is impossible"),
         (["eval", "nothing"], "'nothing' is no run in runs and no checkpoint file"),
+        (["train", "resnet20", "--seed", "1", "--seeds", "2"], "--seed and --seeds exclude each other"),
+        (["table", "cifar100", "--output", "."], ". cannot be written: it is a folder"),
+        (["table", "cifar100", "--output", "t.pdf"], "t.pdf: its ending names no format (.csv, .json, .md"),
+        (["table", "cifar100", "--run", "--format", "pdf"], "unknown format 'pdf'"),
+        (["count", "resnet20", "--input", "3x1000000x1000000"], "resnet20 cannot take an input of 3x1000000x1000000"),
+        (["count", "wrn", "--k", "99999999999999999999"], "wrn cannot be built with these options"),
+        (["count", "wrn", "--depth", "40", "--l", "1", "--dropout", "0.3"], "dropout 0.3 is impossible with l = 1"),
+        (["bench", "resnet34"], "resnet34 cannot be trained on imagenet here yet"),
+        (["bench", "resnet20", "--window", "0"], "'--window'"),
         (["list", "modls"], "did you mean 'models'?"),
     ],
 )
@@ -160,7 +169,7 @@ def test_several_seeds_are_several_records(
     model = ["densenet", "--depth", 7, "--k", 4, "--dataset", "digits", "--epochs", 1]
     records = json.loads(repro(capsys, "train", *model, "--seeds", 2, "--format", "json")[1])
     assert [record["seed"] for record in records] == [0, 1]
-    assert records[0]["error"] != records[1]["error"]
+    assert records[0]["loss"] != records[1]["loss"]
 
 
 def test_a_table_pipes_cleanly(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

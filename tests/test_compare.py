@@ -1,14 +1,25 @@
 """Joining rows and records: what counts, what does not, and the verdict."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from repro.commands.table import choose, missing
-from repro.compare import BETTER, NOT_MEASURED, NOT_REPRODUCED, ONE_SEED, REPRODUCED, compare, student_t, verdict_on
+from repro.compare import (
+    BETTER,
+    NO_RECIPE,
+    NOT_MEASURED,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    UNDECIDED,
+    compare,
+    student_t,
+    verdict_on,
+)
 from repro.errors import UserError
-from repro.papers import read_table
+from repro.papers import Cell, read_table
 from repro.report import table_frame, table_json
 from repro.results import Record, append_record, read_records
 
@@ -23,7 +34,7 @@ def test_without_runs_nothing_is_claimed() -> None:
 
 
 def test_seeds_are_joined_by_row(record: Make) -> None:
-    runs = [record(seed=seed, id=str(seed), error=error) for seed, error in enumerate((22.5, 22.7, 22.9))]
+    runs = [record(seed=seed, error=error) for seed, error in enumerate((22.5, 22.7, 22.9))]
     rows = compare(read_table("cifar100"), runs).rows
     cell = rows[N4].errors["error"]
     assert (cell.n, cell.value, cell.std) == (3, pytest.approx(22.7), pytest.approx(0.2))
@@ -33,7 +44,7 @@ def test_seeds_are_joined_by_row(record: Make) -> None:
 
 
 def test_one_seed_gets_no_verdict(record: Make) -> None:
-    assert compare(read_table("cifar100"), [record(error=22.62)]).rows[N4].verdict == ONE_SEED
+    assert compare(read_table("cifar100"), [record(error=22.62)]).rows[N4].verdict == UNDECIDED
 
 
 @pytest.mark.parametrize(
@@ -47,20 +58,42 @@ def test_one_seed_gets_no_verdict(record: Make) -> None:
     ],
 )
 def test_a_run_that_differs_is_never_counted(record: Make, changes: dict[str, object]) -> None:
-    runs = [record(seed=seed, id=str(seed), **changes) for seed in range(3)]
+    runs = [record(seed=seed, **changes) for seed in range(3)]
     comparison = compare(read_table("cifar100"), runs)
     assert all(row.errors["error"].n == 0 for row in comparison.rows)
     assert len(comparison.deviating) == (3 if "deviations" in changes else 0)
 
 
 def test_the_verdict_follows_the_spread_between_seeds() -> None:
-    close, far = [22.5, 22.7, 22.9], [23.5, 23.6, 23.7]
-    assert verdict_on(22.62, close, 22.7, runs=1) == REPRODUCED
-    assert verdict_on(22.62, far, 23.6, runs=1) == NOT_REPRODUCED
-    assert verdict_on(24.65, far, 23.6, runs=1) == BETTER
-    # 0.2 * t(2) * sqrt(1/3 + 1) = 0.994
-    assert verdict_on(22.62, close, 22.62 + 0.99, runs=1) == REPRODUCED
-    assert verdict_on(22.62, close, 22.62 + 1.0, runs=1) == NOT_REPRODUCED
+    close, far, printed = [22.5, 22.7, 22.9], [23.5, 23.6, 23.7], Cell("22.62")
+    assert verdict_on(printed, close, "last", runs=1) == REPRODUCED
+    assert verdict_on(printed, far, "last", runs=1) == NOT_REPRODUCED
+    assert verdict_on(Cell("24.65"), far, "last", runs=1) == BETTER
+    # 0.2 * t(2) * sqrt(1/3 + 1) + 0.005 = 0.9987 around 22.7
+    assert verdict_on(Cell("21.71"), close, "last", runs=1) == REPRODUCED
+    assert verdict_on(Cell("21.70"), close, "last", runs=1) == NOT_REPRODUCED
+    # 0.2 * t(2) * sqrt(1/3 + 1/5) * sqrt(pi/2) + 0.005 = 0.793
+    assert verdict_on(Cell("21.92"), close, "median", runs=5) == REPRODUCED
+    assert verdict_on(Cell("21.90"), close, "median", runs=5) == NOT_REPRODUCED
+
+
+def test_what_has_no_spread_or_no_interval_is_undecided() -> None:
+    assert verdict_on(Cell("22.62"), [22.6, 22.6], "last", runs=1) == UNDECIDED
+    assert verdict_on(Cell("6.43"), [6.5, 6.6, 6.7], "best", runs=5) == UNDECIDED
+
+
+def test_a_cell_that_has_no_recipe_does_not_hold_up_its_row() -> None:
+    table = read_table("densenet-cifar")
+    row = next(row for row in compare(table, []).rows if row.row.model)
+    assert row.errors["svhn"].verdict == NO_RECIPE
+    reproduced = {key: replace(cell, verdict=REPRODUCED) for key, cell in row.errors.items() if key != "svhn"}
+    assert replace(row, errors={**row.errors, **reproduced}).verdict == REPRODUCED
+
+
+def test_a_run_of_yesterdays_recipe_is_not_counted(record: Make) -> None:
+    """Its identity is not that of the recipe as it is now."""
+    runs = [record(seed=seed, id=f"old{seed}") for seed in range(3)]
+    assert all(row.errors["error"].n == 0 for row in compare(read_table("cifar100"), runs).rows)
 
 
 def test_students_quantiles() -> None:
@@ -87,6 +120,22 @@ def test_a_file_from_before_top_5_errors_is_read_and_goes_on(record: Make, tmp_p
     path.write_text(f"{header.removesuffix(',error5')}\n{line.removesuffix(',')}\n")
     append_record(record(id="new", error5=5.5), tmp_path)
     assert [(each.id, each.error5) for each in read_records([tmp_path])] == [("old", None), ("new", 5.5)]
+
+
+def test_columns_of_the_users_own_stay(record: Make, tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    append_record(record(id="a"), tmp_path)
+    header, line = path.read_text().splitlines()
+    path.write_text(f"{header},remark\n{line},good\n")
+    append_record(record(id="b"), tmp_path)
+    assert [each.id for each in read_records([tmp_path])] == ["a", "b"]
+    assert path.read_text().splitlines()[1].endswith(",good")
+
+
+def test_a_file_of_other_bytes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_bytes(b"id\n\xff\xfe\n")
+    with pytest.raises(UserError, match="no CSV file in UTF-8"):
+        read_records([tmp_path])
 
 
 def test_a_broken_line_is_named(record: Make, tmp_path: Path) -> None:
@@ -122,7 +171,7 @@ def test_the_json_of_a_table_has_the_promised_shape(record: Make) -> None:
     error = row["measured"]["error"]
     assert (error["n"], error["value"], error["std"], error["seeds"]) == (1, 22.7, None, [0])
     assert row["matches"] == {"params": True, "flops": True}
-    assert row["verdict"] == ONE_SEED
+    assert row["verdict"] == UNDECIDED
 
 
 def test_the_data_frame_keeps_printed_digits(record: Make) -> None:

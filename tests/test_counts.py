@@ -34,6 +34,14 @@ def test_flops_are_the_printed_ones_but_for_mobilenet_v2(table: Table, row: Row)
     assert row.cells["flops"].matches(flops) == (row.model != "mobilenetv2")
 
 
+def test_flops_of_the_classics_are_shown_as_they_are() -> None:
+    """MobileNet meets its cell; those of V2 and V3 are a little off, as the table's notes say."""
+    table = read_table("classics")
+    rows = [row for row in table.rows if "flops" in row.cells]
+    matches = [row.cells["flops"].matches(counted(subject_of(table, row)).flops["macs"]) for row in rows]
+    assert matches == [True, False, False, False]
+
+
 def test_fvcore_alone_cannot_meet_the_denseresnet_column() -> None:
     table = read_table("cifar100")
     counts = counted(subject_of(table, table.rows[-1]))

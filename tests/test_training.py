@@ -16,12 +16,12 @@ import torch
 from filelock import FileLock
 
 from repro.console import stderr
-from repro.data import load
+from repro.data import DATASETS, load
 from repro.errors import RunFailed, UserError
 from repro.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for
 from repro.folders import Folders
-from repro.results import EpochRow, Record, read_records
+from repro.results import Record, read_records
 from repro.runtime import Runtime
 from repro.training import checkpoint, run
 from repro.training.engine import Engine, network_of
@@ -163,7 +163,7 @@ def test_a_record_that_was_lost_is_written_again_from_the_checkpoint(tiny: Make,
     first = train(tiny(), CPU, folders, Silent())
     (folders.results / "runs.csv").unlink()
     again = train(tiny(), CPU, folders, Silent(lambda step: pytest.fail("trained again")))
-    assert again.error == first.error
+    assert replace(again, sittings=1) == first
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])
@@ -179,6 +179,7 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tiny: Make, fol
     train(tiny(), CPU, folders, watcher)
     assert "going on from the one before" in watcher.said[0]
     assert "going on from step 6" in watcher.said[1]
+    assert checkpoint.load(newest.with_name(checkpoint.BEFORE)).step == 6
 
 
 def test_when_every_checkpoint_is_broken_it_is_said(tiny: Make, folders: Folders) -> None:
@@ -314,10 +315,25 @@ def test_two_processes_append_records_at_once(tmp_path: Path, record: Callable[.
     assert {each.id for each in read_records([tmp_path])} == {f"{name}{i}" for name in "ab" for i in range(20)}
 
 
-def test_the_curve_has_no_empty_cell(tiny: Make, folders: Folders) -> None:
+def test_another_precision_is_refused(tiny: Make, folders: Folders) -> None:
+    with pytest.raises(Stopped):
+        train(tiny(), CPU, folders, stop_at(7))
+    with pytest.raises(UserError, match="was begun in fp32; go on with --precision fp32"):
+        train(tiny(), replace(CPU, precision="bf16"), folders, Silent())
     train(tiny(), CPU, folders, Silent())
-    saved = checkpoint.load(folders.runs / tiny().name / checkpoint.NEWEST)
-    assert all(isinstance(row, EpochRow) and row.seconds > 0 for row in saved.history)
+    with pytest.raises(UserError, match="was begun in fp32"):
+        train(tiny(), replace(CPU, precision="bf16"), folders, Silent())
+
+
+def test_a_recipe_that_would_be_ignored_is_refused(tiny: Make) -> None:
+    with pytest.raises(UserError, match=r"color_jitter=0\.4, not trainable here yet"):
+        Engine(tiny(color_jitter=0.4), CPU, load("digits", Path()), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar10", "cifar100"])
+def test_data_sets_have_as_many_training_images_as_is_said(name: str, request: pytest.FixtureRequest) -> None:
+    root = Path() if name == "digits" else request.getfixturevalue("real_data")
+    assert len(load(name, root).train) == DATASETS[name].train_images
 
 
 def test_a_second_signal_breaks_off() -> None:

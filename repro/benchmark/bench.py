@@ -12,11 +12,13 @@ import torch
 from repro.benchmark.plain import plain_loop
 from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise, work_of
 from repro.data import DATASETS, Dataset, Images
+from repro.errors import UserError
 from repro.experiment import Experiment
+from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.training.device import prepare
 from repro.training.engine import Engine, network_of
-from repro.training.schedule import total_steps
+from repro.training.schedule import steps_per_epoch, total_steps
 
 IMAGES = 12_800
 """Random ones: what they show changes nothing about speed."""
@@ -41,7 +43,7 @@ class Speed:
     copy_share: float
     """Of the device's measured rate of copying."""
     peak_bytes: int | None
-    """Of GPU memory; None on a CPU, where processes share."""
+    """Of GPU memory, above what lies there between steps; None on a CPU."""
 
 
 @dataclass
@@ -62,6 +64,8 @@ def bench(
     progress: Callable[[range], Iterable[int]] = iter,
 ) -> list[Speed]:
     """Return the speeds of the plain loop and of ours in fp32 and bf16; the first window of each only warms up."""
+    if DATASETS[experiment.dataset].loader is None:
+        raise UserError(f"{experiment.model} cannot be trained on {experiment.dataset} here yet, and so not measured")
     device = prepare(runtime)
     data = random_data(experiment.dataset)
     ways = [_Way("plain loop, fp32", torch.float32, plain_loop(experiment, data.train, device), [])]
@@ -99,16 +103,23 @@ def _window(way: _Way, device: torch.device, seconds: float) -> float:
     """Return the images a second of one window."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+        resting = torch.cuda.memory_allocated(device)
     images = 0
     synchronise(device)
     begin = time.perf_counter()
-    while time.perf_counter() - begin < seconds:
+    while images == 0 or time.perf_counter() - begin < seconds:
         images += next(way.steps)
     synchronise(device)
     elapsed = time.perf_counter() - begin
     if device.type == "cuda":
-        way.peak = max(way.peak or 0, torch.cuda.max_memory_allocated(device))
+        way.peak = max(way.peak or 0, torch.cuda.max_memory_allocated(device) - resting)
     return images / elapsed
+
+
+def images_of(recipe: Recipe, train_images: int) -> int:
+    """Return how many images a whole run shows; the last batch of an epoch is smaller."""
+    epochs, steps = divmod(total_steps(recipe, train_images), steps_per_epoch(recipe, train_images))
+    return epochs * train_images + steps * recipe.batch
 
 
 def _speed(way: _Way, plain: _Way, experiment: Experiment, device: torch.device) -> Speed:
@@ -122,7 +133,7 @@ def _speed(way: _Way, plain: _Way, experiment: Experiment, device: torch.device)
         slowest=min(way.rates),
         fastest=max(way.rates),
         ratio=statistics.median(ours / theirs for ours, theirs in zip(way.rates, plain.rates, strict=True)),
-        recipe_seconds=total_steps(recipe, DATASETS[experiment.dataset].train_images) * recipe.batch / rate,
+        recipe_seconds=images_of(recipe, DATASETS[experiment.dataset].train_images) / rate,
         matmul_share=work.flops * rate / matmul_rate(device, way.dtype),
         copy_share=work.elements * size * rate / copy_rate(device),
         peak_bytes=way.peak,

@@ -35,7 +35,7 @@ def _show(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> None:
 
     recipe = experiment.recipe
     title = f"{experiment.model}, {recipe.name}, batch {recipe.batch}, on {device}"
-    headings = ("", "Images/s", "Range", "Ratio", "Recipe takes", "Of matmul", "Of copy", "Peak memory")
+    headings = ("", "Images/s", "Range", "Ratio", "Recipe takes", "Of matmul", "Of copy", "Working memory")
     grid = Table(*headings, title=title, title_justify="left", title_style="bold")
     for each in speeds:
         grid.add_row(

@@ -64,16 +64,32 @@ def train_missing(table: Table, seeds: int | None, epochs: int | None, runtime: 
     from repro.commands.train import train_all
 
     experiments = missing(table, seeds, epochs, folders.results)
-    stderr().print(f"{table.name}: {len(experiments)} runs are missing", soft_wrap=True)
+    cells = [(row, column) for row, column in product(table.rows, table.of_kind("error")) if column.key in row.cells]
+    open_ = sum(row.model is not None and table.recipe(row, column) is None for row, column in cells)
+    without = f"; {open_} cells have no recipe here" if open_ else ""
+    stderr().print(f"{table.name}: {len(experiments)} runs are missing{without}", soft_wrap=True)
     train_all(experiments, runtime, folders)
+
+
+def format_of(format: str | None, output: Path | None) -> str:
+    """Return the format that is asked for, by name or by the ending of the file; UserError if there is none such."""
+    from repro import report
+
+    if output and (output.is_dir() or not output.parent.is_dir()):
+        raise UserError(f"{output} cannot be written: it is a folder, or its folder does not exist")
+    if format or output is None:
+        return choose_name("format", format or "rich", report.FORMATS)
+    if output.suffix.lower() not in report.SUFFIXES:
+        endings = ", ".join(report.SUFFIXES)
+        raise UserError(f"{output}: its ending names no format ({endings}); or say --format")
+    return report.SUFFIXES[output.suffix.lower()]
 
 
 def show(table: Table, results: Path, format: str | None, output: Path | None) -> bool:
     """Show a table, or write it to a file; return whether a cell is off."""
     from repro import report
 
-    suffix = report.SUFFIXES.get(output.suffix, "rich") if output else "rich"
-    chosen = choose_name("format", format or suffix, report.FORMATS)
+    chosen = format_of(format, output)
     comparison = compare(table, read_records(result_folders(results)), progress=_counting)
     if output:
         _write(report.table_text(comparison, chosen), output)

@@ -1,10 +1,11 @@
-"""Counts are computed once and kept, keyed by the code that they depend on; reading one loads no torch."""
+"""Counts are computed once and kept, keyed by our code that they depend on; reading one loads no torch."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,7 +21,8 @@ def counted(subject: Subject) -> Count:
     known = cached(subject)
     if known is None:
         known = count(subject)
-        write_atomically(_path(subject), json.dumps(asdict(known)).encode())
+        with suppress(OSError):  # a cache that cannot be written costs time, not the answer
+            write_atomically(_path(subject), json.dumps(asdict(known)).encode())
     return known
 
 

@@ -51,7 +51,10 @@ def empty_network(subject: Subject) -> nn.Module:
 
     with torch.device("meta"):
         network = build(subject.model, subject.options, classes=subject.classes, channels=subject.input[0])
-    return network.to_empty(device="cpu").eval()
+    try:
+        return network.to_empty(device="cpu").eval()
+    except RuntimeError as error:
+        raise UserError(f"{subject.model} with these options does not fit into this machine's memory") from error
 
 
 def analysis(subject: Subject, network: nn.Module) -> Any:
@@ -66,10 +69,10 @@ def analysis(subject: Subject, network: nn.Module) -> Any:
         warnings.simplefilter("ignore")  # fvcore compiles TorchScript on import and traces, which torch deprecates
         from fvcore.nn import FlopCountAnalysis
 
-        flops = FlopCountAnalysis(network, torch.zeros(1, *subject.input))
-        flops.set_op_handle(**EXTRA_HANDLES)
-        flops.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         try:
+            flops = FlopCountAnalysis(network, torch.zeros(1, *subject.input))
+            flops.set_op_handle(**EXTRA_HANDLES)
+            flops.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
             flops.total()
         except (RuntimeError, ValueError) as error:
             size = "x".join(map(str, subject.input))

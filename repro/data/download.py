@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tarfile
+import tempfile
 import urllib.request
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
 
 from repro.errors import UserError
@@ -20,22 +23,34 @@ def fetch_archive(urls: Sequence[str], md5: str, root: Path) -> None:
     Raises:
         UserError: no address gave the file with the published checksum; the message names the folder to fill by hand.
     """
-    archive = root / urls[0].rsplit("/", 1)[-1].split("?")[0]
+    name = urls[0].rsplit("/", 1)[-1].split("?")[0]
+    archive = root / f"{os.getpid()}-{name}"
     failures = []
     for url in urls:
         try:
             _fetch(url, archive, md5)
             break
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             failures.append(f"{url.split('/')[2]}: {getattr(error, 'reason', error)}")
     else:
         raise UserError(
-            f"{archive.name} is not under {root} and cannot be downloaded ({'; '.join(failures)}); "
+            f"{name} is not under {root} and cannot be downloaded ({'; '.join(failures)}); "
             f"unpack it there by hand, or name another folder with --data"
         )
-    with tarfile.open(archive) as tar:
-        tar.extractall(root, filter="data")
-    archive.unlink()
+    _unpack(archive, root)
+
+
+def _unpack(archive: Path, root: Path) -> None:
+    """Unpack beside, then rename, so that what an interruption leaves is not taken for the data set."""
+    try:
+        with tempfile.TemporaryDirectory(dir=root, prefix=".unpacking-") as beside:
+            with tarfile.open(archive) as tar:
+                tar.extractall(beside, filter="data")
+            for entry in Path(beside).iterdir():
+                if not (root / entry.name).exists():  # another process may have been faster
+                    entry.replace(root / entry.name)
+    finally:
+        archive.unlink()
 
 
 def _fetch(url: str, target: Path, md5: str) -> None:

@@ -186,4 +186,7 @@ def build(
         network: nn.Module = builder(classes=classes, channels=channels, **arguments)
     except ValueError as error:
         raise UserError(f"{name}: {error}") from error
+    except (OverflowError, RuntimeError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{name} cannot be built with these options ({reason}); smaller ones can") from error
     return network

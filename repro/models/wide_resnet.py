@@ -102,6 +102,8 @@ def wrn_cifar(
         raise ValueError(f"l = {l} is impossible with block {block}: 1 or more 3x3 convolutions, of {BLOCKS[0]} alone")
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout {dropout:g} is impossible: 0 or more and below 1 (the paper: 0.3)")
+    if dropout and l < 2:
+        raise ValueError(f"dropout {dropout:g} is impossible with l = 1: it stands between two convolutions of a block")
     kernels = [3] * l if block == BLOCKS[0] else [int(kernel) for kernel in re.findall(r"\d", block)]
     blocks = blocks_per_group(depth, l)
     return WideResNet(blocks=blocks, k=k, kernels=kernels, dropout=dropout, channels=channels, classes=classes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class Checkpoint:
     started: str
     data: str
     """Fingerprint of the data set."""
+    machine: dict[str, str] = field(default_factory=dict)
+    """Where and with what the last step was taken, as a record has it."""
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
@@ -96,7 +98,7 @@ def _parse(content: Any, path: Path) -> Checkpoint:
             "history": [EpochRow(**row) for row in content["history"]],
         }
         return Checkpoint(**values)
-    except (KeyError, TypeError, UserError) as error:
+    except (AttributeError, KeyError, TypeError, UserError) as error:
         raise UserError(f"{path} is no checkpoint of this version of repro ({error})") from error
 
 
@@ -116,3 +118,9 @@ def load_newest(folder: Path) -> tuple[Checkpoint | None, str | None]:
     if warning:
         raise UserError(f"no whole checkpoint is left in {folder}; remove the folder to begin again")
     return None, None
+
+
+def set_aside_newest(folder: Path) -> None:
+    """Rename a broken newest checkpoint, so that the next one does not push out the good one before it."""
+    if (folder / NEWEST).exists():
+        (folder / NEWEST).replace(folder / "checkpoint.broken.pt")

@@ -12,14 +12,16 @@ from torch import nn
 
 from repro.data import Dataset
 from repro.data.augment import Draws, augment, draw, normaliser
-from repro.errors import RunFailed
+from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment
 from repro.models import build
+from repro.recipes import Recipe
 from repro.results import EpochRow
 from repro.runtime import Runtime
 from repro.training.checkpoint import Checkpoint
 from repro.training.device import autocast, laid_out, placed
 from repro.training.initialise import INITIALISERS
+from repro.training.machine import machine
 from repro.training.measure import measure
 from repro.training.randomness import generator, seed_of
 from repro.training.schedule import lr_at, steps_per_epoch, total_steps
@@ -31,15 +33,23 @@ def network_of(experiment: Experiment) -> nn.Module:
     return build(experiment.model, experiment.options, classes=classes, dropout=dropout)
 
 
+def refuse_what_is_not_implemented(recipe: Recipe) -> None:
+    """Raise UserError for a recipe with a value that this engine would silently ignore."""
+    for name in ("scaled_crop", "color_jitter", "lighting", "tune_epochs"):
+        if getattr(recipe, name):
+            raise UserError(f"recipe {recipe.name} has {name}={getattr(recipe, name)}, not trainable here yet")
+
+
 class Engine:
     """A run in memory: network, optimizer, data on the device, and how far it is.
 
     Chance is a function of the seed and the epoch alone (data order, augmentation, dropout), so that a run
-    that was stopped and gone on with is bit for bit the run that was not.
+    that was stopped and gone on with is the run that was not: on a CPU bit for bit.
     """
 
     def __init__(self, experiment: Experiment, runtime: Runtime, data: Dataset, device: torch.device) -> None:
         recipe = experiment.recipe
+        refuse_what_is_not_implemented(recipe)
         self.experiment, self.runtime, self.device, self.recipe = experiment, runtime, device, recipe
         self.train_images, self.test_images = data.train.to(device), data.test.to(device)
         self.fingerprint = data.fingerprint
@@ -63,6 +73,7 @@ class Engine:
         self.sums = torch.zeros(2, device=device)
         self.seconds = self.epoch_seconds = 0.0
         self.sittings = 1
+        self.machine = machine(device)
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
 
     @property
@@ -146,6 +157,7 @@ class Engine:
             sittings=self.sittings,
             started=self.started,
             data=self.fingerprint,
+            machine=self.machine,
         )
 
     def restore(self, saved: Checkpoint) -> None:
@@ -156,6 +168,8 @@ class Engine:
         self.sums = saved.sums.to(self.device)
         self.seconds, self.epoch_seconds = saved.seconds, saved.epoch_seconds
         self.sittings = saved.sittings + 1
+        if self.finished and saved.machine:  # nothing is left to do here
+            self.machine = saved.machine
         torch.set_rng_state(saved.rng[0])
         if self.device.type == "cuda" and len(saved.rng) > 1:
             torch.cuda.set_rng_state(saved.rng[1], self.device)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from repro.data import Images
 from repro.data.augment import Normalise
@@ -51,12 +51,7 @@ def measure(
             logits = network(laid_out(normalise(images.pixels[part]), runtime))
         labels = images.labels[part]
         hit = (logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]).any(1)
-        sums += torch.cat([batch_sums(logits, labels), (~hit).sum()[None]])
-    loss, wrong, wrong5 = (each / len(images) for each in sums.tolist())
-    return Metrics(error=100 * wrong, error5=100 * wrong5, loss=loss, images=len(images))
-
-
-def batch_sums(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return (2,): cross-entropy and errors summed over a batch."""
-    loss = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
-    return torch.stack([loss, (logits.argmax(1) != labels).sum().to(loss.dtype)])
+        loss = nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+        sums += torch.stack([loss, (logits.argmax(1) != labels).sum(), (~hit).sum()])
+    mean_loss, wrong, wrong5 = (each / len(images) for each in sums.tolist())
+    return Metrics(error=100 * wrong, error5=100 * wrong5, loss=mean_loss, images=len(images))

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
 import time
 from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
 
-from repro import __version__
-from repro.data import load
+from repro.data import DATASETS, load
 from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment
 from repro.folders import Folders
 from repro.recipes import deviations
 from repro.results import Record, append_record, read_records, write_curve
 from repro.runtime import Runtime
-from repro.training.checkpoint import Checkpoint, load_newest, save
-from repro.training.device import device_name, prepare
+from repro.training.checkpoint import Checkpoint, load_newest, save, set_aside_newest
+from repro.training.device import prepare
 from repro.training.engine import Engine, network_of
 from repro.training.progress import Watcher
+from repro.training.schedule import total_steps
 from repro.training.stop import Stopped, StopRequest
 
 
@@ -36,7 +34,9 @@ def train(experiment: Experiment, runtime: Runtime, folders: Folders, watcher: W
     with torch.device("meta"):
         network_of(experiment)  # an impossible network is refused before anything is read or written
     folder = folders.runs / experiment.name
-    if folder.is_dir() and (done := _finished(load_newest(folder)[0], folders.results)):
+    saved = load_newest(folder)[0] if folder.is_dir() else None
+    _check_precision(saved, runtime)
+    if done := _finished(saved, folders.results):
         watcher.say(f"{experiment.name} is finished already; this is its record")
         return done
     device = prepare(runtime)
@@ -45,6 +45,10 @@ def train(experiment: Experiment, runtime: Runtime, folders: Folders, watcher: W
     try:
         with FileLock(folder / ".lock", timeout=0):
             return _train(Engine(experiment, runtime, data, device), folder, folders.results, watcher)
+    except torch.OutOfMemoryError as error:
+        raise RunFailed(
+            f"the device's memory is too small for {experiment.name}; the last checkpoint is kept"
+        ) from error
     except Timeout as error:
         raise UserError(
             f"another process is training {experiment.name}; wait for it, or choose another --seed"
@@ -56,18 +60,19 @@ def _train(engine: Engine, folder: Path, results: Path, watcher: Watcher) -> Rec
     saved, warning = load_newest(folder)
     if warning:
         watcher.say(warning)
+        set_aside_newest(folder)
     if saved:
         _check(saved, engine, folder)
         engine.restore(saved)
     name = engine.experiment.name
     with StopRequest() as stop, watcher.run(name, engine.step, engine.total_steps, engine.history):
-        write_curve(name, engine.history, results)
         while not engine.finished:
             _train_epoch(engine, folder, watcher, stop)
-            write_curve(name, engine.history, results)
+            write_curve(engine.history, folder / "curve.csv")
         record = _finished(saved, results)  # by another process, while this one waited for the data
         if record is None:
             record = _record(engine)
+            write_curve(engine.history, results / "curves" / f"{name}.csv")
             append_record(record, results)
     if stop.requested:  # too late for this run, but not for the next one
         raise Stopped(f"{name} is finished and recorded", stop.signal)
@@ -104,14 +109,27 @@ def _check(saved: Checkpoint, engine: Engine, folder: Path) -> None:
     """Refuse a checkpoint that is not of this experiment on these data."""
     if saved.experiment.id != engine.experiment.id:
         raise UserError(f"{folder} holds a checkpoint of {saved.experiment.name}, not of {engine.experiment.name}")
+    _check_precision(saved, engine.runtime)
     if saved.data != engine.fingerprint:
         raise UserError(f"the data set changed since the checkpoint in {folder} was written; put the old files back")
+
+
+def _check_precision(saved: Checkpoint | None, runtime: Runtime) -> None:
+    """Refuse to go on in another precision: a run is recorded with one."""
+    if saved and saved.runtime.precision != runtime.precision:
+        begun = saved.runtime.precision
+        raise UserError(
+            f"{saved.experiment.name} was begun in {begun}; go on with --precision {begun}, or in other --runs"
+        )
 
 
 def _finished(saved: Checkpoint | None, results: Path) -> Record | None:
     """Return the record of a run whose checkpoint is its last one."""
     last = saved.history[-1] if saved and saved.history else None
-    if saved is None or last is None or last.step != saved.step or last.epoch != saved.experiment.recipe.epochs:
+    if saved is None or last is None:
+        return None
+    steps = total_steps(saved.experiment.recipe, DATASETS[saved.experiment.dataset].train_images)
+    if not saved.step == last.step == steps:
         return None
     return next((each for each in read_records([results]) if each.id == saved.experiment.id), None)
 
@@ -136,22 +154,9 @@ def _record(engine: Engine) -> Record:
         train_loss=last.train_loss,
         precision=engine.runtime.precision,
         runtime=engine.runtime.values(),
-        device=device_name(engine.device),
-        torch=torch.__version__,
-        python=platform.python_version(),
-        version=__version__,
-        commit=_commit(),
+        **engine.machine,
         started=engine.started,
         seconds=round(engine.seconds, 3),
         sittings=engine.sittings,
         data=engine.fingerprint,
     )
-
-
-def _commit() -> str:
-    """Return the commit of the program's checkout, with `+` if files differ from it; empty outside of one."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=12", "--dirty=+"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""

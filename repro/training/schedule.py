@@ -28,5 +28,7 @@ def lr_at(recipe: Recipe, step: int, images: int) -> float:
     if recipe.schedule == "cosine":
         return recipe.lr * (1 + math.cos(math.pi * epoch / recipe.epochs)) / 2
     length = total_steps(recipe, images)
+    if recipe.schedule != "steps":
+        raise ValueError(f"schedule {recipe.schedule!r} is neither cosine nor steps")
     passed = sum(step >= round(share * length) for share in recipe.milestones)
     return recipe.lr * recipe.gamma**passed
