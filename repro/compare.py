@@ -84,8 +84,8 @@ class ComparedRow:
     @property
     def verdict(self) -> str:
         """The verdict on the row's errors that can be measured; the worst where there are several."""
-        verdicts = {cell.verdict for cell in self.errors.values()} - {NO_RECIPE}
-        order = (NOT_REPRODUCED, BETTER, UNDECIDED, NOT_MEASURED, REPRODUCED)
+        verdicts = {cell.verdict for cell in self.errors.values()}
+        order = (NOT_REPRODUCED, BETTER, UNDECIDED, NOT_MEASURED, REPRODUCED, NO_RECIPE)
         return next((each for each in order if each in verdicts), NOT_MEASURED if self.row.model else CONTEXT)
 
     @property

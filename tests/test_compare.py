@@ -88,6 +88,7 @@ def test_a_cell_that_has_no_recipe_does_not_hold_up_its_row() -> None:
     assert row.errors["svhn"].verdict == NO_RECIPE
     reproduced = {key: replace(cell, verdict=REPRODUCED) for key, cell in row.errors.items() if key != "svhn"}
     assert replace(row, errors={**row.errors, **reproduced}).verdict == REPRODUCED
+    assert {each.verdict for each in compare(read_table("wrn-deepening"), []).rows} == {NO_RECIPE}
 
 
 def test_a_run_of_yesterdays_recipe_is_not_counted(record: Make) -> None:
