@@ -216,6 +216,16 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny: Make, folders: Folders) ->
         train(tiny(lr=1e30), CPU, folders, Silent())
 
 
+def test_a_checkpoint_within_an_epoch_is_not_written_from_a_loss_that_is_no_number(
+    tiny: Make, folders: Folders
+) -> None:
+    with pytest.raises(RunFailed, match="the last good checkpoint is kept"):
+        train(tiny(lr=1e30), replace(CPU, checkpoint_seconds=0.0), folders, Silent())
+    newest = checkpoint.load(folders.runs / tiny(lr=1e30).name / checkpoint.NEWEST)
+    assert 0 < newest.step < 6
+    assert newest.sums.isfinite().all()
+
+
 def test_a_run_that_another_process_trains_is_refused(tiny: Make, folders: Folders) -> None:
     folder = folders.runs / tiny().name
     folder.mkdir(parents=True)

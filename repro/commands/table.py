@@ -72,7 +72,11 @@ def train_missing(table: Table, seeds: int | None, epochs: int | None, runtime: 
 
 
 def format_of(format: str | None, output: Path | None) -> str:
-    """Return the format that is asked for, by name or by the ending of the file; UserError if there is none such."""
+    """Return the format that is asked for, by name or by the ending of the file.
+
+    Raises:
+        UserError: there is no such format, or the file cannot be written.
+    """
     from repro import report
 
     if output and (output.is_dir() or not output.parent.is_dir()):

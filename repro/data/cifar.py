@@ -186,6 +186,7 @@ class _ArraysOnly(pickle.Unpickler):
     """Reads dictionaries, lists, strings and NumPy arrays, and refuses every other class."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return what an array is rebuilt with; UnpicklingError for every other name."""
         import numpy as np
 
         # What an array is rebuilt with has moved within NumPy since the files were written.

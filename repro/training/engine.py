@@ -107,6 +107,13 @@ class Engine:
             clock = now
             yield self.step
 
+    def check_loss(self) -> None:
+        """Raise RunFailed if the loss, summed over the epoch begun, is no number any more."""
+        loss = self.sums[0].item()
+        if not math.isfinite(loss):
+            where = f"epoch {len(self.history) + 1} (step {self.step})"
+            raise RunFailed(f"the training loss is {loss} in {where}; the last good checkpoint is kept")
+
     def end_epoch(self) -> EpochRow:
         """Test the network after an epoch's last step and write the epoch into the history.
 
@@ -116,9 +123,8 @@ class Engine:
         begin = time.perf_counter()
         epoch = len(self.history) + 1
         shown = min(len(self.train_images), self.steps_of_epoch * self.recipe.batch)
+        self.check_loss()
         loss, wrong = (each / shown for each in self.sums.tolist())
-        if not math.isfinite(loss):
-            raise RunFailed(f"the training loss is {loss} in epoch {epoch} (step {self.step})")
         tested = measure(self.network, self.test_images, self.normalise, self.runtime)
         self.epoch_seconds += time.perf_counter() - begin
         row = EpochRow(

@@ -56,6 +56,7 @@ class Lines:
 
     @contextmanager
     def run(self, name: str, step: int, total: int, history: Sequence[EpochRow]) -> Iterator[None]:
+        """Say where the run begins and how long it is."""
         self.now, self.total = step, total
         self.say(f"{name}: {f'going on from step {step}' if step else 'beginning'}, {total} steps in all")
         yield
@@ -86,6 +87,7 @@ class Bar:
 
     @contextmanager
     def run(self, name: str, step: int, total: int, history: Sequence[EpochRow]) -> Iterator[None]:
+        """Show the bar while the run goes on."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),

@@ -97,6 +97,8 @@ def _train_epoch(engine: Engine, folder: Path, watcher: Watcher, stop: StopReque
 
 
 def _save(engine: Engine, folder: Path) -> None:
+    """Write a checkpoint, unless the loss is no number: such a state must not push out a good one."""
+    engine.check_loss()
     try:
         save(engine.checkpoint(), folder)
     except (OSError, RuntimeError) as error:
