@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro.console import with_bar
-from repro.data import load
-from repro.data.augment import normaliser
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.folders import Folders
@@ -15,7 +13,7 @@ from repro.models import build
 from repro.runtime import Runtime
 from repro.training import checkpoint as checkpoints
 from repro.training.device import placed, prepare
-from repro.training.measure import Metrics, measure
+from repro.training.task import Metrics, task_for
 
 
 @dataclass(frozen=True)
@@ -50,10 +48,8 @@ def evaluate(what: str, folders: Folders, device: str) -> Evaluation:
         raise UserError(
             f"{what}: its weights are not those of {experiment.model} {dict(experiment.options)}"
         ) from error
-    images = load(experiment.dataset, folders.data)
-    normalise = normaliser(experiment.recipe, images.train.pixels.to(where))
-    network = placed(network, where, runtime)
-    metrics = measure(network, images.test.to(where), normalise, runtime, lambda begins: with_bar(begins, "testing"))
+    task = task_for(experiment, folders.data, runtime, where)
+    metrics = task.test(placed(network, where, runtime), lambda begins: with_bar(begins, "testing"))
     last = saved.history[-1] if saved.history else None
     recorded = last.test_error if last and last.step == saved.step else None
     return Evaluation(experiment, saved.step, len(saved.history), metrics, recorded)

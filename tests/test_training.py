@@ -23,11 +23,14 @@ from repro.experiment import Experiment, experiment_for
 from repro.folders import Folders
 from repro.results import Record, read_records
 from repro.runtime import Runtime
-from repro.training import checkpoint, run
+from repro.training import checkpoint
+from repro.training import task as tasks
 from repro.training.engine import Engine, network_of
 from repro.training.progress import Lines
+from repro.training.resident import Resident
 from repro.training.run import train
 from repro.training.stop import Stopped, StopRequest
+from repro.training.task import task_for
 
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]
@@ -48,6 +51,11 @@ class Silent(Lines):
     def step(self, step: int) -> None:
         super().step(step)
         self.after(step)
+
+
+def engine_of(experiment: Experiment) -> Engine:
+    device = torch.device("cpu")
+    return Engine(experiment, CPU, task_for(experiment, Path(), CPU, device), device)
 
 
 def weights(folders: Folders, experiment: Experiment) -> dict[str, torch.Tensor]:
@@ -89,8 +97,7 @@ def test_the_same_experiment_gives_bit_identical_weights(tiny: Make, folders: Fo
 
 
 def test_another_seed_gives_other_weights(tiny: Make) -> None:
-    data = load("digits", Path())
-    one, other = (Engine(tiny(seed=seed), CPU, data, torch.device("cpu")).network for seed in (0, 1))
+    one, other = (engine_of(tiny(seed=seed)).network for seed in (0, 1))
     assert not torch.equal(next(one.parameters()), next(other.parameters()))
 
 
@@ -236,7 +243,7 @@ def test_a_run_that_another_process_trains_is_refused(tiny: Make, folders: Folde
 def test_changed_data_are_refused(tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Stopped):
         train(tiny(), CPU, folders, stop_at(2))
-    monkeypatch.setattr(run, "load", lambda name, root: replace(load(name, root), fingerprint="other"))
+    monkeypatch.setattr(tasks, "load", lambda name, root: replace(load(name, root), fingerprint="other"))
     with pytest.raises(UserError, match="the data set changed"):
         train(tiny(), CPU, folders, Silent())
 
@@ -281,15 +288,15 @@ def test_tensors_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
 
 
 def test_each_image_is_seen_once_an_epoch_and_draws_change(tiny: Make) -> None:
-    engine = Engine(tiny(), CPU, load("digits", Path()), torch.device("cpu"))
-    (order, draws), (next_order, next_draws) = engine._epoch_plan(0), engine._epoch_plan(1)
+    task = Resident(tiny().recipe, load("digits", Path()), CPU, torch.device("cpu"))
+    (order, draws), (next_order, next_draws) = task._plan(0, 0), task._plan(0, 1)
     assert sorted(order.tolist()) == list(range(1442))
     assert not torch.equal(order, next_order)
     assert not torch.equal(draws.dy, next_draws.dy)
 
 
 def test_weight_decay_is_on_every_parameter(tiny: Make) -> None:
-    engine = Engine(tiny(), CPU, load("digits", Path()), torch.device("cpu"))
+    engine = engine_of(tiny())
     (group,) = engine.optimizer.param_groups
     assert len(group["params"]) == len(list(engine.network.parameters()))
     assert (group["weight_decay"], group["momentum"], group["nesterov"], group["dampening"]) == (5e-4, 0.9, True, 0)
@@ -297,7 +304,7 @@ def test_weight_decay_is_on_every_parameter(tiny: Make) -> None:
 
 def test_one_step_is_nesterovs(tiny: Make) -> None:
     """V = 0.9 v + g with weight decay in g, then w -= lr (g + 0.9 v), from v = 0."""
-    engine = Engine(tiny(), CPU, load("digits", Path()), torch.device("cpu"))
+    engine = engine_of(tiny())
     before = engine.network.classifier.weight.detach().clone()
     next(engine.steps())
     weight = engine.network.classifier.weight
@@ -337,7 +344,7 @@ def test_another_precision_is_refused(tiny: Make, folders: Folders) -> None:
 
 def test_a_recipe_that_would_be_ignored_is_refused(tiny: Make) -> None:
     with pytest.raises(UserError, match=r"color_jitter=0\.4, not trainable here yet"):
-        Engine(tiny(color_jitter=0.4), CPU, load("digits", Path()), torch.device("cpu"))
+        engine_of(tiny(color_jitter=0.4))
 
 
 @pytest.mark.parametrize("name", ["digits", "cifar10", "cifar100"])

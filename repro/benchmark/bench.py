@@ -18,6 +18,7 @@ from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.training.device import prepare
 from repro.training.engine import Engine, network_of
+from repro.training.resident import Resident
 from repro.training.schedule import steps_per_epoch, total_steps
 
 IMAGES = 12_800
@@ -70,7 +71,8 @@ def bench(
     data = random_data(experiment.dataset)
     ways = [_Way("plain loop, fp32", torch.float32, plain_loop(experiment, data.train, device), [])]
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        engine = Engine(experiment, replace(runtime, precision=precision), data, device)
+        precise = replace(runtime, precision=precision)
+        engine = Engine(experiment, precise, Resident(experiment.recipe, data, precise, device), device)
         ways.append(_Way(f"repro, {precision}", dtype, _endless(engine), []))
     for number in progress(range(ROUNDS + 1)):
         for way in ways:

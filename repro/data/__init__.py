@@ -27,6 +27,8 @@ class DatasetSpec:
     """`file:function` in this package; None where images cannot be read yet and networks only be counted."""
     train_images: int = 0
     """In the training set; 0 where images cannot be read yet."""
+    task: str = "resident:Resident"
+    """`file:class` in repro.training: how its images are shown to a network."""
 
 
 DATASETS: dict[str, DatasetSpec] = {

@@ -6,38 +6,29 @@ import math
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import islice
 
 import torch
 from torch import nn
 
-from repro.data import Dataset
-from repro.data.augment import Draws, augment, draw, normaliser
-from repro.errors import RunFailed, UserError
+from repro.errors import RunFailed
 from repro.experiment import Experiment
 from repro.models import build
-from repro.recipes import Recipe
 from repro.results import EpochRow
 from repro.runtime import Runtime
 from repro.training.checkpoint import Checkpoint
-from repro.training.device import autocast, laid_out, placed
+from repro.training.device import autocast, placed
 from repro.training.initialise import INITIALISERS
 from repro.training.machine import machine
-from repro.training.measure import measure
-from repro.training.randomness import generator, seed_of
+from repro.training.randomness import seed_of
 from repro.training.schedule import lr_at, steps_per_epoch, total_steps
+from repro.training.task import Batch, Task
 
 
 def network_of(experiment: Experiment) -> nn.Module:
     """Return an experiment's network, with torch's own initialisation."""
     classes, dropout = experiment.classes, experiment.recipe.dropout
     return build(experiment.model, experiment.options, classes=classes, dropout=dropout)
-
-
-def refuse_what_is_not_implemented(recipe: Recipe) -> None:
-    """Raise UserError for a recipe with a value that this engine would silently ignore."""
-    for name in ("scaled_crop", "color_jitter", "lighting", "tune_epochs"):
-        if getattr(recipe, name):
-            raise UserError(f"recipe {recipe.name} has {name}={getattr(recipe, name)}, not trainable here yet")
 
 
 class Engine:
@@ -47,13 +38,10 @@ class Engine:
     that was stopped and gone on with is the run that was not: on a CPU bit for bit.
     """
 
-    def __init__(self, experiment: Experiment, runtime: Runtime, data: Dataset, device: torch.device) -> None:
+    def __init__(self, experiment: Experiment, runtime: Runtime, task: Task, device: torch.device) -> None:
         recipe = experiment.recipe
-        refuse_what_is_not_implemented(recipe)
         self.experiment, self.runtime, self.device, self.recipe = experiment, runtime, device, recipe
-        self.train_images, self.test_images = data.train.to(device), data.test.to(device)
-        self.fingerprint = data.fingerprint
-        self.normalise = normaliser(recipe, self.train_images.pixels)
+        self.task = task
         torch.manual_seed(seed_of(experiment.seed, "init"))
         network = network_of(experiment)
         INITIALISERS[recipe.init](network)
@@ -66,8 +54,8 @@ class Engine:
             weight_decay=recipe.weight_decay,
             fused=True,
         )
-        self.steps_per_epoch = steps_per_epoch(recipe, len(data.train))
-        self.total_steps = total_steps(recipe, len(data.train))
+        self.steps_per_epoch = steps_per_epoch(recipe, task.images)
+        self.total_steps = total_steps(recipe, task.images)
         self.step = 0
         self.history: list[EpochRow] = []
         self.sums = torch.zeros(2, device=device)
@@ -95,12 +83,10 @@ class Engine:
         epoch, begun = len(self.history), self.steps_of_epoch
         if begun == 0:
             torch.manual_seed(seed_of(self.experiment.seed, "dropout", epoch))
-        order, draws = self._epoch_plan(epoch)
         end = min((epoch + 1) * self.steps_per_epoch, self.total_steps)
         clock = time.perf_counter()
-        for index in range(begun, begun + end - self.step):
-            part = slice(index * self.recipe.batch, (index + 1) * self.recipe.batch)
-            self._train_batch(order[part], draws.at(part))
+        for batch in islice(self.task.batches(self.experiment.seed, epoch, begun), end - self.step):
+            self._train_batch(batch)
             self.step += 1
             now = time.perf_counter()
             self.epoch_seconds += now - clock
@@ -122,15 +108,15 @@ class Engine:
         """
         begin = time.perf_counter()
         epoch = len(self.history) + 1
-        shown = min(len(self.train_images), self.steps_of_epoch * self.recipe.batch)
+        shown = min(self.task.images, self.steps_of_epoch * self.recipe.batch)
         self.check_loss()
         loss, wrong = (each / shown for each in self.sums.tolist())
-        tested = measure(self.network, self.test_images, self.normalise, self.runtime)
+        tested = self.task.test(self.network)
         self.epoch_seconds += time.perf_counter() - begin
         row = EpochRow(
             epoch=epoch,
             step=self.step,
-            lr=lr_at(self.recipe, self.step - 1, len(self.train_images)),
+            lr=lr_at(self.recipe, self.step - 1, self.task.images),
             train_loss=loss,
             train_error=100 * wrong,
             test_loss=tested.loss,
@@ -162,7 +148,7 @@ class Engine:
             epoch_seconds=self.epoch_seconds,
             sittings=self.sittings,
             started=self.started,
-            data=self.fingerprint,
+            data=self.task.fingerprint,
             machine=self.machine,
         )
 
@@ -180,25 +166,15 @@ class Engine:
         if self.device.type == "cuda" and len(saved.rng) > 1:
             torch.cuda.set_rng_state(saved.rng[1], self.device)
 
-    def _epoch_plan(self, epoch: int) -> tuple[torch.Tensor, Draws]:
-        """Return the order of the images and the draws of their augmentation, drawn on the CPU, on the device."""
-        n = len(self.train_images)
-        order = torch.randperm(n, generator=generator(self.experiment.seed, "order", epoch))
-        draws = draw(self.recipe, n, generator(self.experiment.seed, "augmentation", epoch))
-        return order.to(self.device), Draws(*(each.to(self.device) for each in draws))
-
-    def _train_batch(self, images: torch.Tensor, draws: Draws) -> None:
+    def _train_batch(self, batch: Batch) -> None:
         """Take one step; nothing here waits for the device."""
-        pixels = self.normalise(self.train_images.pixels[images])
-        batch = laid_out(augment(pixels, draws, self.recipe), self.runtime)
-        labels = self.train_images.labels[images]
-        self.optimizer.param_groups[0]["lr"] = lr_at(self.recipe, self.step, len(self.train_images))
+        self.optimizer.param_groups[0]["lr"] = lr_at(self.recipe, self.step, self.task.images)
         with autocast(self.device, self.runtime):
-            logits = self.network(batch)
-        loss = nn.functional.cross_entropy(logits.float(), labels)
+            outputs = self.network(batch.inputs)
+        loss = self.task.loss(outputs, batch.targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         with torch.no_grad():
-            wrong = (logits.argmax(1) != labels).sum()
-            self.sums += torch.stack([loss.detach() * len(labels), wrong])
+            wrong = self.task.wrong(outputs, batch.targets)
+            self.sums += torch.stack([loss.detach() * len(batch.targets), wrong])

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from repro.data import DATASETS, load
+from repro.data import DATASETS
 from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment
 from repro.folders import Folders
@@ -21,6 +21,7 @@ from repro.training.engine import Engine, network_of
 from repro.training.progress import Watcher
 from repro.training.schedule import total_steps
 from repro.training.stop import Stopped, StopRequest
+from repro.training.task import task_for
 
 
 def train(experiment: Experiment, runtime: Runtime, folders: Folders, watcher: Watcher) -> Record:
@@ -40,11 +41,11 @@ def train(experiment: Experiment, runtime: Runtime, folders: Folders, watcher: W
         watcher.say(f"{experiment.name} is finished already; this is its record")
         return done
     device = prepare(runtime)
-    data = load(experiment.dataset, folders.data)
+    task = task_for(experiment, folders.data, runtime, device)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
-            return _train(Engine(experiment, runtime, data, device), folder, folders.results, watcher)
+            return _train(Engine(experiment, runtime, task, device), folder, folders.results, watcher)
     except torch.OutOfMemoryError as error:
         raise RunFailed(
             f"the device's memory is too small for {experiment.name}; the last checkpoint is kept"
@@ -112,7 +113,7 @@ def _check(saved: Checkpoint, engine: Engine, folder: Path) -> None:
     if saved.experiment.id != engine.experiment.id:
         raise UserError(f"{folder} holds a checkpoint of {saved.experiment.name}, not of {engine.experiment.name}")
     _check_precision(saved, engine.runtime)
-    if saved.data != engine.fingerprint:
+    if saved.data != engine.task.fingerprint:
         raise UserError(f"the data set changed since the checkpoint in {folder} was written; put the old files back")
 
 
@@ -160,5 +161,5 @@ def _record(engine: Engine) -> Record:
         started=engine.started,
         seconds=round(engine.seconds, 3),
         sittings=engine.sittings,
-        data=engine.fingerprint,
+        data=engine.task.fingerprint,
     )
