@@ -34,8 +34,15 @@ Epochs = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 Precision = Annotated[str, typer.Option("--precision", help="fp32, tf32 or bf16; recorded and shown.")]
-Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Train seeds 0 to N - 1, one after the other.")]
+Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Train seeds 0 to N - 1.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")]
+SideBySide = Annotated[
+    bool | None,
+    typer.Option("--side-by-side/--one-by-one", help="Train several seeds at once; on a GPU they are."),
+]
+Compile = Annotated[bool, typer.Option("--compile", help="Put the network through torch.compile.")]
+Graph = Annotated[bool, typer.Option("--graph", help="Replay each step as one CUDA graph.")]
+Deterministic = Annotated[bool, typer.Option("--deterministic", help="The same bits each time on a GPU too.")]
 ShortFormat = Annotated[str, typer.Option("--format", help="rich or json.")]
 
 
@@ -84,6 +91,10 @@ def train(
     device: Device = "auto",
     precision: Precision = "fp32",
     threads: Threads = None,
+    side_by_side: SideBySide = None,
+    compile: Compile = False,
+    graph: Graph = False,
+    deterministic: Deterministic = False,
     results: Results = Path("results"),
     runs: Runs = Path("runs"),
     format: ShortFormat = "rich",
@@ -99,7 +110,15 @@ def train(
     experiments = [
         experiment_for(model, options, seed=each, dataset=dataset, recipe_name=recipe, epochs=epochs) for each in chosen
     ]
-    runtime = Runtime(device=device, precision=precision, threads=threads)
+    runtime = Runtime(
+        device=device,
+        precision=precision,
+        threads=threads,
+        side_by_side=side_by_side,
+        compile=compile,
+        graph=graph,
+        deterministic=deterministic,
+    )
     command.run(experiments, runtime, folders(data, runs, results), format)
 
 

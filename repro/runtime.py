@@ -21,6 +21,14 @@ class Runtime:
     precision: str = "fp32"
     """`fp32`; `tf32`: 10-bit mantissas in a GPU's products; `bf16`: autocast with fp32 weights."""
     channels_last: bool = True
+    compile: bool = False
+    """The network goes through torch.compile."""
+    graph: bool = False
+    """On a GPU, the whole step is replayed as one CUDA graph."""
+    side_by_side: bool | None = None
+    """Several seeds of one experiment are trained at once, every kernel working for all; None: on a GPU they are."""
+    deterministic: bool = False
+    """On a GPU, only kernels that give the same bits each time; a CPU run always does."""
     threads: int | None = None
     """CPU threads; torch's own choice unless given."""
     checkpoint_seconds: float = 60.0

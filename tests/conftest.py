@@ -43,7 +43,7 @@ def tiny() -> Callable[..., Experiment]:
 
     def make(seed: int = 0, epochs: int = 2, **changes: object) -> Experiment:
         experiment = experiment_for("densenet", {"depth": 7, "k": 4}, seed=seed, dataset="digits", epochs=epochs)
-        recipe = replace(experiment.recipe, dropout=0.1, batch=256, **changes)
+        recipe = replace(experiment.recipe, **{"dropout": 0.1, "batch": 256, **changes})
         return replace(experiment, recipe=recipe)
 
     return make

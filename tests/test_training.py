@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
+from watching import Silent, stop_at
 
-from repro.console import stderr
 from repro.data import DATASETS, load
 from repro.errors import RunFailed, UserError
 from repro.evaluate import evaluate
@@ -36,26 +35,13 @@ CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]
 
 
-class Silent(Lines):
-    """Collects what is said, and can do something after a step."""
-
-    def __init__(self, after: Callable[[int], None] = lambda step: None) -> None:
-        super().__init__(stderr())
-        self.said: list[str] = []
-        self.after = after
-
-    def say(self, text: str) -> None:
-        self.spoken, self.step_spoken = time.monotonic(), self.now
-        self.said.append(text)
-
-    def step(self, step: int) -> None:
-        super().step(step)
-        self.after(step)
-
-
 def engine_of(experiment: Experiment) -> Engine:
     device = torch.device("cpu")
-    return Engine(experiment, CPU, task_for(experiment, Path(), CPU, device), device)
+    return Engine([experiment], CPU, task_for(experiment, Path(), CPU, device), device)
+
+
+def train_one(experiment: Experiment, runtime: Runtime, folders: Folders, watcher: Lines) -> Record:
+    return train([experiment], runtime, folders, watcher)[0]
 
 
 def weights(folders: Folders, experiment: Experiment) -> dict[str, torch.Tensor]:
@@ -68,14 +54,9 @@ def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) ->
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
-def stop_at(step: int) -> Silent:
-    """Return a watcher that sends SIGINT to this process after a step."""
-    return Silent(lambda now: signal.raise_signal(signal.SIGINT) if now == step else None)
-
-
 def test_a_run_is_recorded_whole(tiny: Make, folders: Folders) -> None:
     experiment = tiny()
-    record = train(experiment, CPU, folders, Silent())
+    record = train_one(experiment, CPU, folders, Silent())
     assert read_records([folders.results]) == [record]
     assert record.epochs == 2
     assert record.steps == 12  # 1,442 images in batches of 256: five whole ones and the last, smaller one
@@ -91,8 +72,8 @@ def test_a_run_is_recorded_whole(tiny: Make, folders: Folders) -> None:
 
 def test_the_same_experiment_gives_bit_identical_weights(tiny: Make, folders: Folders, tmp_path: Path) -> None:
     other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
-    train(tiny(), CPU, folders, Silent())
-    train(tiny(), CPU, other, Silent())
+    train_one(tiny(), CPU, folders, Silent())
+    train_one(tiny(), CPU, other, Silent())
     assert_same(weights(folders, tiny()), weights(other, tiny()))
 
 
@@ -104,11 +85,11 @@ def test_another_seed_gives_other_weights(tiny: Make) -> None:
 @pytest.mark.parametrize("step", [1, 5, 6, 7, 11])
 def test_stopped_and_gone_on_with_is_bit_identical(tiny: Make, folders: Folders, tmp_path: Path, step: int) -> None:
     other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
-    straight = train(tiny(), CPU, other, Silent())
+    straight = train_one(tiny(), CPU, other, Silent())
     with pytest.raises(Stopped) as stopped:
-        train(tiny(), CPU, folders, stop_at(step))
+        train_one(tiny(), CPU, folders, stop_at(step))
     assert stopped.value.exit_status == 130
-    record = train(tiny(), CPU, folders, Silent())
+    record = train_one(tiny(), CPU, folders, Silent())
     assert record.sittings == 2
     assert (record.error, record.loss, record.train_loss) == (straight.error, straight.loss, straight.train_loss)
     assert_same(weights(folders, tiny()), weights(other, tiny()))
@@ -159,31 +140,31 @@ def test_sigterm_saves_and_says_how_to_go_on(folders: Folders) -> None:
 
 
 def test_a_finished_run_is_not_trained_again(tiny: Make, folders: Folders) -> None:
-    first = train(tiny(), CPU, folders, Silent())
+    first = train_one(tiny(), CPU, folders, Silent())
     watcher = Silent(lambda step: pytest.fail("trained again"))
-    assert train(tiny(), CPU, folders, watcher) == first
+    assert train_one(tiny(), CPU, folders, watcher) == first
     assert "finished already" in watcher.said[0]
     assert len(read_records([folders.results])) == 1
 
 
 def test_a_record_that_was_lost_is_written_again_from_the_checkpoint(tiny: Make, folders: Folders) -> None:
-    first = train(tiny(), CPU, folders, Silent())
+    first = train_one(tiny(), CPU, folders, Silent())
     (folders.results / "runs.csv").unlink()
-    again = train(tiny(), CPU, folders, Silent(lambda step: pytest.fail("trained again")))
+    again = train_one(tiny(), CPU, folders, Silent(lambda step: pytest.fail("trained again")))
     assert replace(again, sittings=1) == first
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])
 def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tiny: Make, folders: Folders, damage: str) -> None:
     with pytest.raises(Stopped):
-        train(tiny(), CPU, folders, stop_at(7))
+        train_one(tiny(), CPU, folders, stop_at(7))
     newest = folders.runs / tiny().name / checkpoint.NEWEST
     content = bytearray(newest.read_bytes())
     if damage == "flipped":
         content[len(content) // 2] ^= 255
     newest.write_bytes({"truncated": content[:-1000], "flipped": content, "emptied": b""}[damage])
     watcher = Silent()
-    train(tiny(), CPU, folders, watcher)
+    train_one(tiny(), CPU, folders, watcher)
     assert "going on from the one before" in watcher.said[0]
     assert "going on from step 6" in watcher.said[1]
     assert checkpoint.load(newest.with_name(checkpoint.BEFORE)).step == 6
@@ -191,17 +172,17 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tiny: Make, fol
 
 def test_when_every_checkpoint_is_broken_it_is_said(tiny: Make, folders: Folders) -> None:
     with pytest.raises(Stopped):
-        train(tiny(), CPU, folders, stop_at(1))
+        train_one(tiny(), CPU, folders, stop_at(1))
     (folders.runs / tiny().name / checkpoint.NEWEST).write_bytes(b"broken")
     with pytest.raises(UserError, match="no whole checkpoint is left"):
-        train(tiny(), CPU, folders, Silent())
+        train_one(tiny(), CPU, folders, Silent())
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(
     tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Stopped):
-        train(tiny(), CPU, folders, stop_at(7))
+        train_one(tiny(), CPU, folders, stop_at(7))
     before = weights(folders, tiny())
 
     def full(content: object, file: object) -> None:
@@ -210,7 +191,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(
 
     monkeypatch.setattr(checkpoint.torch, "save", full)
     with pytest.raises(RunFailed, match=r"No space left on device.*the last good one is kept"):
-        train(tiny(), CPU, folders, Silent())
+        train_one(tiny(), CPU, folders, Silent())
     assert_same(weights(folders, tiny()), before)
     assert sorted(path.name for path in (folders.runs / tiny().name).glob("*.p*t*")) == [
         checkpoint.BEFORE,
@@ -220,14 +201,14 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(
 
 def test_a_loss_that_is_no_number_stops_the_run(tiny: Make, folders: Folders) -> None:
     with pytest.raises(RunFailed, match=r"training loss is (nan|inf) in epoch 1 \(step 6\)"):
-        train(tiny(lr=1e30), CPU, folders, Silent())
+        train_one(tiny(lr=1e30), CPU, folders, Silent())
 
 
 def test_a_checkpoint_within_an_epoch_is_not_written_from_a_loss_that_is_no_number(
     tiny: Make, folders: Folders
 ) -> None:
     with pytest.raises(RunFailed, match="the last good checkpoint is kept"):
-        train(tiny(lr=1e30), replace(CPU, checkpoint_seconds=0.0), folders, Silent())
+        train_one(tiny(lr=1e30), replace(CPU, checkpoint_seconds=0.0), folders, Silent())
     newest = checkpoint.load(folders.runs / tiny(lr=1e30).name / checkpoint.NEWEST)
     assert 0 < newest.step < 6
     assert newest.sums.isfinite().all()
@@ -237,27 +218,27 @@ def test_a_run_that_another_process_trains_is_refused(tiny: Make, folders: Folde
     folder = folders.runs / tiny().name
     folder.mkdir(parents=True)
     with FileLock(folder / ".lock"), pytest.raises(UserError, match="another process is training"):
-        train(tiny(), CPU, folders, Silent())
+        train_one(tiny(), CPU, folders, Silent())
 
 
 def test_changed_data_are_refused(tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Stopped):
-        train(tiny(), CPU, folders, stop_at(2))
+        train_one(tiny(), CPU, folders, stop_at(2))
     monkeypatch.setattr(tasks, "load", lambda name, root: replace(load(name, root), fingerprint="other"))
     with pytest.raises(UserError, match="the data set changed"):
-        train(tiny(), CPU, folders, Silent())
+        train_one(tiny(), CPU, folders, Silent())
 
 
 def test_a_checkpoint_of_another_experiment_is_refused(tiny: Make, folders: Folders) -> None:
     with pytest.raises(Stopped):
-        train(tiny(seed=1), CPU, folders, stop_at(2))
+        train_one(tiny(seed=1), CPU, folders, stop_at(2))
     (folders.runs / tiny(seed=1).name).rename(folders.runs / tiny(seed=0).name)
     with pytest.raises(UserError, match=f"holds a checkpoint of {tiny(seed=1).name}"):
-        train(tiny(seed=0), CPU, folders, Silent())
+        train_one(tiny(seed=0), CPU, folders, Silent())
 
 
 def test_evaluation_gives_the_recorded_error(tiny: Make, folders: Folders) -> None:
-    record = train(tiny(), CPU, folders, Silent())
+    record = train_one(tiny(), CPU, folders, Silent())
     for what in (record.name, record.id[:5], str(folders.runs / record.name / checkpoint.NEWEST)):
         found = evaluate(what, folders, "cpu")
         assert found.metrics.error == record.error == found.recorded
@@ -265,7 +246,7 @@ def test_evaluation_gives_the_recorded_error(tiny: Make, folders: Folders) -> No
 
 
 def test_bf16_is_recorded_and_evaluated_as_trained(tiny: Make, folders: Folders) -> None:
-    record = train(tiny(), replace(CPU, precision="bf16"), folders, Silent())
+    record = train_one(tiny(), replace(CPU, precision="bf16"), folders, Silent())
     assert record.precision == "bf16"
     assert evaluate(record.id, folders, "cpu").metrics.error == record.error
 
@@ -334,12 +315,12 @@ def test_two_processes_append_records_at_once(tmp_path: Path, record: Callable[.
 
 def test_another_precision_is_refused(tiny: Make, folders: Folders) -> None:
     with pytest.raises(Stopped):
-        train(tiny(), CPU, folders, stop_at(7))
+        train_one(tiny(), CPU, folders, stop_at(7))
     with pytest.raises(UserError, match="was begun in fp32; go on with --precision fp32"):
-        train(tiny(), replace(CPU, precision="bf16"), folders, Silent())
-    train(tiny(), CPU, folders, Silent())
+        train_one(tiny(), replace(CPU, precision="bf16"), folders, Silent())
+    train_one(tiny(), CPU, folders, Silent())
     with pytest.raises(UserError, match="was begun in fp32"):
-        train(tiny(), replace(CPU, precision="bf16"), folders, Silent())
+        train_one(tiny(), replace(CPU, precision="bf16"), folders, Silent())
 
 
 def test_a_recipe_that_would_be_ignored_is_refused(tiny: Make) -> None:

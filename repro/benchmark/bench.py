@@ -72,7 +72,7 @@ def bench(
     ways = [_Way("plain loop, fp32", torch.float32, plain_loop(experiment, data.train, device), [])]
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         precise = replace(runtime, precision=precision)
-        engine = Engine(experiment, precise, Resident(experiment.recipe, data, precise, device), device)
+        engine = Engine([experiment], precise, Resident(experiment.recipe, data, precise, device), device)
         ways.append(_Way(f"repro, {precision}", dtype, _endless(engine), []))
     for number in progress(range(ROUNDS + 1)):
         for way in ways:

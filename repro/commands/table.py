@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 
 from repro.compare import compare
@@ -68,7 +68,8 @@ def train_missing(table: Table, seeds: int | None, epochs: int | None, runtime: 
     open_ = sum(row.model is not None and table.recipe(row, column) is None for row, column in cells)
     without = f"; {open_} cells have no recipe here" if open_ else ""
     stderr().print(f"{table.name}: {len(experiments)} runs are missing{without}", soft_wrap=True)
-    train_all(experiments, runtime, folders)
+    for _, seeds_of_one in groupby(experiments, key=lambda each: replace(each, seed=0).id):
+        train_all(list(seeds_of_one), runtime, folders)
 
 
 def format_of(format: str | None, output: Path | None) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def run(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, format: str) -> None:
-    """Train the experiments one after the other and show their records."""
+    """Train experiments that differ in the seed alone and show their records."""
     choose("format", format, ("rich", "json"))
     records = train_all(experiments, runtime, folders)
     if format == "json":
@@ -37,22 +37,19 @@ def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Fold
     from repro.training.run import train
     from repro.training.stop import Stopped
 
-    records = []
-    for experiment in experiments:
-        changes = deviations(experiment.recipe)
-        if changes:
-            stderr().print(
-                f"warning: this run deviates from {experiment.recipe.name} ({', '.join(changes)}) "
-                "and will not count as a reproduction",
-                soft_wrap=True,
-                markup=False,
-            )
-        try:
-            records.append(train(experiment, runtime, folders, watcher()))
-        except Stopped as stop:
-            stderr().print(f"stopped: {stop}; the same command goes on from there", soft_wrap=True, markup=False)
-            raise typer.Exit(stop.exit_status) from stop
-    return records
+    changes = deviations(experiments[0].recipe)
+    if changes:
+        stderr().print(
+            f"warning: this run deviates from {experiments[0].recipe.name} ({', '.join(changes)}) "
+            "and will not count as a reproduction",
+            soft_wrap=True,
+            markup=False,
+        )
+    try:
+        return train(experiments, runtime, folders, watcher())
+    except Stopped as stop:
+        stderr().print(f"stopped: {stop}; the same command goes on from there", soft_wrap=True, markup=False)
+        raise typer.Exit(stop.exit_status) from stop
 
 
 def summary(record: Record) -> str:

@@ -47,7 +47,7 @@ def normaliser(recipe: Recipe, train_pixels: Tensor) -> Normalise:
     device = train_pixels.device
     if recipe.mean:
         return Normalise(torch.tensor(recipe.mean, device=device), torch.tensor(recipe.std, device=device))
-    values = train_pixels.float() / 255
+    values = train_pixels.to(torch.get_default_dtype()) / 255
     return Normalise(values.mean((0, 2, 3)), values.std((0, 2, 3)))
 
 

@@ -120,6 +120,15 @@ def load_newest(folder: Path) -> tuple[Checkpoint | None, str | None]:
     return None, None
 
 
+def load_before(folder: Path, step: int) -> Checkpoint | None:
+    """Return the checkpoint before the newest if it is whole and of that step."""
+    try:
+        saved = load(folder / BEFORE)
+    except UserError:
+        return None
+    return saved if saved.step == step else None
+
+
 def set_aside_newest(folder: Path) -> None:
     """Rename a broken newest checkpoint, so that the next one does not push out the good one before it."""
     if (folder / NEWEST).exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from contextlib import AbstractContextManager
 
@@ -16,7 +17,7 @@ def prepare(runtime: Runtime) -> torch.device:
     """Return the device, after setting precision and threads of this process.
 
     Raises:
-        UserError: a GPU is asked for and there is none.
+        UserError: a GPU is asked for, or needed by a switch, and there is none.
     """
     name = runtime.device
     if name == "auto":
@@ -25,13 +26,18 @@ def prepare(runtime: Runtime) -> torch.device:
         raise UserError(f"--device {name}: torch {torch.__version__} sees no GPU here; --device cpu")
     if name.startswith("cuda:") and int(name[5:]) >= torch.cuda.device_count():
         raise UserError(f"--device {name}: torch sees {torch.cuda.device_count()} GPUs here, from cuda:0 on")
+    if runtime.graph and not name.startswith("cuda"):
+        raise UserError(f"--graph replays CUDA graphs and needs a GPU; this run is on {name}")
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     # A plain fp32 run on a recent card already convolves in TF32 unless it is told not to.
     precision = "tf32" if runtime.precision == "tf32" else "ieee"
     torch.backends.cuda.matmul.fp32_precision = precision
     torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark = not runtime.deterministic
+    if runtime.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS's own condition
+    torch.use_deterministic_algorithms(runtime.deterministic)
     return torch.device(name)
 
 

@@ -1,15 +1,16 @@
-"""The training loop: one experiment from one seed, on one device."""
+"""The training loop: one experiment from one seed, or from several side by side, on one device."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from repro.errors import RunFailed
 from repro.experiment import Experiment
@@ -17,12 +18,14 @@ from repro.models import build
 from repro.results import EpochRow
 from repro.runtime import Runtime
 from repro.training.checkpoint import Checkpoint
-from repro.training.device import autocast, placed
+from repro.training.device import placed
 from repro.training.initialise import INITIALISERS
 from repro.training.machine import machine
 from repro.training.randomness import seed_of
 from repro.training.schedule import lr_at, steps_per_epoch, total_steps
-from repro.training.task import Batch, Task
+from repro.training.stacked import Stacked
+from repro.training.step import step_for
+from repro.training.task import Task
 
 
 def network_of(experiment: Experiment) -> nn.Module:
@@ -31,21 +34,27 @@ def network_of(experiment: Experiment) -> nn.Module:
     return build(experiment.model, experiment.options, classes=classes, dropout=dropout)
 
 
-class Engine:
-    """A run in memory: network, optimizer, data on the device, and how far it is.
+def initialised(experiment: Experiment) -> nn.Module:
+    """Return an experiment's network as its recipe and seed begin it."""
+    torch.manual_seed(seed_of(experiment.seed, "init"))
+    network = network_of(experiment)
+    INITIALISERS[experiment.recipe.init](network)
+    return network
 
-    Chance is a function of the seed and the epoch alone (data order, augmentation, dropout), so that a run
-    that was stopped and gone on with is the run that was not: on a CPU bit for bit.
+
+class Engine:
+    """Runs in memory: networks, optimizer, the task on the device, and how far they are.
+
+    The experiments differ in the seed alone and are always at the same step. Chance is a function of the seed and
+    the epoch alone (data order, augmentation, dropout), so that a run that was stopped and gone on with is the run
+    that was not: on a CPU bit for bit.
     """
 
-    def __init__(self, experiment: Experiment, runtime: Runtime, task: Task, device: torch.device) -> None:
-        recipe = experiment.recipe
-        self.experiment, self.runtime, self.device, self.recipe = experiment, runtime, device, recipe
-        self.task = task
-        torch.manual_seed(seed_of(experiment.seed, "init"))
-        network = network_of(experiment)
-        INITIALISERS[recipe.init](network)
-        self.network = placed(network, device, runtime)
+    def __init__(self, experiments: Sequence[Experiment], runtime: Runtime, task: Task, device: torch.device) -> None:
+        self.experiments, self.runtime, self.device, self.task = list(experiments), runtime, device, task
+        self.recipe = recipe = self.experiments[0].recipe
+        networks = [placed(initialised(each), device, runtime) for each in self.experiments]
+        self.network = Stacked(networks) if len(networks) > 1 else networks[0]
         self.optimizer = torch.optim.SGD(
             self.network.parameters(),
             lr=recipe.lr,
@@ -54,25 +63,38 @@ class Engine:
             weight_decay=recipe.weight_decay,
             fused=True,
         )
+        self.sums = torch.zeros(len(networks), 2, device=device)
+        self.take_step = step_for(
+            self.network, self.optimizer, task, self.sums, min(recipe.batch, task.images), runtime
+        )
         self.steps_per_epoch = steps_per_epoch(recipe, task.images)
         self.total_steps = total_steps(recipe, task.images)
         self.step = 0
-        self.history: list[EpochRow] = []
-        self.sums = torch.zeros(2, device=device)
+        self.histories: list[list[EpochRow]] = [[] for _ in networks]
         self.seconds = self.epoch_seconds = 0.0
         self.sittings = 1
         self.machine = machine(device)
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
 
     @property
+    def epochs(self) -> int:
+        """Epochs that are over and tested."""
+        return len(self.histories[0])
+
+    @property
     def finished(self) -> bool:
         """Whether the last epoch is tested."""
-        return bool(self.history) and self.history[-1].step == self.total_steps
+        return self.epochs > 0 and self.histories[0][-1].step == self.total_steps
 
     @property
     def steps_of_epoch(self) -> int:
-        """Steps taken of the epoch begun, which is the one after the history's last."""
-        return self.step - len(self.history) * self.steps_per_epoch
+        """Steps taken of the epoch begun, which is the one after the histories' last."""
+        return self.step - self.epochs * self.steps_per_epoch
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the step to come, or of the last one."""
+        return lr_at(self.recipe, min(self.step, self.total_steps - 1), self.task.images)
 
     def steps(self) -> Iterator[int]:
         """Train to the end of the epoch begun, yielding after each step the number of steps so far.
@@ -80,13 +102,14 @@ class Engine:
         Between two steps the run can be checkpointed or left.
         """
         self.network.train()
-        epoch, begun = len(self.history), self.steps_of_epoch
-        if begun == 0:
-            torch.manual_seed(seed_of(self.experiment.seed, "dropout", epoch))
-        end = min((epoch + 1) * self.steps_per_epoch, self.total_steps)
+        if self.steps_of_epoch == 0:
+            torch.manual_seed(seed_of(self.experiments[0].seed, "dropout", self.epochs))
+        left = min((self.epochs + 1) * self.steps_per_epoch, self.total_steps) - self.step
+        seeds = [each.seed for each in self.experiments]
+        batches = zip(*(self.task.batches(seed, self.epochs, self.steps_of_epoch) for seed in seeds), strict=True)
         clock = time.perf_counter()
-        for batch in islice(self.task.batches(self.experiment.seed, epoch, begun), end - self.step):
-            self._train_batch(batch)
+        for batch in islice(batches, left):
+            self.take_step(batch, self.lr)
             self.step += 1
             now = time.perf_counter()
             self.epoch_seconds += now - clock
@@ -94,87 +117,124 @@ class Engine:
             yield self.step
 
     def check_loss(self) -> None:
-        """Raise RunFailed if the loss, summed over the epoch begun, is no number any more."""
-        loss = self.sums[0].item()
-        if not math.isfinite(loss):
-            where = f"epoch {len(self.history) + 1} (step {self.step})"
-            raise RunFailed(f"the training loss is {loss} in {where}; the last good checkpoint is kept")
+        """Raise RunFailed if a loss, summed over the epoch begun, is no number any more."""
+        for experiment, loss in zip(self.experiments, self.sums[:, 0].tolist(), strict=True):
+            if not math.isfinite(loss):
+                where = f"epoch {self.epochs + 1} (step {self.step})"
+                who = f" of seed {experiment.seed}" if len(self.experiments) > 1 else ""
+                raise RunFailed(f"the training loss{who} is {loss} in {where}; the last good checkpoint is kept")
 
-    def end_epoch(self) -> EpochRow:
-        """Test the network after an epoch's last step and write the epoch into the history.
+    def end_epoch(self) -> list[EpochRow]:
+        """Test the networks after an epoch's last step and write the epoch into the histories.
 
         Raises:
-            RunFailed: the loss is no number any more.
+            RunFailed: a loss is no number any more.
         """
         begin = time.perf_counter()
-        epoch = len(self.history) + 1
-        shown = min(self.task.images, self.steps_of_epoch * self.recipe.batch)
         self.check_loss()
-        loss, wrong = (each / shown for each in self.sums.tolist())
-        tested = self.task.test(self.network)
+        shown = min(self.task.images, self.steps_of_epoch * self.recipe.batch)
+        sums = (self.sums / shown).tolist()
+        tested = [self.task.test(self._alone(number)) for number in range(len(self.experiments))]
         self.epoch_seconds += time.perf_counter() - begin
-        row = EpochRow(
-            epoch=epoch,
-            step=self.step,
-            lr=lr_at(self.recipe, self.step - 1, self.task.images),
-            train_loss=loss,
-            train_error=100 * wrong,
-            test_loss=tested.loss,
-            test_error=tested.error,
-            test_error5=tested.error5,
-            seconds=self.epoch_seconds,
-        )
-        self.history.append(row)
+        rows = [
+            EpochRow(
+                epoch=self.epochs + 1,
+                step=self.step,
+                lr=lr_at(self.recipe, self.step - 1, self.task.images),
+                train_loss=loss,
+                train_error=100 * wrong,
+                test_loss=each.loss,
+                test_error=each.error,
+                test_error5=each.error5,
+                seconds=self.epoch_seconds,
+            )
+            for each, (loss, wrong) in zip(tested, sums, strict=True)
+        ]
+        for history, row in zip(self.histories, rows, strict=True):
+            history.append(row)
         self.seconds += self.epoch_seconds
         self.epoch_seconds = 0.0
         self.sums.zero_()
-        return row
+        return rows
 
-    def checkpoint(self) -> Checkpoint:
-        """Return all that is needed to go on from here."""
+    def checkpoints(self) -> list[Checkpoint]:
+        """Return for each run all that it needs to go on from here, alone or side by side."""
         rng = [torch.get_rng_state()]
         if self.device.type == "cuda":
             rng.append(torch.cuda.get_rng_state(self.device))
-        return Checkpoint(
-            experiment=self.experiment,
-            runtime=self.runtime,
-            network=self.network.state_dict(),
-            optimizer=self.optimizer.state_dict(),
-            step=self.step,
-            sums=self.sums,
-            rng=rng,
-            history=self.history,
-            seconds=self.seconds,
-            epoch_seconds=self.epoch_seconds,
-            sittings=self.sittings,
-            started=self.started,
-            data=self.task.fingerprint,
-            machine=self.machine,
-        )
+        return [
+            Checkpoint(
+                experiment=experiment,
+                runtime=self.runtime,
+                network=self._network_state(number),
+                optimizer=self._optimizer_state(number),
+                step=self.step,
+                sums=self.sums[number].clone(),
+                rng=rng,
+                history=self.histories[number],
+                seconds=self.seconds,
+                epoch_seconds=self.epoch_seconds,
+                sittings=self.sittings,
+                started=self.started,
+                data=self.task.fingerprint,
+                machine=self.machine,
+            )
+            for number, experiment in enumerate(self.experiments)
+        ]
 
-    def restore(self, saved: Checkpoint) -> None:
-        """Go on from a checkpoint of the same experiment."""
-        self.network.load_state_dict(saved.network)
-        self.optimizer.load_state_dict(saved.optimizer)
-        self.step, self.history, self.started = saved.step, list(saved.history), saved.started
-        self.sums = saved.sums.to(self.device)
-        self.seconds, self.epoch_seconds = saved.seconds, saved.epoch_seconds
-        self.sittings = saved.sittings + 1
-        if self.finished and saved.machine:  # nothing is left to do here
-            self.machine = saved.machine
-        torch.set_rng_state(saved.rng[0])
-        if self.device.type == "cuda" and len(saved.rng) > 1:
-            torch.cuda.set_rng_state(saved.rng[1], self.device)
+    def restore(self, saved: Sequence[Checkpoint]) -> None:
+        """Go on from checkpoints of the same experiments, all of the same step."""
+        for number, each in enumerate(saved):
+            self._load_network(number, each.network)
+            self.sums[number].copy_(each.sums)
+        self._load_optimizer([each.optimizer for each in saved])
+        first = saved[0]
+        self.step, self.started = first.step, min(each.started for each in saved)
+        self.histories = [list(each.history) for each in saved]
+        self.seconds, self.epoch_seconds = first.seconds, first.epoch_seconds
+        self.sittings = max(each.sittings for each in saved) + 1
+        if self.finished and first.machine:  # nothing is left to do here
+            self.machine = first.machine
+        torch.set_rng_state(first.rng[0])
+        if self.device.type == "cuda" and len(first.rng) > 1:
+            torch.cuda.set_rng_state(first.rng[1], self.device)
 
-    def _train_batch(self, batch: Batch) -> None:
-        """Take one step; nothing here waits for the device."""
-        self.optimizer.param_groups[0]["lr"] = lr_at(self.recipe, self.step, self.task.images)
-        with autocast(self.device, self.runtime):
-            outputs = self.network(batch.inputs)
-        loss = self.task.loss(outputs, batch.targets)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        with torch.no_grad():
-            wrong = self.task.wrong(outputs, batch.targets)
-            self.sums += torch.stack([loss.detach() * len(batch.targets), wrong])
+    def _alone(self, number: int) -> nn.Module:
+        return self.network.alone(number) if isinstance(self.network, Stacked) else self.network
+
+    def _network_state(self, number: int) -> dict[str, Any]:
+        return self.network.state_of(number) if isinstance(self.network, Stacked) else self.network.state_dict()
+
+    def _load_network(self, number: int, state: dict[str, Any]) -> None:
+        if isinstance(self.network, Stacked):
+            self.network.load_state_of(number, state)
+        else:
+            self.network.load_state_dict(state)
+
+    def _optimizer_state(self, number: int) -> dict[str, Any]:
+        """Return the optimizer's state as that of one network; the learning rate follows from the step."""
+        content = self.optimizer.state_dict()
+        if isinstance(self.network, Stacked):
+            content["state"] = {
+                index: {name: _of_seed(value, number) for name, value in state.items()}
+                for index, state in content["state"].items()
+            }
+        content["param_groups"] = [{**group, "lr": self.recipe.lr} for group in content["param_groups"]]
+        return content
+
+    def _load_optimizer(self, states: Sequence[dict[str, Any]]) -> None:
+        content = dict(states[0])
+        if len(states) > 1:
+            content["state"] = {
+                index: {name: _stacked([each["state"][index][name] for each in states]) for name in state}
+                for index, state in content["state"].items()
+            }
+        self.optimizer.load_state_dict(content)
+
+
+def _of_seed(value: Any, number: int) -> Any:
+    return value[number].clone() if isinstance(value, Tensor) else value
+
+
+def _stacked(values: Sequence[Any]) -> Any:
+    return torch.stack(list(values)) if isinstance(values[0], Tensor) else values[0]

@@ -5,11 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
+from statistics import fmean
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from repro.console import stderr
 from repro.results import EpochRow
@@ -17,17 +27,32 @@ from repro.results import EpochRow
 HEARTBEAT_SECONDS = 60.0
 
 
+@dataclass(frozen=True)
+class Course:
+    """What a watcher is told of a run, or of several side by side, before it goes on."""
+
+    name: str
+    step: int
+    """Steps taken already."""
+    total: int
+    images_per_step: int
+    steps_per_epoch: int
+    epochs: int
+    last: Sequence[EpochRow]
+    """The last epoch of each run; empty in the first one."""
+
+
 class Watcher(Protocol):
     """What a run tells."""
 
-    def run(self, name: str, step: int, total: int, history: Sequence[EpochRow]) -> AbstractContextManager[None]:
+    def run(self, course: Course) -> AbstractContextManager[None]:
         """Watch a run from its first step here to its last."""
 
-    def step(self, step: int) -> None:
-        """Note the steps so far."""
+    def step(self, step: int, lr: float) -> None:
+        """Note the steps so far and the learning rate of the next one."""
 
-    def epoch(self, row: EpochRow, epochs: int) -> None:
-        """Show an epoch that ended."""
+    def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
+        """Show an epoch that ended, with a row for each run."""
 
     def say(self, text: str) -> None:
         """Show a line."""
@@ -39,11 +64,17 @@ def watcher() -> Watcher:
     return Bar(console) if console.is_terminal else Lines(console)
 
 
-def describe(row: EpochRow, epochs: int) -> str:
-    """Return an epoch as one line."""
+def describe(rows: Sequence[EpochRow], epochs: int) -> str:
+    """Return an epoch as one line; losses and errors of several runs stand one after the other."""
+
+    def of_all(name: str, digits: int) -> str:
+        return " ".join(f"{getattr(row, name):.{digits}f}" for row in rows)
+
+    first = rows[0]
     return (
-        f"epoch {row.epoch}/{epochs}  lr {row.lr:.4g}  train loss {row.train_loss:.3f} error {row.train_error:.2f} %"
-        f"  test loss {row.test_loss:.3f} error {row.test_error:.2f} %  {row.seconds:.1f} s"
+        f"epoch {first.epoch}/{epochs}  lr {first.lr:.4g}"
+        f"  train loss {of_all('train_loss', 3)} error {of_all('train_error', 2)} %"
+        f"  test loss {of_all('test_loss', 3)} error {of_all('test_error', 2)} %  {first.seconds:.1f} s"
     )
 
 
@@ -52,62 +83,79 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.now = self.total = 0
+        self.now = 0
 
     @contextmanager
-    def run(self, name: str, step: int, total: int, history: Sequence[EpochRow]) -> Iterator[None]:
+    def run(self, course: Course) -> Iterator[None]:
         """Say where the run begins and how long it is."""
-        self.now, self.total = step, total
-        self.say(f"{name}: {f'going on from step {step}' if step else 'beginning'}, {total} steps in all")
+        self.course, self.now = course, course.step
+        begun = f"going on from step {course.step}" if course.step else "beginning"
+        self.say(f"{course.name}: {begun}, {course.total} steps in all")
         yield
 
-    def step(self, step: int) -> None:
+    def step(self, step: int, lr: float) -> None:
         self.now = step
         if time.monotonic() - self.spoken > HEARTBEAT_SECONDS:
-            self.say(f"step {step}/{self.total}  {self._left()}")
+            self.say(f"step {step}/{self.course.total}  lr {lr:.4g}  {self._pace()}")
 
-    def epoch(self, row: EpochRow, epochs: int) -> None:
-        self.say(f"{describe(row, epochs)}  {self._left()}")
+    def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
+        self.say(f"{describe(rows, epochs)}  {self._pace()}")
 
     def say(self, text: str) -> None:
         self.spoken, self.step_spoken = time.monotonic(), self.now
         self.console.print(text, soft_wrap=True, markup=False)
 
-    def _left(self) -> str:
-        """Return the estimate of the time left, at the rate since the last line."""
-        per_step = (time.monotonic() - self.spoken) / max(1, self.now - self.step_spoken)
-        return f"left {timedelta(seconds=round(per_step * (self.total - self.now)))}"
+    def _pace(self) -> str:
+        """Return images a second and the estimate of the time left, at the rate since the last line."""
+        seconds, steps = time.monotonic() - self.spoken, max(1, self.now - self.step_spoken)
+        left = timedelta(seconds=round(seconds / steps * (self.course.total - self.now)))
+        return f"{steps * self.course.images_per_step / max(seconds, 1e-9):.0f} images/s  left {left}"
 
 
 class Bar:
-    """A bar with the rate, the last epoch's figures and the time left."""
+    """A bar with epoch, rate, learning rate, the last epoch's figures and the time left."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
 
     @contextmanager
-    def run(self, name: str, step: int, total: int, history: Sequence[EpochRow]) -> Iterator[None]:
+    def run(self, course: Course) -> Iterator[None]:
         """Show the bar while the run goes on."""
         columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("step {task.completed:.0f}/{task.total:.0f}  {task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}"),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(elapsed_when_finished=False),
         )
-        self.say(f"{name}: {f'going on from step {step}' if step else 'beginning'}")
-        figures = f"test error {history[-1].test_error:.2f} %" if history else ""
+        self.course = course
+        self.say(f"{course.name}: {f'going on from step {course.step}' if course.step else 'beginning'}")
+        self.tested = _tested(course.last)
         with Progress(*columns, console=self.console) as self.progress:
-            self.task: TaskID = self.progress.add_task("training", total=total, completed=step, figures=figures)
+            self.task: TaskID = self.progress.add_task(
+                "training", total=course.total, completed=course.step, figures=self.tested
+            )
             yield
 
-    def step(self, step: int) -> None:
-        self.progress.update(self.task, completed=step)
+    def step(self, step: int, lr: float) -> None:
+        course, task = self.course, self.progress.tasks[0]
+        epoch = min(course.epochs, 1 + step // course.steps_per_epoch)
+        rate = f"  {task.speed * course.images_per_step:.0f} images/s" if task.speed else ""
+        figures = f"epoch {epoch}/{course.epochs}{rate}  lr {lr:.4g}{self.tested}"
+        self.progress.update(self.task, completed=step, figures=figures)
 
-    def epoch(self, row: EpochRow, epochs: int) -> None:
-        self.progress.update(self.task, figures=f"test error {row.test_error:.2f} %")
-        self.say(describe(row, epochs))
+    def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
+        self.tested = _tested(rows)
+        self.say(describe(rows, epochs))
 
     def say(self, text: str) -> None:
         self.console.print(text, soft_wrap=True, markup=False)
+
+
+def _tested(rows: Sequence[EpochRow]) -> str:
+    """Return the last epoch's loss and error, of several runs their means."""
+    if not rows:
+        return ""
+    loss, error = fmean(row.train_loss for row in rows), fmean(row.test_error for row in rows)
+    return f"  loss {loss:.3f}  test error {error:.2f} %"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
+from torch import nn
 
 from repro.data import DATASETS
 from repro.errors import RunFailed, UserError
@@ -15,106 +18,168 @@ from repro.folders import Folders
 from repro.recipes import deviations
 from repro.results import Record, append_record, read_records, write_curve
 from repro.runtime import Runtime
-from repro.training.checkpoint import Checkpoint, load_newest, save, set_aside_newest
+from repro.training.checkpoint import Checkpoint, load_before, load_newest, save, set_aside_newest
 from repro.training.device import prepare
 from repro.training.engine import Engine, network_of
-from repro.training.progress import Watcher
+from repro.training.progress import Course, Watcher
 from repro.training.schedule import total_steps
+from repro.training.stacked import can_be_stacked
 from repro.training.stop import Stopped, StopRequest
-from repro.training.task import task_for
+from repro.training.task import Task, task_for
 
 
-def train(experiment: Experiment, runtime: Runtime, folders: Folders, watcher: Watcher) -> Record:
-    """Bring an experiment to its end, from wherever an earlier sitting left it, and return its record.
+def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, watcher: Watcher) -> list[Record]:
+    """Bring experiments that differ in the seed alone to their end, from wherever an earlier sitting left them.
+
+    They are trained one after the other, or side by side where the runtime says so.
+
+    Returns:
+        The records, in the order of the experiments.
 
     Raises:
-        UserError: the data are missing or changed, a checkpoint is broken, or another process trains this run.
-        RunFailed: the loss became NaN, or the disk is full; the last good state is kept.
+        UserError: the data are missing or changed, a checkpoint is broken, or another process trains a run.
+        RunFailed: a loss became NaN, or the disk is full; the last good state is kept.
         Stopped: SIGINT or SIGTERM; the state is saved.
     """
     with torch.device("meta"):
-        network_of(experiment)  # an impossible network is refused before anything is read or written
-    folder = folders.runs / experiment.name
-    saved = load_newest(folder)[0] if folder.is_dir() else None
-    _check_precision(saved, runtime)
-    if done := _finished(saved, folders.results):
-        watcher.say(f"{experiment.name} is finished already; this is its record")
-        return done
-    device = prepare(runtime)
-    task = task_for(experiment, folders.data, runtime, device)
-    folder.mkdir(parents=True, exist_ok=True)
+        network = network_of(experiments[0])  # an impossible one is refused before anything is read or written
+    records = {}
+    for experiment in experiments:
+        if done := _recorded(experiment, runtime, folders):
+            watcher.say(f"{experiment.name} is finished already; this is its record")
+            records[experiment.id] = done
+    missing = [each for each in experiments if each.id not in records]
+    if missing:
+        device = prepare(runtime)
+        task = task_for(experiments[0], folders.data, runtime, device)
+        for group in _groups(missing, network, runtime, device, watcher):
+            for record in _train_locked(group, runtime, task, device, folders, watcher):
+                records[record.id] = record
+    return [records[each.id] for each in experiments]
+
+
+def _groups(
+    experiments: Sequence[Experiment], network: nn.Module, runtime: Runtime, device: torch.device, watcher: Watcher
+) -> list[Sequence[Experiment]]:
+    """Return what is trained at once, one group after the other."""
+    asked = runtime.side_by_side
+    together = len(experiments) > 1 and (device.type == "cuda" if asked is None else asked)
+    if together and not can_be_stacked(network):
+        watcher.say("this network drops out: its seeds are trained one after the other, each with its own chance")
+        together = False
+    return [experiments] if together else [[each] for each in experiments]
+
+
+def _train_locked(
+    group: Sequence[Experiment],
+    runtime: Runtime,
+    task: Task,
+    device: torch.device,
+    folders: Folders,
+    watcher: Watcher,
+) -> list[Record]:
+    """Lock the runs' folders and train; those that are not equally far go separate ways."""
+    names = ", ".join(each.name for each in group)
     try:
-        with FileLock(folder / ".lock", timeout=0):
-            return _train(Engine(experiment, runtime, task, device), folder, folders.results, watcher)
+        with ExitStack() as locks:
+            for experiment in group:
+                folder = folders.runs / experiment.name
+                folder.mkdir(parents=True, exist_ok=True)
+                locks.enter_context(FileLock(folder / ".lock", timeout=0))
+            records = []
+            for part, saved in equally_far(group, folders.runs, watcher):
+                engine = Engine(part, runtime, task, device)
+                records += _train(engine, saved, folders, watcher)
+            return records
     except torch.OutOfMemoryError as error:
-        raise RunFailed(
-            f"the device's memory is too small for {experiment.name}; the last checkpoint is kept"
-        ) from error
+        raise RunFailed(f"the device's memory is too small for {names}; the last checkpoint is kept") from error
     except Timeout as error:
-        raise UserError(
-            f"another process is training {experiment.name}; wait for it, or choose another --seed"
-        ) from error
+        raise UserError(f"another process is training {names}; wait for it, or choose another --seed") from error
 
 
-def _train(engine: Engine, folder: Path, results: Path, watcher: Watcher) -> Record:
-    """Go on from the newest whole checkpoint, if there is one, to the end; the run's folder is locked."""
-    saved, warning = load_newest(folder)
-    if warning:
-        watcher.say(warning)
-        set_aside_newest(folder)
+def equally_far(
+    group: Sequence[Experiment], runs: Path, watcher: Watcher
+) -> list[tuple[list[Experiment], list[Checkpoint]]]:
+    """Return the experiments in parts that are at the same step, each part with its checkpoints (none: at 0)."""
+    newest = {}
+    for experiment in group:
+        folder = runs / experiment.name
+        newest[experiment.id], warning = load_newest(folder)
+        if warning:
+            watcher.say(warning)
+            set_aside_newest(folder)
+    first = min(saved.step if saved else 0 for saved in newest.values())
+    parts: dict[int, tuple[list[Experiment], list[Checkpoint]]] = {}
+    for experiment in group:
+        saved = newest[experiment.id]
+        if saved and saved.step > first:  # what killed the process came between the checkpoints of two seeds
+            saved = load_before(runs / experiment.name, first) or saved
+        experiments, checkpoints = parts.setdefault(saved.step if saved else 0, ([], []))
+        experiments.append(experiment)
+        checkpoints += [saved] if saved else []
+    return [parts[step] for step in sorted(parts)]
+
+
+def _train(engine: Engine, saved: Sequence[Checkpoint], folders: Folders, watcher: Watcher) -> list[Record]:
+    """Go on from checkpoints, if there are any, to the end; the runs' folders are locked."""
+    for each, experiment in zip(saved, engine.experiments, strict=bool(saved)):
+        _check(each, experiment, engine)
     if saved:
-        _check(saved, engine, folder)
         engine.restore(saved)
-    name = engine.experiment.name
-    with StopRequest() as stop, watcher.run(name, engine.step, engine.total_steps, engine.history):
+    with StopRequest() as stop, watcher.run(_course(engine)):
         while not engine.finished:
-            _train_epoch(engine, folder, watcher, stop)
-            write_curve(engine.history, folder / "curve.csv")
-        record = _finished(saved, results)  # by another process, while this one waited for the data
-        if record is None:
-            record = _record(engine)
-            write_curve(engine.history, results / "curves" / f"{name}.csv")
-            append_record(record, results)
+            _train_epoch(engine, folders.runs, watcher, stop)
+        records = [
+            _recorded(experiment, engine.runtime, folders)  # by another process, while this one waited for the data
+            or _record(engine, number, folders.results)
+            for number, experiment in enumerate(engine.experiments)
+        ]
     if stop.requested:  # too late for this run, but not for the next one
-        raise Stopped(f"{name} is finished and recorded", stop.signal)
-    return record
+        raise Stopped(f"{_names(engine)} finished and recorded", stop.signal)
+    return records
 
 
-def _train_epoch(engine: Engine, folder: Path, watcher: Watcher, stop: StopRequest) -> None:
+def _train_epoch(engine: Engine, runs: Path, watcher: Watcher, stop: StopRequest) -> None:
     """Train one epoch or what is left of it, saving now and then, at its end, and when asked to stop."""
     last_saved = time.monotonic()
     for step in engine.steps():
-        watcher.step(step)
+        watcher.step(step, engine.lr)
         if stop.requested:
-            _save(engine, folder)
-            where = f"epoch {len(engine.history) + 1}, step {engine.steps_of_epoch} of {engine.steps_per_epoch}"
+            _save(engine, runs)
+            where = f"epoch {engine.epochs + 1}, step {engine.steps_of_epoch} of {engine.steps_per_epoch}"
             raise Stopped(f"saved at {where}", stop.signal)
         if time.monotonic() - last_saved > engine.runtime.checkpoint_seconds:
-            _save(engine, folder)
+            _save(engine, runs)
             last_saved = time.monotonic()
-    row = engine.end_epoch()
-    _save(engine, folder)
-    watcher.epoch(row, engine.recipe.epochs)
+    rows = engine.end_epoch()
+    _save(engine, runs)
+    for experiment, history in zip(engine.experiments, engine.histories, strict=True):
+        write_curve(history, runs / experiment.name / "curve.csv")
+    watcher.epoch(rows, engine.recipe.epochs)
 
 
-def _save(engine: Engine, folder: Path) -> None:
-    """Write a checkpoint, unless the loss is no number: such a state must not push out a good one."""
+def _save(engine: Engine, runs: Path) -> None:
+    """Write checkpoints, unless a loss is no number: such a state must not push out a good one."""
     engine.check_loss()
-    try:
-        save(engine.checkpoint(), folder)
-    except (OSError, RuntimeError) as error:
-        raise RunFailed(
-            f"the checkpoint could not be written to {folder} ({error}); the last good one is kept"
-        ) from error
+    for checkpoint in engine.checkpoints():
+        folder = runs / checkpoint.experiment.name
+        try:
+            save(checkpoint, folder)
+        except (OSError, RuntimeError) as error:
+            raise RunFailed(
+                f"the checkpoint could not be written to {folder} ({error}); the last good one is kept"
+            ) from error
 
 
-def _check(saved: Checkpoint, engine: Engine, folder: Path) -> None:
+def _check(saved: Checkpoint, experiment: Experiment, engine: Engine) -> None:
     """Refuse a checkpoint that is not of this experiment on these data."""
-    if saved.experiment.id != engine.experiment.id:
-        raise UserError(f"{folder} holds a checkpoint of {saved.experiment.name}, not of {engine.experiment.name}")
+    if saved.experiment.id != experiment.id:
+        raise UserError(f"the folder of {experiment.name} holds a checkpoint of {saved.experiment.name}")
     _check_precision(saved, engine.runtime)
     if saved.data != engine.task.fingerprint:
-        raise UserError(f"the data set changed since the checkpoint in {folder} was written; put the old files back")
+        raise UserError(
+            f"the data set changed since the checkpoint of {experiment.name} was written; put the old files back"
+        )
 
 
 def _check_precision(saved: Checkpoint | None, runtime: Runtime) -> None:
@@ -126,21 +191,26 @@ def _check_precision(saved: Checkpoint | None, runtime: Runtime) -> None:
         )
 
 
-def _finished(saved: Checkpoint | None, results: Path) -> Record | None:
+def _recorded(experiment: Experiment, runtime: Runtime, folders: Folders) -> Record | None:
     """Return the record of a run whose checkpoint is its last one."""
+    folder = folders.runs / experiment.name
+    saved = load_newest(folder)[0] if folder.is_dir() else None
+    _check_precision(saved, runtime)
     last = saved.history[-1] if saved and saved.history else None
     if saved is None or last is None:
         return None
     steps = total_steps(saved.experiment.recipe, DATASETS[saved.experiment.dataset].train_images)
     if not saved.step == last.step == steps:
         return None
-    return next((each for each in read_records([results]) if each.id == saved.experiment.id), None)
+    return next((each for each in read_records([folders.results]) if each.id == saved.experiment.id), None)
 
 
-def _record(engine: Engine) -> Record:
-    """Return what happened."""
-    experiment, last = engine.experiment, engine.history[-1]
-    return Record(
+def _record(engine: Engine, number: int, results: Path) -> Record:
+    """Write what happened to run `number` into `results`, and return it."""
+    experiment, history = engine.experiments[number], engine.histories[number]
+    write_curve(history, results / "curves" / f"{experiment.name}.csv")
+    last = history[-1]
+    record = Record(
         id=experiment.id,
         name=experiment.name,
         model=experiment.model,
@@ -163,3 +233,24 @@ def _record(engine: Engine) -> Record:
         sittings=engine.sittings,
         data=engine.task.fingerprint,
     )
+    append_record(record, results)
+    return record
+
+
+def _course(engine: Engine) -> Course:
+    """Return what a watcher is told of a run."""
+    return Course(
+        name=_names(engine),
+        step=engine.step,
+        total=engine.total_steps,
+        images_per_step=engine.recipe.batch * len(engine.experiments),
+        steps_per_epoch=engine.steps_per_epoch,
+        epochs=engine.recipe.epochs,
+        last=[history[-1] for history in engine.histories if history],
+    )
+
+
+def _names(engine: Engine) -> str:
+    """Return the name of a run, or of several."""
+    first, *others = (each.name for each in engine.experiments)
+    return f"{first} and {len(others)} other seeds" if others else first

@@ -1,0 +1,113 @@
+"""Several seeds in one process: each is the run that it is alone."""
+
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from watching import Silent, stop_at
+
+from repro.experiment import Experiment
+from repro.folders import Folders
+from repro.results import read_records
+from repro.runtime import Runtime
+from repro.training import checkpoint
+from repro.training.engine import Engine
+from repro.training.run import equally_far, train
+from repro.training.stop import Stopped
+from repro.training.task import task_for
+
+TOGETHER = Runtime(device="cpu", side_by_side=True)
+ALONE = replace(TOGETHER, side_by_side=False)
+SEEDS = range(3)
+Make = Callable[..., Experiment]
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def seeds(tiny: Make) -> list[Experiment]:
+    return [tiny(seed=seed, dropout=0.0) for seed in SEEDS]
+
+
+def elsewhere(folders: Folders, tmp_path: Path) -> Folders:
+    return replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
+
+
+def largest_difference(one: Folders, other: Folders, experiment: Experiment) -> float:
+    """Of all weights, BatchNorm statistics and momentum buffers."""
+    states = []
+    for folders in (one, other):
+        saved = checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST)
+        momenta = {f"momentum {key}": state["momentum_buffer"] for key, state in saved.optimizer["state"].items()}
+        states.append({**saved.network, **momenta})
+    assert states[0].keys() == states[1].keys()
+    return max(float((states[0][key] - states[1][key]).abs().max()) for key in states[0])
+
+
+@pytest.mark.usefixtures("float64")
+def test_each_seed_is_what_it_is_alone(seeds: list[Experiment], folders: Folders, tmp_path: Path) -> None:
+    """Over 12 steps of two epochs with a smaller last batch, to 1e-12 in double precision."""
+    other = elsewhere(folders, tmp_path)
+    together = train(seeds, TOGETHER, folders, Silent())
+    alone = train(seeds, ALONE, other, Silent())
+    assert [record.seed for record in together] == list(SEEDS)
+    assert [record.error for record in together] == [record.error for record in alone]
+    assert len({record.loss for record in together}) == len(SEEDS)
+    for experiment in seeds:
+        assert largest_difference(folders, other, experiment) < 1e-12
+
+
+def test_each_seed_has_its_own_record_and_curve(seeds: list[Experiment], folders: Folders) -> None:
+    records = train(seeds, TOGETHER, folders, Silent())
+    assert read_records([folders.results]) == records
+    for record in records:
+        with (folders.results / "curves" / f"{record.name}.csv").open(newline="") as file:
+            curve = list(csv.DictReader(file))
+        assert [row["epoch"] for row in curve] == ["1", "2"]
+        assert float(curve[-1]["test_error"]) == record.error
+
+
+@pytest.mark.usefixtures("float64")
+def test_stopped_together_they_go_on_alone_or_together(
+    seeds: list[Experiment], folders: Folders, tmp_path: Path
+) -> None:
+    other = elsewhere(folders, tmp_path)
+    for each in (folders, other):
+        with pytest.raises(Stopped):
+            train(seeds, TOGETHER, each, stop_at(7))
+    train(seeds, TOGETHER, folders, Silent())
+    train(seeds, ALONE, other, Silent())
+    for experiment in seeds:
+        assert largest_difference(folders, other, experiment) < 1e-12
+
+
+def test_killed_between_two_checkpoints_they_stay_together(seeds: list[Experiment], folders: Folders) -> None:
+    with pytest.raises(Stopped):
+        train(seeds, TOGETHER, folders, stop_at(7))
+    ahead = seeds[0]
+    device = torch.device("cpu")
+    engine = Engine([ahead], ALONE, task_for(ahead, folders.data, ALONE, device), device)
+    engine.restore([checkpoint.load(folders.runs / ahead.name / checkpoint.NEWEST)])
+    next(engine.steps())
+    checkpoint.save(engine.checkpoints()[0], folders.runs / ahead.name)
+    ((together, saved),) = equally_far(seeds, folders.runs, Silent())
+    assert together == seeds
+    assert [each.step for each in saved] == [7, 7, 7]
+
+
+def test_networks_that_drop_out_are_trained_one_after_the_other(tiny: Make, folders: Folders, tmp_path: Path) -> None:
+    other = elsewhere(folders, tmp_path)
+    seeds = [tiny(seed=seed, epochs=1, dropout=0.2) for seed in SEEDS]
+    watcher = Silent()
+    train(seeds, TOGETHER, folders, watcher)
+    train(seeds, ALONE, other, Silent())
+    assert any("drops out" in line for line in watcher.said)
+    assert all(largest_difference(folders, other, experiment) == 0 for experiment in seeds)
