@@ -118,6 +118,7 @@ def train(
         compile=compile,
         graph=graph,
         deterministic=deterministic,
+        processes=int(os.environ.get("WORLD_SIZE", "1")),
     )
     command.run(experiments, runtime, folders(data, runs, results), format)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
@@ -41,7 +42,8 @@ def with_bar(items: Sequence[T], what: str) -> Iterable[T]:
 def _console(*, stderr: bool) -> Console:
     from rich.console import Console
 
-    console = Console(stderr=stderr, highlight=False)
+    quiet = os.environ.get("RANK", "0") != "0"  # of several processes that torchrun started, the first one speaks
+    console = Console(stderr=stderr, highlight=False, quiet=quiet)
     if not console.is_terminal:
         console.width = 160
     return console
@@ -49,4 +51,5 @@ def _console(*, stderr: bool) -> Console:
 
 def print_json(content: object) -> None:
     """Write the answer as JSON to stdout."""
-    print(json.dumps(content, indent=2, ensure_ascii=False))
+    if not stdout().quiet:
+        print(json.dumps(content, indent=2, ensure_ascii=False))

@@ -29,6 +29,8 @@ class Runtime:
     """Several seeds of one experiment are trained at once, every kernel working for all; None: on a GPU they are."""
     deterministic: bool = False
     """On a GPU, only kernels that give the same bits each time; a CPU run always does."""
+    processes: int = 1
+    """That torchrun started; each has its share of every batch, and normalises by that share alone."""
     threads: int | None = None
     """CPU threads; torch's own choice unless given."""
     checkpoint_seconds: float = 60.0

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from repro.errors import UserError
 from repro.runtime import Runtime
+from repro.training import processes
 
 
 def prepare(runtime: Runtime) -> torch.device:
@@ -21,7 +22,7 @@ def prepare(runtime: Runtime) -> torch.device:
     """
     name = runtime.device
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"--device {name}: torch {torch.__version__} sees no GPU here; --device cpu")
     if name.startswith("cuda:") and int(name[5:]) >= torch.cuda.device_count():
@@ -38,7 +39,9 @@ def prepare(runtime: Runtime) -> torch.device:
     if runtime.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS's own condition
     torch.use_deterministic_algorithms(runtime.deterministic)
-    return torch.device(name)
+    device = torch.device(name)
+    processes.join(device)
+    return device
 
 
 def autocast(device: torch.device, runtime: Runtime) -> AbstractContextManager[None]:

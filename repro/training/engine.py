@@ -17,6 +17,7 @@ from repro.experiment import Experiment
 from repro.models import build
 from repro.results import EpochRow
 from repro.runtime import Runtime
+from repro.training import processes
 from repro.training.checkpoint import Checkpoint
 from repro.training.device import placed
 from repro.training.initialise import INITIALISERS
@@ -64,9 +65,8 @@ class Engine:
             fused=True,
         )
         self.sums = torch.zeros(len(networks), 2, device=device)
-        self.take_step = step_for(
-            self.network, self.optimizer, task, self.sums, min(recipe.batch, task.images), runtime
-        )
+        size = len(range(min(recipe.batch, task.images))[processes.share(min(recipe.batch, task.images))])
+        self.take_step = step_for(self.network, self.optimizer, task, self.sums, size, runtime)
         self.steps_per_epoch = steps_per_epoch(recipe, task.images)
         self.total_steps = total_steps(recipe, task.images)
         self.step = 0
@@ -103,22 +103,27 @@ class Engine:
         """
         self.network.train()
         if self.steps_of_epoch == 0:
-            torch.manual_seed(seed_of(self.experiments[0].seed, "dropout", self.epochs))
+            torch.manual_seed(seed_of(self.experiments[0].seed, "dropout", self.epochs) + processes.rank())
         left = min((self.epochs + 1) * self.steps_per_epoch, self.total_steps) - self.step
         seeds = [each.seed for each in self.experiments]
         batches = zip(*(self.task.batches(seed, self.epochs, self.steps_of_epoch) for seed in seeds), strict=True)
         clock = time.perf_counter()
         for batch in islice(batches, left):
-            self.take_step(batch, self.lr)
+            self.take_step(batch, self.lr, self._weight(len(batch[0].targets)))
             self.step += 1
             now = time.perf_counter()
             self.epoch_seconds += now - clock
             clock = now
             yield self.step
 
+    def _weight(self, images: int) -> float:
+        """Return what makes the mean over processes of the mean over their images the mean over all images."""
+        batch = min(self.recipe.batch, self.task.images - self.steps_of_epoch * self.recipe.batch)
+        return images * processes.count() / batch
+
     def check_loss(self) -> None:
         """Raise RunFailed if a loss, summed over the epoch begun, is no number any more."""
-        for experiment, loss in zip(self.experiments, self.sums[:, 0].tolist(), strict=True):
+        for experiment, loss in zip(self.experiments, processes.total(self.sums)[:, 0].tolist(), strict=True):
             if not math.isfinite(loss):
                 where = f"epoch {self.epochs + 1} (step {self.step})"
                 who = f" of seed {experiment.seed}" if len(self.experiments) > 1 else ""
@@ -133,7 +138,8 @@ class Engine:
         begin = time.perf_counter()
         self.check_loss()
         shown = min(self.task.images, self.steps_of_epoch * self.recipe.batch)
-        sums = (self.sums / shown).tolist()
+        sums = (processes.total(self.sums) / shown).tolist()
+        processes.as_the_first(self.network)
         tested = [self.task.test(self._alone(number)) for number in range(len(self.experiments))]
         self.epoch_seconds += time.perf_counter() - begin
         rows = [
@@ -162,6 +168,8 @@ class Engine:
         rng = [torch.get_rng_state()]
         if self.device.type == "cuda":
             rng.append(torch.cuda.get_rng_state(self.device))
+        processes.as_the_first(self.network)
+        rng, sums = processes.of_all(rng), processes.total(self.sums)
         return [
             Checkpoint(
                 experiment=experiment,
@@ -169,7 +177,7 @@ class Engine:
                 network=self._network_state(number),
                 optimizer=self._optimizer_state(number),
                 step=self.step,
-                sums=self.sums[number].clone(),
+                sums=sums[number].clone(),
                 rng=rng,
                 history=self.histories[number],
                 seconds=self.seconds,
@@ -186,7 +194,8 @@ class Engine:
         """Go on from checkpoints of the same experiments, all of the same step."""
         for number, each in enumerate(saved):
             self._load_network(number, each.network)
-            self.sums[number].copy_(each.sums)
+            if processes.rank() == 0:  # of sums over all processes
+                self.sums[number].copy_(each.sums)
         self._load_optimizer([each.optimizer for each in saved])
         first = saved[0]
         self.step, self.started = first.step, min(each.started for each in saved)
@@ -195,9 +204,11 @@ class Engine:
         self.sittings = max(each.sittings for each in saved) + 1
         if self.finished and first.machine:  # nothing is left to do here
             self.machine = first.machine
-        torch.set_rng_state(first.rng[0])
-        if self.device.type == "cuda" and len(first.rng) > 1:
-            torch.cuda.set_rng_state(first.rng[1], self.device)
+        kinds = len(first.rng) // self.runtime.processes
+        own = first.rng[processes.rank() * kinds :]
+        torch.set_rng_state(own[0])
+        if self.device.type == "cuda" and kinds > 1:
+            torch.cuda.set_rng_state(own[1], self.device)
 
     def _alone(self, number: int) -> nn.Module:
         return self.network.alone(number) if isinstance(self.network, Stacked) else self.network

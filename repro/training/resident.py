@@ -13,6 +13,7 @@ from repro.data.augment import Draws, augment, draw, normaliser
 from repro.errors import UserError
 from repro.recipes import Recipe
 from repro.runtime import Runtime
+from repro.training import processes
 from repro.training.device import autocast, laid_out
 from repro.training.randomness import generator
 from repro.training.task import Batch, Metrics, Progress
@@ -35,14 +36,15 @@ class Resident:
         """Yield the batches of an epoch; nothing here waits for the device."""
         order, draws = self._plan(seed, epoch)
         for first in range(begin * self.recipe.batch, self.images, self.recipe.batch):
-            part = slice(first, first + self.recipe.batch)
+            share = processes.share(min(self.recipe.batch, self.images - first))
+            part = slice(first + share.start, first + share.stop)
             pixels = self.normalise(self.train_images.pixels[order[part]])
             inputs = augment(pixels, draws.at(part), self.recipe)
             yield Batch(laid_out(inputs, self.runtime), self.train_images.labels[order[part]])
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy in nats; outputs (n, classes)."""
-        return F.cross_entropy(outputs.float(), targets)
+        return F.cross_entropy(outputs.to(torch.get_default_dtype()), targets)
 
     def wrong(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return how many first guesses are wrong."""
@@ -54,12 +56,13 @@ class Resident:
         network.eval()
         images = self.test_images
         sums = torch.zeros(3, device=self.device)
-        for begin in progress(range(0, len(images), TEST_BATCH)):
+        own = range(processes.rank() * TEST_BATCH, len(images), processes.count() * TEST_BATCH)
+        for begin in progress(own):
             part = slice(begin, begin + TEST_BATCH)
             with autocast(self.device, self.runtime):
                 logits = network(laid_out(self.normalise(images.pixels[part]), self.runtime))
             sums += class_sums(logits, images.labels[part])
-        return class_metrics(sums, len(images))
+        return class_metrics(processes.total(sums), len(images))
 
     def _plan(self, seed: int, epoch: int) -> tuple[Tensor, Draws]:
         """Return the order of the images and the draws of their augmentation, drawn on the CPU, on the device."""
@@ -71,7 +74,7 @@ class Resident:
 def class_sums(logits: Tensor, labels: Tensor) -> Tensor:
     """Return (3,): loss, wrong first guesses and images whose label is not among five guesses, summed."""
     hit = (logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]).any(1)
-    loss = F.cross_entropy(logits.float(), labels, reduction="sum")
+    loss = F.cross_entropy(logits.to(torch.get_default_dtype()), labels, reduction="sum")
     return torch.stack([loss, (logits.argmax(1) != labels).sum(), (~hit).sum()])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,9 +16,10 @@ from repro.data import DATASETS
 from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment
 from repro.folders import Folders
-from repro.recipes import deviations
+from repro.recipes import Recipe, deviations
 from repro.results import Record, append_record, read_records, write_curve
 from repro.runtime import Runtime
+from repro.training import processes
 from repro.training.checkpoint import Checkpoint, load_before, load_newest, save, set_aside_newest
 from repro.training.device import prepare
 from repro.training.engine import Engine, network_of
@@ -51,7 +53,9 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
     missing = [each for each in experiments if each.id not in records]
     if missing:
         device = prepare(runtime)
-        task = task_for(experiments[0], folders.data, runtime, device)
+        with processes.first_alone():
+            task = task_for(experiments[0], folders.data, runtime, device)
+        _check_shares(experiments[0].recipe, task.images)
         for group in _groups(missing, network, runtime, device, watcher):
             for record in _train_locked(group, runtime, task, device, folders, watcher):
                 records[record.id] = record
@@ -85,9 +89,12 @@ def _train_locked(
             for experiment in group:
                 folder = folders.runs / experiment.name
                 folder.mkdir(parents=True, exist_ok=True)
-                locks.enter_context(FileLock(folder / ".lock", timeout=0))
+                if processes.rank() == 0:
+                    locks.enter_context(FileLock(folder / ".lock", timeout=0))
+            with processes.first_alone():
+                parts = equally_far(group, folders.runs, watcher)
             records = []
-            for part, saved in equally_far(group, folders.runs, watcher):
+            for part, saved in parts:
                 engine = Engine(part, runtime, task, device)
                 records += _train(engine, saved, folders, watcher)
             return records
@@ -139,29 +146,38 @@ def _train(engine: Engine, saved: Sequence[Checkpoint], folders: Folders, watche
     return records
 
 
+GO_ON, SAVE, STOP = range(3)
+
+
 def _train_epoch(engine: Engine, runs: Path, watcher: Watcher, stop: StopRequest) -> None:
     """Train one epoch or what is left of it, saving now and then, at its end, and when asked to stop."""
-    last_saved = time.monotonic()
+    last_saved, save_after = time.monotonic(), engine.runtime.checkpoint_seconds
     for step in engine.steps():
         watcher.step(step, engine.lr)
-        if stop.requested:
+        wish = STOP if stop.requested else SAVE if time.monotonic() - last_saved > save_after else GO_ON
+        if processes.count() > 1:
+            meet = step % processes.AGREE_EVERY == 0
+            wish = processes.greatest(wish, engine.device) if meet else GO_ON
+        if wish == STOP:
             _save(engine, runs)
             where = f"epoch {engine.epochs + 1}, step {engine.steps_of_epoch} of {engine.steps_per_epoch}"
-            raise Stopped(f"saved at {where}", stop.signal)
-        if time.monotonic() - last_saved > engine.runtime.checkpoint_seconds:
+            raise Stopped(f"saved at {where}", stop.signal or signal.SIGTERM)
+        if wish == SAVE:
             _save(engine, runs)
             last_saved = time.monotonic()
     rows = engine.end_epoch()
     _save(engine, runs)
-    for experiment, history in zip(engine.experiments, engine.histories, strict=True):
-        write_curve(history, runs / experiment.name / "curve.csv")
+    if processes.rank() == 0:
+        for experiment, history in zip(engine.experiments, engine.histories, strict=True):
+            write_curve(history, runs / experiment.name / "curve.csv")
     watcher.epoch(rows, engine.recipe.epochs)
 
 
 def _save(engine: Engine, runs: Path) -> None:
     """Write checkpoints, unless a loss is no number: such a state must not push out a good one."""
     engine.check_loss()
-    for checkpoint in engine.checkpoints():
+    checkpoints = engine.checkpoints()
+    for checkpoint in checkpoints if processes.rank() == 0 else ():
         folder = runs / checkpoint.experiment.name
         try:
             save(checkpoint, folder)
@@ -175,27 +191,37 @@ def _check(saved: Checkpoint, experiment: Experiment, engine: Engine) -> None:
     """Refuse a checkpoint that is not of this experiment on these data."""
     if saved.experiment.id != experiment.id:
         raise UserError(f"the folder of {experiment.name} holds a checkpoint of {saved.experiment.name}")
-    _check_precision(saved, engine.runtime)
+    _check_runtime(saved, engine.runtime)
     if saved.data != engine.task.fingerprint:
         raise UserError(
             f"the data set changed since the checkpoint of {experiment.name} was written; put the old files back"
         )
 
 
-def _check_precision(saved: Checkpoint | None, runtime: Runtime) -> None:
-    """Refuse to go on in another precision: a run is recorded with one."""
+def _check_shares(recipe: Recipe, images: int) -> None:
+    """Refuse more processes than the smallest batch has pairs of images for: BatchNorm needs two."""
+    smallest = images % recipe.batch or min(recipe.batch, images)
+    if processes.count() > 1 and smallest < 2 * processes.count():
+        raise UserError(f"the smallest batch has {smallest} images, too few for {processes.count()} processes")
+
+
+def _check_runtime(saved: Checkpoint | None, runtime: Runtime) -> None:
+    """Refuse to go on in another precision or number of processes: a run is recorded with one."""
     if saved and saved.runtime.precision != runtime.precision:
         begun = saved.runtime.precision
         raise UserError(
             f"{saved.experiment.name} was begun in {begun}; go on with --precision {begun}, or in other --runs"
         )
+    if saved and saved.runtime.processes != runtime.processes:
+        begun = f"{saved.runtime.processes} processes, and each normalises its share of a batch by itself"
+        raise UserError(f"{saved.experiment.name} was begun in {begun}; go on with as many, not {runtime.processes}")
 
 
 def _recorded(experiment: Experiment, runtime: Runtime, folders: Folders) -> Record | None:
     """Return the record of a run whose checkpoint is its last one."""
     folder = folders.runs / experiment.name
     saved = load_newest(folder)[0] if folder.is_dir() else None
-    _check_precision(saved, runtime)
+    _check_runtime(saved, runtime)
     last = saved.history[-1] if saved and saved.history else None
     if saved is None or last is None:
         return None
@@ -208,7 +234,6 @@ def _recorded(experiment: Experiment, runtime: Runtime, folders: Folders) -> Rec
 def _record(engine: Engine, number: int, results: Path) -> Record:
     """Write what happened to run `number` into `results`, and return it."""
     experiment, history = engine.experiments[number], engine.histories[number]
-    write_curve(history, results / "curves" / f"{experiment.name}.csv")
     last = history[-1]
     record = Record(
         id=experiment.id,
@@ -233,7 +258,9 @@ def _record(engine: Engine, number: int, results: Path) -> Record:
         sittings=engine.sittings,
         data=engine.task.fingerprint,
     )
-    append_record(record, results)
+    if processes.rank() == 0:
+        write_curve(history, results / "curves" / f"{experiment.name}.csv")
+        append_record(record, results)
     return record
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from repro.runtime import Runtime
 from repro.training.device import autocast
+from repro.training.processes import parallel
 from repro.training.task import Batch, Task
 
 Forward = Callable[[Tensor], Tensor]
@@ -28,7 +29,8 @@ class Step:
         """Make the step of batches of `size` images; a smaller one is possible."""
         self.network, self.optimizer, self.task, self.sums, self.runtime = network, optimizer, task, sums, runtime
         self.size = size
-        self.forward: Forward = torch.compile(network, dynamic=False) if runtime.compile else network
+        self.eager: Forward = parallel(network)
+        self.forward: Forward = torch.compile(self.eager, dynamic=False) if runtime.compile else self.eager
 
     def __call__(self, batches: Sequence[Batch], lr: float, weight: float = 1.0) -> None:
         """Take a step at a learning rate; `weight` multiplies the loss whose gradient is taken."""
@@ -36,7 +38,7 @@ class Step:
         inputs, targets = joined(batches)
         # A smaller last batch would only be compiled again, for one step an epoch.
         usual = len(batches[0].targets) == self.size
-        self.take(self.forward if usual else self.network, inputs, targets, weight)
+        self.take(self.forward if usual else self.eager, inputs, targets, weight)
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of the next update."""
@@ -75,7 +77,7 @@ class GraphedStep(Step):
         self.set_lr(lr)
         inputs, targets = joined(batches)
         if len(batches[0].targets) != self.size:
-            self.take(self.network, inputs, targets, weight)
+            self.take(self.eager, inputs, targets, weight)
             return
         self.steps += 1
         if self.steps <= GRAPH_WARM_UP:

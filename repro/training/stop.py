@@ -17,7 +17,7 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """While it is entered, SIGINT and SIGTERM only ask; a second one of either kind breaks off at once."""
+    """While it is entered, SIGINT and SIGTERM only ask; a second SIGINT breaks off at once."""
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -42,6 +42,6 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.signal == number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number

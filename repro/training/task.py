@@ -20,7 +20,7 @@ Progress = Callable[[range], Iterable[int]]
 
 
 class Batch(NamedTuple):
-    """Some of the training images, on the device."""
+    """Some of the training images, on the device; of several processes each has its share of them."""
 
     inputs: Tensor
     """(n, C, H, W), float32, normalised and augmented, in the runtime's memory format."""

@@ -1,0 +1,126 @@
+"""Two processes on one run, as torchrun starts them, on the CPU with gloo."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from torch import nn
+from watching import Silent, stop_at
+
+from repro.experiment import Experiment
+from repro.folders import Folders
+from repro.runtime import Runtime
+from repro.training import checkpoint
+from repro.training.engine import initialised
+from repro.training.run import train
+from repro.training.schedule import lr_at
+from repro.training.stop import Stopped
+from repro.training.task import Task, task_for
+
+CPU = torch.device("cpu")
+ALONE = Runtime(device="cpu")
+TWO = Runtime(device="cpu", processes=2)
+EPOCHS = 2
+
+
+@pytest.fixture
+def experiment(tiny: Callable[..., Experiment]) -> Experiment:
+    """Of 11 batches: five of 256 + one of 162 images, twice."""
+    return tiny(epochs=EPOCHS, dropout=0.0)
+
+
+def one_of_two(rank: int, port: int, experiment: Experiment, folders: Folders, stop: int | None) -> None:
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
+    try:
+        train([experiment], TWO, folders, stop_at(stop) if stop and rank == 1 else Silent())
+    except Stopped:
+        assert stop
+
+
+def two_processes(experiment: Experiment, folders: Folders, port: int, stop: int | None = None) -> None:
+    mp.spawn(one_of_two, (port, experiment, folders, stop), nprocs=2)
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def train_by_halves(experiment: Experiment, task: Task) -> nn.Module:
+    """Train in one process, normalising each half of a batch by itself; the statistics are the first half's."""
+    recipe, network = experiment.recipe, initialised(experiment)
+    optimizer = torch.optim.SGD(
+        network.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=recipe.nesterov
+    )
+    step = 0
+    for epoch in range(EPOCHS):
+        for inputs, targets in task.batches(experiment.seed, epoch, 0):
+            optimizer.param_groups[0]["lr"] = lr_at(recipe, step, task.images)
+            half = len(targets) // 2
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(network(inputs[:half]), targets[:half], reduction="sum")
+            statistics = {name: buffer.clone() for name, buffer in network.named_buffers()}
+            loss += nn.functional.cross_entropy(network(inputs[half:]), targets[half:], reduction="sum")
+            (loss / len(targets)).backward()
+            for name, buffer in network.named_buffers():
+                buffer.copy_(statistics[name])
+            optimizer.step()
+            step += 1
+    return network
+
+
+def test_two_processes_are_one_that_normalises_each_half_by_itself(
+    experiment: Experiment, folders: Folders, tmp_path: Path
+) -> None:
+    """To rounding in double precision, stopped by a signal to the second process and gone on with."""
+    two_processes(experiment, folders, free_port(), stop=3)
+    stopped = checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST)
+    two_processes(experiment, folders, free_port())
+    torch.set_default_dtype(torch.float64)
+    try:
+        network = train_by_halves(experiment, task_for(experiment, folders.data, ALONE, CPU))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    saved = checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST)
+    assert stopped.step < saved.step
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(saved.network[name], value, rtol=1e-9, atol=1e-9)
+
+
+def test_torchrun_trains_one_run(tmp_path: Path) -> None:
+    """One record, one answer, every test image counted once, and no going on with another number of processes."""
+    train_digits = ["-m", "repro", "train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits"]
+    train_digits += ["--epochs", "1", "--format", "json"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *train_digits]
+    done = subprocess.run(torchrun, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["runtime"]["processes"] == 2
+    with (tmp_path / "results" / "runs.csv").open(newline="") as file:
+        assert [line["id"] for line in csv.DictReader(file)] == [record["id"]]
+    tested = subprocess.run(
+        [sys.executable, "-m", "repro", "eval", record["id"], "--format", "json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    measured = json.loads(tested.stdout)
+    assert measured["images"] == 355
+    assert measured["error"] == pytest.approx(record["error"])
+    alone = subprocess.run([sys.executable, *train_digits], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert alone.returncode == 2
+    assert "was begun in 2 processes" in alone.stderr
