@@ -29,3 +29,9 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) 
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed writers left behind in a folder in which nobody else writes now."""
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from torch import nn
 from repro.data import DATASETS
 from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment
+from repro.files import remove_unfinished
 from repro.folders import Folders
 from repro.recipes import Recipe, deviations
 from repro.results import Record, append_record, read_records, write_curve
@@ -91,6 +92,7 @@ def _train_locked(
                 folder.mkdir(parents=True, exist_ok=True)
                 if processes.rank() == 0:
                     locks.enter_context(FileLock(folder / ".lock", timeout=0))
+                    remove_unfinished(folder)
             with processes.first_alone():
                 parts = equally_far(group, folders.runs, watcher)
             records = []

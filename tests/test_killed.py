@@ -1,0 +1,60 @@
+"""A run that is killed twenty times is the run that never was."""
+
+import multiprocessing as mp
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.connection import Connection
+
+import torch
+from watching import Silent
+
+from repro.experiment import Experiment
+from repro.folders import Folders
+from repro.results import read_records
+from repro.runtime import Runtime
+from repro.training import checkpoint
+from repro.training.run import train
+
+KILLS = 20
+EVERY_STEP = Runtime(device="cpu", checkpoint_seconds=0.0)
+
+
+def train_and_tell(experiment: Experiment, folders: Folders, steps: Connection) -> None:
+    torch.set_num_threads(1)
+    train([experiment], EVERY_STEP, folders, Silent(steps.send))
+
+
+def test_twenty_kills_change_nothing(tiny: Callable[..., Experiment], folders: Folders) -> None:
+    """SIGKILL at random moments, also while a checkpoint is written; `pytest -s` shows when."""
+    experiment = tiny(epochs=12)
+    chance = random.Random(0)
+    processes = mp.get_context("forkserver")
+    processes.set_forkserver_preload(["repro.training.run", "sklearn.datasets"])
+    for kill in range(KILLS):
+        told, tell = processes.Pipe(duplex=False)
+        process = processes.Process(target=train_and_tell, args=(experiment, folders, tell))
+        process.start()
+        for _ in range(chance.randint(1, 4)):
+            step = told.recv()
+        time.sleep(chance.uniform(0, 0.03))
+        assert process.is_alive()
+        process.kill()
+        process.join()
+        left = sorted(each.name for each in (folders.runs / experiment.name).iterdir())
+        print(f"kill {kill + 1}: after step {step}; left behind: {', '.join(left)}")
+    whole = replace(folders, runs=folders.runs / "whole", results=folders.results / "whole")
+    records = [train([experiment], EVERY_STEP, each, Silent())[0] for each in (folders, whole)]
+    assert records[0].sittings > KILLS / 2  # a kill before a sitting's first checkpoint leaves no trace of it
+    assert not list((folders.runs / experiment.name).glob(".*.part"))
+    assert records[0].error == records[1].error
+    assert read_records([folders.results]) == records[:1]
+    saved, expected = (checkpoint.load(each.runs / experiment.name / checkpoint.NEWEST) for each in (folders, whole))
+    assert [vars(row) | {"seconds": 0} for row in saved.history] == [
+        vars(row) | {"seconds": 0} for row in expected.history
+    ]
+    for name, value in expected.network.items():
+        assert torch.equal(saved.network[name], value), name
+    for index, state in expected.optimizer["state"].items():
+        assert torch.equal(saved.optimizer["state"][index]["momentum_buffer"], state["momentum_buffer"])
