@@ -42,6 +42,7 @@ SideBySide = Annotated[
 ]
 Compile = Annotated[bool, typer.Option("--compile", help="Put the network through torch.compile.")]
 Graph = Annotated[bool, typer.Option("--graph", help="Replay each step as one CUDA graph.")]
+Log = Annotated[str | None, typer.Option("--log", help="tensorboard: curves beside the checkpoints.")]
 Deterministic = Annotated[bool, typer.Option("--deterministic", help="The same bits each time on a GPU too.")]
 ShortFormat = Annotated[str, typer.Option("--format", help="rich or json.")]
 
@@ -95,6 +96,7 @@ def train(
     compile: Compile = False,
     graph: Graph = False,
     deterministic: Deterministic = False,
+    log: Log = None,
     results: Results = Path("results"),
     runs: Runs = Path("runs"),
     format: ShortFormat = "rich",
@@ -118,6 +120,7 @@ def train(
         compile=compile,
         graph=graph,
         deterministic=deterministic,
+        log=log,
         processes=int(os.environ.get("WORLD_SIZE", "1")),
     )
     command.run(experiments, runtime, folders(data, runs, results), format)

@@ -31,6 +31,8 @@ class Runtime:
     """On a GPU, only kernels that give the same bits each time; a CPU run always does."""
     processes: int = 1
     """That torchrun started; each has its share of every batch, and normalises by that share alone."""
+    log: str | None = None
+    """`tensorboard`: its files are written beside the checkpoints."""
     threads: int | None = None
     """CPU threads; torch's own choice unless given."""
     checkpoint_seconds: float = 60.0

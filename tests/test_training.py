@@ -340,3 +340,22 @@ def test_a_second_signal_breaks_off() -> None:
         assert stop.requested
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_tensorboard_shows_every_epoch(tiny: Make, folders: Folders) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logged = replace(CPU, log="tensorboard")
+    with pytest.raises(Stopped):
+        train_one(tiny(epochs=3), logged, folders, stop_at(14))
+    record = train_one(tiny(epochs=3), logged, folders, Silent())
+    events = EventAccumulator(str(folders.runs / record.name / "tensorboard"))
+    events.Reload()
+    shown = events.Scalars("test/error")
+    assert [each.step for each in shown] == [1, 2, 3]
+    assert shown[-1].value == pytest.approx(record.error)
+
+
+def test_another_log_is_refused(tiny: Make, folders: Folders) -> None:
+    with pytest.raises(UserError, match="unknown log 'wandb'; known: tensorboard"):
+        train_one(tiny(), replace(CPU, log="wandb"), folders, Silent())

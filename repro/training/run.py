@@ -18,9 +18,10 @@ from repro.experiment import Experiment
 from repro.files import remove_unfinished
 from repro.folders import Folders
 from repro.recipes import Recipe, deviations
-from repro.results import Record, append_record, read_records, write_curve
+from repro.results import EpochRow, Record, append_record, read_records, write_curve
 from repro.runtime import Runtime
 from repro.training import processes
+from repro.training.board import board, check_log
 from repro.training.checkpoint import Checkpoint, load_before, load_newest, save, set_aside_newest
 from repro.training.device import prepare
 from repro.training.engine import Engine, network_of
@@ -44,6 +45,7 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
         RunFailed: a loss became NaN, or the disk is full; the last good state is kept.
         Stopped: SIGINT or SIGTERM; the state is saved.
     """
+    check_log(runtime.log)
     with torch.device("meta"):
         network = network_of(experiments[0])  # an impossible one is refused before anything is read or written
     records = {}
@@ -135,9 +137,15 @@ def _train(engine: Engine, saved: Sequence[Checkpoint], folders: Folders, watche
         _check(each, experiment, engine)
     if saved:
         engine.restore(saved)
-    with StopRequest() as stop, watcher.run(_course(engine)):
+    logged = [folders.runs / each.name for each in engine.experiments] if processes.rank() == 0 else []
+    with (
+        StopRequest() as stop,
+        board(engine.runtime.log, logged, engine.epochs) as curves,
+        watcher.run(_course(engine)),
+    ):
         while not engine.finished:
-            _train_epoch(engine, folders.runs, watcher, stop)
+            rows = _train_epoch(engine, folders.runs, watcher, stop)
+            curves.epoch(rows)
         records = [
             _recorded(experiment, engine.runtime, folders)  # by another process, while this one waited for the data
             or _record(engine, number, folders.results)
@@ -151,7 +159,7 @@ def _train(engine: Engine, saved: Sequence[Checkpoint], folders: Folders, watche
 GO_ON, SAVE, STOP = range(3)
 
 
-def _train_epoch(engine: Engine, runs: Path, watcher: Watcher, stop: StopRequest) -> None:
+def _train_epoch(engine: Engine, runs: Path, watcher: Watcher, stop: StopRequest) -> list[EpochRow]:
     """Train one epoch or what is left of it, saving now and then, at its end, and when asked to stop."""
     last_saved, save_after = time.monotonic(), engine.runtime.checkpoint_seconds
     for step in engine.steps():
@@ -173,6 +181,7 @@ def _train_epoch(engine: Engine, runs: Path, watcher: Watcher, stop: StopRequest
         for experiment, history in zip(engine.experiments, engine.histories, strict=True):
             write_curve(history, runs / experiment.name / "curve.csv")
     watcher.epoch(rows, engine.recipe.epochs)
+    return rows
 
 
 def _save(engine: Engine, runs: Path) -> None:
