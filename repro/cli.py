@@ -34,6 +34,7 @@ Epochs = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 Precision = Annotated[str, typer.Option("--precision", help="fp32, tf32 or bf16; recorded and shown.")]
+SaveMemory = Annotated[bool, typer.Option("--save-memory", help="Compute again what DenseNet would keep; slower.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Train seeds 0 to N - 1, one after the other.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")]
 ShortFormat = Annotated[str, typer.Option("--format", help="rich or json.")]
@@ -83,6 +84,7 @@ def train(
     data: Data = None,
     device: Device = "auto",
     precision: Precision = "fp32",
+    save_memory: SaveMemory = False,
     threads: Threads = None,
     results: Results = Path("results"),
     runs: Runs = Path("runs"),
@@ -99,7 +101,7 @@ def train(
     experiments = [
         experiment_for(model, options, seed=each, dataset=dataset, recipe_name=recipe, epochs=epochs) for each in chosen
     ]
-    runtime = Runtime(device=device, precision=precision, threads=threads)
+    runtime = Runtime(device=device, precision=precision, save_memory=save_memory, threads=threads)
     command.run(experiments, runtime, folders(data, runs, results), format)
 
 
@@ -161,6 +163,7 @@ def bench(
     dataset: DatasetName = None,
     recipe: RecipeName = None,
     device: Device = "auto",
+    save_memory: SaveMemory = False,
     threads: Threads = None,
     window: Annotated[float, typer.Option("--window", min=0.01, max=600, help="Seconds of a window.")] = 2.0,
     format: ShortFormat = "rich",
@@ -171,7 +174,7 @@ def bench(
     from repro.runtime import Runtime
 
     experiment = experiment_for(model, options, seed=0, dataset=dataset, recipe_name=recipe)
-    command.run(experiment, Runtime(device=device, threads=threads), window, format)
+    command.run(experiment, Runtime(device=device, save_memory=save_memory, threads=threads), window, format)
 
 
 @app.command("list", help="List models, tables, datasets or recipes.")

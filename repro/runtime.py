@@ -23,6 +23,8 @@ class Runtime:
     channels_last: bool = True
     threads: int | None = None
     """CPU threads; torch's own choice unless given."""
+    save_memory: bool = False
+    """Some activations are computed again in the backward pass instead of kept; DenseNet alone."""
     checkpoint_seconds: float = 60.0
     """A checkpoint is also written within an epoch when the last one is so old."""
 

@@ -50,7 +50,7 @@ def empty_network(subject: Subject) -> nn.Module:
     import torch
 
     with torch.device("meta"):
-        network = build(subject.model, subject.options, classes=subject.classes, channels=subject.input[0])
+        network = build(subject.model, subject.options, classes=subject.classes, input=subject.input)
     try:
         return network.to_empty(device="cpu").eval()
     except RuntimeError as error:

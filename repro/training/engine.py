@@ -11,9 +11,10 @@ from itertools import islice
 import torch
 from torch import nn
 
+from repro.data import DATASETS
 from repro.errors import RunFailed
 from repro.experiment import Experiment
-from repro.models import build
+from repro.models import build, save_memory
 from repro.results import EpochRow
 from repro.runtime import Runtime
 from repro.training.checkpoint import Checkpoint
@@ -25,10 +26,17 @@ from repro.training.schedule import lr_at, steps_per_epoch, total_steps
 from repro.training.task import Batch, Task
 
 
-def network_of(experiment: Experiment) -> nn.Module:
-    """Return an experiment's network, with torch's own initialisation."""
-    classes, dropout = experiment.classes, experiment.recipe.dropout
-    return build(experiment.model, experiment.options, classes=classes, dropout=dropout)
+def network_of(experiment: Experiment, *, memory_saved: bool = False) -> nn.Module:
+    """Return an experiment's network, with torch's own initialisation.
+
+    Raises:
+        UserError: there is no such network, or it is to save memory and has no way to.
+    """
+    data, dropout = DATASETS[experiment.dataset], experiment.recipe.dropout
+    network = build(experiment.model, experiment.options, classes=data.classes, input=data.input, dropout=dropout)
+    if memory_saved:
+        save_memory(experiment.model, network)
+    return network
 
 
 class Engine:
@@ -43,7 +51,7 @@ class Engine:
         self.experiment, self.runtime, self.device, self.recipe = experiment, runtime, device, recipe
         self.task = task
         torch.manual_seed(seed_of(experiment.seed, "init"))
-        network = network_of(experiment)
+        network = network_of(experiment, memory_saved=runtime.save_memory)
         INITIALISERS[recipe.init](network)
         self.network = placed(network, device, runtime)
         self.optimizer = torch.optim.SGD(

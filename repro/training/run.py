@@ -32,8 +32,8 @@ def train(experiment: Experiment, runtime: Runtime, folders: Folders, watcher: W
         RunFailed: the loss became NaN, or the disk is full; the last good state is kept.
         Stopped: SIGINT or SIGTERM; the state is saved.
     """
-    with torch.device("meta"):
-        network_of(experiment)  # an impossible network is refused before anything is read or written
+    with torch.device("meta"):  # an impossible network is refused before anything is read or written
+        network_of(experiment, memory_saved=runtime.save_memory)
     folder = folders.runs / experiment.name
     saved = load_newest(folder)[0] if folder.is_dir() else None
     _check_precision(saved, runtime)
