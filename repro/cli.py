@@ -34,6 +34,7 @@ Epochs = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 Precision = Annotated[str, typer.Option("--precision", help="fp32, tf32 or bf16; recorded and shown.")]
+SaveMemory = Annotated[bool, typer.Option("--save-memory", help="Compute again what DenseNet would keep; slower.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Train seeds 0 to N - 1.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")]
 SideBySide = Annotated[
@@ -91,6 +92,7 @@ def train(
     data: Data = None,
     device: Device = "auto",
     precision: Precision = "fp32",
+    save_memory: SaveMemory = False,
     threads: Threads = None,
     side_by_side: SideBySide = None,
     compile: Compile = False,
@@ -115,6 +117,7 @@ def train(
     runtime = Runtime(
         device=device,
         precision=precision,
+        save_memory=save_memory,
         threads=threads,
         side_by_side=side_by_side,
         compile=compile,
@@ -184,6 +187,7 @@ def bench(
     dataset: DatasetName = None,
     recipe: RecipeName = None,
     device: Device = "auto",
+    save_memory: SaveMemory = False,
     threads: Threads = None,
     window: Annotated[float, typer.Option("--window", min=0.01, max=600, help="Seconds of a window.")] = 2.0,
     format: ShortFormat = "rich",
@@ -194,7 +198,7 @@ def bench(
     from repro.runtime import Runtime
 
     experiment = experiment_for(model, options, seed=0, dataset=dataset, recipe_name=recipe)
-    command.run(experiment, Runtime(device=device, threads=threads), window, format)
+    command.run(experiment, Runtime(device=device, save_memory=save_memory, threads=threads), window, format)
 
 
 @app.command("list", help="List models, tables, datasets or recipes.")

@@ -35,6 +35,8 @@ class Runtime:
     """`tensorboard`: its files are written beside the checkpoints."""
     threads: int | None = None
     """CPU threads; torch's own choice unless given."""
+    save_memory: bool = False
+    """Some activations are computed again in the backward pass instead of kept; DenseNet alone."""
     checkpoint_seconds: float = 60.0
     """A checkpoint is also written within an epoch when the last one is so old."""
 

@@ -92,7 +92,7 @@ def small_subjects() -> list[Subject]:
 @pytest.mark.parametrize("subject", small_subjects(), ids=lambda subject: subject.model)
 def test_macs_are_half_of_torchs_own_count(subject: Subject) -> None:
     with torch.device("meta"):
-        network = build(subject.model, subject.options, classes=subject.classes, channels=subject.input[0]).eval()
+        network = build(subject.model, subject.options, classes=subject.classes, input=subject.input).eval()
         with FlopCounterMode(display=False) as counter:
             network(torch.zeros(1, *subject.input))
     assert count(subject).flops["macs"] * 2 == counter.get_total_flops()

@@ -13,7 +13,7 @@ from repro.counting.count import Count, Subject, count_modules
 from repro.data import DATASETS
 from repro.data import find as find_dataset
 from repro.errors import UserError
-from repro.models import MODELS, OptionValue, resolve_options
+from repro.models import MODELS, OptionValue, is_small, resolve_options
 from repro.models import find as find_model
 from repro.names import choose
 from repro.papers import read_table, table_names
@@ -48,6 +48,7 @@ def run(
         "flops": counts.flops[convention],
         "flops_convention": convention,
         "macs": counts.flops["macs"],
+        "small": is_small(name, subject.input),
         "published": published(name, subject.options, where, counts) if as_published else [],
     }
     if by_module:
@@ -109,6 +110,8 @@ def _show(answer: Mapping[str, Any]) -> None:
     stdout().print(grid)
     size = f"input {answer['input']}, {answer['classes']} classes"
     stdout().print(f"{size} ({answer['dataset']})" if answer["dataset"] else size, style="dim")
+    if answer["small"]:
+        stdout().print("in the form that CIFAR repositories use for small images, not its paper's", style="dim")
     if "modules" in answer:
         stdout().print(_modules(answer["modules"]))
 

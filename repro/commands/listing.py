@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from repro.console import print_json, stdout
+from repro.console import print_json, stdout, with_bar
+from repro.counting.cache import counted_parameters
+from repro.counting.count import Subject
 from repro.data import DATASETS
-from repro.models import MODELS
+from repro.models import MODELS, resolve_options
 from repro.names import choose
 from repro.papers import read_table, table_names
 from repro.recipes import RECIPES, recipe
@@ -15,10 +17,25 @@ Line = dict[str, object]
 
 
 def _models() -> list[Line]:
+    """Return every network, with its parameters as its paper trains it, options at their defaults."""
+    subjects = [subject_of(name) for name in MODELS]
+    params = counted_parameters(subjects, lambda missing: with_bar(missing, "counting parameters"))
     return [
-        {"name": name, "network": spec.summary, "options": _options(dict(spec.options)), "data set": spec.dataset}
-        for name, spec in MODELS.items()
+        {
+            "name": name,
+            "network": spec.summary,
+            "params": each,
+            "options": _options(dict(spec.options)),
+            "data set": spec.dataset,
+        }
+        for (name, spec), each in zip(MODELS.items(), params, strict=True)
     ]
+
+
+def subject_of(model: str) -> Subject:
+    """Return what is counted of a network: its defaults on its paper's data set."""
+    spec = DATASETS[MODELS[model].dataset]
+    return Subject(model, resolve_options(model, {}, MODELS[model].dataset), spec.input, spec.classes)
 
 
 def _options(options: dict[str, object]) -> str:
@@ -72,5 +89,5 @@ def run(what: str, format: str) -> None:
 
     grid = Table(*lines[0])
     for line in lines:
-        grid.add_row(*map(str, line.values()))
+        grid.add_row(*(f"{each:,}" if isinstance(each, int) else str(each) for each in line.values()))
     stdout().print(grid)

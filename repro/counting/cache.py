@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from repro.counting.count import Count, Subject, count
+from repro.counting.count import Count, Subject, count, parameters_of, without_memory
 from repro.files import write_atomically
 from repro.models import MODELS
 
@@ -21,25 +22,53 @@ def counted(subject: Subject) -> Count:
     known = cached(subject)
     if known is None:
         known = count(subject)
-        with suppress(OSError):  # a cache that cannot be written costs time, not the answer
-            write_atomically(_path(subject), json.dumps(asdict(known)).encode())
+        _keep(asdict(known), _path(subject, "counts"))
     return known
 
 
 def cached(subject: Subject) -> Count | None:
     """Return the counts if they are known, without computing anything."""
     try:
-        content = json.loads(_path(subject).read_bytes())
+        content = json.loads(_path(subject, "counts").read_bytes())
         return Count(params=content["params"], flops=content["flops"])
     except (OSError, ValueError, KeyError):
         return None
 
 
-def _path(subject: Subject) -> Path:
-    """Return where the counts of a subject are kept: $REPRO_CACHE or the user's cache folder."""
+def counted_parameters(
+    subjects: Sequence[Subject], progress: Callable[[Sequence[int]], Iterable[int]] = lambda missing: missing
+) -> list[int]:
+    """Return the parameters of networks, in order, from the cache where they are known; FLOPs take longer.
+
+    Args:
+        subjects: the networks.
+        progress: wraps the places of those that must be built, for a bar.
+    """
+    known = {place: _cached_parameters(subject) for place, subject in enumerate(subjects)}
+    for place in progress([place for place, params in known.items() if params is None]):
+        known[place] = parameters_of(without_memory(subjects[place]))
+        _keep(known[place], _path(subjects[place], "parameters"))
+    return [params for params in known.values() if params is not None]
+
+
+def _cached_parameters(subject: Subject) -> int | None:
+    try:
+        return int(_path(subject, "parameters").read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _keep(content: object, path: Path) -> None:
+    """Write to the cache; one that cannot be written costs time, not the answer."""
+    with suppress(OSError):
+        write_atomically(path, json.dumps(content).encode())
+
+
+def _path(subject: Subject, kind: str) -> Path:
+    """Return where something of a subject is kept: $REPRO_CACHE or the user's cache folder."""
     root = os.environ.get("REPRO_CACHE")
     folder = Path(root) if root else user_cache_path("repro")
-    return folder / "counts" / f"{_key(subject)}.json"
+    return folder / kind / f"{_key(subject)}.json"
 
 
 def _key(subject: Subject) -> str:

@@ -6,7 +6,8 @@
 - `paper`: the rules of pthflops, with which the DenseResNet paper counts: macs without biases; 2 per element
   of BatchNorm and ReLU; 1 per element of an addition, multiplication or global pooling; k^2 per output of an
   average pooling and k^2 - 1 of a max pooling; 4 per element of a sigmoid; ReLU6, softmax and the gate's means
-  are free.
+  are free. A gate's weighted sum of n maps counts 2 n per element of the nearest map, which has not yet the
+  channels of the sum: so the author's src/flops.py has it.
 """
 
 from collections.abc import Callable, Mapping
@@ -51,13 +52,27 @@ def pooling(saved: int) -> Handle:
     return handle
 
 
+def weighted_sum(inputs: list[Any], outputs: list[Any]) -> int:
+    """Return the count of a gate's whole sum at its last addition, and 0 at those before."""
+    kind = outputs[0].node().kind()
+    if any(use.user.kind() == kind for use in outputs[0].uses()):
+        return 0
+    maps, before = 1, inputs[0].node()
+    while before.kind() == kind:
+        maps, before = maps + 1, next(before.inputs()).node()
+    nearest = inputs[2]
+    if nearest.node().kind() == "aten::pad":
+        nearest = next(nearest.node().inputs())
+    return 2 * maps * prod(shape(nearest))
+
+
 EXTRA_HANDLES: dict[str, Handle] = {
     "aten::relu": per_element(2),
     "aten::relu_": per_element(2),
     "aten::add": per_output_element(1),
     "aten::add_": per_output_element(1),
     "aten::mul": per_output_element(1),
-    "aten::addcmul": per_output_element(2),
+    "aten::addcmul": weighted_sum,
     "aten::sigmoid": per_element(4),
     "aten::avg_pool2d": pooling(0),
     "aten::max_pool2d": pooling(1),

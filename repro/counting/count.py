@@ -45,12 +45,22 @@ class Subject:
     classes: int
 
 
-def empty_network(subject: Subject) -> nn.Module:
-    """Return the network in evaluation mode with memory but without values: nothing is initialised."""
+def without_memory(subject: Subject) -> nn.Module:
+    """Return the network without memory, on torch's meta device."""
     import torch
 
     with torch.device("meta"):
-        network = build(subject.model, subject.options, classes=subject.classes, channels=subject.input[0])
+        return build(subject.model, subject.options, classes=subject.classes, input=subject.input)
+
+
+def parameters_of(network: nn.Module) -> int:
+    """Return the number of a network's parameters."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def empty_network(subject: Subject) -> nn.Module:
+    """Return the network in evaluation mode with memory but without values: nothing is initialised."""
+    network = without_memory(subject)
     try:
         return network.to_empty(device="cpu").eval()
     except RuntimeError as error:
@@ -88,9 +98,8 @@ def count(subject: Subject) -> Count:
         UserError: the network cannot take such an input.
     """
     network = empty_network(subject)
-    params = sum(parameter.numel() for parameter in network.parameters())
     operators = analysis(subject, network).by_operator()
-    return Count(params, {convention: total(operators, convention) for convention in CONVENTIONS})
+    return Count(parameters_of(network), {convention: total(operators, convention) for convention in CONVENTIONS})
 
 
 def count_modules(subject: Subject, convention: str) -> list[ModuleCount]:
@@ -101,7 +110,7 @@ def count_modules(subject: Subject, convention: str) -> list[ModuleCount]:
         ModuleCount(
             name,
             type(module).__name__,
-            sum(parameter.numel() for parameter in module.parameters()),
+            parameters_of(module),
             total(operators[name], convention),
         )
         for name, module in network.named_modules()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from repro.errors import UserError
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 
 
 OptionValue = int | float | bool | str
+Shape = tuple[int, int, int]
+"""C, H, W of an image."""
+
+SMALL = 64
+"""Pixels a side up to which ImageNet's networks take the form of CIFAR repositories: the first layers keep height and
+width, and heads made for 7x7 maps are left out. The papers have no such networks."""
 
 OPTIONS: dict[str, tuple[type, str]] = {
     "depth": (int, "layers"),
@@ -52,6 +59,10 @@ class ModelSpec:
     """Defaults that differ on a data set."""
     dropout: bool = False
     """Whether the network has dropout layers, whose rate a recipe may set."""
+    small: bool = False
+    """Whether the builder has another form, `small=True`, for images of at most SMALL pixels a side."""
+    saves_memory: bool = False
+    """Whether the file has `save_memory(network)`."""
 
 
 def _resnet_cifar(depth: int) -> ModelSpec:
@@ -67,7 +78,7 @@ def _resnet_cifar(depth: int) -> ModelSpec:
 
 
 def _imagenet(summary: str, builder: str, **fixed: OptionValue) -> ModelSpec:
-    return ModelSpec(summary, builder, "imagenet", fixed=fixed)
+    return ModelSpec(summary, builder, "imagenet", fixed=fixed, small=True)
 
 
 CLASSIC = "classics:torchvision_classic"
@@ -88,6 +99,7 @@ MODELS: dict[str, ModelSpec] = {
         "cifar10",
         options={"depth": 40, "k": 12, "bottleneck": False, "compression": 1.0},
         dropout=True,
+        saves_memory=True,
     ),
     "densenet-bc": ModelSpec(
         "DenseNet-BC for 32x32 images",
@@ -96,9 +108,17 @@ MODELS: dict[str, ModelSpec] = {
         fixed={"bottleneck": True, "compression": 0.5},
         options={"depth": 100, "k": 12},
         dropout=True,
+        saves_memory=True,
     ),
     **{
-        f"densenet{depth}": _imagenet(f"DenseNet-{depth}", "classics:densenet_imagenet", depth=depth)
+        f"densenet{depth}": ModelSpec(
+            f"DenseNet-{depth}",
+            "densenet:densenet_imagenet",
+            "imagenet",
+            fixed={"depth": depth},
+            small=True,
+            saves_memory=True,
+        )
         for depth in (121, 161, 169, 201, 264)
     },
     **{
@@ -108,6 +128,7 @@ MODELS: dict[str, ModelSpec] = {
             "imagenet",
             fixed={"depth": depth},
             options={"width": 2.0},
+            small=True,
         )
         for depth in (18, 34)
     },
@@ -118,7 +139,9 @@ MODELS: dict[str, ModelSpec] = {
         "cifar10",
         options={"depth": 28, "k": 10, "block": "B(3,3)", "l": 2, "dropout": 0.0},
     ),
-    "denseresnet34": ModelSpec("DenseResNet-34", "dense_resnet:denseresnet34", "imagenet", options={"N": 4}),
+    "denseresnet34": ModelSpec(
+        "DenseResNet-34", "dense_resnet:denseresnet34", "imagenet", options={"N": 4}, small=True
+    ),
     "denseresnet110": ModelSpec(
         "DenseResNet-110 for 32x32 images",
         "dense_resnet:denseresnet_cifar",
@@ -130,12 +153,14 @@ MODELS: dict[str, ModelSpec] = {
     "mobilenetv2": _imagenet("MobileNetV2 1.0", "mobilenet:mobilenet_v2"),
     "mobilenetv3-large": _imagenet("MobileNetV3-Large 1.0", CLASSIC, name="mobilenet_v3_large"),
     "mobilenetv3-small": _imagenet("MobileNetV3-Small 1.0", CLASSIC, name="mobilenet_v3_small"),
-    "densemobilenetv2": ModelSpec("DenseMobileNet-v2", "dense_resnet:densemobilenet_v2", "imagenet", options={"N": 4}),
+    "densemobilenetv2": ModelSpec(
+        "DenseMobileNet-v2", "dense_resnet:densemobilenet_v2", "imagenet", options={"N": 4}, small=True
+    ),
     "alexnet": _imagenet("AlexNet, one tower", CLASSIC, name="alexnet"),
     "vgg16": _imagenet("VGG-16 (D)", CLASSIC, name="vgg16"),
     "vgg16-bn": _imagenet("VGG-16 (D) with BatchNorm", CLASSIC, name="vgg16_bn"),
     "googlenet": _imagenet("GoogLeNet with BatchNorm", CLASSIC, name="googlenet"),
-    "xception": ModelSpec("Xception", "xception:xception", "imagenet-299"),
+    "xception": ModelSpec("Xception", "xception:xception", "imagenet-299", small=True),
     "unet": ModelSpec("U-Net", "unet:unet", "isbi2012", options={"padded": False}),
 }
 
@@ -159,8 +184,18 @@ def resolve_options(name: str, given: Mapping[str, OptionValue], dataset: str) -
     return {**spec.options, **spec.options_on.get(dataset, {}), **given}
 
 
+def is_small(name: str, input: Shape) -> bool:
+    """Return whether a network takes the form of CIFAR repositories, not its paper's, for such images."""
+    return MODELS[name].small and max(input[1:]) <= SMALL
+
+
 def build(
-    name: str, options: Mapping[str, OptionValue], *, classes: int, channels: int = 3, dropout: float = 0.0
+    name: str,
+    options: Mapping[str, OptionValue],
+    *,
+    classes: int,
+    input: Shape = (3, 224, 224),
+    dropout: float = 0.0,
 ) -> nn.Module:
     """Return the network, on torch's default device and with torch's default initialisation.
 
@@ -168,25 +203,44 @@ def build(
         name: a registered name.
         options: its options, resolved or not.
         classes: outputs of the classifier.
-        channels: of the input.
+        input: of an image; its size decides between an ImageNet network's own form and that for small images.
         dropout: the recipe's rate; for networks that have dropout layers.
 
     Raises:
         UserError: options with which no such network exists.
     """
     spec = MODELS[name]
-    file, function = spec.builder.split(":")
-    builder = getattr(import_module(f"repro.models.{file}"), function)
     arguments: dict[str, OptionValue] = {**spec.options, **spec.fixed, **options}
     if dropout:
         if not spec.dropout:
             raise UserError(f"{name} has no dropout layers, and the recipe asks for dropout {dropout:g}")
         arguments["dropout"] = dropout
+    if is_small(name, input):
+        arguments["small"] = True
+    function = getattr(_file(spec), spec.builder.split(":")[1])
     try:
-        network: nn.Module = builder(classes=classes, channels=channels, **arguments)
+        network: nn.Module = function(classes=classes, channels=input[0], **arguments)
     except ValueError as error:
         raise UserError(f"{name}: {error}") from error
     except (OverflowError, RuntimeError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{name} cannot be built with these options ({reason}); smaller ones can") from error
     return network
+
+
+def save_memory(name: str, network: nn.Module) -> None:
+    """Make a network compute some activations again in the backward pass instead of keeping them; numbers stay.
+
+    Raises:
+        UserError: the network has no such way.
+    """
+    spec = MODELS[name]
+    if not spec.saves_memory:
+        can = ", ".join(each for each, spec in MODELS.items() if spec.saves_memory)
+        raise UserError(f"{name} cannot save memory in training; networks that can: {can}")
+    _file(spec).save_memory(network)
+
+
+def _file(spec: ModelSpec) -> ModuleType:
+    """Return the module that holds a network's builder."""
+    return import_module(f"repro.models.{spec.builder.split(':')[0]}")

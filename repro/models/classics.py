@@ -1,50 +1,88 @@
-"""Networks that torchvision keeps: AlexNet, VGG, GoogLeNet, MobileNetV3, and DenseNet for ImageNet.
+"""Networks that torchvision keeps: AlexNet, VGG, GoogLeNet and MobileNetV3.
 
 AlexNet is torchvision's one-tower form (Krizhevsky, arXiv 1404.5997), with 61.1 million parameters, not the
 two-tower one of 2012. GoogLeNet has BatchNorm, and 3x3 convolutions in the branch that the paper calls 5x5.
+
+The forms for small images are the practice of CIFAR repositories, not of the papers: AlexNet as in
+bearpaw/pytorch-classification, VGG as in kuangliu/pytorch-cifar, GoogLeNet as in huyvnphan/PyTorch_CIFAR10.
+MobileNetV3 is treated as they treat MobileNetV2: the first two strides are 1.
 """
+
+from collections import OrderedDict
+from collections.abc import Callable
 
 from torch import nn
 
-DENSENET_BLOCKS = {
-    121: (6, 12, 24, 16),
-    161: (6, 12, 36, 24),
-    169: (6, 12, 32, 32),
-    201: (6, 12, 48, 32),
-    264: (6, 12, 64, 48),
-}
-"""Layers of the four dense blocks: DenseNet, arXiv 1608.06993, Table 1; 161 from its authors' repository."""
 
-
-def torchvision_classic(*, name: str, classes: int, channels: int = 3) -> nn.Module:
-    """Return torchvision's network of a name: (B, 3, 224, 224) -> (B, classes).
+def torchvision_classic(*, name: str, classes: int, channels: int = 3, small: bool = False) -> nn.Module:
+    """Return torchvision's network of a name: (B, 3, 224, 224), or 32 if small, -> (B, classes).
 
     Raises:
         ValueError: the input has not three channels.
     """
+    if channels != 3:
+        raise ValueError(f"an input of {channels} channels is impossible: this network takes 3")
+    return SMALL[name](name, classes) if small else torchvisions(name, classes)
+
+
+def torchvisions(name: str, classes: int) -> nn.Module:
+    """Return torchvision's network as it is."""
     import torchvision
 
-    need_colour(channels)
     # Weights are initialised by the recipe; GoogLeNet's auxiliary classifiers exist in training alone.
     extra = {"init_weights": False, "aux_logits": False} if name == "googlenet" else {}
     network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes, **extra)
     return network
 
 
-def densenet_imagenet(*, depth: int, classes: int, channels: int = 3) -> nn.Module:
-    """Return DenseNet-BC for ImageNet, k = 32, and 48 for 161 layers: (B, 3, 224, 224) -> (B, classes).
-
-    Raises:
-        ValueError: the input has not three channels.
-    """
-    from torchvision.models import DenseNet
-
-    need_colour(channels)
-    k = 48 if depth == 161 else 32
-    return DenseNet(k, DENSENET_BLOCKS[depth], num_init_features=2 * k, num_classes=classes)
+def small_alexnet(name: str, classes: int) -> nn.Module:
+    """Return the five convolutions, poolings of 2x2, and one linear layer."""
+    layers: list[nn.Module] = [nn.Conv2d(3, 64, 11, 4, padding=5), nn.ReLU(), nn.MaxPool2d(2)]
+    layers += [nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)]
+    for in_channels, out_channels in ((192, 384), (384, 256), (256, 256)):
+        layers += [nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.ReLU()]
+    return classified(nn.Sequential(*layers, nn.MaxPool2d(2)), 256, classes)
 
 
-def need_colour(channels: int) -> None:
-    """Raise ValueError unless there are three channels."""
-    if channels != 3:
-        raise ValueError(f"an input of {channels} channels is impossible: this network takes 3")
+def small_vgg(name: str, classes: int) -> nn.Module:
+    """Return the thirteen convolutions and one linear layer."""
+    from torchvision.models.vgg import cfgs, make_layers
+
+    return classified(make_layers(cfgs["D"], batch_norm=name.endswith("_bn")), 512, classes)
+
+
+def classified(features: nn.Module, width: int, classes: int) -> nn.Module:
+    """Return a network of features, whose global average a linear layer classifies; at 32x32 they are 1x1 already."""
+    head = {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "classifier": nn.Linear(width, classes)}
+    return nn.Sequential(OrderedDict({"features": features, **head}))
+
+
+def small_googlenet(name: str, classes: int) -> nn.Module:
+    """Return GoogLeNet with one 3x3 convolution of 192 maps in place of all that stands before the first Inception."""
+    from torchvision.models.googlenet import BasicConv2d
+
+    network = torchvisions(name, classes)
+    for layer in ("maxpool1", "conv2", "conv3", "maxpool2"):
+        network.add_module(layer, nn.Identity())
+    network.add_module("conv1", BasicConv2d(3, 192, kernel_size=3, padding=1))
+    return network
+
+
+def small_mobilenet_v3(name: str, classes: int) -> nn.Module:
+    """Return MobileNetV3 with 1 for its first two strides; V3-Small's first block gets no identity by that."""
+    network = torchvisions(name, classes)
+    strided = [each for each in network.modules() if isinstance(each, nn.Conv2d) and each.stride == (2, 2)]
+    for convolution in strided[:2]:
+        convolution.stride = (1, 1)
+    return network
+
+
+SMALL: dict[str, Callable[[str, int], nn.Module]] = {
+    "alexnet": small_alexnet,
+    "vgg16": small_vgg,
+    "vgg16_bn": small_vgg,
+    "googlenet": small_googlenet,
+    "mobilenet_v3_large": small_mobilenet_v3,
+    "mobilenet_v3_small": small_mobilenet_v3,
+}
+"""What makes the form for small images."""

@@ -3,6 +3,9 @@
 Every block is joined not only to the block before it but to the N maps before it, weighted by a gate.
 The gate's form (order of layers, hidden width, pooling of larger maps) is read in the author's code,
 github.com/takedarts/DenseResNet, commit c1fa035; the counts of all twelve printed rows confirm it.
+
+For small images the ImageNet networks begin as CIFAR repositories let ResNet and MobileNetV2 begin; so does the
+author's code DenseResNet-34 on Tiny ImageNet's 64 pixels (src/models/parameter.py). The paper has no such networks.
 """
 
 import math
@@ -24,6 +27,7 @@ BOTTLENECKS = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
+SMALL_BOTTLENECKS = tuple((t, c, n, 1 if c == 24 else s) for t, c, n, s in BOTTLENECKS)
 
 
 def fit_channels(x: Tensor, missing: int) -> Tensor:
@@ -199,15 +203,16 @@ def denseresnet_cifar(*, depth: int, N: int, classes: int, channels: int = 3) ->
     return DenseResNet(stem, blocks, nn.Identity(), width=CIFAR_STAGES[-1][0], classes=classes)
 
 
-def denseresnet34(*, N: int, classes: int, channels: int = 3) -> DenseResNet:
-    """Return DenseResNet-34: (B, channels, 224, 224) -> (B, classes).
+def denseresnet34(*, N: int, classes: int, channels: int = 3, small: bool = False) -> DenseResNet:
+    """Return DenseResNet-34: (B, channels, 224, 224), or 32 if small, -> (B, classes).
 
     The gate's reduction of 8 is inferred: the printed parameter column needs it.
     """
     check_n(N)
     shapes = [(width, stride if i == 0 else 1) for width, count, stride in IMAGENET_STAGES for i in range(count)]
     width = IMAGENET_STAGES[0][0]
-    stem = nn.Sequential(*conv_bn(channels, width, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1))
+    large = [*conv_bn(channels, width, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1)]
+    stem = nn.Sequential(*([*conv_bn(channels, width, 3), nn.ReLU()] if small else large))
     blocks = residual_blocks(shapes, width, N=N, reduction=8)
     return DenseResNet(stem, blocks, nn.Identity(), width=IMAGENET_STAGES[-1][0], classes=classes)
 
@@ -220,17 +225,17 @@ def inverted_branch(in_channels: int, out_channels: int, stride: int, expansion:
     return nn.Sequential(*expand, *depthwise, *conv_bn(hidden, out_channels, 1))
 
 
-def densemobilenet_v2(*, N: int, classes: int, channels: int = 3) -> DenseResNet:
-    """Return DenseMobileNet-v2: (B, channels, 224, 224) -> (B, classes).
+def densemobilenet_v2(*, N: int, classes: int, channels: int = 3, small: bool = False) -> DenseResNet:
+    """Return DenseMobileNet-v2: (B, channels, 224, 224), or 32 if small, -> (B, classes).
 
     The gate's reduction of 4 is read in the author's configuration (config/imagenet/mobilenetv2-1.0.txt).
     """
     check_n(N)
     width, head_width = 32, 1280
-    stem = nn.Sequential(*conv_bn(channels, width, 3, 2), nn.ReLU6())
+    stem = nn.Sequential(*conv_bn(channels, width, 3, 1 if small else 2), nn.ReLU6())
     blocks: list[DenseBlock] = []
     earlier: list[int] = []
-    for expansion, out_channels, repeats, first_stride in BOTTLENECKS:
+    for expansion, out_channels, repeats, first_stride in SMALL_BOTTLENECKS if small else BOTTLENECKS:
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
             branch = inverted_branch(width, out_channels, stride, expansion)

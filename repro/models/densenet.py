@@ -1,14 +1,62 @@
 """DenseNet: Densely Connected Convolutional Networks, Huang et al., arXiv 1608.06993.
 
 The CIFAR form (section 3, "Implementation Details"): three dense blocks with the same number of layers.
+The ImageNet form (Table 1) is torchvision's; for small images it begins with a 3x3 convolution and no pooling, which
+is the practice of CIFAR repositories (kuangliu/pytorch-cifar), not of the paper.
+
+A dense block's joined maps are most of what training keeps: `save_memory` makes it keep only each layer's new maps
+and compute the joining, BatchNorm, ReLU and first convolution of a layer again in the backward pass (Pleiss et al.,
+Memory-Efficient Implementation of DenseNets, arXiv 1707.06990, who keep the convolution's input in one place).
 """
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 DENSE_BLOCKS = 3
 BOTTLENECK_WIDTH = 4  # the 1x1 convolution of DenseNet-B gives 4k maps
+IMAGENET_BLOCKS = {
+    121: (6, 12, 24, 16),
+    161: (6, 12, 36, 24),
+    169: (6, 12, 32, 32),
+    201: (6, 12, 48, 32),
+    264: (6, 12, 64, 48),
+}
+"""Layers of the four dense blocks: Table 1; 161 from its authors' repository."""
+
+
+@contextmanager
+def without_updates(norm: nn.BatchNorm2d) -> Iterator[None]:
+    """Let BatchNorm normalise as ever and leave its running statistics as they are: it has seen this batch."""
+    momentum, batches = norm.momentum, norm.num_batches_tracked
+    norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        norm.momentum, norm.num_batches_tracked = momentum, batches
+
+
+def computed_again(function: Callable[[list[Tensor]], Tensor], norm: nn.BatchNorm2d, maps: list[Tensor]) -> Tensor:
+    """Return `function` of `maps`, computed again in the backward pass, where its BatchNorm learns nothing.
+
+    There is no dropout in it, so that no state of a random generator needs to be kept.
+    """
+    if not torch.is_grad_enabled():
+        return function(maps)
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), without_updates(norm)
+
+    def joined(*maps: Tensor) -> Tensor:
+        return function(list(maps))
+
+    return checkpoint(joined, *maps, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
 
 
 class DenseLayer(nn.Module):
@@ -31,8 +79,35 @@ class DenseLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv(F.relu(self.bn(self.reduce(x))))
-        return torch.cat([x, self.dropout(y)], dim=1)
+        """Return k maps of all the maps before: (B, C, H, W) -> (B, k, H, W)."""
+        return self.dropout(self.conv(F.relu(self.bn(self.reduce(x)))))
+
+    def of_parts(self, maps: list[Tensor]) -> Tensor:
+        """Return the same of the maps before in parts, whose joining is not kept."""
+        if isinstance(self.reduce, nn.Sequential):
+            norm, relu, conv, dropout = self.reduce
+            assert isinstance(norm, nn.BatchNorm2d)
+            reduced = computed_again(lambda maps: conv(relu(norm(torch.cat(maps, 1)))), norm, maps)
+            return self.dropout(self.conv(F.relu(self.bn(dropout(reduced)))))
+        return self.dropout(computed_again(lambda maps: self.conv(F.relu(self.bn(torch.cat(maps, 1)))), self.bn, maps))
+
+
+class DenseBlock(nn.Sequential):
+    """Dense layers, each of which sees the maps of all before it."""
+
+    save_memory = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the input's maps and those of every layer, joined."""
+        if self.save_memory:
+            maps = [x]
+            for layer in self:
+                assert isinstance(layer, DenseLayer)
+                maps.append(layer.of_parts(maps))
+            return torch.cat(maps, dim=1)
+        for layer in self:
+            x = torch.cat([x, layer(x)], dim=1)
+        return x
 
 
 def transition(in_channels: int, out_channels: int, dropout: float) -> nn.Sequential:
@@ -70,7 +145,7 @@ class DenseNet(nn.Module):
                 body.append(transition(width, int(width * compression), dropout))
                 width = int(width * compression)
             dense = [DenseLayer(width + i * growth_rate, growth_rate, bottleneck, dropout) for i in range(layers)]
-            body.append(nn.Sequential(*dense))
+            body.append(DenseBlock(*dense))
             width += layers * growth_rate
         self.body = nn.Sequential(*body)
         self.bn = nn.BatchNorm2d(width)
@@ -130,3 +205,31 @@ def densenet_cifar(
         channels=channels,
         classes=classes,
     )
+
+
+def densenet_imagenet(*, depth: int, classes: int, channels: int = 3, small: bool = False) -> nn.Module:
+    """Return DenseNet-BC for ImageNet, k = 32, and 48 for 161 layers: (B, channels, 224, 224) -> (B, classes).
+
+    `small` is for (B, channels, 32, 32).
+    """
+    from torchvision.models import DenseNet as ImageNetDenseNet
+
+    k = 48 if depth == 161 else 32
+    network = ImageNetDenseNet(k, IMAGENET_BLOCKS[depth], num_init_features=2 * k, num_classes=classes)
+    if small:
+        network.features.add_module("conv0", nn.Conv2d(channels, 2 * k, 3, padding=1, bias=False))
+        network.features.add_module("pool0", nn.Identity())
+    elif channels != 3:
+        raise ValueError(f"an input of {channels} channels is impossible: this network takes 3")
+    return network
+
+
+def save_memory(network: nn.Module) -> None:
+    """Make the dense blocks of either form compute again what they would keep; outputs and gradients stay."""
+    module: Any
+    for module in network.modules():
+        if isinstance(module, DenseBlock):
+            module.save_memory = True
+        elif hasattr(module, "bn_function"):
+            # A layer of torchvision, whose own memory_efficient would let BatchNorm learn from every batch twice.
+            module.bn_function = partial(computed_again, module.bn_function, module.norm1)

@@ -2,6 +2,9 @@
 
 V1: Efficient Convolutional Neural Networks for Mobile Vision Applications, Howard et al., arXiv 1704.04861.
 V2: Inverted Residuals and Linear Bottlenecks, Sandler et al., arXiv 1801.04381.
+
+For small images the first stride is 1, and in V2 the second too: the practice of CIFAR repositories
+(kuangliu/pytorch-cifar), not of the papers.
 """
 
 import torch
@@ -18,6 +21,7 @@ BOTTLENECKS = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
+SMALL_BOTTLENECKS = tuple((t, c, n, 1 if c == 24 else s) for t, c, n, s in BOTTLENECKS)
 # Outputs and strides of V1's depthwise separable layers: Table 1 of its paper.
 SEPARABLE = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
 STEM_CHANNELS = 32
@@ -49,12 +53,12 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
     """The network of width 1.0."""
 
-    def __init__(self, *, classes: int, channels: int) -> None:
+    def __init__(self, *, classes: int, channels: int, small: bool) -> None:
         super().__init__()
-        self.stem = nn.Sequential(*conv_bn(channels, STEM_CHANNELS, 3, 2), nn.ReLU6())
+        self.stem = nn.Sequential(*conv_bn(channels, STEM_CHANNELS, 3, 1 if small else 2), nn.ReLU6())
         width = STEM_CHANNELS
         blocks = []
-        for expansion, out_channels, repeats, first_stride in BOTTLENECKS:
+        for expansion, out_channels, repeats, first_stride in SMALL_BOTTLENECKS if small else BOTTLENECKS:
             for repeat in range(repeats):
                 stride = first_stride if repeat == 0 else 1
                 blocks.append(InvertedResidual(width, out_channels, stride, expansion))
@@ -71,9 +75,9 @@ class MobileNetV2(nn.Module):
 class MobileNetV1(nn.Module):
     """A convolution, thirteen depthwise separable layers, global average pooling and a classifier."""
 
-    def __init__(self, *, classes: int, channels: int) -> None:
+    def __init__(self, *, classes: int, channels: int, small: bool) -> None:
         super().__init__()
-        layers = [*conv_bn(channels, STEM_CHANNELS, 3, 2), nn.ReLU()]
+        layers = [*conv_bn(channels, STEM_CHANNELS, 3, 1 if small else 2), nn.ReLU()]
         width = STEM_CHANNELS
         for out_channels, stride in SEPARABLE:
             layers += [*conv_bn(width, width, 3, stride, groups=width), nn.ReLU()]
@@ -86,11 +90,11 @@ class MobileNetV1(nn.Module):
         return self.classifier(torch.flatten(F.adaptive_avg_pool2d(self.layers(x), 1), 1))
 
 
-def mobilenet_v1(*, classes: int, channels: int = 3) -> MobileNetV1:
-    """Return MobileNet 1.0: (B, channels, 224, 224) -> (B, classes)."""
-    return MobileNetV1(classes=classes, channels=channels)
+def mobilenet_v1(*, classes: int, channels: int = 3, small: bool = False) -> MobileNetV1:
+    """Return MobileNet 1.0: (B, channels, 224, 224), or 32 if small, -> (B, classes)."""
+    return MobileNetV1(classes=classes, channels=channels, small=small)
 
 
-def mobilenet_v2(*, classes: int, channels: int = 3) -> MobileNetV2:
-    """Return MobileNetV2 1.0: (B, channels, 224, 224) -> (B, classes)."""
-    return MobileNetV2(classes=classes, channels=channels)
+def mobilenet_v2(*, classes: int, channels: int = 3, small: bool = False) -> MobileNetV2:
+    """Return MobileNetV2 1.0: (B, channels, 224, 224), or 32 if small, -> (B, classes)."""
+    return MobileNetV2(classes=classes, channels=channels, small=small)

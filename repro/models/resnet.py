@@ -1,7 +1,9 @@
 """ResNet: Deep Residual Learning for Image Recognition, He et al., arXiv 1512.03385.
 
 The CIFAR form (section 4.2) has depth 6n + 2: three stages of n blocks with 16, 32 and 64 maps.
-The ImageNet form (Table 1) starts with a 7x7 convolution and a max-pooling.
+The ImageNet form (Table 1) starts with a 7x7 convolution and a max-pooling; for small images a 3x3 convolution takes
+their place, which is the practice of CIFAR repositories (kuangliu/pytorch-cifar, weiaicunzai/pytorch-cifar100), not
+of the paper.
 """
 
 from collections.abc import Callable, Sequence
@@ -123,24 +125,30 @@ def resnet_cifar(*, depth: int, classes: int, channels: int = 3, shortcut: str =
     if shortcut not in ("A", "B"):
         raise ValueError(f"shortcut {shortcut!r} is unknown: A (zero padding) or B (projection)")
     first, last = CIFAR_WIDTHS[0], CIFAR_WIDTHS[-1]
-    stem = nn.Sequential(
-        nn.Conv2d(channels, first, 3, padding=1, bias=False), nn.BatchNorm2d(first), nn.ReLU(inplace=True)
-    )
 
     def block(in_channels: int, width: int, stride: int) -> BasicBlock:
         return BasicBlock(in_channels, width, stride, shortcut)
 
-    return ResNet(stem, stages_of(block, first, CIFAR_WIDTHS, (n, n, n)), width=last, classes=classes)
+    stages = stages_of(block, first, CIFAR_WIDTHS, (n, n, n))
+    return ResNet(small_stem(channels, first), stages, width=last, classes=classes)
 
 
-def imagenet_stem(channels: int) -> nn.Sequential:
-    """Return the 7x7 convolution and the max-pooling."""
+def small_stem(channels: int, width: int) -> nn.Sequential:
+    """Return a 3x3 convolution that keeps height and width, with BatchNorm and ReLU."""
+    conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+
+
+def imagenet_stem(channels: int, small: bool) -> nn.Sequential:
+    """Return the 7x7 convolution and the max-pooling, or what stands in their place for small images."""
+    if small:
+        return small_stem(channels, STEM_WIDTH)
     conv = nn.Conv2d(channels, STEM_WIDTH, 7, 2, padding=3, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(STEM_WIDTH), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, padding=1))
 
 
-def resnet_imagenet(*, depth: int, classes: int, channels: int = 3, width: float = 1.0) -> ResNet:
-    """Return the ResNet of 18 or 34 layers, option B: (B, channels, 224, 224) -> (B, classes).
+def resnet_imagenet(*, depth: int, classes: int, channels: int = 3, width: float = 1.0, small: bool = False) -> ResNet:
+    """Return the ResNet of 18 or 34 layers, option B: (B, channels, 224, 224), or 32 if small, -> (B, classes).
 
     `width` multiplies the maps of the stages, not of the stem (Wide ResNet, arXiv 1605.07146, Table 7).
 
@@ -155,11 +163,13 @@ def resnet_imagenet(*, depth: int, classes: int, channels: int = 3, width: float
         return BasicBlock(in_channels, out_channels, stride, "B")
 
     stages = stages_of(block, STEM_WIDTH, widths, IMAGENET_BLOCKS[depth])
-    return ResNet(imagenet_stem(channels), stages, width=widths[-1], classes=classes)
+    return ResNet(imagenet_stem(channels, small), stages, width=widths[-1], classes=classes)
 
 
-def resnet_bottleneck(*, depth: int, classes: int, channels: int = 3, groups: int = 1, base: int = 64) -> ResNet:
-    """Return the ResNet of 50, 101 or 152 layers: (B, channels, 224, 224) -> (B, classes).
+def resnet_bottleneck(
+    *, depth: int, classes: int, channels: int = 3, groups: int = 1, base: int = 64, small: bool = False
+) -> ResNet:
+    """Return the ResNet of 50, 101 or 152 layers: (B, channels, 224, 224), or 32 if small, -> (B, classes).
 
     With `groups` groups of `base` maps in the first stage's 3x3 convolutions it is ResNeXt (Xie et al.,
     arXiv 1611.05431, 32x4d and 64x4d); with one group of 128 it is WRN-50-2-bottleneck.
@@ -171,4 +181,4 @@ def resnet_bottleneck(*, depth: int, classes: int, channels: int = 3, groups: in
 
     widths = [EXPANSION * each for each in IMAGENET_WIDTHS]
     stages = stages_of(block, STEM_WIDTH, widths, IMAGENET_BLOCKS[depth])
-    return ResNet(imagenet_stem(channels), stages, width=widths[-1], classes=classes)
+    return ResNet(imagenet_stem(channels, small), stages, width=widths[-1], classes=classes)

@@ -1,4 +1,8 @@
-"""Xception: Deep Learning with Depthwise Separable Convolutions, Chollet, arXiv 1610.02357, Figure 5."""
+"""Xception: Deep Learning with Depthwise Separable Convolutions, Chollet, arXiv 1610.02357, Figure 5.
+
+For small images the first two convolutions and the third block keep height and width: the practice of CIFAR
+repositories (weiaicunzai/pytorch-cifar100), not of the paper.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -15,14 +19,16 @@ def separable(in_channels: int, out_channels: int) -> list[nn.Module]:
 
 
 class DownBlock(nn.Module):
-    """Two separable convolutions and a max-pooling, beside a strided 1x1 shortcut."""
+    """Two separable convolutions and a max-pooling, beside a 1x1 shortcut of the same stride."""
 
-    def __init__(self, in_channels: int, width: int, out_channels: int, *, activate_first: bool) -> None:
+    def __init__(
+        self, in_channels: int, width: int, out_channels: int, *, activate_first: bool, stride: int = 2
+    ) -> None:
         super().__init__()
         first: list[nn.Module] = [nn.ReLU()] if activate_first else []
         body = [*first, *separable(in_channels, width), nn.ReLU(), *separable(width, out_channels)]
-        self.body = nn.Sequential(*body, nn.MaxPool2d(3, 2, padding=1))
-        shortcut = nn.Conv2d(in_channels, out_channels, 1, 2, bias=False)
+        self.body = nn.Sequential(*body, nn.MaxPool2d(3, stride, padding=1))
+        shortcut = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
         self.shortcut = nn.Sequential(shortcut, nn.BatchNorm2d(out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,20 +50,21 @@ class MiddleBlock(nn.Module):
 class Xception(nn.Module):
     """Entry flow, eight middle blocks, exit flow."""
 
-    def __init__(self, *, classes: int, channels: int) -> None:
+    def __init__(self, *, classes: int, channels: int, small: bool) -> None:
         super().__init__()
+        stride, padding = (1, 1) if small else (2, 0)
         self.stem = nn.Sequential(
-            nn.Conv2d(channels, 32, 3, 2, bias=False),
+            nn.Conv2d(channels, 32, 3, stride, padding, bias=False),
             nn.BatchNorm2d(32),
             nn.ReLU(),
-            nn.Conv2d(32, 64, 3, bias=False),
+            nn.Conv2d(32, 64, 3, padding=padding, bias=False),
             nn.BatchNorm2d(64),
             nn.ReLU(),
         )
         self.entry = nn.Sequential(
             DownBlock(64, 128, 128, activate_first=False),
             DownBlock(128, 256, 256, activate_first=True),
-            DownBlock(256, MIDDLE_WIDTH, MIDDLE_WIDTH, activate_first=True),
+            DownBlock(256, MIDDLE_WIDTH, MIDDLE_WIDTH, activate_first=True, stride=stride),
         )
         self.middle = nn.Sequential(*(MiddleBlock() for _ in range(MIDDLE_BLOCKS)))
         self.exit = nn.Sequential(
@@ -74,6 +81,6 @@ class Xception(nn.Module):
         return self.classifier(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
 
 
-def xception(*, classes: int, channels: int = 3) -> Xception:
-    """Return Xception: (B, channels, 299, 299) -> (B, classes)."""
-    return Xception(classes=classes, channels=channels)
+def xception(*, classes: int, channels: int = 3, small: bool = False) -> Xception:
+    """Return Xception: (B, channels, 299, 299), or 32 if small, -> (B, classes)."""
+    return Xception(classes=classes, channels=channels, small=small)

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from repro.data import DATASETS
 from repro.errors import RunFailed
 from repro.experiment import Experiment
-from repro.models import build
+from repro.models import build, save_memory
 from repro.results import EpochRow
 from repro.runtime import Runtime
 from repro.training import processes
@@ -29,16 +30,23 @@ from repro.training.step import step_for
 from repro.training.task import Task
 
 
-def network_of(experiment: Experiment) -> nn.Module:
-    """Return an experiment's network, with torch's own initialisation."""
-    classes, dropout = experiment.classes, experiment.recipe.dropout
-    return build(experiment.model, experiment.options, classes=classes, dropout=dropout)
+def network_of(experiment: Experiment, *, memory_saved: bool = False) -> nn.Module:
+    """Return an experiment's network, with torch's own initialisation.
+
+    Raises:
+        UserError: there is no such network, or it is to save memory and has no way to.
+    """
+    data, dropout = DATASETS[experiment.dataset], experiment.recipe.dropout
+    network = build(experiment.model, experiment.options, classes=data.classes, input=data.input, dropout=dropout)
+    if memory_saved:
+        save_memory(experiment.model, network)
+    return network
 
 
-def initialised(experiment: Experiment) -> nn.Module:
+def initialised(experiment: Experiment, *, memory_saved: bool = False) -> nn.Module:
     """Return an experiment's network as its recipe and seed begin it."""
     torch.manual_seed(seed_of(experiment.seed, "init"))
-    network = network_of(experiment)
+    network = network_of(experiment, memory_saved=memory_saved)
     INITIALISERS[experiment.recipe.init](network)
     return network
 
@@ -54,7 +62,9 @@ class Engine:
     def __init__(self, experiments: Sequence[Experiment], runtime: Runtime, task: Task, device: torch.device) -> None:
         self.experiments, self.runtime, self.device, self.task = list(experiments), runtime, device, task
         self.recipe = recipe = self.experiments[0].recipe
-        networks = [placed(initialised(each), device, runtime) for each in self.experiments]
+        networks = [
+            placed(initialised(each, memory_saved=runtime.save_memory), device, runtime) for each in self.experiments
+        ]
         self.network = Stacked(networks) if len(networks) > 1 else networks[0]
         self.optimizer = torch.optim.SGD(
             self.network.parameters(),

@@ -47,7 +47,8 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
     """
     check_log(runtime.log)
     with torch.device("meta"):
-        network = network_of(experiments[0])  # an impossible one is refused before anything is read or written
+        # An impossible network is refused before anything is read or written.
+        network = network_of(experiments[0], memory_saved=runtime.save_memory)
     records = {}
     for experiment in experiments:
         if done := _recorded(experiment, runtime, folders):
