@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from repro.counting.count import Count, Subject, count
 from repro.files import write_atomically
+from repro.folders import cache_folder
 from repro.models import MODELS
 
 
@@ -36,10 +34,8 @@ def cached(subject: Subject) -> Count | None:
 
 
 def _path(subject: Subject) -> Path:
-    """Return where the counts of a subject are kept: $REPRO_CACHE or the user's cache folder."""
-    root = os.environ.get("REPRO_CACHE")
-    folder = Path(root) if root else user_cache_path("repro")
-    return folder / "counts" / f"{_key(subject)}.json"
+    """Return where the counts of a subject are kept."""
+    return cache_folder() / "counts" / f"{_key(subject)}.json"
 
 
 def _key(subject: Subject) -> str:

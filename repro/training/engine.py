@@ -21,7 +21,7 @@ from repro.training.device import autocast, placed
 from repro.training.initialise import INITIALISERS
 from repro.training.machine import machine
 from repro.training.randomness import seed_of
-from repro.training.schedule import lr_at, steps_per_epoch, total_steps
+from repro.training.schedule import lr_at, resets_momentum, steps_per_epoch, total_steps
 from repro.training.task import Batch, Task
 
 
@@ -122,6 +122,7 @@ class Engine:
             test_loss=tested.loss,
             test_error=tested.error,
             test_error5=tested.error5,
+            validation_error=tested.validation_error,
             seconds=self.epoch_seconds,
         )
         self.history.append(row)
@@ -169,6 +170,8 @@ class Engine:
     def _train_batch(self, batch: Batch) -> None:
         """Take one step; nothing here waits for the device."""
         self.optimizer.param_groups[0]["lr"] = lr_at(self.recipe, self.step, self.task.images)
+        if resets_momentum(self.recipe, self.step, self.task.images):
+            self.optimizer.state.clear()
         with autocast(self.device, self.runtime):
             outputs = self.network(batch.inputs)
         loss = self.task.loss(outputs, batch.targets)

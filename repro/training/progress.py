@@ -41,9 +41,10 @@ def watcher() -> Watcher:
 
 def describe(row: EpochRow, epochs: int) -> str:
     """Return an epoch as one line."""
+    validated = "" if row.validation_error is None else f"  validation error {row.validation_error:.2f} %"
     return (
         f"epoch {row.epoch}/{epochs}  lr {row.lr:.4g}  train loss {row.train_loss:.3f} error {row.train_error:.2f} %"
-        f"  test loss {row.test_loss:.3f} error {row.test_error:.2f} %  {row.seconds:.1f} s"
+        f"  test loss {row.test_loss:.3f} error {row.test_error:.2f} %{validated}  {row.seconds:.1f} s"
     )
 
 

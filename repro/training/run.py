@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
 
-from repro.data import DATASETS
 from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment
 from repro.folders import Folders
-from repro.recipes import deviations
-from repro.results import Record, append_record, read_records, write_curve
+from repro.recipes import Recipe, deviations
+from repro.results import EpochRow, Record, append_record, read_records, write_curve
 from repro.runtime import Runtime
 from repro.training.checkpoint import Checkpoint, load_newest, save, set_aside_newest
 from repro.training.device import prepare
@@ -131,15 +131,25 @@ def _finished(saved: Checkpoint | None, results: Path) -> Record | None:
     last = saved.history[-1] if saved and saved.history else None
     if saved is None or last is None:
         return None
-    steps = total_steps(saved.experiment.recipe, DATASETS[saved.experiment.dataset].train_images)
+    steps = total_steps(saved.experiment.recipe, saved.experiment.train_images)
     if not saved.step == last.step == steps:
         return None
     return next((each for each in read_records([results]) if each.id == saved.experiment.id), None)
 
 
+def reported_row(recipe: Recipe, history: Sequence[EpochRow]) -> EpochRow:
+    """Return the epoch whose test error a recipe reports; of equal validation errors the first one's."""
+    if recipe.reported == "last":
+        return history[-1]
+    assert recipe.reported == "lowest-validation"
+    tested = [(row.validation_error, row.epoch) for row in history if row.validation_error is not None]
+    return history[min(tested)[1] - 1]
+
+
 def _record(engine: Engine) -> Record:
     """Return what happened."""
     experiment, last = engine.experiment, engine.history[-1]
+    reported = reported_row(experiment.recipe, engine.history)
     return Record(
         id=experiment.id,
         name=experiment.name,
@@ -151,10 +161,11 @@ def _record(engine: Engine) -> Record:
         seed=experiment.seed,
         epochs=last.epoch,
         steps=last.step,
-        error=last.test_error,
-        error5=last.test_error5,
-        loss=last.test_loss,
-        train_loss=last.train_loss,
+        error=reported.test_error,
+        error5=reported.test_error5,
+        reported_epoch=reported.epoch,
+        loss=reported.test_loss,
+        train_loss=reported.train_loss,
         precision=engine.runtime.precision,
         runtime=engine.runtime.values(),
         **engine.machine,
