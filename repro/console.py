@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +39,31 @@ def with_bar(items: Sequence[T], what: str) -> Iterable[T]:
     from rich.progress import track
 
     return track(items, what, console=stderr(), transient=True)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show on stderr what is being done where no steps can be counted."""
+    if not stderr().is_terminal:
+        stderr().print(f"{what} ...", soft_wrap=True)
+        yield
+        return
+    with stderr().status(what):
+        yield
+
+
+@contextmanager
+def open_with_bar(path: Path, what: str) -> Iterator[BinaryIO]:
+    """Open a file for reading, with a bar and the time left on stderr while it is read."""
+    if not stderr().is_terminal:
+        stderr().print(f"{what} ...", soft_wrap=True)
+        with path.open("rb") as file:
+            yield file
+        return
+    from rich.progress import open as open_with_progress
+
+    with open_with_progress(path, "rb", description=what, console=stderr(), transient=True) as file:
+        yield file
 
 
 def _console(*, stderr: bool) -> Console:

@@ -38,6 +38,11 @@ class Experiment:
         return DATASETS[self.dataset].classes
 
     @property
+    def train_images(self) -> int:
+        """How many images are trained on."""
+        return DATASETS[self.dataset].train_images - self.recipe.validation_images
+
+    @property
     def id(self) -> str:
         """The hash of all that the experiment is, eight hexadecimal digits."""
         content = [self.model, self._telling_options(), self.recipe.name, self.recipe.values(), self.seed]

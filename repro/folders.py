@@ -18,6 +18,14 @@ class Folders:
     results: Path
 
 
+def cache_folder() -> Path:
+    """Return where what was computed once is kept: $REPRO_CACHE, else the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    root = os.environ.get("REPRO_CACHE")
+    return Path(root) if root else user_cache_path("repro")
+
+
 def folders(data: Path | None = None, runs: Path = Path("runs"), results: Path = Path("results")) -> Folders:
     """Return the folders; the data sets' one is $REPRO_DATA, else data/, unless given.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ class EpochRow:
     seconds: float
     test_error5: float | None = None
     """Top-5; None in curves that are older than it."""
+    validation_error: float | None = None
+    """Of the training images that the recipe leaves out; None where it leaves none out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,7 @@ class Record:
     epochs: int
     steps: int
     error: float
-    """Test error in % after the last epoch."""
+    """Test error in % after the epoch that the recipe reports: the last one, unless `reported_epoch` says otherwise."""
     loss: float
     train_loss: float
     precision: str
@@ -71,7 +73,9 @@ class Record:
     data: str
     """Fingerprint of the data set's files."""
     error5: float | None = None
-    """Top-5 test error in % after the last epoch; None in records that are older than it."""
+    """Top-5 test error in % after the same epoch; None in records that are older than it."""
+    reported_epoch: int | None = None
+    """From 1; None in records that are older than it, which report the last one."""
 
     @property
     def faithful(self) -> bool:
@@ -81,8 +85,10 @@ class Record:
 
 _JSON_FIELDS = ("options", "deviations", "runtime")
 _HEADER = [each.name for each in fields(Record)]
-_NUMBERS = {
-    each.name: {"int": int, "float": float}[str(each.type)] for each in fields(Record) if each.type in ("int", "float")
+_KINDS: dict[str, Callable[[str], int | float]] = {"int": int, "float": float}
+_NUMBERS = {each.name: _KINDS[str(each.type)] for each in fields(Record) if each.type in _KINDS}
+_OPTIONAL = {
+    each.name: _KINDS[str(each.type).removesuffix(" | None")] for each in fields(Record) if each.default is None
 }
 
 
@@ -160,10 +166,10 @@ def _read(path: Path) -> list[Record]:
 
 def _parse(line: Mapping[str, str], where: str) -> Record:
     try:
-        values: dict[str, Any] = {key: line[key] for key in _HEADER if key != "error5"}
+        values: dict[str, Any] = {key: line[key] for key in _HEADER if key not in _OPTIONAL}
         values.update({key: json.loads(line[key]) for key in _JSON_FIELDS})
         values.update({key: kind(line[key]) for key, kind in _NUMBERS.items()})
-        values["error5"] = float(line["error5"]) if line.get("error5") else None
+        values.update({key: kind(line[key]) for key, kind in _OPTIONAL.items() if line.get(key)})
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{where}: not a record of a run ({error}); mend or remove the line") from error
     return Record(**values)

@@ -1,6 +1,7 @@
 """The benchmark measures what it says it measures."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -27,6 +28,12 @@ def test_every_way_is_measured_beside_the_plain_loop() -> None:
         assert 0 < each.slowest <= each.images_per_second <= each.fastest
         assert each.recipe_seconds == pytest.approx(300 * 50_000 / each.images_per_second)
         assert each.peak_bytes is None
+
+
+def test_images_held_out_left_out_and_whitened_are_measured_too() -> None:
+    experiment = replace(TINY, recipe=replace(recipe("wrn-cifar10-zca"), validation_images=1000))
+    for each in bench(experiment, Runtime(device="cpu"), 0.01):
+        assert each.recipe_seconds == pytest.approx(200 * 382 * 128 / each.images_per_second)
 
 
 def test_what_cannot_be_trained_is_not_measured() -> None:

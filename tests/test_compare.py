@@ -1,5 +1,6 @@
 """Joining rows and records: what counts, what does not, and the verdict."""
 
+import csv
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +20,13 @@ from repro.compare import (
     verdict_on,
 )
 from repro.errors import UserError
-from repro.papers import Cell, read_table
+from repro.papers import Cell, read_table, table_names
+from repro.recipes import recipe
 from repro.report import table_frame, table_json
 from repro.results import Record, append_record, read_records
 
 Make = Callable[..., Record]
+ZCA_TABLES = ("wrn-blocks", "wrn-deepening", "wrn-width")  # Tables 2 to 4 of the WRN paper
 N4 = 2  # the place of DenseResNet-110, N = 4, printed with 22.62 %
 
 
@@ -84,11 +87,25 @@ def test_what_has_no_spread_or_no_interval_is_undecided() -> None:
 
 def test_a_cell_that_has_no_recipe_does_not_hold_up_its_row() -> None:
     table = read_table("densenet-cifar")
+    columns = [replace(column, recipe=None) if column.key == "svhn" else column for column in table.columns]
+    table = replace(table, columns=tuple(columns))
     row = next(row for row in compare(table, []).rows if row.row.model)
     assert row.errors["svhn"].verdict == NO_RECIPE
     reproduced = {key: replace(cell, verdict=REPRODUCED) for key, cell in row.errors.items() if key != "svhn"}
     assert replace(row, errors={**row.errors, **reproduced}).verdict == REPRODUCED
-    assert {each.verdict for each in compare(read_table("wrn-deepening"), []).rows} == {NO_RECIPE}
+    without = {key: replace(cell, verdict=NO_RECIPE) for key, cell in row.errors.items()}
+    assert replace(row, errors=without).verdict == NO_RECIPE
+
+
+@pytest.mark.parametrize("name", [n for n in table_names() if n.startswith(("wrn", "densenet-cifar", "densenet-rep"))])
+def test_every_cell_on_small_images_has_the_recipe_of_its_data_set(name: str) -> None:
+    table = read_table(name)
+    for row in (row for row in table.rows if row.model in ("wrn", "densenet", "densenet-bc")):
+        for column in (column for column in table.of_kind("error") if column.key in row.cells):
+            chosen = table.recipe(row, column)
+            assert chosen, (row.label, column.key)
+            assert recipe(chosen).dataset == (row.dataset or column.dataset)
+            assert recipe(chosen).preprocessing == ("zca" if name in ZCA_TABLES else "")
 
 
 def test_a_run_of_yesterdays_recipe_is_not_counted(record: Make) -> None:
@@ -113,14 +130,20 @@ def test_records_survive_the_file(record: Make, tmp_path: Path) -> None:
     assert read_records([tmp_path]) == [written]
 
 
-def test_a_file_from_before_top_5_errors_is_read_and_goes_on(record: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize("newer", [["reported_epoch"], ["reported_epoch", "error5"]])
+def test_a_file_from_before_some_columns_is_read_and_goes_on(record: Make, tmp_path: Path, newer: list[str]) -> None:
     path = tmp_path / "runs.csv"
     append_record(record(id="old"), tmp_path)
-    header, line = path.read_text().splitlines()
-    assert header.endswith(",error5")
-    path.write_text(f"{header.removesuffix(',error5')}\n{line.removesuffix(',')}\n")
-    append_record(record(id="new", error5=5.5), tmp_path)
-    assert [(each.id, each.error5) for each in read_records([tmp_path])] == [("old", None), ("new", 5.5)]
+    with path.open() as file:
+        (line,) = csv.DictReader(file)
+    old = {key: value for key, value in line.items() if key not in newer}
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(old))
+        writer.writeheader()
+        writer.writerow(old)
+    append_record(record(id="new", error5=5.5, reported_epoch=3), tmp_path)
+    found = [(each.id, each.error5, each.reported_epoch) for each in read_records([tmp_path])]
+    assert found == [("old", None, None), ("new", 5.5, 3)]
 
 
 def test_columns_of_the_users_own_stay(record: Make, tmp_path: Path) -> None:

@@ -3,11 +3,15 @@
 from dataclasses import MISSING, fields
 
 import pytest
+import torch
 
+from repro.data.augment import normaliser
+from repro.experiment import experiment_for
+from repro.models import build
 from repro.recipes import RECIPES, Recipe, deviations, recipe
 from repro.runtime import Runtime
 from repro.training.initialise import INITIALISERS
-from repro.training.schedule import lr_at, steps_per_epoch, total_steps
+from repro.training.schedule import drops, images_per_epoch, lr_at, resets_momentum, steps_per_epoch, total_steps
 
 CIFAR = 50_000
 
@@ -51,11 +55,82 @@ def test_warm_up_then_cosine_once_per_epoch() -> None:
     assert lr_at(chosen, 6 * steps - 1, CIFAR) == lr_at(chosen, 5 * steps, CIFAR)
 
 
-def test_densenet_divides_the_rate_at_half_and_three_quarters() -> None:
-    chosen = recipe("densenet-cifar10+")
-    steps = steps_per_epoch(chosen, CIFAR)
-    rates = [lr_at(chosen, step, CIFAR) for step in (0, 150 * steps - 1, 150 * steps, 225 * steps - 1, 225 * steps)]
-    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])
+@pytest.mark.parametrize(
+    ("name", "images", "steps", "epochs", "rates"),
+    [
+        ("densenet-cifar10", CIFAR, 782, (150, 225), (0.1, 0.01, 0.001)),
+        ("densenet-cifar100+", CIFAR, 782, (150, 225), (0.1, 0.01, 0.001)),
+        ("densenet-svhn", 604_388 - 6_000, 9_350, (20, 30), (0.1, 0.01, 0.001)),
+        ("densenet-imagenet", 1_281_167, 5_005, (31, 61), (0.1, 0.01, 0.001)),
+        ("wrn-cifar10", CIFAR, 390, (60, 120, 160), (0.1, 0.02, 0.004, 0.0008)),
+        ("wrn-cifar100-zca", CIFAR, 390, (60, 120, 160), (0.1, 0.02, 0.004, 0.0008)),
+        ("wrn-svhn", 604_388, 4_721, (80, 120), (0.01, 0.001, 0.0001)),
+    ],
+)
+def test_rates_drop_at_the_start_of_the_authors_epochs(
+    name: str, images: int, steps: int, epochs: tuple[int, ...], rates: tuple[float, ...]
+) -> None:
+    """As in their Lua code, whose epochs begin with 1 and which sets the rate before an epoch; to the step."""
+    chosen = recipe(name)
+    assert steps_per_epoch(chosen, images) == steps
+    begins = [(epoch - 1) * steps for epoch in epochs]
+    assert drops(chosen, images) == begins
+    assert [lr_at(chosen, step, images) for step in (0, *begins)] == pytest.approx(rates)
+    assert [lr_at(chosen, step - 1, images) for step in (*begins, total_steps(chosen, images))] == pytest.approx(rates)
+
+
+def test_wide_resnets_forget_their_momentum_at_a_drop_and_no_one_else_does() -> None:
+    chosen = recipe("wrn-cifar10")
+    forgets = [step for step in range(total_steps(chosen, CIFAR)) if resets_momentum(chosen, step, CIFAR)]
+    assert forgets == [59 * 390, 119 * 390, 159 * 390]
+    assert {name for name in RECIPES if recipe(name).momentum_reset} == {n for n in RECIPES if n.startswith("wrn")}
+
+
+def test_wide_resnets_skip_the_smaller_last_batch() -> None:
+    assert images_per_epoch(recipe("wrn-cifar10"), CIFAR) == 390 * 128
+    assert images_per_epoch(recipe("densenet-cifar10"), CIFAR) == CIFAR
+
+
+def test_the_wide_resnet_recipes_are_as_published() -> None:
+    chosen = recipe("wrn-cifar100")
+    assert (chosen.batch, chosen.weight_decay, chosen.momentum, chosen.nesterov) == (128, 5e-4, 0.9, True)
+    assert (chosen.crop_padding, chosen.padding_mode, chosen.flip, chosen.epochs) == (4, "reflect", True, 200)
+    assert [255 * each for each in chosen.mean + chosen.std] == pytest.approx([125.3, 123.0, 113.9, 63.0, 62.1, 66.7])
+    white = recipe("wrn-cifar100-zca")
+    assert chosen.differences(white)[0] == "preprocessing= (zca)"
+    svhn = recipe("wrn-svhn")
+    assert (svhn.epochs, svhn.crop_padding, svhn.flip, svhn.preprocessing) == (160, 0, False, "")
+
+
+@pytest.mark.parametrize("name", ["wrn-svhn", "densenet-svhn"])
+def test_svhn_is_divided_by_255_alone(name: str) -> None:
+    pixels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
+    torch.testing.assert_close(normaliser(recipe(name), pixels)(pixels), pixels / 255)
+
+
+def test_densenet_on_svhn_reports_the_epoch_of_the_lowest_validation_error() -> None:
+    chosen = recipe("densenet-svhn")
+    assert (chosen.validation_images, chosen.reported, chosen.dropout) == (6000, "lowest-validation", 0.2)
+    experiment = experiment_for("densenet", {}, seed=0, dataset="svhn")
+    assert (experiment.recipe.name, experiment.train_images) == ("densenet-svhn", 598_388)
+
+
+def test_wide_resnets_begin_as_torch7_does() -> None:
+    """Convolutions by their inputs, BatchNorm weights in 0..1, the classifier's bias 0 and its weight as torch's."""
+    torch.manual_seed(0)
+    network = build("wrn", {"depth": 10, "k": 4}, classes=10)
+    INITIALISERS[recipe("wrn-cifar10").init](network)
+    first = network.get_submodule("groups.1.0.first")
+    assert isinstance(first, torch.nn.Conv2d)
+    assert first.weight.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.02)
+    scales = torch.cat([each.weight for each in network.modules() if isinstance(each, torch.nn.BatchNorm2d)])
+    assert 0 <= scales.min() < 0.01
+    assert 0.99 < scales.max() <= 1
+    assert scales.mean().item() == pytest.approx(0.5, abs=0.05)
+    classifier = network.get_submodule("classifier")
+    assert isinstance(classifier, torch.nn.Linear)
+    assert classifier.bias.eq(0).all()
+    assert classifier.weight.abs().max().item() == pytest.approx(256**-0.5, rel=0.01)
 
 
 def test_densenet_drops_out_only_without_augmentation() -> None:

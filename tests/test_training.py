@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
-from watching import Silent, stop_at
+from watching import Silent, engine_of, stop_at, train_one
 
 from repro.data import DATASETS, load
 from repro.errors import RunFailed, UserError
@@ -24,24 +24,12 @@ from repro.results import Record, read_records
 from repro.runtime import Runtime
 from repro.training import checkpoint
 from repro.training import task as tasks
-from repro.training.engine import Engine, network_of
-from repro.training.progress import Lines
+from repro.training.engine import network_of
 from repro.training.resident import Resident
-from repro.training.run import train
 from repro.training.stop import Stopped, StopRequest
-from repro.training.task import task_for
 
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]
-
-
-def engine_of(experiment: Experiment) -> Engine:
-    device = torch.device("cpu")
-    return Engine([experiment], CPU, task_for(experiment, Path(), CPU, device), device)
-
-
-def train_one(experiment: Experiment, runtime: Runtime, folders: Folders, watcher: Lines) -> Record:
-    return train([experiment], runtime, folders, watcher)[0]
 
 
 def weights(folders: Folders, experiment: Experiment) -> dict[str, torch.Tensor]:

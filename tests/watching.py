@@ -1,11 +1,24 @@
-"""A watcher for tests."""
+"""How tests train: quietly, one run at a time."""
 
+import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+import torch
 
 from repro.console import stderr
-from repro.training.progress import Lines
+from repro.data import Dataset
+from repro.experiment import Experiment
+from repro.folders import Folders
+from repro.results import Record
+from repro.runtime import Runtime
+from repro.training.engine import Engine
+from repro.training.progress import Lines, Watcher
+from repro.training.resident import resident
+from repro.training.run import train
+from repro.training.task import task_for
 
 
 class Silent(Lines):
@@ -28,3 +41,18 @@ class Silent(Lines):
 def stop_at(step: int) -> Silent:
     """Return a watcher that sends SIGINT to this process after a step."""
     return Silent(lambda now: signal.raise_signal(signal.SIGINT) if now == step else None)
+
+
+def train_one(experiment: Experiment, runtime: Runtime, folders: Folders, watcher: Watcher) -> Record:
+    """Train one run."""
+    return train([experiment], runtime, folders, watcher)[0]
+
+
+def engine_of(experiment: Experiment, data: Dataset | None = None) -> Engine:
+    """Return the engine of one run on the CPU, on the experiment's own images unless others are given."""
+    device, runtime = torch.device("cpu"), Runtime(device="cpu")
+    if data is None:
+        task = task_for(experiment, Path(os.environ.get("REPRO_DATA", "data")), runtime, device)
+    else:
+        task = resident(experiment.recipe, data, runtime, device)
+    return Engine([experiment], runtime, task, device)

@@ -19,7 +19,7 @@ from repro.runtime import Runtime
 from repro.training.device import prepare
 from repro.training.engine import Engine, network_of
 from repro.training.resident import Resident
-from repro.training.schedule import steps_per_epoch, total_steps
+from repro.training.schedule import images_per_epoch, steps_per_epoch, total_steps
 
 IMAGES = 12_800
 """Random ones: what they show changes nothing about speed."""
@@ -68,7 +68,8 @@ def bench(
     if DATASETS[experiment.dataset].loader is None:
         raise UserError(f"{experiment.model} cannot be trained on {experiment.dataset} here yet, and so not measured")
     device = prepare(runtime)
-    data = random_data(experiment.dataset)
+    held_out = torch.arange(experiment.recipe.validation_images)
+    data = replace(random_data(experiment.dataset), validation=held_out)
     ways = [_Way("plain loop, fp32", torch.float32, plain_loop(experiment, data.train, device), [])]
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         precise = replace(runtime, precision=precision)
@@ -94,10 +95,11 @@ def random_data(dataset: str) -> Dataset:
 
 def _endless(engine: Engine) -> Iterator[int]:
     """Take the engine's steps, epoch after epoch without a test, yielding the images of each."""
+    shown = images_per_epoch(engine.recipe, engine.task.images)
     while True:
         for _ in engine.steps():
             whole = engine.step % engine.steps_per_epoch
-            yield engine.recipe.batch if whole else IMAGES - (engine.steps_per_epoch - 1) * engine.recipe.batch
+            yield engine.recipe.batch if whole else shown - (engine.steps_per_epoch - 1) * engine.recipe.batch
         engine.step = 0
 
 
@@ -119,9 +121,9 @@ def _window(way: _Way, device: torch.device, seconds: float) -> float:
 
 
 def images_of(recipe: Recipe, train_images: int) -> int:
-    """Return how many images a whole run shows; the last batch of an epoch is smaller."""
+    """Return how many images a whole run shows."""
     epochs, steps = divmod(total_steps(recipe, train_images), steps_per_epoch(recipe, train_images))
-    return epochs * train_images + steps * recipe.batch
+    return epochs * images_per_epoch(recipe, train_images) + steps * recipe.batch
 
 
 def _speed(way: _Way, plain: _Way, experiment: Experiment, device: torch.device) -> Speed:
@@ -135,7 +137,7 @@ def _speed(way: _Way, plain: _Way, experiment: Experiment, device: torch.device)
         slowest=min(way.rates),
         fastest=max(way.rates),
         ratio=statistics.median(ours / theirs for ours, theirs in zip(way.rates, plain.rates, strict=True)),
-        recipe_seconds=images_of(recipe, DATASETS[experiment.dataset].train_images) / rate,
+        recipe_seconds=images_of(recipe, experiment.train_images) / rate,
         matmul_share=work.flops * rate / matmul_rate(device, way.dtype),
         copy_share=work.elements * size * rate / copy_rate(device),
         peak_bytes=way.peak,

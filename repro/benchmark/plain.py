@@ -48,7 +48,9 @@ def plain_loop(experiment: Experiment, images: Images, device: torch.device) -> 
     recipe = experiment.recipe
     workers = 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
     decoded = Decoded(images, recipe)
-    loader = DataLoader(decoded, recipe.batch, shuffle=True, num_workers=workers, pin_memory=workers > 0)
+    loader = DataLoader(
+        decoded, recipe.batch, shuffle=True, drop_last=recipe.drop_last, num_workers=workers, pin_memory=workers > 0
+    )
     network = network_of(experiment).to(device).train()
     optimizer = torch.optim.SGD(
         network.parameters(),

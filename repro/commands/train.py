@@ -56,6 +56,6 @@ def summary(record: Record) -> str:
     """Return a record as one line."""
     deviation = f"; deviates: {', '.join(record.deviations)}" if record.deviations else ""
     return (
-        f"{record.name}: test error {record.error:.2f} % after epoch {record.epochs} "
+        f"{record.name}: test error {record.error:.2f} % after epoch {record.reported_epoch or record.epochs} "
         f"({record.recipe}, seed {record.seed}, {record.precision}, {record.seconds:.0f} s){deviation}"
     )

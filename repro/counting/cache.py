@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from repro.counting.count import Count, Subject, count, parameters_of, without_memory
 from repro.files import write_atomically
+from repro.folders import cache_folder
 from repro.models import MODELS
 
 
@@ -65,10 +63,8 @@ def _keep(content: object, path: Path) -> None:
 
 
 def _path(subject: Subject, kind: str) -> Path:
-    """Return where something of a subject is kept: $REPRO_CACHE or the user's cache folder."""
-    root = os.environ.get("REPRO_CACHE")
-    folder = Path(root) if root else user_cache_path("repro")
-    return folder / kind / f"{_key(subject)}.json"
+    """Return where something of a subject is kept."""
+    return cache_folder() / kind / f"{_key(subject)}.json"
 
 
 def _key(subject: Subject) -> str:

@@ -27,15 +27,15 @@ class DatasetSpec:
     """`file:function` in this package; None where images cannot be read yet and networks only be counted."""
     train_images: int = 0
     """In the training set; 0 where images cannot be read yet."""
-    task: str = "resident:Resident"
-    """`file:class` in repro.training: how its images are shown to a network."""
+    task: str = "resident:resident"
+    """`file:function` in repro.training: how its images are shown to a network."""
 
 
 DATASETS: dict[str, DatasetSpec] = {
     "cifar10": DatasetSpec("CIFAR-10, 50,000 + 10,000 images", (3, 32, 32), 10, "cifar:load_cifar10", 50_000),
     "cifar100": DatasetSpec("CIFAR-100, 50,000 + 10,000 images", (3, 32, 32), 100, "cifar:load_cifar100", 50_000),
     "digits": DatasetSpec("Digits of scikit-learn, 1,442 + 355 images", (3, 32, 32), 10, "digits:load", 1_442),
-    "svhn": DatasetSpec("SVHN; for counting only", (3, 32, 32), 10, None),
+    "svhn": DatasetSpec("SVHN, 604,388 + 26,032 images", (3, 32, 32), 10, "svhn:load_svhn", 604_388),
     "imagenet": DatasetSpec("ImageNet-1K; for counting only", (3, 224, 224), 1000, None),
     "imagenet-299": DatasetSpec("ImageNet-1K at 299 pixels; for counting only", (3, 299, 299), 1000, None),
     "isbi2012": DatasetSpec("ISBI 2012 membranes, tiles of 572 pixels; for counting only", (1, 572, 572), 2, None),
@@ -47,7 +47,7 @@ class Images:
     """One split of a data set, whole in memory."""
 
     pixels: Tensor
-    """(n, C, H, W), uint8."""
+    """(n, C, H, W), uint8; whitened ones float32."""
     labels: Tensor
     """(n,), int64."""
 
@@ -61,11 +61,14 @@ class Images:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The training and the test images, and the fingerprint of the bytes that they were read from."""
+    """The training and the test images."""
 
     train: Images
     test: Images
     fingerprint: str
+    """Of the bytes that they were read from."""
+    validation: Tensor | None = None
+    """(m,) int64: places of the training images that a recipe with a validation set leaves out."""
 
 
 def find(name: str) -> str:

@@ -6,6 +6,7 @@ and the same again after a stop.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -42,8 +43,13 @@ class Normalise:
         return torch.addcmul(self.shift, pixels.to(self.scale.dtype), self.scale)
 
 
-def normaliser(recipe: Recipe, train_pixels: Tensor) -> Normalise:
-    """Return the recipe's normalisation; a recipe without statistics takes those of the training set."""
+def normaliser(recipe: Recipe, train_pixels: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return the recipe's normalisation; a recipe without statistics takes those of the training set.
+
+    Preprocessed images are taken as they are.
+    """
+    if recipe.preprocessing:
+        return Tensor.float
     device = train_pixels.device
     if recipe.mean:
         return Normalise(torch.tensor(recipe.mean, device=device), torch.tensor(recipe.std, device=device))

@@ -25,19 +25,37 @@ def fetch_archive(urls: Sequence[str], md5: str, root: Path) -> None:
     """
     name = urls[0].rsplit("/", 1)[-1].split("?")[0]
     archive = root / f"{os.getpid()}-{name}"
-    failures = []
-    for url in urls:
-        try:
-            _fetch(url, archive, md5)
-            break
-        except (OSError, ValueError, HTTPException) as error:
-            failures.append(f"{url.split('/')[2]}: {getattr(error, 'reason', error)}")
-    else:
+    if failures := _fetch_from_first(urls, archive, md5):
         raise UserError(
-            f"{name} is not under {root} and cannot be downloaded ({'; '.join(failures)}); "
+            f"{name} is not under {root} and cannot be downloaded ({failures}); "
             f"unpack it there by hand, or name another folder with --data"
         )
     _unpack(archive, root)
+
+
+def fetch_file(urls: Sequence[str], md5: str, path: Path) -> None:
+    """Download a file from the first of `urls` that has it.
+
+    Raises:
+        UserError: no address gave the file with the published checksum; the message names the folder to put it in.
+    """
+    if failures := _fetch_from_first(urls, path, md5):
+        raise UserError(
+            f"{path.name} is not in {path.parent} and cannot be downloaded ({failures}); "
+            f"put it there by hand, or name another folder with --data"
+        )
+
+
+def _fetch_from_first(urls: Sequence[str], target: Path, md5: str) -> str:
+    """Download from the first address that has the file; return why none had it, or nothing."""
+    failures = []
+    for url in urls:
+        try:
+            _fetch(url, target, md5)
+            return ""
+        except (OSError, ValueError, HTTPException) as error:
+            failures.append(f"{url.split('/')[2]}: {getattr(error, 'reason', error)}")
+    return "; ".join(failures)
 
 
 def _unpack(archive: Path, root: Path) -> None:
@@ -59,7 +77,7 @@ def _fetch(url: str, target: Path, md5: str) -> None:
 
     from repro.console import stderr
 
-    beside = target.with_suffix(".part")
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     digest = hashlib.md5(usedforsecurity=False)
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from repro.recipes.dense_resnet import miru2020, miru2020_imagenet
-from repro.recipes.densenet import densenet_cifar
+from repro.recipes.densenet import densenet_cifar, densenet_imagenet, densenet_svhn
 from repro.recipes.digits import digits
 from repro.recipes.recipe import Recipe
 from repro.recipes.resnet import resnet_cifar10
+from repro.recipes.wide_resnet import wrn_cifar, wrn_svhn
 
 __all__ = ["RECIPES", "Recipe", "default_recipe", "deviations", "recipe"]
 
@@ -21,6 +22,13 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "densenet-cifar10": lambda: densenet_cifar("cifar10", augmented=False),
     "densenet-cifar100+": lambda: densenet_cifar("cifar100", augmented=True),
     "densenet-cifar100": lambda: densenet_cifar("cifar100", augmented=False),
+    "densenet-svhn": densenet_svhn,
+    "densenet-imagenet": densenet_imagenet,
+    "wrn-cifar10": lambda: wrn_cifar("cifar10", zca=False),
+    "wrn-cifar10-zca": lambda: wrn_cifar("cifar10", zca=True),
+    "wrn-cifar100": lambda: wrn_cifar("cifar100", zca=False),
+    "wrn-cifar100-zca": lambda: wrn_cifar("cifar100", zca=True),
+    "wrn-svhn": wrn_svhn,
     "resnet-cifar10": lambda: resnet_cifar10(warmup=False),
     "resnet-cifar10-warmup": lambda: resnet_cifar10(warmup=True),
     "digits": digits,
@@ -30,20 +38,24 @@ _DEFAULTS: dict[str, dict[str, str]] = {
     "imagenet": {
         **dict.fromkeys(("resnet34", "denseresnet34"), "miru2020-imagenet-resnet34"),
         **dict.fromkeys(("mobilenetv2", "densemobilenetv2"), "miru2020-imagenet-mobilenetv2"),
+        **{f"densenet{depth}": "densenet-imagenet" for depth in (121, 161, 169, 201, 264)},
     },
     "cifar100": {
         "resnet110": "miru2020-cifar100",
         "denseresnet110": "miru2020-cifar100",
         "densenet": "densenet-cifar100+",
         "densenet-bc": "densenet-cifar100+",
+        "wrn": "wrn-cifar100",
     },
     "cifar10": {
         "denseresnet110": "miru2020-cifar10",
         "densenet": "densenet-cifar10+",
         "densenet-bc": "densenet-cifar10+",
+        "wrn": "wrn-cifar10",
         **{f"resnet{depth}": "resnet-cifar10" for depth in (20, 32, 44, 56)},
         **{f"resnet{depth}": "resnet-cifar10-warmup" for depth in (110, 1202)},
     },
+    "svhn": {"densenet": "densenet-svhn", "densenet-bc": "densenet-svhn", "wrn": "wrn-svhn"},
 }
 
 

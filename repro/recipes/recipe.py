@@ -12,6 +12,7 @@ PRINTED, CODE, INFERRED = "printed", "code", "inferred"
 Channels = tuple[float, float, float]
 CIFAR10: tuple[Channels, Channels] = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 CIFAR100: tuple[Channels, Channels] = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
+IMAGENET: tuple[Channels, Channels] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of the training pixels in 0..1."""
 
 
@@ -31,13 +32,17 @@ class Recipe:
     iterations: int | None = None
     """The run stops after so many steps, in the middle of the last epoch if need be."""
     batch: int
-    """The last batch of an epoch is smaller and is kept."""
+    """The last batch of an epoch is smaller."""
+    drop_last: bool = False
+    """Whether an epoch ends before a last batch that is smaller."""
     lr: float
     schedule: str
     """`cosine`: once per epoch; `steps`: times `gamma` at each of `milestones`."""
     milestones: tuple[float, ...] = ()
     """Shares of the run's length."""
     gamma: float = 0.1
+    momentum_reset: bool = False
+    """Whether the momentum begins anew at each of `milestones`."""
     warmup_epochs: int = 0
     """lr * (e + 1) / (warmup_epochs + 1) in the first epochs e = 0, 1, ..."""
     warmup_iterations: int = 0
@@ -66,11 +71,15 @@ class Recipe:
     """After training, so many epochs of the classifier alone, at the test size."""
     tune_batch: int = 0
     tune_lr: float = 0.0
+    preprocessing: str = ""
+    """`zca`: global contrast normalisation, then ZCA whitening, in place of `mean` and `std`."""
     mean: tuple[float, ...] = ()
     """Per channel, of pixels in 0..1; empty: the training set's own."""
     std: tuple[float, ...] = ()
+    validation_images: int = 0
+    """Training images that are not trained on, but tested after every epoch."""
     reported: str = "last"
-    """The epoch whose test error is reported."""
+    """The epoch whose test error is reported: `last`, or `lowest-validation` for the lowest validation error."""
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Where each value is from: `printed`, `code` or `inferred`, and the place."""
 

@@ -24,7 +24,7 @@ from repro.training.device import placed
 from repro.training.initialise import INITIALISERS
 from repro.training.machine import machine
 from repro.training.randomness import seed_of
-from repro.training.schedule import lr_at, steps_per_epoch, total_steps
+from repro.training.schedule import lr_at, resets_momentum, steps_per_epoch, total_steps
 from repro.training.stacked import Stacked
 from repro.training.step import step_for
 from repro.training.task import Task
@@ -119,12 +119,19 @@ class Engine:
         batches = zip(*(self.task.batches(seed, self.epochs, self.steps_of_epoch) for seed in seeds), strict=True)
         clock = time.perf_counter()
         for batch in islice(batches, left):
+            if resets_momentum(self.recipe, self.step, self.task.images):
+                self._forget_momentum()
             self.take_step(batch, self.lr, self._weight(len(batch[0].targets)))
             self.step += 1
             now = time.perf_counter()
             self.epoch_seconds += now - clock
             clock = now
             yield self.step
+
+    def _forget_momentum(self) -> None:
+        """Begin the momentum anew; in place, since a CUDA graph knows where it lies."""
+        for state in self.optimizer.state.values():
+            state["momentum_buffer"].zero_()
 
     def _weight(self, images: int) -> float:
         """Return what makes the mean over processes of the mean over their images the mean over all images."""
@@ -162,6 +169,7 @@ class Engine:
                 test_loss=each.loss,
                 test_error=each.error,
                 test_error5=each.error5,
+                validation_error=each.validation_error,
                 seconds=self.epoch_seconds,
             )
             for each, (loss, wrong) in zip(tested, sums, strict=True)

@@ -26,7 +26,22 @@ def conv_and_classifier_fan_out(network: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
+def conv_fan_in_batchnorm_uniform(network: nn.Module) -> None:
+    """Convolutions normal with variance 2 / (k^2 * inputs), the classifier's bias 0, and the rest as Torch7 begins.
+
+    That is a BatchNorm weight uniform in 0..1, and a classifier's weight as torch still makes it.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight)
+        elif isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+
+
 INITIALISERS: dict[str, Callable[[nn.Module], None]] = {
     "conv-fan-out": conv_fan_out,
     "conv-and-classifier-fan-out": conv_and_classifier_fan_out,
+    "conv-fan-in-batchnorm-uniform": conv_fan_in_batchnorm_uniform,
 }

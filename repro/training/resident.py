@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from repro.data import Dataset
+from repro.data import Dataset, Images
 from repro.data.augment import Draws, augment, draw, normaliser
+from repro.data.preprocess import preprocessed
 from repro.errors import UserError
 from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.training import processes
 from repro.training.device import autocast, laid_out
 from repro.training.randomness import generator
+from repro.training.schedule import images_per_epoch
 from repro.training.task import Batch, Metrics, Progress
 
 TEST_BATCH = 500
 """BatchNorm uses its running statistics, so that the size changes nothing but the speed."""
+
+
+def resident(recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> Resident:
+    """Return the task, with the images preprocessed as the recipe says."""
+    return Resident(recipe, preprocessed(data, recipe.preprocessing), runtime, device)
 
 
 class Resident:
@@ -29,14 +37,17 @@ class Resident:
         refuse_what_is_not_implemented(recipe)
         self.recipe, self.runtime, self.device = recipe, runtime, device
         self.train_images, self.test_images = data.train.to(device), data.test.to(device)
-        self.images, self.fingerprint = len(data.train), data.fingerprint
+        self.held_out = held_out(recipe, data).to(device)
+        self.trained_on = all_but(self.held_out, len(data.train))
+        self.images, self.fingerprint = len(self.trained_on), data.fingerprint
         self.normalise = normaliser(recipe, self.train_images.pixels)
 
     def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
         """Yield the batches of an epoch; nothing here waits for the device."""
         order, draws = self._plan(seed, epoch)
-        for first in range(begin * self.recipe.batch, self.images, self.recipe.batch):
-            share = processes.share(min(self.recipe.batch, self.images - first))
+        end = images_per_epoch(self.recipe, self.images)
+        for first in range(begin * self.recipe.batch, end, self.recipe.batch):
+            share = processes.share(min(self.recipe.batch, end - first))
             part = slice(first + share.start, first + share.stop)
             pixels = self.normalise(self.train_images.pixels[order[part]])
             inputs = augment(pixels, draws.at(part), self.recipe)
@@ -52,23 +63,55 @@ class Resident:
 
     @torch.inference_mode()
     def test(self, network: nn.Module, progress: Progress = iter) -> Metrics:
-        """Return the metrics on the whole test set."""
+        """Return the metrics on the whole test set, and the error on the images held out, if there are any."""
         network.eval()
-        images = self.test_images
+        tested = self._metrics(network, self.test_images, torch.arange(len(self.test_images)), progress)
+        if not len(self.held_out):
+            return tested
+        validated = self._metrics(network, self.train_images, self.held_out, iter)
+        return replace(tested, validation_error=validated.error)
+
+    def _metrics(self, network: nn.Module, images: Images, places: Tensor, progress: Progress) -> Metrics:
+        """Return the metrics on the images at some places."""
         sums = torch.zeros(3, device=self.device)
-        own = range(processes.rank() * TEST_BATCH, len(images), processes.count() * TEST_BATCH)
+        places = places.to(self.device)
+        own = range(processes.rank() * TEST_BATCH, len(places), processes.count() * TEST_BATCH)
         for begin in progress(own):
-            part = slice(begin, begin + TEST_BATCH)
+            part = places[begin : begin + TEST_BATCH]
             with autocast(self.device, self.runtime):
                 logits = network(laid_out(self.normalise(images.pixels[part]), self.runtime))
             sums += class_sums(logits, images.labels[part])
-        return class_metrics(processes.total(sums), len(images))
+        return class_metrics(processes.total(sums), len(places))
 
     def _plan(self, seed: int, epoch: int) -> tuple[Tensor, Draws]:
         """Return the order of the images and the draws of their augmentation, drawn on the CPU, on the device."""
         order = torch.randperm(self.images, generator=generator(seed, "order", epoch))
         draws = draw(self.recipe, self.images, generator(seed, "augmentation", epoch))
-        return order.to(self.device), Draws(*(each.to(self.device) for each in draws))
+        return self.trained_on[order.to(self.device)], Draws(*(each.to(self.device) for each in draws))
+
+
+def held_out(recipe: Recipe, data: Dataset) -> Tensor:
+    """Return the places of the training images that a recipe validates with in place of training on them.
+
+    Raises:
+        UserError: the data set sets aside other than so many.
+    """
+    if recipe.validation_images == 0:
+        return torch.empty(0, dtype=torch.int64)
+    known = 0 if data.validation is None else len(data.validation)
+    if data.validation is None or known != recipe.validation_images:
+        raise UserError(
+            f"recipe {recipe.name} validates with {recipe.validation_images} training images, "
+            f"and {recipe.dataset} sets {known} aside"
+        )
+    return data.validation
+
+
+def all_but(places: Tensor, images: int) -> Tensor:
+    """Return the other places of 0 .. images - 1, in order."""
+    kept = torch.ones(images, dtype=torch.bool, device=places.device)
+    kept[places] = False
+    return kept.nonzero().squeeze(1)
 
 
 def class_sums(logits: Tensor, labels: Tensor) -> Tensor:

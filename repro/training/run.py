@@ -12,13 +12,12 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
-from repro.data import DATASETS
 from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment
 from repro.files import remove_unfinished
 from repro.folders import Folders
-from repro.recipes import Recipe, deviations
-from repro.results import EpochRow, Record, append_record, read_records, write_curve
+from repro.recipes import Recipe
+from repro.results import EpochRow, Record, write_curve
 from repro.runtime import Runtime
 from repro.training import processes
 from repro.training.board import board, check_log
@@ -26,7 +25,7 @@ from repro.training.checkpoint import Checkpoint, load_before, load_newest, save
 from repro.training.device import prepare
 from repro.training.engine import Engine, network_of
 from repro.training.progress import Course, Watcher
-from repro.training.schedule import total_steps
+from repro.training.record import check_runtime, recorded, write_record
 from repro.training.stacked import can_be_stacked
 from repro.training.stop import Stopped, StopRequest
 from repro.training.task import Task, task_for
@@ -51,7 +50,7 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
         network = network_of(experiments[0], memory_saved=runtime.save_memory)
     records = {}
     for experiment in experiments:
-        if done := _recorded(experiment, runtime, folders):
+        if done := recorded(experiment, runtime, folders):
             watcher.say(f"{experiment.name} is finished already; this is its record")
             records[experiment.id] = done
     missing = [each for each in experiments if each.id not in records]
@@ -148,8 +147,8 @@ def _train(engine: Engine, saved: Sequence[Checkpoint], folders: Folders, watche
             rows = _train_epoch(engine, folders.runs, watcher, stop)
             curves.epoch(rows)
         records = [
-            _recorded(experiment, engine.runtime, folders)  # by another process, while this one waited for the data
-            or _record(engine, number, folders.results)
+            recorded(experiment, engine.runtime, folders)  # by another process, while this one waited for the data
+            or write_record(engine, number, folders.results)
             for number, experiment in enumerate(engine.experiments)
         ]
     if stop.requested:  # too late for this run, but not for the next one
@@ -203,7 +202,7 @@ def _check(saved: Checkpoint, experiment: Experiment, engine: Engine) -> None:
     """Refuse a checkpoint that is not of this experiment on these data."""
     if saved.experiment.id != experiment.id:
         raise UserError(f"the folder of {experiment.name} holds a checkpoint of {saved.experiment.name}")
-    _check_runtime(saved, engine.runtime)
+    check_runtime(saved, engine.runtime)
     if saved.data != engine.task.fingerprint:
         raise UserError(
             f"the data set changed since the checkpoint of {experiment.name} was written; put the old files back"
@@ -215,65 +214,6 @@ def _check_shares(recipe: Recipe, images: int) -> None:
     smallest = images % recipe.batch or min(recipe.batch, images)
     if processes.count() > 1 and smallest < 2 * processes.count():
         raise UserError(f"the smallest batch has {smallest} images, too few for {processes.count()} processes")
-
-
-def _check_runtime(saved: Checkpoint | None, runtime: Runtime) -> None:
-    """Refuse to go on in another precision or number of processes: a run is recorded with one."""
-    if saved and saved.runtime.precision != runtime.precision:
-        begun = saved.runtime.precision
-        raise UserError(
-            f"{saved.experiment.name} was begun in {begun}; go on with --precision {begun}, or in other --runs"
-        )
-    if saved and saved.runtime.processes != runtime.processes:
-        begun = f"{saved.runtime.processes} processes, and each normalises its share of a batch by itself"
-        raise UserError(f"{saved.experiment.name} was begun in {begun}; go on with as many, not {runtime.processes}")
-
-
-def _recorded(experiment: Experiment, runtime: Runtime, folders: Folders) -> Record | None:
-    """Return the record of a run whose checkpoint is its last one."""
-    folder = folders.runs / experiment.name
-    saved = load_newest(folder)[0] if folder.is_dir() else None
-    _check_runtime(saved, runtime)
-    last = saved.history[-1] if saved and saved.history else None
-    if saved is None or last is None:
-        return None
-    steps = total_steps(saved.experiment.recipe, DATASETS[saved.experiment.dataset].train_images)
-    if not saved.step == last.step == steps:
-        return None
-    return next((each for each in read_records([folders.results]) if each.id == saved.experiment.id), None)
-
-
-def _record(engine: Engine, number: int, results: Path) -> Record:
-    """Write what happened to run `number` into `results`, and return it."""
-    experiment, history = engine.experiments[number], engine.histories[number]
-    last = history[-1]
-    record = Record(
-        id=experiment.id,
-        name=experiment.name,
-        model=experiment.model,
-        options=dict(experiment.options),
-        dataset=experiment.dataset,
-        recipe=experiment.recipe.name,
-        deviations=deviations(experiment.recipe),
-        seed=experiment.seed,
-        epochs=last.epoch,
-        steps=last.step,
-        error=last.test_error,
-        error5=last.test_error5,
-        loss=last.test_loss,
-        train_loss=last.train_loss,
-        precision=engine.runtime.precision,
-        runtime=engine.runtime.values(),
-        **engine.machine,
-        started=engine.started,
-        seconds=round(engine.seconds, 3),
-        sittings=engine.sittings,
-        data=engine.task.fingerprint,
-    )
-    if processes.rank() == 0:
-        write_curve(history, results / "curves" / f"{experiment.name}.csv")
-        append_record(record, results)
-    return record
 
 
 def _course(engine: Engine) -> Course:

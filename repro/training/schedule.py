@@ -8,8 +8,13 @@ from repro.recipes import Recipe
 
 
 def steps_per_epoch(recipe: Recipe, images: int) -> int:
-    """Return the steps that show every image once; the last batch may be smaller."""
-    return math.ceil(images / recipe.batch)
+    """Return the steps of an epoch; its last batch may be smaller, and is left out if the recipe says so."""
+    return images // recipe.batch if recipe.drop_last else math.ceil(images / recipe.batch)
+
+
+def images_per_epoch(recipe: Recipe, images: int) -> int:
+    """Return the images that an epoch shows."""
+    return min(images, steps_per_epoch(recipe, images) * recipe.batch)
 
 
 def total_steps(recipe: Recipe, images: int) -> int:
@@ -27,8 +32,17 @@ def lr_at(recipe: Recipe, step: int, images: int) -> float:
         return recipe.lr * (epoch + 1) / (recipe.warmup_epochs + 1)
     if recipe.schedule == "cosine":
         return recipe.lr * (1 + math.cos(math.pi * epoch / recipe.epochs)) / 2
-    length = total_steps(recipe, images)
     if recipe.schedule != "steps":
         raise ValueError(f"schedule {recipe.schedule!r} is neither cosine nor steps")
-    passed = sum(step >= round(share * length) for share in recipe.milestones)
-    return recipe.lr * recipe.gamma**passed
+    return recipe.lr * recipe.gamma ** sum(step >= drop for drop in drops(recipe, images))
+
+
+def drops(recipe: Recipe, images: int) -> list[int]:
+    """Return the first steps with a smaller rate, one for each milestone."""
+    length = total_steps(recipe, images)
+    return [round(share * length) for share in recipe.milestones]
+
+
+def resets_momentum(recipe: Recipe, step: int, images: int) -> bool:
+    """Whether the optimizer forgets its momentum before a step."""
+    return recipe.momentum_reset and step in drops(recipe, images)

@@ -39,6 +39,8 @@ class Metrics:
     loss: float
     """Cross-entropy in nats."""
     images: int
+    validation_error: float | None = None
+    """%, of the images that the recipe leaves out of training, if it does."""
 
 
 class Task(Protocol):

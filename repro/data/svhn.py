@@ -1,0 +1,113 @@
+"""SVHN: Reading Digits in Natural Images with Unsupervised Feature Learning, Netzer et al., 2011.
+
+Format 2, cropped digits. The training set is the published one and the extra images together, as papers use it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from repro.console import open_with_bar
+from repro.data import Dataset, Images
+from repro.data.download import fetch_file
+from repro.errors import UserError
+
+
+@dataclass(frozen=True)
+class File:
+    """One of the published files."""
+
+    name: str
+    md5: str
+    validation: int = 0
+    """Images of each class that a recipe with a validation set leaves out of training."""
+
+
+@dataclass(frozen=True)
+class Svhn:
+    """The published files and where they are."""
+
+    train: tuple[File, ...]
+    test: File
+    address: str
+
+
+# MD5 as in torchvision.datasets.SVHN; 400 and 200 a class: Sermanet et al., arXiv 1204.3968, and many after them.
+SVHN = Svhn(
+    train=(
+        File("train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373", validation=400),
+        File("extra_32x32.mat", "a93ce644f1a588dc4d68dda5feec44a7", validation=200),
+    ),
+    test=File("test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3"),
+    address="http://ufldl.stanford.edu/housenumbers",
+)
+VALIDATION_SEED = 0
+CHUNK = 1 << 20
+
+
+def load_svhn(root: Path) -> Dataset:
+    """Return SVHN from `root` or its folder svhn, downloaded if need be."""
+    return load(SVHN, root)
+
+
+def load(svhn: Svhn, root: Path) -> Dataset:
+    """Return the data set; the training images are those of all training files, one file after the other.
+
+    Raises:
+        UserError: the files are not the published ones, or cannot be downloaded.
+    """
+    folder = root if (root / svhn.train[0].name).exists() else root / "svhn"
+    files = [*svhn.train, svhn.test]
+    for file in files:
+        if not (folder / file.name).exists():
+            fetch_file([f"{svhn.address}/{file.name}"], file.md5, folder / file.name)
+    for file in files:
+        _check(folder / file.name, file.md5)
+    *train, test = (_read(folder / file.name) for file in files)
+    digest = hashlib.sha256("".join(file.md5 for file in files).encode()).hexdigest()[:12]
+    return Dataset(
+        Images(torch.cat([each.pixels for each in train]), torch.cat([each.labels for each in train])),
+        test,
+        fingerprint=f"svhn:{digest}",
+        validation=_validation(svhn, [each.labels for each in train]),
+    )
+
+
+def _check(path: Path, published: str) -> None:
+    """Refuse a file that has not its published checksum."""
+    digest = hashlib.md5(usedforsecurity=False)
+    try:
+        with open_with_bar(path, f"checking {path.name}") as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
+    if digest.hexdigest() != published:
+        raise UserError(f"{path} is not the published file (MD5 differs); remove it to download it again")
+
+
+def _read(path: Path) -> Images:
+    """Return the images of a file, whose label 10 means the digit 0."""
+    from scipy.io import loadmat
+
+    with open_with_bar(path, f"reading {path.name}") as file:
+        content = loadmat(file, variable_names=["X", "y"])
+    pixels = torch.from_numpy(content["X"]).permute(3, 2, 0, 1).contiguous()  # published as (32, 32, 3, n)
+    return Images(pixels, torch.from_numpy(content["y"]).flatten().long() % 10)
+
+
+def _validation(svhn: Svhn, labels: list[Tensor]) -> Tensor:
+    """Return the places, in the training set, of a random draw of each file's `validation` images a class."""
+    generator = torch.Generator().manual_seed(VALIDATION_SEED)
+    places, begin = [], 0
+    for file, own in zip(svhn.train, labels, strict=True):
+        order = torch.randperm(len(own), generator=generator)
+        for digit in range(10):
+            places.append(begin + order[own[order] == digit][: file.validation])
+        begin += len(own)
+    return torch.cat(places)

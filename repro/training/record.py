@@ -1,0 +1,86 @@
+"""From a run to its record, and from an experiment to the record that it has already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from repro.errors import UserError
+from repro.experiment import Experiment
+from repro.folders import Folders
+from repro.recipes import Recipe, deviations
+from repro.results import EpochRow, Record, append_record, read_records, write_curve
+from repro.runtime import Runtime
+from repro.training import processes
+from repro.training.checkpoint import Checkpoint, load_newest
+from repro.training.engine import Engine
+from repro.training.schedule import total_steps
+
+
+def check_runtime(saved: Checkpoint | None, runtime: Runtime) -> None:
+    """Refuse to go on in another precision or number of processes: a run is recorded with one."""
+    if saved and saved.runtime.precision != runtime.precision:
+        begun = saved.runtime.precision
+        raise UserError(
+            f"{saved.experiment.name} was begun in {begun}; go on with --precision {begun}, or in other --runs"
+        )
+    if saved and saved.runtime.processes != runtime.processes:
+        begun = f"{saved.runtime.processes} processes, and each normalises its share of a batch by itself"
+        raise UserError(f"{saved.experiment.name} was begun in {begun}; go on with as many, not {runtime.processes}")
+
+
+def recorded(experiment: Experiment, runtime: Runtime, folders: Folders) -> Record | None:
+    """Return the record of a run whose checkpoint is its last one."""
+    folder = folders.runs / experiment.name
+    saved = load_newest(folder)[0] if folder.is_dir() else None
+    check_runtime(saved, runtime)
+    last = saved.history[-1] if saved and saved.history else None
+    if saved is None or last is None:
+        return None
+    steps = total_steps(saved.experiment.recipe, saved.experiment.train_images)
+    if not saved.step == last.step == steps:
+        return None
+    return next((each for each in read_records([folders.results]) if each.id == saved.experiment.id), None)
+
+
+def write_record(engine: Engine, number: int, results: Path) -> Record:
+    """Write what happened to run `number` into `results`, and return it."""
+    experiment, history = engine.experiments[number], engine.histories[number]
+    last, reported = history[-1], reported_row(experiment.recipe, history)
+    made = Record(
+        id=experiment.id,
+        name=experiment.name,
+        model=experiment.model,
+        options=dict(experiment.options),
+        dataset=experiment.dataset,
+        recipe=experiment.recipe.name,
+        deviations=deviations(experiment.recipe),
+        seed=experiment.seed,
+        epochs=last.epoch,
+        steps=last.step,
+        error=reported.test_error,
+        error5=reported.test_error5,
+        reported_epoch=reported.epoch,
+        loss=reported.test_loss,
+        train_loss=reported.train_loss,
+        precision=engine.runtime.precision,
+        runtime=engine.runtime.values(),
+        **engine.machine,
+        started=engine.started,
+        seconds=round(engine.seconds, 3),
+        sittings=engine.sittings,
+        data=engine.task.fingerprint,
+    )
+    if processes.rank() == 0:
+        write_curve(history, results / "curves" / f"{experiment.name}.csv")
+        append_record(made, results)
+    return made
+
+
+def reported_row(recipe: Recipe, history: Sequence[EpochRow]) -> EpochRow:
+    """Return the epoch whose test error a recipe reports; of equal validation errors the first one's."""
+    if recipe.reported == "last":
+        return history[-1]
+    assert recipe.reported == "lowest-validation"
+    tested = [(row.validation_error, row.epoch) for row in history if row.validation_error is not None]
+    return history[min(tested)[1] - 1]

@@ -1,0 +1,93 @@
+"""SVHN: small files in the published format, with checksums of their own; downloads; the validation images."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.io import savemat
+
+from repro.data import svhn
+from repro.data.svhn import File, Svhn
+from repro.errors import UserError
+
+
+def write(folder: Path, name: str, n: int, seed: int) -> tuple[File, np.ndarray, np.ndarray]:
+    """Write n images (n, 32, 32, 3) with labels 1 to 10 as the publishers do; return the file and its content."""
+    folder.mkdir(parents=True, exist_ok=True)
+    chance = np.random.default_rng(seed)
+    labels = (1 + np.arange(n) % 10).astype(np.uint8)
+    brightness = (20 * labels)[:, None, None, None]  # so that there is something to learn
+    images = brightness + chance.integers(0, 56, (n, 32, 32, 3), dtype=np.uint8)
+    savemat(folder / name, {"X": images.transpose(1, 2, 3, 0), "y": labels[:, None]}, do_compression=True)
+    return File(name, hashlib.md5((folder / name).read_bytes()).hexdigest()), images, labels
+
+
+def small(folder: Path) -> Svhn:
+    """Write 60 training, 40 extra and 20 test images."""
+    sizes = {"train_32x32.mat": 60, "extra_32x32.mat": 40, "test_32x32.mat": 20}
+    train, extra, test = (write(folder, name, n, seed=n)[0] for name, n in sizes.items())
+    return Svhn((replace(train, validation=2), replace(extra, validation=1)), test, "http://127.0.0.1:9")
+
+
+def test_images_and_labels_are_read(tmp_path: Path) -> None:
+    published = small(tmp_path)
+    _, images, labels = write(tmp_path / "same", "train_32x32.mat", 60, seed=60)
+    loaded = svhn.load(published, tmp_path)
+    assert loaded.train.pixels.shape == (100, 3, 32, 32)
+    assert loaded.train.pixels.is_contiguous()
+    assert torch.equal(loaded.train.pixels[:60], torch.from_numpy(images).permute(0, 3, 1, 2))
+    assert loaded.train.labels[:60].tolist() == [0 if label == 10 else label for label in labels.tolist()]
+    assert (len(loaded.test), loaded.train.labels.max(), loaded.train.labels.min()) == (20, 9, 0)
+
+
+def test_the_folder_svhn_or_the_folder_itself_is_read(tmp_path: Path) -> None:
+    published = small(tmp_path / "svhn")
+    assert torch.equal(svhn.load(published, tmp_path).test.pixels, svhn.load(published, tmp_path / "svhn").test.pixels)
+
+
+def test_a_changed_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    published = small(tmp_path)
+    path = tmp_path / "extra_32x32.mat"
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(UserError, match=r"extra_32x32\.mat is not the published file \(MD5 differs\)"):
+        svhn.load(published, tmp_path)
+
+
+def test_missing_files_are_downloaded_and_the_others_left(server: tuple[str, Path], tmp_path: Path) -> None:
+    address, folder = server
+    published = replace(small(folder), address=address)
+    (tmp_path / "root" / "svhn").mkdir(parents=True)
+    there = tmp_path / "root" / "svhn" / "train_32x32.mat"
+    there.write_bytes((folder / there.name).read_bytes())
+    (folder / there.name).unlink()
+    assert len(svhn.load(published, tmp_path / "root").train) == 100
+    names = sorted(path.name for path in there.parent.iterdir())
+    assert names == ["extra_32x32.mat", "test_32x32.mat", "train_32x32.mat"]
+
+
+def test_a_file_that_cannot_be_had_is_named(server: tuple[str, Path], tmp_path: Path) -> None:
+    address, folder = server
+    published = replace(small(folder), address=address)
+    (folder / "extra_32x32.mat").write_bytes(b"lies")
+    with pytest.raises(UserError, match=r"extra_32x32\.mat is not in .*svhn and cannot be downloaded .*MD5.* by hand"):
+        svhn.load(published, tmp_path)
+    assert sorted(path.name for path in (tmp_path / "svhn").iterdir()) == ["train_32x32.mat"]
+
+
+def test_validation_images_are_so_many_of_each_class_of_each_file(tmp_path: Path) -> None:
+    loaded = svhn.load(small(tmp_path), tmp_path)
+    assert loaded.validation is not None
+    places = loaded.validation
+    assert len(places.unique()) == len(places) == 30
+    for part, each in ((places[places < 60], 2), (places[places >= 60], 1)):
+        assert loaded.train.labels[part].bincount().tolist() == [each] * 10
+    again = svhn.load(small(tmp_path), tmp_path).validation
+    assert again is not None
+    assert torch.equal(places, again)
+
+
+def test_the_published_files_set_aside_6000_images() -> None:
+    assert sum(10 * file.validation for file in svhn.SVHN.train) == 6000
