@@ -37,7 +37,7 @@ class Svhn:
     address: str
 
 
-# MD5 as in torchvision.datasets.SVHN; 400 and 200 a class: Sermanet et al., arXiv 1204.3968, and many after them.
+# MD5 as in torchvision.datasets.SVHN; 400 and 200 a class: svhn-dataset.lua of yueatsprograms/Stochastic_Depth 88bcc69.
 SVHN = Svhn(
     train=(
         File("train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373", validation=400),

@@ -32,7 +32,7 @@ def wrn_cifar(dataset: str, zca: bool) -> Recipe:
         std=std,
         origins={
             "milestones": f"{PRINTED}: 60, 120 and 160 epochs; at the start of those, counted from 1: {LUA}",
-            "crop_padding": f"{PRINTED}; of every image by itself: {LUA} (before 5e7ed6c: of a batch)",
+            "crop_padding": f"{PRINTED}; of every image by itself: {LUA} (at 06e84a4: of a batch at once)",
             **dict.fromkeys(("padding_mode", "flip"), PRINTED),
             "preprocessing": f"{PRINTED}; by pylearn2's make_cifar10_gcn_whitened.py: {CODE}: {REPOSITORY}, README",
             **dict.fromkeys(("mean", "std"), f"{LUA}; the same for CIFAR-100"),
