@@ -9,10 +9,10 @@ from repro.console import with_bar
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.folders import Folders
-from repro.models import build
 from repro.runtime import Runtime
 from repro.training import checkpoint as checkpoints
 from repro.training.device import placed, prepare
+from repro.training.engine import network_of
 from repro.training.task import Metrics, task_for
 
 
@@ -41,7 +41,7 @@ def evaluate(what: str, folders: Folders, device: str) -> Evaluation:
     experiment = saved.experiment
     runtime = Runtime(**{**saved.runtime.values(), "device": device})
     where = prepare(runtime)
-    network = build(experiment.model, experiment.options, classes=experiment.classes)
+    network = network_of(experiment)
     try:
         network.load_state_dict(saved.network)
     except RuntimeError as error:

@@ -38,6 +38,11 @@ class Experiment:
         return DATASETS[self.dataset].classes
 
     @property
+    def channels(self) -> int:
+        """The channels of the data set's images."""
+        return DATASETS[self.dataset].input[0]
+
+    @property
     def id(self) -> str:
         """The hash of all that the experiment is, eight hexadecimal digits."""
         content = [self.model, self._telling_options(), self.recipe.name, self.recipe.values(), self.seed]

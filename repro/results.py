@@ -33,6 +33,10 @@ class EpochRow:
     seconds: float
     test_error5: float | None = None
     """Top-5; None in curves that are older than it."""
+    iou: float | None = None
+    """Segmentation, like the next two; as a Record has them."""
+    isbi_pixel: float | None = None
+    isbi_rand: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +74,12 @@ class Record:
     """How often the run was begun or gone on with."""
     data: str
     """Fingerprint of the data set's files."""
+    iou: float | None = None
+    """Segmentation: intersection over union of the test pixels, mean over the classes; a share, not %."""
+    isbi_pixel: float | None = None
+    """Segmentation: pixel error as the ISBI 2012 challenge defines it, 1 - the largest F-score over thresholds."""
+    isbi_rand: float | None = None
+    """Segmentation: its Rand error, 1 - the largest foreground-restricted Rand F-score over thresholds."""
     error5: float | None = None
     """Top-5 test error in % after the last epoch; None in records that are older than it."""
 
@@ -81,6 +91,8 @@ class Record:
 
 _JSON_FIELDS = ("options", "deviations", "runtime")
 _HEADER = [each.name for each in fields(Record)]
+_OPTIONAL = [each.name for each in fields(Record) if each.type == "float | None"]
+"""Empty, or without a column, in records that are older than them."""
 _NUMBERS = {
     each.name: {"int": int, "float": float}[str(each.type)] for each in fields(Record) if each.type in ("int", "float")
 }
@@ -160,10 +172,10 @@ def _read(path: Path) -> list[Record]:
 
 def _parse(line: Mapping[str, str], where: str) -> Record:
     try:
-        values: dict[str, Any] = {key: line[key] for key in _HEADER if key != "error5"}
+        values: dict[str, Any] = {key: line[key] for key in _HEADER if key not in _OPTIONAL}
         values.update({key: json.loads(line[key]) for key in _JSON_FIELDS})
         values.update({key: kind(line[key]) for key, kind in _NUMBERS.items()})
-        values["error5"] = float(line["error5"]) if line.get("error5") else None
+        values.update({key: float(line[key]) if line.get(key) else None for key in _OPTIONAL})
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{where}: not a record of a run ({error}); mend or remove the line") from error
     return Record(**values)

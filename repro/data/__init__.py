@@ -38,7 +38,14 @@ DATASETS: dict[str, DatasetSpec] = {
     "svhn": DatasetSpec("SVHN; for counting only", (3, 32, 32), 10, None),
     "imagenet": DatasetSpec("ImageNet-1K; for counting only", (3, 224, 224), 1000, None),
     "imagenet-299": DatasetSpec("ImageNet-1K at 299 pixels; for counting only", (3, 299, 299), 1000, None),
-    "isbi2012": DatasetSpec("ISBI 2012 membranes, tiles of 572 pixels; for counting only", (1, 572, 572), 2, None),
+    "isbi2012": DatasetSpec(
+        "ISBI 2012 membranes, 25 slices + 5 held out by us, in tiles of 572 pixels",
+        (1, 572, 572),
+        2,
+        "segmentation:load_isbi2012",
+        25,
+        "segmentation:Segmentation",
+    ),
 }
 
 
@@ -49,7 +56,7 @@ class Images:
     pixels: Tensor
     """(n, C, H, W), uint8."""
     labels: Tensor
-    """(n,), int64."""
+    """(n,) int64; of segmentations (n, H, W) uint8, the class of every pixel."""
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -9,6 +9,7 @@ from repro.recipes.densenet import densenet_cifar
 from repro.recipes.digits import digits
 from repro.recipes.recipe import Recipe
 from repro.recipes.resnet import resnet_cifar10
+from repro.recipes.unet import unet_isbi, unet_isbi_padded
 
 __all__ = ["RECIPES", "Recipe", "default_recipe", "deviations", "recipe"]
 
@@ -23,6 +24,8 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "densenet-cifar100": lambda: densenet_cifar("cifar100", augmented=False),
     "resnet-cifar10": lambda: resnet_cifar10(warmup=False),
     "resnet-cifar10-warmup": lambda: resnet_cifar10(warmup=True),
+    "unet-isbi": unet_isbi,
+    "unet-isbi-padded": unet_isbi_padded,
     "digits": digits,
 }
 
@@ -31,6 +34,7 @@ _DEFAULTS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("resnet34", "denseresnet34"), "miru2020-imagenet-resnet34"),
         **dict.fromkeys(("mobilenetv2", "densemobilenetv2"), "miru2020-imagenet-mobilenetv2"),
     },
+    "isbi2012": {"unet": "unet-isbi"},
     "cifar100": {
         "resnet110": "miru2020-cifar100",
         "denseresnet110": "miru2020-cifar100",

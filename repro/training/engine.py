@@ -27,8 +27,8 @@ from repro.training.task import Batch, Task
 
 def network_of(experiment: Experiment) -> nn.Module:
     """Return an experiment's network, with torch's own initialisation."""
-    classes, dropout = experiment.classes, experiment.recipe.dropout
-    return build(experiment.model, experiment.options, classes=classes, dropout=dropout)
+    classes, channels, dropout = experiment.classes, experiment.channels, experiment.recipe.dropout
+    return build(experiment.model, experiment.options, classes=classes, channels=channels, dropout=dropout)
 
 
 class Engine:
@@ -123,6 +123,7 @@ class Engine:
             test_error=tested.error,
             test_error5=tested.error5,
             seconds=self.epoch_seconds,
+            **tested.extra,
         )
         self.history.append(row)
         self.seconds += self.epoch_seconds
