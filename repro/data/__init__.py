@@ -26,7 +26,7 @@ class DatasetSpec:
     loader: str | None
     """`file:function` in this package; None where images cannot be read yet and networks only be counted."""
     train_images: int = 0
-    """In the training set; 0 where images cannot be read yet."""
+    """In the training set; 0 where images cannot be read yet, or are the user's own."""
     task: str = "resident:Resident"
     """`file:class` in repro.training: how its images are shown to a network."""
 
@@ -45,6 +45,13 @@ DATASETS: dict[str, DatasetSpec] = {
         "segmentation:load_isbi2012",
         25,
         "segmentation:Segmentation",
+    ),
+    "segmentation": DatasetSpec(
+        "Your own grey images with masks: segmentation/train and /test, images/ and masks/ in each",
+        (1, 572, 572),
+        2,
+        "segmentation:load_folder",
+        task="segmentation:Segmentation",
     ),
 }
 

@@ -9,7 +9,7 @@ from repro.recipes.densenet import densenet_cifar
 from repro.recipes.digits import digits
 from repro.recipes.recipe import Recipe
 from repro.recipes.resnet import resnet_cifar10
-from repro.recipes.unet import unet_isbi, unet_isbi_padded
+from repro.recipes.unet import unet_isbi, unet_isbi_padded, unet_segmentation
 
 __all__ = ["RECIPES", "Recipe", "default_recipe", "deviations", "recipe"]
 
@@ -26,6 +26,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "resnet-cifar10-warmup": lambda: resnet_cifar10(warmup=True),
     "unet-isbi": unet_isbi,
     "unet-isbi-padded": unet_isbi_padded,
+    "unet-segmentation": unet_segmentation,
     "digits": digits,
 }
 
@@ -35,6 +36,7 @@ _DEFAULTS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("mobilenetv2", "densemobilenetv2"), "miru2020-imagenet-mobilenetv2"),
     },
     "isbi2012": {"unet": "unet-isbi"},
+    "segmentation": {"unet": "unet-segmentation"},
     "cifar100": {
         "resnet110": "miru2020-cifar100",
         "denseresnet110": "miru2020-cifar100",

@@ -71,3 +71,16 @@ def unet_isbi_padded() -> Recipe:
     return replace(
         paper, name="unet-isbi-padded", tile=512, margin=0, origins={**paper.origins, "tile": own, "margin": own}
     )
+
+
+def unet_segmentation() -> Recipe:
+    """The same on slices and masks of one's own; no paper stands behind it."""
+    own = f"{INFERRED}: as unet-isbi"
+    paper = unet_isbi()
+    return replace(
+        paper,
+        name="unet-segmentation",
+        paper="none: unet-isbi on images of one's own",
+        dataset="segmentation",
+        origins=dict.fromkeys(paper.origins, own),
+    )

@@ -85,8 +85,8 @@ def pairs_together(cells: NDArray[np.int32], guess: NDArray[np.int32]) -> Tensor
     """
     inside = torch.from_numpy(cells > 0)
     true_of, guess_of = (torch.from_numpy(each)[inside].long() for each in (cells, guess))
-    width = int(guess_of.max()) + 1 if len(guess_of) else 1
-    together = torch.bincount(true_of * width + guess_of, minlength=width).view(-1, width).double()
+    height, width = (int(each.max()) + 1 for each in (cells, guess))
+    together = torch.bincount(true_of * width + guess_of, minlength=height * width).view(height, width).double()
     alone = together[:, 0].sum()
     both = together[:, 1:].square().sum() + alone
     by_guess = together[:, 1:].sum(0).square().sum() + alone

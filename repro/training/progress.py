@@ -41,9 +41,10 @@ def watcher() -> Watcher:
 
 def describe(row: EpochRow, epochs: int) -> str:
     """Return an epoch as one line."""
+    segmented = f"  IoU {row.iou:.3f}" if row.iou is not None else ""
     return (
         f"epoch {row.epoch}/{epochs}  lr {row.lr:.4g}  train loss {row.train_loss:.3f} error {row.train_error:.2f} %"
-        f"  test loss {row.test_loss:.3f} error {row.test_error:.2f} %  {row.seconds:.1f} s"
+        f"  test loss {row.test_loss:.3f} error {row.test_error:.2f} %{segmented}  {row.seconds:.1f} s"
     )
 
 
