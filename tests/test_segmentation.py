@@ -99,6 +99,8 @@ class Quiet(Lines):
 
 
 def test_isbi_has_25_slices_to_train_on_and_5_held_out(real_data: Path) -> None:
+    if not (real_data / "isbi2012").is_dir():
+        pytest.skip("needs ISBI 2012 under $REPRO_DATA")
     found = load("isbi2012", real_data)
     assert found.train.pixels.shape == (DATASETS["isbi2012"].train_images, 1, 512, 512) == (25, 1, 512, 512)
     assert found.test.labels.shape == (5, 512, 512)
@@ -195,8 +197,14 @@ def test_weights_begin_with_a_variance_of_2_over_the_incoming_nodes() -> None:
 
 def test_a_network_that_does_not_fit_the_tiles_is_refused(tmp_path: Path) -> None:
     task = task_of(tmp_path, margin=16)
-    with pytest.raises(UserError, match="for 64x64 pixels the network gives 64x64, and unet-segmentation wants 32x32"):
+    with pytest.raises(UserError, match=r"64x64 pixels the network gives 64x64, .* wants 32x32; leave out --padded"):
         task.predict(build("unet", {"base": 2, "padded": True}, classes=2, channels=1), task.test_images.pixels[0])
+
+
+def test_a_padded_network_has_a_recipe_of_its_own() -> None:
+    assert experiment_for("unet", {}, seed=0).recipe == PAPER
+    padded = experiment_for("unet", {"padded": True}, seed=0).recipe
+    assert (padded.name, padded.tile, padded.margin) == ("unet-isbi-padded", 512, 0)
 
 
 # The deformation

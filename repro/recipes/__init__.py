@@ -58,9 +58,13 @@ def recipe(name: str) -> Recipe:
     return RECIPES[name]()
 
 
-def default_recipe(model: str, dataset: str) -> str | None:
-    """Return the name of the recipe with which a model's paper trains it on a data set, if there is one."""
-    return "digits" if dataset == "digits" else _DEFAULTS.get(dataset, {}).get(model)
+def default_recipe(model: str, dataset: str, padded: bool = False) -> str | None:
+    """Return the name of the recipe with which a model's paper trains it on a data set, if there is one.
+
+    A padded U-Net is no paper's, and has a recipe of its own.
+    """
+    name = "digits" if dataset == "digits" else _DEFAULTS.get(dataset, {}).get(model)
+    return f"{name}-padded" if padded and f"{name}-padded" in RECIPES else name
 
 
 def deviations(changed: Recipe) -> list[str]:

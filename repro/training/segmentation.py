@@ -119,9 +119,10 @@ class Segmentation:
         tile = self.recipe.tile
         if outputs.shape[2:] != (tile, tile):
             side, given = tile + 2 * self.recipe.margin, "x".join(map(str, outputs.shape[2:]))
+            right = "leave out --padded, or choose a recipe without margin" if self.recipe.margin else "add --padded"
             raise UserError(
-                f"for {side}x{side} pixels the network gives {given}, and {self.recipe.name} wants {tile}x{tile}; "
-                "plain unet is for --recipe unet-isbi, and unet --padded for unet-isbi-padded"
+                f"for {side}x{side} pixels the network gives {given}, and recipe {self.recipe.name} wants "
+                f"{tile}x{tile}; {right}"
             )
 
     def _check_size(self, height: int, width: int) -> None:
