@@ -135,12 +135,15 @@ def evaluate(
     data: Data = None,
     device: Device = "auto",
     runs: Runs = Path("runs"),
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="PNG of a test slice, its label and the prediction (U-Net).")
+    ] = None,
     format: ShortFormat = "rich",
 ) -> None:
     """Parse, evaluate, render."""
     from repro.commands import evaluate as command
 
-    command.run(what, folders(data, runs), device, format)
+    command.run(what, folders(data, runs), device, picture, format)
 
 
 @app.command(help="Show a printed table beside our counts and measured errors; without NAME, list the tables.")

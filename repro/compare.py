@@ -5,7 +5,8 @@ differ from each other. With n >= 2 seeds the printed figure is expected within 
 statistic, where s is our seeds' standard deviation, m the runs behind the printed cell, and t the 97.5 %
 quantile of Student's distribution with n - 1 degrees of freedom; sqrt(pi/2) times as far for medians, and half
 a unit of the last printed digit farther. One seed, or seeds without spread, decide nothing, and neither does a
-printed best of several runs, which no such interval fits.
+printed best of several runs, which no such interval fits. Where our test images are not the paper's, both figures are
+shown and nothing is judged.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ REPRODUCED = "reproduced"
 BETTER = "lower than printed"
 NOT_REPRODUCED = "not reproduced"
 CONTEXT = "quoted by the paper"
+TESTED_OTHERWISE = "tested otherwise"
 
 STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
     "last": statistics.fmean,  # of a single printed run we have the seeds' mean to show
@@ -63,7 +65,7 @@ class ErrorCell:
     std: float | None
     """Between seeds, with n - 1; None below two runs."""
     difference: float | None
-    """Ours minus the printed one, percentage points."""
+    """Ours minus the printed one, percentage points; None also where they are tested otherwise."""
     precisions: tuple[str, ...]
     verdict: str
 
@@ -85,7 +87,7 @@ class ComparedRow:
     def verdict(self) -> str:
         """The verdict on the row's errors that can be measured; the worst where there are several."""
         verdicts = {cell.verdict for cell in self.errors.values()}
-        order = (NOT_REPRODUCED, BETTER, UNDECIDED, NOT_MEASURED, REPRODUCED, NO_RECIPE)
+        order = (NOT_REPRODUCED, BETTER, UNDECIDED, NOT_MEASURED, REPRODUCED, TESTED_OTHERWISE, NO_RECIPE)
         return next((each for each in order if each in verdicts), NOT_MEASURED if self.row.model else CONTEXT)
 
     @property
@@ -121,7 +123,7 @@ def compare(
         records: of all experiments.
         progress: wraps the rows whose networks must be counted first, for a bar.
     """
-    unknown = [row for row in table.rows if row.model and cached(subject_of(table, row)) is None]
+    unknown = [row for row in table.rows if _is_counted(table, row) and cached(subject_of(table, row)) is None]
     for row in progress(unknown):
         counted(subject_of(table, row))
     rows = tuple(_compare_row(table, row, records) for row in table.rows)
@@ -167,20 +169,22 @@ def student_t(degrees: int) -> float:
 def _compare_row(table: Table, row: Row, records: Sequence[Record]) -> ComparedRow:
     if row.model is None:
         return ComparedRow(row)
-    counts = counted(subject_of(table, row))
+    columns = [*table.of_kind("params"), *table.of_kind("flops")]
+    counts = counted(subject_of(table, row)) if columns else None
     return ComparedRow(
         row,
-        {
-            column.key: _count_cell(table, row, column, counts)
-            for kind in ("params", "flops")
-            for column in table.of_kind(kind)
-        },
+        {column.key: _count_cell(table, row, column, counts) for column in columns if counts},
         {
             column.key: _error_cell(table, row, column, records)
             for column in table.of_kind("error")
             if column.key in row.cells
         },
     )
+
+
+def _is_counted(table: Table, row: Row) -> bool:
+    """Whether the table has a column for a count of a row's network."""
+    return row.model is not None and bool(table.of_kind("params") or table.of_kind("flops"))
 
 
 def _count_cell(table: Table, row: Row, column: Column, counts: Count) -> CountCell:
@@ -209,7 +213,7 @@ def _error_cell(table: Table, row: Row, column: Column, records: Sequence[Record
         seeds=tuple(run.seed for run in runs),
         value=value,
         std=statistics.stdev(values) if len(values) > 1 else None,
-        difference=value - float(published.value) if value is not None else None,
+        difference=value - float(published.value) if value is not None and column.comparable else None,
         precisions=tuple(sorted({run.precision for run in runs})),
         verdict=_verdict(table, row, column, values),
     )
@@ -218,7 +222,11 @@ def _error_cell(table: Table, row: Row, column: Column, records: Sequence[Record
 def _verdict(table: Table, row: Row, column: Column, values: Sequence[float]) -> str:
     if table.recipe(row, column) is None:
         return NO_RECIPE
-    return verdict_on(row.cells[column.key], values, *table.statistic(row, column)) if values else NOT_MEASURED
+    if not values:
+        return NOT_MEASURED
+    if not column.comparable:
+        return TESTED_OTHERWISE
+    return verdict_on(row.cells[column.key], values, *table.statistic(row, column))
 
 
 def _belongs(table: Table, record: Record) -> bool:

@@ -9,6 +9,7 @@ from repro.console import with_bar
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.folders import Folders
+from repro.picture import draw_prediction
 from repro.runtime import Runtime
 from repro.training import checkpoint as checkpoints
 from repro.training.device import placed, prepare
@@ -29,10 +30,10 @@ class Evaluation:
     """The test error in % that the run itself measured with these weights, if it did."""
 
 
-def evaluate(what: str, folders: Folders, device: str) -> Evaluation:
+def evaluate(what: str, folders: Folders, device: str, picture: Path | None = None) -> Evaluation:
     """Return the test error of a run (its name, the beginning of its identity, or its folder) or of a checkpoint.
 
-    It is measured in the precision in which the run was trained.
+    It is measured in the precision in which the run was trained. Of a segmentation a picture is drawn, if asked for.
 
     Raises:
         UserError: no such run, or a broken checkpoint.
@@ -49,7 +50,10 @@ def evaluate(what: str, folders: Folders, device: str) -> Evaluation:
             f"{what}: its weights are not those of {experiment.model} {dict(experiment.options)}"
         ) from error
     task = task_for(experiment, folders.data, runtime, where)
-    metrics = task.test(placed(network, where, runtime), lambda begins: with_bar(begins, "testing"))
+    network = placed(network, where, runtime)
+    metrics = task.test(network, lambda begins: with_bar(begins, "testing"))
+    if picture:
+        draw_prediction(task, network, picture)
     last = saved.history[-1] if saved.history else None
     recorded = last.test_error if last and last.step == saved.step else None
     return Evaluation(experiment, saved.step, len(saved.history), metrics, recorded)

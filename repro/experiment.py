@@ -98,7 +98,7 @@ def experiment_for(
     model = find_model(model)
     named = recipe(choose("recipe", recipe_name, RECIPES)) if recipe_name else None
     where = find_dataset(dataset) if dataset else named.dataset if named else MODELS[model].dataset
-    chosen = named or _default(model, where)
+    chosen = named or _default(model, where, padded=bool(options.get("padded")))
     if chosen.dataset != where:
         raise UserError(f"recipe {chosen.name} is for {chosen.dataset}, not for {where}; repro list recipes")
     if epochs is not None:
@@ -108,8 +108,8 @@ def experiment_for(
     return Experiment(model, resolve_options(model, options, where), chosen, seed)
 
 
-def _default(model: str, dataset: str) -> Recipe:
-    name = default_recipe(model, dataset)
+def _default(model: str, dataset: str, padded: bool) -> Recipe:
+    name = default_recipe(model, dataset, padded)
     if name is None:
         fitting = [each for each in RECIPES if recipe(each).dataset == dataset]
         hint = f"choose one with --recipe: {', '.join(fitting)}" if fitting else "repro list recipes"

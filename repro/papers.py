@@ -22,7 +22,7 @@ from repro.names import choose
 from repro.recipes import RECIPES
 
 KINDS = ("params", "flops", "error", "context")
-METRICS = ("error", "error5")
+METRICS = ("error", "error5", "iou", "isbi_pixel", "isbi_rand")
 STATISTICS = ("last", "median", "mean", "best")
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 PRINTED = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)")
@@ -72,7 +72,7 @@ class Column:
     kind: str
     """One of KINDS: what we put beside the printed cell."""
     metric: str = "error"
-    """For errors: one of METRICS, the figure of a record, in %."""
+    """For errors: one of METRICS, the figure of a record, in % or as a record has it."""
     dataset: str | None = None
     """For errors: the data set; a table's own unless the column says otherwise."""
     recipe: str | None = None
@@ -83,6 +83,8 @@ class Column:
     """How many runs are behind a printed cell."""
     protocol: str = ""
     """How the test images are shown to the network."""
+    comparable: bool = True
+    """False where ours are tested on other images than the paper's, so that both are shown and none is judged."""
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,8 @@ def _expect_keys(where: str, content: dict[str, Any], kind: type, besides: set[s
             raise _Malformed(f"{where}: {key} is {content[key]!r}, not a string in quotes")
         if key in content and each.type == "int" and not isinstance(content[key], int):
             raise _Malformed(f"{where}: {key} is {content[key]!r}, not an integer")
+        if key in content and each.type == "bool" and not isinstance(content[key], bool):
+            raise _Malformed(f"{where}: {key} is {content[key]!r}, neither true nor false")
 
 
 def _expect_known(where: str, content: dict[str, Any]) -> None:

@@ -167,10 +167,12 @@ def show_error(cell: ErrorCell | None) -> list[str]:
     """Return our error with spread and number of seeds, and the difference from the printed one."""
     if cell is None or cell.value is None:
         return ["–" if cell else "", ""]
-    spread = f" ± {cell.std:.2f}" if cell.std is not None else ""
+    digits = max(2, len((cell.published or "").partition(".")[2]))
+    spread = f" ± {cell.std:.{digits}f}" if cell.std is not None else ""
     reduced = [each for each in cell.precisions if each != "fp32"]
     precision = f", {'/'.join(reduced)}" if reduced else ""
-    return [f"{cell.value:.2f}{spread} (n = {cell.n}{precision})", f"{cell.difference:+.2f}"]
+    difference = "" if cell.difference is None else f"{cell.difference:+.{digits}f}"
+    return [f"{cell.value:.{digits}f}{spread} (n = {cell.n}{precision})", difference]
 
 
 def _coloured(verdict: str) -> str:

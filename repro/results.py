@@ -35,6 +35,10 @@ class EpochRow:
     """Top-5; None in curves that are older than it."""
     validation_error: float | None = None
     """Of the training images that the recipe leaves out; None where it leaves none out."""
+    iou: float | None = None
+    """Segmentation, like the next two; as a Record has them."""
+    isbi_pixel: float | None = None
+    isbi_rand: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +76,12 @@ class Record:
     """How often the run was begun or gone on with."""
     data: str
     """Fingerprint of the data set's files."""
+    iou: float | None = None
+    """Segmentation: intersection over union of the test pixels, mean over the classes; a share, not %."""
+    isbi_pixel: float | None = None
+    """Segmentation: pixel error as the ISBI 2012 challenge defines it, 1 - the largest F-score over thresholds."""
+    isbi_rand: float | None = None
+    """Segmentation: its Rand error, 1 - the largest foreground-restricted Rand F-score over thresholds."""
     error5: float | None = None
     """Top-5 test error in % after the same epoch; None in records that are older than it."""
     reported_epoch: int | None = None

@@ -67,6 +67,8 @@ def bench(
     """Return the speeds of the plain loop and of ours in fp32 and bf16; the first window of each only warms up."""
     if DATASETS[experiment.dataset].loader is None:
         raise UserError(f"{experiment.model} cannot be trained on {experiment.dataset} here yet, and so not measured")
+    if experiment.recipe.tile:
+        raise UserError(f"{experiment.recipe.name} trains on tiles of slices, whose speed is not measured here yet")
     device = prepare(runtime)
     held_out = torch.arange(experiment.recipe.validation_images)
     data = replace(random_data(experiment.dataset), validation=held_out)

@@ -38,7 +38,21 @@ DATASETS: dict[str, DatasetSpec] = {
     "svhn": DatasetSpec("SVHN, 604,388 + 26,032 images", (3, 32, 32), 10, "svhn:load_svhn", 604_388),
     "imagenet": DatasetSpec("ImageNet-1K; for counting only", (3, 224, 224), 1000, None),
     "imagenet-299": DatasetSpec("ImageNet-1K at 299 pixels; for counting only", (3, 299, 299), 1000, None),
-    "isbi2012": DatasetSpec("ISBI 2012 membranes, tiles of 572 pixels; for counting only", (1, 572, 572), 2, None),
+    "isbi2012": DatasetSpec(
+        "ISBI 2012 membranes, 25 slices + 5 held out by us, in tiles of 572 pixels",
+        (1, 572, 572),
+        2,
+        "segmentation:load_isbi2012",
+        25,
+        "segmentation:Segmentation",
+    ),
+    "segmentation": DatasetSpec(
+        "Your own grey images with masks: segmentation/train and /test, images/ and masks/ in each",
+        (1, 572, 572),
+        2,
+        "segmentation:load_folder",
+        task="segmentation:Segmentation",
+    ),
 }
 
 
@@ -49,7 +63,7 @@ class Images:
     pixels: Tensor
     """(n, C, H, W), uint8; whitened ones float32."""
     labels: Tensor
-    """(n,), int64."""
+    """(n,) int64; of segmentations (n, H, W) uint8, the class of every pixel."""
 
     def __len__(self) -> int:
         return len(self.labels)

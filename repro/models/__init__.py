@@ -37,6 +37,7 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "width": (float, "multiplies the maps of the stages (WRN-18 and 34)"),
     "l": (int, "deepening factor: 3x3 convolutions in a block (WRN)"),
     "padded": (bool, "keeps the size of the input (U-Net)"),
+    "base": (int, "maps of the first level (U-Net; the paper has 64)"),
     "dropout": (float, "rate of dropout within a block (WRN)"),
 }
 """Every option of every network: its type and what it means."""
@@ -161,7 +162,7 @@ MODELS: dict[str, ModelSpec] = {
     "vgg16-bn": _imagenet("VGG-16 (D) with BatchNorm", CLASSIC, name="vgg16_bn"),
     "googlenet": _imagenet("GoogLeNet with BatchNorm", CLASSIC, name="googlenet"),
     "xception": ModelSpec("Xception", "xception:xception", "imagenet-299", small=True),
-    "unet": ModelSpec("U-Net", "unet:unet", "isbi2012", options={"padded": False}),
+    "unet": ModelSpec("U-Net", "unet:unet", "isbi2012", options={"padded": False, "base": 64}, dropout=True),
 }
 
 

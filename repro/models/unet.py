@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-WIDTHS = (64, 128, 256, 512, 1024)
+LEVELS = 5
+DROPPED = (3, 4)
+"""Levels of the contracting path that end in dropout: the last two, in the authors' phseg_v5-train.prototxt."""
 
 
 def two_convolutions(in_channels: int, out_channels: int, padding: int) -> nn.Sequential:
@@ -25,20 +27,24 @@ def crop_to(x: Tensor, size: torch.Size) -> Tensor:
 class UNet(nn.Module):
     """A contracting path, an expanding path, and copies of the maps between them."""
 
-    def __init__(self, *, channels: int, classes: int, padding: int) -> None:
+    def __init__(self, *, base: int, channels: int, classes: int, padding: int, dropout: float) -> None:
         super().__init__()
-        inputs = (channels, *WIDTHS)
-        self.down = nn.ModuleList(two_convolutions(a, b, padding) for a, b in zip(inputs, WIDTHS, strict=False))
-        pairs = list(zip(WIDTHS[:0:-1], WIDTHS[-2::-1], strict=True))
+        widths = [base * 2**level for level in range(LEVELS)]
+        inputs = (channels, *widths)
+        self.down = nn.ModuleList(two_convolutions(a, b, padding) for a, b in zip(inputs, widths, strict=False))
+        pairs = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, 2) for a, b in pairs)
         self.merge = nn.ModuleList(two_convolutions(a, b, padding) for a, b in pairs)
         self.pool = nn.MaxPool2d(2)
-        self.classifier = nn.Conv2d(WIDTHS[0], classes, 1)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Conv2d(base, classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         copies: list[Tensor] = []
         for level, down in enumerate(self.down):
             x = down(self.pool(x) if level else x)
+            if level in DROPPED:  # the copy of level 3 too, as in the authors' file
+                x = self.dropout(x)
             copies.append(x)
         for up, merge, copy in zip(self.up, self.merge, copies[-2::-1], strict=True):
             x = up(x)
@@ -46,6 +52,14 @@ class UNet(nn.Module):
         return self.classifier(x)
 
 
-def unet(*, classes: int, channels: int = 1, padded: bool = False) -> UNet:
-    """Return the U-Net: (B, channels, 572, 572) -> (B, classes, 388, 388); padded, the size stays."""
-    return UNet(channels=channels, classes=classes, padding=int(padded))
+def unet(*, classes: int, channels: int = 1, base: int = 64, padded: bool = False, dropout: float = 0.0) -> UNet:
+    """Return the U-Net: (B, channels, 572, 572) -> (B, classes, 388, 388); padded, the size stays.
+
+    The paper's has base = 64 maps at the first level and no padding; padded, sides are multiples of 16.
+
+    Raises:
+        ValueError: base is below 1.
+    """
+    if base < 1:
+        raise ValueError(f"base {base} is impossible: 1 or more maps at the first level")
+    return UNet(base=base, channels=channels, classes=classes, padding=int(padded), dropout=dropout)

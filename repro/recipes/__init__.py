@@ -9,6 +9,7 @@ from repro.recipes.densenet import densenet_cifar, densenet_imagenet, densenet_s
 from repro.recipes.digits import digits
 from repro.recipes.recipe import Recipe
 from repro.recipes.resnet import resnet_cifar10
+from repro.recipes.unet import unet_isbi, unet_isbi_padded, unet_segmentation
 from repro.recipes.wide_resnet import wrn_cifar, wrn_svhn
 
 __all__ = ["RECIPES", "Recipe", "default_recipe", "deviations", "recipe"]
@@ -31,6 +32,9 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "wrn-svhn": wrn_svhn,
     "resnet-cifar10": lambda: resnet_cifar10(warmup=False),
     "resnet-cifar10-warmup": lambda: resnet_cifar10(warmup=True),
+    "unet-isbi": unet_isbi,
+    "unet-isbi-padded": unet_isbi_padded,
+    "unet-segmentation": unet_segmentation,
     "digits": digits,
 }
 
@@ -40,6 +44,8 @@ _DEFAULTS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("mobilenetv2", "densemobilenetv2"), "miru2020-imagenet-mobilenetv2"),
         **{f"densenet{depth}": "densenet-imagenet" for depth in (121, 161, 169, 201, 264)},
     },
+    "isbi2012": {"unet": "unet-isbi"},
+    "segmentation": {"unet": "unet-segmentation"},
     "cifar100": {
         "resnet110": "miru2020-cifar100",
         "denseresnet110": "miru2020-cifar100",
@@ -64,9 +70,13 @@ def recipe(name: str) -> Recipe:
     return RECIPES[name]()
 
 
-def default_recipe(model: str, dataset: str) -> str | None:
-    """Return the name of the recipe with which a model's paper trains it on a data set, if there is one."""
-    return "digits" if dataset == "digits" else _DEFAULTS.get(dataset, {}).get(model)
+def default_recipe(model: str, dataset: str, padded: bool = False) -> str | None:
+    """Return the name of the recipe with which a model's paper trains it on a data set, if there is one.
+
+    A padded U-Net is no paper's, and has a recipe of its own.
+    """
+    name = "digits" if dataset == "digits" else _DEFAULTS.get(dataset, {}).get(model)
+    return f"{name}-padded" if padded and f"{name}-padded" in RECIPES else name
 
 
 def deviations(changed: Recipe) -> list[str]:

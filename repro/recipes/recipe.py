@@ -64,7 +64,7 @@ class Recipe:
     scaled_crop: int = 0
     """Side of a random crop of 8 % to 100 % of the area, scaled to this size (ImageNet); 0: none."""
     color_jitter: float = 0.0
-    """Brightness, contrast and saturation are changed by up to this share."""
+    """Brightness, contrast and saturation are changed by up to this share; of grey slices the first two."""
     lighting: float = 0.0
     """Standard deviation of AlexNet's colour noise."""
     tune_epochs: int = 0
@@ -73,6 +73,22 @@ class Recipe:
     tune_lr: float = 0.0
     preprocessing: str = ""
     """`zca`: global contrast normalisation, then ZCA whitening, in place of `mean` and `std`."""
+    tile: int = 0
+    """Segmentation: side of the square for which the network gives classes at once; 0: no segmentation."""
+    margin: int = 0
+    """Pixels around a tile that the network sees beside it; beyond the slice they are its mirror image."""
+    turn: bool = False
+    """Turned by 0, 90, 180 or 270 degrees."""
+    elastic: float = 0.0
+    """Standard deviation in pixels of the random displacements of a coarse grid; 0: none."""
+    elastic_grid: int = 0
+    """Points of the coarse grid on each side."""
+    class_balance: bool = False
+    """The loss of a pixel is divided by its class's share of the training pixels, times the number of classes."""
+    border_weight: float = 0.0
+    """w0: what the loss of a pixel weighs more where two cells touch."""
+    border_sigma: float = 0.0
+    """Pixels: how fast that weight falls with the distances from the two cells."""
     mean: tuple[float, ...] = ()
     """Per channel, of pixels in 0..1; empty: the training set's own."""
     std: tuple[float, ...] = ()

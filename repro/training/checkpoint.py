@@ -43,6 +43,8 @@ class Checkpoint:
     started: str
     data: str
     """Fingerprint of the data set."""
+    total: int = 0
+    """Steps of the whole run; 0 in checkpoints that are older than it."""
     machine: dict[str, str] = field(default_factory=dict)
     """Where and with what the last step was taken, as a record has it."""
 

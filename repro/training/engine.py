@@ -171,6 +171,7 @@ class Engine:
                 test_error5=each.error5,
                 validation_error=each.validation_error,
                 seconds=self.epoch_seconds,
+                **each.extra,
             )
             for each, (loss, wrong) in zip(tested, sums, strict=True)
         ]
@@ -195,6 +196,7 @@ class Engine:
                 network=self._network_state(number),
                 optimizer=self._optimizer_state(number),
                 step=self.step,
+                total=self.total_steps,
                 sums=sums[number].clone(),
                 rng=rng,
                 history=self.histories[number],

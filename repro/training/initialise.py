@@ -40,8 +40,21 @@ def conv_fan_in_batchnorm_uniform(network: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+def all_fan_in(network: nn.Module) -> None:
+    """U-Net: normal with variance 2 / N for every convolution, N the incoming nodes of a neuron; biases 0.
+
+    Of an up-convolution N is k^2 * outputs, as its authors' weight filler counts a blob of (inputs, outputs, k, k).
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
+
+
 INITIALISERS: dict[str, Callable[[nn.Module], None]] = {
     "conv-fan-out": conv_fan_out,
     "conv-and-classifier-fan-out": conv_and_classifier_fan_out,
     "conv-fan-in-batchnorm-uniform": conv_fan_in_batchnorm_uniform,
+    "all-fan-in": all_fan_in,
 }

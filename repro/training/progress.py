@@ -71,11 +71,13 @@ def describe(rows: Sequence[EpochRow], epochs: int) -> str:
         return " ".join(f"{getattr(row, name):.{digits}f}" for row in rows)
 
     first = rows[0]
+    segmented = "" if first.iou is None else f"  IoU {of_all('iou', 3)}"
     validated = "" if first.validation_error is None else f"  validation error {of_all('validation_error', 2)} %"
     return (
         f"epoch {first.epoch}/{epochs}  lr {first.lr:.4g}"
         f"  train loss {of_all('train_loss', 3)} error {of_all('train_error', 2)} %"
-        f"  test loss {of_all('test_loss', 3)} error {of_all('test_error', 2)} %{validated}  {first.seconds:.1f} s"
+        f"  test loss {of_all('test_loss', 3)} error {of_all('test_error', 2)} %{segmented}{validated}"
+        f"  {first.seconds:.1f} s"
     )
 
 

@@ -37,8 +37,8 @@ def recorded(experiment: Experiment, runtime: Runtime, folders: Folders) -> Reco
     last = saved.history[-1] if saved and saved.history else None
     if saved is None or last is None:
         return None
-    steps = total_steps(saved.experiment.recipe, saved.experiment.train_images)
-    if not saved.step == last.step == steps:
+    total = saved.total or total_steps(saved.experiment.recipe, saved.experiment.train_images)
+    if not saved.step == last.step == total:
         return None
     return next((each for each in read_records([folders.results]) if each.id == saved.experiment.id), None)
 
@@ -61,6 +61,9 @@ def write_record(engine: Engine, number: int, results: Path) -> Record:
         error=reported.test_error,
         error5=reported.test_error5,
         reported_epoch=reported.epoch,
+        iou=reported.iou,
+        isbi_pixel=reported.isbi_pixel,
+        isbi_rand=reported.isbi_rand,
         loss=reported.test_loss,
         train_loss=reported.train_loss,
         precision=engine.runtime.precision,

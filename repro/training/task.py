@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -33,14 +33,16 @@ class Metrics:
     """Means over the test images, each counted once."""
 
     error: float
-    """%, of the first guess."""
-    error5: float
-    """%, of the first five."""
+    """%, of the first guess; of segmentations: of pixels."""
+    error5: float | None
+    """%, of the first five; None where there are no five to guess."""
     loss: float
     """Cross-entropy in nats."""
     images: int
     validation_error: float | None = None
     """%, of the images that the recipe leaves out of training, if it does."""
+    extra: Mapping[str, float] = field(default_factory=dict)
+    """What a task measures besides, by the names that these figures have in an EpochRow and a Record."""
 
 
 class Task(Protocol):

@@ -1,0 +1,371 @@
+"""U-Net on tiny slices of our own: data, network, deformation, loss, a whole run, and the table."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from watching import Silent, stop_at, train_one
+
+from repro.compare import NOT_MEASURED, TESTED_OTHERWISE, compare
+from repro.data import DATASETS, Dataset, Images, load
+from repro.data.deform import Warp, draw_warp, places, read
+from repro.errors import UserError
+from repro.evaluate import evaluate
+from repro.experiment import Experiment, experiment_for
+from repro.folders import Folders
+from repro.models import build
+from repro.papers import read_table
+from repro.picture import draw_prediction
+from repro.recipes import recipe
+from repro.report import table_text
+from repro.results import Record, read_records
+from repro.runtime import Runtime
+from repro.training import checkpoint
+from repro.training.borders import class_weights
+from repro.training.initialise import all_fan_in
+from repro.training.randomness import generator
+from repro.training.segmentation import Segmentation
+from repro.training.stop import Stopped
+from repro.training.task import task_for
+
+CPU = Runtime(device="cpu")
+DEVICE = torch.device("cpu")
+PAPER = recipe("unet-isbi")
+SIDE = 48
+
+
+def cells(number: int, side: int = SIDE) -> tuple[Tensor, Tensor]:
+    """Return a grey slice with a grid of dark membranes that moves with `number`, and its label; (side, side) uint8."""
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    membrane = ((y + 3 * number) % 16 < 3) | ((x + 5 * number) % 16 < 3)
+    noise = torch.randn(side, side, generator=torch.Generator().manual_seed(number))
+    grey = torch.where(membrane, 60.0, 180.0) + 20 * noise
+    return grey.clamp(0, 255).to(torch.uint8), torch.where(membrane, 0, 255).to(torch.uint8)
+
+
+def write(path: Path, grey: Tensor) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(grey.numpy()).save(path)
+
+
+def write_folder(root: Path, train: int = 3, test: int = 1, side: int = SIDE, split: str = "test") -> None:
+    for name, numbers in (("train", range(train)), (split, range(train, train + test))):
+        for number in numbers:
+            grey, label = cells(number, side)
+            write(root / "segmentation" / name / "images" / f"{number}.png", grey)
+            write(root / "segmentation" / name / "masks" / f"{number}.png", label)
+
+
+def experiment(**changes: object) -> Experiment:
+    """A padded U-Net of base 2 on tiles of 32 pixels of the folder."""
+    found = experiment_for("unet", {"padded": True, "base": 2}, seed=0, dataset="segmentation", epochs=2)
+    values = {"tile": 32, "margin": 0, "lr": 0.01, "momentum": 0.9, "elastic": 2.0, **changes}
+    return replace(found, recipe=replace(found.recipe, **values))  # type: ignore[arg-type]
+
+
+def task_of(root: Path, **changes: object) -> Segmentation:
+    write_folder(root)
+    made = task_for(experiment(**changes), root, CPU, DEVICE)
+    assert isinstance(made, Segmentation)
+    return made
+
+
+# The data
+
+
+def test_isbi_has_25_slices_to_train_on_and_5_held_out(real_data: Path) -> None:
+    if not (real_data / "isbi2012").is_dir():
+        pytest.skip("needs ISBI 2012 under $REPRO_DATA")
+    found = load("isbi2012", real_data)
+    assert found.train.pixels.shape == (DATASETS["isbi2012"].train_images, 1, 512, 512) == (25, 1, 512, 512)
+    assert found.test.labels.shape == (5, 512, 512)
+    assert found.train.labels.unique().tolist() == [0, 1]
+    assert 0.7 < found.train.labels.float().mean() < 0.85  # most of a slice is inside cells
+    dark, bright = (found.train.pixels[:, 0][found.train.labels == each].float().mean() for each in (0, 1))
+    assert dark + 30 < bright  # labels lie on their images
+
+
+def test_isbi_is_read_alike_from_the_challenges_stacks_and_from_a_file_a_slice(tmp_path: Path) -> None:
+    slices, labels = zip(*(cells(number) for number in range(30)), strict=True)
+    for number in range(30):
+        write(tmp_path / "files" / "isbi2012" / "image" / f"{number}.png", slices[number])
+        write(tmp_path / "files" / "isbi2012" / "label" / f"{number}.png", labels[number])
+    folder = tmp_path / "stacks" / "isbi2012"
+    folder.mkdir(parents=True)
+    for name, pages in (("train-volume.tif", slices), ("train-labels.tif", labels)):
+        first, *others = (Image.fromarray(page.numpy()) for page in pages)
+        first.save(folder / name, save_all=True, append_images=others)
+    one, other = load("isbi2012", tmp_path / "files"), load("isbi2012", tmp_path / "stacks")
+    assert one.fingerprint == other.fingerprint
+    assert torch.equal(one.test.pixels[:, 0], torch.stack(slices[25:]))  # 10.png comes after 2.png
+
+
+def test_without_isbi_it_is_said_where_it_is_from(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is not in .*isbi2012: put train-volume\.tif .*imagej\.net"):
+        load("isbi2012", tmp_path)
+
+
+def test_another_number_of_slices_is_not_isbi(tmp_path: Path) -> None:
+    for number in range(3):
+        for name, grey in zip(("image", "label"), cells(number), strict=True):
+            write(tmp_path / "isbi2012" / name / f"{number}.png", grey)
+    with pytest.raises(UserError, match="3 slices and 3 labels, not the 30"):
+        load("isbi2012", tmp_path)
+
+
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_a_folder_of_ones_own(tmp_path: Path, split: str) -> None:
+    write_folder(tmp_path, split=split)
+    found = load("segmentation", tmp_path)
+    assert (len(found.train), len(found.test)) == (3, 1)
+    assert torch.equal(found.train.pixels[1, 0], cells(1)[0])
+    assert torch.equal(found.train.labels[1], cells(1)[1] // 255)
+
+
+def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="needs train/ and test/"):
+        load("segmentation", tmp_path)
+    write_folder(tmp_path)
+    mask = tmp_path / "segmentation" / "train" / "masks" / "1.png"
+    mask.write_bytes(b"no image")
+    with pytest.raises(UserError, match="is no image that can be read"):
+        load("segmentation", tmp_path)
+    write(mask, cells(1, side=40)[1])
+    with pytest.raises(UserError, match="40x40 pixels and the others 48x48"):
+        load("segmentation", tmp_path)
+    mask.unlink()
+    with pytest.raises(UserError, match=r"1\.png is not there: every image"):
+        load("segmentation", tmp_path)
+
+
+def test_slices_smaller_than_a_tile_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="48x48 pixels are smaller than a tile"):
+        task_of(tmp_path, tile=64)
+
+
+# The network
+
+
+def test_the_paper_network_is_unchanged() -> None:
+    with torch.device("meta"):
+        network = build("unet", {}, classes=2, input=(1, 572, 572), dropout=PAPER.dropout)
+        assert network(torch.empty(1, 1, 572, 572)).shape == (1, 2, 388, 388)
+    assert sum(each.numel() for each in network.parameters()) == 31_030_658
+
+
+def test_dropout_is_at_the_end_of_the_contracting_path_alone() -> None:
+    network = build("unet", {"base": 2, "padded": True}, classes=2, input=(1, 572, 572), dropout=0.5)
+    seen: list[torch.Size] = []
+    network.dropout.register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
+    network(torch.zeros(1, 1, 64, 64))
+    assert seen == [(1, 16, 8, 8), (1, 32, 4, 4)]
+
+
+def test_weights_begin_with_a_variance_of_2_over_the_incoming_nodes() -> None:
+    torch.manual_seed(0)
+    network = build("unet", {"base": 16}, classes=2, input=(1, 572, 572))
+    all_fan_in(network)
+    for module, incoming in ((network.down[1][2], 9 * 32), (network.up[0], 4 * 128)):
+        assert module.weight.detach().std().item() == pytest.approx(math.sqrt(2 / incoming), rel=0.03)
+    assert all(not each.any() for name, each in network.named_parameters() if name.endswith("bias"))
+
+
+def test_a_network_that_does_not_fit_the_tiles_is_refused(tmp_path: Path) -> None:
+    task = task_of(tmp_path, margin=16)
+    with pytest.raises(UserError, match=r"64x64 pixels the network gives 64x64, .* wants 32x32; leave out --padded"):
+        task.predict(
+            build("unet", {"base": 2, "padded": True}, classes=2, input=(1, 572, 572)), task.test_images.pixels[0]
+        )
+
+
+def test_a_padded_network_has_a_recipe_of_its_own() -> None:
+    assert experiment_for("unet", {}, seed=0).recipe == PAPER
+    padded = experiment_for("unet", {"padded": True}, seed=0).recipe
+    assert (padded.name, padded.tile, padded.margin) == ("unet-isbi-padded", 512, 0)
+
+
+# The deformation
+
+STILL = Warp(0, 0, 0, False, torch.zeros(2, 3, 3), 1.0, 0.0)
+
+
+def test_an_undeformed_tile_is_the_slice_with_its_mirror_image() -> None:
+    grey = cells(0)[0].float()[None]
+    small = replace(PAPER, tile=32, margin=8)
+    where = places(STILL._replace(top=3, left=5), small, DEVICE)
+    mirrored = torch.nn.functional.pad(grey[None], (8,) * 4, mode="reflect")[0, :, 3 : 3 + 48, 5 : 5 + 48]
+    torch.testing.assert_close(read(grey, where, "bilinear"), mirrored, atol=0.02, rtol=0)
+    assert torch.equal(read(grey, where, "nearest"), mirrored)
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("flip", [False, True])
+def test_turns_and_mirroring_are_exact(turns: int, flip: bool) -> None:
+    label = cells(1)[1].float()[None]
+    small = replace(PAPER, tile=SIDE, margin=0, elastic=0.0)
+    turned = read(label, places(STILL._replace(turns=turns, flip=flip), small, DEVICE), "nearest")
+    candidates = [torch.rot90(label, k, (1, 2)) for k in range(4)]
+    candidates += [each.flip(2) for each in candidates]
+    assert sum(torch.equal(turned, each) for each in candidates) == 1
+    assert torch.equal(turned, label) == (turns == 0 and not flip)
+
+
+def test_displacements_are_normal_with_10_pixels_on_a_grid_of_3_by_3() -> None:
+    assert (PAPER.elastic, PAPER.elastic_grid) == (10.0, 3)
+    chance = torch.Generator().manual_seed(0)
+    drawn = torch.stack([draw_warp(PAPER, 512, 512, chance).displacement for _ in range(300)])
+    assert drawn.shape == (300, 2, 3, 3)
+    assert drawn.std() == pytest.approx(10, rel=0.03)
+    assert drawn.mean() == pytest.approx(0, abs=0.5)
+
+
+def test_displacements_are_met_at_the_coarse_grid_and_smooth_between() -> None:
+    displacement = torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(0)) * 10
+    still, moved = (
+        places(STILL._replace(displacement=each), PAPER, DEVICE) for each in (0 * displacement, displacement)
+    )
+    by = (moved - still).permute(2, 0, 1)
+    torch.testing.assert_close(by[:, ::571, ::571], displacement[:, ::2, ::2], atol=0.01, rtol=0)
+    steps = torch.cat([by.diff(dim=1).flatten(), by.diff(dim=2).flatten()])
+    assert 0 < steps.abs().max() < 0.5  # nothing folds or tears
+
+
+def test_tiles_lie_within_the_slice_and_reach_its_corners() -> None:
+    chance = torch.Generator().manual_seed(0)
+    drawn = [draw_warp(replace(PAPER, tile=508), 512, 512, chance) for _ in range(200)]
+    assert {each.top for each in drawn} == {each.left for each in drawn} == set(range(5))
+    assert {each.turns for each in drawn} == set(range(4))
+    assert {each.flip for each in drawn} == {False, True}
+    assert all(0.9 <= each.contrast <= 1.1 and -0.1 <= each.brightness <= 0.1 for each in drawn)
+
+
+def test_labels_and_weights_are_deformed_as_the_pixels_are(tmp_path: Path) -> None:
+    """A slice that is its own label: the tile's pixels, cut at the middle, are the tile's label."""
+    task = task_of(tmp_path, elastic=3.0, color_jitter=0.0, border_weight=0.0)
+    grey, target = task.tile(1, seed=0, epoch=0)
+    assert (grey.shape, target.shape) == ((1, 32, 32), (2, 32, 32))
+    assert ((grey[0] > 0) == (target[0] == 1)).float().mean() > 0.85
+    assert torch.equal(target[1], class_weights(task.train_images.labels, 2)[target[0].long()])
+
+
+def test_a_tile_follows_from_seed_epoch_and_slice_alone(tmp_path: Path) -> None:
+    task = task_of(tmp_path)
+    tiles = {(i, seed, epoch): task.tile(i, seed, epoch)[0] for i in (0, 1) for seed in (0, 1) for epoch in (0, 1)}
+    again = task_of(tmp_path).tile(1, 0, 1)[0]
+    assert torch.equal(again, tiles[1, 0, 1])
+    assert sum(torch.equal(again, each) for each in tiles.values()) == 1
+
+
+def test_batches_go_on_where_they_are_asked_to(tmp_path: Path) -> None:
+    whole, rest = list(task_of(tmp_path).batches(0, 1, 0)), list(task_of(tmp_path).batches(0, 1, 1))
+    assert (len(whole), len(rest)) == (3, 2)
+    assert all(torch.equal(one.inputs, other.inputs) for one, other in zip(whole[1:], rest, strict=True))
+    order = torch.randperm(3, generator=generator(0, "order", 1)).tolist()
+    assert torch.equal(whole[0].targets[0], task_of(tmp_path).tile(order[0], 0, 1)[1])
+
+
+# The loss
+
+
+def test_the_loss_is_the_weighted_cross_entropy(tmp_path: Path) -> None:
+    task = task_of(tmp_path)
+    batch = next(task.batches(0, 0, 0))
+    outputs = torch.randn(1, 2, 32, 32, generator=torch.Generator().manual_seed(0))
+    labels, weights = batch.targets[:, 0].long(), batch.targets[:, 1]
+    expected = (weights * cross_entropy(outputs, labels, reduction="none")).mean()
+    torch.testing.assert_close(task.loss(outputs, batch.targets), expected)
+    perfect = torch.stack([1 - batch.targets[:, 0], batch.targets[:, 0]], dim=1)
+    assert task.wrong(perfect, batch.targets) == 0
+    assert task.wrong(-perfect, batch.targets) == 1
+
+
+def test_overlapping_tiles_cover_the_slice_with_its_mirrored_surroundings(tmp_path: Path) -> None:
+    """A network that gives back the middle of what it sees: the prediction is a function of each pixel alone."""
+    task = task_of(tmp_path, margin=8)
+
+    class Middle(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([0 * x, x], dim=1)[:, :, 8:-8, 8:-8]
+
+    pixels = task.test_images.pixels[0]
+    expected = task.normalise(pixels[None])[0, 0].sigmoid()
+    torch.testing.assert_close(task.predict(Middle(), pixels)[1], expected)
+
+
+# A whole run
+
+
+def test_a_run_learns_and_is_recorded_evaluated_and_drawn(folders: Folders) -> None:
+    write_folder(folders.data)
+    run = experiment(epochs=20, lr=0.02, dropout=0.0, border_weight=1.0)
+    run = replace(run, options={**run.options, "base": 8})
+    record = train_one(run, CPU, folders, Silent())
+    assert read_records([folders.results]) == [record]
+    assert record.error < 5  # a third of the pixels are membrane
+    assert record.error5 is None
+    assert record.iou is not None
+    assert record.iou > 0.9
+    picture = folders.data / "pictures" / "slice.png"
+    found = evaluate(record.name, folders, "cpu", picture)
+    assert found.metrics.error == record.error == found.recorded
+    assert found.metrics.extra == {name: getattr(record, name) for name in ("iou", "isbi_pixel", "isbi_rand")}
+    with Image.open(picture) as drawn:
+        assert drawn.size == (3 * SIDE + 16, SIDE + 16)
+        label = torch.tensor(list(drawn.crop((SIDE + 8, 16, 2 * SIDE + 8, SIDE + 16)).tobytes())).view(SIDE, SIDE)
+    assert torch.equal(label.to(torch.uint8), cells(3)[1])
+
+
+@pytest.mark.parametrize("step", [2, 3, 4])
+def test_stopped_and_gone_on_with_is_bit_identical(folders: Folders, tmp_path: Path, step: int) -> None:
+    write_folder(folders.data)
+    other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
+    straight = train_one(experiment(), CPU, other, Silent())
+    with pytest.raises(Stopped):
+        train_one(experiment(), CPU, folders, stop_at(step))
+    record = train_one(experiment(), CPU, folders, Silent())
+    assert (record.error, record.loss, record.train_loss) == (straight.error, straight.loss, straight.train_loss)
+    one, two = (checkpoint.load(place.runs / record.name / checkpoint.NEWEST).network for place in (folders, other))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_only_a_segmentation_is_drawn(tmp_path: Path) -> None:
+    digits = experiment_for("densenet", {"depth": 7, "k": 4}, seed=0, dataset="digits")
+    task = task_for(digits, tmp_path, CPU, DEVICE)
+    with pytest.raises(UserError, match="leave out --picture"):
+        draw_prediction(task, torch.nn.Identity(), tmp_path / "no.png")
+
+
+def test_a_recipe_for_tiles_is_not_for_whole_images(tmp_path: Path) -> None:
+    pixels = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    whole = Images(pixels, torch.zeros(1, 8, 8, dtype=torch.uint8))
+    with pytest.raises(UserError, match="recipe digits has no tile"):
+        Segmentation(recipe("digits"), Dataset(whole, whole, ""), CPU, DEVICE)
+
+
+# The table
+
+
+def test_the_hidden_test_set_is_never_judged(record: Callable[..., Record]) -> None:
+    table = read_table("unet-isbi")
+    assert {row.verdict for row in compare(table, []).rows if row.row.model} == {NOT_MEASURED}
+    run = experiment_for("unet", {}, seed=0)
+    facts = {"id": run.id, "model": "unet", "options": dict(run.options), "dataset": "isbi2012", "recipe": "unet-isbi"}
+    comparison = compare(table, [record(**facts, isbi_rand=0.05, isbi_pixel=0.0712, error=9.5)])
+    row = next(each for each in comparison.rows if each.row.model)
+    assert row.verdict == TESTED_OTHERWISE
+    assert not row.off
+    assert (row.errors["rand"].value, row.errors["rand"].difference) == (0.05, None)
+    assert "0.0712 (n = 1)" in table_text(comparison, "rich")
+
+
+def test_a_smaller_network_is_never_in_the_table(record: Callable[..., Record]) -> None:
+    run = experiment_for("unet", {"base": 16}, seed=0)
+    facts = {"id": run.id, "model": "unet", "options": dict(run.options), "dataset": "isbi2012", "recipe": "unet-isbi"}
+    comparison = compare(read_table("unet-isbi"), [record(**facts, isbi_rand=0.05, isbi_pixel=0.07)])
+    assert {row.verdict for row in comparison.rows if row.row.model} == {NOT_MEASURED}
