@@ -36,6 +36,7 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, 
 Precision = Annotated[str, typer.Option("--precision", help="fp32, tf32 or bf16; recorded and shown.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Train seeds 0 to N - 1, one after the other.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=0, help="Processes that read image files; one per core.")]
 ShortFormat = Annotated[str, typer.Option("--format", help="rich or json.")]
 
 
@@ -84,6 +85,7 @@ def train(
     device: Device = "auto",
     precision: Precision = "fp32",
     threads: Threads = None,
+    workers: Workers = None,
     results: Results = Path("results"),
     runs: Runs = Path("runs"),
     format: ShortFormat = "rich",
@@ -99,7 +101,7 @@ def train(
     experiments = [
         experiment_for(model, options, seed=each, dataset=dataset, recipe_name=recipe, epochs=epochs) for each in chosen
     ]
-    runtime = Runtime(device=device, precision=precision, threads=threads)
+    runtime = Runtime(device=device, precision=precision, threads=threads, workers=workers)
     command.run(experiments, runtime, folders(data, runs, results), format)
 
 
@@ -162,6 +164,8 @@ def bench(
     recipe: RecipeName = None,
     device: Device = "auto",
     threads: Threads = None,
+    workers: Workers = None,
+    data: Data = None,
     window: Annotated[float, typer.Option("--window", min=0.01, max=600, help="Seconds of a window.")] = 2.0,
     format: ShortFormat = "rich",
 ) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,6 +38,16 @@ def with_bar(items: Sequence[T], what: str) -> Iterable[T]:
     from rich.progress import track
 
     return track(items, what, console=stderr(), transient=True)
+
+
+def open_with_bar(path: Path, what: str) -> AbstractContextManager[BinaryIO]:
+    """Open a file for reading, with a bar and the time left on stderr while it is read."""
+    if not stderr().is_terminal:
+        stderr().print(f"{what} ...", soft_wrap=True)
+        return path.open("rb")
+    from rich import progress
+
+    return progress.open(path, "rb", description=what, console=stderr(), transient=True)
 
 
 def _console(*, stderr: bool) -> Console:

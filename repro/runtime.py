@@ -23,6 +23,8 @@ class Runtime:
     channels_last: bool = True
     threads: int | None = None
     """CPU threads; torch's own choice unless given."""
+    workers: int | None = None
+    """Processes that read and augment image files; one per core unless given, none with 0."""
     checkpoint_seconds: float = 60.0
     """A checkpoint is also written within an epoch when the last one is so old."""
 

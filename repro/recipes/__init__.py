@@ -9,6 +9,7 @@ from repro.recipes.densenet import densenet_cifar
 from repro.recipes.digits import digits
 from repro.recipes.recipe import Recipe
 from repro.recipes.resnet import resnet_cifar10
+from repro.recipes.tiny_imagenet import tiny_imagenet_10
 
 __all__ = ["RECIPES", "Recipe", "default_recipe", "deviations", "recipe"]
 
@@ -24,6 +25,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "resnet-cifar10": lambda: resnet_cifar10(warmup=False),
     "resnet-cifar10-warmup": lambda: resnet_cifar10(warmup=True),
     "digits": digits,
+    "tiny-imagenet-10": tiny_imagenet_10,
 }
 
 _DEFAULTS: dict[str, dict[str, str]] = {
@@ -54,7 +56,8 @@ def recipe(name: str) -> Recipe:
 
 def default_recipe(model: str, dataset: str) -> str | None:
     """Return the name of the recipe with which a model's paper trains it on a data set, if there is one."""
-    return "digits" if dataset == "digits" else _DEFAULTS.get(dataset, {}).get(model)
+    own = dataset in ("digits", "tiny-imagenet-10")  # recipes of our own, for every network
+    return dataset if own else _DEFAULTS.get(dataset, {}).get(model)
 
 
 def deviations(changed: Recipe) -> list[str]:

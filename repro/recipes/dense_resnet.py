@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from repro.recipes.recipe import CIFAR10, CIFAR100, CODE, INFERRED, PRINTED, Recipe
+from repro.recipes.recipe import CIFAR10, CIFAR100, CODE, IMAGENET, INFERRED, PRINTED, Recipe
 
 
 def miru2020(dataset: str) -> Recipe:
@@ -66,17 +66,20 @@ def miru2020_imagenet(network: str) -> Recipe:
         init="conv-and-classifier-fan-out",
         flip=True,
         scaled_crop=224 if mobile else 160,
+        resize=256,
+        test_crop=224,
         color_jitter=0.4,
         lighting=0.1,
         tune_epochs=60,
         tune_batch=256,
         tune_lr=0.002 if mobile else 0.004,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
+        mean=IMAGENET[0],
+        std=IMAGENET[1],
         origins={
             **dict.fromkeys(("batch", "lr", "momentum", "nesterov", "scaled_crop"), PRINTED),
             **dict.fromkeys(("epochs", "warmup_epochs", "dropout", "tune_epochs", "tune_batch", "tune_lr"), defaults),
             **dict.fromkeys(("init", "flip", "color_jitter", "lighting", "mean", "std", "reported"), code),
+            **dict.fromkeys(("resize", "test_crop"), code),
             "schedule": f"{PRINTED}: cosine; once per epoch: {code}",
             "weight_decay": f"{PRINTED}; on every parameter: {code}",
         },

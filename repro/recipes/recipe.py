@@ -12,6 +12,7 @@ PRINTED, CODE, INFERRED = "printed", "code", "inferred"
 Channels = tuple[float, float, float]
 CIFAR10: tuple[Channels, Channels] = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 CIFAR100: tuple[Channels, Channels] = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
+IMAGENET: tuple[Channels, Channels] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of the training pixels in 0..1."""
 
 
@@ -58,6 +59,10 @@ class Recipe:
     """Mirrored with probability 1/2."""
     scaled_crop: int = 0
     """Side of a random crop of 8 % to 100 % of the area, scaled to this size (ImageNet); 0: none."""
+    resize: int = 0
+    """A test image's shorter side is scaled to this size, bilinearly and antialiased; 0: it is not scaled."""
+    test_crop: int = 0
+    """Side of the crop from the middle of the scaled test image; 0: the whole image."""
     color_jitter: float = 0.0
     """Brightness, contrast and saturation are changed by up to this share."""
     lighting: float = 0.0
