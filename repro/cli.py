@@ -105,18 +105,28 @@ def train(
     command.run(experiments, runtime, folders(data, runs, results), format)
 
 
-@app.command("eval", help="Test a run or a checkpoint.")
+@app.command("eval", help="Test a run, a checkpoint, or a network with published weights.")
 def evaluate(
-    what: Annotated[str, typer.Argument(metavar="RUN|CHECKPOINT", help="A run's name, identity or folder, or a file.")],
+    what: Annotated[
+        str,
+        typer.Argument(metavar="RUN|CHECKPOINT|MODEL", help="A run's name, identity or folder; a file; a network."),
+    ],
+    weights: Annotated[str | None, typer.Option("--weights", help="torchvision: a network's published ones.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="With --weights; imagenet.")] = None,
+    crops: Annotated[int, typer.Option("--crops", help="Of a file's image: 1, or 10 as AlexNet's paper does.")] = 1,
     data: Data = None,
     device: Device = "auto",
+    threads: Threads = None,
+    workers: Workers = None,
     runs: Runs = Path("runs"),
     format: ShortFormat = "rich",
 ) -> None:
     """Parse, evaluate, render."""
     from repro.commands import evaluate as command
+    from repro.runtime import Runtime
 
-    command.run(what, folders(data, runs), device, format)
+    runtime = Runtime(device=device, threads=threads, workers=workers)
+    command.run(what, folders(data, runs), runtime, weights=weights, dataset=dataset, crops=crops, format=format)
 
 
 @app.command(help="Show a printed table beside our counts and measured errors; without NAME, list the tables.")
