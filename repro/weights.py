@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 import re
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,11 +83,12 @@ def fetch(url: str) -> dict[str, Tensor]:
     name = url.rsplit("/", 1)[-1]
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     try:
-        return torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", progress=True, check_hash=True, weights_only=True
-        )
-    except (EOFError, pickle.UnpicklingError, RuntimeError, OSError, HTTPException) as error:
-        reason = str(getattr(error, "reason", error)).strip().splitlines()[0]
+        with redirect_stdout(sys.stderr):  # torch announces a download on stdout, which is the answer's
+            return torch.hub.load_state_dict_from_url(
+                url, map_location="cpu", progress=True, check_hash=True, weights_only=True
+            )
+    except Exception as error:  # torch's reader raises whatever a broken file leads it to
+        reason = f"{getattr(error, 'reason', error)}".strip().partition("\n")[0]
         if (folder / name).exists():
             raise UserError(f"{folder / name} is broken ({reason}); remove it to download it again") from error
         raise RunFailed(f"{url} could not be fetched ({reason}); put it into {folder} by hand") from error

@@ -5,11 +5,7 @@ import io
 import os
 import pickle
 import tarfile
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -129,24 +125,6 @@ def test_the_digits_have_the_shape_of_cifar() -> None:
     assert loaded.train.pixels.shape[1:] == (3, 32, 32)
     assert loaded.train.pixels.max() == 255
     assert loaded.test.labels.bincount().tolist() == [35, 36, 35, 36, 36, 36, 36, 35, 34, 36]
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """Serve a folder on the loopback address."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{httpd.server_port}", folder
-        httpd.shutdown()
-        thread.join()
 
 
 def archive_of(name: str, content: bytes) -> bytes:
