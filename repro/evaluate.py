@@ -82,16 +82,20 @@ def evaluate(
         raise UserError(
             f"{what}: its weights are not those of {experiment.model} {dict(experiment.options)}"
         ) from error
-    metrics, protocol = _test(network, experiment, folders.data, runtime, crops)
+    metrics, protocol = test(network, experiment, folders.data, runtime, crops)
     last = saved.history[-1] if saved.history else None
     recorded = last.test_error if last and last.step == saved.step else None
     return Evaluation(experiment, saved.step, len(saved.history), metrics, recorded, protocol)
 
 
-def _test(
+def test(
     network: nn.Module, experiment: Experiment, root: Path, runtime: Runtime, crops: int
 ) -> tuple[Metrics, Protocol | None]:
-    """Return the metrics on a data set's test images, and how they were shown."""
+    """Return the metrics on a data set's test images, and how they were shown; None where they are shown whole.
+
+    Raises:
+        UserError: no images, or several crops of images that are shown whole.
+    """
     where = prepare(runtime)
     network = placed(network, where, runtime)
     if not DATASETS[experiment.dataset].task.startswith("streamed:"):

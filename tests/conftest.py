@@ -43,6 +43,15 @@ def real_data() -> Path:
 
 
 @pytest.fixture
+def real_images() -> Path:
+    """The folder of the real data sets; without ten classes of Tiny ImageNet a test is skipped."""
+    root = Path(os.environ.get("REPRO_DATA", "data"))
+    if not (root / "tiny-imagenet-10").is_dir():
+        pytest.skip("needs tiny-imagenet-10 under $REPRO_DATA")
+    return root
+
+
+@pytest.fixture
 def tiny() -> Callable[..., Experiment]:
     """Make an experiment of under a second an epoch, with dropout, on the digits."""
 

@@ -156,7 +156,5 @@ def _folder(root: Path, name: str) -> Path:
 def _what_is_expected(name: str, folder: Path) -> str:
     where = f"expected: {folder}/train/<wnid>/*.JPEG and {folder}/val/<wnid>/*.JPEG"
     if name == "imagenet":
-        return (
-            f"{where}, or the archives of ILSVRC2012; ImageNet cannot be downloaded without an account (image-net.org)"
-        )
+        return f"{where}, or the ILSVRC2012 archives; it cannot be downloaded without an account at image-net.org"
     return f"{where}; or name another folder with --data"
