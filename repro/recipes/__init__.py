@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from repro.recipes.dense_resnet import miru2020, miru2020_imagenet
 from repro.recipes.densenet import densenet_cifar
@@ -10,6 +11,7 @@ from repro.recipes.digits import digits
 from repro.recipes.recipe import Recipe
 from repro.recipes.resnet import resnet_cifar10
 from repro.recipes.tiny_imagenet import tiny_imagenet_10
+from repro.recipes.torchvision import NETWORKS, torchvision_imagenet
 
 __all__ = ["RECIPES", "Recipe", "default_recipe", "deviations", "recipe"]
 
@@ -24,6 +26,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "densenet-cifar100": lambda: densenet_cifar("cifar100", augmented=False),
     "resnet-cifar10": lambda: resnet_cifar10(warmup=False),
     "resnet-cifar10-warmup": lambda: resnet_cifar10(warmup=True),
+    **{f"torchvision-{network}": partial(torchvision_imagenet, network) for network in NETWORKS},
     "digits": digits,
     "tiny-imagenet-10": tiny_imagenet_10,
 }

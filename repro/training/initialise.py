@@ -26,7 +26,31 @@ def conv_and_classifier_fan_out(network: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
+def conv_fan_out_alone(network: nn.Module) -> None:
+    """The same for convolutions alone; the classifier as torch makes it. torchvision's ResNet."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def conv_fan_out_linear_normal(network: nn.Module) -> None:
+    """The same for convolutions; linear layers normal with deviation 0.01; biases 0. torchvision's VGG, MobileNetV2."""
+    conv_fan_out_alone(network)
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.01)
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def as_built(network: nn.Module) -> None:
+    """Every weight as torch makes it. torchvision's AlexNet."""
+
+
 INITIALISERS: dict[str, Callable[[nn.Module], None]] = {
     "conv-fan-out": conv_fan_out,
     "conv-and-classifier-fan-out": conv_and_classifier_fan_out,
+    "conv-fan-out-alone": conv_fan_out_alone,
+    "conv-fan-out-linear-normal": conv_fan_out_linear_normal,
+    "as-built": as_built,
 }
