@@ -185,7 +185,8 @@ def bench(
     from repro.runtime import Runtime
 
     experiment = experiment_for(model, options, seed=0, dataset=dataset, recipe_name=recipe)
-    command.run(experiment, Runtime(device=device, threads=threads), window, format)
+    runtime = Runtime(device=device, threads=threads, workers=workers)
+    command.run(experiment, runtime, window, folders(data).data, format)
 
 
 @app.command("list", help="List models, tables, datasets or recipes.")

@@ -1,7 +1,7 @@
 """Streamed images: each one's chance is its own, whatever the workers and the stops; the protocols of a test."""
 
 import json
-import os
+import multiprocessing
 import signal
 import subprocess
 import sys
@@ -231,28 +231,41 @@ def test_ten_crops_of_images_that_are_shown_whole_are_refused(tiny: Callable[...
         evaluation.test(network_of(tiny()), tiny(), Path(), HERE, 10)
 
 
-def test_ctrl_c_saves_although_the_workers_get_it_too(real_images: Path, folders: Folders) -> None:
-    """A terminal sends SIGINT to the whole group of processes."""
+def run_and(at_step_2: str, real_images: Path, folders: Folders) -> tuple[int, str]:
+    """Train in another process, which runs a line of code after its second step; return exit status and last line."""
     places = ["--data", str(real_images), "--runs", str(folders.runs), "--results", str(folders.results)]
     model = ["resnet20", "--dataset", "tiny-imagenet-10", "--workers", "2", "--device", "cpu"]
     code = (
-        "import sys; from repro.training.progress import Lines; from repro.cli import main\n"
-        "Lines.step = lambda self, step: print('step', step, file=sys.stderr, flush=True)\n"
+        "import multiprocessing, os, signal, sys\n"
+        "from repro.training.progress import Lines\n"
+        "from repro.cli import main\n"
+        f"def at_step(self, step):\n    if step == 2: {at_step_2}\n"
+        "Lines.step = at_step\n"
         "main(sys.argv[1:])"
     )
     command = [sys.executable, "-c", code, "train", *model, *places]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    assert process.stderr
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if line.strip() == "step 2":
-            os.killpg(process.pid, signal.SIGINT)
-    assert process.wait() == 130, lines
-    process.stderr.close()
-    assert "the same command goes on from there" in lines[-1]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return ended.returncode, ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_although_the_workers_get_it_too(
+    real_images: Path, folders: Folders, number: signal.Signals
+) -> None:
+    """A terminal sends SIGINT to the whole group of processes, as `timeout` sends SIGTERM."""
+    status, line = run_and(f"os.killpg(0, {int(number)})", real_images, folders)
+    assert status == 128 + number
+    assert "the same command goes on from there" in line
     (run,) = folders.runs.iterdir()
     assert checkpoint.load(run / checkpoint.NEWEST).step >= 2
+
+
+def test_a_worker_that_is_killed_is_told_of_in_one_line(real_images: Path, folders: Folders) -> None:
+    kill = "os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)"
+    status, line = run_and(kill, real_images, folders)
+    assert status == 1
+    assert line.startswith("failed: DataLoader worker")
+    assert line.endswith("what was saved is kept; fewer --workers need less memory")
 
 
 def test_the_loss_falls_on_real_images(
@@ -283,13 +296,13 @@ def test_the_loss_falls_on_real_images(
 
 def test_streaming_ends_its_workers(data: ImageFolder) -> None:
     views = TrainViews(data.train, RECIPE)
+    before = set(multiprocessing.active_children())
     batches: Iterator[list[Tensor]] = stream(views, [[(0, 1)], [(1, 1)]], replace(HERE, workers=2), CPU)
     next(batches)
-    import multiprocessing
-
-    assert len(multiprocessing.active_children()) == 2
+    begun = set(multiprocessing.active_children()) - before
+    assert len(begun) == 2
     batches.close()  # type: ignore[attr-defined]
-    assert multiprocessing.active_children() == []
+    assert not begun & set(multiprocessing.active_children())
 
 
 def test_every_network_for_imagenet_takes_the_recipe() -> None:

@@ -103,6 +103,12 @@ def load_tiny_imagenet_10(root: Path) -> ImageFolder:
     return _image_folder("tiny-imagenet-10", _folder(root, "tiny-imagenet-10"))
 
 
+def is_there(name: str, root: Path) -> bool:
+    """Tell whether both splits of a data set are under `root`, unpacked."""
+    folder = _folder(root, name)
+    return (folder / TRAIN).is_dir() and (folder / VAL).is_dir()
+
+
 def list_files(folder: Path, title: str) -> Files:
     """Return the images under `folder`: <class>/*.JPEG, or flat with the labels of the development kit beside it.
 

@@ -21,6 +21,7 @@ from repro.training.engine import Engine, network_of
 from repro.training.progress import Watcher
 from repro.training.schedule import total_steps
 from repro.training.stop import Stopped, StopRequest
+from repro.training.streamed import raise_if_a_worker_died
 from repro.training.task import task_for
 
 
@@ -50,6 +51,9 @@ def train(experiment: Experiment, runtime: Runtime, folders: Folders, watcher: W
         raise RunFailed(
             f"the device's memory is too small for {experiment.name}; the last checkpoint is kept"
         ) from error
+    except RuntimeError as error:
+        raise_if_a_worker_died(error)
+        raise
     except Timeout as error:
         raise UserError(
             f"another process is training {experiment.name}; wait for it, or choose another --seed"

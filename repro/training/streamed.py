@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from repro.data.augment import Normalise
 from repro.data.folder import Files, ImageFolder
 from repro.data.views import CropViews, Protocol, TrainViews, protocol_of
-from repro.errors import UserError
+from repro.errors import RunFailed, UserError
 from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.training.device import autocast, laid_out
@@ -113,6 +112,7 @@ def stream(
 
     Raises:
         UserError: a file cannot be read.
+        RunFailed: a worker process was killed, for want of memory, say.
     """
     workers = workers_of(runtime)
     on_gpu = device.type == "cuda"
@@ -122,7 +122,7 @@ def stream(
         num_workers=workers,
         pin_memory=on_gpu,
         prefetch_factor=PREFETCH if workers else None,
-        worker_init_fn=_ignore_interrupts,
+        worker_init_fn=_leave_signals_to_the_run,
         generator=torch.Generator(),  # without it the loader draws from the generator of dropout
     )
     try:
@@ -130,6 +130,15 @@ def stream(
             yield [each.to(device, non_blocking=on_gpu) for each in batch]
     except UserError as error:  # a worker's comes with a trace before its message
         raise UserError(str(error).strip().splitlines()[-1].removeprefix("repro.errors.UserError: ")) from error
+    except RuntimeError as error:
+        raise_if_a_worker_died(error)
+        raise
+
+
+def raise_if_a_worker_died(error: RuntimeError) -> None:
+    """Raise RunFailed for an error by which torch tells, at any time, that a worker process was killed."""
+    if "DataLoader worker" in str(error):
+        raise RunFailed(f"{error}; what was saved is kept; fewer --workers need less memory") from error
 
 
 def workers_of(runtime: Runtime) -> int:
@@ -139,9 +148,9 @@ def workers_of(runtime: Runtime) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _ignore_interrupts(worker: int) -> None:
-    """Leave Ctrl-C to the run, which saves first; workers end with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _leave_signals_to_the_run(worker: int) -> None:
+    """Leave the run's process group, to which a terminal sends Ctrl-C and `timeout` SIGTERM: the run saves first."""
+    os.setpgid(0, 0)
 
 
 def refuse_what_is_not_implemented(recipe: Recipe) -> None:
