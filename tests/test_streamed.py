@@ -231,16 +231,23 @@ def test_ten_crops_of_images_that_are_shown_whole_are_refused(tiny: Callable[...
         evaluation.test(network_of(tiny()), tiny(), Path(), HERE, 10)
 
 
-def run_and(at_step_2: str, real_images: Path, folders: Folders) -> tuple[int, str]:
-    """Train in another process, which runs a line of code after its second step; return exit status and last line."""
+def run_and(at_batch_2: str, real_images: Path, folders: Folders) -> tuple[int, str]:
+    """Train in another process, which runs code at its second batch and then drops more than were read ahead.
+
+    Return its exit status and its last line.
+    """
     places = ["--data", str(real_images), "--runs", str(folders.runs), "--results", str(folders.results)]
     model = ["resnet20", "--dataset", "tiny-imagenet-10", "--workers", "2", "--device", "cpu"]
     code = (
-        "import multiprocessing, os, signal, sys\n"
-        "from repro.training.progress import Lines\n"
+        "import multiprocessing, os, signal, sys, time\n"
+        "from repro.training import streamed\n"
         "from repro.cli import main\n"
-        f"def at_step(self, step):\n    if step == 2: {at_step_2}\n"
-        "Lines.step = at_step\n"
+        "original = streamed.stream\n"
+        "def stream(*arguments):\n"
+        "    for number, batch in enumerate(original(*arguments)):\n"
+        f"        if number == 2: {at_batch_2}; time.sleep(0.5)\n"
+        "        if not 2 <= number < 20: yield batch\n"
+        "streamed.stream = stream\n"
         "main(sys.argv[1:])"
     )
     command = [sys.executable, "-c", code, "train", *model, *places]
@@ -249,7 +256,7 @@ def run_and(at_step_2: str, real_images: Path, folders: Folders) -> tuple[int, s
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_although_the_workers_get_it_too(
+def test_a_signal_saves_although_it_is_sent_to_the_workers_too(
     real_images: Path, folders: Folders, number: signal.Signals
 ) -> None:
     """A terminal sends SIGINT to the whole group of processes, as `timeout` sends SIGTERM."""
@@ -257,7 +264,7 @@ def test_a_signal_saves_although_the_workers_get_it_too(
     assert status == 128 + number
     assert "the same command goes on from there" in line
     (run,) = folders.runs.iterdir()
-    assert checkpoint.load(run / checkpoint.NEWEST).step >= 2
+    assert checkpoint.load(run / checkpoint.NEWEST).step == 3
 
 
 def test_a_worker_that_is_killed_is_told_of_in_one_line(real_images: Path, folders: Folders) -> None:

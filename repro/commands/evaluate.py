@@ -13,6 +13,7 @@ from repro.names import choose
 from repro.runtime import Runtime
 
 if TYPE_CHECKING:
+    from repro.data.views import Protocol
     from repro.evaluate import Evaluation, PublishedEvaluation
 
 
@@ -52,7 +53,7 @@ def _show(found: Evaluation, format: str) -> None:
                 "epochs": found.epochs,
                 **asdict(metrics),
                 "recorded_error": found.recorded,
-                "protocol": found.protocol and asdict(found.protocol),
+                "protocol": found.protocol and _protocol(found.protocol),
             }
         )
         return
@@ -75,7 +76,7 @@ def _show_published(found: PublishedEvaluation, format: str) -> None:
                 "dataset": found.dataset,
                 "weights": weights.name,
                 "url": weights.url,
-                "protocol": {**asdict(found.protocol), "interpolation": "bilinear"},
+                "protocol": _protocol(found.protocol),
                 **asdict(metrics),
                 "published_error": weights.error,
                 "published_error5": weights.error5,
@@ -87,6 +88,10 @@ def _show_published(found: PublishedEvaluation, format: str) -> None:
         f"on {metrics.images:,} images of {found.dataset}, {found.protocol}; "
         f"torchvision reports {weights.error:.3f} % and {weights.error5:.3f} % with 1 crop"
     )
+
+
+def _protocol(protocol: Protocol) -> dict[str, object]:
+    return {**asdict(protocol), "interpolation": "bilinear", "antialias": True, "averaged": "probabilities"}
 
 
 def _say(text: str) -> None:

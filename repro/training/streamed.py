@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import signal
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -46,7 +47,7 @@ class Streamed:
     def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
         """Yield the batches of an epoch; images before `begin` are not read."""
         requests = self._requests(seed, epoch, begin)
-        for pixels, noise, labels in stream(self.views, list(requests), self.runtime, self.device):
+        for pixels, noise, labels in stream(self.views, requests, self.runtime, self.device):
             inputs = self.normalise(pixels)
             if self.recipe.lighting:
                 inputs += (noise / self.std)[:, :, None, None]
@@ -106,7 +107,7 @@ def mean_guess(logits: Tensor, crops: int) -> Tensor:
 
 
 def stream(
-    views: Dataset[Any], requests: Sequence[list[Any]], runtime: Runtime, device: torch.device
+    views: Dataset[Any], requests: Iterable[list[Any]], runtime: Runtime, device: torch.device
 ) -> Iterator[list[Tensor]]:
     """Yield the batches of views that are asked for, in order, on the device.
 
@@ -118,7 +119,7 @@ def stream(
     on_gpu = device.type == "cuda"
     loader: Iterable[list[Tensor]] = DataLoader(
         views,
-        batch_sampler=requests,
+        batch_sampler=requests,  # drawn from while the first batches are read already
         num_workers=workers,
         pin_memory=on_gpu,
         prefetch_factor=PREFETCH if workers else None,
@@ -138,7 +139,10 @@ def stream(
 def raise_if_a_worker_died(error: RuntimeError) -> None:
     """Raise RunFailed for an error by which torch tells, at any time, that a worker process was killed."""
     if "DataLoader worker" in str(error):
-        raise RunFailed(f"{error}; what was saved is kept; fewer --workers need less memory") from error
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else torch tells again of every worker that ends
+        raise RunFailed(
+            f"{str(error).strip(' .')}; what was saved is kept; fewer --workers need less memory"
+        ) from error
 
 
 def workers_of(runtime: Runtime) -> int:
