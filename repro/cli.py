@@ -43,6 +43,7 @@ SideBySide = Annotated[
 ]
 Compile = Annotated[bool, typer.Option("--compile", help="Put the network through torch.compile.")]
 Graph = Annotated[bool, typer.Option("--graph", help="Replay each step as one CUDA graph.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=0, help="Processes that read image files; one per core.")]
 Log = Annotated[str | None, typer.Option("--log", help="tensorboard: curves beside the checkpoints.")]
 Deterministic = Annotated[bool, typer.Option("--deterministic", help="The same bits each time on a GPU too.")]
 ShortFormat = Annotated[str, typer.Option("--format", help="rich or json.")]
@@ -94,6 +95,7 @@ def train(
     precision: Precision = "fp32",
     save_memory: SaveMemory = False,
     threads: Threads = None,
+    workers: Workers = None,
     side_by_side: SideBySide = None,
     compile: Compile = False,
     graph: Graph = False,
@@ -119,6 +121,7 @@ def train(
         precision=precision,
         save_memory=save_memory,
         threads=threads,
+        workers=workers,
         side_by_side=side_by_side,
         compile=compile,
         graph=graph,
@@ -129,11 +132,19 @@ def train(
     command.run(experiments, runtime, folders(data, runs, results), format)
 
 
-@app.command("eval", help="Test a run or a checkpoint.")
+@app.command("eval", help="Test a run, a checkpoint, or a network with published weights.")
 def evaluate(
-    what: Annotated[str, typer.Argument(metavar="RUN|CHECKPOINT", help="A run's name, identity or folder, or a file.")],
+    what: Annotated[
+        str,
+        typer.Argument(metavar="RUN|CHECKPOINT|MODEL", help="A run's name, identity or folder; a file; a network."),
+    ],
+    weights: Annotated[str | None, typer.Option("--weights", help="torchvision: a network's published ones.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="With --weights; imagenet.")] = None,
+    crops: Annotated[int, typer.Option("--crops", help="Of a file's image: 1, or 10 as AlexNet's paper does.")] = 1,
     data: Data = None,
     device: Device = "auto",
+    threads: Threads = None,
+    workers: Workers = None,
     runs: Runs = Path("runs"),
     picture: Annotated[
         Path | None, typer.Option("--picture", help="PNG of a test slice, its label and the prediction (U-Net).")
@@ -142,8 +153,19 @@ def evaluate(
 ) -> None:
     """Parse, evaluate, render."""
     from repro.commands import evaluate as command
+    from repro.runtime import Runtime
 
-    command.run(what, folders(data, runs), device, picture, format)
+    runtime = Runtime(device=device, threads=threads, workers=workers)
+    command.run(
+        what,
+        folders(data, runs),
+        runtime,
+        weights=weights,
+        dataset=dataset,
+        crops=crops,
+        picture=picture,
+        format=format,
+    )
 
 
 @app.command(help="Show a printed table beside our counts and measured errors; without NAME, list the tables.")
@@ -192,6 +214,8 @@ def bench(
     device: Device = "auto",
     save_memory: SaveMemory = False,
     threads: Threads = None,
+    workers: Workers = None,
+    data: Data = None,
     window: Annotated[float, typer.Option("--window", min=0.01, max=600, help="Seconds of a window.")] = 2.0,
     format: ShortFormat = "rich",
 ) -> None:
@@ -201,7 +225,8 @@ def bench(
     from repro.runtime import Runtime
 
     experiment = experiment_for(model, options, seed=0, dataset=dataset, recipe_name=recipe)
-    command.run(experiment, Runtime(device=device, save_memory=save_memory, threads=threads), window, format)
+    runtime = Runtime(device=device, save_memory=save_memory, threads=threads, workers=workers)
+    command.run(experiment, runtime, window, folders(data).data, format)
 
 
 @app.command("list", help="List models, tables, datasets or recipes.")

@@ -1,25 +1,40 @@
-"""The test error of a checkpoint or a run."""
+"""The test error of a checkpoint, a run, or a network with published weights."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import nn
+
 from repro.console import with_bar
+from repro.data import DATASETS, load
+from repro.data.folder import ImageFolder
+from repro.data.views import Protocol, protocol_of
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.folders import Folders
+from repro.models import build, resolve_options
+from repro.models import find as find_model
+from repro.names import choose
 from repro.picture import draw_prediction
 from repro.runtime import Runtime
 from repro.training import checkpoint as checkpoints
 from repro.training.device import placed, prepare
 from repro.training.engine import network_of
+from repro.training.segmentation import Segmentation
+from repro.training.streamed import CropTest
 from repro.training.task import Metrics, task_for
+from repro.weights import Published, fetch, insert, published
+
+SOURCES = ("torchvision",)
+"""Of published weights."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `repro eval` found."""
+    """What `repro eval` found of a run or a checkpoint."""
 
     experiment: Experiment
     steps: int
@@ -27,21 +42,43 @@ class Evaluation:
     """Whole epochs that the network was trained for."""
     metrics: Metrics
     recorded: float | None
-    """The test error in % that the run itself measured with these weights, if it did."""
+    """The test error in % that the run itself measured with these weights by one crop, if it did."""
+    protocol: Protocol | None
+    """How the images were shown; None where they are shown whole."""
 
 
-def evaluate(what: str, folders: Folders, device: str, picture: Path | None = None) -> Evaluation:
+@dataclass(frozen=True)
+class PublishedEvaluation:
+    """What `repro eval` found of published weights."""
+
+    model: str
+    dataset: str
+    published: Published
+    protocol: Protocol
+    metrics: Metrics
+
+
+def evaluate(
+    what: str,
+    folders: Folders,
+    runtime: Runtime,
+    *,
+    crops: int = 1,
+    picture: Path | None = None,
+) -> Evaluation:
     """Return the test error of a run (its name, the beginning of its identity, or its folder) or of a checkpoint.
 
     It is measured in the precision in which the run was trained. Of a segmentation a picture is drawn, if asked for.
 
     Raises:
-        UserError: no such run, or a broken checkpoint.
+        UserError: no such run, a broken checkpoint, a picture of what is no segmentation, or several crops of images
+            that are shown whole.
     """
     saved = _load(what, folders.runs)
     experiment = saved.experiment
-    runtime = Runtime(**{**saved.runtime.values(), "device": device})
-    where = prepare(runtime)
+    if picture and not DATASETS[experiment.dataset].task.startswith("segmentation:"):
+        raise UserError("a picture shows what is segmented, and this run classifies; leave out --picture")
+    runtime = replace(runtime, precision=saved.runtime.precision, channels_last=saved.runtime.channels_last)
     network = network_of(experiment)
     try:
         network.load_state_dict(saved.network)
@@ -49,14 +86,64 @@ def evaluate(what: str, folders: Folders, device: str, picture: Path | None = No
         raise UserError(
             f"{what}: its weights are not those of {experiment.model} {dict(experiment.options)}"
         ) from error
-    task = task_for(experiment, folders.data, runtime, where)
-    network = placed(network, where, runtime)
-    metrics = task.test(network, lambda begins: with_bar(begins, "testing"))
-    if picture:
-        draw_prediction(task, network, picture)
+    metrics, protocol = test(network, experiment, folders.data, runtime, crops, picture)
     last = saved.history[-1] if saved.history else None
     recorded = last.test_error if last and last.step == saved.step else None
-    return Evaluation(experiment, saved.step, len(saved.history), metrics, recorded)
+    return Evaluation(experiment, saved.step, len(saved.history), metrics, recorded, protocol)
+
+
+def test(
+    network: nn.Module, experiment: Experiment, root: Path, runtime: Runtime, crops: int, picture: Path | None
+) -> tuple[Metrics, Protocol | None]:
+    """Return the metrics on a data set's test images, and how they were shown; None where they are shown whole.
+
+    Raises:
+        UserError: no images, or several crops of images that are shown whole.
+    """
+    where = prepare(runtime)
+    network = placed(network, where, runtime)
+    if not DATASETS[experiment.dataset].task.startswith("streamed:"):
+        if crops != 1:
+            raise UserError(f"--crops {crops} is for image folders; the images of {experiment.dataset} are shown whole")
+        task = task_for(experiment, root, runtime, where)
+        metrics = task.test(network, _with_bar)
+        if picture:
+            assert isinstance(task, Segmentation)
+            draw_prediction(task, network, picture)
+        return metrics, None
+    protocol = protocol_of(experiment.recipe, crops)
+    data = load(experiment.dataset, root)
+    assert isinstance(data, ImageFolder)
+    return CropTest(data.test, protocol, runtime, where).test(network, _with_bar), protocol
+
+
+def evaluate_published(
+    model: str, source: str, root: Path, runtime: Runtime, *, dataset: str = "imagenet", crops: int = 1
+) -> PublishedEvaluation:
+    """Return the validation error of one of our networks with published weights, as they are meant to be tested.
+
+    Raises:
+        UserError: unknown names, no such weights, or no images.
+        RunFailed: the weights cannot be fetched.
+    """
+    choose("source of weights", source, SOURCES)
+    model = find_model(model)
+    weights = published(model)
+    if dataset != "imagenet":
+        raise UserError(f"the weights of {source} are for imagenet, not for {dataset}")
+    protocol = replace(weights.protocol, crops=crops)
+    data = load(dataset, root)
+    assert isinstance(data, ImageFolder)
+    files, where = data.test, prepare(runtime)
+    network = build(model, resolve_options(model, {}, dataset), classes=DATASETS[dataset].classes)
+    insert(network, model, fetch(weights.url))
+    tester = CropTest(files, protocol, runtime, where)
+    metrics = tester.test(placed(network, where, runtime), _with_bar)
+    return PublishedEvaluation(model, dataset, weights, protocol, metrics)
+
+
+def _with_bar(begins: range) -> Iterable[int]:
+    return with_bar(begins, "testing")
 
 
 def _load(what: str, runs: Path) -> checkpoints.Checkpoint:

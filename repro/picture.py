@@ -10,28 +10,25 @@ from torch import Tensor, nn
 from repro.errors import UserError
 from repro.files import write_atomically
 from repro.training.segmentation import Segmentation
-from repro.training.task import Task
 
 GAP, CAPTION = 8, 16
 """Pixels between the panels, and above them."""
 
 
-def draw_prediction(task: Task, network: nn.Module, path: Path, index: int = 0) -> None:
+def draw_prediction(task: Segmentation, network: nn.Module, path: Path, index: int = 0) -> None:
     """Write a PNG of a test slice, its label, and the network's probability of being inside a cell, side by side.
 
     Args:
-        task: a segmentation; of no other task is there such a picture.
+        task: whose test slice is shown.
         network: on the task's device, in evaluation mode.
         path: of the picture.
         index: of the test slice.
 
     Raises:
-        UserError: the task is no segmentation, or the file cannot be written.
+        UserError: the file cannot be written.
     """
     from PIL import Image, ImageDraw
 
-    if not isinstance(task, Segmentation):
-        raise UserError("a picture shows what is segmented, and this run classifies; leave out --picture")
     images = task.test_images
     inside = task.predict(network, images.pixels[index])[1]
     panels = {

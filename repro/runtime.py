@@ -37,6 +37,8 @@ class Runtime:
     """CPU threads; torch's own choice unless given."""
     save_memory: bool = False
     """Some activations are computed again in the backward pass instead of kept; DenseNet alone."""
+    workers: int | None = None
+    """Processes that read and augment image files; one per core unless given, none with 0."""
     checkpoint_seconds: float = 60.0
     """A checkpoint is also written within an epoch when the last one is so old."""
 

@@ -8,8 +8,10 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from repro.experiment import Experiment, experiment_for
 from repro.folders import Folders
@@ -41,21 +43,12 @@ def real_data() -> Path:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """Serve a folder on the loopback address."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{httpd.server_port}", folder
-        httpd.shutdown()
-        thread.join()
+def real_images() -> Path:
+    """The folder of the real data sets; without ten classes of Tiny ImageNet a test is skipped."""
+    root = Path(os.environ.get("REPRO_DATA", "data"))
+    if not (root / "tiny-imagenet-10").is_dir():
+        pytest.skip("needs tiny-imagenet-10 under $REPRO_DATA")
+    return root
 
 
 @pytest.fixture
@@ -105,3 +98,39 @@ def record() -> Callable[..., Record]:
         return Record(**{**facts, **values})  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """Serve a folder on the loopback address."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_port}", folder
+        httpd.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def write_images() -> Callable[..., None]:
+    """Write `images` JPEG files in each of `classes` folders, of which each has a colour of its own."""
+
+    def write(folder: Path, *, classes: int, images: int, size: tuple[int, int], first: int = 0) -> None:
+        random = np.random.default_rng(first)
+        for label in range(classes):
+            wnid = folder / f"n{label:08}"
+            wnid.mkdir(parents=True)
+            colour = 255 * (np.arange(3) == label % 3)
+            for number in range(first, first + images):
+                noise = random.integers(-60, 60, (size[1] // 4, size[0] // 4, 3))
+                pixels = np.clip(colour * 0.5 + 64 + noise, 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).resize(size).save(wnid / f"{wnid.name}_{number}.JPEG")
+
+    return write

@@ -2,13 +2,17 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
-from repro.benchmark.bench import bench, images_of, random_data
-from repro.benchmark.plain import Decoded, plain_loop
+from repro.benchmark.bench import bench, data_of, images_of
+from repro.benchmark.plain import Decoded, plain_folder, plain_loop
 from repro.benchmark.roofline import work_of
+from repro.benchmark.synthetic import FILES, LISTED, random_data
+from repro.benchmark.ways import Queue
 from repro.cli import main
 from repro.counting.count import Subject, count
 from repro.data.augment import normaliser
@@ -22,7 +26,7 @@ TINY = experiment_for("densenet", {"depth": 7, "k": 4}, seed=0)
 
 
 def test_every_way_is_measured_beside_the_plain_loop() -> None:
-    plain, *ours = bench(TINY, Runtime(device="cpu"), 0.01)
+    plain, *ours = bench(TINY, Runtime(device="cpu"), 0.01, Path())
     assert (plain.ratio, plain.name) == (1.0, "plain loop, fp32")
     for each in (plain, *ours):
         assert 0 < each.slowest <= each.images_per_second <= each.fastest
@@ -32,13 +36,14 @@ def test_every_way_is_measured_beside_the_plain_loop() -> None:
 
 def test_images_held_out_left_out_and_whitened_are_measured_too() -> None:
     experiment = replace(TINY, recipe=replace(recipe("wrn-cifar10-zca"), validation_images=1000))
-    for each in bench(experiment, Runtime(device="cpu"), 0.01):
+    for each in bench(experiment, Runtime(device="cpu"), 0.01, Path()):
         assert each.recipe_seconds == pytest.approx(200 * 382 * 128 / each.images_per_second)
 
 
 def test_what_cannot_be_trained_is_not_measured() -> None:
-    with pytest.raises(UserError, match="cannot be trained on imagenet here yet"):
-        bench(experiment_for("resnet34", {}, seed=0), Runtime(device="cpu"), 0.01)
+    small = replace(TINY, recipe=replace(TINY.recipe, dataset="imagenet-299"))
+    with pytest.raises(UserError, match="cannot be trained on imagenet-299 here yet"):
+        bench(small, Runtime(device="cpu"), 0.01, Path())
 
 
 def test_a_run_that_counts_in_iterations_ends_within_an_epoch() -> None:
@@ -76,3 +81,46 @@ def test_bench_answers_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert end.value.code == 0
     answer = json.loads(capsys.readouterr().out)
     assert [each["name"] for each in answer["speeds"]] == ["plain loop, fp32", "repro, fp32", "repro, bf16"]
+
+
+STREAMED = experiment_for("resnet20", {}, seed=0, dataset="tiny-imagenet-10")
+STREAMED = replace(STREAMED, recipe=replace(STREAMED.recipe, batch=4, scaled_crop=16, resize=18, test_crop=16))
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_input_and_network_are_measured_apart_and_together(tmp_path: Path) -> None:
+    speeds = bench(STREAMED, Runtime(device="cpu", workers=1), 0.01, tmp_path)
+    names = ["plain loop, fp32", "repro, fp32", "repro, bf16", "input alone"]
+    assert [each.name for each in speeds] == [*names, "network alone, fp32", "network alone, bf16"]
+    assert speeds[3].matmul_share is None
+    assert all(0 < each.slowest <= each.images_per_second <= each.fastest for each in speeds)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_random_files_stand_for_a_data_set_that_is_not_there(tmp_path: Path) -> None:
+    with data_of(experiment_for("resnet34", {}, seed=0), tmp_path) as data:
+        assert (len(data.train), len(data.test)) == (LISTED, FILES)
+        assert data.train.path(FILES + 3) == data.train.path(3)
+        with Image.open(data.train.path(LISTED - 1)) as image:
+            assert image.size == (500, 375)
+        home = data.folder
+    assert not home.exists()
+
+
+def test_real_files_are_measured_where_they_are(real_images: Path) -> None:
+    with data_of(STREAMED, real_images) as data:
+        assert len(data.train) == 5000
+
+
+def test_batches_that_wait_are_not_counted() -> None:
+    queue = Queue(length=2)
+    batches = queue.drained(iter(range(8)))
+    assert next(batches) == 0
+    queue.waiting = queue.length
+    assert next(batches) == 3
+
+
+def test_a_folder_is_shown_to_the_plain_loop_too(real_images: Path) -> None:
+    with data_of(STREAMED, real_images) as data:
+        steps = plain_folder(STREAMED, data.train, 0, torch.device("cpu"), lambda batches: iter(batches))
+        assert [next(steps) for _ in range(2)] == [4, 4]

@@ -132,7 +132,7 @@ def test_the_epoch_of_the_lowest_validation_error_is_reported(
     assert record.error == history[record.reported_epoch - 1].test_error
     assert (record.epochs, record.steps) == (3, 3 * 6)  # 1,297 images are six batches
     assert train_one(experiment, CPU, folders, Silent()) == record  # it is known to be finished
-    assert evaluate(record.id, folders, "cpu").recorded == history[-1].test_error  # of the weights that are kept
+    assert evaluate(record.id, folders, CPU).recorded == history[-1].test_error  # of the weights that are kept
 
 
 def test_of_equal_validation_errors_the_first_is_reported(tiny: Make) -> None:

@@ -21,7 +21,6 @@ from repro.experiment import Experiment, experiment_for
 from repro.folders import Folders
 from repro.models import build
 from repro.papers import read_table
-from repro.picture import draw_prediction
 from repro.recipes import recipe
 from repro.report import table_text
 from repro.results import Record, read_records
@@ -312,7 +311,7 @@ def test_a_run_learns_and_is_recorded_evaluated_and_drawn(folders: Folders) -> N
     assert record.iou is not None
     assert record.iou > 0.9
     picture = folders.data / "pictures" / "slice.png"
-    found = evaluate(record.name, folders, "cpu", picture)
+    found = evaluate(record.name, folders, CPU, picture=picture)
     assert found.metrics.error == record.error == found.recorded
     assert found.metrics.extra == {name: getattr(record, name) for name in ("iou", "isbi_pixel", "isbi_rand")}
     with Image.open(picture) as drawn:
@@ -334,11 +333,11 @@ def test_stopped_and_gone_on_with_is_bit_identical(folders: Folders, tmp_path: P
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
-def test_only_a_segmentation_is_drawn(tmp_path: Path) -> None:
-    digits = experiment_for("densenet", {"depth": 7, "k": 4}, seed=0, dataset="digits")
-    task = task_for(digits, tmp_path, CPU, DEVICE)
+def test_only_a_segmentation_is_drawn(folders: Folders) -> None:
+    digits = experiment_for("densenet", {"depth": 7, "k": 4}, seed=0, dataset="digits", epochs=1)
+    record = train_one(digits, CPU, folders, Silent())
     with pytest.raises(UserError, match="leave out --picture"):
-        draw_prediction(task, torch.nn.Identity(), tmp_path / "no.png")
+        evaluate(record.id, folders, CPU, picture=folders.data / "no.png")
 
 
 def test_a_recipe_for_tiles_is_not_for_whole_images(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
-from watching import Silent, engine_of, stop_at, train_one
+from watching import Silent, assert_same, engine_of, stop_at, train_one, weights
 
 from repro.data import DATASETS, load
 from repro.errors import RunFailed, UserError
@@ -30,16 +30,6 @@ from repro.training.stop import Stopped, StopRequest
 
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]
-
-
-def weights(folders: Folders, experiment: Experiment) -> dict[str, torch.Tensor]:
-    saved = checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST)
-    return {**saved.network, **{f"momentum.{k}": v["momentum_buffer"] for k, v in saved.optimizer["state"].items()}}
-
-
-def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 def test_a_run_is_recorded_whole(tiny: Make, folders: Folders) -> None:
@@ -228,7 +218,7 @@ def test_a_checkpoint_of_another_experiment_is_refused(tiny: Make, folders: Fold
 def test_evaluation_gives_the_recorded_error(tiny: Make, folders: Folders) -> None:
     record = train_one(tiny(), CPU, folders, Silent())
     for what in (record.name, record.id[:5], str(folders.runs / record.name / checkpoint.NEWEST)):
-        found = evaluate(what, folders, "cpu")
+        found = evaluate(what, folders, CPU)
         assert found.metrics.error == record.error == found.recorded
         assert found.metrics.loss == record.loss
 
@@ -236,7 +226,7 @@ def test_evaluation_gives_the_recorded_error(tiny: Make, folders: Folders) -> No
 def test_bf16_is_recorded_and_evaluated_as_trained(tiny: Make, folders: Folders) -> None:
     record = train_one(tiny(), replace(CPU, precision="bf16"), folders, Silent())
     assert record.precision == "bf16"
-    assert evaluate(record.id, folders, "cpu").metrics.error == record.error
+    assert evaluate(record.id, folders, CPU).metrics.error == record.error
 
 
 def test_a_pickled_object_is_no_checkpoint(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from repro.experiment import Experiment
 from repro.folders import Folders
 from repro.results import Record
 from repro.runtime import Runtime
+from repro.training import checkpoint
 from repro.training.engine import Engine
 from repro.training.progress import Lines, Watcher
 from repro.training.resident import resident
@@ -56,3 +57,13 @@ def engine_of(experiment: Experiment, data: Dataset | None = None) -> Engine:
     else:
         task = resident(experiment.recipe, data, runtime, device)
     return Engine([experiment], runtime, task, device)
+
+
+def weights(folders: Folders, experiment: Experiment) -> dict[str, torch.Tensor]:
+    saved = checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST)
+    return {**saved.network, **{f"momentum.{k}": v["momentum_buffer"] for k, v in saved.optimizer["state"].items()}}
+
+
+def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)

@@ -5,24 +5,26 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
-from repro.benchmark.plain import plain_loop
 from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise, work_of
-from repro.data import DATASETS, Dataset, Images
+from repro.benchmark.synthetic import random_data, random_folder
+from repro.benchmark.ways import Way, resident_ways, streamed_ways
+from repro.data import DATASETS, Dataset, load
+from repro.data.folder import ImageFolder, is_there
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.training.device import prepare
-from repro.training.engine import Engine, network_of
-from repro.training.resident import Resident
+from repro.training.engine import network_of
 from repro.training.schedule import images_per_epoch, steps_per_epoch, total_steps
 
-IMAGES = 12_800
-"""Random ones: what they show changes nothing about speed."""
 ROUNDS = 7
 
 
@@ -39,77 +41,69 @@ class Speed:
     """To the plain loop, median of the windows' ratios."""
     recipe_seconds: float
     """The whole recipe's training at this rate."""
-    matmul_share: float
-    """Of the device's measured rate of matrix products, in the precision used."""
-    copy_share: float
+    matmul_share: float | None
+    """Of the device's measured rate of matrix products, in the precision used; None without a network."""
+    copy_share: float | None
     """Of the device's measured rate of copying."""
     peak_bytes: int | None
     """Of GPU memory, above what lies there between steps; None on a CPU."""
-
-
-@dataclass
-class _Way:
-    """A way to train and what its windows gave."""
-
-    name: str
-    dtype: torch.dtype
-    steps: Iterator[int]
-    rates: list[float]
-    peak: int | None = None
 
 
 def bench(
     experiment: Experiment,
     runtime: Runtime,
     window_seconds: float,
+    root: Path,
     progress: Callable[[range], Iterable[int]] = iter,
 ) -> list[Speed]:
-    """Return the speeds of the plain loop and of ours in fp32 and bf16; the first window of each only warms up."""
+    """Return the speeds of the plain loop and of ours in fp32 and bf16; the first window of each only warms up.
+
+    Image files are read from `root`; where they are not there, random ones stand for them.
+
+    Raises:
+        UserError: the experiment cannot be trained here.
+    """
     if DATASETS[experiment.dataset].loader is None:
         raise UserError(f"{experiment.model} cannot be trained on {experiment.dataset} here yet, and so not measured")
     if experiment.recipe.tile:
         raise UserError(f"{experiment.recipe.name} trains on tiles of slices, whose speed is not measured here yet")
     device = prepare(runtime)
-    held_out = torch.arange(experiment.recipe.validation_images)
-    data = replace(random_data(experiment.dataset), validation=held_out)
-    ways = [_Way("plain loop, fp32", torch.float32, plain_loop(experiment, data.train, device), [])]
-    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        precise = replace(runtime, precision=precision)
-        engine = Engine([experiment], precise, Resident(experiment.recipe, data, precise, device), device)
-        ways.append(_Way(f"repro, {precision}", dtype, _endless(engine), []))
-    for number in progress(range(ROUNDS + 1)):
-        for way in ways:
-            rate = _window(way, device, window_seconds)
-            if number > 0:
-                way.rates.append(rate)
-    return [_speed(way, ways[0], experiment, device) for way in ways]
+    with data_of(experiment, root) as data:
+        make = streamed_ways if isinstance(data, ImageFolder) else resident_ways
+        ways = make(experiment, runtime, data, device)  # type: ignore[arg-type]
+        for number in progress(range(ROUNDS + 1)):
+            for way in ways:
+                rate = _window(way, device, window_seconds)
+                if number > 0:
+                    way.rates.append(rate)
+        speeds = [_speed(way, ways[0], experiment, device) for way in ways]
+        ways.clear()  # and with them the processes that read the files
+    return speeds
 
 
-def random_data(dataset: str) -> Dataset:
-    """Return random images in the shape of a data set."""
-    spec = DATASETS[dataset]
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (IMAGES, *spec.input), dtype=torch.uint8, generator=generator)
-    labels = torch.randint(spec.classes, (IMAGES,), generator=generator)
-    images = Images(pixels, labels)
-    return Dataset(images, images, "random")
+@contextmanager
+def data_of(experiment: Experiment, root: Path) -> Iterator[Dataset | ImageFolder]:
+    """Provide the images to measure with: the real files, or random images in a data set's shape."""
+    dataset = experiment.dataset
+    if not DATASETS[dataset].task.startswith("streamed:"):
+        held_out = torch.arange(experiment.recipe.validation_images)
+        yield replace(random_data(dataset), validation=held_out)
+    elif is_there(dataset, root):
+        data = load(dataset, root)
+        assert isinstance(data, ImageFolder)
+        yield data
+    else:
+        with TemporaryDirectory(prefix="repro-bench-") as folder:
+            yield random_folder(dataset, Path(folder))
 
 
-def _endless(engine: Engine) -> Iterator[int]:
-    """Take the engine's steps, epoch after epoch without a test, yielding the images of each."""
-    shown = images_per_epoch(engine.recipe, engine.task.images)
-    while True:
-        for _ in engine.steps():
-            whole = engine.step % engine.steps_per_epoch
-            yield engine.recipe.batch if whole else shown - (engine.steps_per_epoch - 1) * engine.recipe.batch
-        engine.step = 0
-
-
-def _window(way: _Way, device: torch.device, seconds: float) -> float:
+def _window(way: Way, device: torch.device, seconds: float) -> float:
     """Return the images a second of one window."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         resting = torch.cuda.memory_allocated(device)
+    way.queue.waiting = way.queue.length
+    next(way.steps)
     images = 0
     synchronise(device)
     begin = time.perf_counter()
@@ -128,11 +122,12 @@ def images_of(recipe: Recipe, train_images: int) -> int:
     return epochs * images_per_epoch(recipe, train_images) + steps * recipe.batch
 
 
-def _speed(way: _Way, plain: _Way, experiment: Experiment, device: torch.device) -> Speed:
+def _speed(way: Way, plain: Way, experiment: Experiment, device: torch.device) -> Speed:
     recipe, rate = experiment.recipe, statistics.median(way.rates)
+    spec = DATASETS[experiment.dataset]
+    side = recipe.scaled_crop
     with torch.device("meta"):
-        work = work_of(network_of(experiment), DATASETS[experiment.dataset].input)
-    size = way.dtype.itemsize
+        work = work_of(network_of(experiment), (3, side, side) if side else spec.input)
     return Speed(
         name=way.name,
         images_per_second=rate,
@@ -140,7 +135,7 @@ def _speed(way: _Way, plain: _Way, experiment: Experiment, device: torch.device)
         fastest=max(way.rates),
         ratio=statistics.median(ours / theirs for ours, theirs in zip(way.rates, plain.rates, strict=True)),
         recipe_seconds=images_of(recipe, experiment.train_images) / rate,
-        matmul_share=work.flops * rate / matmul_rate(device, way.dtype),
-        copy_share=work.elements * size * rate / copy_rate(device),
+        matmul_share=work.flops * rate / matmul_rate(device, way.dtype) if way.dtype else None,
+        copy_share=work.elements * way.dtype.itemsize * rate / copy_rate(device) if way.dtype else None,
         peak_bytes=way.peak,
     )

@@ -1,9 +1,10 @@
-"""The loop of popular CIFAR repositories, to measure against: DataLoader, torchvision transforms, eager fp32."""
+"""The loop of popular repositories, to measure against: DataLoader, torchvision transforms, eager fp32."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, repeat
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +12,13 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from repro.data import Images
+from repro.data.folder import Files
 from repro.experiment import Experiment
 from repro.recipes import Recipe
 from repro.training.engine import network_of
+
+PLAIN_PREFETCH = 2
+"""Batches ahead per worker, by default of DataLoader."""
 
 
 class Decoded(TorchDataset[tuple[Tensor, int]]):
@@ -44,13 +49,48 @@ class Decoded(TorchDataset[tuple[Tensor, int]]):
 
 
 def plain_loop(experiment: Experiment, images: Images, device: torch.device) -> Iterator[int]:
-    """Train for ever, yielding the images of each step."""
+    """Train on images in memory for ever, yielding the images of each step."""
     recipe = experiment.recipe
     workers = 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
     decoded = Decoded(images, recipe)
     loader = DataLoader(
         decoded, recipe.batch, shuffle=True, drop_last=recipe.drop_last, num_workers=workers, pin_memory=workers > 0
     )
+    return _train(experiment, chain.from_iterable(repeat(loader)), device)
+
+
+def plain_folder(
+    experiment: Experiment,
+    files: Files,
+    workers: int,
+    device: torch.device,
+    drained: Callable[[Iterable[list[Tensor]]], Iterator[list[Tensor]]],
+) -> Iterator[int]:
+    """Train on image files for ever, yielding the images of each step; `drained` wraps the batches."""
+    from torchvision.datasets import ImageFolder
+
+    recipe = experiment.recipe
+    folder = ImageFolder(files.folder, _folder_transform(recipe))
+    folder.samples *= len(files) // len(folder.samples)
+    pinned = device.type == "cuda"
+    loader = DataLoader(folder, recipe.batch, shuffle=True, num_workers=workers, pin_memory=pinned)
+    return _train(experiment, drained(chain.from_iterable(repeat(loader))), device)
+
+
+def _folder_transform(recipe: Recipe) -> Callable[[object], Tensor]:
+    """Return what people compose for ImageNet; the lighting noise, which torchvision has not, is left out."""
+    from torchvision import transforms
+
+    steps: list[object] = [transforms.RandomResizedCrop(recipe.scaled_crop)]
+    if recipe.flip:
+        steps.append(transforms.RandomHorizontalFlip())
+    if recipe.color_jitter:
+        steps.append(transforms.ColorJitter(*(recipe.color_jitter,) * 3))
+    return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(recipe.mean, recipe.std)])
+
+
+def _train(experiment: Experiment, batches: Iterable[list[Tensor]], device: torch.device) -> Iterator[int]:
+    recipe = experiment.recipe
     network = network_of(experiment).to(device).train()
     optimizer = torch.optim.SGD(
         network.parameters(),
@@ -59,12 +99,11 @@ def plain_loop(experiment: Experiment, images: Images, device: torch.device) -> 
         nesterov=recipe.nesterov,
         weight_decay=recipe.weight_decay,
     )
-    while True:
-        for pixels, labels in loader:
-            inputs, targets = pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-            loss = nn.functional.cross_entropy(network(inputs), targets)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            loss.item()  # as such loops do, for their progress line
-            yield len(targets)
+    for pixels, labels in batches:
+        inputs, targets = pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        loss = nn.functional.cross_entropy(network(inputs), targets)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        loss.item()  # as such loops do, for their progress line
+        yield len(targets)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.console import print_json, stdout, with_bar
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
     from repro.benchmark.bench import Speed
 
 
-def run(experiment: Experiment, runtime: Runtime, window_seconds: float, format: str) -> None:
+def run(experiment: Experiment, runtime: Runtime, window_seconds: float, root: Path, format: str) -> None:
     """Measure and show."""
     choose("format", format, ("rich", "json"))
     from repro.benchmark.bench import bench
     from repro.training.device import device_name, prepare
 
-    speeds = bench(experiment, runtime, window_seconds, lambda rounds: with_bar(rounds, "measuring"))
+    speeds = bench(experiment, runtime, window_seconds, root, lambda rounds: with_bar(rounds, "measuring"))
     device = device_name(prepare(runtime))
     if format == "json":
         print_json({"model": experiment.model, "device": device, "speeds": [asdict(each) for each in speeds]})
@@ -44,9 +45,23 @@ def _show(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> None:
             f"{each.slowest:.0f} to {each.fastest:.0f}",
             f"{each.ratio:.2f}",
             str(timedelta(seconds=round(each.recipe_seconds))),
-            f"{100 * each.matmul_share:.0f} %",
-            f"{100 * each.copy_share:.0f} %",
+            _percent(each.matmul_share),
+            _percent(each.copy_share),
             "" if each.peak_bytes is None else f"{each.peak_bytes / 2**30:.2f} GiB",
         )
     stdout().print(grid)
-    stdout().print("medians of windows taken in turn; recipe: training alone, without tests", style="dim")
+    _say_what_waits({each.name: each.images_per_second for each in speeds})
+    stdout().print("medians of windows taken in turn; recipe: training alone, without tests and tuning", style="dim")
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.0f} %"
+
+
+def _say_what_waits(rates: dict[str, float]) -> None:
+    """Say whether image files are read as fast as the network takes them."""
+    for precision in ("fp32", "bf16"):
+        network, files = rates.get(f"network alone, {precision}"), rates.get("input alone")
+        if network and files:
+            waits = "waits for its input" if files < network else "is fed in time"
+            stdout().print(f"the network in {precision} {waits}: {files:.0f} images/s are read, {network:.0f} taken")

@@ -1,22 +1,52 @@
-"""`repro eval`: the test error of a run or a checkpoint."""
+"""`repro eval`: the test error of a run, a checkpoint, or a network with published weights."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repro.console import print_json, stderr, stdout
+from repro.data import find as find_dataset
+from repro.errors import UserError
 from repro.folders import Folders
 from repro.names import choose
+from repro.runtime import Runtime
+
+if TYPE_CHECKING:
+    from repro.data.views import Protocol
+    from repro.evaluate import Evaluation, PublishedEvaluation
+    from repro.training.task import Metrics
 
 
-def run(what: str, folders: Folders, device: str, picture: Path | None, format: str) -> None:
+def run(
+    what: str,
+    folders: Folders,
+    runtime: Runtime,
+    *,
+    weights: str | None,
+    dataset: str | None,
+    crops: int,
+    picture: Path | None,
+    format: str,
+) -> None:
     """Evaluate and show."""
     choose("format", format, ("rich", "json"))
-    from repro.evaluate import evaluate
+    if dataset and not weights:
+        raise UserError("--dataset goes with --weights; a run is tested on the data set that it was trained on")
+    from repro.evaluate import evaluate, evaluate_published
 
-    found = evaluate(what, folders, device, picture)
-    if picture:
-        stderr().print(f"drawn to {picture}", soft_wrap=True, markup=False)
+    if weights:
+        where = find_dataset(dataset or "imagenet")
+        _show_published(evaluate_published(what, weights, folders.data, runtime, dataset=where, crops=crops), format)
+    else:
+        found = evaluate(what, folders, runtime, crops=crops, picture=picture)
+        if picture:
+            stderr().print(f"drawn to {picture}", soft_wrap=True, markup=False)
+        _show(found, format)
+
+
+def _show(found: Evaluation, format: str) -> None:
     experiment, metrics = found.experiment, found.metrics
     if format == "json":
         print_json(
@@ -26,20 +56,56 @@ def run(what: str, folders: Folders, device: str, picture: Path | None, format: 
                 "dataset": experiment.dataset,
                 "steps": found.steps,
                 "epochs": found.epochs,
-                "error": metrics.error,
-                "error5": metrics.error5,
-                **metrics.extra,
-                "loss": metrics.loss,
-                "images": metrics.images,
+                **_figures(metrics),
                 "recorded_error": found.recorded,
+                "protocol": found.protocol and _protocol(found.protocol),
             }
         )
         return
+    shown = f", {found.protocol}" if found.protocol else ""
     recorded = f"; the run itself measured {found.recorded:.2f} %" if found.recorded is not None else ""
+    if found.protocol and found.protocol.crops > 1 and recorded:
+        recorded += " with 1 crop"
+    top5 = "" if metrics.error5 is None else f", top-5 {metrics.error5:.2f} %"
     extra = "".join(f", {name} {value:.4f}" for name, value in metrics.extra.items())
-    stdout().print(
-        f"{experiment.name}: test error {metrics.error:.2f} %{extra} on {metrics.images:,} images of "
-        f"{experiment.dataset} after {found.epochs} epochs ({found.steps} steps){recorded}",
-        soft_wrap=True,
-        markup=False,
+    _say(
+        f"{experiment.name}: test error {metrics.error:.2f} %{top5}{extra}, on {metrics.images:,} "
+        f"images of {experiment.dataset}{shown}, after {found.epochs} epochs ({found.steps} steps){recorded}"
     )
+
+
+def _show_published(found: PublishedEvaluation, format: str) -> None:
+    weights, metrics = found.published, found.metrics
+    if format == "json":
+        print_json(
+            {
+                "model": found.model,
+                "dataset": found.dataset,
+                "weights": weights.name,
+                "url": weights.url,
+                "protocol": _protocol(found.protocol),
+                **_figures(metrics),
+                "published_error": weights.error,
+                "published_error5": weights.error5,
+            }
+        )
+        return
+    _say(
+        f"{found.model} with {weights.name}: error {metrics.error:.3f} %, top-5 {metrics.error5:.3f} %, "
+        f"on {metrics.images:,} images of {found.dataset}, {found.protocol}; "
+        f"torchvision reports {weights.error:.3f} % and {weights.error5:.3f} % with 1 crop"
+    )
+
+
+def _figures(metrics: Metrics) -> dict[str, object]:
+    """Return the metrics as one dictionary; what a task measures besides stands beside the rest."""
+    figures = asdict(metrics)
+    return {**figures, **figures.pop("extra")}
+
+
+def _protocol(protocol: Protocol) -> dict[str, object]:
+    return {**asdict(protocol), "interpolation": "bilinear", "antialias": True, "averaged": "probabilities"}
+
+
+def _say(text: str) -> None:
+    stdout().print(text, soft_wrap=True, markup=False)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from repro.data.folder import ImageFolder
+
 
 @dataclass(frozen=True)
 class DatasetSpec:
@@ -27,6 +29,8 @@ class DatasetSpec:
     """`file:function` in this package; None where images cannot be read yet and networks only be counted."""
     train_images: int = 0
     """In the training set; 0 where images cannot be read yet."""
+    test_images: int = 0
+    """In the test set, where their number is checked."""
     task: str = "resident:resident"
     """`file:function` in repro.training: how its images are shown to a network."""
 
@@ -36,7 +40,24 @@ DATASETS: dict[str, DatasetSpec] = {
     "cifar100": DatasetSpec("CIFAR-100, 50,000 + 10,000 images", (3, 32, 32), 100, "cifar:load_cifar100", 50_000),
     "digits": DatasetSpec("Digits of scikit-learn, 1,442 + 355 images", (3, 32, 32), 10, "digits:load", 1_442),
     "svhn": DatasetSpec("SVHN, 604,388 + 26,032 images", (3, 32, 32), 10, "svhn:load_svhn", 604_388),
-    "imagenet": DatasetSpec("ImageNet-1K; for counting only", (3, 224, 224), 1000, None),
+    "imagenet": DatasetSpec(
+        "ImageNet-1K (ILSVRC 2012), 1,281,167 + 50,000 images",
+        (3, 224, 224),
+        1000,
+        "folder:load_imagenet",
+        1_281_167,
+        50_000,
+        task="streamed:Streamed",
+    ),
+    "tiny-imagenet-10": DatasetSpec(
+        "Ten classes of Tiny ImageNet, 5,000 + 500 images",
+        (3, 64, 64),
+        10,
+        "folder:load_tiny_imagenet_10",
+        5_000,
+        500,
+        task="streamed:Streamed",
+    ),
     "imagenet-299": DatasetSpec("ImageNet-1K at 299 pixels; for counting only", (3, 299, 299), 1000, None),
     "isbi2012": DatasetSpec(
         "ISBI 2012 membranes, 25 slices + 5 held out by us, in tiles of 572 pixels",
@@ -44,7 +65,7 @@ DATASETS: dict[str, DatasetSpec] = {
         2,
         "segmentation:load_isbi2012",
         25,
-        "segmentation:Segmentation",
+        task="segmentation:Segmentation",
     ),
     "segmentation": DatasetSpec(
         "Your own grey images with masks: segmentation/train and /test, images/ and masks/ in each",
@@ -90,8 +111,10 @@ def find(name: str) -> str:
     return choose("data set", name, DATASETS)
 
 
-def load(name: str, root: Path) -> Dataset:
-    """Return a data set, downloaded to `root` if it is not there and can be had.
+def load(name: str, root: Path) -> Dataset | ImageFolder:
+    """Return a data set as its task takes it, downloaded to `root` if it is not there and can be had.
+
+    It is a `Dataset` where the images fit into memory, and an `ImageFolder` where they are read one by one.
 
     Raises:
         UserError: it is not there and cannot be downloaded, or its files are not the published ones.
@@ -105,5 +128,5 @@ def load(name: str, root: Path) -> Dataset:
     if root.exists() and not root.is_dir():
         raise UserError(f"{root} is no folder; name the folder of the data sets with --data")
     file, function = loader.split(":")
-    dataset: Dataset = getattr(import_module(f"repro.data.{file}"), function)(root)
+    dataset: Dataset | ImageFolder = getattr(import_module(f"repro.data.{file}"), function)(root)
     return dataset

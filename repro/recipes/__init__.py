@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from repro.recipes.dense_resnet import miru2020, miru2020_imagenet
 from repro.recipes.densenet import densenet_cifar, densenet_imagenet, densenet_svhn
 from repro.recipes.digits import digits
 from repro.recipes.recipe import Recipe
 from repro.recipes.resnet import resnet_cifar10
+from repro.recipes.tiny_imagenet import tiny_imagenet_10
+from repro.recipes.torchvision import NETWORKS, torchvision_imagenet
 from repro.recipes.unet import unet_isbi, unet_isbi_padded, unet_segmentation
 from repro.recipes.wide_resnet import wrn_cifar, wrn_svhn
 
@@ -35,7 +38,9 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "unet-isbi": unet_isbi,
     "unet-isbi-padded": unet_isbi_padded,
     "unet-segmentation": unet_segmentation,
+    **{f"torchvision-{network}": partial(torchvision_imagenet, network) for network in NETWORKS},
     "digits": digits,
+    "tiny-imagenet-10": tiny_imagenet_10,
 }
 
 _DEFAULTS: dict[str, dict[str, str]] = {
@@ -75,7 +80,8 @@ def default_recipe(model: str, dataset: str, padded: bool = False) -> str | None
 
     A padded U-Net is no paper's, and has a recipe of its own.
     """
-    name = "digits" if dataset == "digits" else _DEFAULTS.get(dataset, {}).get(model)
+    own = dataset in ("digits", "tiny-imagenet-10")  # recipes of our own, for every network
+    name = dataset if own else _DEFAULTS.get(dataset, {}).get(model)
     return f"{name}-padded" if padded and f"{name}-padded" in RECIPES else name
 
 

@@ -63,6 +63,10 @@ class Recipe:
     """Mirrored with probability 1/2."""
     scaled_crop: int = 0
     """Side of a random crop of 8 % to 100 % of the area, scaled to this size (ImageNet); 0: none."""
+    resize: int = 0
+    """A test image's shorter side is scaled to this size, bilinearly and antialiased; 0: it is not scaled."""
+    test_crop: int = 0
+    """Side of the crop from the middle of the scaled test image; 0: the whole image."""
     color_jitter: float = 0.0
     """Brightness, contrast and saturation are changed by up to this share; of grey slices the first two."""
     lighting: float = 0.0

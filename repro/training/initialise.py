@@ -52,9 +52,33 @@ def all_fan_in(network: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+def conv_fan_out_alone(network: nn.Module) -> None:
+    """Convolutions normal with variance 2 / (k^2 * outputs); the classifier as torch makes it. torchvision's ResNet."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def conv_fan_out_linear_normal(network: nn.Module) -> None:
+    """The same; linear layers normal with deviation 0.01; biases 0. torchvision's VGG and MobileNetV2."""
+    conv_fan_out_alone(network)
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.01)
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def as_built(network: nn.Module) -> None:
+    """Every weight as torch makes it. torchvision's AlexNet."""
+
+
 INITIALISERS: dict[str, Callable[[nn.Module], None]] = {
     "conv-fan-out": conv_fan_out,
     "conv-and-classifier-fan-out": conv_and_classifier_fan_out,
     "conv-fan-in-batchnorm-uniform": conv_fan_in_batchnorm_uniform,
     "all-fan-in": all_fan_in,
+    "conv-fan-out-alone": conv_fan_out_alone,
+    "conv-fan-out-linear-normal": conv_fan_out_linear_normal,
+    "as-built": as_built,
 }

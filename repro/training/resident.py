@@ -129,6 +129,6 @@ def class_metrics(sums: Tensor, images: int) -> Metrics:
 
 def refuse_what_is_not_implemented(recipe: Recipe) -> None:
     """Raise UserError for a recipe with a value that would silently be ignored here."""
-    for name in ("scaled_crop", "color_jitter", "lighting", "tune_epochs", "tile"):
+    for name in ("scaled_crop", "resize", "test_crop", "color_jitter", "lighting", "tune_epochs", "tile"):
         if getattr(recipe, name):
             raise UserError(f"recipe {recipe.name} has {name}={getattr(recipe, name)}, not trainable here yet")

@@ -28,6 +28,7 @@ from repro.training.progress import Course, Watcher
 from repro.training.record import check_runtime, recorded, write_record
 from repro.training.stacked import can_be_stacked
 from repro.training.stop import Stopped, StopRequest
+from repro.training.streamed import raise_if_a_worker_died
 from repro.training.task import Task, task_for
 
 
@@ -104,6 +105,9 @@ def _train_locked(
             return records
     except torch.OutOfMemoryError as error:
         raise RunFailed(f"the device's memory is too small for {names}; the last checkpoint is kept") from error
+    except RuntimeError as error:
+        raise_if_a_worker_died(error)
+        raise
     except Timeout as error:
         raise UserError(f"another process is training {names}; wait for it, or choose another --seed") from error
 

@@ -1,0 +1,71 @@
+"""Images to measure with where the real ones are not: what they show changes nothing about speed."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from repro.console import with_bar
+from repro.data import DATASETS, Dataset, Images
+from repro.data.folder import TRAIN, VAL, Files, ImageFolder, list_files
+
+IMAGES = 12_800
+"""In memory."""
+FILES = 256
+LISTED = 51_200
+"""As so many the files are listed, so that an epoch is long and its beginning does not count."""
+CLASSES = 4
+SIZES = {"imagenet": (500, 375)}
+"""Width and height of a usual image of a data set; others have their input's."""
+
+
+def random_data(dataset: str) -> Dataset:
+    """Return random images in memory, in the shape of a data set."""
+    spec = DATASETS[dataset]
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (IMAGES, *spec.input), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(spec.classes, (IMAGES,), generator=generator)
+    images = Images(pixels, labels)
+    return Dataset(images, images, "random")
+
+
+class RandomFolder(ImageFolder):
+    """Random JPEG files in the size of a data set's, of which each is listed many times."""
+
+    @cached_property
+    def train(self) -> Files:
+        """The same files again and again."""
+        return repeated(list_files(self.folder / TRAIN, "listing"), LISTED // FILES)
+
+    @cached_property
+    def test(self) -> Files:
+        """The files, once."""
+        return list_files(self.folder / VAL, "listing")
+
+
+def random_folder(dataset: str, folder: Path) -> RandomFolder:
+    """Write random JPEG files in the size of a data set's to `folder` and return them."""
+    from PIL import Image
+
+    width, height = SIZES.get(dataset, DATASETS[dataset].input[:0:-1])
+    generator = torch.Generator().manual_seed(0)
+    for number in with_bar(range(FILES), "writing images to measure with"):
+        # Blocks of 8 pixels, scaled smoothly, compress about as well as photographs.
+        blocks = torch.randint(256, (height // 8, width // 8, 3), dtype=torch.uint8, generator=generator)
+        path = folder / TRAIN / f"n{number % CLASSES:08}" / f"{number}.JPEG"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(blocks.numpy()).resize((width, height), Image.Resampling.BICUBIC).save(path, quality=95)
+    (folder / VAL).symlink_to(folder / TRAIN)
+    return RandomFolder(dataset, folder)
+
+
+def repeated(files: Files, times: int) -> Files:
+    """Return files that are listed so many times."""
+    shifts = torch.arange(times)[:, None] * len(files.names)
+    ends: Tensor = (files.ends[None] + shifts).flatten()
+    return Files(
+        files.folder, files.classes, files.names * times, ends, files.labels.repeat(times), f"{times}x{files.digest}"
+    )

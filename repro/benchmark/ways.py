@@ -1,0 +1,136 @@
+"""The ways to train that are measured, each as an endless iterator over the images of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from repro.benchmark.plain import PLAIN_PREFETCH, plain_folder, plain_loop
+from repro.data import Dataset
+from repro.data.folder import ImageFolder
+from repro.experiment import Experiment
+from repro.runtime import Runtime
+from repro.training.engine import Engine
+from repro.training.resident import Resident
+from repro.training.schedule import images_per_epoch
+from repro.training.streamed import PREFETCH, Streamed, workers_of
+from repro.training.task import Batch, Metrics, Progress, Task
+
+T = TypeVar("T")
+PRECISIONS = (("fp32", torch.float32), ("bf16", torch.bfloat16))
+
+
+@dataclass
+class Queue:
+    """Batches that wait ready-made when a window begins; thrown away, or the input would look faster than it is."""
+
+    length: int = 0
+    waiting: int = 0
+
+    def drained(self, batches: Iterable[T]) -> Iterator[T]:
+        """Yield the batches without those that were waiting."""
+        for batch in batches:
+            if self.waiting:
+                self.waiting -= 1
+            else:
+                yield batch
+
+
+@dataclass
+class Way:
+    """A way to train and what its windows gave."""
+
+    name: str
+    dtype: torch.dtype | None
+    """None where no network is trained."""
+    steps: Iterator[int]
+    queue: Queue = field(default_factory=Queue)
+    rates: list[float] = field(default_factory=list)
+    peak: int | None = None
+
+
+class Measured:
+    """A task whose waiting batches can be thrown away, or whose first batch stands for all."""
+
+    def __init__(self, task: Task, queue: Queue, *, repeat: bool = False) -> None:
+        self.task, self.queue, self.repeat = task, queue, repeat
+        self.images, self.fingerprint = task.images, task.fingerprint
+
+    def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
+        """Yield the task's batches, or for ever its first one."""
+        batches = self.task.batches(seed, epoch, begin)
+        if not self.repeat:
+            yield from self.queue.drained(batches)
+            return
+        batch = next(batches)
+        del batches  # and with it the processes that read ahead
+        while True:
+            yield batch
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the task's loss."""
+        return self.task.loss(outputs, targets)
+
+    def wrong(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the task's errors."""
+        return self.task.wrong(outputs, targets)
+
+    def test(self, network: nn.Module, progress: Progress = iter) -> Metrics:
+        """Return the task's metrics."""
+        return self.task.test(network, progress)
+
+
+def resident_ways(experiment: Experiment, runtime: Runtime, data: Dataset, device: torch.device) -> list[Way]:
+    """Return the plain loop and ours in both precisions, for images in memory."""
+    ways = [Way("plain loop, fp32", torch.float32, plain_loop(experiment, data.train, device))]
+    for precision, dtype in PRECISIONS:
+        precise = replace(runtime, precision=precision)
+        engine = Engine([experiment], precise, Resident(experiment.recipe, data, precise, device), device)
+        ways.append(Way(f"repro, {precision}", dtype, endless(engine)))
+    return ways
+
+
+def streamed_ways(experiment: Experiment, runtime: Runtime, data: ImageFolder, device: torch.device) -> list[Way]:
+    """Return the same for image files, then the input without a network and the networks without the input.
+
+    The tuning of the classifier that some recipes end with is not measured.
+    """
+    experiment = replace(experiment, recipe=replace(experiment.recipe, tune_epochs=0))
+    workers = workers_of(runtime)
+    queue = Queue(PLAIN_PREFETCH * workers)
+    plain = plain_folder(experiment, data.train, workers, device, queue.drained)
+    ways = [Way("plain loop, fp32", torch.float32, plain, queue)]
+    alone = []
+    for precision, dtype in PRECISIONS:
+        precise = replace(runtime, precision=precision)
+        task = Streamed(experiment.recipe, data, precise, device)
+        queue = Queue(PREFETCH * workers)
+        engine = Engine([experiment], precise, Measured(task, queue), device)
+        ways.append(Way(f"repro, {precision}", dtype, endless(engine), queue))
+        engine = Engine([experiment], precise, Measured(task, Queue(), repeat=True), device)
+        alone.append(Way(f"network alone, {precision}", dtype, endless(engine)))
+    queue = Queue(PREFETCH * workers)
+    return [*ways, Way("input alone", None, shown(Measured(task, queue)), queue), *alone]
+
+
+def shown(task: Measured) -> Iterator[int]:
+    """Yield the images of each batch as it is ready on the device, epoch after epoch."""
+    epoch = 0
+    while True:
+        for batch in task.batches(0, epoch, 0):
+            yield len(batch.targets)
+        epoch += 1
+
+
+def endless(engine: Engine) -> Iterator[int]:
+    """Take the engine's steps, epoch after epoch without a test, yielding the images of each."""
+    batch, images = engine.recipe.batch, images_per_epoch(engine.recipe, engine.task.images)
+    while True:
+        for _ in engine.steps():
+            whole = engine.step % engine.steps_per_epoch
+            yield batch if whole else images - (engine.steps_per_epoch - 1) * batch
+        engine.step = 0

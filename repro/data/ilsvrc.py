@@ -1,0 +1,111 @@
+"""What the organisers of ILSVRC 2012 hand out: archives, a flat validation folder, and the development kit's labels."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from filelock import FileLock
+
+from repro.console import open_with_bar
+from repro.errors import UserError
+
+TRAIN_ARCHIVE, VAL_ARCHIVE = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
+KIT = "ILSVRC2012_devkit_t12"
+TRUTH, META = "data/ILSVRC2012_validation_ground_truth.txt", "data/meta.mat"
+CLASSES = 1000
+
+
+def unpack(folder: Path) -> None:
+    """Unpack the archives that lie in `folder` and are not unpacked yet, into train/<wnid> and val.
+
+    What an interruption leaves is never taken for the data set; classes that were whole are not unpacked again.
+
+    Raises:
+        UserError: an archive is broken.
+    """
+    for archive, split, each in ((TRAIN_ARCHIVE, "train", _unpack_classes), (VAL_ARCHIVE, "val", _unpack_flat)):
+        if not (folder / archive).is_file() or (folder / split).exists():
+            continue
+        with FileLock(folder / ".unpacking.lock"):
+            if (folder / split).exists():  # another process was faster
+                continue
+            beside = folder / f".unpacking-{split}"
+            beside.mkdir(exist_ok=True)
+            try:
+                with open_with_bar(folder / archive, f"unpacking {archive}") as file:
+                    each(file, beside)
+            except (tarfile.TarError, EOFError) as error:
+                raise UserError(f"{folder / archive} is broken ({error}); put a whole one there") from error
+            beside.rename(folder / split)
+
+
+def _unpack_classes(file: IO[bytes], beside: Path) -> None:
+    """Unpack an archive of one archive per class; a class is renamed when it is whole."""
+    with tarfile.open(fileobj=file, mode="r:") as outer:
+        for member in outer:
+            name = Path(member.name)
+            if not (member.isfile() and name.suffix == ".tar" and name.name == member.name):
+                raise tarfile.ReadError(f"{member.name!r} is not the archive of a class")
+            if (beside / name.stem).is_dir():
+                continue
+            part = beside / f".{name.stem}.part"
+            with tarfile.open(fileobj=outer.extractfile(member), mode="r:") as inner:
+                inner.extractall(part, filter="data")
+            part.rename(beside / name.stem)
+
+
+def _unpack_flat(file: IO[bytes], beside: Path) -> None:
+    with tarfile.open(fileobj=file, mode="r:") as archive:
+        archive.extractall(beside, filter="data")
+
+
+def flat_labels(folder: Path) -> tuple[tuple[str, ...], Callable[[str], int]]:
+    """Return the sorted wnids, and the label of each file of the flat validation folder, by its name.
+
+    Raises:
+        UserError: the development kit is not beside the folder, or is not that of ILSVRC 2012.
+    """
+    from scipy.io import loadmat
+
+    truth, meta = (_of_kit(folder.parent, name) for name in (TRUTH, META))
+    try:
+        synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
+        # Ids from 1001 on are groups of classes.
+        wnids = {int(each["ILSVRC2012_ID"]): str(each["WNID"]) for each in synsets}
+        leaves = {number: wnid for number, wnid in wnids.items() if number <= CLASSES}
+        classes = tuple(sorted(leaves.values()))
+        label = {number: classes.index(wnid) for number, wnid in leaves.items()}
+        labels = [label[int(line)] for line in truth.split()]
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise UserError(f"the development kit in {folder.parent} is not that of ILSVRC 2012 ({error})") from error
+
+    def label_of(name: str) -> int:
+        """Files are numbered from 1: ILSVRC2012_val_00000001.JPEG."""
+        try:
+            number = int(Path(name).stem.rsplit("_", 1)[-1])
+            return labels[number - 1] if number > 0 else labels[len(labels)]
+        except (ValueError, IndexError) as error:
+            raise UserError(f"{folder / name} has no label in the development kit; remove the file") from error
+
+    return classes, label_of
+
+
+def _of_kit(folder: Path, name: str) -> bytes:
+    """Return a file of the development kit, unpacked or in its archive."""
+    if (folder / KIT / name).is_file():
+        return (folder / KIT / name).read_bytes()
+    archive = folder / f"{KIT}.tar.gz"
+    try:
+        with tarfile.open(archive) as tar:
+            member = tar.extractfile(f"{KIT}/{name}")
+            if member is not None:
+                return member.read()
+    except FileNotFoundError:
+        pass
+    except (KeyError, tarfile.TarError, EOFError, OSError) as error:
+        raise UserError(f"{archive} is broken or not the development kit ({error})") from error
+    raise UserError(f"{folder}/val has no folders of classes, and {KIT}.tar.gz with the labels is not in {folder}")

@@ -1,0 +1,126 @@
+"""An image file as a network sees it: decoded, and cut by chance for training or by rule for a test.
+
+It runs in worker processes, on PIL images as the papers' codes do, and returns bytes: a quarter of what floats would
+take on the way to the device. Chance is drawn from a seed of the image's own, so that no order of work changes it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from repro.data.folder import Files
+from repro.errors import UserError
+from repro.recipes import Recipe
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+EIGENVALUES = torch.tensor((0.2175, 0.0188, 0.0045))
+EIGENVECTORS = torch.tensor(((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203)))
+"""Of the covariance of ImageNet's red, green and blue in 0..1, a column each; values of fb.resnet.torch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How test images are shown."""
+
+    resize: int
+    """The shorter side is scaled to this, bilinearly and antialiased."""
+    crop: int
+    """Side of a crop."""
+    crops: int = 1
+    """1: from the middle; 10: the corners and the middle, and their mirror images; probabilities are averaged."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if self.crops not in (1, 10):
+            raise UserError(f"--crops {self.crops} is impossible: 1 (the middle) or 10 (corners, middle, mirrored)")
+        if not 0 < self.crop <= self.resize:
+            raise UserError(f"a crop of {self.crop} pixels cannot be cut from images of {self.resize}")
+
+    def __str__(self) -> str:
+        crops = "10 crops, probabilities averaged" if self.crops == 10 else "1 crop from the middle"
+        return f"shorter side to {self.resize} (bilinear, antialiased), {crops}, {self.crop}x{self.crop}"
+
+
+def protocol_of(recipe: Recipe, crops: int = 1) -> Protocol:
+    """Return how a recipe shows test images."""
+    return Protocol(resize=recipe.resize, crop=recipe.test_crop, crops=crops, mean=recipe.mean, std=recipe.std)
+
+
+class TrainViews(Dataset[tuple[Tensor, Tensor, int]]):
+    """Training images by (index, seed): pixels (3, side, side) uint8, lighting noise (3,) in 0..1, and label."""
+
+    def __init__(self, files: Files, recipe: Recipe) -> None:
+        from torchvision.transforms import v2
+
+        self.files, self.lighting = files, recipe.lighting
+        steps: list[Any] = [v2.RandomResizedCrop(recipe.scaled_crop, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))]
+        if recipe.flip:
+            steps.append(v2.RandomHorizontalFlip())
+        if recipe.color_jitter:
+            jitter = recipe.color_jitter
+            steps.append(v2.ColorJitter(brightness=jitter, contrast=jitter, saturation=jitter))
+        self.transform = v2.Compose([*steps, v2.PILToTensor()])
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, request: tuple[int, int]) -> tuple[Tensor, Tensor, int]:
+        index, seed = request
+        image = read(self.files.path(index))
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would also change the GPU's chance
+            pixels = self.transform(image)
+            noise = lighting_noise(self.lighting)
+        return pixels, noise, int(self.files.labels[index])
+
+
+class CropViews(Dataset[tuple[Tensor, int]]):
+    """Test images by index: pixels (crops, 3, crop, crop) uint8, and label."""
+
+    def __init__(self, files: Files, protocol: Protocol) -> None:
+        from torchvision.transforms import v2
+
+        self.files = files
+        cut = v2.TenCrop(protocol.crop) if protocol.crops == 10 else v2.CenterCrop(protocol.crop)
+        self.transform = v2.Compose([v2.Resize(protocol.resize), cut, v2.PILToTensor()])
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        pixels = self.transform(read(self.files.path(index)))
+        crops = pixels[None] if isinstance(pixels, Tensor) else torch.stack(list(pixels))
+        return crops, int(self.files.labels[index])
+
+
+def read(path: Path) -> Image:
+    """Return an image in red, green and blue; UserError if the file is broken."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # some of ImageNet's files have broken EXIF data
+            with Image.open(path) as image:
+                return image.convert("RGB")
+    except (OSError, SyntaxError) as error:  # PIL raises SyntaxError for some broken files
+        raise UserError(f"{path} cannot be read as an image ({error}); restore the file") from error
+
+
+def lighting_noise(deviation: float) -> Tensor:
+    """Return what is added to red, green and blue in 0..1: (3,); Krizhevsky et al. 2012, section 4.1.
+
+    The deviation of the draws is a share of the eigenvalues, 0.1 in that paper.
+    """
+    if not deviation:
+        return torch.zeros(3)
+    return EIGENVECTORS @ (torch.randn(3) * deviation * EIGENVALUES)

@@ -1,0 +1,316 @@
+"""Streamed images: each one's chance is its own, whatever the workers and the stops; the protocols of a test."""
+
+import json
+import multiprocessing
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from watching import Silent, assert_same, stop_at, train_one, weights
+
+from repro import evaluate as evaluation
+from repro.cli import main
+from repro.data import DATASETS
+from repro.data.folder import ImageFolder
+from repro.data.views import EIGENVALUES, EIGENVECTORS, Protocol, TrainViews, lighting_noise, protocol_of, read
+from repro.errors import UserError
+from repro.evaluate import evaluate
+from repro.experiment import Experiment, experiment_for
+from repro.folders import Folders
+from repro.recipes import RECIPES, Recipe, recipe
+from repro.runtime import Runtime
+from repro.training import checkpoint
+from repro.training.engine import network_of
+from repro.training.stop import Stopped
+from repro.training.streamed import CropTest, Streamed, mean_guess, stream
+
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
+CPU = torch.device("cpu")
+HERE = Runtime(device="cpu", workers=0)
+RECIPE = replace(recipe("tiny-imagenet-10"), batch=8, scaled_crop=32, resize=36, test_crop=32)
+"""With small crops and small batches."""
+
+
+@pytest.fixture
+def data(write_images: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageFolder:
+    """Write twenty training and six test images of two classes, in the place of ten classes of Tiny ImageNet."""
+    spec = replace(DATASETS["tiny-imagenet-10"], classes=2, train_images=20, test_images=6)
+    monkeypatch.setitem(DATASETS, "tiny-imagenet-10", spec)
+    home = tmp_path / "data" / "tiny-imagenet-10"
+    write_images(home / "train", classes=2, images=10, size=(48, 40))
+    write_images(home / "val", classes=2, images=3, size=(40, 48), first=90)
+    return ImageFolder("tiny-imagenet-10", home)
+
+
+def experiment(seed: int = 0, epochs: int = 2) -> Experiment:
+    """Return an experiment of under a second."""
+    return Experiment("resnet20", {"shortcut": "A"}, RECIPE.with_epochs(epochs), seed)
+
+
+def everything(task: Streamed, epoch: int = 0, begin: int = 0) -> list[tuple[Tensor, Tensor]]:
+    return [(batch.inputs, batch.targets) for batch in task.batches(0, epoch, begin)]
+
+
+def assert_equal(one: list[tuple[Tensor, Tensor]], other: list[tuple[Tensor, Tensor]]) -> None:
+    assert len(one) == len(other)
+    for (inputs, targets), (same_inputs, same_targets) in zip(one, other, strict=True):
+        assert torch.equal(inputs, same_inputs)
+        assert torch.equal(targets, same_targets)
+
+
+STRONG = replace(RECIPE, color_jitter=0.4, lighting=0.1)
+
+
+@pytest.mark.parametrize("chosen", [RECIPE, STRONG], ids=["plain", "strong"])
+def test_the_number_of_workers_changes_nothing(data: ImageFolder, chosen: Recipe) -> None:
+    none, one, two = (everything(Streamed(chosen, data, replace(HERE, workers=workers), CPU)) for workers in (0, 1, 2))
+    assert [len(targets) for _, targets in none] == [8, 8, 4]
+    assert_equal(none, one)
+    assert_equal(none, two)
+
+
+def test_an_epoch_can_be_gone_on_with_at_any_batch(data: ImageFolder) -> None:
+    task = Streamed(STRONG, data, HERE, CPU)
+    assert_equal(everything(task, begin=1), everything(task)[1:])
+    assert everything(task, begin=3) == []
+
+
+def test_no_image_before_the_beginning_is_read(data: ImageFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Streamed(RECIPE, data, HERE, CPU)
+    asked: list[tuple[int, int]] = []
+    original = TrainViews.__getitem__
+    monkeypatch.setattr(TrainViews, "__getitem__", lambda self, ask: asked.append(ask) or original(self, ask))
+    everything(task, begin=2)
+    assert len(asked) == 4
+
+
+def test_every_epoch_shows_every_image_once_and_anew(data: ImageFolder) -> None:
+    task = Streamed(RECIPE, data, HERE, CPU)
+    (first, second) = ([request for part in task._requests(0, epoch, 0) for request in part] for epoch in (0, 1))
+    assert sorted(index for index, _ in first) == sorted(index for index, _ in second) == list(range(20))
+    assert len({seed for _, seed in first + second}) == 40
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_loading_draws_nothing_from_the_chance_of_dropout(data: ImageFolder, workers: int) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    everything(Streamed(STRONG, data, replace(HERE, workers=workers), CPU))
+    assert torch.equal(torch.rand(4), expected)
+
+
+def test_colour_and_light_change_colours_alone(data: ImageFolder) -> None:
+    """The same seed cuts the same window, with and without them: chance is drawn for the window first."""
+    plain, strong = (TrainViews(data.train, chosen)[3, 5] for chosen in (RECIPE, STRONG))
+    assert not torch.equal(plain[0], strong[0])
+    assert plain[1].tolist() == [0, 0, 0]
+    assert strong[1].abs().max() > 0
+    means = [each[0].float().flatten(1) - each[0].float().flatten(1).mean(1, keepdim=True) for each in (plain, strong)]
+    assert functional.cosine_similarity(*means).min() > 0.8
+
+
+def test_lighting_is_alexnets() -> None:
+    """Section 4.1 of its paper: multiples of the principal components, by the eigenvalues times a draw."""
+    torch.testing.assert_close(EIGENVECTORS.T @ EIGENVECTORS, torch.eye(3), atol=2e-3, rtol=0)
+    torch.manual_seed(0)
+    noise = torch.stack([lighting_noise(0.1) for _ in range(4000)])
+    torch.testing.assert_close((noise @ EIGENVECTORS).std(0), 0.1 * EIGENVALUES, rtol=0.05, atol=0)
+
+
+def test_lighting_is_added_before_the_normalisation(data: ImageFolder) -> None:
+    plain, lit = (everything(Streamed(each, data, HERE, CPU))[0][0] for each in (RECIPE, replace(RECIPE, lighting=0.1)))
+    added = (lit - plain) * torch.tensor(RECIPE.std).view(3, 1, 1)
+    torch.testing.assert_close(added, added[:, :, :1, :1].expand_as(added), atol=1e-5, rtol=0)
+    assert 1e-3 < added.std() < 0.1
+
+
+class Looks(nn.Module):
+    """Collects what it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(x)
+        return torch.zeros(len(x), 2)
+
+
+@pytest.mark.parametrize("crops", [1, 10])
+def test_crops_are_torchvisions(data: ImageFolder, crops: int) -> None:
+    from torchvision import transforms
+
+    network = Looks()
+    metrics = CropTest(data.test, protocol_of(RECIPE, crops), HERE, CPU).test(network)
+    cut = transforms.TenCrop(32) if crops == 10 else transforms.Compose([transforms.CenterCrop(32), lambda x: [x]])
+    to_tensor = transforms.Compose([transforms.ToTensor(), transforms.Normalize(RECIPE.mean, RECIPE.std)])
+    images = [cut(transforms.Resize(36)(read(data.test.path(index)))) for index in range(6)]
+    expected = torch.stack([to_tensor(each) for image in images for each in image])
+    torch.testing.assert_close(torch.cat(network.seen), expected)
+    assert metrics.images == 6
+
+
+def test_probabilities_are_averaged_not_scores() -> None:
+    """Ten crops of two images: nine crops prefer class 0 a little, one class 1 very much."""
+    scores = torch.tensor([[1.0, 0.0]]).repeat(20, 1)
+    scores[9] = torch.tensor([0.0, 100.0])
+    assert scores[:10].mean(0).argmax() == 1
+    guess = mean_guess(scores, 10)
+    assert guess.argmax(1).tolist() == [0, 0]
+    torch.testing.assert_close(guess.exp(), scores.softmax(1).view(2, 10, 2).mean(1))
+
+
+def test_a_protocol_says_what_it_is() -> None:
+    protocol = Protocol(resize=256, crop=224, crops=10, mean=(0.5,) * 3, std=(0.5,) * 3)
+    shown = "shorter side to 256 (bilinear, antialiased), 10 crops, probabilities averaged, 224x224"
+    assert str(protocol) == shown
+    with pytest.raises(UserError, match="a crop of 300 pixels cannot be cut from images of 256"):
+        replace(protocol, crop=300)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_image_is_named_in_one_line(data: ImageFolder, workers: int) -> None:
+    path = data.train.path(0)
+    path.write_bytes(path.read_bytes()[:200])
+    task = Streamed(RECIPE, data, replace(HERE, workers=workers), CPU)
+    with pytest.raises(UserError) as error:
+        everything(task)
+    assert str(error.value).startswith(f"{path} cannot be read as an image (")
+    assert "\n" not in str(error.value)
+
+
+def test_grey_images_get_three_channels(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("L", (8, 8), 7).save(tmp_path / "grey.JPEG")
+    assert read(tmp_path / "grey.JPEG").getpixel((0, 0)) == (7, 7, 7)
+
+
+def test_what_a_recipe_does_not_say_is_refused(data: ImageFolder) -> None:
+    with pytest.raises(UserError, match="recipe digits gives no scaled_crop, which image files need"):
+        Streamed(recipe("digits"), data, HERE, CPU)
+    with pytest.raises(UserError, match="crop_padding=4, not trainable here yet"):
+        Streamed(replace(RECIPE, crop_padding=4), data, HERE, CPU)
+
+
+@pytest.mark.parametrize("step", [1, 3, 5])
+def test_stopped_with_other_workers_and_gone_on_with_is_bit_identical(
+    data: ImageFolder, folders: Folders, tmp_path: Path, step: int
+) -> None:
+    other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
+    straight = train_one(experiment(), HERE, other, Silent())
+    with pytest.raises(Stopped):
+        train_one(experiment(), replace(HERE, workers=2), folders, stop_at(step))
+    record = train_one(experiment(), HERE, folders, Silent())
+    assert (record.error, record.loss, record.train_loss) == (straight.error, straight.loss, straight.train_loss)
+    assert_same(weights(folders, experiment()), weights(other, experiment()))
+
+
+@pytest.mark.usefixtures("data")
+def test_evaluation_gives_the_recorded_error_and_ten_crops_another_loss(folders: Folders) -> None:
+    record = train_one(experiment(epochs=1), HERE, folders, Silent())
+    one, ten = (evaluate(record.id, folders, HERE, crops=crops) for crops in (1, 10))
+    assert one.metrics.error == record.error == one.recorded
+    assert one.metrics.loss == record.loss != ten.metrics.loss
+    assert ten.protocol is not None
+    assert ten.protocol.crops == 10
+
+
+def test_ten_crops_of_images_that_are_shown_whole_are_refused(tiny: Callable[..., Experiment]) -> None:
+    with pytest.raises(UserError, match="--crops 10 is for image folders; the images of digits are shown whole"):
+        evaluation.test(network_of(tiny()), tiny(), Path(), HERE, 10, None)
+
+
+def run_and(at_batch_2: str, real_images: Path, folders: Folders) -> tuple[int, str]:
+    """Train in another process, which runs code at its second batch and then drops more than were read ahead.
+
+    Return its exit status and its last line.
+    """
+    places = ["--data", str(real_images), "--runs", str(folders.runs), "--results", str(folders.results)]
+    model = ["resnet20", "--dataset", "tiny-imagenet-10", "--workers", "2", "--device", "cpu"]
+    code = (
+        "import multiprocessing, os, signal, sys, time\n"
+        "from repro.training import streamed\n"
+        "from repro.cli import main\n"
+        "original = streamed.stream\n"
+        "def stream(*arguments):\n"
+        "    for number, batch in enumerate(original(*arguments)):\n"
+        f"        if number == 2: {at_batch_2}; time.sleep(0.5)\n"
+        "        if not 2 <= number < 20: yield batch\n"
+        "streamed.stream = stream\n"
+        "main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, "train", *model, *places]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return ended.returncode, ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_although_it_is_sent_to_the_workers_too(
+    real_images: Path, folders: Folders, number: signal.Signals
+) -> None:
+    """A terminal sends SIGINT to the whole group of processes, as `timeout` sends SIGTERM."""
+    status, line = run_and(f"os.killpg(0, {int(number)})", real_images, folders)
+    assert status == 128 + number
+    assert "the same command goes on from there" in line
+    (run,) = folders.runs.iterdir()
+    assert checkpoint.load(run / checkpoint.NEWEST).step == 3
+
+
+def test_a_worker_that_is_killed_is_told_of_in_one_line(real_images: Path, folders: Folders) -> None:
+    kill = "os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)"
+    status, line = run_and(kill, real_images, folders)
+    assert status == 1
+    assert line.startswith("failed: DataLoader worker")
+    assert line.endswith("what was saved is kept; fewer --workers need less memory")
+
+
+def test_the_loss_falls_on_real_images(
+    real_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two classes of the real images, so small and so often that a few seconds show it."""
+    home = tmp_path / "tiny-imagenet-10"
+    for split, images in (("train", 48), ("val", 10)):
+        for wnid in ("n01443537", "n03770439"):
+            (home / split / wnid).mkdir(parents=True)
+            for path in sorted((real_images / "tiny-imagenet-10" / split / wnid).iterdir())[:images]:
+                (home / split / wnid / path.name).symlink_to(path)
+    spec = replace(DATASETS["tiny-imagenet-10"], classes=2, train_images=96, test_images=20)
+    monkeypatch.setitem(DATASETS, "tiny-imagenet-10", spec)
+    monkeypatch.setitem(RECIPES, "tiny-imagenet-10", lambda: replace(RECIPE, batch=16, lr=0.02, epochs=6))
+    places = ["--data", tmp_path, "--runs", tmp_path / "runs", "--results", tmp_path / "results"]
+    with pytest.raises(SystemExit):
+        main([*map(str, ["train", "resnet20", "--dataset", "tiny-imagenet-10", "--workers", 0, *places])])
+    (curve,) = (tmp_path / "results" / "curves").iterdir()
+    losses = [float(line.split(",")[3]) for line in curve.read_text().splitlines()[1:]]
+    assert losses[-1] < 0.8 * losses[0]
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["eval", curve.stem, "--data", str(tmp_path), "--runs", str(tmp_path / "runs"), "--format", "json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["error"] == answer["recorded_error"]
+
+
+def test_streaming_ends_its_workers(data: ImageFolder) -> None:
+    views = TrainViews(data.train, RECIPE)
+    before = set(multiprocessing.active_children())
+    batches: Iterator[list[Tensor]] = stream(views, [[(0, 1)], [(1, 1)]], replace(HERE, workers=2), CPU)
+    next(batches)
+    begun = set(multiprocessing.active_children()) - before
+    assert len(begun) == 2
+    batches.close()  # type: ignore[attr-defined]
+    assert not begun & set(multiprocessing.active_children())
+
+
+def test_every_network_for_imagenet_takes_the_recipe() -> None:
+    for model in ("resnet18", "mobilenetv2", "densenet121", "googlenet"):
+        assert experiment_for(model, {}, seed=0, dataset="tiny-imagenet-10").recipe.name == "tiny-imagenet-10"

@@ -1,0 +1,251 @@
+"""Published weights in our own networks: torchvision's outputs, and nothing fetched that is not published."""
+
+import hashlib
+import io
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from repro import evaluate, weights
+from repro.cli import main
+from repro.data import DATASETS
+from repro.data.augment import Normalise
+from repro.errors import RunFailed, UserError
+from repro.models import MODELS, build
+from repro.weights import TWINS, fetch, insert, published
+
+
+def randomly(network: nn.Module) -> nn.Module:
+    """Fill a network that was built on the meta device, so that signals neither die nor grow."""
+    network = network.to_empty(device="cpu").eval()
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in network.state_dict().items():
+        if tensor.dim() > 1:
+            deviation = math.sqrt(2 / tensor[0].numel())
+            tensor.uniform_(-deviation * math.sqrt(3), deviation * math.sqrt(3), generator=generator)
+        elif name.endswith(("bias", "running_mean")):
+            tensor.uniform_(-0.1, 0.1, generator=generator)
+        elif tensor.is_floating_point():
+            tensor.uniform_(0.5, 1.0, generator=generator)
+        else:
+            tensor.zero_()
+    return network
+
+
+def twin_of(model: str, **arguments: object) -> nn.Module:
+    import torchvision
+
+    if model == "googlenet":  # as the published weights are loaded by torchvision
+        arguments |= {"init_weights": False, "aux_logits": True, "transform_input": True}
+    with torch.device("meta"):
+        network = torchvision.models.get_model(TWINS[model], **arguments)
+    return randomly(network)
+
+
+def ours(model: str, classes: int = 1000) -> nn.Module:
+    with torch.device("meta"):
+        network = build(model, {}, classes=classes)
+    return network.to_empty(device="cpu").eval()
+
+
+@pytest.mark.parametrize("model", TWINS)
+@torch.inference_mode()
+def test_our_network_gives_what_torchvisions_gives(model: str) -> None:
+    theirs, own = twin_of(model), ours(model)
+    insert(own, model, theirs.state_dict())
+    pixels = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    imagenet = torch.tensor((0.485, 0.456, 0.406)), torch.tensor((0.229, 0.224, 0.225))
+    meant = published(model).protocol
+    expected = theirs(Normalise(*imagenet)(pixels))
+    outputs = own(Normalise(torch.tensor(meant.mean), torch.tensor(meant.std))(pixels))
+    assert expected.std() > 0
+    torch.testing.assert_close(outputs, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
+
+
+def test_every_network_that_torchvision_has_too_is_covered() -> None:
+    from torchvision.models import list_models
+
+    def spelled(name: str) -> str:
+        return name.replace("-", "").replace("_", "")
+
+    theirs = {spelled(name) for name in list_models()}
+    same_name = {name for name, spec in MODELS.items() if spelled(name) in theirs and spec.dataset == "imagenet"}
+    assert same_name <= set(TWINS)
+
+
+@torch.inference_mode()
+def test_the_old_names_of_densenets_files_are_known() -> None:
+    theirs, own, again = twin_of("densenet121"), ours("densenet121"), ours("densenet121")
+    insert(own, "densenet121", theirs.state_dict())
+    old = {
+        name.replace("norm1.", "norm.1.")
+        .replace("norm2.", "norm.2.")
+        .replace("conv1.", "conv.1.")
+        .replace("conv2.", "conv.2.")
+        if "denselayer" in name
+        else name: value
+        for name, value in theirs.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    assert old.keys() != theirs.state_dict().keys()
+    insert(again, "densenet121", old)
+    assert all(torch.equal(one, other) for one, other in zip(own.parameters(), again.parameters(), strict=True))
+
+
+@torch.inference_mode()
+def test_the_order_of_the_file_is_not_trusted() -> None:
+    theirs, own = twin_of("resnet18"), ours("resnet18")
+    insert(own, "resnet18", dict(reversed(theirs.state_dict().items())))
+    assert torch.equal(own.classifier.weight, theirs.fc.weight)
+
+
+def test_weights_of_another_network_are_refused() -> None:
+    with pytest.raises(UserError, match=r"not those of torchvision's resnet34: layer1\.2\.conv1\.weight is missing"):
+        insert(ours("resnet34"), "resnet34", twin_of("resnet18").state_dict())
+    with pytest.raises(UserError, match="the weights do not fit resnet18"):
+        insert(ours("resnet18", classes=10), "resnet18", twin_of("resnet18").state_dict())
+
+
+def test_what_torchvision_says_is_carried() -> None:
+    found = published("resnet34")
+    assert (found.name, found.error, found.error5) == ("ResNet34_Weights.IMAGENET1K_V1", 26.686, 8.58)
+    assert found.url == "https://download.pytorch.org/models/resnet34-b627a593.pth"
+    assert (found.protocol.resize, found.protocol.crop, found.protocol.crops) == (256, 224, 1)
+    assert published("resnext101-64x4d").protocol.resize == 232
+    with pytest.raises(UserError, match="torchvision has no weights for denseresnet34; it has for: resnet18"):
+        published("denseresnet34")
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which torch keeps what it fetches."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return tmp_path / "torch" / "hub" / "checkpoints"
+
+
+def serve(folder: Path, content: object) -> str:
+    """Write a file as the publishers name it, with the beginning of its hash; return the name."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    name = f"made-up-{hashlib.sha256(buffer.getvalue()).hexdigest()[:8]}.pth"
+    (folder / name).write_bytes(buffer.getvalue())
+    return name
+
+
+def test_weights_are_fetched_once(server: tuple[str, Path], hub: Path) -> None:
+    address, folder = server
+    name = serve(folder, {"weight": torch.arange(3.0)})
+    assert torch.equal(fetch(f"{address}/{name}")["weight"], torch.arange(3.0))
+    (folder / name).unlink()
+    assert torch.equal(fetch(f"{address}/{name}")["weight"], torch.arange(3.0))
+    assert [path.name for path in hub.iterdir()] == [name]
+
+
+def test_a_file_that_is_not_the_published_one_is_not_kept(server: tuple[str, Path], hub: Path) -> None:
+    address, folder = server
+    name = serve(folder, {"weight": torch.zeros(1)})
+    (folder / name).write_bytes((folder / name).read_bytes() + b"more")
+    with pytest.raises(RunFailed, match=r"could not be fetched \(invalid hash value.*\); put it into .* by hand"):
+        fetch(f"{address}/{name}")
+    assert list(hub.iterdir()) == []
+
+
+def test_without_a_network_one_line_says_what_to_do(server: tuple[str, Path], hub: Path) -> None:
+    with pytest.raises(RunFailed, match=r"/absent-0+\.pth could not be fetched \(.*\); put it into .*checkpoints"):
+        fetch(f"{server[0]}/absent-00000000.pth")
+    with pytest.raises(RunFailed, match="could not be fetched"):
+        fetch("http://127.0.0.1:1/absent-00000000.pth")
+
+
+def test_a_broken_file_in_the_cache_is_named(hub: Path) -> None:
+    hub.mkdir(parents=True)
+    (hub / "made-up-00000000.pth").write_bytes(b"broken")
+    with pytest.raises(UserError, match="is broken"):
+        fetch("http://127.0.0.1:1/made-up-00000000.pth")
+
+
+class Owned:
+    """Pickles to a call that must not happen."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("owned",)
+
+
+def test_published_weights_hold_tensors_alone(server: tuple[str, Path], hub: Path) -> None:
+    address, folder = server
+    with pytest.raises(UserError, match="is broken"):
+        fetch(f"{address}/{serve(folder, Owned())}")
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("crops", [1, 10])
+def test_a_made_up_network_from_the_command_to_its_error(
+    crops: int,
+    server: tuple[str, Path],
+    hub: Path,
+    tmp_path: Path,
+    write_images: object,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Weights whose classifier knows nothing but its bias guess class 1 for every image: two errors of three."""
+    spec = replace(DATASETS["imagenet"], classes=3, train_images=0, test_images=6)
+    monkeypatch.setitem(DATASETS, "imagenet", spec)
+    write_images(tmp_path / "data" / "imagenet" / "val", classes=3, images=2, size=(300, 260))  # type: ignore[operator]
+    state = twin_of("resnet18", num_classes=3).state_dict()
+    state["fc.weight"].zero_()
+    state["fc.bias"].copy_(torch.tensor([0.0, 3.0, 0.0]))
+    address, folder = server
+    found = replace(published("resnet18"), url=f"{address}/{serve(folder, dict(state))}")
+    monkeypatch.setattr(evaluate, "published", lambda model: found)
+    command = ["eval", "ResNet_18", "--weights", "torchvision", "--crops", crops, "--workers", 0, "--device", "cpu"]
+    with pytest.raises(SystemExit) as end:
+        main([*map(str, command), "--data", str(tmp_path / "data"), "--format", "json"])
+    assert not end.value.code
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["error"] == pytest.approx(100 * 2 / 3)
+    assert (answer["error5"], answer["images"], answer["published_error"]) == (0, 6, 30.242)
+    assert answer["weights"] == "ResNet18_Weights.IMAGENET1K_V1"
+    assert (answer["protocol"]["resize"], answer["protocol"]["crop"], answer["protocol"]["crops"]) == (256, 224, crops)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["eval", "resnet34", "--weights", "timm"], "unknown source of weights 'timm'; known: torchvision"),
+        (["eval", "resnet43", "--weights", "torchvision"], "unknown model 'resnet43'"),
+        (["eval", "xception", "--weights", "torchvision"], "torchvision has no weights for xception"),
+        (
+            ["eval", "resnet34", "--weights", "torchvision"],
+            "imagenet is not in data/imagenet; expected: data/",
+        ),
+        (
+            ["eval", "resnet34", "--weights", "torchvision", "--dataset", "cifar10"],
+            "the weights of torchvision are for imagenet, not for cifar10",
+        ),
+        (["eval", "resnet34", "--weights", "torchvision", "--crops", "5"], "--crops 5 is impossible: 1 (the middle)"),
+        (["eval", "resnet34", "--dataset", "imagenet"], "--dataset goes with --weights"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    arguments: list[str],
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REPRO_DATA", raising=False)
+    monkeypatch.setattr(weights, "fetch", lambda url: pytest.fail("fetched"))
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert line in err
