@@ -215,6 +215,9 @@ def bench(
     save_memory: SaveMemory = False,
     threads: Threads = None,
     workers: Workers = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Measure so many side by side too.")] = 1,
+    compile: Compile = False,
+    graph: Graph = False,
     data: Data = None,
     window: Annotated[float, typer.Option("--window", min=0.01, max=600, help="Seconds of a window.")] = 2.0,
     format: ShortFormat = "rich",
@@ -225,8 +228,10 @@ def bench(
     from repro.runtime import Runtime
 
     experiment = experiment_for(model, options, seed=0, dataset=dataset, recipe_name=recipe)
-    runtime = Runtime(device=device, save_memory=save_memory, threads=threads, workers=workers)
-    command.run(experiment, runtime, window, folders(data).data, format)
+    runtime = Runtime(
+        device=device, save_memory=save_memory, threads=threads, workers=workers, compile=compile, graph=graph
+    )
+    command.run(experiment, runtime, seeds, window, folders(data).data, format)
 
 
 @app.command("list", help="List models, tables, datasets or recipes.")

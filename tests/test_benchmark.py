@@ -12,7 +12,7 @@ from repro.benchmark.bench import bench, data_of, images_of
 from repro.benchmark.plain import Decoded, plain_folder, plain_loop
 from repro.benchmark.roofline import work_of
 from repro.benchmark.synthetic import FILES, LISTED, random_data
-from repro.benchmark.ways import Queue
+from repro.benchmark.ways import Queue, variants
 from repro.cli import main
 from repro.counting.count import Subject, count
 from repro.data.augment import normaliser
@@ -124,3 +124,21 @@ def test_a_folder_is_shown_to_the_plain_loop_too(real_images: Path) -> None:
     with data_of(STREAMED, real_images) as data:
         steps = plain_folder(STREAMED, data.train, 0, torch.device("cpu"), lambda batches: iter(batches))
         assert [next(steps) for _ in range(2)] == [4, 4]
+
+
+def test_switches_and_seeds_are_measured_beside_the_eager_step() -> None:
+    speeds = bench(TINY, Runtime(device="cpu"), 0.01, Path(), seeds=2)
+    assert [each.name for each in speeds[1:]] == [
+        "repro, fp32",
+        "repro, fp32, 2 seeds",
+        "repro, bf16",
+        "repro, bf16, 2 seeds",
+    ]
+    both = variants(Runtime(compile=True, graph=True), seeds=5)
+    assert [list(switches.values()) for switches, _ in both[:4]] == [
+        [False, False],
+        [True, False],
+        [False, True],
+        [True, True],
+    ]
+    assert [seeds for _, seeds in both] == [1] * 4 + [5] * 4

@@ -54,11 +54,12 @@ def bench(
     runtime: Runtime,
     window_seconds: float,
     root: Path,
+    seeds: int = 1,
     progress: Callable[[range], Iterable[int]] = iter,
 ) -> list[Speed]:
     """Return the speeds of the plain loop and of ours in fp32 and bf16; the first window of each only warms up.
 
-    Image files are read from `root`; where they are not there, random ones stand for them.
+    Of several seeds, those side by side are measured too. Image files are read from `root`; where they are not there, random ones stand for them.
 
     Raises:
         UserError: the experiment cannot be trained here.
@@ -69,8 +70,10 @@ def bench(
         raise UserError(f"{experiment.recipe.name} trains on tiles of slices, whose speed is not measured here yet")
     device = prepare(runtime)
     with data_of(experiment, root) as data:
-        make = streamed_ways if isinstance(data, ImageFolder) else resident_ways
-        ways = make(experiment, runtime, data, device)  # type: ignore[arg-type]
+        if isinstance(data, ImageFolder):
+            ways = streamed_ways(experiment, runtime, data, device)
+        else:
+            ways = resident_ways(experiment, runtime, seeds, data, device)
         for number in progress(range(ROUNDS + 1)):
             for way in ways:
                 rate = _window(way, device, window_seconds)
@@ -134,7 +137,7 @@ def _speed(way: Way, plain: Way, experiment: Experiment, device: torch.device) -
         slowest=min(way.rates),
         fastest=max(way.rates),
         ratio=statistics.median(ours / theirs for ours, theirs in zip(way.rates, plain.rates, strict=True)),
-        recipe_seconds=images_of(recipe, experiment.train_images) / rate,
+        recipe_seconds=images_of(recipe, experiment.train_images) * way.seeds / rate,
         matmul_share=work.flops * rate / matmul_rate(device, way.dtype) if way.dtype else None,
         copy_share=work.elements * way.dtype.itemsize * rate / copy_rate(device) if way.dtype else None,
         peak_bytes=way.peak,

@@ -51,6 +51,8 @@ class Way:
     queue: Queue = field(default_factory=Queue)
     rates: list[float] = field(default_factory=list)
     peak: int | None = None
+    seeds: int = 1
+    """Trained side by side; a step shows each of them a batch."""
 
 
 class Measured:
@@ -84,14 +86,32 @@ class Measured:
         return self.task.test(network, progress)
 
 
-def resident_ways(experiment: Experiment, runtime: Runtime, data: Dataset, device: torch.device) -> list[Way]:
-    """Return the plain loop and ours in both precisions, for images in memory."""
+def resident_ways(
+    experiment: Experiment, runtime: Runtime, seeds: int, data: Dataset, device: torch.device
+) -> list[Way]:
+    """Return the plain loop and ours in both precisions, for images in memory.
+
+    Compiling, CUDA graphs and seeds side by side are measured beside the eager step where they are asked for.
+    """
     ways = [Way("plain loop, fp32", torch.float32, plain_loop(experiment, data.train, device))]
     for precision, dtype in PRECISIONS:
-        precise = replace(runtime, precision=precision)
-        engine = Engine([experiment], precise, Resident(experiment.recipe, data, precise, device), device)
-        ways.append(Way(f"repro, {precision}", dtype, endless(engine)))
+        for switches, number in variants(runtime, seeds):
+            precise = replace(runtime, **switches, precision=precision)
+            several = [replace(experiment, seed=seed) for seed in range(number)]
+            engine = Engine(several, precise, Resident(experiment.recipe, data, precise, device), device)
+            words = [f"{number} seeds"] * (number > 1) + [name for name, on in switches.items() if on]
+            name = ", ".join(["repro", precision, *words])
+            ways.append(Way(name, dtype, endless(engine), seeds=number))
     return ways
+
+
+def variants(runtime: Runtime, seeds: int) -> list[tuple[dict[str, bool], int]]:
+    """Return the switches of each step to measure, with the number of seeds: the plain one first."""
+    asked = {"compile": runtime.compile, "graph": runtime.graph}
+    off = dict.fromkeys(asked, False)
+    each_alone = [{**off, name: True} for name, on in asked.items() if on]
+    switched = [off, *each_alone, *([asked] if all(asked.values()) else [])]
+    return [(switches, number) for number in ([1, seeds] if seeds > 1 else [1]) for switches in switched]
 
 
 def streamed_ways(experiment: Experiment, runtime: Runtime, data: ImageFolder, device: torch.device) -> list[Way]:
@@ -132,5 +152,6 @@ def endless(engine: Engine) -> Iterator[int]:
     while True:
         for _ in engine.steps():
             whole = engine.step % engine.steps_per_epoch
-            yield batch if whole else images - (engine.steps_per_epoch - 1) * batch
+            shown = batch if whole else images - (engine.steps_per_epoch - 1) * batch
+            yield shown * len(engine.experiments)
         engine.step = 0

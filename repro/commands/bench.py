@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from repro.benchmark.bench import Speed
 
 
-def run(experiment: Experiment, runtime: Runtime, window_seconds: float, root: Path, format: str) -> None:
+def run(experiment: Experiment, runtime: Runtime, seeds: int, window_seconds: float, root: Path, format: str) -> None:
     """Measure and show."""
     choose("format", format, ("rich", "json"))
     from repro.benchmark.bench import bench
     from repro.training.device import device_name, prepare
 
-    speeds = bench(experiment, runtime, window_seconds, root, lambda rounds: with_bar(rounds, "measuring"))
+    speeds = bench(experiment, runtime, window_seconds, root, seeds, lambda rounds: with_bar(rounds, "measuring"))
     device = device_name(prepare(runtime))
     if format == "json":
         print_json({"model": experiment.model, "device": device, "speeds": [asdict(each) for each in speeds]})
