@@ -27,6 +27,7 @@ def test_every_way_is_measured_beside_the_plain_loop() -> None:
         assert 0 < each.slowest <= each.images_per_second <= each.fastest
         assert each.recipe_seconds == pytest.approx(300 * 50_000 / each.images_per_second)
         assert each.peak_bytes is None
+        assert (each.kept_bytes is None) == ("bf16" in each.name)
 
 
 def test_what_cannot_be_trained_is_not_measured() -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from repro.benchmark.plain import plain_loop
-from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise, work_of
+from repro.benchmark.roofline import copy_rate, kept_bytes, matmul_rate, synchronise, work_of
 from repro.data import DATASETS, Dataset, Images
 from repro.errors import UserError
 from repro.experiment import Experiment
@@ -45,6 +45,8 @@ class Speed:
     """Of the device's measured rate of copying."""
     peak_bytes: int | None
     """Of GPU memory, above what lies there between steps; None on a CPU."""
+    kept_bytes: int | None
+    """What a step keeps for its backward pass in fp32; None in another precision."""
 
 
 @dataclass
@@ -55,6 +57,7 @@ class _Way:
     dtype: torch.dtype
     steps: Iterator[int]
     rates: list[float]
+    kept: int | None = None
     peak: int | None = None
 
 
@@ -69,11 +72,13 @@ def bench(
         raise UserError(f"{experiment.model} cannot be trained on {experiment.dataset} here yet, and so not measured")
     device = prepare(runtime)
     data = random_data(experiment.dataset)
-    ways = [_Way("plain loop, fp32", torch.float32, plain_loop(experiment, data.train, device), [])]
+    plain = plain_loop(experiment, data.train, device)
+    ways = [_Way("plain loop, fp32", torch.float32, plain, [], _kept(experiment, memory_saved=False))]
+    kept = _kept(experiment, memory_saved=runtime.save_memory)
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         precise = replace(runtime, precision=precision)
         engine = Engine(experiment, precise, Resident(experiment.recipe, data, precise, device), device)
-        ways.append(_Way(f"repro, {precision}", dtype, _endless(engine), []))
+        ways.append(_Way(f"repro, {precision}", dtype, _endless(engine), [], kept if precision == "fp32" else None))
     for number in progress(range(ROUNDS + 1)):
         for way in ways:
             rate = _window(way, device, window_seconds)
@@ -99,6 +104,12 @@ def _endless(engine: Engine) -> Iterator[int]:
             whole = engine.step % engine.steps_per_epoch
             yield engine.recipe.batch if whole else IMAGES - (engine.steps_per_epoch - 1) * engine.recipe.batch
         engine.step = 0
+
+
+def _kept(experiment: Experiment, *, memory_saved: bool) -> int:
+    with torch.device("meta"):
+        network = network_of(experiment, memory_saved=memory_saved)
+    return kept_bytes(network, DATASETS[experiment.dataset].input, experiment.recipe.batch)
 
 
 def _window(way: _Way, device: torch.device, seconds: float) -> float:
@@ -139,4 +150,5 @@ def _speed(way: _Way, plain: _Way, experiment: Experiment, device: torch.device)
         matmul_share=work.flops * rate / matmul_rate(device, way.dtype),
         copy_share=work.elements * size * rate / copy_rate(device),
         peak_bytes=way.peak,
+        kept_bytes=way.kept,
     )

@@ -47,5 +47,5 @@ class UNet(nn.Module):
 
 
 def unet(*, classes: int, channels: int = 1, padded: bool = False) -> UNet:
-    """Return the U-Net: (B, channels, 572, 572) -> (B, classes, 388, 388); padded, the size stays."""
+    """Return the U-Net: (B, channels, 572, 572) -> (B, classes, 388, 388); padded, multiples of 16 stay as they are."""
     return UNet(channels=channels, classes=classes, padding=int(padded))
