@@ -3,10 +3,12 @@
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from repro.benchmark.roofline import kept_bytes
 from repro.cli import main
@@ -66,6 +68,28 @@ def test_evaluation_stays(pair: tuple[nn.Module, nn.Module]) -> None:
     assert torch.equal(step(plain, images), step(saving, images))
     with torch.no_grad():
         assert torch.equal(plain(images), saving(images))
+
+
+class Operators(TorchDispatchMode):
+    """Names what torch computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_convolution_is_computed_twice() -> None:
+    network = build("densenet-bc", {"depth": 10, "k": 4}, classes=10).train()
+    save_memory("densenet-bc", network)
+    loss = network(torch.randn(2, 3, 32, 32)).sum()
+    with Operators() as backward:
+        loss.backward()
+    assert "aten.native_batch_norm.default" in backward.seen
+    assert "aten.convolution.default" not in backward.seen
 
 
 def test_densenet_bc_100_keeps_a_quarter() -> None:
