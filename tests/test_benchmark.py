@@ -32,6 +32,7 @@ def test_every_way_is_measured_beside_the_plain_loop() -> None:
         assert 0 < each.slowest <= each.images_per_second <= each.fastest
         assert each.recipe_seconds == pytest.approx(300 * 50_000 / each.images_per_second)
         assert each.peak_bytes is None
+        assert (each.kept_bytes is None) == ("bf16" in each.name)
 
 
 def test_images_held_out_left_out_and_whitened_are_measured_too() -> None:
@@ -128,17 +129,9 @@ def test_a_folder_is_shown_to_the_plain_loop_too(real_images: Path) -> None:
 
 def test_switches_and_seeds_are_measured_beside_the_eager_step() -> None:
     speeds = bench(TINY, Runtime(device="cpu"), 0.01, Path(), seeds=2)
-    assert [each.name for each in speeds[1:]] == [
-        "repro, fp32",
-        "repro, fp32, 2 seeds",
-        "repro, bf16",
-        "repro, bf16, 2 seeds",
-    ]
+    ours = ["repro, fp32", "repro, fp32, 2 seeds", "repro, bf16", "repro, bf16, 2 seeds"]
+    assert [each.name for each in speeds[1:]] == ours
     both = variants(Runtime(compile=True, graph=True), seeds=5)
-    assert [list(switches.values()) for switches, _ in both[:4]] == [
-        [False, False],
-        [True, False],
-        [False, True],
-        [True, True],
-    ]
+    switches = [[False, False], [True, False], [False, True], [True, True]]
+    assert [list(each.values()) for each, _ in both] == switches * 2
     assert [seeds for _, seeds in both] == [1] * 4 + [5] * 4

@@ -14,7 +14,7 @@ import torch
 
 from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise, work_of
 from repro.benchmark.synthetic import random_data, random_folder
-from repro.benchmark.ways import Way, resident_ways, streamed_ways
+from repro.benchmark.ways import Way, resident_ways, shape_of, streamed_ways
 from repro.data import DATASETS, Dataset, load
 from repro.data.folder import ImageFolder, is_there
 from repro.errors import UserError
@@ -47,6 +47,8 @@ class Speed:
     """Of the device's measured rate of copying."""
     peak_bytes: int | None
     """Of GPU memory, above what lies there between steps; None on a CPU."""
+    kept_bytes: int | None
+    """What a step keeps for its backward pass in fp32; None in another precision."""
 
 
 def bench(
@@ -59,7 +61,8 @@ def bench(
 ) -> list[Speed]:
     """Return the speeds of the plain loop and of ours in fp32 and bf16; the first window of each only warms up.
 
-    Of several seeds, those side by side are measured too. Image files are read from `root`; where they are not there, random ones stand for them.
+    Of several seeds, those side by side are measured too. Image files are read from `root`; where they are not there,
+    random ones stand for them.
 
     Raises:
         UserError: the experiment cannot be trained here.
@@ -127,10 +130,8 @@ def images_of(recipe: Recipe, train_images: int) -> int:
 
 def _speed(way: Way, plain: Way, experiment: Experiment, device: torch.device) -> Speed:
     recipe, rate = experiment.recipe, statistics.median(way.rates)
-    spec = DATASETS[experiment.dataset]
-    side = recipe.scaled_crop
     with torch.device("meta"):
-        work = work_of(network_of(experiment), (3, side, side) if side else spec.input)
+        work = work_of(network_of(experiment), shape_of(experiment))
     return Speed(
         name=way.name,
         images_per_second=rate,
@@ -141,4 +142,5 @@ def _speed(way: Way, plain: Way, experiment: Experiment, device: torch.device) -
         matmul_share=work.flops * rate / matmul_rate(device, way.dtype) if way.dtype else None,
         copy_share=work.elements * way.dtype.itemsize * rate / copy_rate(device) if way.dtype else None,
         peak_bytes=way.peak,
+        kept_bytes=way.kept,
     )

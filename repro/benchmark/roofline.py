@@ -42,6 +42,29 @@ def work_of(network: nn.Module, shape: tuple[int, int, int]) -> Work:
     return Work(flops=3 * counter.get_total_flops(), elements=3 * 2 * outputs)
 
 
+def kept_bytes(network: nn.Module, shape: tuple[int, int, int], batch: int) -> int:
+    """Return the bytes that a training step keeps for its backward pass, beside parameters and buffers.
+
+    Args:
+        network: on the meta device, where nothing is computed.
+        shape: C, H, W of an image.
+        batch: images of a step.
+    """
+    resting = {each.untyped_storage()._cdata for each in [*network.parameters(), *network.buffers()]}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in resting:
+            kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        outputs = network.train()(torch.zeros(batch, *shape, device="meta"))
+    del outputs
+    return sum(kept.values())
+
+
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Return the FLOPs a second of a square matrix product."""
     left, right = (torch.randn(SIDE, SIDE, device=device, dtype=dtype) for _ in range(2))

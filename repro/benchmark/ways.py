@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from repro.benchmark.plain import PLAIN_PREFETCH, plain_folder, plain_loop
-from repro.data import Dataset
+from repro.benchmark.roofline import kept_bytes
+from repro.data import DATASETS, Dataset
 from repro.data.folder import ImageFolder
 from repro.experiment import Experiment
 from repro.runtime import Runtime
-from repro.training.engine import Engine
+from repro.training.engine import Engine, network_of
 from repro.training.resident import Resident
 from repro.training.schedule import images_per_epoch
 from repro.training.streamed import PREFETCH, Streamed, workers_of
@@ -50,6 +51,8 @@ class Way:
     steps: Iterator[int]
     queue: Queue = field(default_factory=Queue)
     rates: list[float] = field(default_factory=list)
+    kept: int | None = None
+    """Bytes that a step in fp32 keeps for its backward pass."""
     peak: int | None = None
     seeds: int = 1
     """Trained side by side; a step shows each of them a batch."""
@@ -93,7 +96,8 @@ def resident_ways(
 
     Compiling, CUDA graphs and seeds side by side are measured beside the eager step where they are asked for.
     """
-    ways = [Way("plain loop, fp32", torch.float32, plain_loop(experiment, data.train, device))]
+    plain = plain_loop(experiment, data.train, device)
+    ways = [Way("plain loop, fp32", torch.float32, plain, kept=_kept(experiment, memory_saved=False))]
     for precision, dtype in PRECISIONS:
         for switches, number in variants(runtime, seeds):
             precise = replace(runtime, **switches, precision=precision)
@@ -101,11 +105,25 @@ def resident_ways(
             engine = Engine(several, precise, Resident(experiment.recipe, data, precise, device), device)
             words = [f"{number} seeds"] * (number > 1) + [name for name, on in switches.items() if on]
             name = ", ".join(["repro", precision, *words])
-            ways.append(Way(name, dtype, endless(engine), seeds=number))
+            eager_fp32 = number == 1 and precision == "fp32" and not words
+            kept = _kept(experiment, memory_saved=runtime.save_memory) if eager_fp32 else None
+            ways.append(Way(name, dtype, endless(engine), kept=kept, seeds=number))
     return ways
 
 
-def variants(runtime: Runtime, seeds: int) -> list[tuple[dict[str, bool], int]]:
+def _kept(experiment: Experiment, *, memory_saved: bool) -> int:
+    with torch.device("meta"):
+        network = network_of(experiment, memory_saved=memory_saved)
+    return kept_bytes(network, shape_of(experiment), experiment.recipe.batch)
+
+
+def shape_of(experiment: Experiment) -> tuple[int, int, int]:
+    """Return C, H, W of an image as it is trained on."""
+    side = experiment.recipe.scaled_crop
+    return (3, side, side) if side else DATASETS[experiment.dataset].input
+
+
+def variants(runtime: Runtime, seeds: int) -> list[tuple[dict[str, Any], int]]:
     """Return the switches of each step to measure, with the number of seeds: the plain one first."""
     asked = {"compile": runtime.compile, "graph": runtime.graph}
     off = dict.fromkeys(asked, False)

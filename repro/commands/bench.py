@@ -36,7 +36,7 @@ def _show(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> None:
 
     recipe = experiment.recipe
     title = f"{experiment.model}, {recipe.name}, batch {recipe.batch}, on {device}"
-    headings = ("", "Images/s", "Range", "Ratio", "Recipe takes", "Of matmul", "Of copy", "Working memory")
+    headings = ("", "Images/s", "Range", "Ratio", "Recipe takes", "Of matmul", "Of copy", "Kept", "Working memory")
     grid = Table(*headings, title=title, title_justify="left", title_style="bold")
     for each in speeds:
         grid.add_row(
@@ -47,11 +47,12 @@ def _show(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> None:
             str(timedelta(seconds=round(each.recipe_seconds))),
             _percent(each.matmul_share),
             _percent(each.copy_share),
-            "" if each.peak_bytes is None else f"{each.peak_bytes / 2**30:.2f} GiB",
+            *("" if size is None else f"{size / 2**30:.2f} GiB" for size in (each.kept_bytes, each.peak_bytes)),
         )
     stdout().print(grid)
     _say_what_waits({each.name: each.images_per_second for each in speeds})
     stdout().print("medians of windows taken in turn; recipe: training alone, without tests and tuning", style="dim")
+    stdout().print("kept: what a step keeps for its backward pass; working memory: the GPU's peak", style="dim")
 
 
 def _percent(share: float | None) -> str:

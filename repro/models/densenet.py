@@ -4,9 +4,9 @@ The CIFAR form (section 3, "Implementation Details"): three dense blocks with th
 The ImageNet form (Table 1) is torchvision's; for small images it begins with a 3x3 convolution and no pooling, which
 is the practice of CIFAR repositories (kuangliu/pytorch-cifar), not of the paper.
 
-A dense block's joined maps are most of what training keeps: `save_memory` makes it keep only each layer's new maps
-and compute the joining, BatchNorm, ReLU and first convolution of a layer again in the backward pass (Pleiss et al.,
-Memory-Efficient Implementation of DenseNets, arXiv 1707.06990, who keep the convolution's input in one place).
+The joined, normalised and rectified maps of its layers are most of what training keeps. `save_memory` makes it keep
+each convolution's output alone and compute the rest again in the backward pass, as in Pleiss et al.,
+Memory-Efficient Implementation of DenseNets, arXiv 1707.06990.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ IMAGENET_BLOCKS = {
 
 
 @contextmanager
-def without_updates(norm: nn.BatchNorm2d) -> Iterator[None]:
+def without_updates(norm: Any) -> Iterator[None]:
     """Let BatchNorm normalise as ever and leave its running statistics as they are: it has seen this batch."""
     momentum, batches = norm.momentum, norm.num_batches_tracked
     norm.momentum, norm.num_batches_tracked = 0.0, None
@@ -42,10 +42,16 @@ def without_updates(norm: nn.BatchNorm2d) -> Iterator[None]:
         norm.momentum, norm.num_batches_tracked = momentum, batches
 
 
-def computed_again(function: Callable[[list[Tensor]], Tensor], norm: nn.BatchNorm2d, maps: list[Tensor]) -> Tensor:
-    """Return `function` of `maps`, computed again in the backward pass, where its BatchNorm learns nothing.
+def convolved(norm: nn.Module, conv: nn.Module, maps: list[Tensor]) -> Tensor:
+    """Return the convolution of ReLU of BatchNorm of the joined maps."""
+    return conv(F.relu(norm(torch.cat(maps, dim=1) if len(maps) > 1 else maps[0])))
 
-    There is no dropout in it, so that no state of a random generator needs to be kept.
+
+def computed_again(function: Callable[[list[Tensor]], Tensor], norm: Any, maps: list[Tensor]) -> Tensor:
+    """Return `function` of `maps`, which alone are kept: the backward pass computes again what it needs.
+
+    A convolution at the end is not computed again, since only its input is needed. `norm` is the function's
+    BatchNorm, which learns nothing the second time. There is no dropout in it: no random generator needs to go back.
     """
     if not torch.is_grad_enabled():
         return function(maps)
@@ -53,10 +59,10 @@ def computed_again(function: Callable[[list[Tensor]], Tensor], norm: nn.BatchNor
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), without_updates(norm)
 
-    def joined(*maps: Tensor) -> Tensor:
+    def of_all(*maps: Tensor) -> Tensor:
         return function(list(maps))
 
-    return checkpoint(joined, *maps, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+    return checkpoint(of_all, *maps, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
 
 
 class DenseLayer(nn.Module):
@@ -83,13 +89,11 @@ class DenseLayer(nn.Module):
         return self.dropout(self.conv(F.relu(self.bn(self.reduce(x)))))
 
     def of_parts(self, maps: list[Tensor]) -> Tensor:
-        """Return the same of the maps before in parts, whose joining is not kept."""
+        """Return the same of the maps before in parts, without keeping them joined, normalised or rectified."""
         if isinstance(self.reduce, nn.Sequential):
-            norm, relu, conv, dropout = self.reduce
-            assert isinstance(norm, nn.BatchNorm2d)
-            reduced = computed_again(lambda maps: conv(relu(norm(torch.cat(maps, 1)))), norm, maps)
-            return self.dropout(self.conv(F.relu(self.bn(dropout(reduced)))))
-        return self.dropout(computed_again(lambda maps: self.conv(F.relu(self.bn(torch.cat(maps, 1)))), self.bn, maps))
+            norm, _, conv, dropout = self.reduce
+            maps = [dropout(computed_again(partial(convolved, norm, conv), norm, maps))]
+        return self.dropout(computed_again(partial(convolved, self.bn, self.conv), self.bn, maps))
 
 
 class DenseBlock(nn.Sequential):
@@ -110,15 +114,24 @@ class DenseBlock(nn.Sequential):
         return x
 
 
-def transition(in_channels: int, out_channels: int, dropout: float) -> nn.Sequential:
-    """Return the layers between two dense blocks: BN-ReLU-conv1x1 and a 2x2 average pooling."""
-    return nn.Sequential(
-        nn.BatchNorm2d(in_channels),
-        nn.ReLU(),
-        nn.Conv2d(in_channels, out_channels, 1, bias=False),
-        nn.Dropout(dropout),  # in the authors' code also here, "after each convolutional layer except the first"
-        nn.AvgPool2d(2),
-    )
+class Transition(nn.Sequential):
+    """The layers between two dense blocks: BN-ReLU-conv1x1 and a 2x2 average pooling."""
+
+    save_memory = False
+
+    def __init__(self, in_channels: int, out_channels: int, dropout: float) -> None:
+        super().__init__(
+            nn.BatchNorm2d(in_channels),
+            nn.ReLU(),
+            nn.Conv2d(in_channels, out_channels, 1, bias=False),
+            nn.Dropout(dropout),  # in the authors' code also here, "after each convolutional layer except the first"
+            nn.AvgPool2d(2),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        norm, _, conv, dropout, pool = self
+        unit = partial(convolved, norm, conv)
+        return pool(dropout(computed_again(unit, norm, [x]) if self.save_memory else unit([x])))
 
 
 class DenseNet(nn.Module):
@@ -142,7 +155,7 @@ class DenseNet(nn.Module):
         body: list[nn.Module] = []
         for block in range(DENSE_BLOCKS):
             if block > 0:
-                body.append(transition(width, int(width * compression), dropout))
+                body.append(Transition(width, int(width * compression), dropout))
                 width = int(width * compression)
             dense = [DenseLayer(width + i * growth_rate, growth_rate, bottleneck, dropout) for i in range(layers)]
             body.append(DenseBlock(*dense))
@@ -228,7 +241,7 @@ def save_memory(network: nn.Module) -> None:
     """Make the dense blocks of either form compute again what they would keep; outputs and gradients stay."""
     module: Any
     for module in network.modules():
-        if isinstance(module, DenseBlock):
+        if isinstance(module, DenseBlock | Transition):
             module.save_memory = True
         elif hasattr(module, "bn_function"):
             # A layer of torchvision, whose own memory_efficient would let BatchNorm learn from every batch twice.

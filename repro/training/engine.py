@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -60,6 +61,8 @@ class Engine:
     """
 
     def __init__(self, experiments: Sequence[Experiment], runtime: Runtime, task: Task, device: torch.device) -> None:
+        if len(experiments) > 1:  # grouped convolutions keep to one layout
+            runtime = replace(runtime, channels_last=False)
         self.experiments, self.runtime, self.device, self.task = list(experiments), runtime, device, task
         self.recipe = recipe = self.experiments[0].recipe
         networks = [

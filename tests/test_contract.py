@@ -1,0 +1,95 @@
+"""What every registered network promises: shapes, a gradient for every parameter, counts that torch confirms."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from repro.counting.conventions import total
+from repro.counting.count import Subject, analysis, without_memory
+from repro.data import DATASETS
+from repro.models import MODELS, OptionValue, build
+from repro.models.wide_resnet import BLOCKS
+
+VARIANTS: list[tuple[str, dict[str, OptionValue]]] = [
+    ("resnet20", {"shortcut": "B"}),
+    ("densenet", {"depth": 22, "k": 6, "bottleneck": True}),
+    ("densenet", {"depth": 22, "k": 6, "compression": 0.5}),
+    *(("wrn", {"depth": 16, "k": 2, "block": block}) for block in BLOCKS),
+    *(("wrn", {"depth": 40, "k": 2, "l": l}) for l in (1, 3, 4)),
+    ("wrn", {"depth": 16, "k": 2, "dropout": 0.3}),
+    ("wrn18", {"width": 1.5}),
+    ("denseresnet110", {"N": 1}),
+    ("denseresnet34", {"N": 8}),
+    ("densemobilenetv2", {"N": 100}),
+]
+FREE = {"hardtanh", "hardtanh_", "softmax", "mean", "pad", "dropout", "dropout_", "sub", "hardswish_", "hardsigmoid"}
+"""Operators that no convention counts; the last two are in no network of the paper that counts so."""
+MAPS = {(572, 572): (388, 388), (64, 64): (64, 64)}
+"""Height and width of what U-Net makes of an image."""
+
+
+def subjects() -> Iterator[Subject]:
+    """Every network as its paper has it, the variants, and every ImageNet network for small images."""
+    for name, options in [*((name, {}) for name in MODELS), *VARIANTS]:
+        spec = DATASETS[MODELS[name].dataset]
+        yield Subject(name, options, spec.input, spec.classes)
+    yield Subject("unet", {"padded": True}, (1, 64, 64), 2)
+    for name, spec in MODELS.items():
+        if spec.small:
+            yield Subject(name, {}, (3, 32, 32), 10)
+
+
+def label(subject: Subject) -> str:
+    options = "".join(f" {key}={value}" for key, value in subject.options.items())
+    return f"{subject.model}{options} {'x'.join(map(str, subject.input))}"
+
+
+SUBJECTS = list(subjects())
+
+
+def test_every_registered_network_is_tried_at_its_papers_size_and_at_32x32() -> None:
+    sizes = {(each.model, each.input[1]) for each in SUBJECTS}
+    for name, spec in MODELS.items():
+        assert (name, DATASETS[spec.dataset].input[1]) in sizes
+        assert (name, 32) in sizes or spec.dataset == "isbi2012", "a network for classification that cannot take CIFAR"
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=label)
+def test_shapes_gradients_and_counts(subject: Subject) -> None:
+    """A batch of two in training: (2, classes), or maps of them, and a gradient reaches every parameter.
+
+    Our multiply-adds are half of torch's own count, and no operator is counted by no rule without our knowledge.
+    """
+    network = without_memory(subject).train()
+    with FlopCounterMode(display=False) as counter:
+        output = network(torch.zeros(2, *subject.input, device="meta"))
+    size = MAPS[subject.input[1:]] if subject.model == "unet" else ()
+    assert output.shape == (2, subject.classes, *size)
+    output.sum().backward()
+    assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
+
+    ours = analysis(subject, network.to_empty(device="cpu").eval())
+    assert total(ours.by_operator(), "macs") * 4 == counter.get_total_flops()  # two images, 2 for a multiply-add
+    assert {each.removeprefix("aten::") for each in ours.unsupported_ops()} <= FREE
+
+
+KINDS = {(spec.builder, spec.fixed.get("name")): name for name, spec in reversed(MODELS.items())}
+SHALLOW: dict[str, dict[str, OptionValue]] = {
+    "densenet": {"depth": 10, "k": 4},
+    "wrn": {"depth": 10, "k": 1},
+    "denseresnet110": {"N": 2},
+}
+
+
+@pytest.mark.parametrize("name", KINDS.values())
+def test_gradients_are_numbers_and_not_all_zero(name: str) -> None:
+    """The first network of every builder, in values: what only looks connected would have a gradient of zeros."""
+    torch.manual_seed(0)
+    size = (1, 188, 188) if name == "unet" else (3, 32, 32)
+    network = build(name, SHALLOW.get(name, {}), classes=10, input=size).train()
+    network(torch.randn(4, *size)).logsumexp(1).mean().backward()
+    gradients = {key: each.grad for key, each in network.named_parameters() if each.grad is not None}
+    assert all(each.isfinite().all() for each in gradients.values())
+    assert [key for key, each in gradients.items() if not each.any()] == []
