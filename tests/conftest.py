@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from watching import shrink_digits
 
 from repro.experiment import Experiment, experiment_for
 from repro.folders import Folders
 from repro.results import Record
+from repro.training import task
 
 # Several test processes share the cores: one thread each, the programs that they start included.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -49,6 +51,13 @@ def real_images() -> Path:
     if not (root / "tiny-imagenet-10").is_dir():
         pytest.skip("needs tiny-imagenet-10 under $REPRO_DATA")
     return root
+
+
+@pytest.fixture
+def small_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show the digits in 8x8 pixels."""
+    monkeypatch.setattr(task, "load", task.load)  # to be put back
+    shrink_digits()
 
 
 @pytest.fixture

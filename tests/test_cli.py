@@ -133,7 +133,7 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
             ["train", "resnet20", "--save-memory"],
             "resnet20 cannot save memory in training; networks that can: densenet",
         ),
-        (["bench", "resnet34"], "resnet34 cannot be trained on imagenet here yet"),
+        (["bench", "resnet34", "--workers", "-1"], "'--workers'"),
         (["bench", "resnet20", "--window", "0"], "'--window'"),
         (["list", "modls"], "did you mean 'models'?"),
     ],

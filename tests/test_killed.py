@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
+import pytest
 import torch
-from watching import Silent
+from watching import Silent, shrink_digits
 
 from repro.experiment import Experiment
 from repro.folders import Folders
@@ -23,9 +24,11 @@ EVERY_STEP = Runtime(device="cpu", checkpoint_seconds=0.0)
 
 def train_and_tell(experiment: Experiment, folders: Folders, steps: Connection) -> None:
     torch.set_num_threads(1)
+    shrink_digits()
     train([experiment], EVERY_STEP, folders, Silent(steps.send))
 
 
+@pytest.mark.usefixtures("small_digits")
 def test_twenty_kills_change_nothing(tiny: Callable[..., Experiment], folders: Folders) -> None:
     """SIGKILL at random moments, also while a checkpoint is written; `pytest -s` shows when."""
     experiment = tiny(epochs=12)

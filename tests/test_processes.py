@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from torch import nn
-from watching import Silent, stop_at
+from watching import Silent, shrink_digits, stop_at
 
 from repro.experiment import Experiment
 from repro.folders import Folders
@@ -39,6 +39,7 @@ def experiment(tiny: Callable[..., Experiment]) -> Experiment:
 def one_of_two(rank: int, port: int, experiment: Experiment, folders: Folders, stop: int | None) -> None:
     os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
+    shrink_digits()
     torch.set_default_dtype(torch.float64)
     try:
         train([experiment], TWO, folders, stop_at(stop) if stop and rank == 1 else Silent())
@@ -82,6 +83,7 @@ def train_by_halves(experiment: Experiment, task: Task) -> nn.Module:
     return network
 
 
+@pytest.mark.usefixtures("small_digits")
 def test_two_processes_are_one_that_normalises_each_half_by_itself(
     experiment: Experiment, folders: Folders, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from watching import Silent, train_one
 
 from repro.benchmark.roofline import kept_bytes
 from repro.cli import main
@@ -17,8 +18,6 @@ from repro.experiment import Experiment
 from repro.folders import Folders
 from repro.models import OptionValue, build, save_memory
 from repro.runtime import Runtime
-from repro.training.progress import watcher
-from repro.training.run import train
 
 KINDS: list[tuple[str, dict[str, OptionValue], float]] = [
     ("densenet", {"depth": 13, "k": 6}, 0.2),
@@ -113,9 +112,9 @@ def test_kept_bytes_are_those_that_backward_needs() -> None:
 
 
 def test_a_run_that_saves_memory_is_the_same_run(tiny: Callable[..., Experiment], folders: Folders) -> None:
-    plain = train(tiny(epochs=1), Runtime(device="cpu"), folders, watcher())
+    plain = train_one(tiny(epochs=1), Runtime(device="cpu"), folders, Silent())
     elsewhere = replace(folders, runs=folders.runs / "saving", results=folders.results / "saving")
-    saving = train(tiny(epochs=1), Runtime(device="cpu", save_memory=True), elsewhere, watcher())
+    saving = train_one(tiny(epochs=1), Runtime(device="cpu", save_memory=True), elsewhere, Silent())
     assert (saving.id, saving.runtime["save_memory"]) == (plain.id, True)
     assert saving.train_loss == pytest.approx(plain.train_loss, rel=1e-4)
 

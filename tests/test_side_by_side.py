@@ -19,6 +19,7 @@ from repro.training.run import equally_far, train
 from repro.training.stop import Stopped
 from repro.training.task import task_for
 
+pytestmark = pytest.mark.usefixtures("small_digits")
 TOGETHER = Runtime(device="cpu", side_by_side=True)
 ALONE = replace(TOGETHER, side_by_side=False)
 SEEDS = range(3)

@@ -264,6 +264,9 @@ class Engine:
                 for index, state in content["state"].items()
             }
         self.optimizer.load_state_dict(content)
+        for parameter, state in self.optimizer.state.items():
+            # The fused update walks through memory: a buffer in another layout would go to other weights.
+            state["momentum_buffer"] = torch.empty_like(parameter).copy_(state["momentum_buffer"])
 
 
 def _of_seed(value: Any, number: int) -> Any:
