@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from repro import __version__
-from repro.errors import RunFailed, UserError
+from repro.errors import RunFailed, UserError, explained
 from repro.folders import folders
 from repro.options import model_options
 
@@ -127,7 +127,6 @@ def train(
         graph=graph,
         deterministic=deterministic,
         log=log,
-        processes=int(os.environ.get("WORLD_SIZE", "1")),
     )
     command.run(experiments, runtime, folders(data, runs, results), format)
 
@@ -259,6 +258,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _end(f"error: {error.format_message()} (repro --help)", 2)
     except RunFailed as error:
         _end(f"failed: {error}", 1)
+    except RuntimeError as error:
+        line = explained(error)
+        if line is None:
+            raise
+        _end(f"failed: {line}", 1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

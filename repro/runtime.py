@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from repro.errors import UserError
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 DEVICES = r"auto|cpu|cuda(:\d+)?"
+
+
+def _processes() -> int:
+    """Return how many processes torchrun started; 1 without it."""
+    size = os.environ.get("WORLD_SIZE", "1")
+    if not size.isdecimal() or int(size) < 1:
+        raise UserError(f"WORLD_SIZE is {size!r}, which torchrun sets to the number of processes")
+    return int(size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +38,7 @@ class Runtime:
     """Several seeds of one experiment are trained at once, every kernel working for all; None: on a GPU they are."""
     deterministic: bool = False
     """On a GPU, only kernels that give the same bits each time; a CPU run always does."""
-    processes: int = 1
+    processes: int = field(default_factory=_processes)
     """That torchrun started; each has its share of every batch, and normalises by that share alone."""
     log: str | None = None
     """`tensorboard`: its files are written beside the checkpoints."""
@@ -47,6 +56,10 @@ class Runtime:
             raise UserError(f"unknown precision {self.precision!r}; known: {', '.join(PRECISIONS)}")
         if not re.fullmatch(DEVICES, self.device):
             raise UserError(f"unknown device {self.device!r}; known: auto, cpu, cuda, cuda:1, ...")
+
+    def together(self, seeds: int) -> Runtime:
+        """Return the switches for so many seeds side by side, whose grouped convolutions keep to one layout."""
+        return replace(self, channels_last=False) if seeds > 1 else self
 
     def values(self) -> dict[str, Any]:
         """Return the switches as plain data."""

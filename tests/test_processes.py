@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,15 @@ import torch.multiprocessing as mp
 from torch import nn
 from watching import Silent, shrink_digits, stop_at
 
+from repro.cli import main
+from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.folders import Folders
+from repro.recipes import recipe
 from repro.runtime import Runtime
-from repro.training import checkpoint
+from repro.training import checkpoint, processes
 from repro.training.engine import initialised
-from repro.training.run import train
+from repro.training.run import _check_shares, train
 from repro.training.schedule import lr_at
 from repro.training.stop import Stopped
 from repro.training.task import Task, task_for
@@ -126,3 +130,23 @@ def test_torchrun_trains_one_run(tmp_path: Path) -> None:
     alone = subprocess.run([sys.executable, *train_digits], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert alone.returncode == 2
     assert "was begun in 2 processes" in alone.stderr
+
+
+def test_processes_that_cannot_meet_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for size, line in (("2", "the processes cannot meet"), ("many", "WORLD_SIZE is 'many'")):
+        monkeypatch.setenv("WORLD_SIZE", size)
+        with pytest.raises(SystemExit) as end:
+            main(["train", "densenet", "--dataset", "digits", "--device", "cpu"])
+        assert end.value.code == 2
+        assert line in capsys.readouterr().err
+
+
+def test_a_last_batch_that_is_left_out_needs_no_shares() -> None:
+    check = partial(_check_shares, images=50_005)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "count", lambda: 41)
+        check(recipe("wrn-cifar10"))  # 50,005 = 390 x 128 + 85
+        with pytest.raises(UserError, match="the smallest batch has 21 images, too few for 41 processes"):
+            check(recipe("densenet-cifar10"))

@@ -112,3 +112,10 @@ def test_networks_that_drop_out_are_trained_one_after_the_other(tiny: Make, fold
     train(seeds, ALONE, other, Silent())
     assert any("drops out" in line for line in watcher.said)
     assert all(largest_difference(folders, other, experiment) == 0 for experiment in seeds)
+
+
+def test_what_saves_memory_is_trained_one_after_the_other(tiny: Make, folders: Folders) -> None:
+    seeds = [tiny(seed=seed, epochs=1, dropout=0.0) for seed in range(2)]
+    watcher = Silent()
+    assert len(train(seeds, replace(TOGETHER, save_memory=True), folders, watcher)) == 2
+    assert any("--save-memory trains one network at a time" in line for line in watcher.said)

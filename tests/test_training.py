@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -337,3 +338,42 @@ def test_tensorboard_shows_every_epoch(tiny: Make, folders: Folders) -> None:
 def test_another_log_is_refused(tiny: Make, folders: Folders) -> None:
     with pytest.raises(UserError, match="unknown log 'wandb'; known: tensorboard"):
         train_one(tiny(), replace(CPU, log="wandb"), folders, Silent())
+
+
+def test_weights_that_are_no_numbers_push_out_no_good_checkpoint(tiny: Make, folders: Folders) -> None:
+    """The last step of an epoch breaks the weights: its loss was still a number."""
+
+    def break_weights(step: int) -> None:
+        if step == 12:
+            with torch.no_grad():
+                next(iter(engines[0].network.parameters())).fill_(torch.inf)
+
+    engines: list[Engine] = []
+
+    class Kept(Engine):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            engines.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "Engine", Kept)
+        with pytest.raises(RunFailed, match="weights are no numbers any more at step 12; the last good checkpoint"):
+            train_one(tiny(epochs=3), CPU, folders, Silent(break_weights))
+    assert checkpoint.load(folders.runs / tiny(epochs=3).name / checkpoint.NEWEST).step == 6
+    assert train_one(tiny(epochs=3), CPU, folders, Silent()).steps == 18
+
+
+def test_another_run_of_the_same_experiment_has_a_record_of_its_own(tiny: Make, folders: Folders) -> None:
+    train_one(tiny(), CPU, folders, Silent())
+    elsewhere = replace(folders, runs=folders.runs / "other")
+    record = train_one(tiny(), replace(CPU, precision="bf16"), elsewhere, Silent())
+    assert record.precision == "bf16"
+    assert read_records([folders.results]) == [record]  # the newest of the experiment
+    assert train_one(tiny(), replace(CPU, precision="bf16"), elsewhere, Silent()) == record
+
+
+def test_switches_that_need_a_gpu_are_refused_without_one(tiny: Make, folders: Folders) -> None:
+    with pytest.raises(UserError, match="--graph replays CUDA graphs and needs a GPU"):
+        train_one(tiny(), replace(CPU, graph=True), folders, Silent())
+    with pytest.raises(UserError, match="--precision tf32 is a GPU's"):
+        train_one(tiny(), replace(CPU, precision="tf32"), folders, Silent())

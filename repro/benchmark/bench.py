@@ -71,6 +71,8 @@ def bench(
         raise UserError(f"{experiment.model} cannot be trained on {experiment.dataset} here yet, and so not measured")
     if experiment.recipe.tile:
         raise UserError(f"{experiment.recipe.name} trains on tiles of slices, whose speed is not measured here yet")
+    if seeds > 1 and runtime.save_memory:
+        raise UserError("--save-memory trains one network at a time; leave out --seeds")
     device = prepare(runtime)
     with data_of(experiment, root) as data:
         if isinstance(data, ImageFolder):

@@ -100,7 +100,7 @@ def resident_ways(
     ways = [Way("plain loop, fp32", torch.float32, plain, kept=_kept(experiment, memory_saved=False))]
     for precision, dtype in PRECISIONS:
         for switches, number in variants(runtime, seeds):
-            precise = replace(runtime, **switches, precision=precision)
+            precise = replace(runtime, **switches, precision=precision).together(number)
             several = [replace(experiment, seed=seed) for seed in range(number)]
             engine = Engine(several, precise, Resident(experiment.recipe, data, precise, device), device)
             words = [f"{number} seeds"] * (number > 1) + [name for name, on in switches.items() if on]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from repro.errors import UserError
 from repro.results import EpochRow
 
 LOGS = ("tensorboard",)
-SHOWN = ("lr", "train_loss", "train_error", "test_loss", "test_error", "test_error5", "seconds")
+SHOWN = [each.name for each in fields(EpochRow) if each.name not in ("epoch", "step")]
 
 
 class Board:

@@ -21,14 +21,24 @@ def prepare(runtime: Runtime) -> torch.device:
         UserError: a GPU is asked for, or needed by a switch, and there is none.
     """
     name = runtime.device
+    if name.startswith("cuda:") and runtime.processes > 1:
+        raise UserError(
+            f"--device {name} is one GPU for {runtime.processes} processes; --device cuda gives each its own"
+        )
     if name == "auto":
-        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"--device {name}: torch {torch.__version__} sees no GPU here; --device cpu")
+        raise UserError(f"--device {runtime.device}: torch {torch.__version__} sees no GPU here; --device cpu")
     if name.startswith("cuda:") and int(name[5:]) >= torch.cuda.device_count():
         raise UserError(f"--device {name}: torch sees {torch.cuda.device_count()} GPUs here, from cuda:0 on")
     if runtime.graph and not name.startswith("cuda"):
         raise UserError(f"--graph replays CUDA graphs and needs a GPU; this run is on {name}")
+    if runtime.graph and runtime.processes > 1:
+        raise UserError("--graph is for one process; leave it out")
+    if runtime.precision == "tf32" and not name.startswith("cuda"):
+        raise UserError(f"--precision tf32 is a GPU's; this run is on {name}, where fp32 and bf16 are")
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     # A plain fp32 run on a recent card already convolves in TF32 unless it is told not to.
@@ -40,6 +50,8 @@ def prepare(runtime: Runtime) -> torch.device:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS's own condition
     torch.use_deterministic_algorithms(runtime.deterministic)
     device = torch.device(name)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # streams, graphs and collectives go to the current one
     processes.join(device)
     return device
 

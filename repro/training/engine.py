@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -61,8 +60,6 @@ class Engine:
     """
 
     def __init__(self, experiments: Sequence[Experiment], runtime: Runtime, task: Task, device: torch.device) -> None:
-        if len(experiments) > 1:  # grouped convolutions keep to one layout
-            runtime = replace(runtime, channels_last=False)
         self.experiments, self.runtime, self.device, self.task = list(experiments), runtime, device, task
         self.recipe = recipe = self.experiments[0].recipe
         networks = [
@@ -149,14 +146,21 @@ class Engine:
                 who = f" of seed {experiment.seed}" if len(self.experiments) > 1 else ""
                 raise RunFailed(f"the training loss{who} is {loss} in {where}; the last good checkpoint is kept")
 
+    def check_weights(self) -> None:
+        """Raise RunFailed if a weight or a BatchNorm statistic is no finite number any more."""
+        state = [each for each in self.network.state_dict().values() if each.is_floating_point()]
+        if not torch.stack([each.isfinite().all() for each in state]).all():
+            raise RunFailed(f"weights are no numbers any more at step {self.step}; the last good checkpoint is kept")
+
     def end_epoch(self) -> list[EpochRow]:
         """Test the networks after an epoch's last step and write the epoch into the histories.
 
         Raises:
-            RunFailed: a loss is no number any more.
+            RunFailed: a loss or a weight is no number any more.
         """
         begin = time.perf_counter()
         self.check_loss()
+        self.check_weights()
         shown = min(self.task.images, self.steps_of_epoch * self.recipe.batch)
         sums = (processes.total(self.sums) / shown).tolist()
         processes.as_the_first(self.network)

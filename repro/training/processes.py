@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +11,28 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from repro.errors import UserError
+
 AGREE_EVERY = 10
 """Steps between two agreements on whether to save or to stop, which have to wait for the device."""
 
 
 def join(device: torch.device) -> None:
-    """Meet the other processes of this run, if it has any and they have not met."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    """Meet the other processes of this run, if it has any and they have not met.
+
+    Raises:
+        UserError: they cannot meet.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        return
+    on_gpu = device.type == "cuda"
+    try:
+        dist.init_process_group("nccl" if on_gpu else "gloo", device_id=device if on_gpu else None)
+    except (ValueError, dist.DistError) as error:
+        raise UserError(
+            f"WORLD_SIZE is set, but the processes cannot meet ({error}); start them with torchrun"
+        ) from error
+    atexit.register(dist.destroy_process_group)
 
 
 def count() -> int:

@@ -40,7 +40,9 @@ def recorded(experiment: Experiment, runtime: Runtime, folders: Folders) -> Reco
     total = saved.total or total_steps(saved.experiment.recipe, saved.experiment.train_images)
     if not saved.step == last.step == total:
         return None
-    return next((each for each in read_records([folders.results]) if each.id == saved.experiment.id), None)
+    made = (each for each in read_records([folders.results]) if each.id == saved.experiment.id)
+    # Another run of the same experiment, from another folder, say, has a record of its own.
+    return next((each for each in made if each.started == saved.started), None)
 
 
 def write_record(engine: Engine, number: int, results: Path) -> Record:

@@ -26,6 +26,7 @@ from repro.training.device import prepare
 from repro.training.engine import Engine, network_of
 from repro.training.progress import Course, Watcher
 from repro.training.record import check_runtime, recorded, write_record
+from repro.training.schedule import images_per_epoch
 from repro.training.stacked import can_be_stacked
 from repro.training.stop import Stopped, StopRequest
 from repro.training.streamed import raise_if_a_worker_died
@@ -57,10 +58,12 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
     missing = [each for each in experiments if each.id not in records]
     if missing:
         device = prepare(runtime)
+        groups = _groups(missing, network, runtime, device, watcher)
+        runtime = runtime.together(len(groups[0]))
         with processes.first_alone():
             task = task_for(experiments[0], folders.data, runtime, device)
         _check_shares(experiments[0].recipe, task.images)
-        for group in _groups(missing, network, runtime, device, watcher):
+        for group in groups:
             for record in _train_locked(group, runtime, task, device, folders, watcher):
                 records[record.id] = record
     return [records[each.id] for each in experiments]
@@ -74,6 +77,9 @@ def _groups(
     together = len(experiments) > 1 and (device.type == "cuda" if asked is None else asked)
     if together and not can_be_stacked(network):
         watcher.say("this network drops out: its seeds are trained one after the other, each with its own chance")
+        together = False
+    if together and runtime.save_memory:
+        watcher.say("--save-memory trains one network at a time: the seeds one after the other")
         together = False
     return [experiments] if together else [[each] for each in experiments]
 
@@ -140,7 +146,12 @@ def _train(engine: Engine, saved: Sequence[Checkpoint], folders: Folders, watche
     for each, experiment in zip(saved, engine.experiments, strict=bool(saved)):
         _check(each, experiment, engine)
     if saved:
-        engine.restore(saved)
+        try:
+            engine.restore(saved)
+        except (KeyError, RuntimeError) as error:
+            raise UserError(
+                f"the checkpoint of {_names(engine)} is of another form of its network; go on in other --runs"
+            ) from error
     logged = [folders.runs / each.name for each in engine.experiments] if processes.rank() == 0 else []
     with (
         StopRequest() as stop,
@@ -189,17 +200,22 @@ def _train_epoch(engine: Engine, runs: Path, watcher: Watcher, stop: StopRequest
 
 
 def _save(engine: Engine, runs: Path) -> None:
-    """Write checkpoints, unless a loss is no number: such a state must not push out a good one."""
+    """Write checkpoints, unless a loss or a weight is no number: such a state must not push out a good one."""
     engine.check_loss()
+    engine.check_weights()
+    failure = None
     checkpoints = engine.checkpoints()
     for checkpoint in checkpoints if processes.rank() == 0 else ():
         folder = runs / checkpoint.experiment.name
         try:
             save(checkpoint, folder)
         except (OSError, RuntimeError) as error:
-            raise RunFailed(
-                f"the checkpoint could not be written to {folder} ({error}); the last good one is kept"
-            ) from error
+            failure = error
+    if processes.greatest(failure is not None, engine.device):  # in all processes, so that none waits for another
+        raise RunFailed(
+            f"the checkpoint could not be written to {runs} ({failure or 'see the first process'}); "
+            "the last good one is kept"
+        ) from failure
 
 
 def _check(saved: Checkpoint, experiment: Experiment, engine: Engine) -> None:
@@ -215,7 +231,7 @@ def _check(saved: Checkpoint, experiment: Experiment, engine: Engine) -> None:
 
 def _check_shares(recipe: Recipe, images: int) -> None:
     """Refuse more processes than the smallest batch has pairs of images for: BatchNorm needs two."""
-    smallest = images % recipe.batch or min(recipe.batch, images)
+    smallest = images_per_epoch(recipe, images) % recipe.batch or min(recipe.batch, images)
     if processes.count() > 1 and smallest < 2 * processes.count():
         raise UserError(f"the smallest batch has {smallest} images, too few for {processes.count()} processes")
 

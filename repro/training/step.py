@@ -108,7 +108,8 @@ class GraphedStep(Step):
         self.inputs, self.targets = inputs.clone(), targets.clone()
         self.graph = torch.cuda.CUDAGraph()
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.cuda.graph(self.graph):
+        # Other threads, such as the one that pins images, go on with their own calls meanwhile.
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             self.take(self.forward, self.inputs, self.targets, weight)
 
 
