@@ -23,9 +23,9 @@ from repro.experiment import Experiment, experiment_for
 from repro.folders import Folders
 from repro.results import Record, read_records
 from repro.runtime import Runtime
-from repro.training import checkpoint
+from repro.training import checkpoint, run
 from repro.training import task as tasks
-from repro.training.engine import network_of
+from repro.training.engine import Engine, network_of
 from repro.training.resident import Resident
 from repro.training.stop import Stopped, StopRequest
 
