@@ -40,11 +40,16 @@ def experiment(tiny: Callable[..., Experiment]) -> Experiment:
     return tiny(epochs=EPOCHS, dropout=0.0)
 
 
-def one_of_two(rank: int, port: int, experiment: Experiment, folders: Folders, stop: int | None) -> None:
+def join_as(rank: int, port: int) -> None:
+    """Make this process one of two, as torchrun would, in double precision."""
     os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
-    shrink_digits()
     torch.set_default_dtype(torch.float64)
+
+
+def one_of_two(rank: int, port: int, experiment: Experiment, folders: Folders, stop: int | None) -> None:
+    join_as(rank, port)
+    shrink_digits()
     try:
         train([experiment], TWO, folders, stop_at(stop) if stop and rank == 1 else Silent())
     except Stopped:

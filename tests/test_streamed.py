@@ -94,7 +94,9 @@ def test_no_image_before_the_beginning_is_read(data: ImageFolder, monkeypatch: p
 
 def test_every_epoch_shows_every_image_once_and_anew(data: ImageFolder) -> None:
     task = Streamed(RECIPE, data, HERE, CPU)
-    (first, second) = ([request for part in task._requests(0, epoch, 0) for request in part] for epoch in (0, 1))
+    (first, second) = (
+        [request for part in task._requests(RECIPE, 0, epoch, 0) for request in part] for epoch in (0, 1)
+    )
     assert sorted(index for index, _ in first) == sorted(index for index, _ in second) == list(range(20))
     assert len({seed for _, seed in first + second}) == 40
 

@@ -23,7 +23,7 @@ from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.training.device import prepare
 from repro.training.engine import network_of
-from repro.training.schedule import images_per_epoch, steps_per_epoch, total_steps
+from repro.training.schedule import images_shown, total_steps
 
 ROUNDS = 7
 
@@ -125,9 +125,9 @@ def _window(way: Way, device: torch.device, seconds: float) -> float:
 
 
 def images_of(recipe: Recipe, train_images: int) -> int:
-    """Return how many images a whole run shows."""
-    epochs, steps = divmod(total_steps(recipe, train_images), steps_per_epoch(recipe, train_images))
-    return epochs * images_per_epoch(recipe, train_images) + steps * recipe.batch
+    """Return how many images a whole run shows, the tuning of the classifier left out."""
+    training = recipe.phases[0]
+    return images_shown(training, total_steps(training, train_images), train_images)
 
 
 def _speed(way: Way, plain: Way, experiment: Experiment, device: torch.device) -> Speed:

@@ -137,7 +137,7 @@ def streamed_ways(experiment: Experiment, runtime: Runtime, data: ImageFolder, d
 
     The tuning of the classifier that some recipes end with is not measured.
     """
-    experiment = replace(experiment, recipe=replace(experiment.recipe, tune_epochs=0))
+    experiment = replace(experiment, recipe=experiment.recipe.phases[0])
     workers = workers_of(runtime)
     queue = Queue(PLAIN_PREFETCH * workers)
     plain = plain_folder(experiment, data.train, workers, device, queue.drained)

@@ -11,7 +11,7 @@ from repro.data import DATASETS
 from repro.models import MODELS, resolve_options
 from repro.names import choose
 from repro.papers import read_table, table_names
-from repro.recipes import RECIPES, recipe
+from repro.recipes import RECIPES, Recipe, recipe
 
 Line = dict[str, object]
 
@@ -61,7 +61,7 @@ def _recipes() -> list[Line]:
             "name": each.name,
             "paper": each.paper,
             "data set": each.dataset,
-            "length": f"{each.iterations} iterations" if each.iterations else f"{each.epochs} epochs",
+            "length": _length(each),
             "batch": each.batch,
             "lr": each.lr,
             "schedule": each.schedule,
@@ -69,6 +69,13 @@ def _recipes() -> list[Line]:
         }
         for each in recipes
     ]
+
+
+def _length(recipe: Recipe) -> str:
+    """Return how long a recipe trains, and how long it then tunes the classifier."""
+    if recipe.iterations:
+        return f"{recipe.iterations} iterations"
+    return f"{recipe.epochs}{f' + {recipe.tune_epochs}' if recipe.tune_epochs else ''} epochs"
 
 
 KINDS: dict[str, Callable[[], list[Line]]] = {

@@ -47,6 +47,10 @@ def miru2020_imagenet(network: str) -> Recipe:
 
     The paper prints 23.34 % error for DenseResNet-34 with N = 6. ResNet-34 is trained at 160 pixels and tested
     at 224, MobileNet-v2 at 224 throughout.
+
+    Then the classifier alone is tuned at 224 pixels, on features of BatchNorm's kept statistics. The author's code
+    has the step of it (Trainer.tune) and its optimizer (src/create.py: Nesterov, momentum 0.9, the training's weight
+    decay), but no program that takes the steps: a constant rate and the training's augmentation are inferred.
     """
     mobile = network == "mobilenetv2"
     config = "config/imagenet/mobilenetv2-1.0.txt of takedarts/DenseResNet 3ec9456"
@@ -77,9 +81,10 @@ def miru2020_imagenet(network: str) -> Recipe:
         std=IMAGENET[1],
         origins={
             **dict.fromkeys(("batch", "lr", "momentum", "nesterov", "scaled_crop"), PRINTED),
-            **dict.fromkeys(("epochs", "warmup_epochs", "dropout", "tune_epochs", "tune_batch", "tune_lr"), defaults),
+            **dict.fromkeys(("epochs", "warmup_epochs", "dropout", "tune_epochs", "tune_batch"), defaults),
             **dict.fromkeys(("init", "flip", "color_jitter", "lighting", "mean", "std", "reported"), code),
             **dict.fromkeys(("resize", "test_crop"), code),
+            "tune_lr": f"{defaults}; constant, images augmented as in the training: no code shows either",
             "schedule": f"{PRINTED}: cosine; once per epoch: {code}",
             "weight_decay": f"{PRINTED}; on every parameter: {code}",
         },

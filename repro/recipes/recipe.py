@@ -72,9 +72,10 @@ class Recipe:
     lighting: float = 0.0
     """Standard deviation of AlexNet's colour noise."""
     tune_epochs: int = 0
-    """After training, so many epochs of the classifier alone, at the test size."""
+    """After the epochs, so many of the classifier alone, at `test_crop` pixels; BatchNorm keeps its statistics."""
     tune_batch: int = 0
     tune_lr: float = 0.0
+    """Constant; momentum, which begins anew, and weight decay are those of the training."""
     preprocessing: str = ""
     """`zca`: global contrast normalisation, then ZCA whitening, in place of `mean` and `std`."""
     tile: int = 0
@@ -124,7 +125,36 @@ class Recipe:
         theirs, own = published._mathematics(), self._mathematics()
         return [f"{name}={value} ({theirs[name]})" for name, value in own.items() if value != theirs[name]]
 
+    @property
+    def phases(self) -> tuple[Recipe, ...]:
+        """The training and, where there is one, the tuning of the classifier: each a recipe that tunes nothing."""
+        if not self.tune_epochs:
+            return (self,)
+        training = replace(self, tune_epochs=0, tune_batch=0, tune_lr=0.0)
+        tuning = replace(
+            training,
+            epochs=self.tune_epochs,
+            iterations=None,
+            batch=self.tune_batch,
+            lr=self.tune_lr,
+            schedule="steps",
+            milestones=(),
+            warmup_epochs=0,
+            warmup_iterations=0,
+            scaled_crop=self.test_crop,
+        )
+        return training, tuning
+
+    @property
+    def all_epochs(self) -> int:
+        """Epochs of all phases."""
+        return self.epochs + self.tune_epochs
+
     def with_epochs(self, epochs: int) -> Recipe:
-        """Return the recipe with another length; where it counts in iterations, they shrink or grow alike."""
+        """Return the recipe with another length of the training.
+
+        Iterations and the epochs of tuning shrink or grow alike: few enough epochs leave the tuning out.
+        """
         iterations = self.iterations and round(self.iterations * epochs / self.epochs)
-        return replace(self, epochs=epochs, iterations=iterations)
+        tune_epochs = round(self.tune_epochs * epochs / self.epochs)
+        return replace(self, epochs=epochs, iterations=iterations, tune_epochs=tune_epochs)

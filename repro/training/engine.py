@@ -24,10 +24,11 @@ from repro.training.device import placed
 from repro.training.initialise import INITIALISERS
 from repro.training.machine import machine
 from repro.training.randomness import seed_of
-from repro.training.schedule import lr_at, resets_momentum, steps_per_epoch, total_steps
+from repro.training.schedule import Phase, lr_at, phase_of_epoch, resets_momentum, steps_per_epoch, total_steps
 from repro.training.stacked import Stacked
 from repro.training.step import step_for
 from repro.training.task import Task
+from repro.training.tuning import freeze_all_but_the_classifier
 
 
 def network_of(experiment: Experiment, *, memory_saved: bool = False) -> nn.Module:
@@ -61,30 +62,44 @@ class Engine:
 
     def __init__(self, experiments: Sequence[Experiment], runtime: Runtime, task: Task, device: torch.device) -> None:
         self.experiments, self.runtime, self.device, self.task = list(experiments), runtime, device, task
-        self.recipe = recipe = self.experiments[0].recipe
+        self.recipe = self.experiments[0].recipe
         networks = [
             placed(initialised(each, memory_saved=runtime.save_memory), device, runtime) for each in self.experiments
         ]
         self.network = Stacked(networks) if len(networks) > 1 else networks[0]
+        self.sums = torch.zeros(len(networks), 2, device=device)
+        self.total_steps = total_steps(self.recipe, task.images)
+        self.step = 0
+        self.histories: list[list[EpochRow]] = [[] for _ in networks]
+        self._begin_phase(phase_of_epoch(self.recipe, 0, task.images))
+        self.seconds = self.epoch_seconds = 0.0
+        self.sittings = 1
+        self.machine = machine(device)
+        self.started = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def _begin_phase(self, phase: Phase) -> None:
+        """Make the optimizer, which has no momentum yet, and the step of a phase."""
+        self.phase, recipe = phase, phase.recipe
+        if phase.tunes:
+            freeze_all_but_the_classifier(self.network)
         self.optimizer = torch.optim.SGD(
-            self.network.parameters(),
+            [each for each in self.network.parameters() if each.requires_grad],
             lr=recipe.lr,
             momentum=recipe.momentum,
             nesterov=recipe.nesterov,
             weight_decay=recipe.weight_decay,
             fused=True,
         )
-        self.sums = torch.zeros(len(networks), 2, device=device)
-        size = len(range(min(recipe.batch, task.images))[processes.share(min(recipe.batch, task.images))])
-        self.take_step = step_for(self.network, self.optimizer, task, self.sums, size, runtime)
-        self.steps_per_epoch = steps_per_epoch(recipe, task.images)
-        self.total_steps = total_steps(recipe, task.images)
-        self.step = 0
-        self.histories: list[list[EpochRow]] = [[] for _ in networks]
-        self.seconds = self.epoch_seconds = 0.0
-        self.sittings = 1
-        self.machine = machine(device)
-        self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        batch = min(recipe.batch, self.task.images)
+        size = len(range(batch)[processes.share(batch)])
+        self.take_step = step_for(self.network, self.optimizer, self.task, self.sums, size, self.runtime)
+        self.steps_per_epoch = steps_per_epoch(recipe, self.task.images)
+
+    def _enter_phase(self) -> None:
+        """Begin the phase of the next epoch, if it is another one."""
+        phase = phase_of_epoch(self.recipe, self.epochs, self.task.images)
+        if phase != self.phase:
+            self._begin_phase(phase)
 
     @property
     def epochs(self) -> int:
@@ -99,7 +114,11 @@ class Engine:
     @property
     def steps_of_epoch(self) -> int:
         """Steps taken of the epoch begun, which is the one after the histories' last."""
-        return self.step - self.epochs * self.steps_per_epoch
+        return self.step - self._first_step_of_epoch
+
+    @property
+    def _first_step_of_epoch(self) -> int:
+        return self.phase.step + (self.epochs - self.phase.epoch) * self.steps_per_epoch
 
     @property
     def lr(self) -> float:
@@ -111,10 +130,10 @@ class Engine:
 
         Between two steps the run can be checkpointed or left.
         """
-        self.network.train()
+        self.network.train(not self.phase.tunes)  # BatchNorm keeps its statistics while the classifier is tuned
         if self.steps_of_epoch == 0:
             torch.manual_seed(seed_of(self.experiments[0].seed, "dropout", self.epochs) + processes.rank())
-        left = min((self.epochs + 1) * self.steps_per_epoch, self.total_steps) - self.step
+        left = min(self._first_step_of_epoch + self.steps_per_epoch, self.total_steps) - self.step
         seeds = [each.seed for each in self.experiments]
         batches = zip(*(self.task.batches(seed, self.epochs, self.steps_of_epoch) for seed in seeds), strict=True)
         clock = time.perf_counter()
@@ -135,7 +154,8 @@ class Engine:
 
     def _weight(self, images: int) -> float:
         """Return what makes the mean over processes of the mean over their images the mean over all images."""
-        batch = min(self.recipe.batch, self.task.images - self.steps_of_epoch * self.recipe.batch)
+        usual = self.phase.recipe.batch
+        batch = min(usual, self.task.images - self.steps_of_epoch * usual)
         return images * processes.count() / batch
 
     def check_loss(self) -> None:
@@ -161,7 +181,7 @@ class Engine:
         begin = time.perf_counter()
         self.check_loss()
         self.check_weights()
-        shown = min(self.task.images, self.steps_of_epoch * self.recipe.batch)
+        shown = min(self.task.images, self.steps_of_epoch * self.phase.recipe.batch)
         sums = (processes.total(self.sums) / shown).tolist()
         processes.as_the_first(self.network)
         tested = [self.task.test(self._alone(number)) for number in range(len(self.experiments))]
@@ -187,6 +207,7 @@ class Engine:
         self.seconds += self.epoch_seconds
         self.epoch_seconds = 0.0
         self.sums.zero_()
+        self._enter_phase()
         return rows
 
     def checkpoints(self) -> list[Checkpoint]:
@@ -223,10 +244,11 @@ class Engine:
             self._load_network(number, each.network)
             if processes.rank() == 0:  # of sums over all processes
                 self.sums[number].copy_(each.sums)
-        self._load_optimizer([each.optimizer for each in saved])
         first = saved[0]
         self.step, self.started = first.step, min(each.started for each in saved)
         self.histories = [list(each.history) for each in saved]
+        self._enter_phase()
+        self._load_optimizer([each.optimizer for each in saved])
         self.seconds, self.epoch_seconds = first.seconds, first.epoch_seconds
         self.sittings = max(each.sittings for each in saved) + 1
         if self.finished and first.machine:  # nothing is left to do here
@@ -257,7 +279,7 @@ class Engine:
                 index: {name: _of_seed(value, number) for name, value in state.items()}
                 for index, state in content["state"].items()
             }
-        content["param_groups"] = [{**group, "lr": self.recipe.lr} for group in content["param_groups"]]
+        content["param_groups"] = [{**group, "lr": self.phase.recipe.lr} for group in content["param_groups"]]
         return content
 
     def _load_optimizer(self, states: Sequence[dict[str, Any]]) -> None:

@@ -22,7 +22,9 @@ from rich.progress import (
 )
 
 from repro.console import stderr
+from repro.recipes import Recipe
 from repro.results import EpochRow
+from repro.training.schedule import epoch_at, images_shown, total_steps
 
 HEARTBEAT_SECONDS = 60.0
 
@@ -32,14 +34,28 @@ class Course:
     """What a watcher is told of a run, or of several side by side, before it goes on."""
 
     name: str
+    recipe: Recipe
+    images: int
+    """In the training set."""
+    runs: int
+    """Side by side."""
     step: int
     """Steps taken already."""
-    total: int
-    images_per_step: int
-    steps_per_epoch: int
-    epochs: int
     last: Sequence[EpochRow]
     """The last epoch of each run; empty in the first one."""
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole run."""
+        return total_steps(self.recipe, self.images)
+
+    def epoch(self, step: int) -> str:
+        """Return the epoch after so many steps, as `2/300`."""
+        return f"{epoch_at(self.recipe, step, self.images) + 1}/{self.recipe.all_epochs}"
+
+    def shown(self, step: int) -> int:
+        """Return the images shown to all runs in so many steps: batches of the phases may differ, images do less."""
+        return self.runs * images_shown(self.recipe, step, self.images)
 
 
 class Watcher(Protocol):
@@ -110,9 +126,10 @@ class Lines:
 
     def _pace(self) -> str:
         """Return images a second and the estimate of the time left, at the rate since the last line."""
-        seconds, steps = time.monotonic() - self.spoken, max(1, self.now - self.step_spoken)
-        left = timedelta(seconds=round(seconds / steps * (self.course.total - self.now)))
-        return f"{steps * self.course.images_per_step / max(seconds, 1e-9):.0f} images/s  left {left}"
+        shown, total = self.course.shown(self.now), self.course.shown(self.course.total)
+        seconds, images = time.monotonic() - self.spoken, max(1, shown - self.course.shown(self.step_spoken))
+        left = timedelta(seconds=round(seconds / images * (total - shown)))
+        return f"{images / max(seconds, 1e-9):.0f} images/s  left {left}"
 
 
 class Bar:
@@ -137,16 +154,15 @@ class Bar:
         self.tested = _tested(course.last)
         with Progress(*columns, console=self.console) as self.progress:
             self.task: TaskID = self.progress.add_task(
-                "training", total=course.total, completed=course.step, figures=self.tested
+                "training", total=course.shown(course.total), completed=course.shown(course.step), figures=self.tested
             )
             yield
 
     def step(self, step: int, lr: float) -> None:
         course, task = self.course, self.progress.tasks[0]
-        epoch = min(course.epochs, 1 + step // course.steps_per_epoch)
-        rate = f"  {task.speed * course.images_per_step:.0f} images/s" if task.speed else ""
-        figures = f"epoch {epoch}/{course.epochs}{rate}  lr {lr:.4g}{self.tested}"
-        self.progress.update(self.task, completed=step, figures=figures)
+        rate = f"  {task.speed:.0f} images/s" if task.speed else ""
+        figures = f"epoch {course.epoch(step)}{rate}  lr {lr:.4g}{self.tested}"
+        self.progress.update(self.task, completed=course.shown(step), figures=figures)
 
     def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
         self.tested = _tested(rows)

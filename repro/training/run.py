@@ -195,7 +195,7 @@ def _train_epoch(engine: Engine, runs: Path, watcher: Watcher, stop: StopRequest
     if processes.rank() == 0:
         for experiment, history in zip(engine.experiments, engine.histories, strict=True):
             write_curve(history, runs / experiment.name / "curve.csv")
-    watcher.epoch(rows, engine.recipe.epochs)
+    watcher.epoch(rows, engine.recipe.all_epochs)
     return rows
 
 
@@ -231,7 +231,7 @@ def _check(saved: Checkpoint, experiment: Experiment, engine: Engine) -> None:
 
 def _check_shares(recipe: Recipe, images: int) -> None:
     """Refuse more processes than the smallest batch has pairs of images for: BatchNorm needs two."""
-    smallest = images_per_epoch(recipe, images) % recipe.batch or min(recipe.batch, images)
+    smallest = min(images_per_epoch(each, images) % each.batch or min(each.batch, images) for each in recipe.phases)
     if processes.count() > 1 and smallest < 2 * processes.count():
         raise UserError(f"the smallest batch has {smallest} images, too few for {processes.count()} processes")
 
@@ -240,11 +240,10 @@ def _course(engine: Engine) -> Course:
     """Return what a watcher is told of a run."""
     return Course(
         name=_names(engine),
+        recipe=engine.recipe,
+        images=engine.task.images,
+        runs=len(engine.experiments),
         step=engine.step,
-        total=engine.total_steps,
-        images_per_step=engine.recipe.batch * len(engine.experiments),
-        steps_per_epoch=engine.steps_per_epoch,
-        epochs=engine.recipe.epochs,
         last=[history[-1] for history in engine.histories if history],
     )
 

@@ -1,10 +1,49 @@
-"""How long a run is, and the learning rate of each of its steps."""
+"""How long a run is, and the learning rate of each of its steps.
+
+A recipe that tunes the classifier at the end has two phases, each a recipe of its own, and every other one has one.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from repro.recipes import Recipe
+
+
+class Phase(NamedTuple):
+    """A part of a run, and where it begins."""
+
+    recipe: Recipe
+    epoch: int
+    """Epochs of the run before it."""
+    step: int
+    """Steps of the run before it."""
+
+    @property
+    def tunes(self) -> bool:
+        """Whether the classifier alone is trained."""
+        return self.epoch > 0
+
+
+def phases(recipe: Recipe, images: int) -> list[Phase]:
+    """Return the phases of a run over so many training images."""
+    found: list[Phase] = []
+    epoch = step = 0
+    for each in recipe.phases:
+        found.append(Phase(each, epoch, step))
+        epoch, step = epoch + each.epochs, step + _length(each, images)
+    return found
+
+
+def phase_of_epoch(recipe: Recipe, epoch: int, images: int) -> Phase:
+    """Return the phase of epoch 0, 1, ...; after the last epoch it is still the last phase."""
+    return [each for each in phases(recipe, images) if each.epoch <= epoch][-1]
+
+
+def phase_of_step(recipe: Recipe, step: int, images: int) -> Phase:
+    """Return the phase of step 0, 1, ...; after the last step it is still the last phase."""
+    return [each for each in phases(recipe, images) if each.step <= step][-1]
 
 
 def steps_per_epoch(recipe: Recipe, images: int) -> int:
@@ -19,30 +58,57 @@ def images_per_epoch(recipe: Recipe, images: int) -> int:
 
 def total_steps(recipe: Recipe, images: int) -> int:
     """Return the steps of the whole run."""
-    steps = recipe.epochs * steps_per_epoch(recipe, images)
-    return min(steps, recipe.iterations) if recipe.iterations else steps
+    return sum(_length(phase, images) for phase in recipe.phases)
+
+
+def images_shown(recipe: Recipe, step: int, images: int) -> int:
+    """Return the images that the first so many steps of a run show."""
+    shown = 0
+    for phase, _, first in phases(recipe, images):
+        steps = min(max(0, step - first), _length(phase, images))
+        epochs, rest = divmod(steps, steps_per_epoch(phase, images))
+        shown += epochs * images_per_epoch(phase, images) + rest * phase.batch
+    return shown
+
+
+def epoch_at(recipe: Recipe, step: int, images: int) -> int:
+    """Return the epoch 0, 1, ... of a step; after the last step it is the last epoch."""
+    phase = phase_of_step(recipe, step, images)
+    epoch = phase.epoch + (step - phase.step) // steps_per_epoch(phase.recipe, images)
+    return min(epoch, recipe.all_epochs - 1)
 
 
 def lr_at(recipe: Recipe, step: int, images: int) -> float:
     """Return the learning rate of step 0, 1, ... of a run over so many training images."""
-    epoch = step // steps_per_epoch(recipe, images)
-    if step < recipe.warmup_iterations:
-        return recipe.warmup_lr
-    if epoch < recipe.warmup_epochs:
-        return recipe.lr * (epoch + 1) / (recipe.warmup_epochs + 1)
-    if recipe.schedule == "cosine":
-        return recipe.lr * (1 + math.cos(math.pi * epoch / recipe.epochs)) / 2
-    if recipe.schedule != "steps":
-        raise ValueError(f"schedule {recipe.schedule!r} is neither cosine nor steps")
-    return recipe.lr * recipe.gamma ** sum(step >= drop for drop in drops(recipe, images))
+    phase = phase_of_step(recipe, step, images)
+    return _lr_in_phase(phase.recipe, step - phase.step, images)
 
 
 def drops(recipe: Recipe, images: int) -> list[int]:
-    """Return the first steps with a smaller rate, one for each milestone."""
-    length = total_steps(recipe, images)
+    """Return the first steps with a smaller rate, one for each milestone of the training."""
+    length = _length(recipe, images)
     return [round(share * length) for share in recipe.milestones]
 
 
 def resets_momentum(recipe: Recipe, step: int, images: int) -> bool:
-    """Whether the optimizer forgets its momentum before a step."""
+    """Whether the optimizer forgets its momentum before a step, at a milestone."""
     return recipe.momentum_reset and step in drops(recipe, images)
+
+
+def _length(phase: Recipe, images: int) -> int:
+    """Return the steps of a phase."""
+    steps = phase.epochs * steps_per_epoch(phase, images)
+    return min(steps, phase.iterations) if phase.iterations else steps
+
+
+def _lr_in_phase(phase: Recipe, step: int, images: int) -> float:
+    epoch = step // steps_per_epoch(phase, images)
+    if step < phase.warmup_iterations:
+        return phase.warmup_lr
+    if epoch < phase.warmup_epochs:
+        return phase.lr * (epoch + 1) / (phase.warmup_epochs + 1)
+    if phase.schedule == "cosine":
+        return phase.lr * (1 + math.cos(math.pi * epoch / phase.epochs)) / 2
+    if phase.schedule != "steps":
+        raise ValueError(f"schedule {phase.schedule!r} is neither cosine nor steps")
+    return phase.lr * phase.gamma ** sum(step >= drop for drop in drops(phase, images))

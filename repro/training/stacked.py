@@ -38,18 +38,18 @@ class Stacked(nn.Module):
 
         # Dropout layers of rate 0 ask vmap for a kind of randomness and then draw nothing.
         together = torch.vmap(one, randomness="different")
-        outputs: Tensor = together(self._parameters_by_name(), self._buffers_by_name(), inputs)
+        outputs: Tensor = together(self.parameters_by_name(), self._buffers_by_name(), inputs)
         return outputs
 
     def state_of(self, seed: int) -> dict[str, Tensor]:
         """Return the state of network number `seed`, as the network alone would have it."""
-        stacked = {**self._parameters_by_name(), **self._buffers_by_name()}
+        stacked = {**self.parameters_by_name(), **self._buffers_by_name()}
         return {name: stacked[name].detach()[seed].clone() for name in self.skeleton[0].state_dict()}
 
     @torch.no_grad()
     def load_state_of(self, seed: int, state: Mapping[str, Tensor]) -> None:
         """Set the state of network number `seed`."""
-        for name, stacked in {**self._parameters_by_name(), **self._buffers_by_name()}.items():
+        for name, stacked in {**self.parameters_by_name(), **self._buffers_by_name()}.items():
             stacked[seed].copy_(state[name])
 
     def alone(self, seed: int) -> nn.Module:
@@ -57,7 +57,8 @@ class Stacked(nn.Module):
         self.skeleton[0].load_state_dict(self.state_of(seed))
         return self.skeleton[0]
 
-    def _parameters_by_name(self) -> dict[str, Tensor]:
+    def parameters_by_name(self) -> dict[str, Tensor]:
+        """Return the parameters of all seeds by the names that a network alone has for its own."""
         return dict(zip(self.parameter_names, self.stacked_parameters, strict=True))
 
     def _buffers_by_name(self) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from repro.training import processes
 from repro.training.device import autocast, laid_out
 from repro.training.randomness import generator, seed_of
 from repro.training.resident import class_metrics, class_sums
-from repro.training.schedule import images_per_epoch
+from repro.training.schedule import images_per_epoch, phase_of_epoch
 from repro.training.task import Batch, Metrics, Progress
 
 TEST_CROPS = 200
@@ -41,26 +41,27 @@ class Streamed:
     def __init__(self, recipe: Recipe, data: ImageFolder, runtime: Runtime, device: torch.device) -> None:
         refuse_what_is_not_implemented(recipe)
         self.recipe, self.runtime, self.device = recipe, runtime, device
-        self.views = TrainViews(data.train, recipe)
+        self.files = data.train
         self.images, self.fingerprint = len(data.train), data.fingerprint
         self.tester = CropTest(data.test, protocol_of(recipe), runtime, device)
         self.normalise, self.std = self.tester.normalise, torch.tensor(recipe.std, device=device)
 
     def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
         """Yield the batches of an epoch; images before `begin` are not read."""
-        requests = self._requests(seed, epoch, begin)
-        for pixels, noise, labels in stream(self.views, requests, self.runtime, self.device):
+        phase = phase_of_epoch(self.recipe, epoch, self.images).recipe
+        requests = self._requests(phase, seed, epoch, begin)
+        for pixels, noise, labels in stream(TrainViews(self.files, phase), requests, self.runtime, self.device):
             inputs = self.normalise(pixels)
             if self.recipe.lighting:
                 inputs += (noise / self.std)[:, :, None, None]
             yield Batch(laid_out(inputs, self.runtime), labels)
 
-    def _requests(self, seed: int, epoch: int, begin: int) -> Iterator[list[tuple[int, int]]]:
+    def _requests(self, phase: Recipe, seed: int, epoch: int, begin: int) -> Iterator[list[tuple[int, int]]]:
         """Yield for each batch the indices of its images, each with the seed of its augmentation."""
         order = torch.randperm(self.images, generator=generator(seed, "order", epoch))
-        end = images_per_epoch(self.recipe, self.images)
-        for first in range(begin * self.recipe.batch, end, self.recipe.batch):
-            share = processes.share(min(self.recipe.batch, end - first))
+        end = images_per_epoch(phase, self.images)
+        for first in range(begin * phase.batch, end, phase.batch):
+            share = processes.share(min(phase.batch, end - first))
             part = order[first + share.start : first + share.stop].tolist()
             yield [(index, seed_of(seed, f"augmentation of image {index}", epoch)) for index in part]
 
@@ -167,6 +168,5 @@ def refuse_what_is_not_implemented(recipe: Recipe) -> None:
     for name in ("scaled_crop", "resize", "test_crop", "mean", "std"):
         if not getattr(recipe, name):
             raise UserError(f"recipe {recipe.name} gives no {name}, which image files need")
-    for name in ("crop_padding", "tune_epochs"):
-        if getattr(recipe, name):
-            raise UserError(f"recipe {recipe.name} has {name}={getattr(recipe, name)}, not trainable here yet")
+    if recipe.crop_padding:
+        raise UserError(f"recipe {recipe.name} has crop_padding={recipe.crop_padding}, not trainable here yet")

@@ -1,0 +1,244 @@
+"""After the training the classifier alone is tuned at the test size: nothing else moves, and a stop changes nothing."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from test_processes import free_port, join_as
+from torch import Tensor, nn
+from watching import Silent, assert_same, stop_at, train_one, weights
+
+from repro.data import DATASETS
+from repro.experiment import Experiment
+from repro.folders import Folders
+from repro.models import MODELS, build, resolve_options
+from repro.recipes import RECIPES, deviations, recipe
+from repro.runtime import Runtime
+from repro.training import checkpoint
+from repro.training.engine import Engine, initialised
+from repro.training.progress import Course
+from repro.training.run import train
+from repro.training.schedule import epoch_at, images_shown, lr_at, steps_per_epoch, total_steps
+from repro.training.stop import Stopped
+from repro.training.streamed import TrainViews
+from repro.training.task import Task, task_for
+from repro.training.tuning import classifier_of
+
+CPU = torch.device("cpu")
+HERE = Runtime(device="cpu", workers=0)
+RECIPE = replace(
+    recipe("tiny-imagenet-10"),
+    batch=8,
+    epochs=2,
+    schedule="cosine",
+    nesterov=True,
+    scaled_crop=24,
+    resize=36,
+    test_crop=32,
+    tune_epochs=2,
+    tune_batch=10,
+    tune_lr=0.05,
+)
+"""Twice three steps of twenty images, then twice two."""
+EXPERIMENT = Experiment("resnet20", {"shortcut": "A"}, RECIPE, 0)
+TRAINING_STEPS, STEPS = 6, 10
+SPEC = replace(DATASETS["tiny-imagenet-10"], classes=2, train_images=20, test_images=6)
+
+
+@pytest.fixture(autouse=True)
+def data(write_images: Callable[..., None], folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write twenty training and six test images of two classes."""
+    monkeypatch.setitem(DATASETS, "tiny-imagenet-10", SPEC)
+    home = folders.data / "tiny-imagenet-10"
+    write_images(home / "train", classes=2, images=10, size=(48, 40))
+    write_images(home / "val", classes=2, images=3, size=(40, 48), first=90)
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def engine_at_the_end_of_training(folders: Folders) -> Engine:
+    engine = Engine([EXPERIMENT], HERE, task_for(EXPERIMENT, folders.data, HERE, CPU), CPU)
+    for _ in range(RECIPE.epochs):
+        take_epoch(engine)
+    return engine
+
+
+def take_epoch(engine: Engine) -> None:
+    for _ in engine.steps():
+        pass
+    engine.end_epoch()
+
+
+def state_of(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def tune_by_hand(network: nn.Module, task: Task) -> nn.Module:
+    """Tune as the recipe says, without the engine."""
+    assert isinstance(network.classifier, nn.Linear)
+    optimizer = torch.optim.SGD(
+        network.classifier.parameters(), RECIPE.tune_lr, 0.9, weight_decay=RECIPE.weight_decay, nesterov=True
+    )
+    network.eval()
+    for epoch in range(RECIPE.epochs, RECIPE.epochs + RECIPE.tune_epochs):
+        for inputs, targets in task.batches(0, epoch, 0):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(inputs), targets).backward()
+            optimizer.step()
+    return network
+
+
+def test_the_classifier_alone_is_tuned(folders: Folders) -> None:
+    engine = engine_at_the_end_of_training(folders)
+    before = state_of(engine.network)
+    take_epoch(engine)
+    after = state_of(engine.network)
+    assert {name for name in before if not torch.equal(before[name], after[name])} == {
+        "classifier.weight",
+        "classifier.bias",
+    }
+
+
+def test_tuning_is_what_it_is_by_hand(folders: Folders) -> None:
+    """The momentum of the training is forgotten and BatchNorm's statistics are used."""
+    engine = engine_at_the_end_of_training(folders)
+    by_hand = initialised(EXPERIMENT)
+    by_hand.load_state_dict(engine.network.state_dict())
+    tune_by_hand(by_hand, engine.task)
+    while not engine.finished:
+        take_epoch(engine)
+    torch.testing.assert_close(engine.network.state_dict(), by_hand.state_dict())
+
+
+def test_images_of_the_tuning_have_the_test_size_and_its_batch(folders: Folders) -> None:
+    task = task_for(EXPERIMENT, folders.data, HERE, CPU)
+    shapes = [[tuple(batch.inputs.shape) for batch in task.batches(0, epoch, 0)] for epoch in range(4)]
+    training = [(8, 3, 24, 24), (8, 3, 24, 24), (4, 3, 24, 24)]
+    assert shapes == [training] * 2 + [[(10, 3, 32, 32)] * 2] * 2
+    assert [len(batch.targets) for batch in task.batches(0, 2, 1)] == [10]
+
+
+def test_no_epoch_of_the_tuning_repeats_one_of_the_training(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = task_for(EXPERIMENT, folders.data, HERE, CPU)
+    asked: list[tuple[int, int]] = []
+    original = TrainViews.__getitem__
+    monkeypatch.setattr(TrainViews, "__getitem__", lambda self, ask: asked.append(ask) or original(self, ask))
+    for epoch in range(4):
+        list(task.batches(0, epoch, 0))
+    assert len({seed for _, seed in asked}) == len(asked) == 80
+
+
+@pytest.mark.parametrize("step", [2, TRAINING_STEPS, TRAINING_STEPS + 1, TRAINING_STEPS + 2, STEPS])
+def test_stopped_and_gone_on_with_is_bit_identical(folders: Folders, tmp_path: Path, step: int) -> None:
+    """In the training, at its end, in the tuning, at the end of its first epoch, and at the very end."""
+    other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
+    straight = train_one(EXPERIMENT, HERE, other, Silent())
+    with pytest.raises(Stopped):
+        train_one(EXPERIMENT, HERE, folders, stop_at(step))
+    record = train_one(EXPERIMENT, HERE, folders, Silent())
+    assert (record.epochs, record.steps) == (4, STEPS)
+    assert (record.error, record.loss, record.train_loss) == (straight.error, straight.loss, straight.train_loss)
+    assert_same(weights(folders, EXPERIMENT), weights(other, EXPERIMENT))
+
+
+def test_the_checkpoint_between_the_phases_is_gone_on_with(folders: Folders) -> None:
+    engine = engine_at_the_end_of_training(folders)
+    (between,) = engine.checkpoints()
+    assert between.optimizer["state"] == {}
+    again = Engine([EXPERIMENT], HERE, engine.task, CPU)
+    again.restore([between])
+    for each in (engine, again):
+        while not each.finished:
+            take_epoch(each)
+    assert_same(state_of(engine.network), state_of(again.network))
+
+
+@pytest.mark.usefixtures("float64")
+def test_each_seed_side_by_side_is_what_it_is_alone(folders: Folders, tmp_path: Path) -> None:
+    seeds = [replace(EXPERIMENT, seed=seed) for seed in range(2)]
+    other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
+    train(seeds, replace(HERE, side_by_side=True), folders, Silent())
+    train(seeds, replace(HERE, side_by_side=False), other, Silent())
+    for each in seeds:
+        torch.testing.assert_close(weights(folders, each), weights(other, each), rtol=0, atol=1e-10)
+
+
+STILL = replace(EXPERIMENT, recipe=replace(RECIPE, lr=0.0))
+"""Whose training moves nothing but BatchNorm's statistics, so that its tuning begins at weights that are known."""
+
+
+def one_of_two(rank: int, port: int, folders: Folders) -> None:
+    join_as(rank, port)
+    DATASETS["tiny-imagenet-10"] = SPEC
+    train([STILL], replace(HERE, processes=2), folders, Silent())
+
+
+@pytest.mark.usefixtures("float64")
+def test_two_processes_tune_as_one_does(folders: Folders) -> None:
+    """No statistics of a batch are taken: the two halves are the whole one."""
+    mp.spawn(one_of_two, (free_port(), folders), nprocs=2)
+    tuned = checkpoint.load(folders.runs / STILL.name / checkpoint.NEWEST).network
+    begun = initialised(STILL)
+    classifier = {f"classifier.{name}": value for name, value in begun.classifier.state_dict().items()}
+    begun.load_state_dict({**tuned, **classifier})
+    by_hand = tune_by_hand(begun, task_for(STILL, folders.data, HERE, CPU))
+    torch.testing.assert_close(tuned, by_hand.state_dict(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("model", [name for name in MODELS if name != "unet"])
+def test_the_last_layer_is_the_classifier(model: str) -> None:
+    with torch.device("meta"):
+        network = build(model, resolve_options(model, {}, MODELS[model].dataset), classes=7)
+    layer = network.get_submodule(classifier_of(network))
+    assert isinstance(layer.weight, Tensor)
+    assert layer.weight.shape[0] == 7
+
+
+@pytest.mark.parametrize(
+    ("network", "training", "tuning"), [("resnet34", 0.025, 0.004), ("mobilenetv2", 0.0125, 0.002)]
+)
+def test_the_miru_recipes_tune_for_sixty_epochs_at_a_constant_rate(
+    network: str, training: float, tuning: float
+) -> None:
+    chosen, images = recipe(f"miru2020-imagenet-{network}"), 1_281_167
+    _, tuned = chosen.phases
+    begin = 300 * 20_019
+    assert steps_per_epoch(tuned, images) == 5_005
+    assert total_steps(chosen, images) == begin + 60 * 5_005
+    rates = [lr_at(chosen, step, images) for step in (5 * 20_019, begin, total_steps(chosen, images) - 1)]
+    assert rates == pytest.approx([training, tuning, tuning], rel=1e-3)
+    assert lr_at(chosen, begin - 1, images) < 1e-4 * training
+    assert (tuned.batch, tuned.scaled_crop) == (256, 224)
+    assert (tuned.nesterov, tuned.momentum, tuned.weight_decay) == (True, 0.9, chosen.weight_decay)
+    assert (tuned.color_jitter, tuned.lighting, tuned.flip) == (0.4, 0.1, True)
+    assert all(name in chosen.origins for name in ("tune_epochs", "tune_batch", "tune_lr"))
+
+
+def test_a_recipe_that_tunes_nothing_is_its_own_only_phase() -> None:
+    for name in RECIPES:
+        chosen = recipe(name)
+        assert len(chosen.phases) == (2 if chosen.tune_epochs else 1)
+        assert chosen.phases == (chosen,) or chosen.tune_epochs
+
+
+def test_fewer_epochs_shorten_the_tuning_alike() -> None:
+    chosen = recipe("miru2020-imagenet-resnet34")
+    assert deviations(chosen.with_epochs(5)) == ["epochs=5 (300)", "tune_epochs=1 (60)"]
+    assert deviations(chosen.with_epochs(1)) == ["epochs=1 (300)", "tune_epochs=0 (60)"]
+
+
+def test_progress_counts_the_epochs_and_images_of_both_phases() -> None:
+    course = Course(name="", recipe=RECIPE, images=20, runs=3, step=0, last=())
+    assert course.total == STEPS
+    assert [course.epoch(step) for step in (0, 5, 6, 7, 8, 10)] == ["1/4", "2/4", "3/4", "3/4", "4/4", "4/4"]
+    assert [images_shown(RECIPE, step, 20) for step in (0, 1, 3, 6, 7, 10)] == [0, 8, 20, 40, 50, 80]
+    assert course.shown(STEPS) == 3 * 80
+    assert epoch_at(RECIPE, STEPS, 20) == 3
