@@ -152,5 +152,6 @@ def _window(timed: Timed, device: torch.device, seconds: float) -> float:
             synchronise(device)
     except torch.OutOfMemoryError as error:
         label, batch = timed.row.label, timed.experiment.recipe.batch
-        raise RunFailed(f"a step of {batch} images of {label} needs more memory than {device} has; --rows") from error
+        message = f"a step of {batch} images of {label} needs more memory than {device} has; leave it out with --rows"
+        raise RunFailed(message) from error
     return (time.perf_counter() - begin) / steps
