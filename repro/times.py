@@ -141,10 +141,6 @@ def _tells_a_time(run: Record, table: Table, row: Row) -> bool:
     """Whether a run's seconds are its network's own: its batch is the printed one, and no other seed ran beside it."""
     beside = run.runtime.get("side_by_side")
     alone = beside is False or (beside is None and run.device.startswith("CPU"))
-    batches = (None, recipe(run.recipe).batch)
-    return (
-        alone
-        and run.dataset == (row.dataset or table.dataset)
-        and table.time is not None
-        and table.time.batch in batches
-    )
+    printed = table.time.batch if table.time else None
+    same_batch = printed in (None, recipe(run.recipe).batch)
+    return alone and same_batch and run.dataset == (row.dataset or table.dataset)
