@@ -55,7 +55,11 @@ def time_lines(comparison: Comparison) -> list[str]:
         return [*lines, f"{table.time.label}: ours not measured; repro table {table.name} --time"]
     timing, unit = ours.timing, f"{ours.seconds:.3g} s a step of {ours.batch} images for {ours.reference}"
     where = f"{timing.device}, {timing.precision}, {timing.started[:10]}"
-    return [*lines, f"{table.time.label}, ours: {timing.how}; {unit}; {where}"]
+    lines.append(f"{table.time.label}, ours: {timing.how}; {unit}; {where}")
+    if not timing.steady:
+        busy = f"a row's slowest window took {timing.spread:.1f} times its fastest, so that the ratios say little"
+        lines.append(f"{table.time.label}, ours: measured on a busy machine: {busy}; measure again")
+    return lines
 
 
 def _recipes(comparison: Comparison) -> list[str]:

@@ -71,6 +71,7 @@ def _time_json(cell: TimeCell) -> dict[str, Any]:
         "published_ratio": cell.published_ratio,
         "reference": cell.reference,
         "how": timing and timing.how,
+        "spread": timing and timing.spread,
         "device": timing and timing.device,
         "precision": timing and timing.precision,
         "started": timing and timing.started,

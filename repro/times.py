@@ -21,6 +21,8 @@ IN_TURN = "steps measured in turn"
 OF_RUNS = "whole runs, their tests included"
 IRRELEVANT = ("device", "checkpoint_seconds", "log", "side_by_side")
 """Switches of a runtime that change no time, or that are looked at otherwise."""
+STEADY = 1.5
+"""The spread of the windows up to which ratios are worth reading."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,13 @@ class Timing:
     """UTC, of the latest."""
     steps: Mapping[int, tuple[float, int]]
     """Seconds and images of a step, by the row's place in the table."""
+    spread: float | None = None
+    """How many times as long as its fastest window a row's slowest one took, at worst; None of runs."""
+
+    @property
+    def steady(self) -> bool:
+        """Whether nothing else kept the device busy while it was measured, as far as the windows tell."""
+        return self.spread is None or self.spread <= STEADY
 
 
 @dataclass(frozen=True)
@@ -84,9 +93,9 @@ def time_cells(table: Table, times: Sequence[StepTime], runs: Sequence[Sequence[
 
 
 def _chosen(timings: Sequence[Timing], reference: int) -> Timing | None:
-    """Return what is shown, if any has the reference row: that of most rows, measured in turn, newest."""
+    """Return what is shown, if any has the reference row: that of most rows, steady, measured in turn, newest."""
     fit = [each for each in timings if reference in each.steps]
-    return max(fit, key=lambda each: (len(each.steps), each.how == IN_TURN, each.started), default=None)
+    return max(fit, key=lambda each: (len(each.steps), each.steady, each.how == IN_TURN, each.started), default=None)
 
 
 def _in_turn(table: Table, times: Sequence[StepTime]) -> list[Timing]:
@@ -103,6 +112,7 @@ def _in_turn(table: Table, times: Sequence[StepTime]) -> list[Timing]:
             precision=together[0][1].precision,
             started=together[0][1].started,
             steps={number: (time.seconds, time.batch) for number, time in together},
+            spread=max(time.slowest / time.fastest for _, time in together),
         )
         for together in found.values()
     ]

@@ -231,6 +231,17 @@ def test_a_checkpoint_every_second_is_no_other_condition(block_run: Make) -> Non
     assert ratios(compare(BLOCKS, runs))["B(3,1)"] == pytest.approx(0.75)
 
 
+def test_a_busy_machine_is_told_and_a_steady_measurement_is_shown_instead() -> None:
+    two = {"B(1,3,1)": 2.0, "B(3,1)": 1.0}
+    newer = [replace(each, slowest=4 * each.fastest) for each in measured(two, measurement="b", started="2027")]
+    busy = compare(BLOCKS, [], newer)
+    assert "a row's slowest window took 4.0 times its fastest" in time_lines(busy)[-1]
+    assert table_json(busy)["rows"][1]["measured"]["time"]["spread"] == pytest.approx(4)
+    both = compare(BLOCKS, [], [*newer, *measured({"B(1,3,1)": 2.0, "B(3,1)": 1.5})])
+    assert ratios(both)["B(3,1)"] == 0.75
+    assert not any("busy" in line for line in time_lines(both))
+
+
 def test_times_change_no_verdict() -> None:
     with_times, without = (compare(BLOCKS, [], times) for times in (measured({"B(1,3,1)": 2.0, "B(3,1)": 9.0}), []))
     assert [(row.verdict, row.off) for row in with_times.rows] == [(row.verdict, row.off) for row in without.rows]
