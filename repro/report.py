@@ -57,7 +57,7 @@ def time_lines(comparison: Comparison) -> list[str]:
     where = f"{timing.device}, {timing.precision}, {timing.started[:10]}"
     lines.append(f"{table.time.label}, ours: {timing.how}; {unit}; {where}")
     if not timing.steady:
-        busy = f"a row's slowest window took {timing.spread:.1f} times its fastest, so that the ratios say little"
+        busy = f"a row's median window took {timing.spread:.1f} times its fastest, so that the ratios say little"
         lines.append(f"{table.time.label}, ours: measured on a busy machine: {busy}; measure again")
     return lines
 

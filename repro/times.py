@@ -21,7 +21,7 @@ IN_TURN = "steps measured in turn"
 OF_RUNS = "whole runs, their tests included"
 IRRELEVANT = ("device", "checkpoint_seconds", "log", "side_by_side")
 """Switches of a runtime that change no time, or that are looked at otherwise."""
-STEADY = 1.5
+STEADY = 1.2
 """The spread of the windows up to which ratios are worth reading."""
 
 
@@ -38,7 +38,7 @@ class Timing:
     steps: Mapping[int, tuple[float, int]]
     """Seconds and images of a step, by the row's place in the table."""
     spread: float | None = None
-    """How many times as long as its fastest window a row's slowest one took, at worst; None of runs."""
+    """How many times as long as its fastest window a row's median one took, at worst; None of runs."""
 
     @property
     def steady(self) -> bool:
@@ -112,7 +112,7 @@ def _in_turn(table: Table, times: Sequence[StepTime]) -> list[Timing]:
             precision=together[0][1].precision,
             started=together[0][1].started,
             steps={number: (time.seconds, time.batch) for number, time in together},
-            spread=max(time.slowest / time.fastest for _, time in together),
+            spread=max(time.seconds / time.fastest for _, time in together),
         )
         for together in found.values()
     ]
