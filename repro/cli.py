@@ -171,6 +171,9 @@ def evaluate(
 def table(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
     run: Annotated[bool, typer.Option("--run", help="Train what is not measured yet.")] = False,
+    time: Annotated[
+        bool, typer.Option("--time", help="Measure a training step of every row with a printed time, in turn.")
+    ] = False,
     rows: Annotated[str, typer.Option("--rows", help="Only rows whose label matches, * and ? allowed.")] = "*",
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 if a cell is off.")] = False,
     format: Annotated[str | None, typer.Option("--format", help="rich, csv, json, md, latex or html.")] = None,
@@ -184,6 +187,7 @@ def table(
     data: Data = None,
     device: Device = "auto",
     precision: Precision = "fp32",
+    threads: Threads = None,
     results: Results = Path("results"),
     runs: Runs = Path("runs"),
 ) -> None:
@@ -196,9 +200,11 @@ def table(
         return
     chosen = command.choose(name, rows)
     command.format_of(format, output)  # refused before days of training
+    runtime, places = Runtime(device=device, precision=precision, threads=threads), folders(data, runs, results)
     if run:
-        places = folders(data, runs, results)
-        command.train_missing(chosen, seeds, epochs, Runtime(device=device, precision=precision), places)
+        command.train_missing(chosen, seeds, epochs, runtime, places)
+    if time:
+        command.measure_times(chosen, runtime, results)
     if command.show(chosen, results, format, output) and check:
         raise typer.Exit(1)
 

@@ -22,7 +22,8 @@ from repro.data import DATASETS
 from repro.experiment import experiment_for
 from repro.models import MODELS
 from repro.papers import UNITS, Cell, Column, Row, Table
-from repro.results import Record
+from repro.results import Record, StepTime
+from repro.times import TimeCell, time_cells
 
 NOT_MEASURED = "not measured"
 UNDECIDED = "undecided"
@@ -77,11 +78,12 @@ class ErrorCell:
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """A row with its counts and errors by column."""
+    """A row with its counts, errors and times by column; no verdict is on a time."""
 
     row: Row
     counts: dict[str, CountCell] = field(default_factory=dict)
     errors: dict[str, ErrorCell] = field(default_factory=dict)
+    times: dict[str, TimeCell] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -114,19 +116,25 @@ def subject_of(table: Table, row: Row) -> Subject:
 
 
 def compare(
-    table: Table, records: Sequence[Record], *, progress: Callable[[Sequence[Row]], Iterable[Row]] = lambda rows: rows
+    table: Table,
+    records: Sequence[Record],
+    times: Sequence[StepTime] = (),
+    *,
+    progress: Callable[[Sequence[Row]], Iterable[Row]] = lambda rows: rows,
 ) -> Comparison:
     """Join a table with our counts and records.
 
     Args:
         table: the printed one.
         records: of all experiments.
+        times: of all measured steps.
         progress: wraps the rows whose networks must be counted first, for a bar.
     """
     unknown = [row for row in table.rows if _is_counted(table, row) and cached(subject_of(table, row)) is None]
     for row in progress(unknown):
         counted(subject_of(table, row))
-    rows = tuple(_compare_row(table, row, records) for row in table.rows)
+    timed = time_cells(table, times, [_runs_of_row(table, row, records) for row in table.rows])
+    rows = tuple(_compare_row(table, row, records, cells) for row, cells in zip(table.rows, timed, strict=True))
     deviating = [record for record in records if not record.faithful and _belongs(table, record)]
     return Comparison(table, rows, tuple(deviating))
 
@@ -166,9 +174,17 @@ def student_t(degrees: int) -> float:
     return float(stdtrit(degrees, 0.975))
 
 
-def _compare_row(table: Table, row: Row, records: Sequence[Record]) -> ComparedRow:
+def _runs_of_row(table: Table, row: Row, records: Sequence[Record]) -> list[Record]:
+    """Return the runs behind all of a row's errors, once each."""
+    if table.time is None:
+        return []
+    runs = [run for column in table.of_kind("error") for run in runs_of(table, row, column, records)]
+    return list({run.id: run for run in runs}.values())
+
+
+def _compare_row(table: Table, row: Row, records: Sequence[Record], times: dict[str, TimeCell]) -> ComparedRow:
     if row.model is None:
-        return ComparedRow(row)
+        return ComparedRow(row, times=times)
     columns = [*table.of_kind("params"), *table.of_kind("flops")]
     counts = counted(subject_of(table, row)) if columns else None
     return ComparedRow(
@@ -179,6 +195,7 @@ def _compare_row(table: Table, row: Row, records: Sequence[Record]) -> ComparedR
             for column in table.of_kind("error")
             if column.key in row.cells
         },
+        times,
     )
 
 

@@ -21,7 +21,7 @@ from repro.models import MODELS, OPTIONS, OptionValue, resolve_options
 from repro.names import choose
 from repro.recipes import RECIPES
 
-KINDS = ("params", "flops", "error", "context")
+KINDS = ("params", "flops", "error", "time", "context")
 METRICS = ("error", "error5", "iou", "isbi_pixel", "isbi_rand")
 STATISTICS = ("last", "median", "mean", "best")
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
@@ -85,6 +85,10 @@ class Column:
     """How the test images are shown to the network."""
     comparable: bool = True
     """False where ours are tested on other images than the paper's, so that both are shown and none is judged."""
+    batch: int | None = None
+    """For times: the images of a step; the recipe's unless given."""
+    reference: str | None = None
+    """For times: the label of the row whose time is 1.00; the first row with a printed time and a network."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,22 @@ class Table:
     def of_kind(self, kind: str) -> list[Column]:
         """Return the columns of one kind."""
         return [column for column in self.columns if column.kind == kind]
+
+    @property
+    def time(self) -> Column | None:
+        """The column of times, if the table prints them."""
+        return next(iter(self.of_kind("time")), None)
+
+    @property
+    def timed(self) -> list[Row]:
+        """The rows with a printed time and a network."""
+        return [row for row in self.rows if self.time and row.model and self.time.key in row.cells]
+
+    @property
+    def reference(self) -> Row | None:
+        """The row to whose time the others' are ratios; of a selection without it, the first row with a time."""
+        named = [row for row in self.timed if self.time and row.label == self.time.reference]
+        return next(iter([*named, *self.timed]), None)
 
     def options(self, row: Row) -> dict[str, OptionValue]:
         """Return every option of a row's network, defaults included."""
@@ -188,13 +208,24 @@ def _table(name: str, content: dict[str, Any]) -> Table:
     if not parsed or not rows:
         raise _Malformed("the table: it needs [[columns]] and [[rows]]")
     keys = {column.key for column in parsed}
-    return Table(
+    table = Table(
         name,
         columns=parsed,
         rows=tuple(_row(index, each, keys, content["dataset"]) for index, each in enumerate(rows, 1)),
         notes=notes,
         **content,
     )
+    _check_times(table)
+    return table
+
+
+def _check_times(table: Table) -> None:
+    """Refuse a second column of times, and ratios to a row that has no printed time or no network."""
+    if len(table.of_kind("time")) > 1:
+        raise _Malformed("the table: two columns are of kind 'time', and one at most is compared")
+    if table.time and table.time.reference:
+        where = f"column {table.columns.index(table.time) + 1} ({table.time.key})"
+        _expect_one_of(where, "reference", table.time.reference, [row.label for row in table.timed])
 
 
 def _column(index: int, content: dict[str, Any], dataset: str) -> Column:
@@ -204,6 +235,9 @@ def _column(index: int, content: dict[str, Any], dataset: str) -> Column:
     if content["kind"] == "error":
         content.setdefault("dataset", dataset)
         _expect_one_of(where, "metric", content.get("metric", "error"), METRICS)
+    for key in ("batch", "reference"):
+        if key in content and content["kind"] != "time":
+            raise _Malformed(f"{where}: {key} belongs to a column of kind 'time', not {content['kind']!r}")
     _expect_known(where, content)
     return Column(**content)
 
@@ -236,7 +270,7 @@ def _expect_keys(where: str, content: dict[str, Any], kind: type, besides: set[s
             raise _Malformed(f"{where}: key {key!r} is missing")
         if key in content and each.type == "str" and not isinstance(content[key], str):
             raise _Malformed(f"{where}: {key} is {content[key]!r}, not a string in quotes")
-        if key in content and each.type == "int" and not isinstance(content[key], int):
+        if key in content and each.type in ("int", "int | None") and not isinstance(content[key], int):
             raise _Malformed(f"{where}: {key} is {content[key]!r}, not an integer")
         if key in content and each.type == "bool" and not isinstance(content[key], bool):
             raise _Malformed(f"{where}: {key} is {content[key]!r}, neither true nor false")

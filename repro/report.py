@@ -1,4 +1,4 @@
-"""How comparisons are shown: for people, as JSON, and as CSV, Markdown, LaTeX and HTML."""
+"""How comparisons are shown: for people, and as CSV, Markdown, LaTeX and HTML; report_json.py has JSON."""
 
 from __future__ import annotations
 
@@ -8,72 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from repro.compare import ComparedRow, Comparison, CountCell, ErrorCell
 from repro.recipes import recipe
+from repro.report_json import table_json
+from repro.times import TimeCell
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
     from rich.table import Table
 
-OURS = {"params": ["ours"], "flops": ["ours"], "error": ["ours", "Δ"], "context": []}
+OURS = {"params": ["ours"], "flops": ["ours"], "error": ["ours", "Δ"], "time": ["ours"], "context": []}
 """What stands beside a printed cell, by kind of column."""
 SIDE_BY_SIDE = 4
 """Columns that leave room for ours beside the printed cells."""
 MARK = {True: "✓", False: "✗", None: ""}
 FORMATS = ("rich", "csv", "json", "md", "latex", "html")
 SUFFIXES = {".csv": "csv", ".json": "json", ".md": "md", ".tex": "latex", ".html": "html"}
-
-
-def table_json(comparison: Comparison) -> dict[str, Any]:
-    """Return a comparison as plain data."""
-    table = comparison.table
-    return {
-        "table": table.name,
-        "caption": table.caption,
-        "source": table.source,
-        "flops_convention": table.flops_convention,
-        "rows": [_row_json(comparison, each) for each in comparison.rows],
-        "deviating": [
-            {
-                "name": each.name,
-                "model": each.model,
-                "options": each.options,
-                "seed": each.seed,
-                "error": each.error,
-                "deviations": list(each.deviations),
-            }
-            for each in comparison.deviating
-        ],
-    }
-
-
-def _row_json(comparison: Comparison, compared: ComparedRow) -> dict[str, Any]:
-    row = compared.row
-    return {
-        "label": row.label,
-        "model": row.model,
-        "options": comparison.table.options(row) if row.model else {},
-        "recipe": {key: comparison.table.recipe(row, comparison.table.column[key]) for key in compared.errors},
-        "published": {key: cell.text for key, cell in row.cells.items()},
-        "measured": {
-            **{key: cell.exact for key, cell in compared.counts.items()},
-            **{key: _error_json(cell) for key, cell in compared.errors.items()},
-        },
-        "matches": {key: cell.matches for key, cell in compared.counts.items()},
-        "verdict": compared.verdict,
-    }
-
-
-def _error_json(cell: ErrorCell) -> dict[str, Any]:
-    return {
-        "n": cell.n,
-        "statistic": cell.statistic,
-        "value": cell.value,
-        "std": cell.std,
-        "seeds": list(cell.seeds),
-        "difference": cell.difference,
-        "precisions": list(cell.precisions),
-        "verdict": cell.verdict,
-    }
 
 
 def table_rich(comparison: Comparison) -> RenderableType:
@@ -86,11 +35,31 @@ def table_rich(comparison: Comparison) -> RenderableType:
     lines += [f"Recipe: {name}, {_inferred(name)}" for name in _recipes(comparison)]
     protocols = [column.protocol for column in table.of_kind("error") if column.protocol]
     lines += [f"Test: {protocol}" for protocol in dict.fromkeys(protocols)]
+    lines += time_lines(comparison)
     lines += [f"Note: {note}" for note in table.notes]
     parts: list[RenderableType] = [_grid(comparison)]
     if comparison.deviating:
         parts.append(_deviating_grid(comparison))
     return Group(*parts, *(Text(line, style="dim") for line in lines))
+
+
+def time_lines(comparison: Comparison) -> list[str]:
+    """Return what must be known of the times: to which row they are ratios, and how and where ours were measured."""
+    table = comparison.table
+    cells = [cell for each in comparison.rows for cell in each.times.values()]
+    if table.time is None or not cells:
+        return []
+    lines = [f"{table.time.label}: (ratios) to {cells[0].reference}; they depend on the hardware, so none is judged"]
+    ours = next((cell for cell in cells if cell.timing and cell.ratio == 1), None)
+    if ours is None or ours.timing is None:
+        return [*lines, f"{table.time.label}: ours not measured; repro table {table.name} --time"]
+    timing, unit = ours.timing, f"{ours.seconds:.3g} s a step of {ours.batch} images for {ours.reference}"
+    where = f"{timing.device}, {timing.precision}, {timing.started[:10]}"
+    lines.append(f"{table.time.label}, ours: {timing.how}; {unit}; {where}")
+    if not timing.steady:
+        busy = f"a row's median window took {timing.spread:.1f} times its fastest, so that the ratios say little"
+        lines.append(f"{table.time.label}, ours: measured on a busy machine: {busy}; measure again")
+    return lines
 
 
 def _recipes(comparison: Comparison) -> list[str]:
@@ -154,6 +123,9 @@ def _cells(comparison: Comparison, compared: ComparedRow) -> list[list[str]]:
             ours = [show_count(compared.counts.get(column.key))]
         elif column.kind == "error":
             ours = show_error(compared.errors.get(column.key))
+        elif column.kind == "time":
+            cells.append(show_time(compared.times.get(column.key)))
+            continue
         cells.append([printed.text if printed else "", *ours])
     return cells
 
@@ -173,6 +145,13 @@ def show_error(cell: ErrorCell | None) -> list[str]:
     precision = f", {'/'.join(reduced)}" if reduced else ""
     difference = "" if cell.difference is None else f"{cell.difference:+.{digits}f}"
     return [f"{cell.value:.{digits}f}{spread} (n = {cell.n}{precision})", difference]
+
+
+def show_time(cell: TimeCell | None) -> list[str]:
+    """Return the printed time with its ratio, and the ratio of ours; both to the same row."""
+    if cell is None:
+        return ["", ""]
+    return [f"{cell.published} ({cell.published_ratio:.2f})", "–" if cell.ratio is None else f"({cell.ratio:.2f})"]
 
 
 def _coloured(verdict: str) -> str:
@@ -206,20 +185,32 @@ def _record(comparison: Comparison, compared: ComparedRow) -> dict[str, Any]:
             line |= {f"{key} ours": count.exact, f"{key} match": MARK[count.matches]}
         elif column.kind == "error":
             line |= _error_record(key, compared.errors.get(key))
+        elif column.kind == "time":
+            line |= _time_record(key, compared.times.get(key))
     return {**line, "verdict": compared.verdict}
 
 
 def _error_record(key: str, cell: ErrorCell | None) -> dict[str, Any]:
-    def rounded(value: float | None) -> float | str:
-        return "" if value is None else round(value, 4)
-
     return {
-        f"{key} ours": rounded(cell.value) if cell else "",
+        f"{key} ours": _rounded(cell.value) if cell else "",
         f"{key} n": cell.n if cell else "",
-        f"{key} std": rounded(cell.std) if cell else "",
-        f"{key} difference": rounded(cell.difference) if cell else "",
+        f"{key} std": _rounded(cell.std) if cell else "",
+        f"{key} difference": _rounded(cell.difference) if cell else "",
         f"{key} verdict": cell.verdict if cell else "",
     }
+
+
+def _time_record(key: str, cell: TimeCell | None) -> dict[str, Any]:
+    return {
+        f"{key} paper ratio": _rounded(cell.published_ratio) if cell else "",
+        f"{key} ours s a step": _rounded(cell.seconds) if cell else "",
+        f"{key} ours ratio": _rounded(cell.ratio) if cell else "",
+        f"{key} device": cell.timing.device if cell and cell.timing else "",
+    }
+
+
+def _rounded(value: float | None) -> float | str:
+    return "" if value is None else round(value, 4)
 
 
 def table_text(comparison: Comparison, format: str) -> str:

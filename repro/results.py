@@ -1,4 +1,4 @@
-"""Records on disk: results/runs.csv, one line per run, and results/curves/, one CSV per run."""
+"""Records on disk: results/runs.csv, a line per run; results/curves/, a CSV per run; results/times.csv, of steps."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock
 
 from repro.errors import UserError
 from repro.files import write_atomically
+
+T = TypeVar("T")
+JSON_TYPES = ("Mapping", "Sequence")
+"""How the types of the fields begin that are JSON in a cell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,25 +97,60 @@ class Record:
         return not self.deviations
 
 
-_JSON_FIELDS = ("options", "deviations", "runtime")
-_HEADER = [each.name for each in fields(Record)]
-_KINDS: dict[str, Callable[[str], int | float]] = {"int": int, "float": float}
-_NUMBERS = {each.name: _KINDS[str(each.type)] for each in fields(Record) if each.type in _KINDS}
-_OPTIONAL = {
-    each.name: _KINDS[str(each.type).removesuffix(" | None")] for each in fields(Record) if each.default is None
-}
+@dataclass(frozen=True, kw_only=True)
+class StepTime:
+    """How long a training step of one row's network took, measured in turn with the table's other rows."""
+
+    measurement: str
+    """Of the rows that were measured together, and of no others."""
+    table: str
+    row: str
+    """Its label."""
+    model: str
+    options: Mapping[str, Any]
+    dataset: str
+    batch: int
+    """Images of a step."""
+    seconds: float
+    """Wall time of a step, forward, backward and update: the median over the windows."""
+    fastest: float
+    slowest: float
+    windows: int
+    device: str
+    threads: int
+    precision: str
+    torch: str
+    version: str
+    commit: str
+    started: str
+    """UTC, of the measurement."""
 
 
 def append_record(record: Record, results: Path) -> None:
     """Add a line to `results`/runs.csv; lines that two processes add at once are both there."""
-    results.mkdir(parents=True, exist_ok=True)
-    path = results / "runs.csv"
-    line = {each: getattr(record, each) for each in _HEADER}
-    line.update({each: json.dumps(line[each], sort_keys=True) for each in _JSON_FIELDS})
-    with FileLock(results / ".runs.lock"):
+    _append(results / "runs.csv", [record])
+
+
+def append_times(times: Sequence[StepTime], results: Path) -> None:
+    """Add a measurement to `results`/times.csv, one line per row; nothing that another process adds is lost."""
+    _append(results / "times.csv", times)
+
+
+def _append(path: Path, added: Sequence[Record] | Sequence[StepTime]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = list(vars(added[0]))
+    with FileLock(path.with_name(f".{path.stem}.lock")):
         lines = _lines(path)
-        added = [each for each in lines[0] if each not in _HEADER] if lines else []  # columns of the user's own
-        write_atomically(path, _csv([*lines, line], [*_HEADER, *added]))
+        own = [each for each in lines[0] if each not in header] if lines else []  # columns of the user's own
+        write_atomically(path, _csv([*lines, *(_line(each) for each in added)], [*header, *own]))
+
+
+def _line(written: Record | StepTime) -> dict[str, Any]:
+    values = dict(vars(written))
+    for each in fields(written):
+        if str(each.type).startswith(JSON_TYPES):
+            values[each.name] = json.dumps(values[each.name], sort_keys=True)
+    return values
 
 
 def write_curve(history: Iterable[EpochRow], path: Path) -> None:
@@ -128,13 +167,16 @@ def read_records(folders: Iterable[Path]) -> list[Record]:
     """
     latest: dict[str, Record] = {}
     for folder in folders:
-        path = folder / "runs.csv"
-        if path.exists():
-            for record in _read(path):
-                known = latest.get(record.id)
-                if known is None or record.started >= known.started:
-                    latest[record.id] = record
+        for record in _read(folder / "runs.csv", Record, "a record of a run"):
+            known = latest.get(record.id)
+            if known is None or record.started >= known.started:
+                latest[record.id] = record
     return list(latest.values())
+
+
+def read_times(folders: Iterable[Path]) -> list[StepTime]:
+    """Return the measured times of all `folders`; UserError with a line that is none."""
+    return [each for folder in folders for each in _read(folder / "times.csv", StepTime, "a measured time")]
 
 
 def shipped_results() -> Path:
@@ -170,16 +212,21 @@ def _lines(path: Path) -> list[dict[str, str]]:
         raise UserError(f"{path} is no CSV file in UTF-8 ({error}); mend or remove it") from error
 
 
-def _read(path: Path) -> list[Record]:
-    return [_parse(line, f"{path}, line {number}") for number, line in enumerate(_lines(path), 2)]
+def _read(path: Path, kind: type[T], what: str) -> list[T]:
+    return [_parse(line, kind, f"{path}, line {number}: not {what}") for number, line in enumerate(_lines(path), 2)]
 
 
-def _parse(line: Mapping[str, str], where: str) -> Record:
+def _parse(line: Mapping[str, str], kind: type[T], wrong: str) -> T:
+    """Return what a line says; a field that may be None is where the line is empty or is older than it."""
     try:
-        values: dict[str, Any] = {key: line[key] for key in _HEADER if key not in _OPTIONAL}
-        values.update({key: json.loads(line[key]) for key in _JSON_FIELDS})
-        values.update({key: kind(line[key]) for key, kind in _NUMBERS.items()})
-        values.update({key: kind(line[key]) for key, kind in _OPTIONAL.items() if line.get(key)})
+        present = [each for each in fields(kind) if each.default is MISSING or line.get(each.name)]  # type: ignore[arg-type]
+        return kind(**{each.name: _reader(str(each.type))(line[each.name]) for each in present})
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{where}: not a record of a run ({error}); mend or remove the line") from error
-    return Record(**values)
+        raise UserError(f"{wrong} ({error}); mend or remove the line") from error
+
+
+def _reader(type_: str) -> Callable[[str], Any]:
+    """Return what makes of a cell a value of a field's type."""
+    if type_.startswith(JSON_TYPES):
+        return json.loads
+    return {"int": int, "float": float}.get(type_.removesuffix(" | None"), str)

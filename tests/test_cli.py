@@ -110,6 +110,7 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["table", "cifar1000"], "did you mean 'cifar100'?"),
         (["table", "cifar100", "--rows", "vgg"], "no row of cifar100 matches 'vgg'; its rows: ResNet-110 |"),
         (["table", "cifar100", "--format", "pdf"], "unknown format 'pdf'; known: rich, csv, json, md, latex, html"),
+        (["table", "cifar100", "--time"], "cifar100 prints no time of a network"),
         (["tabel"], "No such command 'tabel'"),
         (["train", "resnet20", "--nope"], "No such option: --nope"),
         (["train", "resnet20", "--seed", "x"], "'--seed'"),

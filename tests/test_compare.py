@@ -22,7 +22,8 @@ from repro.compare import (
 from repro.errors import UserError
 from repro.papers import Cell, read_table, table_names
 from repro.recipes import recipe
-from repro.report import table_frame, table_json
+from repro.report import table_frame
+from repro.report_json import table_json
 from repro.results import Record, append_record, read_records
 
 Make = Callable[..., Record]

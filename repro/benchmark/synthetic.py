@@ -22,12 +22,12 @@ SIZES = {"imagenet": (500, 375)}
 """Width and height of a usual image of a data set; others have their input's."""
 
 
-def random_data(dataset: str) -> Dataset:
-    """Return random images in memory, in the shape of a data set."""
+def random_data(dataset: str, number: int = IMAGES) -> Dataset:
+    """Return so many random images in memory, in the shape of a data set."""
     spec = DATASETS[dataset]
     generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (IMAGES, *spec.input), dtype=torch.uint8, generator=generator)
-    labels = torch.randint(spec.classes, (IMAGES,), generator=generator)
+    pixels = torch.randint(0, 256, (number, *spec.input), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(spec.classes, (number,), generator=generator)
     images = Images(pixels, labels)
     return Dataset(images, images, "random")
 

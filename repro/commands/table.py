@@ -16,8 +16,11 @@ from repro.files import write_atomically
 from repro.folders import Folders
 from repro.names import choose as choose_name
 from repro.papers import Row, Table, read_table
-from repro.results import read_records, result_folders
+from repro.results import append_times, read_records, read_times, result_folders
 from repro.runtime import Runtime
+
+WINDOW_SECONDS = 2.0
+"""Of the steps of one row, before the next row's turn."""
 
 
 def list_tables(format: str) -> None:
@@ -72,6 +75,19 @@ def train_missing(table: Table, seeds: int | None, epochs: int | None, runtime: 
         train_all(list(seeds_of_one), runtime, folders)
 
 
+def measure_times(table: Table, runtime: Runtime, results: Path) -> None:
+    """Measure a training step of every row with a printed time, in turn, and write what was measured.
+
+    Raises:
+        UserError: the table prints no time of a network that can be measured.
+    """
+    from repro.benchmark.steps import ROUNDS, measure_steps
+
+    what = f"{table.name}: measuring {len(table.timed)} rows in turn, {ROUNDS + 1} times"
+    append_times(measure_steps(table, runtime, WINDOW_SECONDS, lambda windows: with_bar(windows, what)), results)
+    stderr().print(f"measured times are in {results / 'times.csv'}", soft_wrap=True)
+
+
 def format_of(format: str | None, output: Path | None) -> str:
     """Return the format that is asked for, by name or by the ending of the file.
 
@@ -95,7 +111,8 @@ def show(table: Table, results: Path, format: str | None, output: Path | None) -
     from repro import report
 
     chosen = format_of(format, output)
-    comparison = compare(table, read_records(result_folders(results)), progress=_counting)
+    places = result_folders(results)
+    comparison = compare(table, read_records(places), read_times(places), progress=_counting)
     if output:
         _write(report.table_text(comparison, chosen), output)
     elif chosen == "rich":

@@ -1,0 +1,78 @@
+"""Comparisons as plain data, for JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from repro.compare import ComparedRow, Comparison, ErrorCell
+from repro.times import TimeCell
+
+
+def table_json(comparison: Comparison) -> dict[str, Any]:
+    """Return a comparison as plain data."""
+    table = comparison.table
+    return {
+        "table": table.name,
+        "caption": table.caption,
+        "source": table.source,
+        "flops_convention": table.flops_convention,
+        "rows": [_row_json(comparison, each) for each in comparison.rows],
+        "deviating": [
+            {
+                "name": each.name,
+                "model": each.model,
+                "options": each.options,
+                "seed": each.seed,
+                "error": each.error,
+                "deviations": list(each.deviations),
+            }
+            for each in comparison.deviating
+        ],
+    }
+
+
+def _row_json(comparison: Comparison, compared: ComparedRow) -> dict[str, Any]:
+    row = compared.row
+    return {
+        "label": row.label,
+        "model": row.model,
+        "options": comparison.table.options(row) if row.model else {},
+        "recipe": {key: comparison.table.recipe(row, comparison.table.column[key]) for key in compared.errors},
+        "published": {key: cell.text for key, cell in row.cells.items()},
+        "measured": {
+            **{key: cell.exact for key, cell in compared.counts.items()},
+            **{key: _error_json(cell) for key, cell in compared.errors.items()},
+            **{key: _time_json(cell) for key, cell in compared.times.items()},
+        },
+        "matches": {key: cell.matches for key, cell in compared.counts.items()},
+        "verdict": compared.verdict,
+    }
+
+
+def _error_json(cell: ErrorCell) -> dict[str, Any]:
+    return {
+        "n": cell.n,
+        "statistic": cell.statistic,
+        "value": cell.value,
+        "std": cell.std,
+        "seeds": list(cell.seeds),
+        "difference": cell.difference,
+        "precisions": list(cell.precisions),
+        "verdict": cell.verdict,
+    }
+
+
+def _time_json(cell: TimeCell) -> dict[str, Any]:
+    timing = cell.timing
+    return {
+        "seconds": cell.seconds,
+        "batch": cell.batch,
+        "ratio": cell.ratio,
+        "published_ratio": cell.published_ratio,
+        "reference": cell.reference,
+        "how": timing and timing.how,
+        "spread": timing and timing.spread,
+        "device": timing and timing.device,
+        "precision": timing and timing.precision,
+        "started": timing and timing.started,
+    }

@@ -1,0 +1,334 @@
+"""Printed times beside ours: as ratios to one row, of what was measured together, without a verdict."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from repro.benchmark.steps import ROUNDS, measure_steps, step_experiment
+from repro.benchmark.synthetic import random_data
+from repro.benchmark.ways import endless
+from repro.commands.table import choose, measure_times, show
+from repro.compare import Comparison, compare
+from repro.errors import UserError
+from repro.experiment import experiment_for
+from repro.papers import Table, parse_table, read_table, tables_folder
+from repro.report import table_frame, table_text, time_lines
+from repro.report_json import table_json
+from repro.results import Record, StepTime, append_times, read_times
+from repro.runtime import Runtime
+from repro.times import IN_TURN, OF_RUNS
+from repro.training.engine import Engine
+from repro.training.resident import Resident
+
+Make = Callable[..., Record]
+BLOCKS = read_table("wrn-blocks")
+TINY = """
+title = "Table 0"
+caption = "Made up"
+paper = "Nobody"
+source = "Nowhere"
+dataset = "digits"
+flops_convention = "macs"
+
+[[columns]]
+key = "params"
+label = "Params"
+kind = "params"
+
+[[columns]]
+key = "took"
+label = "Time s"
+kind = "time"
+batch = 8
+
+[[rows]]
+label = "narrow"
+model = "densenet"
+options = { depth = 7, k = 4 }
+cells = { took = "2.0" }
+
+[[rows]]
+label = "quoted"
+cells = { took = "3.0" }
+
+[[rows]]
+label = "wide"
+model = "densenet"
+options = { depth = 7, k = 6 }
+cells = { took = "5.0" }
+"""
+
+
+@pytest.fixture
+def tiny_table(tmp_path: Path) -> Callable[..., Table]:
+    """Write a table of two networks that take milliseconds, and read it."""
+
+    def make(old: str = "", new: str = "") -> Table:
+        path = tmp_path / "tiny.toml"
+        path.write_text(TINY.replace(old, new, 1))
+        return parse_table(path)
+
+    return make
+
+
+def measured(seconds: dict[str, float], table: Table = BLOCKS, **changes: object) -> list[StepTime]:
+    """Return a made-up measurement of some rows, by label."""
+    facts: dict[str, object] = {
+        "measurement": "a",
+        "table": table.name,
+        "batch": 128,
+        "windows": 5,
+        "device": "CPU",
+        "threads": 2,
+        "precision": "fp32",
+        "torch": "2.15",
+        "version": "0.1.0",
+        "commit": "",
+        "started": "2026-01-01T00:00:00+00:00",
+    }
+    return [
+        StepTime(  # type: ignore[arg-type]
+            row=row.label,
+            model=str(row.model),
+            options=table.options(row),
+            dataset=table.dataset,
+            seconds=seconds[row.label],
+            fastest=0.9 * seconds[row.label],
+            slowest=1.1 * seconds[row.label],
+            **{**facts, **changes},
+        )
+        for row in table.rows
+        if row.label in seconds
+    ]
+
+
+def ratios(comparison: Comparison) -> dict[str, float | None]:
+    return {each.row.label: each.times["time"].ratio for each in comparison.rows}
+
+
+def test_printed_times_are_shown_as_ratios_to_the_first_row() -> None:
+    cells = [row.times["time"] for row in compare(BLOCKS, []).rows]
+    assert [cell.published for cell in cells] == ["85.8", "67.5", "72.2", "82.2", "67.5", "59.9"]
+    assert [cell.published_ratio for cell in cells] == pytest.approx(
+        [1, 67.5 / 85.8, 72.2 / 85.8, 82.2 / 85.8, 67.5 / 85.8, 59.9 / 85.8]
+    )
+    assert {cell.ratio for cell in cells} == {None}
+
+
+def test_a_quoted_row_has_its_printed_ratio_and_none_of_ours() -> None:
+    table = read_table("wrn-imagenet")
+    quoted = compare(table, []).rows[-1].times["time"]
+    assert (quoted.reference, quoted.published_ratio, quoted.ratio) == ("ResNet-50", 154 / 49, None)
+
+
+def test_the_reference_is_named_or_the_first_one_shown(tiny_table: Callable[..., Table]) -> None:
+    named = tiny_table("batch = 8", 'batch = 8\nreference = "wide"')
+    assert named.reference == named.rows[2]
+    assert replace(named, rows=named.rows[:2]).reference == named.rows[0]
+    assert [row.times["took"].published_ratio for row in compare(named, []).rows] == [0.4, 0.6, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("batch = 8", 'reference = "quoted"', "column 2 (took): reference 'quoted' is unknown; known: narrow, wide"),
+        ("batch = 8", 'batch = "8"', "column 2 (took): batch is '8', not an integer"),
+        (
+            'kind = "params"',
+            'kind = "params"\nbatch = 8',
+            "(params): batch belongs to a column of kind 'time'",
+        ),
+        ('"params"\nlabel = "Params"\nkind = "params"', '"x"\nlabel = "x"\nkind = "time"', "two columns are of kind"),
+    ],
+)
+def test_a_malformed_column_of_times_is_refused(
+    tiny_table: Callable[..., Table], old: str, new: str, reason: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        tiny_table(old, new)
+    assert reason in str(error.value)
+
+
+def test_our_ratios_are_of_what_was_measured_together() -> None:
+    first = measured({"B(1,3,1)": 2.0, "B(3,1)": 1.0, "B(3,3)": 1.5})
+    other = measured({"B(1,3)": 100.0}, measurement="b", device="slow")
+    found = ratios(compare(BLOCKS, [], [*first, *other]))
+    assert {label: ratio for label, ratio in found.items() if ratio} == {"B(1,3,1)": 1.0, "B(3,1)": 0.5, "B(3,3)": 0.75}
+
+
+def test_the_measurement_of_most_rows_is_shown_and_of_these_the_newest() -> None:
+    two = {"B(1,3,1)": 2.0, "B(3,1)": 1.0}
+    old = measured(two)
+    new = measured({"B(1,3,1)": 2.0, "B(3,1)": 1.8}, measurement="b", started="2026-02-01T00:00:00+00:00")
+    assert ratios(compare(BLOCKS, [], [*new, *old]))["B(3,1)"] == 0.9
+    more = measured({**two, "B(3,3)": 1.0}, measurement="c", started="2025-01-01T00:00:00+00:00")
+    assert ratios(compare(BLOCKS, [], [*new, *old, *more]))["B(3,1)"] == 0.5
+    selection = replace(BLOCKS, rows=BLOCKS.rows[:2])
+    assert ratios(compare(selection, [], [*more, *new]))["B(3,1)"] == 0.9
+
+
+@pytest.mark.parametrize("changes", [{"table": "wrn-width"}, {"options": {"depth": 10}}, {"dataset": "cifar100"}])
+def test_a_time_of_another_network_table_or_data_set_is_not_shown(changes: dict[str, object]) -> None:
+    times = [replace(each, **changes) for each in measured({"B(1,3,1)": 2.0, "B(3,1)": 1.0})]  # type: ignore[arg-type]
+    assert set(ratios(compare(BLOCKS, [], times)).values()) == {None}
+
+
+def test_without_the_reference_row_there_is_no_ratio() -> None:
+    comparison = compare(BLOCKS, [], measured({"B(3,1)": 1.0}))
+    assert set(ratios(comparison).values()) == {None}
+    assert time_lines(comparison)[1] == "Time s: ours not measured; repro table wrn-blocks --time"
+
+
+@pytest.fixture
+def block_run(record: Make) -> Make:
+    """Make a run of a row of BLOCKS, of so many seconds an epoch."""
+
+    def make(place: int, seconds: float, seed: int = 0, **changes: object) -> Record:
+        options = BLOCKS.options(BLOCKS.rows[place])
+        experiment = experiment_for("wrn", options, seed=seed, recipe_name="wrn-cifar10-zca")
+        facts = {"model": "wrn", "options": options, "dataset": "cifar10", "recipe": "wrn-cifar10-zca"}
+        length = {"steps": 200 * 391, "seconds": 200 * seconds, "seed": seed, "id": experiment.id}
+        return record(**{**facts, **length, **changes})
+
+    return make
+
+
+def test_runs_of_one_device_tell_times_too(block_run: Make) -> None:
+    runs = [block_run(0, 80.0), block_run(1, 60.0), block_run(1, 64.0, seed=1), block_run(1, 90.0, seed=2)]
+    comparison = compare(BLOCKS, runs)
+    cell = comparison.rows[1].times["time"]
+    assert (cell.ratio, cell.seconds) == (pytest.approx(64 / 80), pytest.approx(64 / 391))
+    assert cell.timing is not None
+    assert cell.timing.how == OF_RUNS
+    steps = measured({"B(1,3,1)": 2.0, "B(3,1)": 1.0})
+    assert ratios(compare(BLOCKS, runs, steps))["B(3,1)"] == 0.5  # measured in turn rather than of runs
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"device": "CPU of another kind"},
+        {"precision": "bf16"},
+        {"torch": "2.12"},
+        {"runtime": {"compile": True}},
+        {"runtime": {"side_by_side": True}},
+        {"device": "NVIDIA H200", "runtime": {"side_by_side": None}},
+        {"deviations": ["batch=64 (128)"]},
+    ],
+)
+def test_a_run_under_other_conditions_is_not_compared(block_run: Make, changes: dict[str, object]) -> None:
+    assert ratios(compare(BLOCKS, [block_run(0, 80.0), block_run(1, 60.0, **changes)]))["B(3,1)"] is None
+
+
+def test_a_checkpoint_every_second_is_no_other_condition(block_run: Make) -> None:
+    runs = [block_run(0, 80.0), block_run(1, 60.0, runtime={"checkpoint_seconds": 1.0})]
+    assert ratios(compare(BLOCKS, runs))["B(3,1)"] == pytest.approx(0.75)
+
+
+def test_a_busy_machine_is_told_and_a_steady_measurement_is_shown_instead() -> None:
+    two = {"B(1,3,1)": 2.0, "B(3,1)": 1.0}
+    newer = [replace(each, fastest=each.seconds / 4) for each in measured(two, measurement="b", started="2027")]
+    busy = compare(BLOCKS, [], newer)
+    assert "a row's median window took 4.0 times its fastest" in time_lines(busy)[-1]
+    assert table_json(busy)["rows"][1]["measured"]["time"]["spread"] == pytest.approx(4)
+    both = compare(BLOCKS, [], [*newer, *measured({"B(1,3,1)": 2.0, "B(3,1)": 1.5})])
+    assert ratios(both)["B(3,1)"] == 0.75
+    assert not any("busy" in line for line in time_lines(both))
+
+
+def test_times_change_no_verdict() -> None:
+    with_times, without = (compare(BLOCKS, [], times) for times in (measured({"B(1,3,1)": 2.0, "B(3,1)": 9.0}), []))
+    assert [(row.verdict, row.off) for row in with_times.rows] == [(row.verdict, row.off) for row in without.rows]
+
+
+def test_every_rendering_shows_both_ratios() -> None:
+    comparison = compare(BLOCKS, [], measured({"B(1,3,1)": 2.0, "B(3,1)": 1.0}))
+    row = table_json(comparison)["rows"][1]
+    assert row["published"]["time"] == "67.5"
+    time = row["measured"]["time"]
+    assert (time["seconds"], time["ratio"], time["device"], time["how"]) == (1.0, 0.5, "CPU", IN_TURN)
+    assert time["published_ratio"] == pytest.approx(67.5 / 85.8)
+    assert "verdict" not in time
+    line = list(csv.DictReader(io.StringIO(table_text(comparison, "csv"))))[1]
+    told = [line[f"time {each}"] for each in ("paper", "paper ratio", "ours s a step", "ours ratio", "device")]
+    assert told == ["67.5", "0.7867", "1.0", "0.5", "CPU"]
+    for format in ("md", "latex", "html"):
+        assert "0.7867" in table_text(comparison, format)
+    shown = table_text(comparison, "rich")
+    assert "67.5 (0.79)  (0.50)" in shown
+    assert "(ratios) to B(1,3,1); they depend on the hardware, so none is judged" in shown
+    assert "2 s a step of 128 images for B(1,3,1); CPU, fp32, 2026-01-01" in shown
+    assert table_frame(compare(BLOCKS, []))["time ours ratio"].tolist() == [""] * 6
+
+
+def test_times_survive_the_file(tmp_path: Path) -> None:
+    first, second = measured({"B(1,3,1)": 2.0, "B(3,1)": 1.0}), measured({"B(3,3)": 1.5}, measurement="b")
+    append_times(first, tmp_path)
+    append_times(second, tmp_path)
+    assert read_times([tmp_path, tmp_path / "none"]) == [*first, *second]
+    with (tmp_path / "times.csv").open("a") as file:
+        file.write("nonsense\n")
+    with pytest.raises(UserError, match=r"times\.csv, line 5: not a measured time"):
+        read_times([tmp_path])
+
+
+def test_steps_are_really_measured(
+    tiny_table: Callable[..., Table],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("repro.commands.table.WINDOW_SECONDS", 0.01)
+    table = tiny_table()
+    measure_times(table, Runtime(device="cpu"), tmp_path)
+    narrow, wide = read_times([tmp_path])
+    assert (narrow.row, wide.row, narrow.measurement) == ("narrow", "wide", wide.measurement)
+    for each in (narrow, wide):
+        assert 0 < each.fastest <= each.seconds <= each.slowest
+        assert (each.batch, each.windows, each.dataset, each.precision) == (8, ROUNDS, "digits", "fp32")
+        assert each.device.startswith("CPU")
+    assert not show(table, tmp_path, "json", None)
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["measured"].get("took", {}).get("ratio") for row in rows] == [
+        1.0,
+        None,
+        pytest.approx(wide.seconds / narrow.seconds),
+    ]
+
+
+def test_a_step_has_the_printed_batch_and_the_recipes_dropout() -> None:
+    bottleneck = step_experiment(read_table("wrn-imagenet"), read_table("wrn-imagenet").rows[3])
+    assert (bottleneck.model, bottleneck.recipe.batch) == ("wrn50-2-bottleneck", 16)
+    block = step_experiment(BLOCKS, BLOCKS.rows[0])
+    assert (block.recipe.batch, dict(block.options)) == (128, BLOCKS.options(BLOCKS.rows[0]))
+
+
+def test_a_step_changes_no_weight(tiny_table: Callable[..., Table]) -> None:
+    """Or the random images would teach, and later steps be other work than the first ones."""
+    table, runtime, device = tiny_table(), Runtime(device="cpu"), torch.device("cpu")
+    experiment = step_experiment(table, table.rows[0])
+    task = Resident(experiment.recipe, random_data("digits", 8), runtime, device)
+    engine = Engine([experiment], runtime, task, device)
+    before = [each.clone() for each in engine.network.parameters()]
+    steps = endless(engine)
+    assert [next(steps) for _ in range(3)] == [8, 8, 8]
+    assert all(torch.equal(*each) for each in zip(before, engine.network.parameters(), strict=True))
+
+
+def test_what_has_no_batch_or_no_time_is_not_measured(tiny_table: Callable[..., Table]) -> None:
+    with pytest.raises(UserError, match="neither the column took nor a recipe says the batch of narrow"):
+        measure_steps(tiny_table("batch = 8\n"), Runtime(device="cpu"), 0.01)
+    with pytest.raises(UserError, match="cifar100 prints no time of a network"):
+        measure_steps(choose("cifar100", "*"), Runtime(device="cpu"), 0.01)
+
+
+def test_every_printed_time_of_a_network_is_compared() -> None:
+    for path in tables_folder().glob("*.toml"):
+        table = read_table(path.stem)
+        assert all(column.kind == "time" for column in table.columns if column.label.startswith("Time"))
