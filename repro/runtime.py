@@ -58,8 +58,8 @@ class Runtime:
             raise UserError(f"unknown device {self.device!r}; known: auto, cpu, cuda, cuda:1, ...")
 
     def together(self, seeds: int) -> Runtime:
-        """Return the switches for so many seeds side by side, whose grouped convolutions keep to one layout."""
-        return replace(self, channels_last=False) if seeds > 1 else self
+        """Return the switches as they are for so many seeds at once; grouped convolutions keep to one layout."""
+        return replace(self, side_by_side=seeds > 1, channels_last=self.channels_last and seeds == 1)
 
     def values(self) -> dict[str, Any]:
         """Return the switches as plain data."""

@@ -62,6 +62,7 @@ def test_each_seed_is_what_it_is_alone(seeds: list[Experiment], folders: Folders
     assert [record.seed for record in together] == list(SEEDS)
     assert [record.error for record in together] == [record.error for record in alone]
     assert len({record.loss for record in together}) == len(SEEDS)
+    assert not any(record.runtime["side_by_side"] for record in alone)
     for experiment in seeds:
         assert largest_difference(folders, other, experiment) < 1e-12
 
@@ -69,6 +70,7 @@ def test_each_seed_is_what_it_is_alone(seeds: list[Experiment], folders: Folders
 def test_each_seed_has_its_own_record_and_curve(seeds: list[Experiment], folders: Folders) -> None:
     records = train(seeds, TOGETHER, folders, Silent())
     assert read_records([folders.results]) == records
+    assert [record.runtime["side_by_side"] for record in records] == [True] * 3
     for record in records:
         with (folders.results / "curves" / f"{record.name}.csv").open(newline="") as file:
             curve = list(csv.DictReader(file))

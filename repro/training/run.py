@@ -106,7 +106,7 @@ def _train_locked(
                 parts = equally_far(group, folders.runs, watcher)
             records = []
             for part, saved in parts:
-                engine = Engine(part, runtime, task, device)
+                engine = Engine(part, runtime.together(len(part)), task, device)
                 records += _train(engine, saved, folders, watcher)
             return records
     except torch.OutOfMemoryError as error:
