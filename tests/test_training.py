@@ -1,12 +1,13 @@
 """Training on the embedded digits: exact, gone on with, and never losing what was saved."""
 
 import csv
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
+from rich.console import Console
 from watching import Silent, assert_same, engine_of, stop_at, train_one, weights
 
 from repro.data import DATASETS, load
@@ -23,10 +25,12 @@ from repro.experiment import Experiment, experiment_for
 from repro.folders import Folders
 from repro.results import Record, read_records
 from repro.runtime import Runtime
-from repro.training import checkpoint, run
+from repro.training import checkpoint, progress, run
 from repro.training import task as tasks
 from repro.training.engine import Engine, network_of
+from repro.training.progress import Bar
 from repro.training.resident import Resident
+from repro.training.run import train
 from repro.training.stop import Stopped, StopRequest
 
 CPU = Runtime(device="cpu")
@@ -377,3 +381,28 @@ def test_switches_that_need_a_gpu_are_refused_without_one(tiny: Make, folders: F
         train_one(tiny(), replace(CPU, graph=True), folders, Silent())
     with pytest.raises(UserError, match="--precision tf32 is a GPU's"):
         train_one(tiny(), replace(CPU, precision="tf32"), folders, Silent())
+
+
+def test_a_long_test_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "HEARTBEAT_SECONDS", -1.0)
+    watcher = Silent()
+    watcher.now = 0
+    watcher.say("begun")
+    assert list(watcher.testing(range(0, 3, 1))) == [0, 1, 2]
+    assert [line.split("  ")[0] for line in watcher.said[1:]] == ["testing, batch 2/3", "testing, batch 3/3"]
+
+
+def test_a_terminal_shows_a_bar_of_the_test(tiny: Make, folders: Folders) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    bar = Bar(console)
+    shown: list[list[int]] = []
+    original = bar.testing
+
+    def testing(begins: range) -> Iterator[int]:
+        for each in original(begins):
+            shown.append([task.total for task in bar.progress.tasks if task.description == "testing"])
+            yield each
+
+    bar.testing = testing  # type: ignore[method-assign]
+    train([tiny()], CPU, folders, bar)
+    assert shown == [[1], [1]]  # one batch of 355 images after each of two epochs

@@ -30,6 +30,7 @@ def work_of(network: nn.Module, shape: tuple[int, int, int]) -> Work:
     outputs = 0
 
     def note(module: nn.Module, inputs: object, output: object) -> None:
+        """Add what a module without children gives."""
         nonlocal outputs
         if isinstance(output, Tensor) and not list(module.children()):
             outputs += output.numel()

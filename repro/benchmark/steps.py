@@ -71,30 +71,33 @@ def measure_steps(
         seconds = _window(each, device, window_seconds)
         if number > 0:
             each.seconds.append(seconds)
-    made, measurement = machine(device), secrets.token_hex(4)
-    return [
-        StepTime(
-            measurement=measurement,
-            table=table.name,
-            row=each.row.label,
-            model=each.experiment.model,
-            options=dict(each.experiment.options),
-            dataset=each.experiment.dataset,
-            batch=each.experiment.recipe.batch,
-            seconds=round(statistics.median(each.seconds), 6),
-            fastest=round(min(each.seconds), 6),
-            slowest=round(max(each.seconds), 6),
-            windows=len(each.seconds),
-            device=made["device"],
-            threads=torch.get_num_threads(),
-            precision=runtime.precision,
-            torch=made["torch"],
-            version=made["version"],
-            commit=made["commit"],
-            started=started,
-        )
-        for each in timed
-    ]
+    made = machine(device)
+    together = {
+        "measurement": secrets.token_hex(4),
+        "table": table.name,
+        "precision": runtime.precision,
+        "started": started,
+        **{name: made[name] for name in ("device", "torch", "version", "commit")},
+    }
+    return [_step_time(each, together) for each in timed]
+
+
+def _step_time(timed: Timed, together: dict[str, str]) -> StepTime:
+    """Return what the windows of a row tell; `together` is what all rows of a measurement share."""
+    experiment = timed.experiment
+    return StepTime(
+        row=timed.row.label,
+        model=experiment.model,
+        options=dict(experiment.options),
+        dataset=experiment.dataset,
+        batch=experiment.recipe.batch,
+        seconds=round(statistics.median(timed.seconds), 6),
+        fastest=round(min(timed.seconds), 6),
+        slowest=round(max(timed.seconds), 6),
+        windows=len(timed.seconds),
+        threads=torch.get_num_threads(),
+        **together,
+    )
 
 
 def step_experiment(table: Table, row: Row) -> Experiment:

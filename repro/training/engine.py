@@ -27,7 +27,7 @@ from repro.training.randomness import seed_of
 from repro.training.schedule import Phase, lr_at, phase_of_epoch, resets_momentum, steps_per_epoch, total_steps
 from repro.training.stacked import Stacked
 from repro.training.step import step_for
-from repro.training.task import Task
+from repro.training.task import Progress, Task
 from repro.training.tuning import freeze_all_but_the_classifier
 
 
@@ -172,8 +172,10 @@ class Engine:
         if not torch.stack([each.isfinite().all() for each in state]).all():
             raise RunFailed(f"weights are no numbers any more at step {self.step}; the last good checkpoint is kept")
 
-    def end_epoch(self) -> list[EpochRow]:
+    def end_epoch(self, progress: Progress = iter) -> list[EpochRow]:
         """Test the networks after an epoch's last step and write the epoch into the histories.
+
+        `progress` wraps the beginnings of the batches of a test.
 
         Raises:
             RunFailed: a loss or a weight is no number any more.
@@ -184,7 +186,7 @@ class Engine:
         shown = min(self.task.images, self.steps_of_epoch * self.phase.recipe.batch)
         sums = (processes.total(self.sums) / shown).tolist()
         processes.as_the_first(self.network)
-        tested = [self.task.test(self._alone(number)) for number in range(len(self.experiments))]
+        tested = [self.task.test(self._alone(number), progress) for number in range(len(self.experiments))]
         self.epoch_seconds += time.perf_counter() - begin
         rows = [
             EpochRow(

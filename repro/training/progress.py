@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -67,6 +67,9 @@ class Watcher(Protocol):
     def step(self, step: int, lr: float) -> None:
         """Note the steps so far and the learning rate of the next one."""
 
+    def testing(self, begins: range) -> Iterable[int]:
+        """Watch the test after an epoch, whose batches begin there."""
+
     def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
         """Show an epoch that ended, with a row for each run."""
 
@@ -117,6 +120,15 @@ class Lines:
         if time.monotonic() - self.spoken > HEARTBEAT_SECONDS:
             self.say(f"step {step}/{self.course.total}  lr {lr:.4g}  {self._pace()}")
 
+    def testing(self, begins: range) -> Iterator[int]:
+        """Say once a minute how far the test is."""
+        began = time.monotonic()
+        for number, begin in enumerate(begins):
+            if number and time.monotonic() - self.spoken > HEARTBEAT_SECONDS:
+                left = (time.monotonic() - began) / number * (len(begins) - number)
+                self.say(f"testing, batch {number + 1}/{len(begins)}  left {timedelta(seconds=round(left))}")
+            yield begin
+
     def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
         self.say(f"{describe(rows, epochs)}  {self._pace()}")
 
@@ -159,10 +171,17 @@ class Bar:
             yield
 
     def step(self, step: int, lr: float) -> None:
+        """Move the bar on, with the rate and the learning rate."""
         course, task = self.course, self.progress.tasks[0]
         rate = f"  {task.speed:.0f} images/s" if task.speed else ""
         figures = f"epoch {course.epoch(step)}{rate}  lr {lr:.4g}{self.tested}"
         self.progress.update(self.task, completed=course.shown(step), figures=figures)
+
+    def testing(self, begins: range) -> Iterable[int]:
+        """Show a second bar while the test goes on."""
+        task = self.progress.add_task("testing", total=len(begins), figures="testing")
+        yield from self.progress.track(begins, task_id=task)
+        self.progress.remove_task(task)
 
     def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
         self.tested = _tested(rows)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from repro.data import Dataset, Images
@@ -16,6 +15,7 @@ from repro.errors import UserError
 from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.training import processes
+from repro.training.classification import Classification, class_metrics, class_sums
 from repro.training.device import autocast, laid_out
 from repro.training.randomness import generator
 from repro.training.schedule import images_per_epoch
@@ -30,7 +30,7 @@ def resident(recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.devi
     return Resident(recipe, preprocessed(data, recipe.preprocessing), runtime, device)
 
 
-class Resident:
+class Resident(Classification):
     """The task of CIFAR, SVHN and the digits: batches are cut from tensors on the device, which never waits."""
 
     def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> None:
@@ -52,14 +52,6 @@ class Resident:
             pixels = self.normalise(self.train_images.pixels[order[part]])
             inputs = augment(pixels, draws.at(part), self.recipe)
             yield Batch(laid_out(inputs, self.runtime), self.train_images.labels[order[part]])
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean cross-entropy in nats; outputs (n, classes)."""
-        return F.cross_entropy(outputs.to(torch.get_default_dtype()), targets)
-
-    def wrong(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return how many first guesses are wrong."""
-        return (outputs.argmax(1) != targets).sum()
 
     @torch.inference_mode()
     def test(self, network: nn.Module, progress: Progress = iter) -> Metrics:
@@ -112,19 +104,6 @@ def all_but(places: Tensor, images: int) -> Tensor:
     kept = torch.ones(images, dtype=torch.bool, device=places.device)
     kept[places] = False
     return kept.nonzero().squeeze(1)
-
-
-def class_sums(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return (3,): loss, wrong first guesses and images whose label is not among five guesses, summed."""
-    hit = (logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]).any(1)
-    loss = F.cross_entropy(logits.to(torch.get_default_dtype()), labels, reduction="sum")
-    return torch.stack([loss, (logits.argmax(1) != labels).sum(), (~hit).sum()])
-
-
-def class_metrics(sums: Tensor, images: int) -> Metrics:
-    """Return the metrics of sums over all images."""
-    loss, wrong, wrong5 = (each / images for each in sums.tolist())
-    return Metrics(error=100 * wrong, error5=100 * wrong5, loss=loss, images=images)
 
 
 def refuse_what_is_not_implemented(recipe: Recipe) -> None:

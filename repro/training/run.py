@@ -190,7 +190,7 @@ def _train_epoch(engine: Engine, runs: Path, watcher: Watcher, stop: StopRequest
         if wish == SAVE:
             _save(engine, runs)
             last_saved = time.monotonic()
-    rows = engine.end_epoch()
+    rows = engine.end_epoch(watcher.testing)
     _save(engine, runs)
     if processes.rank() == 0:
         for experiment, history in zip(engine.experiments, engine.histories, strict=True):

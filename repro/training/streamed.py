@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -19,9 +18,9 @@ from repro.errors import RunFailed, UserError
 from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.training import processes
+from repro.training.classification import Classification, class_metrics, class_sums
 from repro.training.device import autocast, laid_out
 from repro.training.randomness import generator, seed_of
-from repro.training.resident import class_metrics, class_sums
 from repro.training.schedule import images_per_epoch, phase_of_epoch
 from repro.training.task import Batch, Metrics, Progress
 
@@ -31,7 +30,7 @@ PREFETCH = 4
 """Batches ahead, per worker."""
 
 
-class Streamed:
+class Streamed(Classification):
     """The task of ImageNet and other folders of image files.
 
     What an image looks like follows from the seed, the epoch and the image alone: neither the number of workers nor
@@ -64,14 +63,6 @@ class Streamed:
             share = processes.share(min(phase.batch, end - first))
             part = order[first + share.start : first + share.stop].tolist()
             yield [(index, seed_of(seed, f"augmentation of image {index}", epoch)) for index in part]
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean cross-entropy in nats; outputs (n, classes)."""
-        return F.cross_entropy(outputs.to(torch.get_default_dtype()), targets)
-
-    def wrong(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return how many first guesses are wrong."""
-        return (outputs.argmax(1) != targets).sum()
 
     def test(self, network: nn.Module, progress: Progress = iter) -> Metrics:
         """Return the metrics on the validation images, by the recipe's protocol with one crop."""
