@@ -32,7 +32,7 @@ class Silent(Lines):
         self.after = after
 
     def say(self, text: str) -> None:
-        self.spoken, self.step_spoken = time.monotonic(), self.now
+        self.spoken = time.monotonic()
         self.said.append(text)
 
     def step(self, step: int, lr: float) -> None:

@@ -111,6 +111,7 @@ class Lines:
     def run(self, course: Course) -> Iterator[None]:
         """Say where the run begins and how long it is."""
         self.course, self.now = course, course.step
+        self.epoch_began = time.monotonic(), course.step
         begun = f"going on from step {course.step}" if course.step else "beginning"
         self.say(f"{course.name}: {begun}, {course.total} steps in all")
         yield
@@ -131,15 +132,17 @@ class Lines:
 
     def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
         self.say(f"{describe(rows, epochs)}  {self._pace()}")
+        self.epoch_began = time.monotonic(), self.now
 
     def say(self, text: str) -> None:
-        self.spoken, self.step_spoken = time.monotonic(), self.now
+        self.spoken = time.monotonic()
         self.console.print(text, soft_wrap=True, markup=False)
 
     def _pace(self) -> str:
-        """Return images a second and the estimate of the time left, at the rate since the last line."""
+        """Return images a second and the estimate of the time left, at the rate since the epoch began."""
+        began, step = self.epoch_began
         shown, total = self.course.shown(self.now), self.course.shown(self.course.total)
-        seconds, images = time.monotonic() - self.spoken, max(1, shown - self.course.shown(self.step_spoken))
+        seconds, images = time.monotonic() - began, max(1, shown - self.course.shown(step))
         left = timedelta(seconds=round(seconds / images * (total - shown)))
         return f"{images / max(seconds, 1e-9):.0f} images/s  left {left}"
 
