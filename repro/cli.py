@@ -167,7 +167,7 @@ def evaluate(
     )
 
 
-@app.command(help="Show a printed table beside our counts and measured errors; without NAME, list the tables.")
+@app.command(help="Show a printed table beside our counts and measured errors; without NAME, the summary of all.")
 def table(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
     run: Annotated[bool, typer.Option("--run", help="Train what is not measured yet.")] = False,
@@ -175,7 +175,9 @@ def table(
         bool, typer.Option("--time", help="Measure a training step of every row with a printed time, in turn.")
     ] = False,
     rows: Annotated[str, typer.Option("--rows", help="Only rows whose label matches, * and ? allowed.")] = "*",
-    check: Annotated[bool, typer.Option("--check", help="Exit with 1 if a cell is off.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Name the cells that are off, and exit with 1 if there is one.")
+    ] = False,
     format: Annotated[str | None, typer.Option("--format", help="rich, csv, json, md, latex or html.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", help="Write to a file, whose ending tells the format.")
@@ -195,17 +197,17 @@ def table(
     from repro.commands import table as command
     from repro.runtime import Runtime
 
-    if name is None:
-        command.list_tables(format or "rich")
-        return
-    chosen = command.choose(name, rows)
+    if name is None and (run or time or rows != "*"):
+        raise UserError("--run, --time and --rows go with the name of a table; repro list tables")
+    tables = [command.choose(name, rows)] if name else command.all_tables()
     command.format_of(format, output)  # refused before days of training
     runtime, places = Runtime(device=device, precision=precision, threads=threads), folders(data, runs, results)
     if run:
-        command.train_missing(chosen, seeds, epochs, runtime, places)
+        command.train_missing(tables[0], seeds, epochs, runtime, places)
     if time:
-        command.measure_times(chosen, runtime, results)
-    if command.show(chosen, results, format, output) and check:
+        command.measure_times(tables[0], runtime, results)
+    off = command.show(tables, results, format, output, summary=name is None)
+    if check and command.tell_off(off):
         raise typer.Exit(1)
 
 

@@ -1,38 +1,78 @@
-"""A paper's table beside our counts and our records, with a verdict for every row.
+"""Whether a printed error was reproduced: the rule behind every verdict.
 
-The verdict on an error asks whether the printed figure and ours differ by more than runs of one experiment
-differ from each other. With n >= 2 seeds the printed figure is expected within t * s * sqrt(1/n + 1/m) of our
-statistic, where s is our seeds' standard deviation, m the runs behind the printed cell, and t the 97.5 %
-quantile of Student's distribution with n - 1 degrees of freedom; sqrt(pi/2) times as far for medians, and half
-a unit of the last printed digit farther. One seed, or seeds without spread, decide nothing, and neither does a
-printed best of several runs, which no such interval fits. Where our test images are not the paper's, both figures are
-shown and nothing is judged.
+**The question.** A printed error is a statistic of k runs (one run, or the median, mean or lowest of k); ours is the
+same statistic of n seeds. Is their difference larger than the chance between runs makes it?
+
+**The spread of a run.** Let a network err on test image j with probability q_j over seeds, on each image independently
+of the others. Then the error of a run varies with
+
+    sigma^2 = sum of q_j (1 - q_j) / N^2  <=  p (1 - p) / N = b^2
+
+for N images and a mean error p: sigma = phi b with phi <= 1. That images err independently is what Jordan found of
+repeated CIFAR and ImageNet trainings (On the Variance of Neural Network Training with respect to Test Sets and
+Distributions, arXiv 2304.01910). So runs of rows with different errors, and on different test sets, are compared
+in units of their b, and one phi serves a table. It is estimated from the standard deviations s_r of the rows,
+
+    phi^2 = sum of (n_r - 1) (s_r / b_r)^2 / nu,   nu = sum of (n_r - 1),
+
+with b_r from the printed error. To the rows comes one more, the only spread that these papers print: ResNet-110 on
+CIFAR-10, 6.61 +- 0.16 over 5 runs (He et al., arXiv 1512.03385, Table 6), which says phi = 0.64 with 4 degrees of
+freedom. With it even a table of single runs can be judged, and every seed that is added makes it weigh less.
+
+**The margin.** Without a true difference, the difference between the two statistics has mean 0 and variance
+sigma^2 (v_n + v_k), where v is the variance of the statistic over normal draws: 1/n for a mean, 0.287 for the median
+of five. Divided by its estimated standard deviation it is Student's t with nu degrees of freedom, so that
+
+    margin = t b phi sqrt(v_n + v_k) + half a unit of the last printed digit.
+
+A table has many cells, and it should not be called off because one of many is far by chance. With m judged cells, t is
+the quantile 1 - 0.025 / m (Bonferroni): of tables without any true difference, at most 5 % show a difference
+beyond its margin, and at most half of these a higher error.
+
+**The verdict.** Beyond the margin: *not reproduced* if ours is higher, *better than published* if it is lower.
+Within it: *reproduced*, but only if a difference worth telling would have been beyond it; else *too few runs to say*.
+Worth telling is 1 point at 23 % error on 10,000 images, and elsewhere as much more or less as b is. One run
+is never said to reproduce: within the margin it is *consistent*, beyond it *not consistent*. The lowest of k
+runs is compared with the lowest of our first k seeds, and needs as many.
+
+**The choice of test images** does not belong in it. Both sides are tested on the same images, so that what these images
+make easier or harder is in both figures alike, and the question is whether this training gives this figure on this test
+set. Their sampling error (0.42 points at 23 % on 10,000 images) is what a claim about other images would
+need. Where our images are not the paper's, nothing is judged.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from math import pi, sqrt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import sqrt
 
-from repro.counting.cache import cached, counted
-from repro.counting.count import Count, Subject
-from repro.data import DATASETS
-from repro.experiment import experiment_for
-from repro.models import MODELS
-from repro.papers import UNITS, Cell, Column, Row, Table
-from repro.results import Record, StepTime
-from repro.times import TimeCell, time_cells
+from repro.papers import Cell
 
-NOT_MEASURED = "not measured"
-UNDECIDED = "undecided"
-NO_RECIPE = "no recipe here"
 REPRODUCED = "reproduced"
-BETTER = "lower than printed"
 NOT_REPRODUCED = "not reproduced"
-CONTEXT = "quoted by the paper"
-TESTED_OTHERWISE = "tested otherwise"
+BETTER = "better than published"
+TOO_FEW = "too few runs to say"
+CONSISTENT = "consistent (one run)"
+NOT_CONSISTENT = "not consistent (one run)"
+VERDICTS = (REPRODUCED, NOT_REPRODUCED, BETTER, TOO_FEW, CONSISTENT, NOT_CONSISTENT)
+
+FALSE_ALARMS = 0.05
+"""The share of tables without a true difference that may show one."""
+WORTH_TELLING = 1.0
+"""Percentage points, at the error and number of images that follow."""
+REFERENCE_ERROR, REFERENCE_IMAGES = 23.0, 10_000
+
+RULE = (
+    "The verdict asks whether the printed error and ours differ by more than chance between runs explains. The spread "
+    "of a run is estimated from the seeds of all rows of the table, together with the one spread that the papers "
+    "print (6.61 ± 0.16 over 5 runs of ResNet-110, He et al.). Of tables without a true difference, at most 5 % show a "
+    "cell beyond its margin. Beyond it: not reproduced, or better than published. Within it: reproduced, or too few "
+    "runs to say if even 1 point at 23 % error would not have been seen. One run is consistent or not consistent, "
+    "never more."
+)
 
 STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
     "last": statistics.fmean,  # of a single printed run we have the seeds' mean to show
@@ -43,220 +83,137 @@ STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
 
 
 @dataclass(frozen=True)
-class CountCell:
-    """A printed count and ours."""
+class Spread:
+    """The standard deviation of a run's error between seeds, in units of the binomial one."""
 
-    published: str | None
-    exact: int
-    shown: str
-    """Ours with the digits and unit of the printed one."""
-    matches: bool | None
-    """None where nothing is printed."""
+    phi: float
+    degrees: int
+    """Degrees of freedom of the estimate."""
 
 
 @dataclass(frozen=True)
-class ErrorCell:
-    """A printed error and the runs that followed the recipe."""
+class Measured:
+    """A printed error and our runs of it."""
 
-    published: str | None
+    published: Cell
+    """In %."""
     statistic: str
-    seeds: tuple[int, ...]
-    value: float | None
-    """%, by the printed cell's statistic; None without runs."""
-    std: float | None
-    """Between seeds, with n - 1; None below two runs."""
-    difference: float | None
-    """Ours minus the printed one, percentage points; None also where they are tested otherwise."""
-    precisions: tuple[str, ...]
-    verdict: str
+    """Behind the printed figure: one of STATISTICS."""
+    runs: int
+    """Behind the printed figure."""
+    values: tuple[float, ...]
+    """Our errors in %, by seed; one at least."""
+    images: int
+    """Of the test set."""
 
     @property
     def n(self) -> int:
-        """How many seeds were measured."""
-        return len(self.seeds)
+        """How many runs of ours there are."""
+        return len(self.values)
+
+    @property
+    def compared(self) -> tuple[float, ...]:
+        """The runs whose statistic is compared: all, but of the lowest of k only k."""
+        return self.values[: self.runs] if self.statistic == "best" else self.values
+
+    @property
+    def value(self) -> float:
+        """Our figure in %, by the statistic of the printed one."""
+        return STATISTICS[self.statistic](self.compared)
+
+    @property
+    def difference(self) -> float:
+        """Our figure minus the printed one, in percentage points."""
+        return self.value - float(self.published.value)
+
+    @property
+    def binomial(self) -> float:
+        """What the standard deviation would be if each image were wrong with the printed probability, in points."""
+        return binomial(float(self.published.value), self.images)
+
+    @property
+    def variance(self) -> float:
+        """The variance of the difference, over that of one run."""
+        return statistic_variance(self.statistic, len(self.compared)) + statistic_variance(self.statistic, self.runs)
 
 
 @dataclass(frozen=True)
-class ComparedRow:
-    """A row with its counts, errors and times by column; no verdict is on a time."""
+class Judgement:
+    """How far the printed figure may be from ours by chance, in percentage points, and what that means."""
 
-    row: Row
-    counts: dict[str, CountCell] = field(default_factory=dict)
-    errors: dict[str, ErrorCell] = field(default_factory=dict)
-    times: dict[str, TimeCell] = field(default_factory=dict)
-
-    @property
-    def verdict(self) -> str:
-        """The verdict on the row's errors that can be measured; the worst where there are several."""
-        verdicts = {cell.verdict for cell in self.errors.values()}
-        order = (NOT_REPRODUCED, BETTER, UNDECIDED, NOT_MEASURED, REPRODUCED, TESTED_OTHERWISE, NO_RECIPE)
-        return next((each for each in order if each in verdicts), NOT_MEASURED if self.row.model else CONTEXT)
-
-    @property
-    def off(self) -> bool:
-        """Whether a count is not the printed one, or an error was not reproduced."""
-        return any(cell.matches is False for cell in self.counts.values()) or self.verdict == NOT_REPRODUCED
+    margin: float
+    verdict: str
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A whole table compared."""
-
-    table: Table
-    rows: tuple[ComparedRow, ...]
-    deviating: tuple[Record, ...]
-    """Runs of the table's networks that changed their recipe; never counted."""
+def binomial(error: float, images: int) -> float:
+    """Return the standard deviation in points of an error in % over so many images that err independently."""
+    return sqrt(error * (100 - error) / images)
 
 
-def subject_of(table: Table, row: Row) -> Subject:
-    """Return what is counted for a row."""
-    spec = DATASETS[row.dataset or table.dataset]
-    assert row.model
-    return Subject(row.model, table.options(row), spec.input, spec.classes)
+PRINTED_SPREAD = Spread(0.16 / binomial(6.61, 10_000), degrees=4)
+"""ResNet-110 on CIFAR-10, five runs: He et al., arXiv 1512.03385, Table 6."""
 
 
-def compare(
-    table: Table,
-    records: Sequence[Record],
-    times: Sequence[StepTime] = (),
-    *,
-    progress: Callable[[Sequence[Row]], Iterable[Row]] = lambda rows: rows,
-) -> Comparison:
-    """Join a table with our counts and records.
-
-    Args:
-        table: the printed one.
-        records: of all experiments.
-        times: of all measured steps.
-        progress: wraps the rows whose networks must be counted first, for a bar.
-    """
-    unknown = [row for row in table.rows if _is_counted(table, row) and cached(subject_of(table, row)) is None]
-    for row in progress(unknown):
-        counted(subject_of(table, row))
-    timed = time_cells(table, times, [_runs_of_row(table, row, records) for row in table.rows])
-    rows = tuple(_compare_row(table, row, records, cells) for row, cells in zip(table.rows, timed, strict=True))
-    deviating = [record for record in records if not record.faithful and _belongs(table, record)]
-    return Comparison(table, rows, tuple(deviating))
+def judge(measured: Sequence[Measured]) -> list[Judgement]:
+    """Return the judgement on each measured cell of one table; each depends on how many there are."""
+    spread = pooled(measured)
+    return [_judgement(each, spread, cells=len(measured)) for each in measured]
 
 
-def runs_of(table: Table, row: Row, column: Column, records: Sequence[Record]) -> list[Record]:
-    """Return the runs of exactly a row's experiment, as the recipe has it today, by seed."""
-    recipe = table.recipe(row, column)
-    if row.model is None or recipe is None:
-        return []
-    runs = []
-    for record in records:
-        if record.faithful and _is_of(record, table, row, column):
-            experiment = experiment_for(row.model, table.options(row), seed=record.seed, recipe_name=recipe)
-            runs += [record] if record.id == experiment.id else []
-    return sorted(runs, key=lambda each: each.seed)
+def pooled(measured: Sequence[Measured]) -> Spread:
+    """Return the spread that all cells of a table and the printed one tell together."""
+    degrees = PRINTED_SPREAD.degrees + sum(each.n - 1 for each in measured)
+    squares = PRINTED_SPREAD.degrees * PRINTED_SPREAD.phi**2
+    for each in measured:
+        mean = statistics.fmean(each.values)
+        squares += sum((value - mean) ** 2 for value in each.values) / each.binomial**2
+    return Spread(sqrt(squares / degrees), degrees)
 
 
-def verdict_on(published: Cell, values: Sequence[float], statistic: str, runs: int) -> str:
-    """Return the verdict on an error whose printed cell is a statistic of so many runs."""
-    spread = statistics.stdev(values) if len(values) > 1 else 0.0
-    if spread == 0 or statistic == "best":
-        return UNDECIDED
-    margin = student_t(len(values) - 1) * spread * sqrt(1 / len(values) + 1 / runs)
-    if statistic == "median":
-        margin *= sqrt(pi / 2)
-    margin += published.half_unit
-    difference = STATISTICS[statistic](values) - float(published.value)
-    if abs(difference) <= margin:
-        return REPRODUCED
-    return BETTER if difference < 0 else NOT_REPRODUCED
+def _judgement(cell: Measured, spread: Spread, cells: int) -> Judgement:
+    sigma = spread.phi * cell.binomial
+    margin = student_t(spread.degrees, cells) * sigma * sqrt(cell.variance) + cell.published.half_unit
+    return Judgement(margin, _verdict(cell, margin))
 
 
-def student_t(degrees: int) -> float:
-    """Return the 97.5 % quantile of Student's t distribution."""
+def _verdict(cell: Measured, margin: float) -> str:
+    within = abs(cell.difference) <= margin
+    if cell.statistic == "best" and cell.n < cell.runs:
+        return TOO_FEW
+    if cell.n == 1:
+        return CONSISTENT if within else NOT_CONSISTENT
+    if not within:
+        return NOT_REPRODUCED if cell.difference > 0 else BETTER
+    worth_telling = WORTH_TELLING * cell.binomial / binomial(REFERENCE_ERROR, REFERENCE_IMAGES)
+    return REPRODUCED if margin <= worth_telling else TOO_FEW
+
+
+@cache
+def student_t(degrees: int, cells: int) -> float:
+    """Return the quantile of Student's distribution that all of so many cells pass together by chance."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(degrees, 0.975))
+    return float(stdtrit(degrees, 1 - FALSE_ALARMS / 2 / cells))
 
 
-def _runs_of_row(table: Table, row: Row, records: Sequence[Record]) -> list[Record]:
-    """Return the runs behind all of a row's errors, once each."""
-    if table.time is None:
-        return []
-    runs = [run for column in table.of_kind("error") for run in runs_of(table, row, column, records)]
-    return list({run.id: run for run in runs}.values())
+@cache
+def statistic_variance(statistic: str, n: int) -> float:
+    """Return the variance of a statistic of n standard normal draws: 1/n for a mean, else integrated numerically."""
+    if statistic in ("last", "mean"):
+        return 1 / n
+    import numpy as np
+    from scipy.special import ndtr
 
+    def density(x: np.ndarray) -> np.ndarray:
+        return np.exp(-(x**2) / 2)
 
-def _compare_row(table: Table, row: Row, records: Sequence[Record], times: dict[str, TimeCell]) -> ComparedRow:
-    if row.model is None:
-        return ComparedRow(row, times=times)
-    columns = [*table.of_kind("params"), *table.of_kind("flops")]
-    counts = counted(subject_of(table, row)) if columns else None
-    return ComparedRow(
-        row,
-        {column.key: _count_cell(table, row, column, counts) for column in columns if counts},
-        {
-            column.key: _error_cell(table, row, column, records)
-            for column in table.of_kind("error")
-            if column.key in row.cells
-        },
-        times,
-    )
-
-
-def _is_counted(table: Table, row: Row) -> bool:
-    """Whether the table has a column for a count of a row's network."""
-    return row.model is not None and bool(table.of_kind("params") or table.of_kind("flops"))
-
-
-def _count_cell(table: Table, row: Row, column: Column, counts: Count) -> CountCell:
-    exact = counts.params if column.kind == "params" else counts.flops[table.flops_convention]
-    cell = row.cells.get(column.key)
-    if cell is None:
-        return CountCell(None, exact, abbreviated(exact), None)
-    return CountCell(cell.text, exact, cell.like(exact), cell.matches(exact))
-
-
-def abbreviated(exact: int) -> str:
-    """Return a count with three digits and a unit, as papers print them."""
-    unit, scale = next(((unit, scale) for unit, scale in reversed(UNITS.items()) if exact >= scale), ("", 1))
-    return f"{exact / scale:.3g}{unit}"
-
-
-def _error_cell(table: Table, row: Row, column: Column, records: Sequence[Record]) -> ErrorCell:
-    runs = [run for run in runs_of(table, row, column, records) if getattr(run, column.metric) is not None]
-    published = row.cells[column.key]
-    values = [getattr(run, column.metric) for run in runs]
-    statistic, _ = table.statistic(row, column)
-    value = STATISTICS[statistic](values) if values else None
-    return ErrorCell(
-        published=published.text,
-        statistic="mean" if statistic == "last" else statistic,
-        seeds=tuple(run.seed for run in runs),
-        value=value,
-        std=statistics.stdev(values) if len(values) > 1 else None,
-        difference=value - float(published.value) if value is not None and column.comparable else None,
-        precisions=tuple(sorted({run.precision for run in runs})),
-        verdict=_verdict(table, row, column, values),
-    )
-
-
-def _verdict(table: Table, row: Row, column: Column, values: Sequence[float]) -> str:
-    if table.recipe(row, column) is None:
-        return NO_RECIPE
-    if not values:
-        return NOT_MEASURED
-    if not column.comparable:
-        return TESTED_OTHERWISE
-    return verdict_on(row.cells[column.key], values, *table.statistic(row, column))
-
-
-def _belongs(table: Table, record: Record) -> bool:
-    """Whether a record is of one of the table's networks, on a data set and with a recipe of the table."""
-    columns = table.of_kind("error")
-    return any(_is_of(record, table, row, column) for row in table.rows if row.model for column in columns)
-
-
-def _is_of(record: Record, table: Table, row: Row, column: Column) -> bool:
-    """Whether a record is of a row's network, on the column's data set and with its recipe, changed or not."""
-    wanted = (row.model, row.dataset or column.dataset, table.recipe(row, column))
-    if (record.model, record.dataset, record.recipe) != wanted:
-        return False
-    # An option that the network has learnt since has its default.
-    spec = MODELS[record.model]
-    return {**spec.options, **spec.options_on.get(record.dataset, {}), **record.options} == table.options(row)
+    x = np.linspace(-9, 9, 1801)
+    if statistic == "best":
+        weight = ndtr(-x) ** (n - 1) * density(x)
+    elif n % 2:
+        weight = (ndtr(x) * ndtr(-x)) ** (n // 2) * density(x)
+    else:  # the middle of two draws, x - t and x + t, with n / 2 - 1 on either side
+        t = np.linspace(0, 9, 901)[:, None]
+        weight = ((ndtr(x - t) * ndtr(-x - t)) ** (n // 2 - 1) * density(x - t) * density(x + t)).sum(0)
+    mean = np.average(x, weights=weight)
+    return float(np.average((x - mean) ** 2, weights=weight))

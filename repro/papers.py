@@ -121,6 +121,8 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    unselected: tuple[Row, ...] = ()
+    """Rows that are not to be shown; they are judged with the others."""
 
     @cached_property
     def column(self) -> Mapping[str, Column]:
@@ -200,7 +202,7 @@ class _Malformed(Exception):
 
 def _table(name: str, content: dict[str, Any]) -> Table:
     columns, rows = content.pop("columns", []), content.pop("rows", [])
-    _expect_keys("the table", content, Table, besides={"name", "columns", "rows"})
+    _expect_keys("the table", content, Table, besides={"name", "columns", "rows", "unselected"})
     _expect_one_of("the table", "dataset", content["dataset"], DATASETS)
     _expect_one_of("the table", "flops_convention", content["flops_convention"], CONVENTIONS)
     notes = tuple(content.pop("notes", ()))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from repro.compare import subject_of
+from repro.comparison import subject_of
 from repro.counting.cache import cached, counted, counted_parameters
 from repro.counting.count import Subject, count, count_modules, empty_network, parameters_of, without_memory
 from repro.models import is_small

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from watching import Silent, stop_at, train_one
 
-from repro.compare import NOT_MEASURED, TESTED_OTHERWISE, compare
+from repro.comparison import NOT_MEASURED, TESTED_OTHERWISE, compare
 from repro.data import DATASETS, Dataset, Images, load
 from repro.data.deform import Warp, draw_warp, places, read
 from repro.errors import UserError
@@ -22,7 +22,7 @@ from repro.folders import Folders
 from repro.models import build
 from repro.papers import read_table
 from repro.recipes import recipe
-from repro.report import table_text
+from repro.report import Report
 from repro.results import Record, read_records
 from repro.runtime import Runtime
 from repro.training import checkpoint
@@ -360,7 +360,7 @@ def test_the_hidden_test_set_is_never_judged(record: Callable[..., Record]) -> N
     assert row.verdict == TESTED_OTHERWISE
     assert not row.off
     assert (row.errors["rand"].value, row.errors["rand"].difference) == (0.05, None)
-    assert "0.0712 (n = 1)" in table_text(comparison, "rich")
+    assert "0.0712" in Report([comparison], [], summary=False).text("rich")
 
 
 def test_a_smaller_network_is_never_in_the_table(record: Callable[..., Record]) -> None:

@@ -14,12 +14,14 @@ from repro.benchmark.steps import ROUNDS, measure_steps, step_experiment
 from repro.benchmark.synthetic import random_data
 from repro.benchmark.ways import endless
 from repro.commands.table import choose, measure_times, show
-from repro.compare import Comparison, compare
+from repro.comparison import Comparison, compare
 from repro.errors import UserError
 from repro.experiment import experiment_for
 from repro.papers import Table, parse_table, read_table, tables_folder
-from repro.report import table_frame, table_text, time_lines
-from repro.report_json import table_json
+from repro.report import Report
+from repro.report.as_json import table_json
+from repro.report.notes import time_lines
+from repro.report.plain import table_frame
 from repro.results import Record, StepTime, append_times, read_times
 from repro.runtime import Runtime
 from repro.times import IN_TURN, OF_RUNS
@@ -255,12 +257,12 @@ def test_every_rendering_shows_both_ratios() -> None:
     assert (time["seconds"], time["ratio"], time["device"], time["how"]) == (1.0, 0.5, "CPU", IN_TURN)
     assert time["published_ratio"] == pytest.approx(67.5 / 85.8)
     assert "verdict" not in time
-    line = list(csv.DictReader(io.StringIO(table_text(comparison, "csv"))))[1]
+    line = list(csv.DictReader(io.StringIO(Report([comparison], [], summary=False).text("csv"))))[1]
     told = [line[f"time {each}"] for each in ("paper", "paper ratio", "ours s a step", "ours ratio", "device")]
     assert told == ["67.5", "0.7867", "1.0", "0.5", "CPU"]
     for format in ("md", "latex", "html"):
-        assert "0.7867" in table_text(comparison, format)
-    shown = table_text(comparison, "rich")
+        assert "67.5 (0.79)" in Report([comparison], [], summary=False).text(format)
+    shown = Report([comparison], [], summary=False).text("rich")
     assert "67.5 (0.79)  (0.50)" in shown
     assert "(ratios) to B(1,3,1); they depend on the hardware, so none is judged" in shown
     assert "2 s a step of 128 images for B(1,3,1); CPU, fp32, 2026-01-01" in shown
@@ -293,7 +295,7 @@ def test_steps_are_really_measured(
         assert 0 < each.fastest <= each.seconds <= each.slowest
         assert (each.batch, each.windows, each.dataset, each.precision) == (8, ROUNDS, "digits", "fp32")
         assert each.device.startswith("CPU")
-    assert not show(table, tmp_path, "json", None)
+    assert not show([table], tmp_path, "json", None, summary=False)
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["measured"].get("took", {}).get("ratio") for row in rows] == [
         1.0,

@@ -17,7 +17,7 @@ from repro.models import MODELS, OptionValue, is_small, resolve_options
 from repro.models import find as find_model
 from repro.names import choose
 from repro.papers import read_table, table_names
-from repro.report import MARK
+from repro.report.cells import MARK
 
 
 def run(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import groupby, product
 from pathlib import Path
 
-from repro.compare import compare
+from repro.comparison import Comparison, compare, uncounted
 from repro.console import stderr, stdout, with_bar
+from repro.counting.cache import counted
+from repro.differences import off_cells
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
 from repro.files import write_atomically
 from repro.folders import Folders
 from repro.names import choose as choose_name
-from repro.papers import Row, Table, read_table
+from repro.papers import Table, read_table, table_names
 from repro.results import append_times, read_records, read_times, result_folders
 from repro.runtime import Runtime
 
@@ -23,11 +25,9 @@ WINDOW_SECONDS = 2.0
 """Of the steps of one row, before the next row's turn."""
 
 
-def list_tables(format: str) -> None:
-    """Show the names of the tables with their captions."""
-    from repro.commands import listing
-
-    listing.run("tables", format)
+def all_tables() -> list[Table]:
+    """Return every table."""
+    return [read_table(name) for name in table_names()]
 
 
 def choose(name: str, rows: str) -> Table:
@@ -43,7 +43,7 @@ def choose(name: str, rows: str) -> Table:
         raise UserError(
             f"no row of {table.name} matches {rows!r}; its rows: {' | '.join(row.label for row in table.rows)}"
         )
-    return replace(table, rows=kept)
+    return replace(table, rows=kept, unselected=tuple(row for row in table.rows if row not in kept))
 
 
 def missing(table: Table, seeds: int | None, epochs: int | None, results: Path) -> list[Experiment]:
@@ -106,24 +106,40 @@ def format_of(format: str | None, output: Path | None) -> str:
     return report.SUFFIXES[output.suffix.lower()]
 
 
-def show(table: Table, results: Path, format: str | None, output: Path | None) -> bool:
-    """Show a table, or write it to a file; return whether a cell is off."""
+def show(
+    tables: Sequence[Table], results: Path, format: str | None, output: Path | None, *, summary: bool
+) -> list[str]:
+    """Show one table or the summary of several, or write it to a file; return a line for every cell that is off."""
     from repro import report
 
     chosen = format_of(format, output)
-    places = result_folders(results)
-    comparison = compare(table, read_records(places), read_times(places), progress=_counting)
+    comparisons = compared(tables, results)
+    shown = report.Report(comparisons, result_folders(results), summary=summary)
     if output:
-        _write(report.table_text(comparison, chosen), output)
+        _write(shown.text(chosen), output)
     elif chosen == "rich":
-        stdout().print(report.table_rich(comparison))
+        stdout().print(shown.rich())
     else:
-        print(report.table_text(comparison, chosen), end="")
-    return any(row.off for row in comparison.rows)
+        print(shown.text(chosen), end="")
+    return [line for comparison in comparisons for line in off_cells(comparison)]
 
 
-def _counting(rows: Sequence[Row]) -> Iterable[Row]:
-    return with_bar(rows, "counting networks")
+def tell_off(off: Sequence[str]) -> bool:
+    """Name the cells that are off on stderr; return whether there are any."""
+    for line in off:
+        stderr().print(f"off: {line}", soft_wrap=True, markup=False)
+    if not off:
+        stderr().print("no cell is off")
+    return bool(off)
+
+
+def compared(tables: Sequence[Table], results: Path) -> list[Comparison]:
+    """Return the tables joined with our counts, with the shipped records and with those under `results`."""
+    folders = result_folders(results)
+    for subject in with_bar(uncounted(tables), "counting networks"):
+        counted(subject)
+    records, times = read_records(folders), read_times(folders)
+    return [compare(table, records, times) for table in tables]
 
 
 def _write(text: str, output: Path) -> None:

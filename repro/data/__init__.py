@@ -30,16 +30,18 @@ class DatasetSpec:
     train_images: int = 0
     """In the training set; 0 where images cannot be read yet."""
     test_images: int = 0
-    """In the test set, where their number is checked."""
+    """In the test set; 0 where their number is not known."""
     task: str = "resident:resident"
     """`file:function` in repro.training: how its images are shown to a network."""
 
 
 DATASETS: dict[str, DatasetSpec] = {
-    "cifar10": DatasetSpec("CIFAR-10, 50,000 + 10,000 images", (3, 32, 32), 10, "cifar:load_cifar10", 50_000),
-    "cifar100": DatasetSpec("CIFAR-100, 50,000 + 10,000 images", (3, 32, 32), 100, "cifar:load_cifar100", 50_000),
-    "digits": DatasetSpec("Digits of scikit-learn, 1,442 + 355 images", (3, 32, 32), 10, "digits:load", 1_442),
-    "svhn": DatasetSpec("SVHN, 604,388 + 26,032 images", (3, 32, 32), 10, "svhn:load_svhn", 604_388),
+    "cifar10": DatasetSpec("CIFAR-10, 50,000 + 10,000 images", (3, 32, 32), 10, "cifar:load_cifar10", 50_000, 10_000),
+    "cifar100": DatasetSpec(
+        "CIFAR-100, 50,000 + 10,000 images", (3, 32, 32), 100, "cifar:load_cifar100", 50_000, 10_000
+    ),
+    "digits": DatasetSpec("Digits of scikit-learn, 1,442 + 355 images", (3, 32, 32), 10, "digits:load", 1_442, 355),
+    "svhn": DatasetSpec("SVHN, 604,388 + 26,032 images", (3, 32, 32), 10, "svhn:load_svhn", 604_388, 26_032),
     "imagenet": DatasetSpec(
         "ImageNet-1K (ILSVRC 2012), 1,281,167 + 50,000 images",
         (3, 224, 224),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from repro.compare import ComparedRow, Comparison, ErrorCell
+from repro.comparison import ComparedRow, Comparison, ErrorCell
+from repro.differences import off_cells, why
+from repro.summary import Summary
 from repro.times import TimeCell
 
 
@@ -31,6 +34,26 @@ def table_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
+def summary_json(summaries: Sequence[Summary], comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """Return what all tables come to as plain data, with the cells that are off."""
+    return {
+        "tables": [
+            {
+                "table": each.table.name,
+                "caption": each.table.caption,
+                "paper": each.table.paper,
+                "counts": each.counted,
+                "counts_right": each.right,
+                "errors": each.measurable,
+                "errors_measured": each.measured,
+                "verdicts": dict(each.verdicts),
+                "off": off_cells(comparison),
+            }
+            for each, comparison in zip(summaries, comparisons, strict=True)
+        ]
+    }
+
+
 def _row_json(comparison: Comparison, compared: ComparedRow) -> dict[str, Any]:
     row = compared.row
     return {
@@ -46,6 +69,7 @@ def _row_json(comparison: Comparison, compared: ComparedRow) -> dict[str, Any]:
         },
         "matches": {key: cell.matches for key, cell in compared.counts.items()},
         "verdict": compared.verdict,
+        "why": why(comparison, compared),
     }
 
 
@@ -54,9 +78,12 @@ def _error_json(cell: ErrorCell) -> dict[str, Any]:
         "n": cell.n,
         "statistic": cell.statistic,
         "value": cell.value,
+        "mean": cell.mean,
         "std": cell.std,
         "seeds": list(cell.seeds),
         "difference": cell.difference,
+        "margin": cell.margin,
+        "best_epoch": cell.best_epoch,
         "precisions": list(cell.precisions),
         "verdict": cell.verdict,
     }

@@ -1,0 +1,315 @@
+"""A paper's table joined with our counts, times and runs; compare.py has the rule behind the verdicts."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from repro.compare import (
+    BETTER,
+    CONSISTENT,
+    NOT_CONSISTENT,
+    NOT_REPRODUCED,
+    REPRODUCED,
+    TOO_FEW,
+    Judgement,
+    Measured,
+    judge,
+)
+from repro.counting.cache import cached, counted
+from repro.counting.count import Count, Subject
+from repro.data import DATASETS
+from repro.experiment import experiment_for
+from repro.models import MODELS
+from repro.papers import UNITS, Column, Row, Table
+from repro.results import Record, StepTime
+from repro.times import TimeCell, time_cells
+
+NOT_MEASURED = "not measured"
+NO_RECIPE = "no recipe here"
+CONTEXT = "quoted by the paper"
+TESTED_OTHERWISE = "tested otherwise"
+WORST_FIRST = (
+    *(NOT_REPRODUCED, NOT_CONSISTENT, BETTER, TOO_FEW, NOT_MEASURED),
+    *(CONSISTENT, REPRODUCED, TESTED_OTHERWISE, NO_RECIPE),
+)
+
+
+@dataclass(frozen=True)
+class CountCell:
+    """A printed count and ours."""
+
+    published: str | None
+    exact: int
+    shown: str
+    """Ours with the digits and unit of the printed one."""
+    matches: bool | None
+    """None where nothing is printed."""
+
+    @property
+    def off(self) -> bool:
+        """Whether ours is not the printed one."""
+        return self.matches is False
+
+
+@dataclass(frozen=True)
+class ErrorCell:
+    """A printed error and the runs that followed the recipe. In %, or percentage points, as a record has them."""
+
+    published: str
+    statistic: str
+    verdict: str
+    runs: tuple[Record, ...] = ()
+    """By seed."""
+    value: float | None = None
+    """By the printed cell's statistic; None without runs, like the mean."""
+    mean: float | None = None
+    std: float | None = None
+    """Between seeds, with n - 1; None below two runs."""
+    difference: float | None = None
+    """Ours minus the printed one; None also where they are tested otherwise, like the margin."""
+    margin: float | None = None
+    """How far the two may be from each other by chance."""
+    best_epoch: float | None = None
+    """The lowest error after any epoch, mean over the runs: chosen on the test set, so that no verdict uses it."""
+
+    @property
+    def n(self) -> int:
+        """How many seeds were measured."""
+        return len(self.runs)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Which seeds were measured."""
+        return tuple(run.seed for run in self.runs)
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Which precisions they were trained in."""
+        return tuple(sorted({run.precision for run in self.runs}))
+
+    @property
+    def off(self) -> bool:
+        """Whether ours is higher than chance explains."""
+        return self.verdict in (NOT_REPRODUCED, NOT_CONSISTENT) and (self.difference or 0) > 0
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """A row with its counts, errors and times by column; no verdict is on a time."""
+
+    row: Row
+    counts: dict[str, CountCell] = field(default_factory=dict)
+    errors: dict[str, ErrorCell] = field(default_factory=dict)
+    times: dict[str, TimeCell] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """The verdict on the row's errors that can be measured; the worst where there are several."""
+        verdicts = {cell.verdict for cell in self.errors.values()}
+        return next((each for each in WORST_FIRST if each in verdicts), NOT_MEASURED if self.row.model else CONTEXT)
+
+    @property
+    def off(self) -> dict[str, CountCell | ErrorCell]:
+        """The cells that are not the printed ones, by column."""
+        cells: dict[str, CountCell | ErrorCell] = {**self.counts, **self.errors}
+        return {key: cell for key, cell in cells.items() if cell.off}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A whole table compared."""
+
+    table: Table
+    rows: tuple[ComparedRow, ...]
+    deviating: tuple[Record, ...]
+    """Runs of the table's networks that changed their recipe; never counted."""
+
+    @property
+    def runs(self) -> tuple[Record, ...]:
+        """The runs that are counted, once each."""
+        runs = (run for row in self.rows for cell in row.errors.values() for run in cell.runs)
+        return tuple({run.id: run for run in runs}.values())
+
+
+def subject_of(table: Table, row: Row) -> Subject:
+    """Return what is counted for a row."""
+    spec = DATASETS[row.dataset or table.dataset]
+    assert row.model
+    return Subject(row.model, table.options(row), spec.input, spec.classes)
+
+
+def uncounted(tables: Sequence[Table]) -> list[Subject]:
+    """Return the networks of some tables that nobody has counted yet, which takes seconds each."""
+    found: list[Subject] = []
+    for table in tables:
+        for row in table.rows:
+            if _is_counted(table, row) and (subject := subject_of(table, row)) not in found and not cached(subject):
+                found.append(subject)
+    return found
+
+
+def compare(
+    table: Table,
+    records: Sequence[Record],
+    times: Sequence[StepTime] = (),
+    *,
+    lowest: Callable[[Record], float | None] = lambda record: None,
+) -> Comparison:
+    """Join a table with our counts and records.
+
+    Args:
+        table: the printed one; rows that are not shown are judged with the others all the same.
+        records: of all experiments.
+        times: of all measured steps.
+        lowest: the lowest test error of a run after any epoch, if its curve is there.
+    """
+    errors = _error_cells(table, records, lowest)[: len(table.rows)]
+    timed = time_cells(table, times, [_runs_of_row(table, row, records) for row in table.rows])
+    rows = [
+        ComparedRow(row, _count_cells(table, row), cells, ratios)
+        for row, cells, ratios in zip(table.rows, errors, timed, strict=True)
+    ]
+    deviating = [record for record in records if not record.faithful and _belongs(table, record)]
+    return Comparison(table, tuple(rows), tuple(deviating))
+
+
+def runs_of(table: Table, row: Row, column: Column, records: Sequence[Record]) -> list[Record]:
+    """Return the runs of exactly a row's experiment, as the recipe has it today, by seed."""
+    recipe = table.recipe(row, column)
+    if row.model is None or recipe is None:
+        return []
+    runs = []
+    for record in records:
+        if record.faithful and is_of(record, table, row, column):
+            experiment = experiment_for(row.model, table.options(row), seed=record.seed, recipe_name=recipe)
+            runs += [record] if record.id == experiment.id else []
+    return sorted(runs, key=lambda each: each.seed)
+
+
+def is_of(record: Record, table: Table, row: Row, column: Column) -> bool:
+    """Whether a record is of a row's network, on the column's data set and with its recipe, changed or not."""
+    wanted = (row.model, row.dataset or column.dataset, table.recipe(row, column))
+    if (record.model, record.dataset, record.recipe) != wanted:
+        return False
+    # An option that the network has learnt since has its default.
+    spec = MODELS[record.model]
+    return {**spec.options, **spec.options_on.get(record.dataset, {}), **record.options} == table.options(row)
+
+
+def abbreviated(exact: int) -> str:
+    """Return a count with three digits and a unit, as papers print them."""
+    unit, scale = next(((unit, scale) for unit, scale in reversed(UNITS.items()) if exact >= scale), ("", 1))
+    return f"{exact / scale:.3g}{unit}"
+
+
+def _measurable(table: Table, row: Row) -> list[Column]:
+    """Return the columns of printed errors of a row's network."""
+    return [column for column in table.of_kind("error") if row.model and column.key in row.cells]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A printed error and the runs of it."""
+
+    table: Table
+    row: Row
+    column: Column
+    runs: tuple[Record, ...]
+
+    @property
+    def measured(self) -> Measured:
+        """The printed figure and ours."""
+        values = tuple(getattr(run, self.column.metric) for run in self.runs)
+        images = DATASETS[self.row.dataset or self.column.dataset or self.table.dataset].test_images
+        statistic, runs = self.table.statistic(self.row, self.column)
+        return Measured(self.row.cells[self.column.key], statistic, runs, values, images)
+
+    @property
+    def judged(self) -> bool:
+        """Whether there are runs, tested on the paper's images."""
+        return bool(self.runs) and self.column.comparable
+
+
+def _error_cells(
+    table: Table, records: Sequence[Record], lowest: Callable[[Record], float | None]
+) -> list[dict[str, ErrorCell]]:
+    """Return the errors of every row by column, rows that are not shown at the end; all are judged together."""
+    rows = (*table.rows, *table.unselected)
+    places = [[_place(table, row, column, records) for column in _measurable(table, row)] for row in rows]
+    judged = [place for of_row in places for place in of_row if place.judged]
+    judgements = {id(place): each for place, each in zip(judged, judge([p.measured for p in judged]), strict=True)}
+    return [
+        {place.column.key: _error_cell(place, judgements.get(id(place)), lowest) for place in of_row}
+        for of_row in places
+    ]
+
+
+def _place(table: Table, row: Row, column: Column, records: Sequence[Record]) -> _Place:
+    runs = (run for run in runs_of(table, row, column, records) if getattr(run, column.metric) is not None)
+    return _Place(table, row, column, tuple(runs))
+
+
+def _error_cell(place: _Place, judgement: Judgement | None, lowest: Callable[[Record], float | None]) -> ErrorCell:
+    statistic, _ = place.table.statistic(place.row, place.column)
+    cell = ErrorCell(
+        published=place.row.cells[place.column.key].text,
+        statistic="mean" if statistic == "last" else statistic,
+        verdict=NO_RECIPE if place.table.recipe(place.row, place.column) is None else NOT_MEASURED,
+    )
+    if not place.runs:
+        return cell
+    measured = place.measured
+    return replace(
+        cell,
+        verdict=judgement.verdict if judgement else TESTED_OTHERWISE,
+        runs=place.runs,
+        value=measured.value,
+        mean=statistics.fmean(measured.values),
+        std=statistics.stdev(measured.values) if measured.n > 1 else None,
+        difference=measured.difference if judgement else None,
+        margin=judgement.margin if judgement else None,
+        best_epoch=_mean_lowest(place.runs, lowest) if place.column.metric == "error" else None,
+    )
+
+
+def _mean_lowest(runs: Sequence[Record], lowest: Callable[[Record], float | None]) -> float | None:
+    """Return the mean of the runs' lowest errors, if all of their curves are there."""
+    found = [each for each in map(lowest, runs) if each is not None]
+    return statistics.fmean(found) if len(found) == len(runs) else None
+
+
+def _count_cells(table: Table, row: Row) -> dict[str, CountCell]:
+    if not _is_counted(table, row):
+        return {}
+    counts = counted(subject_of(table, row))
+    columns = [*table.of_kind("params"), *table.of_kind("flops")]
+    return {column.key: _count_cell(table, row, column, counts) for column in columns}
+
+
+def _is_counted(table: Table, row: Row) -> bool:
+    """Whether the table has a column for a count of a row's network."""
+    return row.model is not None and bool(table.of_kind("params") or table.of_kind("flops"))
+
+
+def _count_cell(table: Table, row: Row, column: Column, counts: Count) -> CountCell:
+    exact = counts.params if column.kind == "params" else counts.flops[table.flops_convention]
+    cell = row.cells.get(column.key)
+    if cell is None:
+        return CountCell(None, exact, abbreviated(exact), None)
+    return CountCell(cell.text, exact, cell.like(exact), cell.matches(exact))
+
+
+def _runs_of_row(table: Table, row: Row, records: Sequence[Record]) -> list[Record]:
+    """Return the runs behind all of a row's errors, once each."""
+    if table.time is None:
+        return []
+    runs = [run for column in table.of_kind("error") for run in runs_of(table, row, column, records)]
+    return list({run.id: run for run in runs}.values())
+
+
+def _belongs(table: Table, record: Record) -> bool:
+    """Whether a record is of one of the table's networks, on a data set and with a recipe of the table."""
+    columns = table.of_kind("error")
+    return any(is_of(record, table, row, column) for row in table.rows if row.model for column in columns)

@@ -1,0 +1,85 @@
+"""Which cells are off, and what a reader may try: in what our runs may differ from the paper's."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from repro.comparison import ComparedRow, Comparison, CountCell, ErrorCell, is_of
+from repro.papers import Column, Row, Table
+from repro.recipes import recipe
+from repro.recipes.recipe import INFERRED
+from repro.results import Record
+
+
+def off_cells(comparison: Comparison) -> list[str]:
+    """Return a line for every shown cell that is off: where it is, the printed figure and ours."""
+    column = comparison.table.column
+    return [
+        f"{comparison.table.name}, {each.row.label}, {column[key].label}: {_beside(cell)}"
+        for each in comparison.rows
+        for key, cell in each.off.items()
+    ]
+
+
+def why(comparison: Comparison, compared: ComparedRow) -> list[str]:
+    """Return what may explain the cells of a row that are off, a line for each reason."""
+    table, lines = comparison.table, []
+    for key, cell in compared.off.items():
+        column = table.column[key]
+        if isinstance(cell, CountCell):
+            lines.append(f"{column.label}: {_beside(cell)}; the notes say what is known")
+        else:
+            lines += [f"{column.label}: {each}" for each in _reasons(comparison, compared.row, column, cell)]
+    return lines
+
+
+def inferred(name: str) -> dict[str, list[str]]:
+    """Return the values of a recipe that its paper does not print, as `epochs = 300`, by where they are from."""
+    chosen, found = recipe(name), defaultdict(list)
+    for key, origin in chosen.origins.items():
+        if origin.startswith(INFERRED):
+            found[origin.removeprefix(INFERRED).removeprefix(": ")].append(f"{key} = {getattr(chosen, key)}")
+    return dict(found)
+
+
+def _beside(cell: CountCell | ErrorCell) -> str:
+    """Return the printed figure and ours in words."""
+    if isinstance(cell, CountCell):
+        return f"printed {cell.published}, ours {cell.shown} ({cell.exact:,})"
+    spread = f" ± {cell.std:.2f}" if cell.std is not None else ""
+    allowed = f"by chance up to {cell.margin:.2f} apart" if cell.margin is not None else ""
+    return f"printed {cell.published}, ours {cell.value:.2f}{spread} (n = {cell.n}), {allowed}: {cell.verdict}"
+
+
+def _reasons(comparison: Comparison, row: Row, column: Column, cell: ErrorCell) -> list[str]:
+    """Return what an error rests on that the paper does not print, and the runs of it that were not counted."""
+    table = comparison.table
+    name = table.recipe(row, column)
+    assert name
+    lines = [f"inferred: {', '.join(values)} ({place})" for place, values in inferred(name).items()]
+    lines = lines or ["every value of the recipe is printed or read in the authors' code"]
+    return [*lines, *_runtimes(cell.runs), *_deviating(table, row, column, comparison.deviating)]
+
+
+def _runtimes(runs: Sequence[Record]) -> list[str]:
+    """Return how our runs were computed otherwise than in fp32 by one process."""
+    lines = []
+    for precision in sorted({run.precision for run in runs} - {"fp32"}):
+        lines.append(f"seeds {_seeds(run for run in runs if run.precision == precision)} were trained in {precision}")
+    shared = [run for run in runs if run.runtime.get("processes", 1) > 1]
+    if shared:
+        lines.append(f"seeds {_seeds(shared)} were trained by several processes, which normalise by their share alone")
+    return lines
+
+
+def _seeds(runs: Iterable[Record]) -> str:
+    return ", ".join(str(run.seed) for run in runs)
+
+
+def _deviating(table: Table, row: Row, column: Column, deviating: Sequence[Record]) -> list[str]:
+    return [
+        f"not counted: seed {run.seed} with {', '.join(run.deviations)}: {getattr(run, column.metric):.2f}"
+        for run in deviating
+        if row.model and is_of(run, table, row, column)
+    ]

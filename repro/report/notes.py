@@ -1,0 +1,73 @@
+"""The lines under a table: what must be known to read it."""
+
+from __future__ import annotations
+
+from repro.compare import RULE
+from repro.comparison import Comparison
+from repro.differences import inferred
+from repro.times import TimeCell
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """Return source, convention, recipes, protocol, times, the paper's own traps, and the rule of the verdicts."""
+    table = comparison.table
+    protocols = [column.protocol for column in table.of_kind("error") if column.protocol]
+    lines = [f"Source: {table.source}", f"FLOPs: convention {table.flops_convention!r}"]
+    lines += [f"Recipe: {name}, {_inferred(name)}" for name in recipe_names(comparison)]
+    lines += [f"Test: {protocol}" for protocol in dict.fromkeys(protocols)]
+    lines += time_lines(comparison)
+    lines += [f"Note: {note}" for note in table.notes]
+    lines += best_epochs(comparison)
+    judged = any(cell.margin is not None for each in comparison.rows for cell in each.errors.values())
+    return [*lines, RULE] if judged else lines
+
+
+def recipe_names(comparison: Comparison) -> list[str]:
+    """Return the names of the recipes behind a table, once each."""
+    table = comparison.table
+    names = [table.recipe(each.row, table.column[key]) for each in comparison.rows for key in each.errors]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def best_epochs(comparison: Comparison) -> list[str]:
+    """Return the errors of the best epochs, which no verdict uses."""
+    table = comparison.table
+    found = [
+        f"{each.row.label}, {table.column[key].label}: {cell.best_epoch:.2f}"
+        for each in comparison.rows
+        for key, cell in each.errors.items()
+        if cell.best_epoch is not None
+    ]
+    if not found:
+        return []
+    what = "Extra, used by no verdict: the lowest test error after any epoch, chosen on the test set, mean over seeds"
+    return [f"{what}: {'; '.join(found)}"]
+
+
+def time_lines(comparison: Comparison) -> list[str]:
+    """Return what must be known of the times: to which row they are ratios, and how and where ours were measured."""
+    table = comparison.table
+    cells = [cell for each in comparison.rows for cell in each.times.values()]
+    if table.time is None or not cells:
+        return []
+    lines = [f"{table.time.label}: (ratios) to {cells[0].reference}; they depend on the hardware, so none is judged"]
+    return [*lines, *(f"{table.time.label}{line}" for line in _ours(cells, table.name))]
+
+
+def _ours(cells: list[TimeCell], name: str) -> list[str]:
+    ours = next((cell for cell in cells if cell.timing and cell.ratio == 1), None)
+    if ours is None or ours.timing is None:
+        return [f": ours not measured; repro table {name} --time"]
+    timing, unit = ours.timing, f"{ours.seconds:.3g} s a step of {ours.batch} images for {ours.reference}"
+    where = f"{timing.device}, {timing.precision}, {timing.started[:10]}"
+    lines = [f", ours: {timing.how}; {unit}; {where}"]
+    if not timing.steady:
+        busy = f"a row's median window took {timing.spread:.1f} times its fastest, so that the ratios say little"
+        lines.append(f", ours: measured on a busy machine: {busy}; measure again")
+    return lines
+
+
+def _inferred(name: str) -> str:
+    """Return which values of a recipe are not printed in its paper."""
+    values = [value.partition(" = ")[0] for place in inferred(name).values() for value in place]
+    return f"inferred: {', '.join(values)}" if values else "every value printed or read in the authors' code"

@@ -1,0 +1,203 @@
+"""Comparisons and their summary as CSV, with every figure in a column of its own, and as Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from repro.comparison import ComparedRow, Comparison, ErrorCell
+from repro.differences import why
+from repro.report.cells import MARK, OURS, SIDE_BY_SIDE, row_cells
+from repro.report.notes import notes
+from repro.summary import Summary
+from repro.times import TimeCell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LATEX = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "✓": "$=$",
+    "✗": r"$\neq$",
+    "–": "--",
+    "−": "$-$",
+    "Δ": r"$\Delta$",
+    "×": r"$\times$",
+    "<": "$<$",
+    ">": "$>$",
+}
+"""What LaTeX sets otherwise than it is typed; the marks are words of its mathematics, which needs no package."""
+
+
+def table_frame(comparison: Comparison) -> pd.DataFrame:
+    """Return a comparison as a data frame: one line per row, printed cells as strings."""
+    import pandas as pd
+
+    return pd.DataFrame([_line(comparison, each) for each in comparison.rows])
+
+
+def csv(comparison: Comparison) -> str:
+    """Return a comparison as CSV."""
+    return table_frame(comparison).to_csv(index=False)
+
+
+def markdown(comparison: Comparison) -> str:
+    """Return a comparison as Markdown: the table, and beneath it why rows are off, and the notes."""
+    headings, rows = _compact(comparison)
+    reasons = [f"- {each.row.label}, {line}" for each in comparison.rows for line in why(comparison, each)]
+    lines = "".join(f"\n{line}\n" for line in ["\n".join(reasons), *notes(comparison)] if line)
+    return _github(headings, [[cell.replace("\n", " ") for cell in row] for row in rows]) + lines
+
+
+def latex(comparison: Comparison) -> str:
+    """Return a comparison as a LaTeX table, for a document that uses the package booktabs."""
+    table = comparison.table
+    headings, rows = _compact(comparison)
+    caption = f"{table.paper}, {table.title}: {table.caption}"
+    return _booktabs(headings, rows, caption, f"tab:{table.name}", left=[0, len(headings) - 1])
+
+
+def summary_frame(summaries: Sequence[Summary]) -> pd.DataFrame:
+    """Return the summary as a data frame, a line per table."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {
+                "table": each.table.name,
+                "paper": each.table.paper,
+                "counts right": each.right,
+                "counts": each.counted,
+                "errors measured": each.measured,
+                "errors": each.measurable,
+                "verdicts": ", ".join(f"{number} {verdict}" for verdict, number in each.verdicts.items()),
+            }
+            for each in summaries
+        ]
+    )
+
+
+def summary_csv(summaries: Sequence[Summary]) -> str:
+    """Return the summary as CSV."""
+    return summary_frame(summaries).to_csv(index=False)
+
+
+def summary_markdown(summaries: Sequence[Summary]) -> str:
+    """Return the summary as Markdown."""
+    return _github(*_compact_summary(summaries))
+
+
+def summary_latex(summaries: Sequence[Summary]) -> str:
+    """Return the summary as a LaTeX table."""
+    headings, rows = _compact_summary(summaries)
+    return _booktabs(headings, rows, "Counted, measured and reproduced", "tab:summary", left=[0, 3])
+
+
+def _compact_summary(summaries: Sequence[Summary]) -> tuple[list[str], list[list[str]]]:
+    rows = [
+        [
+            each.table.name,
+            f"{each.right}/{each.counted}",
+            f"{each.measured}/{each.measurable}",
+            ", ".join(f"{number} {verdict}" for verdict, number in each.verdicts.items()),
+        ]
+        for each in summaries
+    ]
+    return ["Table", "Counts right", "Errors measured", "Verdicts on errors"], rows
+
+
+def _compact(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows for reading: ours beside the printed cells, or beneath them where columns are many."""
+    columns = comparison.table.columns
+    beneath = len(columns) > SIDE_BY_SIDE
+    beside = [f"{column.label}{part}" for column in columns for part in ["", *(f", {o}" for o in OURS[column.kind])]]
+    headings = ["Row", *([column.label for column in columns] if beneath else beside), "Verdict"]
+    rows = []
+    for compared in comparison.rows:
+        cells, label = row_cells(comparison, compared), compared.row.label
+        if beneath:
+            rows.append([label, *(printed for printed, *_ in cells), compared.verdict])
+            ours = [" ".join(part for part in rest if part) for _, *rest in cells]
+            rows += [["ours", *ours, ""]] if compared.row.model else []
+        else:
+            rows.append([label, *(each for cell in cells for each in cell), compared.verdict])
+    return headings, rows
+
+
+def _github(headings: list[str], rows: list[list[str]]) -> str:
+    from tabulate import tabulate
+
+    return tabulate(rows, headers=headings, tablefmt="github", disable_numparse=True) + "\n"
+
+
+def _booktabs(headings: list[str], rows: list[list[str]], caption: str, label: str, left: list[int]) -> str:
+    """Return a floating table; cells of several lines take as many rows, so that it stays narrow."""
+    import pandas as pd
+
+    lines = [line for row in rows for line in _stacked(row)]
+    frame = pd.DataFrame([[_escaped(cell) for cell in line] for line in lines], columns=list(map(_escaped, headings)))
+    columns = "".join("l" if number in left else "r" for number in range(len(headings)))
+    text = frame.to_latex(
+        index=False, escape=False, column_format=columns, caption=_escaped(caption), label=label, position="htbp"
+    )
+    return "% needs \\usepackage{booktabs}\n" + text.replace(
+        "\\begin{tabular}", "\\centering\\scriptsize\\setlength{\\tabcolsep}{3pt}\n\\begin{tabular}", 1
+    )
+
+
+def _stacked(row: list[str]) -> list[list[str]]:
+    """Return a row as the lines that its cells take."""
+    parts = [cell.split("\n") for cell in row]
+    height = max(map(len, parts))
+    return [[part[number] if number < len(part) else "" for part in parts] for number in range(height)]
+
+
+def _escaped(text: str) -> str:
+    return re.sub(".", lambda sign: LATEX.get(sign[0], sign[0]), text)
+
+
+def _line(comparison: Comparison, compared: ComparedRow) -> dict[str, Any]:
+    line: dict[str, Any] = {"row": compared.row.label}
+    for column in comparison.table.columns:
+        key = column.key
+        printed = compared.row.cells.get(key)
+        line[f"{key} paper"] = printed.text if printed else ""
+        if count := compared.counts.get(key):
+            line |= {f"{key} ours": count.exact, f"{key} match": MARK[count.matches]}
+        elif column.kind == "error":
+            line |= _figures(key, compared.errors.get(key))
+        elif column.kind == "time":
+            line |= _ratios(key, compared.times.get(key))
+    return {**line, "verdict": compared.verdict, "why": "; ".join(why(comparison, compared))}
+
+
+def _figures(key: str, cell: ErrorCell | None) -> Mapping[str, Any]:
+    return {
+        f"{key} ours": _rounded(cell.value) if cell else "",
+        f"{key} statistic": cell.statistic if cell else "",
+        f"{key} n": cell.n if cell else "",
+        f"{key} mean": _rounded(cell.mean) if cell else "",
+        f"{key} std": _rounded(cell.std) if cell else "",
+        f"{key} difference": _rounded(cell.difference) if cell else "",
+        f"{key} margin": _rounded(cell.margin) if cell else "",
+        f"{key} best epoch (extra)": _rounded(cell.best_epoch) if cell else "",
+        f"{key} verdict": cell.verdict if cell else "",
+    }
+
+
+def _ratios(key: str, cell: TimeCell | None) -> Mapping[str, Any]:
+    return {
+        f"{key} paper ratio": _rounded(cell.published_ratio) if cell else "",
+        f"{key} ours s a step": _rounded(cell.seconds) if cell else "",
+        f"{key} ours ratio": _rounded(cell.ratio) if cell else "",
+        f"{key} device": cell.timing.device if cell and cell.timing else "",
+    }
+
+
+def _rounded(value: float | None) -> float | str:
+    return "" if value is None else round(value, 4)

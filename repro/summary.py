@@ -1,0 +1,43 @@
+"""What a table comes to: how much of it is counted right, measured and reproduced."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from repro.compare import VERDICTS
+from repro.comparison import NO_RECIPE, NOT_MEASURED, TESTED_OTHERWISE, Comparison
+from repro.papers import Table
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A table in numbers of cells. Rows that the paper quotes from elsewhere have none."""
+
+    table: Table
+    counted: int
+    """Printed counts of networks that are here."""
+    right: int
+    """Of these, how many ours equal."""
+    measurable: int
+    """Printed errors with a network and a recipe here."""
+    measured: int
+    """Of these, how many have runs that followed the recipe."""
+    verdicts: Mapping[str, int]
+    """How many errors got each verdict, those without one left out."""
+
+
+def summarise(comparison: Comparison) -> Summary:
+    """Return what a comparison comes to."""
+    counts = [cell for row in comparison.rows for cell in row.counts.values() if cell.matches is not None]
+    errors = [cell for row in comparison.rows for cell in row.errors.values() if cell.verdict != NO_RECIPE]
+    found = Counter(cell.verdict for cell in errors if cell.verdict != NOT_MEASURED)
+    return Summary(
+        comparison.table,
+        counted=len(counts),
+        right=sum(cell.matches is True for cell in counts),
+        measurable=len(errors),
+        measured=sum(found.values()),
+        verdicts={verdict: found[verdict] for verdict in (*VERDICTS, TESTED_OTHERWISE) if found[verdict]},
+    )
