@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.comparison import Comparison
-from repro.report import as_json, plain, terminal
+from repro.report import as_json, plain
 from repro.summary import Summary, summarise
 
 if TYPE_CHECKING:
@@ -36,11 +36,15 @@ class Report:
 
     def rich(self) -> RenderableType:
         """Return what a terminal shows."""
+        from repro.report import terminal
+
         return terminal.summary_rich(self.summaries) if self.summary else terminal.table_rich(self.comparisons[0])
 
     def text(self, format: str) -> str:
         """Return the report in one of FORMATS, ending with a line end; HTML has both, summary and tables."""
         if format == "rich":
+            from repro.report import terminal
+
             return terminal.plain(self.rich())
         if format == "html":
             from repro.report.page import html_page

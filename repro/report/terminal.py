@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
 from repro.compare import BETTER, CONSISTENT, NOT_CONSISTENT, NOT_REPRODUCED, REPRODUCED
 from repro.comparison import Comparison
 from repro.differences import why
-from repro.report.cells import OURS, SIDE_BY_SIDE, row_cells
+from repro.report.cells import OURS, row_cells
 from repro.report.notes import notes
 from repro.summary import Summary
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
 
 COLOURS = {
     REPRODUCED: "green",
@@ -28,10 +29,7 @@ COLOURS = {
 
 def table_rich(comparison: Comparison) -> RenderableType:
     """Return a comparison: the table, why rows are off, the runs that deviate, and the notes."""
-    from rich.console import Group
-    from rich.text import Text
-
-    parts: list[RenderableType] = [_grid(comparison)]
+    parts: list[RenderableType] = [_Grid(comparison)]
     for compared in comparison.rows:
         if lines := why(comparison, compared):
             parts.append(Text("\n  ".join([f"Why {compared.row.label} may differ:", *lines]) + "\n"))
@@ -42,9 +40,6 @@ def table_rich(comparison: Comparison) -> RenderableType:
 
 def summary_rich(summaries: Sequence[Summary]) -> RenderableType:
     """Return what all tables come to, a line each."""
-    from rich.console import Group
-    from rich.text import Text
-
     grid = _empty_grid("Counted, measured and reproduced")
     grid.add_column("Table", overflow="fold")
     for heading in ("Counts\nright", "Errors\nmeasured"):
@@ -64,46 +59,83 @@ def summary_rich(summaries: Sequence[Summary]) -> RenderableType:
 
 def plain(renderable: RenderableType) -> str:
     """Return what a terminal of 160 columns would show, without colours."""
-    from rich.console import Console
-
     console = Console(width=160, file=io.StringIO(), record=True)
     console.print(renderable)
     return console.export_text()
 
 
-def _grid(comparison: Comparison) -> RenderableType:
-    """Return the table: ours beside the printed cells, or beneath them where there are many columns."""
-    from rich.markup import escape
+class _Grid:
+    """The table: ours beside the printed cells where the terminal is wide enough, else beneath them."""
 
-    table = comparison.table
-    beneath = len(table.columns) > SIDE_BY_SIDE
-    grid = _empty_grid(f"{table.paper}, {table.title}: {table.caption}")
-    grid.add_column("Row", min_width=14, overflow="fold")
-    for column in table.columns:
-        side_by_side = [f"{column.label}\npaper", *(f"\n{each}" for each in OURS[column.kind])]
-        headings = [column.label] if beneath else side_by_side
-        for heading in headings:
-            grid.add_column(heading, justify="right", no_wrap=not beneath)
-    grid.add_column("Verdict", min_width=9, overflow="fold")
+    def __init__(self, comparison: Comparison) -> None:
+        self.comparison = comparison
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for form in (_beside, _beneath, _without_verdicts):
+            grid = form(self.comparison)
+            if _fit(grid, options.max_width):
+                break
+        yield grid
+
+
+def _fit(grid: Table, width: int) -> bool:
+    """Give every column a width, so that no word is cut, if the grid can be so narrow."""
+    cells = [[Text.from_markup(str(cell)).plain for cell in (each.header, *each.cells)] for each in grid.columns]
+    most = [max(len(line) for cell in column for line in cell.split("\n")) for column in cells]
+    words = [max(len(word) for cell in column for word in (cell.split() or [""])) for column in cells]
+    least = [high if column.no_wrap else low for column, low, high in zip(grid.columns, words, most, strict=True)]
+    spare = width - (1 + grid.padding[1]) * len(cells) - 1 - sum(least)  # beside the box and the padding
+    for number, column in sorted(enumerate(grid.columns), key=lambda each: each[0] in (0, len(cells) - 1)):
+        more = max(0, min(spare, most[number] - least[number]))
+        column.width, spare = least[number] + more, spare - more
+    return spare >= 0
+
+
+def _beside(comparison: Comparison) -> Table:
+    grid = _titled_grid(comparison)
+    for column in comparison.table.columns:
+        for heading in (f"{column.label}\npaper", *(f"\n{each}" for each in OURS[column.kind])):
+            grid.add_column(heading, justify="right", no_wrap=True)
+    grid.add_column("Verdict")
     for compared in comparison.rows:
-        label, cells = escape(compared.row.label), row_cells(comparison, compared)
-        if beneath and compared.row.model:
-            label += "\n[dim]ours[/]"
-            shown = ["\n".join([printed, *ours]) for printed, *ours in cells]
-        elif beneath:
-            shown = [printed for printed, *_ in cells]
-        else:
-            shown = [each for cell in cells for each in cell]
-        grid.add_row(label, *shown, _coloured(compared.verdict))
+        cells = [each for cell in row_cells(comparison, compared) for each in cell]
+        grid.add_row(escape(compared.row.label), *cells, _coloured(compared.verdict))
+    return grid
+
+
+def _beneath(comparison: Comparison, *, verdicts: bool = True) -> Table:
+    grid = _titled_grid(comparison)
+    for column in comparison.table.columns:
+        grid.add_column(column.label, justify="right")
+    if verdicts:
+        grid.add_column("Verdict")
+    for compared in comparison.rows:
+        cells, verdict = row_cells(comparison, compared), _coloured(compared.verdict)
+        beside = [verdict] if verdicts else []
+        grid.add_row(escape(compared.row.label), *(printed for printed, *_ in cells), *beside)
+        if compared.row.model:
+            ours = ["\n".join(part for part in parts if part) for _, *parts in cells]
+            grid.add_row("  ours" if verdicts else f"  ours: {verdict}", *ours, style="dim")
+    return grid
+
+
+def _without_verdicts(comparison: Comparison) -> Table:
+    """Return the narrowest grid, whose verdicts stand among the labels."""
+    grid = _beneath(comparison, verdicts=False)
+    grid.padding = 0
+    return grid
+
+
+def _titled_grid(comparison: Comparison) -> Table:
+    """Return a grid with a title and a column for the rows' labels."""
+    table = comparison.table
+    grid = _empty_grid(f"{table.paper}, {table.title}: {table.caption}")
+    grid.add_column("Row")
     return grid
 
 
 def _empty_grid(title: str) -> Table:
     """Return a grid whose lines leave room for figures on a terminal of 80 columns."""
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
     look = {"title_justify": "left", "title_style": "bold", "box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
     return Table(title=escape(title), **look)  # type: ignore[arg-type]
 
