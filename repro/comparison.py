@@ -127,6 +127,11 @@ class Comparison:
     """Runs of the table's networks that changed their recipe; never counted."""
 
     @property
+    def judged(self) -> bool:
+        """Whether the rule of the verdicts was used."""
+        return any(cell.margin is not None for row in self.rows for cell in row.errors.values())
+
+    @property
     def runs(self) -> tuple[Record, ...]:
         """The runs that are counted, once each."""
         runs = (run for row in self.rows for cell in row.errors.values() for run in cell.runs)

@@ -8,8 +8,6 @@ from repro.times import TimeCell
 MARK = {True: "✓", False: "✗", None: ""}
 OURS = {"params": ["ours"], "flops": ["ours"], "error": ["ours", "Δ"], "time": ["ours"], "context": []}
 """What stands beside a printed cell, by kind of column."""
-SIDE_BY_SIDE = 4
-"""Columns that leave room for ours beside the printed cells; of more, ours stand beneath."""
 
 
 def row_cells(comparison: Comparison, compared: ComparedRow) -> list[list[str]]:

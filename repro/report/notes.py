@@ -18,8 +18,7 @@ def notes(comparison: Comparison) -> list[str]:
     lines += time_lines(comparison)
     lines += [f"Note: {note}" for note in table.notes]
     lines += best_epochs(comparison)
-    judged = any(cell.margin is not None for each in comparison.rows for cell in each.errors.values())
-    return [*lines, RULE] if judged else lines
+    return [*lines, RULE] if comparison.judged else lines
 
 
 def recipe_names(comparison: Comparison) -> list[str]:

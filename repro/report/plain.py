@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from repro.compare import RULE
 from repro.comparison import ComparedRow, Comparison, ErrorCell
 from repro.differences import why
-from repro.report.cells import MARK, OURS, SIDE_BY_SIDE, row_cells
+from repro.report.cells import MARK, OURS, row_cells
 from repro.report.notes import notes
 from repro.summary import Summary
 from repro.times import TimeCell
@@ -34,6 +35,12 @@ LATEX = {
 """What LaTeX sets otherwise than it is typed; the marks are words of its mathematics, which needs no package."""
 
 
+Grid = tuple[list[str], list[list[str]]]
+"""Headings and rows; a cell may have several lines."""
+WIDTH = 100
+"""Characters of a row that a page has room for."""
+
+
 def table_frame(comparison: Comparison) -> pd.DataFrame:
     """Return a comparison as a data frame: one line per row, printed cells as strings."""
     import pandas as pd
@@ -51,7 +58,7 @@ def markdown(comparison: Comparison) -> str:
     headings, rows = _compact(comparison)
     reasons = [f"- {each.row.label}, {line}" for each in comparison.rows for line in why(comparison, each)]
     lines = "".join(f"\n{line}\n" for line in ["\n".join(reasons), *notes(comparison)] if line)
-    return _github(headings, [[cell.replace("\n", " ") for cell in row] for row in rows]) + lines
+    return _github(headings, rows) + lines
 
 
 def latex(comparison: Comparison) -> str:
@@ -59,7 +66,9 @@ def latex(comparison: Comparison) -> str:
     table = comparison.table
     headings, rows = _compact(comparison)
     caption = f"{table.paper}, {table.title}: {table.caption}"
-    return _booktabs(headings, rows, caption, f"tab:{table.name}", left=[0, len(headings) - 1])
+    legend = ["$=$ and $\\neq$: our exact count, rounded as the printed one is, is that one or not."]
+    legend += [_escaped(RULE)] if comparison.judged else []
+    return _booktabs(headings, rows, caption, f"tab:{table.name}", left=[0, len(headings) - 1], legend=" ".join(legend))
 
 
 def summary_frame(summaries: Sequence[Summary]) -> pd.DataFrame:
@@ -98,56 +107,79 @@ def summary_latex(summaries: Sequence[Summary]) -> str:
     return _booktabs(headings, rows, "Counted, measured and reproduced", "tab:summary", left=[0, 3])
 
 
-def _compact_summary(summaries: Sequence[Summary]) -> tuple[list[str], list[list[str]]]:
+def _compact_summary(summaries: Sequence[Summary]) -> Grid:
     rows = [
         [
             each.table.name,
             f"{each.right}/{each.counted}",
             f"{each.measured}/{each.measurable}",
-            ", ".join(f"{number} {verdict}" for verdict, number in each.verdicts.items()),
+            "\n".join(f"{number} {verdict}" for verdict, number in each.verdicts.items()),
         ]
         for each in summaries
     ]
     return ["Table", "Counts right", "Errors measured", "Verdicts on errors"], rows
 
 
-def _compact(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Return headings and rows for reading: ours beside the printed cells, or beneath them where columns are many."""
+def _compact(comparison: Comparison) -> Grid:
+    """Return headings and rows for reading: ours beside the printed cells, or beneath them where they are too wide."""
+    headings, rows = beside = _beside(comparison)
+    widths = [
+        max(len(line) for cell in column for line in cell.split("\n")) for column in zip(headings, *rows, strict=True)
+    ]
+    return beside if sum(widths) <= WIDTH else _beneath(comparison)
+
+
+def _beside(comparison: Comparison) -> Grid:
     columns = comparison.table.columns
-    beneath = len(columns) > SIDE_BY_SIDE
-    beside = [f"{column.label}{part}" for column in columns for part in ["", *(f", {o}" for o in OURS[column.kind])]]
-    headings = ["Row", *([column.label for column in columns] if beneath else beside), "Verdict"]
+    parts = [part for each in columns for part in (f"{each.label}\npaper", *(f"\n{ours}" for ours in OURS[each.kind]))]
+    rows = [
+        [each.row.label, *(part for cell in row_cells(comparison, each) for part in cell), each.verdict]
+        for each in comparison.rows
+    ]
+    return ["Row", *parts, "Verdict"], rows
+
+
+def _beneath(comparison: Comparison) -> Grid:
+    headings = ["Row", *(each.label.replace(", ", ",\n") for each in comparison.table.columns), "Verdict"]
     rows = []
     for compared in comparison.rows:
-        cells, label = row_cells(comparison, compared), compared.row.label
-        if beneath:
-            rows.append([label, *(printed for printed, *_ in cells), compared.verdict])
-            ours = [" ".join(part for part in rest if part) for _, *rest in cells]
-            rows += [["ours", *ours, ""]] if compared.row.model else []
-        else:
-            rows.append([label, *(each for cell in cells for each in cell), compared.verdict])
+        cells = row_cells(comparison, compared)
+        rows.append([compared.row.label, *(printed for printed, *_ in cells), compared.verdict])
+        if compared.row.model:
+            rows.append(["ours", *("\n".join(part for part in ours if part) for _, *ours in cells), ""])
     return headings, rows
 
 
 def _github(headings: list[str], rows: list[list[str]]) -> str:
     from tabulate import tabulate
 
-    return tabulate(rows, headers=headings, tablefmt="github", disable_numparse=True) + "\n"
+    headings, *lines = [[" ".join(cell.split()) for cell in row] for row in (headings, *rows)]
+    return tabulate(lines, headers=headings, tablefmt="github", disable_numparse=True) + "\n"
 
 
-def _booktabs(headings: list[str], rows: list[list[str]], caption: str, label: str, left: list[int]) -> str:
+def _booktabs(
+    headings: list[str], rows: list[list[str]], caption: str, label: str, *, left: list[int], legend: str = ""
+) -> str:
     """Return a floating table; cells of several lines take as many rows, so that it stays narrow."""
-    import pandas as pd
+    body = [_latex_line(line) for row in rows for line in _stacked(row)]
+    return "\n".join(
+        [
+            "% needs \\usepackage{booktabs}",
+            "\\begin{table}[htbp]",
+            "\\centering\\scriptsize\\setlength{\\tabcolsep}{3pt}",
+            f"\\caption{{{_escaped(caption)}}}",
+            f"\\label{{{label}}}",
+            f"\\begin{{tabular}}{{{''.join('l' if number in left else 'r' for number in range(len(headings)))}}}",
+            *("\\toprule", *map(_latex_line, _stacked(headings)), "\\midrule", *body, "\\bottomrule"),
+            "\\end{tabular}",
+            *([f"\\par\\smallskip\\parbox{{\\linewidth}}{{{legend}}}"] if legend else []),
+            "\\end{table}\n",
+        ]
+    )
 
-    lines = [line for row in rows for line in _stacked(row)]
-    frame = pd.DataFrame([[_escaped(cell) for cell in line] for line in lines], columns=list(map(_escaped, headings)))
-    columns = "".join("l" if number in left else "r" for number in range(len(headings)))
-    text = frame.to_latex(
-        index=False, escape=False, column_format=columns, caption=_escaped(caption), label=label, position="htbp"
-    )
-    return "% needs \\usepackage{booktabs}\n" + text.replace(
-        "\\begin{tabular}", "\\centering\\scriptsize\\setlength{\\tabcolsep}{3pt}\n\\begin{tabular}", 1
-    )
+
+def _latex_line(cells: list[str]) -> str:
+    return " & ".join(map(_escaped, cells)) + r" \\"
 
 
 def _stacked(row: list[str]) -> list[list[str]]:

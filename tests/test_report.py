@@ -1,0 +1,160 @@
+"""The forms of a report: what a terminal shows, and what other programs read."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from repro.cli import main
+from repro.commands.table import choose, compared
+from repro.compare import RULE
+from repro.comparison import Comparison, compare
+from repro.experiment import experiment_for
+from repro.papers import read_table, table_names
+from repro.report import Report
+from repro.report.terminal import table_rich
+from repro.results import Record, append_record
+
+Make = Callable[..., Record]
+
+
+def cifar100(record: Make) -> Comparison:
+    """Return Table 2 with three seeds of N = 4 that are too high, one of N = 2, and a run that deviates."""
+    runs = [record(seed=seed, error=error) for seed, error in enumerate((25.0, 25.1, 25.2))]
+    other = experiment_for("denseresnet110", {"N": 2}, seed=0)
+    runs.append(record(id=other.id, options={"N": 2}, error=23.1, precision="bf16"))
+    runs.append(record(id="short", name="short-run", deviations=["epochs=1 (300)"], error=91.56))
+    return compare(read_table("cifar100"), runs, lowest=lambda run: run.error - 0.5)
+
+
+def text(comparison: Comparison, format: str) -> str:
+    return Report([comparison], [], summary=False).text(format)
+
+
+def at_width(comparison: Comparison, width: int) -> str:
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(table_rich(comparison))
+    return console.export_text()
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_no_word_of_a_label_or_a_figure_is_cut_at_80_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("repro.comparison._count_cells", lambda table, row: {})  # minutes for all networks
+    comparison = compare(read_table(name), [])
+    shown = at_width(comparison, 80)
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown
+    for row in comparison.rows:
+        assert all(word in shown for word in row.row.label.split())
+        assert all(re.search(rf"(?<!\S){re.escape(cell.text)}(?!\d)", shown) for cell in row.row.cells.values())
+
+
+def test_a_terminal_shows_what_there_is_to_know(record: Make) -> None:
+    for width in (80, 160):
+        shown = at_width(cifar100(record), width)
+        flat = " ".join(shown.split())
+        for figure in ("25.10 ± 0.10", "n = 3", "+2.48", "n = 1, bf16", "2.23M ✓"):
+            assert figure in shown
+        assert RULE in flat
+        assert "Why DenseResNet-110, N = 4 may differ" in flat
+        assert "not counted: seed 0 with epochs=1 (300): 91.56" in flat
+        assert "used by no verdict" in flat
+        assert "DenseResNet-110, N = 4, Error %: 24.60" in flat
+
+
+def test_the_rule_is_left_out_where_nothing_is_judged() -> None:
+    assert RULE not in text(compare(read_table("cifar100"), []), "md")
+
+
+def test_csv_has_every_figure_in_a_column(record: Make) -> None:
+    line = list(csv.DictReader(io.StringIO(text(cifar100(record), "csv"))))[2]
+    told = [line[f"error {each}"] for each in ("paper", "ours", "n", "mean", "std", "difference", "best epoch (extra)")]
+    assert told == ["22.62", "25.1", "3", "25.1", "0.1", "2.48", "24.6"]
+    assert (line["verdict"], line["params ours"]) == ("not reproduced", "2230868")
+    assert "epochs = 300" in line["why"]
+
+
+def test_json_has_every_figure(record: Make) -> None:
+    row = json.loads(text(cifar100(record), "json"))["rows"][2]
+    error = row["measured"]["error"]
+    assert (error["n"], error["mean"], error["best_epoch"]) == (3, pytest.approx(25.1), pytest.approx(24.6))
+    assert 0.5 < error["margin"] < 1.5
+    assert (error["verdict"], row["why"][0][:18]) == ("not reproduced", "Error %: inferred:")
+
+
+def test_markdown_has_the_table_and_its_notes(record: Make) -> None:
+    shown = text(cifar100(record), "md")
+    assert "| DenseResNet-110, N = 4 | 2.23M" in shown
+    assert "25.10 ± 0.10 n = 3" in shown
+    assert "- DenseResNet-110, N = 4, Error %: inferred: epochs = 300" in shown
+    assert RULE in shown
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+def test_latex_compiles_and_fits_the_page(record: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "results").mkdir()
+    whole = [cifar100(record)]
+    monkeypatch.setattr("repro.comparison._count_cells", lambda table, row: {})
+    whole += [compare(read_table(name), []) for name in table_names()]
+    tables = [text(each, "latex") for each in whole] + [Report(whole, [], summary=True).text("latex")]
+    head = "\\documentclass{article}\\usepackage[a4paper,margin=2cm]{geometry}\\usepackage{booktabs}\\begin{document}"
+    document = "\n\\clearpage\n".join([head, *tables, "\\end{document}\n"])
+    (tmp_path / "all.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+    assert (tmp_path / "all.pdf").stat().st_size > 10_000
+
+
+def test_latex_has_no_sign_that_it_would_stumble_over(record: Make) -> None:
+    shown = text(cifar100(record), "latex")
+    assert "Error \\%" in shown
+    assert "25.10 $\\pm$ 0.10" in shown
+    assert shown.isascii()
+
+
+def test_the_summary_counts_cells(record: Make) -> None:
+    report = Report([cifar100(record)], [], summary=True)
+    (line,) = json.loads(report.text("json"))["tables"]
+    assert (line["counts_right"], line["counts"], line["errors_measured"], line["errors"]) == (10, 10, 2, 5)
+    assert line["verdicts"] == {"not reproduced": 1, "consistent (one run)": 1}
+    assert line["off"][0].startswith("cifar100, DenseResNet-110, N = 4, Error %")
+    for format in ("rich", "csv", "md"):
+        assert "1 not reproduced" in report.text(format)
+
+
+def test_check_names_the_cells_that_are_off(
+    record: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as right:
+        main(["table", "cifar100", "--check"])
+    assert (right.value.code, "no cell is off" in capsys.readouterr().err) == (0, True)
+    for seed, error in enumerate((25.0, 25.1)):
+        experiment = experiment_for("denseresnet110", {"N": 4}, seed=seed)
+        append_record(record(id=experiment.id, seed=seed, error=error), tmp_path / "results")
+    with pytest.raises(SystemExit) as off:
+        main(["table", "cifar100", "--check"])
+    assert off.value.code == 1
+    assert "off: cifar100, DenseResNet-110, N = 4, Error %: printed 22.62, ours 25.05" in capsys.readouterr().err
+
+
+def test_a_name_is_needed_to_run_or_choose_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    for option in (["--run"], ["--time"], ["--rows", "x"]):
+        with pytest.raises(SystemExit) as wrong:
+            main(["table", *option])
+        assert wrong.value.code == 2
+        assert "go with the name of a table" in capsys.readouterr().err
+
+
+def test_rows_that_are_not_chosen_are_not_shown() -> None:
+    (comparison,) = compared([choose("cifar100", "N = 4")], Path("nowhere"))
+    assert [row.row.label for row in comparison.rows] == ["DenseResNet-110, N = 4"]
