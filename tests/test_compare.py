@@ -1,10 +1,10 @@
 """The rule of the verdicts: its figures, and what it says over many simulated tables."""
 
-import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from simulation import IMAGES, TABLES, false_alarms, is_higher, power, simulated
 
 from repro.compare import (
     BETTER,
@@ -13,20 +13,14 @@ from repro.compare import (
     NOT_REPRODUCED,
     PRINTED_SPREAD,
     REPRODUCED,
-    STATISTICS,
     TOO_FEW,
     Measured,
-    binomial,
     judge,
     pooled,
     statistic_variance,
     student_t,
 )
 from repro.papers import Cell
-
-IMAGES = 10_000
-PRINTED = (24.65, 23.03, 22.62, 23.29, 22.95)  # Table 2 of the DenseResNet paper
-TABLES = 10_000
 
 
 def measured(printed: str, values: Sequence[float], statistic: str = "last", runs: int = 1) -> Measured:
@@ -35,25 +29,6 @@ def measured(printed: str, values: Sequence[float], statistic: str = "last", run
 
 def verdict(printed: str, values: Sequence[float], statistic: str = "last", runs: int = 1) -> str:
     return judge([measured(printed, values, statistic, runs)])[0].verdict
-
-
-def simulated(
-    n: int, *, phi: float = PRINTED_SPREAD.phi, higher: float = 0.0, statistic: str = "last", runs: int = 1
-) -> Iterator[list[tuple[Measured, str]]]:
-    """Give tables of five rows with n seeds each, whose first row is truly `higher`, in points, than its paper's."""
-    random = np.random.default_rng(0)
-    for _ in range(TABLES):
-        cells = []
-        for number, true in enumerate(PRINTED):
-            sigma, shift = phi * binomial(true, IMAGES), higher * (number == 0)
-            printed = STATISTICS[statistic](random.normal(true, sigma, runs).tolist())
-            ours = random.normal(true + shift, sigma, n).tolist()
-            cells.append(measured(f"{printed:.2f}", ours, statistic, runs))
-        yield list(zip(cells, (each.verdict for each in judge(cells)), strict=True))
-
-
-def is_higher(cell: Measured, said: str) -> bool:
-    return said == NOT_REPRODUCED or (said == NOT_CONSISTENT and cell.difference > 0)
 
 
 @pytest.mark.parametrize(
@@ -69,13 +44,12 @@ def test_without_a_true_difference_a_table_is_rarely_called_off(n: int, statisti
 
 
 def test_a_spread_up_to_the_binomial_bound_raises_no_more_false_alarms() -> None:
-    higher = sum(any(is_higher(*each) for each in table) for table in simulated(3, phi=1.0))
-    assert higher / TABLES <= 0.05
+    assert false_alarms(3, phi=1.0) <= 0.05
 
 
 @pytest.mark.parametrize(("n", "least", "most"), [(1, 0.0, 0.1), (3, 0.5, 0.7), (5, 0.6, 0.8)])
 def test_more_seeds_see_a_difference_of_one_point_more_often(n: int, least: float, most: float) -> None:
-    assert least <= statistics.fmean(is_higher(*table[0]) for table in simulated(n, higher=1.0)) <= most
+    assert least <= power(n) <= most
 
 
 def test_seeds_that_agree_reproduce() -> None:
