@@ -211,6 +211,53 @@ def table(
         raise typer.Exit(1)
 
 
+figure = typer.Typer(help="Draw training curves, or what the gates of a DenseResNet weigh.")
+app.add_typer(figure, name="figure")
+Picture = Annotated[
+    Path | None, typer.Option("--output", help=".png, .svg or .pdf; the numbers go to the .csv beside it.")
+]
+
+
+@figure.callback(invoke_without_command=True)
+def figures(context: typer.Context) -> None:
+    """Show the help if nothing is asked for."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@figure.command("curves", help="Draw the test error of a table's rows, epoch by epoch.")
+def curves(
+    name: Annotated[str, typer.Argument(metavar="TABLE", help="repro list tables.")],
+    rows: Annotated[str, typer.Option("--rows", help="Only rows whose label matches, * and ? allowed.")] = "*",
+    train: Annotated[bool, typer.Option("--train", help="Draw the training error too, dashed.")] = False,
+    output: Picture = None,
+    results: Results = Path("results"),
+) -> None:
+    """Parse, draw."""
+    from repro.commands import figure as command
+
+    command.curves(name, rows, train, output, folders(results=results).results)
+
+
+@figure.command("gates", help="Draw the mean weights of a DenseResNet's gates, of a finished run or a stopped one.")
+def gates(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, identity or folder; a checkpoint's file.")],
+    output: Picture = None,
+    data: Data = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    workers: Workers = None,
+    results: Results = Path("results"),
+    runs: Runs = Path("runs"),
+) -> None:
+    """Parse, measure if need be, draw."""
+    from repro.commands import figure as command
+    from repro.runtime import Runtime
+
+    runtime = Runtime(device=device, threads=threads, workers=workers)
+    command.gates(run, output, folders(data, runs, results), runtime)
+
+
 @app.command(help="Measure images a second here beside the plain loop, and how long the recipe would take.")
 @model_options
 def bench(

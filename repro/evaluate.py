@@ -14,15 +14,17 @@ from repro.data.folder import ImageFolder
 from repro.data.views import Protocol, protocol_of
 from repro.errors import UserError
 from repro.experiment import Experiment
-from repro.folders import Folders
+from repro.folders import Folders, run_named, run_names
 from repro.models import build, resolve_options
 from repro.models import find as find_model
 from repro.names import choose
 from repro.picture import draw_prediction
+from repro.results import GateRow
 from repro.runtime import Runtime
 from repro.training import checkpoint as checkpoints
 from repro.training.device import placed, prepare
 from repro.training.engine import network_of
+from repro.training.gates import measured_gates
 from repro.training.segmentation import Segmentation
 from repro.training.streamed import CropTest
 from repro.training.task import Metrics, task_for
@@ -74,18 +76,11 @@ def evaluate(
         UserError: no such run, a broken checkpoint, a picture of what is no segmentation, or several crops of images
             that are shown whole.
     """
-    saved = _load(what, folders.runs)
+    saved = load_run(what, folders.runs)
     experiment = saved.experiment
     if picture and not DATASETS[experiment.dataset].task.startswith("segmentation:"):
         raise UserError("a picture shows what is segmented, and this run classifies; leave out --picture")
-    runtime = replace(runtime, precision=saved.runtime.precision, channels_last=saved.runtime.channels_last)
-    network = network_of(experiment)
-    try:
-        network.load_state_dict(saved.network)
-    except RuntimeError as error:
-        raise UserError(
-            f"{what}: its weights are not those of {experiment.model} {dict(experiment.options)}"
-        ) from error
+    network, runtime = _as_trained(saved, runtime)
     metrics, protocol = test(network, experiment, folders.data, runtime, crops, picture)
     last = saved.history[-1] if saved.history else None
     recorded = last.test_error if last and last.step == saved.step else None
@@ -146,24 +141,47 @@ def _with_bar(begins: range) -> Iterable[int]:
     return with_bar(begins, "testing")
 
 
-def _load(what: str, runs: Path) -> checkpoints.Checkpoint:
+def mean_gates(saved: checkpoints.Checkpoint, root: Path, runtime: Runtime) -> list[GateRow]:
+    """Return the mean gate weights of a checkpoint over the test images, in the precision of its run.
+
+    Raises:
+        UserError: its network has no gates, or no images.
+    """
+    experiment = saved.experiment
+    network, runtime = _as_trained(saved, runtime)
+    where = prepare(runtime)
+    task = task_for(experiment, root, runtime, where)
+    network = placed(network, where, runtime)
+
+    def progress(begins: range) -> Iterable[int]:
+        return with_bar(begins, "taking the means of the gates' weights over the test images")
+
+    return measured_gates(network, experiment, task, saved.step, saved.history, progress=progress)
+
+
+def load_run(what: str, runs: Path) -> checkpoints.Checkpoint:
+    """Return the newest checkpoint of a run (its name, the beginning of its identity, or its folder), or a file's.
+
+    Raises:
+        UserError: no such run, or a broken checkpoint.
+    """
     path = Path(what)
     if path.is_file():
         return checkpoints.load(path)
-    folder = path if path.is_dir() else find_run(what, runs)
+    folder = path if path.is_dir() else runs / run_named(what, run_names(runs), str(runs))
     saved, _ = checkpoints.load_newest(folder)
     if saved is None:
         raise UserError(f"{folder} holds no checkpoint; repro train writes one")
     return saved
 
 
-def find_run(what: str, runs: Path) -> Path:
-    """Return the folder of the run that a name or the beginning of an identity means."""
-    known = sorted(each.name for each in runs.iterdir() if each.is_dir()) if runs.is_dir() else []
-    found = [name for name in known if name == what or name.rsplit("-", 1)[-1].startswith(what)]
-    if len(found) == 1:
-        return runs / found[0]
-    if found:
-        raise UserError(f"{what!r} means {len(found)} runs: {', '.join(found)}")
-    hint = f"its runs: {', '.join(known)}" if known else "there are no runs there yet"
-    raise UserError(f"{what!r} is no run in {runs} and no checkpoint file; {hint}")
+def _as_trained(saved: checkpoints.Checkpoint, runtime: Runtime) -> tuple[nn.Module, Runtime]:
+    """Return the network of a checkpoint, and a runtime in the precision in which it was trained."""
+    network, experiment = network_of(saved.experiment), saved.experiment
+    try:
+        network.load_state_dict(saved.network)
+    except RuntimeError as error:
+        raise UserError(
+            f"the weights of {experiment.name} are not those of {experiment.model} {dict(experiment.options)}"
+        ) from error
+    return network, replace(runtime, precision=saved.runtime.precision, channels_last=saved.runtime.channels_last)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,3 +37,29 @@ def folders(data: Path | None = None, runs: Path = Path("runs"), results: Path =
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{name} {folder} is no folder")
     return Folders(data or Path(os.environ.get("REPRO_DATA") or "data"), runs, results)
+
+
+def run_names(runs: Path) -> list[str]:
+    """Return the names of the runs that have a folder."""
+    return sorted(each.name for each in runs.iterdir() if each.is_dir()) if runs.is_dir() else []
+
+
+def run_named(what: str, known: Iterable[str], where: str) -> str:
+    """Return the run that a name or the beginning of an identity means.
+
+    Args:
+        what: the name or the beginning.
+        known: the names of the runs.
+        where: they are, for the message.
+
+    Raises:
+        UserError: it means none of them, or several.
+    """
+    known = list(known)
+    found = [name for name in known if name == what or name.rsplit("-", 1)[-1].startswith(what)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(f"{what!r} means {len(found)} runs: {', '.join(found)}")
+    hint = f"its runs: {', '.join(known)}" if known else "there are no runs there yet"
+    raise UserError(f"{what!r} is no run in {where} and no checkpoint file; {hint}")

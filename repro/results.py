@@ -1,4 +1,4 @@
-"""Records on disk: results/runs.csv, a line per run; results/curves/, a CSV per run; results/times.csv, of steps."""
+"""Records on disk: results/runs.csv, a line per run; curves/ and gates/, a CSV per run; times.csv, of steps."""
 
 from __future__ import annotations
 
@@ -43,6 +43,34 @@ class EpochRow:
     """Segmentation, like the next two; as a Record has them."""
     isbi_pixel: float | None = None
     isbi_rand: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateRow:
+    """How much one block of a run draws on one of the maps before it, and how far the run was."""
+
+    run: str
+    """Its name."""
+    deviations: Sequence[str]
+    """As a Record has them."""
+    step: int
+    """Steps since the beginning."""
+    epoch: int
+    """Of the last step, from 1."""
+    epochs: int
+    """Of the whole run."""
+    step_of_epoch: int
+    """Steps taken of that epoch."""
+    steps_of_epoch: int
+    """Of the whole epoch."""
+    images: int
+    """Test images."""
+    block: int
+    """i, from 1."""
+    distance: int
+    """Of the earlier map: 1 for the nearest, which is the block's own input."""
+    mean: float
+    """Of w_ik over the images and the channels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,10 +170,11 @@ def _append(path: Path, added: Sequence[Record] | Sequence[StepTime]) -> None:
     with FileLock(path.with_name(f".{path.stem}.lock")):
         lines = _lines(path)
         own = [each for each in lines[0] if each not in header] if lines else []  # columns of the user's own
-        write_atomically(path, _csv([*lines, *(_line(each) for each in added)], [*header, *own]))
+        write_atomically(path, csv_of([*lines, *(line_of(each) for each in added)], [*header, *own]))
 
 
-def _line(written: Record | StepTime) -> dict[str, Any]:
+def line_of(written: Record | StepTime | GateRow) -> dict[str, Any]:
+    """Return the cells of a line by column."""
     values = dict(vars(written))
     for each in fields(written):
         if str(each.type).startswith(JSON_TYPES):
@@ -155,8 +184,32 @@ def _line(written: Record | StepTime) -> dict[str, Any]:
 
 def write_curve(history: Iterable[EpochRow], path: Path) -> None:
     """Write a run's curve, one line per epoch."""
-    header = [each.name for each in fields(EpochRow)]
-    write_atomically(path, _csv([vars(row) for row in history], header))
+    write_atomically(path, csv_of([vars(row) for row in history], columns_of(EpochRow)))
+
+
+def curve_path(folder: Path, run: str) -> Path:
+    """Return where the curve of a run of that name lies in a folder of results."""
+    return folder / "curves" / f"{run}.csv"
+
+
+def read_curve(path: Path) -> list[EpochRow]:
+    """Return a run's curve, epoch by epoch; none where there is no file; UserError with a line that is no epoch."""
+    return _read(path, EpochRow, "an epoch of a curve")
+
+
+def write_gates(rows: Sequence[GateRow], path: Path) -> None:
+    """Write the mean gate weights of a run."""
+    write_atomically(path, csv_of([line_of(row) for row in rows], columns_of(GateRow)))
+
+
+def gates_path(folder: Path, run: str) -> Path:
+    """Return where the mean gate weights of a run of that name lie in a folder of results."""
+    return folder / "gates" / f"{run}.csv"
+
+
+def read_gates(path: Path) -> list[GateRow]:
+    """Return the mean gate weights of a run; none where there is no file; UserError with a line that is none."""
+    return _read(path, GateRow, "a mean gate weight")
 
 
 def read_records(folders: Iterable[Path]) -> list[Record]:
@@ -192,7 +245,12 @@ def result_folders(own: Path) -> list[Path]:
     return [own] if own.resolve() == shipped.resolve() else [shipped, own]
 
 
-def _csv(rows: Sequence[Mapping[str, Any]], header: Sequence[str]) -> bytes:
+def columns_of(kind: type[EpochRow | GateRow]) -> list[str]:
+    """Return the header of a CSV file of such lines."""
+    return [each.name for each in fields(kind)]
+
+
+def csv_of(rows: Sequence[Mapping[str, Any]], header: Sequence[str]) -> bytes:
     """Return a CSV file; what a row lacks is left empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, header, lineterminator="\n")

@@ -64,6 +64,8 @@ class ModelSpec:
     """Whether the builder has another form, `small=True`, for images of at most SMALL pixels a side."""
     saves_memory: bool = False
     """Whether the file has `save_memory(network)`."""
+    gates: bool = False
+    """Whether the network weighs earlier maps, and has `mean_gate_weights`."""
 
 
 def _resnet_cifar(depth: int) -> ModelSpec:
@@ -141,7 +143,7 @@ MODELS: dict[str, ModelSpec] = {
         options={"depth": 28, "k": 10, "block": "B(3,3)", "l": 2, "dropout": 0.0},
     ),
     "denseresnet34": ModelSpec(
-        "DenseResNet-34", "dense_resnet:denseresnet34", "imagenet", options={"N": 4}, small=True
+        "DenseResNet-34", "dense_resnet:denseresnet34", "imagenet", options={"N": 4}, small=True, gates=True
     ),
     "denseresnet110": ModelSpec(
         "DenseResNet-110 for 32x32 images",
@@ -149,13 +151,19 @@ MODELS: dict[str, ModelSpec] = {
         "cifar100",
         fixed={"depth": 110},
         options={"N": 4},
+        gates=True,
     ),
     "mobilenetv1": _imagenet("MobileNet 1.0", "mobilenet:mobilenet_v1"),
     "mobilenetv2": _imagenet("MobileNetV2 1.0", "mobilenet:mobilenet_v2"),
     "mobilenetv3-large": _imagenet("MobileNetV3-Large 1.0", CLASSIC, name="mobilenet_v3_large"),
     "mobilenetv3-small": _imagenet("MobileNetV3-Small 1.0", CLASSIC, name="mobilenet_v3_small"),
     "densemobilenetv2": ModelSpec(
-        "DenseMobileNet-v2", "dense_resnet:densemobilenet_v2", "imagenet", options={"N": 4}, small=True
+        "DenseMobileNet-v2",
+        "dense_resnet:densemobilenet_v2",
+        "imagenet",
+        options={"N": 4},
+        small=True,
+        gates=True,
     ),
     "alexnet": _imagenet("AlexNet, one tower", CLASSIC, name="alexnet"),
     "vgg16": _imagenet("VGG-16 (D)", CLASSIC, name="vgg16"),

@@ -121,6 +121,11 @@ class DenseResNet(nn.Module):
         self.head = head
         self.classifier = nn.Linear(width, classes)
 
+    @property
+    def gates(self) -> list[Gate]:
+        """The gates, block by block."""
+        return [module for module in self.modules() if isinstance(module, Gate)]
+
     def features(self, x: Tensor) -> Tensor:
         """Return the last block's output (B, C, H, W)."""
         x = self.stem(x)
@@ -135,7 +140,7 @@ class DenseResNet(nn.Module):
 
     @torch.no_grad()
     def mean_gate_weights(self, x: Tensor) -> list[Tensor]:
-        """Return, per block i, the mean over images and channels of w_ik: a (n,) tensor, the nearest map last.
+        """Return, per block i, the mean over images and channels of w_ik: (n,) float64, the nearest map last.
 
         Figure 4 of the paper is drawn from these.
         """
@@ -143,9 +148,9 @@ class DenseResNet(nn.Module):
 
         def keep(gate: nn.Module, inputs: tuple[Tensor, list[Map]], output: Tensor) -> None:
             assert isinstance(gate, Gate)
-            means.append(gate.weights(*inputs)[1].mean((0, 2, 3, 4)))
+            means.append(gate.weights(*inputs)[1].mean((0, 2, 3, 4), dtype=torch.float64))
 
-        hooks = [module.register_forward_hook(keep) for module in self.modules() if isinstance(module, Gate)]
+        hooks = [gate.register_forward_hook(keep) for gate in self.gates]
         try:
             self.features(x)
         finally:

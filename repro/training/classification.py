@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from repro.training.task import Metrics
+from repro.runtime import Runtime
+from repro.training.task import Batch, Metrics, Progress
 
 
 class Classification:
     """The loss and the errors of a batch of labelled images."""
+
+    runtime: Runtime
+    device: torch.device
+
+    def test_batches(self, progress: Progress = iter) -> Iterator[Batch]:
+        """Yield the test images in batches, once each, as a test shows them; each process has its share of them."""
+        raise NotImplementedError
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy in nats; outputs (n, classes)."""

@@ -186,7 +186,7 @@ class Engine:
         shown = min(self.task.images, self.steps_of_epoch * self.phase.recipe.batch)
         sums = (processes.total(self.sums) / shown).tolist()
         processes.as_the_first(self.network)
-        tested = [self.task.test(self._alone(number), progress) for number in range(len(self.experiments))]
+        tested = [self.task.test(self.alone(number), progress) for number in range(len(self.experiments))]
         self.epoch_seconds += time.perf_counter() - begin
         rows = [
             EpochRow(
@@ -261,7 +261,8 @@ class Engine:
         if self.device.type == "cuda" and kinds > 1:
             torch.cuda.set_rng_state(own[1], self.device)
 
-    def _alone(self, number: int) -> nn.Module:
+    def alone(self, number: int) -> nn.Module:
+        """Return the network of run `number`; of runs side by side the next call changes it."""
         return self.network.alone(number) if isinstance(self.network, Stacked) else self.network
 
     def _network_state(self, number: int) -> dict[str, Any]:

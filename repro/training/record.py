@@ -9,7 +9,7 @@ from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.folders import Folders
 from repro.recipes import Recipe, deviations
-from repro.results import EpochRow, Record, append_record, read_records, write_curve
+from repro.results import EpochRow, Record, append_record, curve_path, read_records, write_curve
 from repro.runtime import Runtime
 from repro.training import processes
 from repro.training.checkpoint import Checkpoint, load_newest
@@ -77,7 +77,7 @@ def write_record(engine: Engine, number: int, results: Path) -> Record:
         data=engine.task.fingerprint,
     )
     if processes.rank() == 0:
-        write_curve(history, results / "curves" / f"{experiment.name}.csv")
+        write_curve(history, curve_path(results, experiment.name))
         append_record(made, results)
     return made
 

@@ -63,17 +63,26 @@ class Resident(Classification):
         validated = self._metrics(network, self.train_images, self.held_out, iter)
         return replace(tested, validation_error=validated.error)
 
+    def test_batches(self, progress: Progress = iter) -> Iterator[Batch]:
+        """Yield the whole test set."""
+        return self._whole(self.test_images, torch.arange(len(self.test_images)), progress)
+
     def _metrics(self, network: nn.Module, images: Images, places: Tensor, progress: Progress) -> Metrics:
         """Return the metrics on the images at some places."""
         sums = torch.zeros(3, device=self.device)
+        for inputs, labels in self._whole(images, places, progress):
+            with autocast(self.device, self.runtime):
+                logits = network(inputs)
+            sums += class_sums(logits, labels)
+        return class_metrics(processes.total(sums), len(places))
+
+    def _whole(self, images: Images, places: Tensor, progress: Progress) -> Iterator[Batch]:
+        """Yield the images at some places as they are, normalised; of several processes each has its batches."""
         places = places.to(self.device)
         own = range(processes.rank() * TEST_BATCH, len(places), processes.count() * TEST_BATCH)
         for begin in progress(own):
             part = places[begin : begin + TEST_BATCH]
-            with autocast(self.device, self.runtime):
-                logits = network(laid_out(self.normalise(images.pixels[part]), self.runtime))
-            sums += class_sums(logits, images.labels[part])
-        return class_metrics(processes.total(sums), len(places))
+            yield Batch(laid_out(self.normalise(images.pixels[part]), self.runtime), images.labels[part])
 
     def _plan(self, seed: int, epoch: int) -> tuple[Tensor, Draws]:
         """Return the order of the images and the draws of their augmentation, drawn on the CPU, on the device."""

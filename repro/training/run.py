@@ -24,6 +24,7 @@ from repro.training.board import board, check_log
 from repro.training.checkpoint import Checkpoint, load_before, load_newest, save, set_aside_newest
 from repro.training.device import prepare
 from repro.training.engine import Engine, network_of
+from repro.training.gates import write_run_gates
 from repro.training.progress import Course, Watcher
 from repro.training.record import check_runtime, recorded, write_record
 from repro.training.schedule import images_per_epoch
@@ -161,6 +162,7 @@ def _train(engine: Engine, saved: Sequence[Checkpoint], folders: Folders, watche
         while not engine.finished:
             rows = _train_epoch(engine, folders.runs, watcher, stop)
             curves.epoch(rows)
+        write_run_gates(engine, folders.results, watcher)
         records = [
             recorded(experiment, engine.runtime, folders)  # by another process, while this one waited for the data
             or write_record(engine, number, folders.results)

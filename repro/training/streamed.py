@@ -68,6 +68,10 @@ class Streamed(Classification):
         """Return the metrics on the validation images, by the recipe's protocol with one crop."""
         return self.tester.test(network, progress)
 
+    def test_batches(self, progress: Progress = iter) -> Iterator[Batch]:
+        """Yield the validation images, by the recipe's protocol with one crop."""
+        return self.tester.batches(progress)
+
 
 class CropTest:
     """The test of a network on image files by a protocol."""
@@ -82,15 +86,20 @@ class CropTest:
         """Return the metrics on all files; the network is left in evaluation mode."""
         network.eval()
         sums = torch.zeros(3, device=self.device)
+        for inputs, labels in self.batches(progress):
+            with autocast(self.device, self.runtime):
+                logits = network(inputs)
+            sums += class_sums(mean_guess(logits, self.protocol.crops), labels)
+        return class_metrics(processes.total(sums), len(self.files))
+
+    def batches(self, progress: Progress = iter) -> Iterator[Batch]:
+        """Yield the crops of all files, (n * crops, C, H, W), and the labels, (n,); each process has its own files."""
         size = TEST_CROPS // self.protocol.crops
         begins = range(processes.rank() * size, len(self.files), processes.count() * size)
         requests = [list(range(begin, min(begin + size, len(self.files)))) for begin in begins]
         batches = stream(CropViews(self.files, self.protocol), requests, self.runtime, self.device)
         for _, (pixels, labels) in zip(progress(begins), batches, strict=False):
-            with autocast(self.device, self.runtime):
-                logits = network(laid_out(self.normalise(pixels.flatten(0, 1)), self.runtime))
-            sums += class_sums(mean_guess(logits, self.protocol.crops), labels)
-        return class_metrics(processes.total(sums), len(self.files))
+            yield Batch(laid_out(self.normalise(pixels.flatten(0, 1)), self.runtime), labels)
 
 
 def mean_guess(logits: Tensor, crops: int) -> Tensor:

@@ -1,0 +1,8 @@
+"""Figures: each is a frozen dataclass of numbers, and `draw` makes a picture of it. matplotlib is loaded by `draw`."""
+
+from repro.figures.curves import Curves, curves_of
+from repro.figures.drawing import FORMATS, Figure, draw
+from repro.figures.gates import Gates, gates_of
+from repro.figures.themes import THEMES
+
+__all__ = ["FORMATS", "THEMES", "Curves", "Figure", "Gates", "curves_of", "draw", "gates_of"]

@@ -1,0 +1,177 @@
+"""The picture of training curves: a panel for each column, its legend beneath it, the printed errors at its right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+from repro.figures.curves import Curve, Curves, Panel, Spread
+from repro.figures.themes import POINTS, WIDTH, Theme
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Look = dict[str, Any]
+"""How a line is drawn, by matplotlib's words."""
+HEIGHT = 2.6
+"""Inches of a panel, without its legend."""
+LINE = 0.16
+"""Inches of a line of words."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+"""One more than colours, so that the pairs repeat late."""
+MARKS = 8
+"""On a curve, about."""
+LETTERS = 46
+"""In a line of a legend."""
+TRAINING = {"linestyle": (0, (4, 2)), "linewidth": 0.9, "markersize": 2.5}
+SHOWN_FROM = 0.1
+"""The share of a run before which errors may lie outside the picture: at first they are many times the last ones."""
+LABELS = {"error": "test error (%)", "error5": "top-5 test error (%)"}
+
+
+def draw_curves(curves: Curves, theme: Theme) -> Figure:
+    """Return the picture."""
+    from matplotlib.figure import Figure
+
+    across = min(2, len(curves.panels))
+    down = ceil(len(curves.panels) / across)
+    legend = max(_legend_lines(panel, across) for panel in curves.panels) + 1
+    figure = Figure((WIDTH, down * (HEIGHT + LINE * legend) + 2 * LINE), layout="constrained")
+    figure.suptitle(f"{curves.table.paper}, {curves.table.title}", x=0.01, ha="left")
+    figure.supxlabel(_note(curves), x=0.01, ha="left", fontsize=POINTS)
+    rows = list(dict.fromkeys(curve.row for panel in curves.panels for curve in panel.curves))
+    places = list(figure.subplots(down, across, squeeze=False).flat)
+    for axes, panel in zip(places, curves.panels, strict=False):
+        looks = [_look(rows.index(curve.row), len(rows), curve, theme) for curve in panel.curves]
+        _draw_panel(axes, panel, looks, curves.with_train)
+        _draw_printed(axes, panel, looks, theme)
+        _add_legend(axes, panel, across)
+    for empty in places[len(curves.panels) :]:
+        empty.remove()
+    return figure
+
+
+def _note(curves: Curves) -> str:
+    """Return what must be known to read the picture."""
+    shown = [curve for panel in curves.panels for curve in panel.curves]
+    notes = ["Solid: test; dashed: training error."] if curves.with_train else []
+    if any(len(curve.seeds) > 1 for curve in shown):
+        notes.append("Lines: median of n seeds; bands: lowest to highest.")
+    if any(curve.deviations for curve in shown):
+        notes.append("Dotted: not the recipe.")
+    if any(curve.printed for curve in shown):
+        notes.append("Hollow, at the right: printed.")
+    return "  ".join(notes)
+
+
+def _draw_panel(axes: Axes, panel: Panel, looks: Sequence[Look], with_train: bool) -> None:
+    for curve, look in zip(panel.curves, looks, strict=True):
+        if with_train and curve.train and not curve.deviations:
+            _draw_curve(axes, curve.train, None, {**look, **TRAINING})
+        _draw_curve(axes, curve.test, curve.label, look)
+    _set_limits(axes, panel, with_train)
+    label = LABELS.get(panel.column.metric, panel.column.metric)
+    axes.set_title(panel.title, loc="left")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(label.removeprefix("test ") if with_train else label)
+    axes.grid(axis="y", linewidth=0.5)
+
+
+def _look(number: int, of: int, curve: Curve, theme: Theme) -> Look:
+    """Return how a row is drawn: by colour, by marker, and by where on the curve its markers are."""
+    every = max(1, len(curve.test) // MARKS)
+    return {
+        "color": theme.series[number % len(theme.series)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "markersize": 4,
+        "markevery": (number * every // of, every),
+        "linewidth": 1.2,
+        "linestyle": ":" if curve.deviations else "-",
+    }
+
+
+def _draw_curve(axes: Axes, spreads: Sequence[Spread], label: str | None, look: Look) -> None:
+    epochs = range(1, len(spreads) + 1)
+    medians, lowest, highest = zip(*spreads, strict=True)
+    if lowest != highest:
+        if len(spreads) > 1:
+            axes.fill_between(epochs, lowest, highest, color=look["color"], alpha=0.2, linewidth=0)
+        else:
+            axes.vlines(epochs, lowest, highest, color=look["color"], linewidth=look["linewidth"])
+    axes.plot(epochs, medians, label=label, **look)
+
+
+def _set_limits(axes: Axes, panel: Panel, with_train: bool) -> None:
+    """Show the whole of every curve but its beginning, and the printed errors."""
+    from matplotlib.ticker import MaxNLocator
+
+    values = [float(curve.printed) for curve in panel.curves if curve.printed]
+    for curve in panel.curves:
+        for spreads in (curve.test, curve.train if with_train and not curve.deviations else ()):
+            values += [value for each in spreads[int(SHOWN_FROM * len(spreads)) :] for value in each]
+    margin = 0.05 * (max(values) - min(values)) or 0.05 * max(values) or 1.0
+    axes.set_ylim(max(0.0, min(values) - margin), max(values) + margin)
+    axes.set_xlim((0.5, 1.5) if panel.epochs == 1 else (1 - 0.02 * panel.epochs, 1.02 * panel.epochs))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _draw_printed(axes: Axes, panel: Panel, looks: Sequence[Look], theme: Theme) -> None:
+    """Mark the printed errors at the right edge and write them beside it, apart from each other."""
+    low, high = axes.get_ylim()
+    shown = zip(panel.curves, looks, strict=True)
+    printed = sorted(((curve.printed, look) for curve, look in shown if curve.printed), key=lambda each: float(each[0]))
+    heights = [(float(text) - low) / (high - low) for text, _ in printed]
+    for (text, look), height, place in zip(printed, heights, apart(heights, LINE / HEIGHT), strict=True):
+        marker = {"color": look["color"], "marker": look["marker"], "markerfacecolor": theme.paper}
+        axes.plot([1], [height], transform=axes.transAxes, clip_on=False, markersize=5, **marker)
+        arrow = {"arrowstyle": "-", "color": look["color"], "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
+        where: dict[str, Any] = {"xycoords": "axes fraction", "va": "center", "annotation_clip": False}
+        axes.annotate(text, (1, height), (1.06, place), arrowprops=arrow, **where)
+
+
+def apart(places: Sequence[float], gap: float) -> list[float]:
+    """Return ascending places moved to at least `gap` from each other, by the least squares of the moves."""
+    pools: list[list[float]] = []
+    for number, place in enumerate(places):
+        pools.append([place - number * gap])
+        while len(pools) > 1 and _mean(pools[-2]) > _mean(pools[-1]):
+            pools[-2:] = [pools[-2] + pools[-1]]
+    shifted = [_mean(pool) for pool in pools for _ in pool]
+    return [place + number * gap for number, place in enumerate(shifted)]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _legend_lines(panel: Panel, across: int) -> int:
+    """Return how many lines of words a panel's legend has."""
+    lines = [_wrapped(curve).count("\n") + 1 for curve in panel.curves]
+    return sum(lines) if across > 1 else ceil(len(lines) / 2) * max(lines)
+
+
+def _wrapped(curve: Curve) -> str:
+    return fill(curve.label, LETTERS)
+
+
+def _add_legend(axes: Axes, panel: Panel, across: int) -> None:
+    """Put the legend beneath the panel, where it hides nothing."""
+    from matplotlib.transforms import ScaledTranslation
+
+    figure = axes.get_figure()
+    assert figure
+    beneath = axes.transAxes + ScaledTranslation(0, -2.6 * LINE, figure.dpi_scale_trans)
+    axes.legend(
+        axes.get_legend_handles_labels()[0],
+        [_wrapped(curve) for curve in panel.curves],
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=beneath,
+        ncols=1 if across > 1 else 2,
+        borderaxespad=0,
+        borderpad=0,
+        handlelength=3,
+    )

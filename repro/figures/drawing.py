@@ -1,0 +1,55 @@
+"""From a figure's numbers to the bytes of a picture. Nothing here needs a display."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from repro.errors import UserError
+from repro.figures.curves import Curves
+from repro.figures.gates import Gates
+from repro.figures.themes import THEMES, style
+from repro.names import choose
+
+Figure = Curves | Gates
+
+DPI = 300
+FORMATS: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}
+"""What is left out of a file, so that the same numbers give the same bytes."""
+
+
+def draw(figure: Figure, format: str = "svg", theme: str = "light") -> bytes:
+    """Return a picture of a figure.
+
+    Args:
+        figure: its numbers.
+        format: one of FORMATS.
+        theme: one of THEMES.
+
+    Raises:
+        UserError: an unknown format or theme, or matplotlib is not there.
+    """
+    format, theme = choose("format", format, FORMATS), choose("theme", theme, THEMES)
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise UserError(f"figures are drawn with matplotlib, which is not there ({error}); pip install it") from error
+    content = io.BytesIO()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # whatever the user's own settings are
+        matplotlib.rcParams.update(style(THEMES[theme]))
+        canvas = _canvas(figure, theme)
+        canvas.savefig(content, format=format, dpi=DPI, metadata=FORMATS[format])
+    return content.getvalue()
+
+
+def _canvas(figure: Figure, theme: str) -> Any:
+    """Return matplotlib's figure."""
+    from repro.figures.draw_curves import draw_curves
+    from repro.figures.draw_gates import draw_gates
+
+    return draw_curves(figure, THEMES[theme]) if isinstance(figure, Curves) else draw_gates(figure, THEMES[theme])

@@ -1,0 +1,83 @@
+"""The gates of a DenseResNet: Figure 4 of its paper, as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from repro.errors import UserError
+from repro.results import GateRow, columns_of, line_of, read_gates
+
+
+@dataclass(frozen=True)
+class Gates:
+    """The mean of w_ik for every block i of a run and every map k before it that the block sees."""
+
+    rows: tuple[GateRow, ...]
+
+    COLUMNS = tuple(columns_of(GateRow))
+    """Of the frame."""
+
+    @property
+    def run(self) -> str:
+        """The name of the run."""
+        return self.rows[0].run
+
+    @property
+    def step(self) -> int:
+        """The steps that it had taken."""
+        return self.rows[0].step
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are."""
+        return max(row.block for row in self.rows)
+
+    @property
+    def most(self) -> int:
+        """How many maps a block sees at most: the paper's N."""
+        return max(row.distance for row in self.rows)
+
+    @cached_property
+    def means(self) -> dict[tuple[int, int], float]:
+        """The means by block, from 1, and distance, 1 for the nearest map."""
+        return {(row.block, row.distance): row.mean for row in self.rows}
+
+    @property
+    def reached(self) -> str:
+        """How far the run was, such as `after step 200 of 782, epoch 1 of 300`."""
+        at = self.rows[0]
+        epoch = f"epoch {at.epoch} of {at.epochs}"
+        whole = at.step_of_epoch == at.steps_of_epoch
+        return f"after {epoch}" if whole else f"after step {at.step_of_epoch} of {at.steps_of_epoch}, {epoch}"
+
+    @property
+    def title(self) -> str:
+        """The run, what it is a picture of, and what must be known of it."""
+        at = self.rows[0]
+        lines = [self.run, f"mean of $w_{{ik}}$ over {at.images:,} test images and all channels, {self.reached}"]
+        if at.deviations:
+            lines.append(f"deviates from its recipe: {', '.join(at.deviations)}")
+        return "\n".join(lines)
+
+    def frame(self) -> list[dict[str, Any]]:
+        """Return a line for each block and map, as they are kept."""
+        return [line_of(row) for row in self.rows]
+
+
+def gates_of(path: Path) -> Gates:
+    """Return the mean gate weights of a run's file, results/gates/<run>.csv.
+
+    Raises:
+        UserError: there is none, or not every block sees the maps nearest to it.
+    """
+    gates = Gates(tuple(read_gates(path)))
+    if not gates.rows:
+        raise UserError(f"{path} holds no mean gate weights; repro train and repro figure gates write them")
+    seen = [min(block, gates.most) for block in range(1, gates.blocks + 1)]
+    whole = [(block, distance) for block, n in enumerate(seen, 1) for distance in range(1, n + 1)]
+    if sorted((row.block, row.distance) for row in gates.rows) != whole or len({row.step for row in gates.rows}) > 1:
+        raise UserError(f"{path} has not each block and map of one run once; remove it, and it is written anew")
+    return gates

@@ -1,0 +1,57 @@
+"""Light, for print, and dark: colours that are told apart by colour-blind eyes, and the size of words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+WIDTH = 7.0
+"""Inches: a page's text in two columns."""
+POINTS = 8
+"""Of the smallest words."""
+BLUE, SKY, GREEN, YELLOW = "#0072B2", "#56B4E9", "#009E73", "#F0E442"
+ORANGE, VERMILLION, PURPLE = "#E69F00", "#D55E00", "#CC79A7"
+"""Okabe and Ito, Color Universal Design, 2008; jfly.uni-koeln.de/color."""
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colours of a picture."""
+
+    paper: str
+    ink: str
+    faint: str
+    """Of lines that help reading."""
+    series: tuple[str, ...]
+    """Of curves, by their order; those that fade on the paper are left out."""
+
+
+THEMES = {
+    "light": Theme("#ffffff", "#1a1a1a", "#d8d8d8", (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, "#000000")),
+    "dark": Theme("#15181c", "#e6e6e6", "#3a3f46", (SKY, VERMILLION, GREEN, PURPLE, ORANGE, YELLOW, "#ffffff")),
+}
+
+
+def style(theme: Theme) -> dict[Any, Any]:
+    """Return matplotlib's settings for a theme."""
+    ink = dict.fromkeys(("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.labelcolor"), theme.ink)
+    edges = dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color", "grid.color"), theme.faint)
+    sizes = ("font.size", "axes.labelsize", "axes.titlesize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize")
+    return {
+        **ink,
+        **edges,
+        **dict.fromkeys(sizes, POINTS),
+        "ytick.labelcolor": theme.ink,
+        "figure.facecolor": theme.paper,
+        "axes.facecolor": theme.paper,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "figure.titlesize": POINTS + 1,
+        "legend.frameon": False,
+        # Words stay words in SVG: found, selected and read aloud; they fall back to fonts of the same widths
+        # (Verdana). For print there is PDF, which carries its fonts.
+        "svg.fonttype": "none",
+        "svg.hashsalt": "repro",
+        "pdf.fonttype": 42,
+    }

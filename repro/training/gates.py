@@ -1,0 +1,108 @@
+"""What the gates of a DenseResNet weigh: the mean of w_ik over the test images, for Figure 4 of its paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from repro.experiment import Experiment
+from repro.models import MODELS
+from repro.models.dense_resnet import DenseResNet
+from repro.recipes import Recipe, deviations
+from repro.results import EpochRow, GateRow, gates_path, write_gates
+from repro.training import processes
+from repro.training.classification import Classification
+from repro.training.device import autocast
+from repro.training.engine import Engine
+from repro.training.progress import Watcher
+from repro.training.schedule import phase_of_epoch, steps_per_epoch, total_steps
+from repro.training.task import Progress, Task
+
+
+def write_run_gates(engine: Engine, results: Path, watcher: Watcher) -> None:
+    """Write into `results` what the gates of a run, or of runs side by side, weigh now; without gates, nothing."""
+    if not MODELS[engine.experiments[0].model].gates:
+        return
+    watcher.say("taking the means of the gates' weights over the test images")
+    for number, (experiment, history) in enumerate(zip(engine.experiments, engine.histories, strict=True)):
+        rows = measured_gates(
+            engine.alone(number), experiment, engine.task, engine.step, history, progress=watcher.testing
+        )
+        if processes.rank() == 0:
+            write_gates(rows, gates_path(results, experiment.name))
+
+
+def measured_gates(
+    network: nn.Module,
+    experiment: Experiment,
+    task: Task,
+    step: int,
+    history: Sequence[EpochRow],
+    *,
+    progress: Progress = iter,
+) -> list[GateRow]:
+    """Return the mean gate weights of a run, block by block, the nearest map first.
+
+    Args:
+        network: with gates, on the task's device.
+        experiment: of the run.
+        task: whose test images are shown.
+        step: how many the run has taken.
+        history: its epochs.
+        progress: wraps the beginnings of the batches.
+    """
+    assert isinstance(network, DenseResNet)
+    assert isinstance(task, Classification)
+    epoch, taken, whole = position(experiment.recipe, step, history, task.images)
+    means, images = mean_gate_weights(network, task, progress)
+    return [
+        GateRow(
+            run=experiment.name,
+            deviations=deviations(experiment.recipe),
+            step=step,
+            epoch=epoch,
+            epochs=experiment.recipe.all_epochs,
+            step_of_epoch=taken,
+            steps_of_epoch=whole,
+            images=images,
+            block=block,
+            distance=distance,
+            mean=mean,
+        )
+        for block, of_block in enumerate(means, 1)
+        for distance, mean in enumerate(reversed(of_block), 1)
+    ]
+
+
+def mean_gate_weights(
+    network: DenseResNet, task: Classification, progress: Progress = iter
+) -> tuple[list[list[float]], int]:
+    """Return, per block, the means of w_ik over all test images, the nearest map last, and the number of images.
+
+    Every image counts once, however the batches are cut and shared among processes. The network is left in
+    evaluation mode.
+    """
+    network.eval()
+    sizes = [each.n for each in network.gates]
+    sums = torch.zeros(sum(sizes) + 1, dtype=torch.float64, device=task.device)
+    for inputs, labels in task.test_batches(progress):
+        with autocast(task.device, task.runtime):
+            means = network.mean_gate_weights(inputs)
+        sums[:-1] += len(labels) * torch.cat(means)
+        sums[-1] += len(labels)
+    *totals, images = processes.total(sums).tolist()
+    found = iter(totals)
+    return [[next(found) / images for _ in range(size)] for size in sizes], round(images)
+
+
+def position(recipe: Recipe, step: int, history: Sequence[EpochRow], images: int) -> tuple[int, int, int]:
+    """Return the epoch of a run's last step, from 1, the steps taken of it, and the steps that it has."""
+    ends = [0, *(row.step for row in history)]
+    if history and step == ends[-1]:
+        return len(history), step - ends[-2], step - ends[-2]
+    phase = phase_of_epoch(recipe, len(history), images).recipe
+    whole = min(steps_per_epoch(phase, images), total_steps(recipe, images) - ends[-1])
+    return len(history) + 1, step - ends[-1], whole

@@ -1,0 +1,539 @@
+"""Figures: their numbers, what they are drawn from, and the files that are written."""
+
+import csv
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+from test_cli import HEAVY, loaded_by, repro
+from test_processes import TWO, free_port, join_as
+from watching import Silent, shrink_digits, stop_at, train_one
+
+from repro import results
+from repro.data import Dataset
+from repro.errors import UserError
+from repro.experiment import Experiment, experiment_for
+from repro.figures import Curves, Gates, curves_of, draw, gates_of
+from repro.figures.draw_curves import apart, draw_curves
+from repro.figures.draw_gates import draw_gates
+from repro.figures.themes import THEMES
+from repro.folders import Folders
+from repro.models import MODELS
+from repro.models.dense_resnet import DenseResNet
+from repro.papers import Table, read_table
+from repro.recipes import deviations
+from repro.results import (
+    EpochRow,
+    GateRow,
+    Record,
+    append_record,
+    curve_path,
+    gates_path,
+    read_curve,
+    read_gates,
+    write_curve,
+    write_gates,
+)
+from repro.runtime import Runtime
+from repro.training import checkpoint, resident
+from repro.training import task as tasks
+from repro.training.engine import network_of
+from repro.training.gates import position
+from repro.training.run import train
+from repro.training.stop import Stopped
+from repro.training.task import task_for
+
+CPU = Runtime(device="cpu")
+DEVICE = torch.device("cpu")
+CIFAR100 = read_table("cifar100")
+MakeRecord = Callable[..., Record]
+
+
+def epoch(number: int, error: float) -> EpochRow:
+    return EpochRow(
+        epoch=number, step=number, lr=0.1, train_loss=1, train_error=error / 2, test_loss=1, test_error=error, seconds=1
+    )
+
+
+@pytest.fixture
+def keep(record: MakeRecord, folders: Folders) -> Callable[..., Record]:
+    """Keep a run with a curve of given test errors, made up, as if its recipe had so many epochs."""
+
+    def make(errors: list[float], *, N: int = 4, seed: int = 0, epochs: int | None = None) -> Record:
+        experiment = experiment_for("denseresnet110", {"N": N}, seed=seed, epochs=epochs)
+        changed = deviations(experiment.recipe)
+        kept = record(
+            id=experiment.id, name=experiment.name, options={"N": N}, seed=seed, epochs=len(errors), deviations=changed
+        )
+        write_curve([epoch(*each) for each in enumerate(errors, 1)], curve_path(folders.results, kept.name))
+        append_record(kept, folders.results)
+        return kept
+
+    return make
+
+
+def only(curves: Curves | None) -> tuple[Curves, tuple[str, ...]]:
+    """Return curves that there are, and the labels of the first panel."""
+    assert curves
+    return curves, tuple(curve.label for curve in curves.panels[0].curves)
+
+
+# Curves
+
+
+def test_a_row_is_the_median_and_the_spread_of_its_seeds(keep: Callable[..., Record], folders: Folders) -> None:
+    errors = {0: [80, 40.5, 23.0], 1: [70, 30.5, 22.0], 2: [90, 50.5, 22.4]}
+    runs = [keep(each, seed=seed) for seed, each in errors.items()]
+    curves, labels = only(curves_of(CIFAR100, runs, [folders.results]))
+    (curve,) = curves.panels[0].curves
+    assert labels == ("DenseResNet-110, N = 4; n = 3",)
+    assert curve.test == ((80, 70, 90), (40.5, 30.5, 50.5), (22.4, 22.0, 23.0))
+    assert curve.train[0] == (40, 35, 45)
+    assert curve.printed == "22.62"
+    last = curves.frame()[-1]
+    assert (last["epoch"], last["median"], last["lowest"], last["highest"]) == (3, 22.4, 22.0, 23.0)
+    assert (last["seeds"], last["deviations"], last["printed"]) == ("0 1 2", "", "22.62")
+    assert all(set(line) <= set(Curves.COLUMNS) for line in curves.frame())
+
+
+def test_a_run_that_deviates_is_not_counted_with_its_row(keep: Callable[..., Record], folders: Folders) -> None:
+    runs = [keep([80, 23.0]), keep([99.0], seed=1, epochs=1)]
+    curves, labels = only(curves_of(CIFAR100, runs, [folders.results]))
+    assert labels == ("DenseResNet-110, N = 4; n = 1",)
+    assert curves.panels[0].curves[0].test[0] == (80, 80, 80)
+
+
+def test_a_row_without_its_own_runs_shows_each_deviation_apart(keep: Callable[..., Record], folders: Folders) -> None:
+    runs = [keep([90.0], epochs=1), keep([92.0], epochs=1, seed=1), keep([90.0, 80.0], epochs=2), keep([70.0], N=2)]
+    curves, labels = only(curves_of(CIFAR100, runs, [folders.results]))
+    assert labels == (
+        "DenseResNet-110, N = 2; n = 1",
+        "DenseResNet-110, N = 4; n = 2; deviates: epochs=1 (300)",
+        "DenseResNet-110, N = 4; n = 1; deviates: epochs=2 (300)",
+    )
+    assert [curve.printed for curve in curves.panels[0].curves] == ["23.03", None, None]
+    assert [line.get_linestyle() for line in draw_curves(curves, THEMES["light"]).axes[0].lines[:3]] == ["-", ":", ":"]
+
+
+def test_without_curves_there_is_nothing(record: MakeRecord, folders: Folders) -> None:
+    assert curves_of(CIFAR100, [], [folders.results]) is None
+    assert curves_of(CIFAR100, [record()], [folders.results]) is None
+
+
+def test_a_reduced_precision_is_said(record: MakeRecord, folders: Folders) -> None:
+    run = record(precision="bf16", epochs=1)
+    write_curve([epoch(1, 50)], curve_path(folders.results, run.name))
+    assert only(curves_of(CIFAR100, [run], [folders.results]))[1] == ("DenseResNet-110, N = 4; n = 1; bf16",)
+
+
+def test_a_curve_of_another_length_than_its_record_is_refused(keep: Callable[..., Record], folders: Folders) -> None:
+    run = keep([80, 60, 40])
+    path = curve_path(folders.results, run.name)
+    write_curve(read_curve(path)[:2], path)
+    with pytest.raises(UserError, match="has not the 3 epochs"):
+        curves_of(CIFAR100, [run], [folders.results])
+
+
+def kept_for(table: Table, column: str, results: Path, record: MakeRecord) -> list[Record]:
+    """Keep a run with a curve of two epochs for each row with a printed error in a column."""
+    runs = []
+    for row in (row for row in table.rows if row.model and column in row.cells):
+        assert row.model
+        recipe = table.recipe(row, table.column[column])
+        experiment = experiment_for(row.model, table.options(row), seed=0, recipe_name=recipe)
+        facts = {"model": experiment.model, "options": experiment.options, "dataset": experiment.dataset}
+        runs.append(record(id=experiment.id, name=experiment.name, recipe=recipe, epochs=2, **facts))
+        write_curve([epoch(1, 30), epoch(2, 5)], curve_path(results, experiment.name))
+    return runs
+
+
+def test_each_column_with_curves_has_a_panel(record: MakeRecord, folders: Folders) -> None:
+    table = read_table("densenet-cifar")
+    runs = [*kept_for(table, "c10+", folders.results, record), *kept_for(table, "c100", folders.results, record)]
+    curves, labels = only(curves_of(table, runs, [folders.results]))
+    assert [(panel.title, panel.dataset) for panel in curves.panels] == [
+        ("C10+, cifar10", "cifar10"),
+        ("C100, cifar100", "cifar100"),
+    ]
+    assert len(labels) == len(set(labels)) > 3  # two rows are called DenseNet (k = 12)
+    assert "DenseNet (k = 12), Depth 40; n = 1" in labels
+    picture = draw(curves).decode()
+    assert "C10+, cifar10" in picture
+    assert len(draw_curves(curves, THEMES["dark"]).axes) == 2
+
+
+def test_a_row_keeps_its_colour_and_marker_in_every_panel(record: MakeRecord, folders: Folders) -> None:
+    table = read_table("densenet-cifar")
+    runs = kept_for(table, "c10+", folders.results, record)
+    fewer = kept_for(table, "c100+", folders.results, record)[1:]
+    curves, _ = only(curves_of(table, [*runs, *fewer], [folders.results]))
+    looks = [
+        {line.get_label(): (line.get_color(), line.get_marker()) for line in axes.lines if line.get_label()[0] != "_"}
+        for axes in draw_curves(curves, THEMES["light"]).axes
+    ]
+    assert len(looks[0]) > len(looks[1]) > 1
+    assert looks[1].items() <= looks[0].items()
+    assert len(set(looks[0].values())) == len(looks[0])
+
+
+def test_one_epoch_is_a_point(keep: Callable[..., Record], folders: Folders) -> None:
+    curves, _ = only(curves_of(CIFAR100, [keep([91.5], epochs=1)], [folders.results]))
+    axes = draw_curves(curves, THEMES["light"]).axes[0]
+    (line,) = axes.lines
+    assert (line.get_marker(), list(line.get_xdata()), list(line.get_ydata())) == ("o", [1], [91.5])
+    low, high = axes.get_ylim()
+    assert low < 91.5 < high
+
+
+def test_training_errors_are_drawn_if_asked_for(keep: Callable[..., Record], folders: Folders) -> None:
+    run = keep([80.0, 23.0])
+    shown = {}
+    for with_train in (False, True):
+        curves, _ = only(curves_of(CIFAR100, [run], [folders.results], with_train=with_train))
+        lines = draw_curves(curves, THEMES["light"]).axes[0].lines
+        shown[with_train] = [list(line.get_ydata()) for line in lines]
+    assert [40.0, 11.5] in shown[True]
+    assert [40.0, 11.5] not in shown[False]
+
+
+def test_the_last_epochs_and_what_is_printed_are_in_the_picture(keep: Callable[..., Record], folders: Folders) -> None:
+    curves, _ = only(curves_of(CIFAR100, [keep([99.0, *[60.0] * 10, 30.0])], [folders.results]))
+    low, high = draw_curves(curves, THEMES["light"]).axes[0].get_ylim()
+    assert low < 22.62 < 60 < high < 99  # the first of twelve epochs may lie outside
+
+
+def test_places_are_moved_apart_and_no_farther() -> None:
+    assert apart([0.1, 0.5, 0.9], 0.1) == pytest.approx([0.1, 0.5, 0.9])
+    assert apart([0.5, 0.5, 0.9], 0.1) == pytest.approx([0.45, 0.55, 0.9])
+    assert apart([0.5, 0.5, 0.5], 0.1) == pytest.approx([0.4, 0.5, 0.6])
+
+
+# Pictures
+
+
+def gate_rows(blocks: int = 20, N: int = 3, **changes: object) -> list[GateRow]:
+    """Made-up gates: the nearest map weighs 2, the others 1 each, over their sum."""
+    facts = {"run": "made-up-N3", "deviations": [], "step": 200, "epoch": 1, "epochs": 300, "images": 10}
+    facts |= {"step_of_epoch": 200, "steps_of_epoch": 782, **changes}
+    return [
+        GateRow(block=block, distance=distance, mean=(2 if distance == 1 else 1) / (min(block, N) + 1), **facts)  # type: ignore[arg-type]
+        for block in range(1, blocks + 1)
+        for distance in range(1, min(block, N) + 1)
+    ]
+
+
+@pytest.fixture
+def figures(keep: Callable[..., Record], folders: Folders) -> tuple[Curves, Gates]:
+    curves, _ = only(curves_of(CIFAR100, [keep([80.0, 23.0]), keep([81.0, 24.0], seed=1)], [folders.results]))
+    return curves, Gates(tuple(gate_rows()))
+
+
+@pytest.mark.parametrize(("format", "begins"), [("png", b"\x89PNG\r\n"), ("svg", b"<?xml"), ("pdf", b"%PDF-")])
+@pytest.mark.parametrize("theme", list(THEMES))
+def test_the_same_numbers_are_the_same_bytes(
+    figures: tuple[Curves, Gates], format: str, begins: bytes, theme: str
+) -> None:
+    for figure in figures:
+        picture = draw(figure, format, theme)
+        assert picture.startswith(begins)
+        assert draw(figure, format, theme) == picture
+
+
+def test_the_words_of_an_svg_are_words(figures: tuple[Curves, Gates]) -> None:
+    curves, gates = (draw(figure).decode() for figure in figures)
+    for word in ("DenseResNet-110, N = 4; n = 2", "test error (%)", "epoch", "22.62", "Table 2"):
+        assert word in curves
+    for word in ("made-up-N3", "after step 200 of 782, epoch 1 of 300", "maps back", ".67", "block i"):
+        assert word in gates
+
+
+def test_a_theme_is_dark_or_light(figures: tuple[Curves, Gates]) -> None:
+    for figure in figures:
+        light, dark = (draw(figure, "svg", name).decode() for name in ("light", "dark"))
+        assert THEMES["dark"].paper in dark
+        assert THEMES["dark"].paper not in light
+        assert THEMES["light"].ink in light
+        assert THEMES["light"].ink not in dark
+
+
+def test_the_users_own_settings_change_nothing(figures: tuple[Curves, Gates]) -> None:
+    import matplotlib
+
+    usual = draw(figures[0])
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.fonttype": "path"}):
+        assert draw(figures[0]) == usual
+        assert matplotlib.rcParams["font.size"] == 30
+
+
+def test_gates_are_drawn_in_strips_with_every_number() -> None:
+    gates = Gates(tuple(gate_rows(blocks=54, N=2)))
+    figure = draw_gates(gates, THEMES["light"])
+    *strips, scale = figure.axes
+    assert [len(each.texts) for each in strips] == [35, 36, 36]  # the first block sees one map alone
+    assert [text.get_text() for text in strips[0].texts[:3]] == ["1.00", ".67", ".33"]
+    assert scale.get_ylim() == (0, pytest.approx(2 / 3))
+
+
+@pytest.mark.parametrize(("format", "theme"), [("gif", "light"), ("svg", "pink")])
+def test_an_unknown_format_or_theme_is_refused(figures: tuple[Curves, Gates], format: str, theme: str) -> None:
+    with pytest.raises(UserError, match=r"unknown (format|theme)"):
+        draw(figures[0], format, theme)
+
+
+def test_without_matplotlib_one_line_says_so(figures: tuple[Curves, Gates], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UserError, match="figures are drawn with matplotlib"):
+        draw(figures[0])
+
+
+# Gates
+
+
+@pytest.fixture
+def gated(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Experiment]:
+    """Make an experiment of a DenseResNet of six blocks on small digits, in six steps."""
+    monkeypatch.setattr(tasks, "load", tasks.load)  # to be put back
+    monkeypatch.setitem(MODELS, "denseresnet110", MODELS["denseresnet110"])
+    return small_gated
+
+
+def small_gated(seed: int = 0) -> Experiment:
+    shrink_digits()
+    MODELS["denseresnet110"] = replace(MODELS["denseresnet110"], fixed={"depth": 14})
+    experiment = experiment_for("denseresnet110", {"N": 3}, seed=seed, dataset="digits", epochs=1)
+    return replace(experiment, recipe=replace(experiment.recipe, batch=256))
+
+
+def in_one_pass(experiment: Experiment, folders: Folders) -> list[float]:
+    """Return the means of a run's newest checkpoint over all test images at once, the nearest map first."""
+    saved = checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST)
+    network = network_of(experiment).eval()
+    assert isinstance(network, DenseResNet)
+    network.load_state_dict(saved.network)
+    data = tasks.load(experiment.dataset, folders.data)
+    assert isinstance(data, Dataset)
+    shown = task_for(experiment, folders.data, CPU, DEVICE)
+    assert isinstance(shown, resident.Resident)
+    means = network.mean_gate_weights(shown.normalise(data.test.pixels))
+    return [weight for block in means for weight in reversed(block.tolist())]
+
+
+def means_of(path: Path) -> list[float]:
+    return [row.mean for row in read_gates(path)]
+
+
+def test_a_training_ends_with_the_mean_gate_weights(
+    gated: Callable[..., Experiment], folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resident, "TEST_BATCH", 300)  # 355 test images: a mean over the batches' means would be wrong
+    experiment = gated()
+    record = train_one(experiment, CPU, folders, Silent())
+    rows = read_gates(gates_path(folders.results, record.name))
+    assert [(row.block, row.distance) for row in rows][:6] == [(1, 1), (2, 1), (2, 2), (3, 1), (3, 2), (3, 3)]
+    assert len(rows) == 1 + 2 + 4 * 3
+    assert {(row.run, row.step, row.epoch, row.epochs, row.images) for row in rows} == {(record.name, 6, 1, 1, 355)}
+    assert rows[0].deviations == record.deviations != []
+    assert [row.mean for row in rows] == pytest.approx(in_one_pass(experiment, folders), abs=1e-7)
+    assert len({round(row.mean, 4) for row in rows}) > 8  # not merely equal shares
+
+
+def test_batches_of_other_sizes_give_the_same_means(
+    gated: Callable[..., Experiment], folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = gated()
+    train_one(experiment, CPU, folders, Silent())
+    network = network_of(experiment)
+    assert isinstance(network, DenseResNet)
+    network.load_state_dict(checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST).network)
+    network.eval()
+    monkeypatch.setattr(resident, "TEST_BATCH", 350)
+    shown = task_for(experiment, folders.data, CPU, DEVICE)
+    assert isinstance(shown, resident.Resident)
+    batches = [torch.cat(network.mean_gate_weights(each.inputs)) for each in shown.test_batches()]
+    assert len(batches) == 2
+    kept = torch.tensor([weight for block in by_block(folders, experiment) for weight in reversed(block)]).double()
+    torch.testing.assert_close((350 * batches[0] + 5 * batches[1]) / 355, kept, rtol=0, atol=1e-7)
+    assert (sum(batches) / 2 - kept).abs().max() > 1e-5
+
+
+def by_block(folders: Folders, experiment: Experiment) -> list[list[float]]:
+    blocks: dict[int, list[float]] = {}
+    for row in read_gates(gates_path(folders.results, experiment.name)):
+        blocks.setdefault(row.block, []).append(row.mean)
+    return list(blocks.values())
+
+
+def test_seeds_side_by_side_have_a_file_each(gated: Callable[..., Experiment], folders: Folders) -> None:
+    seeds = [gated(seed) for seed in (0, 1)]
+    train(seeds, replace(CPU, side_by_side=True), folders, Silent())
+    one, other = (means_of(gates_path(folders.results, each.name)) for each in seeds)
+    assert one == pytest.approx(in_one_pass(seeds[0], folders), abs=1e-6)
+    assert other == pytest.approx(in_one_pass(seeds[1], folders), abs=1e-6)
+    assert one != pytest.approx(other, abs=1e-4)
+
+
+def test_a_network_without_gates_has_none(
+    tiny: Callable[..., Experiment], folders: Folders, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = train_one(tiny(epochs=1), CPU, folders, Silent())
+    assert not (folders.results / "gates").exists()
+    for where in (["--runs", folders.runs], []):  # by its checkpoint, by its record
+        status, _, err = repro(capsys, "figure", "gates", record.name, "--results", folders.results, *where)
+        assert (status, err.count("\n")) == (2, 1)
+        assert "has no gates; networks that have: denseresnet34, denseresnet110, densemobilenetv2" in err
+
+
+def one_of_two(rank: int, port: int, folders: Folders) -> None:
+    join_as(rank, port)
+    train([small_gated()], TWO, replace(folders, results=folders.results / str(rank)), Silent())
+
+
+def test_of_two_processes_the_first_writes_the_means_over_all_images(
+    gated: Callable[..., Experiment], folders: Folders
+) -> None:
+    """The second one has no test image: 355 are one batch."""
+    mp.spawn(one_of_two, (free_port(), folders), nprocs=2)
+    torch.set_default_dtype(torch.float64)
+    try:
+        expected = in_one_pass(gated(), folders)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    path = gates_path(folders.results / "0", gated().name)
+    assert means_of(path) == pytest.approx(expected, abs=1e-9)
+    assert {row.images for row in read_gates(path)} == {355}
+    assert not (folders.results / "1").exists()
+
+
+def test_the_position_of_a_run_is_that_of_its_last_step() -> None:
+    recipe = experiment_for("denseresnet110", {"N": 4}, seed=0).recipe
+    over = [replace(epoch(1, 90), step=782)]
+    assert position(recipe, 200, [], 50_000) == (1, 200, 782)
+    assert position(recipe, 782, over, 50_000) == (1, 782, 782)
+    assert position(recipe, 783, over, 50_000) == (2, 1, 782)
+    assert position(replace(recipe, iterations=800), 790, over, 50_000) == (2, 8, 18)
+
+
+@pytest.mark.parametrize("broken", [gate_rows()[1:], gate_rows()[:-1], [*gate_rows(), *gate_rows(step=201)]])
+def test_gates_that_are_not_whole_are_refused(broken: list[GateRow], tmp_path: Path) -> None:
+    write_gates(broken, tmp_path / "gates.csv")
+    with pytest.raises(UserError, match="has not each block and map of one run once"):
+        gates_of(tmp_path / "gates.csv")
+    with pytest.raises(UserError, match="holds no mean gate weights"):
+        gates_of(tmp_path / "nowhere.csv")
+
+
+def test_the_title_says_how_far_the_run_was_and_what_deviates() -> None:
+    whole = Gates(tuple(gate_rows(step_of_epoch=782, deviations=["epochs=1 (300)"], epoch=1, epochs=1)))
+    assert "after epoch 1 of 1\ndeviates from its recipe: epochs=1 (300)" in whole.title
+    stopped = Gates(tuple(gate_rows()))
+    assert stopped.title.endswith("after step 200 of 782, epoch 1 of 300")
+
+
+# Commands
+
+
+def test_curves_from_the_command_line(
+    keep: Callable[..., Record], folders: Folders, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep([80.0, 23.5])
+    monkeypatch.chdir(folders.results)
+    status, out, err = repro(capsys, "figure", "curves", "CIFAR_100", "--rows", "N = 4", "--results", ".")
+    assert (status, out) == (0, "")
+    assert "drawn to curves-cifar100.png; its numbers are in curves-cifar100.csv" in err
+    assert Path("curves-cifar100.png").read_bytes().startswith(b"\x89PNG")
+    lines = list(csv.DictReader(io.StringIO(Path("curves-cifar100.csv").read_text())))
+    assert [(line["epoch"], line["median"], line["train_median"]) for line in lines] == [
+        ("1", "80.0", "40.0"),
+        ("2", "23.5", "11.75"),
+    ]
+    assert repro(capsys, "figure", "curves", "cifar100", "--output", "again.SVG", "--results", ".")[0] == 0
+    assert Path("again.SVG").read_bytes().startswith(b"<?xml")
+    assert Path("again.csv").exists()
+
+
+def test_gates_from_the_command_line(
+    gated: Callable[..., Experiment],
+    folders: Folders,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Of a stopped run they are taken of its checkpoint; kept ones are shown again, unless the run went on."""
+    monkeypatch.chdir(tmp_path)
+    experiment = gated()
+    with pytest.raises(Stopped):
+        train_one(experiment, CPU, folders, stop_at(3))
+    kept = gates_path(folders.results, experiment.name)
+    assert not kept.exists()
+    command = ["figure", "gates", experiment.id, "--device", "cpu", "--output", "gates.svg"]
+    assert repro(capsys, *command)[0] == 0
+    assert means_of(kept) == pytest.approx(in_one_pass(experiment, folders), abs=1e-7)
+    picture = Path("gates.svg").read_text()
+    assert "after step 3 of 6, epoch 1 of 1" in picture
+    assert "deviates from its recipe: " in picture
+    assert Path("gates.csv").read_bytes() == kept.read_bytes()
+    train_one(experiment, CPU, folders, Silent())
+    assert repro(capsys, *command)[0] == 0
+    assert "after epoch 1 of 1" in Path("gates.svg").read_text()
+    kept.write_text(kept.read_text().replace(",6,1,1,6,", ",4,1,1,4,"))  # as if kept before the last steps
+    assert "are kept in" in repro(capsys, *command)[2]
+    assert gates_of(kept).step == 6
+    assert "are kept in" not in repro(capsys, *command)[2]
+    finished = kept.read_bytes()
+    (folders.runs / experiment.name / checkpoint.NEWEST).unlink()
+    (folders.runs / experiment.name / checkpoint.BEFORE).unlink()
+    assert repro(capsys, "figure", "gates", experiment.name)[0] == 0
+    assert Path(f"gates-{experiment.name}.png").exists()
+    assert kept.read_bytes() == finished
+    kept.unlink()
+    status, _, err = repro(capsys, *command)
+    assert status == 2
+    assert "was recorded without its mean gate weights" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["curves", "cifar1000"], "did you mean 'cifar100'?"),
+        (["curves", "cifar100", "--rows", "vgg"], "no row of cifar100 matches 'vgg'"),
+        (["curves", "unet-isbi"], "no run of these rows has a curve in "),
+        (["curves", "cifar100", "--output", "nowhere/a.png"], "nowhere/a.png cannot be written: it is a folder, or"),
+        (
+            ["curves", "cifar100", "--output", "a.jpg"],
+            "a.jpg: its ending names no format of pictures (.png, .svg",
+        ),
+        (["curves", "cifar100", "--output", "runs.png"], "would go to runs.csv, which holds something else"),
+        (["gates", "nothing"], "'nothing' is no run in runs or "),
+        (["gates", "nothing", "--output", "a"], "a: its ending names no format"),
+        (["gates", "runs.csv"], "runs.csv is broken or no checkpoint"),
+        (["flowers"], "No such command 'flowers'"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line(
+    arguments: list[str], line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(results, "shipped_results", lambda: tmp_path / "shipped")
+    Path("runs.csv").write_text("id,name\n")
+    status, out, err = repro(capsys, "figure", *arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert line in err
+    assert [path.name for path in tmp_path.iterdir()] == ["runs.csv"]
+    assert Path("runs.csv").read_text() == "id,name\n"
+
+
+def test_help_loads_nothing_heavy_and_training_no_matplotlib() -> None:
+    assert not loaded_by("figure", "--help") & HEAVY
+    assert not loaded_by("figure", "curves", "--help") & HEAVY
+    code = (
+        "import sys, repro.training.run, repro.training.gates, repro.evaluate, repro.figures\n"
+        "print(sorted(each for each in sys.modules if each.startswith('matplotlib')))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
