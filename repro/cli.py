@@ -14,7 +14,28 @@ import typer
 from repro import __version__
 from repro.errors import RunFailed, UserError, explained
 from repro.folders import folders
-from repro.options import model_options
+from repro.options import (
+    Compile,
+    Data,
+    DatasetName,
+    Deterministic,
+    Device,
+    Epochs,
+    Graph,
+    Log,
+    Model,
+    Precision,
+    RecipeName,
+    Results,
+    Runs,
+    SaveMemory,
+    Seeds,
+    ShortFormat,
+    SideBySide,
+    Threads,
+    Workers,
+    model_options,
+)
 
 app = typer.Typer(
     name="repro",
@@ -22,31 +43,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A network, such as denseresnet110; repro list models.")]
-DatasetName = Annotated[str | None, typer.Option("--dataset", help="Its paper's own unless given.")]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data sets: $REPRO_DATA, else data/.")]
-Results = Annotated[Path, typer.Option("--results", help="Folder of the records.")]
-Runs = Annotated[Path, typer.Option("--runs", help="Folder of the checkpoints.")]
-RecipeName = Annotated[str | None, typer.Option("--recipe", help="Its paper's own unless given; repro list recipes.")]
-Epochs = Annotated[
-    int | None, typer.Option("--epochs", help="Other than the recipe's: the run is marked as deviating.")
-]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
-Precision = Annotated[str, typer.Option("--precision", help="fp32, tf32 or bf16; recorded and shown.")]
-SaveMemory = Annotated[bool, typer.Option("--save-memory", help="Compute again what DenseNet would keep; slower.")]
-Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Train seeds 0 to N - 1.")]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")]
-SideBySide = Annotated[
-    bool | None,
-    typer.Option("--side-by-side/--one-by-one", help="Train several seeds at once; on a GPU they are."),
-]
-Compile = Annotated[bool, typer.Option("--compile", help="Put the network through torch.compile.")]
-Graph = Annotated[bool, typer.Option("--graph", help="Replay each step as one CUDA graph.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=0, help="Processes that read image files; one per core.")]
-Log = Annotated[str | None, typer.Option("--log", help="tensorboard: curves beside the checkpoints.")]
-Deterministic = Annotated[bool, typer.Option("--deterministic", help="The same bits each time on a GPU too.")]
-ShortFormat = Annotated[str, typer.Option("--format", help="rich or json.")]
 
 
 @app.callback(invoke_without_command=True)

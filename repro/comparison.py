@@ -17,12 +17,11 @@ from repro.compare import (
     Measured,
     judge,
 )
-from repro.counting.cache import cached, counted
-from repro.counting.count import Count, Subject
+from repro.counts import CountCell, count_cells
 from repro.data import DATASETS
 from repro.experiment import experiment_for
 from repro.models import MODELS
-from repro.papers import UNITS, Column, Row, Table
+from repro.papers import Column, Row, Table
 from repro.results import Record, StepTime
 from repro.times import TimeCell, time_cells
 
@@ -34,23 +33,6 @@ WORST_FIRST = (
     *(NOT_REPRODUCED, NOT_CONSISTENT, BETTER, TOO_FEW, NOT_MEASURED),
     *(CONSISTENT, REPRODUCED, TESTED_OTHERWISE, NO_RECIPE),
 )
-
-
-@dataclass(frozen=True)
-class CountCell:
-    """A printed count and ours."""
-
-    published: str | None
-    exact: int
-    shown: str
-    """Ours with the digits and unit of the printed one."""
-    matches: bool | None
-    """None where nothing is printed."""
-
-    @property
-    def off(self) -> bool:
-        """Whether ours is not the printed one."""
-        return self.matches is False
 
 
 @dataclass(frozen=True)
@@ -138,23 +120,6 @@ class Comparison:
         return tuple({run.id: run for run in runs}.values())
 
 
-def subject_of(table: Table, row: Row) -> Subject:
-    """Return what is counted for a row."""
-    spec = DATASETS[row.dataset or table.dataset]
-    assert row.model
-    return Subject(row.model, table.options(row), spec.input, spec.classes)
-
-
-def uncounted(tables: Sequence[Table]) -> list[Subject]:
-    """Return the networks of some tables that nobody has counted yet, which takes seconds each."""
-    found: list[Subject] = []
-    for table in tables:
-        for row in table.rows:
-            if _is_counted(table, row) and (subject := subject_of(table, row)) not in found and not cached(subject):
-                found.append(subject)
-    return found
-
-
 def compare(
     table: Table,
     records: Sequence[Record],
@@ -173,7 +138,7 @@ def compare(
     errors = _error_cells(table, records, lowest)[: len(table.rows)]
     timed = time_cells(table, times, [_runs_of_row(table, row, records) for row in table.rows])
     rows = [
-        ComparedRow(row, _count_cells(table, row), cells, ratios)
+        ComparedRow(row, count_cells(table, row), cells, ratios)
         for row, cells, ratios in zip(table.rows, errors, timed, strict=True)
     ]
     deviating = [record for record in records if not record.faithful and _belongs(table, record)]
@@ -201,12 +166,6 @@ def is_of(record: Record, table: Table, row: Row, column: Column) -> bool:
     # An option that the network has learnt since has its default.
     spec = MODELS[record.model]
     return {**spec.options, **spec.options_on.get(record.dataset, {}), **record.options} == table.options(row)
-
-
-def abbreviated(exact: int) -> str:
-    """Return a count with three digits and a unit, as papers print them."""
-    unit, scale = next(((unit, scale) for unit, scale in reversed(UNITS.items()) if exact >= scale), ("", 1))
-    return f"{exact / scale:.3g}{unit}"
 
 
 def _measurable(table: Table, row: Row) -> list[Column]:
@@ -283,27 +242,6 @@ def _mean_lowest(runs: Sequence[Record], lowest: Callable[[Record], float | None
     """Return the mean of the runs' lowest errors, if all of their curves are there."""
     found = [each for each in map(lowest, runs) if each is not None]
     return statistics.fmean(found) if len(found) == len(runs) else None
-
-
-def _count_cells(table: Table, row: Row) -> dict[str, CountCell]:
-    if not _is_counted(table, row):
-        return {}
-    counts = counted(subject_of(table, row))
-    columns = [*table.of_kind("params"), *table.of_kind("flops")]
-    return {column.key: _count_cell(table, row, column, counts) for column in columns}
-
-
-def _is_counted(table: Table, row: Row) -> bool:
-    """Whether the table has a column for a count of a row's network."""
-    return row.model is not None and bool(table.of_kind("params") or table.of_kind("flops"))
-
-
-def _count_cell(table: Table, row: Row, column: Column, counts: Count) -> CountCell:
-    exact = counts.params if column.kind == "params" else counts.flops[table.flops_convention]
-    cell = row.cells.get(column.key)
-    if cell is None:
-        return CountCell(None, exact, abbreviated(exact), None)
-    return CountCell(cell.text, exact, cell.like(exact), cell.matches(exact))
 
 
 def _runs_of_row(table: Table, row: Row, records: Sequence[Record]) -> list[Record]:

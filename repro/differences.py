@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from repro.comparison import ComparedRow, Comparison, CountCell, ErrorCell, is_of
+from repro.comparison import ComparedRow, Comparison, ErrorCell, is_of
+from repro.counts import CountCell
 from repro.papers import Column, Row, Table
 from repro.recipes import recipe
 from repro.recipes.recipe import INFERRED

@@ -1,15 +1,41 @@
-"""The options of the networks as options of a command, taken from the registry."""
+"""The options that several commands share, and those of the networks, taken from the registry."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from repro.models import OPTIONS
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A network, such as denseresnet110; repro list models.")]
+DatasetName = Annotated[str | None, typer.Option("--dataset", help="Its paper's own unless given.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data sets: $REPRO_DATA, else data/.")]
+Results = Annotated[Path, typer.Option("--results", help="Folder of the records.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder of the checkpoints.")]
+RecipeName = Annotated[str | None, typer.Option("--recipe", help="Its paper's own unless given; repro list recipes.")]
+Epochs = Annotated[
+    int | None, typer.Option("--epochs", help="Other than the recipe's: the run is marked as deviating.")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
+Precision = Annotated[str, typer.Option("--precision", help="fp32, tf32 or bf16; recorded and shown.")]
+SaveMemory = Annotated[bool, typer.Option("--save-memory", help="Compute again what DenseNet would keep; slower.")]
+Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Train seeds 0 to N - 1.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")]
+SideBySide = Annotated[
+    bool | None,
+    typer.Option("--side-by-side/--one-by-one", help="Train several seeds at once; on a GPU they are."),
+]
+Compile = Annotated[bool, typer.Option("--compile", help="Put the network through torch.compile.")]
+Graph = Annotated[bool, typer.Option("--graph", help="Replay each step as one CUDA graph.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=0, help="Processes that read image files; one per core.")]
+Log = Annotated[str | None, typer.Option("--log", help="tensorboard: curves beside the checkpoints.")]
+Deterministic = Annotated[bool, typer.Option("--deterministic", help="The same bits each time on a GPU too.")]
+ShortFormat = Annotated[str, typer.Option("--format", help="rich or json.")]
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:

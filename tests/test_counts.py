@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from repro.comparison import subject_of
 from repro.counting.cache import cached, counted, counted_parameters
 from repro.counting.count import Subject, count, count_modules, empty_network, parameters_of, without_memory
+from repro.counts import subject_of
 from repro.models import is_small
 from repro.papers import Cell, Row, Table, read_table, table_names
 

@@ -46,7 +46,7 @@ def at_width(comparison: Comparison, width: int) -> str:
 
 @pytest.mark.parametrize("name", table_names())
 def test_no_word_of_a_label_or_a_figure_is_cut_at_80_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("repro.comparison._count_cells", lambda table, row: {})  # minutes for all networks
+    monkeypatch.setattr("repro.comparison.count_cells", lambda table, row: {})  # minutes for all networks
     comparison = compare(read_table(name), [])
     shown = at_width(comparison, 80)
     assert max(map(len, shown.splitlines())) <= 80
@@ -101,7 +101,7 @@ def test_markdown_has_the_table_and_its_notes(record: Make) -> None:
 def test_latex_compiles_and_fits_the_page(record: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "results").mkdir()
     whole = [cifar100(record)]
-    monkeypatch.setattr("repro.comparison._count_cells", lambda table, row: {})
+    monkeypatch.setattr("repro.comparison.count_cells", lambda table, row: {})
     whole += [compare(read_table(name), []) for name in table_names()]
     tables = [text(each, "latex") for each in whole] + [Report(whole, [], summary=True).text("latex")]
     head = "\\documentclass{article}\\usepackage[a4paper,margin=2cm]{geometry}\\usepackage{booktabs}\\begin{document}"

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 from itertools import groupby, product
 from pathlib import Path
 
-from repro.comparison import Comparison, compare, uncounted
+from repro.comparison import Comparison, compare
 from repro.console import stderr, stdout, with_bar
 from repro.counting.cache import counted
+from repro.counts import uncounted
 from repro.differences import off_cells
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
@@ -18,7 +20,7 @@ from repro.files import write_atomically
 from repro.folders import Folders
 from repro.names import choose as choose_name
 from repro.papers import Table, read_table, table_names
-from repro.results import append_times, read_records, read_times, result_folders
+from repro.results import Record, append_times, curve_path, read_curve, read_records, read_times, result_folders
 from repro.runtime import Runtime
 
 WINDOW_SECONDS = 2.0
@@ -139,7 +141,13 @@ def compared(tables: Sequence[Table], results: Path) -> list[Comparison]:
     for subject in with_bar(uncounted(tables), "counting networks"):
         counted(subject)
     records, times = read_records(folders), read_times(folders)
-    return [compare(table, records, times) for table in tables]
+    return [compare(table, records, times, lowest=partial(_lowest_error, folders)) for table in tables]
+
+
+def _lowest_error(folders: Sequence[Path], record: Record) -> float | None:
+    """Return the lowest test error of a run after any epoch; None without its curve."""
+    curves = (read_curve(curve_path(folder, record.name)) for folder in reversed(folders))
+    return next((min(row.test_error for row in curve) for curve in curves if curve), None)
 
 
 def _write(text: str, output: Path) -> None:

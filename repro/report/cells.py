@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from repro.comparison import ComparedRow, Comparison, CountCell, ErrorCell
+from repro.comparison import ComparedRow, Comparison, ErrorCell
+from repro.counts import CountCell
 from repro.times import TimeCell
 
 MARK = {True: "✓", False: "✗", None: ""}
