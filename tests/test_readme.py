@@ -4,26 +4,19 @@ import re
 from pathlib import Path
 
 import pytest
-
-from repro.cli import main
+from readme import MARKED, made_by
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHOWN = re.findall(r"<!-- repro (.+) -->\n(.*?)\n\n(?!\|)", README, re.DOTALL)
 
 
-@pytest.mark.parametrize(("command", "shown"), SHOWN)
-def test_output_in_the_readme_is_the_programs(
-    command: str, shown: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)  # the shipped results alone
-    with pytest.raises(SystemExit):
-        main(command.split())
-    assert capsys.readouterr().out.strip() == shown.strip()
+@pytest.mark.parametrize("found", MARKED.finditer(README), ids=lambda found: found["maker"])
+def test_what_stands_between_markers_is_what_is_made(found: re.Match[str]) -> None:
+    assert found["shown"].strip() == made_by(found["maker"])
 
 
 def test_something_is_shown() -> None:
-    assert len(SHOWN) == 1
+    assert len(MARKED.findall(README)) == 3
 
 
 def test_every_room_of_the_house_is_in_the_picture() -> None:
