@@ -1,0 +1,167 @@
+"""A comparison as a table of the page: what is printed beside ours, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from repro.comparison import NO_RECIPE, ComparedRow, Comparison, CountCell, ErrorCell
+from repro.differences import why
+from repro.papers import UNITS, Cell, Column
+from repro.report.page.grid import Grid, Heading, Line, Shown
+from repro.times import TimeCell
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one column of the page shows of a printed column."""
+
+    heading: Heading
+    show: Callable[[ComparedRow], Shown]
+
+
+def compared_grid(comparison: Comparison) -> Grid:
+    """Return a table with the printed cells beside ours, a verdict for every row, and why a row is off."""
+    parts = [part for column in comparison.table.columns for part in _parts(comparison, column)]
+    headings = (Heading("Row"), *(part.heading for part in parts), Heading("Verdict"))
+    lines = tuple(
+        Line(
+            (Shown(row.row.label), *(part.show(row) for part in parts), Shown(verdict=row.verdict)),
+            why=tuple(why(comparison, row)),
+            muted=row.row.model is None,
+        )
+        for row in comparison.rows
+    )
+    return Grid(comparison.table.caption, headings, lines, kind="compared")
+
+
+def _parts(comparison: Comparison, column: Column) -> list[Part]:
+    """Return what is shown of a column; a column of differences only where there is one."""
+    printed = Part(Heading("paper", column.label, numeric=True), lambda row: _printed(comparison, row, column))
+    if column.kind in ("params", "flops"):
+        return [printed, _ours(column, lambda row: count_shown(row.counts.get(column.key)))]
+    if column.kind == "time":
+        return [
+            Part(printed.heading, lambda row: _printed_time(row.times.get(column.key))),
+            _ours(column, lambda row: _time(row.times.get(column.key))),
+        ]
+    if column.kind == "error":
+        return [printed, *_error_parts(comparison, column)]
+    return [Part(Heading(column.label, numeric=True), printed.show)]
+
+
+def _ours(column: Column, show: Callable[[ComparedRow], Shown]) -> Part:
+    return Part(Heading("ours", column.label, numeric=True), show)
+
+
+def _error_parts(comparison: Comparison, column: Column) -> list[Part]:
+    """Return what stands beside the printed errors: nothing where no recipe for them is here.
+
+    Difference and verdict have columns of their own where the table has one column of errors.
+    """
+    alone = len(comparison.table.of_kind("error")) == 1
+    cells = [row.errors[column.key] for row in comparison.rows if column.key in row.errors]
+    if all(cell.verdict == NO_RECIPE for cell in cells):
+        return []
+    ours = _ours(column, lambda row: error_shown(row.errors.get(column.key), alone))
+    if not alone or all(cell.difference is None for cell in cells):
+        return [ours]
+    heading = Heading("difference", column.label, numeric=True)
+    return [ours, Part(heading, lambda row: difference_shown(row.errors.get(column.key)))]
+
+
+def _printed(comparison: Comparison, compared: ComparedRow, column: Column) -> Shown:
+    """Return a printed cell, and of an error the statistic where it is not the column's."""
+    row = compared.row
+    cell = row.cells.get(column.key)
+    if cell is None:
+        return Shown()
+    statistic, runs = comparison.table.statistic(row, column)
+    other = column.kind == "error" and row.model and (statistic, runs) != (column.statistic, column.runs)
+    return Shown(cell.text, beneath=(statistic_words(statistic, runs),) if other else (), sorted_by=_number(cell))
+
+
+def _number(cell: Cell) -> float:
+    """Return a printed number with its unit."""
+    unit = cell.text[-1] if cell.text[-1] in UNITS else ""
+    return float(cell.value) * UNITS[unit]
+
+
+def statistic_words(statistic: str, runs: int) -> str:
+    """Return of what a printed error is told, such as `median of 5 runs`."""
+    if runs == 1:
+        return "one run"
+    return f"{statistic} of {runs} runs"
+
+
+def count_shown(cell: CountCell | None) -> Shown:
+    """Return our exact count with a mark, and as the paper would print it where it is another."""
+    if cell is None:
+        return Shown()
+    other = (cell.shown,) if cell.matches is False else ()
+    return Shown(f"{cell.exact:,}", beneath=other, matches=cell.matches, sorted_by=cell.exact)
+
+
+def error_shown(cell: ErrorCell | None, alone: bool) -> Shown:
+    """Return our error with its spread and number of seeds; also difference and verdict where it is not alone."""
+    if cell is None:
+        return Shown()
+    if cell.value is None:
+        return Shown("–", unseen=cell.verdict, sorted_by="", muted=True)
+    digits = digits_of(cell)
+    return Shown(
+        f"{cell.value:.{digits}f}",
+        beneath=(*_spread(cell, digits), *([] if alone else _distance(cell, digits))),
+        verdict=None if alone else cell.verdict,
+        sorted_by=cell.value,
+    )
+
+
+def _spread(cell: ErrorCell, digits: int) -> list[str]:
+    """Return what is said beneath our error."""
+    seeds = ", ".join([f"n = {cell.n}", *(each for each in cell.precisions if each != "fp32")])
+    if cell.mean is None or cell.std is None:
+        return [seeds]
+    if cell.statistic == "mean":
+        return [f"mean ± {cell.std:.{digits}f}, {seeds}"]
+    return [cell.statistic, f"mean {cell.mean:.{digits}f} ± {cell.std:.{digits}f}, {seeds}"]
+
+
+def _distance(cell: ErrorCell, digits: int) -> list[str]:
+    """Return in one line how far ours is from the printed error, and how far it may be by chance."""
+    if cell.difference is None or cell.margin is None:
+        return []
+    return [f"{signed(cell.difference, digits)}, margin {cell.margin:.{digits}f}"]
+
+
+def signed(value: float, digits: int) -> str:
+    """Return a difference with its sign, a minus as long as the plus."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def difference_shown(cell: ErrorCell | None) -> Shown:
+    """Return ours minus the printed error, and how far it may be off by chance."""
+    if cell is None or cell.difference is None:
+        return Shown()
+    digits = digits_of(cell)
+    margin = () if cell.margin is None else (f"margin {cell.margin:.{digits}f}",)
+    return Shown(signed(cell.difference, digits), beneath=margin, sorted_by=cell.difference)
+
+
+def digits_of(cell: ErrorCell) -> int:
+    """Return how many decimals our errors are shown with: two, or as many as are printed."""
+    return max(2, len(cell.published.partition(".")[2]))
+
+
+def _printed_time(cell: TimeCell | None) -> Shown:
+    if cell is None:
+        return Shown()
+    return Shown(f"{cell.published} ({cell.published_ratio:.2f})", sorted_by=cell.published_ratio)
+
+
+def _time(cell: TimeCell | None) -> Shown:
+    if cell is None:
+        return Shown()
+    if cell.ratio is None:
+        return Shown("–", unseen="not measured", sorted_by="", muted=True)
+    return Shown(f"({cell.ratio:.2f})", sorted_by=cell.ratio)

@@ -1,0 +1,37 @@
+"""The verdicts in words, with the mark and the tone of each: no verdict is told by its colour alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from repro.compare import BETTER, CONSISTENT, NOT_CONSISTENT, NOT_REPRODUCED, REPRODUCED, TOO_FEW
+from repro.comparison import CONTEXT, NO_RECIPE, NOT_MEASURED, TESTED_OTHERWISE
+
+
+@dataclass(frozen=True)
+class Sign:
+    """How a verdict is shown."""
+
+    mark: str
+    tone: str
+    """`good`, `bad`, `better`, `unsure` or `none`: a class of page.css."""
+    meaning: str
+
+
+SIGNS = {
+    REPRODUCED: Sign("✓", "good", "within the margin, and a difference worth telling would have been beyond it"),
+    NOT_REPRODUCED: Sign("✗", "bad", "our error is higher by more than the margin"),
+    BETTER: Sign("↓", "better", "our error is lower by more than the margin"),
+    TOO_FEW: Sign("…", "unsure", "within the margin, which is too wide to tell a difference that matters"),
+    CONSISTENT: Sign("≈", "unsure", "one run, within the margin"),
+    NOT_CONSISTENT: Sign("≠", "bad", "one run, beyond the margin"),
+    TESTED_OTHERWISE: Sign("◇", "none", "our test images are not the paper's: both are shown, nothing is judged"),
+    NOT_MEASURED: Sign("○", "none", "no run followed the recipe yet"),
+    NO_RECIPE: Sign("–", "none", "the recipe behind the printed error is not built yet"),
+    CONTEXT: Sign("”", "none", "the paper quotes the row from elsewhere"),
+}
+
+
+def sign(verdict: str) -> Sign:
+    """Return how a verdict is shown."""
+    return SIGNS[verdict]

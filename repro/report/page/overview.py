@@ -1,0 +1,70 @@
+"""One line per table: how many counts are right, how many errors are measured, and their verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from repro.compare import VERDICTS
+from repro.report.page.grid import Grid, Heading, Line, Shown
+from repro.report.page.legend import sign
+from repro.summary import Summary
+
+
+def overview_grid(summaries: Sequence[Summary]) -> Grid:
+    """Return the summary of all tables, with a link to each."""
+    verdicts = _verdicts(summaries)
+    headings = (
+        Heading("Table"),
+        Heading("Paper"),
+        Heading("Counts right", numeric=True),
+        Heading("Errors measured", numeric=True),
+        *(Heading(f"{sign(each).mark} {each}", "Errors, by verdict", numeric=True) for each in verdicts),
+    )
+    lines = tuple(_line(each, verdicts) for each in summaries)
+    return Grid("Every table in one line", headings, lines, _total(summaries, verdicts), kind="summary")
+
+
+def _verdicts(summaries: Sequence[Summary]) -> list[str]:
+    """Return the verdicts that are counted: those of the rule, and others that there are."""
+    present = [verdict for each in summaries for verdict, cells in each.verdicts.items() if cells]
+    measured = [each for each in present if each not in ("not measured", "no recipe here", "quoted by the paper")]
+    return list(dict.fromkeys([*VERDICTS, *measured]))
+
+
+def _line(summary: Summary, verdicts: Sequence[str]) -> Line:
+    table = summary.table
+    return Line(
+        (
+            Shown(table.name, href=f"#{table.name}"),
+            Shown(f"{table.paper.partition(',')[0]}, {table.title}" if table.title != "Classics" else table.title),
+            _share(summary.right, summary.counted),
+            _share(summary.measured, summary.measurable),
+            *(_number(summary.verdicts.get(each, 0)) for each in verdicts),
+        )
+    )
+
+
+def _total(summaries: Sequence[Summary], verdicts: Sequence[str]) -> Line | None:
+    """Return the sums over all tables; None of a single one."""
+    if len(summaries) < 2:
+        return None
+    return Line(
+        (
+            Shown("All tables"),
+            Shown(),
+            _share(sum(each.right for each in summaries), sum(each.counted for each in summaries)),
+            _share(sum(each.measured for each in summaries), sum(each.measurable for each in summaries)),
+            *(_number(sum(each.verdicts.get(verdict, 0) for each in summaries)) for verdict in verdicts),
+        )
+    )
+
+
+def _share(part: int, whole: int) -> Shown:
+    """Return `11/12`, sorted by the share; muted where there is nothing to share."""
+    if not whole:
+        return Shown("–", sorted_by="", muted=True)
+    return Shown(f"{part}/{whole}", sorted_by=part / whole, muted=not part)
+
+
+def _number(cells: int) -> Shown:
+    return Shown(str(cells), sorted_by=cells, muted=not cells)
