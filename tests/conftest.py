@@ -72,7 +72,7 @@ def tiny() -> Callable[..., Experiment]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def record() -> Callable[..., Record]:
     """Make a record of DenseResNet-110, N = 4 on CIFAR-100."""
 

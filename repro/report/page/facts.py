@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from repro.comparison import NO_RECIPE, Comparison
 from repro.papers import Column
-from repro.report.page.compared import statistic_words
 from repro.report.notes import best_epochs, time_lines
+from repro.report.page.compared import statistic_words
 
 CONVENTIONS = {
     "macs": "multiply-adds of convolutions and linear layers",
@@ -30,9 +30,7 @@ def facts_of(comparison: Comparison) -> list[tuple[str, list[str]]]:
 
 def _protocol(comparison: Comparison, column: Column) -> str:
     """Return of what a printed error is told, how the test images are shown, and whether it can be measured here."""
-    measurable = any(
-        comparison.table.recipe(each.row, column) for each in comparison.rows if column.key in each.errors
-    )
+    measurable = any(comparison.table.recipe(each.row, column) for each in comparison.rows if column.key in each.errors)
     told = f"{column.label}: {statistic_words(column.statistic, column.runs)} in the paper"
     without = "" if measurable else NO_RECIPE
     return "; ".join(each for each in (told, column.protocol, without) if each)

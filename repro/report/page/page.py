@@ -10,6 +10,7 @@ from pathlib import Path
 
 from repro.compare import RULE
 from repro.comparison import Comparison
+from repro.console import with_bar
 from repro.papers import Table
 from repro.report.page.compared import compared_grid
 from repro.report.page.facts import facts_of
@@ -61,9 +62,9 @@ def html_page(comparisons: Sequence[Comparison], folders: Sequence[Path]) -> str
         rule=RULE,
         signs=SIGNS,
         overview=overview_grid([summarise(each) for each in comparisons]),
-        sections=[_section(each, folders) for each in comparisons],
-        style=Markup(style),  # noqa: S704
-        script=Markup(script),  # noqa: S704
+        sections=[_section(each, folders) for each in with_bar(comparisons, "making the page")],
+        style=Markup(style),
+        script=Markup(script),
         policy=_policy(style, script),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from repro.results import Record, gates_path
 
 if TYPE_CHECKING:
     from repro.figures import Curves, Figure, Gates
+    from repro.figures.curves import Panel, Spread
 
 EPOCHS = 24
 """Of a curve stand in the table of its numbers, about."""
@@ -50,7 +52,7 @@ def _runs(comparison: Comparison) -> list[Record]:
 
 def _curves_picture(curves: Curves) -> Picture:
     shown = [(panel, curve) for panel in curves.panels for curve in panel.curves]
-    last = "; ".join(f"{panel.column.label}, {curve.label}: {curve.test[-1].median:.4g}" for panel, curve in shown)
+    last = "; ".join(f"{panel.column.label}, {curve.label}: {_figure(panel, curve.test[-1])}" for panel, curve in shown)
     return Picture(
         alt=f"Line chart of {curves.table.name}, the figure after every epoch. After the last one: {last}.",
         caption="After every epoch, tested on the test images. A run that deviates is drawn where a row has no other.",
@@ -67,11 +69,11 @@ def _curve_numbers(curves: Curves) -> Grid:
     step = -(-longest // EPOCHS)
     epochs = sorted({1, *range(step, longest + 1, step), *(len(curve.test) for _, curve in shown)})
     headings = (Heading(curve.label, f"{panel.column.label}, {panel.dataset}", numeric=True) for panel, curve in shown)
-    medians = [[spread.median for spread in curve.test] for _, curve in shown]
+    medians = [[_figure(panel, spread) for spread in curve.test] for panel, curve in shown]
     return Grid(
         f"{curves.table.name}: the median of the seeds {_which(step)}",
         (Heading("Epoch", numeric=True), *headings),
-        tuple(Line((Shown(f"{epoch}"), *(_at(each, epoch) for each in medians))) for epoch in epochs),
+        tuple(Line((Shown(f"{epoch}"), *(Shown(_at(each, epoch)) for each in medians))) for epoch in epochs),
         sortable=False,
     )
 
@@ -80,8 +82,13 @@ def _which(step: int) -> str:
     return "after every epoch" if step == 1 else f"after every {step} epochs; all epochs are in results/curves/"
 
 
-def _at(curve: Sequence[float], epoch: int) -> Shown:
-    return Shown(f"{curve[epoch - 1]:.4g}" if epoch <= len(curve) else "")
+def _at(curve: Sequence[str], epoch: int) -> str:
+    return curve[epoch - 1] if epoch <= len(curve) else ""
+
+
+def _figure(panel: Panel, spread: Spread) -> str:
+    """Return the median over the seeds: an error in % with two decimals, a share with four."""
+    return f"{spread.median:.{2 if panel.column.metric in ('error', 'error5') else 4}f}"
 
 
 def _gates(comparison: Comparison, folders: Sequence[Path]) -> Iterator[Gates]:
@@ -127,4 +134,11 @@ def _gate_numbers(gates: Gates) -> Grid:
 def _uri(figure: Figure, theme: str) -> str:
     from repro.figures import draw
 
-    return f"data:image/svg+xml;base64,{b64encode(draw(figure, 'svg', theme)).decode()}"
+    return f"data:image/svg+xml;base64,{b64encode(slim(draw(figure, 'svg', theme))).decode()}"
+
+
+def slim(svg: bytes) -> bytes:
+    """Return a picture without what nobody sees: digits of long paths beyond a tenth of a point, fonts and indents."""
+    svg = re.sub(rb' d="[^"]{500,}"', lambda path: re.sub(rb"(\.\d)\d+| (?=\n)", rb"\1", path[0]), svg)
+    svg = re.sub(rb"'DejaVu Sans', [^;\"]*, sans-serif", b"'DejaVu Sans', Verdana, sans-serif", svg)
+    return re.sub(rb"\n +<", b"\n<", svg)
