@@ -14,7 +14,7 @@ from zlib import crc32
 import pytest
 from reading import Page
 
-from repro import comparison
+from repro import counts as counts_beside
 from repro.comparison import CONTEXT, WORST_FIRST, Comparison, compare
 from repro.counting.count import Count, Subject
 from repro.experiment import experiment_for
@@ -22,6 +22,7 @@ from repro.papers import Table, read_table, table_names
 from repro.recipes import recipe
 from repro.report.page import html_page, stamp
 from repro.report.page.legend import SIGNS
+from repro.report.page.overview import called
 from repro.report.page.pictures import slim
 from repro.results import EpochRow, GateRow, Record, curve_path, gates_path, write_curve, write_gates
 
@@ -42,7 +43,7 @@ def made_up(subject: Subject) -> Count:
 @pytest.fixture(scope="module", autouse=True)
 def counts() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparison, "counted", made_up)
+        patch.setattr(counts_beside, "counted", made_up)
         yield
 
 
@@ -144,6 +145,7 @@ def test_the_summary_has_a_line_for_every_table(text: str) -> None:
     rows = {line[0]: line for line in Page(text).sections["summary"] if line}
     assert rows["cifar100"][3] == "1/5"
     assert {"densenet-cifar", "All tables"} < rows.keys()
+    assert [called(read_table(name)) for name in ("cifar100", "classics")] == ["DenseResNet, Table 2", "Classics"]
 
 
 def test_words_of_others_stay_words(text: str, folder: Path) -> None:

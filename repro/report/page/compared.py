@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from repro.comparison import NO_RECIPE, ComparedRow, Comparison, CountCell, ErrorCell
+from repro.comparison import NO_RECIPE, ComparedRow, Comparison, ErrorCell
+from repro.counts import CountCell
 from repro.differences import why
 from repro.papers import UNITS, Cell, Column
 from repro.report.page.grid import Grid, Heading, Line, Shown

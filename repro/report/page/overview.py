@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from repro.compare import VERDICTS
+from repro.papers import Table
 from repro.report.page.grid import Grid, Heading, Line, Shown
 from repro.report.page.legend import sign
 from repro.summary import Summary
@@ -24,6 +25,12 @@ def overview_grid(summaries: Sequence[Summary]) -> Grid:
     return Grid("Every table in one line", headings, lines, _total(summaries, verdicts), kind="summary")
 
 
+def called(table: Table) -> str:
+    """Return a table's paper and title in short; one of many papers has its title alone."""
+    network, *where = table.paper.split(", ")  # authors and place
+    return f"{network}, {table.title}" if len(where) == 2 else table.title
+
+
 def _verdicts(summaries: Sequence[Summary]) -> list[str]:
     """Return the verdicts that are counted: those of the rule, and others that there are."""
     present = [verdict for each in summaries for verdict, cells in each.verdicts.items() if cells]
@@ -36,7 +43,7 @@ def _line(summary: Summary, verdicts: Sequence[str]) -> Line:
     return Line(
         (
             Shown(table.name, href=f"#{table.name}"),
-            Shown(f"{table.paper.partition(',')[0]}, {table.title}" if table.title != "Classics" else table.title),
+            Shown(called(table)),
             _share(summary.right, summary.counted),
             _share(summary.measured, summary.measurable),
             *(_number(summary.verdicts.get(each, 0)) for each in verdicts),

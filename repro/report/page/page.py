@@ -16,7 +16,7 @@ from repro.report.page.compared import compared_grid
 from repro.report.page.facts import facts_of
 from repro.report.page.grid import Grid
 from repro.report.page.legend import SIGNS, sign
-from repro.report.page.overview import overview_grid
+from repro.report.page.overview import called, overview_grid
 from repro.report.page.pictures import Picture, curve_pictures, gate_pictures
 from repro.report.page.recipes import ShownRecipe, recipes_of
 from repro.report.page.runs import deviating_grid, runs_grid
@@ -83,10 +83,7 @@ def _section(comparison: Comparison, folders: Sequence[Path]) -> Section:
 
 
 def _title(comparisons: Sequence[Comparison]) -> str:
-    if len(comparisons) == 1:
-        table = comparisons[0].table
-        return f"{table.paper}, {table.title}: printed and ours"
-    return "Published tables beside ours"
+    return f"{called(comparisons[0].table)} beside ours" if len(comparisons) == 1 else "Published tables beside ours"
 
 
 def _policy(style: str, script: str) -> str:
