@@ -29,7 +29,7 @@ def repro(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, 
     return int(end.value.code or 0), captured.out, captured.err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["list", "recipes"], ["table"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["list", "recipes"], ["list", "tables"]])
 def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     loaded = loaded_by(*arguments)
     assert "typer" in loaded
@@ -192,7 +192,7 @@ def test_a_table_pipes_cleanly(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert "\\toprule" in repro(capsys, "table", "cifar100", "--format", "latex")[1]
     assert json.loads(repro(capsys, "table", "cifar100", "--format", "json")[1])["table"] == "cifar100"
     assert repro(capsys, "table", "cifar100", "--output", tmp_path / "t.html")[1] == ""
-    assert (tmp_path / "t.html").read_text().startswith("<table>")
+    assert (tmp_path / "t.html").read_text().startswith("<!DOCTYPE html>")
 
 
 def test_check_fails_on_a_cell_that_is_off(capsys: pytest.CaptureFixture[str]) -> None:

@@ -168,6 +168,14 @@ def test_each_column_with_curves_has_a_panel(record: MakeRecord, folders: Folder
     assert len(draw_curves(curves, THEMES["dark"]).axes) == 2
 
 
+def test_a_curve_older_than_a_metric_is_left_out_of_its_column(record: MakeRecord, folders: Folders) -> None:
+    """Such curves have no top-5 errors; the other column shows them."""
+    table = read_table("densenet-imagenet")
+    runs = kept_for(table, "top1", folders.results, record)
+    curves, _ = only(curves_of(table, runs, [folders.results]))
+    assert {panel.column.metric for panel in curves.panels} == {"error"}
+
+
 def test_a_row_keeps_its_colour_and_marker_in_every_panel(record: MakeRecord, folders: Folders) -> None:
     table = read_table("densenet-cifar")
     runs = kept_for(table, "c10+", folders.results, record)

@@ -116,7 +116,7 @@ def _panel(table: Table, column: Column, records: Sequence[Record], folders: Seq
 def _column_curves(table: Table, column: Column, records: Sequence[Record], folders: Sequence[Path]) -> Iterator[Curve]:
     for row in table.rows:
         if column.key in row.cells:
-            faithful = _with_curves(runs_of(table, row, column, records), folders)
+            faithful = _with_curves(runs_of(table, row, column, records), column, folders)
             if faithful:
                 yield _curve(_name(table, row), row, column, faithful)
             else:
@@ -141,18 +141,29 @@ def _deviating(
 
     runs = [each for each in records if not each.faithful and is_of(each, table, row, column)]
     for _, alike in groupby(sorted(runs, key=lambda each: (how(each), each.seed)), how):
-        if found := _with_curves(list(alike), folders):
+        if found := _with_curves(list(alike), column, folders):
             yield _curve(_name(table, row), row, column, found)
 
 
-def _with_curves(runs: Sequence[Record], folders: Sequence[Path]) -> list[tuple[Record, list[EpochRow]]]:
-    """Return the runs whose curve is there, with it; that of a later folder stands for that of an earlier one."""
+def _with_curves(
+    runs: Sequence[Record], column: Column, folders: Sequence[Path]
+) -> list[tuple[Record, list[EpochRow]]]:
+    """Return the runs whose curve is there, with it; that of a later folder stands for that of an earlier one.
+
+    Curves that are older than the column's metric are left out.
+    """
     found = []
     for run in runs:
         paths = [path for folder in folders if (path := curve_path(folder, run.name)).exists()]
-        if paths:
-            found.append((run, _checked(read_curve(paths[-1]), run, paths[-1])))
+        curve = _checked(read_curve(paths[-1]), run, paths[-1]) if paths else []
+        if curve and all(getattr(epoch, _figure(column)) is not None for epoch in curve):
+            found.append((run, curve))
     return found
+
+
+def _figure(column: Column) -> str:
+    """Return the field of an epoch that is a column's metric."""
+    return METRICS.get(column.metric, column.metric)
 
 
 def _checked(curve: list[EpochRow], run: Record, path: Path) -> list[EpochRow]:
@@ -163,14 +174,13 @@ def _checked(curve: list[EpochRow], run: Record, path: Path) -> list[EpochRow]:
 
 def _curve(name: str, row: Row, column: Column, found: Sequence[tuple[Record, list[EpochRow]]]) -> Curve:
     runs, curves = [run for run, _ in found], [curve for _, curve in found]
-    metric = METRICS.get(column.metric, column.metric)
     judged = column.comparable and not runs[0].deviations
     return Curve(
         row=name,
         seeds=tuple(run.seed for run in runs),
         precisions=tuple(sorted({run.precision for run in runs})),
         deviations=tuple(runs[0].deviations),
-        test=_spreads(curves, lambda epoch: getattr(epoch, metric)),
+        test=_spreads(curves, lambda epoch: getattr(epoch, _figure(column))),
         train=_spreads(curves, lambda epoch: epoch.train_error) if column.metric == "error" else (),
         printed=row.cells[column.key].text if judged else None,
     )
