@@ -9,13 +9,16 @@ from dataclasses import dataclass, field, replace
 from repro.compare import (
     BETTER,
     CONSISTENT,
+    LOWER,
     NOT_CONSISTENT,
     NOT_REPRODUCED,
     REPRODUCED,
     TOO_FEW,
     Judgement,
     Measured,
+    Spread,
     judge,
+    pooled,
 )
 from repro.counts import CountCell, count_cells
 from repro.data import DATASETS
@@ -30,8 +33,8 @@ NO_RECIPE = "no recipe here"
 CONTEXT = "quoted by the paper"
 TESTED_OTHERWISE = "tested otherwise"
 WORST_FIRST = (
-    *(NOT_REPRODUCED, NOT_CONSISTENT, BETTER, TOO_FEW, NOT_MEASURED),
-    *(CONSISTENT, REPRODUCED, TESTED_OTHERWISE, NO_RECIPE),
+    *(NOT_REPRODUCED, NOT_CONSISTENT, BETTER, LOWER, TOO_FEW, CONSISTENT, REPRODUCED),
+    *(TESTED_OTHERWISE, NOT_MEASURED, NO_RECIPE),
 )
 
 
@@ -67,6 +70,11 @@ class ErrorCell:
         return tuple(run.seed for run in self.runs)
 
     @property
+    def digits(self) -> int:
+        """After the point, when ours is shown: two, or as many as are printed."""
+        return max(2, len(self.published.partition(".")[2]))
+
+    @property
     def precisions(self) -> tuple[str, ...]:
         """Which precisions they were trained in."""
         return tuple(sorted({run.precision for run in self.runs}))
@@ -74,7 +82,7 @@ class ErrorCell:
     @property
     def off(self) -> bool:
         """Whether ours is higher than chance explains."""
-        return self.verdict in (NOT_REPRODUCED, NOT_CONSISTENT) and (self.difference or 0) > 0
+        return self.verdict in (NOT_REPRODUCED, NOT_CONSISTENT)
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,7 @@ class ComparedRow:
 
     @property
     def verdict(self) -> str:
-        """The verdict on the row's errors that can be measured; the worst where there are several."""
+        """The worst verdict on the row's errors that were measured."""
         verdicts = {cell.verdict for cell in self.errors.values()}
         return next((each for each in WORST_FIRST if each in verdicts), NOT_MEASURED if self.row.model else CONTEXT)
 
@@ -107,11 +115,15 @@ class Comparison:
     rows: tuple[ComparedRow, ...]
     deviating: tuple[Record, ...]
     """Runs of the table's networks that changed their recipe; never counted."""
+    spread: Spread | None = None
+    """Between seeds, as the verdicts take it; None where nothing is judged."""
+    judged_cells: int = 0
+    """Of the whole table, shown or not."""
 
     @property
     def judged(self) -> bool:
         """Whether the rule of the verdicts was used."""
-        return any(cell.margin is not None for row in self.rows for cell in row.errors.values())
+        return self.judged_cells > 0
 
     @property
     def runs(self) -> tuple[Record, ...]:
@@ -135,14 +147,16 @@ def compare(
         times: of all measured steps.
         lowest: the lowest test error of a run after any epoch, if its curve is there.
     """
-    errors = _error_cells(table, records, lowest)[: len(table.rows)]
+    places = _places(table, records)
+    judged = [place.measured for of_row in places for place in of_row if place.judged]
+    errors = _error_cells(places, judged, lowest)[: len(table.rows)]
     timed = time_cells(table, times, [_runs_of_row(table, row, records) for row in table.rows])
     rows = [
         ComparedRow(row, count_cells(table, row), cells, ratios)
         for row, cells, ratios in zip(table.rows, errors, timed, strict=True)
     ]
     deviating = [record for record in records if not record.faithful and _belongs(table, record)]
-    return Comparison(table, tuple(rows), tuple(deviating))
+    return Comparison(table, tuple(rows), tuple(deviating), pooled(judged) if judged else None, len(judged))
 
 
 def runs_of(table: Table, row: Row, column: Column, records: Sequence[Record]) -> list[Record]:
@@ -188,7 +202,10 @@ class _Place:
         values = tuple(getattr(run, self.column.metric) for run in self.runs)
         images = DATASETS[self.row.dataset or self.column.dataset or self.table.dataset].test_images
         statistic, runs = self.table.statistic(self.row, self.column)
-        return Measured(self.row.cells[self.column.key], statistic, runs, values, images)
+        recipe = self.table.recipe(self.row, self.column)
+        same_runs = [each for each in _measurable(self.table, self.row) if self.table.recipe(self.row, each) == recipe]
+        published = self.row.cells[self.column.key]
+        return Measured(published, statistic, runs, values, images, pooled=self.column is same_runs[0])
 
     @property
     def judged(self) -> bool:
@@ -196,16 +213,19 @@ class _Place:
         return bool(self.runs) and self.column.comparable
 
 
-def _error_cells(
-    table: Table, records: Sequence[Record], lowest: Callable[[Record], float | None]
-) -> list[dict[str, ErrorCell]]:
-    """Return the errors of every row by column, rows that are not shown at the end; all are judged together."""
+def _places(table: Table, records: Sequence[Record]) -> list[list[_Place]]:
+    """Return the printed errors of every row, those of rows that are not shown at the end."""
     rows = (*table.rows, *table.unselected)
-    places = [[_place(table, row, column, records) for column in _measurable(table, row)] for row in rows]
-    judged = [place for of_row in places for place in of_row if place.judged]
-    judgements = {id(place): each for place, each in zip(judged, judge([p.measured for p in judged]), strict=True)}
+    return [[_place(table, row, column, records) for column in _measurable(table, row)] for row in rows]
+
+
+def _error_cells(
+    places: Sequence[Sequence[_Place]], judged: Sequence[Measured], lowest: Callable[[Record], float | None]
+) -> list[dict[str, ErrorCell]]:
+    """Return the errors of every row by column; the judged ones, in the same order, are judged together."""
+    judgements = iter(judge(judged))
     return [
-        {place.column.key: _error_cell(place, judgements.get(id(place)), lowest) for place in of_row}
+        {place.column.key: _error_cell(place, next(judgements) if place.judged else None, lowest) for place in of_row}
         for of_row in places
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from repro.comparison import ComparedRow, Comparison, ErrorCell, is_of
 from repro.counts import CountCell
@@ -11,6 +12,20 @@ from repro.papers import Column, Row, Table
 from repro.recipes import recipe
 from repro.recipes.recipe import INFERRED
 from repro.results import Record
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """What may explain that rows are off; the same of all of them."""
+
+    rows: tuple[str, ...]
+    """Their labels."""
+    lines: tuple[str, ...]
+
+    @property
+    def heading(self) -> str:
+        """To which rows the lines belong."""
+        return f"Why {'; '.join(self.rows)} may differ"
 
 
 def off_cells(comparison: Comparison) -> list[str]:
@@ -29,18 +44,27 @@ def why(comparison: Comparison, compared: ComparedRow) -> list[str]:
     for key, cell in compared.off.items():
         column = table.column[key]
         if isinstance(cell, CountCell):
-            lines.append(f"{column.label}: {_beside(cell)}; the notes say what is known")
+            lines.append(f"{column.label}: {_beside(cell)}")
         else:
             lines += [f"{column.label}: {each}" for each in _reasons(comparison, compared.row, column, cell)]
     return lines
 
 
+def reasons(comparison: Comparison) -> list[Reasons]:
+    """Return what may explain the rows that are off, rows with the same reasons together."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for compared in comparison.rows:
+        if lines := why(comparison, compared):
+            found.setdefault(tuple(lines), []).append(compared.row.label)
+    return [Reasons(tuple(rows), lines) for lines, rows in found.items()]
+
+
 def inferred(name: str) -> dict[str, list[str]]:
-    """Return the values of a recipe that its paper does not print, as `epochs = 300`, by where they are from."""
+    """Return the values of a recipe that are inferred, wholly or in part, as `epochs = 300`, by where they are from."""
     chosen, found = recipe(name), defaultdict(list)
     for key, origin in chosen.origins.items():
-        if origin.startswith(INFERRED):
-            found[origin.removeprefix(INFERRED).removeprefix(": ")].append(f"{key} = {getattr(chosen, key)}")
+        if INFERRED in origin:
+            found[origin.removeprefix(f"{INFERRED}: ")].append(f"{key} = {getattr(chosen, key)}")
     return dict(found)
 
 
@@ -48,9 +72,10 @@ def _beside(cell: CountCell | ErrorCell) -> str:
     """Return the printed figure and ours in words."""
     if isinstance(cell, CountCell):
         return f"printed {cell.published}, ours {cell.shown} ({cell.exact:,})"
-    spread = f" ± {cell.std:.2f}" if cell.std is not None else ""
-    allowed = f"by chance up to {cell.margin:.2f} apart" if cell.margin is not None else ""
-    return f"printed {cell.published}, ours {cell.value:.2f}{spread} (n = {cell.n}), {allowed}: {cell.verdict}"
+    digits = cell.digits
+    spread = f" ± {cell.std:.{digits}f}" if cell.std is not None else ""
+    ours = f"{cell.value:.{digits}f}{spread} (n = {cell.n}), margin {cell.margin:.{digits}f}"
+    return f"printed {cell.published}, ours {ours}: {cell.verdict}"
 
 
 def _reasons(comparison: Comparison, row: Row, column: Column, cell: ErrorCell) -> list[str]:
@@ -79,8 +104,9 @@ def _seeds(runs: Iterable[Record]) -> str:
 
 
 def _deviating(table: Table, row: Row, column: Column, deviating: Sequence[Record]) -> list[str]:
+    found = [(run, getattr(run, column.metric)) for run in deviating if row.model and is_of(run, table, row, column)]
     return [
-        f"not counted: seed {run.seed} with {', '.join(run.deviations)}: {getattr(run, column.metric):.2f}"
-        for run in deviating
-        if row.model and is_of(run, table, row, column)
+        f"not counted: seed {run.seed} with {', '.join(run.deviations)}: {value:.2f}"
+        for run, value in found
+        if value is not None
     ]

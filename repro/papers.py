@@ -23,6 +23,8 @@ from repro.recipes import RECIPES
 
 KINDS = ("params", "flops", "error", "time", "context")
 METRICS = ("error", "error5", "iou", "isbi_pixel", "isbi_rand")
+PERCENT = ("error", "error5")
+"""The metrics in %, which are judged."""
 STATISTICS = ("last", "median", "mean", "best")
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 PRINTED = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)")
@@ -210,10 +212,11 @@ def _table(name: str, content: dict[str, Any]) -> Table:
     if not parsed or not rows:
         raise _Malformed("the table: it needs [[columns]] and [[rows]]")
     keys = {column.key for column in parsed}
+    judged = {column.key for column in parsed if column.kind == "error" and column.comparable}
     table = Table(
         name,
         columns=parsed,
-        rows=tuple(_row(index, each, keys, content["dataset"]) for index, each in enumerate(rows, 1)),
+        rows=tuple(_row(index, each, keys, judged) for index, each in enumerate(rows, 1)),
         notes=notes,
         **content,
     )
@@ -241,10 +244,16 @@ def _column(index: int, content: dict[str, Any], dataset: str) -> Column:
         if key in content and content["kind"] != "time":
             raise _Malformed(f"{where}: {key} belongs to a column of kind 'time', not {content['kind']!r}")
     _expect_known(where, content)
+    if content["kind"] == "error" and content.get("comparable", True) and not _is_judged(content):
+        raise _Malformed(f"{where}: only errors in % on a known number of images are judged; say comparable = false")
     return Column(**content)
 
 
-def _row(index: int, content: dict[str, Any], keys: set[str], dataset: str) -> Row:
+def _is_judged(content: dict[str, Any]) -> bool:
+    return DATASETS[content["dataset"]].test_images > 0 and content.get("metric", "error") in PERCENT
+
+
+def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str]) -> Row:
     where = f"row {index} ({content.get('label', 'without label')})"
     _expect_keys(where, content, Row)
     _expect_one_of(where, "model", content.get("model"), [*MODELS, None])
@@ -258,6 +267,8 @@ def _row(index: int, content: dict[str, Any], keys: set[str], dataset: str) -> R
         _expect_one_of(where, "cell", key, keys)
         if not isinstance(text, str) or not PRINTED.fullmatch(text):
             raise _Malformed(f'{where}: cell {key} is {text!r}, not a printed number in quotes such as "2.23M"')
+        if key in judged and not 0 < Cell(text).value < 100:
+            raise _Malformed(f"{where}: cell {key} is {text!r}, and an error that is judged lies between 0 and 100 %")
     return Row(cells={key: Cell(text) for key, text in cells.items()}, **content)
 
 
@@ -272,10 +283,14 @@ def _expect_keys(where: str, content: dict[str, Any], kind: type, besides: set[s
             raise _Malformed(f"{where}: key {key!r} is missing")
         if key in content and each.type == "str" and not isinstance(content[key], str):
             raise _Malformed(f"{where}: {key} is {content[key]!r}, not a string in quotes")
-        if key in content and each.type in ("int", "int | None") and not isinstance(content[key], int):
-            raise _Malformed(f"{where}: {key} is {content[key]!r}, not an integer")
+        if key in content and each.type in ("int", "int | None") and not _is_positive(content[key]):
+            raise _Malformed(f"{where}: {key} is {content[key]!r}, not an integer of 1 or more")
         if key in content and each.type == "bool" and not isinstance(content[key], bool):
             raise _Malformed(f"{where}: {key} is {content[key]!r}, neither true nor false")
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _expect_known(where: str, content: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The rule of the verdicts: its figures, and what it says over many simulated tables."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from simulation import IMAGES, TABLES, false_alarms, is_higher, power, simulated
 from repro.compare import (
     BETTER,
     CONSISTENT,
+    LOWER,
     NOT_CONSISTENT,
     NOT_REPRODUCED,
     PRINTED_SPREAD,
@@ -16,8 +18,8 @@ from repro.compare import (
     TOO_FEW,
     Measured,
     judge,
+    moments,
     pooled,
-    statistic_variance,
     student_t,
 )
 from repro.papers import Cell
@@ -31,23 +33,36 @@ def verdict(printed: str, values: Sequence[float], statistic: str = "last", runs
     return judge([measured(printed, values, statistic, runs)])[0].verdict
 
 
-@pytest.mark.parametrize(
-    ("n", "statistic", "runs"), [(1, "last", 1), (3, "last", 1), (5, "last", 1), (5, "median", 5), (5, "best", 5)]
-)
-def test_without_a_true_difference_a_table_is_rarely_called_off(n: int, statistic: str, runs: int) -> None:
-    higher = lower = 0
+CASES = [
+    (1, "last", 1, 0.0),
+    (3, "last", 1, 0.008),
+    (5, "last", 1, 0.01),
+    (5, "median", 5, 0.008),
+    (5, "best", 5, 0.008),
+    (3, "best", 5, 0.005),
+]
+
+
+@pytest.mark.parametrize(("n", "statistic", "runs", "least"), CASES)
+def test_without_a_true_difference_a_table_is_rarely_called_off(
+    n: int, statistic: str, runs: int, least: float
+) -> None:
+    """Nor hardly ever: a margin that is too wide would say nothing."""
+    higher = either = 0
     for table in simulated(n, statistic=statistic, runs=runs):
-        higher += any(is_higher(cell, said) for cell, said in table)
-        lower += any(said == BETTER for _, said in table)
-    assert higher / TABLES <= 0.05
-    assert (higher + lower) / TABLES <= 0.06  # 5 % by the rule, in the mean of many simulations
+        higher += any(is_higher(said) for _, said in table)
+        either += any(is_higher(said) or said in (BETTER, LOWER) for _, said in table)
+    assert least <= higher / TABLES <= 0.05
+    assert either / TABLES <= 0.05
 
 
-def test_a_spread_up_to_the_binomial_bound_raises_no_more_false_alarms() -> None:
-    assert false_alarms(3, phi=1.0) <= 0.05
+@pytest.mark.parametrize("rows", [1, 5])
+@pytest.mark.parametrize("n", [1, 3, 5])
+def test_a_spread_up_to_the_binomial_bound_raises_no_more_false_alarms(n: int, rows: int) -> None:
+    assert false_alarms(n, rows=rows, phi=1.0) <= 0.05
 
 
-@pytest.mark.parametrize(("n", "least", "most"), [(1, 0.0, 0.1), (3, 0.5, 0.7), (5, 0.6, 0.8)])
+@pytest.mark.parametrize(("n", "least", "most"), [(1, 0.02, 0.05), (3, 0.5, 0.65), (5, 0.65, 0.8)])
 def test_more_seeds_see_a_difference_of_one_point_more_often(n: int, least: float, most: float) -> None:
     assert least <= power(n) <= most
 
@@ -77,11 +92,24 @@ def test_one_run_is_consistent_or_not() -> None:
     assert verdict("22.62", [23.0]) == CONSISTENT
     assert verdict("22.62", [25.0]) == NOT_CONSISTENT
     assert verdict("4.51", [7.5]) == NOT_CONSISTENT  # the replication of DenseNet-BC that blamed chance
-    assert verdict("25.62", [22.62]) == NOT_CONSISTENT
+    assert verdict("25.62", [22.62]) == LOWER
 
 
-def test_seeds_far_from_each_other_are_too_few() -> None:
-    assert verdict("22.62", [21.0, 24.2]) == TOO_FEW
+def test_a_margin_wider_than_what_is_worth_telling_is_too_wide() -> None:
+    cells = [measured("22.62", [22.5, 22.9]), *[measured("24.65", [24.6])] * 9]
+    assert judge(cells)[0].verdict == TOO_FEW
+
+
+def test_a_failed_run_hides_only_its_own_row() -> None:
+    failed = measured("24.65", [24.6, 24.7, 99.0])
+    high = [measured("22.62", [25.5, 25.6, 25.7])] * 4
+    assert failed.failed
+    assert [each.verdict for each in judge([failed, *high])] == [TOO_FEW, *[NOT_REPRODUCED] * 4]
+
+
+def test_a_second_figure_of_the_same_runs_tells_no_spread() -> None:
+    top1 = measured("24.65", [24.6, 24.7, 24.8])
+    assert pooled([top1, replace(top1, pooled=False)]) == pooled([top1])
 
 
 def test_cells_of_one_table_share_its_false_alarms() -> None:
@@ -96,20 +124,23 @@ def test_seeds_of_other_rows_tell_the_spread_too() -> None:
     assert pooled([single, *steady]).phi < pooled([single]).phi == pytest.approx(PRINTED_SPREAD.phi)
 
 
-def test_the_lowest_of_five_needs_five_and_no_more_count() -> None:
-    assert verdict("6.43", [6.5, 6.6, 6.7], "best", runs=5) == TOO_FEW
+def test_the_lowest_of_five_is_compared_with_that_of_any_number() -> None:
+    """Of fewer seeds the lowest is higher by itself: here by (1.163 - 0.846) of a run's spread."""
     assert verdict("6.43", [6.5, 6.6, 6.7, 6.8, 6.9], "best", runs=5) == REPRODUCED
-    assert measured("6.43", [6.5, 6.6, 6.7, 6.8, 6.9, 1.0], "best", runs=5).value == 6.5
+    assert verdict("6.43", [36.3], "best", runs=5) == NOT_CONSISTENT
+    assert verdict("6.43", [20.0, 20.1, 20.2, 20.3], "best", runs=5) == NOT_REPRODUCED
+    assert measured("6.43", [6.5, 6.6, 6.7], "best", runs=5).shift == pytest.approx(1.163 - 0.846, abs=1e-3)
+    assert measured("6.43", [6.5, 6.6, 6.7], "last").shift == 0
 
 
-def test_variances_of_statistics() -> None:
+def test_moments_of_statistics() -> None:
     """Of normal draws, from 400,000 samples each."""
     random = np.random.default_rng(0)
-    assert statistic_variance("mean", 4) == statistic_variance("last", 4) == 0.25
+    assert moments("mean", 4) == moments("last", 4) == (0, 0.25)
     for n in range(1, 7):
         draws = random.standard_normal((400_000, n))
-        assert statistic_variance("median", n) == pytest.approx(np.median(draws, axis=1).var(), rel=0.01)
-        assert statistic_variance("best", n) == pytest.approx(draws.min(axis=1).var(), rel=0.01)
+        for statistic, drawn in (("median", np.median(draws, axis=1)), ("best", draws.min(axis=1))):
+            assert moments(statistic, n) == pytest.approx((drawn.mean(), drawn.var()), rel=0.01, abs=0.005)
 
 
 def test_students_quantiles() -> None:

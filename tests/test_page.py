@@ -20,8 +20,8 @@ from repro.counting.count import Count, Subject
 from repro.experiment import experiment_for
 from repro.papers import Table, read_table, table_names
 from repro.recipes import recipe
+from repro.report.legend import SIGNS
 from repro.report.page import html_page, stamp
-from repro.report.page.legend import SIGNS
 from repro.report.page.overview import called
 from repro.report.page.pictures import slim
 from repro.results import EpochRow, GateRow, Record, curve_path, gates_path, write_curve, write_gates

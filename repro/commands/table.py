@@ -131,7 +131,7 @@ def tell_off(off: Sequence[str]) -> bool:
     for line in off:
         stderr().print(f"off: {line}", soft_wrap=True, markup=False)
     if not off:
-        stderr().print("no cell is off")
+        stderr().print("no cell that was counted or measured is off")
     return bool(off)
 
 

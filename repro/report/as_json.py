@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from repro.compare import RULE, student_t
 from repro.comparison import ComparedRow, Comparison, ErrorCell
 from repro.differences import off_cells, why
 from repro.summary import Summary
@@ -19,6 +20,7 @@ def table_json(comparison: Comparison) -> dict[str, Any]:
         "caption": table.caption,
         "source": table.source,
         "flops_convention": table.flops_convention,
+        "rule": _rule_json(comparison),
         "rows": [_row_json(comparison, each) for each in comparison.rows],
         "deviating": [
             {
@@ -52,6 +54,14 @@ def summary_json(summaries: Sequence[Summary], comparisons: Sequence[Comparison]
             for each, comparison in zip(summaries, comparisons, strict=True)
         ]
     }
+
+
+def _rule_json(comparison: Comparison) -> dict[str, Any] | None:
+    spread, cells = comparison.spread, comparison.judged_cells
+    if spread is None:
+        return None
+    t = student_t(spread.degrees, cells)
+    return {"text": RULE, "phi": spread.phi, "degrees": spread.degrees, "cells": cells, "t": t}
 
 
 def _row_json(comparison: Comparison, compared: ComparedRow) -> dict[str, Any]:

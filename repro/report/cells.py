@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from repro.comparison import ComparedRow, Comparison, ErrorCell
 from repro.counts import CountCell
+from repro.report.legend import sign
 from repro.times import TimeCell
 
 MARK = {True: "✓", False: "✗", None: ""}
@@ -12,15 +13,19 @@ OURS = {"params": ["ours"], "flops": ["ours"], "error": ["ours", "Δ"], "time": 
 
 
 def row_cells(comparison: Comparison, compared: ComparedRow) -> list[list[str]]:
-    """Return a row's cells by column: the printed one, and ours in as many parts as OURS says."""
+    """Return a row's cells by column: the printed one, and ours in as many parts as OURS says.
+
+    Of several errors each has the mark of its own verdict; of one the row has it.
+    """
     cells = []
+    several = len(comparison.table.of_kind("error")) > 1
     for column in comparison.table.columns:
         printed = compared.row.cells.get(column.key)
         ours = []
         if column.kind in ("params", "flops"):
             ours = [show_count(compared.counts.get(column.key))]
         elif column.kind == "error":
-            ours = show_error(compared.errors.get(column.key))
+            ours = show_error(compared.errors.get(column.key), mark=several)
         elif column.kind == "time":
             cells.append(show_time(compared.times.get(column.key)))
             continue
@@ -33,19 +38,17 @@ def show_count(cell: CountCell | None) -> str:
     return f"{cell.shown} {MARK[cell.matches]}".strip() if cell else ""
 
 
-def show_error(cell: ErrorCell | None) -> list[str]:
-    """Return our error with mean, spread and number of seeds, and the difference with what chance allows."""
+def show_error(cell: ErrorCell | None, *, mark: bool) -> list[str]:
+    """Return our error with mean, spread and number of seeds, and the difference with its margin and mark."""
     if cell is None or cell.value is None or cell.mean is None:
         return ["–" if cell else "", ""]
-    digits = max(2, len(cell.published.partition(".")[2]))
+    digits = cell.digits
     spread = f" ± {cell.std:.{digits}f}" if cell.std is not None else ""
-    value = f"{cell.value:.{digits}f}"
-    ours = f"{value}{spread}" if cell.statistic == "mean" else f"{value}\nmean {cell.mean:.{digits}f}{spread}"
+    mean = "" if cell.statistic == "mean" else f"\nmean {cell.mean:.{digits}f}"
     reduced = [each for each in cell.precisions if each != "fp32"]
-    seeds = ", ".join([f"n = {cell.n}", *reduced])
-    if cell.difference is None or cell.margin is None:
-        return [f"{ours}\n{seeds}", ""]
-    return [f"{ours}\n{seeds}", f"{cell.difference:+.{digits}f}\nof ± {cell.margin:.{digits}f}"]
+    ours = f"{cell.value:.{digits}f}{mean}{spread}\n{', '.join([f'n = {cell.n}', *reduced])}"
+    beside = [] if cell.margin is None else [f"{cell.difference:+.{digits}f}", f"of ± {cell.margin:.{digits}f}"]
+    return [ours, "\n".join([*beside, *([sign(cell.verdict).mark] if mark else [])])]
 
 
 def show_time(cell: TimeCell | None) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from repro.compare import RULE
+from repro.compare import RULE, student_t
 from repro.comparison import Comparison
 from repro.differences import inferred
+from repro.report.legend import marks
 from repro.times import TimeCell
 
 
@@ -12,13 +13,33 @@ def notes(comparison: Comparison) -> list[str]:
     """Return source, convention, recipes, protocol, times, the paper's own traps, and the rule of the verdicts."""
     table = comparison.table
     protocols = [column.protocol for column in table.of_kind("error") if column.protocol]
-    lines = [f"Source: {table.source}", f"FLOPs: convention {table.flops_convention!r}"]
+    lines = [f"Source: {table.source}"]
+    lines += [f"FLOPs: convention {table.flops_convention!r}"] if table.of_kind("flops") else []
     lines += [f"Recipe: {name}, {_inferred(name)}" for name in recipe_names(comparison)]
     lines += [f"Test: {protocol}" for protocol in dict.fromkeys(protocols)]
+    errors = [cell.verdict for each in comparison.rows for cell in each.errors.values() if cell.n]
+    lines += [f"Marks: {marks(errors)}"] if errors and len(table.of_kind("error")) > 1 else []
     lines += time_lines(comparison)
     lines += [f"Note: {note}" for note in table.notes]
     lines += best_epochs(comparison)
-    return [*lines, RULE] if comparison.judged else lines
+    return [*lines, *rule(comparison)]
+
+
+def rule(comparison: Comparison) -> list[str]:
+    """Return the rule of the verdicts, and what it takes here; nothing where nothing is judged."""
+    spread, cells = comparison.spread, comparison.judged_cells
+    if spread is None:
+        return []
+    share = f"spread {spread.phi:.2f} of the binomial one, {spread.degrees} degrees of freedom"
+    return [RULE, f"Here: {share}; cells judged: {cells}; t = {student_t(spread.degrees, cells):.2f}"]
+
+
+def deviating(comparison: Comparison) -> list[str]:
+    """Return a line for every run that is not counted."""
+    return [
+        f"Not counted: {each.name}, {', '.join(each.deviations)}: {each.error:.2f} %, {each.precision}, {each.device}"
+        for each in comparison.deviating
+    ]
 
 
 def recipe_names(comparison: Comparison) -> list[str]:
@@ -32,7 +53,7 @@ def best_epochs(comparison: Comparison) -> list[str]:
     """Return the errors of the best epochs, which no verdict uses."""
     table = comparison.table
     found = [
-        f"{each.row.label}, {table.column[key].label}: {cell.best_epoch:.2f}"
+        f"{each.row.label}, {table.column[key].label}: {cell.best_epoch:.{cell.digits}f}"
         for each in comparison.rows
         for key, cell in each.errors.items()
         if cell.best_epoch is not None

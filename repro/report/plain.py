@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from repro.compare import RULE
+from repro.compare import VERDICTS
 from repro.comparison import ComparedRow, Comparison, ErrorCell
-from repro.differences import why
+from repro.differences import reasons, why
 from repro.report.cells import MARK, OURS, row_cells
-from repro.report.notes import notes
+from repro.report.notes import deviating, notes
 from repro.summary import Summary
 from repro.times import TimeCell
 
@@ -23,8 +23,13 @@ LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
-    "✓": "$=$",
-    "✗": r"$\neq$",
+    "✓": r"$\surd$",
+    "✗": r"$\times$",
+    "↓": r"$\downarrow$",
+    "⇓": r"$\Downarrow$",
+    "≈": r"$\approx$",
+    "≠": r"$\neq$",
+    "◇": r"$\diamond$",
     "–": "--",
     "−": "$-$",
     "Δ": r"$\Delta$",
@@ -56,9 +61,7 @@ def csv(comparison: Comparison) -> str:
 def markdown(comparison: Comparison) -> str:
     """Return a comparison as Markdown: the table, and beneath it why rows are off, and the notes."""
     headings, rows = _compact(comparison)
-    reasons = [f"- {each.row.label}, {line}" for each in comparison.rows for line in why(comparison, each)]
-    lines = "".join(f"\n{line}\n" for line in ["\n".join(reasons), *notes(comparison)] if line)
-    return _github(headings, rows) + lines
+    return _github(headings, rows) + "".join(f"\n{line}\n" for line in _beneath_table(comparison, item="\n- "))
 
 
 def latex(comparison: Comparison) -> str:
@@ -66,9 +69,15 @@ def latex(comparison: Comparison) -> str:
     table = comparison.table
     headings, rows = _compact(comparison)
     caption = f"{table.paper}, {table.title}: {table.caption}"
-    legend = ["$=$ and $\\neq$: our exact count, rounded as the printed one is, is that one or not."]
-    legend += [_escaped(RULE)] if comparison.judged else []
-    return _booktabs(headings, rows, caption, f"tab:{table.name}", left=[0, len(headings) - 1], legend=" ".join(legend))
+    marks = "✓ and ✗: our exact count, rounded as the printed one is, is that one or not."
+    legend = "\\par ".join(_escaped(line) for line in [marks, *_beneath_table(comparison, item=" ")])
+    return _booktabs(headings, rows, caption, f"tab:{table.name}", left=[0, len(headings) - 1], legend=legend)
+
+
+def _beneath_table(comparison: Comparison, item: str) -> list[str]:
+    """Return what stands beneath: why rows are off, the runs that are not counted, and the notes."""
+    why_off = [f"{each.heading}:{item}{item.join(each.lines)}" for each in reasons(comparison)]
+    return [*why_off, *deviating(comparison), *notes(comparison)]
 
 
 def summary_frame(summaries: Sequence[Summary]) -> pd.DataFrame:
@@ -84,7 +93,7 @@ def summary_frame(summaries: Sequence[Summary]) -> pd.DataFrame:
                 "counts": each.counted,
                 "errors measured": each.measured,
                 "errors": each.measurable,
-                "verdicts": ", ".join(f"{number} {verdict}" for verdict, number in each.verdicts.items()),
+                **{verdict: each.verdicts.get(verdict, 0) for verdict in VERDICTS},
             }
             for each in summaries
         ]
@@ -146,7 +155,8 @@ def _beneath(comparison: Comparison) -> Grid:
         cells = row_cells(comparison, compared)
         rows.append([compared.row.label, *(printed for printed, *_ in cells), compared.verdict])
         if compared.row.model:
-            rows.append(["ours", *("\n".join(part for part in ours if part) for _, *ours in cells), ""])
+            ours = ("\n".join(part for part in parts if part).replace(" ± ", "\n± ") for _, *parts in cells)
+            rows.append(["ours", *ours, ""])
     return headings, rows
 
 

@@ -11,28 +11,28 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from repro.compare import BETTER, CONSISTENT, NOT_CONSISTENT, NOT_REPRODUCED, REPRODUCED
+from repro.compare import BETTER, CONSISTENT, LOWER, NOT_CONSISTENT, NOT_REPRODUCED, REPRODUCED
 from repro.comparison import Comparison
-from repro.differences import why
+from repro.differences import reasons
 from repro.report.cells import OURS, row_cells
 from repro.report.notes import notes
 from repro.summary import Summary
 
 COLOURS = {
     REPRODUCED: "green",
-    CONSISTENT: "green",
+    CONSISTENT: "yellow",
     NOT_REPRODUCED: "red",
     NOT_CONSISTENT: "red",
     BETTER: "cyan",
+    LOWER: "cyan",
 }
 
 
 def table_rich(comparison: Comparison) -> RenderableType:
     """Return a comparison: the table, why rows are off, the runs that deviate, and the notes."""
     parts: list[RenderableType] = [_Grid(comparison)]
-    for compared in comparison.rows:
-        if lines := why(comparison, compared):
-            parts.append(Text("\n  ".join([f"Why {compared.row.label} may differ:", *lines]) + "\n"))
+    for each in reasons(comparison):
+        parts.append(Text("\n  ".join([f"{each.heading}:", *each.lines]) + "\n"))
     if comparison.deviating:
         parts.append(_deviating_grid(comparison))
     return Group(*parts, *(Text(line, style="dim") for line in notes(comparison)))
@@ -95,7 +95,7 @@ def _beside(comparison: Comparison) -> Table:
     grid = _titled_grid(comparison)
     for column in comparison.table.columns:
         for heading in (f"{column.label}\npaper", *(f"\n{each}" for each in OURS[column.kind])):
-            grid.add_column(heading, justify="right", no_wrap=True)
+            grid.add_column(escape(heading), justify="right", no_wrap=True)
     grid.add_column("Verdict")
     for compared in comparison.rows:
         cells = [each for cell in row_cells(comparison, compared) for each in cell]
@@ -106,7 +106,7 @@ def _beside(comparison: Comparison) -> Table:
 def _beneath(comparison: Comparison, *, verdicts: bool = True) -> Table:
     grid = _titled_grid(comparison)
     for column in comparison.table.columns:
-        grid.add_column(column.label, justify="right")
+        grid.add_column(escape(column.label), justify="right")
     if verdicts:
         grid.add_column("Verdict")
     for compared in comparison.rows:
@@ -114,9 +114,14 @@ def _beneath(comparison: Comparison, *, verdicts: bool = True) -> Table:
         beside = [verdict] if verdicts else []
         grid.add_row(escape(compared.row.label), *(printed for printed, *_ in cells), *beside)
         if compared.row.model:
-            ours = ["\n".join(part for part in parts if part) for _, *parts in cells]
+            ours = [_tight("\n".join(part for part in parts if part)) for _, *parts in cells]
             grid.add_row("  ours" if verdicts else f"  ours: {verdict}", *ours, style="dim")
     return grid
+
+
+def _tight(cell: str) -> str:
+    """Return a cell whose figures stay whole where it is broken into lines."""
+    return cell.replace("± ", "±").replace(" = ", "=")
 
 
 def _without_verdicts(comparison: Comparison) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from repro.comparison import NO_RECIPE, Comparison
 from repro.papers import Column
-from repro.report.notes import best_epochs, time_lines
+from repro.report.notes import best_epochs, rule, time_lines
 from repro.report.page.compared import statistic_words
 
 CONVENTIONS = {
@@ -23,6 +23,7 @@ def facts_of(comparison: Comparison) -> list[tuple[str, list[str]]]:
         "Errors": list(dict.fromkeys(_protocol(comparison, column) for column in table.of_kind("error"))),
         "Times": time_lines(comparison),
         "Notes": list(table.notes),
+        "Verdicts": rule(comparison)[1:],
         "Extra": [line.replace("Extra, used", "Used", 1) for line in best_epochs(comparison)],
     }
     return [(name, lines) for name, lines in facts.items() if lines]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from repro.compare import VERDICTS
 from repro.papers import Table
+from repro.report.legend import sign
 from repro.report.page.grid import Grid, Heading, Line, Shown
-from repro.report.page.legend import sign
 from repro.summary import Summary
 
 
@@ -34,8 +34,7 @@ def called(table: Table) -> str:
 def _verdicts(summaries: Sequence[Summary]) -> list[str]:
     """Return the verdicts that are counted: those of the rule, and others that there are."""
     present = [verdict for each in summaries for verdict, cells in each.verdicts.items() if cells]
-    measured = [each for each in present if each not in ("not measured", "no recipe here", "quoted by the paper")]
-    return list(dict.fromkeys([*VERDICTS, *measured]))
+    return list(dict.fromkeys([*VERDICTS, *present]))
 
 
 def _line(summary: Summary, verdicts: Sequence[str]) -> Line:

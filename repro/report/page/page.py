@@ -12,10 +12,10 @@ from repro.compare import RULE
 from repro.comparison import Comparison
 from repro.console import with_bar
 from repro.papers import Table
+from repro.report.legend import SIGNS, sign
 from repro.report.page.compared import compared_grid
 from repro.report.page.facts import facts_of
 from repro.report.page.grid import Grid
-from repro.report.page.legend import SIGNS, sign
 from repro.report.page.overview import called, overview_grid
 from repro.report.page.pictures import Picture, curve_pictures, gate_pictures
 from repro.report.page.recipes import ShownRecipe, recipes_of

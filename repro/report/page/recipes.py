@@ -22,7 +22,7 @@ class ShownRecipe:
     name: str
     paper: str
     inferred: tuple[str, ...]
-    """The values that are neither printed nor read in the authors' code."""
+    """The values that are inferred, wholly or in part."""
     grid: Grid
     unused: tuple[str, ...]
     """What recipes know and this one does not do."""
@@ -41,7 +41,7 @@ def shown_recipe(recipe: Recipe) -> ShownRecipe:
     return ShownRecipe(
         name=recipe.name,
         paper=recipe.paper,
-        inferred=tuple(key for key in shown if _kind(recipe, key) == INFERRED),
+        inferred=tuple(key for key in shown if INFERRED in recipe.origins.get(key, "")),
         grid=Grid(
             f"Every value of {recipe.name}",
             (Heading("Value"), Heading("Is"), Heading("From"), Heading("Place")),
