@@ -32,7 +32,7 @@ def off_cells(comparison: Comparison) -> list[str]:
     """Return a line for every shown cell that is off: where it is, the printed figure and ours."""
     column = comparison.table.column
     return [
-        f"{comparison.table.name}, {each.row.label}, {column[key].label}: {_beside(cell)}"
+        f"{comparison.table.name}, {comparison.table.called(each.row)}, {column[key].label}: {_beside(cell)}"
         for each in comparison.rows
         for key, cell in each.off.items()
     ]
@@ -55,7 +55,7 @@ def reasons(comparison: Comparison) -> list[Reasons]:
     found: dict[tuple[str, ...], list[str]] = {}
     for compared in comparison.rows:
         if lines := why(comparison, compared):
-            found.setdefault(tuple(lines), []).append(compared.row.label)
+            found.setdefault(tuple(lines), []).append(comparison.table.called(compared.row))
     return [Reasons(tuple(rows), lines) for lines, rows in found.items()]
 
 

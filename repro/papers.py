@@ -135,6 +135,13 @@ class Table:
         """Return the columns of one kind."""
         return [column for column in self.columns if column.kind == kind]
 
+    def called(self, row: Row) -> str:
+        """Return a row's label, with what tells it from rows of the same label."""
+        if [each.label for each in (*self.rows, *self.unselected)].count(row.label) == 1:
+            return row.label
+        context = [f"{c.label} {row.cells[c.key].text}" for c in self.of_kind("context") if c.key in row.cells]
+        return ", ".join([row.label, *context])
+
     @property
     def time(self) -> Column | None:
         """The column of times, if the table prints them."""

@@ -188,7 +188,7 @@ def test_several_seeds_are_several_records(
 def test_a_table_pipes_cleanly(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(repro(capsys, "table", "imagenet", "--format", "csv")[1])))
     assert [row["params paper"] for row in rows][:2] == ["21.80M", "22.75M"]
-    assert repro(capsys, "table", "cifar100", "--format", "md")[1].startswith("| row")
+    assert repro(capsys, "table", "cifar100", "--format", "md")[1].startswith("| Row")
     assert "\\toprule" in repro(capsys, "table", "cifar100", "--format", "latex")[1]
     assert json.loads(repro(capsys, "table", "cifar100", "--format", "json")[1])["table"] == "cifar100"
     assert repro(capsys, "table", "cifar100", "--output", tmp_path / "t.html")[1] == ""

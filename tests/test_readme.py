@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("found", MARKED.finditer(README), ids=lambda found: found["maker"])
+@pytest.mark.parametrize("found", list(MARKED.finditer(README)), ids=lambda found: found["maker"])
 def test_what_stands_between_markers_is_what_is_made(found: re.Match[str]) -> None:
     assert found["shown"].strip() == made_by(found["maker"])
 

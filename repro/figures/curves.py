@@ -118,17 +118,9 @@ def _column_curves(table: Table, column: Column, records: Sequence[Record], fold
         if column.key in row.cells:
             faithful = _with_curves(runs_of(table, row, column, records), column, folders)
             if faithful:
-                yield _curve(_name(table, row), row, column, faithful)
+                yield _curve(table.called(row), row, column, faithful)
             else:
                 yield from _deviating(table, row, column, records, folders)
-
-
-def _name(table: Table, row: Row) -> str:
-    """Return a row's label, with what tells it from rows of the same label."""
-    if [each.label for each in (*table.rows, *table.unselected)].count(row.label) == 1:
-        return row.label
-    context = [f"{each.label} {row.cells[each.key].text}" for each in table.of_kind("context") if each.key in row.cells]
-    return ", ".join([row.label, *context])
 
 
 def _deviating(
@@ -142,7 +134,7 @@ def _deviating(
     runs = [each for each in records if not each.faithful and is_of(each, table, row, column)]
     for _, alike in groupby(sorted(runs, key=lambda each: (how(each), each.seed)), how):
         if found := _with_curves(list(alike), column, folders):
-            yield _curve(_name(table, row), row, column, found)
+            yield _curve(table.called(row), row, column, found)
 
 
 def _with_curves(

@@ -53,7 +53,7 @@ def best_epochs(comparison: Comparison) -> list[str]:
     """Return the errors of the best epochs, which no verdict uses."""
     table = comparison.table
     found = [
-        f"{each.row.label}, {table.column[key].label}: {cell.best_epoch:.{cell.digits}f}"
+        f"{table.called(each.row)}, {table.column[key].label}: {cell.best_epoch:.{cell.digits}f}"
         for each in comparison.rows
         for key, cell in each.errors.items()
         if cell.best_epoch is not None
