@@ -80,6 +80,11 @@ class ErrorCell:
         return tuple(sorted({run.precision for run in self.runs}))
 
     @property
+    def reduced(self) -> tuple[str, ...]:
+        """Of these, which are less than fp32."""
+        return tuple(each for each in self.precisions if each != "fp32")
+
+    @property
     def off(self) -> bool:
         """Whether ours is higher than chance explains."""
         return self.verdict in (NOT_REPRODUCED, NOT_CONSISTENT)
@@ -119,11 +124,6 @@ class Comparison:
     """Between seeds, as the verdicts take it; None where nothing is judged."""
     judged_cells: int = 0
     """Of the whole table, shown or not."""
-
-    @property
-    def judged(self) -> bool:
-        """Whether the rule of the verdicts was used."""
-        return self.judged_cells > 0
 
     @property
     def runs(self) -> tuple[Record, ...]:

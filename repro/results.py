@@ -197,6 +197,11 @@ def read_curve(path: Path) -> list[EpochRow]:
     return _read(path, EpochRow, "an epoch of a curve")
 
 
+def latest(folders: Sequence[Path], where: Callable[[Path, str], Path], run: str) -> Path | None:
+    """Return the file of a run, a curve's or the gates'; that of a later folder stands for that of an earlier one."""
+    return next((path for folder in reversed(folders) if (path := where(folder, run)).exists()), None)
+
+
 def write_gates(rows: Sequence[GateRow], path: Path) -> None:
     """Write the mean gate weights of a run."""
     write_atomically(path, csv_of([line_of(row) for row in rows], columns_of(GateRow)))

@@ -20,7 +20,7 @@ from repro.files import write_atomically
 from repro.folders import Folders
 from repro.names import choose as choose_name
 from repro.papers import Table, read_table, table_names
-from repro.results import Record, append_times, curve_path, read_curve, read_records, read_times, result_folders
+from repro.results import Record, append_times, curve_path, latest, read_curve, read_records, read_times, result_folders
 from repro.runtime import Runtime
 
 WINDOW_SECONDS = 2.0
@@ -146,8 +146,8 @@ def compared(tables: Sequence[Table], results: Path) -> list[Comparison]:
 
 def _lowest_error(folders: Sequence[Path], record: Record) -> float | None:
     """Return the lowest test error of a run after any epoch; None without its curve."""
-    curves = (read_curve(curve_path(folder, record.name)) for folder in reversed(folders))
-    return next((min(row.test_error for row in curve) for curve in curves if curve), None)
+    path = latest(folders, curve_path, record.name)
+    return min(row.test_error for row in read_curve(path)) if path else None
 
 
 def _write(text: str, output: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from repro.comparison import is_of, runs_of
 from repro.errors import UserError
 from repro.papers import Column, Row, Table
-from repro.results import EpochRow, Record, curve_path, read_curve
+from repro.results import EpochRow, Record, curve_path, latest, read_curve
 
 METRICS = {"error": "test_error", "error5": "test_error5"}
 """The field of an epoch that is a column's metric, where it has another name."""
@@ -140,14 +140,11 @@ def _deviating(
 def _with_curves(
     runs: Sequence[Record], column: Column, folders: Sequence[Path]
 ) -> list[tuple[Record, list[EpochRow]]]:
-    """Return the runs whose curve is there, with it; that of a later folder stands for that of an earlier one.
-
-    Curves that are older than the column's metric are left out.
-    """
+    """Return the runs whose curve is there, with it; curves that are older than the column's metric are left out."""
     found = []
     for run in runs:
-        paths = [path for folder in folders if (path := curve_path(folder, run.name)).exists()]
-        curve = _checked(read_curve(paths[-1]), run, paths[-1]) if paths else []
+        path = latest(folders, curve_path, run.name)
+        curve = _checked(read_curve(path), run, path) if path else []
         if curve and all(getattr(epoch, _figure(column)) is not None for epoch in curve):
             found.append((run, curve))
     return found

@@ -109,18 +109,17 @@ def error_shown(cell: ErrorCell | None, alone: bool) -> Shown:
         return Shown()
     if cell.value is None:
         return Shown("–", unseen=cell.verdict, sorted_by="", muted=True)
-    digits = digits_of(cell)
     return Shown(
-        f"{cell.value:.{digits}f}",
-        beneath=(*_spread(cell, digits), *([] if alone else _distance(cell, digits))),
+        f"{cell.value:.{cell.digits}f}",
+        beneath=(*_spread(cell), *([] if alone else _distance(cell))),
         verdict=None if alone else cell.verdict,
         sorted_by=cell.value,
     )
 
 
-def _spread(cell: ErrorCell, digits: int) -> list[str]:
+def _spread(cell: ErrorCell) -> list[str]:
     """Return what is said beneath our error."""
-    seeds = ", ".join([f"n = {cell.n}", *(each for each in cell.precisions if each != "fp32")])
+    digits, seeds = cell.digits, ", ".join([f"n = {cell.n}", *cell.reduced])
     if cell.mean is None or cell.std is None:
         return [seeds]
     if cell.statistic == "mean":
@@ -128,11 +127,11 @@ def _spread(cell: ErrorCell, digits: int) -> list[str]:
     return [cell.statistic, f"mean {cell.mean:.{digits}f} ± {cell.std:.{digits}f}, {seeds}"]
 
 
-def _distance(cell: ErrorCell, digits: int) -> list[str]:
+def _distance(cell: ErrorCell) -> list[str]:
     """Return in one line how far ours is from the printed error, and how far it may be by chance."""
     if cell.difference is None or cell.margin is None:
         return []
-    return [f"{signed(cell.difference, digits)}, margin {cell.margin:.{digits}f}"]
+    return [f"{signed(cell.difference, cell.digits)}, margin {cell.margin:.{cell.digits}f}"]
 
 
 def signed(value: float, digits: int) -> str:
@@ -144,14 +143,8 @@ def difference_shown(cell: ErrorCell | None) -> Shown:
     """Return ours minus the printed error, and how far it may be off by chance."""
     if cell is None or cell.difference is None:
         return Shown()
-    digits = digits_of(cell)
-    margin = () if cell.margin is None else (f"margin {cell.margin:.{digits}f}",)
-    return Shown(signed(cell.difference, digits), beneath=margin, sorted_by=cell.difference)
-
-
-def digits_of(cell: ErrorCell) -> int:
-    """Return how many decimals our errors are shown with: two, or as many as are printed."""
-    return max(2, len(cell.published.partition(".")[2]))
+    margin = () if cell.margin is None else (f"margin {cell.margin:.{cell.digits}f}",)
+    return Shown(signed(cell.difference, cell.digits), beneath=margin, sorted_by=cell.difference)
 
 
 def _printed_time(cell: TimeCell | None) -> Shown:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from repro.comparison import Comparison
 from repro.report.page.grid import Grid, Heading, Line, Shown
-from repro.results import Record, gates_path
+from repro.results import Record, gates_path, latest
 
 if TYPE_CHECKING:
     from repro.figures import Curves, Figure, Gates
@@ -92,13 +92,12 @@ def _figure(panel: Panel, spread: Spread) -> str:
 
 
 def _gates(comparison: Comparison, folders: Sequence[Path]) -> Iterator[Gates]:
-    """Give the gates of each run that has them; those of a later folder stand for those of an earlier one."""
+    """Give the gates of each run that has them."""
     from repro.figures import gates_of
 
     for run in _runs(comparison):
-        paths = [path for folder in folders if (path := gates_path(folder, run.name)).exists()]
-        if paths:
-            yield gates_of(paths[-1])
+        if path := latest(folders, gates_path, run.name):
+            yield gates_of(path)
 
 
 def _gates_picture(gates: Gates) -> Picture:
