@@ -124,7 +124,7 @@ def train(
         deterministic=deterministic,
         log=log,
     )
-    command.run(experiments, runtime, folders(data, runs, results), format)
+    command.run(experiments, runtime, folders(data, runs, results, trains=True), format)
 
 
 @app.command("eval", help="Test a run, a checkpoint, or a network with published weights.")
@@ -197,7 +197,10 @@ def table(
         raise UserError("--run, --time and --rows go with the name of a table; repro list tables")
     tables = [command.choose(name, rows)] if name else command.all_tables()
     command.format_of(format, output)  # refused before days of training
-    runtime, places = Runtime(device=device, precision=precision, threads=threads), folders(data, runs, results)
+    runtime, places = (
+        Runtime(device=device, precision=precision, threads=threads),
+        folders(data, runs, results, trains=run),
+    )
     if run:
         command.train_missing(tables[0], seeds, epochs, runtime, places)
     if time:
@@ -319,6 +322,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except OSError as error:
         _end(f"failed: {error}", 1)
+    except ModuleNotFoundError as error:
+        _end(f"failed: this needs the package {error.name}, which is not installed: pip install repro", 1)
     except (KeyboardInterrupt, typer.Abort):
         _end("interrupted", 130)
     sys.exit(status or 0)

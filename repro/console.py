@@ -42,10 +42,11 @@ def with_bar(items: Sequence[T], what: str) -> Iterable[T]:
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Show on stderr what is being done where no steps can be counted."""
+def waiting(what: str, *, seconds: bool = False) -> Iterator[None]:
+    """Show on stderr what is being done where no steps can be counted; if it takes seconds, on a terminal alone."""
     if not stderr().is_terminal:
-        stderr().print(f"{what} ...", soft_wrap=True)
+        if not seconds:
+            stderr().print(f"{what} ...", soft_wrap=True)
         yield
         return
     with stderr().status(what):

@@ -93,11 +93,14 @@ def experiment_for(
     """Return the experiment that a user's words describe; what they leave open is what the paper did.
 
     Raises:
-        UserError: an unknown name, an option that the model has not, or no recipe for model and data set.
+        UserError: an unknown name, an option that the model has not, no recipe for model and data set, or a network
+            for segmentation and a data set of classes, or the reverse.
     """
     model = find_model(model)
     named = recipe(choose("recipe", recipe_name, RECIPES)) if recipe_name else None
     where = find_dataset(dataset) if dataset else named.dataset if named else MODELS[model].dataset
+    if segments(where) != segments(MODELS[model].dataset):
+        raise UserError(f"{model} {_gives(MODELS[model].dataset)}, and {where} is for a network that {_gives(where)}")
     chosen = named or _default(model, where, padded=bool(options.get("padded")))
     if chosen.dataset != where:
         raise UserError(f"recipe {chosen.name} is for {chosen.dataset}, not for {where}; repro list recipes")
@@ -106,6 +109,15 @@ def experiment_for(
             raise UserError(f"--epochs {epochs} is impossible: 1 or more (the recipe: {chosen.epochs})")
         chosen = chosen.with_epochs(epochs)
     return Experiment(model, resolve_options(model, options, where), chosen, seed)
+
+
+def segments(dataset: str) -> bool:
+    """Whether a data set has a class for each pixel, not for each image."""
+    return DATASETS[dataset].task.startswith("segmentation:")
+
+
+def _gives(dataset: str) -> str:
+    return "gives a class for each pixel" if segments(dataset) else "gives one class for an image"
 
 
 def _default(model: str, dataset: str, padded: bool) -> Recipe:

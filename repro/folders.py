@@ -21,21 +21,34 @@ class Folders:
 
 def cache_folder() -> Path:
     """Return where what was computed once is kept: $REPRO_CACHE, else the user's cache folder."""
+    root = os.environ.get("REPRO_CACHE")
+    if root:
+        return Path(root)
     from platformdirs import user_cache_path
 
-    root = os.environ.get("REPRO_CACHE")
-    return Path(root) if root else user_cache_path("repro")
+    return user_cache_path("repro")
 
 
-def folders(data: Path | None = None, runs: Path = Path("runs"), results: Path = Path("results")) -> Folders:
+def folders(
+    data: Path | None = None, runs: Path = Path("runs"), results: Path = Path("results"), *, trains: bool = False
+) -> Folders:
     """Return the folders; the data sets' one is $REPRO_DATA, else data/, unless given.
 
+    Args:
+        data: of the data sets.
+        runs: of the checkpoints.
+        results: of the records.
+        trains: runs and results are going to be written, after days perhaps.
+
     Raises:
-        UserError: a file lies where a folder should be.
+        UserError: a file lies where a folder should be, or a folder cannot be written.
     """
     for name, folder in (("--runs", runs), ("--results", results)):
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"{name} {folder} is no folder")
+        there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+        if not there.is_dir():
+            raise UserError(f"{name} {folder} is no folder: {there} is a file")
+        if trains and not os.access(there, os.W_OK | os.X_OK):
+            raise UserError(f"{name} {folder} cannot be written; choose another folder")
     return Folders(data or Path(os.environ.get("REPRO_DATA") or "data"), runs, results)
 
 

@@ -59,7 +59,6 @@ def published(model: str) -> Published:
 
     weights: Any = get_model_weights(TWINS[model])["IMAGENET1K_V1"]
     shown = weights.transforms()
-    assert shown.interpolation.value == "bilinear", "the only one that is built here"
     mean, std = tuple(shown.mean), tuple(shown.std)
     if model == "googlenet":  # its weights are ported from another framework: torchvision's network undoes ImageNet's
         mean, std = (0.5,) * 3, (0.5,) * 3  # mean and std and applies these (transform_input)
@@ -67,7 +66,13 @@ def published(model: str) -> Published:
     return Published(
         name=str(weights),
         url=weights.url,
-        protocol=Protocol(resize=shown.resize_size[0], crop=shown.crop_size[0], mean=mean, std=std),
+        protocol=Protocol(
+            resize=shown.resize_size[0],
+            crop=shown.crop_size[0],
+            interpolation=shown.interpolation.value,
+            mean=mean,
+            std=std,
+        ),
         error=round(100 - accuracy["acc@1"], 3),
         error5=round(100 - accuracy["acc@5"], 3),
     )

@@ -1,5 +1,7 @@
 """Counts against the papers' printed columns, and the conventions against each other."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -187,4 +189,16 @@ def test_a_count_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cached(subject) is None
     counts = counted(subject)
     monkeypatch.setattr("repro.counting.cache.count", lambda subject: pytest.fail("counted twice"))
+    assert counted(subject) == counts
+
+
+@pytest.mark.parametrize("content", ["[]", "7", '{"params": 1', ""])
+def test_a_count_that_is_kept_badly_is_counted_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    monkeypatch.setenv("REPRO_CACHE", str(tmp_path))
+    subject = Subject("resnet20", {"shortcut": "B"}, (3, 32, 32), 8)
+    counts = counted(subject)
+    next((tmp_path / "counts").iterdir()).write_text(content)
+    assert cached(subject) is None
     assert counted(subject) == counts

@@ -15,6 +15,7 @@ import torch
 from repro import data
 from repro.data import cifar, download
 from repro.errors import UserError
+from repro.folders import folders
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 3072), dtype=np.uint8)
 FINE = [0, 99, 5, 17, 3, 42]
@@ -52,6 +53,19 @@ def test_both_layouts_give_the_same_images(tmp_path: Path, write: object) -> Non
     assert torch.equal(loaded.train.pixels, torch.from_numpy(IMAGES).view(-1, 3, 32, 32))
     assert loaded.test.labels.tolist() == FINE
     assert loaded.train.pixels.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("name", ["runs", "results"])
+def test_a_folder_that_could_not_be_written_after_a_training_is_refused_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=f"--{name} .*file/below is no folder: .*file is a file"):
+        folders(**{name: tmp_path / "file" / "below"})
+    monkeypatch.setattr("os.access", lambda folder, mode: folder != tmp_path)  # root may write everywhere
+    folders(**{name: tmp_path / "below"})
+    with pytest.raises(UserError, match=f"--{name} .*below cannot be written"):
+        folders(**{name: tmp_path / "below"}, trains=True)
 
 
 def test_a_file_is_no_data_folder(tmp_path: Path) -> None:

@@ -149,6 +149,18 @@ def test_a_flat_folder_needs_the_development_kit(pictures: Path, tmp_path: Path)
         list_files(flat, "listing")
 
 
+@pytest.mark.parametrize("content", [b"", b"no MATLAB file, but as long as the header of one would be" * 4])
+def test_a_broken_development_kit_is_told_of_in_one_line(tmp_path: Path, content: bytes) -> None:
+    flat = tmp_path / "val"
+    flat.mkdir()
+    (flat / "ILSVRC2012_val_00000001.JPEG").touch()
+    for name, whole in kit().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content if name.endswith("meta.mat") else whole)
+    with pytest.raises(UserError, match="is not that of ILSVRC 2012"):
+        list_files(flat, "listing")
+
+
 @pytest.mark.usefixtures("three_classes")
 def test_missing_images_are_counted(pictures: Path, tmp_path: Path) -> None:
     (pictures / "val").rename(tmp_path / "val")

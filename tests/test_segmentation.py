@@ -143,6 +143,21 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path) -> None:
         load("segmentation", tmp_path)
 
 
+def test_masks_of_0_and_1_are_not_taken_for_background_alone(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    for number in range(3):
+        write(tmp_path / "segmentation" / "train" / "masks" / f"{number}.png", cells(number)[1] // 255)
+    with pytest.raises(UserError, match="training labels of segmentation are one class, from 0 to 1"):
+        load("segmentation", tmp_path)
+
+
+def test_slices_of_16_bits_are_not_cut_off(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    write(tmp_path / "segmentation" / "train" / "images" / "1.png", cells(1)[0].to(torch.uint16) * 256)
+    with pytest.raises(UserError, match=r"1\.png has more than 8 bits a pixel \(mode I;16\)"):
+        load("segmentation", tmp_path)
+
+
 def test_slices_smaller_than_a_tile_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="48x48 pixels are smaller than a tile"):
         task_of(tmp_path, tile=64)

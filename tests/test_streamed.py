@@ -120,6 +120,15 @@ def test_colour_and_light_change_colours_alone(data: ImageFolder) -> None:
     assert functional.cosine_similarity(*means).min() > 0.8
 
 
+def test_a_training_crop_is_scaled_as_the_recipe_says(data: ImageFolder) -> None:
+    """Bicubic weights are negative in places, so that edges become sharper than bilinear ones."""
+    linear, cubic = (
+        TrainViews(data.train, replace(RECIPE, interpolation=each))[3, 5][0].float() for each in ("bilinear", "bicubic")
+    )
+    assert 0 < (linear - cubic).abs().mean() < 20
+    assert cubic.var() > linear.var()
+
+
 def test_lighting_is_alexnets() -> None:
     """Section 4.1 of its paper: multiples of the principal components, by the eigenvalues times a draw."""
     torch.testing.assert_close(EIGENVECTORS.T @ EIGENVECTORS, torch.eye(3), atol=2e-3, rtol=0)
@@ -147,15 +156,18 @@ class Looks(nn.Module):
         return torch.zeros(len(x), 2)
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("crops", [1, 10])
-def test_crops_are_torchvisions(data: ImageFolder, crops: int) -> None:
+def test_crops_are_torchvisions(data: ImageFolder, crops: int, interpolation: str) -> None:
     from torchvision import transforms
 
     network = Looks()
-    metrics = CropTest(data.test, protocol_of(RECIPE, crops), HERE, CPU).test(network)
+    chosen = replace(RECIPE, interpolation=interpolation)
+    metrics = CropTest(data.test, protocol_of(chosen, crops), HERE, CPU).test(network)
     cut = transforms.TenCrop(32) if crops == 10 else transforms.Compose([transforms.CenterCrop(32), lambda x: [x]])
     to_tensor = transforms.Compose([transforms.ToTensor(), transforms.Normalize(RECIPE.mean, RECIPE.std)])
-    images = [cut(transforms.Resize(36)(read(data.test.path(index)))) for index in range(6)]
+    scaled = transforms.Resize(36, transforms.InterpolationMode(interpolation))
+    images = [cut(scaled(read(data.test.path(index)))) for index in range(6)]
     expected = torch.stack([to_tensor(each) for image in images for each in image])
     torch.testing.assert_close(torch.cat(network.seen), expected)
     assert metrics.images == 6
@@ -202,6 +214,11 @@ def test_what_a_recipe_does_not_say_is_refused(data: ImageFolder) -> None:
         Streamed(recipe("digits"), data, HERE, CPU)
     with pytest.raises(UserError, match="crop_padding=4, not trainable here yet"):
         Streamed(replace(RECIPE, crop_padding=4), data, HERE, CPU)
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if recipe(name).dataset == "imagenet"])
+def test_every_recipe_for_imagenet_says_how_files_become_inputs(data: ImageFolder, name: str) -> None:
+    assert Streamed(recipe(name), data, HERE, CPU).images == 20
 
 
 @pytest.mark.parametrize("step", [1, 3, 5])

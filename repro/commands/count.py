@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from repro.console import print_json, stdout
-from repro.counting.cache import counted
+from repro.console import print_json, stdout, waiting
+from repro.counting.cache import cached, counted
 from repro.counting.conventions import CONVENTIONS
 from repro.counting.count import Count, Subject, count_modules
 from repro.data import DATASETS
@@ -36,7 +36,7 @@ def run(
     name = find_model(model)
     where = find_dataset(dataset) if dataset else MODELS[name].dataset
     subject = _subject(name, options, where, input, classes)
-    counts = counted(subject)
+    counts = _counted(subject)
     as_published = (subject.input, subject.classes) == (DATASETS[where].input, DATASETS[where].classes)
     answer = {
         "model": name,
@@ -52,8 +52,18 @@ def run(
         "published": published(name, subject.options, where, counts) if as_published else [],
     }
     if by_module:
-        answer["modules"] = [vars(each) for each in count_modules(subject, convention)]
+        with waiting(f"counting the modules of {name}", seconds=True):
+            answer["modules"] = [vars(each) for each in count_modules(subject, convention)]
     print_json(answer) if format == "json" else _show(answer)
+
+
+def _counted(subject: Subject) -> Count:
+    """Return the counts; what is not known yet takes seconds, in which a user sees why."""
+    known = cached(subject)
+    if known is None:
+        with waiting(f"counting {subject.model}", seconds=True):
+            known = counted(subject)
+    return known
 
 
 def _subject(

@@ -34,6 +34,8 @@ def run(
     choose("format", format, ("rich", "json"))
     if dataset and not weights:
         raise UserError("--dataset goes with --weights; a run is tested on the data set that it was trained on")
+    if picture and weights:
+        raise UserError("--picture draws a run of a U-Net; leave it out with --weights")
     from repro.evaluate import evaluate, evaluate_published
 
     if weights:
@@ -104,7 +106,7 @@ def _figures(metrics: Metrics) -> dict[str, object]:
 
 
 def _protocol(protocol: Protocol) -> dict[str, object]:
-    return {**asdict(protocol), "interpolation": "bilinear", "antialias": True, "averaged": "probabilities"}
+    return {**asdict(protocol), "antialias": True, "averaged": "probabilities"}
 
 
 def _say(text: str) -> None:

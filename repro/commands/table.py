@@ -147,7 +147,7 @@ def compared(tables: Sequence[Table], results: Path) -> list[Comparison]:
 def _lowest_error(folders: Sequence[Path], record: Record) -> float | None:
     """Return the lowest test error of a run after any epoch; None without its curve."""
     path = latest(folders, curve_path, record.name)
-    return min(row.test_error for row in read_curve(path)) if path else None
+    return min((row.test_error for row in read_curve(path)), default=None) if path else None
 
 
 def _write(text: str, output: Path) -> None:

@@ -29,7 +29,7 @@ def cached(subject: Subject) -> Count | None:
     try:
         content = json.loads(_path(subject, "counts").read_bytes())
         return Count(params=content["params"], flops=content["flops"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):  # a file cut off is no answer, and no reason to stop
         return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -70,6 +71,7 @@ def flat_labels(folder: Path) -> tuple[tuple[str, ...], Callable[[str], int]]:
         UserError: the development kit is not beside the folder, or is not that of ILSVRC 2012.
     """
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     truth, meta = (_of_kit(folder.parent, name) for name in (TRUTH, META))
     try:
@@ -80,7 +82,7 @@ def flat_labels(folder: Path) -> tuple[tuple[str, ...], Callable[[str], int]]:
         classes = tuple(sorted(leaves.values()))
         label = {number: classes.index(wnid) for number, wnid in leaves.items()}
         labels = [label[int(line)] for line in truth.split()]
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, MatReadError, zlib.error) as error:
         raise UserError(f"the development kit in {folder.parent} is not that of ILSVRC 2012 ({error})") from error
 
     def label_of(name: str) -> int:

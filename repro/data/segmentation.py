@@ -21,6 +21,8 @@ HELD_OUT = 5
 """The last slices of ISBI 2012, 25 to 29: neighbours in the tissue are alike, and so only 24 and 25 are torn apart."""
 FOREGROUND = 128
 """Grey value of a label from which on a pixel is inside a cell."""
+DEEP = ("I;16", "I;16B", "I;16L", "I", "F")
+"""PIL's modes of more than 8 bits a pixel, which it would cut off at 255."""
 ENDINGS = (".png", ".tif", ".tiff", ".bmp")
 
 
@@ -71,11 +73,22 @@ def load_folder(root: Path) -> Dataset:
 
 def _dataset(name: str, *splits: tuple[Tensor, Tensor]) -> Dataset:
     """Return a data set of grey slices and labels (n, H, W) in two splits, with the fingerprint of their bytes."""
+    _refuse_one_class(name, splits[0][1])
     digest = hashlib.sha256()
     for grey in (each for split in splits for each in split):
         digest.update(grey.numpy().tobytes())
     train, test = (Images(pixels[:, None], (labels >= FOREGROUND).to(torch.uint8)) for pixels, labels in splits)
     return Dataset(train, test, f"{name}:{digest.hexdigest()[:12]}")
+
+
+def _refuse_one_class(name: str, labels: Tensor) -> None:
+    """Raise UserError for training labels that are all of one class, as masks of 0 and 1 would be."""
+    lowest, highest = labels.min().item(), labels.max().item()
+    if highest < FOREGROUND or lowest >= FOREGROUND:
+        raise UserError(
+            f"the training labels of {name} are one class, from {lowest} to {highest}: "
+            f"one class is below {FOREGROUND}, the other from there to 255"
+        )
 
 
 def _pairs(images: Path, labels: Path) -> tuple[Tensor, Tensor]:
@@ -111,6 +124,8 @@ def _pages(path: Path) -> list[Tensor]:
 
     try:
         with Image.open(path) as file:
+            if file.mode in DEEP:
+                raise UserError(f"{path} has more than 8 bits a pixel (mode {file.mode}); save it with 8")
             return [_grey(page) for page in ImageSequence.Iterator(file)]
     except OSError as error:
         raise UserError(f"{path} is no image that can be read ({error})") from error

@@ -32,11 +32,12 @@ class Protocol:
     """How test images are shown."""
 
     resize: int
-    """The shorter side is scaled to this, bilinearly and antialiased."""
+    """The shorter side is scaled to this, antialiased."""
     crop: int
     """Side of a crop."""
     crops: int = 1
     """1: from the middle; 10: the corners and the middle, and their mirror images; probabilities are averaged."""
+    interpolation: str = "bilinear"
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -48,12 +49,19 @@ class Protocol:
 
     def __str__(self) -> str:
         crops = "10 crops, probabilities averaged" if self.crops == 10 else "1 crop from the middle"
-        return f"shorter side to {self.resize} (bilinear, antialiased), {crops}, {self.crop}x{self.crop}"
+        return f"shorter side to {self.resize} ({self.interpolation}, antialiased), {crops}, {self.crop}x{self.crop}"
 
 
 def protocol_of(recipe: Recipe, crops: int = 1) -> Protocol:
     """Return how a recipe shows test images."""
-    return Protocol(resize=recipe.resize, crop=recipe.test_crop, crops=crops, mean=recipe.mean, std=recipe.std)
+    return Protocol(
+        resize=recipe.resize,
+        crop=recipe.test_crop,
+        crops=crops,
+        interpolation=recipe.interpolation,
+        mean=recipe.mean,
+        std=recipe.std,
+    )
 
 
 class TrainViews(Dataset[tuple[Tensor, Tensor, int]]):
@@ -63,7 +71,8 @@ class TrainViews(Dataset[tuple[Tensor, Tensor, int]]):
         from torchvision.transforms import v2
 
         self.files, self.lighting = files, recipe.lighting
-        steps: list[Any] = [v2.RandomResizedCrop(recipe.scaled_crop, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))]
+        filter = v2.InterpolationMode(recipe.interpolation)
+        steps: list[Any] = [v2.RandomResizedCrop(recipe.scaled_crop, (0.08, 1.0), (3 / 4, 4 / 3), filter)]
         if recipe.flip:
             steps.append(v2.RandomHorizontalFlip())
         if recipe.color_jitter:
@@ -91,8 +100,9 @@ class CropViews(Dataset[tuple[Tensor, int]]):
         from torchvision.transforms import v2
 
         self.files = files
+        filter = v2.InterpolationMode(protocol.interpolation)
         cut = v2.TenCrop(protocol.crop) if protocol.crops == 10 else v2.CenterCrop(protocol.crop)
-        self.transform = v2.Compose([v2.Resize(protocol.resize), cut, v2.PILToTensor()])
+        self.transform = v2.Compose([v2.Resize(protocol.resize, filter), cut, v2.PILToTensor()])
 
     def __len__(self) -> int:
         return len(self.files)

@@ -80,8 +80,8 @@ def _resnet_cifar(depth: int) -> ModelSpec:
     )
 
 
-def _imagenet(summary: str, builder: str, **fixed: OptionValue) -> ModelSpec:
-    return ModelSpec(summary, builder, "imagenet", fixed=fixed, small=True)
+def _imagenet(summary: str, builder: str, *, dropout: bool = False, **fixed: OptionValue) -> ModelSpec:
+    return ModelSpec(summary, builder, "imagenet", fixed=fixed, small=True, dropout=dropout)
 
 
 CLASSIC = "classics:torchvision_classic"
@@ -154,7 +154,7 @@ MODELS: dict[str, ModelSpec] = {
         gates=True,
     ),
     "mobilenetv1": _imagenet("MobileNet 1.0", "mobilenet:mobilenet_v1"),
-    "mobilenetv2": _imagenet("MobileNetV2 1.0", "mobilenet:mobilenet_v2"),
+    "mobilenetv2": _imagenet("MobileNetV2 1.0", "mobilenet:mobilenet_v2", dropout=True),
     "mobilenetv3-large": _imagenet("MobileNetV3-Large 1.0", CLASSIC, name="mobilenet_v3_large"),
     "mobilenetv3-small": _imagenet("MobileNetV3-Small 1.0", CLASSIC, name="mobilenet_v3_small"),
     "densemobilenetv2": ModelSpec(
@@ -165,9 +165,9 @@ MODELS: dict[str, ModelSpec] = {
         small=True,
         gates=True,
     ),
-    "alexnet": _imagenet("AlexNet, one tower", CLASSIC, name="alexnet"),
-    "vgg16": _imagenet("VGG-16 (D)", CLASSIC, name="vgg16"),
-    "vgg16-bn": _imagenet("VGG-16 (D) with BatchNorm", CLASSIC, name="vgg16_bn"),
+    "alexnet": _imagenet("AlexNet, one tower", CLASSIC, dropout=True, name="alexnet"),
+    "vgg16": _imagenet("VGG-16 (D)", CLASSIC, dropout=True, name="vgg16"),
+    "vgg16-bn": _imagenet("VGG-16 (D) with BatchNorm", CLASSIC, dropout=True, name="vgg16_bn"),
     "googlenet": _imagenet("GoogLeNet with BatchNorm", CLASSIC, name="googlenet"),
     "xception": ModelSpec("Xception", "xception:xception", "imagenet-299", small=True),
     "unet": ModelSpec("U-Net", "unet:unet", "isbi2012", options={"padded": False, "base": 64}, dropout=True),

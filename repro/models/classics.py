@@ -10,27 +10,41 @@ MobileNetV3 is treated as they treat MobileNetV2: the first two strides are 1.
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
 
-def torchvision_classic(*, name: str, classes: int, channels: int = 3, small: bool = False) -> nn.Module:
+def torchvision_classic(
+    *, name: str, classes: int, channels: int = 3, small: bool = False, dropout: float | None = None
+) -> nn.Module:
     """Return torchvision's network of a name: (B, 3, 224, 224), or 32 if small, -> (B, classes).
 
+    Args:
+        name: in torchvision.
+        classes: outputs of the classifier.
+        channels: of the images.
+        small: the form for small images.
+        dropout: of AlexNet's and VGG's classifier; torchvision's own is 0.5.
+
     Raises:
-        ValueError: the input has not three channels.
+        ValueError: the input has not three channels, or the form for small images is to drop out.
     """
     if channels != 3:
         raise ValueError(f"an input of {channels} channels is impossible: this network takes 3")
-    return SMALL[name](name, classes) if small else torchvisions(name, classes)
+    if small and dropout:
+        raise ValueError(f"dropout {dropout:g} is impossible: the form for small images has none")
+    return SMALL[name](name, classes) if small else torchvisions(name, classes, dropout)
 
 
-def torchvisions(name: str, classes: int) -> nn.Module:
-    """Return torchvision's network as it is."""
+def torchvisions(name: str, classes: int, dropout: float | None = None) -> nn.Module:
+    """Return torchvision's network as it is, or with another rate of dropout."""
     import torchvision
 
     # Weights are initialised by the recipe; GoogLeNet's auxiliary classifiers exist in training alone.
-    extra = {"init_weights": False, "aux_logits": False} if name == "googlenet" else {}
+    extra: dict[str, Any] = {"init_weights": False, "aux_logits": False} if name == "googlenet" else {}
+    if dropout is not None:
+        extra["dropout"] = dropout
     network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes, **extra)
     return network
 

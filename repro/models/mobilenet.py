@@ -53,7 +53,7 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
     """The network of width 1.0."""
 
-    def __init__(self, *, classes: int, channels: int, small: bool) -> None:
+    def __init__(self, *, classes: int, channels: int, small: bool, dropout: float) -> None:
         super().__init__()
         self.stem = nn.Sequential(*conv_bn(channels, STEM_CHANNELS, 3, 1 if small else 2), nn.ReLU6())
         width = STEM_CHANNELS
@@ -65,11 +65,12 @@ class MobileNetV2(nn.Module):
                 width = out_channels
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Sequential(*conv_bn(width, HEAD_CHANNELS, 1), nn.ReLU6())
+        self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(HEAD_CHANNELS, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.head(self.blocks(self.stem(x)))
-        return self.classifier(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
+        return self.classifier(self.dropout(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)))
 
 
 class MobileNetV1(nn.Module):
@@ -95,6 +96,13 @@ def mobilenet_v1(*, classes: int, channels: int = 3, small: bool = False) -> Mob
     return MobileNetV1(classes=classes, channels=channels, small=small)
 
 
-def mobilenet_v2(*, classes: int, channels: int = 3, small: bool = False) -> MobileNetV2:
-    """Return MobileNetV2 1.0: (B, channels, 224, 224), or 32 if small, -> (B, classes)."""
-    return MobileNetV2(classes=classes, channels=channels, small=small)
+def mobilenet_v2(*, classes: int, channels: int = 3, small: bool = False, dropout: float = 0.0) -> MobileNetV2:
+    """Return MobileNetV2 1.0: (B, channels, 224, 224), or 32 if small, -> (B, classes).
+
+    Args:
+        classes: outputs of the classifier.
+        channels: of the images.
+        small: the form for small images.
+        dropout: before the classifier; the paper has none.
+    """
+    return MobileNetV2(classes=classes, channels=channels, small=small, dropout=dropout)

@@ -82,6 +82,9 @@ def densenet_imagenet() -> Recipe:
         milestones=(30 / 90, 60 / 90),
         flip=True,
         scaled_crop=224,
+        resize=256,
+        test_crop=224,
+        interpolation="bicubic",
         color_jitter=0.4,
         lighting=0.1,
         mean=IMAGENET[0],
@@ -90,8 +93,10 @@ def densenet_imagenet() -> Recipe:
             "milestones": f"{PRINTED}: at epochs 30 and 60; after so many: {LUA}",
             "dropout": f"{LUA}: none",
             "flip": f"{PRINTED}: as fb.resnet.torch; {LUA}",
-            **dict.fromkeys(("scaled_crop", "color_jitter", "lighting"), f"{PRINTED}: as fb.resnet.torch; {LUA}"),
-            **dict.fromkeys(("mean", "std"), LUA),
+            **dict.fromkeys(("color_jitter", "lighting"), f"{PRINTED}: as fb.resnet.torch; {LUA}"),
+            "scaled_crop": f"{PRINTED}: as fb.resnet.torch; its sides' ratio is drawn uniformly there: {LUA}; of its "
+            f"logarithm here: {INFERRED}",
+            **dict.fromkeys(("resize", "test_crop", "interpolation", "mean", "std"), LUA),
             "reported": f"{INFERRED}: the error at the end of training",
         },
     )

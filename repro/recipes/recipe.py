@@ -55,6 +55,7 @@ class Recipe:
     init: str
     """A name of training/initialise.py."""
     dropout: float = 0.0
+    """Of the layers whose rate a recipe sets; 0: as the network has them by itself."""
     crop_padding: int = 0
     """Pixels on each side before a random crop to the old size; 0: no crop."""
     padding_mode: str = "zero"
@@ -64,9 +65,11 @@ class Recipe:
     scaled_crop: int = 0
     """Side of a random crop of 8 % to 100 % of the area, scaled to this size (ImageNet); 0: none."""
     resize: int = 0
-    """A test image's shorter side is scaled to this size, bilinearly and antialiased; 0: it is not scaled."""
+    """A test image's shorter side is scaled to this size, antialiased; 0: it is not scaled."""
     test_crop: int = 0
     """Side of the crop from the middle of the scaled test image; 0: the whole image."""
+    interpolation: str = "bilinear"
+    """How images are scaled, for training and tests: `bilinear` or `bicubic`."""
     color_jitter: float = 0.0
     """Brightness, contrast and saturation are changed by up to this share; of grey slices the first two."""
     lighting: float = 0.0

@@ -9,7 +9,8 @@ def resnet_cifar10(warmup: bool) -> Recipe:
     """ResNet on CIFAR-10: arXiv 1512.03385, section 4.2.
 
     The paper prints 8.75 % for 20 layers: 64,000 iterations of 128 images, the rate divided by 10 at 32,000 and
-    48,000. ResNet-110 starts with a rate of 0.01 until the training error is below 80 %, about 400 iterations.
+    48,000. ResNet-110 starts with a rate of 0.01 until the training error is below 80 %, about 400 iterations; here
+    so do 1202 layers, and for 400 iterations.
     """
     return Recipe(
         name="resnet-cifar10-warmup" if warmup else "resnet-cifar10",
@@ -38,7 +39,8 @@ def resnet_cifar10(warmup: bool) -> Recipe:
             "schedule": PRINTED,
             "milestones": f"{PRINTED}: 32,000 and 48,000 of 64,000 iterations",
             "gamma": PRINTED,
-            "warmup_iterations": f"{PRINTED}: until the training error is below 80 %, about 400 iterations",
+            "warmup_iterations": f"{PRINTED}: until the training error is below 80 %, about 400 iterations; exactly so "
+            f"many, and for 1202 layers too: {INFERRED}",
             "warmup_lr": PRINTED,
             "momentum": PRINTED,
             "nesterov": f"{INFERRED}: the paper speaks of momentum alone",

@@ -26,15 +26,18 @@ class _Network:
     every: int = 30
     """The rate is multiplied after so many epochs, and again after as many."""
     gamma: float = 0.1
+    dropout: float = 0.0
 
 
 NETWORKS = {
-    "alexnet": _Network("as-built", lr=0.01),
-    "vgg16": _Network("conv-fan-out-linear-normal", lr=0.01),
-    "vgg16-bn": _Network("conv-fan-out-linear-normal"),
+    "alexnet": _Network("as-built", lr=0.01, dropout=0.5),
+    "vgg16": _Network("conv-fan-out-linear-normal", lr=0.01, dropout=0.5),
+    "vgg16-bn": _Network("conv-fan-out-linear-normal", dropout=0.5),
     "resnet": _Network("conv-fan-out-alone"),
     "resnext50": _Network("conv-fan-out-alone", epochs=100),
-    "mobilenetv2": _Network("conv-fan-out-linear-normal", epochs=300, lr=0.045, weight_decay=4e-5, every=1, gamma=0.98),
+    "mobilenetv2": _Network(
+        "conv-fan-out-linear-normal", epochs=300, lr=0.045, weight_decay=4e-5, every=1, gamma=0.98, dropout=0.2
+    ),
 }
 
 
@@ -59,6 +62,7 @@ def torchvision_imagenet(network: str) -> Recipe:
         nesterov=False,
         weight_decay=chosen.weight_decay,
         init=chosen.init,
+        dropout=chosen.dropout,
         flip=True,
         scaled_crop=224,
         resize=256,
@@ -67,14 +71,12 @@ def torchvision_imagenet(network: str) -> Recipe:
         std=IMAGENET[1],
         origins={
             **dict.fromkeys(("epochs", "lr", "momentum", "gamma"), README),
-            **dict.fromkeys(
-                ("nesterov", "dropout", "flip", "scaled_crop", "resize", "test_crop", "mean", "std"), SCRIPTS
-            ),
+            **dict.fromkeys(("nesterov", "flip", "scaled_crop", "resize", "test_crop", "mean", "std"), SCRIPTS),
             "schedule": f"{README}: --lr-step-size",
             "milestones": f"{README}: every {chosen.every} epochs of {chosen.epochs}",
             "batch": f"{README}: 32 in each of 8 processes; one BatchNorm over all: {INFERRED}",
             "weight_decay": f"{README}; on every parameter: {SCRIPTS}",
-            "init": MODELS,
+            **dict.fromkeys(("init", "dropout"), MODELS),
             "reported": f"{INFERRED}: the end of training",
         },
     )
