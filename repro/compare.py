@@ -167,6 +167,8 @@ class Judgement:
 
     margin: float
     verdict: str
+    expected: float
+    """Ours minus the printed one in the mean, without a true difference: the lowest of fewer runs is higher."""
 
 
 def binomial(error: float, images: int) -> float:
@@ -199,7 +201,8 @@ def _own(cell: Measured) -> Spread:
 def _judgement(cell: Measured, spread: Spread, cells: int) -> Judgement:
     sigma = spread.phi * cell.binomial
     margin = student_t(spread.degrees, cells) * sigma * sqrt(cell.variance) + cell.published.half_unit
-    return Judgement(margin, _verdict(cell, cell.difference - sigma * cell.shift, margin))
+    expected = sigma * cell.shift
+    return Judgement(margin, _verdict(cell, cell.difference - expected, margin), expected)
 
 
 def _verdict(cell: Measured, difference: float, margin: float) -> str:

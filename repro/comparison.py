@@ -55,7 +55,9 @@ class ErrorCell:
     difference: float | None = None
     """Ours minus the printed one; None also where they are tested otherwise, like the margin."""
     margin: float | None = None
-    """How far the two may be from each other by chance."""
+    """How far the two may be from each other by chance, to either side of `expected`."""
+    expected: float | None = None
+    """The difference to expect without a true one: 0, but for the lowest of fewer runs than the printed one is of."""
     best_epoch: float | None = None
     """The lowest error after any epoch, mean over the runs: chosen on the test set, so that no verdict uses it."""
 
@@ -75,14 +77,27 @@ class ErrorCell:
         return max(2, len(self.published.partition(".")[2]))
 
     @property
+    def by_chance(self) -> str:
+        """What the difference may be by chance, as `± 0.53` or, of the lowest of fewer runs, `+0.17 ± 0.53`."""
+        if self.margin is None or self.expected is None:
+            return ""
+        least = 10**-self.digits / 2
+        middle = f"{self.expected:+.{self.digits}f} " if abs(self.expected) >= least else ""
+        return f"{middle}± {self.margin:.{self.digits}f}"
+
+    @property
     def precisions(self) -> tuple[str, ...]:
         """Which precisions they were trained in."""
         return tuple(sorted({run.precision for run in self.runs}))
 
     @property
-    def reduced(self) -> tuple[str, ...]:
-        """Of these, which are less than fp32."""
-        return tuple(each for each in self.precisions if each != "fp32")
+    def apart(self) -> tuple[str, ...]:
+        """How runs were made otherwise than in fp32 by one process, and whether all saw the same images."""
+        processes = sorted({run.runtime.get("processes", 1) for run in self.runs} - {1})
+        reduced = (each for each in self.precisions if each != "fp32")
+        images = len({run.data for run in self.runs})
+        several = [f"{images} versions of the images"] if images > 1 else []
+        return (*reduced, *(f"{each} processes" for each in processes), *several)
 
     @property
     def off(self) -> bool:
@@ -254,6 +269,7 @@ def _error_cell(place: _Place, judgement: Judgement | None, lowest: Callable[[Re
         std=statistics.stdev(measured.values) if measured.n > 1 else None,
         difference=measured.difference if judgement else None,
         margin=judgement.margin if judgement else None,
+        expected=judgement.expected if judgement else None,
         best_epoch=_mean_lowest(place.runs, lowest) if place.column.metric == "error" else None,
     )
 

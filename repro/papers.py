@@ -81,8 +81,8 @@ class Column:
     """For errors: the recipe; a row may have its own."""
     statistic: str = "last"
     """Of the runs behind a printed cell."""
-    runs: int = 1
-    """How many runs are behind a printed cell."""
+    runs: int | None = None
+    """How many runs are behind a printed cell; None where the paper does not say, which is taken as one."""
     protocol: str = ""
     """How the test images are shown to the network."""
     comparable: bool = True
@@ -169,7 +169,7 @@ class Table:
 
     def statistic(self, row: Row, column: Column) -> tuple[str, int]:
         """Return the statistic behind a cell of errors, and of how many runs it is."""
-        return row.statistic or column.statistic, row.runs or column.runs
+        return row.statistic or column.statistic, row.runs or column.runs or 1
 
 
 def tables_folder() -> Path:

@@ -95,7 +95,9 @@ class Record:
     train_loss: float
     precision: str
     runtime: Mapping[str, Any]
+    """Of the last sitting; precision and processes are those of all."""
     device: str
+    """Of each sitting, as the next four: what changed from one to another stands behind a semicolon."""
     torch: str
     python: str
     version: str

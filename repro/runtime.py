@@ -1,4 +1,4 @@
-"""How this machine runs an experiment: nothing here changes the mathematics of a recipe."""
+"""How this machine runs an experiment: nothing here changes the mathematics of a recipe, but for `processes`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Runtime:
     deterministic: bool = False
     """On a GPU, only kernels that give the same bits each time; a CPU run always does."""
     processes: int = field(default_factory=_processes)
-    """That torchrun started; each has its share of every batch, and normalises by that share alone."""
+    """That torchrun started; each has its share of every batch, and BatchNorm normalises by that share alone."""
     log: str | None = None
     """`tensorboard`: its files are written beside the checkpoints."""
     threads: int | None = None

@@ -115,7 +115,7 @@ def test_errors_stand_with_spread_difference_and_verdict(text: str) -> None:
     paper, ours, difference, verdict = row[-4:]
     assert paper == "22.62"
     assert ours == "24.20mean ± 0.13, n = 3"
-    assert re.fullmatch(r"\+1\.58margin 0\.\d\d", difference)
+    assert re.fullmatch(r"\+1\.58by chance ± 0\.\d\d", difference)
     assert verdict.endswith("not reproduced")
 
 

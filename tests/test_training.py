@@ -78,6 +78,18 @@ def test_stopped_and_gone_on_with_is_bit_identical(tiny: Make, folders: Folders,
     assert_same(weights(folders, tiny()), weights(other, tiny()))
 
 
+def test_a_record_names_every_state_of_the_program_that_made_the_run(
+    tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for commit, step in (("3a03939", 2), ("a1214b3", 5), ("3a03939", 8)):
+        monkeypatch.setattr("repro.training.machine.commit", lambda commit=commit: commit)
+        with pytest.raises(Stopped):
+            train_one(tiny(), CPU, folders, stop_at(step))
+    record = train_one(tiny(), CPU, folders, Silent())
+    assert record.commit == "3a03939; a1214b3"
+    assert ";" not in record.torch
+
+
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tiny: Make, folders: Folders, tmp_path: Path) -> None:
     folders.results.mkdir()
     other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")

@@ -92,6 +92,7 @@ def _error_json(cell: ErrorCell) -> dict[str, Any]:
         "std": cell.std,
         "seeds": list(cell.seeds),
         "difference": cell.difference,
+        "expected": cell.expected,
         "margin": cell.margin,
         "best_epoch": cell.best_epoch,
         "precisions": list(cell.precisions),

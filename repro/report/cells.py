@@ -45,8 +45,8 @@ def show_error(cell: ErrorCell | None, *, mark: bool) -> list[str]:
     digits = cell.digits
     spread = f" ± {cell.std:.{digits}f}" if cell.std is not None else ""
     mean = "" if cell.statistic == "mean" else f"\nmean {cell.mean:.{digits}f}"
-    ours = f"{cell.value:.{digits}f}{mean}{spread}\n{', '.join([f'n = {cell.n}', *cell.reduced])}"
-    beside = [] if cell.margin is None else [f"{cell.difference:+.{digits}f}", f"of ± {cell.margin:.{digits}f}"]
+    ours = f"{cell.value:.{digits}f}{mean}{spread}\n{', '.join([f'n = {cell.n}', *cell.apart])}"
+    beside = [] if cell.margin is None else [f"{cell.difference:+.{digits}f}", f"of {cell.by_chance}"]
     return [ours, "\n".join([*beside, *([sign(cell.verdict).mark] if mark else [])])]
 
 

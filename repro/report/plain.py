@@ -226,6 +226,7 @@ def _figures(key: str, cell: ErrorCell | None) -> Mapping[str, Any]:
         f"{key} mean": _rounded(cell.mean) if cell else "",
         f"{key} std": _rounded(cell.std) if cell else "",
         f"{key} difference": _rounded(cell.difference) if cell else "",
+        f"{key} expected": _rounded(cell.expected) if cell else "",
         f"{key} margin": _rounded(cell.margin) if cell else "",
         f"{key} best epoch (extra)": _rounded(cell.best_epoch) if cell else "",
         f"{key} verdict": cell.verdict if cell else "",

@@ -46,7 +46,7 @@ class Checkpoint:
     total: int = 0
     """Steps of the whole run; 0 in checkpoints that are older than it."""
     machine: dict[str, str] = field(default_factory=dict)
-    """Where and with what the last step was taken, as a record has it."""
+    """Where and with what the steps were taken, as a record has it."""
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import reduce
 from itertools import islice
 from typing import Any
 
@@ -22,7 +23,7 @@ from repro.training import processes
 from repro.training.checkpoint import Checkpoint
 from repro.training.device import placed
 from repro.training.initialise import INITIALISERS
-from repro.training.machine import machine
+from repro.training.machine import machine, through
 from repro.training.randomness import seed_of
 from repro.training.schedule import Phase, lr_at, phase_of_epoch, resets_momentum, steps_per_epoch, total_steps
 from repro.training.stacked import Stacked
@@ -253,8 +254,8 @@ class Engine:
         self._load_optimizer([each.optimizer for each in saved])
         self.seconds, self.epoch_seconds = first.seconds, first.epoch_seconds
         self.sittings = max(each.sittings for each in saved) + 1
-        if self.finished and first.machine:  # nothing is left to do here
-            self.machine = first.machine
+        made_on = [each.machine for each in saved]
+        self.machine = reduce(through, made_on if self.finished else [*made_on, self.machine]) or self.machine
         kinds = len(first.rng) // self.runtime.processes
         own = first.rng[processes.rank() * kinds :]
         torch.set_rng_state(own[0])

@@ -78,7 +78,7 @@ def _printed(comparison: Comparison, compared: ComparedRow, column: Column) -> S
     if cell is None:
         return Shown()
     statistic, runs = comparison.table.statistic(row, column)
-    other = column.kind == "error" and row.model and (statistic, runs) != (column.statistic, column.runs)
+    other = column.kind == "error" and row.model and (statistic, runs) != (column.statistic, column.runs or 1)
     return Shown(cell.text, beneath=(statistic_words(statistic, runs),) if other else (), sorted_by=_number(cell))
 
 
@@ -88,8 +88,10 @@ def _number(cell: Cell) -> float:
     return float(cell.value) * UNITS[unit]
 
 
-def statistic_words(statistic: str, runs: int) -> str:
+def statistic_words(statistic: str, runs: int | None) -> str:
     """Return of what a printed error is told, such as `median of 5 runs`."""
+    if runs is None:
+        return "of how many runs is not printed, taken as one"
     if runs == 1:
         return "one run"
     return f"{statistic} of {runs} runs"
@@ -119,7 +121,7 @@ def error_shown(cell: ErrorCell | None, alone: bool) -> Shown:
 
 def _spread(cell: ErrorCell) -> list[str]:
     """Return what is said beneath our error."""
-    digits, seeds = cell.digits, ", ".join([f"n = {cell.n}", *cell.reduced])
+    digits, seeds = cell.digits, ", ".join([f"n = {cell.n}", *cell.apart])
     if cell.mean is None or cell.std is None:
         return [seeds]
     if cell.statistic == "mean":
@@ -131,7 +133,7 @@ def _distance(cell: ErrorCell) -> list[str]:
     """Return in one line how far ours is from the printed error, and how far it may be by chance."""
     if cell.difference is None or cell.margin is None:
         return []
-    return [f"{signed(cell.difference, cell.digits)}, margin {cell.margin:.{cell.digits}f}"]
+    return [f"{signed(cell.difference, cell.digits)}, by chance {cell.by_chance}"]
 
 
 def signed(value: float, digits: int) -> str:
@@ -143,8 +145,8 @@ def difference_shown(cell: ErrorCell | None) -> Shown:
     """Return ours minus the printed error, and how far it may be off by chance."""
     if cell is None or cell.difference is None:
         return Shown()
-    margin = () if cell.margin is None else (f"margin {cell.margin:.{cell.digits}f}",)
-    return Shown(signed(cell.difference, cell.digits), beneath=margin, sorted_by=cell.difference)
+    chance = (f"by chance {cell.by_chance}",) if cell.by_chance else ()
+    return Shown(signed(cell.difference, cell.digits), beneath=chance, sorted_by=cell.difference)
 
 
 def _printed_time(cell: TimeCell | None) -> Shown:

@@ -32,6 +32,6 @@ def facts_of(comparison: Comparison) -> list[tuple[str, list[str]]]:
 def _protocol(comparison: Comparison, column: Column) -> str:
     """Return of what a printed error is told, how the test images are shown, and whether it can be measured here."""
     measurable = any(comparison.table.recipe(each.row, column) for each in comparison.rows if column.key in each.errors)
-    told = f"{column.label}: {statistic_words(column.statistic, column.runs)} in the paper"
+    told = f"{column.label}: {statistic_words(column.statistic, column.runs)}"
     without = "" if measurable else NO_RECIPE
     return "; ".join(each for each in (told, column.protocol, without) if each)
