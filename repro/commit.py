@@ -1,16 +1,27 @@
 """Which state of the program's files it is that runs."""
 
+import hashlib
 import subprocess
 from pathlib import Path
 
+PACKAGE = Path(__file__).parent
+
 
 def commit() -> str:
-    """Return the commit of the program's checkout, with `+` if files differ from it; empty outside of one."""
-    checkout = Path(__file__).parents[1]
+    """Return the commit of the program's checkout, with `+` if files differ from it; outside of one, a hash of them."""
+    checkout = PACKAGE.parent
     if not (checkout / ".git").exists():
-        return ""
+        return hash_of_files(PACKAGE)
     command = ["git", "-C", str(checkout), "describe", "--always", "--abbrev=12", "--dirty=+"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        return ""
+        return hash_of_files(PACKAGE)
+
+
+def hash_of_files(package: Path) -> str:
+    """Return `sha256:` and twelve digits of a package's Python files and their paths; that of a commit is the same."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return f"sha256:{digest.hexdigest()[:12]}"

@@ -117,6 +117,7 @@ class Lines:
         yield
 
     def step(self, step: int, lr: float) -> None:
+        """Say once a minute how far the run is."""
         self.now = step
         if time.monotonic() - self.spoken > HEARTBEAT_SECONDS:
             self.say(f"step {step}/{self.course.total}  lr {lr:.4g}  {self._pace()}")
@@ -131,10 +132,12 @@ class Lines:
             yield begin
 
     def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
+        """Say what the epoch gave."""
         self.say(f"{describe(rows, epochs)}  {self._pace()}")
         self.epoch_began = time.monotonic(), self.now
 
     def say(self, text: str) -> None:
+        """Print a line, after which the minute begins anew."""
         self.spoken = time.monotonic()
         self.console.print(text, soft_wrap=True, markup=False)
 
@@ -187,10 +190,12 @@ class Bar:
         self.progress.remove_task(task)
 
     def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
+        """Say what the epoch gave, and keep it beside the bar."""
         self.tested = _tested(rows)
         self.say(describe(rows, epochs))
 
     def say(self, text: str) -> None:
+        """Print a line above the bar."""
         self.console.print(text, soft_wrap=True, markup=False)
 
 
