@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -15,26 +15,17 @@ from repro import __version__
 from repro.errors import RunFailed, UserError, explained
 from repro.folders import folders
 from repro.options import (
-    Compile,
     Data,
     DatasetName,
-    Deterministic,
-    Device,
     Epochs,
-    Graph,
-    Log,
     Model,
-    Precision,
     RecipeName,
     Results,
     Runs,
-    SaveMemory,
     Seeds,
     ShortFormat,
-    SideBySide,
-    Threads,
-    Workers,
     model_options,
+    runtime_options,
 )
 
 app = typer.Typer(
@@ -78,27 +69,19 @@ def count(
 
 @app.command(help="Train a network as its paper did; the same command goes on where it stopped.")
 @model_options
+@runtime_options()
 def train(
     model: Model,
     options: dict[str, Any],
+    switches: dict[str, Any],
     dataset: DatasetName = None,
     recipe: RecipeName = None,
     epochs: Epochs = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of weights, data order and augmentation; 0.")] = None,
     seeds: Seeds = None,
     data: Data = None,
-    device: Device = "auto",
-    precision: Precision = "fp32",
-    save_memory: SaveMemory = False,
-    threads: Threads = None,
-    workers: Workers = None,
-    side_by_side: SideBySide = None,
-    compile: Compile = False,
-    graph: Graph = False,
-    deterministic: Deterministic = False,
-    log: Log = None,
     results: Results = Path("results"),
-    runs: Runs = Path("runs"),
+    runs: Runs = None,
     format: ShortFormat = "rich",
 ) -> None:
     """Parse, train, render."""
@@ -112,35 +95,22 @@ def train(
     experiments = [
         experiment_for(model, options, seed=each, dataset=dataset, recipe_name=recipe, epochs=epochs) for each in chosen
     ]
-    runtime = Runtime(
-        device=device,
-        precision=precision,
-        save_memory=save_memory,
-        threads=threads,
-        workers=workers,
-        side_by_side=side_by_side,
-        compile=compile,
-        graph=graph,
-        deterministic=deterministic,
-        log=log,
-    )
-    command.run(experiments, runtime, folders(data, runs, results, trains=True), format)
+    command.run(experiments, Runtime(**switches), folders(data, runs, results, trains=True), format)
 
 
 @app.command("eval", help="Test a run, a checkpoint, or a network with published weights.")
+@runtime_options("device", "threads", "workers")
 def evaluate(
     what: Annotated[
         str,
         typer.Argument(metavar="RUN|CHECKPOINT|MODEL", help="A run's name, identity or folder; a file; a network."),
     ],
+    switches: dict[str, Any],
     weights: Annotated[str | None, typer.Option("--weights", help="torchvision: a network's published ones.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="With --weights; imagenet.")] = None,
     crops: Annotated[int, typer.Option("--crops", help="Of a file's image: 1, or 10 as AlexNet's paper does.")] = 1,
     data: Data = None,
-    device: Device = "auto",
-    threads: Threads = None,
-    workers: Workers = None,
-    runs: Runs = Path("runs"),
+    runs: Runs = None,
     picture: Annotated[
         Path | None, typer.Option("--picture", help="PNG of a test slice, its label and the prediction (U-Net).")
     ] = None,
@@ -150,11 +120,10 @@ def evaluate(
     from repro.commands import evaluate as command
     from repro.runtime import Runtime
 
-    runtime = Runtime(device=device, threads=threads, workers=workers)
     command.run(
         what,
         folders(data, runs),
-        runtime,
+        Runtime(**switches),
         weights=weights,
         dataset=dataset,
         crops=crops,
@@ -164,7 +133,9 @@ def evaluate(
 
 
 @app.command(help="Show a printed table beside our counts and measured errors; without NAME, the summary of all.")
+@runtime_options()
 def table(
+    switches: dict[str, Any],
     name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
     run: Annotated[bool, typer.Option("--run", help="Train what is not measured yet.")] = False,
     time: Annotated[
@@ -183,31 +154,36 @@ def table(
     ] = None,
     epochs: Epochs = None,
     data: Data = None,
-    device: Device = "auto",
-    precision: Precision = "fp32",
-    threads: Threads = None,
     results: Results = Path("results"),
-    runs: Runs = Path("runs"),
+    runs: Runs = None,
 ) -> None:
     """Parse, compare, render."""
     from repro.commands import table as command
     from repro.runtime import Runtime
 
+    timed = {key: switches[key] for key in ("device", "precision", "threads") if key in switches}
+    if not run:
+        only_trained = {"seeds": seeds, "epochs": epochs, "data": data, "runs": runs, **switches}
+        _refuse_without_run({key: value for key, value in only_trained.items() if not (time and key in timed)})
     if name is None and (run or time or rows != "*"):
         raise UserError("--run, --time and --rows go with the name of a table; repro list tables")
     tables = [command.choose(name, rows)] if name else command.all_tables()
     command.format_of(format, output)  # refused before days of training
-    runtime, places = (
-        Runtime(device=device, precision=precision, threads=threads),
-        folders(data, runs, results, trains=run),
-    )
+    places = folders(data, runs, results, trains=run)
     if run:
-        command.train_missing(tables[0], seeds, epochs, runtime, places)
+        command.train_missing(tables[0], seeds, epochs, Runtime(**switches), places)
     if time:
-        command.measure_times(tables[0], runtime, results)
+        command.measure_times(tables[0], Runtime(**timed), results)
     off = command.show(tables, results, format, output, summary=name is None)
     if check and command.tell_off(off):
         raise typer.Exit(1)
+
+
+def _refuse_without_run(options: Mapping[str, Any]) -> None:
+    """Raise UserError for the first option that was given and would do nothing."""
+    for name, value in options.items():
+        if value is not None:
+            raise UserError(f"--{name.replace('_', '-')} goes with --run; without it, nothing is trained")
 
 
 figure = typer.Typer(help="Draw training curves, or what the gates of a DenseResNet weigh.")
@@ -239,38 +215,32 @@ def curves(
 
 
 @figure.command("gates", help="Draw the mean weights of a DenseResNet's gates, of a finished run or a stopped one.")
+@runtime_options("device", "threads", "workers")
 def gates(
+    switches: dict[str, Any],
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, identity or folder; a checkpoint's file.")],
     output: Picture = None,
     data: Data = None,
-    device: Device = "auto",
-    threads: Threads = None,
-    workers: Workers = None,
     results: Results = Path("results"),
-    runs: Runs = Path("runs"),
+    runs: Runs = None,
 ) -> None:
     """Parse, measure if need be, draw."""
     from repro.commands import figure as command
     from repro.runtime import Runtime
 
-    runtime = Runtime(device=device, threads=threads, workers=workers)
-    command.gates(run, output, folders(data, runs, results), runtime)
+    command.gates(run, output, folders(data, runs, results), Runtime(**switches))
 
 
 @app.command(help="Measure images a second here beside the plain loop, and how long the recipe would take.")
 @model_options
+@runtime_options("device", "save_memory", "threads", "workers", "compile", "graph")
 def bench(
     model: Model,
     options: dict[str, Any],
+    switches: dict[str, Any],
     dataset: DatasetName = None,
     recipe: RecipeName = None,
-    device: Device = "auto",
-    save_memory: SaveMemory = False,
-    threads: Threads = None,
-    workers: Workers = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Measure so many side by side too.")] = 1,
-    compile: Compile = False,
-    graph: Graph = False,
     data: Data = None,
     window: Annotated[float, typer.Option("--window", min=0.01, max=600, help="Seconds of a window.")] = 2.0,
     format: ShortFormat = "rich",
@@ -281,10 +251,7 @@ def bench(
     from repro.runtime import Runtime
 
     experiment = experiment_for(model, options, seed=0, dataset=dataset, recipe_name=recipe)
-    runtime = Runtime(
-        device=device, save_memory=save_memory, threads=threads, workers=workers, compile=compile, graph=graph
-    )
-    command.run(experiment, runtime, seeds, window, folders(data).data, format)
+    command.run(experiment, Runtime(**switches), seeds, window, folders(data).data, format)
 
 
 @app.command("list", help="List models, tables, datasets or recipes.")

@@ -30,19 +30,20 @@ def cache_folder() -> Path:
 
 
 def folders(
-    data: Path | None = None, runs: Path = Path("runs"), results: Path = Path("results"), *, trains: bool = False
+    data: Path | None = None, runs: Path | None = None, results: Path = Path("results"), *, trains: bool = False
 ) -> Folders:
     """Return the folders; the data sets' one is $REPRO_DATA, else data/, unless given.
 
     Args:
         data: of the data sets.
-        runs: of the checkpoints.
+        runs: of the checkpoints; runs/ unless given.
         results: of the records.
         trains: runs and results are going to be written, after days perhaps.
 
     Raises:
         UserError: a file lies where a folder should be, or a folder cannot be written.
     """
+    runs = runs or Path("runs")
     for name, folder in (("--runs", runs), ("--results", results)):
         there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         if not there.is_dir():

@@ -1,9 +1,9 @@
-"""The options that several commands share, and those of the networks, taken from the registry."""
+"""The options that several commands share, those of the networks, and the switches of the runtime."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,55 +12,69 @@ import typer
 
 from repro.models import OPTIONS
 
+Command = Callable[..., Any]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A network, such as denseresnet110; repro list models.")]
 DatasetName = Annotated[str | None, typer.Option("--dataset", help="Its paper's own unless given.")]
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data sets: $REPRO_DATA, else data/.")]
 Results = Annotated[Path, typer.Option("--results", help="Folder of the records.")]
-Runs = Annotated[Path, typer.Option("--runs", help="Folder of the checkpoints.")]
+Runs = Annotated[Path | None, typer.Option("--runs", help="Folder of the checkpoints: runs/.")]
 RecipeName = Annotated[str | None, typer.Option("--recipe", help="Its paper's own unless given; repro list recipes.")]
 Epochs = Annotated[
     int | None, typer.Option("--epochs", help="Other than the recipe's: the run is marked as deviating.")
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
-Precision = Annotated[str, typer.Option("--precision", help="fp32, tf32 or bf16; recorded and shown.")]
-SaveMemory = Annotated[bool, typer.Option("--save-memory", help="Compute again what DenseNet would keep; slower.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Train seeds 0 to N - 1.")]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")]
-SideBySide = Annotated[
-    bool | None,
-    typer.Option("--side-by-side/--one-by-one", help="Train several seeds at once; on a GPU they are."),
-]
-Compile = Annotated[bool, typer.Option("--compile", help="Put the network through torch.compile.")]
-Graph = Annotated[bool, typer.Option("--graph", help="Replay each step as one CUDA graph.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=0, help="Processes that read image files; one per core.")]
-Log = Annotated[str | None, typer.Option("--log", help="tensorboard: curves beside the checkpoints.")]
-Deterministic = Annotated[bool, typer.Option("--deterministic", help="The same bits each time on a GPU too.")]
 ShortFormat = Annotated[str, typer.Option("--format", help="rich or json.")]
 
 
-def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command one option for each option that a network can have.
+def _network(name: str, kind: type, text: str) -> Any:
+    return Annotated[kind | None, typer.Option(f"--{name}", help=text, rich_help_panel="Network")]
 
-    The command has a parameter `options`; it gets those that the user gave, by name.
-    """
+
+def _switch(kind: type, names: str, text: str, **more: Any) -> Any:
+    return Annotated[kind | None, typer.Option(names, help=text, rich_help_panel="Runtime", **more)]
+
+
+NETWORK = {name: _network(name, kind, text) for name, (kind, text) in OPTIONS.items()}
+RUNTIME = {
+    "device": _switch(str, "--device", "cpu, cuda, cuda:1, ...; auto, which is a GPU where there is one."),
+    "precision": _switch(str, "--precision", "fp32, tf32 or bf16, recorded and shown; fp32."),
+    "save_memory": _switch(bool, "--save-memory", "Compute again what DenseNet would keep; slower."),
+    "threads": _switch(int, "--threads", "CPU threads.", min=1),
+    "workers": _switch(int, "--workers", "Processes that read image files; one per core.", min=0),
+    "side_by_side": _switch(bool, "--side-by-side/--one-by-one", "Train several seeds at once; on a GPU they are."),
+    "compile": _switch(bool, "--compile", "Put the network through torch.compile."),
+    "graph": _switch(bool, "--graph", "Replay each step as one CUDA graph."),
+    "deterministic": _switch(bool, "--deterministic", "The same bits each time on a GPU too."),
+    "log": _switch(str, "--log", "tensorboard: curves beside the checkpoints."),
+}
+"""The fields of Runtime that a user may set."""
+
+
+def model_options(command: Command) -> Command:
+    """Give a command one option for each option that a network can have, as `options`."""
+    return _collecting(command, "options", NETWORK)
+
+
+def runtime_options(*names: str) -> Callable[[Command], Command]:
+    """Give a command switches of the runtime, all or those of the names, as `switches`."""
+    chosen = {name: RUNTIME[name] for name in names or RUNTIME}
+    return lambda command: _collecting(command, "switches", chosen)
+
+
+def _collecting(command: Command, into: str, options: Mapping[str, Any]) -> Command:
+    """Give a command options, of which it gets those that the user gave, by name, in one dictionary `into`."""
 
     @wraps(command)
-    def with_options(**arguments: Any) -> Any:
-        given = {name: arguments.pop(name) for name in OPTIONS}
-        return command(options={name: value for name, value in given.items() if value is not None}, **arguments)
+    def collected(**arguments: Any) -> Any:
+        given = {name: arguments.pop(name) for name in options}
+        return command(**{into: {name: value for name, value in given.items() if value is not None}}, **arguments)
 
     own = inspect.signature(command, eval_str=True).parameters
-    kept = [each for name, each in own.items() if name != "options"]
+    kept = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for name, each in own.items() if name != into]
     added = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[kind | None, typer.Option(f"--{name}", help=text, rich_help_panel="Network")],
-        )
-        for name, (kind, text) in OPTIONS.items()
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=each)
+        for name, each in options.items()
     ]
-    kept = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in kept]
-    with_options.__signature__ = inspect.Signature([*kept, *added])  # type: ignore[attr-defined]
-    with_options.__annotations__ = {each.name: each.annotation for each in [*kept, *added]}
-    return with_options
+    collected.__signature__ = inspect.Signature([*kept, *added])  # type: ignore[attr-defined]
+    collected.__annotations__ = {each.name: each.annotation for each in [*kept, *added]}
+    return collected
