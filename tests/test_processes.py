@@ -36,7 +36,7 @@ EPOCHS = 2
 
 @pytest.fixture
 def experiment(tiny: Callable[..., Experiment]) -> Experiment:
-    """Of 11 batches: five of 256 + one of 162 images, twice."""
+    """Of 12 batches: five of 256 + one of 162 images, twice."""
     return tiny(epochs=EPOCHS, dropout=0.0)
 
 

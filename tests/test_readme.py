@@ -20,10 +20,15 @@ def test_something_is_shown() -> None:
 
 
 def test_every_room_of_the_house_is_in_the_picture() -> None:
-    entries = (ROOT / "repro").iterdir()
-    rooms = {path.name for path in entries if path.suffix == ".py" or (path / "__init__.py").exists()}
+    """By its whole name, `data/` or `cli.py`; and every file in the picture is in the house."""
+    picture = next(block for block in README.split("```") if "\nrepro/\n" in block)
+    pictured = set(re.findall(r"\w+(?:\.py|/)", picture))
+    house = list((ROOT / "repro").iterdir())
+    files = {path.name for path in house if path.suffix == ".py"}
+    folders = {f"{path.name}/" for path in house if (path / "__init__.py").exists()}
     without_a_word = {"__init__.py", "__main__.py", "errors.py", "names.py", "files.py", "folders.py", "console.py"}
-    assert {room for room in rooms - without_a_word if room.removesuffix(".py") not in README} == set()
+    assert (files | folders) - without_a_word - pictured == set()
+    assert {each for each in pictured if each.endswith(".py")} - files == set()
 
 
 def test_there_are_two_commands_of_set_up() -> None:

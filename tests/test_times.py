@@ -330,7 +330,9 @@ def test_what_has_no_batch_or_no_time_is_not_measured(tiny_table: Callable[..., 
         measure_steps(choose("cifar100", "*"), Runtime(device="cpu"), 0.01)
 
 
-def test_every_printed_time_of_a_network_is_compared() -> None:
-    for path in tables_folder().glob("*.toml"):
-        table = read_table(path.stem)
-        assert all(column.kind == "time" for column in table.columns if column.label.startswith("Time"))
+def test_every_printed_time_of_a_network_can_be_measured() -> None:
+    tables = [read_table(path.stem) for path in tables_folder().glob("*.toml")]
+    batches = {
+        table.name: [step_experiment(table, row).recipe.batch for row in table.timed] for table in tables if table.time
+    }
+    assert batches == {"wrn-blocks": [128] * 6, "wrn-imagenet": [16] * 4}
