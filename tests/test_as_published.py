@@ -2,6 +2,7 @@
 
 import pytest
 
+from repro.models import build
 from repro.recipes import default_recipe, recipe
 from repro.training.schedule import lr_at
 
@@ -37,6 +38,7 @@ MIRU = {
 }
 MIRU_CIFAR = {**MIRU, "lr": 0.05, "weight_decay": 5e-4, "crop_padding": 4, "padding_mode": "reflect"}
 MIRU_IMAGENET = {**MIRU, "color_jitter": 0.4, "lighting": 0.1, "resize": 256, "test_crop": 224}
+IMAGES = {"scaled_crop": 224, "resize": 256, "test_crop": 224}
 TUNED = {"tune_epochs": 60, "tune_batch": 256, "tune_lr": 0.004}
 
 PUBLISHED: dict[str, dict[str, object]] = {
@@ -47,7 +49,7 @@ PUBLISHED: dict[str, dict[str, object]] = {
     "densenet-cifar100": {**DENSENET_CIFAR, **AS_THEY_ARE, "dropout": 0.2},
     "densenet-cifar100+": {**DENSENET_CIFAR, **SHIFTED, "dropout": 0.0},
     "densenet-svhn": {**DENSENET, **AS_THEY_ARE, **VALIDATED, "batch": 64, "epochs": 40, "dropout": 0.2},
-    "densenet-imagenet": {**DENSENET, "batch": 256, "epochs": 90, "dropout": 0.0},
+    "densenet-imagenet": {**DENSENET, **IMAGES, "batch": 256, "epochs": 90, "dropout": 0.0, "interpolation": "bicubic"},
     "miru2020-cifar100": MIRU_CIFAR,
     "miru2020-cifar10": MIRU_CIFAR,
     "miru2020-imagenet-resnet34": {**MIRU_IMAGENET, **TUNED, "lr": 0.025, "weight_decay": 1e-4, "scaled_crop": 160},
@@ -90,7 +92,7 @@ def test_resnet_110_warms_up_and_smaller_ones_do_not(depth: int) -> None:
     name = default_recipe(f"resnet{depth}", "cifar10")
     assert name
     rates = [lr_at(recipe(name), step, 50_000) for step in (0, 399, 400)]
-    assert rates == [0.01, 0.01, 0.1] if depth == 110 else [0.1, 0.1, 0.1]
+    assert rates == ([0.01, 0.01, 0.1] if depth == 110 else [0.1, 0.1, 0.1])
 
 
 @pytest.mark.parametrize(
@@ -112,3 +114,17 @@ def test_images_are_shown_as_to_torchvisions_first_weights(network: str, twin: s
     assert chosen.resize == 256
     assert ([chosen.resize], [chosen.test_crop]) == (theirs.resize_size, theirs.crop_size)
     assert (list(chosen.mean), list(chosen.std)) == (theirs.mean, theirs.std)
+
+
+@pytest.mark.parametrize(("model", "rate"), [("alexnet", 0.5), ("vgg16", 0.5), ("mobilenetv2", 0.2), ("resnet", 0.0)])
+def test_torchvisions_networks_drop_out_as_there(model: str, rate: float) -> None:
+    """The rates of the layers within torchvision's own networks; its scripts say nothing of them."""
+    import torchvision
+    from torch import nn
+
+    twin = torchvision.models.get_model({"mobilenetv2": "mobilenet_v2", "resnet": "resnet18"}.get(model, model))
+    theirs = {each.p for each in twin.modules() if isinstance(each, nn.Dropout)} or {0.0}
+    built = build("resnet18" if model == "resnet" else model, {}, classes=10, dropout=rate)
+    ours = {each.p for each in built.modules() if isinstance(each, nn.Dropout)} or {0.0}
+    assert recipe(f"torchvision-{model}").dropout == rate
+    assert theirs == ours == {rate}
