@@ -22,7 +22,7 @@ class Work:
     flops: float
     """2 per multiply-add of convolutions and linear layers, forward once and backward twice."""
     elements: float
-    """Outputs of all modules, each written and read once forward and twice backward."""
+    """Outputs of all modules but those in place, each written and read once forward and twice backward."""
 
 
 def work_of(network: nn.Module, shape: tuple[int, int, int]) -> Work:
@@ -30,9 +30,9 @@ def work_of(network: nn.Module, shape: tuple[int, int, int]) -> Work:
     outputs = 0
 
     def note(module: nn.Module, inputs: object, output: object) -> None:
-        """Add what a module without children gives."""
+        """Add what a module without children gives, unless it lies where its input lay."""
         nonlocal outputs
-        if isinstance(output, Tensor) and not list(module.children()):
+        if isinstance(output, Tensor) and not list(module.children()) and not getattr(module, "inplace", False):
             outputs += output.numel()
 
     hooks = [module.register_forward_hook(note) for module in network.modules()]

@@ -39,6 +39,7 @@ def prepare(runtime: Runtime) -> torch.device:
         raise UserError("--graph is for one process; leave it out")
     if runtime.precision == "tf32" and not name.startswith("cuda"):
         raise UserError(f"--precision tf32 is a GPU's; this run is on {name}, where fp32 and bf16 are")
+    check_side_by_side(runtime, name)
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     # A plain fp32 run on a recent card already convolves in TF32 unless it is told not to.
@@ -54,6 +55,14 @@ def prepare(runtime: Runtime) -> torch.device:
         torch.cuda.set_device(device)  # streams, graphs and collectives go to the current one
     processes.join(device)
     return device
+
+
+def check_side_by_side(runtime: Runtime, device: str) -> None:
+    """Refuse seeds side by side in bf16 on a CPU, whose autocast leaves convolutions under vmap in fp32."""
+    if runtime.side_by_side and runtime.precision == "bf16" and device == "cpu":
+        raise UserError(
+            "seeds side by side in bf16 need a GPU: on a CPU their convolutions stay fp32; --one-by-one trains in bf16"
+        )
 
 
 def autocast(device: torch.device, runtime: Runtime) -> AbstractContextManager[None]:
