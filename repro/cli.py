@@ -25,6 +25,7 @@ from repro.options import (
     Log,
     Model,
     Precision,
+    Precisions,
     RecipeName,
     Results,
     Runs,
@@ -262,6 +263,7 @@ def bench(
     dataset: DatasetName = None,
     recipe: RecipeName = None,
     device: Device = "auto",
+    precision: Precisions = None,
     save_memory: SaveMemory = False,
     threads: Threads = None,
     workers: Workers = None,
@@ -281,7 +283,7 @@ def bench(
     runtime = Runtime(
         device=device, save_memory=save_memory, threads=threads, workers=workers, compile=compile, graph=graph
     )
-    command.run(experiment, runtime, seeds, window, folders(data).data, format)
+    command.run(experiment, runtime, precision or [], seeds, window, folders(data).data, format)
 
 
 @app.command("list", help="List models, tables, datasets or recipes.")

@@ -23,6 +23,10 @@ Epochs = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 Precision = Annotated[str, typer.Option("--precision", help="fp32, tf32 or bf16; recorded and shown.")]
+Precisions = Annotated[
+    list[str] | None,
+    typer.Option("--precision", help="Of our ways, again for each: fp32, tf32, bf16; else fp32 and bf16."),
+]
 SaveMemory = Annotated[bool, typer.Option("--save-memory", help="Compute again what DenseNet would keep; slower.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Train seeds 0 to N - 1.")]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")]

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-SIDE = 2048
+SIDES = {"cpu": 2048, "cuda": 8192}
+"""Of the matrices that are multiplied; smaller ones are over on a GPU before it is busy."""
 COPIED_BYTES = 1 << 28
 REPEATS = 5
 
@@ -68,8 +69,9 @@ def kept_bytes(network: nn.Module, shape: tuple[int, int, int], batch: int) -> i
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Return the FLOPs a second of a square matrix product."""
-    left, right = (torch.randn(SIDE, SIDE, device=device, dtype=dtype) for _ in range(2))
-    return 2 * SIDE**3 / _best_seconds(lambda: left @ right, device)
+    side = SIDES[device.type]
+    left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    return 2 * side**3 / _best_seconds(lambda: left @ right, device)
 
 
 def copy_rate(device: torch.device) -> float:
