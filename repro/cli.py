@@ -19,6 +19,7 @@ from repro.options import (
     DatasetName,
     Epochs,
     Model,
+    Precisions,
     RecipeName,
     Results,
     Runs,
@@ -240,6 +241,7 @@ def bench(
     switches: dict[str, Any],
     dataset: DatasetName = None,
     recipe: RecipeName = None,
+    precision: Precisions = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Measure so many side by side too.")] = 1,
     data: Data = None,
     window: Annotated[float, typer.Option("--window", min=0.01, max=600, help="Seconds of a window.")] = 2.0,
@@ -251,7 +253,7 @@ def bench(
     from repro.runtime import Runtime
 
     experiment = experiment_for(model, options, seed=0, dataset=dataset, recipe_name=recipe)
-    command.run(experiment, Runtime(**switches), seeds, window, folders(data).data, format)
+    command.run(experiment, Runtime(**switches), precision or [], seeds, window, folders(data).data, format)
 
 
 @app.command("list", help="List models, tables, datasets or recipes.")

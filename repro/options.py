@@ -22,6 +22,10 @@ RecipeName = Annotated[str | None, typer.Option("--recipe", help="Its paper's ow
 Epochs = Annotated[
     int | None, typer.Option("--epochs", help="Other than the recipe's: the run is marked as deviating.")
 ]
+Precisions = Annotated[
+    list[str] | None,
+    typer.Option("--precision", help="Of our ways, again for each: fp32, tf32, bf16; else fp32 and bf16."),
+]
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Train seeds 0 to N - 1.")]
 ShortFormat = Annotated[str, typer.Option("--format", help="rich or json.")]
 

@@ -1,26 +1,32 @@
 """The benchmark measures what it says it measures."""
 
 import json
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
-from repro.benchmark.bench import bench, data_of, images_of
+from repro.benchmark import bench as measured
+from repro.benchmark.bench import ROUNDS, _measure, bench, data_of, images_of
 from repro.benchmark.plain import Decoded, plain_folder, plain_loop
 from repro.benchmark.roofline import work_of
 from repro.benchmark.synthetic import FILES, LISTED, random_data
-from repro.benchmark.ways import Queue, variants
+from repro.benchmark.ways import Queue, Way, resident_ways, variants
 from repro.cli import main
 from repro.counting.count import Subject, count
 from repro.data.augment import normaliser
-from repro.errors import UserError
+from repro.errors import RunFailed, UserError
 from repro.experiment import experiment_for
 from repro.models import build
 from repro.recipes import recipe
 from repro.runtime import Runtime
+from repro.training.device import set_products
 
 TINY = experiment_for("densenet", {"depth": 7, "k": 4}, seed=0)
 
@@ -127,11 +133,100 @@ def test_a_folder_is_shown_to_the_plain_loop_too(real_images: Path) -> None:
         assert [next(steps) for _ in range(2)] == [4, 4]
 
 
-def test_switches_and_seeds_are_measured_beside_the_eager_step() -> None:
+def test_switches_and_seeds_are_measured_beside_the_eager_step(capsys: pytest.CaptureFixture[str]) -> None:
     speeds = bench(TINY, Runtime(device="cpu"), 0.01, Path(), seeds=2)
-    ours = ["repro, fp32", "repro, fp32, 2 seeds", "repro, bf16", "repro, bf16, 2 seeds"]
-    assert [each.name for each in speeds[1:]] == ours
+    assert [each.name for each in speeds[1:]] == ["repro, fp32", "repro, fp32, 2 seeds", "repro, bf16"]
+    assert "repro, bf16, 2 seeds is left out: seeds side by side in bf16 need a GPU" in capsys.readouterr().err
     both = variants(Runtime(compile=True, graph=True), seeds=5)
     switches = [[False, False], [True, False], [False, True], [True, True]]
     assert [list(each.values()) for each, _ in both] == switches * 2
     assert [seeds for _, seeds in both] == [1] * 4 + [5] * 4
+
+
+def failing(after: int, error: Exception, name: str = "repro, bf16") -> Callable[..., list[Way]]:
+    """Return what makes the ways, one of which fails after some of its steps."""
+
+    def ways(*arguments: Any) -> list[Way]:
+        made = resident_ways(*arguments)
+        (way,) = (each for each in made if each.name == name)
+        way.steps = broken(way.steps)
+        return made
+
+    def broken(steps: Iterator[int]) -> Iterator[int]:
+        yield from islice(steps, after)
+        raise error
+
+    return ways
+
+
+@pytest.mark.parametrize("after", [0, 5])
+def test_a_way_that_fails_does_not_lose_the_others(
+    after: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At its first step, or when it was measured already."""
+    error = torch.OutOfMemoryError("CUDA out of memory.\nAnd what follows.")
+    monkeypatch.setattr(measured, "resident_ways", failing(after, error))
+    speeds = bench(TINY, Runtime(device="cpu"), 0.01, Path())
+    assert [each.name for each in speeds] == ["plain loop, fp32", "repro, fp32"]
+    said = capsys.readouterr().err.splitlines()
+    assert said.count("repro, bf16 is left out: CUDA out of memory.") == 1
+    assert "And what follows." not in said
+
+
+def test_a_plain_loop_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measured, "resident_ways", failing(3, RuntimeError("no loop"), "plain loop, fp32"))
+    with pytest.raises(RuntimeError, match="no loop"):
+        bench(TINY, Runtime(device="cpu"), 0.01, Path())
+
+
+def test_a_bench_of_nothing_but_the_plain_loop_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measured, "resident_ways", failing(0, RuntimeError("no compiler"), "repro, bf16"))
+    with pytest.raises(RunFailed, match="no way but the plain loop"):
+        bench(TINY, Runtime(device="cpu"), 0.01, Path(), precisions=["bf16"])
+
+
+def test_rates_are_said_as_they_get_known(capsys: pytest.CaptureFixture[str]) -> None:
+    bench(TINY, Runtime(device="cpu"), 0.01, Path(), precisions=["fp32"])
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 * ROUNDS
+    assert re.fullmatch(r"plain loop, fp32: \d+ images/s in window 1 of 7", said[0])
+    assert re.fullmatch(r"repro, fp32: \d+ images/s in window 7 of 7", said[-1])
+
+
+def test_precisions_are_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["bench", "densenet", "--depth", "7", "--k", "4", "--window", "0.01", "--device", "cpu"]
+    with pytest.raises(SystemExit) as end:
+        main([*arguments, "--precision", "bf16", "--format", "json"])
+    assert end.value.code == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in answer["speeds"]] == ["plain loop, fp32", "repro, bf16"]
+    with pytest.raises(SystemExit) as end:
+        main([*arguments, "--precision", "bf16", "--precision", "tf32"])
+    assert end.value.code == 2
+    assert "--precision tf32 is a GPU's" in capsys.readouterr().err
+
+
+def test_products_are_switched_before_each_window() -> None:
+    """Each way's steps find the switch of their own precision, though it is the whole process's."""
+    found = []
+
+    def steps() -> Iterator[int]:
+        while True:
+            found.append((torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32))
+            yield 1
+
+    ways = [Way(each, each, steps()) for each in ("fp32", "tf32", "bf16")]
+    for way in ways:
+        _measure(way, ways, 0, torch.device("cpu"), 0.0)
+    assert found == [(False, False)] * 2 + [(True, True)] * 2 + [(False, False)] * 2
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32"])
+def test_switched_products_can_be_read_by_every_name(precision: str) -> None:
+    """Torch refuses to tell what its older and newer names disagree on."""
+    set_products(precision)
+    expected = precision == "tf32"
+    assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == expected
+    assert (torch.get_float32_matmul_precision() == "high") == expected
+    assert (torch.backends.cuda.matmul.fp32_precision == "tf32") == expected
+    set_products("fp32")

@@ -7,15 +7,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch._dynamo.backends.common import aot_autograd
+from torch.utils._python_dispatch import TorchDispatchMode
 from watching import Silent, stop_at
 
+from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.folders import Folders
+from repro.models import build
 from repro.results import read_records
 from repro.runtime import Runtime
 from repro.training import checkpoint
 from repro.training.engine import Engine
 from repro.training.run import equally_far, train
+from repro.training.stacked import Stacked
 from repro.training.stop import Stopped
 from repro.training.task import task_for
 
@@ -121,3 +127,82 @@ def test_what_saves_memory_is_trained_one_after_the_other(tiny: Make, folders: F
     watcher = Silent()
     assert len(train(seeds, replace(TOGETHER, save_memory=True), folders, watcher)) == 2
     assert any("--save-memory trains one network at a time" in line for line in watcher.said)
+
+
+class Calls(TorchDispatchMode):
+    """Notes the operators that reach the device, each with its tensors' shapes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, list[tuple[int, ...]]]] = []
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.seen.append((operator.__name__, [tuple(each.shape) for each in args if isinstance(each, Tensor)]))
+        return operator(*args, **(kwargs or {}))
+
+
+def stacked_resnet(seeds: int) -> tuple[Stacked, list[nn.Module]]:
+    """Several networks with other weights and other statistics, and the same ones stacked."""
+    torch.manual_seed(0)
+    networks = [build("resnet20", {}, classes=10) for _ in range(seeds)]
+    for network in networks:
+        network(torch.randn(2, 3, 8, 8) + 1)
+    return Stacked(networks), networks
+
+
+def test_a_batch_norm_of_all_seeds_is_one_kernel() -> None:
+    """And of an activation's size nothing but the images is copied or multiplied apart."""
+    network, _ = stacked_resnet(2)
+    with Calls() as calls:
+        network(torch.randn(2, 4, 3, 8, 8)).sum().backward()
+    names = [name for name, _ in calls.seen]
+    assert sum("batch_norm" in name and "backward" not in name for name in names) == 19
+    assert sum("batch_norm_backward" in name for name in names) == 19
+    assert (4, 2 * 16, 8, 8) in [shapes[0] for name, shapes in calls.seen if "batch_norm" in name]
+    large = [name for name, shapes in calls.seen if shapes and max(map(len, shapes)) >= 4]
+    assert [name for name in large if name.startswith(("mul", "copy_", "clone"))] == ["clone.default"]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norms_of_several_seeds_are_those_of_each(training: bool) -> None:
+    network, networks = stacked_resnet(3)
+    inputs = torch.randn(3, 4, 3, 8, 8)
+    outputs = network.train(training)(inputs)
+    for seed, (alone, own) in enumerate(zip(networks, inputs, strict=True)):
+        torch.testing.assert_close(outputs[seed], alone.train(training)(own))
+        for name, value in alone.state_dict().items():
+            torch.testing.assert_close(network.state_of(seed)[name], value)
+        tested = network.alone(seed)
+        assert {type(each) for each in tested.modules()} == {type(each) for each in alone.modules()}
+        torch.testing.assert_close(tested.eval()(own), alone.eval()(own))
+
+
+def test_a_batch_norm_of_several_seeds_takes_bf16_beside_fp32_statistics() -> None:
+    network = Stacked([nn.Sequential(nn.BatchNorm2d(3)) for _ in range(2)])
+    inputs = torch.randn(2, 4, 3, 5, 5)
+    outputs = network(inputs.bfloat16())
+    assert outputs.dtype == torch.bfloat16
+    torch.testing.assert_close(outputs.float(), network(inputs), atol=0.05, rtol=0.02)
+    assert network.state_of(0)["0.running_mean"].dtype == torch.float32
+
+
+def test_torch_compile_sees_one_batch_norm_of_all_seeds() -> None:
+    """In one graph, followed as far as autograd: no compiler is needed."""
+    network, _ = stacked_resnet(2)
+    operators: list[str] = []
+
+    def note(graph: torch.fx.GraphModule, inputs: object) -> torch.fx.GraphModule:
+        operators.extend(str(node.target) for node in graph.graph.nodes)
+        return graph
+
+    compiled = torch.compile(network, backend=aot_autograd(fw_compiler=note), fullgraph=True, dynamic=False)
+    inputs = torch.randn(2, 4, 3, 8, 8)
+    torch.testing.assert_close(compiled(inputs), network(inputs))
+    assert sum("batch_norm" in each for each in operators) == 19
+    assert not any("repro" in each for each in operators)
+
+
+def test_bf16_side_by_side_is_refused_on_a_cpu(seeds: list[Experiment], folders: Folders) -> None:
+    with pytest.raises(UserError, match="on a CPU their convolutions stay fp32; --one-by-one trains in bf16"):
+        train(seeds, replace(TOGETHER, precision="bf16"), folders, Silent())
+    assert not folders.runs.exists()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,18 +15,21 @@ import torch
 
 from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise, work_of
 from repro.benchmark.synthetic import random_data, random_folder
-from repro.benchmark.ways import Way, resident_ways, shape_of, streamed_ways
+from repro.benchmark.ways import DTYPES, Way, resident_ways, shape_of, streamed_ways
+from repro.console import stderr
 from repro.data import DATASETS, Dataset, load
 from repro.data.folder import ImageFolder, is_there
-from repro.errors import UserError
+from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment
 from repro.recipes import Recipe
 from repro.runtime import Runtime
-from repro.training.device import prepare
+from repro.training.device import prepare, set_products
 from repro.training.engine import network_of
 from repro.training.schedule import images_shown, total_steps
 
 ROUNDS = 7
+USUAL = ("fp32", "bf16")
+"""Precisions of ours, unless others are asked for."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Speed:
     copy_share: float | None
     """Of the device's measured rate of copying."""
     peak_bytes: int | None
-    """Of GPU memory, above what lies there between steps; None on a CPU."""
+    """Of GPU memory, above what lies there between steps; None on a CPU and of CUDA graphs."""
     kept_bytes: int | None
     """What a step keeps for its backward pass in fp32; None in another precision."""
 
@@ -57,15 +61,17 @@ def bench(
     window_seconds: float,
     root: Path,
     seeds: int = 1,
+    precisions: Sequence[str] = USUAL,
     progress: Callable[[range], Iterable[int]] = iter,
 ) -> list[Speed]:
-    """Return the speeds of the plain loop and of ours in fp32 and bf16; the first window of each only warms up.
+    """Return the speeds of the plain loop and of ours in some precisions; the first window of each only warms up.
 
     Of several seeds, those side by side are measured too. Image files are read from `root`; where they are not there,
-    random ones stand for them.
+    random ones stand for them. A way of ours that fails is named on stderr, with its error, and left out.
 
     Raises:
         UserError: the experiment cannot be trained here.
+        RunFailed: every way but the plain loop failed.
     """
     if DATASETS[experiment.dataset].loader is None:
         raise UserError(f"{experiment.model} cannot be trained on {experiment.dataset} here yet, and so not measured")
@@ -73,17 +79,16 @@ def bench(
         raise UserError(f"{experiment.recipe.name} trains on tiles of slices, whose speed is not measured here yet")
     if seeds > 1 and runtime.save_memory:
         raise UserError("--save-memory trains one network at a time; leave out --seeds")
-    device = prepare(runtime)
+    for precision in precisions:
+        device = prepare(replace(runtime, precision=precision))
     with data_of(experiment, root) as data:
         if isinstance(data, ImageFolder):
-            ways = streamed_ways(experiment, runtime, data, device)
+            ways = streamed_ways(experiment, runtime, precisions, data, device)
         else:
-            ways = resident_ways(experiment, runtime, seeds, data, device)
+            ways = resident_ways(experiment, runtime, precisions, seeds, data, device)
         for number in progress(range(ROUNDS + 1)):
-            for way in ways:
-                rate = _window(way, device, window_seconds)
-                if number > 0:
-                    way.rates.append(rate)
+            for way in list(ways):
+                _measure(way, ways, number, device, window_seconds)
         speeds = [_speed(way, ways[0], experiment, device) for way in ways]
         ways.clear()  # and with them the processes that read the files
     return speeds
@@ -105,8 +110,42 @@ def data_of(experiment: Experiment, root: Path) -> Iterator[Dataset | ImageFolde
             yield random_folder(dataset, Path(folder))
 
 
-def _window(way: Way, device: torch.device, seconds: float) -> float:
-    """Return the images a second of one window."""
+def _measure(way: Way, ways: list[Way], number: int, device: torch.device, seconds: float) -> None:
+    """Take a window of a way, or drop the way from all of them; window 0 only warms up."""
+    failure = None
+    try:
+        rate, peak = _window(way, device, seconds)
+    except Exception as error:  # whatever a compiler or a GPU may say
+        if way is ways[0]:
+            raise
+        failure = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    if failure is not None:
+        _say(f"{way.name} is left out: {failure}")
+        _drop(way, ways, device)
+    elif number > 0:
+        way.rates.append(rate)
+        way.peak = None if peak is None or way.graph else max(way.peak or 0, peak)
+        if not stderr().is_terminal:  # a bench that is killed has said what it knew
+            _say(f"{way.name}: {rate:.0f} images/s in window {number} of {ROUNDS}")
+
+
+def _drop(way: Way, ways: list[Way], device: torch.device) -> None:
+    """Go on without a way, whose error is gone and with it what held its memory."""
+    ways.remove(way)
+    if len(ways) == 1:
+        raise RunFailed("no way but the plain loop can be measured here")
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def _say(line: str) -> None:
+    stderr().print(line, soft_wrap=True, markup=False)
+
+
+def _window(way: Way, device: torch.device, seconds: float) -> tuple[float, int | None]:
+    """Return the images a second of one window, and on a GPU the bytes above those that lay there before."""
+    set_products(way.precision or "fp32")
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         resting = torch.cuda.memory_allocated(device)
@@ -119,9 +158,8 @@ def _window(way: Way, device: torch.device, seconds: float) -> float:
         images += next(way.steps)
     synchronise(device)
     elapsed = time.perf_counter() - begin
-    if device.type == "cuda":
-        way.peak = max(way.peak or 0, torch.cuda.max_memory_allocated(device) - resting)
-    return images / elapsed
+    peak = torch.cuda.max_memory_allocated(device) - resting if device.type == "cuda" else None
+    return images / elapsed, peak
 
 
 def images_of(recipe: Recipe, train_images: int) -> int:
@@ -132,6 +170,8 @@ def images_of(recipe: Recipe, train_images: int) -> int:
 
 def _speed(way: Way, plain: Way, experiment: Experiment, device: torch.device) -> Speed:
     recipe, rate = experiment.recipe, statistics.median(way.rates)
+    dtype = DTYPES[way.precision] if way.precision else None
+    set_products(way.precision or "fp32")
     with torch.device("meta"):
         work = work_of(network_of(experiment), shape_of(experiment))
     return Speed(
@@ -141,8 +181,8 @@ def _speed(way: Way, plain: Way, experiment: Experiment, device: torch.device) -
         fastest=max(way.rates),
         ratio=statistics.median(ours / theirs for ours, theirs in zip(way.rates, plain.rates, strict=True)),
         recipe_seconds=images_of(recipe, experiment.train_images) * way.seeds / rate,
-        matmul_share=work.flops * rate / matmul_rate(device, way.dtype) if way.dtype else None,
-        copy_share=work.elements * way.dtype.itemsize * rate / copy_rate(device) if way.dtype else None,
+        matmul_share=work.flops * rate / matmul_rate(device, dtype) if dtype else None,
+        copy_share=work.elements * dtype.itemsize * rate / copy_rate(device) if dtype else None,
         peak_bytes=way.peak,
         kept_bytes=way.kept,
     )

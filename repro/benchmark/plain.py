@@ -1,4 +1,4 @@
-"""The loop of popular repositories, to measure against: DataLoader, torchvision transforms, eager fp32."""
+"""The loop of popular repositories, to measure against: DataLoader, torchvision transforms, eager fp32, no TF32."""
 
 from __future__ import annotations
 
@@ -54,7 +54,13 @@ def plain_loop(experiment: Experiment, images: Images, device: torch.device) -> 
     workers = 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
     decoded = Decoded(images, recipe)
     loader = DataLoader(
-        decoded, recipe.batch, shuffle=True, drop_last=recipe.drop_last, num_workers=workers, pin_memory=workers > 0
+        decoded,
+        recipe.batch,
+        shuffle=True,
+        drop_last=recipe.drop_last,
+        num_workers=workers,
+        pin_memory=workers > 0,
+        persistent_workers=workers > 0,  # the epochs are shorter here than a data set's, and end more often
     )
     return _train(experiment, chain.from_iterable(repeat(loader)), device)
 
@@ -73,7 +79,14 @@ def plain_folder(
     folder = ImageFolder(files.folder, _folder_transform(recipe))
     folder.samples *= len(files) // len(folder.samples)
     pinned = device.type == "cuda"
-    loader = DataLoader(folder, recipe.batch, shuffle=True, num_workers=workers, pin_memory=pinned)
+    loader = DataLoader(
+        folder,
+        recipe.batch,
+        shuffle=True,
+        num_workers=workers,
+        pin_memory=pinned,
+        persistent_workers=workers > 0,
+    )
     return _train(experiment, drained(chain.from_iterable(repeat(loader))), device)
 
 

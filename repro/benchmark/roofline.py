@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-SIDE = 2048
+SIDES = {"cpu": 2048, "cuda": 8192}
+"""Of the matrices that are multiplied; smaller ones are over on a GPU before it is busy."""
 COPIED_BYTES = 1 << 28
 REPEATS = 5
 
@@ -22,7 +23,7 @@ class Work:
     flops: float
     """2 per multiply-add of convolutions and linear layers, forward once and backward twice."""
     elements: float
-    """Outputs of all modules, each written and read once forward and twice backward."""
+    """Outputs of all modules but those in place, each written and read once forward and twice backward."""
 
 
 def work_of(network: nn.Module, shape: tuple[int, int, int]) -> Work:
@@ -30,9 +31,9 @@ def work_of(network: nn.Module, shape: tuple[int, int, int]) -> Work:
     outputs = 0
 
     def note(module: nn.Module, inputs: object, output: object) -> None:
-        """Add what a module without children gives."""
+        """Add what a module without children gives, unless it lies where its input lay."""
         nonlocal outputs
-        if isinstance(output, Tensor) and not list(module.children()):
+        if isinstance(output, Tensor) and not list(module.children()) and not getattr(module, "inplace", False):
             outputs += output.numel()
 
     hooks = [module.register_forward_hook(note) for module in network.modules()]
@@ -68,8 +69,9 @@ def kept_bytes(network: nn.Module, shape: tuple[int, int, int], batch: int) -> i
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Return the FLOPs a second of a square matrix product."""
-    left, right = (torch.randn(SIDE, SIDE, device=device, dtype=dtype) for _ in range(2))
-    return 2 * SIDE**3 / _best_seconds(lambda: left @ right, device)
+    side = SIDES[device.type]
+    left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    return 2 * side**3 / _best_seconds(lambda: left @ right, device)
 
 
 def copy_rate(device: torch.device) -> float:

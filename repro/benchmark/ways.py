@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from repro.data import DATASETS, Dataset
 from repro.data.folder import ImageFolder
 from repro.experiment import Experiment
 from repro.runtime import Runtime
+from repro.training.device import check_side_by_side
 from repro.training.engine import Engine, network_of
 from repro.training.resident import Resident
 from repro.training.schedule import images_per_epoch
@@ -22,7 +23,7 @@ from repro.training.streamed import PREFETCH, Streamed, workers_of
 from repro.training.task import Batch, Metrics, Progress, Task
 
 T = TypeVar("T")
-PRECISIONS = (("fp32", torch.float32), ("bf16", torch.bfloat16))
+DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass
@@ -46,9 +47,10 @@ class Way:
     """A way to train and what its windows gave."""
 
     name: str
-    dtype: torch.dtype | None
+    precision: str | None
     """None where no network is trained."""
     steps: Iterator[int]
+    """Makes what it needs when its first step is taken, so that what is impossible fails there."""
     queue: Queue = field(default_factory=Queue)
     rates: list[float] = field(default_factory=list)
     kept: int | None = None
@@ -56,6 +58,8 @@ class Way:
     peak: int | None = None
     seeds: int = 1
     """Trained side by side; a step shows each of them a batch."""
+    graph: bool = False
+    """Replayed: its memory lies in the graph's pool, which counts as free between two replays."""
 
 
 class Measured:
@@ -90,25 +94,38 @@ class Measured:
 
 
 def resident_ways(
-    experiment: Experiment, runtime: Runtime, seeds: int, data: Dataset, device: torch.device
+    experiment: Experiment, runtime: Runtime, precisions: Sequence[str], seeds: int, data: Dataset, device: torch.device
 ) -> list[Way]:
-    """Return the plain loop and ours in both precisions, for images in memory.
+    """Return the plain loop and ours in some precisions, for images in memory.
 
     Compiling, CUDA graphs and seeds side by side are measured beside the eager step where they are asked for.
     """
     plain = plain_loop(experiment, data.train, device)
-    ways = [Way("plain loop, fp32", torch.float32, plain, kept=_kept(experiment, memory_saved=False))]
-    for precision, dtype in PRECISIONS:
+    ways = [Way("plain loop, fp32", "fp32", plain, kept=_kept(experiment, memory_saved=False))]
+    kept = _kept(experiment, memory_saved=runtime.save_memory)
+    for precision in precisions:
         for switches, number in variants(runtime, seeds):
             precise = replace(runtime, **switches, precision=precision).together(number)
-            several = [replace(experiment, seed=seed) for seed in range(number)]
-            engine = Engine(several, precise, Resident(experiment.recipe, data, precise, device), device)
             words = [f"{number} seeds"] * (number > 1) + [name for name, on in switches.items() if on]
-            name = ", ".join(["repro", precision, *words])
-            eager_fp32 = number == 1 and precision == "fp32" and not words
-            kept = _kept(experiment, memory_saved=runtime.save_memory) if eager_fp32 else None
-            ways.append(Way(name, dtype, endless(engine), kept=kept, seeds=number))
+            ways.append(
+                Way(
+                    name=", ".join(["repro", precision, *words]),
+                    precision=precision,
+                    steps=_resident_steps(experiment, precise, number, data, device),
+                    kept=kept if DTYPES[precision] is torch.float32 and not words else None,
+                    seeds=number,
+                    graph=precise.graph,
+                )
+            )
     return ways
+
+
+def _resident_steps(
+    experiment: Experiment, runtime: Runtime, seeds: int, data: Dataset, device: torch.device
+) -> Iterator[int]:
+    check_side_by_side(runtime, device.type)
+    several = [replace(experiment, seed=seed) for seed in range(seeds)]
+    yield from endless(Engine(several, runtime, Resident(experiment.recipe, data, runtime, device), device))
 
 
 def _kept(experiment: Experiment, *, memory_saved: bool) -> int:
@@ -132,7 +149,9 @@ def variants(runtime: Runtime, seeds: int) -> list[tuple[dict[str, Any], int]]:
     return [(switches, number) for number in ([1, seeds] if seeds > 1 else [1]) for switches in switched]
 
 
-def streamed_ways(experiment: Experiment, runtime: Runtime, data: ImageFolder, device: torch.device) -> list[Way]:
+def streamed_ways(
+    experiment: Experiment, runtime: Runtime, precisions: Sequence[str], data: ImageFolder, device: torch.device
+) -> list[Way]:
     """Return the same for image files, then the input without a network and the networks without the input.
 
     The tuning of the classifier that some recipes end with is not measured.
@@ -141,18 +160,22 @@ def streamed_ways(experiment: Experiment, runtime: Runtime, data: ImageFolder, d
     workers = workers_of(runtime)
     queue = Queue(PLAIN_PREFETCH * workers)
     plain = plain_folder(experiment, data.train, workers, device, queue.drained)
-    ways = [Way("plain loop, fp32", torch.float32, plain, queue)]
-    alone = []
-    for precision, dtype in PRECISIONS:
+    ways = [Way("plain loop, fp32", "fp32", plain, queue)]
+    alone: list[Way] = []
+    for precision in precisions:
         precise = replace(runtime, precision=precision)
-        task = Streamed(experiment.recipe, data, precise, device)
-        queue = Queue(PREFETCH * workers)
-        engine = Engine([experiment], precise, Measured(task, queue), device)
-        ways.append(Way(f"repro, {precision}", dtype, endless(engine), queue))
-        engine = Engine([experiment], precise, Measured(task, Queue(), repeat=True), device)
-        alone.append(Way(f"network alone, {precision}", dtype, endless(engine)))
+        for name, made, repeat in (("repro", ways, False), ("network alone", alone, True)):
+            queue = Queue(0 if repeat else PREFETCH * workers)
+            task = Measured(Streamed(experiment.recipe, data, precise, device), queue, repeat=repeat)
+            steps = _streamed_steps(experiment, precise, task, device)
+            made.append(Way(f"{name}, {precision}", precision, steps, queue, graph=precise.graph))
     queue = Queue(PREFETCH * workers)
-    return [*ways, Way("input alone", None, shown(Measured(task, queue)), queue), *alone]
+    task = Measured(Streamed(experiment.recipe, data, runtime, device), queue)
+    return [*ways, Way("input alone", None, shown(task), queue), *alone]
+
+
+def _streamed_steps(experiment: Experiment, runtime: Runtime, task: Task, device: torch.device) -> Iterator[int]:
+    yield from endless(Engine([experiment], runtime, task, device))
 
 
 def shown(task: Measured) -> Iterator[int]:

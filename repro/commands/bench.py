@@ -11,19 +11,30 @@ from typing import TYPE_CHECKING
 from repro.console import print_json, stdout, with_bar
 from repro.experiment import Experiment
 from repro.names import choose
-from repro.runtime import Runtime
+from repro.runtime import PRECISIONS, Runtime
 
 if TYPE_CHECKING:
     from repro.benchmark.bench import Speed
 
 
-def run(experiment: Experiment, runtime: Runtime, seeds: int, window_seconds: float, root: Path, format: str) -> None:
-    """Measure and show."""
+def run(
+    experiment: Experiment,
+    runtime: Runtime,
+    precisions: Sequence[str],
+    seeds: int,
+    window_seconds: float,
+    root: Path,
+    format: str,
+) -> None:
+    """Measure and show; without precisions those that are measured by default."""
     choose("format", format, ("rich", "json"))
-    from repro.benchmark.bench import bench
+    from repro.benchmark.bench import USUAL, bench
     from repro.training.device import device_name, prepare
 
-    speeds = bench(experiment, runtime, window_seconds, root, seeds, lambda rounds: with_bar(rounds, "measuring"))
+    asked = list(dict.fromkeys(precisions)) or USUAL
+    speeds = bench(
+        experiment, runtime, window_seconds, root, seeds, asked, lambda rounds: with_bar(rounds, "measuring")
+    )
     device = device_name(prepare(runtime))
     if format == "json":
         print_json({"model": experiment.model, "device": device, "speeds": [asdict(each) for each in speeds]})
@@ -51,8 +62,9 @@ def _show(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> None:
         )
     stdout().print(grid)
     _say_what_waits({each.name: each.images_per_second for each in speeds})
+    stdout().print("plain loop: DataLoader, torchvision transforms, eager steps in fp32 without TF32", style="dim")
     stdout().print("medians of windows taken in turn; recipe: training alone, without tests and tuning", style="dim")
-    stdout().print("kept: what a step keeps for its backward pass; working memory: the GPU's peak", style="dim")
+    stdout().print("kept: what a step keeps for its backward pass; working memory: the GPU's peak, eager", style="dim")
 
 
 def _percent(share: float | None) -> str:
@@ -61,7 +73,7 @@ def _percent(share: float | None) -> str:
 
 def _say_what_waits(rates: dict[str, float]) -> None:
     """Say whether image files are read as fast as the network takes them."""
-    for precision in ("fp32", "bf16"):
+    for precision in PRECISIONS:
         network, files = rates.get(f"network alone, {precision}"), rates.get("input alone")
         if network and files:
             waits = "waits for its input" if files < network else "is fed in time"

@@ -39,12 +39,10 @@ def prepare(runtime: Runtime) -> torch.device:
         raise UserError("--graph is for one process; leave it out")
     if runtime.precision == "tf32" and not name.startswith("cuda"):
         raise UserError(f"--precision tf32 is a GPU's; this run is on {name}, where fp32 and bf16 are")
+    check_side_by_side(runtime, name)
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
-    # A plain fp32 run on a recent card already convolves in TF32 unless it is told not to.
-    precision = "tf32" if runtime.precision == "tf32" else "ieee"
-    torch.backends.cuda.matmul.fp32_precision = precision
-    torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]
+    set_products(runtime.precision)
     torch.backends.cudnn.benchmark = not runtime.deterministic
     if runtime.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS's own condition
@@ -54,6 +52,23 @@ def prepare(runtime: Runtime) -> torch.device:
         torch.cuda.set_device(device)  # streams, graphs and collectives go to the current one
     processes.join(device)
     return device
+
+
+def set_products(precision: str) -> None:
+    """Let the GPU round the factors of fp32 products to TF32, or not: a switch of the whole process.
+
+    A recent card convolves in TF32 unless it is told not to. These older names of the switches keep the newer ones
+    equal; set by the newer names alone they make torch.compile raise where it reads the older.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
+def check_side_by_side(runtime: Runtime, device: str) -> None:
+    """Refuse seeds side by side in bf16 on a CPU, whose autocast leaves convolutions under vmap in fp32."""
+    if runtime.side_by_side and runtime.precision == "bf16" and device == "cpu":
+        raise UserError(
+            "seeds side by side in bf16 need a GPU: on a CPU their convolutions stay fp32; --one-by-one trains in bf16"
+        )
 
 
 def autocast(device: torch.device, runtime: Runtime) -> AbstractContextManager[None]:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
+from repro.training.merged import suit_to_vmap
+
 
 class Stacked(nn.Module):
     """S networks that share every kernel launch and nothing else.
@@ -26,8 +28,9 @@ class Stacked(nn.Module):
         self.parameter_names, self.buffer_names = list(parameters), list(buffers)
         for number, buffer in enumerate(buffers.values()):
             self.register_buffer(f"buffer{number}", buffer)
-        # Kept out of the module tree: it is the skeleton of the computation and has no weights of its own to train.
-        self.skeleton = [deepcopy(networks[0]).requires_grad_(False)]
+        # Kept out of the module tree: the skeleton of the computation, and a network to test, whose weights are copies.
+        self.skeleton, self.single = ([deepcopy(networks[0]).requires_grad_(False)] for _ in range(2))
+        suit_to_vmap(self.skeleton[0])
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return (S, n, ...) of (S, n, C, H, W)."""
@@ -54,8 +57,8 @@ class Stacked(nn.Module):
 
     def alone(self, seed: int) -> nn.Module:
         """Return network number `seed` as a module of its own, to be tested; the next call changes it."""
-        self.skeleton[0].load_state_dict(self.state_of(seed))
-        return self.skeleton[0]
+        self.single[0].load_state_dict(self.state_of(seed))
+        return self.single[0]
 
     def parameters_by_name(self) -> dict[str, Tensor]:
         """Return the parameters of all seeds by the names that a network alone has for its own."""
