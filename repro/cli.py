@@ -15,6 +15,7 @@ from repro import __version__
 from repro.errors import RunFailed, UserError, explained
 from repro.folders import folders
 from repro.options import (
+    ChannelsLast,
     Compile,
     Data,
     DatasetName,
@@ -94,6 +95,7 @@ def train(
     threads: Threads = None,
     workers: Workers = None,
     side_by_side: SideBySide = None,
+    channels_last: ChannelsLast = True,
     compile: Compile = False,
     graph: Graph = False,
     deterministic: Deterministic = False,
@@ -120,6 +122,7 @@ def train(
         threads=threads,
         workers=workers,
         side_by_side=side_by_side,
+        channels_last=channels_last,
         compile=compile,
         graph=graph,
         deterministic=deterministic,
@@ -268,6 +271,7 @@ def bench(
     threads: Threads = None,
     workers: Workers = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Measure so many side by side too.")] = 1,
+    channels_last: ChannelsLast = True,
     compile: Compile = False,
     graph: Graph = False,
     data: Data = None,
@@ -281,7 +285,13 @@ def bench(
 
     experiment = experiment_for(model, options, seed=0, dataset=dataset, recipe_name=recipe)
     runtime = Runtime(
-        device=device, save_memory=save_memory, threads=threads, workers=workers, compile=compile, graph=graph
+        device=device,
+        save_memory=save_memory,
+        threads=threads,
+        workers=workers,
+        channels_last=channels_last,
+        compile=compile,
+        graph=graph,
     )
     command.run(experiment, runtime, precision or [], seeds, window, folders(data).data, format)
 

@@ -35,6 +35,12 @@ SideBySide = Annotated[
     typer.Option("--side-by-side/--one-by-one", help="Train several seeds at once; on a GPU they are."),
 ]
 Compile = Annotated[bool, typer.Option("--compile", help="Put the network through torch.compile.")]
+ChannelsLast = Annotated[
+    bool,
+    typer.Option(
+        "--channels-last/--no-channels-last", help="Memory layout of one seed's images and weights; several have NCHW."
+    ),
+]
 Graph = Annotated[bool, typer.Option("--graph", help="Replay each step as one CUDA graph.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=0, help="Processes that read image files; one per core.")]
 Log = Annotated[str | None, typer.Option("--log", help="tensorboard: curves beside the checkpoints.")]
