@@ -234,7 +234,7 @@ def gates(
 
 @app.command(help="Measure images a second here beside the plain loop, and how long the recipe would take.")
 @model_options
-@runtime_options("device", "save_memory", "threads", "workers", "compile", "graph")
+@runtime_options("device", "save_memory", "threads", "workers", "channels_last", "compile", "graph")
 def bench(
     model: Model,
     options: dict[str, Any],

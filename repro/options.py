@@ -46,6 +46,11 @@ RUNTIME = {
     "threads": _switch(int, "--threads", "CPU threads.", min=1),
     "workers": _switch(int, "--workers", "Processes that read image files; one per core.", min=0),
     "side_by_side": _switch(bool, "--side-by-side/--one-by-one", "Train several seeds at once; on a GPU they are."),
+    "channels_last": _switch(
+        bool,
+        "--channels-last/--no-channels-last",
+        "Memory layout of one seed's images and weights; several have NCHW.",
+    ),
     "compile": _switch(bool, "--compile", "Put the network through torch.compile."),
     "graph": _switch(bool, "--graph", "Replay each step as one CUDA graph."),
     "deterministic": _switch(bool, "--deterministic", "The same bits each time on a GPU too."),

@@ -30,6 +30,7 @@ class Runtime:
     precision: str = "fp32"
     """`fp32`; `tf32`: 10-bit mantissas in a GPU's products; `bf16`: autocast with fp32 weights."""
     channels_last: bool = True
+    """The memory layout of images and weights; of several seeds at once it is the other one."""
     compile: bool = False
     """The network goes through torch.compile."""
     graph: bool = False

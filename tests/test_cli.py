@@ -142,6 +142,7 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (["bench", "resnet34", "--workers", "-1"], "'--workers'"),
         (["bench", "resnet20", "--window", "0"], "'--window'"),
+        (["bench", "resnet20", "--precision", "fp8"], "unknown precision 'fp8'; known: fp32, tf32, bf16"),
         (["list", "modls"], "did you mean 'models'?"),
     ],
 )
@@ -189,6 +190,16 @@ def test_several_seeds_are_several_records(
     records = json.loads(repro(capsys, "train", *model, "--seeds", 2, "--format", "json")[1])
     assert [record["seed"] for record in records] == [0, 1]
     assert records[0]["loss"] != records[1]["loss"]
+    assert [record["runtime"]["channels_last"] for record in records] == [True, True]
+
+
+def test_the_memory_layout_is_chosen_and_recorded(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = ["densenet", "--depth", 7, "--k", 4, "--dataset", "digits", "--epochs", 1]
+    record = json.loads(repro(capsys, "train", *model, "--no-channels-last", "--format", "json")[1])
+    assert record["runtime"]["channels_last"] is False
 
 
 def test_a_table_pipes_cleanly(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -339,7 +339,8 @@ def means_of(path: Path) -> list[float]:
 def test_a_training_ends_with_the_mean_gate_weights(
     gated: Callable[..., Experiment], folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resident, "TEST_BATCH", 300)  # 355 test images: a mean over the batches' means would be wrong
+    # Of 355 test images: a mean over the batches' means would be wrong.
+    monkeypatch.setitem(resident.TEST_BATCHES, "cpu", 300)
     experiment = gated()
     record = train_one(experiment, CPU, folders, Silent())
     rows = read_gates(gates_path(folders.results, record.name))
@@ -360,7 +361,7 @@ def test_batches_of_other_sizes_give_the_same_means(
     assert isinstance(network, DenseResNet)
     network.load_state_dict(checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST).network)
     network.eval()
-    monkeypatch.setattr(resident, "TEST_BATCH", 350)
+    monkeypatch.setitem(resident.TEST_BATCHES, "cpu", 350)
     shown = task_for(experiment, folders.data, CPU, DEVICE)
     assert isinstance(shown, resident.Resident)
     batches = [torch.cat(network.mean_gate_weights(each.inputs)) for each in shown.test_batches()]

@@ -209,6 +209,37 @@ def test_a_checkpoint_within_an_epoch_is_not_written_from_a_loss_that_is_no_numb
     assert newest.sums.isfinite().all()
 
 
+@pytest.mark.parametrize(("seconds", "steps"), [(1000.0, [6, 24]), (0.0, [6, 12, 18, 24])])
+def test_epochs_of_seconds_have_no_checkpoint_each(
+    tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch, seconds: float, steps: list[int]
+) -> None:
+    """After the first and the last, and between them when the last one is older than seconds."""
+    saved = []
+
+    def note(content: checkpoint.Checkpoint, folder: Path) -> None:
+        saved.append(content.step)
+        checkpoint.save(content, folder)
+
+    monkeypatch.setattr(run, "save", note)
+    monkeypatch.setattr(run, "AFTER_EPOCH_SECONDS", seconds)
+    assert train_one(tiny(epochs=4), CPU, folders, Silent()).epochs == 4
+    assert saved == steps
+
+
+def test_stopped_after_epochs_without_a_checkpoint_nothing_is_lost(
+    tiny: Make, folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
+    straight = train_one(tiny(epochs=4), CPU, other, Silent())
+    monkeypatch.setattr(run, "AFTER_EPOCH_SECONDS", 1000.0)
+    with pytest.raises(Stopped):
+        train_one(tiny(epochs=4), CPU, folders, stop_at(19))
+    saved = checkpoint.load(folders.runs / tiny(epochs=4).name / checkpoint.NEWEST)
+    assert (saved.step, [row.epoch for row in saved.history]) == (19, [1, 2, 3])
+    assert train_one(tiny(epochs=4), CPU, folders, Silent()).loss == straight.loss
+    assert_same(weights(folders, tiny(epochs=4)), weights(other, tiny(epochs=4)))
+
+
 def test_a_run_that_another_process_trains_is_refused(tiny: Make, folders: Folders) -> None:
     folder = folders.runs / tiny().name
     folder.mkdir(parents=True)

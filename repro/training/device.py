@@ -46,6 +46,8 @@ def prepare(runtime: Runtime) -> torch.device:
     torch.backends.cudnn.benchmark = not runtime.deterministic
     if runtime.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS's own condition
+        # Nothing here reads memory that it has not written; filling it takes a kernel for every tensor.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.use_deterministic_algorithms(runtime.deterministic)
     device = torch.device(name)
     if device.type == "cuda":

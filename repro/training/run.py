@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -159,8 +160,9 @@ def _train(engine: Engine, saved: Sequence[Checkpoint], folders: Folders, watche
         board(engine.runtime.log, logged, engine.epochs) as curves,
         watcher.run(_course(engine)),
     ):
+        saver = Saver(engine, folders.runs)
         while not engine.finished:
-            rows = _train_epoch(engine, folders.runs, watcher, stop)
+            rows = _train_epoch(engine, saver, watcher, stop)
             curves.epoch(rows)
         write_run_gates(engine, folders.results, watcher)
         records = [
@@ -174,37 +176,64 @@ def _train(engine: Engine, saved: Sequence[Checkpoint], folders: Folders, watche
 
 
 GO_ON, SAVE, STOP = range(3)
+AFTER_EPOCH_SECONDS = 10.0
+"""After an epoch there is no checkpoint while the last one is younger: writing it may take longer than the epoch."""
 
 
-def _train_epoch(engine: Engine, runs: Path, watcher: Watcher, stop: StopRequest) -> list[EpochRow]:
+@dataclass
+class Saver:
+    """Writes the checkpoints of a sitting and knows how old the last one is."""
+
+    engine: Engine
+    runs: Path
+    last: float = field(default_factory=time.monotonic)
+    """When the last one was written, or the sitting began."""
+    written: bool = False
+
+    def save(self) -> None:
+        """Write checkpoints now."""
+        _save(self.engine, self.runs)
+        self.last, self.written = time.monotonic(), True
+
+    def older_than(self, seconds: float) -> bool:
+        """Whether what would be lost is more than so many seconds of work."""
+        return time.monotonic() - self.last > seconds
+
+    def end_epoch(self) -> None:
+        """Write checkpoints after the first epoch and the last, and when epochs of seconds have added up."""
+        seconds = min(AFTER_EPOCH_SECONDS, self.engine.runtime.checkpoint_seconds)
+        due = not self.written or self.engine.finished or self.older_than(seconds)
+        if processes.greatest(int(due), self.engine.device):  # the clocks of several processes differ
+            self.save()
+
+
+def _train_epoch(engine: Engine, saver: Saver, watcher: Watcher, stop: StopRequest) -> list[EpochRow]:
     """Train one epoch or what is left of it, saving now and then, at its end, and when asked to stop."""
-    last_saved, save_after = time.monotonic(), engine.runtime.checkpoint_seconds
     for step in engine.steps():
         watcher.step(step, engine.lr)
-        wish = STOP if stop.requested else SAVE if time.monotonic() - last_saved > save_after else GO_ON
+        wish = STOP if stop.requested else SAVE if saver.older_than(engine.runtime.checkpoint_seconds) else GO_ON
         if processes.count() > 1:
             meet = step % processes.AGREE_EVERY == 0
             wish = processes.greatest(wish, engine.device) if meet else GO_ON
+        if wish != GO_ON:
+            # What is no number must not push out a good checkpoint; after an epoch the engine looks by itself.
+            engine.check_loss()
+            engine.check_weights()
+            saver.save()
         if wish == STOP:
-            _save(engine, runs)
             where = f"epoch {engine.epochs + 1}, step {engine.steps_of_epoch} of {engine.steps_per_epoch}"
             raise Stopped(f"saved at {where}", stop.signal or signal.SIGTERM)
-        if wish == SAVE:
-            _save(engine, runs)
-            last_saved = time.monotonic()
     rows = engine.end_epoch(watcher.testing)
-    _save(engine, runs)
+    saver.end_epoch()
     if processes.rank() == 0:
         for experiment, history in zip(engine.experiments, engine.histories, strict=True):
-            write_curve(history, runs / experiment.name / "curve.csv")
+            write_curve(history, saver.runs / experiment.name / "curve.csv")
     watcher.epoch(rows, engine.recipe.all_epochs)
     return rows
 
 
 def _save(engine: Engine, runs: Path) -> None:
-    """Write checkpoints, unless a loss or a weight is no number: such a state must not push out a good one."""
-    engine.check_loss()
-    engine.check_weights()
+    """Write checkpoints."""
     failure = None
     checkpoints = engine.checkpoints()
     for checkpoint in checkpoints if processes.rank() == 0 else ():

@@ -70,6 +70,7 @@ class GraphedStep(Step):
         self.lr = torch.zeros((), device=sums.device)  # read by the graph at every replay
         optimizer.param_groups[0]["lr"] = self.lr
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self.steps = 0
 
     def __call__(self, batches: Sequence[Batch], lr: float, weight: float = 1.0) -> None:
@@ -96,12 +97,11 @@ class GraphedStep(Step):
         self.lr.fill_(lr)
 
     def _warm_up(self, inputs: Tensor, targets: Tensor, weight: float) -> None:
-        """Take a real step on another stream, as a capture wants it."""
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        """Take a real step on another stream, as a capture wants it; each stream has memory of its own, so on one."""
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
             self.take(self.forward, inputs, targets, weight)
-        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.current_stream().wait_stream(self.stream)
 
     def _capture(self, inputs: Tensor, targets: Tensor, weight: float) -> None:
         """Record a step; recording runs nothing, so that nothing changes."""
