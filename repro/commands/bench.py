@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -47,19 +47,11 @@ def _show(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> None:
 
     recipe = experiment.recipe
     title = f"{experiment.model}, {recipe.name}, batch {recipe.batch}, on {device}"
-    headings = ("", "Images/s", "Range", "Ratio", "Recipe takes", "Of matmul", "Of copy", "Kept", "Working memory")
-    grid = Table(*headings, title=title, title_justify="left", title_style="bold")
-    for each in speeds:
-        grid.add_row(
-            each.name,
-            f"{each.images_per_second:.0f}",
-            f"{each.slowest:.0f} to {each.fastest:.0f}",
-            f"{each.ratio:.2f}",
-            str(timedelta(seconds=round(each.recipe_seconds))),
-            _percent(each.matmul_share),
-            _percent(each.copy_share),
-            *("" if size is None else f"{size / 2**30:.2f} GiB" for size in (each.kept_bytes, each.peak_bytes)),
-        )
+    columns = {name: [cell(each) for each in speeds] for name, cell in COLUMNS.items()}
+    columns = {name: cells for name, cells in columns.items() if any(cells)}  # working memory is a GPU's alone
+    grid = Table(*columns, title=title, title_justify="left", title_style="bold")
+    for line in zip(*columns.values(), strict=True):
+        grid.add_row(*line)
     stdout().print(grid)
     _say_what_waits({each.name: each.images_per_second for each in speeds})
     stdout().print("plain loop: DataLoader, torchvision transforms, eager steps in fp32 without TF32", style="dim")
@@ -69,6 +61,23 @@ def _show(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> None:
 
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.0f} %"
+
+
+def _gibibytes(size: int | None) -> str:
+    return "" if size is None else f"{size / 2**30:.2f} GiB"
+
+
+COLUMNS: dict[str, Callable[[Speed], str]] = {
+    "": lambda speed: speed.name,
+    "Images/s": lambda speed: f"{speed.images_per_second:.0f}",
+    "Range": lambda speed: f"{speed.slowest:.0f} to {speed.fastest:.0f}",
+    "Ratio": lambda speed: f"{speed.ratio:.2f}",
+    "Recipe takes": lambda speed: str(timedelta(seconds=round(speed.recipe_seconds))),
+    "Of matmul": lambda speed: _percent(speed.matmul_share),
+    "Of copy": lambda speed: _percent(speed.copy_share),
+    "Kept": lambda speed: _gibibytes(speed.kept_bytes),
+    "Working memory": lambda speed: _gibibytes(speed.peak_bytes),
+}
 
 
 def _say_what_waits(rates: dict[str, float]) -> None:
