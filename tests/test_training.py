@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from repro.experiment import Experiment, experiment_for
 from repro.folders import Folders
 from repro.results import Record, read_records
 from repro.runtime import Runtime
-from repro.training import checkpoint, progress, run
+from repro.training import checkpoint, progress, run, saver
 from repro.training import task as tasks
 from repro.training.engine import Engine, network_of
 from repro.training.progress import Bar
@@ -220,8 +221,8 @@ def test_epochs_of_seconds_have_no_checkpoint_each(
         saved.append(content.step)
         checkpoint.save(content, folder)
 
-    monkeypatch.setattr(run, "save", note)
-    monkeypatch.setattr(run, "AFTER_EPOCH_SECONDS", seconds)
+    monkeypatch.setattr(saver, "save", note)
+    monkeypatch.setattr(saver, "AFTER_EPOCH_SECONDS", seconds)
     assert train_one(tiny(epochs=4), CPU, folders, Silent()).epochs == 4
     assert saved == steps
 
@@ -231,7 +232,7 @@ def test_stopped_after_epochs_without_a_checkpoint_nothing_is_lost(
 ) -> None:
     other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
     straight = train_one(tiny(epochs=4), CPU, other, Silent())
-    monkeypatch.setattr(run, "AFTER_EPOCH_SECONDS", 1000.0)
+    monkeypatch.setattr(saver, "AFTER_EPOCH_SECONDS", 1000.0)
     with pytest.raises(Stopped):
         train_one(tiny(epochs=4), CPU, folders, stop_at(19))
     saved = checkpoint.load(folders.runs / tiny(epochs=4).name / checkpoint.NEWEST)
@@ -433,6 +434,20 @@ def test_a_long_test_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> Non
     watcher.say("begun")
     assert list(watcher.testing(range(0, 3, 1))) == [0, 1, 2]
     assert [line.split("  ")[0] for line in watcher.said[1:]] == ["testing, batch 2/3", "testing, batch 3/3"]
+
+
+def test_a_first_step_that_compiles_is_no_measure_of_the_time_left(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    watcher, experiment = Silent(), tiny(epochs=100)
+    course = progress.Course("a run", experiment.recipe, images=1280, runs=1, step=40, last=[])
+    with watcher.run(course):
+        for step, seconds in ((41, 100.0), (42, 61.0), (43, 61.0)):
+            now += seconds
+            watcher.step(step, 0.1)
+    each = experiment.recipe.batch / 61
+    assert watcher.said[1] == "step 41/500  lr 0.1"
+    assert watcher.said[3] == f"step 43/500  lr 0.1  {each:.0f} images/s  left {timedelta(seconds=61 * 457)}"
 
 
 def test_a_terminal_shows_a_bar_of_the_test(tiny: Make, folders: Folders) -> None:

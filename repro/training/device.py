@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 from contextlib import AbstractContextManager
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 from repro.errors import UserError
 from repro.runtime import Runtime
 from repro.training import processes
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of malloc.h: how much may lie free, and from what size on a block is the system's own affair; in bytes."""
 
 
 def prepare(runtime: Runtime) -> torch.device:
@@ -50,10 +54,24 @@ def prepare(runtime: Runtime) -> torch.device:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.use_deterministic_algorithms(runtime.deterministic)
     device = torch.device(name)
+    if device.type == "cpu":
+        keep_freed_memory()
     if device.type == "cuda":
         torch.cuda.set_device(device)  # streams, graphs and collectives go to the current one
     processes.join(device)
     return device
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what a step frees for the next one; other allocators are left as they are.
+
+    Given back to the system, every page of it would have to be faulted in and zeroed again, step after step: a
+    compiled ResNet-20 then takes a quarter longer on two cores.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        glibc = ctypes.CDLL(None)
+        for parameter in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
+            glibc.mallopt(parameter, 2**31 - 1)
 
 
 def set_products(precision: str) -> None:

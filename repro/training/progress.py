@@ -111,16 +111,18 @@ class Lines:
     def run(self, course: Course) -> Iterator[None]:
         """Say where the run begins and how long it is."""
         self.course, self.now = course, course.step
-        self.epoch_began = time.monotonic(), course.step
+        self.timed_from = time.monotonic(), course.step
         begun = f"going on from step {course.step}" if course.step else "beginning"
         self.say(f"{course.name}: {begun}, {course.total} steps in all")
         yield
 
     def step(self, step: int, lr: float) -> None:
         """Say once a minute how far the run is."""
+        if self.now == self.course.step:  # the first step here, which compiles, say, tells nothing of the others
+            self.timed_from = time.monotonic(), step
         self.now = step
         if time.monotonic() - self.spoken > HEARTBEAT_SECONDS:
-            self.say(f"step {step}/{self.course.total}  lr {lr:.4g}  {self._pace()}")
+            self.say(f"step {step}/{self.course.total}  lr {lr:.4g}{self._pace()}")
 
     def testing(self, begins: range) -> Iterator[int]:
         """Say once a minute how far the test is."""
@@ -133,8 +135,8 @@ class Lines:
 
     def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
         """Say what the epoch gave."""
-        self.say(f"{describe(rows, epochs)}  {self._pace()}")
-        self.epoch_began = time.monotonic(), self.now
+        self.say(f"{describe(rows, epochs)}{self._pace()}")
+        self.timed_from = time.monotonic(), self.now
 
     def say(self, text: str) -> None:
         """Print a line, after which the minute begins anew."""
@@ -142,12 +144,14 @@ class Lines:
         self.console.print(text, soft_wrap=True, markup=False)
 
     def _pace(self) -> str:
-        """Return images a second and the estimate of the time left, at the rate since the epoch began."""
-        began, step = self.epoch_began
+        """Return images a second and the time left at the rate since the epoch began; nothing before a step tells."""
+        began, step = self.timed_from
         shown, total = self.course.shown(self.now), self.course.shown(self.course.total)
-        seconds, images = time.monotonic() - began, max(1, shown - self.course.shown(step))
+        seconds, images = time.monotonic() - began, shown - self.course.shown(step)
+        if not images:
+            return ""
         left = timedelta(seconds=round(seconds / images * (total - shown)))
-        return f"{images / max(seconds, 1e-9):.0f} images/s  left {left}"
+        return f"  {images / max(seconds, 1e-9):.0f} images/s  left {left}"
 
 
 class Bar:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -22,12 +20,13 @@ from repro.results import EpochRow, Record, write_curve
 from repro.runtime import Runtime
 from repro.training import processes
 from repro.training.board import board, check_log
-from repro.training.checkpoint import Checkpoint, load_before, load_newest, save, set_aside_newest
+from repro.training.checkpoint import Checkpoint, load_before, load_newest, set_aside_newest
 from repro.training.device import prepare
 from repro.training.engine import Engine, network_of
 from repro.training.gates import write_run_gates
 from repro.training.progress import Course, Watcher
 from repro.training.record import check_runtime, recorded, write_record
+from repro.training.saver import Saver
 from repro.training.schedule import images_per_epoch
 from repro.training.stacked import can_be_stacked
 from repro.training.stop import Stopped, StopRequest
@@ -176,35 +175,6 @@ def _train(engine: Engine, saved: Sequence[Checkpoint], folders: Folders, watche
 
 
 GO_ON, SAVE, STOP = range(3)
-AFTER_EPOCH_SECONDS = 10.0
-"""After an epoch there is no checkpoint while the last one is younger: writing it may take longer than the epoch."""
-
-
-@dataclass
-class Saver:
-    """Writes the checkpoints of a sitting and knows how old the last one is."""
-
-    engine: Engine
-    runs: Path
-    last: float = field(default_factory=time.monotonic)
-    """When the last one was written, or the sitting began."""
-    written: bool = False
-
-    def save(self) -> None:
-        """Write checkpoints now."""
-        _save(self.engine, self.runs)
-        self.last, self.written = time.monotonic(), True
-
-    def older_than(self, seconds: float) -> bool:
-        """Whether what would be lost is more than so many seconds of work."""
-        return time.monotonic() - self.last > seconds
-
-    def end_epoch(self) -> None:
-        """Write checkpoints after the first epoch and the last, and when epochs of seconds have added up."""
-        seconds = min(AFTER_EPOCH_SECONDS, self.engine.runtime.checkpoint_seconds)
-        due = not self.written or self.engine.finished or self.older_than(seconds)
-        if processes.greatest(int(due), self.engine.device):  # the clocks of several processes differ
-            self.save()
 
 
 def _train_epoch(engine: Engine, saver: Saver, watcher: Watcher, stop: StopRequest) -> list[EpochRow]:
@@ -230,23 +200,6 @@ def _train_epoch(engine: Engine, saver: Saver, watcher: Watcher, stop: StopReque
             write_curve(history, saver.runs / experiment.name / "curve.csv")
     watcher.epoch(rows, engine.recipe.all_epochs)
     return rows
-
-
-def _save(engine: Engine, runs: Path) -> None:
-    """Write checkpoints."""
-    failure = None
-    checkpoints = engine.checkpoints()
-    for checkpoint in checkpoints if processes.rank() == 0 else ():
-        folder = runs / checkpoint.experiment.name
-        try:
-            save(checkpoint, folder)
-        except (OSError, RuntimeError) as error:
-            failure = error
-    if processes.greatest(failure is not None, engine.device):  # in all processes, so that none waits for another
-        raise RunFailed(
-            f"the checkpoint could not be written to {runs} ({failure or 'see the first process'}); "
-            "the last good one is kept"
-        ) from failure
 
 
 def _check(saved: Checkpoint, experiment: Experiment, engine: Engine) -> None:
