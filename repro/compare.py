@@ -20,8 +20,9 @@ CIFAR-10, 6.61 +- 0.16 over 5 runs (He et al., arXiv 1512.03385, Table 6), which
 freedom. With it even a table of single runs can be judged, and every seed that is added makes it weigh less.
 
 The rows are taken once each: a second figure of the same runs (top-5 beside top-1) tells nothing new of the spread.
-A row whose seeds differ by more than twice b has runs that failed, which images that err independently cannot explain.
-It would hide the others, and is left out of the pool and judged by its own spread.
+A row whose seeds differ more than images that err independently explain (one in 10,000 rows with phi = 1 would) has
+runs that failed. It would hide the others, and is left out of the pool and judged by its own spread. A bound that
+honest rows pass more often would leave the widest of them out and make the margin too narrow.
 
 **The margin.** Without a true difference, the difference between the two statistics has the variance
 sigma^2 (v_n + v_k), where v is the variance of the statistic over normal draws: 1/n for a mean, 0.287 for the median
@@ -73,8 +74,8 @@ WORTH_TELLING = 1.0
 """Percentage points, at the error and number of images that follow."""
 REFERENCE_ERROR, REFERENCE_IMAGES = 23.0, 10_000
 
-FAILED = 2.0
-"""Times the binomial spread: seeds that differ more are no draws of one training."""
+FAILED = 1e-4
+"""The chance at which seeds whose images err independently differ so much: they are no draws of one training."""
 
 RULE = (
     "The verdict asks whether the printed error and ours differ by more than chance between runs explains. The spread "
@@ -148,7 +149,7 @@ class Measured:
     @property
     def failed(self) -> bool:
         """Whether the seeds differ by more than images that err independently explain."""
-        return self.phi > FAILED
+        return (self.n - 1) * self.phi**2 > most_squares(self.n - 1)
 
     @property
     def variance(self) -> float:
@@ -225,6 +226,14 @@ def student_t(degrees: int, cells: int) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, 1 - FALSE_ALARMS / 2 / cells))
+
+
+@cache
+def most_squares(degrees: int) -> float:
+    """Return the quantile of chi-squared, the squares of phi = 1, that seeds without a failed run do not pass."""
+    from scipy.special import chdtri
+
+    return float(chdtri(degrees, FAILED)) if degrees else 0.0
 
 
 @cache

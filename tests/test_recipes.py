@@ -33,9 +33,21 @@ def test_every_initialisation_is_known(name: str) -> None:
     assert recipe(name).init in INITIALISERS
 
 
-def test_the_epochs_of_the_miru_paper_are_marked_as_inferred() -> None:
-    assert recipe("miru2020-cifar100").epochs == 300
-    assert recipe("miru2020-cifar100").origins["epochs"].startswith("inferred")
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("miru2020")])
+def test_the_epochs_of_the_miru_paper_are_marked_as_inferred(name: str) -> None:
+    chosen = recipe(name)
+    assert (chosen.epochs, chosen.warmup_epochs) == (300, 5)
+    unprinted = ["epochs", "warmup_epochs", *(["tune_epochs", "tune_batch", "tune_lr"] if chosen.tune_epochs else [])]
+    assert all(chosen.origins[each].startswith("inferred") for each in unprinted)
+
+
+def test_where_the_authors_files_disagree_on_weight_decay_its_scope_is_marked_as_inferred() -> None:
+    marked = {name for name in RECIPES if "inferred" in recipe(name).origins["weight_decay"]}
+    assert {name for name in marked if name.startswith("miru2020")} == {
+        "miru2020-cifar10",
+        "miru2020-cifar100",
+        "miru2020-imagenet-mobilenetv2",
+    }
 
 
 def test_the_miru_recipe_is_as_published() -> None:

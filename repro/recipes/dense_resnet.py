@@ -15,6 +15,7 @@ def miru2020(dataset: str) -> Recipe:
     mean, std = CIFAR100 if dataset == "cifar100" else CIFAR10
     code = f"{CODE}: takedarts/DenseResNet c1fa035"
     config = f"{INFERRED}: config/cifar100/resnet-110.txt of takedarts/DenseResNet 4cfca0f"
+    scope = f"on every parameter: {code}; {INFERRED}, since the configuration behind the epochs leaves BatchNorm out"
     return Recipe(
         name=f"miru2020-{dataset}",
         paper="DenseResNet, Takeda, MIRU 2020",
@@ -37,7 +38,7 @@ def miru2020(dataset: str) -> Recipe:
             **dict.fromkeys(("epochs", "warmup_epochs", "dropout"), config),
             **dict.fromkeys(("init", "crop_padding", "padding_mode", "flip", "mean", "std", "reported"), code),
             "schedule": f"{PRINTED}: cosine; once per epoch: {code}",
-            "weight_decay": f"{PRINTED}; on every parameter: {code}",
+            "weight_decay": f"{PRINTED}; {scope}",
         },
     )
 
@@ -50,12 +51,16 @@ def miru2020_imagenet(network: str) -> Recipe:
 
     Then the classifier alone is tuned at 224 pixels, on features of BatchNorm's kept statistics. The author's code
     has the step of it (Trainer.tune) and its optimizer (src/create.py: Nesterov, momentum 0.9, the training's weight
-    decay), but no program that takes the steps: a constant rate and the training's augmentation are inferred.
+    decay), but no program that takes the steps: a constant rate and the training's augmentation are inferred. That
+    MobileNet-v2 is tuned too is inferred from its configuration; the paper tunes from 160 to 224 pixels.
     """
     mobile = network == "mobilenetv2"
     config = "config/imagenet/mobilenetv2-1.0.txt of takedarts/DenseResNet 3ec9456"
     defaults = f"{INFERRED}: {config if mobile else 'defaults of takedarts/DenseResNet c1fa035'}"
     code = f"{CODE}: takedarts/DenseResNet c1fa035"
+    scope = f"on every parameter: {code}"
+    if mobile:
+        scope += f"; {INFERRED}, since the configuration behind the epochs leaves BatchNorm and biases out"
     return Recipe(
         name=f"miru2020-imagenet-{network}",
         paper="DenseResNet, Takeda, MIRU 2020",
@@ -86,6 +91,6 @@ def miru2020_imagenet(network: str) -> Recipe:
             **dict.fromkeys(("resize", "test_crop"), code),
             "tune_lr": f"{defaults}; constant, images augmented as in the training: no code shows either",
             "schedule": f"{PRINTED}: cosine; once per epoch: {code}",
-            "weight_decay": f"{PRINTED}; on every parameter: {code}",
+            "weight_decay": f"{PRINTED}; {scope}",
         },
     )

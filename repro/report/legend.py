@@ -29,7 +29,7 @@ SIGNS = {
     LOWER: Sign("⇓", "better", "one run, lower by more than the margin"),
     TESTED_OTHERWISE: Sign("◇", "none", "our test images are not the paper's: both are shown, nothing is judged"),
     NOT_MEASURED: Sign("○", "none", "no run followed the recipe yet"),
-    NO_RECIPE: Sign("–", "none", "the recipe behind the printed error is not built yet"),
+    NO_RECIPE: Sign("–", "none", "no recipe of the printed error is built yet, or none that tests by its protocol"),
     CONTEXT: Sign("”", "none", "the paper quotes the row from elsewhere"),
 }
 

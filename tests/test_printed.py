@@ -1,0 +1,87 @@
+"""What the tables say of the papers, beside a second copy: the cells, and what is behind each of them."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from repro.papers import Column, Row, Table, read_table, table_names
+from repro.recipes import recipe
+
+DENSENET = {
+    "c10": ("densenet-cifar10", "last", 1),
+    "c10+": ("densenet-cifar10+", "last", 1),
+    "c100": ("densenet-cifar100", "last", 1),
+    "c100+": ("densenet-cifar100+", "last", 1),
+    "svhn": ("densenet-svhn", "last", 1),
+}
+WRN = {"c10": ("wrn-cifar10", "median", 5), "c100": ("wrn-cifar100", "median", 5), "svhn": ("wrn-svhn", "last", 1)}
+ZCA = {"error": ("wrn-cifar10-zca", "median", 5)}
+BEHIND = {
+    "cifar100": {"error": ("miru2020-cifar100", "last", 1)},
+    "imagenet": {"error": ("miru2020-imagenet-resnet34", "last", 1)},
+    "densenet-cifar": DENSENET,
+    "densenet-imagenet": dict.fromkeys(("top1", "top5"), ("densenet-imagenet", "last", 1)),
+    "densenet-replication": {"error": DENSENET["c10+"]},
+    "resnet-cifar": {"error": ("resnet-cifar10", "last", 1)},
+    "unet-isbi": dict.fromkeys(("rand", "pixel"), ("unet-isbi", "last", 1)),
+    "wrn-best": {column: (name, "last", 1) for column, (name, *_) in WRN.items()},
+    "wrn-blocks": ZCA,
+    "wrn-cifar": WRN,
+    "wrn-deepening": ZCA,
+    "wrn-dropout": WRN,
+    "wrn-width": {"c10": ("wrn-cifar10-zca", "last", 1), "c100": ("wrn-cifar100-zca", "last", 1)},
+}
+"""The recipe, the statistic and the runs behind a column. ZCA in Tables 2 to 4 of Wide ResNet alone; its Tables 2, 3, 5
+and, on CIFAR, 6 print medians of five runs; its Table 9 and DenseNet's Table 2 single ones."""
+ROWS = {
+    ("imagenet", "MobileNet-v2"): ("miru2020-imagenet-mobilenetv2", "last", 1),
+    ("imagenet", "DenseMobileNet-v2, N = 4"): ("miru2020-imagenet-mobilenetv2", "last", 1),
+    ("resnet-cifar", "ResNet-110"): ("resnet-cifar10-warmup", "best", 5),
+    ("resnet-cifar", "ResNet-1202"): ("resnet-cifar10-warmup", "last", 1),
+}
+"""Rows that are otherwise than their columns."""
+
+
+def errors(name: str) -> list[tuple[Table, Row, Column]]:
+    """Return the printed errors of a table's networks."""
+    table = read_table(name)
+    return [
+        (table, row, column)
+        for row in table.rows
+        for column in table.of_kind("error")
+        if row.model and column.key in row.cells
+    ]
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_the_cells_are_the_printed_ones(name: str) -> None:
+    with (Path(__file__).parent / "printed.csv").open(encoding="utf-8", newline="") as file:
+        printed = [tuple(line) for table, *line in csv.reader(file) if table == name]
+    table = read_table(name)
+    assert [(table.called(row), key, cell.text) for row in table.rows for key, cell in row.cells.items()] == printed
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_an_error_is_compared_under_the_recipe_and_statistic_of_its_paper(name: str) -> None:
+    for table, row, column in errors(name):
+        expected = ROWS.get((name, row.label)) or BEHIND.get(name, {}).get(column.key)
+        chosen = table.recipe(row, column)
+        assert (chosen and (chosen, *table.statistic(row, column))) == expected, (row.label, column.key)
+
+
+@pytest.mark.parametrize("name", ["wrn-dropout", "wrn-best"])
+def test_wide_resnets_drop_out_more_on_svhn(name: str) -> None:
+    """0.3 on CIFAR and 0.4 on SVHN (arXiv 1605.07146v4, section 3.4)."""
+    rates = set()
+    for table, row, column in errors(name):
+        if chosen := table.recipe(row, column):
+            rates.add((recipe(chosen).dataset == "svhn", table.options(row)["dropout"]))
+    assert rates <= {(False, 0.0), (False, 0.3), (True, 0.0), (True, 0.4)}
+    assert {(False, 0.3), (True, 0.4)} <= rates
+
+
+def test_the_resnets_of_table_6_have_shortcuts_of_option_a() -> None:
+    """Option B would meet the printed parameters of four of its six rows too."""
+    table = read_table("resnet-cifar")
+    assert {table.options(row)["shortcut"] for row in table.rows} == {"A"}
