@@ -12,6 +12,10 @@ class RunFailed(Exception):
     """A run could not be brought to its end although the request was right (exit status 1)."""
 
 
+class Diverged(RunFailed):
+    """A loss or a weight became no number: this run is over, and others are none the worse for it."""
+
+
 def explained(error: RuntimeError) -> str | None:
     """Return in one line what torch's error means to a user, where it is not a fault of the program."""
     text, kind = str(error), type(error)

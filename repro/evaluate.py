@@ -22,7 +22,7 @@ from repro.picture import draw_prediction
 from repro.results import GateRow
 from repro.runtime import Runtime
 from repro.training import checkpoint as checkpoints
-from repro.training.device import placed, prepare
+from repro.training.device import chosen_device, placed, prepare
 from repro.training.engine import network_of
 from repro.training.gates import measured_gates
 from repro.training.segmentation import Segmentation
@@ -184,4 +184,7 @@ def _as_trained(saved: checkpoints.Checkpoint, runtime: Runtime) -> tuple[nn.Mod
         raise UserError(
             f"the weights of {experiment.name} are not those of {experiment.model} {dict(experiment.options)}"
         ) from error
-    return network, replace(runtime, precision=saved.runtime.precision, channels_last=saved.runtime.channels_last)
+    precision = saved.runtime.precision
+    if precision == "tf32" and not chosen_device(runtime).startswith("cuda"):
+        precision = "fp32"  # nearer to what was trained than bf16, and all that a CPU has beside it
+    return network, replace(runtime, precision=precision, channels_last=saved.runtime.channels_last)

@@ -22,7 +22,7 @@ from repro.cli import main
 from repro.counting.count import Subject, count
 from repro.data.augment import normaliser
 from repro.errors import RunFailed, UserError
-from repro.experiment import experiment_for
+from repro.experiment import Experiment, experiment_for
 from repro.models import build
 from repro.recipes import recipe
 from repro.runtime import Runtime
@@ -51,6 +51,18 @@ def test_what_cannot_be_trained_is_not_measured() -> None:
     small = replace(TINY, recipe=replace(TINY.recipe, dataset="imagenet-299"))
     with pytest.raises(UserError, match="cannot be trained on imagenet-299 here yet"):
         bench(small, Runtime(device="cpu"), 0.01, Path())
+
+
+@pytest.mark.parametrize(
+    ("experiment", "reason"),
+    [
+        (experiment_for("densenet", {"depth": 7, "k": 4}, seed=0, recipe_name="densenet-cifar10"), "drops out"),
+        (experiment_for("resnet18", {}, seed=0, dataset="tiny-imagenet-10"), "is read from files"),
+    ],
+)
+def test_seeds_that_are_not_trained_side_by_side_are_not_measured_so(experiment: Experiment, reason: str) -> None:
+    with pytest.raises(UserError, match=f"{reason}.*; leave out --seeds"):
+        bench(experiment, Runtime(device="cpu"), 0.01, Path(), seeds=2)
 
 
 def test_a_run_that_counts_in_iterations_ends_within_an_epoch() -> None:

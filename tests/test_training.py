@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from repro.training.engine import Engine, network_of
 from repro.training.progress import Bar
 from repro.training.resident import Resident
 from repro.training.run import train
+from repro.training.step import compiled
 from repro.training.stop import Stopped, StopRequest
 
 CPU = Runtime(device="cpu")
@@ -425,6 +427,32 @@ def test_switches_that_need_a_gpu_are_refused_without_one(tiny: Make, folders: F
         train_one(tiny(), replace(CPU, graph=True), folders, Silent())
     with pytest.raises(UserError, match="--precision tf32 is a GPU's"):
         train_one(tiny(), replace(CPU, precision="tf32"), folders, Silent())
+
+
+def test_saving_memory_is_not_compiled(tiny: Make, folders: Folders) -> None:
+    with pytest.raises(UserError, match="leave out one of them"):
+        train_one(tiny(), replace(CPU, save_memory=True, compile=True), folders, Silent())
+
+
+def test_more_networks_of_one_class_are_compiled_than_torch_would_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as a table has rows, and their seeds."""
+    from torch._dynamo.testing import CompileCounter
+
+    counter = CompileCounter()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
+    networks = [torch.nn.Sequential(torch.nn.Linear(width, 1)) for width in range(1, 21)]
+    for width, network in enumerate(networks, 1):
+        compiled(network)(torch.zeros(2, width))
+    assert counter.frame_count == len(networks)
+
+
+def test_a_run_in_tf32_is_tested_on_a_cpu_in_fp32(tiny: Make, folders: Folders) -> None:
+    record = train_one(tiny(), CPU, folders, Silent())
+    folder = folders.runs / record.name
+    saved = checkpoint.load(folder / checkpoint.NEWEST)
+    saved.runtime = replace(saved.runtime, precision="tf32")
+    checkpoint.save(saved, folder)
+    assert evaluate(record.name, folders, CPU).metrics.error == pytest.approx(record.error)
 
 
 def test_a_long_test_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from repro.runtime import Runtime
 from repro.training.device import prepare, set_products
 from repro.training.engine import network_of
 from repro.training.schedule import images_shown, total_steps
+from repro.training.stacked import can_be_stacked
 
 ROUNDS = 7
 USUAL = ("fp32", "bf16")
@@ -77,8 +78,8 @@ def bench(
         raise UserError(f"{experiment.model} cannot be trained on {experiment.dataset} here yet, and so not measured")
     if experiment.recipe.tile:
         raise UserError(f"{experiment.recipe.name} trains on tiles of slices, whose speed is not measured here yet")
-    if seeds > 1 and runtime.save_memory:
-        raise UserError("--save-memory trains one network at a time; leave out --seeds")
+    if seeds > 1:
+        _check_seeds(experiment, runtime)
     for precision in precisions:
         device = prepare(replace(runtime, precision=precision))
     with data_of(experiment, root) as data:
@@ -92,6 +93,18 @@ def bench(
         speeds = [_speed(way, ways[0], experiment, device) for way in ways]
         ways.clear()  # and with them the processes that read the files
     return speeds
+
+
+def _check_seeds(experiment: Experiment, runtime: Runtime) -> None:
+    """Refuse to measure seeds side by side that would be trained one after the other."""
+    if runtime.save_memory:
+        raise UserError("--save-memory trains one network at a time; leave out --seeds")
+    if DATASETS[experiment.dataset].task.startswith("streamed:"):
+        raise UserError(f"{experiment.dataset} is read from files, and measured with one seed; leave out --seeds")
+    with torch.device("meta"):
+        stackable = can_be_stacked(network_of(experiment))
+    if not stackable:
+        raise UserError("this network drops out: its seeds are trained one after the other; leave out --seeds")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from repro.console import stderr, stdout, with_bar
 from repro.counting.cache import counted
 from repro.counts import uncounted
 from repro.differences import off_cells
-from repro.errors import UserError
+from repro.errors import Diverged, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.files import write_atomically
 from repro.folders import Folders
@@ -65,16 +65,28 @@ def _experiments(table: Table, seeds: int | None, epochs: int | None) -> Iterato
 
 
 def train_missing(table: Table, seeds: int | None, epochs: int | None, runtime: Runtime, folders: Folders) -> None:
-    """Train what a table still needs; going on after a stop repeats nothing."""
+    """Train what a table still needs; going on after a stop repeats nothing.
+
+    Raises:
+        Diverged: a loss became NaN; raised when all other runs are over.
+    """
     from repro.commands.train import train_all
 
+    count_networks([table])  # what cannot be counted here is told before days of training
     experiments = missing(table, seeds, epochs, folders.results)
     cells = [(row, column) for row, column in product(table.rows, table.of_kind("error")) if column.key in row.cells]
     open_ = sum(row.model is not None and table.recipe(row, column) is None for row, column in cells)
     without = f"; {open_} cells have no recipe here" if open_ else ""
     stderr().print(f"{table.name}: {len(experiments)} runs are missing{without}", soft_wrap=True)
+    diverged = []
     for _, seeds_of_one in groupby(experiments, key=lambda each: replace(each, seed=0).id):
-        train_all(list(seeds_of_one), runtime, folders)
+        try:
+            train_all(list(seeds_of_one), runtime, folders)
+        except Diverged as error:
+            stderr().print(f"failed: {error}", soft_wrap=True, markup=False)
+            diverged.append(str(error))
+    if diverged:
+        raise Diverged("; ".join(diverged))
 
 
 def measure_times(table: Table, runtime: Runtime, results: Path) -> None:
@@ -138,10 +150,15 @@ def tell_off(off: Sequence[str]) -> bool:
 def compared(tables: Sequence[Table], results: Path) -> list[Comparison]:
     """Return the tables joined with our counts, with the shipped records and with those under `results`."""
     folders = result_folders(results)
-    for subject in with_bar(uncounted(tables), "counting networks"):
-        counted(subject)
+    count_networks(tables)
     records, times = read_records(folders), read_times(folders)
     return [compare(table, records, times, lowest=partial(_lowest_error, folders)) for table in tables]
+
+
+def count_networks(tables: Sequence[Table]) -> None:
+    """Count the networks of some tables that are not counted yet, which takes seconds each."""
+    for subject in with_bar(uncounted(tables), "counting networks"):
+        counted(subject)
 
 
 def _lowest_error(folders: Sequence[Path], record: Record) -> float | None:

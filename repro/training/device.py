@@ -22,7 +22,32 @@ def prepare(runtime: Runtime) -> torch.device:
     """Return the device, after setting precision and threads of this process.
 
     Raises:
-        UserError: a GPU is asked for, or needed by a switch, and there is none.
+        UserError: a GPU is asked for, or needed by a switch, and there is none; or switches exclude each other.
+    """
+    device = torch.device(chosen_device(runtime))
+    _check_switches(runtime, device)
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    set_products(runtime.precision)
+    torch.backends.cudnn.benchmark = not runtime.deterministic
+    if runtime.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS's own condition
+        # Nothing here reads memory that it has not written; filling it takes a kernel for every tensor.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.use_deterministic_algorithms(runtime.deterministic)
+    if device.type == "cpu":
+        keep_freed_memory()
+    else:
+        torch.cuda.set_device(device)  # streams, graphs and collectives go to the current one
+    processes.join(device)
+    return device
+
+
+def chosen_device(runtime: Runtime) -> str:
+    """Return the device that a runtime means, as `cpu` or `cuda:0`.
+
+    Raises:
+        UserError: it is not here, or one GPU is named for several processes.
     """
     name = runtime.device
     if name.startswith("cuda:") and runtime.processes > 1:
@@ -37,29 +62,20 @@ def prepare(runtime: Runtime) -> torch.device:
         raise UserError(f"--device {runtime.device}: torch {torch.__version__} sees no GPU here; --device cpu")
     if name.startswith("cuda:") and int(name[5:]) >= torch.cuda.device_count():
         raise UserError(f"--device {name}: torch sees {torch.cuda.device_count()} GPUs here, from cuda:0 on")
-    if runtime.graph and not name.startswith("cuda"):
-        raise UserError(f"--graph replays CUDA graphs and needs a GPU; this run is on {name}")
+    return name
+
+
+def _check_switches(runtime: Runtime, device: torch.device) -> None:
+    """Refuse switches that the device has not, or that exclude each other."""
+    if runtime.graph and device.type == "cpu":
+        raise UserError("--graph replays CUDA graphs and needs a GPU; this run is on cpu")
     if runtime.graph and runtime.processes > 1:
         raise UserError("--graph is for one process; leave it out")
-    if runtime.precision == "tf32" and not name.startswith("cuda"):
-        raise UserError(f"--precision tf32 is a GPU's; this run is on {name}, where fp32 and bf16 are")
-    check_side_by_side(runtime, name)
-    if runtime.threads:
-        torch.set_num_threads(runtime.threads)
-    set_products(runtime.precision)
-    torch.backends.cudnn.benchmark = not runtime.deterministic
-    if runtime.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS's own condition
-        # Nothing here reads memory that it has not written; filling it takes a kernel for every tensor.
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.use_deterministic_algorithms(runtime.deterministic)
-    device = torch.device(name)
-    if device.type == "cpu":
-        keep_freed_memory()
-    if device.type == "cuda":
-        torch.cuda.set_device(device)  # streams, graphs and collectives go to the current one
-    processes.join(device)
-    return device
+    if runtime.save_memory and runtime.compile:
+        raise UserError("--save-memory computes again in a way that --compile cannot follow; leave out one of them")
+    if runtime.precision == "tf32" and device.type == "cpu":
+        raise UserError("--precision tf32 is a GPU's; this run is on cpu, where fp32 and bf16 are")
+    check_side_by_side(runtime, device.type)
 
 
 def keep_freed_memory() -> None:

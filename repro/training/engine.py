@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from repro.data import DATASETS
-from repro.errors import RunFailed
+from repro.errors import Diverged
 from repro.experiment import Experiment
 from repro.models import build, save_memory
 from repro.results import EpochRow
@@ -160,18 +160,20 @@ class Engine:
         return images * processes.count() / batch
 
     def check_loss(self) -> None:
-        """Raise RunFailed if a loss, summed over the epoch begun, is no number any more."""
+        """Raise Diverged if a loss, summed over the epoch begun, is no number any more."""
         for experiment, loss in zip(self.experiments, processes.total(self.sums)[:, 0].tolist(), strict=True):
             if not math.isfinite(loss):
                 where = f"epoch {self.epochs + 1} (step {self.step})"
-                who = f" of seed {experiment.seed}" if len(self.experiments) > 1 else ""
-                raise RunFailed(f"the training loss{who} is {loss} in {where}; the last good checkpoint is kept")
+                several = len(self.experiments) > 1
+                who = f" of seed {experiment.seed}" if several else ""
+                others = "; --one-by-one goes on with the other seeds" if several else ""
+                raise Diverged(f"the training loss{who} is {loss} in {where}; the last good checkpoint is kept{others}")
 
     def check_weights(self) -> None:
-        """Raise RunFailed if a weight or a BatchNorm statistic is no finite number any more."""
+        """Raise Diverged if a weight or a BatchNorm statistic is no finite number any more."""
         state = [each for each in self.network.state_dict().values() if each.is_floating_point()]
         if not torch.stack([each.isfinite().all() for each in state]).all():
-            raise RunFailed(f"weights are no numbers any more at step {self.step}; the last good checkpoint is kept")
+            raise Diverged(f"weights are no numbers any more at step {self.step}; the last good checkpoint is kept")
 
     def end_epoch(self, progress: Progress = iter) -> list[EpochRow]:
         """Test the networks after an epoch's last step and write the epoch into the histories.
@@ -179,7 +181,7 @@ class Engine:
         `progress` wraps the beginnings of the batches of a test.
 
         Raises:
-            RunFailed: a loss or a weight is no number any more.
+            Diverged: a loss or a weight is no number any more.
         """
         begin = time.perf_counter()
         self.check_loss()

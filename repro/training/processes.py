@@ -6,6 +6,7 @@ import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -15,6 +16,9 @@ from repro.errors import UserError
 
 AGREE_EVERY = 10
 """Steps between two agreements on whether to save or to stop, which have to wait for the device."""
+
+WAIT = timedelta(hours=12)
+"""For each other, since the first process may unpack ImageNet meanwhile; torchrun ends those whose fellow has died."""
 
 
 def join(device: torch.device) -> None:
@@ -27,7 +31,7 @@ def join(device: torch.device) -> None:
         return
     on_gpu = device.type == "cuda"
     try:
-        dist.init_process_group("nccl" if on_gpu else "gloo", device_id=device if on_gpu else None)
+        dist.init_process_group("nccl" if on_gpu else "gloo", timeout=WAIT, device_id=device if on_gpu else None)
     except (ValueError, dist.DistError) as error:
         raise UserError(
             f"WORLD_SIZE is set, but the processes cannot meet ({error}); start them with torchrun"

@@ -11,7 +11,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
-from repro.errors import RunFailed, UserError
+from repro.errors import Diverged, RunFailed, UserError
 from repro.experiment import Experiment
 from repro.files import remove_unfinished
 from repro.folders import Folders
@@ -44,7 +44,8 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
 
     Raises:
         UserError: the data are missing or changed, a checkpoint is broken, or another process trains a run.
-        RunFailed: a loss became NaN, or the disk is full; the last good state is kept.
+        RunFailed: the disk is full, say; the last good state is kept.
+        Diverged: a loss became NaN; raised when the other runs are over, and the last good state is kept.
         Stopped: SIGINT or SIGTERM; the state is saved.
     """
     check_log(runtime.log)
@@ -64,9 +65,8 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
         with processes.first_alone():
             task = task_for(experiments[0], folders.data, runtime, device)
         _check_shares(experiments[0].recipe, task.images)
-        for group in groups:
-            for record in _train_locked(group, runtime, task, device, folders, watcher):
-                records[record.id] = record
+        for record in _train_groups(groups, runtime, task, device, folders, watcher):
+            records[record.id] = record
     return [records[each.id] for each in experiments]
 
 
@@ -83,6 +83,28 @@ def _groups(
         watcher.say("--save-memory trains one network at a time: the seeds one after the other")
         together = False
     return [experiments] if together else [[each] for each in experiments]
+
+
+def _train_groups(
+    groups: Sequence[Sequence[Experiment]],
+    runtime: Runtime,
+    task: Task,
+    device: torch.device,
+    folders: Folders,
+    watcher: Watcher,
+) -> list[Record]:
+    """Train one group after the other; one that diverges keeps none of the others from its end."""
+    records, diverged = [], []
+    for group in groups:
+        try:
+            records += _train_locked(group, runtime, task, device, folders, watcher)
+        except Diverged as error:
+            diverged.append(f"{_names(group)}: {error}")
+            if group is not groups[-1]:
+                watcher.say(f"failed: {diverged[-1]}; going on with the next seed")
+    if diverged:
+        raise Diverged("; ".join(diverged))
+    return records
 
 
 def _train_locked(
@@ -149,9 +171,12 @@ def _train(engine: Engine, saved: Sequence[Checkpoint], folders: Folders, watche
     if saved:
         try:
             engine.restore(saved)
+        except (torch.OutOfMemoryError, torch.AcceleratorError):
+            raise  # the device's trouble, not the checkpoint's
         except (KeyError, RuntimeError) as error:
+            names = _names(engine.experiments)
             raise UserError(
-                f"the checkpoint of {_names(engine)} is of another form of its network; go on in other --runs"
+                f"the checkpoint of {names} is of another form of its network; go on in other --runs"
             ) from error
     logged = [folders.runs / each.name for each in engine.experiments] if processes.rank() == 0 else []
     with (
@@ -170,7 +195,7 @@ def _train(engine: Engine, saved: Sequence[Checkpoint], folders: Folders, watche
             for number, experiment in enumerate(engine.experiments)
         ]
     if stop.requested:  # too late for this run, but not for the next one
-        raise Stopped(f"{_names(engine)} finished and recorded", stop.signal)
+        raise Stopped(f"{_names(engine.experiments)} finished and recorded", stop.signal)
     return records
 
 
@@ -223,7 +248,7 @@ def _check_shares(recipe: Recipe, images: int) -> None:
 def _course(engine: Engine) -> Course:
     """Return what a watcher is told of a run."""
     return Course(
-        name=_names(engine),
+        name=_names(engine.experiments),
         recipe=engine.recipe,
         images=engine.task.images,
         runs=len(engine.experiments),
@@ -232,7 +257,7 @@ def _course(engine: Engine) -> Course:
     )
 
 
-def _names(engine: Engine) -> str:
+def _names(experiments: Sequence[Experiment]) -> str:
     """Return the name of a run, or of several."""
-    first, *others = (each.name for each in engine.experiments)
+    first, *others = (each.name for each in experiments)
     return f"{first} and {len(others)} other seeds" if others else first

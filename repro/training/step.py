@@ -16,6 +16,9 @@ Forward = Callable[[Tensor], Tensor]
 GRAPH_WARM_UP = 3
 """Steps taken before a step is captured, so that every lazy thing in it has happened."""
 
+COMPILED_NETWORKS = 256
+"""In one process."""
+
 
 class Step:
     """Takes a step of S networks, each on its own batch; with S = 1 the plain step of a plain network.
@@ -30,7 +33,7 @@ class Step:
         self.network, self.optimizer, self.task, self.sums, self.runtime = network, optimizer, task, sums, runtime
         self.size = size
         self.eager: Forward = parallel(network)
-        self.forward: Forward = torch.compile(self.eager, dynamic=False) if runtime.compile else self.eager
+        self.forward = compiled(self.eager) if runtime.compile else self.eager
 
     def __call__(self, batches: Sequence[Batch], lr: float, weight: float = 1.0) -> None:
         """Take a step at a learning rate; `weight` multiplies the loss whose gradient is taken."""
@@ -111,6 +114,16 @@ class GraphedStep(Step):
         # Other threads, such as the one that pins images, go on with their own calls meanwhile.
         with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             self.take(self.forward, self.inputs, self.targets, weight)
+
+
+def compiled(forward: Forward) -> Forward:
+    """Return a network's forward pass through torch.compile.
+
+    The rows of a table are networks of one class, each of which is compiled by itself; from the ninth on torch would
+    leave them as they are.
+    """
+    torch._dynamo.config.recompile_limit = COMPILED_NETWORKS
+    return torch.compile(forward, dynamic=False)
 
 
 def joined(batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,102 @@
+"""A run that fails: the others come to their end all the same, and what failed is called by its name."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from watching import Silent, stop_at, train_one
+
+from repro.commands import table as command
+from repro.commands import train as training
+from repro.errors import Diverged, RunFailed
+from repro.experiment import Experiment
+from repro.folders import Folders
+from repro.results import read_records
+from repro.runtime import Runtime
+from repro.training.engine import Engine
+from repro.training.run import train
+from repro.training.stop import Stopped
+
+CPU = Runtime(device="cpu")
+Make = Callable[..., Experiment]
+
+
+def break_seed(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the sums of losses of a seed be no number in its first epoch."""
+    original = Engine.end_epoch
+
+    def end_epoch(engine: Engine, *arguments: object) -> object:
+        for place, each in enumerate(engine.experiments):
+            if each.seed == number:
+                engine.sums[place, 0] = torch.nan
+        return original(engine, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Engine, "end_epoch", end_epoch)
+
+
+def test_seeds_after_one_that_diverges_are_trained(
+    tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_seed(1, monkeypatch)
+    seeds, watcher = [tiny(seed=seed, epochs=1) for seed in range(3)], Silent()
+    with pytest.raises(Diverged, match=f"{seeds[1].name}: the training loss is nan in epoch 1"):
+        train(seeds, CPU, folders, watcher)
+    assert [record.seed for record in read_records([folders.results])] == [0, 2]
+    assert any(line.endswith("going on with the next seed") for line in watcher.said)
+
+
+def test_a_seed_that_diverges_beside_others_says_how_these_go_on(
+    tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = [tiny(seed=seed, epochs=1, dropout=0.0) for seed in range(2)]
+    with monkeypatch.context() as patch:
+        break_seed(1, patch)
+        with pytest.raises(Diverged, match=r"of seed 1 is nan .* --one-by-one goes on with the other seeds"):
+            train(seeds, replace(CPU, side_by_side=True), folders, Silent())
+        with pytest.raises(Diverged):
+            train(seeds, replace(CPU, side_by_side=False), folders, Silent())
+    assert [record.seed for record in read_records([folders.results])] == [0]
+
+
+def test_rows_after_one_that_diverges_are_trained(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
+
+    def train_all(experiments: Sequence[Experiment], runtime: Runtime, places: Folders) -> None:
+        begun.append(experiments[0].options["N"])
+        if begun == [2]:
+            raise Diverged("the first row")
+
+    monkeypatch.setattr(training, "train_all", train_all)
+    monkeypatch.setattr(command, "count_networks", lambda tables: None)
+    with pytest.raises(Diverged, match=r"^the first row$"):
+        command.train_missing(command.choose("cifar100", "dense*"), None, None, CPU, folders)
+    assert begun == [2, 4, 6, 8]
+
+
+def test_a_table_that_cannot_be_counted_here_is_not_trained(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def without_fvcore(subject: object) -> None:
+        raise ModuleNotFoundError("no fvcore", name="fvcore")
+
+    monkeypatch.setenv("REPRO_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setattr(command, "counted", without_fvcore)
+    monkeypatch.setattr(training, "train_all", lambda *arguments: pytest.fail("trained"))
+    with pytest.raises(ModuleNotFoundError):
+        command.train_missing(command.choose("cifar100", "N = 4"), None, None, CPU, folders)
+
+
+def test_a_full_gpu_is_not_taken_for_a_foreign_checkpoint(
+    tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Stopped):
+        train_one(tiny(), CPU, folders, stop_at(3))
+
+    def full(engine: Engine, saved: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(Engine, "restore", full)
+    with pytest.raises(RunFailed, match=r"the device's memory is too small for densenet-.*; the last checkpoint is"):
+        train_one(tiny(), CPU, folders, Silent())
