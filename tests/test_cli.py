@@ -233,3 +233,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     from repro import __version__
 
     assert repro(capsys, "--version")[1] == f"repro {__version__}\n"
+
+
+def test_a_format_is_named_without_regard_to_case(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["count", "resnet20", "--format", "JSON"])
+    assert json.loads(capsys.readouterr().out)["params"] == 269_722

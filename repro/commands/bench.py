@@ -27,7 +27,7 @@ def run(
     format: str,
 ) -> None:
     """Measure and show; without precisions those that are measured by default."""
-    choose("format", format, ("rich", "json"))
+    format = choose("format", format, ("rich", "json"))
     from repro.benchmark.bench import USUAL, bench
     from repro.training.device import device_name, prepare
 

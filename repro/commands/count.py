@@ -31,7 +31,7 @@ def run(
     format: str,
 ) -> None:
     """Count a network and show it."""
-    choose("format", format, ("rich", "json"))
+    format = choose("format", format, ("rich", "json"))
     convention = choose("convention", flops, CONVENTIONS)
     name = find_model(model)
     where = find_dataset(dataset) if dataset else MODELS[name].dataset

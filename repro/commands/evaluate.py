@@ -31,7 +31,7 @@ def run(
     format: str,
 ) -> None:
     """Evaluate and show."""
-    choose("format", format, ("rich", "json"))
+    format = choose("format", format, ("rich", "json"))
     if dataset and not weights:
         raise UserError("--dataset goes with --weights; a run is tested on the data set that it was trained on")
     if picture and weights:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def run(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, format: str) -> None:
     """Train experiments that differ in the seed alone and show their records."""
-    choose("format", format, ("rich", "json"))
+    format = choose("format", format, ("rich", "json"))
     records = train_all(experiments, runtime, folders)
     if format == "json":
         content = [asdict(record) for record in records]
