@@ -226,12 +226,16 @@ def read_records(folders: Iterable[Path]) -> list[Record]:
         UserError: a line that is no record.
     """
     latest: dict[str, Record] = {}
-    for folder in folders:
-        for record in _read(folder / "runs.csv", Record, "a record of a run"):
-            known = latest.get(record.id)
-            if known is None or record.started >= known.started:
-                latest[record.id] = record
+    for record in (each for folder in folders for each in every_record(folder)):
+        known = latest.get(record.id)
+        if known is None or record.started >= known.started:
+            latest[record.id] = record
     return list(latest.values())
+
+
+def every_record(folder: Path) -> list[Record]:
+    """Return all records of a folder, of one experiment perhaps several; UserError with a line that is none."""
+    return _read(folder / "runs.csv", Record, "a record of a run")
 
 
 def read_times(folders: Iterable[Path]) -> list[StepTime]:

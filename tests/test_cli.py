@@ -111,6 +111,10 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["table", "cifar100", "--rows", "vgg"], "no row of cifar100 matches 'vgg'; its rows: ResNet-110 |"),
         (["table", "cifar100", "--format", "pdf"], "unknown format 'pdf'; known: rich, csv, json, md, latex, html"),
         (["table", "cifar100", "--seeds", "7"], "--seeds goes with --run; without it, nothing is trained"),
+        (
+            ["table", "cifar100", "--run", "--time"],
+            "cifar100 prints no time of a network; --time is for tables that do",
+        ),
         (["table", "cifar100", "--save-memory"], "--save-memory goes with --run; without it, nothing is trained"),
         (["table", "wrn-blocks", "--time", "--graph"], "--graph goes with --run; without it, nothing is trained"),
         (["table", "cifar100", "--time"], "cifar100 prints no time of a network"),

@@ -420,6 +420,16 @@ def test_another_run_of_the_same_experiment_has_a_record_of_its_own(tiny: Make, 
     assert record.precision == "bf16"
     assert read_records([folders.results]) == [record]  # the newest of the experiment
     assert train_one(tiny(), replace(CPU, precision="bf16"), elsewhere, Silent()) == record
+    again = Silent()
+    assert train_one(tiny(), CPU, folders, again).precision == "fp32"
+    assert again.said[0].endswith("is finished already; this is its record")
+
+
+def test_a_broken_file_of_records_is_told_before_training(tiny: Make, folders: Folders) -> None:
+    folders.results.mkdir(parents=True)
+    (folders.results / "runs.csv").write_text("id,name\nfoo\n")
+    with pytest.raises(UserError, match=r"runs\.csv, line 2: not a record"):
+        train_one(tiny(), CPU, folders, stop_at(1))
 
 
 def test_switches_that_need_a_gpu_are_refused_without_one(tiny: Make, folders: Folders) -> None:

@@ -9,7 +9,7 @@ from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.folders import Folders
 from repro.recipes import Recipe, deviations
-from repro.results import EpochRow, Record, append_record, curve_path, read_records, write_curve
+from repro.results import EpochRow, Record, append_record, curve_path, every_record, write_curve
 from repro.runtime import Runtime
 from repro.training import processes
 from repro.training.checkpoint import Checkpoint, load_newest
@@ -40,7 +40,7 @@ def recorded(experiment: Experiment, runtime: Runtime, folders: Folders) -> Reco
     total = saved.total or total_steps(saved.experiment.recipe, saved.experiment.train_images)
     if not saved.step == last.step == total:
         return None
-    made = (each for each in read_records([folders.results]) if each.id == saved.experiment.id)
+    made = (each for each in every_record(folders.results) if each.id == saved.experiment.id)
     # Another run of the same experiment, from another folder, say, has a record of its own.
     return next((each for each in made if each.started == saved.started), None)
 

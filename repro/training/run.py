@@ -16,7 +16,7 @@ from repro.experiment import Experiment
 from repro.files import remove_unfinished
 from repro.folders import Folders
 from repro.recipes import Recipe
-from repro.results import EpochRow, Record, write_curve
+from repro.results import EpochRow, Record, every_record, write_curve
 from repro.runtime import Runtime
 from repro.training import processes
 from repro.training.board import board, check_log
@@ -49,6 +49,7 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
         Stopped: SIGINT or SIGTERM; the state is saved.
     """
     check_log(runtime.log)
+    every_record(folders.results)  # a file that cannot be added to is told of before the training
     with torch.device("meta"):
         # An impossible network is refused before anything is read or written.
         network = network_of(experiments[0], memory_saved=runtime.save_memory)
