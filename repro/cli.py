@@ -171,10 +171,8 @@ def table(
     tables = [command.choose(name, rows)] if name else command.all_tables()
     command.format_of(format, output)  # refused before days of training
     places = folders(data, runs, results, trains=run or time)
-    if time and not tables[0].timed:
-        raise UserError(
-            f"{tables[0].name} prints no time of a network; --time is for tables that do, such as wrn-blocks"
-        )
+    if time:
+        command.check_timed(tables[0])  # refused before days of training, too
     if run:
         command.train_missing(tables[0], seeds, epochs, Runtime(**switches), places)
     if time:

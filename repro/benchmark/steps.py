@@ -58,12 +58,10 @@ def measure_steps(
         progress: wraps the windows, for a bar.
 
     Raises:
-        UserError: the table prints no time of a network that can be measured.
+        UserError: no batch is known for a printed time.
         RunFailed: a step needs more memory than the GPU has.
     """
     experiments = [(row, step_experiment(table, row)) for row in table.timed]
-    if not experiments:
-        raise UserError(f"{table.name} prints no time of a network; --time is for those that do, such as wrn-blocks")
     device = prepare(runtime)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     timed = [Timed(row, each, _steps(each, runtime, device)) for row, each in experiments]

@@ -89,12 +89,14 @@ def train_missing(table: Table, seeds: int | None, epochs: int | None, runtime: 
         raise Diverged("; ".join(diverged))
 
 
-def measure_times(table: Table, runtime: Runtime, results: Path) -> None:
-    """Measure a training step of every row with a printed time, in turn, and write what was measured.
+def check_timed(table: Table) -> None:
+    """Refuse a table that prints no time of a network."""
+    if not table.timed:
+        raise UserError(f"{table.name} prints no time of a network; --time is for tables that do, such as wrn-blocks")
 
-    Raises:
-        UserError: the table prints no time of a network that can be measured.
-    """
+
+def measure_times(table: Table, runtime: Runtime, results: Path) -> None:
+    """Measure a training step of every row with a printed time, in turn, and write what was measured."""
     from repro.benchmark.steps import ROUNDS, measure_steps
 
     what = f"{table.name}: measuring {len(table.timed)} rows in turn, {ROUNDS + 1} times"
