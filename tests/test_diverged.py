@@ -21,6 +21,7 @@ from repro.training.stop import Stopped
 
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]
+pytestmark = pytest.mark.usefixtures("small_digits")
 
 
 def break_seed(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
