@@ -38,6 +38,7 @@ from repro.training.stop import Stopped, StopRequest
 
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]
+pytestmark = pytest.mark.usefixtures("small_digits")
 
 
 def test_a_run_is_recorded_whole(tiny: Make, folders: Folders) -> None:
