@@ -76,7 +76,7 @@ class Engine:
         self.seconds = self.epoch_seconds = 0.0
         self.sittings = 1
         self.machine = machine(device)
-        self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        self.started = datetime.now(UTC).isoformat(timespec="milliseconds")  # a run may take less than a second
 
     def _begin_phase(self, phase: Phase) -> None:
         """Make the optimizer, which has no momentum yet, and the step of a phase."""
