@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 
 from repro.benchmark import bench as measured
+from repro.benchmark import roofline
 from repro.benchmark.bench import ROUNDS, _measure, bench, data_of, images_of
 from repro.benchmark.plain import Decoded, plain_folder, plain_loop
-from repro.benchmark.roofline import work_of
+from repro.benchmark.roofline import matmul_rate, work_of
 from repro.benchmark.synthetic import FILES, LISTED, random_data
 from repro.benchmark.ways import Queue, Way, resident_ways, variants
 from repro.cli import main
@@ -63,6 +64,20 @@ def test_what_cannot_be_trained_is_not_measured() -> None:
 def test_seeds_that_are_not_trained_side_by_side_are_not_measured_so(experiment: Experiment, reason: str) -> None:
     with pytest.raises(UserError, match=f"{reason}.*; leave out --seeds"):
         bench(experiment, Runtime(device="cpu"), 0.01, Path(), seeds=2)
+
+
+def test_the_product_that_is_measured_is_over_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As large as it can be on a fast device; on one that has no such numbers as small as need be."""
+    sides = []
+
+    def seconds(side: int, device: torch.device, dtype: torch.dtype) -> float:
+        sides.append(side)
+        return 2 * side**3 / (1e12 if dtype == torch.float32 else 4e8)
+
+    monkeypatch.setattr(roofline, "_product_seconds", seconds)
+    cpu = torch.device("cpu")
+    assert [matmul_rate(cpu, each) for each in (torch.float32, torch.bfloat16)] == pytest.approx([1e12, 4e8])
+    assert sides == [256, 512, 1024, 2048, 256]
 
 
 def test_a_run_that_counts_in_iterations_ends_within_an_epoch() -> None:

@@ -90,7 +90,8 @@ def bench(
         for number in progress(range(ROUNDS + 1)):
             for way in list(ways):
                 _measure(way, ways, number, device, window_seconds)
-        speeds = [_speed(way, ways[0], experiment, device) for way in ways]
+        peaks = {each: _peaks(each, device) for each in dict.fromkeys(way.precision for way in ways) if each}
+        speeds = [_speed(way, ways[0], experiment, peaks.get(way.precision or "")) for way in ways]
         ways.clear()  # and with them the processes that read the files
     return speeds
 
@@ -181,10 +182,15 @@ def images_of(recipe: Recipe, train_images: int) -> int:
     return images_shown(training, total_steps(training, train_images), train_images)
 
 
-def _speed(way: Way, plain: Way, experiment: Experiment, device: torch.device) -> Speed:
+def _peaks(precision: str, device: torch.device) -> tuple[float, float]:
+    """Return what the device can do in a precision: elements of copies and FLOPs of matrix products a second."""
+    set_products(precision)
+    dtype = DTYPES[precision]
+    return copy_rate(device) / dtype.itemsize, matmul_rate(device, dtype)
+
+
+def _speed(way: Way, plain: Way, experiment: Experiment, peaks: tuple[float, float] | None) -> Speed:
     recipe, rate = experiment.recipe, statistics.median(way.rates)
-    dtype = DTYPES[way.precision] if way.precision else None
-    set_products(way.precision or "fp32")
     with torch.device("meta"):
         work = work_of(network_of(experiment), shape_of(experiment))
     return Speed(
@@ -194,8 +200,8 @@ def _speed(way: Way, plain: Way, experiment: Experiment, device: torch.device) -
         fastest=max(way.rates),
         ratio=statistics.median(ours / theirs for ours, theirs in zip(way.rates, plain.rates, strict=True)),
         recipe_seconds=images_of(recipe, experiment.train_images) * way.seeds / rate,
-        matmul_share=work.flops * rate / matmul_rate(device, dtype) if dtype else None,
-        copy_share=work.elements * dtype.itemsize * rate / copy_rate(device) if dtype else None,
+        matmul_share=work.flops * rate / peaks[1] if peaks else None,
+        copy_share=work.elements * rate / peaks[0] if peaks else None,
         peak_bytes=way.peak,
         kept_bytes=way.kept,
     )

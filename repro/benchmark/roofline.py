@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-SIDES = {"cpu": 2048, "cuda": 8192}
+FIRST_SIDE, SIDES = 256, {"cpu": 2048, "cuda": 8192}
 """Of the matrices that are multiplied; smaller ones are over on a GPU before it is busy."""
+LONGEST_PRODUCT = 0.5
+"""Seconds: a CPU without bf16 of its own would take minutes for large matrices in it."""
 COPIED_BYTES = 1 << 28
 REPEATS = 5
 
@@ -68,10 +70,17 @@ def kept_bytes(network: nn.Module, shape: tuple[int, int, int], batch: int) -> i
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Return the FLOPs a second of a square matrix product."""
-    side = SIDES[device.type]
+    """Return the FLOPs a second of a square matrix product, the largest that is over soon."""
+    side, seconds = FIRST_SIDE, _product_seconds(FIRST_SIDE, device, dtype)
+    while side < SIDES[device.type] and 2**3 * seconds < LONGEST_PRODUCT:
+        side *= 2
+        seconds = _product_seconds(side, device, dtype)
+    return 2 * side**3 / seconds
+
+
+def _product_seconds(side: int, device: torch.device, dtype: torch.dtype) -> float:
     left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    return 2 * side**3 / _best_seconds(lambda: left @ right, device)
+    return _best_seconds(lambda: left @ right, device)
 
 
 def copy_rate(device: torch.device) -> float:
