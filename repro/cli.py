@@ -15,16 +15,21 @@ from repro import __version__
 from repro.errors import RunFailed, UserError, explained
 from repro.folders import folders
 from repro.options import (
+    Crops,
     Data,
     DatasetName,
     Epochs,
+    Flops,
     Model,
     Precisions,
     RecipeName,
     Results,
+    Rows,
     Runs,
+    Seed,
     Seeds,
     ShortFormat,
+    TableName,
     model_options,
     runtime_options,
 )
@@ -58,8 +63,8 @@ def count(
     dataset: DatasetName = None,
     input: Annotated[str | None, typer.Option("--input", help="CxHxW instead of a data set's.")] = None,
     classes: Annotated[int | None, typer.Option("--classes", min=1, help="Instead of a data set's.")] = None,
-    flops: Annotated[str, typer.Option("--flops", help="Convention: paper, fvcore or macs.")] = "paper",
-    by_module: Annotated[bool, typer.Option("--by-module", help="Show where they are.")] = False,
+    flops: Flops = "paper",
+    by_module: Annotated[bool, typer.Option("--by-module", help="Show the counts of every module too.")] = False,
     format: ShortFormat = "rich",
 ) -> None:
     """Parse, count, render."""
@@ -78,7 +83,7 @@ def train(
     dataset: DatasetName = None,
     recipe: RecipeName = None,
     epochs: Epochs = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of weights, data order and augmentation; 0.")] = None,
+    seed: Seed = None,
     seeds: Seeds = None,
     data: Data = None,
     results: Results = Path("results"),
@@ -109,7 +114,7 @@ def evaluate(
     switches: dict[str, Any],
     weights: Annotated[str | None, typer.Option("--weights", help="torchvision: a network's published ones.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="With --weights; imagenet.")] = None,
-    crops: Annotated[int, typer.Option("--crops", help="Of a file's image: 1, or 10 as AlexNet's paper does.")] = 1,
+    crops: Crops = 1,
     data: Data = None,
     runs: Runs = None,
     picture: Annotated[
@@ -137,12 +142,12 @@ def evaluate(
 @runtime_options()
 def table(
     switches: dict[str, Any],
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]")] = None,
+    name: TableName = None,
     run: Annotated[bool, typer.Option("--run", help="Train what is not measured yet.")] = False,
     time: Annotated[
         bool, typer.Option("--time", help="Measure a training step of every row with a printed time, in turn.")
     ] = False,
-    rows: Annotated[str, typer.Option("--rows", help="Only rows whose label matches, * and ? allowed.")] = "*",
+    rows: Rows = "*",
     check: Annotated[
         bool, typer.Option("--check", help="Name the cells that are off, and exit with 1 if there is one.")
     ] = False,
@@ -168,7 +173,7 @@ def table(
         _refuse_without_run({key: value for key, value in only_trained.items() if not (time and key in timed)})
     if name is None and (run or time or rows != "*"):
         raise UserError("--run, --time and --rows go with the name of a table; repro list tables")
-    tables = [command.choose(name, rows)] if name else command.all_tables()
+    tables = command.all_tables() if name is None else [command.choose(name, rows)]
     command.format_of(format, output)  # refused before days of training
     places = folders(data, runs, results, trains=run or time)
     if time:
@@ -206,7 +211,7 @@ def figures(context: typer.Context) -> None:
 @figure.command("curves", help="Draw the test error of a table's rows, epoch by epoch.")
 def curves(
     name: Annotated[str, typer.Argument(metavar="TABLE", help="repro list tables.")],
-    rows: Annotated[str, typer.Option("--rows", help="Only rows whose label matches, * and ? allowed.")] = "*",
+    rows: Rows = "*",
     train: Annotated[bool, typer.Option("--train", help="Draw the training error too, dashed.")] = False,
     output: Picture = None,
     results: Results = Path("results"),
@@ -260,7 +265,9 @@ def bench(
 
 @app.command("list", help="List models, tables, datasets or recipes.")
 def list_(
-    what: Annotated[str, typer.Argument(metavar="models|tables|datasets|recipes")] = "models",
+    what: Annotated[
+        str, typer.Argument(metavar="models|tables|datasets|recipes", help="What to list; models.")
+    ] = "models",
     format: ShortFormat = "rich",
 ) -> None:
     """Parse, list."""
@@ -276,11 +283,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without the mark of a match still shows the table
     try:
-        status = app(arguments, standalone_mode=False)
+        status = app(arguments, prog_name="repro", standalone_mode=False)
     except UserError as error:
         _end(f"error: {error}", 2)
     except usage_error as error:
-        _end(f"error: {error.format_message()} (repro --help)", 2)
+        command = error.ctx.command_path if error.ctx else "repro"
+        _end(f"error: {error.format_message()} ({command} --help)", 2)
     except RunFailed as error:
         _end(f"failed: {error}", 1)
     except RuntimeError as error:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+SPOKEN_SECONDS = 15.0
+"""Between two lines on how far a work is, where there is no terminal to show a bar."""
 
 
 @cache
@@ -34,11 +39,27 @@ def with_bar(items: Sequence[T], what: str) -> Iterable[T]:
     if not items:
         return items
     if not stderr().is_terminal:
-        stderr().print(f"{what} ...", soft_wrap=True)
-        return items
+        return _with_lines(items, what)
     from rich.progress import track
 
     return track(items, what, console=stderr(), transient=True)
+
+
+def _with_lines(items: Sequence[T], what: str) -> Iterator[T]:
+    """Give the items, saying what begins and, now and then, how many are done and the time left."""
+    stderr().print(f"{what} ...", soft_wrap=True)
+    began = spoken = time.monotonic()
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if done and now - spoken > SPOKEN_SECONDS:
+            stderr().print(f"{what}: {done}/{len(items)}  {time_left(done, len(items), now - began)}", soft_wrap=True)
+            spoken = now
+        yield item
+
+
+def time_left(done: float, total: float, seconds: float) -> str:
+    """Return in words how long the rest takes, after `done` of `total` took some seconds."""
+    return f"left {timedelta(seconds=round(seconds / done * (total - done)))}"
 
 
 @contextmanager
@@ -51,6 +72,11 @@ def waiting(what: str, *, seconds: bool = False) -> Iterator[None]:
         return
     with stderr().status(what):
         yield
+
+
+def loading() -> AbstractContextManager[None]:
+    """Show on a terminal that torch is being loaded, which takes seconds."""
+    return waiting("loading torch", seconds=True)
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from repro.data.views import Protocol, protocol_of
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.folders import Folders, run_named, run_names
-from repro.models import build, resolve_options
+from repro.models import MODELS, build, resolve_options
 from repro.models import find as find_model
-from repro.names import choose
+from repro.names import canonical, choose
 from repro.picture import draw_prediction
 from repro.results import GateRow
 from repro.runtime import Runtime
@@ -28,7 +28,7 @@ from repro.training.gates import measured_gates
 from repro.training.segmentation import Segmentation
 from repro.training.streamed import CropTest
 from repro.training.task import Metrics, task_for
-from repro.weights import Published, fetch, insert, published
+from repro.weights import TWINS, Published, fetch, insert, published
 
 SOURCES = ("torchvision",)
 """Of published weights."""
@@ -47,6 +47,11 @@ class Evaluation:
     """The test error in % that the run itself measured with these weights by one crop, if it did."""
     protocol: Protocol | None
     """How the images were shown; None where they are shown whole."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the network was trained to the end of its recipe."""
+        return self.epochs >= self.experiment.recipe.all_epochs
 
 
 @dataclass(frozen=True)
@@ -168,11 +173,21 @@ def load_run(what: str, runs: Path) -> checkpoints.Checkpoint:
     path = Path(what)
     if path.is_file():
         return checkpoints.load(path)
-    folder = path if path.is_dir() else runs / run_named(what, run_names(runs), str(runs))
+    folder = path if path.is_dir() else _folder(what, runs)
     saved, _ = checkpoints.load_newest(folder)
     if saved is None:
         raise UserError(f"{folder} holds no checkpoint; repro train writes one")
     return saved
+
+
+def _folder(what: str, runs: Path) -> Path:
+    """Return the folder of the run that is meant; a network without runs may have published weights."""
+    known = run_names(runs)
+    model = next((each for each in MODELS if canonical(each) == canonical(what)), None)
+    if model and not any(name.startswith(f"{model}-") for name in known):
+        test = f"--weights {SOURCES[0]} tests its published weights, and " if model in TWINS else ""
+        raise UserError(f"there is no run of {model} in {runs}; {test}repro train {model} makes a run")
+    return runs / run_named(what, known, str(runs))
 
 
 def _as_trained(saved: checkpoints.Checkpoint, runtime: Runtime) -> tuple[nn.Module, Runtime]:

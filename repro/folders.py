@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from repro.errors import UserError
+
+SHOWN_RUNS = 10
+"""That a message names at most."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ def folders(
         trains: runs and results are going to be written, after days perhaps.
 
     Raises:
-        UserError: a file lies where a folder should be, or a folder cannot be written.
+        UserError: a file lies where a folder should be, or a folder cannot be written, or records are read from a
+            folder that is not there.
     """
     runs = runs or Path("runs")
     for name, folder in (("--runs", runs), ("--results", results)):
@@ -50,6 +55,8 @@ def folders(
             raise UserError(f"{name} {folder} is no folder: {there} is a file")
         if trains and not os.access(there, os.W_OK | os.X_OK):
             raise UserError(f"{name} {folder} cannot be written; choose another folder")
+    if not trains and results != Path("results") and not results.is_dir():
+        raise UserError(f"--results {results} is not there; it is the folder that repro train wrote runs.csv to")
     return Folders(data or Path(os.environ.get("REPRO_DATA") or "data"), runs, results)
 
 
@@ -59,21 +66,35 @@ def run_names(runs: Path) -> list[str]:
 
 
 def run_named(what: str, known: Iterable[str], where: str) -> str:
-    """Return the run that a name or the beginning of an identity means.
+    """Return the run that is meant by its name, the beginning of its name or that of its identity.
 
     Args:
-        what: the name or the beginning.
+        what: the name, or a beginning; `resnet20` is the beginning of a name, and `resnet2` is none.
         known: the names of the runs.
         where: they are, for the message.
 
     Raises:
         UserError: it means none of them, or several.
     """
-    known = list(known)
-    found = [name for name in known if name == what or name.rsplit("-", 1)[-1].startswith(what)]
+    known, wanted = list(known), what.lower()
+    begins = [name for name in known if name.lower().startswith(f"{wanted}-") or _identity(name).startswith(wanted)]
+    found = [name for name in known if name.lower() == wanted] or begins
     if len(found) == 1:
         return found[0]
     if found:
         raise UserError(f"{what!r} means {len(found)} runs: {', '.join(found)}")
-    hint = f"its runs: {', '.join(known)}" if known else "there are no runs there yet"
-    raise UserError(f"{what!r} is no run in {where} and no checkpoint file; {hint}")
+    raise UserError(f"{what!r} is no run in {where} and no checkpoint file; {_hint(wanted, known)}")
+
+
+def _identity(name: str) -> str:
+    return name.rsplit("-", 1)[-1]
+
+
+def _hint(wanted: str, known: Sequence[str]) -> str:
+    """Return which runs may be meant: the nearest in spelling, else all, the first ones of many."""
+    if near := get_close_matches(wanted, known, n=3, cutoff=0.7):
+        return f"did you mean {' or '.join(near)}?"
+    if not known:
+        return "there are no runs there yet"
+    others = len(known) - SHOWN_RUNS
+    return f"its runs: {', '.join(known[:SHOWN_RUNS])}{f' and {others} others' if others > 0 else ''}"

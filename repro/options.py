@@ -26,22 +26,40 @@ Precisions = Annotated[
     list[str] | None,
     typer.Option("--precision", help="Of our ways, again for each: fp32, tf32, bf16; else fp32 and bf16."),
 ]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of weights, data order and augmentation; 0.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Train seeds 0 to N - 1.")]
+Flops = Annotated[
+    str, typer.Option("--flops", help="What a FLOP is: paper (the DenseResNet paper's rules), fvcore or macs.")
+]
+Crops = Annotated[
+    int, typer.Option("--crops", help="Of each image: 1, or the mean of 10 as in AlexNet's paper (ImageNet alone).")
+]
+TableName = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="A table, such as cifar100; repro list tables.")
+]
+Rows = Annotated[str, typer.Option("--rows", help="Only rows whose label matches; * and ? allowed.")]
 ShortFormat = Annotated[str, typer.Option("--format", help="rich or json.")]
 
 
 def _network(name: str, kind: type, text: str) -> Any:
-    return Annotated[kind | None, typer.Option(f"--{name}", help=text, rich_help_panel="Network")]
+    names = f"--{name}/--no-{name}" if kind is bool else f"--{name}"
+    return Annotated[kind | None, typer.Option(names, help=text, rich_help_panel="Network")]
 
 
 def _switch(kind: type, names: str, text: str, **more: Any) -> Any:
     return Annotated[kind | None, typer.Option(names, help=text, rich_help_panel="Runtime", **more)]
 
 
+def _lower(value: str | None) -> str | None:
+    return value and value.lower()
+
+
 NETWORK = {name: _network(name, kind, text) for name, (kind, text) in OPTIONS.items()}
 RUNTIME = {
-    "device": _switch(str, "--device", "cpu, cuda, cuda:1, ...; auto, which is a GPU where there is one."),
-    "precision": _switch(str, "--precision", "fp32, tf32 or bf16, recorded and shown; fp32."),
+    "device": _switch(
+        str, "--device", "cpu, cuda, cuda:1, ...; auto, which is a GPU where there is one.", callback=_lower
+    ),
+    "precision": _switch(str, "--precision", "fp32, tf32 or bf16, recorded and shown; fp32.", callback=_lower),
     "save_memory": _switch(bool, "--save-memory", "Compute again what DenseNet would keep; slower."),
     "threads": _switch(int, "--threads", "CPU threads.", min=1),
     "workers": _switch(int, "--workers", "Processes that read image files; one per core.", min=0),
@@ -51,10 +69,10 @@ RUNTIME = {
         "--channels-last/--no-channels-last",
         "Memory layout of one seed's images and weights; several have NCHW.",
     ),
-    "compile": _switch(bool, "--compile", "Put the network through torch.compile."),
+    "compile": _switch(bool, "--compile", "Compile the network first, in a minute or more: faster steps."),
     "graph": _switch(bool, "--graph", "Replay each step as one CUDA graph."),
     "deterministic": _switch(bool, "--deterministic", "The same bits each time on a GPU too."),
-    "log": _switch(str, "--log", "tensorboard: curves beside the checkpoints."),
+    "log": _switch(str, "--log", "tensorboard: curves beside the checkpoints.", callback=_lower),
 }
 """The fields of Runtime that a user may set."""
 

@@ -41,3 +41,8 @@ def summarise(comparison: Comparison) -> Summary:
         measured=sum(found.values()),
         verdicts={verdict: found[verdict] for verdict in (*VERDICTS, TESTED_OTHERWISE) if found[verdict]},
     )
+
+
+def share(part: int, whole: int) -> str:
+    """Return `11/12`; a dash where there is nothing to count or to measure."""
+    return f"{part}/{whole}" if whole else "–"

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from repro.cli import main
+from repro.console import stdout
+from repro.models import MODELS, as_typed
 
 HEAVY = {"torch", "torchvision", "pandas", "numpy", "fvcore", "scipy", "sklearn", "matplotlib"}
 
@@ -133,6 +135,17 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "resnet34"], "imagenet is not in data/imagenet; expected: data/imagenet/train/<wnid>/*.JPEG"),
         (["train", "densenet", "--depth", "41", "--dataset", "digits"], "depth 41 is impossible"),
         (["eval", "nothing"], "'nothing' is no run in runs and no checkpoint file"),
+        (["eval", "ResNet34"], "no run of resnet34 in runs; --weights torchvision tests its published weights, and"),
+        (["eval", "resnet20"], "no run of resnet20 in runs; repro train resnet20 makes a run"),
+        (["train", "resnet20", "--seed", "-1"], "'--seed'"),
+        (
+            ["train", "wrn", "--k", "100000", "--dataset", "digits", "--epochs", "1", "--device", "cpu"],
+            "GiB of memory; a smaller network fits",
+        ),
+        (["train", "resnet20", "--side-by-side"], "--side-by-side trains several seeds at once; say how many"),
+        (["table", ""], "unknown table ''"),
+        (["table", "cifar100", "--results", "elsewhere"], "--results elsewhere is not there"),
+        (["table", "--nope"], "(repro table --help)"),
         (["train", "resnet20", "--seed", "1", "--seeds", "2"], "--seed and --seeds exclude each other"),
         (["table", "cifar100", "--output", "."], ". cannot be written: it is a folder"),
         (["table", "cifar100", "--output", "t.pdf"], "t.pdf: its ending names no format (.csv, .json, .md"),
@@ -231,6 +244,31 @@ def test_lists(capsys: pytest.CaptureFixture[str], what: str) -> None:
     assert len(names) > 1
     shown = repro(capsys, "list", what)[1]
     assert all(name in shown for name in names)
+
+
+def test_a_list_cuts_no_name(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stdout(), "width", 60)
+    shown = repro(capsys, "list", "models")[1]
+    assert all(f"│ {name} " in shown for name in MODELS)
+    assert "…" not in shown
+
+
+def test_options_are_shown_as_they_are_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = repro(capsys, "count", "densenet", "--depth", 10)[1].splitlines()[0].split()
+    assert "--no-bottleneck" in shown
+    assert repro(capsys, "count", *shown)[1].splitlines()[0].split() == shown
+    assert as_typed({"block": "B(3,3)", "bottleneck": True}) == "--block 'B(3,3)' --bottleneck"
+
+
+@pytest.mark.parametrize(
+    ("typed", "options"),
+    [(["resnet20", "--shortcut", "b"], {"shortcut": "B"}), (["wrn", "--block", "b(3, 1)"], {"block": "B(3,1)"})],
+)
+def test_values_are_named_without_regard_to_case(
+    capsys: pytest.CaptureFixture[str], typed: list[str], options: dict[str, str]
+) -> None:
+    answer = json.loads(repro(capsys, "count", *typed, "--format", "json")[1])
+    assert options.items() <= answer["options"].items()
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -229,6 +229,7 @@ def test_what_is_missing_shrinks_with_the_records(record: Make, tmp_path: Path) 
 
 def test_rows_are_chosen_by_pattern() -> None:
     assert [row.label for row in choose("cifar100", "N = 4").rows] == ["DenseResNet-110, N = 4"]
+    assert choose("cifar100", "n=4").rows == choose("cifar100", "N = 4").rows
     assert len(choose("cifar100", "dense*").rows) == 4
     with pytest.raises(UserError, match="no row of cifar100 matches"):
         choose("cifar100", "vgg")

@@ -91,6 +91,8 @@ def test_each_of_several_errors_has_the_mark_of_its_own_verdict(record: Make) ->
         assert f"{off} not consistent (one run)" in shown
         assert shown.count(off) == 2  # in its cell and in the legend
         assert shown.count(within) == 2
+    for format in ("rich", "md", "html"):
+        assert "2 of 5" in text(compare(table, runs), format)  # printed errors of the row are measured
     rows = [row for row in compare(table, runs[1:]).rows if row.row.model]
     assert rows[0].verdict == "consistent (one run)"  # though other cells are not measured
 
@@ -196,6 +198,14 @@ def test_the_summary_counts_cells(record: Make) -> None:
         assert "1 not reproduced" in report.text(format)
     (line,) = csv.DictReader(io.StringIO(report.text("csv")))
     assert (line["errors measured"], line["not reproduced"], line["reproduced"]) == ("2", "1", "0")
+
+
+@pytest.mark.parametrize("format", ["rich", "md", "html"])
+def test_the_summary_has_a_dash_where_nothing_can_be_measured(format: str) -> None:
+    shown = Report([compare(read_table("classics"), [])], [], summary=True).text(format)
+    assert "5/14" in shown
+    assert "–" in shown
+    assert "0/0" not in shown
 
 
 def test_check_names_the_cells_that_are_off(

@@ -20,6 +20,7 @@ from filelock import FileLock
 from rich.console import Console
 from watching import Silent, assert_same, engine_of, stop_at, train_one, weights
 
+from repro.cli import main
 from repro.data import DATASETS, load
 from repro.errors import RunFailed, UserError
 from repro.evaluate import evaluate
@@ -80,6 +81,20 @@ def test_stopped_and_gone_on_with_is_bit_identical(tiny: Make, folders: Folders,
     assert record.sittings == 2
     assert (record.error, record.loss, record.train_loss) == (straight.error, straight.loss, straight.train_loss)
     assert_same(weights(folders, tiny()), weights(other, tiny()))
+
+
+def test_a_stopped_run_is_tested_as_what_it_is(
+    tiny: Make, folders: Folders, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Stopped):
+        train_one(tiny(), CPU, folders, stop_at(9))
+    command = ["eval", "densenet-depth7", "--runs", str(folders.runs), "--device", "cpu"]
+    for end in ("not finished: after 1 of 2 epochs (9 steps)", "after all 2 epochs (12 steps)"):
+        with pytest.raises(SystemExit) as over:
+            main(command)
+        assert not over.value.code
+        assert end in capsys.readouterr().out
+        train_one(tiny(), CPU, folders, Silent())
 
 
 def test_a_record_names_every_state_of_the_program_that_made_the_run(
@@ -164,8 +179,8 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tiny: Make, fol
     newest.write_bytes({"truncated": content[:-1000], "flipped": content, "emptied": b""}[damage])
     watcher = Silent()
     train_one(tiny(), CPU, folders, watcher)
-    assert "going on from the one before" in watcher.said[0]
-    assert "going on from step 6" in watcher.said[1]
+    assert "going on from the one before" in watcher.said[1]
+    assert "going on from step 6" in watcher.said[2]
     assert checkpoint.load(newest.with_name(checkpoint.BEFORE)).step == 6
 
 

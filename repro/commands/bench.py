@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro.console import print_json, stdout, with_bar
+from repro.console import loading, print_json, stdout, with_bar
 from repro.experiment import Experiment
 from repro.names import choose
 from repro.runtime import PRECISIONS, Runtime
@@ -28,10 +28,11 @@ def run(
 ) -> None:
     """Measure and show; without precisions those that are measured by default."""
     format = choose("format", format, ("rich", "json"))
-    from repro.benchmark.bench import USUAL, bench
-    from repro.training.device import device_name, prepare
+    with loading():
+        from repro.benchmark.bench import USUAL, bench
+        from repro.training.device import device_name, prepare
 
-    asked = list(dict.fromkeys(precisions)) or USUAL
+    asked = list(dict.fromkeys(each.lower() for each in precisions)) or USUAL
     speeds = bench(
         experiment, runtime, window_seconds, root, seeds, asked, lambda rounds: with_bar(rounds, "measuring")
     )

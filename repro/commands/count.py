@@ -13,7 +13,7 @@ from repro.counting.count import Count, Subject, count_modules
 from repro.data import DATASETS
 from repro.data import find as find_dataset
 from repro.errors import UserError
-from repro.models import MODELS, OptionValue, is_small, resolve_options
+from repro.models import MODELS, OptionValue, as_typed, is_small, resolve_options
 from repro.models import find as find_model
 from repro.names import choose
 from repro.papers import read_table, table_names
@@ -109,8 +109,9 @@ def _shape(text: str) -> tuple[int, int, int]:
 def _show(answer: Mapping[str, Any]) -> None:
     from rich.table import Table
 
-    options = " ".join(f"--{key} {value}" for key, value in answer["options"].items())
-    grid = Table("", "Ours", title=f"{answer['model']} {options}".strip(), title_justify="left", title_style="bold")
+    title = f"{answer['model']} {as_typed(answer['options'])}".strip()  # on one line, to be copied
+    stdout().print(title, style="bold", soft_wrap=True, markup=False)
+    grid = Table("", "Ours")
     for each in answer["published"]:
         grid.add_column(f"{each['table']}: {each['row']}", justify="right")
     for key, label in (("params", "Parameters"), ("flops", f"FLOPs ({answer['flops_convention']})")):
@@ -120,6 +121,7 @@ def _show(answer: Mapping[str, Any]) -> None:
     stdout().print(grid)
     size = f"input {answer['input']}, {answer['classes']} classes"
     stdout().print(f"{size} ({answer['dataset']})" if answer["dataset"] else size, style="dim")
+    stdout().print(f"FLOPs {answer['flops_convention']!r}: {CONVENTIONS[answer['flops_convention']]}", style="dim")
     if answer["small"]:
         stdout().print("in the form that CIFAR repositories use for small images, not its paper's", style="dim")
     if "modules" in answer:

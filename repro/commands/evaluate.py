@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro.console import print_json, stderr, stdout
+from repro.console import loading, print_json, stderr, stdout
 from repro.data import find as find_dataset
 from repro.errors import UserError
 from repro.folders import Folders
@@ -36,7 +36,8 @@ def run(
         raise UserError("--dataset goes with --weights; a run is tested on the data set that it was trained on")
     if picture and weights:
         raise UserError("--picture draws a run of a U-Net; leave it out with --weights")
-    from repro.evaluate import evaluate, evaluate_published
+    with loading():
+        from repro.evaluate import evaluate, evaluate_published
 
     if weights:
         where = find_dataset(dataset or "imagenet")
@@ -58,6 +59,7 @@ def _show(found: Evaluation, format: str) -> None:
                 "dataset": experiment.dataset,
                 "steps": found.steps,
                 "epochs": found.epochs,
+                "finished": found.finished,
                 **_figures(metrics),
                 "recorded_error": found.recorded,
                 "protocol": found.protocol and _protocol(found.protocol),
@@ -72,8 +74,17 @@ def _show(found: Evaluation, format: str) -> None:
     extra = "".join(f", {name} {value:.4f}" for name, value in metrics.extra.items())
     _say(
         f"{experiment.name}: test error {metrics.error:.2f} %{top5}{extra}, on {metrics.images:,} "
-        f"images of {experiment.dataset}{shown}, after {found.epochs} epochs ({found.steps} steps){recorded}"
+        f"images of {experiment.dataset}{shown}, {_trained(found)}{recorded}"
     )
+
+
+def _trained(found: Evaluation) -> str:
+    """Return how long the network was trained, and whether that is all of its recipe."""
+    of = found.experiment.recipe.all_epochs
+    steps = f"({found.steps} steps)"
+    if found.finished:
+        return f"after all {of} epochs {steps}"
+    return f"not finished: after {found.epochs} of {of} epochs {steps}"
 
 
 def _show_published(found: PublishedEvaluation, format: str) -> None:

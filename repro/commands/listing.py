@@ -8,7 +8,7 @@ from repro.console import print_json, stdout, with_bar
 from repro.counting.cache import counted_parameters
 from repro.counting.count import Subject
 from repro.data import DATASETS
-from repro.models import MODELS, resolve_options
+from repro.models import MODELS, as_typed, resolve_options
 from repro.names import choose
 from repro.papers import read_table, table_names
 from repro.recipes import RECIPES, Recipe, recipe
@@ -25,8 +25,8 @@ def _models() -> list[Line]:
             "name": name,
             "network": spec.summary,
             "params": each,
-            "options": _options(dict(spec.options)),
-            "data set": spec.dataset,
+            "options": dict(spec.options),
+            "dataset": spec.dataset,
         }
         for (name, spec), each in zip(MODELS.items(), params, strict=True)
     ]
@@ -36,10 +36,6 @@ def subject_of(model: str) -> Subject:
     """Return what is counted of a network: its defaults on its paper's data set."""
     spec = DATASETS[MODELS[model].dataset]
     return Subject(model, resolve_options(model, {}, MODELS[model].dataset), spec.input, spec.classes)
-
-
-def _options(options: dict[str, object]) -> str:
-    return " ".join(f"--{key} {value}" for key, value in options.items())
 
 
 def _tables() -> list[Line]:
@@ -60,12 +56,12 @@ def _recipes() -> list[Line]:
         {
             "name": each.name,
             "paper": each.paper,
-            "data set": each.dataset,
+            "dataset": each.dataset,
             "length": _length(each),
             "batch": each.batch,
             "lr": each.lr,
             "schedule": each.schedule,
-            "weight decay": each.weight_decay,
+            "weight_decay": each.weight_decay,
         }
         for each in recipes
     ]
@@ -84,6 +80,7 @@ KINDS: dict[str, Callable[[], list[Line]]] = {
     "datasets": _datasets,
     "recipes": _recipes,
 }
+HEADINGS = {"dataset": "data set", "weight_decay": "weight decay"}
 
 
 def run(what: str, format: str) -> None:
@@ -94,7 +91,16 @@ def run(what: str, format: str) -> None:
         return
     from rich.table import Table
 
-    grid = Table(*lines[0])
+    grid = Table()
+    for number, key in enumerate(lines[0]):
+        # A name is copied from here, and so never cut.
+        grid.add_column(HEADINGS.get(key, key), overflow="fold", no_wrap=number == 0)
     for line in lines:
-        grid.add_row(*(f"{each:,}" if isinstance(each, int) else str(each) for each in line.values()))
+        grid.add_row(*map(_cell, line.values()))
     stdout().print(grid)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, dict):
+        return as_typed(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)

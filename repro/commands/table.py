@@ -33,19 +33,24 @@ def all_tables() -> list[Table]:
 
 
 def choose(name: str, rows: str) -> Table:
-    """Return the table that `name` spells, with the rows whose label matches a pattern.
+    """Return the table that `name` spells, with the rows whose label matches a pattern, spaces and capitals aside.
 
     Raises:
         UserError: no such table, or no such row.
     """
     table = read_table(name)
-    pattern = rows.lower() if any(sign in rows for sign in "*?[") else f"*{rows.lower()}*"
-    kept = tuple(row for row in table.rows if fnmatchcase(row.label.lower(), pattern))
+    pattern = _plain(rows) if any(sign in rows for sign in "*?[") else f"*{_plain(rows)}*"
+    kept = tuple(row for row in table.rows if fnmatchcase(_plain(row.label), pattern))
     if not kept:
         raise UserError(
             f"no row of {table.name} matches {rows!r}; its rows: {' | '.join(row.label for row in table.rows)}"
         )
     return replace(table, rows=kept, unselected=tuple(row for row in table.rows if row not in kept))
+
+
+def _plain(label: str) -> str:
+    """Return a label in the form in which `N=4` is found in `DenseResNet-110, N = 4`."""
+    return label.lower().replace(" ", "")
 
 
 def missing(table: Table, seeds: int | None, epochs: int | None, results: Path) -> list[Experiment]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from repro.console import print_json, stderr, stdout
+from repro.console import loading, print_json, stderr, stdout
+from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.folders import Folders
 from repro.names import choose
-from repro.recipes import deviations
 from repro.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 def run(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, format: str) -> None:
     """Train experiments that differ in the seed alone and show their records."""
     format = choose("format", format, ("rich", "json"))
+    if runtime.side_by_side and len(experiments) == 1:
+        raise UserError("--side-by-side trains several seeds at once; say how many with --seeds")
     records = train_all(experiments, runtime, folders)
     if format == "json":
         content = [asdict(record) for record in records]
@@ -33,18 +35,11 @@ def run(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, f
 
 def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> list[Record]:
     """Return the records of the experiments, in order; a stopped run ends the program after saying how to go on."""
-    from repro.training.progress import watcher
-    from repro.training.run import train
-    from repro.training.stop import Stopped
+    with loading():
+        from repro.training.progress import watcher
+        from repro.training.run import train
+        from repro.training.stop import Stopped
 
-    changes = deviations(experiments[0].recipe)
-    if changes:
-        stderr().print(
-            f"warning: this run deviates from {experiments[0].recipe.name} ({', '.join(changes)}) "
-            "and will not count as a reproduction",
-            soft_wrap=True,
-            markup=False,
-        )
     try:
         return train(experiments, runtime, folders, watcher())
     except Stopped as stop:

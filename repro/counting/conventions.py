@@ -14,7 +14,12 @@ from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any
 
-CONVENTIONS = ("paper", "fvcore", "macs")
+CONVENTIONS = {
+    "paper": "the rules of the DenseResNet paper",
+    "fvcore": "fvcore's default rules",
+    "macs": "multiply-adds of convolutions and linear layers",
+}
+"""Each in a few words."""
 
 Handle = Callable[[list[Any], list[Any]], int]
 

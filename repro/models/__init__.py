@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from shlex import quote
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -190,7 +191,24 @@ def resolve_options(name: str, given: Mapping[str, OptionValue], dataset: str) -
         if option not in spec.options:
             has = ", ".join(f"--{each}" for each in spec.options) or "none"
             raise UserError(f"{name} has no option --{option}; its options: {has}")
-    return {**spec.options, **spec.options_on.get(dataset, {}), **given}
+    chosen = {name: _canonical(value) for name, value in given.items()}
+    return {**spec.options, **spec.options_on.get(dataset, {}), **chosen}
+
+
+def _canonical(value: OptionValue) -> OptionValue:
+    """Return a value as it is stored: words, such as `B(3,3)`, are in capitals and without spaces."""
+    return value.upper().replace(" ", "") if isinstance(value, str) else value
+
+
+def as_typed(options: Mapping[str, OptionValue]) -> str:
+    """Return options as they are typed in a shell."""
+    return " ".join(_typed(key, value) for key, value in options.items())
+
+
+def _typed(key: str, value: OptionValue) -> str:
+    if isinstance(value, bool):
+        return f"--{key}" if value else f"--no-{key}"
+    return f"--{key} {quote(str(value))}"
 
 
 def is_small(name: str, input: Shape) -> bool:

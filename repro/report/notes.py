@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from repro.compare import RULE, student_t
 from repro.comparison import Comparison
+from repro.counting.conventions import CONVENTIONS
 from repro.differences import inferred
 from repro.report.legend import marks
 from repro.times import TimeCell
@@ -14,7 +15,8 @@ def notes(comparison: Comparison) -> list[str]:
     table = comparison.table
     protocols = [column.protocol for column in table.of_kind("error") if column.protocol]
     lines = [f"Source: {table.source}"]
-    lines += [f"FLOPs: convention {table.flops_convention!r}"] if table.of_kind("flops") else []
+    flops = f"FLOPs: {table.flops_convention!r}, {CONVENTIONS[table.flops_convention]}"
+    lines += [flops] if table.of_kind("flops") else []
     lines += [f"Recipe: {name}, {_inferred(name)}" for name in recipe_names(comparison)]
     lines += [f"Test: {protocol}" for protocol in dict.fromkeys(protocols)]
     errors = [cell.verdict for each in comparison.rows for cell in each.errors.values() if cell.n]

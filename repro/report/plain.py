@@ -11,7 +11,7 @@ from repro.comparison import ComparedRow, Comparison, ErrorCell
 from repro.differences import reasons, why
 from repro.report.cells import MARK, OURS, row_cells
 from repro.report.notes import deviating, notes
-from repro.summary import Summary
+from repro.summary import Summary, share
 from repro.times import TimeCell
 
 if TYPE_CHECKING:
@@ -120,13 +120,17 @@ def _compact_summary(summaries: Sequence[Summary]) -> Grid:
     rows = [
         [
             each.table.name,
-            f"{each.right}/{each.counted}",
-            f"{each.measured}/{each.measurable}",
+            share(each.right, each.counted),
+            share(each.measured, each.measurable),
             "\n".join(f"{number} {verdict}" for verdict, number in each.verdicts.items()),
         ]
         for each in summaries
     ]
     return ["Table", "Counts right", "Errors measured", "Verdicts on errors"], rows
+
+
+def _verdict(compared: ComparedRow) -> str:
+    return f"{compared.verdict} ({compared.on})" if compared.on else compared.verdict
 
 
 def _compact(comparison: Comparison) -> Grid:
@@ -142,7 +146,7 @@ def _beside(comparison: Comparison) -> Grid:
     columns = comparison.table.columns
     parts = [part for each in columns for part in (f"{each.label}\npaper", *(f"\n{ours}" for ours in OURS[each.kind]))]
     rows = [
-        [each.row.label, *(part for cell in row_cells(comparison, each) for part in cell), each.verdict]
+        [each.row.label, *(part for cell in row_cells(comparison, each) for part in cell), _verdict(each)]
         for each in comparison.rows
     ]
     return ["Row", *parts, "Verdict"], rows
@@ -153,7 +157,7 @@ def _beneath(comparison: Comparison) -> Grid:
     rows = []
     for compared in comparison.rows:
         cells = row_cells(comparison, compared)
-        rows.append([compared.row.label, *(printed for printed, *_ in cells), compared.verdict])
+        rows.append([compared.row.label, *(printed for printed, *_ in cells), _verdict(compared)])
         if compared.row.model:
             ours = ("\n".join(part for part in parts if part).replace(" ± ", "\n± ") for _, *parts in cells)
             rows.append(["ours", *ours, ""])

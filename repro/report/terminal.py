@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from repro.compare import BETTER, CONSISTENT, LOWER, NOT_CONSISTENT, NOT_REPRODUCED, REPRODUCED
-from repro.comparison import Comparison
+from repro.comparison import ComparedRow, Comparison
 from repro.differences import reasons
 from repro.report.cells import OURS, row_cells
 from repro.report.notes import notes
-from repro.summary import Summary
+from repro.summary import Summary, share
 
 COLOURS = {
     REPRODUCED: "green",
@@ -47,11 +47,12 @@ def summary_rich(summaries: Sequence[Summary]) -> RenderableType:
     grid.add_column("Verdicts on errors", overflow="fold")
     for each in summaries:
         verdicts = ", ".join(f"{number} {_coloured(verdict)}" for verdict, number in each.verdicts.items())
-        grid.add_row(each.table.name, f"{each.right}/{each.counted}", f"{each.measured}/{each.measurable}", verdicts)
+        counts, errors = share(each.right, each.counted), share(each.measured, each.measurable)
+        grid.add_row(each.table.name, counts, errors, verdicts)
     right, counted = sum(each.right for each in summaries), sum(each.counted for each in summaries)
     measured, measurable = sum(each.measured for each in summaries), sum(each.measurable for each in summaries)
     grid.add_section()
-    grid.add_row(f"{len(summaries)} tables", f"{right}/{counted}", f"{measured}/{measurable}", "")
+    grid.add_row(f"{len(summaries)} tables", share(right, counted), share(measured, measurable), "")
     return Group(
         grid, Text("repro table NAME shows one; repro table --check names the cells that are off", style="dim")
     )
@@ -99,7 +100,7 @@ def _beside(comparison: Comparison) -> Table:
     grid.add_column("Verdict")
     for compared in comparison.rows:
         cells = [each for cell in row_cells(comparison, compared) for each in cell]
-        grid.add_row(escape(compared.row.label), *cells, _coloured(compared.verdict))
+        grid.add_row(escape(compared.row.label), *cells, _verdict(compared))
     return grid
 
 
@@ -110,13 +111,17 @@ def _beneath(comparison: Comparison, *, verdicts: bool = True) -> Table:
     if verdicts:
         grid.add_column("Verdict")
     for compared in comparison.rows:
-        cells, verdict = row_cells(comparison, compared), _coloured(compared.verdict)
+        cells, verdict = row_cells(comparison, compared), _verdict(compared)
         beside = [verdict] if verdicts else []
         grid.add_row(escape(compared.row.label), *(printed for printed, *_ in cells), *beside)
         if compared.row.model:
             ours = [_tight("\n".join(part for part in parts if part)) for _, *parts in cells]
             grid.add_row("  ours" if verdicts else f"  ours: {verdict}", *ours, style="dim")
     return grid
+
+
+def _verdict(compared: ComparedRow) -> str:
+    return f"{_coloured(compared.verdict)}{f' ({compared.on})' if compared.on else ''}"
 
 
 def _tight(cell: str) -> str:

@@ -78,6 +78,27 @@ def _check_switches(runtime: Runtime, device: torch.device) -> None:
     check_side_by_side(runtime, device.type)
 
 
+def check_memory(network: nn.Module, device: torch.device) -> None:
+    """Refuse a network whose weights alone, with gradients and momentum, are more than the device's memory.
+
+    Args:
+        network: anywhere, on the meta device too.
+        device: on which it is to be trained.
+    """
+    needed = 3 * sum(each.numel() * each.element_size() for each in network.parameters())
+    if device.type == "cuda":
+        there = torch.cuda.get_device_properties(device).total_memory
+    elif hasattr(os, "sysconf"):
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    else:
+        return  # Windows does not tell
+    if needed > there:
+        raise UserError(
+            f"weights, gradients and momentum of this network are {needed / 2**30:,.0f} GiB, and {device} has "
+            f"{there / 2**30:.0f} GiB of memory; a smaller network fits"
+        )
+
+
 def keep_freed_memory() -> None:
     """Let glibc keep what a step frees for the next one; other allocators are left as they are.
 

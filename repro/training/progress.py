@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from statistics import fmean
 from typing import Protocol
 
@@ -21,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from repro.console import stderr
+from repro.console import stderr, time_left
 from repro.recipes import Recipe
 from repro.results import EpochRow
 from repro.training.schedule import epoch_at, images_shown, total_steps
@@ -129,8 +128,8 @@ class Lines:
         began = time.monotonic()
         for number, begin in enumerate(begins):
             if number and time.monotonic() - self.spoken > HEARTBEAT_SECONDS:
-                left = (time.monotonic() - began) / number * (len(begins) - number)
-                self.say(f"testing, batch {number + 1}/{len(begins)}  left {timedelta(seconds=round(left))}")
+                left = time_left(number, len(begins), time.monotonic() - began)
+                self.say(f"testing, batch {number + 1}/{len(begins)}  {left}")
             yield begin
 
     def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
@@ -150,8 +149,8 @@ class Lines:
         seconds, images = time.monotonic() - began, shown - self.course.shown(step)
         if not images:
             return ""
-        left = timedelta(seconds=round(seconds / images * (total - shown)))
-        return f"  {images / max(seconds, 1e-9):.0f} images/s  left {left}"
+        left = time_left(images, images + total - shown, seconds)
+        return f"  {images / max(seconds, 1e-9):.0f} images/s  {left}"
 
 
 class Bar:

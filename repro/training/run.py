@@ -15,13 +15,13 @@ from repro.errors import Diverged, RunFailed, UserError
 from repro.experiment import Experiment
 from repro.files import remove_unfinished
 from repro.folders import Folders
-from repro.recipes import Recipe
+from repro.recipes import Recipe, deviations
 from repro.results import EpochRow, Record, every_record, write_curve
 from repro.runtime import Runtime
 from repro.training import processes
 from repro.training.board import board, check_log
 from repro.training.checkpoint import Checkpoint, load_before, load_newest, set_aside_newest
-from repro.training.device import prepare
+from repro.training.device import check_memory, prepare
 from repro.training.engine import Engine, network_of
 from repro.training.gates import write_run_gates
 from repro.training.progress import Course, Watcher
@@ -61,11 +61,13 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
     missing = [each for each in experiments if each.id not in records]
     if missing:
         device = prepare(runtime)
+        check_memory(network, device)
         groups = _groups(missing, network, runtime, device, watcher)
         runtime = runtime.together(len(groups[0]))
         with processes.first_alone():
             task = task_for(experiments[0], folders.data, runtime, device)
         _check_shares(experiments[0].recipe, task.images)
+        _warn_of_deviations(experiments[0].recipe, watcher)
         for record in _train_groups(groups, runtime, task, device, folders, watcher):
             records[record.id] = record
     return [records[each.id] for each in experiments]
@@ -244,6 +246,14 @@ def _check_shares(recipe: Recipe, images: int) -> None:
     smallest = min(images_per_epoch(each, images) % each.batch or min(each.batch, images) for each in recipe.phases)
     if processes.count() > 1 and smallest < 2 * processes.count():
         raise UserError(f"the smallest batch has {smallest} images, too few for {processes.count()} processes")
+
+
+def _warn_of_deviations(recipe: Recipe, watcher: Watcher) -> None:
+    """Say before days of training that they will not count."""
+    if changes := deviations(recipe):
+        watcher.say(
+            f"warning: this run deviates from {recipe.name} ({', '.join(changes)}) and will not count as a reproduction"
+        )
 
 
 def _course(engine: Engine) -> Course:

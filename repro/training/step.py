@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import torch
@@ -123,6 +124,8 @@ def compiled(forward: Forward) -> Forward:
     leave them as they are.
     """
     torch._dynamo.config.recompile_limit = COMPILED_NETWORKS
+    # Where CUDA's compiler is and no GPU, it warns that there is none; the device was named already.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     return torch.compile(forward, dynamic=False)
 
 

@@ -27,13 +27,17 @@ def compared_grid(comparison: Comparison) -> Grid:
     headings = (Heading("Row"), *(part.heading for part in parts), Heading("Verdict"))
     lines = tuple(
         Line(
-            (Shown(row.row.label), *(part.show(row) for part in parts), Shown(verdict=row.verdict)),
+            (Shown(row.row.label), *(part.show(row) for part in parts), _verdict(row)),
             why=tuple(why(comparison, row)),
             muted=row.row.model is None,
         )
         for row in comparison.rows
     )
     return Grid(comparison.table.caption, headings, lines, kind="compared")
+
+
+def _verdict(row: ComparedRow) -> Shown:
+    return Shown(verdict=row.verdict, beneath=(f"on {row.on} errors",) if row.on else ())
 
 
 def _parts(comparison: Comparison, column: Column) -> list[Part]:

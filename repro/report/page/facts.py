@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from repro.comparison import NO_RECIPE, Comparison
+from repro.counting.conventions import CONVENTIONS
 from repro.papers import Column
 from repro.report.notes import best_epochs, rule, time_lines
 from repro.report.page.compared import statistic_words
-
-CONVENTIONS = {
-    "macs": "multiply-adds of convolutions and linear layers",
-    "fvcore": "fvcore's default rules",
-    "paper": "the rules of the DenseResNet paper",
-}
 
 
 def facts_of(comparison: Comparison) -> list[tuple[str, list[str]]]:
@@ -19,7 +14,7 @@ def facts_of(comparison: Comparison) -> list[tuple[str, list[str]]]:
     table = comparison.table
     facts = {
         "Source": [table.source],
-        "FLOPs": [CONVENTIONS.get(table.flops_convention, table.flops_convention)] if table.of_kind("flops") else [],
+        "FLOPs": [CONVENTIONS[table.flops_convention]] if table.of_kind("flops") else [],
         "Errors": list(dict.fromkeys(_protocol(comparison, column) for column in table.of_kind("error"))),
         "Times": time_lines(comparison),
         "Notes": list(table.notes),

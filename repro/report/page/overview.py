@@ -8,7 +8,7 @@ from repro.compare import VERDICTS
 from repro.papers import Table
 from repro.report.legend import sign
 from repro.report.page.grid import Grid, Heading, Line, Shown
-from repro.summary import Summary
+from repro.summary import Summary, share
 
 
 def overview_grid(summaries: Sequence[Summary]) -> Grid:
@@ -67,9 +67,7 @@ def _total(summaries: Sequence[Summary], verdicts: Sequence[str]) -> Line | None
 
 def _share(part: int, whole: int) -> Shown:
     """Return `11/12`, sorted by the share; muted where there is nothing to share."""
-    if not whole:
-        return Shown("–", sorted_by="", muted=True)
-    return Shown(f"{part}/{whole}", sorted_by=part / whole, muted=not part)
+    return Shown(share(part, whole), sorted_by=part / whole if whole else "", muted=not part)
 
 
 def _number(cells: int) -> Shown:
