@@ -26,8 +26,9 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep counts in a folder of the test session."""
-    os.environ["REPRO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    """Keep counts in a folder of the test session, which its processes share: a network is counted once."""
+    base = tmp_path_factory.getbasetemp()
+    os.environ["REPRO_CACHE"] = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache")
 
 
 @pytest.fixture
