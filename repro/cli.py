@@ -263,17 +263,18 @@ def bench(
     command.run(experiment, Runtime(**switches), precision or [], seeds, window, folders(data).data, format)
 
 
-@app.command("list", help="List models, tables, datasets or recipes.")
+@app.command("list", help="List models, tables, datasets, recipes, or the runs here and how to go on with them.")
 def list_(
     what: Annotated[
-        str, typer.Argument(metavar="models|tables|datasets|recipes", help="What to list; models.")
+        str, typer.Argument(metavar="models|tables|datasets|recipes|runs", help="What to list; models.")
     ] = "models",
+    runs: Runs = None,
     format: ShortFormat = "rich",
 ) -> None:
     """Parse, list."""
     from repro.commands import listing
 
-    listing.run(what, format)
+    listing.run(what, folders(runs=runs).runs, format)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

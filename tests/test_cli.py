@@ -31,7 +31,7 @@ def repro(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, 
     return int(end.value.code or 0), captured.out, captured.err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["list", "recipes"], ["list", "tables"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["list", "recipes"], ["list", "runs"]])
 def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     loaded = loaded_by(*arguments)
     assert "typer" in loaded

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from shlex import quote
 
-from repro.console import print_json, stdout, with_bar
+from repro.console import print_json, stderr, stdout, with_bar
 from repro.counting.cache import counted_parameters
 from repro.counting.count import Subject
 from repro.data import DATASETS
@@ -12,6 +15,7 @@ from repro.models import MODELS, as_typed, resolve_options
 from repro.names import choose
 from repro.papers import read_table, table_names
 from repro.recipes import RECIPES, Recipe, recipe
+from repro.runs import runs_in
 
 Line = dict[str, object]
 
@@ -67,6 +71,22 @@ def _recipes() -> list[Line]:
     ]
 
 
+def _runs(folder: Path) -> list[Line]:
+    """Return how far the runs of a folder are, and the commands that go on with those that wait."""
+    place = "" if folder == Path("runs") else f" --runs {quote(str(folder))}"
+    return [
+        {
+            "name": run.name,
+            "epoch": run.last.epoch if run.last else 0,
+            "epochs": run.epochs,
+            "test_error": run.last.test_error if run.last else None,
+            "state": run.state,
+            "command": f"{run.command}{place}" if run.command and run.state == "stopped" else None,
+        }
+        for run in runs_in(folder)
+    ]
+
+
 def _length(recipe: Recipe) -> str:
     """Return how long a recipe trains, and how long it then tunes the classifier."""
     if recipe.iterations:
@@ -80,27 +100,42 @@ KINDS: dict[str, Callable[[], list[Line]]] = {
     "datasets": _datasets,
     "recipes": _recipes,
 }
-HEADINGS = {"dataset": "data set", "weight_decay": "weight decay"}
+HEADINGS = {"dataset": "data set", "weight_decay": "weight decay", "test_error": "test error"}
 
 
-def run(what: str, format: str) -> None:
+def run(what: str, runs: Path, format: str) -> None:
     """Show what there is of a kind."""
-    lines = KINDS[choose("list", what, KINDS)]()
+    kinds: dict[str, Callable[[], list[Line]]] = {**KINDS, "runs": partial(_runs, runs)}
+    lines = kinds[choose("list", what, kinds)]()
     if choose("format", format, ("rich", "json")) == "json":
         print_json(lines)
-        return
+    elif lines:
+        _show(lines)
+    else:
+        stderr().print(f"there are no runs in {runs} yet; repro train begins one", soft_wrap=True, markup=False)
+
+
+def _show(lines: list[Line]) -> None:
+    """Show a table of what there is; names and commands are copied from here, and so never cut."""
     from rich.table import Table
 
     grid = Table()
-    for number, key in enumerate(lines[0]):
-        # A name is copied from here, and so never cut.
-        grid.add_column(HEADINGS.get(key, key), overflow="fold", no_wrap=number == 0)
+    keys = [key for key in lines[0] if key != "command"]
+    for key in keys:
+        grid.add_column(HEADINGS.get(key, key), overflow="fold", no_wrap=key == "name")
     for line in lines:
-        grid.add_row(*map(_cell, line.values()))
+        grid.add_row(*(_cell(line[key]) for key in keys))
     stdout().print(grid)
+    for line in lines:
+        if line.get("command"):
+            stdout().print(f"goes on: {line['command']}", soft_wrap=True, markup=False)
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return "–"
     if isinstance(value, dict):
         return as_typed(value)
+    if isinstance(value, float):
+        return f"{value:g}"
     return f"{value:,}" if isinstance(value, int) else str(value)

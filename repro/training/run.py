@@ -17,6 +17,7 @@ from repro.files import remove_unfinished
 from repro.folders import Folders
 from repro.recipes import Recipe, deviations
 from repro.results import EpochRow, Record, every_record, write_curve
+from repro.runs import CURVE, describe
 from repro.runtime import Runtime
 from repro.training import processes
 from repro.training.board import board, check_log
@@ -181,10 +182,12 @@ def _train(engine: Engine, saved: Sequence[Checkpoint], folders: Folders, watche
             raise UserError(
                 f"the checkpoint of {names} is of another form of its network; go on in other --runs"
             ) from error
-    logged = [folders.runs / each.name for each in engine.experiments] if processes.rank() == 0 else []
+    places = [folders.runs / each.name for each in engine.experiments] if processes.rank() == 0 else []
+    for experiment, folder in zip(engine.experiments, places, strict=bool(places)):
+        describe(experiment, engine.runtime, folder)
     with (
         StopRequest() as stop,
-        board(engine.runtime.log, logged, engine.epochs) as curves,
+        board(engine.runtime.log, places, engine.epochs) as curves,
         watcher.run(_course(engine)),
     ):
         saver = Saver(engine, folders.runs)
@@ -225,7 +228,7 @@ def _train_epoch(engine: Engine, saver: Saver, watcher: Watcher, stop: StopReque
     saver.end_epoch()
     if processes.rank() == 0:
         for experiment, history in zip(engine.experiments, engine.histories, strict=True):
-            write_curve(history, saver.runs / experiment.name / "curve.csv")
+            write_curve(history, saver.runs / experiment.name / CURVE)
     watcher.epoch(rows, engine.recipe.all_epochs)
     return rows
 
