@@ -84,7 +84,7 @@ def _reasons(comparison: Comparison, row: Row, column: Column, cell: ErrorCell) 
     name = table.recipe(row, column)
     assert name
     lines = [f"inferred: {', '.join(values)} ({place})" for place, values in inferred(name).items()]
-    lines = lines or ["every value of the recipe is printed or read in the authors' code"]
+    lines = lines or ["not the recipe, of which every value is printed or read in the authors' code"]
     return [*lines, *_runtimes(cell.runs), *_deviating(table, row, column, comparison.deviating)]
 
 
