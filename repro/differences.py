@@ -21,11 +21,14 @@ class Reasons:
     rows: tuple[str, ...]
     """Their labels."""
     lines: tuple[str, ...]
+    measured: bool
+    """Whether an error is off: a count is exact, and what it rests on stands in the table's notes."""
 
     @property
     def heading(self) -> str:
         """To which rows the lines belong."""
-        return f"Why {'; '.join(self.rows)} may differ"
+        rows = "; ".join(self.rows)
+        return f"Why {rows} may differ" if self.measured else f"Counted otherwise than printed: {rows}"
 
 
 def off_cells(comparison: Comparison) -> list[str]:
@@ -52,11 +55,12 @@ def why(comparison: Comparison, compared: ComparedRow) -> list[str]:
 
 def reasons(comparison: Comparison) -> list[Reasons]:
     """Return what may explain the rows that are off, rows with the same reasons together."""
-    found: dict[tuple[str, ...], list[str]] = {}
+    found: dict[tuple[tuple[str, ...], bool], list[str]] = {}
     for compared in comparison.rows:
         if lines := why(comparison, compared):
-            found.setdefault(tuple(lines), []).append(comparison.table.called(compared.row))
-    return [Reasons(tuple(rows), lines) for lines, rows in found.items()]
+            measured = any(isinstance(cell, ErrorCell) for cell in compared.off.values())
+            found.setdefault((tuple(lines), measured), []).append(comparison.table.called(compared.row))
+    return [Reasons(tuple(rows), lines, measured) for (lines, measured), rows in found.items()]
 
 
 def inferred(name: str) -> dict[str, list[str]]:

@@ -150,6 +150,7 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["table", "cifar100", "--output", "."], ". cannot be written: it is a folder"),
         (["table", "cifar100", "--output", "t.pdf"], "t.pdf: its ending names no format (.csv, .json, .md"),
         (["table", "cifar100", "--run", "--format", "pdf"], "unknown format 'pdf'"),
+        (["table", "cifar100", "--format", "md", "--output", "t.csv"], "t.csv is csv by its ending, and --format says"),
         (["count", "resnet20", "--input", "3x1000000x1000000"], "resnet20 cannot take an input of 3x1000000x1000000"),
         (["count", "wrn", "--k", "99999999999999999999"], "wrn cannot be built with these options"),
         (["count", "wrn", "--depth", "40", "--l", "1", "--dropout", "0.3"], "dropout 0.3 is impossible with l = 1"),

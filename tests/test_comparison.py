@@ -10,7 +10,7 @@ import pytest
 from repro.commands.table import choose, missing
 from repro.compare import CONSISTENT, NOT_CONSISTENT, NOT_REPRODUCED, REPRODUCED
 from repro.comparison import NO_RECIPE, NOT_MEASURED, compare
-from repro.differences import off_cells, why
+from repro.differences import off_cells, reasons, why
 from repro.errors import UserError
 from repro.experiment import experiment_for
 from repro.papers import read_table, table_names
@@ -108,6 +108,9 @@ def test_a_lower_error_is_not_off(record: Make) -> None:
 
 
 def test_a_count_that_is_off_is_named() -> None:
+    (found,) = reasons(compare(read_table("imagenet"), []))
+    assert found.heading == "Counted otherwise than printed: MobileNet-v2"
+    assert found.lines == ("FLOPs: printed 315M, ours 314M (314,409,600)",)
     (line,) = off_cells(compare(choose("imagenet", "MobileNet-v2"), []))
     assert line == "imagenet, MobileNet-v2, FLOPs: printed 315M, ours 314M (314,409,600)"
 

@@ -113,18 +113,22 @@ def format_of(format: str | None, output: Path | None) -> str:
     """Return the format that is asked for, by name or by the ending of the file.
 
     Raises:
-        UserError: there is no such format, or the file cannot be written.
+        UserError: there is no such format, the two are not the same, or the file cannot be written.
     """
     from repro import report
 
     if output and (output.is_dir() or not output.parent.is_dir()):
         raise UserError(f"{output} cannot be written: it is a folder, or its folder does not exist")
+    by_name = choose_name("format", format or "rich", report.FORMATS)
+    by_ending = report.SUFFIXES.get(output.suffix.lower()) if output else None
+    if format and by_ending and by_name != by_ending:
+        raise UserError(f"{output} is {by_ending} by its ending, and --format says {by_name}; leave out one of them")
     if format or output is None:
-        return choose_name("format", format or "rich", report.FORMATS)
-    if output.suffix.lower() not in report.SUFFIXES:
+        return by_name
+    if by_ending is None:
         endings = ", ".join(report.SUFFIXES)
         raise UserError(f"{output}: its ending names no format ({endings}); or say --format")
-    return report.SUFFIXES[output.suffix.lower()]
+    return by_ending
 
 
 def show(
