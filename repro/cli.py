@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from repro import __version__
+from repro.cli_figure import figure
 from repro.errors import RunFailed, UserError, explained
 from repro.folders import folders
 from repro.options import (
@@ -40,6 +41,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(figure, name="figure")
 
 
 @app.callback(invoke_without_command=True)
@@ -109,7 +111,10 @@ def train(
 def evaluate(
     what: Annotated[
         str,
-        typer.Argument(metavar="RUN|CHECKPOINT|MODEL", help="A run's name, identity or folder; a file; a network."),
+        typer.Argument(
+            metavar="RUN|CHECKPOINT|MODEL",
+            help="A run's name, a beginning of it, its identity or folder; a file; a network.",
+        ),
     ],
     switches: dict[str, Any],
     weights: Annotated[str | None, typer.Option("--weights", help="torchvision: a network's published ones.")] = None,
@@ -175,7 +180,7 @@ def table(
         raise UserError("--run, --time and --rows go with the name of a table; repro list tables")
     tables = command.all_tables() if name is None else [command.choose(name, rows)]
     command.format_of(format, output)  # refused before days of training
-    places = folders(data, runs, results, trains=run or time)
+    places = folders(data, runs, results, trains=run or time, shows=not (run or time))
     if time:
         command.check_timed(tables[0])  # refused before days of training, too
     if run:
@@ -192,51 +197,6 @@ def _refuse_without_run(options: Mapping[str, Any]) -> None:
     for name, value in options.items():
         if value is not None:
             raise UserError(f"--{name.replace('_', '-')} goes with --run; without it, nothing is trained")
-
-
-figure = typer.Typer(help="Draw training curves, or what the gates of a DenseResNet weigh.")
-app.add_typer(figure, name="figure")
-Picture = Annotated[
-    Path | None, typer.Option("--output", help=".png, .svg or .pdf; the numbers go to the .csv beside it.")
-]
-
-
-@figure.callback(invoke_without_command=True)
-def figures(context: typer.Context) -> None:
-    """Show the help if nothing is asked for."""
-    if context.invoked_subcommand is None:
-        print(context.get_help())
-
-
-@figure.command("curves", help="Draw the test error of a table's rows, epoch by epoch.")
-def curves(
-    name: Annotated[str, typer.Argument(metavar="TABLE", help="repro list tables.")],
-    rows: Rows = "*",
-    train: Annotated[bool, typer.Option("--train", help="Draw the training error too, dashed.")] = False,
-    output: Picture = None,
-    results: Results = Path("results"),
-) -> None:
-    """Parse, draw."""
-    from repro.commands import figure as command
-
-    command.curves(name, rows, train, output, folders(results=results).results)
-
-
-@figure.command("gates", help="Draw the mean weights of a DenseResNet's gates, of a finished run or a stopped one.")
-@runtime_options("device", "threads", "workers")
-def gates(
-    switches: dict[str, Any],
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name, identity or folder; a checkpoint's file.")],
-    output: Picture = None,
-    data: Data = None,
-    results: Results = Path("results"),
-    runs: Runs = None,
-) -> None:
-    """Parse, measure if need be, draw."""
-    from repro.commands import figure as command
-    from repro.runtime import Runtime
-
-    command.gates(run, output, folders(data, runs, results), Runtime(**switches))
 
 
 @app.command(help="Measure images a second here beside the plain loop, and how long the recipe would take.")
@@ -274,7 +234,7 @@ def list_(
     """Parse, list."""
     from repro.commands import listing
 
-    listing.run(what, folders(runs=runs).runs, format)
+    listing.run(what, runs, format)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

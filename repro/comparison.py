@@ -121,8 +121,8 @@ class ComparedRow:
         return next((each for each in WORST_FIRST if each in verdicts), NOT_MEASURED if self.row.model else CONTEXT)
 
     @property
-    def on(self) -> str:
-        """On how many of several printed errors the verdict is, as `1 of 5`; nothing if on all or none."""
+    def share_measured(self) -> str:
+        """Of how many of the row's printed errors the verdict is, as `1 of 5`; nothing if of all or none."""
         measurable = [cell.verdict for cell in self.errors.values() if cell.verdict != NO_RECIPE]
         measured = sum(verdict != NOT_MEASURED for verdict in measurable)
         return f"{measured} of {len(measurable)}" if 0 < measured < len(measurable) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import time
@@ -10,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,14 +48,41 @@ def with_bar(items: Sequence[T], what: str) -> Iterable[T]:
 
 def _with_lines(items: Sequence[T], what: str) -> Iterator[T]:
     """Give the items, saying what begins and, now and then, how many are done and the time left."""
-    stderr().print(f"{what} ...", soft_wrap=True)
-    began = spoken = time.monotonic()
+    lines = _Lines(what, len(items))
     for done, item in enumerate(items):
-        now = time.monotonic()
-        if done and now - spoken > SPOKEN_SECONDS:
-            stderr().print(f"{what}: {done}/{len(items)}  {time_left(done, len(items), now - began)}", soft_wrap=True)
-            spoken = now
+        lines.tell(done, f"{done}/{len(items)}")
         yield item
+
+
+class _Lines:
+    """What is said of a work where there is no terminal: that it begins, and now and then how far it is."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self.what, self.total = what, total
+        self.began = self.spoken = time.monotonic()
+        _say(f"{what} ...")
+
+    def tell(self, done: int, shown: str) -> None:
+        """Say how much is done, if it is time to."""
+        now = time.monotonic()
+        if done and now - self.spoken > SPOKEN_SECONDS:
+            _say(f"{self.what}: {shown}  {time_left(done, self.total, now - self.began)}")
+            self.spoken = now
+
+
+class _ToldFile(io.FileIO):
+    """A file that says now and then how much of it was read."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(path)
+        self.lines = _Lines(what, path.stat().st_size)
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Read, and say how far that is."""
+        read = super().readinto(buffer)
+        done = self.tell()
+        self.lines.tell(done, f"{100 * done / self.lines.total:.0f} %")
+        return read
 
 
 def time_left(done: float, total: float, seconds: float) -> str:
@@ -67,7 +95,7 @@ def waiting(what: str, *, seconds: bool = False) -> Iterator[None]:
     """Show on stderr what is being done where no steps can be counted; if it takes seconds, on a terminal alone."""
     if not stderr().is_terminal:
         if not seconds:
-            stderr().print(f"{what} ...", soft_wrap=True)
+            _say(f"{what} ...")
         yield
         return
     with stderr().status(what):
@@ -83,14 +111,17 @@ def loading() -> AbstractContextManager[None]:
 def open_with_bar(path: Path, what: str) -> Iterator[BinaryIO]:
     """Open a file for reading, with a bar and the time left on stderr while it is read."""
     if not stderr().is_terminal:
-        stderr().print(f"{what} ...", soft_wrap=True)
-        with path.open("rb") as file:
-            yield file
+        with io.BufferedReader(_ToldFile(path, what)) as told:
+            yield told
         return
     from rich.progress import open as open_with_progress
 
     with open_with_progress(path, "rb", description=what, console=stderr(), transient=True) as file:
         yield file
+
+
+def _say(line: str) -> None:
+    stderr().print(line, soft_wrap=True, markup=False)
 
 
 def _console(*, stderr: bool) -> Console:

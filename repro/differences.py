@@ -13,6 +13,8 @@ from repro.recipes import recipe
 from repro.recipes.recipe import INFERRED
 from repro.results import Record
 
+COUNTED_OTHERWISE = "Counted otherwise than printed"
+
 
 @dataclass(frozen=True)
 class Reasons:
@@ -28,7 +30,7 @@ class Reasons:
     def heading(self) -> str:
         """To which rows the lines belong."""
         rows = "; ".join(self.rows)
-        return f"Why {rows} may differ" if self.measured else f"Counted otherwise than printed: {rows}"
+        return f"Why {rows} may differ" if self.measured else f"{COUNTED_OTHERWISE}: {rows}"
 
 
 def off_cells(comparison: Comparison) -> list[str]:
@@ -53,13 +55,18 @@ def why(comparison: Comparison, compared: ComparedRow) -> list[str]:
     return lines
 
 
+def has_error_off(compared: ComparedRow) -> bool:
+    """Whether an error of a row is off, not counts alone."""
+    return any(isinstance(cell, ErrorCell) for cell in compared.off.values())
+
+
 def reasons(comparison: Comparison) -> list[Reasons]:
     """Return what may explain the rows that are off, rows with the same reasons together."""
     found: dict[tuple[tuple[str, ...], bool], list[str]] = {}
     for compared in comparison.rows:
         if lines := why(comparison, compared):
-            measured = any(isinstance(cell, ErrorCell) for cell in compared.off.values())
-            found.setdefault((tuple(lines), measured), []).append(comparison.table.called(compared.row))
+            key = tuple(lines), has_error_off(compared)
+            found.setdefault(key, []).append(comparison.table.called(compared.row))
     return [Reasons(tuple(rows), lines, measured) for (lines, measured), rows in found.items()]
 
 

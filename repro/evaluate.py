@@ -14,12 +14,13 @@ from repro.data.folder import ImageFolder
 from repro.data.views import Protocol, protocol_of
 from repro.errors import UserError
 from repro.experiment import Experiment
-from repro.folders import Folders, run_named, run_names
-from repro.models import MODELS, build, resolve_options
+from repro.folders import Folders
+from repro.models import build, resolve_options
 from repro.models import find as find_model
-from repro.names import canonical, choose
+from repro.names import choose
 from repro.picture import draw_prediction
 from repro.results import GateRow
+from repro.runs import model_of, model_spelled, run_named, run_names
 from repro.runtime import Runtime
 from repro.training import checkpoint as checkpoints
 from repro.training.device import chosen_device, placed, prepare
@@ -42,16 +43,13 @@ class Evaluation:
     steps: int
     epochs: int
     """Whole epochs that the network was trained for."""
+    finished: bool
+    """Whether these are all of its recipe."""
     metrics: Metrics
     recorded: float | None
     """The test error in % that the run itself measured with these weights by one crop, if it did."""
     protocol: Protocol | None
     """How the images were shown; None where they are shown whole."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether the network was trained to the end of its recipe."""
-        return self.epochs >= self.experiment.recipe.all_epochs
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def evaluate(
     crops: int = 1,
     picture: Path | None = None,
 ) -> Evaluation:
-    """Return the test error of a run (its name, the beginning of its identity, or its folder) or of a checkpoint.
+    """Return the test error of a run (its name, a beginning, or its folder) or of a checkpoint.
 
     It is measured in the precision in which the run was trained. Of a segmentation a picture is drawn, if asked for.
 
@@ -89,7 +87,7 @@ def evaluate(
     metrics, protocol = test(network, experiment, folders.data, runtime, crops, picture)
     last = saved.history[-1] if saved.history else None
     recorded = last.test_error if last and last.step == saved.step else None
-    return Evaluation(experiment, saved.step, len(saved.history), metrics, recorded, protocol)
+    return Evaluation(experiment, saved.step, len(saved.history), saved.finished, metrics, recorded, protocol)
 
 
 def test(
@@ -165,7 +163,7 @@ def mean_gates(saved: checkpoints.Checkpoint, root: Path, runtime: Runtime) -> l
 
 
 def load_run(what: str, runs: Path) -> checkpoints.Checkpoint:
-    """Return the newest checkpoint of a run (its name, the beginning of its identity, or its folder), or a file's.
+    """Return the newest checkpoint of a run (its name, a beginning, or its folder), or a file's.
 
     Raises:
         UserError: no such run, or a broken checkpoint.
@@ -182,12 +180,14 @@ def load_run(what: str, runs: Path) -> checkpoints.Checkpoint:
 
 def _folder(what: str, runs: Path) -> Path:
     """Return the folder of the run that is meant; a network without runs may have published weights."""
-    known = run_names(runs)
-    model = next((each for each in MODELS if canonical(each) == canonical(what)), None)
-    if model and not any(name.startswith(f"{model}-") for name in known):
-        test = f"--weights {SOURCES[0]} tests its published weights, and " if model in TWINS else ""
-        raise UserError(f"there is no run of {model} in {runs}; {test}repro train {model} makes a run")
-    return runs / run_named(what, known, str(runs))
+    try:
+        return runs / run_named(what, run_names(runs), str(runs))
+    except UserError:
+        model = model_spelled(what)
+        if model is None or any(model_of(name) == model for name in run_names(runs)):
+            raise
+    test = f"--weights {SOURCES[0]} tests its published weights, and " if model in TWINS else ""
+    raise UserError(f"there is no run of {model} in {runs}; {test}repro train {model} makes a run")
 
 
 def _as_trained(saved: checkpoints.Checkpoint, runtime: Runtime) -> tuple[nn.Module, Runtime]:

@@ -33,11 +33,6 @@ class Experiment:
         return self.recipe.dataset
 
     @property
-    def classes(self) -> int:
-        """The number of classes of the data set."""
-        return DATASETS[self.dataset].classes
-
-    @property
     def train_images(self) -> int:
         """How many images are trained on."""
         return DATASETS[self.dataset].train_images - self.recipe.validation_images

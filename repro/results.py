@@ -199,6 +199,27 @@ def read_curve(path: Path) -> list[EpochRow]:
     return _read(path, EpochRow, "an epoch of a curve")
 
 
+def curve_of(record: Record, folders: Sequence[Path]) -> list[EpochRow]:
+    """Return the curve of a run; none where there is none.
+
+    Args:
+        record: of the run; two runs of one experiment have curves of one name.
+        folders: of results; of several that fit, that of a later folder counts.
+
+    Raises:
+        UserError: there are curves of that name and none is that of the record, or one has a line that is no epoch.
+    """
+    paths = [path for folder in reversed(folders) if (path := curve_path(folder, record.name)).exists()]
+    for path in paths:
+        curve = read_curve(path)
+        reported = record.reported_epoch or record.epochs
+        if len(curve) == record.epochs and curve[reported - 1].test_error == record.error:
+            return curve
+    if paths:
+        raise UserError(f"{paths[0]} is not the curve of the run's record, whose error is {record.error:g}; remove it")
+    return []
+
+
 def latest(folders: Sequence[Path], where: Callable[[Path, str], Path], run: str) -> Path | None:
     """Return the file of a run, a curve's or the gates'; that of a later folder stands for that of an earlier one."""
     return next((path for folder in reversed(folders) if (path := where(folder, run)).exists()), None)

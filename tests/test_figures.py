@@ -69,7 +69,13 @@ def keep(record: MakeRecord, folders: Folders) -> Callable[..., Record]:
         experiment = experiment_for("denseresnet110", {"N": N}, seed=seed, epochs=epochs)
         changed = deviations(experiment.recipe)
         kept = record(
-            id=experiment.id, name=experiment.name, options={"N": N}, seed=seed, epochs=len(errors), deviations=changed
+            id=experiment.id,
+            name=experiment.name,
+            options={"N": N},
+            seed=seed,
+            epochs=len(errors),
+            error=errors[-1],
+            deviations=changed,
         )
         write_curve([epoch(*each) for each in enumerate(errors, 1)], curve_path(folders.results, kept.name))
         append_record(kept, folders.results)
@@ -127,17 +133,25 @@ def test_without_curves_there_is_nothing(record: MakeRecord, folders: Folders) -
 
 
 def test_a_reduced_precision_is_said(record: MakeRecord, folders: Folders) -> None:
-    run = record(precision="bf16", epochs=1)
+    run = record(precision="bf16", epochs=1, error=50)
     write_curve([epoch(1, 50)], curve_path(folders.results, run.name))
     assert only(curves_of(CIFAR100, [run], [folders.results]))[1] == ("DenseResNet-110, N = 4; n = 1; bf16",)
 
 
-def test_a_curve_of_another_length_than_its_record_is_refused(keep: Callable[..., Record], folders: Folders) -> None:
+@pytest.mark.parametrize("kept", [2, 3])
+def test_a_curve_of_another_run_than_its_record_is_refused(
+    keep: Callable[..., Record], folders: Folders, tmp_path: Path, kept: int
+) -> None:
+    """Of another length, or of another run of the same experiment; in another folder lies the right one."""
     run = keep([80, 60, 40])
     path = curve_path(folders.results, run.name)
-    write_curve(read_curve(path)[:2], path)
-    with pytest.raises(UserError, match="has not the 3 epochs"):
+    shipped = curve_path(tmp_path / "shipped", run.name)
+    write_curve(read_curve(path), shipped)
+    write_curve([epoch(1, 81), epoch(2, 61), epoch(3, 41)][:kept], path)
+    with pytest.raises(UserError, match="is not the curve of the run's record, whose error is 40"):
         curves_of(CIFAR100, [run], [folders.results])
+    found = curves_of(CIFAR100, [run], [tmp_path / "shipped", folders.results])
+    assert only(found)[0].panels[0].curves[0].test[-1].median == 40
 
 
 def kept_for(table: Table, column: str, results: Path, record: MakeRecord) -> list[Record]:
@@ -148,7 +162,7 @@ def kept_for(table: Table, column: str, results: Path, record: MakeRecord) -> li
         recipe = table.recipe(row, table.column[column])
         experiment = experiment_for(row.model, table.options(row), seed=0, recipe_name=recipe)
         facts = {"model": experiment.model, "options": experiment.options, "dataset": experiment.dataset}
-        runs.append(record(id=experiment.id, name=experiment.name, recipe=recipe, epochs=2, **facts))
+        runs.append(record(id=experiment.id, name=experiment.name, recipe=recipe, epochs=2, error=5, **facts))
         write_curve([epoch(1, 30), epoch(2, 5)], curve_path(results, experiment.name))
     return runs
 

@@ -1,24 +1,58 @@
-"""The runs of a folder: how far they are, and the commands that go on with them."""
+"""The runs of a folder: how one is named, how far they are, and the commands that go on with them."""
 
 import json
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 from watching import Silent, stop_at, train_one
 
 from repro.cli import main
+from repro.errors import Diverged, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.folders import Folders
-from repro.runs import CURVE, Run, runs_in
+from repro.runs import CURVE, DESCRIPTION, DIVERGED, LOCK, describe, run_named, runs_in
 from repro.runtime import Runtime
 from repro.training.stop import Stopped
 
 CPU = Runtime(device="cpu")
 pytestmark = pytest.mark.usefixtures("small_digits")
+
+
+RUNS = ["resnet20-cifar10-s0-f3d5e9b4", "resnet20-cifar10-s1-0a11bb22", "resnet110-shortcutB-cifar100-s0-4d653732"]
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["resnet110-shortcutB-cifar100-s0-4d653732", "RESNET110-shortcutB-cifar100-s0-4d653732", "4d65", "ResNet-110"],
+)
+def test_a_run_is_meant_by_its_name_or_a_beginning(what: str) -> None:
+    assert run_named(what, RUNS, "runs") == RUNS[2]
+
+
+@pytest.mark.parametrize(
+    ("what", "line"),
+    [
+        ("resnet20", f"'resnet20' means 2 runs: {RUNS[0]}, {RUNS[1]}"),
+        ("resnet20-cifar10-s0-f3d5e9b5", f"did you mean {RUNS[0]} or {RUNS[1]}"),
+        ("vgg", f"its runs: {RUNS[0]}, {RUNS[1]}, {RUNS[2]}"),
+        ("resnet2", "'resnet2' is no run in runs"),
+        ("densenet", "'densenet' is no run in runs"),
+    ],
+)
+def test_what_means_no_run_is_told_with_those_that_there_are(what: str, line: str) -> None:
+    with pytest.raises(UserError) as error:
+        run_named(what, RUNS, "runs")
+    assert line in str(error.value)
+
+
+def test_of_many_runs_a_message_names_the_first() -> None:
+    with pytest.raises(UserError, match="run-09 and 20 others"):
+        run_named("?", [f"run-{number:02}" for number in range(30)], "runs")
 
 
 def small(seed: int = 1) -> Experiment:
@@ -30,21 +64,58 @@ def stop(experiment: Experiment, folders: Folders, step: int) -> None:
         train_one(experiment, CPU, folders, stop_at(step))
 
 
+def test_a_network_means_its_own_runs_alone() -> None:
+    two = ["densenet-depth40-k12-cifar10-s0-aaaaaaaa", "densenet-bc-depth100-k12-cifar10-s0-bbbbbbbb"]
+    assert [run_named(what, two, "runs") for what in ("densenet", "DenseNet-BC")] == two
+
+
 def test_a_stopped_run_is_listed_with_the_command_that_goes_on(
     folders: Folders, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stop(small(), folders, 25)
-    places = ["--runs", str(folders.runs), "--format", "json"]
-    main_ok("list", "runs", *places)
-    (line,) = json.loads(capsys.readouterr().out)
+    (line,) = listed(folders, capsys)
     assert (line["name"], line["epoch"], line["epochs"], line["state"]) == (small().name, 1, 2, "stopped")
     words = "repro train densenet --depth 7 --k 4 --dataset digits --epochs 2 --seed 1 --device cpu"
-    assert line["command"] == f"{words} --runs {folders.runs}"
-    main_ok(*shlex.split(line["command"])[1:], "--results", str(folders.results), "--format", "json")
+    places = f"--data {folders.data} --runs {folders.runs} --results {folders.results}"
+    assert line["command"] == f"{words} {places}"
+    main_ok(*shlex.split(line["command"])[1:], "--format", "json")
     assert json.loads(capsys.readouterr().out)["sittings"] == 2
-    main_ok("list", "runs", *places)
-    (line,) = json.loads(capsys.readouterr().out)
+    (line,) = listed(folders, capsys)
     assert (line["epoch"], line["state"], line["command"]) == (2, "finished", None)
+
+
+def test_a_run_without_its_record_is_not_called_finished(
+    folders: Folders, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk may be full when all epochs are over; the same command then writes the record."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("repro.training.record.append_record", full)
+        with pytest.raises(OSError, match="No space"):
+            train_one(small(), CPU, folders, Silent())
+    (line,) = listed(folders, capsys)
+    assert (line["epoch"], line["state"]) == (2, "stopped")
+    main_ok(*shlex.split(line["command"])[1:])
+    capsys.readouterr()
+    assert listed(folders, capsys)[0]["state"] == "finished"
+
+
+def test_a_run_that_diverged_is_not_offered_to_go_on(folders: Folders) -> None:
+    experiment = small()
+    endless = replace(experiment, recipe=replace(experiment.recipe, lr=1e30, warmup_epochs=0))
+    with pytest.raises(Diverged):
+        train_one(endless, CPU, folders, Silent())
+    run = next(runs_in(folders.runs))
+    assert (run.state, run.command) == (DIVERGED, None)
+
+
+def listed(folders: Folders, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    main_ok("list", "runs", "--runs", str(folders.runs), "--format", "json")
+    lines: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+    return lines
 
 
 def main_ok(*arguments: str) -> None:
@@ -56,12 +127,12 @@ def main_ok(*arguments: str) -> None:
 def test_a_terminal_shows_the_command_whole(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
     stop(small(), folders, 3)
     main_ok("list", "runs", "--runs", str(folders.runs))
-    assert f"goes on: {next(runs_in(folders.runs)).command} --runs {folders.runs}\n" in capsys.readouterr().out
+    assert f"goes on: {next(runs_in(folders.runs)).command}\n" in capsys.readouterr().out
 
 
 def test_a_run_that_another_process_trains_is_not_called_stopped(folders: Folders) -> None:
     stop(small(), folders, 3)
-    with FileLock(folders.runs / small().name / ".lock"):
+    with FileLock(folders.runs / small().name / LOCK):
         assert next(runs_in(folders.runs)).state == "being trained"
     assert next(runs_in(folders.runs)).state == "stopped"
 
@@ -74,13 +145,12 @@ def test_no_command_is_named_that_would_train_something_else(tiny: Callable[...,
 
 def test_what_is_not_described_is_not_known(folders: Folders) -> None:
     (folders.runs / "notes").mkdir(parents=True)
-    older = folders.runs / "resnet20-cifar10-s0-f3d5e9b4"
-    older.mkdir()
-    train_one(small(), CPU, folders, Silent())
-    (folders.runs / small().name / CURVE).rename(older / CURVE)
-    listed = {run.name: run for run in runs_in(folders.runs)}
-    assert set(listed) == {older.name, small().name}
-    assert (listed[older.name].state, listed[older.name].command) == ("not known", None)
+    older, broken = (folders.runs / name for name in RUNS[:2])
+    for folder, file, content in ((older, CURVE, "mine"), (broken, DESCRIPTION, "[]")):
+        folder.mkdir()
+        (folder / file).write_text(f"{content}\n1\n" if file == CURVE else content)
+    described = {run.folder: (run.state, run.last, run.command) for run in runs_in(folders.runs)}
+    assert described == dict.fromkeys((older, broken), ("not known", None, None))
 
 
 @pytest.mark.parametrize(
@@ -97,14 +167,31 @@ def test_what_is_not_described_is_not_known(folders: Folders) -> None:
             replace(Runtime(save_memory=True), processes=2),
             "torchrun --nproc-per-node 2 -m repro train resnet110 --dataset cifar100 --save-memory",
         ),
-        (experiment_for("unet", {"padded": True}, seed=0), Runtime(), "repro train unet --padded"),
+        (
+            experiment_for("unet", {"padded": True}, seed=0),
+            Runtime(channels_last=False),
+            "repro train unet --padded --no-channels-last",
+        ),
     ],
 )
-def test_a_command_says_what_is_not_as_usual(experiment: Experiment, runtime: Runtime, command: str) -> None:
-    assert Run("", experiment, runtime.values(), None, trained_now=False).command == command
+def test_a_command_says_what_is_not_as_usual(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, experiment: Experiment, runtime: Runtime, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REPRO_DATA", "elsewhere")
+    describe(experiment, runtime, Folders(Path("elsewhere"), Path("runs"), Path("results")))
+    (run,) = runs_in(Path("runs"))
+    assert run.command == command
 
 
 def test_a_folder_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main_ok("list", "runs", "--runs", str(tmp_path / "none"))
     said = capsys.readouterr()
     assert (said.out, "there are no runs in" in said.err) == ("", True)
+
+
+def test_where_runs_lie_is_said_of_runs_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["list", "tables", "--runs", "mine"])
+    assert end.value.code == 2
+    assert "--runs goes with repro list runs" in capsys.readouterr().err

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from shlex import quote
 
 from repro.console import print_json, stderr, stdout, with_bar
 from repro.counting.cache import counted_parameters
 from repro.counting.count import Subject
 from repro.data import DATASETS
+from repro.errors import UserError
 from repro.models import MODELS, as_typed, resolve_options
 from repro.names import choose
 from repro.papers import read_table, table_names
@@ -22,7 +22,7 @@ Line = dict[str, object]
 
 def _models() -> list[Line]:
     """Return every network, with its parameters as its paper trains it, options at their defaults."""
-    subjects = [subject_of(name) for name in MODELS]
+    subjects = [default_subject(name) for name in MODELS]
     params = counted_parameters(subjects, lambda missing: with_bar(missing, "counting parameters"))
     return [
         {
@@ -36,7 +36,7 @@ def _models() -> list[Line]:
     ]
 
 
-def subject_of(model: str) -> Subject:
+def default_subject(model: str) -> Subject:
     """Return what is counted of a network: its defaults on its paper's data set."""
     spec = DATASETS[MODELS[model].dataset]
     return Subject(model, resolve_options(model, {}, MODELS[model].dataset), spec.input, spec.classes)
@@ -73,15 +73,14 @@ def _recipes() -> list[Line]:
 
 def _runs(folder: Path) -> list[Line]:
     """Return how far the runs of a folder are, and the commands that go on with those that wait."""
-    place = "" if folder == Path("runs") else f" --runs {quote(str(folder))}"
     return [
         {
-            "name": run.name,
+            "name": run.folder.name,
             "epoch": run.last.epoch if run.last else 0,
             "epochs": run.epochs,
             "test_error": run.last.test_error if run.last else None,
             "state": run.state,
-            "command": f"{run.command}{place}" if run.command and run.state == "stopped" else None,
+            "command": run.command,
         }
         for run in runs_in(folder)
     ]
@@ -103,16 +102,20 @@ KINDS: dict[str, Callable[[], list[Line]]] = {
 HEADINGS = {"dataset": "data set", "weight_decay": "weight decay", "test_error": "test error"}
 
 
-def run(what: str, runs: Path, format: str) -> None:
-    """Show what there is of a kind."""
-    kinds: dict[str, Callable[[], list[Line]]] = {**KINDS, "runs": partial(_runs, runs)}
-    lines = kinds[choose("list", what, kinds)]()
-    if choose("format", format, ("rich", "json")) == "json":
+def run(what: str, runs: Path | None, format: str) -> None:
+    """Show what there is of a kind; `runs` is where those of the user lie, unless where they usually do."""
+    folder = runs or Path("runs")
+    kinds: dict[str, Callable[[], list[Line]]] = {**KINDS, "runs": partial(_runs, folder)}
+    kind, format = choose("list", what, kinds), choose("format", format, ("rich", "json"))
+    if runs and kind != "runs":
+        raise UserError(f"--runs goes with repro list runs; {kind} come with the program")
+    lines = kinds[kind]()
+    if format == "json":
         print_json(lines)
     elif lines:
         _show(lines)
     else:
-        stderr().print(f"there are no runs in {runs} yet; repro train begins one", soft_wrap=True, markup=False)
+        stderr().print(f"there are no runs in {folder} yet; repro train begins one", soft_wrap=True, markup=False)
 
 
 def _show(lines: list[Line]) -> None:

@@ -20,7 +20,7 @@ from repro.files import write_atomically
 from repro.folders import Folders
 from repro.names import choose as choose_name
 from repro.papers import Table, read_table, table_names
-from repro.results import Record, append_times, curve_path, latest, read_curve, read_records, read_times, result_folders
+from repro.results import Record, append_times, curve_of, read_records, read_times, result_folders
 from repro.runtime import Runtime
 
 WINDOW_SECONDS = 2.0
@@ -82,7 +82,7 @@ def train_missing(table: Table, seeds: int | None, epochs: int | None, runtime: 
     cells = [(row, column) for row, column in product(table.rows, table.of_kind("error")) if column.key in row.cells]
     open_ = sum(row.model is not None and table.recipe(row, column) is None for row, column in cells)
     without = f"; {open_} cells have no recipe here" if open_ else ""
-    stderr().print(f"{table.name}: {len(experiments)} runs are missing{without}", soft_wrap=True)
+    stderr().print(f"{table.name}: {len(experiments)} runs are missing{without}", soft_wrap=True, markup=False)
     diverged = []
     for _, seeds_of_one in groupby(experiments, key=lambda each: replace(each, seed=0).id):
         try:
@@ -106,7 +106,7 @@ def measure_times(table: Table, runtime: Runtime, results: Path) -> None:
 
     what = f"{table.name}: measuring {len(table.timed)} rows in turn, {ROUNDS + 1} times"
     append_times(measure_steps(table, runtime, WINDOW_SECONDS, lambda windows: with_bar(windows, what)), results)
-    stderr().print(f"measured times are in {results / 'times.csv'}", soft_wrap=True)
+    stderr().print(f"measured times are in {results / 'times.csv'}", soft_wrap=True, markup=False)
 
 
 def format_of(format: str | None, output: Path | None) -> str:
@@ -174,8 +174,11 @@ def count_networks(tables: Sequence[Table]) -> None:
 
 def _lowest_error(folders: Sequence[Path], record: Record) -> float | None:
     """Return the lowest test error of a run after any epoch; None without its curve."""
-    path = latest(folders, curve_path, record.name)
-    return min((row.test_error for row in read_curve(path)), default=None) if path else None
+    try:
+        curve = curve_of(record, folders)
+    except UserError:
+        return None  # an extra, which holds up no table
+    return min((row.test_error for row in curve), default=None)
 
 
 def _write(text: str, output: Path) -> None:
@@ -183,4 +186,4 @@ def _write(text: str, output: Path) -> None:
         write_atomically(output, text.encode())
     except OSError as error:
         raise UserError(f"{output} cannot be written ({error.strerror})") from error
-    stderr().print(f"written to {output}", soft_wrap=True)
+    stderr().print(f"written to {output}", soft_wrap=True, markup=False)

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from repro.comparison import is_of, runs_of
-from repro.errors import UserError
 from repro.papers import Column, Row, Table
-from repro.results import EpochRow, Record, curve_path, latest, read_curve
+from repro.results import EpochRow, Record, curve_of
 
 METRICS = {"error": "test_error", "error5": "test_error5"}
 """The field of an epoch that is a column's metric, where it has another name."""
@@ -143,8 +142,7 @@ def _with_curves(
     """Return the runs whose curve is there, with it; curves that are older than the column's metric are left out."""
     found = []
     for run in runs:
-        path = latest(folders, curve_path, run.name)
-        curve = _checked(read_curve(path), run, path) if path else []
+        curve = curve_of(run, folders)
         if curve and all(getattr(epoch, _figure(column)) is not None for epoch in curve):
             found.append((run, curve))
     return found
@@ -153,12 +151,6 @@ def _with_curves(
 def _figure(column: Column) -> str:
     """Return the field of an epoch that is a column's metric."""
     return METRICS.get(column.metric, column.metric)
-
-
-def _checked(curve: list[EpochRow], run: Record, path: Path) -> list[EpochRow]:
-    if [row.epoch for row in curve] != list(range(1, run.epochs + 1)):
-        raise UserError(f"{path} has not the {run.epochs} epochs of the run's record; mend or remove it")
-    return curve
 
 
 def _curve(name: str, row: Row, column: Column, found: Sequence[tuple[Record, list[EpochRow]]]) -> Curve:

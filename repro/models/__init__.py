@@ -191,7 +191,7 @@ def resolve_options(name: str, given: Mapping[str, OptionValue], dataset: str) -
         if option not in spec.options:
             has = ", ".join(f"--{each}" for each in spec.options) or "none"
             raise UserError(f"{name} has no option --{option}; its options: {has}")
-    chosen = {name: _canonical(value) for name, value in given.items()}
+    chosen = {option: _canonical(value) for option, value in given.items()}
     return {**spec.options, **spec.options_on.get(dataset, {}), **chosen}
 
 

@@ -33,6 +33,11 @@ def row_cells(comparison: Comparison, compared: ComparedRow) -> list[list[str]]:
     return cells
 
 
+def with_share(verdict: str, compared: ComparedRow) -> str:
+    """Return a row's verdict, shown in some way, with the share of the row's errors that it is on."""
+    return f"{verdict} ({compared.share_measured})" if compared.share_measured else verdict
+
+
 def show_count(cell: CountCell | None) -> str:
     """Return our count as the paper prints it, with a mark."""
     return f"{cell.shown} {MARK[cell.matches]}".strip() if cell else ""

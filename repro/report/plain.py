@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from repro.compare import VERDICTS
 from repro.comparison import ComparedRow, Comparison, ErrorCell
 from repro.differences import reasons, why
-from repro.report.cells import MARK, OURS, row_cells
+from repro.report.cells import MARK, OURS, row_cells, with_share
 from repro.report.notes import deviating, notes
 from repro.summary import Summary, share
 from repro.times import TimeCell
@@ -129,10 +129,6 @@ def _compact_summary(summaries: Sequence[Summary]) -> Grid:
     return ["Table", "Counts right", "Errors measured", "Verdicts on errors"], rows
 
 
-def _verdict(compared: ComparedRow) -> str:
-    return f"{compared.verdict} ({compared.on})" if compared.on else compared.verdict
-
-
 def _compact(comparison: Comparison) -> Grid:
     """Return headings and rows for reading: ours beside the printed cells, or beneath them where they are too wide."""
     headings, rows = beside = _beside(comparison)
@@ -146,7 +142,11 @@ def _beside(comparison: Comparison) -> Grid:
     columns = comparison.table.columns
     parts = [part for each in columns for part in (f"{each.label}\npaper", *(f"\n{ours}" for ours in OURS[each.kind]))]
     rows = [
-        [each.row.label, *(part for cell in row_cells(comparison, each) for part in cell), _verdict(each)]
+        [
+            each.row.label,
+            *(part for cell in row_cells(comparison, each) for part in cell),
+            with_share(each.verdict, each),
+        ]
         for each in comparison.rows
     ]
     return ["Row", *parts, "Verdict"], rows
@@ -157,7 +157,7 @@ def _beneath(comparison: Comparison) -> Grid:
     rows = []
     for compared in comparison.rows:
         cells = row_cells(comparison, compared)
-        rows.append([compared.row.label, *(printed for printed, *_ in cells), _verdict(compared)])
+        rows.append([compared.row.label, *(printed for printed, *_ in cells), with_share(compared.verdict, compared)])
         if compared.row.model:
             ours = ("\n".join(part for part in parts if part).replace(" ± ", "\n± ") for _, *parts in cells)
             rows.append(["ours", *ours, ""])

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from repro.compare import BETTER, CONSISTENT, LOWER, NOT_CONSISTENT, NOT_REPRODUCED, REPRODUCED
-from repro.comparison import ComparedRow, Comparison
+from repro.comparison import Comparison
 from repro.differences import reasons
-from repro.report.cells import OURS, row_cells
+from repro.report.cells import OURS, row_cells, with_share
 from repro.report.notes import notes
 from repro.summary import Summary, share
 
@@ -100,7 +100,7 @@ def _beside(comparison: Comparison) -> Table:
     grid.add_column("Verdict")
     for compared in comparison.rows:
         cells = [each for cell in row_cells(comparison, compared) for each in cell]
-        grid.add_row(escape(compared.row.label), *cells, _verdict(compared))
+        grid.add_row(escape(compared.row.label), *cells, with_share(_coloured(compared.verdict), compared))
     return grid
 
 
@@ -111,17 +111,13 @@ def _beneath(comparison: Comparison, *, verdicts: bool = True) -> Table:
     if verdicts:
         grid.add_column("Verdict")
     for compared in comparison.rows:
-        cells, verdict = row_cells(comparison, compared), _verdict(compared)
+        cells, verdict = row_cells(comparison, compared), with_share(_coloured(compared.verdict), compared)
         beside = [verdict] if verdicts else []
         grid.add_row(escape(compared.row.label), *(printed for printed, *_ in cells), *beside)
         if compared.row.model:
             ours = [_tight("\n".join(part for part in parts if part)) for _, *parts in cells]
             grid.add_row("  ours" if verdicts else f"  ours: {verdict}", *ours, style="dim")
     return grid
-
-
-def _verdict(compared: ComparedRow) -> str:
-    return f"{_coloured(compared.verdict)}{f' ({compared.on})' if compared.on else ''}"
 
 
 def _tight(cell: str) -> str:

@@ -15,6 +15,7 @@ from repro.experiment import Experiment
 from repro.files import write_atomically
 from repro.results import EpochRow
 from repro.runtime import Runtime
+from repro.training.schedule import total_steps
 
 FORMAT = 1
 NEWEST, BEFORE = "checkpoint.pt", "checkpoint.previous.pt"
@@ -47,6 +48,12 @@ class Checkpoint:
     """Steps of the whole run; 0 in checkpoints that are older than it."""
     machine: dict[str, str] = field(default_factory=dict)
     """Where and with what the steps were taken, as a record has it."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last epoch of the run is over and tested."""
+        total = self.total or total_steps(self.experiment.recipe, self.experiment.train_images)
+        return bool(self.history) and self.step == self.history[-1].step == total
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from repro.errors import UserError
 from repro.runtime import Runtime
 from repro.training import processes
 
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""In which a container finds how much memory it may have, versions 2 and 1."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of malloc.h: how much may lie free, and from what size on a block is the system's own affair; in bytes."""
 
@@ -78,25 +81,35 @@ def _check_switches(runtime: Runtime, device: torch.device) -> None:
     check_side_by_side(runtime, device.type)
 
 
-def check_memory(network: nn.Module, device: torch.device) -> None:
-    """Refuse a network whose weights alone, with gradients and momentum, are more than the device's memory.
+def check_memory(network: nn.Module, networks: int, device: torch.device) -> None:
+    """Refuse networks whose weights alone, with gradients and momentum, are more than the device's memory.
 
     Args:
-        network: anywhere, on the meta device too.
-        device: on which it is to be trained.
+        network: one of them, anywhere, on the meta device too.
+        networks: how many are trained at once.
+        device: on which they are to be trained.
+
+    Raises:
+        UserError: they do not fit.
     """
-    needed = 3 * sum(each.numel() * each.element_size() for each in network.parameters())
-    if device.type == "cuda":
-        there = torch.cuda.get_device_properties(device).total_memory
-    elif hasattr(os, "sysconf"):
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    else:
-        return  # Windows does not tell
-    if needed > there:
+    needed = 3 * networks * sum(each.numel() * each.element_size() for each in network.parameters())
+    there = memory_of(device)
+    if there is not None and needed > there:
         raise UserError(
-            f"weights, gradients and momentum of this network are {needed / 2**30:,.0f} GiB, and {device} has "
+            f"weights, gradients and momentum are {needed / 2**30:,.0f} GiB, and {device} has "
             f"{there / 2**30:.0f} GiB of memory; a smaller network fits"
         )
+
+
+def memory_of(device: torch.device) -> int | None:
+    """Return the bytes of a GPU's memory, or those that this process may have; None where the system does not tell."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
+    for path in CGROUP_LIMITS:
+        with suppress(OSError, ValueError):  # there is none, or it says "max"
+            limits.append(int(path.read_text()))
+    return min(limits, default=None)
 
 
 def keep_freed_memory() -> None:

@@ -170,7 +170,8 @@ class Engine:
                 raise Diverged(f"the training loss{who} is {loss} in {where}; the last good checkpoint is kept{others}")
 
     def check_weights(self) -> None:
-        """Raise Diverged if a weight or a BatchNorm statistic is no finite number any more."""
+        """Raise Diverged if a weight or a BatchNorm statistic, the first process's, is no finite number any more."""
+        processes.as_the_first(self.network)  # in all alike, so that none waits for one that has raised
         state = [each for each in self.network.state_dict().values() if each.is_floating_point()]
         if not torch.stack([each.isfinite().all() for each in state]).all():
             raise Diverged(f"weights are no numbers any more at step {self.step}; the last good checkpoint is kept")
@@ -188,7 +189,6 @@ class Engine:
         self.check_weights()
         shown = min(self.task.images, self.steps_of_epoch * self.phase.recipe.batch)
         sums = (processes.total(self.sums) / shown).tolist()
-        processes.as_the_first(self.network)
         tested = [self.task.test(self.alone(number), progress) for number in range(len(self.experiments))]
         self.epoch_seconds += time.perf_counter() - begin
         rows = [

@@ -14,7 +14,6 @@ from repro.runtime import Runtime
 from repro.training import processes
 from repro.training.checkpoint import Checkpoint, load_newest
 from repro.training.engine import Engine
-from repro.training.schedule import total_steps
 
 
 def check_runtime(saved: Checkpoint | None, runtime: Runtime) -> None:
@@ -34,11 +33,7 @@ def recorded(experiment: Experiment, runtime: Runtime, folders: Folders) -> Reco
     folder = folders.runs / experiment.name
     saved = load_newest(folder)[0] if folder.is_dir() else None
     check_runtime(saved, runtime)
-    last = saved.history[-1] if saved and saved.history else None
-    if saved is None or last is None:
-        return None
-    total = saved.total or total_steps(saved.experiment.recipe, saved.experiment.train_images)
-    if not saved.step == last.step == total:
+    if saved is None or not saved.finished:
         return None
     made = (each for each in every_record(folders.results) if each.id == saved.experiment.id)
     # Another run of the same experiment, from another folder, say, has a record of its own.

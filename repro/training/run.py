@@ -17,7 +17,7 @@ from repro.files import remove_unfinished
 from repro.folders import Folders
 from repro.recipes import Recipe, deviations
 from repro.results import EpochRow, Record, every_record, write_curve
-from repro.runs import CURVE, describe
+from repro.runs import CURVE, DIVERGED, LOCK, RECORDED, describe
 from repro.runtime import Runtime
 from repro.training import processes
 from repro.training.board import board, check_log
@@ -59,11 +59,12 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
         if done := recorded(experiment, runtime, folders):
             watcher.say(f"{experiment.name} is finished already; this is its record")
             records[experiment.id] = done
+            _describe([experiment], runtime, folders, RECORDED)
     missing = [each for each in experiments if each.id not in records]
     if missing:
         device = prepare(runtime)
-        check_memory(network, device)
         groups = _groups(missing, network, runtime, device, watcher)
+        check_memory(network, len(groups[0]), device)
         runtime = runtime.together(len(groups[0]))
         with processes.first_alone():
             task = task_for(experiments[0], folders.data, runtime, device)
@@ -104,6 +105,8 @@ def _train_groups(
             records += _train_locked(group, runtime, task, device, folders, watcher)
         except Diverged as error:
             diverged.append(f"{_names(group)}: {error}")
+            if len(group) == 1:  # of several at once the others can go on one by one
+                _describe(group, runtime, folders, DIVERGED)
             if group is not groups[-1]:
                 watcher.say(f"failed: {diverged[-1]}; going on with the next seed")
     if diverged:
@@ -127,7 +130,7 @@ def _train_locked(
                 folder = folders.runs / experiment.name
                 folder.mkdir(parents=True, exist_ok=True)
                 if processes.rank() == 0:
-                    locks.enter_context(FileLock(folder / ".lock", timeout=0))
+                    locks.enter_context(FileLock(folder / LOCK, timeout=1))
                     remove_unfinished(folder)
             with processes.first_alone():
                 parts = equally_far(group, folders.runs, watcher)
@@ -182,12 +185,11 @@ def _train(engine: Engine, saved: Sequence[Checkpoint], folders: Folders, watche
             raise UserError(
                 f"the checkpoint of {names} is of another form of its network; go on in other --runs"
             ) from error
-    places = [folders.runs / each.name for each in engine.experiments] if processes.rank() == 0 else []
-    for experiment, folder in zip(engine.experiments, places, strict=bool(places)):
-        describe(experiment, engine.runtime, folder)
+    _describe(engine.experiments, engine.runtime, folders)
+    logged = [folders.runs / each.name for each in engine.experiments] if processes.rank() == 0 else []
     with (
         StopRequest() as stop,
-        board(engine.runtime.log, places, engine.epochs) as curves,
+        board(engine.runtime.log, logged, engine.epochs) as curves,
         watcher.run(_course(engine)),
     ):
         saver = Saver(engine, folders.runs)
@@ -200,9 +202,18 @@ def _train(engine: Engine, saved: Sequence[Checkpoint], folders: Folders, watche
             or write_record(engine, number, folders.results)
             for number, experiment in enumerate(engine.experiments)
         ]
+        _describe(engine.experiments, engine.runtime, folders, RECORDED)
     if stop.requested:  # too late for this run, but not for the next one
         raise Stopped(f"{_names(engine.experiments)} finished and recorded", stop.signal)
     return records
+
+
+def _describe(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, ended: str | None = None) -> None:
+    """Let the first process write what the folders of some runs hold."""
+    if processes.rank() == 0:
+        folders.results.mkdir(parents=True, exist_ok=True)  # a table of the records may be looked at meanwhile
+        for experiment in experiments:
+            describe(experiment, runtime, folders, ended)
 
 
 GO_ON, SAVE, STOP = range(3)

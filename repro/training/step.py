@@ -65,7 +65,7 @@ class Step:
 
 
 class GraphedStep(Step):
-    """The whole step as one CUDA graph: no launch but one. Batches of another size than the first run eagerly."""
+    """The whole step as one CUDA graph, launched at once. Batches of another size than the first run eagerly."""
 
     def __init__(
         self, network: nn.Module, optimizer: torch.optim.SGD, task: Task, sums: Tensor, size: int, runtime: Runtime

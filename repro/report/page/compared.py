@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from repro.comparison import NO_RECIPE, ComparedRow, Comparison, ErrorCell
 from repro.counts import CountCell
-from repro.differences import why
+from repro.differences import COUNTED_OTHERWISE, has_error_off, why
 from repro.papers import UNITS, Cell, Column
 from repro.report.page.grid import Grid, Heading, Line, Shown
 from repro.times import TimeCell
@@ -29,6 +29,7 @@ def compared_grid(comparison: Comparison) -> Grid:
         Line(
             (Shown(row.row.label), *(part.show(row) for part in parts), _verdict(row)),
             why=tuple(why(comparison, row)),
+            why_heading="Why it may differ" if has_error_off(row) else COUNTED_OTHERWISE,
             muted=row.row.model is None,
         )
         for row in comparison.rows
@@ -37,7 +38,8 @@ def compared_grid(comparison: Comparison) -> Grid:
 
 
 def _verdict(row: ComparedRow) -> Shown:
-    return Shown(verdict=row.verdict, beneath=(f"on {row.on} errors",) if row.on else ())
+    share = row.share_measured
+    return Shown(verdict=row.verdict, beneath=(f"on {share} errors",) if share else ())
 
 
 def _parts(comparison: Comparison, column: Column) -> list[Part]:

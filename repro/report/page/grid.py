@@ -55,6 +55,7 @@ class Line:
     cells: tuple[Shown, ...]
     why: tuple[str, ...] = ()
     """Lines beneath the row, which stay with it."""
+    why_heading: str = ""
     muted: bool = False
 
 
