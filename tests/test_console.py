@@ -1,11 +1,13 @@
 """What is said while a user waits."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from repro import console
-from repro.console import time_left, with_bar
+from repro.console import open_with_bar, time_left, with_bar
 
 
 def test_without_a_terminal_lines_tell_the_time_left(
@@ -18,6 +20,26 @@ def test_without_a_terminal_lines_tell_the_time_left(
     lines = capsys.readouterr().err.splitlines()
     console.stderr.cache_clear()
     assert lines == ["working ...", "working: 1/5  left 0:01:20", "working: 3/5  left 0:00:27"]
+
+
+def test_without_a_terminal_a_long_file_tells_the_time_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console.stderr.cache_clear()
+    path = tmp_path / "archive.tar"
+    path.write_bytes(bytes(range(256)) * 400)
+    now = iter(range(0, 1000, 10))
+    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: next(now)))
+    with open_with_bar(path, "unpacking") as file:
+        read = b"".join(iter(lambda: file.read(25_600), b""))
+    lines = capsys.readouterr().err.splitlines()
+    console.stderr.cache_clear()
+    assert read == path.read_bytes()
+    told = [re.fullmatch(r"unpacking: (\d+) %  left 0:00:\d\d", line) for line in lines[1:]]
+    shares = [int(each[1]) for each in told if each]
+    assert lines[0] == "unpacking ..."
+    assert len(shares) == len(told) > 1
+    assert shares == sorted(shares)
 
 
 def test_nothing_is_said_of_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
