@@ -35,6 +35,8 @@ from repro.options import (
     runtime_options,
 )
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="repro",
     help="Reproduce the published tables of CNN papers, and say honestly whether they were reproduced.",
@@ -180,7 +182,7 @@ def table(
         raise UserError("--run, --time and --rows go with the name of a table; repro list tables")
     tables = command.all_tables() if name is None else [command.choose(name, rows)]
     command.format_of(format, output)  # refused before days of training
-    places = folders(data, runs, results, trains=run or time, shows=not (run or time))
+    places = folders(data, runs, results, trains=run, measures=time, shows=not (run or time))
     if time:
         command.check_timed(tables[0])  # refused before days of training, too
     if run:
@@ -265,7 +267,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ModuleNotFoundError as error:
         _end(f"failed: this needs the package {error.name}, which is not installed: pip install repro", 1)
     except (KeyboardInterrupt, typer.Abort):
-        _end("interrupted", 130)
+        _end("interrupted", INTERRUPTED)
+    if status == INTERRUPTED:  # of Ctrl-C, which Typer takes for itself; a run that was stopped has said so and exited
+        _end("interrupted", INTERRUPTED)
     sys.exit(status or 0)
 
 

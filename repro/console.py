@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -102,9 +104,23 @@ def waiting(what: str, *, seconds: bool = False) -> Iterator[None]:
         yield
 
 
-def loading() -> AbstractContextManager[None]:
-    """Show on a terminal that torch is being loaded, which takes seconds."""
-    return waiting("loading torch", seconds=True)
+@contextmanager
+def loading() -> Iterator[None]:
+    """Show on a terminal that torch is being loaded, which takes seconds.
+
+    Ctrl-C waits for its end: broken off in the midst of its imports, torch would go on half loaded.
+    """
+    asked: list[int] = []
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, lambda number, frame: asked.append(number)) if here else None
+    try:
+        with waiting("loading torch", seconds=True):
+            yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from repro.console import with_bar
+from repro.console import stderr, with_bar
 from repro.data import DATASETS, load
 from repro.data.folder import ImageFolder
 from repro.data.views import Protocol, protocol_of
@@ -168,11 +168,15 @@ def load_run(what: str, runs: Path) -> checkpoints.Checkpoint:
     Raises:
         UserError: no such run, or a broken checkpoint.
     """
+    if not what:
+        raise UserError("name a run, a checkpoint or a network; repro list runs, repro list models")
     path = Path(what)
     if path.is_file():
         return checkpoints.load(path)
     folder = path if path.is_dir() else _folder(what, runs)
-    saved, _ = checkpoints.load_newest(folder)
+    saved, warning = checkpoints.load_newest(folder)
+    if warning:
+        stderr().print(f"warning: {warning}", soft_wrap=True, markup=False)
     if saved is None:
         raise UserError(f"{folder} holds no checkpoint; repro train writes one")
     return saved

@@ -34,6 +34,7 @@ def folders(
     results: Path = Path("results"),
     *,
     trains: bool = False,
+    measures: bool = False,
     shows: bool = False,
 ) -> Folders:
     """Return the folders; the data sets' one is $REPRO_DATA, else data/, unless given.
@@ -43,17 +44,18 @@ def folders(
         runs: of the checkpoints; runs/ unless given.
         results: of the records.
         trains: runs and results are going to be written, after days perhaps.
+        measures: results are going to be written.
         shows: results are going to be shown, and so must be there, unless nothing was said of them.
 
     Raises:
         UserError: a file lies where a folder should be, or a folder cannot be written or is not there.
     """
     runs = runs or Path("runs")
-    for name, folder in (("--runs", runs), ("--results", results)):
+    for name, folder, written in (("--runs", runs, trains), ("--results", results, trains or measures)):
         there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         if not there.is_dir():
             raise UserError(f"{name} {folder} is no folder: {there} is a file")
-        if trains and not os.access(there, os.W_OK | os.X_OK):
+        if written and not os.access(there, os.W_OK | os.X_OK):
             raise UserError(f"{name} {folder} cannot be written; choose another folder")
     if shows and results != Path("results") and not results.is_dir():
         raise UserError(f"--results {results} is not there; repro train writes records into such a folder")

@@ -121,6 +121,11 @@ class Record:
     reported_epoch: int | None = None
     """From 1; None in records that are older than it, which report the last one."""
 
+    def __post_init__(self) -> None:
+        for error in (self.error, self.error5):
+            if error is not None and not 0 <= error <= 100:
+                raise ValueError(f"an error of {error} % is impossible")
+
     @property
     def faithful(self) -> bool:
         """Whether the run did what the recipe says."""
@@ -318,5 +323,19 @@ def _parse(line: Mapping[str, str], kind: type[T], wrong: str) -> T:
 def _reader(type_: str) -> Callable[[str], Any]:
     """Return what makes of a cell a value of a field's type."""
     if type_.startswith(JSON_TYPES):
-        return json.loads
+        return _mapping if type_.startswith("Mapping") else _words
     return {"int": int, "float": float}.get(type_.removesuffix(" | None"), str)
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    content = json.loads(text)
+    if not isinstance(content, dict):
+        raise ValueError(f"{text} is no mapping")
+    return content
+
+
+def _words(text: str) -> list[str]:
+    content = json.loads(text)
+    if not (isinstance(content, list) and all(isinstance(each, str) for each in content)):
+        raise ValueError(f"{text} is no list of words")
+    return content

@@ -68,7 +68,7 @@ class Run:
             return "being trained"
         if self.description is None:
             return "not known"
-        return {None: "stopped", RECORDED: "finished"}.get(self.description.ended, DIVERGED)
+        return {RECORDED: "finished", DIVERGED: "diverged"}.get(self.description.ended or "", "stopped")
 
     @property
     def command(self) -> str | None:
@@ -106,7 +106,11 @@ def _run(folder: Path) -> Run:
 def _description(path: Path) -> Description | None:
     try:
         content = json.loads(path.read_bytes())
-        return Description(**{**content, "experiment": Experiment.from_json(content["experiment"])})
+        found = Description(**{**content, "experiment": Experiment.from_json(content["experiment"])})
+        Runtime(**found.runtime)
+        # A folder that was copied or renamed is no run's: no command would go on with it.
+        known = found.experiment.name == path.parent.name and found.ended in (None, RECORDED, DIVERGED)
+        return found if known else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError):
         return None
 
@@ -133,7 +137,7 @@ def run_named(what: str, known: Iterable[str], where: str) -> str:
     """Return the run that is meant by its name, the beginning of its name or that of its identity.
 
     Args:
-        what: the name, or a beginning that ends before a dash; a network by itself means its own runs alone.
+        what: the name, or a beginning; a network by itself means its own runs alone.
         known: the names of the runs.
         where: they are, for the message.
 
@@ -146,7 +150,7 @@ def run_named(what: str, known: Iterable[str], where: str) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UserError(f"{what!r} means {len(found)} runs: {_first(found)}")
+        raise UserError(f"{what!r} means {len(found)} runs; say more of the name, or its end: {_first(found)}")
     raise UserError(f"{what!r} is no run in {where} and no checkpoint file; {_hint(what, known)}")
 
 
@@ -161,7 +165,7 @@ def model_of(name: str) -> str | None:
 
 
 def _begins(name: str, what: str) -> bool:
-    return name.lower().startswith(f"{what}-") or name.rsplit("-", 1)[-1].startswith(what)
+    return name.lower().startswith(what) or name.rsplit("-", 1)[-1].startswith(what)
 
 
 def _hint(what: str, known: Sequence[str]) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from repro.compare import VERDICTS
 from repro.comparison import NO_RECIPE, NOT_MEASURED, TESTED_OTHERWISE, Comparison
 from repro.papers import Table
+
+NOTHING = "–"
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Summary:
     """Printed errors with a network and a recipe here."""
     measured: int
     """Of these, how many have runs that followed the recipe."""
+    without_recipe: int
+    """Printed errors with a network but no recipe here."""
     verdicts: Mapping[str, int]
     """How many errors got each verdict, those without one left out."""
 
@@ -31,7 +35,8 @@ class Summary:
 def summarise(comparison: Comparison) -> Summary:
     """Return what a comparison comes to."""
     counts = [cell for row in comparison.rows for cell in row.counts.values() if cell.matches is not None]
-    errors = [cell for row in comparison.rows for cell in row.errors.values() if cell.verdict != NO_RECIPE]
+    printed = [cell for row in comparison.rows for cell in row.errors.values()]
+    errors = [cell for cell in printed if cell.verdict != NO_RECIPE]
     found = Counter(cell.verdict for cell in errors if cell.verdict != NOT_MEASURED)
     return Summary(
         comparison.table,
@@ -39,10 +44,20 @@ def summarise(comparison: Comparison) -> Summary:
         right=sum(cell.matches is True for cell in counts),
         measurable=len(errors),
         measured=sum(found.values()),
+        without_recipe=len(printed) - len(errors),
         verdicts={verdict: found[verdict] for verdict in (*VERDICTS, TESTED_OTHERWISE) if found[verdict]},
     )
 
 
+def share_measured(summaries: Sequence[Summary]) -> str:
+    """Return of how many errors some tables have runs, as `2/5, 3 without recipe`."""
+    measured = share(sum(each.measured for each in summaries), sum(each.measurable for each in summaries))
+    without = sum(each.without_recipe for each in summaries)
+    if not without:
+        return measured
+    return f"{without} without recipe" if measured == NOTHING else f"{measured}, {without} without recipe"
+
+
 def share(part: int, whole: int) -> str:
     """Return `11/12`; a dash where there is nothing to count or to measure."""
-    return f"{part}/{whole}" if whole else "–"
+    return f"{part}/{whole}" if whole else NOTHING

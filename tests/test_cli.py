@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -245,6 +246,27 @@ def test_lists(capsys: pytest.CaptureFixture[str], what: str) -> None:
     assert len(names) > 1
     shown = repro(capsys, "list", what)[1]
     assert all(name in shown for name in names)
+
+
+def test_ctrl_c_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("repro.commands.count.run", interrupted)
+    assert repro(capsys, "count", "resnet20") == (130, "", "interrupted\n")
+
+
+def test_an_output_is_written_where_a_link_leads(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    target, link, pipe = (tmp_path / name for name in ("target.md", "link.md", "pipe.md"))
+    target.write_text("old")
+    link.symlink_to(target)
+    repro(capsys, "table", "cifar100", "--output", link)
+    assert link.is_symlink()
+    assert target.read_text().startswith("| Row")
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True)
+    repro(capsys, "table", "cifar100", "--output", pipe)
+    assert reader.communicate()[0] == target.read_text()
 
 
 def test_a_list_cuts_no_name(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,6 +213,28 @@ def test_a_file_of_other_bytes_is_refused(tmp_path: Path) -> None:
         read_records([tmp_path])
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("error", "nan", "an error of nan % is impossible"),
+        ("error", "150", "an error of 150.0 % is impossible"),
+        ("options", "5", "5 is no mapping"),
+        ("deviations", "[1]", "[1] is no list of words"),
+    ],
+)
+def test_a_line_that_no_run_wrote_is_named(record: Make, tmp_path: Path, column: str, value: str, reason: str) -> None:
+    append_record(record(), tmp_path)
+    path = tmp_path / "runs.csv"
+    (line,) = csv.DictReader(path.read_text().splitlines())
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, line)
+        writer.writeheader()
+        writer.writerow({**line, column: value})
+    with pytest.raises(UserError) as error:
+        read_records([tmp_path])
+    assert f"runs.csv, line 2: not a record of a run ({reason})" in str(error.value)
+
+
 def test_a_broken_line_is_named(record: Make, tmp_path: Path) -> None:
     append_record(record(), tmp_path)
     with (tmp_path / "runs.csv").open("a") as file:
@@ -232,6 +254,7 @@ def test_what_is_missing_shrinks_with_the_records(record: Make, tmp_path: Path) 
 
 def test_rows_are_chosen_by_pattern() -> None:
     assert [row.label for row in choose("cifar100", "N = 4").rows] == ["DenseResNet-110, N = 4"]
+    assert [row.label for row in choose("cifar100", "resnet-110").rows] == ["ResNet-110"]  # others contain it
     assert choose("cifar100", "n=4").rows == choose("cifar100", "N = 4").rows
     assert len(choose("cifar100", "dense*").rows) == 4
     with pytest.raises(UserError, match="no row of cifar100 matches"):

@@ -1,13 +1,14 @@
 """What is said while a user waits."""
 
 import re
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from repro import console
-from repro.console import open_with_bar, time_left, with_bar
+from repro.console import loading, open_with_bar, time_left, with_bar
 
 
 def test_without_a_terminal_lines_tell_the_time_left(
@@ -49,3 +50,17 @@ def test_nothing_is_said_of_nothing_to_do(capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_time_left_is_the_rest_at_the_same_rate() -> None:
     assert time_left(25, 100, 60.0) == "left 0:03:00"
+
+
+def test_ctrl_c_waits_until_torch_is_loaded() -> None:
+    done = []
+
+    def load() -> None:
+        with loading():
+            signal.raise_signal(signal.SIGINT)
+            done.append("loaded")
+
+    with pytest.raises(KeyboardInterrupt):
+        load()
+    assert done == ["loaded"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

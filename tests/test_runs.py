@@ -37,10 +37,10 @@ def test_a_run_is_meant_by_its_name_or_a_beginning(what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "line"),
     [
-        ("resnet20", f"'resnet20' means 2 runs: {RUNS[0]}, {RUNS[1]}"),
+        ("resnet20", f"'resnet20' means 2 runs; say more of the name, or its end: {RUNS[0]}, {RUNS[1]}"),
         ("resnet20-cifar10-s0-f3d5e9b5", f"did you mean {RUNS[0]} or {RUNS[1]}"),
         ("vgg", f"its runs: {RUNS[0]}, {RUNS[1]}, {RUNS[2]}"),
-        ("resnet2", "'resnet2' is no run in runs"),
+        ("resnet2", "'resnet2' means 2 runs"),
         ("densenet", "'densenet' is no run in runs"),
     ],
 )
@@ -149,8 +149,14 @@ def test_what_is_not_described_is_not_known(folders: Folders) -> None:
     for folder, file, content in ((older, CURVE, "mine"), (broken, DESCRIPTION, "[]")):
         folder.mkdir()
         (folder / file).write_text(f"{content}\n1\n" if file == CURVE else content)
+    stop(small(), folders, 3)
+    (folders.runs / "copy").mkdir()
+    (folders.runs / "copy" / DESCRIPTION).write_bytes((folders.runs / small().name / DESCRIPTION).read_bytes())
+    (folders.runs / small().name).rename(folders.runs / "renamed")
     described = {run.folder: (run.state, run.last, run.command) for run in runs_in(folders.runs)}
-    assert described == dict.fromkeys((older, broken), ("not known", None, None))
+    assert described == dict.fromkeys(
+        (older, broken, folders.runs / "copy", folders.runs / "renamed"), ("not known", None, None)
+    )
 
 
 @pytest.mark.parametrize(

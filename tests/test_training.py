@@ -97,6 +97,19 @@ def test_a_stopped_run_is_tested_as_what_it_is(
         train_one(tiny(), CPU, folders, Silent())
 
 
+def test_a_broken_newest_checkpoint_is_told_when_the_one_before_is_tested(
+    tiny: Make, folders: Folders, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for step in (7, 9):
+        with pytest.raises(Stopped):
+            train_one(tiny(), CPU, folders, stop_at(step))
+    newest = folders.runs / tiny().name / checkpoint.NEWEST
+    newest.write_bytes(newest.read_bytes()[:1000])
+    assert evaluate(tiny().name, folders, CPU).steps < 9
+    assert "warning: " in (said := capsys.readouterr().err)
+    assert "going on from the one before" in said
+
+
 def test_a_record_names_every_state_of_the_program_that_made_the_run(
     tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:

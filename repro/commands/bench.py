@@ -57,6 +57,7 @@ def _show(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> None:
     _say_what_waits({each.name: each.images_per_second for each in speeds})
     stdout().print("plain loop: DataLoader, torchvision transforms, eager steps in fp32 without TF32", style="dim")
     stdout().print("medians of windows taken in turn; recipe: training alone, without tests and tuning", style="dim")
+    stdout().print("of matmul, of copy: of the rates of a large matrix product and a large copy here", style="dim")
     stdout().print("kept: what a step keeps for its backward pass; working memory: the GPU's peak, eager", style="dim")
 
 

@@ -32,6 +32,8 @@ def curves(name: str, rows: str, with_train: bool, output: Path | None, results:
     places = result_folders(results)
     found = curves_of(table, read_records(places), places, with_train=with_train)
     if found is None:
+        if not any(table.recipe(row, column) for row in table.rows for column in table.of_kind("error")):
+            raise UserError(f"{table.name} has no recipe here that its runs could have followed: nothing can be drawn")
         raise UserError(
             f"no run of these rows has a curve in {_named(places)}; repro table {table.name} --run trains what is "
             "missing, and every training writes its curve"

@@ -76,7 +76,7 @@ def _runs(folder: Path) -> list[Line]:
     return [
         {
             "name": run.folder.name,
-            "epoch": run.last.epoch if run.last else 0,
+            "epoch": run.last and run.last.epoch,
             "epochs": run.epochs,
             "test_error": run.last.test_error if run.last else None,
             "state": run.state,
@@ -135,10 +135,12 @@ def _show(lines: list[Line]) -> None:
 
 
 def _cell(value: object) -> str:
+    from rich.markup import escape
+
     if value is None:
         return "–"
     if isinstance(value, dict):
         return as_typed(value)
     if isinstance(value, float):
-        return f"{value:g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else escape(str(value))

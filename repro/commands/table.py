@@ -33,14 +33,18 @@ def all_tables() -> list[Table]:
 
 
 def choose(name: str, rows: str) -> Table:
-    """Return the table that `name` spells, with the rows whose label matches a pattern, spaces and capitals aside.
+    """Return the table that `name` spells, with the rows of a label, or else those whose label matches it.
+
+    Capitals and spaces do not count; `*` and `?` stand for any signs and for one.
 
     Raises:
         UserError: no such table, or no such row.
     """
     table = read_table(name)
-    pattern = _plain(rows) if any(sign in rows for sign in "*?[") else f"*{_plain(rows)}*"
-    kept = tuple(row for row in table.rows if fnmatchcase(_plain(row.label), pattern))
+    wanted = _plain(rows)
+    pattern = wanted if any(sign in rows for sign in "*?[") else f"*{wanted}*"
+    exactly = tuple(row for row in table.rows if _plain(row.label) == wanted)
+    kept = exactly or tuple(row for row in table.rows if fnmatchcase(_plain(row.label), pattern))
     if not kept:
         raise UserError(
             f"no row of {table.name} matches {rows!r}; its rows: {' | '.join(row.label for row in table.rows)}"
@@ -161,8 +165,8 @@ def tell_off(off: Sequence[str]) -> bool:
 def compared(tables: Sequence[Table], results: Path) -> list[Comparison]:
     """Return the tables joined with our counts, with the shipped records and with those under `results`."""
     folders = result_folders(results)
-    count_networks(tables)
     records, times = read_records(folders), read_times(folders)
+    count_networks(tables)
     return [compare(table, records, times, lowest=partial(_lowest_error, folders)) for table in tables]
 
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import typer
-
 from repro.console import loading, print_json, stderr, stdout
 from repro.errors import UserError
 from repro.experiment import Experiment
@@ -44,7 +42,7 @@ def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Fold
         return train(experiments, runtime, folders, watcher())
     except Stopped as stop:
         stderr().print(f"stopped: {stop}; the same command goes on from there", soft_wrap=True, markup=False)
-        raise typer.Exit(stop.exit_status) from stop
+        raise SystemExit(stop.exit_status) from stop
 
 
 def summary(record: Record) -> str:

@@ -48,6 +48,7 @@ def summary_json(summaries: Sequence[Summary], comparisons: Sequence[Comparison]
                 "counts_right": each.right,
                 "errors": each.measurable,
                 "errors_measured": each.measured,
+                "errors_without_recipe": each.without_recipe,
                 "verdicts": dict(each.verdicts),
                 "off": off_cells(comparison),
             }

@@ -11,7 +11,7 @@ from repro.comparison import ComparedRow, Comparison, ErrorCell
 from repro.differences import reasons, why
 from repro.report.cells import MARK, OURS, row_cells, with_share
 from repro.report.notes import deviating, notes
-from repro.summary import Summary, share
+from repro.summary import Summary, share, share_measured
 from repro.times import TimeCell
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def summary_frame(summaries: Sequence[Summary]) -> pd.DataFrame:
                 "counts": each.counted,
                 "errors measured": each.measured,
                 "errors": each.measurable,
+                "errors without recipe": each.without_recipe,
                 **{verdict: each.verdicts.get(verdict, 0) for verdict in VERDICTS},
             }
             for each in summaries
@@ -121,7 +122,7 @@ def _compact_summary(summaries: Sequence[Summary]) -> Grid:
         [
             each.table.name,
             share(each.right, each.counted),
-            share(each.measured, each.measurable),
+            share_measured([each]),
             "\n".join(f"{number} {verdict}" for verdict, number in each.verdicts.items()),
         ]
         for each in summaries

@@ -16,7 +16,7 @@ from repro.comparison import Comparison
 from repro.differences import reasons
 from repro.report.cells import OURS, row_cells, with_share
 from repro.report.notes import notes
-from repro.summary import Summary, share
+from repro.summary import Summary, share, share_measured
 
 COLOURS = {
     REPRODUCED: "green",
@@ -47,12 +47,11 @@ def summary_rich(summaries: Sequence[Summary]) -> RenderableType:
     grid.add_column("Verdicts on errors", overflow="fold")
     for each in summaries:
         verdicts = ", ".join(f"{number} {_coloured(verdict)}" for verdict, number in each.verdicts.items())
-        counts, errors = share(each.right, each.counted), share(each.measured, each.measurable)
+        counts, errors = share(each.right, each.counted), share_measured([each])
         grid.add_row(each.table.name, counts, errors, verdicts)
     right, counted = sum(each.right for each in summaries), sum(each.counted for each in summaries)
-    measured, measurable = sum(each.measured for each in summaries), sum(each.measurable for each in summaries)
     grid.add_section()
-    grid.add_row(f"{len(summaries)} tables", share(right, counted), share(measured, measurable), "")
+    grid.add_row(f"{len(summaries)} tables", share(right, counted), share_measured(summaries), "")
     return Group(
         grid, Text("repro table NAME shows one; repro table --check names the cells that are off", style="dim")
     )

@@ -19,6 +19,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from repro.console import stderr, time_left
 from repro.recipes import Recipe
@@ -163,7 +164,7 @@ class Bar:
     def run(self, course: Course) -> Iterator[None]:
         """Show the bar while the run goes on."""
         columns = (
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=False)),  # gives way on a narrow terminal
             BarColumn(bar_width=None),
             TaskProgressColumn(),
             TimeElapsedColumn(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType, TracebackType
@@ -45,3 +46,7 @@ class StopRequest:
         if self.signal == number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number
+        again = "; a second Ctrl-C breaks off at once, unsaved" if number == signal.SIGINT else ""
+        if os.environ.get("RANK", "0") == "0":
+            # Not through a console, in the midst of whose writing a signal may come.
+            os.write(2, f"stopping and saving after this step{again}\n".encode())

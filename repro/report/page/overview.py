@@ -8,7 +8,7 @@ from repro.compare import VERDICTS
 from repro.papers import Table
 from repro.report.legend import sign
 from repro.report.page.grid import Grid, Heading, Line, Shown
-from repro.summary import Summary, share
+from repro.summary import Summary, share, share_measured
 
 
 def overview_grid(summaries: Sequence[Summary]) -> Grid:
@@ -44,7 +44,7 @@ def _line(summary: Summary, verdicts: Sequence[str]) -> Line:
             Shown(table.name, href=f"#{table.name}"),
             Shown(called(table)),
             _share(summary.right, summary.counted),
-            _share(summary.measured, summary.measurable),
+            _measured([summary]),
             *(_number(summary.verdicts.get(each, 0)) for each in verdicts),
         )
     )
@@ -59,7 +59,7 @@ def _total(summaries: Sequence[Summary], verdicts: Sequence[str]) -> Line | None
             Shown("All tables"),
             Shown(),
             _share(sum(each.right for each in summaries), sum(each.counted for each in summaries)),
-            _share(sum(each.measured for each in summaries), sum(each.measurable for each in summaries)),
+            _measured(summaries),
             *(_number(sum(each.verdicts.get(verdict, 0) for each in summaries)) for verdict in verdicts),
         )
     )
@@ -68,6 +68,12 @@ def _total(summaries: Sequence[Summary], verdicts: Sequence[str]) -> Line | None
 def _share(part: int, whole: int) -> Shown:
     """Return `11/12`, sorted by the share; muted where there is nothing to share."""
     return Shown(share(part, whole), sorted_by=part / whole if whole else "", muted=not part)
+
+
+def _measured(summaries: Sequence[Summary]) -> Shown:
+    """Return of how many errors there are runs; muted where there are none."""
+    measured, whole = sum(each.measured for each in summaries), sum(each.measurable for each in summaries)
+    return Shown(share_measured(summaries), sorted_by=measured / whole if whole else "", muted=not measured)
 
 
 def _number(cells: int) -> Shown:
