@@ -53,7 +53,7 @@ def test_the_time_left_is_the_rest_at_the_same_rate() -> None:
 
 
 def test_ctrl_c_waits_until_torch_is_loaded() -> None:
-    done = []
+    done, before = [], signal.getsignal(signal.SIGINT)
 
     def load() -> None:
         with loading():
@@ -63,4 +63,4 @@ def test_ctrl_c_waits_until_torch_is_loaded() -> None:
     with pytest.raises(KeyboardInterrupt):
         load()
     assert done == ["loaded"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
