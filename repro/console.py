@@ -83,7 +83,8 @@ class _ToldFile(io.FileIO):
         """Read, and say how far that is."""
         read = super().readinto(buffer)
         done = self.tell()
-        self.lines.tell(done, f"{100 * done / self.lines.total:.0f} %")
+        if read:  # of an empty file there is no share
+            self.lines.tell(done, f"{100 * done / self.lines.total:.0f} %")
         return read
 
 

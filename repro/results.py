@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from filelock import FileLock
 
+from repro.csv_lines import columns_of, csv_of, line_of, lines_of, read
 from repro.errors import UserError
 from repro.files import write_atomically
-
-T = TypeVar("T")
-JSON_TYPES = ("Mapping", "Sequence")
-"""How the types of the fields begin that are JSON in a cell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,18 +169,9 @@ def _append(path: Path, added: Sequence[Record] | Sequence[StepTime]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     header = list(vars(added[0]))
     with FileLock(path.with_name(f".{path.stem}.lock")):
-        lines = _lines(path)
+        lines = lines_of(path)
         own = [each for each in lines[0] if each not in header] if lines else []  # columns of the user's own
         write_atomically(path, csv_of([*lines, *(line_of(each) for each in added)], [*header, *own]))
-
-
-def line_of(written: Record | StepTime | GateRow) -> dict[str, Any]:
-    """Return the cells of a line by column."""
-    values = dict(vars(written))
-    for each in fields(written):
-        if str(each.type).startswith(JSON_TYPES):
-            values[each.name] = json.dumps(values[each.name], sort_keys=True)
-    return values
 
 
 def write_curve(history: Iterable[EpochRow], path: Path) -> None:
@@ -201,7 +186,7 @@ def curve_path(folder: Path, run: str) -> Path:
 
 def read_curve(path: Path) -> list[EpochRow]:
     """Return a run's curve, epoch by epoch; none where there is no file; UserError with a line that is no epoch."""
-    return _read(path, EpochRow, "an epoch of a curve")
+    return read(path, EpochRow, "an epoch of a curve")
 
 
 def curve_of(record: Record, folders: Sequence[Path]) -> list[EpochRow]:
@@ -242,7 +227,7 @@ def gates_path(folder: Path, run: str) -> Path:
 
 def read_gates(path: Path) -> list[GateRow]:
     """Return the mean gate weights of a run; none where there is no file; UserError with a line that is none."""
-    return _read(path, GateRow, "a mean gate weight")
+    return read(path, GateRow, "a mean gate weight")
 
 
 def read_records(folders: Iterable[Path]) -> list[Record]:
@@ -261,12 +246,12 @@ def read_records(folders: Iterable[Path]) -> list[Record]:
 
 def every_record(folder: Path) -> list[Record]:
     """Return all records of a folder, of one experiment perhaps several; UserError with a line that is none."""
-    return _read(folder / "runs.csv", Record, "a record of a run")
+    return read(folder / "runs.csv", Record, "a record of a run")
 
 
 def read_times(folders: Iterable[Path]) -> list[StepTime]:
     """Return the measured times of all `folders`; UserError with a line that is none."""
-    return [each for folder in folders for each in _read(folder / "times.csv", StepTime, "a measured time")]
+    return [each for folder in folders for each in read(folder / "times.csv", StepTime, "a measured time")]
 
 
 def shipped_results() -> Path:
@@ -280,62 +265,3 @@ def result_folders(own: Path) -> list[Path]:
     """Return the shipped results and the user's own, once if they are the same."""
     shipped = shipped_results()
     return [own] if own.resolve() == shipped.resolve() else [shipped, own]
-
-
-def columns_of(kind: type[EpochRow | GateRow]) -> list[str]:
-    """Return the header of a CSV file of such lines."""
-    return [each.name for each in fields(kind)]
-
-
-def csv_of(rows: Sequence[Mapping[str, Any]], header: Sequence[str]) -> bytes:
-    """Return a CSV file; what a row lacks is left empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, header, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
-
-
-def _lines(path: Path) -> list[dict[str, str]]:
-    """Return the lines of a CSV file as they are; of a file that is not there, none."""
-    if not path.exists():
-        return []
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is no CSV file in UTF-8 ({error}); mend or remove it") from error
-
-
-def _read(path: Path, kind: type[T], what: str) -> list[T]:
-    return [_parse(line, kind, f"{path}, line {number}: not {what}") for number, line in enumerate(_lines(path), 2)]
-
-
-def _parse(line: Mapping[str, str], kind: type[T], wrong: str) -> T:
-    """Return what a line says; a field that may be None is where the line is empty or is older than it."""
-    try:
-        present = [each for each in fields(kind) if each.default is MISSING or line.get(each.name)]  # type: ignore[arg-type]
-        return kind(**{each.name: _reader(str(each.type))(line[each.name]) for each in present})
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{wrong} ({error}); mend or remove the line") from error
-
-
-def _reader(type_: str) -> Callable[[str], Any]:
-    """Return what makes of a cell a value of a field's type."""
-    if type_.startswith(JSON_TYPES):
-        return _mapping if type_.startswith("Mapping") else _words
-    return {"int": int, "float": float}.get(type_.removesuffix(" | None"), str)
-
-
-def _mapping(text: str) -> dict[str, Any]:
-    content = json.loads(text)
-    if not isinstance(content, dict):
-        raise ValueError(f"{text} is no mapping")
-    return content
-
-
-def _words(text: str) -> list[str]:
-    content = json.loads(text)
-    if not (isinstance(content, list) and all(isinstance(each, str) for each in content)):
-        raise ValueError(f"{text} is no list of words")
-    return content

@@ -43,6 +43,12 @@ def test_without_a_terminal_a_long_file_tells_the_time_left(
     assert shares == sorted(shares)
 
 
+def test_an_empty_file_is_read_without_a_terminal_too(tmp_path: Path) -> None:
+    (tmp_path / "empty.mat").touch()
+    with open_with_bar(tmp_path / "empty.mat", "checking") as file:
+        assert file.read(10) == b""
+
+
 def test_nothing_is_said_of_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(with_bar([], "working")) == []
     assert capsys.readouterr().err == ""

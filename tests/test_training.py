@@ -97,6 +97,18 @@ def test_a_stopped_run_is_tested_as_what_it_is(
         train_one(tiny(), CPU, folders, Silent())
 
 
+def test_a_run_whose_listener_has_gone_is_saved_all_the_same(
+    tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("repro.training.stop.os.write", gone)
+    with pytest.raises(Stopped):
+        train_one(tiny(), CPU, folders, stop_at(3))
+    assert checkpoint.load(folders.runs / tiny().name / checkpoint.NEWEST).step == 3
+
+
 def test_a_broken_newest_checkpoint_is_told_when_the_one_before_is_tested(
     tiny: Make, folders: Folders, capsys: pytest.CaptureFixture[str]
 ) -> None:

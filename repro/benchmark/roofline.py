@@ -58,6 +58,7 @@ def kept_bytes(network: nn.Module, shape: tuple[int, int, int], batch: int) -> i
     kept: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
+        """Add what a tensor lies in, once."""
         storage = tensor.untyped_storage()
         if storage._cdata not in resting:
             kept[storage._cdata] = storage.nbytes()

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from repro.commands.table import choose
 from repro.console import stderr, waiting
+from repro.csv_lines import csv_of
 from repro.errors import UserError
 from repro.figures import FORMATS, Curves, Figure, Gates, curves_of, draw, gates_of
 from repro.files import write_atomically
 from repro.folders import Folders
 from repro.models import MODELS
-from repro.results import csv_of, gates_path, read_records, result_folders, write_gates
+from repro.results import gates_path, read_records, result_folders, write_gates
 from repro.runs import run_named, run_names
 from repro.runtime import Runtime
 

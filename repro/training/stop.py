@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -48,5 +49,6 @@ class StopRequest:
         self.signal = number
         again = "; a second Ctrl-C breaks off at once, unsaved" if number == signal.SIGINT else ""
         if os.environ.get("RANK", "0") == "0":
-            # Not through a console, in the midst of whose writing a signal may come.
-            os.write(2, f"stopping and saving after this step{again}\n".encode())
+            # Not through a console, in the midst of whose writing a signal may come; nobody listening stops no saving.
+            with suppress(OSError):
+                os.write(2, f"stopping and saving after this step{again}\n".encode())
