@@ -230,13 +230,16 @@ def list_(
     what: Annotated[
         str, typer.Argument(metavar="models|tables|datasets|recipes|runs", help="What to list; models.")
     ] = "models",
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Of a recipe, to see every value and where it is from.")
+    ] = None,
     runs: Runs = None,
     format: ShortFormat = "rich",
 ) -> None:
     """Parse, list."""
     from repro.commands import listing
 
-    listing.run(what, runs, format)
+    listing.run(what, name, runs, format)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

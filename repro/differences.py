@@ -11,6 +11,7 @@ from repro.counts import CountCell
 from repro.papers import Column, Row, Table
 from repro.recipes import recipe
 from repro.recipes.recipe import INFERRED
+from repro.recipes.values import values_of
 from repro.results import Record
 
 COUNTED_OTHERWISE = "Counted otherwise than printed"
@@ -73,9 +74,10 @@ def reasons(comparison: Comparison) -> list[Reasons]:
 def inferred(name: str) -> dict[str, list[str]]:
     """Return the values of a recipe that are inferred, wholly or in part, as `epochs = 300`, by where they are from."""
     chosen, found = recipe(name), defaultdict(list)
-    for key, origin in chosen.origins.items():
-        if INFERRED in origin:
-            found[origin.removeprefix(f"{INFERRED}: ")].append(f"{key} = {getattr(chosen, key)}")
+    for each in values_of(chosen):
+        if each.inferred:
+            place = each.place if each.origin == INFERRED else chosen.origins[each.name]
+            found[place].append(f"{each.name} = {each.words}")
     return dict(found)
 
 

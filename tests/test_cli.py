@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from repro.cli import main
 from repro.console import stdout
-from repro.models import MODELS, as_typed
+from repro.models import as_typed
 
 HEAVY = {"torch", "torchvision", "pandas", "numpy", "fvcore", "scipy", "sklearn", "matplotlib"}
 
@@ -163,6 +164,8 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["bench", "resnet20", "--window", "0"], "'--window'"),
         (["bench", "resnet20", "--precision", "fp8"], "unknown precision 'fp8'; known: fp32, tf32, bf16"),
         (["list", "modls"], "did you mean 'models'?"),
+        (["list", "recipes", "miru"], "unknown recipe 'miru'; did you mean 'miru2020-cifar100'?"),
+        (["list", "models", "resnet20"], "repro list models takes no name; repro count MODEL and repro table NAME"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_status_2(
@@ -269,11 +272,38 @@ def test_an_output_is_written_where_a_link_leads(capsys: pytest.CaptureFixture[s
     assert reader.communicate()[0] == target.read_text()
 
 
-def test_a_list_cuts_no_name(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stdout(), "width", 60)
-    shown = repro(capsys, "list", "models")[1]
-    assert all(f"│ {name} " in shown for name in MODELS)
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+@pytest.mark.parametrize("what", ["models", "tables", "recipes"])
+def test_a_list_cuts_no_word(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, what: str, width: int
+) -> None:
+    monkeypatch.setattr(stdout(), "width", width)
+    lines = json.loads(repro(capsys, "list", what, "--format", "json")[1])
+    shown = repro(capsys, "list", what)[1]
     assert "…" not in shown
+    assert all(len(line) <= width for line in shown.splitlines() if not line.startswith("repro list"))
+    words = {word for line in lines for key in ("name", "paper", "network") for word in str(line.get(key, "")).split()}
+    assert words - set(re.split(r"[\s;]+", shown)) == set()
+
+
+def test_a_recipe_is_shown_with_every_value_and_where_it_is_from(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = repro(capsys, "list", "recipes", "MIRU2020_cifar100")[1]
+    assert re.search(r"batch +64 +printed", shown)
+    assert re.search(r"epochs +300 +inferred: config/cifar100/resnet-110.txt", shown)
+    assert re.search(r"padding_mode +reflect +authors' code: takedarts", shown)
+    assert "Not used: iterations," in shown
+    answer = json.loads(repro(capsys, "list", "recipes", "miru2020-cifar100", "--format", "json")[1])
+    assert answer["values"]["lr"] == {"value": 0.05, "origin": "printed", "place": ""}
+    assert answer["values"]["mean"]["value"] == [0.5071, 0.4865, 0.4409]
+
+
+def test_a_list_for_programs_has_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    recipes = json.loads(repro(capsys, "list", "recipes", "--format", "json")[1])
+    lengths = {line["name"]: (line["epochs"], line["iterations"], line["tune_epochs"]) for line in recipes}
+    assert lengths["resnet-cifar10"] == (164, 64_000, 0)
+    assert lengths["miru2020-imagenet-resnet34"] == (300, None, 60)
+    datasets = {line["name"]: line for line in json.loads(repro(capsys, "list", "datasets", "--format", "json")[1])}
+    assert (datasets["cifar10"]["train_images"], datasets["segmentation"]["test_images"]) == (50_000, None)
 
 
 def test_options_are_shown_as_they_are_typed(capsys: pytest.CaptureFixture[str]) -> None:

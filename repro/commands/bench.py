@@ -44,16 +44,18 @@ def run(
 
 
 def _show(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> None:
-    from rich.table import Table
+    from repro.report.grid import Fitted, empty_grid
 
     recipe = experiment.recipe
     title = f"{experiment.model}, {recipe.name}, batch {recipe.batch}, on {device}"
     columns = {name: [cell(each) for each in speeds] for name, cell in COLUMNS.items()}
     columns = {name: cells for name, cells in columns.items() if any(cells)}  # working memory is a GPU's alone
-    grid = Table(*columns, title=title, title_justify="left", title_style="bold")
+    grid = empty_grid(title)
+    for heading in columns:
+        grid.add_column(heading)
     for line in zip(*columns.values(), strict=True):
         grid.add_row(*line)
-    stdout().print(grid)
+    stdout().print(Fitted(grid))
     _say_what_waits({each.name: each.images_per_second for each in speeds})
     stdout().print("plain loop: DataLoader, torchvision transforms, eager steps in fp32 without TF32", style="dim")
     stdout().print("medians of windows taken in turn; recipe: training alone, without tests and tuning", style="dim")

@@ -107,18 +107,9 @@ def _shape(text: str) -> tuple[int, int, int]:
 
 
 def _show(answer: Mapping[str, Any]) -> None:
-    from rich.table import Table
-
     title = f"{answer['model']} {as_typed(answer['options'])}".strip()  # on one line, to be copied
     stdout().print(title, style="bold", soft_wrap=True, markup=False)
-    grid = Table("", "Ours")
-    for each in answer["published"]:
-        grid.add_column(f"{each['table']}: {each['row']}", justify="right")
-    for key, label in (("params", "Parameters"), ("flops", f"FLOPs ({answer['flops_convention']})")):
-        grid.add_row(label, f"{answer[key]:,}", *(_printed(each, key, answer) for each in answer["published"]))
-    grid.add_row("Multiply-adds", f"{answer['macs']:,}")
-    grid.columns[1].justify = "right"
-    stdout().print(grid)
+    stdout().print(_beside(answer))
     size = f"input {answer['input']}, {answer['classes']} classes"
     stdout().print(f"{size} ({answer['dataset']})" if answer["dataset"] else size, style="dim")
     stdout().print(f"FLOPs {answer['flops_convention']!r}: {CONVENTIONS[answer['flops_convention']]}", style="dim")
@@ -126,6 +117,23 @@ def _show(answer: Mapping[str, Any]) -> None:
         stdout().print("in the form that CIFAR repositories use for small images, not its paper's", style="dim")
     if "modules" in answer:
         stdout().print(_modules(answer["modules"]))
+
+
+def _beside(answer: Mapping[str, Any]) -> Any:
+    """Return our counts, and beneath them those of every printed row of the network."""
+    from rich.markup import escape
+
+    from repro.report.grid import Fitted, empty_grid
+
+    grid = empty_grid()
+    grid.add_column("")
+    for heading in ("Parameters", f"FLOPs ({answer['flops_convention']})", "Multiply-adds"):
+        grid.add_column(heading, justify="right", no_wrap=True)
+    grid.add_row("ours", *(f"{answer[key]:,}" for key in ("params", "flops", "macs")))
+    for row in answer["published"]:
+        printed = (_printed(row, key, answer) for key in ("params", "flops"))
+        grid.add_row(escape(f"{row['table']}: {row['row']}"), *printed, "")
+    return Fitted(grid)
 
 
 def _printed(row: Mapping[str, Any], key: str, answer: Mapping[str, Any]) -> str:
@@ -138,14 +146,18 @@ def _printed(row: Mapping[str, Any], key: str, answer: Mapping[str, Any]) -> str
 
 
 def _modules(modules: list[dict[str, Any]]) -> Any:
-    from rich.table import Table
+    from rich.markup import escape
 
-    grid = Table("Module", "Kind", "Parameters", "FLOPs", "Share of FLOPs")
-    for column in grid.columns[2:]:
-        column.justify = "right"
+    from repro.report.grid import Fitted, empty_grid
+
+    grid = empty_grid()
+    grid.add_column("Module", no_wrap=True)
+    grid.add_column("Kind")
+    for heading in ("Parameters", "FLOPs", "Share of FLOPs"):
+        grid.add_column(heading, justify="right")
     total = modules[0]["flops"]
     for each in modules:
         share = f"{100 * each['flops'] / total:.2f} %" if total else ""
-        name = each["name"] or "(all)"
+        name = escape(each["name"] or "(all)")
         grid.add_row(name, each["kind"], f"{each['params']:,}", f"{each['flops']:,}", share)
-    return grid
+    return Fitted(grid)

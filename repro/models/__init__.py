@@ -136,7 +136,7 @@ MODELS: dict[str, ModelSpec] = {
         )
         for depth in (18, 34)
     },
-    "wrn50-2-bottleneck": _imagenet("WRN-50-2-bottleneck", "resnet:resnet_bottleneck", depth=50, base=128),
+    "wrn50-2-bottleneck": _imagenet("WRN-50-2, bottleneck", "resnet:resnet_bottleneck", depth=50, base=128),
     "wrn": ModelSpec(
         "Wide ResNet for 32x32 images",
         "wide_resnet:wrn_cifar",

@@ -51,7 +51,7 @@ def torchvision_imagenet(network: str) -> Recipe:
     drops = range(chosen.every, chosen.epochs, chosen.every)
     return Recipe(
         name=f"torchvision-{network}",
-        paper="torchvision, references/classification",
+        paper="torchvision, reference scripts",
         dataset="imagenet",
         epochs=chosen.epochs,
         batch=256,

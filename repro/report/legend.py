@@ -1,4 +1,7 @@
-"""The verdicts in words, with the mark and the tone of each: no verdict is told by its colour alone."""
+"""What is shown, in words: verdicts with the mark and the tone of each, and where a recipe's values are from.
+
+No verdict is told by its colour alone.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ from dataclasses import dataclass
 
 from repro.compare import BETTER, CONSISTENT, LOWER, NOT_CONSISTENT, NOT_REPRODUCED, REPRODUCED, TOO_FEW
 from repro.comparison import CONTEXT, NO_RECIPE, NOT_MEASURED, TESTED_OTHERWISE
+from repro.recipes.recipe import CODE, INFERRED, PRINTED
+
+ORIGINS = {PRINTED: "printed", CODE: "authors' code", INFERRED: "inferred"}
 
 
 @dataclass(frozen=True)

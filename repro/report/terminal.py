@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
 from rich.table import Table
@@ -15,6 +14,7 @@ from repro.compare import BETTER, CONSISTENT, LOWER, NOT_CONSISTENT, NOT_REPRODU
 from repro.comparison import Comparison
 from repro.differences import reasons
 from repro.report.cells import OURS, row_cells, with_share
+from repro.report.grid import Fitted, empty_grid, fit
 from repro.report.notes import notes
 from repro.summary import Summary, share, share_measured
 
@@ -40,7 +40,7 @@ def table_rich(comparison: Comparison) -> RenderableType:
 
 def summary_rich(summaries: Sequence[Summary]) -> RenderableType:
     """Return what all tables come to, a line each."""
-    grid = _empty_grid("Counted, measured and reproduced")
+    grid = empty_grid("Counted, measured and reproduced")
     grid.add_column("Table", overflow="fold")
     for heading in ("Counts\nright", "Errors\nmeasured"):
         grid.add_column(heading, justify="right", no_wrap=True)
@@ -73,22 +73,9 @@ class _Grid:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for form in (_beside, _beneath, _without_verdicts):
             grid = form(self.comparison)
-            if _fit(grid, options.max_width):
+            if fit(grid, options.max_width):
                 break
         yield grid
-
-
-def _fit(grid: Table, width: int) -> bool:
-    """Give every column a width, so that no word is cut, if the grid can be so narrow."""
-    cells = [[Text.from_markup(str(cell)).plain for cell in (each.header, *each.cells)] for each in grid.columns]
-    most = [max(len(line) for cell in column for line in cell.split("\n")) for column in cells]
-    words = [max(len(word) for cell in column for word in (cell.split() or [""])) for column in cells]
-    least = [high if column.no_wrap else low for column, low, high in zip(grid.columns, words, most, strict=True)]
-    spare = width - (1 + grid.padding[1]) * len(cells) - 1 - sum(least)  # beside the box and the padding
-    for number, column in sorted(enumerate(grid.columns), key=lambda each: each[0] in (0, len(cells) - 1)):
-        more = max(0, min(spare, most[number] - least[number]))
-        column.width, spare = least[number] + more, spare - more
-    return spare >= 0
 
 
 def _beside(comparison: Comparison) -> Table:
@@ -134,15 +121,9 @@ def _without_verdicts(comparison: Comparison) -> Table:
 def _titled_grid(comparison: Comparison) -> Table:
     """Return a grid with a title and a column for the rows' labels."""
     table = comparison.table
-    grid = _empty_grid(f"{table.paper}, {table.title}: {table.caption}")
+    grid = empty_grid(f"{table.paper}, {table.title}: {table.caption}")
     grid.add_column("Row")
     return grid
-
-
-def _empty_grid(title: str) -> Table:
-    """Return a grid whose lines leave room for figures on a terminal of 80 columns."""
-    look = {"title_justify": "left", "title_style": "bold", "box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
-    return Table(title=escape(title), **look)  # type: ignore[arg-type]
 
 
 def _coloured(verdict: str) -> str:
@@ -150,9 +131,10 @@ def _coloured(verdict: str) -> str:
 
 
 def _deviating_grid(comparison: Comparison) -> RenderableType:
-    grid = _empty_grid("Runs that deviate from the recipe (not counted)")
-    for heading in ("Run", "Error %", "Deviation (recipe)", "Precision", "Device"):
-        grid.add_column(heading, overflow="fold")
+    grid = empty_grid("Runs that deviate from the recipe (not counted)")
+    for heading in ("Run", "Error %", "Deviation (recipe)", "How"):
+        grid.add_column(heading, no_wrap=heading == "Run")
     for record in comparison.deviating:
-        grid.add_row(record.name, f"{record.error:.2f}", ", ".join(record.deviations), record.precision, record.device)
-    return grid
+        how = f"{record.precision}, {record.device}"
+        grid.add_row(record.name, f"{record.error:.2f}", ", ".join(record.deviations), escape(how))
+    return Fitted(grid)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from repro.comparison import Comparison
 from repro.recipes import Recipe, recipe
-from repro.recipes.recipe import CODE, INFERRED, PRINTED
+from repro.recipes.recipe import INFERRED
+from repro.recipes.values import Value, unused, values_of
+from repro.report.legend import ORIGINS
 from repro.report.notes import recipe_names
 from repro.report.page.grid import Grid, Heading, Line, Shown
-
-NO_VALUES = ("name", "paper", "origins")
-KINDS = {PRINTED: "printed", CODE: "authors' code", INFERRED: "inferred"}
 
 
 @dataclass(frozen=True)
@@ -35,42 +33,22 @@ def recipes_of(comparison: Comparison) -> list[ShownRecipe]:
 
 def shown_recipe(recipe: Recipe) -> ShownRecipe:
     """Return a recipe as it is shown: what it sets or says the source of; the rest is named only."""
-    said = recipe.values().keys() | recipe.origins.keys()
-    keys = [each.name for each in fields(recipe) if each.name not in NO_VALUES]
-    shown = [key for key in keys if key in said]
+    values = values_of(recipe)
     return ShownRecipe(
         name=recipe.name,
         paper=recipe.paper,
-        inferred=tuple(key for key in shown if INFERRED in recipe.origins.get(key, "")),
+        inferred=tuple(each.name for each in values if each.inferred),
         grid=Grid(
             f"Every value of {recipe.name}",
             (Heading("Value"), Heading("Is"), Heading("From"), Heading("Place")),
-            tuple(_line(recipe, key) for key in shown),
+            tuple(map(_line, values)),
             sortable=False,
         ),
-        unused=tuple(key for key in keys if key not in said),
+        unused=tuple(unused(recipe)),
     )
 
 
-def _kind(recipe: Recipe, key: str) -> str:
-    """Return `printed`, `code` or `inferred`; the table's data set needs no source of its own."""
-    return recipe.origins.get(key, "").partition(":")[0].partition(";")[0]
-
-
-def _line(recipe: Recipe, key: str) -> Line:
-    kind = _kind(recipe, key)
-    place = recipe.origins.get(key, "").removeprefix(kind).lstrip(":; ")
-    value = Shown(_words(getattr(recipe, key)))
-    origin = Shown(flag=KINDS[kind]) if kind == INFERRED else Shown(KINDS.get(kind, ""))
-    return Line((Shown(key), value, origin, Shown(place)))
-
-
-def _words(value: Any) -> str:
-    """Return a value as it is read: 5e-4 as 0.0005, a list without brackets."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple):
-        return ", ".join(_words(each) for each in value) or "the training set's own"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "–" if value is None or value == "" else str(value)
+def _line(value: Value) -> Line:
+    origin = ORIGINS.get(value.origin, "")
+    shown = Shown(flag=origin) if value.origin == INFERRED else Shown(origin)
+    return Line((Shown(value.name), Shown(value.words), shown, Shown(value.place)))
