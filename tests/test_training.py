@@ -89,7 +89,7 @@ def test_a_stopped_run_is_tested_as_what_it_is(
     with pytest.raises(Stopped):
         train_one(tiny(), CPU, folders, stop_at(9))
     command = ["eval", "densenet-depth7", "--runs", str(folders.runs), "--device", "cpu"]
-    for end in ("not finished: after 1 of 2 epochs (9 steps)", "after all 2 epochs (12 steps)"):
+    for end in ("not finished: after 1 of 2 epochs (9 steps)", "finished: after 2 epochs (12 steps)"):
         with pytest.raises(SystemExit) as over:
             main(command)
         assert not over.value.code

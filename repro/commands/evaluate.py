@@ -12,6 +12,7 @@ from repro.errors import UserError
 from repro.folders import Folders
 from repro.names import choose
 from repro.runtime import Runtime
+from repro.words import number_of
 
 if TYPE_CHECKING:
     from repro.data.views import Protocol
@@ -81,10 +82,10 @@ def _show(found: Evaluation, format: str) -> None:
 def _trained(found: Evaluation) -> str:
     """Return how long the network was trained, and whether that is all of its recipe."""
     of = found.experiment.recipe.all_epochs
-    steps = f"({found.steps} steps)"
+    steps = f"({number_of(found.steps, 'step')})"
     if found.finished:
-        return f"after all {of} epochs {steps}"
-    return f"not finished: after {found.epochs} of {of} epochs {steps}"
+        return f"finished: after {number_of(of, 'epoch')} {steps}"
+    return f"not finished: after {found.epochs} of {number_of(of, 'epoch')} {steps}"
 
 
 def _show_published(found: PublishedEvaluation, format: str) -> None:

@@ -22,6 +22,7 @@ from repro.names import choose as choose_name
 from repro.papers import Table, read_table, table_names
 from repro.results import Record, append_times, curve_of, read_records, read_times, result_folders
 from repro.runtime import Runtime
+from repro.words import number_of
 
 WINDOW_SECONDS = 2.0
 """Of the steps of one row, before the next row's turn."""
@@ -85,8 +86,8 @@ def train_missing(table: Table, seeds: int | None, epochs: int | None, runtime: 
     experiments = missing(table, seeds, epochs, folders.results)
     cells = [(row, column) for row, column in product(table.rows, table.of_kind("error")) if column.key in row.cells]
     open_ = sum(row.model is not None and table.recipe(row, column) is None for row, column in cells)
-    without = f"; {open_} cells have no recipe here" if open_ else ""
-    stderr().print(f"{table.name}: {len(experiments)} runs are missing{without}", soft_wrap=True, markup=False)
+    without = f"; {number_of(open_, 'cell')} without a recipe here" if open_ else ""
+    stderr().print(f"{table.name}: {number_of(len(experiments), 'run')} to train{without}", soft_wrap=True, markup=False)
     diverged = []
     for _, seeds_of_one in groupby(experiments, key=lambda each: replace(each, seed=0).id):
         try:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from repro.errors import UserError
 from repro.runtime import Runtime
 from repro.training import processes
+from repro.words import number_of
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """In which a container finds how much memory it may have, versions 2 and 1."""
@@ -161,7 +162,7 @@ def device_name(device: torch.device) -> str:
     """Return what a record says of the hardware."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU {_cpu_model()}, {torch.get_num_threads()} threads"
+    return f"CPU {_cpu_model()}, {number_of(torch.get_num_threads(), 'thread')}"
 
 
 def _cpu_model() -> str:
