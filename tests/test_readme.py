@@ -16,7 +16,7 @@ def test_what_stands_between_markers_is_what_is_made(found: re.Match[str]) -> No
 
 
 def test_something_is_shown() -> None:
-    assert len(MARKED.findall(README)) == 3
+    assert len(MARKED.findall(README)) == 4
 
 
 def test_every_room_of_the_house_is_in_the_picture() -> None:
