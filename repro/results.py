@@ -13,6 +13,9 @@ from repro.csv_lines import columns_of, csv_of, line_of, lines_of, read
 from repro.errors import UserError
 from repro.files import write_atomically
 
+SEPARATOR = "; "
+"""Between the values of a field of a record that changed from one sitting of its run to another."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRow:
@@ -91,7 +94,7 @@ class Record:
     runtime: Mapping[str, Any]
     """Of the last sitting; precision and processes are those of all."""
     device: str
-    """Of each sitting, as the next four: what changed from one to another stands behind a semicolon."""
+    """Of each sitting, as the next four: what changed from one to another stands behind SEPARATOR."""
     torch: str
     python: str
     version: str

@@ -181,6 +181,14 @@ def test_the_stamp_is_all_that_changes(
     assert made.sub("", later) == made.sub("", text)
 
 
+def test_a_device_is_named_once_though_a_run_moved(records: Sequence[Record]) -> None:
+    devices = ("CPU B, 2 threads; CPU A, 2 threads", "CPU B, 2 threads")
+    moved = compare(
+        read_table("cifar100"), [replace(run, device=name) for run, name in zip(records, devices, strict=False)]
+    )
+    assert dict(stamp.stamp_of([moved]).facts)["Runs on"] == "CPU A, 2 threads; CPU B, 2 threads"
+
+
 def test_every_verdict_has_a_mark_of_its_own() -> None:
     assert set(SIGNS) == {*WORST_FIRST, CONTEXT}
     assert len({sign.mark for sign in SIGNS.values()}) == len(SIGNS)

@@ -87,7 +87,8 @@ def train_missing(table: Table, seeds: int | None, epochs: int | None, runtime: 
     cells = [(row, column) for row, column in product(table.rows, table.of_kind("error")) if column.key in row.cells]
     open_ = sum(row.model is not None and table.recipe(row, column) is None for row, column in cells)
     without = f"; {number_of(open_, 'cell')} without a recipe here" if open_ else ""
-    stderr().print(f"{table.name}: {number_of(len(experiments), 'run')} to train{without}", soft_wrap=True, markup=False)
+    to_train = f"{table.name}: {number_of(len(experiments), 'run')} to train{without}"
+    stderr().print(to_train, soft_wrap=True, markup=False)
     diverged = []
     for _, seeds_of_one in groupby(experiments, key=lambda each: replace(each, seed=0).id):
         try:

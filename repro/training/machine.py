@@ -9,9 +9,8 @@ import torch
 
 from repro import __version__
 from repro.commit import commit
+from repro.results import SEPARATOR
 from repro.training.device import device_name
-
-SEPARATOR = "; "
 
 
 def through(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from repro import __version__
 from repro.commit import commit
 from repro.comparison import Comparison
+from repro.results import SEPARATOR
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def stamp_of(comparisons: Sequence[Comparison]) -> Stamp:
         "Python": platform.python_version(),
         "torch": _version("torch"),
         "Made on": platform.platform(terse=True),
-        "Runs on": "; ".join(sorted({run.device for run in runs})),
+        "Runs on": SEPARATOR.join(sorted({each for run in runs for each in run.device.split(SEPARATOR)})),
     }
     return Stamp(datetime.now(UTC).replace(microsecond=0), tuple((key, text) for key, text in facts.items() if text))
 
