@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from repro.errors import UserError
+from repro.words import one_of
 
 
 def canonical(name: str) -> str:
@@ -15,12 +16,12 @@ def choose(kind: str, name: str, known: Iterable[str]) -> str:
     """Return the one of `known` that `name` spells.
 
     Raises:
-        UserError: no such name; the message offers the nearest one.
+        UserError: no such name; the message offers those that begin so, or else the nearest one.
     """
-    spellings = {canonical(each): each for each in known}
-    if canonical(name) in spellings:
-        return spellings[canonical(name)]
-    near = get_close_matches(canonical(name), spellings, n=1, cutoff=0.5)
-    near = near or [each for each in spellings if each.startswith(canonical(name))]
-    hint = f"did you mean {spellings[near[0]]!r}?" if near else f"known: {', '.join(spellings.values())}"
+    typed, spellings = canonical(name), {canonical(each): each for each in known}
+    if typed in spellings:
+        return spellings[typed]
+    begun = [each for each in spellings if typed and each.startswith(typed)]
+    meant = [spellings[each] for each in begun or get_close_matches(typed, spellings, n=1, cutoff=0.5)]
+    hint = f"did you mean {one_of(meant)}?" if meant else f"known: {', '.join(spellings.values())}"
     raise UserError(f"unknown {kind} {name!r}; {hint}")

@@ -22,6 +22,7 @@ from repro.names import canonical
 from repro.results import EpochRow, read_curve
 from repro.runtime import Runtime
 from repro.typed import command_of
+from repro.words import one_of
 
 DESCRIPTION, CURVE, LOCK = "run.json", "curve.csv", ".lock"
 RECORDED, DIVERGED = "recorded", "diverged"
@@ -171,7 +172,7 @@ def _begins(name: str, what: str) -> bool:
 def _hint(what: str, known: Sequence[str]) -> str:
     """Return which runs may be meant: the nearest in spelling, else all, the first ones of many."""
     if near := get_close_matches(what, known, n=3, cutoff=0.7):
-        return f"did you mean {' or '.join(near)}?"
+        return f"did you mean {one_of(near)}?"
     return f"its runs: {_first(known)}" if known else "there are no runs there yet"
 
 

@@ -523,7 +523,7 @@ def test_gates_from_the_command_line(
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["curves", "cifar1000"], "did you mean 'cifar100'?"),
+        (["curves", "cifar1000"], "did you mean cifar100?"),
         (["curves", "cifar100", "--rows", "vgg"], "no row of cifar100 matches 'vgg'"),
         (["curves", "unet-isbi"], "no run of these rows has a curve in "),
         (["curves", "cifar100", "--output", "nowhere/a.png"], "nowhere/a.png cannot be written: it is a folder, or"),

@@ -67,5 +67,5 @@ def test_a_malformed_table_is_refused_with_file_row_and_reason(tmp_path: Path, o
 
 
 def test_an_unknown_table_is_answered_with_the_nearest_name() -> None:
-    with pytest.raises(UserError, match="did you mean 'cifar100'"):
+    with pytest.raises(UserError, match="did you mean cifar100"):
         read_table("cifar-10O")
