@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -93,16 +94,25 @@ class ErrorCell:
     @property
     def apart(self) -> tuple[str, ...]:
         """How runs were made otherwise than in fp32 by one process, and whether all saw the same images."""
-        processes = sorted({run.runtime.get("processes", 1) for run in self.runs} - {1})
-        reduced = (each for each in self.precisions if each != "fp32")
+        processes = Counter(run.runtime.get("processes", 1) for run in self.runs)
+        shared = (
+            f"{each} processes" if runs == self.n else f"{runs} by {each} processes"
+            for each, runs in sorted(processes.items())
+            if each > 1
+        )
         images = len({run.data for run in self.runs})
         several = [f"{images} versions of the images"] if images > 1 else []
-        return (*reduced, *(f"{each} processes" for each in processes), *several)
+        return (*reduced(self.runs), *shared, *several)
 
     @property
     def off(self) -> bool:
         """Whether ours is higher than chance explains."""
         return self.verdict in (NOT_REPRODUCED, NOT_CONSISTENT)
+
+    @property
+    def differs(self) -> bool:
+        """Whether ours is higher or lower than chance explains."""
+        return self.off or self.verdict in (BETTER, LOWER)
 
 
 @dataclass(frozen=True)
@@ -132,6 +142,11 @@ class ComparedRow:
         """The cells that are not the printed ones, by column."""
         cells: dict[str, CountCell | ErrorCell] = {**self.counts, **self.errors}
         return {key: cell for key, cell in cells.items() if cell.off}
+
+    @property
+    def differing(self) -> dict[str, CountCell | ErrorCell]:
+        """The cells that are off, and the errors that are lower than chance explains, by column."""
+        return {**self.off, **{key: cell for key, cell in self.errors.items() if cell.differs}}
 
 
 @dataclass(frozen=True)
@@ -192,6 +207,16 @@ def runs_of(table: Table, row: Row, column: Column, records: Sequence[Record]) -
             experiment = experiment_for(row.model, table.options(row), seed=record.seed, recipe_name=recipe)
             runs += [record] if record.id == experiment.id else []
     return sorted(runs, key=lambda each: each.seed)
+
+
+def reduced(runs: Sequence[Record]) -> tuple[str, ...]:
+    """Return in which precisions but fp32 runs were trained: `bf16` if all of them, `1 in bf16` if some."""
+    precisions = Counter(run.precision for run in runs)
+    return tuple(
+        each if number == len(runs) else f"{number} in {each}"
+        for each, number in sorted(precisions.items())
+        if each != "fp32"
+    )
 
 
 def is_of(record: Record, table: Table, row: Row, column: Column) -> bool:

@@ -1,4 +1,4 @@
-"""Which cells are off, and what a reader may try: in what our runs may differ from the paper's."""
+"""Which cells are off or lower, and what a reader may try: in what our runs may differ from the paper's."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ COUNTED_OTHERWISE = "Counted otherwise than printed"
 
 @dataclass(frozen=True)
 class Reasons:
-    """What may explain that rows are off; the same of all of them."""
+    """What may explain that rows differ; the same of all of them."""
 
     rows: tuple[str, ...]
     """Their labels."""
     lines: tuple[str, ...]
     measured: bool
-    """Whether an error is off: a count is exact, and what it rests on stands in the table's notes."""
+    """Whether an error differs: a count is exact, and what it rests on stands in the table's notes."""
 
     @property
     def heading(self) -> str:
@@ -45,9 +45,9 @@ def off_cells(comparison: Comparison) -> list[str]:
 
 
 def why(comparison: Comparison, compared: ComparedRow) -> list[str]:
-    """Return what may explain the cells of a row that are off, a line for each reason."""
+    """Return what may explain the cells of a row that differ from the printed ones, a line for each reason."""
     table, lines = comparison.table, []
-    for key, cell in compared.off.items():
+    for key, cell in compared.differing.items():
         column = table.column[key]
         if isinstance(cell, CountCell):
             lines.append(f"{column.label}: {_beside(cell)}")
@@ -56,17 +56,17 @@ def why(comparison: Comparison, compared: ComparedRow) -> list[str]:
     return lines
 
 
-def has_error_off(compared: ComparedRow) -> bool:
-    """Whether an error of a row is off, not counts alone."""
-    return any(isinstance(cell, ErrorCell) for cell in compared.off.values())
+def has_error_differing(compared: ComparedRow) -> bool:
+    """Whether an error of a row differs, not counts alone."""
+    return any(isinstance(cell, ErrorCell) for cell in compared.differing.values())
 
 
 def reasons(comparison: Comparison) -> list[Reasons]:
-    """Return what may explain the rows that are off, rows with the same reasons together."""
+    """Return what may explain the rows that differ, rows with the same reasons together."""
     found: dict[tuple[tuple[str, ...], bool], list[str]] = {}
     for compared in comparison.rows:
         if lines := why(comparison, compared):
-            key = tuple(lines), has_error_off(compared)
+            key = tuple(lines), has_error_differing(compared)
             found.setdefault(key, []).append(comparison.table.called(compared.row))
     return [Reasons(tuple(rows), lines, measured) for (lines, measured), rows in found.items()]
 
@@ -105,15 +105,16 @@ def _runtimes(runs: Sequence[Record]) -> list[str]:
     """Return how our runs were computed otherwise than in fp32 by one process."""
     lines = []
     for precision in sorted({run.precision for run in runs} - {"fp32"}):
-        lines.append(f"seeds {_seeds(run for run in runs if run.precision == precision)} were trained in {precision}")
+        lines.append(f"{_seeds(run for run in runs if run.precision == precision)} trained in {precision}")
     shared = [run for run in runs if run.runtime.get("processes", 1) > 1]
     if shared:
-        lines.append(f"seeds {_seeds(shared)} were trained by several processes, which normalise by their share alone")
+        lines.append(f"{_seeds(shared)} trained by several processes, which normalise by their share alone")
     return lines
 
 
 def _seeds(runs: Iterable[Record]) -> str:
-    return ", ".join(str(run.seed) for run in runs)
+    seeds = [str(run.seed) for run in runs]
+    return f"seed {seeds[0]} was" if len(seeds) == 1 else f"seeds {', '.join(seeds)} were"
 
 
 def _deviating(table: Table, row: Row, column: Column, deviating: Sequence[Record]) -> list[str]:

@@ -43,7 +43,8 @@ def test_seeds_are_joined_by_row(record: Make) -> None:
 def test_what_sets_runs_apart_stands_beside_their_number(record: Make) -> None:
     runs = [record(seed=0), record(seed=1, precision="bf16", runtime={"processes": 4}, data="other")]
     cell = compare(read_table("cifar100"), runs).rows[N4].errors["error"]
-    assert cell.apart == ("bf16", "4 processes", "2 versions of the images")
+    assert cell.apart == ("1 in bf16", "1 by 4 processes", "2 versions of the images")
+    assert compare(read_table("cifar100"), runs[1:]).rows[N4].errors["error"].apart == ("bf16", "4 processes")
     assert compare(read_table("cifar100"), runs[:1]).rows[N4].errors["error"].apart == ()
 
 
@@ -105,6 +106,7 @@ def test_a_lower_error_is_not_off(record: Make) -> None:
     for errors in ((20.0, 20.1, 20.2), (20.0,)):
         comparison = compare(read_table("cifar100"), [record(seed=s, error=e) for s, e in enumerate(errors)])
         assert off_cells(comparison) == []
+        assert any("epochs = 300" in each for each in why(comparison, comparison.rows[N4]))  # but it differs
 
 
 def test_a_count_that_is_off_is_named() -> None:

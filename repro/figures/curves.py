@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from repro.comparison import is_of, runs_of
+from repro.comparison import is_of, reduced, runs_of
 from repro.papers import Column, Row, Table
 from repro.results import EpochRow, Record, curve_of
 
@@ -32,7 +32,8 @@ class Curve:
     row: str
     """Its label; where several rows have it, with what tells them apart."""
     seeds: tuple[int, ...]
-    precisions: tuple[str, ...]
+    reduced: tuple[str, ...]
+    """In which precisions but fp32 all runs were trained, or how many of them."""
     deviations: tuple[str, ...]
     """From the recipe; empty for the row's own runs."""
     test: tuple[Spread, ...]
@@ -45,9 +46,8 @@ class Curve:
     @property
     def label(self) -> str:
         """The row with the number of runs and what is not as usual."""
-        reduced = [each for each in self.precisions if each != "fp32"]
         deviating = [f"deviates: {', '.join(self.deviations)}"] if self.deviations else []
-        return "; ".join([self.row, f"n = {len(self.seeds)}", *reduced, *deviating])
+        return "; ".join([self.row, f"n = {len(self.seeds)}", *self.reduced, *deviating])
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _curve(name: str, row: Row, column: Column, found: Sequence[tuple[Record, li
     return Curve(
         row=name,
         seeds=tuple(run.seed for run in runs),
-        precisions=tuple(sorted({run.precision for run in runs})),
+        reduced=reduced(runs),
         deviations=tuple(runs[0].deviations),
         test=_spreads(curves, lambda epoch: getattr(epoch, _figure(column))),
         train=_spreads(curves, lambda epoch: epoch.train_error) if column.metric == "error" else (),

@@ -75,9 +75,9 @@ def latex(comparison: Comparison) -> str:
 
 
 def _beneath_table(comparison: Comparison, item: str) -> list[str]:
-    """Return what stands beneath: why rows are off, the runs that are not counted, and the notes."""
-    why_off = [f"{each.heading}:{item}{item.join(each.lines)}" for each in reasons(comparison)]
-    return [*why_off, *deviating(comparison), *notes(comparison)]
+    """Return what stands beneath: why rows differ, the runs that are not counted, and the notes."""
+    explained = [f"{each.heading}:{item}{item.join(each.lines)}" for each in reasons(comparison)]
+    return [*explained, *deviating(comparison), *notes(comparison)]
 
 
 def summary_frame(summaries: Sequence[Summary]) -> pd.DataFrame:

@@ -29,7 +29,7 @@ COLOURS = {
 
 
 def table_rich(comparison: Comparison) -> RenderableType:
-    """Return a comparison: the table, why rows are off, the runs that deviate, and the notes."""
+    """Return a comparison: the table, why rows differ, the runs that deviate, and the notes."""
     parts: list[RenderableType] = [_Grid(comparison)]
     for each in reasons(comparison):
         parts.append(Text("\n  ".join([f"{each.heading}:", *each.lines]) + "\n"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from repro.comparison import NO_RECIPE, ComparedRow, Comparison, ErrorCell
 from repro.counts import CountCell
-from repro.differences import COUNTED_OTHERWISE, has_error_off, why
+from repro.differences import COUNTED_OTHERWISE, has_error_differing, why
 from repro.papers import UNITS, Cell, Column
 from repro.report.page.grid import Grid, Heading, Line, Shown
 from repro.times import TimeCell
@@ -22,14 +22,14 @@ class Part:
 
 
 def compared_grid(comparison: Comparison) -> Grid:
-    """Return a table with the printed cells beside ours, a verdict for every row, and why a row is off."""
+    """Return a table with the printed cells beside ours, a verdict for every row, and why a row differs."""
     parts = [part for column in comparison.table.columns for part in _parts(comparison, column)]
     headings = (Heading("Row"), *(part.heading for part in parts), Heading("Verdict"))
     lines = tuple(
         Line(
             (Shown(row.row.label), *(part.show(row) for part in parts), _verdict(row)),
             why=tuple(why(comparison, row)),
-            why_heading="Why it may differ" if has_error_off(row) else COUNTED_OTHERWISE,
+            why_heading="Why it may differ" if has_error_differing(row) else COUNTED_OTHERWISE,
             muted=row.row.model is None,
         )
         for row in comparison.rows
