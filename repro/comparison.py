@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,10 +22,9 @@ from repro.compare import (
 )
 from repro.counts import CountCell, count_cells
 from repro.data import DATASETS
-from repro.experiment import experiment_for
-from repro.models import MODELS
 from repro.papers import Column, Row, Table
 from repro.results import Record, StepTime
+from repro.row_runs import belongs, runs_of, runs_of_row
 from repro.times import TimeCell, time_cells
 
 NOT_MEASURED = "not measured"
@@ -90,19 +88,6 @@ class ErrorCell:
     def precisions(self) -> tuple[str, ...]:
         """Which precisions they were trained in."""
         return tuple(sorted({run.precision for run in self.runs}))
-
-    @property
-    def apart(self) -> tuple[str, ...]:
-        """How runs were made otherwise than in fp32 by one process, and whether all saw the same images."""
-        processes = Counter(run.runtime.get("processes", 1) for run in self.runs)
-        shared = (
-            f"{each} processes" if runs == self.n else f"{runs} by {each} processes"
-            for each, runs in sorted(processes.items())
-            if each > 1
-        )
-        images = len({run.data for run in self.runs})
-        several = [f"{images} versions of the images"] if images > 1 else []
-        return (*reduced(self.runs), *shared, *several)
 
     @property
     def off(self) -> bool:
@@ -187,46 +172,14 @@ def compare(
     places = _places(table, records)
     judged = [place.measured for of_row in places for place in of_row if place.judged]
     errors = _error_cells(places, judged, lowest)[: len(table.rows)]
-    timed = time_cells(table, times, [_runs_of_row(table, row, records) for row in table.rows])
+    of_rows = [runs_of_row(table, row, records) if table.time else [] for row in table.rows]
+    timed = time_cells(table, times, of_rows)
     rows = [
         ComparedRow(row, count_cells(table, row), cells, ratios)
         for row, cells, ratios in zip(table.rows, errors, timed, strict=True)
     ]
-    deviating = [record for record in records if not record.faithful and _belongs(table, record)]
+    deviating = [record for record in records if not record.faithful and belongs(table, record)]
     return Comparison(table, tuple(rows), tuple(deviating), pooled(judged) if judged else None, len(judged))
-
-
-def runs_of(table: Table, row: Row, column: Column, records: Sequence[Record]) -> list[Record]:
-    """Return the runs of exactly a row's experiment, as the recipe has it today, by seed."""
-    recipe = table.recipe(row, column)
-    if row.model is None or recipe is None:
-        return []
-    runs = []
-    for record in records:
-        if record.faithful and is_of(record, table, row, column):
-            experiment = experiment_for(row.model, table.options(row), seed=record.seed, recipe_name=recipe)
-            runs += [record] if record.id == experiment.id else []
-    return sorted(runs, key=lambda each: each.seed)
-
-
-def reduced(runs: Sequence[Record]) -> tuple[str, ...]:
-    """Return in which precisions but fp32 runs were trained: `bf16` if all of them, `1 in bf16` if some."""
-    precisions = Counter(run.precision for run in runs)
-    return tuple(
-        each if number == len(runs) else f"{number} in {each}"
-        for each, number in sorted(precisions.items())
-        if each != "fp32"
-    )
-
-
-def is_of(record: Record, table: Table, row: Row, column: Column) -> bool:
-    """Whether a record is of a row's network, on the column's data set and with its recipe, changed or not."""
-    wanted = (row.model, row.dataset or column.dataset, table.recipe(row, column))
-    if (record.model, record.dataset, record.recipe) != wanted:
-        return False
-    # An option that the network has learnt since has its default.
-    spec = MODELS[record.model]
-    return {**spec.options, **spec.options_on.get(record.dataset, {}), **record.options} == table.options(row)
 
 
 def _measurable(table: Table, row: Row) -> list[Column]:
@@ -310,17 +263,3 @@ def _mean_lowest(runs: Sequence[Record], lowest: Callable[[Record], float | None
     """Return the mean of the runs' lowest errors, if all of their curves are there."""
     found = [each for each in map(lowest, runs) if each is not None]
     return statistics.fmean(found) if len(found) == len(runs) else None
-
-
-def _runs_of_row(table: Table, row: Row, records: Sequence[Record]) -> list[Record]:
-    """Return the runs behind all of a row's errors, once each."""
-    if table.time is None:
-        return []
-    runs = [run for column in table.of_kind("error") for run in runs_of(table, row, column, records)]
-    return list({run.id: run for run in runs}.values())
-
-
-def _belongs(table: Table, record: Record) -> bool:
-    """Whether a record is of one of the table's networks, on a data set and with a recipe of the table."""
-    columns = table.of_kind("error")
-    return any(is_of(record, table, row, column) for row in table.rows if row.model for column in columns)

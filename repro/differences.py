@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from repro.comparison import ComparedRow, Comparison, ErrorCell, is_of
+from repro.comparison import ComparedRow, Comparison, ErrorCell
 from repro.counts import CountCell
 from repro.papers import Column, Row, Table
 from repro.recipes import recipe
 from repro.recipes.recipe import INFERRED
 from repro.recipes.values import values_of
 from repro.results import Record
+from repro.row_runs import is_of
 
 COUNTED_OTHERWISE = "Counted otherwise than printed"
 

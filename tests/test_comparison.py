@@ -18,6 +18,7 @@ from repro.recipes import recipe
 from repro.report.as_json import table_json
 from repro.report.plain import table_frame
 from repro.results import Record, append_record, read_records
+from repro.row_runs import apart
 
 Make = Callable[..., Record]
 ZCA_TABLES = ("wrn-blocks", "wrn-deepening", "wrn-width")  # Tables 2 to 4 of the WRN paper
@@ -42,10 +43,9 @@ def test_seeds_are_joined_by_row(record: Make) -> None:
 
 def test_what_sets_runs_apart_stands_beside_their_number(record: Make) -> None:
     runs = [record(seed=0), record(seed=1, precision="bf16", runtime={"processes": 4}, data="other")]
-    cell = compare(read_table("cifar100"), runs).rows[N4].errors["error"]
-    assert cell.apart == ("1 in bf16", "1 by 4 processes", "2 versions of the images")
-    assert compare(read_table("cifar100"), runs[1:]).rows[N4].errors["error"].apart == ("bf16", "4 processes")
-    assert compare(read_table("cifar100"), runs[:1]).rows[N4].errors["error"].apart == ()
+    assert apart(runs) == ["1 in bf16", "1 by 4 processes", "2 versions of the images"]
+    assert apart(runs[1:]) == ["bf16", "4 processes"]
+    assert apart(runs[:1]) == []
 
 
 def test_the_lowest_of_fewer_seeds_is_expected_to_be_higher(record: Make) -> None:
@@ -98,6 +98,8 @@ def test_a_row_that_is_off_is_named_and_says_why(record: Make) -> None:
     reasons = why(comparison, comparison.rows[N4])
     assert any("epochs = 300" in each and "takedarts/DenseResNet 4cfca0f" in each for each in reasons)
     assert "Error %: seeds 1, 2 were trained in bf16" in reasons
+    alone = compare(read_table("cifar100"), runs[1:2])
+    assert "Error %: seed 1 was trained in bf16" in why(alone, alone.rows[N4])
     assert "Error %: not counted: seed 0 with epochs=1 (300): 91.56" in reasons
     assert not any(why(comparison, row) for row in comparison.rows if row.row.label != "DenseResNet-110, N = 4")
 

@@ -9,9 +9,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from repro.comparison import is_of, reduced, runs_of
 from repro.papers import Column, Row, Table
 from repro.results import EpochRow, Record, curve_of
+from repro.row_runs import is_of, reduced, runs_of
 
 METRICS = {"error": "test_error", "error5": "test_error5"}
 """The field of an epoch that is a column's metric, where it has another name."""
@@ -159,7 +159,7 @@ def _curve(name: str, row: Row, column: Column, found: Sequence[tuple[Record, li
     return Curve(
         row=name,
         seeds=tuple(run.seed for run in runs),
-        reduced=reduced(runs),
+        reduced=tuple(reduced(runs)),
         deviations=tuple(runs[0].deviations),
         test=_spreads(curves, lambda epoch: getattr(epoch, _figure(column))),
         train=_spreads(curves, lambda epoch: epoch.train_error) if column.metric == "error" else (),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from repro.comparison import ComparedRow, Comparison, ErrorCell
 from repro.counts import CountCell
 from repro.report.legend import sign
+from repro.row_runs import apart
 from repro.times import TimeCell
 
 MARK = {True: "✓", False: "✗", None: ""}
@@ -50,7 +51,7 @@ def show_error(cell: ErrorCell | None, *, mark: bool) -> list[str]:
     digits = cell.digits
     spread = f" ± {cell.std:.{digits}f}" if cell.std is not None else ""
     mean = "" if cell.statistic == "mean" else f"\nmean {cell.mean:.{digits}f}"
-    ours = f"{cell.value:.{digits}f}{mean}{spread}\n{', '.join([f'n = {cell.n}', *cell.apart])}"
+    ours = f"{cell.value:.{digits}f}{mean}{spread}\n{', '.join([f'n = {cell.n}', *apart(cell.runs)])}"
     beside = [] if cell.margin is None else [f"{cell.difference:+.{digits}f}", f"of {cell.by_chance}"]
     return [ours, "\n".join([*beside, *([sign(cell.verdict).mark] if mark else [])])]
 

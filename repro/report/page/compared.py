@@ -10,6 +10,7 @@ from repro.counts import CountCell
 from repro.differences import COUNTED_OTHERWISE, has_error_differing, why
 from repro.papers import UNITS, Cell, Column
 from repro.report.page.grid import Grid, Heading, Line, Shown
+from repro.row_runs import apart
 from repro.times import TimeCell
 
 
@@ -127,7 +128,7 @@ def error_shown(cell: ErrorCell | None, alone: bool) -> Shown:
 
 def _spread(cell: ErrorCell) -> list[str]:
     """Return what is said beneath our error."""
-    digits, seeds = cell.digits, ", ".join([f"n = {cell.n}", *cell.apart])
+    digits, seeds = cell.digits, ", ".join([f"n = {cell.n}", *apart(cell.runs)])
     if cell.mean is None or cell.std is None:
         return [seeds]
     if cell.statistic == "mean":
