@@ -6,6 +6,7 @@ and the same again after a stop.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -32,11 +33,13 @@ class Draws(NamedTuple):
 
 
 class Normalise:
-    """(pixels / 255 - mean) / std per channel, as one multiplication and one addition."""
+    """(pixels / 255 - mean) / std, as one multiplication and one addition."""
 
     def __init__(self, mean: Tensor, std: Tensor) -> None:
-        self.scale = (1 / (255 * std)).view(1, -1, 1, 1)
-        self.shift = (-mean / std).view(1, -1, 1, 1)
+        """Make it of a mean per channel, (C,), or per pixel, (C, H, W), and a deviation per channel, (C,)."""
+        std = std.view(-1, 1, 1)
+        self.scale = 1 / (255 * std)
+        self.shift = -mean.view(len(std), *(mean.shape[1:] or (1, 1))) / std
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return (n, C, H, W) uint8 as normalised floats."""
@@ -46,23 +49,46 @@ class Normalise:
 def normaliser(recipe: Recipe, train_pixels: Tensor) -> Callable[[Tensor], Tensor]:
     """Return the recipe's normalisation; a recipe without statistics takes those of the training set.
 
-    Preprocessed images are taken as they are.
+    Whitened images are taken as they are.
+
+    Args:
+        recipe: of the run.
+        train_pixels: the images trained on, (n, C, H, W) uint8.
     """
-    if recipe.preprocessing:
+    if recipe.preprocessing == "zca":
         return Tensor.float
     device = train_pixels.device
+    if recipe.preprocessing == "mean-image":
+        return Normalise(mean_image(train_pixels), torch.ones(train_pixels.shape[1], device=device))
     if recipe.mean:
         return Normalise(torch.tensor(recipe.mean, device=device), torch.tensor(recipe.std, device=device))
     values = train_pixels.to(torch.get_default_dtype()) / 255
     return Normalise(values.mean((0, 2, 3)), values.std((0, 2, 3)))
 
 
+def mean_image(pixels: Tensor) -> Tensor:
+    """Return the mean of images (n, C, H, W) uint8, pixel by pixel, in 0..1: (C, H, W); the same on every device."""
+    total = pixels.sum(0, dtype=torch.int64)
+    return (total.double() / (255 * len(pixels))).to(torch.get_default_dtype())
+
+
 def draw(recipe: Recipe, n: int, generator: torch.Generator) -> Draws:
-    """Return the draws for n images, on the CPU; offsets are uniform over every possible crop."""
+    """Return the draws for the n images of an epoch, on the CPU; offsets are uniform over every possible crop."""
     span = 2 * recipe.crop_padding + 1
-    dy, dx = (torch.randint(span, (n,), generator=generator) for _ in range(2))
+    drawn = n if recipe.crop_draw == "image" else math.ceil(n / recipe.batch)
+    dy, dx = (torch.randint(span, (drawn,), generator=generator) for _ in range(2))
+    if drawn < n:
+        dy, dx = (each.repeat_interleave(recipe.batch)[:n] for each in (dy, dx))
+    if recipe.flip_half:
+        return Draws(dy, dx, _half_of_each_batch(n, recipe.batch, generator))
     flip = torch.rand(n, generator=generator) < (0.5 if recipe.flip else 0.0)
     return Draws(dy, dx, flip)
+
+
+def _half_of_each_batch(n: int, batch: int, generator: torch.Generator) -> Tensor:
+    """Return (n,) bool: of each batch of images, in order, half at random, rounded down."""
+    sizes = [min(batch, n - first) for first in range(0, n, batch)]
+    return torch.cat([torch.randperm(size, generator=generator) < size // 2 for size in sizes])
 
 
 def augment(images: Tensor, draws: Draws, recipe: Recipe) -> Tensor:

@@ -51,7 +51,8 @@ class Recipe:
     momentum: float = 0.9
     nesterov: bool
     weight_decay: float
-    """On every parameter, those of BatchNorm and the biases included."""
+    decay_scope: str = "all"
+    """What decays: `all` parameters, or the `weights` of convolutions and linear layers alone."""
     init: str
     """A name of training/initialise.py."""
     dropout: float = 0.0
@@ -60,8 +61,12 @@ class Recipe:
     """Pixels on each side before a random crop to the old size; 0: no crop."""
     padding_mode: str = "zero"
     """`zero`: the mean colour, since images are normalised before; `reflect`."""
+    crop_draw: str = "image"
+    """Whose crop has an offset of its own: each `image`, or the `batch` as a whole."""
     flip: bool = False
     """Mirrored with probability 1/2."""
+    flip_half: bool = False
+    """Whether exactly half of each batch is mirrored, rounded down, in place of each image by its own chance."""
     scaled_crop: int = 0
     """Side of a random crop of 8 % to 100 % of the area, scaled to this size (ImageNet); 0: none."""
     resize: int = 0
@@ -80,7 +85,8 @@ class Recipe:
     tune_lr: float = 0.0
     """Constant; momentum, which begins anew, and weight decay are those of the training."""
     preprocessing: str = ""
-    """`zca`: global contrast normalisation, then ZCA whitening, in place of `mean` and `std`."""
+    """In place of `mean` and `std`. `zca`: global contrast normalisation, then ZCA whitening; `mean-image`: the mean of
+    the training images, pixel by pixel, is subtracted from images in 0..1, and nothing is divided."""
     tile: int = 0
     """Segmentation: side of the square for which the network gives classes at once; 0: no segmentation."""
     margin: int = 0
@@ -100,6 +106,10 @@ class Recipe:
     mean: tuple[float, ...] = ()
     """Per channel, of pixels in 0..1; empty: the training set's own."""
     std: tuple[float, ...] = ()
+    batchnorm_images: int = 0
+    """Images of a batch that BatchNorm normalises over at once in training; 0: all of them."""
+    batchnorm_statistics: str = "running"
+    """With which a finished network is tested: `running` averages, or the `exact` ones over the training images."""
     validation_images: int = 0
     """Training images that are not trained on, but tested after every epoch."""
     reported: str = "last"

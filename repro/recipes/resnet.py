@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from repro.recipes.recipe import CIFAR10, INFERRED, PRINTED, Recipe
+from repro.recipes.recipe import INFERRED, PRINTED, Recipe
 
 WARMUP = {
     "warmup_iterations": f"{PRINTED}: until the training error is below 80 %, about 400 iterations; exactly so many, "
@@ -32,11 +32,11 @@ def resnet_cifar10(warmup: bool) -> Recipe:
         warmup_lr=0.01 if warmup else 0.0,
         nesterov=False,
         weight_decay=1e-4,
+        decay_scope="weights",
         init="conv-fan-out",
         crop_padding=4,
         flip=True,
-        mean=CIFAR10[0],
-        std=CIFAR10[1],
+        preprocessing="mean-image",
         origins={
             "epochs": f"{INFERRED}: 64,000 steps of 128 of 50,000 images",
             "iterations": PRINTED,
@@ -48,16 +48,21 @@ def resnet_cifar10(warmup: bool) -> Recipe:
             **(WARMUP if warmup else {"warmup_iterations": f"{PRINTED}: none; it is for 110 layers"}),
             "momentum": PRINTED,
             "nesterov": f"{INFERRED}: the paper speaks of momentum alone",
-            "weight_decay": f"{PRINTED}; on every parameter: {INFERRED}",
-            "init": f"{PRINTED}: as He et al.; fan-out: {INFERRED}",
+            "weight_decay": PRINTED,
+            "decay_scope": f"{INFERRED}: the README of fb.resnet.torch names decaying BatchNorm and biases too as its "
+            "difference from the paper",
+            "init": f"{PRINTED}: as He et al.; fan-out: {INFERRED}; Caffe's msra filler has fan-in by default",
+            "batchnorm_images": f"{INFERRED}: the whole batch; the paper trained on two GPUs, each with 64 of its images",
+            "batchnorm_statistics": f"{INFERRED}: running averages; of the authors' ImageNet models the README of "
+            "KaimingHe/deep-residual-networks says that they are exact ones",
             "dropout": f"{PRINTED}: none",
             "crop_padding": PRINTED,
             "padding_mode": f"{INFERRED}: zeros, after the mean is subtracted",
             "flip": PRINTED,
-            "mean": f"{INFERRED}: the paper subtracts a mean image; per channel here",
-            "std": f"{INFERRED}: per channel; the paper does not divide",
-            "validation_images": f"{INFERRED}: none; the paper determined the iterations on a split of 45,000 and "
-            "5,000 images, and does not say whether the printed networks saw those 5,000",
+            "preprocessing": f"{PRINTED}: the per-pixel mean is subtracted, and nothing else is done; pixels in 0..1, "
+            "which BatchNorm makes the same as 0..255",
+            "validation_images": f"{PRINTED}: none; the networks are trained on the training set, and the split of "
+            "45,000 and 5,000 images only determined the iterations",
             "reported": f"{INFERRED}: the end of training",
         },
     )

@@ -21,12 +21,14 @@ from repro.results import EpochRow
 from repro.runtime import Runtime
 from repro.training import processes
 from repro.training.checkpoint import Checkpoint
-from repro.training.device import placed
+from repro.training.device import autocast, placed
 from repro.training.initialise import INITIALISERS
 from repro.training.machine import machine, through
+from repro.training.optimizer import optimizer_for
 from repro.training.randomness import seed_of
 from repro.training.schedule import Phase, lr_at, phase_of_epoch, resets_momentum, steps_per_epoch, total_steps
 from repro.training.stacked import Stacked
+from repro.training.statistics import take_exact_statistics
 from repro.training.step import step_for
 from repro.training.task import Progress, Task
 from repro.training.tuning import freeze_all_but_the_classifier
@@ -83,17 +85,10 @@ class Engine:
         self.phase, recipe = phase, phase.recipe
         if phase.tunes:
             freeze_all_but_the_classifier(self.network)
-        self.optimizer = torch.optim.SGD(
-            [each for each in self.network.parameters() if each.requires_grad],
-            lr=recipe.lr,
-            momentum=recipe.momentum,
-            nesterov=recipe.nesterov,
-            weight_decay=recipe.weight_decay,
-            fused=True,
-        )
+        self.optimizer = optimizer_for(self.network, recipe)
         batch = min(recipe.batch, self.task.images)
         size = len(range(batch)[processes.share(batch)])
-        self.take_step = step_for(self.network, self.optimizer, self.task, self.sums, size, self.runtime)
+        self.take_step = step_for(self.network, self.optimizer, self.task, self.sums, size, self.runtime, recipe.batchnorm_images)
         self.steps_per_epoch = steps_per_epoch(recipe, self.task.images)
 
     def _enter_phase(self) -> None:
@@ -187,6 +182,7 @@ class Engine:
         begin = time.perf_counter()
         self.check_loss()
         self.check_weights()
+        self._take_statistics()
         shown = min(self.task.images, self.steps_of_epoch * self.phase.recipe.batch)
         sums = (processes.total(self.sums) / shown).tolist()
         tested = [self.task.test(self.alone(number), progress) for number in range(len(self.experiments))]
@@ -214,6 +210,18 @@ class Engine:
         self.sums.zero_()
         self._enter_phase()
         return rows
+
+    def _take_statistics(self) -> None:
+        """After the last step, compute BatchNorm's statistics exactly if the recipe tests with such."""
+        if self.recipe.batchnorm_statistics != "exact" or self.step < self.total_steps:
+            return
+        for number, experiment in enumerate(self.experiments):
+            network = self.alone(number)
+            with autocast(self.device, self.runtime):
+                batches = self.task.batches(experiment.seed, self.epochs, 0)
+                take_exact_statistics(network, (each.inputs for each in batches))
+            if network is not self.network:
+                self._load_network(number, network.state_dict())
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return for each run all that it needs to go on from here, alone or side by side."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from torch import nn
 
@@ -19,6 +20,14 @@ def conv_fan_out(network: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+def conv_fan_in(network: nn.Module) -> None:
+    """The same with variance 2 / (k^2 * inputs), which is the default of Caffe's `msra` filler."""
+    conv_fan_out(network)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+
+
 def conv_and_classifier_fan_out(network: nn.Module) -> None:
     """The same for the classifier's weight, which is a 1x1 convolution in takedarts/DenseResNet; biases as torch's."""
     for module in network.modules():
@@ -27,13 +36,22 @@ def conv_and_classifier_fan_out(network: nn.Module) -> None:
 
 
 def conv_fan_in_batchnorm_uniform(network: nn.Module) -> None:
-    """Convolutions normal with variance 2 / (k^2 * inputs), the classifier's bias 0, and the rest as Torch7 begins.
+    """Convolutions normal with variance 2 / (k^2 * inputs), the classifier's bias 0, the rest as Torch7 initialises it.
 
     That is a BatchNorm weight uniform in 0..1, and a classifier's weight as torch still makes it.
     """
+    _as_torch7(network, "fan_in")
+
+
+def conv_fan_out_batchnorm_uniform(network: nn.Module) -> None:
+    """The same with variance 2 / (k^2 * outputs)."""
+    _as_torch7(network, "fan_out")
+
+
+def _as_torch7(network: nn.Module, mode: Literal["fan_in", "fan_out"]) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+            nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight)
         elif isinstance(module, nn.Linear):
@@ -75,8 +93,10 @@ def as_built(network: nn.Module) -> None:
 
 INITIALISERS: dict[str, Callable[[nn.Module], None]] = {
     "conv-fan-out": conv_fan_out,
+    "conv-fan-in": conv_fan_in,
     "conv-and-classifier-fan-out": conv_and_classifier_fan_out,
     "conv-fan-in-batchnorm-uniform": conv_fan_in_batchnorm_uniform,
+    "conv-fan-out-batchnorm-uniform": conv_fan_out_batchnorm_uniform,
     "all-fan-in": all_fan_in,
     "conv-fan-out-alone": conv_fan_out_alone,
     "conv-fan-out-linear-normal": conv_fan_out_linear_normal,

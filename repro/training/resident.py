@@ -40,7 +40,8 @@ class Resident(Classification):
         self.held_out = held_out(recipe, data).to(device)
         self.trained_on = all_but(self.held_out, len(data.train))
         self.images, self.fingerprint = len(self.trained_on), data.fingerprint
-        self.normalise = normaliser(recipe, self.train_images.pixels)
+        pixels = self.train_images.pixels  # a copy of those trained on only where their statistics are needed
+        self.normalise = normaliser(recipe, pixels if recipe.mean else pixels[self.trained_on])
 
     def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
         """Yield the batches of an epoch; nothing here waits for the device."""

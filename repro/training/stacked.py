@@ -36,8 +36,8 @@ class Stacked(nn.Module):
         """Return (S, n, ...) of (S, n, C, H, W)."""
         skeleton = self.skeleton[0].train(self.training)
 
-        def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor) -> Any:
-            return functional_call(skeleton, (parameters, buffers), (inputs,))
+        def one(parameters: Mapping[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor) -> Any:
+            return functional_call(skeleton, (dict(parameters), buffers), (inputs,))
 
         # Dropout layers of rate 0 ask vmap for a kind of randomness and then draw nothing.
         together = torch.vmap(one, randomness="different")
@@ -60,12 +60,22 @@ class Stacked(nn.Module):
         self.single[0].load_state_dict(self.state_of(seed))
         return self.single[0]
 
-    def parameters_by_name(self) -> dict[str, Tensor]:
+    def parameters_by_name(self) -> dict[str, nn.Parameter]:
         """Return the parameters of all seeds by the names that a network alone has for its own."""
         return dict(zip(self.parameter_names, self.stacked_parameters, strict=True))
 
     def _buffers_by_name(self) -> dict[str, Tensor]:
         return {name: self.get_buffer(f"buffer{number}") for number, name in enumerate(self.buffer_names)}
+
+
+def parameters_of(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters by name; of stacked networks those of all seeds together."""
+    return network.parameters_by_name() if isinstance(network, Stacked) else dict(network.named_parameters())
+
+
+def layers_of(network: nn.Module) -> dict[str, nn.Module]:
+    """Return the layers by name; of stacked networks those of one, to whose names the parameters' belong."""
+    return dict((network.skeleton[0] if isinstance(network, Stacked) else network).named_modules())
 
 
 def can_be_stacked(network: nn.Module) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from repro.runtime import Runtime
 from repro.training.device import autocast
+from repro.training.optimizer import set_lr
 from repro.training.processes import parallel
 from repro.training.task import Batch, Task
 
@@ -28,11 +29,21 @@ class Step:
     """
 
     def __init__(
-        self, network: nn.Module, optimizer: torch.optim.SGD, task: Task, sums: Tensor, size: int, runtime: Runtime
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.SGD,
+        task: Task,
+        sums: Tensor,
+        size: int,
+        runtime: Runtime,
+        at_once: int = 0,
     ) -> None:
-        """Make the step of batches of `size` images; a smaller one is possible."""
+        """Make the step of batches of `size` images, of which BatchNorm sees so many `at_once`; 0: all.
+
+        A smaller batch is possible.
+        """
         self.network, self.optimizer, self.task, self.sums, self.runtime = network, optimizer, task, sums, runtime
-        self.size = size
+        self.size, self.at_once = size, at_once
         self.eager: Forward = parallel(network)
         self.forward = compiled(self.eager) if runtime.compile else self.eager
 
@@ -46,13 +57,13 @@ class Step:
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of the next update."""
-        self.optimizer.param_groups[0]["lr"] = lr
+        set_lr(self.optimizer, lr)
 
     def take(self, forward: Forward, inputs: Tensor, targets: Tensor, weight: float) -> None:
         """Forward, backward, update, and the sums of losses and errors; inputs and targets as `joined` makes them."""
         device = inputs.device
         with autocast(device, self.runtime):
-            outputs = forward(inputs)
+            outputs = self._outputs(forward, inputs)
         stacked = len(self.sums) > 1
         each = list(zip(outputs, targets, strict=True)) if stacked else [(outputs, targets)]
         losses = torch.stack([self.task.loss(output, target) for output, target in each])
@@ -63,16 +74,30 @@ class Step:
             wrong = torch.stack([self.task.wrong(output, target) for output, target in each])
             self.sums += torch.stack([losses.detach() * len(each[0][1]), wrong], dim=1)
 
+    def _outputs(self, forward: Forward, inputs: Tensor) -> Tensor:
+        """Return the outputs of a batch that goes through the networks in parts, if BatchNorm is to see it so."""
+        if not self.at_once:
+            return forward(inputs)
+        images = 0 if len(self.sums) == 1 else 1  # the dimension
+        return torch.cat([forward(part) for part in torch.split(inputs, self.at_once, images)], images)
+
 
 class GraphedStep(Step):
     """The whole step as one CUDA graph, launched at once. Batches of another size than the first run eagerly."""
 
     def __init__(
-        self, network: nn.Module, optimizer: torch.optim.SGD, task: Task, sums: Tensor, size: int, runtime: Runtime
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.SGD,
+        task: Task,
+        sums: Tensor,
+        size: int,
+        runtime: Runtime,
+        at_once: int = 0,
     ) -> None:
-        super().__init__(network, optimizer, task, sums, size, runtime)
+        super().__init__(network, optimizer, task, sums, size, runtime, at_once)
         self.lr = torch.zeros((), device=sums.device)  # read by the graph at every replay
-        optimizer.param_groups[0]["lr"] = self.lr
+        set_lr(optimizer, self.lr)
         self.graph: torch.cuda.CUDAGraph | None = None
         self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self.steps = 0
@@ -97,7 +122,7 @@ class GraphedStep(Step):
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate that the graph reads."""
-        self.optimizer.param_groups[0]["lr"] = self.lr
+        set_lr(self.optimizer, self.lr)
         self.lr.fill_(lr)
 
     def _warm_up(self, inputs: Tensor, targets: Tensor, weight: float) -> None:
@@ -137,8 +162,14 @@ def joined(batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
 
 
 def step_for(
-    network: nn.Module, optimizer: torch.optim.SGD, task: Task, sums: Tensor, size: int, runtime: Runtime
+    network: nn.Module,
+    optimizer: torch.optim.SGD,
+    task: Task,
+    sums: Tensor,
+    size: int,
+    runtime: Runtime,
+    at_once: int = 0,
 ) -> Step:
-    """Return the kind of step that a runtime asks for."""
+    """Return the kind of step that a runtime asks for; the arguments are those of a Step."""
     kind = GraphedStep if runtime.graph else Step
-    return kind(network, optimizer, task, sums, size, runtime)
+    return kind(network, optimizer, task, sums, size, runtime, at_once)

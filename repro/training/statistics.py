@@ -1,0 +1,33 @@
+"""BatchNorm's statistics of a finished network, computed exactly in place of its running averages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from repro.training import processes
+
+
+@torch.no_grad()
+def take_exact_statistics(network: nn.Module, inputs: Iterable[Tensor]) -> None:
+    """Set the statistics of every BatchNorm to their plain averages over some batches of training images.
+
+    So KaimingHe/deep-residual-networks describes its ImageNet models: averages, not moving ones, after the training.
+    Of several processes each has its own batches, and all get the average.
+    """
+    norms = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d)]
+    momenta = [each.momentum for each in norms]
+    network.eval()
+    for each in norms:
+        each.reset_running_stats()
+        each.momentum = None  # torch: the average over all batches since the reset
+        each.train()
+    for batch in inputs:
+        network(batch)
+    for each, momentum in zip(norms, momenta, strict=True):
+        each.momentum = momentum
+        for statistic in (each.running_mean, each.running_var):
+            assert statistic is not None
+            statistic.copy_(processes.total(statistic) / processes.count())
