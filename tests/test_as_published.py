@@ -19,8 +19,13 @@ RESNET = {
     "momentum": 0.9,
     "nesterov": False,
     "weight_decay": 1e-4,
+    "decay_scope": "weights",
     "crop_padding": 4,
     "flip": True,
+    "preprocessing": "mean-image",
+    "mean": (),
+    "std": (),
+    "validation_images": 0,
 }
 DENSENET = {**NESTEROV, "lr": 0.1, "gamma": 0.1, "weight_decay": 1e-4, "init": "conv-fan-out"}
 DENSENET_CIFAR = {**DENSENET, "batch": 64, "epochs": 300, "validation_images": 0, "reported": "last"}
@@ -37,9 +42,12 @@ MIRU = {
     "reported": "last",
 }
 MIRU_CIFAR = {**MIRU, "lr": 0.05, "weight_decay": 5e-4, "crop_padding": 4, "padding_mode": "reflect"}
-MIRU_IMAGENET = {**MIRU, "color_jitter": 0.4, "lighting": 0.1, "resize": 256, "test_crop": 224}
+MIRU_IMAGENET = {**MIRU, "color_jitter": 0.4, "lighting": 0.1, "resize": 256, "test_crop": 224, "tune_epochs": 0}
 IMAGES = {"scaled_crop": 224, "resize": 256, "test_crop": 224}
-TUNED = {"tune_epochs": 60, "tune_batch": 256, "tune_lr": 0.004}
+TUNED = {"tune_epochs": 60, "tune_batch": 256, "test_crop": 224}
+EARLY_WRN = {"crop_draw": "batch", "flip_half": True, "init": "conv-fan-out-batchnorm-uniform"}
+"""The code of May 2016, behind the tables with whitened images."""
+LATER_WRN = {"crop_draw": "image", "flip_half": False, "init": "conv-fan-in-batchnorm-uniform"}
 
 PUBLISHED: dict[str, dict[str, object]] = {
     "resnet-cifar10": {**RESNET, "warmup_iterations": 0},
@@ -52,8 +60,13 @@ PUBLISHED: dict[str, dict[str, object]] = {
     "densenet-imagenet": {**DENSENET, **IMAGES, "batch": 256, "epochs": 90, "dropout": 0.0, "interpolation": "bicubic"},
     "miru2020-cifar100": MIRU_CIFAR,
     "miru2020-cifar10": MIRU_CIFAR,
-    "miru2020-imagenet-resnet34": {**MIRU_IMAGENET, **TUNED, "lr": 0.025, "weight_decay": 1e-4, "scaled_crop": 160},
+    "miru2020-imagenet-resnet34": {**MIRU_IMAGENET, "lr": 0.025, "weight_decay": 1e-4, "scaled_crop": 160},
     "miru2020-imagenet-mobilenetv2": {**MIRU_IMAGENET, "lr": 0.0125, "weight_decay": 4e-5, "scaled_crop": 224},
+    "miru2020-imagenet-resnet34-tuned": {**TUNED, "tune_lr": 0.004, "scaled_crop": 160},
+    "miru2020-imagenet-mobilenetv2-tuned": {**TUNED, "tune_lr": 0.002, "scaled_crop": 224},
+    **{f"wrn-{dataset}-zca": {**EARLY_WRN, "preprocessing": "zca"} for dataset in ("cifar10", "cifar100")},
+    **{f"wrn-{dataset}": {**LATER_WRN, "preprocessing": ""} for dataset in ("cifar10", "cifar100")},
+    "wrn-svhn": {"init": "conv-fan-out-batchnorm-uniform", "crop_padding": 0, "flip": False},
     "unet-isbi": {"batch": 1, "momentum": 0.99},
 }
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from repro.data.augment import Draws, Normalise, augment, draw, normaliser
+from repro.data.augment import Draws, Normalise, augment, draw, mean_image, normaliser
 from repro.recipes import Recipe, recipe
 
 MIRU = recipe("miru2020-cifar100")
@@ -72,3 +72,39 @@ def test_a_recipe_without_statistics_takes_the_training_sets() -> None:
     normalised = normaliser(recipe("digits"), pixels)(pixels)
     torch.testing.assert_close(normalised.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(normalised.std((0, 2, 3)), torch.ones(3), atol=1e-5, rtol=0)
+
+
+def test_wide_resnets_of_may_2016_crop_a_batch_at_once() -> None:
+    """szagoruyko/wide-residual-networks 06e84a4: one offset for a batch; since 730d723 one for each image."""
+    early, later = recipe("wrn-cifar10-zca"), recipe("wrn-cifar10")
+    draws = draw(early, 1000, torch.Generator().manual_seed(0))
+    offsets = [torch.stack([draws.dy, draws.dx], 1)[first : first + 128].unique(dim=0) for first in range(0, 1000, 128)]
+    assert [len(each) for each in offsets] == [1] * 8
+    assert len(torch.cat(offsets).unique(dim=0)) > 4
+    assert len(draw(later, 128, torch.Generator().manual_seed(0)).dy.unique()) == 9
+
+
+def test_wide_resnets_of_may_2016_mirror_half_of_each_batch() -> None:
+    draws = draw(recipe("wrn-cifar10-zca"), 300, torch.Generator().manual_seed(0))
+    assert [int(part.sum()) for part in draws.flip.split(128)] == [64, 64, 22]
+    assert not torch.equal(draws.flip[:128], draws.flip[128:256])
+    by_chance = [int(part.sum()) for part in draw(recipe("wrn-cifar10"), 1280, torch.Generator()).flip.split(128)]
+    assert len(set(by_chance)) > 1
+
+
+def test_draws_of_a_batch_are_those_of_its_images_too() -> None:
+    """Also where several processes have a share of the batch each."""
+    chosen = recipe("wrn-cifar10-zca")
+    draws = draw(chosen, 128, torch.Generator().manual_seed(0))
+    images = torch.randn(128, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    halves = [augment(images[part], draws.at(part), chosen) for part in (slice(0, 64), slice(64, 128))]
+    assert torch.equal(torch.cat(halves), augment(images, draws, chosen))
+
+
+def test_the_mean_image_is_subtracted_and_nothing_divided() -> None:
+    """He et al., arXiv 1512.03385, section 4.2: the per-pixel mean subtracted."""
+    pixels = torch.randint(256, (50, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    normalised = normaliser(recipe("resnet-cifar10"), pixels)(pixels)
+    torch.testing.assert_close(normalised, pixels / 255 - (pixels / 255).mean(0))
+    assert mean_image(pixels).shape == (3, 32, 32)
+    assert normalised.std().item() == pytest.approx((pixels / 255).std().item(), rel=0.02)

@@ -9,6 +9,7 @@ from repro.data.augment import normaliser
 from repro.experiment import experiment_for
 from repro.models import build
 from repro.recipes import RECIPES, Recipe, deviations, recipe
+from repro.recipes.values import values_of
 from repro.runtime import Runtime
 from repro.training.initialise import INITIALISERS
 from repro.training.schedule import drops, images_per_epoch, lr_at, resets_momentum, steps_per_epoch, total_steps
@@ -37,7 +38,8 @@ def test_every_initialisation_is_known(name: str) -> None:
 def test_the_epochs_of_the_miru_paper_are_marked_as_inferred(name: str) -> None:
     chosen = recipe(name)
     assert (chosen.epochs, chosen.warmup_epochs) == (300, 5)
-    unprinted = ["epochs", "warmup_epochs", *(["tune_epochs", "tune_batch", "tune_lr"] if chosen.tune_epochs else [])]
+    tuning = ["tune_epochs", "tune_batch", "tune_lr"] if name.endswith("-tuned") else []
+    unprinted = ["epochs", "warmup_epochs", *tuning]
     assert all(chosen.origins[each].startswith("inferred") for each in unprinted)
 
 
@@ -47,6 +49,7 @@ def test_where_the_authors_files_disagree_on_weight_decay_its_scope_is_marked_as
         "miru2020-cifar10",
         "miru2020-cifar100",
         "miru2020-imagenet-mobilenetv2",
+        "miru2020-imagenet-mobilenetv2-tuned",
     }
 
 
@@ -111,7 +114,7 @@ def test_the_wide_resnet_recipes_are_as_published() -> None:
     assert (chosen.crop_padding, chosen.padding_mode, chosen.flip, chosen.epochs) == (4, "reflect", True, 200)
     assert [255 * each for each in chosen.mean + chosen.std] == pytest.approx([125.3, 123.0, 113.9, 63.0, 62.1, 66.7])
     white = recipe("wrn-cifar100-zca")
-    assert chosen.differences(white)[0] == "preprocessing= (zca)"
+    assert "preprocessing=– (zca)" in chosen.differences(white)
     svhn = recipe("wrn-svhn")
     assert (svhn.epochs, svhn.crop_padding, svhn.flip, svhn.preprocessing) == (160, 0, False, "")
 
@@ -129,14 +132,17 @@ def test_densenet_on_svhn_reports_the_epoch_of_the_lowest_validation_error() -> 
     assert (experiment.recipe.name, experiment.train_images) == ("densenet-svhn", 598_388)
 
 
-def test_wide_resnets_begin_as_torch7_does() -> None:
-    """Convolutions by their inputs, BatchNorm weights in 0..1, the classifier's bias 0 and its weight as torch's."""
+@pytest.mark.parametrize(
+    ("name", "maps"), [("wrn-cifar10", 64), ("wrn-cifar100", 64), ("wrn-cifar10-zca", 128), ("wrn-svhn", 128)]
+)
+def test_wide_resnets_start_as_in_torch7(name: str, maps: int) -> None:
+    """Convolutions by their inputs, before September 2016 by their outputs; BatchNorm weights in 0..1."""
     torch.manual_seed(0)
     network = build("wrn", {"depth": 10, "k": 4}, classes=10)
-    INITIALISERS[recipe("wrn-cifar10").init](network)
-    first = network.get_submodule("groups.1.0.first")
+    INITIALISERS[recipe(name).init](network)
+    first = network.get_submodule("groups.1.0.first")  # of 64 maps to 128
     assert isinstance(first, torch.nn.Conv2d)
-    assert first.weight.std().item() == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.02)
+    assert first.weight.std().item() == pytest.approx((2 / (9 * maps)) ** 0.5, rel=0.02)
     scales = torch.cat([each.weight for each in network.modules() if isinstance(each, torch.nn.BatchNorm2d)])
     assert 0 <= scales.min() < 0.01
     assert 0.99 < scales.max() <= 1
@@ -158,6 +164,28 @@ def test_resnet_counts_in_iterations(name: str) -> None:
     assert total_steps(chosen, CIFAR) == 64_000
     rates = [lr_at(chosen, step, CIFAR) for step in (31_999, 32_000, 47_999, 48_000)]
     assert rates == pytest.approx([0.1, 0.01, 0.01, 0.001])
+
+
+def test_resnet_on_cifar_says_what_is_printed_and_what_is_not() -> None:
+    """He et al., section 4.2: the per-pixel mean, the training set. Not printed: the scope of weight decay."""
+    values = {each.name: each for each in values_of(recipe("resnet-cifar10"))}
+    assert {values[name].origin for name in ("preprocessing", "validation_images")} == {"printed"}
+    unprinted = ("decay_scope", "batchnorm_images", "batchnorm_statistics")
+    assert {values[name].origin for name in unprinted} == {"inferred"}
+    assert "mean" not in values
+
+
+@pytest.mark.parametrize("name", ["miru2020-imagenet-resnet34", "miru2020-imagenet-mobilenetv2"])
+def test_the_miru_paper_prints_that_the_final_accuracy_is_reported(name: str) -> None:
+    chosen = recipe(name)
+    assert chosen.origins["reported"].startswith("printed")
+    assert chosen.phases == (chosen,)
+
+
+def test_experiments_of_recipes_that_are_as_they_were_keep_their_ids() -> None:
+    """Those of recorded runs, and of the DenseResNet paper's CIFAR recipe at its full length."""
+    short = [experiment_for("denseresnet110", {"N": n}, seed=0, epochs=1).id for n in (2, 4)]
+    assert short == ["4d653732", "1cb20fcb"]
 
 
 def test_a_changed_recipe_says_what_it_changed() -> None:

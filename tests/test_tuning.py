@@ -15,6 +15,7 @@ from repro.data import DATASETS
 from repro.experiment import Experiment
 from repro.folders import Folders
 from repro.models import MODELS, build, resolve_options
+from repro.papers import read_table, table_names
 from repro.recipes import RECIPES, deviations, recipe
 from repro.runtime import Runtime
 from repro.training import checkpoint
@@ -205,10 +206,10 @@ def test_the_last_layer_is_the_classifier(model: str) -> None:
 @pytest.mark.parametrize(
     ("network", "training", "tuning"), [("resnet34", 0.025, 0.004), ("mobilenetv2", 0.0125, 0.002)]
 )
-def test_the_miru_recipes_tune_for_sixty_epochs_at_a_constant_rate(
+def test_the_tuned_variants_tune_for_sixty_epochs_at_a_constant_rate(
     network: str, training: float, tuning: float
 ) -> None:
-    chosen, images = recipe(f"miru2020-imagenet-{network}"), 1_281_167
+    chosen, images = recipe(f"miru2020-imagenet-{network}-tuned"), 1_281_167
     _, tuned = chosen.phases
     begin = 300 * 20_019
     assert steps_per_epoch(tuned, images) == 5_005
@@ -229,8 +230,18 @@ def test_a_recipe_that_tunes_nothing_is_its_own_only_phase() -> None:
         assert chosen.phases == (chosen,) or chosen.tune_epochs
 
 
+def test_no_printed_row_is_tuned() -> None:
+    """Takeda, section 3.1: trained at 160 pixels, tested on one crop of 224; train.py of c1fa035 tunes nothing."""
+    tables = [read_table(name) for name in table_names()]
+    behind = {table.recipe(row, each) for table in tables for row in table.rows for each in table.of_kind("error")}
+    tuned = {name for name in RECIPES if recipe(name).tune_epochs}
+    assert tuned == {"miru2020-imagenet-resnet34-tuned", "miru2020-imagenet-mobilenetv2-tuned"}
+    assert not tuned & behind
+    assert "miru2020-imagenet-resnet34" in behind
+
+
 def test_fewer_epochs_shorten_the_tuning_alike() -> None:
-    chosen = recipe("miru2020-imagenet-resnet34")
+    chosen = recipe("miru2020-imagenet-resnet34-tuned")
     assert deviations(chosen.with_epochs(5)) == ["epochs=5 (300)", "tune_epochs=1 (60)"]
     assert deviations(chosen.with_epochs(1)) == ["epochs=1 (300)", "tune_epochs=0 (60)"]
 

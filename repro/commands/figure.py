@@ -14,6 +14,7 @@ from repro.figures import FORMATS, Curves, Figure, Gates, curves_of, draw, gates
 from repro.files import write_atomically
 from repro.folders import Folders
 from repro.models import MODELS
+from repro.records import records_today
 from repro.results import gates_path, read_records, result_folders, write_gates
 from repro.runs import run_named, run_names
 from repro.runtime import Runtime
@@ -31,7 +32,7 @@ def curves(name: str, rows: str, with_train: bool, output: Path | None, results:
     table = choose(name, rows)
     output = _checked(output or Path(f"curves-{table.name}.png"), Curves.COLUMNS)
     places = result_folders(results)
-    found = curves_of(table, read_records(places), places, with_train=with_train)
+    found = curves_of(table, records_today(places), places, with_train=with_train)
     if found is None:
         if not any(table.recipe(row, column) for row in table.rows for column in table.of_kind("error")):
             raise UserError(f"{table.name} has no recipe here that its runs could have followed: nothing can be drawn")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from repro.recipes.dense_resnet import miru2020, miru2020_imagenet
+from repro.recipes.dense_resnet import miru2020, miru2020_imagenet, miru2020_imagenet_tuned
 from repro.recipes.densenet import densenet_cifar, densenet_imagenet, densenet_svhn
 from repro.recipes.digits import digits
 from repro.recipes.recipe import Recipe
@@ -22,6 +22,8 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "miru2020-cifar10": lambda: miru2020("cifar10"),
     "miru2020-imagenet-resnet34": lambda: miru2020_imagenet("resnet34"),
     "miru2020-imagenet-mobilenetv2": lambda: miru2020_imagenet("mobilenetv2"),
+    "miru2020-imagenet-resnet34-tuned": lambda: miru2020_imagenet_tuned("resnet34"),
+    "miru2020-imagenet-mobilenetv2-tuned": lambda: miru2020_imagenet_tuned("mobilenetv2"),
     "densenet-cifar10+": lambda: densenet_cifar("cifar10", augmented=True),
     "densenet-cifar10": lambda: densenet_cifar("cifar10", augmented=False),
     "densenet-cifar100+": lambda: densenet_cifar("cifar100", augmented=True),

@@ -21,6 +21,17 @@ def of_bytes(red: float, green: float, blue: float) -> Channels:
     return red / 255, green / 255, blue / 255
 
 
+def shown(value: Any) -> str:
+    """Return a value of a recipe as people read it: 5e-4 as 0.0005, a list without brackets."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(shown(each) for each in value) or "the training set's own"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "–" if value is None or value == "" else str(value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One way to train, on one data set. Its values are the whole mathematics of a run beside network and seed."""
@@ -136,7 +147,9 @@ class Recipe:
     def differences(self, published: Recipe) -> list[str]:
         """Return what differs from another recipe, as `epochs=1 (300)` with the other's value behind."""
         theirs, own = published._mathematics(), self._mathematics()
-        return [f"{name}={value} ({theirs[name]})" for name, value in own.items() if value != theirs[name]]
+        return [
+            f"{name}={shown(value)} ({shown(theirs[name])})" for name, value in own.items() if value != theirs[name]
+        ]
 
     @property
     def phases(self) -> tuple[Recipe, ...]:

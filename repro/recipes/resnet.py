@@ -52,7 +52,7 @@ def resnet_cifar10(warmup: bool) -> Recipe:
             "decay_scope": f"{INFERRED}: the README of fb.resnet.torch names decaying BatchNorm and biases too as its "
             "difference from the paper",
             "init": f"{PRINTED}: as He et al.; fan-out: {INFERRED}; Caffe's msra filler has fan-in by default",
-            "batchnorm_images": f"{INFERRED}: the whole batch; the paper trained on two GPUs, each with 64 of its images",
+            "batchnorm_images": f"{INFERRED}: the whole batch; the paper trained on two GPUs, of 64 images each",
             "batchnorm_statistics": f"{INFERRED}: running averages; of the authors' ImageNet models the README of "
             "KaimingHe/deep-residual-networks says that they are exact ones",
             "dropout": f"{PRINTED}: none",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from repro.recipes.recipe import INFERRED, Recipe
+from repro.recipes.recipe import INFERRED, Recipe, shown
 
 NO_VALUES = ("name", "paper", "origins")
 
@@ -26,7 +26,7 @@ class Value:
     @property
     def words(self) -> str:
         """The value as it is read: 5e-4 as 0.0005, a list without brackets."""
-        return _words(self.value)
+        return shown(self.value)
 
 
 def values_of(recipe: Recipe) -> list[Value]:
@@ -49,13 +49,3 @@ def _value(recipe: Recipe, name: str) -> Value:
     said = recipe.origins.get(name, "")
     origin = said.partition(":")[0].partition(";")[0]
     return Value(name, getattr(recipe, name), origin, said.removeprefix(origin).lstrip(":; "), INFERRED in said)
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, tuple):
-        return ", ".join(_words(each) for each in value) or "the training set's own"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "–" if value is None or value == "" else str(value)

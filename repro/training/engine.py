@@ -88,7 +88,9 @@ class Engine:
         self.optimizer = optimizer_for(self.network, recipe)
         batch = min(recipe.batch, self.task.images)
         size = len(range(batch)[processes.share(batch)])
-        self.take_step = step_for(self.network, self.optimizer, self.task, self.sums, size, self.runtime, recipe.batchnorm_images)
+        self.take_step = step_for(
+            self.network, self.optimizer, self.task, self.sums, size, self.runtime, recipe.batchnorm_images
+        )
         self.steps_per_epoch = steps_per_epoch(recipe, self.task.images)
 
     def _enter_phase(self) -> None:

@@ -1,0 +1,103 @@
+"""What a recipe may ask of the optimizer and of BatchNorm: scope of weight decay, parts of a batch, statistics."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from repro.experiment import Experiment
+from repro.runtime import Runtime
+from repro.training.engine import Engine
+from repro.training.task import task_for
+
+CPU = torch.device("cpu")
+Make = Callable[..., Experiment]
+pytestmark = pytest.mark.usefixtures("small_digits")
+
+
+def engine_of(experiment: Experiment, seeds: int = 1) -> Engine:
+    runtime = Runtime(device="cpu")
+    experiments = [replace(experiment, seed=seed) for seed in range(seeds)]
+    return Engine(experiments, runtime, task_for(experiment, Path("data"), runtime, CPU), CPU)
+
+
+def trained(experiment: Experiment, seeds: int) -> Engine:
+    engine = engine_of(experiment, seeds)
+    while not engine.finished:
+        for _ in engine.steps():
+            pass
+        engine.end_epoch()
+    return engine
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_weight_decay_may_be_on_weights_alone(tiny: Make, seeds: int) -> None:
+    """Those of convolutions and the classifier, not on BatchNorm and biases, also with seeds side by side."""
+    engine = engine_of(tiny(dropout=0.0, decay_scope="weights"), seeds)
+    weights, others = engine.optimizer.param_groups
+    stacked = int(seeds > 1)
+    assert {each.ndim - stacked for each in weights["params"]} == {2, 4}
+    assert {each.ndim - stacked for each in others["params"]} == {1}
+    assert (weights["weight_decay"], others["weight_decay"]) == (5e-4, 0.0)
+    assert len(weights["params"]) + len(others["params"]) == len(list(engine.network.parameters()))
+
+
+def test_what_does_not_decay_is_updated_by_its_gradient_alone(tiny: Make) -> None:
+    """From v = 0 Nesterov's first step is w -= 1.9 lr g, with decay in g for weights."""
+    engine = engine_of(tiny(dropout=0.0, decay_scope="weights", weight_decay=0.1))
+    before = [each.detach().clone() for each in engine.network.parameters()]
+    lr = engine.lr
+    next(engine.steps())
+    for old, new in zip(before, engine.network.parameters(), strict=True):
+        assert new.grad is not None
+        decay = 0.1 * old if old.ndim > 1 else 0.0
+        torch.testing.assert_close(new.detach(), old - 1.9 * lr * (new.grad + decay))
+
+
+def test_batchnorm_may_normalise_over_parts_of_a_batch(tiny: Make) -> None:
+    """As on two GPUs: the gradient is that of the halves' mean loss, each half normalised by itself."""
+    engine, reference = engine_of(tiny(dropout=0.0, batchnorm_images=128)), engine_of(tiny(dropout=0.0))
+    whole = engine_of(tiny(dropout=0.0))
+    inputs, labels = next(engine.task.batches(0, 0, 0))
+    reference.network.train()
+    halves = zip(inputs.split(128), labels.split(128), strict=True)
+    losses = [F.cross_entropy(reference.network(images), truth) for images, truth in halves]
+    torch.stack(losses).mean().backward()
+    next(engine.steps())
+    next(whole.steps())
+    first = [next(each.network.parameters()).grad for each in (engine, reference, whole)]
+    torch.testing.assert_close(first[0], first[1], rtol=1e-3, atol=1e-6)
+    assert not torch.allclose(first[0], first[2], rtol=1e-3, atol=1e-6)
+
+
+def test_seeds_side_by_side_normalise_over_parts_too(tiny: Make) -> None:
+    together, alone = (engine_of(tiny(dropout=0.0, batchnorm_images=128), seeds) for seeds in (2, 1))
+    for each in (together, alone):
+        next(each.steps())
+    for own, other in zip(*(each.alone(0).state_dict().values() for each in (together, alone)), strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_network_may_be_tested_with_exact_statistics(tiny: Make, seeds: int) -> None:
+    """Averages over an epoch of training images after the last step: the weights and earlier tests are the same."""
+    exact, running = (
+        trained(tiny(dropout=0.0, batchnorm_statistics=kind, schedule="steps"), seeds) for kind in ("exact", "running")
+    )
+    for number in range(seeds):
+        own, other = (each.checkpoints()[number].network for each in (exact, running))
+        changed = {key for key in own if not torch.equal(own[key], other[key])}
+        assert changed == {key for key in own if "running" in key or "num_batches" in key}
+        first = next(layer for layer in exact.alone(number).modules() if isinstance(layer, nn.Conv2d))
+        batches = list(exact.task.batches(number, 1, 0))
+        means = torch.stack([first(each.inputs).mean((0, 2, 3)) for each in batches])
+        assert len(means) == int(own[next(key for key in own if "num_batches" in key)])
+        name = next(key for key in own if key.endswith("running_mean"))
+        torch.testing.assert_close(own[name], means.mean(0), rtol=1e-3, atol=1e-4)
+        tests = [each.histories[number][-1].test_loss for each in (exact, running)]
+        assert tests[0] != tests[1]
+        assert exact.histories[number][0].test_loss == running.histories[number][0].test_loss

@@ -1,0 +1,41 @@
+"""Records of a recipe that was corrected since are shown as deviating from it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from repro.experiment import experiment_for
+from repro.records import as_of_today, records_today
+from repro.results import Record, read_records, shipped_results
+
+
+def test_the_first_resnet_20_runs_deviate_from_the_recipe_as_it_is_now() -> None:
+    """They decayed every parameter and normalised by channel; what they recorded stays as it is."""
+    written = {each.id: each for each in read_records([shipped_results()])}
+    shown = {each.id: each for each in records_today([shipped_results()])}
+    for run in ("f3d5e9b4", "64f5216e"):
+        assert written[run].faithful
+        assert shown[run].deviations == [
+            "decay_scope=all (weights)",
+            "preprocessing=– (mean-image)",
+            "mean=0.4914, 0.4822, 0.4465 (the training set's own)",
+            "std=0.247, 0.2435, 0.2616 (the training set's own)",
+        ]
+        assert replace(shown[run], deviations=[]) == written[run]
+
+
+def test_a_run_of_the_recipe_as_it_is_now_stays_faithful(record: Callable[..., Record]) -> None:
+    experiment = experiment_for("resnet20", {}, seed=3)
+    made = record(model="resnet20", options={"shortcut": "A"}, recipe="resnet-cifar10", dataset="cifar10", seed=3)
+    assert as_of_today(replace(made, id=experiment.id)).faithful
+
+
+def test_a_run_of_an_unknown_version_of_a_recipe_says_so(record: Callable[..., Record]) -> None:
+    made = replace(record(), id="00000000")
+    assert as_of_today(made).deviations == ["another version of miru2020-cifar100"]
+
+
+def test_records_of_what_is_not_here_are_left_alone(record: Callable[..., Record], tmp_path: Path) -> None:
+    for gone in (replace(record(), recipe="gone"), replace(record(), model="gone")):
+        assert as_of_today(gone) == gone
+    assert records_today([tmp_path]) == []
