@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from repro.compare import (
-    BETTER,
-    CONSISTENT,
-    LOWER,
-    NOT_CONSISTENT,
-    NOT_REPRODUCED,
-    REPRODUCED,
-    TOO_FEW,
-    Judgement,
-    Measured,
-    Spread,
-    judge,
-    pooled,
-)
+from repro.compare import Judgement, Measured, judge, pooled
 from repro.counts import CountCell, count_cells
 from repro.data import DATASETS
 from repro.papers import Column, Row, Table
 from repro.results import Record, StepTime
 from repro.row_runs import belongs, runs_of, runs_of_row
+from repro.spread import PRINTED_SPREAD, Spread
 from repro.times import TimeCell, time_cells
-
-NOT_MEASURED = "not measured"
-NO_RECIPE = "no recipe here"
-CONTEXT = "quoted by the paper"
-TESTED_OTHERWISE = "tested otherwise"
-WORST_FIRST = (
-    *(NOT_REPRODUCED, NOT_CONSISTENT, BETTER, LOWER, TOO_FEW, CONSISTENT, REPRODUCED),
-    *(TESTED_OTHERWISE, NOT_MEASURED, NO_RECIPE),
-)
+from repro.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -43,7 +23,7 @@ class ErrorCell:
 
     published: str
     statistic: str
-    verdict: str
+    verdict: Verdict
     runs: tuple[Record, ...] = ()
     """By seed."""
     value: float | None = None
@@ -57,6 +37,10 @@ class ErrorCell:
     """How far the two may be from each other by chance, to either side of `expected`."""
     expected: float | None = None
     """The difference to expect without a true one: 0, but for the lowest of fewer runs than the printed one is of."""
+    at_most: float | None = None
+    """How far from `expected` the true difference is at most, by the equivalence test."""
+    bound: float | None = None
+    """The difference that matters: an error is reproduced if `at_most` is no larger."""
     best_epoch: float | None = None
     """The lowest error after any epoch, mean over the runs: chosen on the test set, so that no verdict uses it."""
 
@@ -91,13 +75,13 @@ class ErrorCell:
 
     @property
     def off(self) -> bool:
-        """Whether ours is higher than chance explains."""
-        return self.verdict in (NOT_REPRODUCED, NOT_CONSISTENT)
+        """Whether ours is higher than chance explains, and possibly by more than the bound."""
+        return self.verdict.off
 
     @property
     def differs(self) -> bool:
         """Whether ours is higher or lower than chance explains."""
-        return self.off or self.verdict in (BETTER, LOWER)
+        return self.verdict.differs
 
 
 @dataclass(frozen=True)
@@ -110,16 +94,17 @@ class ComparedRow:
     times: dict[str, TimeCell] = field(default_factory=dict)
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """The worst verdict on the row's errors that were measured."""
         verdicts = {cell.verdict for cell in self.errors.values()}
-        return next((each for each in WORST_FIRST if each in verdicts), NOT_MEASURED if self.row.model else CONTEXT)
+        without = Verdict.NOT_MEASURED if self.row.model else Verdict.CONTEXT
+        return next((each for each in Verdict if each in verdicts), without)
 
     @property
     def share_measured(self) -> str:
         """Of how many of the row's printed errors the verdict is, as `1 of 5`; nothing if of all or none."""
-        measurable = [cell.verdict for cell in self.errors.values() if cell.verdict != NO_RECIPE]
-        measured = sum(verdict != NOT_MEASURED for verdict in measurable)
+        measurable = [cell.verdict for cell in self.errors.values() if cell.verdict != Verdict.NO_RECIPE]
+        measured = sum(verdict != Verdict.NOT_MEASURED for verdict in measurable)
         return f"{measured} of {len(measurable)}" if 0 < measured < len(measurable) else ""
 
     @property
@@ -130,7 +115,7 @@ class ComparedRow:
 
     @property
     def differing(self) -> dict[str, CountCell | ErrorCell]:
-        """The cells that are off, and the errors that are lower than chance explains, by column."""
+        """The cells that are off, and the errors that are lower or higher than chance explains, by column."""
         return {**self.off, **{key: cell for key, cell in self.errors.items() if cell.differs}}
 
 
@@ -144,8 +129,8 @@ class Comparison:
     """Runs of the table's networks that changed their recipe; never counted."""
     spread: Spread | None = None
     """Between seeds, as the verdicts take it; None where nothing is judged."""
-    judged_cells: int = 0
-    """Of the whole table, shown or not."""
+    cells: int = 0
+    """Printed errors that can be judged, measured or not; they share the rate of false alarms."""
 
     @property
     def runs(self) -> tuple[Record, ...]:
@@ -159,32 +144,47 @@ def compare(
     records: Sequence[Record],
     times: Sequence[StepTime] = (),
     *,
+    spread: Spread = PRINTED_SPREAD,
     lowest: Callable[[Record], float | None] = lambda record: None,
 ) -> Comparison:
     """Join a table with our counts and records.
 
     Args:
-        table: the printed one; rows that are not shown are judged with the others all the same.
+        table: the printed one; the rows that are shown share the rate of false alarms.
         records: of all experiments.
         times: of all measured steps.
+        spread: of a run, pooled over all tables; the printed spreads alone unless given.
         lowest: the lowest test error of a run after any epoch, if its curve is there.
     """
-    places = _places(table, records)
-    judged = [place.measured for of_row in places for place in of_row if place.judged]
-    errors = _error_cells(places, judged, lowest)[: len(table.rows)]
+    places = [_places_of(table, row, records) for row in table.rows]
+    cells = sum(place.judgeable for of_row in places for place in of_row)
     of_rows = [runs_of_row(table, row, records) if table.time else [] for row in table.rows]
     timed = time_cells(table, times, of_rows)
     rows = [
-        ComparedRow(row, count_cells(table, row), cells, ratios)
-        for row, cells, ratios in zip(table.rows, errors, timed, strict=True)
+        ComparedRow(
+            row,
+            count_cells(table, row),
+            {place.column.key: _error_cell(place, _judgement(place, spread, cells), lowest) for place in of_row},
+            ratios,
+        )
+        for row, of_row, ratios in zip(table.rows, places, timed, strict=True)
     ]
     deviating = [record for record in records if not record.faithful and belongs(table, record)]
-    return Comparison(table, tuple(rows), tuple(deviating), pooled(judged) if judged else None, len(judged))
+    judged = any(place.judged for of_row in places for place in of_row)
+    return Comparison(table, tuple(rows), tuple(deviating), spread if judged else None, cells)
 
 
-def _measurable(table: Table, row: Row) -> list[Column]:
-    """Return the columns of printed errors of a row's network."""
-    return [column for column in table.of_kind("error") if row.model and column.key in row.cells]
+def pooled_over(tables: Iterable[Table], records: Sequence[Record]) -> Spread:
+    """Return the spread of a run, from the printed spreads and the seeds of all tables' rows, each run once."""
+    places = (place for table in tables for row in table.rows for place in _places_of(table, row, records))
+    seen: set[str] = set()
+    rows = []
+    for place in places:
+        ids = {run.id for run in place.runs}
+        if place.judged and seen.isdisjoint(ids):
+            rows.append(place.measured)
+            seen |= ids
+    return pooled(rows)
 
 
 @dataclass(frozen=True)
@@ -202,32 +202,28 @@ class _Place:
         values = tuple(getattr(run, self.column.metric) for run in self.runs)
         images = DATASETS[self.row.dataset or self.column.dataset or self.table.dataset].test_images
         statistic, runs = self.table.statistic(self.row, self.column)
-        recipe = self.table.recipe(self.row, self.column)
-        same_runs = [each for each in _measurable(self.table, self.row) if self.table.recipe(self.row, each) == recipe]
-        published = self.row.cells[self.column.key]
-        return Measured(published, statistic, runs, values, images, pooled=self.column is same_runs[0])
+        return Measured(self.row.cells[self.column.key], statistic, runs, values, images)
+
+    @property
+    def has_recipe(self) -> bool:
+        """Whether there is a recipe for it."""
+        return self.table.recipe(self.row, self.column) is not None
+
+    @property
+    def judgeable(self) -> bool:
+        """Whether runs of it can be judged: they have a recipe, and are tested on the paper's images."""
+        return self.has_recipe and self.column.comparable
 
     @property
     def judged(self) -> bool:
-        """Whether there are runs, tested on the paper's images."""
-        return bool(self.runs) and self.column.comparable
+        """Whether there are runs that are judged."""
+        return bool(self.runs) and self.judgeable
 
 
-def _places(table: Table, records: Sequence[Record]) -> list[list[_Place]]:
-    """Return the printed errors of every row, those of rows that are not shown at the end."""
-    rows = (*table.rows, *table.unselected)
-    return [[_place(table, row, column, records) for column in _measurable(table, row)] for row in rows]
-
-
-def _error_cells(
-    places: Sequence[Sequence[_Place]], judged: Sequence[Measured], lowest: Callable[[Record], float | None]
-) -> list[dict[str, ErrorCell]]:
-    """Return the errors of every row by column; the judged ones, in the same order, are judged together."""
-    judgements = iter(judge(judged))
-    return [
-        {place.column.key: _error_cell(place, next(judgements) if place.judged else None, lowest) for place in of_row}
-        for of_row in places
-    ]
+def _places_of(table: Table, row: Row, records: Sequence[Record]) -> list[_Place]:
+    """Return the printed errors of a row's network; none of a row that the paper quotes from elsewhere."""
+    printed = [column for column in table.of_kind("error") if row.model and column.key in row.cells]
+    return [_place(table, row, column, records) for column in printed]
 
 
 def _place(table: Table, row: Row, column: Column, records: Sequence[Record]) -> _Place:
@@ -235,28 +231,30 @@ def _place(table: Table, row: Row, column: Column, records: Sequence[Record]) ->
     return _Place(table, row, column, tuple(runs))
 
 
+def _judgement(place: _Place, spread: Spread, cells: int) -> Judgement | None:
+    return judge(place.measured, spread, cells) if place.judged else None
+
+
 def _error_cell(place: _Place, judgement: Judgement | None, lowest: Callable[[Record], float | None]) -> ErrorCell:
     statistic, _ = place.table.statistic(place.row, place.column)
     cell = ErrorCell(
         published=place.row.cells[place.column.key].text,
         statistic="mean" if statistic == "last" else statistic,
-        verdict=NO_RECIPE if place.table.recipe(place.row, place.column) is None else NOT_MEASURED,
+        verdict=Verdict.NOT_MEASURED if place.has_recipe else Verdict.NO_RECIPE,
     )
     if not place.runs:
         return cell
     measured = place.measured
-    return replace(
+    cell = replace(
         cell,
-        verdict=judgement.verdict if judgement else TESTED_OTHERWISE,
+        verdict=Verdict.TESTED_OTHERWISE,
         runs=place.runs,
         value=measured.value,
         mean=statistics.fmean(measured.values),
         std=statistics.stdev(measured.values) if measured.n > 1 else None,
-        difference=measured.difference if judgement else None,
-        margin=judgement.margin if judgement else None,
-        expected=judgement.expected if judgement else None,
         best_epoch=_mean_lowest(place.runs, lowest) if place.column.metric == "error" else None,
     )
+    return replace(cell, difference=measured.difference, **vars(judgement)) if judgement else cell
 
 
 def _mean_lowest(runs: Sequence[Record], lowest: Callable[[Record], float | None]) -> float | None:

@@ -1,4 +1,4 @@
-"""Which cells are off or lower, and what a reader may try: in what our runs may differ from the paper's."""
+"""Which cells differ from the printed ones, and what a reader may try: in what our runs may differ from the paper's."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from repro.console import stderr, with_bar
 from repro.data import DATASETS, load
+from repro.data.crops import Averaged
 from repro.data.folder import ImageFolder
 from repro.data.views import Protocol, protocol_of
 from repro.errors import UserError
@@ -18,6 +19,7 @@ from repro.folders import Folders
 from repro.models import build, resolve_options
 from repro.models import find as find_model
 from repro.names import choose
+from repro.papers import read_table, table_names
 from repro.picture import draw_prediction
 from repro.results import GateRow
 from repro.runs import model_of, model_spelled, run_named, run_names
@@ -109,7 +111,7 @@ def test(
             assert isinstance(task, Segmentation)
             draw_prediction(task, network, picture)
         return metrics, None
-    protocol = protocol_of(experiment.recipe, crops)
+    protocol = with_crops(protocol_of(experiment.recipe), experiment.model, crops)
     data = load(experiment.dataset, root)
     assert isinstance(data, ImageFolder)
     return CropTest(data.test, protocol, runtime, where).test(network, _with_bar), protocol
@@ -129,7 +131,7 @@ def evaluate_published(
     weights = published(model)
     if dataset != "imagenet":
         raise UserError(f"the weights of {source} are for imagenet, not for {dataset}")
-    protocol = replace(weights.protocol, crops=crops)
+    protocol = with_crops(weights.protocol, model, crops)
     data = load(dataset, root)
     assert isinstance(data, ImageFolder)
     files, where = data.test, prepare(runtime)
@@ -138,6 +140,24 @@ def evaluate_published(
     tester = CropTest(files, protocol, runtime, where)
     metrics = tester.test(placed(network, where, runtime), _with_bar)
     return PublishedEvaluation(model, dataset, weights, protocol, metrics)
+
+
+def with_crops(protocol: Protocol, model: str, crops: int) -> Protocol:
+    """Return a protocol with so many crops, averaged as in the printed column of the network, if there is one."""
+    averaged = printed_average(model, crops) if crops > 1 else None
+    return replace(protocol, crops=crops, averaged=averaged or Averaged.PROBABILITIES)
+
+
+def printed_average(model: str, crops: int) -> Averaged | None:
+    """Return what the tables that print errors of a network with so many crops average; None if none prints them."""
+    printed = (
+        column.averaged
+        for table in map(read_table, table_names())
+        for column in table.of_kind("error")
+        for row in table.rows
+        if column.crops == crops and row.model == model and column.key in row.cells
+    )
+    return next(printed, None)
 
 
 def _with_bar(begins: range) -> Iterable[int]:

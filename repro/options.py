@@ -31,7 +31,9 @@ Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Train seeds 0
 Flops = Annotated[
     str, typer.Option("--flops", help="What a FLOP is: paper (the DenseResNet paper's rules), fvcore or macs.")
 ]
-Crops = Annotated[int, typer.Option("--crops", help="Of each image file: 1, or the mean of 10 as in AlexNet's paper.")]
+Crops = Annotated[
+    int, typer.Option("--crops", help="Crops of each image file: 1, or 10, averaged as the model's paper does.")
+]
 TableName = Annotated[
     str | None, typer.Argument(metavar="[NAME]", help="A table, such as cifar100; repro list tables.")
 ]

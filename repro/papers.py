@@ -16,6 +16,7 @@ from typing import Any
 
 from repro.counting.conventions import CONVENTIONS
 from repro.data import DATASETS
+from repro.data.crops import TEN, Averaged
 from repro.errors import UserError
 from repro.models import MODELS, OPTIONS, OptionValue, resolve_options
 from repro.names import choose
@@ -85,6 +86,10 @@ class Column:
     """How many runs are behind a printed cell; None where the paper does not say, which is taken as one."""
     protocol: str = ""
     """How the test images are shown to the network."""
+    crops: int | None = None
+    """For errors: the crops of a test image over which a prediction is averaged; None where nothing is averaged."""
+    averaged: Averaged | None = None
+    """What is averaged over the crops."""
     comparable: bool = True
     """False where ours are tested on other images than the paper's, so that both are shown and none is judged."""
     batch: int | None = None
@@ -107,6 +112,9 @@ class Row:
     recipe: str | None = None
     statistic: str | None = None
     runs: int | None = None
+    count_only: bool = False
+    """True where none of the columns' recipes is behind the row's errors, such as quoted ones: the network is counted
+    and the errors are not measured."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +172,8 @@ class Table:
         return resolve_options(row.model, row.options, row.dataset or self.dataset)
 
     def recipe(self, row: Row, column: Column) -> str | None:
-        """Return the name of the recipe behind a cell of errors."""
-        return row.recipe or column.recipe
+        """Return the name of the recipe behind a cell of errors, if there is one here."""
+        return None if row.count_only else row.recipe or column.recipe
 
     def statistic(self, row: Row, column: Column) -> tuple[str, int]:
         """Return the statistic behind a cell of errors, and of how many runs it is."""
@@ -247,13 +255,24 @@ def _column(index: int, content: dict[str, Any], dataset: str) -> Column:
     if content["kind"] == "error":
         content.setdefault("dataset", dataset)
         _expect_one_of(where, "metric", content.get("metric", "error"), METRICS)
-    for key in ("batch", "reference"):
-        if key in content and content["kind"] != "time":
-            raise _Malformed(f"{where}: {key} belongs to a column of kind 'time', not {content['kind']!r}")
+    for key, kind in (("batch", "time"), ("reference", "time"), ("crops", "error"), ("averaged", "error")):
+        if key in content and content["kind"] != kind:
+            raise _Malformed(f"{where}: {key} belongs to a column of kind {kind!r}, not {content['kind']!r}")
     _expect_known(where, content)
+    _check_crops(where, content)
     if content["kind"] == "error" and content.get("comparable", True) and not _is_judged(content):
         raise _Malformed(f"{where}: only errors in % on a known number of images are judged; say comparable = false")
     return Column(**content)
+
+
+def _check_crops(where: str, content: dict[str, Any]) -> None:
+    """Refuse one of crops and averaged without the other, and values that no test here has; parse `averaged`."""
+    if ("crops" in content) != ("averaged" in content):
+        raise _Malformed(f"{where}: crops and averaged go together")
+    if "crops" in content:
+        _expect_one_of(where, "crops", content["crops"], (TEN,))
+        _expect_one_of(where, "averaged", content["averaged"], list(Averaged))
+        content["averaged"] = Averaged(content["averaged"])
 
 
 def _is_judged(content: dict[str, Any]) -> bool:
@@ -264,6 +283,8 @@ def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str]) 
     where = f"row {index} ({content.get('label', 'without label')})"
     _expect_keys(where, content, Row)
     _expect_one_of(where, "model", content.get("model"), [*MODELS, None])
+    if content.get("count_only") and ("model" not in content or "recipe" in content):
+        raise _Malformed(f"{where}: count_only is for a row with a model and without a recipe")
     _expect_known(where, content)
     for option, value in content.get("options", {}).items():
         _expect_one_of(where, "option", option, MODELS[content["model"]].options if "model" in content else OPTIONS)

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from repro.compare import VERDICTS
-from repro.comparison import NO_RECIPE, NOT_MEASURED, TESTED_OTHERWISE, Comparison
+from repro.comparison import Comparison
 from repro.papers import Table
+from repro.verdict import Verdict
 
 NOTHING = "–"
 
@@ -28,16 +28,16 @@ class Summary:
     """Of these, how many have runs that followed the recipe."""
     without_recipe: int
     """Printed errors with a network but no recipe here."""
-    verdicts: Mapping[str, int]
-    """How many errors got each verdict, those without one left out."""
+    verdicts: Mapping[Verdict, int]
+    """How many errors got each verdict, worst first; verdicts on none, and errors that are not measured, left out."""
 
 
 def summarise(comparison: Comparison) -> Summary:
     """Return what a comparison comes to."""
     counts = [cell for row in comparison.rows for cell in row.counts.values() if cell.matches is not None]
     printed = [cell for row in comparison.rows for cell in row.errors.values()]
-    errors = [cell for cell in printed if cell.verdict != NO_RECIPE]
-    found = Counter(cell.verdict for cell in errors if cell.verdict != NOT_MEASURED)
+    errors = [cell for cell in printed if cell.verdict != Verdict.NO_RECIPE]
+    found: Counter[Verdict] = Counter(cell.verdict for cell in errors if cell.verdict != Verdict.NOT_MEASURED)
     return Summary(
         comparison.table,
         counted=len(counts),
@@ -45,7 +45,7 @@ def summarise(comparison: Comparison) -> Summary:
         measurable=len(errors),
         measured=sum(found.values()),
         without_recipe=len(printed) - len(errors),
-        verdicts={verdict: found[verdict] for verdict in (*VERDICTS, TESTED_OTHERWISE) if found[verdict]},
+        verdicts={verdict: found[verdict] for verdict in Verdict if found[verdict]},
     )
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -15,16 +16,17 @@ import pytest
 from reading import Page
 
 from repro import counts as counts_beside
-from repro.comparison import CONTEXT, WORST_FIRST, Comparison, compare
+from repro.comparison import Comparison, compare
 from repro.counting.count import Count, Subject
 from repro.experiment import experiment_for
 from repro.papers import Table, read_table, table_names
 from repro.recipes import recipe
-from repro.report.legend import SIGNS
+from repro.report import page as page_module
 from repro.report.page import html_page, stamp
 from repro.report.page.overview import called
 from repro.report.page.pictures import slim
 from repro.results import EpochRow, GateRow, Record, curve_path, gates_path, write_curve, write_gates
+from repro.verdict import Verdict
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 TABLES = ("cifar100", "densenet-cifar")
@@ -115,7 +117,7 @@ def test_errors_stand_with_spread_difference_and_verdict(text: str) -> None:
     paper, ours, difference, verdict = row[-4:]
     assert paper == "22.62"
     assert ours == "24.20mean ± 0.13, n = 3"
-    assert re.fullmatch(r"\+1\.58by chance ± 0\.\d\d", difference)
+    assert re.fullmatch(r"\+1\.58by chance ± 1\.\d\d", difference)
     assert verdict.endswith("not reproduced")
 
 
@@ -189,9 +191,19 @@ def test_a_device_is_named_once_though_a_run_moved(records: Sequence[Record]) ->
     assert dict(stamp.stamp_of([moved]).facts)["Runs on"] == "CPU A, 2 threads; CPU B, 2 threads"
 
 
-def test_every_verdict_has_a_mark_of_its_own() -> None:
-    assert set(SIGNS) == {*WORST_FIRST, CONTEXT}
-    assert len({sign.mark for sign in SIGNS.values()}) == len(SIGNS)
+def test_every_verdict_is_explained_with_a_mark_of_its_own(text: str) -> None:
+    legend = text[text.index('<dl class="legend">') :].partition("</dl>")[0]
+    assert len({verdict.mark for verdict in Verdict}) == len(Verdict)
+    for verdict in Verdict:
+        badge = (
+            f'<span class="badge {verdict.tone}"><span class="mark" aria-hidden="true">{verdict.mark}</span>{verdict}'
+        )
+        assert f"<dt>{badge}</span></dt><dd>{verdict.meaning}</dd>" in unescape(legend)
+
+
+def test_every_tone_has_a_colour() -> None:
+    style = (Path(page_module.__file__).parent / "page.css").read_text(encoding="utf-8")
+    assert all(f".badge.{verdict.tone} " in style for verdict in Verdict)
 
 
 def test_long_paths_lose_digits_and_words_do_not() -> None:

@@ -54,6 +54,12 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
         ('"24.65"', '"100"', "row 1 (ResNet-110): cell error is '100', and an error that is judged lies between 0 and"),
         ('dataset = "cifar100"', 'dataset = "cifar"', "the table: dataset 'cifar' is unknown"),
         ("[[columns]]", "[[columns]", "cifar100.toml: "),
+        (LAST, "crops = 10", "column 3 (error): crops and averaged go together"),
+        (LAST, 'averaged = "outputs"', "column 3 (error): crops and averaged go together"),
+        (LAST, 'crops = 5\naveraged = "outputs"', "column 3 (error): crops 5 is unknown; known: 10"),
+        (LAST, 'crops = 10\naveraged = "scores"', "averaged 'scores' is unknown; known: outputs, probabilities"),
+        ('kind = "flops"', 'kind = "flops"\ncrops = 10', "column 2 (flops): crops belongs to a column of kind 'error'"),
+        ('model = "resnet110"', "count_only = true", "row 1 (ResNet-110): count_only is for a row with a model"),
         ('error = "23.03"', 'top9 = "23.03"', "row 2 (DenseResNet-110, N = 2): cell 'top9' is unknown"),
     ],
 )

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from repro.comparison import Comparison, compare
 from repro.experiment import experiment_for
 from repro.papers import read_table, table_names
 from repro.report import Report
-from repro.report.terminal import table_rich
+from repro.report.plain import _escaped
+from repro.report.terminal import COLOURS, table_rich
 from repro.results import Record, append_record
+from repro.verdict import Verdict
 
 Make = Callable[..., Record]
 
@@ -86,15 +89,15 @@ def test_each_of_several_errors_has_the_mark_of_its_own_verdict(record: Make) ->
         record(id=plus.id, error=9.0, recipe=plus.recipe.name, **facts),
         record(id=none.id, error=7.1, recipe=none.recipe.name, **facts),
     ]
-    for format, off, within in (("rich", "≠", "≈"), ("md", "≠", "≈"), ("latex", "$\\neq$", "$\\approx$")):
+    for format, off, within in (("rich", "≠", "?"), ("md", "≠", "?"), ("latex", "$\\neq$", "?")):
         shown = text(compare(table, runs), format)
         assert f"{off} not consistent (one run)" in shown
         assert shown.count(off) == 2  # in its cell and in the legend
         assert shown.count(within) == 2
     for format in ("rich", "md", "html"):
         assert "2 of 5" in text(compare(table, runs), format)  # printed errors of the row are measured
-    rows = [row for row in compare(table, runs[1:]).rows if row.row.model]
-    assert rows[0].verdict == "consistent (one run)"  # though other cells are not measured
+    rows = [row for row in compare(table, runs[1:]).rows if row.row.model == "densenet"]
+    assert rows[0].verdict == Verdict.TOO_FEW  # though other cells are not measured
 
 
 def test_a_record_older_than_a_metric_breaks_nothing(record: Make) -> None:
@@ -181,6 +184,19 @@ def test_latex_compiles_and_fits_the_page(record: Make, tmp_path: Path, monkeypa
     assert (tmp_path / "all.pdf").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("verdict", Verdict)
+def test_every_form_can_show_every_verdict(verdict: Verdict) -> None:
+    comparison = compare(read_table("cifar100"), [])
+    rows = [replace(row, errors={"error": replace(row.errors["error"], verdict=verdict)}) for row in comparison.rows]
+    shown = replace(comparison, rows=tuple(rows))
+    for format in ("rich", "csv", "md", "html"):
+        assert verdict.value in text(shown, format)
+    assert text(shown, "latex").isascii()
+    assert _escaped(verdict.mark).isascii()
+    assert json.loads(text(shown, "json"))["rows"][0]["verdict"] == verdict.value
+    assert (verdict.tone in COLOURS) == (verdict.tone != "none")
+
+
 def test_latex_has_no_sign_that_it_would_stumble_over(record: Make) -> None:
     shown = text(cifar100(record), "latex")
     assert "Error \\%" in shown
@@ -192,7 +208,7 @@ def test_the_summary_counts_cells(record: Make) -> None:
     report = Report([cifar100(record)], [], summary=True)
     (line,) = json.loads(report.text("json"))["tables"]
     assert (line["counts_right"], line["counts"], line["errors_measured"], line["errors"]) == (10, 10, 2, 5)
-    assert line["verdicts"] == {"not reproduced": 1, "consistent (one run)": 1}
+    assert line["verdicts"] == {"not reproduced": 1, "too few runs": 1}
     assert line["off"][0].startswith("cifar100, DenseResNet-110, N = 4, Error %")
     for format in ("rich", "md"):
         assert "1 not reproduced" in report.text(format)
@@ -202,9 +218,11 @@ def test_the_summary_counts_cells(record: Make) -> None:
 
 @pytest.mark.parametrize("format", ["rich", "md", "html"])
 def test_the_summary_says_what_cannot_be_measured(format: str) -> None:
-    tables = [compare(read_table(name), []) for name in ("classics", "unet-isbi")]
-    shown = Report(tables, [], summary=True).text(format)
-    assert all(each in shown for each in ("5/14", "30 without recipe", "–", "0/2"))
+    report = Report([compare(read_table(name), []) for name in ("classics", "unet-isbi")], [], summary=True)
+    shown, classics = report.text(format), report.summaries[0]
+    right = f"{classics.right}/{classics.counted}"
+    assert all(each in shown for each in (right, f"{classics.without_recipe} without recipe", "–", "0/2"))
+    assert classics.without_recipe >= 30
     assert "0/0" not in shown
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from watching import Silent, stop_at, train_one
 
-from repro.comparison import NOT_MEASURED, TESTED_OTHERWISE, compare
+from repro.comparison import compare
 from repro.data import DATASETS, Dataset, Images, load
 from repro.data.deform import Warp, draw_warp, places, read
 from repro.errors import UserError
@@ -32,6 +32,7 @@ from repro.training.randomness import generator
 from repro.training.segmentation import Segmentation
 from repro.training.stop import Stopped
 from repro.training.task import task_for
+from repro.verdict import Verdict
 
 CPU = Runtime(device="cpu")
 DEVICE = torch.device("cpu")
@@ -367,12 +368,12 @@ def test_a_recipe_for_tiles_is_not_for_whole_images(tmp_path: Path) -> None:
 
 def test_the_hidden_test_set_is_never_judged(record: Callable[..., Record]) -> None:
     table = read_table("unet-isbi")
-    assert {row.verdict for row in compare(table, []).rows if row.row.model} == {NOT_MEASURED}
+    assert {row.verdict for row in compare(table, []).rows if row.row.model} == {Verdict.NOT_MEASURED}
     run = experiment_for("unet", {}, seed=0)
     facts = {"id": run.id, "model": "unet", "options": dict(run.options), "dataset": "isbi2012", "recipe": "unet-isbi"}
     comparison = compare(table, [record(**facts, isbi_rand=0.05, isbi_pixel=0.0712, error=9.5)])
     row = next(each for each in comparison.rows if each.row.model)
-    assert row.verdict == TESTED_OTHERWISE
+    assert row.verdict == Verdict.TESTED_OTHERWISE
     assert not row.off
     assert (row.errors["rand"].value, row.errors["rand"].difference) == (0.05, None)
     assert "0.0712" in Report([comparison], [], summary=False).text("rich")
@@ -382,4 +383,4 @@ def test_a_smaller_network_is_never_in_the_table(record: Callable[..., Record]) 
     run = experiment_for("unet", {"base": 16}, seed=0)
     facts = {"id": run.id, "model": "unet", "options": dict(run.options), "dataset": "isbi2012", "recipe": "unet-isbi"}
     comparison = compare(read_table("unet-isbi"), [record(**facts, isbi_rand=0.05, isbi_pixel=0.07)])
-    assert {row.verdict for row in comparison.rows if row.row.model} == {NOT_MEASURED}
+    assert {row.verdict for row in comparison.rows if row.row.model} == {Verdict.NOT_MEASURED}

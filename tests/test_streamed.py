@@ -18,12 +18,14 @@ from watching import Silent, assert_same, stop_at, train_one, weights
 from repro import evaluate as evaluation
 from repro.cli import main
 from repro.data import DATASETS
+from repro.data.crops import Averaged
 from repro.data.folder import ImageFolder
 from repro.data.views import EIGENVALUES, EIGENVECTORS, Protocol, TrainViews, lighting_noise, protocol_of, read
 from repro.errors import UserError
 from repro.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for
 from repro.folders import Folders
+from repro.papers import read_table, table_names
 from repro.recipes import RECIPES, Recipe, recipe
 from repro.runtime import Runtime
 from repro.training import checkpoint
@@ -163,7 +165,7 @@ def test_crops_are_torchvisions(data: ImageFolder, crops: int, interpolation: st
 
     network = Looks()
     chosen = replace(RECIPE, interpolation=interpolation)
-    metrics = CropTest(data.test, protocol_of(chosen, crops), HERE, CPU).test(network)
+    metrics = CropTest(data.test, replace(protocol_of(chosen), crops=crops), HERE, CPU).test(network)
     cut = transforms.TenCrop(32) if crops == 10 else transforms.Compose([transforms.CenterCrop(32), lambda x: [x]])
     to_tensor = transforms.Compose([transforms.ToTensor(), transforms.Normalize(RECIPE.mean, RECIPE.std)])
     scaled = transforms.Resize(36, transforms.InterpolationMode(interpolation))
@@ -173,20 +175,80 @@ def test_crops_are_torchvisions(data: ImageFolder, crops: int, interpolation: st
     assert metrics.images == 6
 
 
-def test_probabilities_are_averaged_not_scores() -> None:
-    """Ten crops of two images: nine crops prefer class 0 a little, one class 1 very much."""
-    scores = torch.tensor([[1.0, 0.0]]).repeat(20, 1)
-    scores[9] = torch.tensor([0.0, 100.0])
-    assert scores[:10].mean(0).argmax() == 1
-    guess = mean_guess(scores, 10)
-    assert guess.argmax(1).tolist() == [0, 0]
-    torch.testing.assert_close(guess.exp(), scores.softmax(1).view(2, 10, 2).mean(1))
+@pytest.fixture
+def divided() -> Tensor:
+    """Outputs for ten crops of two images: nine of the first prefer class 0 a little, one class 1 very much."""
+    outputs = torch.tensor([[1.0, 0.0]]).repeat(20, 1)
+    outputs[9] = torch.tensor([0.0, 100.0])
+    return outputs
+
+
+def test_averages_of_probabilities_and_of_outputs_choose_different_classes(divided: Tensor) -> None:
+    of_outputs, of_probabilities = (mean_guess(divided, 10, each) for each in Averaged)
+    assert (of_outputs.argmax(1).tolist(), of_probabilities.argmax(1).tolist()) == ([1, 0], [0, 0])
+    torch.testing.assert_close(of_outputs, torch.stack([divided[:10].mean(0), divided[10:].mean(0)]))
+    torch.testing.assert_close(of_probabilities.exp(), divided.softmax(1).view(2, 10, 2).mean(1))
+
+
+class Divided(nn.Module):
+    """Gives the ten crops of every image the same divided outputs."""
+
+    def __init__(self, outputs: Tensor) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.outputs.repeat(len(x) // 10, 1)
+
+
+@pytest.mark.parametrize(
+    ("averaged", "error"), [(Averaged.OUTPUTS, 100 * 2 / 6), (Averaged.PROBABILITIES, 100 * 4 / 6)]
+)
+def test_a_test_averages_what_its_protocol_says(
+    data: ImageFolder, divided: Tensor, averaged: Averaged, error: float
+) -> None:
+    """Of the six test images, four are made those of class 1."""
+    data.test.labels[:] = torch.tensor([0, 0, 1, 1, 1, 1])
+    protocol = replace(protocol_of(RECIPE), crops=10, averaged=averaged)
+    assert CropTest(data.test, protocol, HERE, CPU).test(Divided(divided[:10])).error == pytest.approx(error)
+
+
+@pytest.mark.parametrize(
+    ("model", "averaged"),
+    [
+        ("densenet121", Averaged.OUTPUTS),
+        ("resnet50", Averaged.PROBABILITIES),
+        ("alexnet", Averaged.PROBABILITIES),
+        ("wrn50-2-bottleneck", None),
+        ("densenet161", None),
+    ],
+)
+def test_a_network_is_averaged_as_its_printed_column(model: str, averaged: Averaged | None) -> None:
+    assert evaluation.printed_average(model, 10) == averaged
+    one = protocol_of(RECIPE)
+    assert evaluation.with_crops(one, model, 1) == one
+    ten = evaluation.with_crops(one, model, 10)
+    assert (ten.crops, ten.averaged) == (10, averaged or Averaged.PROBABILITIES)
+
+
+def test_no_two_tables_average_the_same_network_differently() -> None:
+    tables = [read_table(name) for name in table_names()]
+    found = {
+        (row.model, column.crops, column.averaged)
+        for table in tables
+        for column in table.of_kind("error")
+        for row in table.rows
+        if row.model and column.crops and column.key in row.cells
+    }
+    assert len(found) == len({(model, crops) for model, crops, _ in found}) >= 10
 
 
 def test_a_protocol_says_what_it_is() -> None:
     protocol = Protocol(resize=256, crop=224, crops=10, mean=(0.5,) * 3, std=(0.5,) * 3)
     shown = "shorter side to 256 (bilinear, antialiased), 10 crops, probabilities averaged, 224x224"
     assert str(protocol) == shown
+    of_outputs = replace(protocol, averaged=Averaged.OUTPUTS)
+    assert str(of_outputs) == shown.replace("probabilities averaged", "raw outputs averaged")
     with pytest.raises(UserError, match="a crop of 300 pixels cannot be cut from images of 256"):
         replace(protocol, crop=300)
 
@@ -235,13 +297,20 @@ def test_stopped_with_other_workers_and_gone_on_with_is_bit_identical(
 
 
 @pytest.mark.usefixtures("data")
-def test_evaluation_gives_the_recorded_error_and_ten_crops_another_loss(folders: Folders) -> None:
+def test_evaluation_gives_the_recorded_error_and_ten_crops_another_loss(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By probabilities, since no table prints a ten-crop error of ResNet-20; else by what the table averages."""
     record = train_one(experiment(epochs=1), HERE, folders, Silent())
     one, ten = (evaluate(record.id, folders, HERE, crops=crops) for crops in (1, 10))
+    monkeypatch.setattr(evaluation, "printed_average", lambda model, crops: Averaged.OUTPUTS)
+    as_printed = evaluate(record.id, folders, HERE, crops=10)
     assert one.metrics.error == record.error == one.recorded
-    assert one.metrics.loss == record.loss != ten.metrics.loss
-    assert ten.protocol is not None
-    assert ten.protocol.crops == 10
+    assert len({record.loss, ten.metrics.loss, as_printed.metrics.loss}) == 3
+    assert one.metrics.loss == record.loss
+    protocols = [each.protocol for each in (ten, as_printed)]
+    shown = [(each.crops, each.averaged) for each in protocols if each]
+    assert shown == [(10, Averaged.PROBABILITIES), (10, Averaged.OUTPUTS)]
 
 
 def test_ten_crops_of_images_that_are_shown_whole_are_refused(tiny: Callable[..., Experiment]) -> None:

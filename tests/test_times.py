@@ -333,4 +333,4 @@ def test_every_printed_time_of_a_network_can_be_measured() -> None:
     batches = {
         table.name: [step_experiment(table, row).recipe.batch for row in table.timed] for table in tables if table.time
     }
-    assert batches == {"wrn-blocks": [128] * 6, "wrn-imagenet": [16] * 4}
+    assert batches == {"wrn-blocks": [128] * 6, "wrn-imagenet": [16] * 4, "wrn-times": [32] * 5}

@@ -212,6 +212,7 @@ def test_a_made_up_network_from_the_command_to_its_error(
     assert (answer["error5"], answer["images"], answer["published_error"]) == (0, 6, 30.242)
     assert answer["weights"] == "ResNet18_Weights.IMAGENET1K_V1"
     assert (answer["protocol"]["resize"], answer["protocol"]["crop"], answer["protocol"]["crops"]) == (256, 224, crops)
+    assert answer["protocol"]["averaged"] == "probabilities"
 
 
 @pytest.mark.parametrize(

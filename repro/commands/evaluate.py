@@ -118,7 +118,7 @@ def _figures(metrics: Metrics) -> dict[str, object]:
 
 
 def _protocol(protocol: Protocol) -> dict[str, object]:
-    return {**asdict(protocol), "antialias": True, "averaged": "probabilities"}
+    return {**asdict(protocol), "antialias": True}
 
 
 def _say(text: str) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import groupby, product
 from pathlib import Path
 
-from repro.comparison import Comparison, compare
+from repro.comparison import Comparison, compare, pooled_over
 from repro.console import stderr, stdout, with_bar
 from repro.counting.cache import counted
 from repro.counts import uncounted
@@ -20,6 +20,7 @@ from repro.files import write_atomically
 from repro.folders import Folders
 from repro.names import choose as choose_name
 from repro.papers import Table, read_table, table_names
+from repro.records import records_today
 from repro.results import Record, append_times, curve_of, read_records, read_times, result_folders
 from repro.runtime import Runtime
 from repro.words import number_of
@@ -167,9 +168,10 @@ def tell_off(off: Sequence[str]) -> bool:
 def compared(tables: Sequence[Table], results: Path) -> list[Comparison]:
     """Return the tables joined with our counts, with the shipped records and with those under `results`."""
     folders = result_folders(results)
-    records, times = read_records(folders), read_times(folders)
+    records, times = records_today(folders), read_times(folders)
     count_networks(tables)
-    return [compare(table, records, times, lowest=partial(_lowest_error, folders)) for table in tables]
+    spread, lowest = pooled_over(all_tables(), records), partial(_lowest_error, folders)
+    return [compare(table, records, times, spread=spread, lowest=lowest) for table in tables]
 
 
 def count_networks(tables: Sequence[Table]) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from repro.data.crops import TEN, Averaged
 from repro.data.folder import Files
 from repro.errors import UserError
 from repro.recipes import Recipe
@@ -36,28 +37,29 @@ class Protocol:
     crop: int
     """Side of a crop."""
     crops: int = 1
-    """1: from the middle; 10: the corners and the middle, and their mirror images; probabilities are averaged."""
+    """1: from the middle; TEN: the corners and the middle, and their mirror images."""
+    averaged: Averaged = Averaged.PROBABILITIES
+    """Over the crops of an image."""
     interpolation: str = "bilinear"
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if self.crops not in (1, 10):
+        if self.crops not in (1, TEN):
             raise UserError(f"--crops {self.crops} is impossible: 1 (the middle) or 10 (corners, middle, mirrored)")
         if not 0 < self.crop <= self.resize:
             raise UserError(f"a crop of {self.crop} pixels cannot be cut from images of {self.resize}")
 
     def __str__(self) -> str:
-        crops = "10 crops, probabilities averaged" if self.crops == 10 else "1 crop from the middle"
+        crops = f"{TEN} crops, {self.averaged.words}" if self.crops == TEN else "1 crop from the middle"
         return f"shorter side to {self.resize} ({self.interpolation}, antialiased), {crops}, {self.crop}x{self.crop}"
 
 
-def protocol_of(recipe: Recipe, crops: int = 1) -> Protocol:
-    """Return how a recipe shows test images."""
+def protocol_of(recipe: Recipe) -> Protocol:
+    """Return how a recipe shows test images: by one crop."""
     return Protocol(
         resize=recipe.resize,
         crop=recipe.test_crop,
-        crops=crops,
         interpolation=recipe.interpolation,
         mean=recipe.mean,
         std=recipe.std,
@@ -101,7 +103,7 @@ class CropViews(Dataset[tuple[Tensor, int]]):
 
         self.files = files
         filter = v2.InterpolationMode(protocol.interpolation)
-        cut = v2.TenCrop(protocol.crop) if protocol.crops == 10 else v2.CenterCrop(protocol.crop)
+        cut = v2.TenCrop(protocol.crop) if protocol.crops == TEN else v2.CenterCrop(protocol.crop)
         self.transform = v2.Compose([v2.Resize(protocol.resize, filter), cut, v2.PILToTensor()])
 
     def __len__(self) -> int:

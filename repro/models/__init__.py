@@ -126,6 +126,16 @@ MODELS: dict[str, ModelSpec] = {
         for depth in (121, 161, 169, 201, 264)
     },
     **{
+        f"preresnet{depth}": ModelSpec(
+            f"Pre-activation ResNet-{depth} for 32x32 images",
+            "preact_resnet:preresnet_cifar",
+            "cifar10",
+            fixed={"depth": depth},
+            saves_memory=True,
+        )
+        for depth in (164, 1001)
+    },
+    **{
         f"wrn{depth}": ModelSpec(
             f"ResNet-{depth} of several times the width (Wide ResNet)",
             "resnet:resnet_imagenet",

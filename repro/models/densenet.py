@@ -5,19 +5,17 @@ The ImageNet form (Table 1) is torchvision's; for small images it begins with a 
 is the practice of CIFAR repositories (kuangliu/pytorch-cifar), not of the paper.
 
 The joined, normalised and rectified maps of its layers are most of what training keeps. `save_memory` makes it keep
-each convolution's output alone and compute the rest again in the backward pass, as in Pleiss et al.,
-Memory-Efficient Implementation of DenseNets, arXiv 1707.06990.
+each convolution's output alone and compute the rest again in the backward pass (recompute.py).
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+
+from repro.models.recompute import convolved, recomputed
 
 DENSE_BLOCKS = 3
 BOTTLENECK_WIDTH = 4  # the 1x1 convolution of DenseNet-B gives 4k maps
@@ -29,40 +27,6 @@ IMAGENET_BLOCKS = {
     264: (6, 12, 64, 48),
 }
 """Layers of the four dense blocks: Table 1; 161 from its authors' repository."""
-
-
-@contextmanager
-def without_updates(norm: Any) -> Iterator[None]:
-    """Let BatchNorm normalise as ever and leave its running statistics as they are: it has seen this batch."""
-    momentum, batches = norm.momentum, norm.num_batches_tracked
-    norm.momentum, norm.num_batches_tracked = 0.0, None
-    try:
-        yield
-    finally:
-        norm.momentum, norm.num_batches_tracked = momentum, batches
-
-
-def convolved(norm: nn.Module, conv: nn.Module, maps: list[Tensor]) -> Tensor:
-    """Return the convolution of ReLU of BatchNorm of the joined maps."""
-    return conv(F.relu(norm(torch.cat(maps, dim=1) if len(maps) > 1 else maps[0])))
-
-
-def computed_again(function: Callable[[list[Tensor]], Tensor], norm: Any, maps: list[Tensor]) -> Tensor:
-    """Return `function` of `maps`, which alone are kept: the backward pass computes again what it needs.
-
-    A convolution at the end is not computed again, since only its input is needed. `norm` is the function's
-    BatchNorm, which learns nothing the second time. There is no dropout in it: no random generator needs to go back.
-    """
-    if not torch.is_grad_enabled():
-        return function(maps)
-
-    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), without_updates(norm)
-
-    def of_all(*maps: Tensor) -> Tensor:
-        return function(list(maps))
-
-    return checkpoint(of_all, *maps, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
 
 
 class DenseLayer(nn.Module):
@@ -92,8 +56,8 @@ class DenseLayer(nn.Module):
         """Return the same of the maps before in parts, without keeping them joined, normalised or rectified."""
         if isinstance(self.reduce, nn.Sequential):
             norm, _, conv, dropout = self.reduce
-            maps = [dropout(computed_again(partial(convolved, norm, conv), norm, maps))]
-        return self.dropout(computed_again(partial(convolved, self.bn, self.conv), self.bn, maps))
+            maps = [dropout(recomputed(partial(convolved, norm, conv), norm, maps))]
+        return self.dropout(recomputed(partial(convolved, self.bn, self.conv), self.bn, maps))
 
 
 class DenseBlock(nn.Sequential):
@@ -131,7 +95,7 @@ class Transition(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         norm, _, conv, dropout, pool = self
         unit = partial(convolved, norm, conv)
-        return pool(dropout(computed_again(unit, norm, [x]) if self.save_memory else unit([x])))
+        return pool(dropout(recomputed(unit, norm, [x]) if self.save_memory else unit([x])))
 
 
 class DenseNet(nn.Module):
@@ -245,4 +209,4 @@ def save_memory(network: nn.Module) -> None:
             module.save_memory = True
         elif hasattr(module, "bn_function"):
             # A layer of torchvision, whose own memory_efficient would let BatchNorm learn from every batch twice.
-            module.bn_function = partial(computed_again, module.bn_function, module.norm1)
+            module.bn_function = partial(recomputed, module.bn_function, module.norm1)

@@ -1,4 +1,8 @@
-"""U-Net: Convolutional Networks for Biomedical Image Segmentation, Ronneberger et al., arXiv 1505.04597, Figure 1."""
+"""U-Net: Convolutional Networks for Biomedical Image Segmentation, Ronneberger et al., arXiv 1505.04597, Figure 1.
+
+The authors' phseg_v5-train.prototxt differs from the figure: a ReLU after each up-convolution, and 128 maps from the
+last one. The figure is followed.
+"""
 
 import torch
 from torch import Tensor, nn

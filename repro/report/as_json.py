@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from repro.compare import RULE, student_t
+from repro.compare import RULE, t_of_equivalence, t_of_margin
 from repro.comparison import ComparedRow, Comparison, ErrorCell
 from repro.differences import off_cells, why
 from repro.summary import Summary
@@ -58,11 +58,17 @@ def summary_json(summaries: Sequence[Summary], comparisons: Sequence[Comparison]
 
 
 def _rule_json(comparison: Comparison) -> dict[str, Any] | None:
-    spread, cells = comparison.spread, comparison.judged_cells
+    spread, cells = comparison.spread, comparison.cells
     if spread is None:
         return None
-    t = student_t(spread.degrees, cells)
-    return {"text": RULE, "phi": spread.phi, "degrees": spread.degrees, "cells": cells, "t": t}
+    return {
+        "text": RULE,
+        "phi": spread.phi,
+        "degrees": spread.degrees,
+        "cells": cells,
+        "t": t_of_margin(spread.degrees, cells),
+        "t_equivalence": t_of_equivalence(spread.degrees),
+    }
 
 
 def _row_json(comparison: Comparison, compared: ComparedRow) -> dict[str, Any]:
@@ -95,6 +101,8 @@ def _error_json(cell: ErrorCell) -> dict[str, Any]:
         "difference": cell.difference,
         "expected": cell.expected,
         "margin": cell.margin,
+        "at_most": cell.at_most,
+        "bound": cell.bound,
         "best_epoch": cell.best_epoch,
         "precisions": list(cell.precisions),
         "verdict": cell.verdict,

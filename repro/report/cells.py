@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from repro.comparison import ComparedRow, Comparison, ErrorCell
 from repro.counts import CountCell
-from repro.report.legend import sign
 from repro.row_runs import apart
 from repro.times import TimeCell
 
@@ -53,7 +52,7 @@ def show_error(cell: ErrorCell | None, *, mark: bool) -> list[str]:
     mean = "" if cell.statistic == "mean" else f"\nmean {cell.mean:.{digits}f}"
     ours = f"{cell.value:.{digits}f}{mean}{spread}\n{', '.join([f'n = {cell.n}', *apart(cell.runs)])}"
     beside = [] if cell.margin is None else [f"{cell.difference:+.{digits}f}", f"of {cell.by_chance}"]
-    return [ours, "\n".join([*beside, *([sign(cell.verdict).mark] if mark else [])])]
+    return [ours, "\n".join([*beside, *([cell.verdict.mark] if mark else [])])]
 
 
 def show_time(cell: TimeCell | None) -> list[str]:

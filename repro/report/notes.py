@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from repro.compare import RULE, student_t
+from repro.compare import RULE, t_of_equivalence, t_of_margin
 from repro.comparison import Comparison
 from repro.counting.conventions import CONVENTIONS
 from repro.differences import inferred
 from repro.report.legend import marks
 from repro.times import TimeCell
+from repro.words import number_of
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -29,11 +30,13 @@ def notes(comparison: Comparison) -> list[str]:
 
 def rule(comparison: Comparison) -> list[str]:
     """Return the rule of the verdicts, and what it takes here; nothing where nothing is judged."""
-    spread, cells = comparison.spread, comparison.judged_cells
+    spread, cells = comparison.spread, comparison.cells
     if spread is None:
         return []
     share = f"spread {spread.phi:.2f} of the binomial one, {spread.degrees} degrees of freedom"
-    return [RULE, f"Here: {share}; cells judged: {cells}; t = {student_t(spread.degrees, cells):.2f}"]
+    margin, equivalence = t_of_margin(spread.degrees, cells), t_of_equivalence(spread.degrees)
+    shared = f"the 5 % shared among {number_of(cells, 'cell')}"
+    return [RULE, f"Here: {share}; {shared}; t = {margin:.2f} for the margin, {equivalence:.2f} for equivalence"]
 
 
 def deviating(comparison: Comparison) -> list[str]:

@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from repro.compare import VERDICTS
 from repro.comparison import ComparedRow, Comparison, ErrorCell
 from repro.differences import reasons, why
 from repro.report.cells import MARK, OURS, row_cells, with_share
 from repro.report.notes import deviating, notes
 from repro.summary import Summary, share, share_measured
 from repro.times import TimeCell
+from repro.verdict import Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,9 +27,13 @@ LATEX = {
     "✗": r"$\times$",
     "↓": r"$\downarrow$",
     "⇓": r"$\Downarrow$",
+    "↗": r"$\nearrow$",
+    "↘": r"$\searrow$",
     "≈": r"$\approx$",
     "≠": r"$\neq$",
     "◇": r"$\diamond$",
+    "○": r"$\circ$",
+    "”": "''",
     "–": "--",
     "−": "$-$",
     "Δ": r"$\Delta$",
@@ -94,7 +98,7 @@ def summary_frame(summaries: Sequence[Summary]) -> pd.DataFrame:
                 "errors measured": each.measured,
                 "errors": each.measurable,
                 "errors without recipe": each.without_recipe,
-                **{verdict: each.verdicts.get(verdict, 0) for verdict in VERDICTS},
+                **{verdict.value: each.verdicts.get(verdict, 0) for verdict in Verdict if verdict.judged},
             }
             for each in summaries
         ]
@@ -233,6 +237,8 @@ def _figures(key: str, cell: ErrorCell | None) -> Mapping[str, Any]:
         f"{key} difference": _rounded(cell.difference) if cell else "",
         f"{key} expected": _rounded(cell.expected) if cell else "",
         f"{key} margin": _rounded(cell.margin) if cell else "",
+        f"{key} at most": _rounded(cell.at_most) if cell else "",
+        f"{key} bound": _rounded(cell.bound) if cell else "",
         f"{key} best epoch (extra)": _rounded(cell.best_epoch) if cell else "",
         f"{key} verdict": cell.verdict if cell else "",
     }

@@ -10,22 +10,16 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from repro.compare import BETTER, CONSISTENT, LOWER, NOT_CONSISTENT, NOT_REPRODUCED, REPRODUCED
 from repro.comparison import Comparison
 from repro.differences import reasons
 from repro.report.cells import OURS, row_cells, with_share
 from repro.report.grid import Fitted, empty_grid, fit
 from repro.report.notes import notes
 from repro.summary import Summary, share, share_measured
+from repro.verdict import Verdict
 
-COLOURS = {
-    REPRODUCED: "green",
-    CONSISTENT: "yellow",
-    NOT_REPRODUCED: "red",
-    NOT_CONSISTENT: "red",
-    BETTER: "cyan",
-    LOWER: "cyan",
-}
+COLOURS = {"good": "green", "bad": "red", "better": "cyan", "unsure": "yellow"}
+"""Of verdicts, by tone."""
 
 
 def table_rich(comparison: Comparison) -> RenderableType:
@@ -126,8 +120,8 @@ def _titled_grid(comparison: Comparison) -> Table:
     return grid
 
 
-def _coloured(verdict: str) -> str:
-    return f"[{COLOURS[verdict]}]{verdict}[/]" if verdict in COLOURS else verdict
+def _coloured(verdict: Verdict) -> str:
+    return f"[{COLOURS[verdict.tone]}]{verdict}[/]" if verdict.tone in COLOURS else verdict
 
 
 def _deviating_grid(comparison: Comparison) -> RenderableType:

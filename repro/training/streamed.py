@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from repro.data.augment import Normalise
+from repro.data.crops import Averaged
 from repro.data.folder import Files, ImageFolder
 from repro.data.views import CropViews, Protocol, TrainViews, protocol_of
 from repro.errors import RunFailed, UserError
@@ -89,7 +90,7 @@ class CropTest:
         for inputs, labels in self.batches(progress):
             with autocast(self.device, self.runtime):
                 logits = network(inputs)
-            sums += class_sums(mean_guess(logits, self.protocol.crops), labels)
+            sums += class_sums(mean_guess(logits, self.protocol.crops, self.protocol.averaged), labels)
         return class_metrics(processes.total(sums), len(self.files))
 
     def batches(self, progress: Progress = iter) -> Iterator[Batch]:
@@ -102,14 +103,15 @@ class CropTest:
             yield Batch(laid_out(self.normalise(pixels.flatten(0, 1)), self.runtime), labels)
 
 
-def mean_guess(logits: Tensor, crops: int) -> Tensor:
-    """Return (n, classes) of (n * crops, classes): the logarithm of the mean probability over an image's crops.
+def mean_guess(logits: Tensor, crops: int, averaged: Averaged) -> Tensor:
+    """Return (n, classes) of (n * crops, classes): one prediction for the crops of an image.
 
-    Krizhevsky et al. 2012, section 4.1: the predictions of the softmax layer are averaged.
+    It is the mean of their outputs, or the logarithm of the mean of their probabilities.
     """
     if crops == 1:
         return logits
-    return logits.float().softmax(1).view(-1, crops, logits.shape[1]).mean(1).log()
+    of_crops = logits.float().view(-1, crops, logits.shape[1])
+    return of_crops.mean(1) if averaged is Averaged.OUTPUTS else of_crops.softmax(2).mean(1).log()
 
 
 def stream(

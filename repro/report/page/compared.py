@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from repro.comparison import NO_RECIPE, ComparedRow, Comparison, ErrorCell
+from repro.comparison import ComparedRow, Comparison, ErrorCell
 from repro.counts import CountCell
 from repro.differences import COUNTED_OTHERWISE, has_error_differing, why
 from repro.papers import UNITS, Cell, Column
 from repro.report.page.grid import Grid, Heading, Line, Shown
 from repro.row_runs import apart
 from repro.times import TimeCell
+from repro.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def _error_parts(comparison: Comparison, column: Column) -> list[Part]:
     """
     alone = len(comparison.table.of_kind("error")) == 1
     cells = [row.errors[column.key] for row in comparison.rows if column.key in row.errors]
-    if all(cell.verdict == NO_RECIPE for cell in cells):
+    if all(cell.verdict == Verdict.NO_RECIPE for cell in cells):
         return []
     ours = _ours(column, lambda row: error_shown(row.errors.get(column.key), alone))
     if not alone or all(cell.difference is None for cell in cells):
@@ -166,5 +167,5 @@ def _time(cell: TimeCell | None) -> Shown:
     if cell is None:
         return Shown()
     if cell.ratio is None:
-        return Shown("–", unseen="not measured", sorted_by="", muted=True)
+        return Shown("–", unseen=Verdict.NOT_MEASURED, sorted_by="", muted=True)
     return Shown(f"({cell.ratio:.2f})", sorted_by=cell.ratio)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from repro.comparison import NO_RECIPE, Comparison
+from repro.comparison import Comparison
 from repro.counting.conventions import CONVENTIONS
 from repro.papers import Column
 from repro.report.notes import best_epochs, rule, time_lines
 from repro.report.page.compared import statistic_words
+from repro.verdict import Verdict
 
 
 def facts_of(comparison: Comparison) -> list[tuple[str, list[str]]]:
@@ -28,5 +29,5 @@ def _protocol(comparison: Comparison, column: Column) -> str:
     """Return of what a printed error is told, how the test images are shown, and whether it can be measured here."""
     measurable = any(comparison.table.recipe(each.row, column) for each in comparison.rows if column.key in each.errors)
     told = f"{column.label}: {statistic_words(column.statistic, column.runs)}"
-    without = "" if measurable else NO_RECIPE
+    without = "" if measurable else Verdict.NO_RECIPE
     return "; ".join(each for each in (told, column.protocol, without) if each)

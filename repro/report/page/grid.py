@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from repro.verdict import Verdict
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -16,7 +18,7 @@ class Shown:
     """Smaller lines under the text."""
     matches: bool | None = None
     """Of a count: marked as the printed one or another; None where there is nothing to match."""
-    verdict: str | None = None
+    verdict: Verdict | None = None
     """Shown with its mark."""
     sorted_by: float | str | None = None
     """The text unless given; None and no text: below all others."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from repro.compare import VERDICTS
 from repro.papers import Table
-from repro.report.legend import sign
 from repro.report.page.grid import Grid, Heading, Line, Shown
 from repro.summary import Summary, share, share_measured
+from repro.verdict import Verdict
 
 
 def overview_grid(summaries: Sequence[Summary]) -> Grid:
@@ -19,7 +18,7 @@ def overview_grid(summaries: Sequence[Summary]) -> Grid:
         Heading("Paper"),
         Heading("Counts right", numeric=True),
         Heading("Errors measured", numeric=True),
-        *(Heading(f"{sign(each).mark} {each}", "Errors, by verdict", numeric=True) for each in verdicts),
+        *(Heading(f"{each.mark} {each}", "Errors, by verdict", numeric=True) for each in verdicts),
     )
     lines = tuple(_line(each, verdicts) for each in summaries)
     return Grid("Every table in one line", headings, lines, _total(summaries, verdicts), kind="summary")
@@ -31,13 +30,12 @@ def called(table: Table) -> str:
     return f"{network}, {table.title}" if len(where) == 2 else table.title
 
 
-def _verdicts(summaries: Sequence[Summary]) -> list[str]:
-    """Return the verdicts that are counted: those of the rule, and others that there are."""
-    present = [verdict for each in summaries for verdict, cells in each.verdicts.items() if cells]
-    return list(dict.fromkeys([*VERDICTS, *present]))
+def _verdicts(summaries: Sequence[Summary]) -> list[Verdict]:
+    """Return the verdicts that some error of some table got."""
+    return [verdict for verdict in Verdict if any(verdict in each.verdicts for each in summaries)]
 
 
-def _line(summary: Summary, verdicts: Sequence[str]) -> Line:
+def _line(summary: Summary, verdicts: Sequence[Verdict]) -> Line:
     table = summary.table
     return Line(
         (
@@ -50,7 +48,7 @@ def _line(summary: Summary, verdicts: Sequence[str]) -> Line:
     )
 
 
-def _total(summaries: Sequence[Summary], verdicts: Sequence[str]) -> Line | None:
+def _total(summaries: Sequence[Summary], verdicts: Sequence[Verdict]) -> Line | None:
     """Return the sums over all tables; None of a single one."""
     if len(summaries) < 2:
         return None

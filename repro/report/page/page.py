@@ -12,7 +12,6 @@ from repro.compare import RULE
 from repro.comparison import Comparison
 from repro.console import with_bar
 from repro.papers import Table
-from repro.report.legend import SIGNS, sign
 from repro.report.page.compared import compared_grid
 from repro.report.page.facts import facts_of
 from repro.report.page.grid import Grid
@@ -22,6 +21,7 @@ from repro.report.page.recipes import ShownRecipe, recipes_of
 from repro.report.page.runs import deviating_grid, runs_grid
 from repro.report.page.stamp import stamp_of
 from repro.summary import summarise
+from repro.verdict import Verdict
 
 HERE = Path(__file__).parent
 
@@ -55,12 +55,11 @@ def html_page(comparisons: Sequence[Comparison], folders: Sequence[Path]) -> str
     templates = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    templates.globals.update(sign=sign)
     return templates.get_template("page.html.j2").render(
         title=_title(comparisons),
         stamp=stamp_of(comparisons),
         rule=RULE,
-        signs=SIGNS,
+        verdicts=list(Verdict),
         overview=overview_grid([summarise(each) for each in comparisons]),
         sections=[_section(each, folders) for each in with_bar(comparisons, "making the page")],
         style=Markup(style),
