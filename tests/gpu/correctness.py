@@ -1,0 +1,281 @@
+"""Checks of two ways of computing the same thing: on the GPU and the CPU, from a graph and eagerly, and so on."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest import mock
+
+from gpu.jobs import Quiet
+from gpu.results import CheckResult
+from gpu.setting import (
+    SHORT,
+    STEPS,
+    Network,
+    Setting,
+    State,
+    difference,
+    double_precision,
+    engine,
+    experiments,
+    forward,
+    gradient,
+    state,
+    states,
+    trained,
+)
+from repro.console import stderr
+from repro.data import Dataset
+from repro.experiment import Experiment
+from repro.folders import Folders
+from repro.runtime import Runtime
+from repro.training import checkpoint
+from repro.training.progress import Course, Lines
+from repro.training.run import train
+from repro.training.stop import Stopped
+
+SEEDS = 3
+FORWARD, GRADIENT = 1e-4, 0.2
+"""Limits of one step in fp32. Between two layouts on a CPU ResNet-110 differs by 5e-6 and 0.04, since an activation
+near 0 that changes its sign changes the gradient at once; with factors rounded as in TF32 it is 1e-3 and 0.6."""
+STOPPED_AT = 7
+"""A step within the second epoch, after which SIGTERM comes."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Two ways that must not differ by more than a limit."""
+
+    name: str
+    measure: Callable[[Setting], float]
+    limit: float
+    setting: Setting
+    needs: float = 15.0
+
+    def run(self, quiet: Quiet) -> CheckResult:
+        """Return whether the two agree."""
+        begin = time.monotonic()
+        found = self.measure(self.setting)
+        finite = math.isfinite(found)
+        note = "" if finite else f"the difference is {found}"
+        seconds = time.monotonic() - begin
+        return CheckResult(
+            self.name, finite and found <= self.limit, found if finite else None, self.limit, seconds, note
+        )
+
+    def without(self, note: str, seconds: float) -> CheckResult:
+        """Return that the check did not pass."""
+        return CheckResult(self.name, False, None, self.limit, seconds, note)
+
+
+Listed = tuple[str, Callable[[Setting], float], float]
+"""Name, measure and limit of a check."""
+
+
+def checks(setting: Setting) -> list[Check]:
+    """Return all checks but those that compile, the most important first."""
+    listed = [*_device_checks(setting), *_graph_checks(setting), *_run_checks(setting), *_precision_checks(setting)]
+    return [Check(name, measure, limit, setting) for name, measure, limit in listed]
+
+
+def _device_checks(setting: Setting) -> list[Listed]:
+    """Return the checks of the device against the CPU."""
+    small, deep = setting.small, setting.deep
+    return [
+        (f"fp64: {small} trains as on the CPU", partial(seven_steps, network=small), 1e-7),
+        (f"fp32: forward pass of {deep} as on the CPU", partial(one_step, network=deep, part=forward), FORWARD),
+        (f"fp32: gradient of {deep} as on the CPU", partial(one_step, network=deep, part=gradient), GRADIENT),
+    ]
+
+
+def _graph_checks(setting: Setting) -> list[Listed]:
+    """Return the checks of replayed steps against eager ones."""
+    small = setting.small
+    variants: dict[str, dict[str, Any]] = {
+        f"{setting.deep}": {"network": setting.deep},
+        f"{setting.dense}": {"network": setting.dense},
+        f"{small}, momentum reset": {"network": small, **RESET},
+        f"{small}, {SEEDS} seeds together": {"network": small, "seeds": SEEDS},
+    }
+    return [(f"graph and eager: {name}", partial(graph_and_eager, **each), 0.0) for name, each in variants.items()]
+
+
+def _run_checks(setting: Setting) -> list[Listed]:
+    """Return the checks of whole runs: stopped, resumed, side by side."""
+    small = setting.small
+    return [
+        (f"SIGTERM saves and the run resumes: {small}, graph", stopped_and_unbroken, 0.0),
+        (f"resumed and unbroken: {small}, eager", partial(resumed_and_unbroken, graph=False), 0.0),
+        (f"resumed and unbroken: {small}, graph", partial(resumed_and_unbroken, graph=True), 0.0),
+        (f"fp64: {SEEDS} seeds of {small} together and alone", together_and_alone, 1e-7),
+    ]
+
+
+def _precision_checks(setting: Setting) -> list[Listed]:
+    """Return the checks of lower precisions against fp32; TF32 is a GPU's."""
+    limits = {"tf32": 0.01, "bf16": 0.03} if setting.on_gpu else {"bf16": 0.03}
+    return [
+        (f"{name}: loss of {setting.small} near fp32's", partial(precise, precision=name), limit)
+        for name, limit in limits.items()
+    ]
+
+
+def compiled_checks(setting: Setting) -> list[Check]:
+    """Return the checks that compile first, which takes long on the CPU and little of the GPU."""
+    name = f"compile and eager: the loss of {setting.small} after {STEPS} steps"
+    return [Check(name, compiled_and_eager, 0.01, setting)]
+
+
+RESET: dict[str, Any] = {"schedule": "steps", "milestones": (0.4,), "momentum_reset": True}
+"""The momentum is forgotten before the seventh step, which is a replay."""
+EXACT: dict[str, Any] = {"deterministic": True}
+
+
+def seven_steps(setting: Setting, *, network: Network) -> float:
+    """Return how far some steps in fp64 on the device are from those on the CPU."""
+    with double_precision():
+        here, there = _here_and_there(setting, network, 7, {})
+        return difference(here, there)
+
+
+def one_step(setting: Setting, *, network: Network, part: Callable[[State], State], **switches: Any) -> float:
+    """Return how far a part of one step on the device is from that on the CPU in fp32."""
+    here, there = _here_and_there(setting, network, 1, switches)
+    return difference([part(each) for each in here], [part(each) for each in there])
+
+
+def _here_and_there(
+    setting: Setting, network: Network, steps: int, switches: dict[str, Any]
+) -> tuple[list[State], list[State]]:
+    """Return the states after some steps on the device and on the CPU; the switches are the device's."""
+    group, images = experiments(network, **SHORT), setting.images()
+    here = states(trained(engine(setting.device, group, images, **switches), steps))
+    return here, states(trained(engine("cpu", group, images), steps))
+
+
+def graph_and_eager(setting: Setting, *, network: Network, seeds: int = 1, **changes: Any) -> float:
+    """Return how far replayed steps are from eager ones: captured, replayed, a smaller batch, another rate."""
+    group = experiments(network, seeds, **SHORT | changes)
+    ends = [
+        states(trained(engine(setting.device, group, setting.images(), graph=graph, **EXACT), STEPS))
+        for graph in (True, False)
+    ]
+    return difference(*ends)
+
+
+def resumed_and_unbroken(setting: Setting, *, graph: bool) -> float:
+    """Return how far a run that was saved, read and resumed within an epoch is from one without a stop."""
+    group, images = experiments(setting.small, **SHORT), setting.images()
+    fresh = partial(engine, setting.device, group, images, graph=graph, **EXACT)
+    whole, half, resumed = trained(fresh(), STEPS), trained(fresh(), 4), fresh()
+    with TemporaryDirectory() as folder:
+        checkpoint.save(half.checkpoints()[0], Path(folder))
+        resumed.restore([checkpoint.load(Path(folder) / checkpoint.NEWEST)])
+    return difference(states(trained(resumed, STEPS)), states(whole))
+
+
+def together_and_alone(setting: Setting) -> float:
+    """Return how far seeds that are trained in one step are from each trained by itself."""
+    with double_precision():
+        group, images = experiments(setting.small, SEEDS, **SHORT), setting.images()
+        together = states(trained(engine(setting.device, group, images), 7))
+        alone = [states(trained(engine(setting.device, [each], images), 7))[0] for each in group]
+        return difference(together, alone)
+
+
+def precise(setting: Setting, *, precision: str) -> float:
+    """Return how far the loss in a precision is from that in fp32, relative to it."""
+    return _losses_apart(setting, precision=precision)
+
+
+def compiled_and_eager(setting: Setting) -> float:
+    """Return how far the loss of a compiled network is from that of the same one run eagerly."""
+    return _losses_apart(setting, compile=True)
+
+
+def _losses_apart(setting: Setting, **switches: Any) -> float:
+    """Return how far switches move the loss, summed over some steps of 64 images at a small rate."""
+    group = experiments(setting.small, **SHORT | {"batch": 64, "lr": 0.01})
+    images = setting.images(64 * (STEPS + 1))
+    one, other = (
+        float(trained(engine(setting.device, group, images, **each), STEPS).sums[0, 0]) for each in (switches, {})
+    )
+    return abs(one / other - 1)
+
+
+def stopped_and_unbroken(setting: Setting) -> float:
+    """Return how far a run that SIGTERM stopped, trained to its end, is from one without a stop.
+
+    Raises:
+        RuntimeError: the run did not stop, or did not resume where it stopped.
+    """
+    (experiment,) = experiments(setting.small, **SHORT)
+    runtime = Runtime(device=setting.device, graph=True, **EXACT)
+    with TemporaryDirectory() as root, _random_images(setting):
+        whole, broken = (_folders(Path(root) / name) for name in ("whole", "broken"))
+        train([experiment], runtime, whole, Unseen())
+        _stop(experiment, runtime, broken)
+        resumed = Unseen()
+        train([experiment], runtime, broken, resumed)
+        if resumed.first != STOPPED_AT:
+            raise RuntimeError(f"stopped after step {STOPPED_AT}, resumed from step {resumed.first}")
+        return difference([_end(broken, experiment)], [_end(whole, experiment)])
+
+
+def _stop(experiment: Experiment, runtime: Runtime, folders: Folders) -> None:
+    """Train until SIGTERM comes."""
+    try:
+        train([experiment], runtime, folders, Unseen(stop_at=STOPPED_AT))
+    except Stopped:
+        return
+    raise RuntimeError("SIGTERM did not stop the run")
+
+
+def _random_images(setting: Setting) -> AbstractContextManager[object]:
+    """Let tasks find random images in place of a data set."""
+
+    def load(name: str, root: Path) -> Dataset:
+        return setting.images()
+
+    return mock.patch("repro.training.task.load", load)
+
+
+def _folders(root: Path) -> Folders:
+    return Folders(data=root, runs=root / "runs", results=root / "results")
+
+
+def _end(folders: Folders, experiment: Experiment) -> State:
+    return state(checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST))
+
+
+class Unseen(Lines):
+    """Prints nothing, knows where the run began, and can send SIGTERM to this process after a step."""
+
+    def __init__(self, *, stop_at: int = 0) -> None:
+        super().__init__(stderr())
+        self.stop_at, self.first = stop_at, 0
+
+    def say(self, text: str) -> None:
+        """Print nothing."""
+        self.spoken = time.monotonic()
+
+    @contextmanager
+    def run(self, course: Course) -> Iterator[None]:
+        """Note the step from which the run continues."""
+        self.first = course.step
+        with super().run(course):
+            yield
+
+    def step(self, step: int, lr: float) -> None:
+        """Send the signal if it is time."""
+        super().step(step, lr)
+        if step == self.stop_at:
+            signal.raise_signal(signal.SIGTERM)

@@ -1,0 +1,57 @@
+"""What a worker runs: one check or one measurement, which can be sent to another process."""
+
+from __future__ import annotations
+
+import gc
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+import torch
+
+from gpu.results import Result
+
+Quiet = Callable[[], None]
+"""Returns when nothing else uses the device; called before a measurement of time."""
+
+
+class Job(Protocol):
+    """A check or a measurement."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in every result."""
+
+    @property
+    def needs(self) -> float:
+        """Seconds that must be left for it to be started."""
+
+    def run(self, quiet: Quiet) -> Result:
+        """Return what was found; any exception is a failure."""
+
+    def without(self, note: str, seconds: float) -> Result:
+        """Return the result of a job that failed or did not run."""
+
+
+def outcome(job: Job, quiet: Quiet) -> tuple[Result, bool]:
+    """Return what a job found, and whether it ended without an exception."""
+    begin = time.monotonic()
+    try:
+        return job.run(quiet), True
+    except Exception as error:  # whatever a compiler or a GPU may raise
+        traceback.print_exc()
+        lines = str(error).strip().splitlines()
+        note = ": ".join([type(error).__name__, *lines[:1]])
+        return job.without(note[:300], time.monotonic() - begin), False
+    finally:
+        release()
+
+
+def release() -> None:
+    """Give memory back that an earlier job used, so that the next one measures its own."""
+    gc.collect()
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        with suppress(RuntimeError):  # after an error of the device, which the job has reported
+            torch.cuda.empty_cache()

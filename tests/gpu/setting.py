@@ -1,0 +1,144 @@
+"""What the checks run on: a device, some networks, random images, and runs of a few steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from repro.benchmark.synthetic import random_data
+from repro.data import Dataset, Images
+from repro.experiment import Experiment, experiment_for
+from repro.models import OptionValue, as_typed
+from repro.runtime import Runtime
+from repro.training.checkpoint import Checkpoint
+from repro.training.device import prepare
+from repro.training.engine import Engine
+from repro.training.resident import Resident
+
+DATASET, RECIPE = "cifar100", "miru2020-cifar100"
+IMAGES = 71
+"""With batches of 16 an epoch has five steps, the last one of 7 images."""
+SHORT: dict[str, Any] = {"epochs": 3, "batch": 16, "warmup_epochs": 1}
+"""Fifteen steps, with another learning rate in each epoch."""
+STEPS = 9
+"""Up to the end of the second epoch but one step; a graph is captured at the fourth and replayed five times."""
+
+State = Mapping[str, Tensor]
+"""All figures of a run, by name."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network by its name, and the options that are not as usual."""
+
+    model: str
+    options: Mapping[str, OptionValue]
+
+    def __str__(self) -> str:
+        """Return them as on the command line."""
+        return f"{self.model} {as_typed(self.options)}".strip()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A device, and networks of a size that suits it."""
+
+    device: str
+    """As Runtime.device has it."""
+    small: Network
+    deep: Network
+    dense: Network
+    side: int
+    """Of an image in the checks, in pixels; at most 32."""
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the device is a GPU."""
+        return self.device != "cpu"
+
+    def images(self, number: int = IMAGES) -> Dataset:
+        """Return so many random images of the checks' size."""
+        data = random_data(DATASET, number)
+        pixels = data.train.pixels[:, :, : self.side, : self.side].contiguous()
+        images = Images(pixels, data.train.labels)
+        return replace(data, train=images, test=images)
+
+
+GPU = Setting("cuda:0", Network("resnet20", {}), Network("resnet110", {}), Network("denseresnet110", {"N": 4}), side=32)
+CPU = Setting("cpu", Network("resnet20", {}), Network("resnet110", {}), Network("denseresnet110", {"N": 2}), side=8)
+
+
+def experiments(network: Network, seeds: int = 1, **changes: Any) -> list[Experiment]:
+    """Return experiments of the seeds 0, 1, ..., with changes to the recipe."""
+    found = experiment_for(network.model, network.options, seed=0, dataset=DATASET, recipe_name=RECIPE)
+    changed = replace(found, recipe=replace(found.recipe, **changes))
+    return [replace(changed, seed=seed) for seed in range(seeds)]
+
+
+def engine(device: str, group: Sequence[Experiment], data: Dataset, **switches: Any) -> Engine:
+    """Return an engine of experiments that differ in the seed alone; switches are those of a Runtime."""
+    runtime = Runtime(device=device, **switches).together(len(group))
+    place = prepare(runtime)
+    return Engine(group, runtime, Resident(group[0].recipe, data, runtime, place), place)
+
+
+def trained(started: Engine, steps: int) -> Engine:
+    """Train until so many steps are taken, with the test after each epoch on the way."""
+    while started.step < steps:
+        for step in started.steps():
+            if step == steps:
+                return started
+        started.end_epoch()
+    return started
+
+
+def states(ended: Engine) -> list[State]:
+    """Return the state of each run."""
+    return [state(each) for each in ended.checkpoints()]
+
+
+def state(saved: Checkpoint) -> State:
+    """Return all figures of a run, as float64 on the CPU: weights, statistics, counters, momenta, sums, losses."""
+    momenta = {f"momentum {key}": each["momentum_buffer"] for key, each in saved.optimizer["state"].items()}
+    losses = torch.tensor([[row.lr, row.train_loss, row.test_loss] for row in saved.history], dtype=torch.float64)
+    parts = {**saved.network, **momenta, "sums": saved.sums, "losses": losses}
+    return {name: each.detach().cpu().double() for name, each in parts.items()}
+
+
+def forward(run: State) -> State:
+    """Return what the forward passes left: BatchNorm's statistics, and the sums of losses and errors."""
+    return {name: each for name, each in run.items() if "running" in name or name == "sums"}
+
+
+def gradient(run: State) -> State:
+    """Return the momenta, which after one step are the gradients, as one vector."""
+    return {"gradient": torch.cat([each.flatten() for name, each in run.items() if "momentum" in name])}
+
+
+def difference(ones: Sequence[State], others: Sequence[State]) -> float:
+    """Return the largest ||a - b|| / ||b|| of any part of any run; 0 only if all are the same bit for bit."""
+    return max(
+        _relative(one[name], other[name])
+        for one, other in zip(ones, others, strict=True)
+        for name in one.keys() | other.keys()
+    )
+
+
+def _relative(one: Tensor, other: Tensor) -> float:
+    return float((one - other).norm() / (other.norm() or 1.0))
+
+
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """Let networks be built and trained in float64."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

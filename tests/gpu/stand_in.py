@@ -1,0 +1,157 @@
+"""A stand-in for CUDA's graphs and streams on a CPU, so that a graphed step runs and is checked without a GPU.
+
+A capture records every operator that reaches the device. As on a GPU it changes nothing: tensors that were there
+before get their content back, and memory that the capture took holds garbage until the first replay. A replay calls
+the operators again on the very same tensors: what is to differ must be written into them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from repro.runtime import Runtime
+from repro.training import device as devices
+
+WAITS = {"_local_scalar_dense", "nonzero", "equal", "masked_select", "_unique2"}
+"""Operators that wait for the device, which a capture forbids."""
+GARBAGE = 0xFF
+"""In every byte: NaN as a float."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """An operator, its arguments, and what it returned."""
+
+    operator: Callable[..., Any]
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    outputs: Any
+
+    def again(self) -> None:
+        """Call the operator and write what it returns to where its outputs lie."""
+        fresh = self.operator(*self.args, **self.kwargs)
+        for old, new in zip(_tensors(self.outputs), _tensors(fresh), strict=True):
+            if old.data_ptr() != new.data_ptr():  # neither a view nor written in place
+                old.detach().copy_(new)
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes the operators, and the tensors from before the capture with their content."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: list[Call] = []
+        self.before: dict[int, tuple[Tensor, Tensor]] = {}
+        """By storage: the tensor first read in it, and the bytes of the storage."""
+        self.taken: dict[int, Tensor] = {}
+        """By storage: the bytes of what the capture itself allocated."""
+
+    def __torch_dispatch__(
+        self, operator: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Note an operator and call it."""
+        if operator.overloadpacket.__name__ in WAITS:
+            raise RuntimeError(f"operation not permitted when stream is capturing: {operator}")
+        for each in _tensors((args, kwargs)):
+            if (key := _key(each)) not in self.taken and key not in self.before:
+                self.before[key] = each, _bytes(each).clone()
+        outputs = operator(*args, **(kwargs or {}))
+        self.taken |= {_key(each): _bytes(each) for each in _tensors(outputs) if _key(each) not in self.before}
+        self.calls.append(Call(operator, args, kwargs or {}, outputs))
+        return outputs
+
+    def undo(self) -> None:
+        """Leave all as it was before the capture."""
+        for tensor, content in self.before.values():
+            _bytes(tensor).copy_(content)
+        for content in self.taken.values():
+            content.fill_(GARBAGE)
+
+
+@dataclass
+class Graph:
+    """Stands for a torch.cuda.CUDAGraph."""
+
+    calls: list[Call] = field(default_factory=list)
+    read: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    """Tensors from before the capture in the order in which it read them, each with its content at the time."""
+    replays: int = 0
+
+    def replay(self) -> None:
+        """Call all operators again."""
+        self.replays += 1
+        with torch.no_grad():
+            for each in self.calls:
+                each.again()
+
+
+class Stream:
+    """Stands for a torch.cuda.Stream: all work is in order on a CPU."""
+
+    def wait_stream(self, other: Stream) -> None:
+        """Wait for nothing."""
+
+
+@contextmanager
+def stand_in(kind: type[Graph] = Graph) -> Iterator[list[Graph]]:
+    """Let torch.cuda have graphs and streams on the CPU, and repro accept them there; yields the graphs made."""
+    graphs: list[Graph] = []
+
+    def made() -> Graph:
+        graphs.append(kind())
+        return graphs[-1]
+
+    with (
+        mock.patch.multiple(
+            "torch.cuda",
+            CUDAGraph=made,
+            graph=_capture,
+            Stream=Stream,
+            current_stream=Stream,
+            stream=lambda stream: nullcontext(),
+        ),
+        mock.patch.object(devices, "_check_switches", _graph_is_possible(devices._check_switches)),
+    ):
+        yield graphs
+
+
+@contextmanager
+def _capture(graph: Graph, **_: Any) -> Iterator[None]:
+    """Record what is called into a graph."""
+    chance, recorder = torch.get_rng_state(), Recorder()
+    try:
+        with recorder:
+            yield
+    finally:
+        recorder.undo()
+        torch.set_rng_state(chance)
+    graph.calls = recorder.calls
+    graph.read = [(tensor, tensor.detach().clone()) for tensor, _ in recorder.before.values()]
+
+
+def _graph_is_possible(check: Callable[[Runtime, torch.device], None]) -> Callable[[Runtime, torch.device], None]:
+    """Return a check of a runtime's switches that lets a CPU have graphs."""
+    return lambda runtime, device: check(replace(runtime, graph=False), device)
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [each for each in tree_leaves(tree) if isinstance(each, Tensor)]
+
+
+def _key(tensor: Tensor) -> int:
+    key: int = tensor.untyped_storage()._cdata
+    return key
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    """Return the whole memory that a tensor lies in, as uint8."""
+    return torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage())

@@ -1,0 +1,212 @@
+"""How long a training step takes in each variant, and what the device and the work around the steps cost."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from gpu.jobs import Quiet
+from gpu.results import FactResult, TimeResult
+from gpu.setting import DATASET, Network, Setting, engine, experiments
+from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise
+from repro.benchmark.synthetic import random_data
+from repro.benchmark.ways import DTYPES, endless
+from repro.training import checkpoint
+from repro.training.device import set_products
+from repro.training.engine import Engine
+from repro.training.schedule import total_steps
+
+WINDOWS = 3
+WARM_UP = 8
+"""Steps before the first window: a graph is captured at the fourth."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much is measured."""
+
+    images: int
+    """Of an epoch; the learning rate and the order of the images change at its end."""
+    changes: dict[str, Any] = field(default_factory=dict)
+    """To the recipe."""
+    seconds: float = 0.5
+    """Of a window, at least."""
+    steps: int = 20
+    """Between two looks at the clock: a CPU that queues work for a GPU runs ahead of it."""
+
+
+FULL = Amount(images=200 * 64)
+LITTLE = Amount(images=64, changes={"batch": 8}, seconds=0.05, steps=1)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A variant of training whose step is timed."""
+
+    network: Network
+    seeds: int
+    switches: dict[str, Any]
+    """Of a Runtime."""
+    setting: Setting
+    amount: Amount
+    needs: float = 12.0
+
+    @property
+    def name(self) -> str:
+        """The variant in words, as `resnet110, tf32, graph, 5 seeds`."""
+        words = [key for key in ("compile", "graph") if self.switches.get(key)]
+        words += ["NCHW"] if self.switches.get("channels_last") is False else []
+        words += [f"{self.seeds} seeds"] if self.seeds > 1 else []
+        return ", ".join([str(self.network), self.switches.get("precision", "fp32"), *words])
+
+    def run(self, quiet: Quiet) -> TimeResult:
+        """Return the time of a step; the first ones, which compile and capture, come before the device is quiet."""
+        begin, on_gpu = time.monotonic(), self.setting.on_gpu
+        group = experiments(self.network, self.seeds, **self.amount.changes)
+        data = random_data(DATASET, self.amount.images)
+        step = endless(engine(self.setting.device, group, data, **self.switches)).__next__
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats()
+        for _ in range(WARM_UP):
+            step()
+        self._synchronise()
+        note = f"{time.monotonic() - begin:.1f} s until the first window"
+        quiet()
+        windows = [milliseconds(step, self._synchronise, self.amount) for _ in range(WINDOWS)]
+        return self._result(
+            time.monotonic() - begin,
+            note,
+            milliseconds=statistics.median(windows),
+            spread=max(windows) / min(windows),
+            gibibytes=torch.cuda.max_memory_reserved() / 2**30 if on_gpu else None,
+        )
+
+    def without(self, note: str, seconds: float) -> TimeResult:
+        """Return that no time was measured."""
+        return self._result(seconds, note, milliseconds=None, spread=None, gibibytes=None)
+
+    def _result(self, seconds: float, note: str, **figures: float | None) -> TimeResult:
+        (experiment,) = experiments(self.network, **self.amount.changes)
+        steps = total_steps(experiment.recipe, experiment.train_images)
+        return TimeResult(self.name, str(self.network), self.seeds, steps=steps, seconds=seconds, note=note, **figures)
+
+    def _synchronise(self) -> None:
+        synchronise(torch.device(self.setting.device))
+
+
+def milliseconds(step: Callable[[], object], synchronised: Callable[[], None], amount: Amount) -> float:
+    """Return the mean time of a step over one window."""
+    synchronised()
+    begin, steps = time.perf_counter(), 0
+    while steps == 0 or time.perf_counter() - begin < amount.seconds:
+        for _ in range(amount.steps):
+            step()
+        steps += amount.steps
+        synchronised()
+    return 1000 * (time.perf_counter() - begin) / steps
+
+
+def step_times(setting: Setting) -> list[Variant]:
+    """Return the variants that are timed one after another, the most wanted first."""
+    if not setting.on_gpu:
+        return [
+            Variant(setting.small, seeds, {"graph": graph}, setting, LITTLE)
+            for seeds, graph in ((1, False), (1, True), (2, True))
+        ]
+    deep, (two, four, six, eight) = setting.deep, (_dense(N) for N in (2, 4, 6, 8))
+    tf32, bf16, fp32 = ({"graph": True, "precision": each} for each in ("tf32", "bf16", "fp32"))
+    eager = {"precision": "tf32"}
+    wanted: list[tuple[Network, int, dict[str, Any]]] = [
+        (deep, 1, tf32), (four, 1, tf32), (two, 1, tf32), (deep, 1, bf16), (deep, 5, tf32), (deep, 5, bf16),
+        (four, 5, tf32), (deep, 1, tf32 | NCHW), (four, 1, bf16), (deep, 1, eager), (deep, 1, fp32), (two, 5, tf32),
+        (six, 1, tf32), (eight, 1, tf32), (deep, 3, tf32), (deep, 10, tf32), (four, 1, eager), (four, 1, tf32 | NCHW),
+        (two, 1, bf16), (four, 5, bf16), (deep, 1, bf16 | NCHW), (four, 1, fp32), (eight, 5, tf32), (deep, 1, {}),
+        (two, 1, eager), (deep, 1, fp32 | NCHW), (four, 1, {}),
+    ]  # fmt: skip
+    return [Variant(network, seeds, switches, setting, FULL) for network, seeds, switches in wanted]
+
+
+def compiled_step_times(setting: Setting) -> list[Variant]:
+    """Return the variants that are compiled beside everything else, which takes minutes."""
+    switches = {"compile": True, "graph": True, "precision": "tf32"}
+    return [Variant(each, 1, switches, setting, FULL) for each in (setting.deep, setting.dense)]
+
+
+NCHW = {"channels_last": False}
+
+
+def _dense(N: int) -> Network:
+    return Network("denseresnet110", {"N": N})
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure about the device, or about what a run does beside its steps."""
+
+    name: str
+    unit: str
+    measure: Callable[[Setting], float]
+    setting: Setting
+    needs: float = 8.0
+
+    def run(self, quiet: Quiet) -> FactResult:
+        """Return the figure."""
+        begin = time.monotonic()
+        value = self.measure(self.setting)
+        return FactResult(self.name, value, self.unit, time.monotonic() - begin)
+
+    def without(self, note: str, seconds: float) -> FactResult:
+        """Return that the figure is not known."""
+        return FactResult(self.name, None, self.unit, seconds, note)
+
+
+def figures(setting: Setting) -> list[Figure]:
+    """Return the figures that are measured."""
+    precisions = ("fp32", "tf32", "bf16") if setting.on_gpu else ("fp32",)
+    listed: list[tuple[str, str, Callable[[Setting], float]]] = [
+        ("copy", "GB/s", copies),
+        *((f"matrix product, {each}", "TFLOP/s", partial(products, precision=each)) for each in precisions),
+        ("test after an epoch", "ms", partial(beside_steps, action=_test)),
+        ("checkpoint", "ms", partial(beside_steps, action=_save)),
+        ("check of the weights", "ms", partial(beside_steps, action=Engine.check_weights)),
+    ]
+    return [Figure(name, unit, measure, setting) for name, unit, measure in listed]
+
+
+def copies(setting: Setting) -> float:
+    """Return the rate of a large copy in GB/s."""
+    return copy_rate(torch.device(setting.device)) / 1e9
+
+
+def products(setting: Setting, *, precision: str) -> float:
+    """Return the rate of a large matrix product in TFLOP/s."""
+    set_products(precision)
+    return matmul_rate(torch.device(setting.device), DTYPES[precision]) / 1e12
+
+
+def beside_steps(setting: Setting, *, action: Callable[[Engine], object]) -> float:
+    """Return the milliseconds of what a run of the deep network does beside its steps, the second time."""
+    amount = FULL if setting.on_gpu else LITTLE
+    data = random_data(DATASET, 10_000 if setting.on_gpu else amount.images)
+    started = engine(setting.device, experiments(setting.deep, **amount.changes), data)
+    next(started.steps())
+    action(started)
+    device = torch.device(setting.device)
+    return milliseconds(lambda: action(started), lambda: synchronise(device), Amount(0, seconds=0.0, steps=1))
+
+
+def _test(started: Engine) -> None:
+    started.task.test(started.alone(0))
+
+
+def _save(started: Engine) -> None:
+    with TemporaryDirectory() as folder:
+        checkpoint.save(started.checkpoints()[0], Path(folder))

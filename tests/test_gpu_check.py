@@ -1,0 +1,391 @@
+"""The check for a GPU, run on the CPU with a stand-in for CUDA graphs: it passes, and it can fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from gpu.check import JSON, WithStandIn, jobs_on, main
+from gpu.correctness import FORWARD, GRADIENT, Check, checks, graph_and_eager, one_step
+from gpu.jobs import Quiet, outcome
+from gpu.results import CheckResult, FactResult, TimeResult
+from gpu.setting import CPU, GPU, SHORT, STEPS, engine, experiments, forward, gradient, trained
+from gpu.stand_in import Call, Graph, Recorder, stand_in
+from gpu.timing import Variant, figures, step_times
+from gpu.worker import Deadline, Worker, run_jobs
+from torch import Tensor
+
+from repro.training import checkpoint
+from repro.training.engine import Engine
+from repro.training.saver import Saver
+from repro.training.stacked import Stacked
+from repro.training.step import GraphedStep
+
+SCRIPT = Path(__file__).parent / "gpu" / "check.py"
+TRAIN = SCRIPT.with_name("train.sh")
+CHECKS = {each.name: each for each in checks(CPU)}
+EXACT = [name for name, each in CHECKS.items() if each.limit == 0]
+
+
+@pytest.fixture(autouse=True)
+def _torch_as_it_was() -> Iterator[None]:
+    """Put back the switches of the process that the checks set."""
+    benchmark, filled = torch.backends.cudnn.benchmark, torch.utils.deterministic.fill_uninitialized_memory
+    yield
+    torch.backends.cudnn.benchmark = benchmark
+    torch.utils.deterministic.fill_uninitialized_memory = filled
+    torch.use_deterministic_algorithms(False)
+
+
+def result_of(check: Check) -> CheckResult:
+    """Run a check as a worker does, with the stand-in."""
+    result, _ = outcome(WithStandIn(check), lambda: None)
+    assert isinstance(result, CheckResult)
+    return result
+
+
+def named(part: str) -> Check:
+    """Return the one check with a text in its name."""
+    (name,) = (name for name in CHECKS if part in name)
+    return CHECKS[name]
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_every_check_passes_with_the_stand_in(name: str) -> None:
+    result = result_of(CHECKS[name])
+    assert result.passed, result
+    assert result.difference is not None
+    assert result.difference == 0 or name not in EXACT
+
+
+def test_graph_checks_and_resumed_runs_are_exact() -> None:
+    assert len([name for name in EXACT if "graph" in name]) == 6
+    assert named("resumed and unbroken: resnet20, eager").name in EXACT
+
+
+@pytest.fixture
+def graphed() -> Iterator[tuple[Engine, list[Graph]]]:
+    """A ResNet-20 that took its steps with one graph, and the graphs that were made."""
+    with stand_in() as graphs:
+        started = engine("cpu", experiments(CPU.small, **SHORT), CPU.images(), graph=True)
+        yield trained(started, STEPS), graphs
+
+
+def test_a_step_is_captured_once_and_replayed(graphed: tuple[Engine, list[Graph]]) -> None:
+    """Of nine steps three warm up, and the fifth has a smaller batch, which runs eagerly."""
+    _, graphs = graphed
+    assert [each.replays for each in graphs] == [5]
+
+
+def test_a_replay_reads_inputs_and_rate_where_they_were_captured(graphed: tuple[Engine, list[Graph]]) -> None:
+    ended, (graph,) = graphed
+    step = ended.take_step
+    assert isinstance(step, GraphedStep)
+    inputs, captured = graph.read[0]
+    assert inputs is step.inputs
+    assert inputs.shape == captured.shape == (16, 3, CPU.side, CPU.side)
+    batches = list(ended.task.batches(ended.experiments[0].seed, 1, 0))
+    assert torch.equal(inputs, batches[3].inputs)  # of the ninth step, the fourth of the second epoch
+    assert not torch.equal(inputs, captured)
+    ((rate, first),) = rates(graph)
+    assert rate is step.lr
+    assert float(rate) == pytest.approx(ended.lr)
+    assert float(first) != pytest.approx(ended.lr)
+
+
+def test_counters_and_sums_count_replays_and_not_the_capture(graphed: tuple[Engine, list[Graph]]) -> None:
+    ended, _ = graphed
+    counters = [each for name, each in ended.network.state_dict().items() if "num_batches" in name]
+    assert counters
+    assert all(int(each) == STEPS for each in counters)
+    _, wrong = ended.sums[0].tolist()
+    assert 0 < wrong <= 4 * 16
+    assert wrong == int(wrong)
+
+
+def rates(graph: Graph) -> list[tuple[Tensor, Tensor]]:
+    """Return the floats without a dimension that a graph read: the learning rate alone."""
+    return [each for each in graph.read if each[0].dim() == 0 and each[0].is_floating_point()]
+
+
+class StaleInputs(Graph):
+    """Shows the images of the capture again and again."""
+
+    def replay(self) -> None:
+        inputs, captured = self.read[0]
+        inputs.copy_(captured)
+        super().replay()
+
+
+class StaleRate(Graph):
+    """Steps at the learning rate of the capture for ever."""
+
+    def replay(self) -> None:
+        for rate, captured in rates(self):
+            rate.copy_(captured)
+        super().replay()
+
+
+class Uncounted(Graph):
+    """Counts no batches."""
+
+    def replay(self) -> None:
+        self.calls = [each for each in self.calls if not self.counts(each)]
+        super().replay()
+
+    @staticmethod
+    def counts(call: Call) -> bool:
+        return "add_" in str(call.operator) and call.args[0].dtype == torch.int64
+
+
+class Twice(Graph):
+    """Replays every step twice."""
+
+    def replay(self) -> None:
+        super().replay()
+        super().replay()
+
+
+@pytest.mark.parametrize("kind", [StaleInputs, StaleRate, Uncounted, Twice])
+def test_a_wrong_replay_is_caught(kind: type[Graph]) -> None:
+    with stand_in(kind):
+        found = graph_and_eager(CPU, network=CPU.small)
+    assert found > 0
+
+
+def forget_elsewhere(started: Engine) -> None:
+    for state in started.optimizer.state.values():
+        state["momentum_buffer"] = torch.zeros_like(state["momentum_buffer"])
+
+
+def without_smaller_batches(take: Callable[..., None]) -> Callable[..., None]:
+    def taken(step: GraphedStep, batches: Any, *others: Any) -> None:
+        if len(batches[0].targets) == step.size:
+            take(step, batches, *others)
+
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "fault", "check"),
+    [
+        (Recorder, "undo", lambda recorder: None, "graph and eager: resnet20, momentum reset"),
+        (Engine, "_forget_momentum", forget_elsewhere, "graph and eager: resnet20, momentum reset"),
+        (GraphedStep, "__call__", without_smaller_batches(GraphedStep.__call__), "graph and eager: resnet20, momentum"),
+        (Engine, "_load_optimizer", lambda engine, states: None, "resumed and unbroken: resnet20, graph"),
+        (Stacked, "state_of", lambda stacked, seed, of=Stacked.state_of: of(stacked, 0), "together and alone"),
+    ],
+    ids=["a capture that runs", "a reset elsewhere", "smaller batches left out", "momentum lost", "seeds mixed up"],
+)
+def test_a_wrong_step_is_caught(
+    place: type, name: str, fault: Callable[..., object], check: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, name, fault)
+    result = result_of(named(check))
+    assert not result.passed
+    assert result.difference is not None, result.note
+    assert result.difference > result.limit
+
+
+def test_a_signal_that_saves_nothing_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run is trained again from the last epoch, to the same end; but it did not resume where it stopped."""
+    save = Saver.save
+
+    def after_epochs(saver: Saver) -> None:
+        if saver.engine.steps_of_epoch == 0:
+            save(saver)
+
+    monkeypatch.setattr(Saver, "save", after_epochs)
+    result = result_of(named("SIGTERM"))
+    assert not result.passed
+    assert result.note == "RuntimeError: stopped after step 7, resumed from step 5"
+
+
+@pytest.mark.parametrize(("part", "limit"), [(forward, FORWARD), (gradient, GRADIENT)])
+def test_products_of_less_precision_are_caught(part: Any, limit: float) -> None:
+    exact = one_step(CPU, network=CPU.deep, part=part, channels_last=False)
+    assert 0 < exact < limit / 2
+    assert one_step(CPU, network=CPU.deep, part=part, precision="bf16") > 5 * limit
+
+
+@pytest.mark.parametrize("broken", ["momentum_buffer", "nan"])
+def test_a_checkpoint_that_is_not_the_run_is_caught(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = checkpoint.load
+
+    def damaged(path: Path) -> checkpoint.Checkpoint:
+        saved = load(path)
+        if broken == "nan":
+            saved.sums.fill_(torch.nan)
+        for state in saved.optimizer["state"].values():
+            state["momentum_buffer"].zero_()
+        return saved
+
+    monkeypatch.setattr(checkpoint, "load", damaged)
+    result = result_of(named("resumed and unbroken: resnet20, eager"))
+    assert not result.passed
+    assert (result.difference is None) == (broken == "nan")
+
+
+def test_a_capture_changes_nothing_and_waits_for_nothing() -> None:
+    held, random = torch.ones(3), torch.get_rng_state()
+    with stand_in() as graphs:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            held.add_(1)
+            doubled = 2 * held
+            torch.rand(2)
+        assert torch.equal(held, torch.ones(3))
+        assert torch.equal(torch.get_rng_state(), random)
+        assert doubled.isnan().all()
+        held.fill_(4)
+        graph.replay()
+        assert (held[0], doubled[0]) == (5, 10)
+        with pytest.raises(RuntimeError, match="not permitted when stream is capturing"), torch.cuda.graph(graph):
+            held.sum().item()
+        assert held[0] == 5
+        assert graphs == [graph]
+
+
+def test_variants_and_figures_are_measured() -> None:
+    variants = [outcome(WithStandIn(each), lambda: None)[0] for each in step_times(CPU)]
+    assert [each.name for each in variants] == [
+        "resnet20, fp32",
+        "resnet20, fp32, graph",
+        "resnet20, fp32, graph, 2 seeds",
+    ]
+    for each in variants:
+        assert isinstance(each, TimeResult)
+        assert each.milliseconds is not None
+        assert each.per_seed == each.milliseconds / each.seeds
+        assert each.steps == 300 * 50_000 / 8
+        assert each.hours == pytest.approx(each.per_seed * each.steps / 1000 / 3600)
+    for figure in figures(CPU)[-3:]:
+        found = figure.run(lambda: None)
+        assert isinstance(found, FactResult)
+        assert found.value is not None
+        assert found.value > 0
+
+
+def test_what_a_gpu_runs_is_possible() -> None:
+    jobs, beside = jobs_on(GPU)
+    names = [each.name for each in (*jobs, *beside)]
+    assert len(set(names)) == len(names)
+    assert {each.name for each in checks(GPU)} < set(names)
+    variants = [each for each in (*jobs, *beside) if isinstance(each, Variant)]
+    assert {str(each.network) for each in variants} >= {"resnet110", "denseresnet110 --N 2"}
+    assert any("compile" in each.name for each in variants)
+    for each in variants:
+        engine("cpu", experiments(each.network), CPU.images(), channels_last=each.switches.get("channels_last", True))
+        assert each.without("", 0.0).steps == 300 * 782
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A job that ends in some way."""
+
+    name: str
+    needs: float = 0.0
+
+    def run(self, quiet: Quiet) -> FactResult:
+        """Return, raise, crash or hang, as the name says."""
+        if self.name == "raises":
+            raise ValueError("a reason\nand more")
+        if self.name == "crashes":
+            os._exit(7)
+        if self.name == "hangs":
+            time.sleep(100)
+        if self.name == "measures":
+            quiet()
+        return FactResult(self.name, 1.0, "", 0.0)
+
+    def without(self, note: str, seconds: float) -> FactResult:
+        """Return a failure."""
+        return FactResult(self.name, None, "", seconds, note)
+
+
+def test_jobs_that_raise_or_crash_cost_their_own_result_alone() -> None:
+    found: dict[str, FactResult] = {}
+
+    def report(result: Any) -> None:
+        found[result.name] = result
+
+    names = ("raises", "crashes", "returns", "later")
+    jobs = [Toy(each, needs=1e9 if each == "later" else 0.0) for each in names]
+    run_jobs(jobs, [Toy("measures")], Deadline(time.monotonic() + 100), report)
+    notes = {
+        "raises": "ValueError: a reason",
+        "crashes": "the process crashed, exit status 7",
+        "returns": "",
+        "later": "did not run: no time left",
+        "measures": "",
+    }
+    assert {name: each.note for name, each in found.items()} == notes
+    assert [name for name, each in found.items() if each.value] == [name for name in found if not notes[name]]
+
+
+def test_a_job_that_hangs_is_stopped() -> None:
+    worker = Worker()
+    worker.begin(Toy("hangs"))
+    process = worker.process
+    assert worker.result(0.2).note == "stopped: it took too long, exit status -9"
+    assert process is not None
+    assert not process.is_alive()
+
+
+def test_without_time_everything_is_reported_as_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("CUBLAS_WORKSPACE_CONFIG", "TORCHINDUCTOR_CACHE_DIR"):
+        monkeypatch.setenv(name, os.environ.get(name, str(tmp_path)))
+    assert main(["--device", "cpu", "--seconds", "0", "--out", str(tmp_path)]) == 1
+    content = json.loads((tmp_path / JSON).read_text())
+    assert content["failed"] == list(CHECKS)
+    assert {each["note"] for each in content["times"]} == {"did not run: no time left"}
+    assert capsys.readouterr().out.count("FAILED") == 2 * sum(
+        len(content[each]) for each in ("checks", "times", "facts")
+    )
+
+
+def without_packages(folder: Path, *names: str) -> dict[str, str]:
+    """Return an environment in which some packages cannot be imported."""
+    for name in names:
+        (folder / f"{name}.py").write_text(f"raise ImportError({name!r})\n")
+    return {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{SCRIPT.parents[2]}"}
+
+
+def test_the_script_needs_only_what_training_needs(tmp_path: Path) -> None:
+    command = [sys.executable, SCRIPT, "--device", "cpu", "--seconds", "100", "--out", tmp_path, "--only", "SIGTERM"]
+    environment = without_packages(tmp_path, "fvcore", "platformdirs")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "== Checks\npassed          0 <= 0        SIGTERM saves" in done.stdout
+    (check,) = json.loads((tmp_path / JSON).read_text())["checks"]
+    assert check["passed"]
+    assert check["difference"] == 0
+    assert check["seconds"] > 0
+
+
+def test_a_training_in_pieces_is_put_together_again(tmp_path: Path) -> None:
+    """A second call with the pieces of the first one finds the run."""
+    arguments = ["densenet", "--depth", "7", "--k", "4", "--dataset", "digits", "--device", "cpu", "--epochs", "1"]
+
+    def call(name: str, **more: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHON": sys.executable, **more}
+        command = ["bash", TRAIN, tmp_path / name, *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+
+    first = call("first")
+    second = call("second", FROM=str(tmp_path / "first"))
+    assert second.stdout == first.stdout
+    assert "epoch 1/1" in first.stderr
+    assert "epoch 1/1" not in second.stderr
+    assert [each.name for each in (tmp_path / "second").iterdir()] == ["state.tar.aa"]
