@@ -1,6 +1,6 @@
 """`python -m repro`, which is also what torchrun starts."""
 
-from repro.cli import main
+from repro.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -13,8 +13,8 @@ from repro.data import find as find_dataset
 from repro.errors import UserError
 from repro.models import MODELS, OptionValue, resolve_options
 from repro.models import find as find_model
-from repro.names import choose
 from repro.recipes import RECIPES, Recipe, default_recipe, recipe
+from repro.text import choose
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from PIL import Image
 from watching import shrink_digits
 
 from repro.experiment import Experiment, experiment_for
-from repro.folders import Folders
-from repro.results import Record
-from repro.training import task
+from repro.paths import Folders
+from repro.store.results import Record
+from repro.training.tasks import task
 
 # Several test processes share the cores: one thread each, the programs that they start included.
 os.environ["OMP_NUM_THREADS"] = "1"

@@ -4,7 +4,7 @@ A table has as many rows as asked for, each of one printed run, or a statistic o
 normal draws: the printed error as it is printed, with two decimals, the seeds without rounding. The spread is pooled
 from the printed spreads and the rows of the table. Two truths about the spread are simulated, ESTIMATED and WIDEST.
 
-The rule is computed here for all tables at once; a test compares the outcomes with those of repro.compare.
+The rule is computed here for all tables at once; a test compares the outcomes with those of repro.comparison.rule.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,9 +13,9 @@ from functools import cache
 
 import numpy as np
 
-from repro.compare import Measured, moments, t_of_equivalence, t_of_margin
-from repro.papers import Cell
-from repro.spread import PRINTED_SPREAD, binomial, most_squares
+from repro.comparison.rule import Measured, moments, t_of_equivalence, t_of_margin
+from repro.comparison.spread import PRINTED_SPREAD, binomial, most_squares
+from repro.tables import Cell
 
 IMAGES = 10_000
 TABLES = 20_000

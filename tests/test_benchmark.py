@@ -14,12 +14,12 @@ from PIL import Image
 
 from repro.benchmark import bench as measured
 from repro.benchmark import roofline
+from repro.benchmark.baseline import Decoded, plain_folder, plain_loop
 from repro.benchmark.bench import ROUNDS, _measure, bench, data_of, images_of
-from repro.benchmark.plain import Decoded, plain_folder, plain_loop
+from repro.benchmark.random_images import FILES, LISTED, random_data
 from repro.benchmark.roofline import matmul_rate, work_of
-from repro.benchmark.synthetic import FILES, LISTED, random_data
-from repro.benchmark.ways import Queue, Way, resident_ways, variants
-from repro.cli import main
+from repro.benchmark.variants import Queue, Way, resident_ways, variants
+from repro.cli.app import main
 from repro.counting.count import Subject, count
 from repro.data.augment import normaliser
 from repro.errors import RunFailed, UserError

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from repro.cli import main
+from repro.cli.app import main
 from repro.console import stdout
 from repro.models import as_typed
 
@@ -53,7 +53,7 @@ def test_known_networks_load_no_torch(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_training_on_cifar_needs_no_torchvision_fvcore_or_tabulate() -> None:
     code = (
-        "import sys; import repro.training.run, repro.training.progress, repro.data.cifar, repro.commands.train\n"
+        "import sys; import repro.training.run, repro.training.progress, repro.data.cifar, repro.cli.train\n"
         "unwanted = {'torchvision', 'fvcore', 'tabulate', 'sklearn', 'scipy', 'platformdirs'}\n"
         "print(sorted(unwanted & set(sys.modules)))"
     )
@@ -256,7 +256,7 @@ def test_ctrl_c_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("repro.commands.count.run", interrupted)
+    monkeypatch.setattr("repro.cli.count.run", interrupted)
     assert repro(capsys, "count", "resnet20") == (130, "", "interrupted\n")
 
 

@@ -14,7 +14,7 @@ def test_outside_of_a_checkout_the_files_themselves_are_named(tmp_path: Path, mo
     monkeypatch.setattr(module, "PACKAGE", copy)
     assert commit() == hash_of_files(PACKAGE)
     assert commit().startswith("sha256:")
-    with (copy / "cli.py").open("a") as file:
+    with (copy / "errors.py").open("a") as file:
         file.write("\n")
     assert commit() != hash_of_files(PACKAGE)
 

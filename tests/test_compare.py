@@ -11,8 +11,8 @@ from scipy import integrate, stats
 from scipy.special import ndtr
 from simulation import ESTIMATED, IMAGES, WIDEST, Outcome, Truth, drawn, outcome
 
-from repro import compare
-from repro.compare import (
+from repro.comparison import rule as compare
+from repro.comparison.rule import (
     RULE,
     Judgement,
     Measured,
@@ -22,9 +22,9 @@ from repro.compare import (
     t_of_equivalence,
     t_of_margin,
 )
-from repro.papers import Cell
-from repro.spread import FAILED, PRINTED_SPREAD, PRINTED_SPREADS, Spread, combined, most_squares
-from repro.verdict import Verdict
+from repro.comparison.spread import FAILED, PRINTED_SPREAD, PRINTED_SPREADS, Spread, combined, most_squares
+from repro.comparison.verdict import Verdict
+from repro.tables import Cell
 
 SIZES = (1, 5, 27)  # the largest table, Table 2 of the DenseNet paper, has 27 errors
 SEVERAL = (2, 3, 5, 10)
@@ -46,7 +46,7 @@ def verdict(printed: str, values: Sequence[float], statistic: str = "last", runs
     return judged(printed, values, statistic, runs).verdict
 
 
-# What the documentation claims of the rule: the docstring of repro/compare.py, RULE, and the README.
+# What the documentation claims of the rule: the docstring of repro.comparison.rule.py, RULE, and the README.
 
 
 @pytest.mark.parametrize(("n", "rows"), list(product((1, *SEVERAL), SIZES)))

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from repro.commands.table import all_tables, choose, compared, missing
-from repro.comparison import compare, pooled_over
-from repro.differences import off_cells, reasons, why
+from repro.cli.table import all_tables, choose, compared, missing
+from repro.comparison.explain import off_cells, reasons, why
+from repro.comparison.join import compare, pooled_over
+from repro.comparison.match import apart
+from repro.comparison.spread import PRINTED_SPREAD
+from repro.comparison.verdict import Verdict
 from repro.errors import UserError
 from repro.experiment import experiment_for
-from repro.papers import Cell, read_table, table_names
 from repro.recipes import recipe
 from repro.report.as_json import table_json
 from repro.report.plain import table_frame
-from repro.results import Record, append_record, read_records, result_folders
-from repro.row_runs import apart
-from repro.spread import PRINTED_SPREAD
-from repro.verdict import Verdict
+from repro.store.results import Record, append_record, read_records, result_folders
+from repro.tables import Cell, read_table, table_names
 
 Make = Callable[..., Record]
 ZCA_TABLES = ("wrn-blocks", "wrn-deepening", "wrn-width")  # Tables 2 to 4 of the WRN paper

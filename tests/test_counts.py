@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from repro.comparison.counts import subject_of
 from repro.counting.cache import cached, counted, counted_parameters
 from repro.counting.count import Subject, count, count_modules, empty_network, parameters_of, without_memory
-from repro.counts import subject_of
 from repro.models import is_small
-from repro.papers import Cell, Row, Table, read_table, table_names
+from repro.tables import Cell, Row, Table, read_table, table_names
 
 TAKEDA = [(table, row) for table in map(read_table, ("cifar100", "imagenet")) for row in table.rows]
 LABELS = [row.label for _, row in TAKEDA]

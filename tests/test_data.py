@@ -15,7 +15,7 @@ import torch
 from repro import data
 from repro.data import cifar, download
 from repro.errors import UserError
-from repro.folders import folders
+from repro.paths import folders
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 3072), dtype=np.uint8)
 FINE = [0, 99, 5, 17, 3, 42]

@@ -8,16 +8,16 @@ import pytest
 import torch
 from watching import Silent, stop_at, train_one
 
-from repro.commands import table as command
-from repro.commands import train as training
+from repro.cli import table as command
+from repro.cli import train as training
 from repro.errors import Diverged, RunFailed
 from repro.experiment import Experiment
-from repro.folders import Folders
-from repro.results import read_records
+from repro.paths import Folders
 from repro.runtime import Runtime
+from repro.store.results import read_records
 from repro.training.engine import Engine
 from repro.training.run import train
-from repro.training.stop import Stopped
+from repro.training.signals import Stopped
 
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]

@@ -15,7 +15,6 @@ from test_cli import HEAVY, loaded_by, repro
 from test_processes import TWO, free_port, join_as
 from watching import Silent, shrink_digits, stop_at, train_one
 
-from repro import results
 from repro.data import Dataset
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
@@ -23,12 +22,13 @@ from repro.figures import Curves, Gates, curves_of, draw, gates_of
 from repro.figures.draw_curves import apart, draw_curves
 from repro.figures.draw_gates import draw_gates
 from repro.figures.themes import THEMES
-from repro.folders import Folders
 from repro.models import MODELS
 from repro.models.dense_resnet import DenseResNet
-from repro.papers import Table, read_table
+from repro.paths import Folders
 from repro.recipes import deviations
-from repro.results import (
+from repro.runtime import Runtime
+from repro.store import results
+from repro.store.results import (
     EpochRow,
     GateRow,
     Record,
@@ -40,14 +40,15 @@ from repro.results import (
     write_curve,
     write_gates,
 )
-from repro.runtime import Runtime
-from repro.training import checkpoint, resident
-from repro.training import task as tasks
+from repro.tables import Table, read_table
+from repro.training import checkpoint
 from repro.training.engine import network_of
 from repro.training.gates import position
 from repro.training.run import train
-from repro.training.stop import Stopped
-from repro.training.task import task_for
+from repro.training.signals import Stopped
+from repro.training.tasks import in_memory as resident
+from repro.training.tasks import task as tasks
+from repro.training.tasks.task import task_for
 
 CPU = Runtime(device="cpu")
 DEVICE = torch.device("cpu")
@@ -556,7 +557,7 @@ def test_help_loads_nothing_heavy_and_training_no_matplotlib() -> None:
     assert not loaded_by("figure", "--help") & HEAVY
     assert not loaded_by("figure", "curves", "--help") & HEAVY
     code = (
-        "import sys, repro.training.run, repro.training.gates, repro.evaluate, repro.figures\n"
+        "import sys, repro.training.run, repro.training.gates, repro.evaluation.evaluate, repro.figures\n"
         "print(sorted(each for each in sys.modules if each.startswith('matplotlib')))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from repro.errors import UserError
-from repro.folders import folders
+from repro.paths import folders
 
 
 def test_records_are_shown_from_a_folder_that_is_there(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import torch
 from watching import Silent, shrink_digits
 
 from repro.experiment import Experiment
-from repro.folders import Folders
-from repro.results import read_records
+from repro.paths import Folders
 from repro.runtime import Runtime
+from repro.store.results import read_records
 from repro.training import checkpoint
 from repro.training.run import train
 

@@ -12,7 +12,7 @@ from torch import nn
 from repro.experiment import Experiment
 from repro.runtime import Runtime
 from repro.training.engine import Engine
-from repro.training.task import task_for
+from repro.training.tasks.task import task_for
 
 CPU = torch.device("cpu")
 Make = Callable[..., Experiment]

@@ -15,18 +15,18 @@ from zlib import crc32
 import pytest
 from reading import Page
 
-from repro import counts as counts_beside
-from repro.comparison import Comparison, compare
+from repro.comparison import counts as counts_beside
+from repro.comparison.join import Comparison, compare
+from repro.comparison.verdict import Verdict
 from repro.counting.count import Count, Subject
 from repro.experiment import experiment_for
-from repro.papers import Table, read_table, table_names
 from repro.recipes import recipe
-from repro.report import page as page_module
-from repro.report.page import html_page, stamp
-from repro.report.page.overview import called
-from repro.report.page.pictures import slim
-from repro.results import EpochRow, GateRow, Record, curve_path, gates_path, write_curve, write_gates
-from repro.verdict import Verdict
+from repro.report import html as page_module
+from repro.report.html import html_page, stamp
+from repro.report.html.overview import called
+from repro.report.html.pictures import slim
+from repro.store.results import EpochRow, GateRow, Record, curve_path, gates_path, write_curve, write_gates
+from repro.tables import Table, read_table, table_names
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 TABLES = ("cifar100", "densenet-cifar")
@@ -214,7 +214,7 @@ def test_long_paths_lose_digits_and_words_do_not() -> None:
 
 def test_the_page_is_made_without_torch_pandas_or_pictures_that_are_not_there() -> None:
     code = (
-        "import sys; import repro.report.page\n"
+        "import sys; import repro.report.html\n"
         "print({'torch', 'pandas', 'numpy', 'matplotlib', 'jinja2', 'rich'} & set(sys.modules))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

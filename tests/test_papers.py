@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from repro.errors import UserError
-from repro.papers import Cell, parse_table, read_table, table_names, tables_folder
+from repro.tables import Cell, parse_table, read_table, table_names, tables_folder
 
 LAST = 'statistic = "last"'
 GOOD = (tables_folder() / "cifar100.toml").read_text(encoding="utf-8")

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from repro.training.borders import border_weights, class_weights
-from repro.training.pixels import LEVELS, Tally, pairs_together
+from repro.training.tasks.border_weights import border_weights, class_weights
+from repro.training.tasks.pixel_metrics import LEVELS, Tally, pairs_together
 
 
 def brute_force(label: Tensor, w0: float, sigma: float) -> Tensor:

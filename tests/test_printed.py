@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from repro.data.crops import TEN
-from repro.papers import Column, Row, Table, read_table, table_names
 from repro.recipes import recipe
+from repro.tables import Column, Row, Table, read_table, table_names
 
 DENSENET = {
     "c10": ("densenet-cifar10", "last", 1),

@@ -15,18 +15,18 @@ import torch.multiprocessing as mp
 from torch import nn
 from watching import Silent, shrink_digits, stop_at
 
-from repro.cli import main
+from repro.cli.app import main
 from repro.errors import UserError
 from repro.experiment import Experiment
-from repro.folders import Folders
+from repro.paths import Folders
 from repro.recipes import recipe
 from repro.runtime import Runtime
 from repro.training import checkpoint, processes
 from repro.training.engine import initialised
 from repro.training.run import _check_shares, train
 from repro.training.schedule import lr_at
-from repro.training.stop import Stopped
-from repro.training.task import Task, task_for
+from repro.training.signals import Stopped
+from repro.training.tasks.task import Task, task_for
 
 CPU = torch.device("cpu")
 ALONE = Runtime(device="cpu")

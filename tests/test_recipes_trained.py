@@ -12,17 +12,17 @@ from watching import Silent, engine_of, stop_at, train_one
 from repro.data import Dataset, Images, load, svhn
 from repro.data.preprocess import preprocessed
 from repro.errors import UserError
-from repro.evaluate import evaluate
+from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for
-from repro.folders import Folders
-from repro.results import EpochRow
+from repro.paths import Folders
 from repro.runtime import Runtime
+from repro.store.results import EpochRow
 from repro.training import checkpoint
-from repro.training import task as tasks
 from repro.training.engine import Engine
 from repro.training.record import reported_row
-from repro.training.resident import Resident, resident
-from repro.training.stop import Stopped
+from repro.training.signals import Stopped
+from repro.training.tasks import task as tasks
+from repro.training.tasks.in_memory import Resident, resident
 
 CPU = Runtime(device="cpu")
 DEVICE = torch.device("cpu")

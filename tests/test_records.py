@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from repro.comparison.records import as_of_today, records_today
 from repro.experiment import experiment_for
-from repro.records import as_of_today, records_today
-from repro.results import Record, read_records, shipped_results
+from repro.store.results import Record, read_records, shipped_results
 
 
 def test_the_first_resnet_20_runs_deviate_from_the_recipe_as_it_is_now() -> None:

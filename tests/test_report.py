@@ -14,17 +14,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from repro.cli import main
-from repro.commands.table import choose, compared
-from repro.compare import RULE
-from repro.comparison import Comparison, compare
+from repro.cli.app import main
+from repro.cli.table import choose, compared
+from repro.comparison.join import Comparison, compare
+from repro.comparison.rule import RULE
+from repro.comparison.verdict import Verdict
 from repro.experiment import experiment_for
-from repro.papers import read_table, table_names
 from repro.report import Report
 from repro.report.plain import _escaped
 from repro.report.terminal import COLOURS, table_rich
-from repro.results import Record, append_record
-from repro.verdict import Verdict
+from repro.store.results import Record, append_record
+from repro.tables import read_table, table_names
 
 Make = Callable[..., Record]
 
@@ -65,7 +65,7 @@ def all_measured(record: Make, name: str) -> Comparison:
 
 @pytest.mark.parametrize("name", table_names())
 def test_figures_stay_whole_at_80_columns(record: Make, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("repro.comparison.count_cells", lambda table, row: {})
+    monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})
     comparison = all_measured(record, name)
     shown = at_width(comparison, 80)
     assert max(map(len, shown.splitlines())) <= 80
@@ -115,7 +115,7 @@ def test_a_record_older_than_a_metric_breaks_nothing(record: Make) -> None:
 
 @pytest.mark.parametrize("name", table_names())
 def test_no_word_of_a_label_or_a_figure_is_cut_at_80_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("repro.comparison.count_cells", lambda table, row: {})  # minutes for all networks
+    monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})  # minutes for all networks
     comparison = compare(read_table(name), [])
     shown = at_width(comparison, 80)
     assert max(map(len, shown.splitlines())) <= 80
@@ -171,7 +171,7 @@ def test_markdown_has_the_table_and_its_notes(record: Make) -> None:
 def test_latex_compiles_and_fits_the_page(record: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "results").mkdir()
     whole = [cifar100(record)]
-    monkeypatch.setattr("repro.comparison.count_cells", lambda table, row: {})
+    monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})
     whole += [all_measured(record, name) for name in table_names()]
     tables = [text(each, "latex") for each in whole] + [Report(whole, [], summary=True).text("latex")]
     head = "\\documentclass{article}\\usepackage[a4paper,margin=2cm]{geometry}\\usepackage{booktabs}\\begin{document}"

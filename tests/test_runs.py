@@ -11,13 +11,13 @@ import pytest
 from filelock import FileLock
 from watching import Silent, stop_at, train_one
 
-from repro.cli import main
+from repro.cli.app import main
 from repro.errors import Diverged, UserError
 from repro.experiment import Experiment, experiment_for
-from repro.folders import Folders
-from repro.runs import CURVE, DESCRIPTION, DIVERGED, LOCK, describe, run_named, runs_in
+from repro.paths import Folders
 from repro.runtime import Runtime
-from repro.training.stop import Stopped
+from repro.store.run_folders import CURVE, DESCRIPTION, DIVERGED, LOCK, describe, run_named, runs_in
+from repro.training.signals import Stopped
 
 CPU = Runtime(device="cpu")
 pytestmark = pytest.mark.usefixtures("small_digits")

@@ -12,11 +12,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from watching import Silent, train_one
 
 from repro.benchmark.roofline import kept_bytes
-from repro.cli import main
+from repro.cli.app import main
 from repro.errors import UserError
 from repro.experiment import Experiment
-from repro.folders import Folders
 from repro.models import OptionValue, build, save_memory
+from repro.paths import Folders
 from repro.runtime import Runtime
 
 KINDS: list[tuple[str, dict[str, OptionValue], float]] = [

@@ -12,27 +12,27 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from watching import Silent, stop_at, train_one
 
-from repro.comparison import compare
+from repro.comparison.join import compare
+from repro.comparison.verdict import Verdict
 from repro.data import DATASETS, Dataset, Images, load
 from repro.data.deform import Warp, draw_warp, places, read
 from repro.errors import UserError
-from repro.evaluate import evaluate
+from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for
-from repro.folders import Folders
 from repro.models import build
-from repro.papers import read_table
+from repro.paths import Folders
 from repro.recipes import recipe
 from repro.report import Report
-from repro.results import Record, read_records
 from repro.runtime import Runtime
+from repro.store.results import Record, read_records
+from repro.tables import read_table
 from repro.training import checkpoint
-from repro.training.borders import class_weights
 from repro.training.initialise import all_fan_in
 from repro.training.randomness import generator
-from repro.training.segmentation import Segmentation
-from repro.training.stop import Stopped
-from repro.training.task import task_for
-from repro.verdict import Verdict
+from repro.training.signals import Stopped
+from repro.training.tasks.border_weights import class_weights
+from repro.training.tasks.segmentation import Segmentation
+from repro.training.tasks.task import task_for
 
 CPU = Runtime(device="cpu")
 DEVICE = torch.device("cpu")

@@ -14,16 +14,16 @@ from watching import Silent, stop_at
 
 from repro.errors import UserError
 from repro.experiment import Experiment
-from repro.folders import Folders
 from repro.models import build
-from repro.results import read_records
+from repro.paths import Folders
 from repro.runtime import Runtime
+from repro.store.results import read_records
 from repro.training import checkpoint
 from repro.training.engine import Engine
 from repro.training.run import equally_far, train
+from repro.training.signals import Stopped
 from repro.training.stacked import Stacked
-from repro.training.stop import Stopped
-from repro.training.task import task_for
+from repro.training.tasks.task import task_for
 
 pytestmark = pytest.mark.usefixtures("small_digits")
 TOGETHER = Runtime(device="cpu", side_by_side=True)

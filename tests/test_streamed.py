@@ -15,23 +15,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 from watching import Silent, assert_same, stop_at, train_one, weights
 
-from repro import evaluate as evaluation
-from repro.cli import main
+from repro.cli.app import main
 from repro.data import DATASETS
 from repro.data.crops import Averaged
 from repro.data.folder import ImageFolder
 from repro.data.views import EIGENVALUES, EIGENVECTORS, Protocol, TrainViews, lighting_noise, protocol_of, read
 from repro.errors import UserError
-from repro.evaluate import evaluate
+from repro.evaluation import evaluate as evaluation
+from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for
-from repro.folders import Folders
-from repro.papers import read_table, table_names
+from repro.paths import Folders
 from repro.recipes import RECIPES, Recipe, recipe
 from repro.runtime import Runtime
+from repro.tables import read_table, table_names
 from repro.training import checkpoint
 from repro.training.engine import network_of
-from repro.training.stop import Stopped
-from repro.training.streamed import CropTest, Streamed, mean_guess, stream
+from repro.training.signals import Stopped
+from repro.training.tasks.from_files import CropTest, Streamed, mean_guess, stream
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
@@ -328,7 +328,7 @@ def run_and(at_batch_2: str, real_images: Path, folders: Folders) -> tuple[int, 
     code = (
         "import multiprocessing, os, signal, sys, time\n"
         "from repro.training import streamed\n"
-        "from repro.cli import main\n"
+        "from repro.cli.app import main\n"
         "original = streamed.stream\n"
         "def stream(*arguments):\n"
         "    for number, batch in enumerate(original(*arguments)):\n"

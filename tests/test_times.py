@@ -10,23 +10,23 @@ from pathlib import Path
 import pytest
 import torch
 
+from repro.benchmark.random_images import random_data
 from repro.benchmark.steps import ROUNDS, measure_steps, step_experiment
-from repro.benchmark.synthetic import random_data
-from repro.benchmark.ways import endless
-from repro.commands.table import measure_times, show
-from repro.comparison import Comparison, compare
+from repro.benchmark.variants import endless
+from repro.cli.table import measure_times, show
+from repro.comparison.join import Comparison, compare
+from repro.comparison.times import IN_TURN, OF_RUNS
 from repro.errors import UserError
 from repro.experiment import experiment_for
-from repro.papers import Table, parse_table, read_table, tables_folder
 from repro.report import Report
 from repro.report.as_json import table_json
 from repro.report.notes import time_lines
 from repro.report.plain import table_frame
-from repro.results import Record, StepTime, append_times, read_times
 from repro.runtime import Runtime
-from repro.times import IN_TURN, OF_RUNS
+from repro.store.results import Record, StepTime, append_times, read_times
+from repro.tables import Table, parse_table, read_table, tables_folder
 from repro.training.engine import Engine
-from repro.training.resident import Resident
+from repro.training.tasks.in_memory import Resident
 
 Make = Callable[..., Record]
 BLOCKS = read_table("wrn-blocks")
@@ -286,7 +286,7 @@ def test_steps_are_really_measured(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("repro.commands.table.WINDOW_SECONDS", 0.01)
+    monkeypatch.setattr("repro.cli.table.WINDOW_SECONDS", 0.01)
     table = tiny_table()
     measure_times(table, Runtime(device="cpu"), tmp_path)
     narrow, wide = read_times([tmp_path])

@@ -20,22 +20,22 @@ from filelock import FileLock
 from rich.console import Console
 from watching import Silent, assert_same, engine_of, stop_at, train_one, weights
 
-from repro.cli import main
+from repro.cli.app import main
 from repro.data import DATASETS, load
 from repro.errors import RunFailed, UserError
-from repro.evaluate import evaluate
+from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for
-from repro.folders import Folders
-from repro.results import Record, read_records
+from repro.paths import Folders
 from repro.runtime import Runtime
+from repro.store.results import Record, read_records
 from repro.training import checkpoint, progress, run, saver
-from repro.training import task as tasks
 from repro.training.engine import Engine, network_of
 from repro.training.progress import Bar
-from repro.training.resident import Resident
 from repro.training.run import train
+from repro.training.signals import Stopped, StopRequest
 from repro.training.step import compiled
-from repro.training.stop import Stopped, StopRequest
+from repro.training.tasks import task as tasks
+from repro.training.tasks.in_memory import Resident
 
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]
@@ -103,7 +103,7 @@ def test_a_run_whose_listener_has_gone_is_saved_all_the_same(
     def gone(*_: object) -> int:
         raise BrokenPipeError
 
-    monkeypatch.setattr("repro.training.stop.os.write", gone)
+    monkeypatch.setattr("repro.training.signals.os.write", gone)
     with pytest.raises(Stopped):
         train_one(tiny(), CPU, folders, stop_at(3))
     assert checkpoint.load(folders.runs / tiny().name / checkpoint.NEWEST).step == 3
@@ -126,7 +126,7 @@ def test_a_record_names_every_state_of_the_program_that_made_the_run(
     tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for commit, step in (("3a03939", 2), ("a1214b3", 5), ("3a03939", 8)):
-        monkeypatch.setattr("repro.training.machine.commit", lambda commit=commit: commit)
+        monkeypatch.setattr("repro.training.provenance.commit", lambda commit=commit: commit)
         with pytest.raises(Stopped):
             train_one(tiny(), CPU, folders, stop_at(step))
     record = train_one(tiny(), CPU, folders, Silent())
@@ -372,7 +372,7 @@ def test_dropout_needs_a_network_that_has_it() -> None:
 
 def test_two_processes_append_records_at_once(tmp_path: Path, record: Callable[..., Record]) -> None:
     code = (
-        "import json, sys; from pathlib import Path; from repro.results import Record, append_record\n"
+        "import json, sys; from pathlib import Path; from repro.store.results import Record, append_record\n"
         "facts = json.loads(sys.argv[2])\n"
         "for i in range(20): append_record(Record(**{**facts, 'id': f'{sys.argv[3]}{i}'}), Path(sys.argv[1]))"
     )

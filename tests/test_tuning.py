@@ -13,19 +13,19 @@ from watching import Silent, assert_same, stop_at, train_one, weights
 
 from repro.data import DATASETS
 from repro.experiment import Experiment
-from repro.folders import Folders
 from repro.models import MODELS, build, resolve_options
-from repro.papers import read_table, table_names
+from repro.paths import Folders
 from repro.recipes import RECIPES, deviations, recipe
 from repro.runtime import Runtime
+from repro.tables import read_table, table_names
 from repro.training import checkpoint
 from repro.training.engine import Engine, initialised
 from repro.training.progress import Course
 from repro.training.run import train
 from repro.training.schedule import epoch_at, images_shown, lr_at, steps_per_epoch, total_steps
-from repro.training.stop import Stopped
-from repro.training.streamed import TrainViews
-from repro.training.task import Task, task_for
+from repro.training.signals import Stopped
+from repro.training.tasks.from_files import TrainViews
+from repro.training.tasks.task import Task, task_for
 from repro.training.tuning import classifier_of
 
 CPU = torch.device("cpu")

@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from repro import evaluate, weights
-from repro.cli import main
+from repro.cli.app import main
 from repro.data import DATASETS
 from repro.data.augment import Normalise
 from repro.errors import RunFailed, UserError
+from repro.evaluation import evaluate
+from repro.evaluation import pretrained as weights
+from repro.evaluation.pretrained import TWINS, fetch, insert, published
 from repro.models import MODELS, build
-from repro.weights import TWINS, fetch, insert, published
 
 
 def randomly(network: nn.Module) -> nn.Module:

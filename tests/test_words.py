@@ -1,6 +1,6 @@
 """Numbers and lists in sentences."""
 
-from repro.words import number_of, one_of
+from repro.text import number_of, one_of
 
 
 def test_one_is_singular() -> None:

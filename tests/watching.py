@@ -12,15 +12,16 @@ import torch
 from repro.console import stderr
 from repro.data import Dataset, Images, load
 from repro.experiment import Experiment
-from repro.folders import Folders
-from repro.results import Record
+from repro.paths import Folders
 from repro.runtime import Runtime
-from repro.training import checkpoint, task
+from repro.store.results import Record
+from repro.training import checkpoint
 from repro.training.engine import Engine
 from repro.training.progress import Lines, Watcher
-from repro.training.resident import resident
 from repro.training.run import train
-from repro.training.task import task_for
+from repro.training.tasks import task
+from repro.training.tasks.in_memory import resident
+from repro.training.tasks.task import task_for
 
 
 class Silent(Lines):

@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from repro.benchmark.random_images import random_data, random_folder
 from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise, work_of
-from repro.benchmark.synthetic import random_data, random_folder
-from repro.benchmark.ways import DTYPES, Way, resident_ways, shape_of, streamed_ways
+from repro.benchmark.variants import DTYPES, Way, resident_ways, shape_of, streamed_ways
 from repro.console import stderr
 from repro.data import DATASETS, Dataset, load
 from repro.data.folder import ImageFolder, is_there
@@ -100,7 +100,7 @@ def _check_seeds(experiment: Experiment, runtime: Runtime) -> None:
     """Refuse to measure seeds side by side that would be trained one after the other."""
     if runtime.save_memory:
         raise UserError("--save-memory trains one network at a time; leave out --seeds")
-    if DATASETS[experiment.dataset].task.startswith("streamed:"):
+    if DATASETS[experiment.dataset].task.startswith("from_files:"):
         raise UserError(f"{experiment.dataset} is read from files, and measured with one seed; leave out --seeds")
     with torch.device("meta"):
         stackable = can_be_stacked(network_of(experiment))
@@ -112,7 +112,7 @@ def _check_seeds(experiment: Experiment, runtime: Runtime) -> None:
 def data_of(experiment: Experiment, root: Path) -> Iterator[Dataset | ImageFolder]:
     """Provide the images to measure with: the real files, or random images in a data set's shape."""
     dataset = experiment.dataset
-    if not DATASETS[dataset].task.startswith("streamed:"):
+    if not DATASETS[dataset].task.startswith("from_files:"):
         held_out = torch.arange(experiment.recipe.validation_images)
         yield replace(random_data(dataset), validation=held_out)
     elif is_there(dataset, root):

@@ -12,20 +12,20 @@ from itertools import product
 
 import torch
 
+from repro.benchmark.random_images import random_data
 from repro.benchmark.roofline import synchronise
-from repro.benchmark.synthetic import random_data
-from repro.benchmark.ways import endless
+from repro.benchmark.variants import endless
 from repro.data import DATASETS
 from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment
-from repro.papers import Row, Table
 from repro.recipes import Recipe, recipe
-from repro.results import StepTime
 from repro.runtime import Runtime
+from repro.store.results import StepTime
+from repro.tables import Row, Table
 from repro.training.device import prepare
 from repro.training.engine import Engine
-from repro.training.machine import machine
-from repro.training.resident import Resident
+from repro.training.provenance import machine
+from repro.training.tasks.in_memory import Resident
 
 ROUNDS = 5
 """Windows of each row, after one that only warms up."""

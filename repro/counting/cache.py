@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from repro.atomic import write_atomically
 from repro.counting.count import Count, Subject, count, parameters_of, without_memory
-from repro.files import write_atomically
-from repro.folders import cache_folder
 from repro.models import MODELS
+from repro.paths import cache_folder
 
 
 def counted(subject: Subject) -> Count:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.errors import UserError
-from repro.names import choose
+from repro.text import choose
 
 if TYPE_CHECKING:
     import torch
@@ -31,8 +31,8 @@ class DatasetSpec:
     """In the training set; 0 where images cannot be read yet."""
     test_images: int = 0
     """In the test set; 0 where their number is not known."""
-    task: str = "resident:resident"
-    """`file:function` in repro.training: how its images are shown to a network."""
+    task: str = "in_memory:resident"
+    """`file:function` in repro.training.tasks: how its images are shown to a network."""
 
 
 DATASETS: dict[str, DatasetSpec] = {
@@ -49,7 +49,7 @@ DATASETS: dict[str, DatasetSpec] = {
         "folder:load_imagenet",
         1_281_167,
         50_000,
-        task="streamed:Streamed",
+        task="from_files:Streamed",
     ),
     "tiny-imagenet-10": DatasetSpec(
         "Ten classes of Tiny ImageNet, 5,000 + 500 images",
@@ -58,7 +58,7 @@ DATASETS: dict[str, DatasetSpec] = {
         "folder:load_tiny_imagenet_10",
         5_000,
         500,
-        task="streamed:Streamed",
+        task="from_files:Streamed",
     ),
     "imagenet-299": DatasetSpec("ImageNet-1K at 299 pixels; for counting only", (3, 299, 299), 1000, None),
     "isbi2012": DatasetSpec(

@@ -17,10 +17,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from repro.atomic import write_atomically
 from repro.console import waiting, with_bar
 from repro.data import Dataset, Images
-from repro.files import write_atomically
-from repro.folders import cache_folder
+from repro.paths import cache_folder
 
 SCALE = 55.0
 """The Euclidean norm of every image after contrast normalisation."""

@@ -9,9 +9,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from repro.papers import Column, Row, Table
-from repro.results import EpochRow, Record, curve_of
-from repro.row_runs import is_of, reduced, runs_of
+from repro.comparison.match import is_of, reduced, runs_of
+from repro.store.results import EpochRow, Record, curve_of
+from repro.tables import Column, Row, Table
 
 METRICS = {"error": "test_error", "error5": "test_error5"}
 """The field of an epoch that is a column's metric, where it has another name."""

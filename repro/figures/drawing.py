@@ -9,7 +9,7 @@ from repro.errors import UserError
 from repro.figures.curves import Curves
 from repro.figures.gates import Gates
 from repro.figures.themes import THEMES, style
-from repro.names import choose
+from repro.text import choose
 
 Figure = Curves | Gates
 

@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from repro.csv_lines import columns_of, line_of
 from repro.errors import UserError
-from repro.results import GateRow, read_gates
+from repro.store.csv_rows import columns_of, line_of
+from repro.store.results import GateRow, read_gates
 
 
 @dataclass(frozen=True)

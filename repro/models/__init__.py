@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from repro.errors import UserError
-from repro.names import choose
+from repro.text import choose
 
 if TYPE_CHECKING:
     from torch import nn

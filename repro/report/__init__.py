@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro.comparison import Comparison
+from repro.comparison.join import Comparison
+from repro.comparison.summary import Summary, summarise
 from repro.report import as_json, plain
-from repro.summary import Summary, summarise
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -47,7 +47,7 @@ class Report:
 
             return terminal.plain(self.rich())
         if format == "html":
-            from repro.report.page import html_page
+            from repro.report.html import html_page
 
             return html_page(self.comparisons, self.folders)
         return self._summary(format) if self.summary else self._table(format)

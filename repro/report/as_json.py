@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from repro.compare import RULE, t_of_equivalence, t_of_margin
-from repro.comparison import ComparedRow, Comparison, ErrorCell
-from repro.differences import off_cells, why
-from repro.summary import Summary
-from repro.times import TimeCell
+from repro.comparison.explain import off_cells, why
+from repro.comparison.join import ComparedRow, Comparison, ErrorCell
+from repro.comparison.rule import RULE, t_of_equivalence, t_of_margin
+from repro.comparison.summary import Summary
+from repro.comparison.times import TimeCell
 
 
 def table_json(comparison: Comparison) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from repro.comparison import ComparedRow, Comparison, ErrorCell
-from repro.counts import CountCell
-from repro.row_runs import apart
-from repro.times import TimeCell
+from repro.comparison.counts import CountCell
+from repro.comparison.join import ComparedRow, Comparison, ErrorCell
+from repro.comparison.match import apart
+from repro.comparison.times import TimeCell
 
 MARK = {True: "✓", False: "✗", None: ""}
 OURS = {"params": ["ours"], "flops": ["ours"], "error": ["ours", "Δ"], "time": ["ours"], "context": []}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from repro.comparison.verdict import Verdict
 from repro.recipes.recipe import CODE, INFERRED, PRINTED
-from repro.verdict import Verdict
 
 ORIGINS = {PRINTED: "printed", CODE: "authors' code", INFERRED: "inferred"}
 

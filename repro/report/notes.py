@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from repro.compare import RULE, t_of_equivalence, t_of_margin
-from repro.comparison import Comparison
+from repro.comparison.explain import inferred
+from repro.comparison.join import Comparison
+from repro.comparison.rule import RULE, t_of_equivalence, t_of_margin
+from repro.comparison.times import TimeCell
 from repro.counting.conventions import CONVENTIONS
-from repro.differences import inferred
 from repro.report.legend import marks
-from repro.times import TimeCell
-from repro.words import number_of
+from repro.text import number_of
 
 
 def notes(comparison: Comparison) -> list[str]:

@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from repro.comparison import ComparedRow, Comparison, ErrorCell
-from repro.differences import reasons, why
+from repro.comparison.explain import reasons, why
+from repro.comparison.join import ComparedRow, Comparison, ErrorCell
+from repro.comparison.summary import Summary, share, share_measured
+from repro.comparison.times import TimeCell
+from repro.comparison.verdict import Verdict
 from repro.report.cells import MARK, OURS, row_cells, with_share
 from repro.report.notes import deviating, notes
-from repro.summary import Summary, share, share_measured
-from repro.times import TimeCell
-from repro.verdict import Verdict
 
 if TYPE_CHECKING:
     import pandas as pd

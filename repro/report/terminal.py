@@ -10,13 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from repro.comparison import Comparison
-from repro.differences import reasons
+from repro.comparison.explain import reasons
+from repro.comparison.join import Comparison
+from repro.comparison.summary import Summary, share, share_measured
+from repro.comparison.verdict import Verdict
 from repro.report.cells import OURS, row_cells, with_share
 from repro.report.grid import Fitted, empty_grid, fit
 from repro.report.notes import notes
-from repro.summary import Summary, share, share_measured
-from repro.verdict import Verdict
 
 COLOURS = {"good": "green", "bad": "red", "better": "cyan", "unsure": "yellow"}
 """Of verdicts, by tone."""

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
+from repro.atomic import write_atomically
 from repro.errors import UserError
 from repro.experiment import Experiment
-from repro.files import write_atomically
-from repro.results import EpochRow
 from repro.runtime import Runtime
+from repro.store.results import EpochRow
 from repro.training.schedule import total_steps
 
 FORMAT = 1

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from repro.errors import UserError
 from repro.runtime import Runtime
+from repro.text import number_of
 from repro.training import processes
-from repro.words import number_of
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """In which a container finds how much memory it may have, versions 2 and 1."""

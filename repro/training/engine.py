@@ -17,20 +17,20 @@ from repro.data import DATASETS
 from repro.errors import Diverged
 from repro.experiment import Experiment
 from repro.models import build, save_memory
-from repro.results import EpochRow
 from repro.runtime import Runtime
+from repro.store.results import EpochRow
 from repro.training import processes
 from repro.training.checkpoint import Checkpoint
 from repro.training.device import autocast, placed
 from repro.training.initialise import INITIALISERS
-from repro.training.machine import machine, through
 from repro.training.optimizer import optimizer_for
+from repro.training.provenance import machine, through
 from repro.training.randomness import seed_of
 from repro.training.schedule import Phase, lr_at, phase_of_epoch, resets_momentum, steps_per_epoch, total_steps
 from repro.training.stacked import Stacked
 from repro.training.statistics import take_exact_statistics
 from repro.training.step import step_for
-from repro.training.task import Progress, Task
+from repro.training.tasks.task import Progress, Task
 from repro.training.tuning import freeze_all_but_the_classifier
 
 

@@ -12,14 +12,14 @@ from repro.experiment import Experiment
 from repro.models import MODELS
 from repro.models.dense_resnet import DenseResNet
 from repro.recipes import Recipe, deviations
-from repro.results import EpochRow, GateRow, gates_path, write_gates
+from repro.store.results import EpochRow, GateRow, gates_path, write_gates
 from repro.training import processes
-from repro.training.classification import Classification
 from repro.training.device import autocast
 from repro.training.engine import Engine
 from repro.training.progress import Watcher
 from repro.training.schedule import phase_of_epoch, steps_per_epoch, total_steps
-from repro.training.task import Progress, Task
+from repro.training.tasks.classification import Classification
+from repro.training.tasks.task import Progress, Task
 
 
 def write_run_gates(engine: Engine, results: Path, watcher: Watcher) -> None:

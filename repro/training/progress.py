@@ -23,7 +23,7 @@ from rich.table import Column
 
 from repro.console import stderr, time_left
 from repro.recipes import Recipe
-from repro.results import EpochRow
+from repro.store.results import EpochRow
 from repro.training.schedule import epoch_at, images_shown, total_steps
 
 HEARTBEAT_SECONDS = 60.0

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from repro.errors import UserError
 from repro.experiment import Experiment
-from repro.folders import Folders
+from repro.paths import Folders
 from repro.recipes import Recipe, deviations
-from repro.results import EpochRow, Record, append_record, curve_path, every_record, write_curve
 from repro.runtime import Runtime
+from repro.store.results import EpochRow, Record, append_record, curve_path, every_record, write_curve
 from repro.training import processes
 from repro.training.checkpoint import Checkpoint, load_newest
 from repro.training.engine import Engine

@@ -11,16 +11,15 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
+from repro.atomic import remove_unfinished
 from repro.errors import Diverged, RunFailed, UserError
 from repro.experiment import Experiment
-from repro.files import remove_unfinished
-from repro.folders import Folders
+from repro.paths import Folders
 from repro.recipes import Recipe, deviations
-from repro.results import EpochRow, Record, every_record, write_curve
-from repro.runs import CURVE, DIVERGED, LOCK, RECORDED, describe
 from repro.runtime import Runtime
+from repro.store.results import EpochRow, Record, every_record, write_curve
+from repro.store.run_folders import CURVE, DIVERGED, LOCK, RECORDED, describe
 from repro.training import processes
-from repro.training.board import board, check_log
 from repro.training.checkpoint import Checkpoint, load_before, load_newest, set_aside_newest
 from repro.training.device import check_memory, prepare
 from repro.training.engine import Engine, network_of
@@ -29,10 +28,11 @@ from repro.training.progress import Course, Watcher
 from repro.training.record import check_runtime, recorded, write_record
 from repro.training.saver import Saver
 from repro.training.schedule import images_per_epoch
+from repro.training.signals import Stopped, StopRequest
 from repro.training.stacked import can_be_stacked
-from repro.training.stop import Stopped, StopRequest
-from repro.training.streamed import raise_if_a_worker_died
-from repro.training.task import Task, task_for
+from repro.training.tasks.from_files import raise_if_a_worker_died
+from repro.training.tasks.task import Task, task_for
+from repro.training.tensorboard import board, check_log
 
 
 def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, watcher: Watcher) -> list[Record]:

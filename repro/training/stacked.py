@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
-from repro.training.merged import suit_to_vmap
+from repro.training.merged_batchnorm import suit_to_vmap
 
 
 class Stacked(nn.Module):

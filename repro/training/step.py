@@ -12,7 +12,7 @@ from repro.runtime import Runtime
 from repro.training.device import autocast
 from repro.training.optimizer import set_lr
 from repro.training.processes import parallel
-from repro.training.task import Batch, Task
+from repro.training.tasks.task import Batch, Task
 
 Forward = Callable[[Tensor], Tensor]
 GRAPH_WARM_UP = 3

@@ -28,7 +28,7 @@ from gpu.setting import CPU, GPU, Setting
 from gpu.stand_in import stand_in
 from gpu.timing import compiled_step_times, figures, step_times
 from gpu.worker import Deadline, run_jobs
-from repro.training.machine import machine
+from repro.training.provenance import machine
 
 JSON, CACHE = "check.json", "inductor.tar.xz"
 PACKING = 12.0

@@ -35,12 +35,12 @@ from gpu.setting import (
 from repro.console import stderr
 from repro.data import Dataset
 from repro.experiment import Experiment
-from repro.folders import Folders
+from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.training import checkpoint
 from repro.training.progress import Course, Lines
 from repro.training.run import train
-from repro.training.stop import Stopped
+from repro.training.signals import Stopped
 
 SEEDS = 3
 FORWARD, GRADIENT = 1e-4, 0.2
@@ -245,7 +245,7 @@ def _random_images(setting: Setting) -> AbstractContextManager[object]:
     def load(name: str, root: Path) -> Dataset:
         return setting.images()
 
-    return mock.patch("repro.training.task.load", load)
+    return mock.patch("repro.training.tasks.task.load", load)
 
 
 def _folders(root: Path) -> Folders:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repro.benchmark.synthetic import random_data
+from repro.benchmark.random_images import random_data
 from repro.data import Dataset, Images
 from repro.experiment import Experiment, experiment_for
 from repro.models import OptionValue, as_typed
@@ -18,7 +18,7 @@ from repro.runtime import Runtime
 from repro.training.checkpoint import Checkpoint
 from repro.training.device import prepare
 from repro.training.engine import Engine
-from repro.training.resident import Resident
+from repro.training.tasks.in_memory import Resident
 
 DATASET, RECIPE = "cifar100", "miru2020-cifar100"
 IMAGES = 71

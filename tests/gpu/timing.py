@@ -16,9 +16,9 @@ import torch
 from gpu.jobs import Quiet
 from gpu.results import FactResult, TimeResult
 from gpu.setting import DATASET, Network, Setting, engine, experiments
+from repro.benchmark.random_images import random_data
 from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise
-from repro.benchmark.synthetic import random_data
-from repro.benchmark.ways import DTYPES, endless
+from repro.benchmark.variants import DTYPES, endless
 from repro.training import checkpoint
 from repro.training.device import set_products
 from repro.training.engine import Engine

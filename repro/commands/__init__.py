@@ -1,1 +1,0 @@
-"""One file per command: what it does between parsing and rendering."""

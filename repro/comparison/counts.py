@@ -1,0 +1,73 @@
+"""Printed counts of parameters and FLOPs beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from repro.counting.cache import cached, counted
+from repro.counting.count import Count, Subject
+from repro.data import DATASETS
+from repro.tables import UNITS, Column, Row, Table
+
+
+@dataclass(frozen=True)
+class CountCell:
+    """A printed count and ours."""
+
+    published: str | None
+    exact: int
+    shown: str
+    """Ours with the digits and unit of the printed one."""
+    matches: bool | None
+    """None where nothing is printed."""
+
+    @property
+    def off(self) -> bool:
+        """Whether ours is not the printed one."""
+        return self.matches is False
+
+
+def subject_of(table: Table, row: Row) -> Subject:
+    """Return what is counted for a row."""
+    spec = DATASETS[row.dataset or table.dataset]
+    assert row.model
+    return Subject(row.model, table.options(row), spec.input, spec.classes)
+
+
+def uncounted(tables: Sequence[Table]) -> list[Subject]:
+    """Return the networks of some tables that nobody has counted yet, which takes seconds each."""
+    found: list[Subject] = []
+    for table in tables:
+        for row in table.rows:
+            if _is_counted(table, row) and (subject := subject_of(table, row)) not in found and not cached(subject):
+                found.append(subject)
+    return found
+
+
+def count_cells(table: Table, row: Row) -> dict[str, CountCell]:
+    """Return the counts of a row by column; none of a row without a network."""
+    if not _is_counted(table, row):
+        return {}
+    counts = counted(subject_of(table, row))
+    columns = [*table.of_kind("params"), *table.of_kind("flops")]
+    return {column.key: _count_cell(table, row, column, counts) for column in columns}
+
+
+def _is_counted(table: Table, row: Row) -> bool:
+    """Whether the table has a column for a count of a row's network."""
+    return row.model is not None and bool(table.of_kind("params") or table.of_kind("flops"))
+
+
+def _count_cell(table: Table, row: Row, column: Column, counts: Count) -> CountCell:
+    exact = counts.params if column.kind == "params" else counts.flops[table.flops_convention]
+    cell = row.cells.get(column.key)
+    if cell is None:
+        return CountCell(None, exact, abbreviated(exact), None)
+    return CountCell(cell.text, exact, cell.like(exact), cell.matches(exact))
+
+
+def abbreviated(exact: int) -> str:
+    """Return a count with three digits and a unit, as papers print them."""
+    unit, scale = next(((unit, scale) for unit, scale in reversed(UNITS.items()) if exact >= scale), ("", 1))
+    return f"{exact / scale:.3g}{unit}"

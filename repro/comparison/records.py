@@ -1,0 +1,38 @@
+"""The records of runs as they count today: a recipe that was corrected since makes its earlier runs deviate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from repro.errors import UserError
+from repro.experiment import Experiment, experiment_for
+from repro.recipes import RECIPES, recipe
+from repro.recipes.former import FORMER
+from repro.store.results import Record, read_records
+
+
+def records_today(folders: Iterable[Path]) -> list[Record]:
+    """Return the records of all `folders`, each experiment's latest; UserError with a line that is no record."""
+    return [as_of_today(each) for each in read_records(folders)]
+
+
+def as_of_today(record: Record) -> Record:
+    """Return a record with what its run did otherwise than its recipe as it is now."""
+    if not record.faithful or record.recipe not in RECIPES:
+        return record
+    try:
+        today = experiment_for(record.model, record.options, seed=record.seed, recipe_name=record.recipe)
+    except UserError:  # a network or an option that is not here any more
+        return record
+    if today.id == record.id:
+        return record
+    return replace(record, deviations=_differences(record, today))
+
+
+def _differences(record: Record, today: Experiment) -> list[str]:
+    former = FORMER.get(record.recipe)
+    if former and replace(today, recipe=former()).id == record.id:
+        return former().differences(recipe(record.recipe))
+    return [f"another version of {record.recipe}"]

@@ -1,0 +1,270 @@
+"""The rule of the verdicts: whether a printed error was reproduced.
+
+**The question.** A printed error is a statistic of k runs: one run, or the mean, median or lowest of k. Ours is the
+same statistic of n seeds. Two questions are asked of their difference: is it larger than chance between runs explains,
+and is it smaller than a difference that matters?
+
+**The spread of a run.** Let a network err on test image j with probability q_j over seeds, independently of the other
+images. Then the error of a run has the variance
+
+    sigma^2 = sum of q_j (1 - q_j) / N^2  <=  p (1 - p) / N = b^2
+
+for N images and a mean error p, so that sigma = phi b with phi <= 1. Jordan found this independence in repeated
+trainings on CIFAR and ImageNet (On the Variance of Neural Network Training with respect to Test Sets and
+Distributions, arXiv 2304.01910). In units of b, rows with different errors and different test sets can be compared, and
+one phi is estimated for all of them from the standard deviations s_r of the rows,
+
+    phi^2 = sum of nu_r (s_r / b_r)^2 / nu,   nu = sum of nu_r,   nu_r = n_r - 1,
+
+with b_r from the printed error. The sum runs over the rows of all tables, each run once, and over two printed spreads
+of five runs each: ResNet-110, 6.61 +- 0.16, and Highway-19, 7.72 +- 0.16 (He et al., arXiv 1512.03385, Table 6).
+These two say phi = 0.62 with 8 degrees of freedom, so that even single runs can be judged; every further seed reduces
+their weight. The Highway paper prints two smaller ones, 7.69 +- 0.12 and 32.39 +- 0.15 (phi = 0.45 and 0.32), which are
+left out: the larger spreads are the cautious choice.
+
+A row whose seeds differ more than independent images explain (which happens to one in 10,000 rows with phi = 1) has a
+run that failed. It would hide the other rows, so it is left out of the pool and judged by its own spread. If this limit
+were passed more often by rows without a failed run, the margin would become too narrow.
+
+**The margin.** Without a true difference, the difference d between the two statistics has the variance
+sigma^2 (v_n + v_k), where v is the variance of the statistic of standard normal draws: 1/n for a mean, 0.287 for the
+median of five. Its mean is 0, except for the lowest of n against the lowest of k, whose expected difference
+e = sigma (e_n - e_k) is subtracted first. With the estimated standard error se = b phi sqrt(v_n + v_k), (d - e) / se
+follows Student's t with nu degrees of freedom. The difference is beyond chance if
+
+    |d - e| > t(1 - 0.025 / m, nu) se + half a unit of the last printed digit = margin.
+
+m is the number of cells that share the 5 % (Bonferroni). The table fixes it: all its printed errors that can be judged,
+measured or not, or those of the rows that the user selected. So a verdict does not change because another row was
+measured. Rows have to be selected before their runs are seen, for otherwise the 5 % does not hold.
+
+**Equivalence.** That no difference was found is no evidence that there is none: the runs may be too few. *Reproduced*
+is therefore the result of an equivalence test (two one-sided t-tests at the 5 % level): the difference is smaller than
+the bound if
+
+    |d - e| + t(0.95, nu) se + half a unit of the last printed digit <= bound.
+
+The left side is the limit of the difference, `at_most`. The bound is 1 point at 23 % error on 10,000 test images, and
+elsewhere in proportion to b.
+
+**The verdict.**
+
+    ==================  ==========================  =========================================
+                        difference within margin    difference beyond margin
+    ==================  ==========================  =========================================
+    at_most <= bound    reproduced                  within 1 point, but higher (or lower)
+    at_most > bound     too few runs                not reproduced, or better than published
+    ==================  ==========================  =========================================
+
+One run is never called reproduced: beyond the margin it is *not consistent*; within a margin that is no wider than the
+bound it is *consistent*; a wider margin says nothing, and more runs are needed.
+
+**Error rates**, measured by tests/simulation.py for tables of 1, 5 and 27 rows of two to ten seeds, false alarms also
+of one seed; the pool is made of the printed spreads and the rows of the table:
+
+- The printed spreads are an honest sample of the spread of our runs. Of tables without a true difference, at most 5 %
+  show one beyond its margin, about half of these a higher error. Of rows that are truly worse by the bound, at most 5 %
+  are called reproduced. Of rows without a true difference, at least 75 % are with two seeds each, 85 % with five.
+- The printed spreads mislead, and our runs have phi = 1, as large as independent images allow. Up to 18 % of tables
+  show a difference, up to 10 % a higher error; up to 12 % of rows that are worse by the bound are called reproduced,
+  and of rows without a true difference 25 to 60 %.
+- Both hold for a number of seeds that was fixed in advance. Who looks after every seed and stops at the first
+  difference finds one more often: with up to ten seeds, and the spread as printed, in up to 15 % of tables without one
+  instead of 5 %, and a higher error in up to 9 % instead of 3 %. If the printed spreads mislead, in up to 32 %.
+
+**The choice of test images** is no part of the margin. Both sides are tested on the same images, so what makes these
+images easier or harder is in both errors alike. Their sampling error (0.42 points at 23 % on 10,000 images) belongs to
+a claim about other images. Where our images are not the paper's, nothing is judged.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import sqrt
+
+from repro.comparison.spread import PRINTED_SPREADS, Spread, binomial, combined
+from repro.comparison.verdict import Verdict
+from repro.tables import Cell
+
+FALSE_ALARMS = 0.05
+"""The share of tables without a true difference that may show one, and of rows worse by the bound called reproduced."""
+BOUND = 1.0
+"""The difference that matters, in percentage points at the error and number of images that follow."""
+REFERENCE_ERROR, REFERENCE_IMAGES = 23.0, 10_000
+
+RULE = (
+    "The verdict rests on two tests. A difference is real if it exceeds the margin, which is what chance between runs "
+    "explains: not reproduced, or better than published. An error is reproduced if an equivalence test rules out a "
+    "difference as large as the bound: 1 point at 23 % error on 10,000 images, elsewhere in proportion. Both: within 1 "
+    "point, but higher or lower. Neither: too few runs. One run is at most consistent, and only if its margin is no "
+    "wider than the bound. The spread of a run is estimated from the seeds of all tables and from two printed spreads "
+    "of five runs each (He et al., Table 6: 6.61 ± 0.16 and 7.72 ± 0.16). At most 5 % of tables without a true "
+    "difference show one, and up to 18 % if these two mislead and the spread is as large as independent images allow. "
+    "This holds for a number of seeds fixed in advance; looking after every seed and stopping at the first difference "
+    "raises the 5 % to as much as 15 %."
+)
+
+STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
+    "last": statistics.fmean,  # of a single printed run we have the seeds' mean to show
+    "mean": statistics.fmean,
+    "median": statistics.median,
+    "best": min,
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A printed error and our runs of it."""
+
+    published: Cell
+    """In %."""
+    statistic: str
+    """Behind the printed figure: one of STATISTICS."""
+    runs: int
+    """Behind the printed figure."""
+    values: tuple[float, ...]
+    """Our errors in %, by seed; one at least."""
+    images: int
+    """Of the test set."""
+
+    @property
+    def n(self) -> int:
+        """How many runs of ours there are."""
+        return len(self.values)
+
+    @property
+    def value(self) -> float:
+        """Our figure in %, by the statistic of the printed one."""
+        return STATISTICS[self.statistic](self.values)
+
+    @property
+    def difference(self) -> float:
+        """Our figure minus the printed one, in percentage points."""
+        return self.value - float(self.published.value)
+
+    @property
+    def binomial(self) -> float:
+        """The standard deviation in points if each image were wrong with the printed probability."""
+        return binomial(float(self.published.value), self.images)
+
+    @property
+    def bound(self) -> float:
+        """The difference that matters, in percentage points."""
+        return BOUND * self.binomial / binomial(REFERENCE_ERROR, REFERENCE_IMAGES)
+
+    @property
+    def spread(self) -> Spread:
+        """The spread of our seeds, without a degree of freedom for one seed."""
+        std = statistics.stdev(self.values) if self.n > 1 else 0.0
+        return Spread(std / self.binomial, self.n - 1)
+
+    @property
+    def variance(self) -> float:
+        """The variance of the difference, over that of one run."""
+        return moments(self.statistic, self.n)[1] + moments(self.statistic, self.runs)[1]
+
+    @property
+    def shift(self) -> float:
+        """The expected difference over the standard deviation of one run: positive for the lowest of fewer runs."""
+        return moments(self.statistic, self.n)[0] - moments(self.statistic, self.runs)[0]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict and the figures that it rests on, in percentage points."""
+
+    verdict: Verdict
+    expected: float
+    """Ours minus the printed one without a true difference: 0, or more for the lowest of fewer runs."""
+    margin: float
+    """How far from `expected` the difference may be by chance."""
+    at_most: float
+    """How far from `expected` the true difference is at most: the limit of the equivalence test."""
+    bound: float
+    """The difference that matters."""
+
+
+def pooled(rows: Iterable[Measured]) -> Spread:
+    """Return the spread of a run from the printed spreads and our rows, of which none has a run of another."""
+    return combined([*PRINTED_SPREADS, *(each.spread for each in rows if not each.spread.failed)])
+
+
+def judge(cell: Measured, spread: Spread, cells: int) -> Judgement:
+    """Return the judgement on one measured cell.
+
+    Args:
+        cell: the printed error and ours.
+        spread: of a run, pooled over all tables; seeds with a failed run are judged by their own.
+        cells: of the table, which share the rate of false alarms.
+    """
+    spread = cell.spread if cell.spread.failed else spread
+    sigma = spread.phi * cell.binomial
+    error, half = sigma * sqrt(cell.variance), cell.published.half_unit
+    expected = sigma * cell.shift
+    margin = t_of_margin(spread.degrees, cells) * error + half
+    at_most = abs(cell.difference - expected) + t_of_equivalence(spread.degrees) * error + half
+    verdict = _verdict_on_one if cell.n == 1 else _verdict_on_several
+    return Judgement(
+        verdict(cell.difference - expected, margin, at_most, cell.bound), expected, margin, at_most, cell.bound
+    )
+
+
+def _verdict_on_several(difference: float, margin: float, at_most: float, bound: float) -> Verdict:
+    higher = difference > 0
+    if at_most <= bound:
+        if abs(difference) <= margin:
+            return Verdict.REPRODUCED
+        return Verdict.WITHIN_HIGHER if higher else Verdict.WITHIN_LOWER
+    if abs(difference) <= margin:
+        return Verdict.TOO_FEW
+    return Verdict.NOT_REPRODUCED if higher else Verdict.BETTER
+
+
+def _verdict_on_one(difference: float, margin: float, at_most: float, bound: float) -> Verdict:
+    if abs(difference) > margin:
+        return Verdict.NOT_CONSISTENT if difference > 0 else Verdict.LOWER
+    return Verdict.CONSISTENT if margin <= bound else Verdict.TOO_FEW
+
+
+def t_of_margin(degrees: int, cells: int) -> float:
+    """Return the quantile of Student's t that a table of so many cells exceeds with FALSE_ALARMS, on either side."""
+    return student_t(degrees, 1 - FALSE_ALARMS / 2 / cells)
+
+
+def t_of_equivalence(degrees: int) -> float:
+    """Return the quantile of Student's t of each of the two one-sided tests."""
+    return student_t(degrees, 1 - FALSE_ALARMS)
+
+
+@cache
+def student_t(degrees: int, probability: float) -> float:
+    """Return the quantile of Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, probability))
+
+
+@cache
+def moments(statistic: str, n: int) -> tuple[float, float]:
+    """Return mean and variance of a statistic of n standard normal draws; but for means, integrated numerically."""
+    if statistic in ("last", "mean"):
+        return 0.0, 1 / n
+    import numpy as np
+    from scipy.special import ndtr
+
+    def density(x: np.ndarray) -> np.ndarray:
+        return np.exp(-(x**2) / 2)
+
+    x = np.linspace(-9, 9, 1801)
+    if statistic == "best":
+        weight = ndtr(-x) ** (n - 1) * density(x)
+    elif n % 2:
+        weight = (ndtr(x) * ndtr(-x)) ** (n // 2) * density(x)
+    else:  # the middle of two draws, x - t and x + t, with n / 2 - 1 on either side
+        t = np.arange(0.005, 9, 0.01)[:, None]
+        weight = ((ndtr(x - t) * ndtr(-x - t)) ** (n // 2 - 1) * density(x - t) * density(x + t)).sum(0)
+    mean = np.average(x, weights=weight)
+    return float(mean), float(np.average((x - mean) ** 2, weights=weight))

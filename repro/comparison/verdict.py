@@ -1,0 +1,87 @@
+"""The verdicts, with everything that people see of them: text, mark, tone and meaning."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What is said of a printed error, worst first; its value is the text. rule.py has the rule.
+
+    No verdict is shown by its colour alone: each has a mark of its own.
+    """
+
+    mark: str
+    tone: str
+    """`good`, `bad`, `better`, `unsure` or `none`: a class of page.css, a colour of the terminal."""
+    meaning: str
+
+    NOT_REPRODUCED = "not reproduced", "✗", "bad", "our error is higher by more than the margin"
+    NOT_CONSISTENT = "not consistent (one run)", "≠", "bad", "one run, higher by more than the margin"
+    BETTER = "better than published", "↓", "better", "our error is lower by more than the margin"
+    LOWER = "not consistent (one run, lower)", "⇓", "better", "one run, lower by more than the margin"
+    TOO_FEW = (
+        "too few runs",
+        "?",
+        "unsure",
+        "not beyond the margin, but a difference as large as the bound is not ruled out; for one run, the margin is "
+        "wider than the bound",
+    )
+    CONSISTENT = (
+        "consistent (one run)",
+        "≈",
+        "unsure",
+        "one run, within the margin, which is no wider than the bound; one run cannot show more",
+    )
+    WITHIN_HIGHER = (
+        "within 1 point, but higher",
+        "↗",
+        "good",
+        "our error is higher by more than the margin, but a difference as large as the bound is ruled out",
+    )
+    WITHIN_LOWER = (
+        "within 1 point, but lower",
+        "↘",
+        "good",
+        "our error is lower by more than the margin, but a difference as large as the bound is ruled out",
+    )
+    REPRODUCED = (
+        "reproduced",
+        "✓",
+        "good",
+        "within the margin, and a difference as large as the bound is ruled out at the 5 % level",
+    )
+    TESTED_OTHERWISE = (
+        "different test images",
+        "◇",
+        "none",
+        "our test images are not the paper's: both errors are shown, nothing is judged",
+    )
+    NOT_MEASURED = "not measured", "○", "none", "no run has followed the recipe yet"
+    NO_RECIPE = (
+        "no recipe",
+        "–",
+        "none",
+        "no recipe is implemented for the printed error, or none that tests by its protocol",
+    )
+    CONTEXT = "quoted by the paper", "”", "none", "the paper quotes the row from elsewhere"
+
+    def __new__(cls, text: str, mark: str, tone: str, meaning: str) -> Verdict:
+        verdict = str.__new__(cls, text)
+        verdict._value_, verdict.mark, verdict.tone, verdict.meaning = text, mark, tone, meaning
+        return verdict
+
+    @property
+    def off(self) -> bool:
+        """Whether it says that ours is higher than chance explains, and possibly by more than the bound."""
+        return self in (Verdict.NOT_REPRODUCED, Verdict.NOT_CONSISTENT)
+
+    @property
+    def differs(self) -> bool:
+        """Whether it says that ours is higher or lower than chance explains."""
+        return self.off or self in (Verdict.BETTER, Verdict.LOWER, Verdict.WITHIN_HIGHER, Verdict.WITHIN_LOWER)
+
+    @property
+    def judged(self) -> bool:
+        """Whether it is the answer of the rule."""
+        return self.differs or self in (Verdict.TOO_FEW, Verdict.CONSISTENT, Verdict.REPRODUCED)

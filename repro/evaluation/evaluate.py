@@ -1,0 +1,229 @@
+"""The test error of a checkpoint, a run, or a network with published weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import nn
+
+from repro.console import stderr, with_bar
+from repro.data import DATASETS, load
+from repro.data.crops import Averaged
+from repro.data.folder import ImageFolder
+from repro.data.views import Protocol, protocol_of
+from repro.errors import UserError
+from repro.evaluation.prediction import draw_prediction
+from repro.evaluation.pretrained import TWINS, Published, fetch, insert, published
+from repro.experiment import Experiment
+from repro.models import build, resolve_options
+from repro.models import find as find_model
+from repro.paths import Folders
+from repro.runtime import Runtime
+from repro.store.results import GateRow
+from repro.store.run_folders import model_of, model_spelled, run_named, run_names
+from repro.tables import read_table, table_names
+from repro.text import choose
+from repro.training import checkpoint as checkpoints
+from repro.training.device import chosen_device, placed, prepare
+from repro.training.engine import network_of
+from repro.training.gates import measured_gates
+from repro.training.tasks.from_files import CropTest
+from repro.training.tasks.segmentation import Segmentation
+from repro.training.tasks.task import Metrics, task_for
+
+SOURCES = ("torchvision",)
+"""Of published weights."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `repro eval` found of a run or a checkpoint."""
+
+    experiment: Experiment
+    steps: int
+    epochs: int
+    """Whole epochs that the network was trained for."""
+    finished: bool
+    """Whether these are all of its recipe."""
+    metrics: Metrics
+    recorded: float | None
+    """The test error in % that the run itself measured with these weights by one crop, if it did."""
+    protocol: Protocol | None
+    """How the images were shown; None where they are shown whole."""
+
+
+@dataclass(frozen=True)
+class PublishedEvaluation:
+    """What `repro eval` found of published weights."""
+
+    model: str
+    dataset: str
+    published: Published
+    protocol: Protocol
+    metrics: Metrics
+
+
+def evaluate(
+    what: str,
+    folders: Folders,
+    runtime: Runtime,
+    *,
+    crops: int = 1,
+    picture: Path | None = None,
+) -> Evaluation:
+    """Return the test error of a run (its name, a beginning, or its folder) or of a checkpoint.
+
+    It is measured in the precision in which the run was trained. Of a segmentation a picture is drawn, if asked for.
+
+    Raises:
+        UserError: no such run, a broken checkpoint, a picture of what is no segmentation, or several crops of images
+            that are shown whole.
+    """
+    saved = load_run(what, folders.runs)
+    experiment = saved.experiment
+    if picture and not DATASETS[experiment.dataset].task.startswith("segmentation:"):
+        raise UserError("a picture shows what is segmented, and this run classifies; leave out --picture")
+    network, runtime = _as_trained(saved, runtime)
+    metrics, protocol = test(network, experiment, folders.data, runtime, crops, picture)
+    last = saved.history[-1] if saved.history else None
+    recorded = last.test_error if last and last.step == saved.step else None
+    return Evaluation(experiment, saved.step, len(saved.history), saved.finished, metrics, recorded, protocol)
+
+
+def test(
+    network: nn.Module, experiment: Experiment, root: Path, runtime: Runtime, crops: int, picture: Path | None
+) -> tuple[Metrics, Protocol | None]:
+    """Return the metrics on a data set's test images, and how they were shown; None where they are shown whole.
+
+    Raises:
+        UserError: no images, or several crops of images that are shown whole.
+    """
+    where = prepare(runtime)
+    network = placed(network, where, runtime)
+    if not DATASETS[experiment.dataset].task.startswith("from_files:"):
+        if crops != 1:
+            raise UserError(f"--crops {crops} is for image folders; the images of {experiment.dataset} are shown whole")
+        task = task_for(experiment, root, runtime, where)
+        metrics = task.test(network, _with_bar)
+        if picture:
+            assert isinstance(task, Segmentation)
+            draw_prediction(task, network, picture)
+        return metrics, None
+    protocol = with_crops(protocol_of(experiment.recipe), experiment.model, crops)
+    data = load(experiment.dataset, root)
+    assert isinstance(data, ImageFolder)
+    return CropTest(data.test, protocol, runtime, where).test(network, _with_bar), protocol
+
+
+def evaluate_published(
+    model: str, source: str, root: Path, runtime: Runtime, *, dataset: str = "imagenet", crops: int = 1
+) -> PublishedEvaluation:
+    """Return the validation error of one of our networks with published weights, as they are meant to be tested.
+
+    Raises:
+        UserError: unknown names, no such weights, or no images.
+        RunFailed: the weights cannot be fetched.
+    """
+    choose("source of weights", source, SOURCES)
+    model = find_model(model)
+    weights = published(model)
+    if dataset != "imagenet":
+        raise UserError(f"the weights of {source} are for imagenet, not for {dataset}")
+    protocol = with_crops(weights.protocol, model, crops)
+    data = load(dataset, root)
+    assert isinstance(data, ImageFolder)
+    files, where = data.test, prepare(runtime)
+    network = build(model, resolve_options(model, {}, dataset), classes=DATASETS[dataset].classes)
+    insert(network, model, fetch(weights.url))
+    tester = CropTest(files, protocol, runtime, where)
+    metrics = tester.test(placed(network, where, runtime), _with_bar)
+    return PublishedEvaluation(model, dataset, weights, protocol, metrics)
+
+
+def with_crops(protocol: Protocol, model: str, crops: int) -> Protocol:
+    """Return a protocol with so many crops, averaged as in the printed column of the network, if there is one."""
+    averaged = printed_average(model, crops) if crops > 1 else None
+    return replace(protocol, crops=crops, averaged=averaged or Averaged.PROBABILITIES)
+
+
+def printed_average(model: str, crops: int) -> Averaged | None:
+    """Return what the tables that print errors of a network with so many crops average; None if none prints them."""
+    printed = (
+        column.averaged
+        for table in map(read_table, table_names())
+        for column in table.of_kind("error")
+        for row in table.rows
+        if column.crops == crops and row.model == model and column.key in row.cells
+    )
+    return next(printed, None)
+
+
+def _with_bar(begins: range) -> Iterable[int]:
+    return with_bar(begins, "testing")
+
+
+def mean_gates(saved: checkpoints.Checkpoint, root: Path, runtime: Runtime) -> list[GateRow]:
+    """Return the mean gate weights of a checkpoint over the test images, in the precision of its run.
+
+    Raises:
+        UserError: its network has no gates, or no images.
+    """
+    experiment = saved.experiment
+    network, runtime = _as_trained(saved, runtime)
+    where = prepare(runtime)
+    task = task_for(experiment, root, runtime, where)
+    network = placed(network, where, runtime)
+
+    def progress(begins: range) -> Iterable[int]:
+        return with_bar(begins, "taking the means of the gates' weights over the test images")
+
+    return measured_gates(network, experiment, task, saved.step, saved.history, progress=progress)
+
+
+def load_run(what: str, runs: Path) -> checkpoints.Checkpoint:
+    """Return the newest checkpoint of a run (its name, a beginning, or its folder), or a file's.
+
+    Raises:
+        UserError: no such run, or a broken checkpoint.
+    """
+    if not what:
+        raise UserError("name a run, a checkpoint or a network; repro list runs, repro list models")
+    path = Path(what)
+    if path.is_file():
+        return checkpoints.load(path)
+    folder = path if path.is_dir() else _folder(what, runs)
+    saved, warning = checkpoints.load_newest(folder)
+    if warning:
+        stderr().print(f"warning: {warning}", soft_wrap=True, markup=False)
+    if saved is None:
+        raise UserError(f"{folder} holds no checkpoint; repro train writes one")
+    return saved
+
+
+def _folder(what: str, runs: Path) -> Path:
+    """Return the folder of the run that is meant; a network without runs may have published weights."""
+    try:
+        return runs / run_named(what, run_names(runs), str(runs))
+    except UserError:
+        model = model_spelled(what)
+        if model is None or any(model_of(name) == model for name in run_names(runs)):
+            raise
+    test = f"--weights {SOURCES[0]} tests its published weights, and " if model in TWINS else ""
+    raise UserError(f"there is no run of {model} in {runs}; {test}repro train {model} makes a run")
+
+
+def _as_trained(saved: checkpoints.Checkpoint, runtime: Runtime) -> tuple[nn.Module, Runtime]:
+    """Return the network of a checkpoint, and a runtime in the precision in which it was trained."""
+    network, experiment = network_of(saved.experiment), saved.experiment
+    try:
+        network.load_state_dict(saved.network)
+    except RuntimeError as error:
+        raise UserError(
+            f"the weights of {experiment.name} are not those of {experiment.model} {dict(experiment.options)}"
+        ) from error
+    precision = saved.runtime.precision
+    if precision == "tf32" and not chosen_device(runtime).startswith("cuda"):
+        precision = "fp32"  # nearer to what was trained than bf16, and all that a CPU has beside it
+    return network, replace(runtime, precision=precision, channels_last=saved.runtime.channels_last)

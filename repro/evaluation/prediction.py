@@ -1,0 +1,56 @@
+"""A picture of a segmentation: a test slice beside its label and what the network makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+from torch import Tensor, nn
+
+from repro.atomic import write_atomically
+from repro.errors import UserError
+from repro.training.tasks.segmentation import Segmentation
+
+GAP, CAPTION = 8, 16
+"""Pixels between the panels, and above them."""
+
+
+def draw_prediction(task: Segmentation, network: nn.Module, path: Path, index: int = 0) -> None:
+    """Write a PNG of a test slice, its label, and the network's probability of being inside a cell, side by side.
+
+    Args:
+        task: whose test slice is shown.
+        network: on the task's device, in evaluation mode.
+        path: of the picture.
+        index: of the test slice.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    from PIL import Image, ImageDraw
+
+    images = task.test_images
+    inside = task.predict(network, images.pixels[index])[1]
+    panels = {
+        f"test slice {index}": images.pixels[index, 0],
+        "label": 255 * images.labels[index],
+        "probability of being inside a cell": (255 * inside).round(),
+    }
+    height, width = inside.shape
+    canvas = Image.new("L", (len(panels) * (width + GAP) - GAP, CAPTION + height), 255)
+    for column, (caption, panel) in enumerate(panels.items()):
+        left = column * (width + GAP)
+        ImageDraw.Draw(canvas).text((left, 2), caption, fill=0)
+        canvas.paste(Image.frombytes("L", (width, height), _bytes(panel)), (left, CAPTION))
+
+    def save(file: BinaryIO) -> None:
+        canvas.save(file, "PNG")
+
+    try:
+        write_atomically(path, save)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror})") from error
+
+
+def _bytes(panel: Tensor) -> bytes:
+    return panel.cpu().byte().contiguous().numpy().tobytes()

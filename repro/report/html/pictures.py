@@ -1,0 +1,143 @@
+"""Curves and gates as pictures of the page, in both themes, with their numbers."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from repro.comparison.join import Comparison
+from repro.report.html.grid import Grid, Heading, Line, Shown
+from repro.store.results import Record, gates_path, latest
+
+if TYPE_CHECKING:
+    from repro.figures import Curves, Figure, Gates
+    from repro.figures.curves import Panel, Spread
+
+EPOCHS = 24
+"""Of a curve stand in the table of its numbers, about."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, its words and its numbers."""
+
+    alt: str
+    caption: str
+    light: str
+    """A data: URI, like the next."""
+    dark: str
+    numbers: Grid
+
+
+def curve_pictures(comparison: Comparison, folders: Sequence[Path]) -> list[Picture]:
+    """Return the curves of a table's runs, if any has one; those that deviate are marked in the picture."""
+    from repro.figures import curves_of
+
+    curves = curves_of(comparison.table, _runs(comparison), folders)
+    return [_curves_picture(curves)] if curves else []
+
+
+def gate_pictures(comparison: Comparison, folders: Sequence[Path]) -> list[Picture]:
+    """Return the gates of a table's runs, of each whose gates are there."""
+    return [_gates_picture(gates) for gates in _gates(comparison, folders)]
+
+
+def _runs(comparison: Comparison) -> list[Record]:
+    return [*comparison.runs, *comparison.deviating]
+
+
+def _curves_picture(curves: Curves) -> Picture:
+    shown = [(panel, curve) for panel in curves.panels for curve in panel.curves]
+    last = "; ".join(f"{panel.column.label}, {curve.label}: {_figure(panel, curve.test[-1])}" for panel, curve in shown)
+    return Picture(
+        alt=f"Line chart of {curves.table.name}, the figure after every epoch. After the last one: {last}.",
+        caption="After every epoch, tested on the test images. A run that deviates is drawn where a row has no other.",
+        light=_uri(curves, "light"),
+        dark=_uri(curves, "dark"),
+        numbers=_curve_numbers(curves),
+    )
+
+
+def _curve_numbers(curves: Curves) -> Grid:
+    """Return epochs by curves: the first and the last one, and every so many between."""
+    shown = [(panel, curve) for panel in curves.panels for curve in panel.curves]
+    longest = max(panel.epochs for panel in curves.panels)
+    step = -(-longest // EPOCHS)
+    epochs = sorted({1, *range(step, longest + 1, step), *(len(curve.test) for _, curve in shown)})
+    headings = (Heading(curve.label, f"{panel.column.label}, {panel.dataset}", numeric=True) for panel, curve in shown)
+    medians = [[_figure(panel, spread) for spread in curve.test] for panel, curve in shown]
+    return Grid(
+        f"{curves.table.name}: the median of the seeds {_which(step)}",
+        (Heading("Epoch", numeric=True), *headings),
+        tuple(Line((Shown(f"{epoch}"), *(Shown(_at(each, epoch)) for each in medians))) for epoch in epochs),
+        sortable=False,
+    )
+
+
+def _which(step: int) -> str:
+    return "after every epoch" if step == 1 else f"after every {step} epochs; all epochs are in results/curves/"
+
+
+def _at(curve: Sequence[str], epoch: int) -> str:
+    return curve[epoch - 1] if epoch <= len(curve) else ""
+
+
+def _figure(panel: Panel, spread: Spread) -> str:
+    """Return the median over the seeds: an error in % with two decimals, a share with four."""
+    return f"{spread.median:.{2 if panel.column.metric in ('error', 'error5') else 4}f}"
+
+
+def _gates(comparison: Comparison, folders: Sequence[Path]) -> Iterator[Gates]:
+    """Give the gates of each run that has them."""
+    from repro.figures import gates_of
+
+    for run in _runs(comparison):
+        if path := latest(folders, gates_path, run.name):
+            yield gates_of(path)
+
+
+def _gates_picture(gates: Gates) -> Picture:
+    (block, distance), greatest = max(gates.means.items(), key=lambda each: each[1])
+    nearest = [mean for (_, back), mean in gates.means.items() if back == 1]
+    return Picture(
+        alt=f"Heat map of the gates of {gates.run}, {gates.reached}: blocks across, maps back upwards. "
+        f"The greatest mean weight is {greatest:.2f}, of block {block} for the map {distance} back; "
+        f"the nearest maps have {sum(nearest) / len(nearest):.2f} in the mean over the blocks.",
+        caption=f"What each block draws from the maps before it, {gates.reached}: {gates.run}.",
+        light=_uri(gates, "light"),
+        dark=_uri(gates, "dark"),
+        numbers=_gate_numbers(gates),
+    )
+
+
+def _gate_numbers(gates: Gates) -> Grid:
+    """Return the mean weights, blocks by distances."""
+    distances = range(1, gates.most + 1)
+
+    def line(block: int) -> Line:
+        means = (gates.means.get((block, distance)) for distance in distances)
+        return Line((Shown(f"{block}"), *(Shown("" if mean is None else f"{mean:.3f}") for mean in means)))
+
+    return Grid(
+        f"Mean gate weights of {gates.run}",
+        (Heading("Block", numeric=True), *(Heading(f"{each}", "Maps back", numeric=True) for each in distances)),
+        tuple(line(block) for block in range(1, gates.blocks + 1)),
+        sortable=False,
+    )
+
+
+def _uri(figure: Figure, theme: str) -> str:
+    from repro.figures import draw
+
+    return f"data:image/svg+xml;base64,{b64encode(slim(draw(figure, 'svg', theme))).decode()}"
+
+
+def slim(svg: bytes) -> bytes:
+    """Return a picture without what nobody sees: digits of long paths beyond a tenth of a point, fonts and indents."""
+    svg = re.sub(rb' d="[^"]{500,}"', lambda path: re.sub(rb"(\.\d)\d+| (?=\n)", rb"\1", path[0]), svg)
+    svg = re.sub(rb"'DejaVu Sans', [^;\"]*, sans-serif", b"'DejaVu Sans', Verdana, sans-serif", svg)
+    return re.sub(rb"\n +<", b"\n<", svg)

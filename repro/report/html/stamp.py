@@ -1,0 +1,50 @@
+"""When, with what and where a page was made."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+
+from repro import __version__
+from repro.commit import commit
+from repro.comparison.join import Comparison
+from repro.store.results import SEPARATOR
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """The only thing of a page that differs where the results are the same."""
+
+    made: datetime
+    """UTC."""
+    facts: tuple[tuple[str, str], ...]
+    """What, and its value."""
+
+    @property
+    def said(self) -> str:
+        """When, as it is read."""
+        return f"{self.made.day} {self.made:%B %Y, %H:%M} UTC"
+
+
+def stamp_of(comparisons: Sequence[Comparison]) -> Stamp:
+    """Return the stamp of a page that is made now."""
+    runs = [run for each in comparisons for run in (*each.runs, *each.deviating)]
+    facts = {
+        "repro": __version__,
+        "Commit": commit(),
+        "Python": platform.python_version(),
+        "torch": _version("torch"),
+        "Made on": platform.platform(terse=True),
+        "Runs on": SEPARATOR.join(sorted({each for run in runs for each in run.device.split(SEPARATOR)})),
+    }
+    return Stamp(datetime.now(UTC).replace(microsecond=0), tuple((key, text) for key, text in facts.items() if text))
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,37 @@
+"""Names as users type them, matched without regard to case, `-` and `_`; numbers and lists in sentences."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from repro.errors import UserError
+
+
+def canonical(name: str) -> str:
+    """Return `name` in the form in which two spellings of one name are equal."""
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def choose(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the one of `known` that `name` spells.
+
+    Raises:
+        UserError: no such name; the message offers those that begin so, or else the nearest one.
+    """
+    typed, spellings = canonical(name), {canonical(each): each for each in known}
+    if typed in spellings:
+        return spellings[typed]
+    begun = [each for each in spellings if typed and each.startswith(typed)]
+    meant = [spellings[each] for each in begun or get_close_matches(typed, spellings, n=1, cutoff=0.5)]
+    hint = f"did you mean {one_of(meant)}?" if meant else f"known: {', '.join(spellings.values())}"
+    raise UserError(f"unknown {kind} {name!r}; {hint}")
+
+
+def number_of(number: int, noun: str) -> str:
+    """Return a number before its noun, which takes an s in the plural."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def one_of(names: Sequence[str]) -> str:
+    """Return names, at least one, as a choice: `a, b or c`."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last

@@ -1,0 +1,44 @@
+"""What every task of classification has in common: the loss, and how wrong guesses are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from repro.runtime import Runtime
+from repro.training.tasks.task import Batch, Metrics, Progress
+
+
+class Classification:
+    """The loss and the errors of a batch of labelled images."""
+
+    runtime: Runtime
+    device: torch.device
+
+    def test_batches(self, progress: Progress = iter) -> Iterator[Batch]:
+        """Yield the test images in batches, once each, as a test shows them; each process has its share of them."""
+        raise NotImplementedError
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross-entropy in nats; outputs (n, classes)."""
+        return F.cross_entropy(outputs.to(torch.get_default_dtype()), targets)
+
+    def wrong(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return how many first guesses are wrong."""
+        return (outputs.argmax(1) != targets).sum()
+
+
+def class_sums(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return (3,): loss, wrong first guesses and images whose label is not among five guesses, summed."""
+    hit = (logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]).any(1)
+    loss = F.cross_entropy(logits.to(torch.get_default_dtype()), labels, reduction="sum")
+    return torch.stack([loss, (logits.argmax(1) != labels).sum(), (~hit).sum()])
+
+
+def class_metrics(sums: Tensor, images: int) -> Metrics:
+    """Return the metrics of sums over all images."""
+    loss, wrong, wrong5 = (each / images for each in sums.tolist())
+    return Metrics(error=100 * wrong, error5=100 * wrong5, loss=loss, images=images)

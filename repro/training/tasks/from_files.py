@@ -1,0 +1,174 @@
+"""Classification of images that are read, decoded and augmented in worker processes while the device computes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from repro.data.augment import Normalise
+from repro.data.crops import Averaged
+from repro.data.folder import Files, ImageFolder
+from repro.data.views import CropViews, Protocol, TrainViews, protocol_of
+from repro.errors import RunFailed, UserError
+from repro.recipes import Recipe
+from repro.runtime import Runtime
+from repro.training import processes
+from repro.training.device import autocast, laid_out
+from repro.training.randomness import generator, seed_of
+from repro.training.schedule import images_per_epoch, phase_of_epoch
+from repro.training.tasks.classification import Classification, class_metrics, class_sums
+from repro.training.tasks.task import Batch, Metrics, Progress
+
+TEST_CROPS = 200
+"""In a test batch. BatchNorm uses its running statistics: the number changes nothing but speed."""
+PREFETCH = 4
+"""Batches ahead, per worker."""
+
+
+class Streamed(Classification):
+    """The task of ImageNet and other folders of image files.
+
+    What an image looks like follows from the seed, the epoch and the image alone: neither the number of workers nor
+    a stop within an epoch changes it.
+    """
+
+    def __init__(self, recipe: Recipe, data: ImageFolder, runtime: Runtime, device: torch.device) -> None:
+        refuse_what_is_not_implemented(recipe)
+        self.recipe, self.runtime, self.device = recipe, runtime, device
+        self.files = data.train
+        self.images, self.fingerprint = len(data.train), data.fingerprint
+        self.tester = CropTest(data.test, protocol_of(recipe), runtime, device)
+        self.normalise, self.std = self.tester.normalise, torch.tensor(recipe.std, device=device)
+
+    def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch; images before `begin` are not read."""
+        phase = phase_of_epoch(self.recipe, epoch, self.images).recipe
+        requests = self._requests(phase, seed, epoch, begin)
+        for pixels, noise, labels in stream(TrainViews(self.files, phase), requests, self.runtime, self.device):
+            inputs = self.normalise(pixels)
+            if self.recipe.lighting:
+                inputs += (noise / self.std)[:, :, None, None]
+            yield Batch(laid_out(inputs, self.runtime), labels)
+
+    def _requests(self, phase: Recipe, seed: int, epoch: int, begin: int) -> Iterator[list[tuple[int, int]]]:
+        """Yield for each batch the indices of its images, each with the seed of its augmentation."""
+        order = torch.randperm(self.images, generator=generator(seed, "order", epoch))
+        end = images_per_epoch(phase, self.images)
+        for first in range(begin * phase.batch, end, phase.batch):
+            share = processes.share(min(phase.batch, end - first))
+            part = order[first + share.start : first + share.stop].tolist()
+            yield [(index, seed_of(seed, f"augmentation of image {index}", epoch)) for index in part]
+
+    def test(self, network: nn.Module, progress: Progress = iter) -> Metrics:
+        """Return the metrics on the validation images, by the recipe's protocol with one crop."""
+        return self.tester.test(network, progress)
+
+    def test_batches(self, progress: Progress = iter) -> Iterator[Batch]:
+        """Yield the validation images, by the recipe's protocol with one crop."""
+        return self.tester.batches(progress)
+
+
+class CropTest:
+    """The test of a network on image files by a protocol."""
+
+    def __init__(self, files: Files, protocol: Protocol, runtime: Runtime, device: torch.device) -> None:
+        self.files, self.protocol, self.runtime, self.device = files, protocol, runtime, device
+        mean, std = (torch.tensor(each, device=device) for each in (protocol.mean, protocol.std))
+        self.normalise = Normalise(mean, std)
+
+    @torch.inference_mode()
+    def test(self, network: nn.Module, progress: Progress = iter) -> Metrics:
+        """Return the metrics on all files; the network is left in evaluation mode."""
+        network.eval()
+        sums = torch.zeros(3, device=self.device)
+        for inputs, labels in self.batches(progress):
+            with autocast(self.device, self.runtime):
+                logits = network(inputs)
+            sums += class_sums(mean_guess(logits, self.protocol.crops, self.protocol.averaged), labels)
+        return class_metrics(processes.total(sums), len(self.files))
+
+    def batches(self, progress: Progress = iter) -> Iterator[Batch]:
+        """Yield the crops of all files, (n * crops, C, H, W), and the labels, (n,); each process has its own files."""
+        size = TEST_CROPS // self.protocol.crops
+        begins = range(processes.rank() * size, len(self.files), processes.count() * size)
+        requests = [list(range(begin, min(begin + size, len(self.files)))) for begin in begins]
+        batches = stream(CropViews(self.files, self.protocol), requests, self.runtime, self.device)
+        for _, (pixels, labels) in zip(progress(begins), batches, strict=False):
+            yield Batch(laid_out(self.normalise(pixels.flatten(0, 1)), self.runtime), labels)
+
+
+def mean_guess(logits: Tensor, crops: int, averaged: Averaged) -> Tensor:
+    """Return (n, classes) of (n * crops, classes): one prediction for the crops of an image.
+
+    It is the mean of their outputs, or the logarithm of the mean of their probabilities.
+    """
+    if crops == 1:
+        return logits
+    of_crops = logits.float().view(-1, crops, logits.shape[1])
+    return of_crops.mean(1) if averaged is Averaged.OUTPUTS else of_crops.softmax(2).mean(1).log()
+
+
+def stream(
+    views: Dataset[Any], requests: Iterable[list[Any]], runtime: Runtime, device: torch.device
+) -> Iterator[list[Tensor]]:
+    """Yield the batches of views that are asked for, in order, on the device.
+
+    Raises:
+        UserError: a file cannot be read.
+        RunFailed: a worker process was killed, for want of memory, say.
+    """
+    workers = workers_of(runtime)
+    on_gpu = device.type == "cuda"
+    loader: Iterable[list[Tensor]] = DataLoader(
+        views,
+        batch_sampler=requests,  # drawn from while the first batches are read already
+        num_workers=workers,
+        pin_memory=on_gpu,
+        prefetch_factor=PREFETCH if workers else None,
+        worker_init_fn=_leave_signals_to_the_run,
+        generator=torch.Generator(),  # without it the loader draws from the generator of dropout
+    )
+    try:
+        for batch in loader:
+            yield [each.to(device, non_blocking=on_gpu) for each in batch]
+    except UserError as error:  # a worker's comes with a trace before its message
+        raise UserError(str(error).strip().splitlines()[-1].removeprefix("repro.errors.UserError: ")) from error
+    except RuntimeError as error:
+        raise_if_a_worker_died(error)
+        raise
+
+
+def raise_if_a_worker_died(error: RuntimeError) -> None:
+    """Raise RunFailed for an error by which torch tells, at any time, that a worker process was killed."""
+    if "DataLoader worker" in str(error):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else torch tells again of every worker that ends
+        raise RunFailed(
+            f"{str(error).strip(' .')}; what was saved is kept; fewer --workers need less memory"
+        ) from error
+
+
+def workers_of(runtime: Runtime) -> int:
+    """Return how many worker processes read images."""
+    if runtime.workers is not None:
+        return runtime.workers
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _leave_signals_to_the_run(worker: int) -> None:
+    """Leave the run's process group, to which a terminal sends Ctrl-C and `timeout` SIGTERM: the run saves first."""
+    os.setpgid(0, 0)
+
+
+def refuse_what_is_not_implemented(recipe: Recipe) -> None:
+    """Raise UserError for a recipe that does not say how files become inputs, or says what would be ignored here."""
+    for name in ("scaled_crop", "resize", "test_crop", "mean", "std"):
+        if not getattr(recipe, name):
+            raise UserError(f"recipe {recipe.name} gives no {name}, which image files need")
+    if recipe.crop_padding:
+        raise UserError(f"recipe {recipe.name} has crop_padding={recipe.crop_padding}, not trainable here yet")

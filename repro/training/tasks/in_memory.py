@@ -1,0 +1,123 @@
+"""Classification of small images that lie whole in the device's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from repro.data import Dataset, Images
+from repro.data.augment import Draws, augment, draw, normaliser
+from repro.data.preprocess import preprocessed
+from repro.errors import UserError
+from repro.recipes import Recipe
+from repro.runtime import Runtime
+from repro.training import processes
+from repro.training.device import autocast, laid_out
+from repro.training.randomness import generator
+from repro.training.schedule import images_per_epoch
+from repro.training.tasks.classification import Classification, class_metrics, class_sums
+from repro.training.tasks.task import Batch, Metrics, Progress
+
+TEST_BATCHES = {"cpu": 500, "cuda": 1000}
+"""BatchNorm uses its running statistics, so that the size changes nothing but the speed."""
+
+
+def resident(recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> Resident:
+    """Return the task, with the images preprocessed as the recipe says."""
+    return Resident(recipe, preprocessed(data, recipe.preprocessing), runtime, device)
+
+
+class Resident(Classification):
+    """The task of CIFAR, SVHN and the digits: batches are cut from tensors on the device, which never waits."""
+
+    def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> None:
+        refuse_what_is_not_implemented(recipe)
+        self.recipe, self.runtime, self.device = recipe, runtime, device
+        self.train_images, self.test_images = data.train.to(device), data.test.to(device)
+        self.held_out = held_out(recipe, data).to(device)
+        self.trained_on = all_but(self.held_out, len(data.train))
+        self.images, self.fingerprint = len(self.trained_on), data.fingerprint
+        pixels = self.train_images.pixels  # a copy of those trained on only where their statistics are needed
+        self.normalise = normaliser(recipe, pixels if recipe.mean else pixels[self.trained_on])
+
+    def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch; nothing here waits for the device."""
+        order, draws = self._plan(seed, epoch)
+        end = images_per_epoch(self.recipe, self.images)
+        for first in range(begin * self.recipe.batch, end, self.recipe.batch):
+            share = processes.share(min(self.recipe.batch, end - first))
+            part = slice(first + share.start, first + share.stop)
+            pixels = self.normalise(self.train_images.pixels[order[part]])
+            inputs = augment(pixels, draws.at(part), self.recipe)
+            yield Batch(laid_out(inputs, self.runtime), self.train_images.labels[order[part]])
+
+    @torch.inference_mode()
+    def test(self, network: nn.Module, progress: Progress = iter) -> Metrics:
+        """Return the metrics on the whole test set, and the error on the images held out, if there are any."""
+        network.eval()
+        tested = self._metrics(network, self.test_images, torch.arange(len(self.test_images)), progress)
+        if not len(self.held_out):
+            return tested
+        validated = self._metrics(network, self.train_images, self.held_out, iter)
+        return replace(tested, validation_error=validated.error)
+
+    def test_batches(self, progress: Progress = iter) -> Iterator[Batch]:
+        """Yield the whole test set."""
+        return self._whole(self.test_images, torch.arange(len(self.test_images)), progress)
+
+    def _metrics(self, network: nn.Module, images: Images, places: Tensor, progress: Progress) -> Metrics:
+        """Return the metrics on the images at some places."""
+        sums = torch.zeros(3, device=self.device)
+        for inputs, labels in self._whole(images, places, progress):
+            with autocast(self.device, self.runtime):
+                logits = network(inputs)
+            sums += class_sums(logits, labels)
+        return class_metrics(processes.total(sums), len(places))
+
+    def _whole(self, images: Images, places: Tensor, progress: Progress) -> Iterator[Batch]:
+        """Yield the images at some places as they are, normalised; of several processes each has its batches."""
+        places, batch = places.to(self.device), TEST_BATCHES[self.device.type]
+        own = range(processes.rank() * batch, len(places), processes.count() * batch)
+        for begin in progress(own):
+            part = places[begin : begin + batch]
+            yield Batch(laid_out(self.normalise(images.pixels[part]), self.runtime), images.labels[part])
+
+    def _plan(self, seed: int, epoch: int) -> tuple[Tensor, Draws]:
+        """Return the order of the images and the draws of their augmentation, drawn on the CPU, on the device."""
+        order = torch.randperm(self.images, generator=generator(seed, "order", epoch))
+        draws = draw(self.recipe, self.images, generator(seed, "augmentation", epoch))
+        return self.trained_on[order.to(self.device)], Draws(*(each.to(self.device) for each in draws))
+
+
+def held_out(recipe: Recipe, data: Dataset) -> Tensor:
+    """Return the places of the training images that a recipe validates with in place of training on them.
+
+    Raises:
+        UserError: the data set sets aside other than so many.
+    """
+    if recipe.validation_images == 0:
+        return torch.empty(0, dtype=torch.int64)
+    known = 0 if data.validation is None else len(data.validation)
+    if data.validation is None or known != recipe.validation_images:
+        raise UserError(
+            f"recipe {recipe.name} validates with {recipe.validation_images} training images, "
+            f"and {recipe.dataset} sets {known} aside"
+        )
+    return data.validation
+
+
+def all_but(places: Tensor, images: int) -> Tensor:
+    """Return the other places of 0 .. images - 1, in order."""
+    kept = torch.ones(images, dtype=torch.bool, device=places.device)
+    kept[places] = False
+    return kept.nonzero().squeeze(1)
+
+
+def refuse_what_is_not_implemented(recipe: Recipe) -> None:
+    """Raise UserError for a recipe with a value that would silently be ignored here."""
+    for name in ("scaled_crop", "resize", "test_crop", "color_jitter", "lighting", "tune_epochs", "tile"):
+        if getattr(recipe, name):
+            raise UserError(f"recipe {recipe.name} has {name}={getattr(recipe, name)}, not trainable here yet")
