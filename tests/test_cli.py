@@ -302,7 +302,8 @@ def test_a_list_for_programs_has_numbers(capsys: pytest.CaptureFixture[str]) -> 
     recipes = json.loads(repro(capsys, "list", "recipes", "--format", "json")[1])
     lengths = {line["name"]: (line["epochs"], line["iterations"], line["tune_epochs"]) for line in recipes}
     assert lengths["resnet-cifar10"] == (164, 64_000, 0)
-    assert lengths["miru2020-imagenet-resnet34"] == (300, None, 60)
+    assert lengths["miru2020-imagenet-resnet34"] == (300, None, 0)
+    assert lengths["miru2020-imagenet-resnet34-tuned"] == (300, None, 60)
     datasets = {line["name"]: line for line in json.loads(repro(capsys, "list", "datasets", "--format", "json")[1])}
     assert (datasets["cifar10"]["train_images"], datasets["segmentation"]["test_images"]) == (50_000, None)
 

@@ -190,14 +190,16 @@ def test_real_photographs_are_learnt(
 def test_images_are_normalised_before_zeros_are_put_around_them(name: str) -> None:
     """As in their authors' Lua code: the border is the mean colour, not black."""
     recipe = experiment_for("resnet20", {}, seed=0, recipe_name=name).recipe
-    black = Images(torch.zeros(200, 3, 32, 32, dtype=torch.uint8), torch.zeros(200, dtype=torch.int64))
-    task = resident(recipe, Dataset(train=black, test=black, fingerprint=""), CPU, DEVICE)
+    pixels = torch.zeros(200, 3, 32, 32, dtype=torch.uint8)
+    pixels[::2] = 255
+    images = Images(pixels, torch.zeros(200, dtype=torch.int64))
+    task = resident(recipe, Dataset(train=images, test=images, fingerprint=""), CPU, DEVICE)
     shown = next(iter(task.batches(0, 0, 0))).inputs
-    image = task.normalise(black.pixels[:1])[0, :, 0, 0]
     corners = shown[..., [0, 0, -1, -1], [0, -1, 0, -1]]  # of some images beside them, of others around them
     values = corners.movedim(1, -1).reshape(-1, 3).unique(dim=0)
-    assert len(values) == 2
-    assert all(any(torch.equal(value, each) for value in values) for each in (image, torch.zeros(3)))
+    white, black = task.normalise(pixels[:2])[:, :, 0, 0]
+    assert len(values) == 3
+    assert all(any(torch.equal(value, each) for value in values) for each in (white, black, torch.zeros(3)))
 
 
 def test_whitened_images_are_shown_as_they_are(real_data: Path) -> None:
