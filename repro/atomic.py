@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place and renamed."""
+"""Atomic writing: a file is written under another name and then renamed."""
 
 import os
 from collections.abc import Callable
@@ -7,14 +7,14 @@ from typing import BinaryIO
 
 
 def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
-    """Write a file so that a crash or a full disk leaves the old one or the new one, never a part.
+    """Write a file so that a crash or a full disk leaves the old or the new content, never a part.
 
     Args:
-        path: its folder is made if need be; a link stays one, and into a pipe or a device it is simply written.
-        content: the bytes, or what writes them to an open file.
+        path: its folder is created if needed. A link stays a link; pipes and devices are written directly.
+        content: the bytes, or a function that writes them to an open file.
 
     Raises:
-        OSError: it could not be written; the old file is as it was.
+        OSError: the file could not be written; the old one is unchanged.
     """
     if path.exists() and not path.is_file():
         with path.open("wb") as file:
@@ -41,6 +41,6 @@ def _write(content: bytes | Callable[[BinaryIO], object], file: BinaryIO) -> Non
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what killed writers left behind in a folder in which nobody else writes now."""
+    """Remove partial files of killed processes from a folder to which no other process writes."""
     for part in folder.glob(".*.part"):
         part.unlink(missing_ok=True)

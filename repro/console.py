@@ -1,19 +1,21 @@
-"""Where words go: the answer to stdout, everything else to stderr."""
+"""Output: the answer goes to stdout; progress, notes and errors go to stderr."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from repro.torchrun import is_first
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,24 +23,43 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SPOKEN_SECONDS = 15.0
-"""Between two lines on how far a work is, where there is no terminal to show a bar."""
+LINE_SECONDS = 15.0
+"""Time between two progress lines where there is no terminal to show a bar."""
+
+SCHEMA = 1
+"""Version of the JSON answers. It rises when a key changes its meaning or goes away."""
 
 
 @cache
 def stdout() -> Console:
-    """Return the console of the answer; without a terminal it neither colours nor wraps narrowly."""
+    """Return the console of the answer; without a terminal there are no colours and lines may be long."""
     return _console(stderr=False)
 
 
 @cache
 def stderr() -> Console:
-    """Return the console of progress and warnings."""
+    """Return the console of progress and notes, which `--quiet` silences."""
     return _console(stderr=True)
 
 
+def note(line: str) -> None:
+    """Print a line on stderr as it is; nothing with `--quiet`."""
+    stderr().print(line, soft_wrap=True, markup=False)
+
+
+def problem(line: str) -> None:
+    """Print on stderr, in one line, what went wrong; `--quiet` does not hide it."""
+    if is_first():
+        print(" ".join(line.split()), file=sys.stderr)
+
+
+def set_quiet(quiet: bool) -> None:
+    """Hide progress and notes, or show them again."""
+    stderr().quiet = quiet or not is_first()
+
+
 def with_bar(items: Sequence[T], what: str) -> Iterable[T]:
-    """Return the items, with a bar and the time left on stderr while they are worked on."""
+    """Return the items and show progress and the time left on stderr while they are processed."""
     if not items:
         return items
     if not stderr().is_terminal:
@@ -49,56 +70,59 @@ def with_bar(items: Sequence[T], what: str) -> Iterable[T]:
 
 
 def _with_lines(items: Sequence[T], what: str) -> Iterator[T]:
-    """Give the items, saying what begins and, now and then, how many are done and the time left."""
+    """Yield the items; print a first line and, from time to time, how many are done and the time left."""
     lines = _Lines(what, len(items))
     for done, item in enumerate(items):
-        lines.tell(done, f"{done}/{len(items)}")
+        lines.update(done, f"{done}/{len(items)}")
         yield item
 
 
 class _Lines:
-    """What is said of a work where there is no terminal: that it begins, and now and then how far it is."""
+    """Progress where there is no terminal: a first line, and from time to time another one."""
 
     def __init__(self, what: str, total: int) -> None:
         self.what, self.total = what, total
-        self.began = self.spoken = time.monotonic()
-        _say(f"{what} ...")
+        self.started = self.printed = time.monotonic()
+        note(f"{what} ...")
 
-    def tell(self, done: int, shown: str) -> None:
-        """Say how much is done, if it is time to."""
+    def update(self, done: int, shown: str) -> None:
+        """Print how much is done, if it is time for a line."""
         now = time.monotonic()
-        if done and now - self.spoken > SPOKEN_SECONDS:
-            _say(f"{self.what}: {shown}  {time_left(done, self.total, now - self.began)}")
-            self.spoken = now
+        if done and now - self.printed > LINE_SECONDS:
+            note(f"{self.what}: {shown}  {time_left(done, self.total, now - self.started)}")
+            self.printed = now
 
 
-class _ToldFile(io.FileIO):
-    """A file that says now and then how much of it was read."""
+class _FileWithLines(io.FileIO):
+    """A file that reports from time to time how much of it was read."""
 
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(path)
         self.lines = _Lines(what, path.stat().st_size)
 
     def readinto(self, buffer: Any) -> int | None:
-        """Read, and say how far that is."""
+        """Read, and report progress."""
         read = super().readinto(buffer)
         done = self.tell()
-        if read:  # of an empty file there is no share
-            self.lines.tell(done, f"{100 * done / self.lines.total:.0f} %")
+        if read:  # an empty file has no percentage
+            self.lines.update(done, f"{100 * done / self.lines.total:.0f} %")
         return read
 
 
 def time_left(done: float, total: float, seconds: float) -> str:
-    """Return in words how long the rest takes, after `done` of `total` took some seconds."""
+    """Return the remaining time as text, given that `done` of `total` took so many seconds."""
     return f"left {timedelta(seconds=round(seconds / done * (total - done)))}"
 
 
 @contextmanager
 def waiting(what: str, *, seconds: bool = False) -> Iterator[None]:
-    """Show on stderr what is being done where no steps can be counted; if it takes seconds, on a terminal alone."""
+    """Show on stderr what is being done where no steps can be counted.
+
+    With `seconds`, it takes only seconds, and nothing is shown without a terminal.
+    """
     if not stderr().is_terminal:
         if not seconds:
-            _say(f"{what} ...")
+            note(f"{what} ...")
         yield
         return
     with stderr().status(what):
@@ -109,7 +133,7 @@ def waiting(what: str, *, seconds: bool = False) -> Iterator[None]:
 def loading() -> Iterator[None]:
     """Show on a terminal that torch is being loaded, which takes seconds.
 
-    Ctrl-C waits for its end: broken off in the midst of its imports, torch would go on half loaded.
+    Ctrl-C takes effect afterwards: torch would stay half loaded if its import were interrupted.
     """
     asked: list[int] = []
     here = threading.current_thread() is threading.main_thread()
@@ -126,32 +150,32 @@ def loading() -> Iterator[None]:
 
 @contextmanager
 def open_with_bar(path: Path, what: str) -> Iterator[BinaryIO]:
-    """Open a file for reading, with a bar and the time left on stderr while it is read."""
+    """Open a file for reading and show progress and the time left on stderr while it is read."""
     if not stderr().is_terminal:
-        with io.BufferedReader(_ToldFile(path, what)) as told:
-            yield told
+        with io.BufferedReader(_FileWithLines(path, what)) as file:
+            yield file
         return
     from rich.progress import open as open_with_progress
 
-    with open_with_progress(path, "rb", description=what, console=stderr(), transient=True) as file:
-        yield file
-
-
-def _say(line: str) -> None:
-    stderr().print(line, soft_wrap=True, markup=False)
+    with open_with_progress(path, "rb", description=what, console=stderr(), transient=True) as bar:
+        yield bar
 
 
 def _console(*, stderr: bool) -> Console:
     from rich.console import Console
 
-    quiet = os.environ.get("RANK", "0") != "0"  # of several processes that torchrun started, the first one speaks
-    console = Console(stderr=stderr, highlight=False, quiet=quiet)
+    console = Console(stderr=stderr, highlight=False, quiet=not is_first())
     if not console.is_terminal:
         console.width = 160
     return console
 
 
-def print_json(content: object) -> None:
-    """Write the answer as JSON to stdout."""
+def print_json(answer: Mapping[str, object]) -> None:
+    """Print an answer as JSON on stdout."""
     if not stdout().quiet:
-        print(json.dumps(content, indent=2, ensure_ascii=False))
+        print(json_text(answer), end="")
+
+
+def json_text(answer: Mapping[str, object]) -> str:
+    """Return an answer as JSON, its schema number first, ending with a line end."""
+    return json.dumps({"schema": SCHEMA, **answer}, indent=2, ensure_ascii=False) + "\n"

@@ -1,30 +1,26 @@
-"""The one exception that a user is shown: a single line, without a traceback."""
+"""The exceptions that a user sees as one line, without a traceback."""
 
 
 class UserError(Exception):
-    """What the user asked for cannot be done.
-
-    The message is one line that says what is wrong and what would be right.
-    """
+    """The request is impossible (exit status 2); the message says in one line what is wrong and what to do."""
 
 
 class RunFailed(Exception):
-    """A run could not be brought to its end although the request was right (exit status 1)."""
+    """The request was valid but could not be completed (exit status 1)."""
 
 
 class Diverged(RunFailed):
-    """A loss or a weight became no number: this run is over, and others are none the worse for it."""
+    """A loss or a weight became NaN or infinite. The run has ended; other runs can continue."""
 
 
 def explained(error: RuntimeError) -> str | None:
-    """Return in one line what torch's error means to a user, where it is not a fault of the program."""
+    """Return torch's error in one line for users; None if it is a fault of the program."""
     text, kind = str(error), type(error)
     if kind.__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
-        return "the memory is too small; a smaller network, --save-memory or another --device needs less"
+        return "out of memory; use a smaller network, --save-memory or another --device"
     if kind.__module__.startswith(("torch._dynamo", "torch._inductor")):
-        return f"--compile failed ({text.strip().splitlines()[0]}); a C++ compiler is needed, or leave it out"
+        return f"--compile failed ({text.strip().splitlines()[0]}); install a C++ compiler, or leave it out"
     if "does not have a deterministic implementation" in text:
-        return (
-            f"--deterministic: {text.split(' does not have')[0]} has no such kernel; leave it out, or use --device cpu"
-        )
+        operator = text.split(" does not have")[0]
+        return f"--deterministic: {operator} has no deterministic kernel; leave it out, or use --device cpu"
     return None

@@ -1,4 +1,4 @@
-"""An experiment: what is trained, on what, how and from which seed. Its hash is its identity."""
+"""An experiment: network, data set, recipe and seed. Its hash is its ID."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from repro.data import DATASETS
+from repro.data import DATASETS, DatasetKind
 from repro.data import find as find_dataset
 from repro.errors import UserError
 from repro.models import MODELS, OptionValue, resolve_options
@@ -19,38 +19,38 @@ from repro.text import choose
 
 @dataclass(frozen=True)
 class Experiment:
-    """Network, options, recipe (with its data set) and seed; no machine, no time, no path."""
+    """Network, options, recipe (with its data set) and seed, independent of machine, time and paths."""
 
     model: str
     options: Mapping[str, OptionValue]
-    """Every free option, defaults included."""
+    """All options, including defaults."""
     recipe: Recipe
     seed: int
 
     @property
     def dataset(self) -> str:
-        """The data set, which is part of the recipe."""
+        """The data set, which the recipe names."""
         return self.recipe.dataset
 
     @property
     def train_images(self) -> int:
-        """How many images are trained on."""
+        """Number of images trained on."""
         return DATASETS[self.dataset].train_images - self.recipe.validation_images
 
     @property
     def id(self) -> str:
-        """The hash of all that the experiment is, eight hexadecimal digits."""
+        """The ID: a hash of the experiment, eight hexadecimal digits."""
         content = [self.model, self._telling_options(), self.recipe.name, self.recipe.values(), self.seed]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
     @property
     def name(self) -> str:
-        """A readable name with the identity at its end; the name of the run's folder."""
+        """A readable name that ends with the ID; also the name of the run's folder."""
         options = [f"{key}{value}" for key, value in self._telling_options().items()]
         return "-".join([self.model, *options, self.dataset, f"s{self.seed}", self.id])
 
     def _telling_options(self) -> dict[str, OptionValue]:
-        """Return the numbers, and of the other options those that are not as usual."""
+        """Return the integer options, and the other options that differ from their defaults."""
         usual = MODELS[self.model].options
         return {key: value for key, value in self.options.items() if type(value) is int or value != usual[key]}
 
@@ -66,12 +66,8 @@ class Experiment:
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> Experiment:
-        """Return the experiment that `to_json` wrote; KeyError, TypeError or UserError if it did not."""
-        published = recipe(content["recipe"])
-        values: dict[str, Any] = {
-            key: tuple(each) if isinstance(each, list) else each for key, each in content["values"].items()
-        }
-        changed = Recipe(name=published.name, paper=published.paper, origins=published.origins, **values)
+        """Return the experiment that `to_json` wrote; KeyError, TypeError or UserError for other content."""
+        changed = recipe(content["recipe"]).with_values(content["values"])
         options = resolve_options(content["model"], content["options"], changed.dataset)
         return Experiment(content["model"], options, changed, content["seed"])
 
@@ -85,40 +81,42 @@ def experiment_for(
     recipe_name: str | None = None,
     epochs: int | None = None,
 ) -> Experiment:
-    """Return the experiment that a user's words describe; what they leave open is what the paper did.
+    """Return the experiment for a user's options; the defaults are those of the model's paper.
 
     Raises:
-        UserError: an unknown name, an option that the model has not, no recipe for model and data set, or a network
-            for segmentation and a data set of classes, or the reverse.
+        UserError: a name is unknown, the model has no such option, there is no recipe for this model and data set, or
+            only one of model and data set is for segmentation.
     """
     model = find_model(model)
     named = recipe(choose("recipe", recipe_name, RECIPES)) if recipe_name else None
     where = find_dataset(dataset) if dataset else named.dataset if named else MODELS[model].dataset
     if segments(where) != segments(MODELS[model].dataset):
-        raise UserError(f"{model} {_gives(MODELS[model].dataset)}, and {where} is for a network that {_gives(where)}")
-    chosen = named or _default(model, where, padded=bool(options.get("padded")))
+        raise UserError(
+            f"{model} {_predicts(MODELS[model].dataset)}, and {where} needs a model that {_predicts(where)}"
+        )
+    chosen = named or _default(model, where, options)
     if chosen.dataset != where:
-        raise UserError(f"recipe {chosen.name} is for {chosen.dataset}, not for {where}; repro list recipes")
+        raise UserError(f"recipe {chosen.name} is for {chosen.dataset}, not for {where}; see repro list recipes")
     if epochs is not None:
         if epochs < 1:
-            raise UserError(f"--epochs {epochs} is impossible: 1 or more (the recipe: {chosen.epochs})")
+            raise UserError(f"--epochs {epochs} is impossible: it must be at least 1 (recipe: {chosen.epochs})")
         chosen = chosen.with_epochs(epochs)
     return Experiment(model, resolve_options(model, options, where), chosen, seed)
 
 
 def segments(dataset: str) -> bool:
-    """Whether a data set has a class for each pixel, not for each image."""
-    return DATASETS[dataset].task.startswith("segmentation:")
+    """Whether a data set has a class for each pixel instead of each image."""
+    return DATASETS[dataset].kind is DatasetKind.SEGMENTATION
 
 
-def _gives(dataset: str) -> str:
-    return "gives a class for each pixel" if segments(dataset) else "gives one class for an image"
+def _predicts(dataset: str) -> str:
+    return "predicts a class for each pixel" if segments(dataset) else "predicts one class for an image"
 
 
-def _default(model: str, dataset: str, padded: bool) -> Recipe:
-    name = default_recipe(model, dataset, padded)
+def _default(model: str, dataset: str, options: Mapping[str, OptionValue]) -> Recipe:
+    name = default_recipe(model, dataset, options)
     if name is None:
-        fitting = [each for each in RECIPES if recipe(each).dataset == dataset]
+        fitting = [name for name, each in RECIPES.items() if each.dataset == dataset]
         hint = f"choose one with --recipe: {', '.join(fitting)}" if fitting else "repro list recipes"
         raise UserError(f"no paper here trains {model} on {dataset}; {hint}")
     return recipe(name)

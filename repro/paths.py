@@ -1,4 +1,4 @@
-"""Where things lie on disk."""
+"""The folders that the program reads and writes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from repro.errors import UserError
 
 @dataclass(frozen=True)
 class Folders:
-    """Where a run finds and leaves things."""
+    """The folders of a run."""
 
     data: Path
+    """Data sets."""
     runs: Path
+    """Checkpoints, a folder per run."""
     results: Path
+    """Records of finished runs."""
 
 
 def cache_folder() -> Path:
-    """Return where what was computed once is kept: $REPRO_CACHE, else the user's cache folder."""
+    """Return the folder of cached computations: $REPRO_CACHE, else the user's cache folder."""
     root = os.environ.get("REPRO_CACHE")
     if root:
         return Path(root)
@@ -37,26 +40,26 @@ def folders(
     measures: bool = False,
     shows: bool = False,
 ) -> Folders:
-    """Return the folders; the data sets' one is $REPRO_DATA, else data/, unless given.
+    """Return the folders of a command, checked before any long work.
 
     Args:
-        data: of the data sets.
-        runs: of the checkpoints; runs/ unless given.
-        results: of the records.
-        trains: runs and results are going to be written, after days perhaps.
-        measures: results are going to be written.
-        shows: results are going to be shown, and so must be there, unless nothing was said of them.
+        data: data sets; default $REPRO_DATA, else data/.
+        runs: checkpoints; default runs/.
+        results: records of finished runs.
+        trains: whether the command will write to runs and results.
+        measures: whether the command will write to results.
+        shows: whether the command reads results, which must exist unless they are the default.
 
     Raises:
-        UserError: a file lies where a folder should be, or a folder cannot be written or is not there.
+        UserError: a folder is a file, cannot be written, or does not exist.
     """
     runs = runs or Path("runs")
     for name, folder, written in (("--runs", runs, trains), ("--results", results, trains or measures)):
         there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         if not there.is_dir():
-            raise UserError(f"{name} {folder} is no folder: {there} is a file")
+            raise UserError(f"{name} {folder} is not a folder: {there} is a file")
         if written and not os.access(there, os.W_OK | os.X_OK):
-            raise UserError(f"{name} {folder} cannot be written; choose another folder")
+            raise UserError(f"{name} {folder} is not writable; choose another folder")
     if shows and results != Path("results") and not results.is_dir():
-        raise UserError(f"--results {results} is not there; repro train writes records into such a folder")
+        raise UserError(f"--results {results} does not exist; repro train creates it with the first record")
     return Folders(data or Path(os.environ.get("REPRO_DATA") or "data"), runs, results)

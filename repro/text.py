@@ -7,27 +7,27 @@ from repro.errors import UserError
 
 
 def canonical(name: str) -> str:
-    """Return `name` in the form in which two spellings of one name are equal."""
+    """Return the form of `name` that all its spellings share."""
     return name.lower().replace("-", "").replace("_", "")
 
 
 def choose(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return the one of `known` that `name` spells.
+    """Return the one of `known` that matches `name`.
 
     Raises:
-        UserError: no such name; the message offers those that begin so, or else the nearest one.
+        UserError: no such name; the message suggests the names with this prefix, or else the closest one.
     """
     typed, spellings = canonical(name), {canonical(each): each for each in known}
     if typed in spellings:
         return spellings[typed]
-    begun = [each for each in spellings if typed and each.startswith(typed)]
-    meant = [spellings[each] for each in begun or get_close_matches(typed, spellings, n=1, cutoff=0.5)]
+    starting = [each for each in spellings if typed and each.startswith(typed)]
+    meant = [spellings[each] for each in starting or get_close_matches(typed, spellings, n=1, cutoff=0.5)]
     hint = f"did you mean {one_of(meant)}?" if meant else f"known: {', '.join(spellings.values())}"
     raise UserError(f"unknown {kind} {name!r}; {hint}")
 
 
 def number_of(number: int, noun: str) -> str:
-    """Return a number before its noun, which takes an s in the plural."""
+    """Return a number and its noun, with an s in the plural."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 
-from repro.comparison.rule import Measured, moments, t_of_equivalence, t_of_margin
+from repro.comparison.rule import MeasuredError, moments, t_of_equivalence, t_of_margin
 from repro.comparison.spread import PRINTED_SPREAD, binomial, most_squares
 from repro.tables import Cell
 
@@ -64,10 +64,10 @@ class Drawn:
         """Return the same tables when only the first seeds are trained."""
         return Drawn(self.printed, self.values[:, :, :seeds], self.known, self.statistic, self.runs)
 
-    def measured(self, table: int) -> list[Measured]:
+    def measured(self, table: int) -> list[MeasuredError]:
         """Return one table as the rule takes it."""
         rows = zip(self.printed[table], self.values[table].tolist(), strict=True)
-        return [Measured(Cell(f"{p:.2f}"), self.statistic, self.runs, tuple(v), IMAGES) for p, v in rows]
+        return [MeasuredError(Cell(f"{p:.2f}"), self.statistic, self.runs, tuple(v), IMAGES) for p, v in rows]
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def test_pixels_are_normalised_as_published(
 
 @pytest.mark.parametrize("depth", [20, 32, 44, 56, 110])
 def test_resnet_110_warms_up_and_smaller_ones_do_not(depth: int) -> None:
-    name = default_recipe(f"resnet{depth}", "cifar10")
+    name = default_recipe(f"resnet{depth}", "cifar10", {})
     assert name
     rates = [lr_at(recipe(name), step, 50_000) for step in (0, 399, 400)]
     assert rates == ([0.01, 0.01, 0.1] if depth == 110 else [0.1, 0.1, 0.1])

@@ -14,11 +14,11 @@ from PIL import Image
 
 from repro.benchmark import bench as measured
 from repro.benchmark import roofline
-from repro.benchmark.baseline import Decoded, plain_folder, plain_loop
+from repro.benchmark.baseline import Decoded, baseline, folder_baseline
 from repro.benchmark.bench import ROUNDS, _measure, bench, data_of, images_of
 from repro.benchmark.random_images import FILES, LISTED, random_data
 from repro.benchmark.roofline import matmul_rate, work_of
-from repro.benchmark.variants import Queue, Way, resident_ways, variants
+from repro.benchmark.variants import Queue, Variant, VariantKind, combinations, in_memory_variants
 from repro.cli.app import main
 from repro.counting.count import Subject, count
 from repro.data.augment import normaliser
@@ -33,10 +33,10 @@ TINY = experiment_for("densenet", {"depth": 7, "k": 4}, seed=0)
 TINY = replace(TINY, recipe=replace(TINY.recipe, batch=8))
 
 
-def test_every_way_is_measured_beside_the_plain_loop() -> None:
-    plain, *ours = bench(TINY, Runtime(device="cpu"), 0.01, Path())
-    assert (plain.ratio, plain.name) == (1.0, "plain loop, fp32")
-    for each in (plain, *ours):
+def test_every_variant_is_measured_beside_the_baseline() -> None:
+    usual, *ours = bench(TINY, Runtime(device="cpu"), 0.01, Path())
+    assert (usual.ratio, usual.name, usual.kind) == (1.0, "baseline, fp32", VariantKind.BASELINE)
+    for each in (usual, *ours):
         assert 0 < each.slowest <= each.images_per_second <= each.fastest
         assert each.recipe_seconds == pytest.approx(300 * 50_000 / each.images_per_second)
         assert each.peak_bytes is None
@@ -51,14 +51,14 @@ def test_images_held_out_left_out_and_whitened_are_measured_too() -> None:
 
 def test_what_cannot_be_trained_is_not_measured() -> None:
     small = replace(TINY, recipe=replace(TINY.recipe, dataset="imagenet-299"))
-    with pytest.raises(UserError, match="cannot be trained on imagenet-299 here yet"):
+    with pytest.raises(UserError, match="cannot be trained on imagenet-299 yet"):
         bench(small, Runtime(device="cpu"), 0.01, Path())
 
 
 @pytest.mark.parametrize(
     ("experiment", "reason"),
     [
-        (experiment_for("densenet", {"depth": 7, "k": 4}, seed=0, recipe_name="densenet-cifar10"), "drops out"),
+        (experiment_for("densenet", {"depth": 7, "k": 4}, seed=0, recipe_name="densenet-cifar10"), "uses dropout"),
         (experiment_for("resnet18", {}, seed=0, dataset="tiny-imagenet-10"), "is read from files"),
     ],
 )
@@ -85,7 +85,7 @@ def test_a_run_that_counts_in_iterations_ends_within_an_epoch() -> None:
     assert images_of(recipe("resnet-cifar10"), 50_000) == 163 * 50_000 + 267 * 128
 
 
-def test_the_plain_loop_shows_the_recipes_images() -> None:
+def test_the_baseline_shows_the_recipes_images() -> None:
     """Without augmentation both loops feed the network the same pixels."""
     chosen = recipe("densenet-cifar10")
     images = random_data("cifar10").train
@@ -94,8 +94,8 @@ def test_the_plain_loop_shows_the_recipes_images() -> None:
     torch.testing.assert_close(plain, ours)
 
 
-def test_the_plain_loop_takes_the_recipes_steps() -> None:
-    steps = plain_loop(TINY, random_data("cifar10").train, torch.device("cpu"))
+def test_the_baseline_takes_the_recipes_steps() -> None:
+    steps = baseline(TINY, random_data("cifar10").train, torch.device("cpu"))
     assert [next(steps) for _ in range(3)] == [8, 8, 8]
 
 
@@ -115,7 +115,7 @@ def test_bench_answers_in_json(capsys: pytest.CaptureFixture[str]) -> None:
         )
     assert end.value.code == 0
     answer = json.loads(capsys.readouterr().out)
-    assert [each["name"] for each in answer["speeds"]] == ["plain loop, fp32", "repro, fp32", "repro, bf16"]
+    assert [each["name"] for each in answer["speeds"]] == ["baseline, fp32", "repro, fp32", "repro, bf16"]
 
 
 STREAMED = experiment_for("resnet20", {}, seed=0, dataset="tiny-imagenet-10")
@@ -125,8 +125,8 @@ STREAMED = replace(STREAMED, recipe=replace(STREAMED.recipe, batch=4, scaled_cro
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_input_and_network_are_measured_apart_and_together(tmp_path: Path) -> None:
     speeds = bench(STREAMED, Runtime(device="cpu", workers=1), 0.01, tmp_path)
-    names = ["plain loop, fp32", "repro, fp32", "repro, bf16", "input alone"]
-    assert [each.name for each in speeds] == [*names, "network alone, fp32", "network alone, bf16"]
+    names = ["baseline, fp32", "repro, fp32", "repro, bf16", "input only"]
+    assert [each.name for each in speeds] == [*names, "network only, fp32", "network only, bf16"]
     assert speeds[3].matmul_share is None
     assert all(0 < each.slowest <= each.images_per_second <= each.fastest for each in speeds)
     assert list(tmp_path.iterdir()) == []
@@ -155,9 +155,9 @@ def test_batches_that_wait_are_not_counted() -> None:
     assert next(batches) == 3
 
 
-def test_a_folder_is_shown_to_the_plain_loop_too(real_images: Path) -> None:
+def test_image_files_have_a_baseline_too(real_images: Path) -> None:
     with data_of(STREAMED, real_images) as data:
-        steps = plain_folder(STREAMED, data.train, 0, torch.device("cpu"), lambda batches: iter(batches))
+        steps = folder_baseline(STREAMED, data.train, 0, torch.device("cpu"), lambda batches: iter(batches))
         assert [next(steps) for _ in range(2)] == [4, 4]
 
 
@@ -165,59 +165,59 @@ def test_switches_and_seeds_are_measured_beside_the_eager_step(capsys: pytest.Ca
     speeds = bench(TINY, Runtime(device="cpu"), 0.01, Path(), seeds=2)
     assert [each.name for each in speeds[1:]] == ["repro, fp32", "repro, fp32, 2 seeds", "repro, bf16"]
     assert "repro, bf16, 2 seeds is left out: seeds side by side in bf16 need a GPU" in capsys.readouterr().err
-    both = variants(Runtime(compile=True, graph=True), seeds=5)
+    both = combinations(Runtime(compile=True, graph=True), seeds=5)
     switches = [[False, False], [True, False], [False, True], [True, True]]
     assert [list(each.values()) for each, _ in both] == switches * 2
     assert [seeds for _, seeds in both] == [1] * 4 + [5] * 4
 
 
-def failing(after: int, error: Exception, name: str = "repro, bf16") -> Callable[..., list[Way]]:
-    """Return what makes the ways, one of which fails after some of its steps."""
+def failing(after: int, error: Exception, name: str = "repro, bf16") -> Callable[..., list[Variant]]:
+    """Return a function that makes the variants, one of which fails after some steps."""
 
-    def ways(*arguments: Any) -> list[Way]:
-        made = resident_ways(*arguments)
-        (way,) = (each for each in made if each.name == name)
-        way.steps = broken(way.steps)
+    def variants(*arguments: Any) -> list[Variant]:
+        made = in_memory_variants(*arguments)
+        (variant,) = (each for each in made if each.name == name)
+        variant.steps = broken(variant.steps)
         return made
 
     def broken(steps: Iterator[int]) -> Iterator[int]:
         yield from islice(steps, after)
         raise error
 
-    return ways
+    return variants
 
 
 @pytest.mark.parametrize("after", [0, 5])
-def test_a_way_that_fails_does_not_lose_the_others(
+def test_a_variant_that_fails_does_not_lose_the_others(
     after: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """At its first step, or when it was measured already."""
+    """It fails at its first step, or after windows that were measured."""
     error = torch.OutOfMemoryError("CUDA out of memory.\nAnd what follows.")
-    monkeypatch.setattr(measured, "resident_ways", failing(after, error))
+    monkeypatch.setattr(measured, "in_memory_variants", failing(after, error))
     speeds = bench(TINY, Runtime(device="cpu"), 0.01, Path())
-    assert [each.name for each in speeds] == ["plain loop, fp32", "repro, fp32"]
+    assert [each.name for each in speeds] == ["baseline, fp32", "repro, fp32"]
     said = capsys.readouterr().err.splitlines()
     assert said.count("repro, bf16 is left out: CUDA out of memory.") == 1
     assert "And what follows." not in said
 
 
-def test_a_plain_loop_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measured, "resident_ways", failing(3, RuntimeError("no loop"), "plain loop, fp32"))
+def test_a_baseline_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measured, "in_memory_variants", failing(3, RuntimeError("no loop"), "baseline, fp32"))
     with pytest.raises(RuntimeError, match="no loop"):
         bench(TINY, Runtime(device="cpu"), 0.01, Path())
 
 
-def test_a_bench_of_nothing_but_the_plain_loop_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measured, "resident_ways", failing(0, RuntimeError("no compiler"), "repro, bf16"))
-    with pytest.raises(RunFailed, match="no way but the plain loop"):
+def test_a_bench_of_only_the_baseline_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measured, "in_memory_variants", failing(0, RuntimeError("no compiler"), "repro, bf16"))
+    with pytest.raises(RunFailed, match="only the baseline can be measured"):
         bench(TINY, Runtime(device="cpu"), 0.01, Path(), precisions=["bf16"])
 
 
-def test_rates_are_said_as_they_get_known(capsys: pytest.CaptureFixture[str]) -> None:
+def test_speeds_are_printed_after_each_window(capsys: pytest.CaptureFixture[str]) -> None:
     bench(TINY, Runtime(device="cpu"), 0.01, Path(), precisions=["fp32"])
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 * ROUNDS
-    assert re.fullmatch(r"plain loop, fp32: \d+ images/s in window 1 of 7", said[0])
+    assert re.fullmatch(r"baseline, fp32: \d+ images/s in window 1 of 7", said[0])
     assert re.fullmatch(r"repro, fp32: \d+ images/s in window 7 of 7", said[-1])
 
 
@@ -227,15 +227,15 @@ def test_precisions_are_chosen(capsys: pytest.CaptureFixture[str]) -> None:
         main([*arguments, "--precision", "bf16", "--format", "json"])
     assert end.value.code == 0
     answer = json.loads(capsys.readouterr().out)
-    assert [each["name"] for each in answer["speeds"]] == ["plain loop, fp32", "repro, bf16"]
+    assert [each["name"] for each in answer["speeds"]] == ["baseline, fp32", "repro, bf16"]
     with pytest.raises(SystemExit) as end:
         main([*arguments, "--precision", "bf16", "--precision", "tf32"])
     assert end.value.code == 2
-    assert "--precision tf32 is a GPU's" in capsys.readouterr().err
+    assert "--precision tf32 needs a GPU" in capsys.readouterr().err
 
 
 def test_products_are_switched_before_each_window() -> None:
-    """Each way's steps find the switch of their own precision, though it is the whole process's."""
+    """Each variant's steps run with the switch of their own precision, although it is global."""
     found = []
 
     def steps() -> Iterator[int]:
@@ -243,9 +243,9 @@ def test_products_are_switched_before_each_window() -> None:
             found.append((torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32))
             yield 1
 
-    ways = [Way(each, each, steps()) for each in ("fp32", "tf32", "bf16")]
-    for way in ways:
-        _measure(way, ways, 0, torch.device("cpu"), 0.0)
+    variants = [Variant(VariantKind.TRAINING, each, steps()) for each in ("fp32", "tf32", "bf16")]
+    for variant in variants:
+        _measure(variant, variants, 0, torch.device("cpu"), 0.0)
     assert found == [(False, False)] * 2 + [(True, True)] * 2 + [(False, False)] * 2
 
 

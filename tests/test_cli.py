@@ -1,4 +1,4 @@
-"""The commands as a user types them: answers on stdout, one line and status 2 for what cannot be."""
+"""The commands as a user types them: the answer on stdout; for a mistake, one line on stderr and status 2."""
 
 import csv
 import io
@@ -10,8 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
-from repro.cli.app import main
+import repro as package
+from repro.cli.app import COMMANDS, app, main
+from repro.cli.listing import Kind
 from repro.console import stdout
 from repro.models import as_typed
 
@@ -33,8 +36,14 @@ def repro(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, 
     return int(end.value.code or 0), captured.out, captured.err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["list", "recipes"], ["list", "runs"]])
-def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
+HELPS = [[name, "--help"] for name in (*COMMANDS, "figure")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], *HELPS, ["figure", "curves", "-h"], ["figure", "gates", "-h"], ["list", "recipes"], ["list", "runs"]],
+)
+def test_help_and_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     loaded = loaded_by(*arguments)
     assert "typer" in loaded
     assert not loaded & HEAVY
@@ -46,7 +55,7 @@ def test_a_known_table_loads_no_torch(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_known_networks_load_no_torch(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = json.loads(repro(capsys, "list", "models", "--format", "json")[1])
+    lines = json.loads(repro(capsys, "list", "models", "--format", "json")[1])["models"]
     assert {line["name"]: line["params"] for line in lines}["resnet50"] == 25_557_032
     assert not loaded_by("list", "models") & HEAVY
 
@@ -61,7 +70,7 @@ def test_training_on_cifar_needs_no_torchvision_fvcore_or_tabulate() -> None:
     assert answer.stdout.strip() == "[]"
 
 
-def test_count_answers_as_promised(capsys: pytest.CaptureFixture[str]) -> None:
+def test_count_answers_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = repro(capsys, "count", "denseresnet34", "--N", 4, "--format", "json")
     answer = json.loads(out)
     assert status == 0
@@ -79,7 +88,7 @@ def test_count_answers_as_promised(capsys: pytest.CaptureFixture[str]) -> None:
     assert (row["params_match"], row["flops_match"]) == (True, True)
 
 
-def test_resnet_110_on_cifar_100_is_that_of_table_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_resnet_110_on_cifar_100_has_projections(capsys: pytest.CaptureFixture[str]) -> None:
     answer = json.loads(repro(capsys, "count", "ResNet_110", "--dataset", "CIFAR-100", "--format", "json")[1])
     assert answer["options"] == {"shortcut": "B"}
     assert [row["table"] for row in answer["published"]] == ["cifar100"]
@@ -107,53 +116,59 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["count", "densenet", "--k", "0"], "k = 0 is impossible"),
         (["count", "densenet", "--compression", "2"], "compression 2 is impossible"),
         (["count", "resnet20", "--shortcut", "C"], "shortcut 'C' is unknown: A (zero padding) or B (projection)"),
-        (["count", "resnet20", "--input", "3x4"], "--input '3x4' is no shape; CxHxW"),
+        (["count", "resnet20", "--input", "3x4"], "--input '3x4' is not a shape; expected CxHxW"),
         (["count", "densenet", "--input", "3x2x2"], "densenet cannot take an input of 3x2x2"),
         (["count", "resnet20", "--dataset", "cifar-11"], "did you mean cifar10"),
-        (["count", "resnet20", "--flops", "mac"], "did you mean macs?"),
+        (["count", "resnet20", "--flops", "mac"], "'mac' is not one of 'paper', 'fvcore', 'macs'"),
         (["count", "mobilenetv3"], "did you mean mobilenetv3-large or mobilenetv3-small?"),
         (["table", "cifar1000"], "did you mean cifar100?"),
         (["table", "cifar100", "--rows", "vgg"], "no row of cifar100 matches 'vgg'; its rows: ResNet-110 |"),
-        (["table", "cifar100", "--format", "pdf"], "unknown format 'pdf'; known: rich, csv, json, md, latex, html"),
-        (["table", "cifar100", "--seeds", "7"], "--seeds goes with --run; without it, nothing is trained"),
+        (["table", "cifar100", "--format", "pdf"], "is not one of 'rich', 'csv', 'json', 'md', 'latex', 'html'"),
+        (["table", "cifar100", "--seeds", "7"], "--seeds requires --run; without it, nothing is trained"),
         (
             ["table", "cifar100", "--run", "--time"],
-            "cifar100 prints no time of a network; --time is for tables that do",
+            "cifar100 has no published times of these rows; --time is for tables",
         ),
-        (["table", "cifar100", "--save-memory"], "--save-memory goes with --run; without it, nothing is trained"),
-        (["table", "wrn-blocks", "--time", "--graph"], "--graph goes with --run; without it, nothing is trained"),
-        (["table", "cifar100", "--time"], "cifar100 prints no time of a network"),
+        (["table", "cifar100", "--save-memory"], "--save-memory requires --run; without it, nothing is trained"),
+        (["table", "wrn-blocks", "--time", "--graph"], "--graph requires --run; without it, nothing is trained"),
+        (["table", "cifar100", "--time"], "cifar100 has no published times of these rows"),
         (["tabel"], "No such command 'tabel'"),
         (["train", "resnet20", "--nope"], "No such option: --nope"),
         (["train", "resnet20", "--seed", "x"], "'--seed'"),
-        (["train", "resnet20", "--epochs", "0"], "--epochs 0 is impossible: 1 or more (the recipe: 164)"),
+        (["train", "resnet20", "--epochs", "0"], "--epochs 0 is impossible: it must be at least 1 (recipe: 164)"),
         (["train", "resnet20", "--recipe", "miru"], "unknown recipe 'miru'; did you mean miru2020-cifar100,"),
         (["train", "resnet20", "--recipe", "digits", "--dataset", "cifar10"], "recipe digits is for digits"),
         (["train", "resnet20", "--dataset", "cifar100"], "no paper here trains resnet20 on cifar100; choose one"),
-        (["train", "resnet20", "--precision", "fp8"], "unknown precision 'fp8'; known: fp32, tf32, bf16"),
+        (["train", "resnet20", "--precision", "fp8"], "'fp8' is not one of 'fp32', 'tf32', 'bf16'"),
         (["train", "resnet20", "--device", "tpu"], "unknown device 'tpu'"),
-        (["train", "unet", "--recipe", "digits"], "unet gives a class for each pixel, and digits is for a network"),
-        (["train", "resnet20", "--dataset", "isbi2012"], "resnet20 gives one class for an image, and isbi2012"),
-        (["eval", "unet", "--weights", "torchvision", "--picture", "x.png"], "--picture draws a run of a U-Net"),
+        (["train", "unet", "--recipe", "digits"], "unet predicts a class for each pixel, and digits needs a model"),
+        (["train", "resnet20", "--dataset", "isbi2012"], "resnet20 predicts one class for an image, and isbi2012"),
+        (["eval", "unet", "--weights", "torchvision", "--picture", "x.png"], "--picture needs a run of a U-Net"),
         (["train", "resnet34"], "imagenet is not in data/imagenet; expected: data/imagenet/train/<wnid>/*.JPEG"),
         (["train", "densenet", "--depth", "41", "--dataset", "digits"], "depth 41 is impossible"),
-        (["eval", "nothing"], "'nothing' is no run in runs and no checkpoint file"),
-        (["eval", "ResNet34"], "no run of resnet34 in runs; --weights torchvision tests its published weights, and"),
-        (["eval", "resnet20"], "no run of resnet20 in runs; repro train resnet20 makes a run"),
+        (["eval", "nothing"], "'nothing' is neither a run in runs nor a checkpoint file"),
+        (
+            ["eval", "ResNet34"],
+            "no run of resnet34 in runs; train one with repro train resnet34, or use --weights torchvision",
+        ),
+        (["eval", "resnet20"], "no run of resnet20 in runs; train one with repro train resnet20"),
         (["train", "resnet20", "--seed", "-1"], "'--seed'"),
         (
             ["train", "wrn", "--k", "100000", "--dataset", "digits", "--epochs", "1", "--device", "cpu"],
-            "GiB of memory; a smaller network fits",
+            "GiB of memory; choose a smaller network",
         ),
-        (["train", "resnet20", "--side-by-side"], "--side-by-side trains several seeds at once; say how many"),
+        (["train", "resnet20", "--side-by-side"], "--side-by-side trains several seeds at once; set their number"),
         (["table", ""], "unknown table ''"),
-        (["table", "cifar100", "--results", "elsewhere"], "--results elsewhere is not there"),
+        (["table", "cifar100", "--results", "elsewhere"], "--results elsewhere does not exist"),
         (["table", "--nope"], "(repro table --help)"),
         (["train", "resnet20", "--seed", "1", "--seeds", "2"], "--seed and --seeds exclude each other"),
         (["table", "cifar100", "--output", "."], ". cannot be written: it is a folder"),
-        (["table", "cifar100", "--output", "t.pdf"], "t.pdf: its ending names no format (.csv, .json, .md"),
-        (["table", "cifar100", "--run", "--format", "pdf"], "unknown format 'pdf'"),
-        (["table", "cifar100", "--format", "md", "--output", "t.csv"], "t.csv is csv by its ending, and --format says"),
+        (["table", "cifar100", "--output", "t.pdf"], "t.pdf: unknown ending (known: .csv, .json, .md"),
+        (["table", "cifar100", "--run", "--format", "pdf"], "'pdf' is not one of"),
+        (
+            ["table", "cifar100", "--format", "md", "--output", "t.csv"],
+            "t.csv has the ending of csv, but --format is md",
+        ),
         (["count", "resnet20", "--input", "3x1000000x1000000"], "resnet20 cannot take an input of 3x1000000x1000000"),
         (["count", "wrn", "--k", "99999999999999999999"], "wrn cannot be built with these options"),
         (["count", "wrn", "--depth", "40", "--l", "1", "--dropout", "0.3"], "dropout 0.3 is impossible with l = 1"),
@@ -163,13 +178,13 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (["bench", "resnet34", "--workers", "-1"], "'--workers'"),
         (["bench", "resnet20", "--window", "0"], "'--window'"),
-        (["bench", "resnet20", "--precision", "fp8"], "unknown precision 'fp8'; known: fp32, tf32, bf16"),
-        (["list", "modls"], "did you mean models?"),
+        (["bench", "resnet20", "--precision", "fp8"], "'fp8' is not one of 'fp32', 'tf32', 'bf16'"),
+        (["list", "modls"], "'modls' is not one of 'models', 'tables', 'datasets', 'recipes', 'runs'"),
         (["list", "recipes", "miru"], "unknown recipe 'miru'; did you mean miru2020-cifar100,"),
-        (["list", "models", "resnet20"], "repro list models takes no name; repro count MODEL and repro table NAME"),
+        (["list", "models", "resnet20"], "repro list models takes no name; see repro count MODEL and repro table NAME"),
     ],
 )
-def test_what_cannot_be_is_one_line_and_status_2(
+def test_a_mistake_is_reported_in_one_line_with_status_2(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], line: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -187,7 +202,7 @@ def test_a_broken_checkpoint_is_refused(capsys: pytest.CaptureFixture[str], tmp_
     (tmp_path / "bad.pt").write_bytes(b"garbage")
     status, _, err = repro(capsys, "eval", tmp_path / "bad.pt")
     assert (status, err.count("\n")) == (2, 1)
-    assert "broken or no checkpoint" in err
+    assert "broken or not a checkpoint" in err
 
 
 def test_from_training_to_the_table(
@@ -210,7 +225,7 @@ def test_several_seeds_are_several_records(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     model = ["densenet", "--depth", 7, "--k", 4, "--dataset", "digits", "--epochs", 1]
-    records = json.loads(repro(capsys, "train", *model, "--seeds", 2, "--format", "json")[1])
+    records = json.loads(repro(capsys, "train", *model, "--seeds", 2, "--format", "json")[1])["records"]
     assert [record["seed"] for record in records] == [0, 1]
     assert records[0]["loss"] != records[1]["loss"]
     assert [record["runtime"]["channels_last"] for record in records] == [True, True]
@@ -235,7 +250,7 @@ def test_a_table_pipes_cleanly(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert (tmp_path / "t.html").read_text().startswith("<!DOCTYPE html>")
 
 
-def test_check_fails_on_a_cell_that_is_off(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_fails_on_a_mismatch(capsys: pytest.CaptureFixture[str]) -> None:
     assert repro(capsys, "table", "imagenet", "--check")[0] == 1  # MobileNet-v2: 315M printed, 314M counted
     assert repro(capsys, "table", "imagenet", "--check", "--rows", "*ResNet-34*")[0] == 0
 
@@ -246,17 +261,17 @@ def test_without_a_terminal_there_is_no_colour(capsys: pytest.CaptureFixture[str
 
 @pytest.mark.parametrize("what", ["models", "tables", "datasets", "recipes"])
 def test_lists(capsys: pytest.CaptureFixture[str], what: str) -> None:
-    names = [line["name"] for line in json.loads(repro(capsys, "list", what, "--format", "json")[1])]
+    names = [line["name"] for line in json.loads(repro(capsys, "list", what, "--format", "json")[1])[what]]
     assert len(names) > 1
     shown = repro(capsys, "list", what)[1]
     assert all(name in shown for name in names)
 
 
-def test_ctrl_c_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_is_reported(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("repro.cli.count.run", interrupted)
+    monkeypatch.setattr("repro.cli.count.find_model", interrupted)
     assert repro(capsys, "count", "resnet20") == (130, "", "interrupted\n")
 
 
@@ -279,7 +294,7 @@ def test_a_list_cuts_no_word(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, what: str, width: int
 ) -> None:
     monkeypatch.setattr(stdout(), "width", width)
-    lines = json.loads(repro(capsys, "list", what, "--format", "json")[1])
+    lines = json.loads(repro(capsys, "list", what, "--format", "json")[1])[what]
     shown = repro(capsys, "list", what)[1]
     assert "…" not in shown
     assert all(len(line) <= width for line in shown.splitlines() if not line.startswith("repro list"))
@@ -287,24 +302,31 @@ def test_a_list_cuts_no_word(
     assert words - set(re.split(r"[\s;]+", shown)) == set()
 
 
-def test_a_recipe_is_shown_with_every_value_and_where_it_is_from(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_recipe_is_shown_with_every_value_and_its_source(capsys: pytest.CaptureFixture[str]) -> None:
     shown = repro(capsys, "list", "recipes", "MIRU2020_cifar100")[1]
     assert re.search(r"batch +64 +printed", shown)
     assert re.search(r"epochs +300 +inferred: config/cifar100/resnet-110.txt", shown)
     assert re.search(r"padding_mode +reflect +authors' code: takedarts", shown)
     assert "Not used: iterations," in shown
+    assert "The paper prints 22.62 % error" in shown
+    assert "Default for: resnet110, denseresnet110 on cifar100" in shown
     answer = json.loads(repro(capsys, "list", "recipes", "miru2020-cifar100", "--format", "json")[1])
-    assert answer["values"]["lr"] == {"value": 0.05, "origin": "printed", "place": ""}
+    assert answer["values"]["lr"] == {"value": 0.05, "source": "printed"}
+    assert [each["source"] for each in answer["values"]["schedule"]["also"]] == ["code"]
+    assert answer["default_for"] == ["resnet110", "denseresnet110"]
+    assert answer["notes"][0].startswith("The paper prints 22.62 %")
     assert answer["values"]["mean"]["value"] == [0.5071, 0.4865, 0.4409]
 
 
-def test_a_list_for_programs_has_numbers(capsys: pytest.CaptureFixture[str]) -> None:
-    recipes = json.loads(repro(capsys, "list", "recipes", "--format", "json")[1])
+def test_a_list_in_json_has_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    recipes = json.loads(repro(capsys, "list", "recipes", "--format", "json")[1])["recipes"]
     lengths = {line["name"]: (line["epochs"], line["iterations"], line["tune_epochs"]) for line in recipes}
     assert lengths["resnet-cifar10"] == (164, 64_000, 0)
     assert lengths["miru2020-imagenet-resnet34"] == (300, None, 0)
     assert lengths["miru2020-imagenet-resnet34-tuned"] == (300, None, 60)
-    datasets = {line["name"]: line for line in json.loads(repro(capsys, "list", "datasets", "--format", "json")[1])}
+    datasets = {
+        line["name"]: line for line in json.loads(repro(capsys, "list", "datasets", "--format", "json")[1])["datasets"]
+    }
     assert (datasets["cifar10"]["train_images"], datasets["segmentation"]["test_images"]) == (50_000, None)
 
 
@@ -319,7 +341,7 @@ def test_options_are_shown_as_they_are_typed(capsys: pytest.CaptureFixture[str])
     ("typed", "options"),
     [(["resnet20", "--shortcut", "b"], {"shortcut": "B"}), (["wrn", "--block", "b(3, 1)"], {"block": "B(3,1)"})],
 )
-def test_values_are_named_without_regard_to_case(
+def test_option_values_match_without_regard_to_case(
     capsys: pytest.CaptureFixture[str], typed: list[str], options: dict[str, str]
 ) -> None:
     answer = json.loads(repro(capsys, "count", *typed, "--format", "json")[1])
@@ -332,7 +354,127 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert repro(capsys, "--version")[1] == f"repro {__version__}\n"
 
 
-def test_a_format_is_named_without_regard_to_case(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["count", "resnet20", "--format", "JSON"])
-    assert json.loads(capsys.readouterr().out)["params"] == 269_722
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["count", "ResNet20", "--format", "JSON", "--flops", "MACs"],
+        ["list", "Recipes", "--format", "Json"],
+        ["table", "CIFAR-100", "--format", "JSON"],
+    ],
+)
+def test_choices_match_without_regard_to_case(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    status, out, _ = repro(capsys, *arguments)
+    assert status == 0
+    assert json.loads(out)["schema"] == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["count", "resnet20"], *(["list", what] for what in Kind if what != Kind.RUNS), ["list", "recipes", "digits"]],
+)
+def test_a_json_answer_begins_with_the_number_of_its_schema(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    answer = json.loads(repro(capsys, *arguments, "--format", "json")[1])
+    assert next(iter(answer.items())) == ("schema", 1)
+
+
+@pytest.mark.parametrize(
+    ("command", "choices"),
+    [
+        ("count", ["rich|json", "paper|fvcore|macs"]),
+        ("train", ["fp32, tf32 or bf16", "cpu, cuda, cuda:1", "tensorboard"]),
+        ("table", ["rich, csv, json, md, latex or html"]),
+        ("list", ["models|tables|datasets|recipes|runs"]),
+    ],
+)
+def test_help_lists_the_choices(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, choices: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = repro(capsys, command, "-h")[1]
+    assert [each for each in choices if each not in shown] == []
+    assert repro(capsys, command, "--help")[1] == shown
+
+
+def test_every_option_has_a_help_text() -> None:
+    group = typer.main.get_command(app)
+    commands = [
+        each for command in group.commands.values() for each in getattr(command, "commands", {"": command}).values()
+    ]
+    silent = [f"{command.name} {each.name}" for command in commands for each in command.params if not each.help]
+    assert silent == []
+    assert [command.name for command in commands if not command.help] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("repro count densenet-", {"densenet-bc"}),
+        ("repro table cifar1", {"cifar100"}),
+        ("repro train resnet20 --recipe resnet-cifar10-w", {"resnet-cifar10-warmup"}),
+        ("repro count resnet20 --flops m", {"macs"}),
+    ],
+)
+def test_a_shell_completes_names(line: str, names: set[str]) -> None:
+    words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1), "_REPRO_COMPLETE": "complete_bash"}
+    command = [sys.executable, "-m", "repro"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **words})
+    assert set(answer.stdout.split()) == names
+
+
+def test_completion_can_be_installed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--install-completion" in repro(capsys, "--help")[1]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_quiet_hides_notes_and_keeps_errors(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def quietly(*arguments: str) -> tuple[int, str, str]:
+        return repro(capsys, "-q", *arguments) if before else repro(capsys, *arguments, "--quiet")
+
+    training = ["train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits", "--epochs", "1"]
+    status, out, err = quietly(*training)
+    assert (status, err) == (0, "")
+    assert "test error" in out
+    assert quietly("table", "cifar100", "--output", "t.md") == (0, "", "")
+    assert quietly("count", "resnet21")[::2] == (2, repro(capsys, "count", "resnet21")[2])
+    assert quietly("table", "imagenet", "--check")[2].startswith("mismatch: imagenet")
+
+
+def test_a_command_is_quiet_only_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    command = ["table", "cifar100", "--output", str(tmp_path / "t.md")]
+    assert [repro(capsys, *quiet, *command)[2] for quiet in (["-q"], [])] == ["", f"wrote {tmp_path / 't.md'}\n"]
+
+
+@pytest.mark.parametrize(
+    ("module", "install"), [("fvcore.nn", "fvcore"), ("PIL", "pillow"), ("sklearn", "scikit-learn")]
+)
+def test_a_missing_dependency_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, module: str, install: str
+) -> None:
+    def missing(*_: object) -> None:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    monkeypatch.setattr("repro.cli.count.find_model", missing)
+    line = f"failed: the package {module.split('.')[0]} is not installed: pip install {install}\n"
+    assert repro(capsys, "count", "resnet20") == (1, "", line)
+
+
+def test_a_missing_module_of_the_program_itself_is_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'repro.lost'", name="repro.lost")
+
+    monkeypatch.setattr("repro.cli.count.find_model", missing)
+    with pytest.raises(ModuleNotFoundError, match=r"repro\.lost"):
+        main(["count", "resnet20"])
+
+
+def test_no_message_names_another_distribution() -> None:
+    """The name `repro` belongs to another project on the package index."""
+    files = [*Path(package.__file__).parent.rglob("*.py")]
+    pattern = re.compile(r"pip install ['\"]?repro\b")
+    assert [str(path) for path in files if pattern.search(path.read_text())] == []

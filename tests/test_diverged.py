@@ -1,4 +1,4 @@
-"""A run that fails: the others come to their end all the same, and what failed is called by its name."""
+"""A run that fails: the others are trained all the same, and the failed one is named."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,7 +9,6 @@ import torch
 from watching import Silent, stop_at, train_one
 
 from repro.cli import table as command
-from repro.cli import train as training
 from repro.errors import Diverged, RunFailed
 from repro.experiment import Experiment
 from repro.paths import Folders
@@ -25,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("small_digits")
 
 
 def break_seed(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the sums of losses of a seed be no number in its first epoch."""
+    """Make the loss of a seed NaN in its first epoch."""
     original = Engine.end_epoch
 
     def end_epoch(engine: Engine, *arguments: object) -> object:
@@ -45,7 +44,7 @@ def test_seeds_after_one_that_diverges_are_trained(
     with pytest.raises(Diverged, match=f"{seeds[1].name}: the training loss is nan in epoch 1"):
         train(seeds, CPU, folders, watcher)
     assert [record.seed for record in read_records([folders.results])] == [0, 2]
-    assert any(line.endswith("going on with the next seed") for line in watcher.said)
+    assert any(line.endswith("continuing with the next seed") for line in watcher.said)
 
 
 def test_a_seed_that_diverges_beside_others_says_how_these_go_on(
@@ -54,7 +53,7 @@ def test_a_seed_that_diverges_beside_others_says_how_these_go_on(
     seeds = [tiny(seed=seed, epochs=1, dropout=0.0) for seed in range(2)]
     with monkeypatch.context() as patch:
         break_seed(1, patch)
-        with pytest.raises(Diverged, match=r"of seed 1 is nan .* --one-by-one goes on with the other seeds"):
+        with pytest.raises(Diverged, match=r"of seed 1 is nan .* use --one-by-one to train the other seeds"):
             train(seeds, replace(CPU, side_by_side=True), folders, Silent())
         with pytest.raises(Diverged):
             train(seeds, replace(CPU, side_by_side=False), folders, Silent())
@@ -69,10 +68,10 @@ def test_rows_after_one_that_diverges_are_trained(folders: Folders, monkeypatch:
         if begun == [2]:
             raise Diverged("the first row")
 
-    monkeypatch.setattr(training, "train_all", train_all)
+    monkeypatch.setattr(command, "train_all", train_all)
     monkeypatch.setattr(command, "count_networks", lambda tables: None)
     with pytest.raises(Diverged, match=r"^the first row$"):
-        command.train_missing(command.choose("cifar100", "dense*"), None, None, CPU, folders)
+        command.train_missing(command.select("cifar100", "dense*"), None, None, CPU, folders)
     assert begun == [2, 4, 6, 8]
 
 
@@ -84,9 +83,9 @@ def test_a_table_that_cannot_be_counted_here_is_not_trained(
 
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path / "empty"))
     monkeypatch.setattr(command, "counted", without_fvcore)
-    monkeypatch.setattr(training, "train_all", lambda *arguments: pytest.fail("trained"))
+    monkeypatch.setattr(command, "train_all", lambda *arguments: pytest.fail("trained"))
     with pytest.raises(ModuleNotFoundError):
-        command.train_missing(command.choose("cifar100", "N = 4"), None, None, CPU, folders)
+        command.train_missing(command.select("cifar100", "N = 4"), None, None, CPU, folders)
 
 
 def test_a_full_gpu_is_not_taken_for_a_foreign_checkpoint(

@@ -42,7 +42,7 @@ from repro.store.results import (
 )
 from repro.tables import Table, read_table
 from repro.training import checkpoint
-from repro.training.engine import network_of
+from repro.training.initialise import network_of
 from repro.training.gates import position
 from repro.training.run import train
 from repro.training.signals import Stopped
@@ -411,7 +411,7 @@ def test_a_network_without_gates_has_none(
     for where in (["--runs", folders.runs], []):  # by its checkpoint, by its record
         status, _, err = repro(capsys, "figure", "gates", record.name, "--results", folders.results, *where)
         assert (status, err.count("\n")) == (2, 1)
-        assert "has no gates; networks that have: denseresnet34, denseresnet110, densemobilenetv2" in err
+        assert "has no gates; models with gates: denseresnet34, denseresnet110, densemobilenetv2" in err
 
 
 def one_of_two(rank: int, port: int, folders: Folders) -> None:
@@ -470,7 +470,7 @@ def test_curves_from_the_command_line(
     monkeypatch.chdir(folders.results)
     status, out, err = repro(capsys, "figure", "curves", "CIFAR_100", "--rows", "N = 4", "--results", ".")
     assert (status, out) == (0, "")
-    assert "drawn to curves-cifar100.png; its numbers are in curves-cifar100.csv" in err
+    assert "wrote curves-cifar100.png and its data, curves-cifar100.csv" in err
     assert Path("curves-cifar100.png").read_bytes().startswith(b"\x89PNG")
     lines = list(csv.DictReader(io.StringIO(Path("curves-cifar100.csv").read_text())))
     assert [(line["epoch"], line["median"], line["train_median"]) for line in lines] == [
@@ -507,9 +507,9 @@ def test_gates_from_the_command_line(
     assert repro(capsys, *command)[0] == 0
     assert "after epoch 1 of 1" in Path("gates.svg").read_text()
     kept.write_text(kept.read_text().replace(",6,1,1,6,", ",4,1,1,4,"))  # as if kept before the last steps
-    assert "are kept in" in repro(capsys, *command)[2]
+    assert "recorded the mean gate weights" in repro(capsys, *command)[2]
     assert gates_of(kept).step == 6
-    assert "are kept in" not in repro(capsys, *command)[2]
+    assert "recorded the mean gate weights" not in repro(capsys, *command)[2]
     finished = kept.read_bytes()
     (folders.runs / experiment.name / checkpoint.NEWEST).unlink()
     (folders.runs / experiment.name / checkpoint.BEFORE).unlink()
@@ -519,7 +519,7 @@ def test_gates_from_the_command_line(
     kept.unlink()
     status, _, err = repro(capsys, *command)
     assert status == 2
-    assert "was recorded without its mean gate weights" in err
+    assert "has no recorded mean gate weights" in err
 
 
 @pytest.mark.parametrize(
@@ -531,11 +531,11 @@ def test_gates_from_the_command_line(
         (["curves", "cifar100", "--output", "nowhere/a.png"], "nowhere/a.png cannot be written: it is a folder, or"),
         (
             ["curves", "cifar100", "--output", "a.jpg"],
-            "a.jpg: its ending names no format of pictures (.png, .svg",
+            "a.jpg: the ending is not that of a picture format (.png, .svg",
         ),
-        (["curves", "cifar100", "--output", "runs.png"], "would go to runs.csv, which holds something else"),
+        (["curves", "cifar100", "--output", "runs.png"], "would overwrite runs.csv, which is another file"),
         (["gates", "nothing"], "'nothing' is no run in runs or "),
-        (["gates", "nothing", "--output", "a"], "a: its ending names no format"),
+        (["gates", "nothing", "--output", "a"], "a: the ending is not that of a picture format"),
         (["gates", "runs.csv"], "runs.csv is broken or no checkpoint"),
         (["flowers"], "No such command 'flowers'"),
     ],

@@ -25,6 +25,7 @@ from gpu.worker import Deadline, Worker, run_jobs
 from torch import Tensor
 
 from repro.training import checkpoint
+from repro.training import engine as engines
 from repro.training.engine import Engine
 from repro.training.saver import Saver
 from repro.training.stacked import Stacked
@@ -104,7 +105,7 @@ def test_a_replay_reads_inputs_and_rate_where_they_were_captured(graphed: tuple[
 
 def test_counters_and_sums_count_replays_and_not_the_capture(graphed: tuple[Engine, list[Graph]]) -> None:
     ended, _ = graphed
-    counters = [each for name, each in ended.network.state_dict().items() if "num_batches" in name]
+    counters = [each for name, each in ended.networks.state_dict().items() if "num_batches" in name]
     assert counters
     assert all(int(each) == STEPS for each in counters)
     _, wrong = ended.sums[0].tolist()
@@ -162,14 +163,14 @@ def test_a_wrong_replay_is_caught(kind: type[Graph]) -> None:
     assert found > 0
 
 
-def forget_elsewhere(started: Engine) -> None:
-    for state in started.optimizer.state.values():
+def forget_elsewhere(optimizer: torch.optim.SGD) -> None:
+    for state in optimizer.state.values():
         state["momentum_buffer"] = torch.zeros_like(state["momentum_buffer"])
 
 
 def without_smaller_batches(take: Callable[..., None]) -> Callable[..., None]:
     def taken(step: GraphedStep, batches: Any, *others: Any) -> None:
-        if len(batches[0].targets) == step.size:
+        if len(batches[0].targets) == step.batch:
             take(step, batches, *others)
 
     return taken
@@ -179,15 +180,15 @@ def without_smaller_batches(take: Callable[..., None]) -> Callable[..., None]:
     ("place", "name", "fault", "check"),
     [
         (Recorder, "undo", lambda recorder: None, "graph and eager: resnet20, momentum reset"),
-        (Engine, "_forget_momentum", forget_elsewhere, "graph and eager: resnet20, momentum reset"),
+        (engines, "forget_momentum", forget_elsewhere, "graph and eager: resnet20, momentum reset"),
         (GraphedStep, "__call__", without_smaller_batches(GraphedStep.__call__), "graph and eager: resnet20, momentum"),
-        (Engine, "_load_optimizer", lambda engine, states: None, "resumed and unbroken: resnet20, graph"),
+        (engines, "load_optimizer_states", lambda *_: None, "resumed and unbroken: resnet20, graph"),
         (Stacked, "state_of", lambda stacked, seed, of=Stacked.state_of: of(stacked, 0), "together and alone"),
     ],
     ids=["a capture that runs", "a reset elsewhere", "smaller batches left out", "momentum lost", "seeds mixed up"],
 )
 def test_a_wrong_step_is_caught(
-    place: type, name: str, fault: Callable[..., object], check: str, monkeypatch: pytest.MonkeyPatch
+    place: Any, name: str, fault: Callable[..., object], check: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(place, name, fault)
     result = result_of(named(check))

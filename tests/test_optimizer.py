@@ -43,16 +43,16 @@ def test_weight_decay_may_be_on_weights_alone(tiny: Make, seeds: int) -> None:
     assert {each.ndim - stacked for each in weights["params"]} == {2, 4}
     assert {each.ndim - stacked for each in others["params"]} == {1}
     assert (weights["weight_decay"], others["weight_decay"]) == (5e-4, 0.0)
-    assert len(weights["params"]) + len(others["params"]) == len(list(engine.network.parameters()))
+    assert len(weights["params"]) + len(others["params"]) == len(list(engine.networks.parameters()))
 
 
 def test_what_does_not_decay_is_updated_by_its_gradient_alone(tiny: Make) -> None:
     """From v = 0 Nesterov's first step is w -= 1.9 lr g, with decay in g for weights."""
     engine = engine_of(tiny(dropout=0.0, decay_scope="weights", weight_decay=0.1))
-    before = [each.detach().clone() for each in engine.network.parameters()]
+    before = [each.detach().clone() for each in engine.networks.parameters()]
     lr = engine.lr
     next(engine.steps())
-    for old, new in zip(before, engine.network.parameters(), strict=True):
+    for old, new in zip(before, engine.networks.parameters(), strict=True):
         assert new.grad is not None
         decay = 0.1 * old if old.ndim > 1 else 0.0
         torch.testing.assert_close(new.detach(), old - 1.9 * lr * (new.grad + decay))
@@ -63,13 +63,13 @@ def test_batchnorm_may_normalise_over_parts_of_a_batch(tiny: Make) -> None:
     engine, reference = engine_of(tiny(dropout=0.0, batchnorm_images=128)), engine_of(tiny(dropout=0.0))
     whole = engine_of(tiny(dropout=0.0))
     inputs, labels = next(engine.task.batches(0, 0, 0))
-    reference.network.train()
+    reference.networks.train()
     halves = zip(inputs.split(128), labels.split(128), strict=True)
-    losses = [F.cross_entropy(reference.network(images), truth) for images, truth in halves]
+    losses = [F.cross_entropy(reference.networks(images), truth) for images, truth in halves]
     torch.stack(losses).mean().backward()
     next(engine.steps())
     next(whole.steps())
-    first = [next(each.network.parameters()).grad for each in (engine, reference, whole)]
+    first = [next(each.networks.parameters()).grad for each in (engine, reference, whole)]
     torch.testing.assert_close(first[0], first[1], rtol=1e-3, atol=1e-6)
     assert not torch.allclose(first[0], first[2], rtol=1e-3, atol=1e-6)
 

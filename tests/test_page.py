@@ -137,7 +137,7 @@ def test_runs_are_listed_and_those_that_deviate_are_not_counted(text: str, recor
 def test_recipes_stand_with_every_value_and_its_place(text: str) -> None:
     rows = {line[0]: line[1:] for line in Page(text).sections["cifar100"] if line}
     chosen = recipe("miru2020-cifar100")
-    assert chosen.values().keys() | chosen.origins.keys() <= rows.keys()
+    assert chosen.values().keys() | chosen.sources.keys() <= rows.keys()
     assert rows["epochs"] == ["300", "inferred", "config/cifar100/resnet-110.txt of takedarts/DenseResNet 4cfca0f"]
     assert rows["batch"] == ["64", "printed", ""]
     assert rows["init"][1:] == ["authors' code", "takedarts/DenseResNet c1fa035"]

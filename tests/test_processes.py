@@ -22,7 +22,7 @@ from repro.paths import Folders
 from repro.recipes import recipe
 from repro.runtime import Runtime
 from repro.training import checkpoint, processes
-from repro.training.engine import initialised
+from repro.training.initialise import initialised
 from repro.training.run import _check_shares, train
 from repro.training.schedule import lr_at
 from repro.training.signals import Stopped
@@ -96,7 +96,7 @@ def train_by_halves(experiment: Experiment, task: Task) -> nn.Module:
 def test_two_processes_are_one_that_normalises_each_half_by_itself(
     experiment: Experiment, folders: Folders, tmp_path: Path
 ) -> None:
-    """To rounding in double precision, stopped by a signal to the second process and gone on with."""
+    """To rounding in double precision, stopped by a signal to the second process and resumed."""
     two_processes(experiment, folders, free_port(), stop=3)
     stopped = checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST)
     two_processes(experiment, folders, free_port())
@@ -112,7 +112,7 @@ def test_two_processes_are_one_that_normalises_each_half_by_itself(
 
 
 def test_torchrun_trains_one_run(tmp_path: Path) -> None:
-    """One record, one answer, every test image counted once, and no going on with another number of processes."""
+    """One record, one answer, every test image counted once, and no resuming with another number of processes."""
     train_digits = ["-m", "repro", "train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits"]
     train_digits += ["--epochs", "1", "--format", "json"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *train_digits]
@@ -134,13 +134,13 @@ def test_torchrun_trains_one_run(tmp_path: Path) -> None:
     assert measured["error"] == pytest.approx(record["error"])
     alone = subprocess.run([sys.executable, *train_digits], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert alone.returncode == 2
-    assert "was begun in 2 processes" in alone.stderr
+    assert "was started with 2 processes" in alone.stderr
 
 
-def test_processes_that_cannot_meet_are_one_line(
+def test_processes_that_cannot_connect_are_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for size, line in (("2", "the processes cannot meet"), ("many", "WORLD_SIZE is 'many'")):
+    for size, line in (("2", "the processes cannot connect"), ("many", "WORLD_SIZE is 'many'")):
         monkeypatch.setenv("WORLD_SIZE", size)
         with pytest.raises(SystemExit) as end:
             main(["train", "densenet", "--dataset", "digits", "--device", "cpu"])

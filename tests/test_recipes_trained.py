@@ -47,9 +47,9 @@ def test_the_step_of_a_drop_is_the_first_of_a_new_momentum(tiny: Make) -> None:
     engine = engine_of(tiny(momentum_reset=True, **DROP))
     steps = trained_steps(engine)
     assert list(islice(steps, 6)) == [1, 2, 3, 4, 5, 6]  # the first of two epochs
-    before = engine.network.classifier.weight.detach().clone()
+    before = engine.alone(0).classifier.weight.detach().clone()
     next(steps)
-    weight = engine.network.classifier.weight
+    weight = engine.alone(0).classifier.weight
     decayed = weight.grad + 5e-4 * before
     torch.testing.assert_close(weight.detach(), before - 0.1 * 0.2 * 1.9 * decayed)
 
@@ -61,7 +61,7 @@ def test_without_a_reset_the_momentum_goes_on(tiny: Make) -> None:
         steps, seen = trained_steps(engine), []
         for _ in range(7):
             next(steps)
-            seen.append(engine.network.classifier.weight.detach().clone())
+            seen.append(engine.alone(0).classifier.weight.detach().clone())
         weights.append(seen)
     same = [torch.equal(one, other) for one, other in zip(*weights, strict=True)]
     assert same == [True] * 6 + [False]

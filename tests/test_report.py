@@ -232,14 +232,14 @@ def test_check_names_the_cells_that_are_off(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as right:
         main(["table", "cifar100", "--check"])
-    assert (right.value.code, "no cell that was counted or measured is off" in capsys.readouterr().err) == (0, True)
+    assert (right.value.code, "no mismatch in the cells that were counted or measured" in capsys.readouterr().err) == (0, True)
     for seed, error in enumerate((25.0, 25.1)):
         experiment = experiment_for("denseresnet110", {"N": 4}, seed=seed)
         append_record(record(id=experiment.id, seed=seed, error=error), tmp_path / "results")
     with pytest.raises(SystemExit) as off:
         main(["table", "cifar100", "--check"])
     assert off.value.code == 1
-    assert "off: cifar100, DenseResNet-110, N = 4, Error %: printed 22.62, ours 25.05" in capsys.readouterr().err
+    assert "mismatch: cifar100, DenseResNet-110, N = 4, Error %: printed 22.62, ours 25.05" in capsys.readouterr().err
 
 
 def test_a_name_is_needed_to_run_or_choose_rows(capsys: pytest.CaptureFixture[str]) -> None:
@@ -247,7 +247,7 @@ def test_a_name_is_needed_to_run_or_choose_rows(capsys: pytest.CaptureFixture[st
         with pytest.raises(SystemExit) as wrong:
             main(["table", *option])
         assert wrong.value.code == 2
-        assert "go with the name of a table" in capsys.readouterr().err
+        assert "require the name of a table" in capsys.readouterr().err
 
 
 def test_rows_that_are_not_chosen_are_not_shown() -> None:

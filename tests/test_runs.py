@@ -1,4 +1,4 @@
-"""The runs of a folder: how one is named, how far they are, and the commands that go on with them."""
+"""The runs in a folder: their names, progress, and the commands that resume them."""
 
 import json
 import shlex
@@ -37,11 +37,11 @@ def test_a_run_is_meant_by_its_name_or_a_beginning(what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "line"),
     [
-        ("resnet20", f"'resnet20' means 2 runs; say more of the name, or its end: {RUNS[0]}, {RUNS[1]}"),
+        ("resnet20", f"'resnet20' matches 2 runs; give a longer prefix or the ID: {RUNS[0]}, {RUNS[1]}"),
         ("resnet20-cifar10-s0-f3d5e9b5", f"did you mean {RUNS[0]} or {RUNS[1]}"),
         ("vgg", f"its runs: {RUNS[0]}, {RUNS[1]}, {RUNS[2]}"),
-        ("resnet2", "'resnet2' means 2 runs"),
-        ("densenet", "'densenet' is no run in runs"),
+        ("resnet2", "'resnet2' matches 2 runs"),
+        ("densenet", "'densenet' is neither a run in runs nor a checkpoint file"),
     ],
 )
 def test_what_means_no_run_is_told_with_those_that_there_are(what: str, line: str) -> None:
@@ -114,7 +114,7 @@ def test_a_run_that_diverged_is_not_offered_to_go_on(folders: Folders) -> None:
 
 def listed(folders: Folders, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     main_ok("list", "runs", "--runs", str(folders.runs), "--format", "json")
-    lines: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+    lines: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["runs"]
     return lines
 
 
@@ -127,7 +127,7 @@ def main_ok(*arguments: str) -> None:
 def test_a_terminal_shows_the_command_whole(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
     stop(small(), folders, 3)
     main_ok("list", "runs", "--runs", str(folders.runs))
-    assert f"goes on: {next(runs_in(folders.runs)).command}\n" in capsys.readouterr().out
+    assert f"resume: {next(runs_in(folders.runs)).command}\n" in capsys.readouterr().out
 
 
 def test_a_run_that_another_process_trains_is_not_called_stopped(folders: Folders) -> None:

@@ -20,7 +20,8 @@ from repro.runtime import Runtime
 from repro.store.results import read_records
 from repro.training import checkpoint
 from repro.training.engine import Engine
-from repro.training.run import equally_far, train
+from repro.training.resume import equally_far
+from repro.training.run import train
 from repro.training.signals import Stopped
 from repro.training.stacked import Stacked
 from repro.training.tasks.task import task_for
@@ -118,7 +119,7 @@ def test_networks_that_drop_out_are_trained_one_after_the_other(tiny: Make, fold
     watcher = Silent()
     train(seeds, TOGETHER, folders, watcher)
     train(seeds, ALONE, other, Silent())
-    assert any("drops out" in line for line in watcher.said)
+    assert any("uses dropout" in line for line in watcher.said)
     assert all(largest_difference(folders, other, experiment) == 0 for experiment in seeds)
 
 
@@ -126,7 +127,7 @@ def test_what_saves_memory_is_trained_one_after_the_other(tiny: Make, folders: F
     seeds = [tiny(seed=seed, epochs=1, dropout=0.0) for seed in range(2)]
     watcher = Silent()
     assert len(train(seeds, replace(TOGETHER, save_memory=True), folders, watcher)) == 2
-    assert any("--save-memory trains one network at a time" in line for line in watcher.said)
+    assert any("--save-memory supports one network at a time" in line for line in watcher.said)
 
 
 class Calls(TorchDispatchMode):
@@ -203,6 +204,6 @@ def test_torch_compile_sees_one_batch_norm_of_all_seeds() -> None:
 
 
 def test_bf16_side_by_side_is_refused_on_a_cpu(seeds: list[Experiment], folders: Folders) -> None:
-    with pytest.raises(UserError, match="on a CPU their convolutions stay fp32; --one-by-one trains in bf16"):
+    with pytest.raises(UserError, match="on a CPU their convolutions stay in fp32; use --one-by-one"):
         train(seeds, replace(TOGETHER, precision="bf16"), folders, Silent())
     assert not folders.runs.exists()

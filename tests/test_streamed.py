@@ -1,4 +1,4 @@
-"""Streamed images: each one's chance is its own, whatever the workers and the stops; the protocols of a test."""
+"""Image files: randomness belongs to each image, whatever the workers and the stops; test protocols."""
 
 import json
 import multiprocessing
@@ -29,7 +29,7 @@ from repro.recipes import RECIPES, Recipe, recipe
 from repro.runtime import Runtime
 from repro.tables import read_table, table_names
 from repro.training import checkpoint
-from repro.training.engine import network_of
+from repro.training.initialise import network_of
 from repro.training.signals import Stopped
 from repro.training.tasks.from_files import CropTest, Streamed, mean_guess, stream
 
@@ -272,9 +272,9 @@ def test_grey_images_get_three_channels(tmp_path: Path) -> None:
 
 
 def test_what_a_recipe_does_not_say_is_refused(data: ImageFolder) -> None:
-    with pytest.raises(UserError, match="recipe digits gives no scaled_crop, which image files need"):
+    with pytest.raises(UserError, match="recipe digits has no scaled_crop, which image files need"):
         Streamed(recipe("digits"), data, HERE, CPU)
-    with pytest.raises(UserError, match="crop_padding=4, not trainable here yet"):
+    with pytest.raises(UserError, match="crop_padding=4, which is not supported for image files"):
         Streamed(replace(RECIPE, crop_padding=4), data, HERE, CPU)
 
 
@@ -314,7 +314,7 @@ def test_evaluation_gives_the_recorded_error_and_ten_crops_another_loss(
 
 
 def test_ten_crops_of_images_that_are_shown_whole_are_refused(tiny: Callable[..., Experiment]) -> None:
-    with pytest.raises(UserError, match="--crops 10 is for image folders; the images of digits are shown whole"):
+    with pytest.raises(UserError, match="--crops 10 is for image files; the images of digits are shown whole"):
         evaluation.test(network_of(tiny()), tiny(), Path(), HERE, 10, None)
 
 
@@ -349,7 +349,7 @@ def test_a_signal_saves_although_it_is_sent_to_the_workers_too(
     """A terminal sends SIGINT to the whole group of processes, as `timeout` sends SIGTERM."""
     status, line = run_and(f"os.killpg(0, {int(number)})", real_images, folders)
     assert status == 128 + number
-    assert "the same command goes on from there" in line
+    assert "run the same command again to resume" in line
     (run,) = folders.runs.iterdir()
     assert checkpoint.load(run / checkpoint.NEWEST).step == 3
 
@@ -359,7 +359,7 @@ def test_a_worker_that_is_killed_is_told_of_in_one_line(real_images: Path, folde
     status, line = run_and(kill, real_images, folders)
     assert status == 1
     assert line.startswith("failed: DataLoader worker")
-    assert line.endswith("what was saved is kept; fewer --workers need less memory")
+    assert line.endswith("the last checkpoint is kept; fewer --workers need less memory")
 
 
 def test_the_loss_falls_on_real_images(
@@ -374,7 +374,7 @@ def test_the_loss_falls_on_real_images(
                 (home / split / wnid / path.name).symlink_to(path)
     spec = replace(DATASETS["tiny-imagenet-10"], classes=2, train_images=96, test_images=20)
     monkeypatch.setitem(DATASETS, "tiny-imagenet-10", spec)
-    monkeypatch.setitem(RECIPES, "tiny-imagenet-10", lambda: replace(RECIPE, batch=16, lr=0.02, epochs=6))
+    monkeypatch.setitem(RECIPES.recipes, "tiny-imagenet-10", replace(RECIPE, batch=16, lr=0.02, epochs=6))
     places = ["--data", tmp_path, "--runs", tmp_path / "runs", "--results", tmp_path / "results"]
     with pytest.raises(SystemExit):
         main([*map(str, ["train", "resnet20", "--dataset", "tiny-imagenet-10", "--workers", 0, *places])])

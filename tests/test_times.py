@@ -317,10 +317,10 @@ def test_a_step_changes_no_weight(tiny_table: Callable[..., Table]) -> None:
     experiment = step_experiment(table, table.rows[0])
     task = Resident(experiment.recipe, random_data("digits", 8), runtime, device)
     engine = Engine([experiment], runtime, task, device)
-    before = [each.clone() for each in engine.network.parameters()]
+    before = [each.clone() for each in engine.networks.parameters()]
     steps = endless(engine)
     assert [next(steps) for _ in range(3)] == [8, 8, 8]
-    assert all(torch.equal(*each) for each in zip(before, engine.network.parameters(), strict=True))
+    assert all(torch.equal(*each) for each in zip(before, engine.networks.parameters(), strict=True))
 
 
 def test_what_has_no_batch_is_not_measured(tiny_table: Callable[..., Table]) -> None:

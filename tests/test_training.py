@@ -1,4 +1,4 @@
-"""Training on the embedded digits: exact, gone on with, and never losing what was saved."""
+"""Training on the embedded digits: exact results, resuming, and never losing what was saved."""
 
 import csv
 import io
@@ -28,8 +28,9 @@ from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import Record, read_records
-from repro.training import checkpoint, progress, run, saver
-from repro.training.engine import Engine, network_of
+from repro.training import checkpoint, progress, resume, saver
+from repro.training.engine import Engine
+from repro.training.initialise import network_of
 from repro.training.progress import Bar
 from repro.training.run import train
 from repro.training.signals import Stopped, StopRequest
@@ -66,7 +67,7 @@ def test_the_same_experiment_gives_bit_identical_weights(tiny: Make, folders: Fo
 
 
 def test_another_seed_gives_other_weights(tiny: Make) -> None:
-    one, other = (engine_of(tiny(seed=seed)).network for seed in (0, 1))
+    one, other = (engine_of(tiny(seed=seed)).networks for seed in (0, 1))
     assert not torch.equal(next(one.parameters()), next(other.parameters()))
 
 
@@ -89,7 +90,7 @@ def test_a_stopped_run_is_tested_as_what_it_is(
     with pytest.raises(Stopped):
         train_one(tiny(), CPU, folders, stop_at(9))
     command = ["eval", "densenet-depth7", "--runs", str(folders.runs), "--device", "cpu"]
-    for end in ("not finished: after 1 of 2 epochs (9 steps)", "finished: after 2 epochs (12 steps)"):
+    for end in ("not finished: 1 of 2 epochs (9 steps)", "finished: 2 epochs (12 steps)"):
         with pytest.raises(SystemExit) as over:
             main(command)
         assert not over.value.code
@@ -119,7 +120,7 @@ def test_a_broken_newest_checkpoint_is_told_when_the_one_before_is_tested(
     newest.write_bytes(newest.read_bytes()[:1000])
     assert evaluate(tiny().name, folders, CPU).steps < 9
     assert "warning: " in (said := capsys.readouterr().err)
-    assert "going on from the one before" in said
+    assert "resuming from the previous checkpoint" in said
 
 
 def test_a_record_names_every_state_of_the_program_that_made_the_run(
@@ -150,7 +151,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tiny: Make, folders: Fold
     process.stderr.close()
     assert read_records([folders.results]) == []
     again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "going on from step" in again.stderr
+    assert "resuming from step" in again.stderr
     subprocess.run(
         [*command[:-6], "--runs", str(other.runs), "--results", str(other.results), "--device", "cpu"],
         check=True,
@@ -175,14 +176,14 @@ def test_sigterm_saves_and_says_how_to_go_on(folders: Folders) -> None:
             process.terminate()
     assert process.wait() == 128 + signal.SIGTERM
     process.stderr.close()
-    assert "the same command goes on from there" in lines[-1]
+    assert "run the same command again to resume" in lines[-1]
 
 
 def test_a_finished_run_is_not_trained_again(tiny: Make, folders: Folders) -> None:
     first = train_one(tiny(), CPU, folders, Silent())
     watcher = Silent(lambda step: pytest.fail("trained again"))
     assert train_one(tiny(), CPU, folders, watcher) == first
-    assert "finished already" in watcher.said[0]
+    assert "is already finished" in watcher.said[0]
     assert len(read_records([folders.results])) == 1
 
 
@@ -204,8 +205,8 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tiny: Make, fol
     newest.write_bytes({"truncated": content[:-1000], "flipped": content, "emptied": b""}[damage])
     watcher = Silent()
     train_one(tiny(), CPU, folders, watcher)
-    assert "going on from the one before" in watcher.said[1]
-    assert "going on from step 6" in watcher.said[2]
+    assert "resuming from the previous checkpoint" in watcher.said[1]
+    assert "resuming from step 6" in watcher.said[2]
     assert checkpoint.load(newest.with_name(checkpoint.BEFORE)).step == 6
 
 
@@ -213,7 +214,7 @@ def test_when_every_checkpoint_is_broken_it_is_said(tiny: Make, folders: Folders
     with pytest.raises(Stopped):
         train_one(tiny(), CPU, folders, stop_at(1))
     (folders.runs / tiny().name / checkpoint.NEWEST).write_bytes(b"broken")
-    with pytest.raises(UserError, match="no whole checkpoint is left"):
+    with pytest.raises(UserError, match="all checkpoints in .* are broken"):
         train_one(tiny(), CPU, folders, Silent())
 
 
@@ -295,7 +296,7 @@ def test_changed_data_are_refused(tiny: Make, folders: Folders, monkeypatch: pyt
     with pytest.raises(Stopped):
         train_one(tiny(), CPU, folders, stop_at(2))
     monkeypatch.setattr(tasks, "load", lambda name, root: replace(load(name, root), fingerprint="other"))
-    with pytest.raises(UserError, match="the data set changed"):
+    with pytest.raises(UserError, match="the data set has changed"):
         train_one(tiny(), CPU, folders, Silent())
 
 
@@ -327,14 +328,14 @@ def test_a_pickled_object_is_no_checkpoint(tmp_path: Path) -> None:
             return os.mkdir, (str(tmp_path / "owned"),)
 
     torch.save({"format": 1, "network": Owned()}, tmp_path / "attack.pt")
-    with pytest.raises(UserError, match="broken or no checkpoint"):
+    with pytest.raises(UserError, match="broken or not a checkpoint"):
         checkpoint.load(tmp_path / "attack.pt")
     assert not (tmp_path / "owned").exists()
 
 
 def test_tensors_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
     torch.save({"weight": torch.ones(1)}, tmp_path / "tensors.pt")
-    with pytest.raises(UserError, match="no checkpoint of repro train"):
+    with pytest.raises(UserError, match="not a checkpoint of repro train"):
         checkpoint.load(tmp_path / "tensors.pt")
 
 
@@ -349,16 +350,16 @@ def test_each_image_is_seen_once_an_epoch_and_draws_change(tiny: Make) -> None:
 def test_weight_decay_is_on_every_parameter(tiny: Make) -> None:
     engine = engine_of(tiny())
     (group,) = engine.optimizer.param_groups
-    assert len(group["params"]) == len(list(engine.network.parameters()))
+    assert len(group["params"]) == len(list(engine.networks.parameters()))
     assert (group["weight_decay"], group["momentum"], group["nesterov"], group["dampening"]) == (5e-4, 0.9, True, 0)
 
 
 def test_one_step_is_nesterovs(tiny: Make) -> None:
     """V = 0.9 v + g with weight decay in g, then w -= lr (g + 0.9 v), from v = 0."""
     engine = engine_of(tiny())
-    before = engine.network.classifier.weight.detach().clone()
+    before = engine.alone(0).classifier.weight.detach().clone()
     next(engine.steps())
-    weight = engine.network.classifier.weight
+    weight = engine.alone(0).classifier.weight
     decayed = weight.grad + 5e-4 * before
     rate = engine.recipe.lr / 2  # the first of one epoch of warm-up
     torch.testing.assert_close(weight.detach(), before - rate * (decayed + 0.9 * decayed))
@@ -366,7 +367,7 @@ def test_one_step_is_nesterovs(tiny: Make) -> None:
 
 def test_dropout_needs_a_network_that_has_it() -> None:
     experiment = experiment_for("resnet20", {}, seed=0, recipe_name="densenet-cifar10")
-    with pytest.raises(UserError, match=r"resnet20 has no dropout layers, and the recipe asks for dropout 0\.2"):
+    with pytest.raises(UserError, match=r"resnet20 has no dropout layers, and the recipe needs dropout 0\.2"):
         network_of(experiment)
 
 
@@ -386,15 +387,15 @@ def test_two_processes_append_records_at_once(tmp_path: Path, record: Callable[.
 def test_another_precision_is_refused(tiny: Make, folders: Folders) -> None:
     with pytest.raises(Stopped):
         train_one(tiny(), CPU, folders, stop_at(7))
-    with pytest.raises(UserError, match="was begun in fp32; go on with --precision fp32"):
+    with pytest.raises(UserError, match="was started in fp32; resume with --precision fp32"):
         train_one(tiny(), replace(CPU, precision="bf16"), folders, Silent())
     train_one(tiny(), CPU, folders, Silent())
-    with pytest.raises(UserError, match="was begun in fp32"):
+    with pytest.raises(UserError, match="was started in fp32"):
         train_one(tiny(), replace(CPU, precision="bf16"), folders, Silent())
 
 
 def test_a_recipe_that_would_be_ignored_is_refused(tiny: Make) -> None:
-    with pytest.raises(UserError, match=r"color_jitter=0\.4, not trainable here yet"):
+    with pytest.raises(UserError, match=r"color_jitter=0\.4, which is not supported for images in memory"):
         engine_of(tiny(color_jitter=0.4))
 
 
@@ -437,7 +438,7 @@ def test_weights_that_are_no_numbers_push_out_no_good_checkpoint(tiny: Make, fol
     def break_weights(step: int) -> None:
         if step == 12:
             with torch.no_grad():
-                next(iter(engines[0].network.parameters())).fill_(torch.inf)
+                next(iter(engines[0].networks.parameters())).fill_(torch.inf)
 
     engines: list[Engine] = []
 
@@ -447,8 +448,8 @@ def test_weights_that_are_no_numbers_push_out_no_good_checkpoint(tiny: Make, fol
             engines.append(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "Engine", Kept)
-        with pytest.raises(RunFailed, match="weights are no numbers any more at step 12; the last good checkpoint"):
+        patch.setattr(resume, "Engine", Kept)
+        with pytest.raises(RunFailed, match="weights became NaN or infinite at step 12; the last good checkpoint"):
             train_one(tiny(epochs=3), CPU, folders, Silent(break_weights))
     assert checkpoint.load(folders.runs / tiny(epochs=3).name / checkpoint.NEWEST).step == 6
     assert train_one(tiny(epochs=3), CPU, folders, Silent()).steps == 18
@@ -463,7 +464,7 @@ def test_another_run_of_the_same_experiment_has_a_record_of_its_own(tiny: Make, 
     assert train_one(tiny(), replace(CPU, precision="bf16"), elsewhere, Silent()) == record
     again = Silent()
     assert train_one(tiny(), CPU, folders, again).precision == "fp32"
-    assert again.said[0].endswith("is finished already; this is its record")
+    assert again.said[0].endswith("is already finished; showing its record")
 
 
 def test_a_broken_file_of_records_is_told_before_training(tiny: Make, folders: Folders) -> None:
@@ -474,9 +475,9 @@ def test_a_broken_file_of_records_is_told_before_training(tiny: Make, folders: F
 
 
 def test_switches_that_need_a_gpu_are_refused_without_one(tiny: Make, folders: Folders) -> None:
-    with pytest.raises(UserError, match="--graph replays CUDA graphs and needs a GPU"):
+    with pytest.raises(UserError, match="--graph needs a GPU"):
         train_one(tiny(), replace(CPU, graph=True), folders, Silent())
-    with pytest.raises(UserError, match="--precision tf32 is a GPU's"):
+    with pytest.raises(UserError, match="--precision tf32 needs a GPU"):
         train_one(tiny(), replace(CPU, precision="tf32"), folders, Silent())
 
 

@@ -19,7 +19,8 @@ from repro.recipes import RECIPES, deviations, recipe
 from repro.runtime import Runtime
 from repro.tables import read_table, table_names
 from repro.training import checkpoint
-from repro.training.engine import Engine, initialised
+from repro.training.engine import Engine
+from repro.training.initialise import initialised
 from repro.training.progress import Course
 from repro.training.run import train
 from repro.training.schedule import epoch_at, images_shown, lr_at, steps_per_epoch, total_steps
@@ -99,9 +100,9 @@ def tune_by_hand(network: nn.Module, task: Task) -> nn.Module:
 
 def test_the_classifier_alone_is_tuned(folders: Folders) -> None:
     engine = engine_at_the_end_of_training(folders)
-    before = state_of(engine.network)
+    before = state_of(engine.alone(0))
     take_epoch(engine)
-    after = state_of(engine.network)
+    after = state_of(engine.alone(0))
     assert {name for name in before if not torch.equal(before[name], after[name])} == {
         "classifier.weight",
         "classifier.bias",
@@ -112,11 +113,11 @@ def test_tuning_is_what_it_is_by_hand(folders: Folders) -> None:
     """The momentum of the training is forgotten and BatchNorm's statistics are used."""
     engine = engine_at_the_end_of_training(folders)
     by_hand = initialised(EXPERIMENT)
-    by_hand.load_state_dict(engine.network.state_dict())
+    by_hand.load_state_dict(engine.alone(0).state_dict())
     tune_by_hand(by_hand, engine.task)
     while not engine.finished:
         take_epoch(engine)
-    torch.testing.assert_close(engine.network.state_dict(), by_hand.state_dict())
+    torch.testing.assert_close(engine.alone(0).state_dict(), by_hand.state_dict())
 
 
 def test_images_of_the_tuning_have_the_test_size_and_its_batch(folders: Folders) -> None:
@@ -159,7 +160,7 @@ def test_the_checkpoint_between_the_phases_is_gone_on_with(folders: Folders) -> 
     for each in (engine, again):
         while not each.finished:
             take_epoch(each)
-    assert_same(state_of(engine.network), state_of(again.network))
+    assert_same(state_of(engine.alone(0)), state_of(again.alone(0)))
 
 
 @pytest.mark.usefixtures("float64")
@@ -198,7 +199,7 @@ def test_two_processes_tune_as_one_does(folders: Folders) -> None:
 def test_the_last_layer_is_the_classifier(model: str) -> None:
     with torch.device("meta"):
         network = build(model, resolve_options(model, {}, MODELS[model].dataset), classes=7)
-    layer = network.get_submodule(classifier_of(network))
+    layer = network.get_submodule(classifier_of(dict(network.named_modules())))
     assert isinstance(layer.weight, Tensor)
     assert layer.weight.shape[0] == 7
 
@@ -220,7 +221,7 @@ def test_the_tuned_variants_tune_for_sixty_epochs_at_a_constant_rate(
     assert (tuned.batch, tuned.scaled_crop) == (256, 224)
     assert (tuned.nesterov, tuned.momentum, tuned.weight_decay) == (True, 0.9, chosen.weight_decay)
     assert (tuned.color_jitter, tuned.lighting, tuned.flip) == (0.4, 0.1, True)
-    assert all(name in chosen.origins for name in ("tune_epochs", "tune_batch", "tune_lr"))
+    assert all(name in chosen.sources for name in ("tune_epochs", "tune_batch", "tune_lr"))
 
 
 def test_a_recipe_that_tunes_nothing_is_its_own_only_phase() -> None:

@@ -1,1 +1,1 @@
-"""How fast training is here, beside the loop that people would write instead, measured side by side in one run."""
+"""The speed of training on this machine, compared with a baseline that is measured in the same run."""

@@ -1,4 +1,4 @@
-"""The loop of popular repositories, to measure against: DataLoader, torchvision transforms, eager fp32, no TF32."""
+"""The baseline, the loop of popular repositories: DataLoader, torchvision transforms, eager fp32 without TF32."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from repro.data import Images
 from repro.data.folder import Files
 from repro.experiment import Experiment
 from repro.recipes import Recipe
-from repro.training.engine import network_of
+from repro.training.initialise import network_of
 
-PLAIN_PREFETCH = 2
-"""Batches ahead per worker, by default of DataLoader."""
+BASELINE_PREFETCH = 2
+"""Batches ahead per worker: the default of DataLoader."""
 
 
 class Decoded(TorchDataset[tuple[Tensor, int]]):
-    """Images one by one, as PIL images through torchvision transforms."""
+    """Images in memory, each one converted to a PIL image for torchvision's transforms."""
 
     def __init__(self, images: Images, recipe: Recipe) -> None:
         from torchvision import transforms
@@ -48,8 +48,8 @@ class Decoded(TorchDataset[tuple[Tensor, int]]):
         return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
 
 
-def plain_loop(experiment: Experiment, images: Images, device: torch.device) -> Iterator[int]:
-    """Train on images in memory for ever, yielding the images of each step."""
+def baseline(experiment: Experiment, images: Images, device: torch.device) -> Iterator[int]:
+    """Train on images in memory for ever, yielding the number of images of each step."""
     recipe = experiment.recipe
     workers = 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
     decoded = Decoded(images, recipe)
@@ -60,19 +60,19 @@ def plain_loop(experiment: Experiment, images: Images, device: torch.device) -> 
         drop_last=recipe.drop_last,
         num_workers=workers,
         pin_memory=workers > 0,
-        persistent_workers=workers > 0,  # the epochs are shorter here than a data set's, and end more often
+        persistent_workers=workers > 0,  # these epochs are shorter than a data set's
     )
     return _train(experiment, chain.from_iterable(repeat(loader)), device)
 
 
-def plain_folder(
+def folder_baseline(
     experiment: Experiment,
     files: Files,
     workers: int,
     device: torch.device,
     drained: Callable[[Iterable[list[Tensor]]], Iterator[list[Tensor]]],
 ) -> Iterator[int]:
-    """Train on image files for ever, yielding the images of each step; `drained` wraps the batches."""
+    """Train on image files for ever, yielding the number of images of each step; `drained` wraps the batches."""
     from torchvision.datasets import ImageFolder
 
     recipe = experiment.recipe
@@ -91,7 +91,7 @@ def plain_folder(
 
 
 def _folder_transform(recipe: Recipe) -> Callable[[object], Tensor]:
-    """Return what people compose for ImageNet; the lighting noise, which torchvision has not, is left out."""
+    """Return the usual transforms for ImageNet, without lighting noise, which torchvision does not have."""
     from torchvision import transforms
 
     steps: list[object] = [transforms.RandomResizedCrop(recipe.scaled_crop)]
@@ -118,5 +118,5 @@ def _train(experiment: Experiment, batches: Iterable[list[Tensor]], device: torc
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        loss.item()  # as such loops do, for their progress line
+        loss.item()  # such loops print it in their progress line
         yield len(targets)

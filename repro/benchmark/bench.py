@@ -1,4 +1,4 @@
-"""Windows of the plain loop and of ours, in turn, so that a machine that drifts drifts for all of them."""
+"""The speed of training variants, in windows taken in turn: a drift of the machine affects all variants alike."""
 
 from __future__ import annotations
 
@@ -15,45 +15,55 @@ import torch
 
 from repro.benchmark.random_images import random_data, random_folder
 from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise, work_of
-from repro.benchmark.variants import DTYPES, Way, resident_ways, shape_of, streamed_ways
-from repro.console import stderr
-from repro.data import DATASETS, Dataset, load
+from repro.benchmark.variants import (
+    DTYPES,
+    Variant,
+    VariantKind,
+    image_file_variants,
+    in_memory_variants,
+    shape_of,
+)
+from repro.console import note, stderr
+from repro.data import DATASETS, Dataset, DatasetKind, load
 from repro.data.folder import ImageFolder, is_there
 from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment
 from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.training.device import prepare, set_products
-from repro.training.engine import network_of
+from repro.training.initialise import network_of
 from repro.training.schedule import images_shown, total_steps
 from repro.training.stacked import can_be_stacked
 
 ROUNDS = 7
 USUAL = ("fp32", "bf16")
-"""Precisions of ours, unless others are asked for."""
+"""Precisions that are measured by default."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """One way to train, as fast as it was here."""
+    """The speed of a variant on this machine."""
 
+    kind: VariantKind
+    precision: str | None
+    """None without a network."""
     name: str
     images_per_second: float
     """Median over the windows."""
     slowest: float
     fastest: float
     ratio: float
-    """To the plain loop, median of the windows' ratios."""
+    """Speed relative to the baseline, the median of the windows' ratios."""
     recipe_seconds: float
-    """The whole recipe's training at this rate."""
+    """Time for the recipe's whole training at this rate."""
     matmul_share: float | None
-    """Of the device's measured rate of matrix products, in the precision used; None without a network."""
+    """Share of the device's measured rate of matrix products in this precision; None without a network."""
     copy_share: float | None
-    """Of the device's measured rate of copying."""
+    """Share of the device's measured rate of copying; None without a network."""
     peak_bytes: int | None
-    """Of GPU memory, above what lies there between steps; None on a CPU and of CUDA graphs."""
+    """Peak GPU memory above that in use between steps; None on a CPU and for CUDA graphs."""
     kept_bytes: int | None
-    """What a step keeps for its backward pass in fp32; None in another precision."""
+    """Activations that a step in fp32 saves for its backward pass; None in other precisions."""
 
 
 def bench(
@@ -65,54 +75,64 @@ def bench(
     precisions: Sequence[str] = USUAL,
     progress: Callable[[range], Iterable[int]] = iter,
 ) -> list[Speed]:
-    """Return the speeds of the plain loop and of ours in some precisions; the first window of each only warms up.
+    """Return the speeds of the baseline and of our training variants, the baseline first.
 
-    Of several seeds, those side by side are measured too. Image files are read from `root`; where they are not there,
-    random ones stand for them. A way of ours that fails is named on stderr, with its error, and left out.
+    The first window of each variant is only a warm-up. A variant of ours that fails is reported on stderr and left
+    out.
+
+    Args:
+        experiment: what is trained.
+        runtime: `compile` and `graph` add variants to the eager step.
+        window_seconds: shortest time of a window.
+        root: folder of the data sets; image files that are missing are replaced by random ones.
+        seeds: if more than one, that many seeds trained at once are measured too.
+        precisions: of our variants.
+        progress: wraps the windows, for a progress bar.
 
     Raises:
         UserError: the experiment cannot be trained here.
-        RunFailed: every way but the plain loop failed.
+        RunFailed: every variant except the baseline failed.
     """
     if DATASETS[experiment.dataset].loader is None:
-        raise UserError(f"{experiment.model} cannot be trained on {experiment.dataset} here yet, and so not measured")
+        raise UserError(
+            f"{experiment.model} cannot be trained on {experiment.dataset} yet, so its speed cannot be measured"
+        )
     if experiment.recipe.tile:
-        raise UserError(f"{experiment.recipe.name} trains on tiles of slices, whose speed is not measured here yet")
+        raise UserError(f"{experiment.recipe.name} trains on tiles of slices, whose speed cannot be measured yet")
     if seeds > 1:
         _check_seeds(experiment, runtime)
     for precision in precisions:
         device = prepare(replace(runtime, precision=precision))
     with data_of(experiment, root) as data:
         if isinstance(data, ImageFolder):
-            ways = streamed_ways(experiment, runtime, precisions, data, device)
+            variants = image_file_variants(experiment, runtime, precisions, data, device)
         else:
-            ways = resident_ways(experiment, runtime, precisions, seeds, data, device)
+            variants = in_memory_variants(experiment, runtime, precisions, seeds, data, device)
         for number in progress(range(ROUNDS + 1)):
-            for way in list(ways):
-                _measure(way, ways, number, device, window_seconds)
-        peaks = {each: _peaks(each, device) for each in dict.fromkeys(way.precision for way in ways) if each}
-        speeds = [_speed(way, ways[0], experiment, peaks.get(way.precision or "")) for way in ways]
-        ways.clear()  # and with them the processes that read the files
+            for each in list(variants):
+                _measure(each, variants, number, device, window_seconds)
+        speeds = _speeds(variants, experiment, device)
+        variants.clear()  # ends the processes that read the files
     return speeds
 
 
 def _check_seeds(experiment: Experiment, runtime: Runtime) -> None:
-    """Refuse to measure seeds side by side that would be trained one after the other."""
+    """Raise UserError for seeds that would be trained one after another."""
     if runtime.save_memory:
-        raise UserError("--save-memory trains one network at a time; leave out --seeds")
-    if DATASETS[experiment.dataset].task.startswith("from_files:"):
-        raise UserError(f"{experiment.dataset} is read from files, and measured with one seed; leave out --seeds")
+        raise UserError("--save-memory supports one network at a time; leave out --seeds")
+    if DATASETS[experiment.dataset].kind is DatasetKind.IMAGE_FILES:
+        raise UserError(f"{experiment.dataset} is read from files and measured with one seed; leave out --seeds")
     with torch.device("meta"):
         stackable = can_be_stacked(network_of(experiment))
     if not stackable:
-        raise UserError("this network drops out: its seeds are trained one after the other; leave out --seeds")
+        raise UserError("the model uses dropout, so seeds are trained one after another; leave out --seeds")
 
 
 @contextmanager
 def data_of(experiment: Experiment, root: Path) -> Iterator[Dataset | ImageFolder]:
-    """Provide the images to measure with: the real files, or random images in a data set's shape."""
+    """Provide the images to measure with: real image files if there are any, else random images in the same shape."""
     dataset = experiment.dataset
-    if not DATASETS[dataset].task.startswith("from_files:"):
+    if DATASETS[dataset].kind is not DatasetKind.IMAGE_FILES:
         held_out = torch.arange(experiment.recipe.validation_images)
         yield replace(random_data(dataset), validation=held_out)
     elif is_there(dataset, root):
@@ -124,52 +144,48 @@ def data_of(experiment: Experiment, root: Path) -> Iterator[Dataset | ImageFolde
             yield random_folder(dataset, Path(folder))
 
 
-def _measure(way: Way, ways: list[Way], number: int, device: torch.device, seconds: float) -> None:
-    """Take a window of a way, or drop the way from all of them; window 0 only warms up."""
+def _measure(variant: Variant, variants: list[Variant], number: int, device: torch.device, seconds: float) -> None:
+    """Take window `number` of a variant, or remove the variant if it fails; window 0 is only a warm-up."""
     failure = None
     try:
-        rate, peak = _window(way, device, seconds)
-    except Exception as error:  # whatever a compiler or a GPU may say
-        if way is ways[0]:
+        rate, peak = _window(variant, device, seconds)
+    except Exception as error:  # compilers and GPUs raise all kinds of errors
+        if variant.kind is VariantKind.BASELINE:
             raise
         failure = next(iter(str(error).strip().splitlines()), type(error).__name__)
     if failure is not None:
-        _say(f"{way.name} is left out: {failure}")
-        _drop(way, ways, device)
+        note(f"{variant.name} is left out: {failure}")
+        _remove(variant, variants, device)
     elif number > 0:
-        way.rates.append(rate)
-        way.peak = None if peak is None or way.graph else max(way.peak or 0, peak)
-        if not stderr().is_terminal:  # a bench that is killed has said what it knew
-            _say(f"{way.name}: {rate:.0f} images/s in window {number} of {ROUNDS}")
+        variant.rates.append(rate)
+        variant.peak = None if peak is None or variant.graph else max(variant.peak or 0, peak)
+        if not stderr().is_terminal:  # if the process is killed, its results so far are known
+            note(f"{variant.name}: {rate:.0f} images/s in window {number} of {ROUNDS}")
 
 
-def _drop(way: Way, ways: list[Way], device: torch.device) -> None:
-    """Go on without a way, whose error is gone and with it what held its memory."""
-    ways.remove(way)
-    if len(ways) == 1:
-        raise RunFailed("no way but the plain loop can be measured here")
+def _remove(variant: Variant, variants: list[Variant], device: torch.device) -> None:
+    """Remove a variant and free its memory, which its error no longer holds."""
+    variants.remove(variant)
+    if len(variants) == 1:
+        raise RunFailed("only the baseline can be measured here")
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
 
-def _say(line: str) -> None:
-    stderr().print(line, soft_wrap=True, markup=False)
-
-
-def _window(way: Way, device: torch.device, seconds: float) -> tuple[float, int | None]:
-    """Return the images a second of one window, and on a GPU the bytes above those that lay there before."""
-    set_products(way.precision or "fp32")
+def _window(variant: Variant, device: torch.device, seconds: float) -> tuple[float, int | None]:
+    """Return the images per second of one window, and on a GPU its peak memory above that in use before it."""
+    set_products(variant.precision or "fp32")
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         resting = torch.cuda.memory_allocated(device)
-    way.queue.waiting = way.queue.length
-    next(way.steps)
+    variant.queue.waiting = variant.queue.length
+    next(variant.steps)
     images = 0
     synchronise(device)
     begin = time.perf_counter()
     while images == 0 or time.perf_counter() - begin < seconds:
-        images += next(way.steps)
+        images += next(variant.steps)
     synchronise(device)
     elapsed = time.perf_counter() - begin
     peak = torch.cuda.max_memory_allocated(device) - resting if device.type == "cuda" else None
@@ -177,31 +193,39 @@ def _window(way: Way, device: torch.device, seconds: float) -> tuple[float, int 
 
 
 def images_of(recipe: Recipe, train_images: int) -> int:
-    """Return how many images a whole run shows, the tuning of the classifier left out."""
+    """Return the number of images that a whole run shows, without the tuning of the classifier."""
     training = recipe.phases[0]
     return images_shown(training, total_steps(training, train_images), train_images)
 
 
 def _peaks(precision: str, device: torch.device) -> tuple[float, float]:
-    """Return what the device can do in a precision: elements of copies and FLOPs of matrix products a second."""
+    """Return the device's peak rates in a precision: copied elements per second, and matrix FLOPs per second."""
     set_products(precision)
     dtype = DTYPES[precision]
     return copy_rate(device) / dtype.itemsize, matmul_rate(device, dtype)
 
 
-def _speed(way: Way, plain: Way, experiment: Experiment, peaks: tuple[float, float] | None) -> Speed:
-    recipe, rate = experiment.recipe, statistics.median(way.rates)
+def _speeds(variants: Sequence[Variant], experiment: Experiment, device: torch.device) -> list[Speed]:
+    (baseline,) = (each for each in variants if each.kind is VariantKind.BASELINE)
+    peaks = {name: _peaks(name, device) for name in dict.fromkeys(each.precision for each in variants) if name}
+    return [_speed(each, baseline, experiment, peaks.get(each.precision or "")) for each in variants]
+
+
+def _speed(variant: Variant, baseline: Variant, experiment: Experiment, peaks: tuple[float, float] | None) -> Speed:
+    recipe, rate = experiment.recipe, statistics.median(variant.rates)
     with torch.device("meta"):
         work = work_of(network_of(experiment), shape_of(experiment))
     return Speed(
-        name=way.name,
+        kind=variant.kind,
+        precision=variant.precision,
+        name=variant.name,
         images_per_second=rate,
-        slowest=min(way.rates),
-        fastest=max(way.rates),
-        ratio=statistics.median(ours / theirs for ours, theirs in zip(way.rates, plain.rates, strict=True)),
-        recipe_seconds=images_of(recipe, experiment.train_images) * way.seeds / rate,
+        slowest=min(variant.rates),
+        fastest=max(variant.rates),
+        ratio=statistics.median(ours / theirs for ours, theirs in zip(variant.rates, baseline.rates, strict=True)),
+        recipe_seconds=images_of(recipe, experiment.train_images) * variant.seeds / rate,
         matmul_share=work.flops * rate / peaks[1] if peaks else None,
         copy_share=work.elements * rate / peaks[0] if peaks else None,
-        peak_bytes=way.peak,
-        kept_bytes=way.kept,
+        peak_bytes=variant.peak,
+        kept_bytes=variant.kept,
     )

@@ -1,4 +1,4 @@
-"""Images to measure with where the real ones are not: what they show changes nothing about speed."""
+"""Random images for measurements without a data set; the content of images does not change the speed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from repro.data import DATASETS, Dataset, Images
 from repro.data.folder import TRAIN, VAL, Files, ImageFolder, list_files
 
 IMAGES = 12_800
-"""In memory."""
+"""Images in memory."""
 FILES = 256
+"""Image files that are written."""
 LISTED = 51_200
-"""As so many the files are listed, so that an epoch is long and its beginning does not count."""
+"""Entries under which the files are listed, so that an epoch is long and its start does not count."""
 CLASSES = 4
 SIZES = {"imagenet": (500, 375)}
-"""Width and height of a usual image of a data set; others have their input's."""
+"""Width and height of a typical image of a data set; others have the size of their input."""
 
 
 def random_data(dataset: str, number: int = IMAGES) -> Dataset:
-    """Return so many random images in memory, in the shape of a data set."""
+    """Return random images in memory in the shape of a data set, the same ones for training and test."""
     spec = DATASETS[dataset]
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (number, *spec.input), dtype=torch.uint8, generator=generator)
@@ -33,16 +34,16 @@ def random_data(dataset: str, number: int = IMAGES) -> Dataset:
 
 
 class RandomFolder(ImageFolder):
-    """Random JPEG files in the size of a data set's, of which each is listed many times."""
+    """Random JPEG files in the size of a data set's, each listed many times."""
 
     @cached_property
     def train(self) -> Files:
-        """The same files again and again."""
+        """The files, each listed many times."""
         return repeated(list_files(self.folder / TRAIN, "listing"), LISTED // FILES)
 
     @cached_property
     def test(self) -> Files:
-        """The files, once."""
+        """The files, each listed once."""
         return list_files(self.folder / VAL, "listing")
 
 
@@ -52,7 +53,7 @@ def random_folder(dataset: str, folder: Path) -> RandomFolder:
 
     width, height = SIZES.get(dataset, DATASETS[dataset].input[:0:-1])
     generator = torch.Generator().manual_seed(0)
-    for number in with_bar(range(FILES), "writing images to measure with"):
+    for number in with_bar(range(FILES), "writing random images"):
         # Blocks of 8 pixels, scaled smoothly, compress about as well as photographs.
         blocks = torch.randint(256, (height // 8, width // 8, 3), dtype=torch.uint8, generator=generator)
         path = folder / TRAIN / f"n{number % CLASSES:08}" / f"{number}.JPEG"
@@ -63,7 +64,7 @@ def random_folder(dataset: str, folder: Path) -> RandomFolder:
 
 
 def repeated(files: Files, times: int) -> Files:
-    """Return files that are listed so many times."""
+    """Return files with the list of them repeated."""
     shifts = torch.arange(times)[:, None] * len(files.names)
     ends: Tensor = (files.ends[None] + shifts).flatten()
     return Files(

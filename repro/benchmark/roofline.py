@@ -1,4 +1,4 @@
-"""What this device can do at most, and what a training step asks of it."""
+"""The peak rates of this device, and the work of a training step."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 FIRST_SIDE, SIDES = 256, {"cpu": 2048, "cuda": 8192}
-"""Of the matrices that are multiplied; smaller ones are over on a GPU before it is busy."""
+"""Sides of the matrices that are multiplied; a GPU finishes smaller products before it is busy."""
 LONGEST_PRODUCT = 0.5
-"""Seconds: a CPU without bf16 of its own would take minutes for large matrices in it."""
+"""Seconds: a CPU without bf16 instructions would need minutes for large matrices."""
 COPIED_BYTES = 1 << 28
 REPEATS = 5
 
 
 @dataclass(frozen=True)
 class Work:
-    """What training on one image asks for."""
+    """The work of training on one image."""
 
     flops: float
-    """2 per multiply-add of convolutions and linear layers, forward once and backward twice."""
+    """2 per multiply-add of convolutions and linear layers, once forward and twice backward."""
     elements: float
-    """Outputs of all modules but those in place, each written and read once forward and twice backward."""
+    """Outputs of all modules that do not work in place, each written and read once forward and twice backward."""
 
 
 def work_of(network: nn.Module, shape: tuple[int, int, int]) -> Work:
@@ -33,7 +33,7 @@ def work_of(network: nn.Module, shape: tuple[int, int, int]) -> Work:
     outputs = 0
 
     def note(module: nn.Module, inputs: object, output: object) -> None:
-        """Add what a module without children gives, unless it lies where its input lay."""
+        """Add the output of a module without children, unless the module works in place."""
         nonlocal outputs
         if isinstance(output, Tensor) and not list(module.children()) and not getattr(module, "inplace", False):
             outputs += output.numel()
@@ -46,32 +46,32 @@ def work_of(network: nn.Module, shape: tuple[int, int, int]) -> Work:
     return Work(flops=3 * counter.get_total_flops(), elements=3 * 2 * outputs)
 
 
-def kept_bytes(network: nn.Module, shape: tuple[int, int, int], batch: int) -> int:
-    """Return the bytes that a training step keeps for its backward pass, beside parameters and buffers.
+def saved_bytes(network: nn.Module, shape: tuple[int, int, int], batch: int) -> int:
+    """Return the bytes that a training step saves for its backward pass, beside parameters and buffers.
 
     Args:
-        network: on the meta device, where nothing is computed.
+        network: on the meta device.
         shape: C, H, W of an image.
         batch: images of a step.
     """
     resting = {each.untyped_storage()._cdata for each in [*network.parameters(), *network.buffers()]}
-    kept: dict[int, int] = {}
+    saved: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
-        """Add what a tensor lies in, once."""
+        """Add the storage of a tensor, once."""
         storage = tensor.untyped_storage()
         if storage._cdata not in resting:
-            kept[storage._cdata] = storage.nbytes()
+            saved[storage._cdata] = storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         outputs = network.train()(torch.zeros(batch, *shape, device="meta"))
     del outputs
-    return sum(kept.values())
+    return sum(saved.values())
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Return the FLOPs a second of a square matrix product, the largest that is over soon."""
+    """Return the FLOPs per second of a square matrix product, the largest that takes little time."""
     side, seconds = FIRST_SIDE, _product_seconds(FIRST_SIDE, device, dtype)
     while side < SIDES[device.type] and 2**3 * seconds < LONGEST_PRODUCT:
         side *= 2
@@ -85,7 +85,7 @@ def _product_seconds(side: int, device: torch.device, dtype: torch.dtype) -> flo
 
 
 def copy_rate(device: torch.device) -> float:
-    """Return the bytes a second, read and written, of a large copy."""
+    """Return the bytes per second, read and written, of a large copy."""
     source = torch.zeros(COPIED_BYTES, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     return 2 * COPIED_BYTES / _best_seconds(lambda: target.copy_(source), device)
@@ -98,7 +98,7 @@ def synchronise(device: torch.device) -> None:
 
 
 def _best_seconds(action: Callable[[], object], device: torch.device) -> float:
-    """Return the shortest time of some tries, after one that warms up."""
+    """Return the shortest time of several tries after a warm-up."""
     action()
     times = []
     for _ in range(REPEATS):

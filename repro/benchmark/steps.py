@@ -1,4 +1,4 @@
-"""How long a training step of each of a table's networks takes, in windows taken in turn, on random images."""
+"""The time of a training step of each network in a table, in windows taken in turn, on random images."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ import torch
 from repro.benchmark.random_images import random_data
 from repro.benchmark.roofline import synchronise
 from repro.benchmark.variants import endless
-from repro.data import DATASETS
 from repro.errors import RunFailed, UserError
-from repro.experiment import Experiment
+from repro.experiment import Experiment, segments
 from repro.recipes import Recipe, recipe
 from repro.runtime import Runtime
 from repro.store.results import StepTime
@@ -28,12 +27,12 @@ from repro.training.provenance import machine
 from repro.training.tasks.in_memory import Resident
 
 ROUNDS = 5
-"""Windows of each row, after one that only warms up."""
+"""Windows of each row, after a warm-up window."""
 
 
 @dataclass
 class Timed:
-    """A row that is measured and the seconds of a step in its windows."""
+    """A row that is measured, and the seconds of a step in its windows."""
 
     row: Row
     experiment: Experiment
@@ -43,25 +42,27 @@ class Timed:
 
 def measure_steps(
     table: Table,
+    rows: Sequence[Row],
     runtime: Runtime,
     window_seconds: float,
     progress: Callable[[Sequence[tuple[int, Timed]]], Iterable[tuple[int, Timed]]] = iter,
 ) -> list[StepTime]:
-    """Return how long a step of every row with a printed time takes here: forward, backward and update.
+    """Return the time of a step (forward, backward, update) of every row with a printed time.
 
-    Each row's own few images stand for all, so that nothing but the network is waited for.
+    Each row repeats one batch on the device, so that only the network is measured.
 
     Args:
-        table: the printed one, or some of its rows.
+        table: the published one.
+        rows: the rows to measure, as far as they have a published time.
         runtime: device, precision, threads.
-        window_seconds: a window takes at least so long, and at least one step.
-        progress: wraps the windows, for a bar.
+        window_seconds: shortest time of a window, which takes at least one step.
+        progress: wraps the windows, for a progress bar.
 
     Raises:
-        UserError: no batch is known for a printed time.
+        UserError: the batch size of a printed time is unknown.
         RunFailed: a step needs more memory than the GPU has.
     """
-    experiments = [(row, step_experiment(table, row)) for row in table.timed]
+    experiments = [(row, step_experiment(table, row)) for row in table.timed(rows)]
     device = prepare(runtime)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     timed = [Timed(row, each, _steps(each, runtime, device)) for row, each in experiments]
@@ -81,7 +82,7 @@ def measure_steps(
 
 
 def _step_time(timed: Timed, together: dict[str, str]) -> StepTime:
-    """Return what the windows of a row tell; `together` is what all rows of a measurement share."""
+    """Return a row's result; `together` holds the fields that all rows of a measurement share."""
     experiment = timed.experiment
     return StepTime(
         row=timed.row.label,
@@ -99,23 +100,23 @@ def _step_time(timed: Timed, together: dict[str, str]) -> StepTime:
 
 
 def step_experiment(table: Table, row: Row) -> Experiment:
-    """Return what a row's step is taken of: its network with its recipe's batch and dropout, or the column's batch.
+    """Return the experiment of a row's step: its network, with batch size and dropout of its recipe.
 
-    The learning rate is 0, so that every step is the same work whatever the random images would teach.
+    A batch size of the table's time column takes precedence. The learning rate is 0, so that every step is the same
+    work.
 
     Raises:
-        UserError: no such step can be taken here.
+        UserError: such a step cannot be measured yet, or its batch size is unknown.
     """
     assert row.model is not None
     assert table.time is not None
-    dataset = row.dataset or table.dataset
-    if DATASETS[dataset].task.startswith("segmentation:"):
-        raise UserError(f"{row.label} segments {dataset}, and the step of a segmentation is not measured here yet")
-    named = [table.recipe(row, column) for column in table.of_kind("error") if column.key in row.cells]
-    given = next((recipe(name) for name in named if name), None)
+    dataset = table.dataset_of(row)
+    if segments(dataset):
+        raise UserError(f"{row.label} segments {dataset}, and steps of segmentations cannot be measured yet")
+    given = next((recipe(each.recipe) for each in table.errors([row]) if each.recipe), None)
     batch = table.time.batch or (given.batch if given else None)
     if batch is None:
-        raise UserError(f"{table.name}: neither the column {table.time.key} nor a recipe says the batch of {row.label}")
+        raise UserError(f"{table.name}: neither the column {table.time.key} nor a recipe gives the batch size of {row.label}")
     step = Recipe(
         name="step",
         paper=table.paper,
@@ -135,7 +136,7 @@ def step_experiment(table: Table, row: Row) -> Experiment:
 
 
 def _steps(experiment: Experiment, runtime: Runtime, device: torch.device) -> Iterator[int]:
-    """Yield the images of each step, for ever the same."""
+    """Yield the number of images of each step, all on the same batch."""
     images = random_data(experiment.dataset, experiment.recipe.batch)
     task = Resident(experiment.recipe, images, runtime, device)
     yield from endless(Engine([experiment], runtime, task, device))
@@ -153,6 +154,6 @@ def _window(timed: Timed, device: torch.device, seconds: float) -> float:
             synchronise(device)
     except torch.OutOfMemoryError as error:
         label, batch = timed.row.label, timed.experiment.recipe.batch
-        message = f"a step of {batch} images of {label} needs more memory than {device} has; leave it out with --rows"
+        message = f"a step of {label} with batch size {batch} needs more memory than {device} has; leave it out with --rows"
         raise RunFailed(message) from error
     return (time.perf_counter() - begin) / steps

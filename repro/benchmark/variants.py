@@ -1,22 +1,24 @@
-"""The ways to train that are measured, each as an endless iterator over the images of its steps."""
+"""The variants of training that are measured, each as an endless iterator over the images of its steps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from repro.benchmark.baseline import PLAIN_PREFETCH, plain_folder, plain_loop
-from repro.benchmark.roofline import kept_bytes
+from repro.benchmark.baseline import BASELINE_PREFETCH, baseline, folder_baseline
+from repro.benchmark.roofline import saved_bytes
 from repro.data import DATASETS, Dataset
 from repro.data.folder import ImageFolder
 from repro.experiment import Experiment
 from repro.runtime import Runtime
 from repro.training.device import check_side_by_side
-from repro.training.engine import Engine, network_of
+from repro.training.engine import Engine
+from repro.training.initialise import network_of
 from repro.training.schedule import images_per_epoch
 from repro.training.tasks.from_files import PREFETCH, Streamed, workers_of
 from repro.training.tasks.in_memory import Resident
@@ -28,13 +30,15 @@ DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass
 class Queue:
-    """Batches that wait ready-made when a window begins; thrown away, or the input would look faster than it is."""
+    """Batches that are ready when a window starts. They are discarded, or the input would look faster than it is."""
 
     length: int = 0
+    """How many batches can be ready."""
     waiting: int = 0
+    """How many of them are still to be discarded."""
 
     def drained(self, batches: Iterable[T]) -> Iterator[T]:
-        """Yield the batches without those that were waiting."""
+        """Yield the batches except those that were ready."""
         for batch in batches:
             if self.waiting:
                 self.waiting -= 1
@@ -42,41 +46,67 @@ class Queue:
                 yield batch
 
 
-@dataclass
-class Way:
-    """A way to train and what its windows gave."""
+class VariantKind(StrEnum):
+    """What a variant measures."""
 
-    name: str
+    BASELINE = "baseline"
+    """The loop of popular repositories."""
+    TRAINING = "repro"
+    """Our training, from images to update."""
+    INPUT = "input only"
+    """Reading, decoding and augmenting image files, without a network."""
+    NETWORK = "network only"
+    """Our training on one batch that is shown again and again, without reading."""
+
+
+@dataclass
+class Variant:
+    """A variant of training and the results of its windows."""
+
+    kind: VariantKind
     precision: str | None
-    """None where no network is trained."""
+    """None without a network."""
     steps: Iterator[int]
-    """Makes what it needs when its first step is taken, so that what is impossible fails there."""
+    """The images of each step. The first step sets everything up, so that a variant that is impossible fails there."""
     queue: Queue = field(default_factory=Queue)
     rates: list[float] = field(default_factory=list)
+    """Images per second in each window."""
     kept: int | None = None
-    """Bytes that a step in fp32 keeps for its backward pass."""
+    """Bytes that a step in fp32 saves for its backward pass."""
     peak: int | None = None
+    """Bytes of GPU memory above those in use between two steps."""
+    switches: Sequence[str] = ()
+    """Names of the switches that are on, `compile` and `graph`."""
     seeds: int = 1
-    """Trained side by side; a step shows each of them a batch."""
-    graph: bool = False
-    """Replayed: its memory lies in the graph's pool, which counts as free between two replays."""
+    """Seeds trained at once; a step shows each of them a batch."""
+
+    @property
+    def name(self) -> str:
+        """A readable name, such as `repro, bf16, 5 seeds, graph`."""
+        seeds = [f"{self.seeds} seeds"] if self.seeds > 1 else []
+        return ", ".join([self.kind, *filter(None, [self.precision]), *seeds, *self.switches])
+
+    @property
+    def graph(self) -> bool:
+        """Whether steps are replayed; the memory of a graph's pool counts as free between two replays."""
+        return "graph" in self.switches
 
 
 class Measured:
-    """A task whose waiting batches can be thrown away, or whose first batch stands for all."""
+    """A task whose ready batches can be discarded, or whose first batch is shown again and again."""
 
     def __init__(self, task: Task, queue: Queue, *, repeat: bool = False) -> None:
         self.task, self.queue, self.repeat = task, queue, repeat
         self.images, self.fingerprint = task.images, task.fingerprint
 
     def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
-        """Yield the task's batches, or for ever its first one."""
+        """Yield the task's batches, or its first one for ever."""
         batches = self.task.batches(seed, epoch, begin)
         if not self.repeat:
             yield from self.queue.drained(batches)
             return
         batch = next(batches)
-        del batches  # and with it the processes that read ahead
+        del batches  # ends the processes that read ahead
         while True:
             yield batch
 
@@ -93,34 +123,34 @@ class Measured:
         return self.task.test(network, progress)
 
 
-def resident_ways(
+def in_memory_variants(
     experiment: Experiment, runtime: Runtime, precisions: Sequence[str], seeds: int, data: Dataset, device: torch.device
-) -> list[Way]:
-    """Return the plain loop and ours in some precisions, for images in memory.
+) -> list[Variant]:
+    """Return the baseline and our training in some precisions, for images in memory.
 
-    Compiling, CUDA graphs and seeds side by side are measured beside the eager step where they are asked for.
+    Compiled steps, CUDA graphs and several seeds at once are measured beside the eager step if they are asked for.
     """
-    plain = plain_loop(experiment, data.train, device)
-    ways = [Way("plain loop, fp32", "fp32", plain, kept=_kept(experiment, memory_saved=False))]
-    kept = _kept(experiment, memory_saved=runtime.save_memory)
+    saved = _saved_bytes(experiment, memory_saved=False)
+    variants = [Variant(VariantKind.BASELINE, "fp32", baseline(experiment, data.train, device), kept=saved)]
+    saved = _saved_bytes(experiment, memory_saved=runtime.save_memory)
     for precision in precisions:
-        for switches, number in variants(runtime, seeds):
+        for switches, number in combinations(runtime, seeds):
             precise = replace(runtime, **switches, precision=precision).together(number)
-            words = [f"{number} seeds"] * (number > 1) + [name for name, on in switches.items() if on]
-            ways.append(
-                Way(
-                    name=", ".join(["repro", precision, *words]),
-                    precision=precision,
-                    steps=_resident_steps(experiment, precise, number, data, device),
-                    kept=kept if DTYPES[precision] is torch.float32 and not words else None,
+            on = [name for name, value in switches.items() if value]
+            variants.append(
+                Variant(
+                    VariantKind.TRAINING,
+                    precision,
+                    _in_memory_steps(experiment, precise, number, data, device),
+                    kept=saved if DTYPES[precision] is torch.float32 and number == 1 and not on else None,
+                    switches=on,
                     seeds=number,
-                    graph=precise.graph,
                 )
             )
-    return ways
+    return variants
 
 
-def _resident_steps(
+def _in_memory_steps(
     experiment: Experiment, runtime: Runtime, seeds: int, data: Dataset, device: torch.device
 ) -> Iterator[int]:
     check_side_by_side(runtime, device.type)
@@ -128,20 +158,20 @@ def _resident_steps(
     yield from endless(Engine(several, runtime, Resident(experiment.recipe, data, runtime, device), device))
 
 
-def _kept(experiment: Experiment, *, memory_saved: bool) -> int:
+def _saved_bytes(experiment: Experiment, *, memory_saved: bool) -> int:
     with torch.device("meta"):
         network = network_of(experiment, memory_saved=memory_saved)
-    return kept_bytes(network, shape_of(experiment), experiment.recipe.batch)
+    return saved_bytes(network, shape_of(experiment), experiment.recipe.batch)
 
 
 def shape_of(experiment: Experiment) -> tuple[int, int, int]:
-    """Return C, H, W of an image as it is trained on."""
+    """Return C, H, W of the network's training input."""
     side = experiment.recipe.scaled_crop
     return (3, side, side) if side else DATASETS[experiment.dataset].input
 
 
-def variants(runtime: Runtime, seeds: int) -> list[tuple[dict[str, Any], int]]:
-    """Return the switches of each step to measure, with the number of seeds: the plain one first."""
+def combinations(runtime: Runtime, seeds: int) -> list[tuple[dict[str, Any], int]]:
+    """Return the switches and the number of seeds of each kind of step to measure, the eager step first."""
     asked = {"compile": runtime.compile, "graph": runtime.graph}
     off = dict.fromkeys(asked, False)
     each_alone = [{**off, name: True} for name, on in asked.items() if on]
@@ -149,37 +179,39 @@ def variants(runtime: Runtime, seeds: int) -> list[tuple[dict[str, Any], int]]:
     return [(switches, number) for number in ([1, seeds] if seeds > 1 else [1]) for switches in switched]
 
 
-def streamed_ways(
+def image_file_variants(
     experiment: Experiment, runtime: Runtime, precisions: Sequence[str], data: ImageFolder, device: torch.device
-) -> list[Way]:
+) -> list[Variant]:
     """Return the same for image files, then the input without a network and the networks without the input.
 
-    The tuning of the classifier that some recipes end with is not measured.
+    The tuning of the classifier, with which some recipes end, is not measured.
     """
     experiment = replace(experiment, recipe=experiment.recipe.phases[0])
     workers = workers_of(runtime)
-    queue = Queue(PLAIN_PREFETCH * workers)
-    plain = plain_folder(experiment, data.train, workers, device, queue.drained)
-    ways = [Way("plain loop, fp32", "fp32", plain, queue)]
-    alone: list[Way] = []
+    queue = Queue(BASELINE_PREFETCH * workers)
+    usual = folder_baseline(experiment, data.train, workers, device, queue.drained)
+    variants = [Variant(VariantKind.BASELINE, "fp32", usual, queue)]
+    networks: list[Variant] = []
+    on = ["graph"] if runtime.graph else []
     for precision in precisions:
         precise = replace(runtime, precision=precision)
-        for name, made, repeat in (("repro", ways, False), ("network alone", alone, True)):
+        for kind, made in ((VariantKind.TRAINING, variants), (VariantKind.NETWORK, networks)):
+            repeat = kind is VariantKind.NETWORK
             queue = Queue(0 if repeat else PREFETCH * workers)
             task = Measured(Streamed(experiment.recipe, data, precise, device), queue, repeat=repeat)
-            steps = _streamed_steps(experiment, precise, task, device)
-            made.append(Way(f"{name}, {precision}", precision, steps, queue, graph=precise.graph))
+            steps = _image_file_steps(experiment, precise, task, device)
+            made.append(Variant(kind, precision, steps, queue, switches=on))
     queue = Queue(PREFETCH * workers)
     task = Measured(Streamed(experiment.recipe, data, runtime, device), queue)
-    return [*ways, Way("input alone", None, shown(task), queue), *alone]
+    return [*variants, Variant(VariantKind.INPUT, None, shown(task), queue), *networks]
 
 
-def _streamed_steps(experiment: Experiment, runtime: Runtime, task: Task, device: torch.device) -> Iterator[int]:
+def _image_file_steps(experiment: Experiment, runtime: Runtime, task: Task, device: torch.device) -> Iterator[int]:
     yield from endless(Engine([experiment], runtime, task, device))
 
 
 def shown(task: Measured) -> Iterator[int]:
-    """Yield the images of each batch as it is ready on the device, epoch after epoch."""
+    """Yield the number of images of each batch when it is on the device, epoch after epoch."""
     epoch = 0
     while True:
         for batch in task.batches(0, epoch, 0):
@@ -188,7 +220,7 @@ def shown(task: Measured) -> Iterator[int]:
 
 
 def endless(engine: Engine) -> Iterator[int]:
-    """Take the engine's steps, epoch after epoch without a test, yielding the images of each."""
+    """Take steps, epoch after epoch without a test, yielding the number of images of each."""
     batch, images = engine.recipe.batch, images_per_epoch(engine.recipe, engine.task.images)
     while True:
         for _ in engine.steps():

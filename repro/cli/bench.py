@@ -1,66 +1,89 @@
-"""`repro bench`: images a second here, and how long the recipe would take."""
+"""`repro bench`: training speed on this machine, and how long the recipe would take."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from repro.cli.options import (
+    AnswerFormat,
+    Data,
+    DatasetName,
+    Format,
+    Model,
+    RecipeName,
+    choice,
+    model_options,
+    runtime_options,
+)
 from repro.console import loading, print_json, stdout, with_bar
-from repro.experiment import Experiment
-from repro.runtime import PRECISIONS, Runtime
-from repro.text import choose
+from repro.experiment import Experiment, experiment_for
+from repro.paths import folders
+from repro.runtime import Precision, Runtime
 
 if TYPE_CHECKING:
     from repro.benchmark.bench import Speed
 
+Precisions = Annotated[
+    list[Precision] | None,
+    choice("--precision", help="Precision to measure; repeat it for several (default: fp32 and bf16)."),
+]
+SideBySide = Annotated[
+    int, typer.Option("--seeds", min=1, metavar="N", help="Also measure N seeds that are trained at once.")
+]
+Window = Annotated[
+    float, typer.Option("--window", min=0.01, max=600, metavar="SECONDS", help="Length of one timing window.")
+]
 
-def run(
-    experiment: Experiment,
-    runtime: Runtime,
-    precisions: Sequence[str],
-    seeds: int,
-    window_seconds: float,
-    root: Path,
-    format: str,
+
+@model_options
+@runtime_options("device", "save_memory", "threads", "workers", "channels_last", "compile", "graph")
+def bench(
+    model: Model,
+    options: dict[str, Any],
+    switches: dict[str, Any],
+    dataset: DatasetName = None,
+    recipe: RecipeName = None,
+    precision: Precisions = None,
+    seeds: SideBySide = 1,
+    data: Data = None,
+    window: Window = 2.0,
+    format: Format = AnswerFormat.RICH,
 ) -> None:
-    """Measure and show; without precisions those that are measured by default."""
-    format = choose("format", format, ("rich", "json"))
+    """Measure training speed against a baseline, and estimate how long the recipe would take."""
+    experiment = experiment_for(model, options, seed=0, dataset=dataset, recipe_name=recipe)
+    runtime, root = Runtime(**switches), folders(data).data
     with loading():
         from repro.benchmark.bench import USUAL, bench
         from repro.training.device import device_name, prepare
 
-    asked = list(dict.fromkeys(each.lower() for each in precisions)) or USUAL
-    speeds = bench(
-        experiment, runtime, window_seconds, root, seeds, asked, lambda rounds: with_bar(rounds, "measuring")
-    )
+    precisions = list(dict.fromkeys(each.value for each in precision or [])) or USUAL
+    speeds = bench(experiment, runtime, window, root, seeds, precisions, lambda rounds: with_bar(rounds, "measuring"))
     device = device_name(prepare(runtime))
-    if format == "json":
+    if format == AnswerFormat.JSON:
         print_json({"model": experiment.model, "device": device, "speeds": [asdict(each) for each in speeds]})
     else:
         _show(experiment, device, speeds)
 
 
 def _show(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> None:
-    from repro.report.grid import Fitted, empty_grid
+    from repro.report.fitted import Fitted, empty_grid
 
     recipe = experiment.recipe
-    title = f"{experiment.model}, {recipe.name}, batch {recipe.batch}, on {device}"
     columns = {name: [cell(each) for each in speeds] for name, cell in COLUMNS.items()}
-    columns = {name: cells for name, cells in columns.items() if any(cells)}  # working memory is a GPU's alone
-    grid = empty_grid(title)
+    columns = {name: cells for name, cells in columns.items() if any(cells)}  # a CPU reports no working memory
+    grid = empty_grid(f"{experiment.model}, {recipe.name}, batch size {recipe.batch}, on {device}")
     for heading in columns:
         grid.add_column(heading)
-    for line in zip(*columns.values(), strict=True):
-        grid.add_row(*line)
+    for cells in zip(*columns.values(), strict=True):
+        grid.add_row(*cells)
     stdout().print(Fitted(grid))
-    _say_what_waits({each.name: each.images_per_second for each in speeds})
-    stdout().print("plain loop: DataLoader, torchvision transforms, eager steps in fp32 without TF32", style="dim")
-    stdout().print("medians of windows taken in turn; recipe: training alone, without tests and tuning", style="dim")
-    stdout().print("of matmul, of copy: of the rates of a large matrix product and a large copy here", style="dim")
-    stdout().print("kept: what a step keeps for its backward pass; working memory: the GPU's peak, eager", style="dim")
+    for line in [*_input_speeds(speeds), *NOTES]:
+        stdout().print(line, style="dim")
 
 
 def _percent(share: float | None) -> str:
@@ -76,18 +99,33 @@ COLUMNS: dict[str, Callable[[Speed], str]] = {
     "Images/s": lambda speed: f"{speed.images_per_second:.0f}",
     "Range": lambda speed: f"{speed.slowest:.0f} to {speed.fastest:.0f}",
     "Ratio": lambda speed: f"{speed.ratio:.2f}",
-    "Recipe takes": lambda speed: str(timedelta(seconds=round(speed.recipe_seconds))),
-    "Of matmul": lambda speed: _percent(speed.matmul_share),
-    "Of copy": lambda speed: _percent(speed.copy_share),
-    "Kept": lambda speed: _gibibytes(speed.kept_bytes),
+    "Time for recipe": lambda speed: str(timedelta(seconds=round(speed.recipe_seconds))),
+    "% of peak matmul": lambda speed: _percent(speed.matmul_share),
+    "% of peak bandwidth": lambda speed: _percent(speed.copy_share),
+    "Saved activations": lambda speed: _gibibytes(speed.kept_bytes),
     "Working memory": lambda speed: _gibibytes(speed.peak_bytes),
 }
+NOTES = (
+    "Baseline: DataLoader, torchvision transforms and eager steps in fp32 without TF32.",
+    "Figures are medians of windows taken in turn. Ratio: speed relative to the baseline.",
+    "Time for recipe: training only, without tests and tuning.",
+    "Peak matmul and bandwidth: those of a large matrix product and a large copy on this device.",
+    "Saved activations: what a step keeps for the backward pass. Working memory: the peak on the GPU, eager steps.",
+)
 
 
-def _say_what_waits(rates: dict[str, float]) -> None:
-    """Say whether image files are read as fast as the network takes them."""
-    for precision in PRECISIONS:
-        network, files = rates.get(f"network alone, {precision}"), rates.get("input alone")
-        if network and files:
-            waits = "waits for its input" if files < network else "is fed in time"
-            stdout().print(f"the network in {precision} {waits}: {files:.0f} images/s are read, {network:.0f} taken")
+def _input_speeds(speeds: Sequence[Speed]) -> list[str]:
+    """Return whether image files are read as fast as the model can process them, a line for each precision."""
+    from repro.benchmark.variants import VariantKind
+
+    files = next((each.images_per_second for each in speeds if each.kind is VariantKind.INPUT), None)
+    networks = [each for each in speeds if each.kind is VariantKind.NETWORK]
+    return [_limit(each, files) for each in networks] if files else []
+
+
+def _limit(network: Speed, files: float) -> str:
+    """Return what limits training in one precision, given that so many images per second are read."""
+    rate = network.images_per_second
+    limit = "reading the images" if files < rate else "the model"
+    speeds = f"{files:.0f} images/s are read, the model can process {rate:.0f}"
+    return f"Training in {network.precision} is limited by {limit}: {speeds}."

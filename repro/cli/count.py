@@ -1,14 +1,17 @@
-"""`repro count`: parameters and FLOPs beside the printed ones."""
+"""`repro count`: parameters and FLOPs beside the published ones."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from repro.cli.options import AnswerFormat, DatasetName, Format, Model, choice, model_options
 from repro.console import print_json, stdout, waiting
 from repro.counting.cache import cached, counted
-from repro.counting.conventions import CONVENTIONS
+from repro.counting.conventions import Convention
 from repro.counting.count import Count, Subject, count_modules
 from repro.data import DATASETS
 from repro.data import find as find_dataset
@@ -17,48 +20,81 @@ from repro.models import MODELS, OptionValue, as_typed, is_small, resolve_option
 from repro.models import find as find_model
 from repro.report.cells import MARK
 from repro.tables import read_table, table_names
-from repro.text import choose
+
+InputShape = Annotated[
+    str | None, typer.Option("--input", metavar="CxHxW", help="Input shape (default: the dataset's).")
+]
+Classes = Annotated[
+    int | None, typer.Option("--classes", min=1, metavar="N", help="Number of classes (default: the dataset's).")
+]
+Flops = Annotated[
+    Convention,
+    choice("--flops", help=f"FLOPs convention: {'; '.join(f'{each}, {each.meaning}' for each in Convention)}."),
+]
+ByModule = Annotated[bool, typer.Option("--by-module", help="Also show the counts of every module.")]
 
 
-def run(
-    model: str,
-    options: Mapping[str, OptionValue],
-    dataset: str | None,
-    input: str | None,
-    classes: int | None,
-    flops: str,
-    by_module: bool,
-    format: str,
+@model_options
+def count(
+    model: Model,
+    options: dict[str, Any],
+    dataset: DatasetName = None,
+    input: InputShape = None,
+    classes: Classes = None,
+    flops: Flops = Convention.PAPER,
+    by_module: ByModule = False,
+    format: Format = AnswerFormat.RICH,
 ) -> None:
-    """Count a network and show it."""
-    format = choose("format", format, ("rich", "json"))
-    convention = choose("convention", flops, CONVENTIONS)
+    """Count a model's parameters and FLOPs and compare them with the published counts."""
     name = find_model(model)
     where = find_dataset(dataset) if dataset else MODELS[name].dataset
     subject = _subject(name, options, where, input, classes)
+    answer = _answer(subject, where, flops)
+    if by_module:
+        with waiting(f"counting the modules of {name}", seconds=True):
+            answer["modules"] = [vars(each) for each in count_modules(subject, flops)]
+    print_json(answer) if format == AnswerFormat.JSON else _show(answer)
+
+
+def _subject(
+    model: str, options: Mapping[str, OptionValue], dataset: str, input: str | None, classes: int | None
+) -> Subject:
+    """Return what is counted: a model with the input and the classes of a dataset unless others are given."""
+    spec = DATASETS[dataset]
+    shape = _shape(input) if input else spec.input
+    return Subject(model, resolve_options(model, options, dataset), shape, classes or spec.classes)
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    """Return C, H, W of `CxHxW`."""
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", text)
+    if not match:
+        raise UserError(f"--input {text!r} is not a shape; expected CxHxW, such as 3x32x32")
+    channels, height, width = map(int, match.groups())
+    return channels, height, width
+
+
+def _answer(subject: Subject, dataset: str, convention: Convention) -> dict[str, Any]:
+    """Return the counts of a model and the published rows that they can be compared with."""
     counts = _counted(subject)
-    as_published = (subject.input, subject.classes) == (DATASETS[where].input, DATASETS[where].classes)
-    answer = {
-        "model": name,
+    as_published = (subject.input, subject.classes) == (DATASETS[dataset].input, DATASETS[dataset].classes)
+    return {
+        "model": subject.model,
         "options": subject.options,
-        "dataset": where if as_published else None,
+        "dataset": dataset if as_published else None,
         "input": "x".join(map(str, subject.input)),
         "classes": subject.classes,
         "params": counts.params,
         "flops": counts.flops[convention],
         "flops_convention": convention,
-        "macs": counts.flops["macs"],
-        "small": is_small(name, subject.input),
-        "published": published(name, subject.options, where, counts) if as_published else [],
+        "macs": counts.flops[Convention.MACS],
+        "small": is_small(subject.model, subject.input),
+        "published": _published(subject, dataset, counts) if as_published else [],
     }
-    if by_module:
-        with waiting(f"counting the modules of {name}", seconds=True):
-            answer["modules"] = [vars(each) for each in count_modules(subject, convention)]
-    print_json(answer) if format == "json" else _show(answer)
 
 
 def _counted(subject: Subject) -> Count:
-    """Return the counts; what is not known yet takes seconds, in which a user sees why."""
+    """Return the counts; show what is happening if they are not in the cache, which takes seconds."""
     known = cached(subject)
     if known is None:
         with waiting(f"counting {subject.model}", seconds=True):
@@ -66,21 +102,14 @@ def _counted(subject: Subject) -> Count:
     return known
 
 
-def _subject(
-    model: str, options: Mapping[str, OptionValue], dataset: str, input: str | None, classes: int | None
-) -> Subject:
-    """Return what is counted: a data set's input and classes unless others are given."""
-    spec = DATASETS[dataset]
-    shape = _shape(input) if input else spec.input
-    return Subject(model, resolve_options(model, options, dataset), shape, classes or spec.classes)
-
-
-def published(model: str, options: Mapping[str, OptionValue], dataset: str, counts: Count) -> list[dict[str, Any]]:
-    """Return every printed row of this network, and whether its counts are ours."""
+def _published(subject: Subject, dataset: str, counts: Count) -> list[dict[str, Any]]:
+    """Return every published row of a model, and whether its counts equal ours."""
     found = []
     for table in map(read_table, table_names()):
         for row in table.rows:
-            if (row.model, row.dataset or table.dataset) != (model, dataset) or table.options(row) != options:
+            if (row.model, row.dataset or table.dataset) != (subject.model, dataset):
+                continue
+            if table.options(row) != subject.options:
                 continue
             params, flops = row.cells.get("params"), row.cells.get("flops")
             found.append(
@@ -97,33 +126,25 @@ def published(model: str, options: Mapping[str, OptionValue], dataset: str, coun
     return found
 
 
-def _shape(text: str) -> tuple[int, int, int]:
-    """Return C, H, W of `CxHxW`."""
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", text)
-    if not match:
-        raise UserError(f"--input {text!r} is no shape; CxHxW, such as 3x32x32")
-    channels, height, width = map(int, match.groups())
-    return channels, height, width
-
-
 def _show(answer: Mapping[str, Any]) -> None:
-    title = f"{answer['model']} {as_typed(answer['options'])}".strip()  # on one line, to be copied
+    title = f"{answer['model']} {as_typed(answer['options'])}".strip()  # on one line, so that it can be copied
     stdout().print(title, style="bold", soft_wrap=True, markup=False)
     stdout().print(_beside(answer))
-    size = f"input {answer['input']}, {answer['classes']} classes"
+    size = f"Input {answer['input']}, {answer['classes']} classes"
     stdout().print(f"{size} ({answer['dataset']})" if answer["dataset"] else size, style="dim")
-    stdout().print(f"FLOPs {answer['flops_convention']!r}: {CONVENTIONS[answer['flops_convention']]}", style="dim")
+    convention = Convention(answer["flops_convention"])
+    stdout().print(f"FLOPs convention {convention!s}: {convention.meaning}", style="dim")
     if answer["small"]:
-        stdout().print("in the form that CIFAR repositories use for small images, not its paper's", style="dim")
+        stdout().print("Small-image variant, as used in CIFAR repositories; the paper has no such model", style="dim")
     if "modules" in answer:
         stdout().print(_modules(answer["modules"]))
 
 
 def _beside(answer: Mapping[str, Any]) -> Any:
-    """Return our counts, and beneath them those of every printed row of the network."""
+    """Return a grid of our counts and, beneath them, those of every published row of the model."""
     from rich.markup import escape
 
-    from repro.report.grid import Fitted, empty_grid
+    from repro.report.fitted import Fitted, empty_grid
 
     grid = empty_grid()
     grid.add_column("")
@@ -137,22 +158,22 @@ def _beside(answer: Mapping[str, Any]) -> Any:
 
 
 def _printed(row: Mapping[str, Any], key: str, answer: Mapping[str, Any]) -> str:
-    """Return a printed cell with its mark; FLOPs are compared under the table's convention only."""
+    """Return a printed cell with its mark; FLOPs are compared only if the convention is that of the table."""
     if row[key] is None:
         return ""
     if key == "flops" and row["flops_convention"] != answer["flops_convention"]:
-        return f"{row[key]} (by {row['flops_convention']!r})"
+        return f"{row[key]} (as {row['flops_convention']})"
     return f"{row[key]} {MARK[row[f'{key}_match']]}"
 
 
 def _modules(modules: list[dict[str, Any]]) -> Any:
     from rich.markup import escape
 
-    from repro.report.grid import Fitted, empty_grid
+    from repro.report.fitted import Fitted, empty_grid
 
     grid = empty_grid()
     grid.add_column("Module", no_wrap=True)
-    grid.add_column("Kind")
+    grid.add_column("Type")
     for heading in ("Parameters", "FLOPs", "Share of FLOPs"):
         grid.add_column(heading, justify="right")
     total = modules[0]["flops"]

@@ -1,124 +1,164 @@
-"""`repro eval`: the test error of a run, a checkpoint, or a network with published weights."""
+"""`repro eval`: the test error of a run, a checkpoint, or a model with published weights."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from repro.console import loading, print_json, stderr, stdout
+import typer
+
+from repro.cli.options import AnswerFormat, Crops, Data, Format, Runs, runtime_options
+from repro.console import loading, note, print_json, stdout
 from repro.data import find as find_dataset
 from repro.errors import UserError
-from repro.paths import Folders
+from repro.paths import Folders, folders
 from repro.runtime import Runtime
-from repro.text import choose, number_of
+from repro.text import number_of
 
 if TYPE_CHECKING:
     from repro.data.views import Protocol
     from repro.evaluation.evaluate import Evaluation, PublishedEvaluation
     from repro.training.tasks.task import Metrics
 
+What = Annotated[
+    str,
+    typer.Argument(metavar="RUN|CHECKPOINT|MODEL", help="Run (name, prefix, ID or folder), checkpoint file, or model."),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights", metavar="torchvision", help="Test the model with the weights that torchvision publishes."
+    ),
+]
+WeightsDataset = Annotated[
+    str | None, typer.Option("--dataset", metavar="NAME", help="Dataset for --weights (default: imagenet).")
+]
+Picture = Annotated[
+    Path | None,
+    typer.Option(
+        "--picture", metavar="FILE", help="Also draw a test image, its mask and the prediction as PNG (U-Net only)."
+    ),
+]
 
-def run(
-    what: str,
-    folders: Folders,
-    runtime: Runtime,
-    *,
-    weights: str | None,
-    dataset: str | None,
-    crops: int,
-    picture: Path | None,
-    format: str,
+
+@runtime_options("device", "threads", "workers")
+def evaluate(
+    what: What,
+    switches: dict[str, Any],
+    weights: Weights = None,
+    dataset: WeightsDataset = None,
+    crops: Crops = 1,
+    data: Data = None,
+    runs: Runs = None,
+    picture: Picture = None,
+    format: Format = AnswerFormat.RICH,
 ) -> None:
-    """Evaluate and show."""
-    format = choose("format", format, ("rich", "json"))
+    """Test a run, a checkpoint, or a model with published weights."""
     if dataset and not weights:
-        raise UserError("--dataset goes with --weights; a run is tested on the data set that it was trained on")
+        raise UserError("--dataset requires --weights; a run is tested on the dataset that it was trained on")
     if picture and weights:
-        raise UserError("--picture draws a run of a U-Net; leave it out with --weights")
-    with loading():
-        from repro.evaluation.evaluate import evaluate, evaluate_published
-
+        raise UserError("--picture needs a run of a U-Net and cannot be combined with --weights")
+    places, runtime = folders(data, runs), Runtime(**switches)
     if weights:
-        where = find_dataset(dataset or "imagenet")
-        _show_published(evaluate_published(what, weights, folders.data, runtime, dataset=where, crops=crops), format)
+        _evaluate_published(what, weights, find_dataset(dataset or "imagenet"), crops, places, runtime, format)
     else:
-        found = evaluate(what, folders, runtime, crops=crops, picture=picture)
-        if picture:
-            stderr().print(f"drawn to {picture}", soft_wrap=True, markup=False)
-        _show(found, format)
+        _evaluate_run(what, crops, picture, places, runtime, format)
 
 
-def _show(found: Evaluation, format: str) -> None:
+def _evaluate_run(
+    what: str, crops: int, picture: Path | None, folders: Folders, runtime: Runtime, format: AnswerFormat
+) -> None:
+    with loading():
+        from repro.evaluation.evaluate import evaluate
+
+    found = evaluate(what, folders, runtime, crops=crops, picture=picture)
+    if picture:
+        note(f"wrote {picture}")
+    print_json(_run_answer(found)) if format == AnswerFormat.JSON else _print(_run_line(found))
+
+
+def _run_answer(found: Evaluation) -> dict[str, object]:
+    experiment = found.experiment
+    return {
+        "run": experiment.name,
+        **experiment.to_json(),
+        "dataset": experiment.dataset,
+        "steps": found.steps,
+        "epochs": found.epochs,
+        "finished": found.finished,
+        **_figures(found.metrics),
+        "recorded_error": found.recorded,
+        "protocol": found.protocol and _protocol(found.protocol),
+    }
+
+
+def _run_line(found: Evaluation) -> str:
     experiment, metrics = found.experiment, found.metrics
-    if format == "json":
-        print_json(
-            {
-                "run": experiment.name,
-                **experiment.to_json(),
-                "dataset": experiment.dataset,
-                "steps": found.steps,
-                "epochs": found.epochs,
-                "finished": found.finished,
-                **_figures(metrics),
-                "recorded_error": found.recorded,
-                "protocol": found.protocol and _protocol(found.protocol),
-            }
-        )
-        return
     shown = f", {found.protocol}" if found.protocol else ""
-    recorded = f"; the run itself measured {found.recorded:.2f} %" if found.recorded is not None else ""
+    recorded = f"; recorded during training: {found.recorded:.2f} %" if found.recorded is not None else ""
     if found.protocol and found.protocol.crops > 1 and recorded:
         recorded += " with 1 crop"
     top5 = "" if metrics.error5 is None else f", top-5 {metrics.error5:.2f} %"
     extra = "".join(f", {name} {value:.4f}" for name, value in metrics.extra.items())
-    _say(
+    return (
         f"{experiment.name}: test error {metrics.error:.2f} %{top5}{extra}, on {metrics.images:,} "
         f"images of {experiment.dataset}{shown}, {_trained(found)}{recorded}"
     )
 
 
 def _trained(found: Evaluation) -> str:
-    """Return how long the network was trained, and whether that is all of its recipe."""
+    """Return how long the model was trained, and whether that is the whole recipe."""
     of = found.experiment.recipe.all_epochs
     steps = f"({number_of(found.steps, 'step')})"
     if found.finished:
-        return f"finished: after {number_of(of, 'epoch')} {steps}"
-    return f"not finished: after {found.epochs} of {number_of(of, 'epoch')} {steps}"
+        return f"finished: {number_of(of, 'epoch')} {steps}"
+    return f"not finished: {found.epochs} of {number_of(of, 'epoch')} {steps}"
 
 
-def _show_published(found: PublishedEvaluation, format: str) -> None:
+def _evaluate_published(
+    model: str, weights: str, dataset: str, crops: int, folders: Folders, runtime: Runtime, format: AnswerFormat
+) -> None:
+    with loading():
+        from repro.evaluation.evaluate import evaluate_published
+
+    found = evaluate_published(model, weights, folders.data, runtime, dataset=dataset, crops=crops)
+    print_json(_published_answer(found)) if format == AnswerFormat.JSON else _print(_published_line(found))
+
+
+def _published_answer(found: PublishedEvaluation) -> dict[str, object]:
+    weights = found.published
+    return {
+        "model": found.model,
+        "dataset": found.dataset,
+        "weights": weights.name,
+        "url": weights.url,
+        "protocol": _protocol(found.protocol),
+        **_figures(found.metrics),
+        "published_error": weights.error,
+        "published_error5": weights.error5,
+    }
+
+
+def _published_line(found: PublishedEvaluation) -> str:
     weights, metrics = found.published, found.metrics
-    if format == "json":
-        print_json(
-            {
-                "model": found.model,
-                "dataset": found.dataset,
-                "weights": weights.name,
-                "url": weights.url,
-                "protocol": _protocol(found.protocol),
-                **_figures(metrics),
-                "published_error": weights.error,
-                "published_error5": weights.error5,
-            }
-        )
-        return
-    _say(
-        f"{found.model} with {weights.name}: error {metrics.error:.3f} %, top-5 {metrics.error5:.3f} %, "
+    return (
+        f"{found.model} with {weights.name}: test error {metrics.error:.3f} %, top-5 {metrics.error5:.3f} %, "
         f"on {metrics.images:,} images of {found.dataset}, {found.protocol}; "
         f"torchvision reports {weights.error:.3f} % and {weights.error5:.3f} % with 1 crop"
     )
 
 
 def _figures(metrics: Metrics) -> dict[str, object]:
-    """Return the metrics as one dictionary; what a task measures besides stands beside the rest."""
+    """Return the metrics as one dictionary, those that only some tasks have included."""
     figures = asdict(metrics)
-    return {**figures, **figures.pop("extra")}
+    extra = figures.pop("extra")
+    return {**figures, **extra}
 
 
 def _protocol(protocol: Protocol) -> dict[str, object]:
     return {**asdict(protocol), "antialias": True}
 
 
-def _say(text: str) -> None:
-    stdout().print(text, soft_wrap=True, markup=False)
+def _print(line: str) -> None:
+    stdout().print(line, soft_wrap=True, markup=False)

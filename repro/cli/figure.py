@@ -1,19 +1,22 @@
-"""`repro figure`: a picture, and its numbers beside it."""
+"""`repro figure`: a picture, and its data beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from repro.atomic import write_atomically
-from repro.cli.table import choose
+from repro.cli.options import Data, Results, Rows, RunName, Runs, TableName, runtime_options, with_quiet
+from repro.cli.table import select
 from repro.comparison.records import records_today
-from repro.console import stderr, waiting
+from repro.console import note, waiting
 from repro.errors import UserError
 from repro.figures import FORMATS, Curves, Figure, Gates, curves_of, draw, gates_of
 from repro.models import MODELS
-from repro.paths import Folders
+from repro.paths import Folders, folders
 from repro.runtime import Runtime
 from repro.store.csv_rows import csv_of
 from repro.store.results import gates_path, read_records, result_folders, write_gates
@@ -22,20 +25,40 @@ from repro.store.run_folders import run_named, run_names
 if TYPE_CHECKING:
     from repro.training.checkpoint import Checkpoint
 
+app = typer.Typer(help="Draw training curves, or the gate weights of a DenseResNet.")
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", metavar="FILE", help="A .png, .svg or .pdf file; its data goes into a .csv file beside it."
+    ),
+]
+WithTrain = Annotated[bool, typer.Option("--train", help="Also draw the training error (dashed).")]
 
-def curves(name: str, rows: str, with_train: bool, output: Path | None, results: Path) -> None:
-    """Draw the training curves of a table's rows.
 
-    Raises:
-        UserError: no such table or row, no curve of them, or the file cannot be written.
-    """
-    table = choose(name, rows)
+@app.callback(invoke_without_command=True)
+def figure(context: typer.Context) -> None:
+    """Print the help if no kind of figure is named."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command("curves")
+@with_quiet
+def curves(
+    name: TableName,
+    rows: Rows = "*",
+    train: WithTrain = False,
+    output: Output = None,
+    results: Results = Path("results"),
+) -> None:
+    """Draw the test error of a table's rows after every epoch."""
+    table, shown = select(name, rows)
     output = _checked(output or Path(f"curves-{table.name}.png"), Curves.COLUMNS)
-    places = result_folders(results)
-    found = curves_of(table, records_today(places), places, with_train=with_train)
+    places = result_folders(folders(results=results, shows=True).results)
+    found = curves_of(table, records_today(places), places, shown=shown, with_train=train)
     if found is None:
-        if not any(table.recipe(row, column) for row in table.rows for column in table.of_kind("error")):
-            raise UserError(f"{table.name} has no recipe here that its runs could have followed: nothing can be drawn")
+        if not any(each.recipe for each in table.errors(shown)):
+            raise UserError(f"no recipe is implemented for the rows of {table.name}, so there is nothing to draw")
         raise UserError(
             f"no run of these rows has a curve in {_named(places)}; repro table {table.name} --run trains what is "
             "missing, and every training writes its curve"
@@ -43,33 +66,49 @@ def curves(name: str, rows: str, with_train: bool, output: Path | None, results:
     _write(found, output)
 
 
-def gates(what: str, output: Path | None, folders: Folders, runtime: Runtime) -> None:
-    """Draw the mean gate weights of a run; where they are not kept yet, take them of its checkpoint and keep them.
+@app.command("gates")
+@with_quiet
+@runtime_options("device", "threads", "workers")
+def gates(
+    switches: dict[str, Any],
+    run: RunName,
+    output: Output = None,
+    data: Data = None,
+    results: Results = Path("results"),
+    runs: Runs = None,
+) -> None:
+    """Draw the mean gate weights of a DenseResNet, from a finished or a stopped run."""
+    places = folders(data, runs, results)
+    output = output and _checked(output, Gates.COLUMNS)  # refused before a checkpoint is read
+    name, saved = _find(run, places)
+    output = output or _checked(Path(f"gates-{name}.png"), Gates.COLUMNS)
+    _write(_mean_gates(name, saved, places, Runtime(**switches)), output)
+
+
+def _mean_gates(name: str, saved: Checkpoint | None, folders: Folders, runtime: Runtime) -> Gates:
+    """Return the recorded mean gate weights of a run; those of a newer checkpoint are computed and recorded first.
 
     Raises:
-        UserError: no such run, a run without gates, no weights of it, or the file cannot be written.
+        UserError: neither recorded weights nor a checkpoint.
     """
-    output = output and _checked(output, Gates.COLUMNS)  # refused before a checkpoint is read
-    name, saved = _find(what, folders)
-    output = output or _checked(Path(f"gates-{name}.png"), Gates.COLUMNS)
     paths = [gates_path(folder, name) for folder in result_folders(folders.results)]
-    kept = max((gates_of(path) for path in paths if path.exists()), key=lambda each: each.step, default=None)
-    if saved and (kept is None or kept.step < saved.step):
+    known = max((gates_of(path) for path in paths if path.exists()), key=lambda each: each.step, default=None)
+    if saved and (known is None or known.step < saved.step):
         from repro.evaluation.evaluate import mean_gates
 
         write_gates(mean_gates(saved, folders.data, runtime), paths[-1])
-        kept = gates_of(paths[-1])
-        _say(f"the mean gate weights are kept in {paths[-1]}")
-    if kept is None:
+        known = gates_of(paths[-1])
+        note(f"recorded the mean gate weights in {paths[-1]}")
+    if known is None:
         raise UserError(
-            f"{name} was recorded without its mean gate weights, and {folders.runs} has no checkpoint of it; "
-            "name the folder of its checkpoints with --runs, or train it again in another --results"
+            f"{name} has no recorded mean gate weights and no checkpoint in {folders.runs}; "
+            "set the folder of its checkpoints with --runs, or train it again with another --results"
         )
-    _write(kept, output)
+    return known
 
 
 def _find(what: str, folders: Folders) -> tuple[str, Checkpoint | None]:
-    """Return the name of the run that is meant, and its newest checkpoint if it is there."""
+    """Return the name of a run, and its newest checkpoint if there is one."""
     if Path(what).exists():
         from repro.evaluation.evaluate import load_run
 
@@ -78,8 +117,8 @@ def _find(what: str, folders: Folders) -> tuple[str, Checkpoint | None]:
         return saved.experiment.name, saved
     places = result_folders(folders.results)
     models = {record.name: record.model for record in read_records(places)}
-    kept = [path.stem for folder in places for path in folder.glob("gates/*.csv")]
-    known = dict.fromkeys([*run_names(folders.runs), *models, *kept])
+    recorded = [path.stem for folder in places for path in folder.glob("gates/*.csv")]
+    known = dict.fromkeys([*run_names(folders.runs), *models, *recorded])
     name = run_named(what, known, f"{folders.runs} or {_named(places)}")
     found = _newest(folders.runs / name)
     _expect_gates(name, found.experiment.model if found else models.get(name))
@@ -88,8 +127,8 @@ def _find(what: str, folders: Folders) -> tuple[str, Checkpoint | None]:
 
 def _expect_gates(name: str, model: str | None) -> None:
     if model and not MODELS[model].gates:
-        having = ", ".join(each for each, spec in MODELS.items() if spec.gates)
-        raise UserError(f"{name} has no gates; networks that have: {having}")
+        with_gates = ", ".join(each for each, spec in MODELS.items() if spec.gates)
+        raise UserError(f"{name} has no gates; models with gates: {with_gates}")
 
 
 def _newest(folder: Path) -> Checkpoint | None:
@@ -105,19 +144,19 @@ def _named(places: Iterable[Path]) -> str:
 
 
 def _checked(output: Path, columns: Iterable[str]) -> Path:
-    """Return where the picture goes, if it and its numbers can lie there.
+    """Return the path of the picture, if it and its data can be written.
 
     Raises:
-        UserError: no such folder or format, or the numbers would take the place of something else.
+        UserError: no such folder or format, or the data would overwrite another file.
     """
     if output.is_dir() or not output.parent.is_dir():
         raise UserError(f"{output} cannot be written: it is a folder, or its folder does not exist")
     if output.suffix.lower().removeprefix(".") not in FORMATS:
         endings = ", ".join(f".{each}" for each in FORMATS)
-        raise UserError(f"{output}: its ending names no format of pictures ({endings})")
+        raise UserError(f"{output}: the ending is not that of a picture format ({endings})")
     numbers = output.with_suffix(".csv")
     if numbers.exists() and numbers.read_bytes().splitlines()[:1] != csv_of([], list(columns)).splitlines():
-        raise UserError(f"the numbers would go to {numbers}, which holds something else; choose another --output")
+        raise UserError(f"the data would overwrite {numbers}, which is another file; choose another --output")
     return output
 
 
@@ -130,8 +169,4 @@ def _write(figure: Figure, output: Path) -> None:
         write_atomically(output, picture)
     except OSError as error:
         raise UserError(f"{output} cannot be written ({error.strerror})") from error
-    _say(f"drawn to {output}; its numbers are in {numbers}")
-
-
-def _say(text: str) -> None:
-    stderr().print(text, soft_wrap=True, markup=False)
+    note(f"wrote {output} and its data, {numbers}")

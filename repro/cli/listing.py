@@ -1,20 +1,25 @@
-"""`repro list`: what there is."""
+"""`repro list`: models, tables, datasets, recipes and runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from repro.console import print_json, stderr, stdout, with_bar
+import typer
+
+from repro.cli.options import AnswerFormat, Format, Runs, completing
+from repro.console import note, print_json, stdout, with_bar
 from repro.counting.cache import counted_parameters
 from repro.counting.count import Subject
 from repro.data import DATASETS
 from repro.errors import UserError
 from repro.models import MODELS, as_typed, resolve_options
 from repro.recipes import RECIPES, Recipe, recipe
+from repro.recipes.source import sources_text
 from repro.recipes.values import unused, values_of
 from repro.store.run_folders import runs_in
 from repro.tables import read_table, table_names
@@ -23,42 +28,60 @@ from repro.text import choose
 Line = Mapping[str, Any]
 
 
-def run(what: str, name: str | None, runs: Path | None, format: str) -> None:
-    """Show what there is of a kind, or one recipe whole.
+class Kind(StrEnum):
+    """What can be listed."""
 
-    Args:
-        what: the kind.
-        name: of a recipe, to see all of it.
-        runs: where the user's runs lie, unless where they usually do.
-        format: rich or json.
-    """
-    folder = runs or Path("runs")
-    kinds: dict[str, Callable[[], list[Line]]] = {
-        "models": _models,
-        "tables": _tables,
-        "datasets": _datasets,
-        "recipes": _recipes,
-        "runs": partial(_runs, folder),
-    }
-    kind, format = choose("list", what, kinds), choose("format", format, ("rich", "json"))
-    if runs and kind != "runs":
-        raise UserError(f"--runs goes with repro list runs; {kind} come with the program")
+    MODELS = "models"
+    TABLES = "tables"
+    DATASETS = "datasets"
+    RECIPES = "recipes"
+    RUNS = "runs"
+
+
+What = Annotated[Kind, typer.Argument(case_sensitive=False, metavar="WHAT", help="What to list.")]
+Name = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="NAME",
+        help="A recipe, to show all of its values and their sources.",
+        autocompletion=completing(lambda: RECIPES),
+    ),
+]
+
+
+def list_(what: What = Kind.MODELS, name: Name = None, runs: Runs = None, format: Format = AnswerFormat.RICH) -> None:
+    """List models, tables, datasets, recipes, or runs with the commands that resume them."""
+    if runs and what != Kind.RUNS:
+        raise UserError(f"--runs goes with repro list runs; {what} are part of the program")
     if name is not None:
-        if kind != "recipes":
-            raise UserError(f"repro list {kind} takes no name; repro count MODEL and repro table NAME show one")
+        if what != Kind.RECIPES:
+            raise UserError(f"repro list {what} takes no name; see repro count MODEL and repro table NAME")
         _show_recipe(recipe(choose("recipe", name, RECIPES)), format)
         return
-    lines = kinds[kind]()
-    if format == "json":
-        print_json(lines)
+    folder = runs or Path("runs")
+    lines = _lines(what, folder)
+    if format == AnswerFormat.JSON:
+        print_json({what.value: lines})
     elif lines:
-        _show(kind, lines)
+        _show(what, lines)
     else:
-        stderr().print(f"there are no runs in {folder} yet; repro train begins one", soft_wrap=True, markup=False)
+        note(f"there are no runs in {folder} yet; repro train starts one")
+
+
+def _lines(kind: Kind, runs: Path) -> list[Line]:
+    """Return a dictionary for each thing of a kind."""
+    listed: dict[Kind, Callable[[], list[Line]]] = {
+        Kind.MODELS: _models,
+        Kind.TABLES: _tables,
+        Kind.DATASETS: _datasets,
+        Kind.RECIPES: _recipes,
+        Kind.RUNS: partial(_runs, runs),
+    }
+    return listed[kind]()
 
 
 def _models() -> list[Line]:
-    """Return every network, with its parameters as its paper trains it, options at their defaults."""
+    """Return every model with its number of parameters, for default options and the dataset of its paper."""
     subjects = [default_subject(name) for name in MODELS]
     params = counted_parameters(subjects, lambda missing: with_bar(missing, "counting parameters"))
     return [
@@ -74,7 +97,7 @@ def _models() -> list[Line]:
 
 
 def default_subject(model: str) -> Subject:
-    """Return what is counted of a network: its defaults on its paper's data set."""
+    """Return a model with default options and the dataset of its paper."""
     spec = DATASETS[MODELS[model].dataset]
     return Subject(model, resolve_options(model, {}, MODELS[model].dataset), spec.input, spec.classes)
 
@@ -100,12 +123,11 @@ def _datasets() -> list[Line]:
 
 def _recipes() -> list[Line]:
     keys = ("name", "paper", "dataset", "epochs", "iterations", "tune_epochs", "batch", "lr", "schedule")
-    recipes = [recipe(name) for name in RECIPES]
-    return [{key: getattr(each, key) for key in (*keys, "weight_decay")} for each in recipes]
+    return [{key: getattr(each, key) for key in (*keys, "weight_decay")} for each in RECIPES.values()]
 
 
 def _runs(folder: Path) -> list[Line]:
-    """Return how far the runs of a folder are, and the commands that go on with those that wait."""
+    """Return the progress of the runs in a folder, and the commands that resume those that are stopped."""
     return [
         {
             "name": run.folder.name,
@@ -119,11 +141,11 @@ def _runs(folder: Path) -> list[Line]:
     ]
 
 
-def _show(kind: str, lines: Sequence[Line]) -> None:
-    """Show a line of each; names and commands are copied from here, and so never cut."""
+def _show(kind: Kind, lines: Sequence[Line]) -> None:
+    """Show a grid; names and commands are never cut, so that they can be copied."""
     from rich.markup import escape
 
-    from repro.report.grid import Fitted, empty_grid
+    from repro.report.fitted import Fitted, empty_grid
 
     grid = empty_grid()
     for heading in COLUMNS[kind]:
@@ -133,13 +155,13 @@ def _show(kind: str, lines: Sequence[Line]) -> None:
     stdout().print(Fitted(grid))
     for line in lines:
         if line.get("command"):
-            stdout().print(f"goes on: {line['command']}", soft_wrap=True, markup=False)
-    if kind == "recipes":
-        stdout().print("repro list recipes NAME shows every value, and where it is from", style="dim")
+            stdout().print(f"resume: {line['command']}", soft_wrap=True, markup=False)
+    if kind == Kind.RECIPES:
+        stdout().print("repro list recipes NAME shows every value and its source.", style="dim")
 
 
 def _length(recipe: Line) -> str:
-    """Return how long a recipe trains, and how long it then tunes the classifier."""
+    """Return the length of a recipe, with the epochs of a tuning stage added."""
     if recipe["iterations"]:
         return f"{recipe['iterations']:,} steps"
     tuning = f" + {recipe['tune_epochs']}" if recipe["tune_epochs"] else ""
@@ -147,7 +169,7 @@ def _length(recipe: Line) -> str:
 
 
 def _progress(run: Line) -> str:
-    """Return the last epoch that is over, of how many."""
+    """Return the number of finished epochs and that of the whole run."""
     return f"{run['epoch'] or 0} of {'?' if run['epochs'] is None else run['epochs']}"
 
 
@@ -155,60 +177,70 @@ def _error(run: Line) -> str:
     return "–" if run["test_error"] is None else f"{run['test_error']:.2f} %"
 
 
-def _show_recipe(chosen: Recipe, format: str) -> None:
-    """Show every value of a recipe, and where it is from."""
+def _show_recipe(chosen: Recipe, format: AnswerFormat) -> None:
+    """Show every value of a recipe and its source."""
     values = values_of(chosen)
-    if format == "json":
-        said = {each.name: {"value": each.value, "origin": each.origin or None, "place": each.place} for each in values}
-        print_json({"name": chosen.name, "paper": chosen.paper, "values": said, "unused": unused(chosen)})
+    if format == AnswerFormat.JSON:
+        about = {
+            name: getattr(chosen, name) for name in ("name", "summary", "notes", "paper", "default_for", "default_with")
+        }
+        print_json({**about, "values": {each.name: each.to_json() for each in values}, "unused": unused(chosen)})
         return
     from rich.markup import escape
 
-    from repro.report.grid import Fitted, empty_grid
-    from repro.report.legend import ORIGINS
+    from repro.report.fitted import Fitted, empty_grid
 
+    for line in (chosen.summary, *chosen.notes):
+        stdout().print(line, markup=False, highlight=False)
     grid = empty_grid(f"{chosen.name}: {chosen.paper}")
-    for heading in ("Value", "Is", "From"):
+    for heading in ("Setting", "Value", "Source"):
         grid.add_column(heading)
     for each in values:
-        source = ": ".join(part for part in (ORIGINS.get(each.origin), each.place) if part)
-        grid.add_row(*map(escape, (each.name, each.words, source)))
+        grid.add_row(*map(escape, (each.name, each.text, sources_text(each.sources))))
     stdout().print(Fitted(grid))
+    if chosen.default_for:
+        stdout().print(f"Default for: {_defaults(chosen)}", style="dim")
     stdout().print(f"Not used: {', '.join(unused(chosen))}", style="dim")
 
 
-COLUMNS: dict[str, dict[str, Callable[[Line], object]]] = {
-    "models": {
+def _defaults(chosen: Recipe) -> str:
+    """Return the models for which a recipe is the default, with the options that they need."""
+    models = ", ".join("every model" if each == "*" else each for each in chosen.default_for)
+    return f"{models} {as_typed(chosen.default_with)}".strip() + f" on {chosen.dataset}"
+
+
+COLUMNS: dict[Kind, dict[str, Callable[[Line], object]]] = {
+    Kind.MODELS: {
         "Name": itemgetter("name"),
-        "Network": itemgetter("network"),
+        "Model": itemgetter("network"),
         "Parameters": lambda line: f"{line['params']:,}",
         "Options": lambda line: as_typed(line["options"]),
-        "Data set": itemgetter("dataset"),
+        "Dataset": itemgetter("dataset"),
     },
-    "tables": {
+    Kind.TABLES: {
         "Name": itemgetter("name"),
         "Paper": itemgetter("paper"),
         "Table": itemgetter("table"),
         "Caption": itemgetter("caption"),
     },
-    "datasets": {
+    Kind.DATASETS: {
         "Name": itemgetter("name"),
         "Images": itemgetter("images"),
         "Input": itemgetter("input"),
         "Classes": itemgetter("classes"),
     },
-    "recipes": {
+    Kind.RECIPES: {
         "Name": itemgetter("name"),
         "Paper": itemgetter("paper"),
-        "Data set": itemgetter("dataset"),
+        "Dataset": itemgetter("dataset"),
         "Length": _length,
-        "Batch": itemgetter("batch"),
+        "Batch size": itemgetter("batch"),
     },
-    "runs": {
+    Kind.RUNS: {
         "Name": itemgetter("name"),
         "Epoch": _progress,
         "Test error": _error,
         "State": itemgetter("state"),
     },
 }
-"""What is shown of a line, by kind and heading."""
+"""The cells of a line, by kind and heading."""

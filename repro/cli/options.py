@@ -1,103 +1,211 @@
-"""The options that several commands share, those of the networks, and the switches of the runtime."""
+"""The options that several commands share, those of the models, and those of the runtime."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum, StrEnum
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from repro.models import OPTIONS
+from repro.console import set_quiet
+from repro.data import DATASETS
+from repro.models import MODELS, OPTIONS
+from repro.recipes import RECIPES
+from repro.runtime import Log, Precision
+from repro.tables import table_names
+from repro.text import one_of
 
 Command = Callable[..., Any]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A network, such as denseresnet110; repro list models.")]
-DatasetName = Annotated[str | None, typer.Option("--dataset", help="Its paper's own unless given.")]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data sets: $REPRO_DATA, else data/.")]
-Results = Annotated[Path, typer.Option("--results", help="Folder of the records.")]
-Runs = Annotated[Path | None, typer.Option("--runs", help="Folder of the checkpoints: runs/.")]
-RecipeName = Annotated[str | None, typer.Option("--recipe", help="Its paper's own unless given; repro list recipes.")]
+
+
+class AnswerFormat(StrEnum):
+    """How an answer is printed."""
+
+    RICH = "rich"
+    JSON = "json"
+
+
+def completing(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """Return a function that completes names in a shell."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names() if name.startswith(incomplete.lower())]
+
+    return complete
+
+
+def choice(*names: str, **more: Any) -> Any:
+    """Return an option whose values are those of an enum, matched without regard to case."""
+    return typer.Option(*names, case_sensitive=False, **more)
+
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="Model, such as densenet-bc; see repro list models.",
+        autocompletion=completing(lambda: MODELS),
+    ),
+]
+DatasetName = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        metavar="NAME",
+        help="Dataset (default: the one in the model's paper).",
+        autocompletion=completing(lambda: DATASETS),
+    ),
+]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="NAME",
+        help="Training recipe (default: the one in the model's paper); see repro list recipes.",
+        autocompletion=completing(lambda: RECIPES),
+    ),
+]
+Data = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="Folder of the datasets (default: $REPRO_DATA, or data).")
+]
+Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Folder of the records.")]
+Runs = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="Folder of the checkpoints (default: runs).")]
 Epochs = Annotated[
-    int | None, typer.Option("--epochs", help="Other than the recipe's: the run is marked as deviating.")
+    int | None,
+    typer.Option(
+        "--epochs", metavar="N", help="Number of epochs (default: the recipe's; others are marked as a deviation)."
+    ),
 ]
-Precisions = Annotated[
-    list[str] | None,
-    typer.Option("--precision", help="Of our ways, again for each: fp32, tf32, bf16; else fp32 and bf16."),
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, metavar="S", help="Seed of weights, data order and augmentation (default: 0)."),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of weights, data order and augmentation; 0.")]
-Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Train seeds 0 to N - 1.")]
-Flops = Annotated[
-    str, typer.Option("--flops", help="What a FLOP is: paper (the DenseResNet paper's rules), fvcore or macs.")
-]
+Seeds = Annotated[int | None, typer.Option("--seeds", min=1, metavar="N", help="Train the seeds 0 to N - 1.")]
 Crops = Annotated[
-    int, typer.Option("--crops", help="Crops of each image file: 1, or 10, averaged as the model's paper does.")
+    int,
+    typer.Option(
+        "--crops", metavar="1|10", help="Number of crops of each image file; 10 are averaged as in the model's paper."
+    ),
 ]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Run (name, prefix, ID or folder) or checkpoint file.")]
 TableName = Annotated[
-    str | None, typer.Argument(metavar="[NAME]", help="A table, such as cifar100; repro list tables.")
+    str,
+    typer.Argument(
+        metavar="TABLE",
+        help="Table, such as cifar100; see repro list tables.",
+        autocompletion=completing(table_names),
+    ),
 ]
-Rows = Annotated[str, typer.Option("--rows", help="Only rows whose label matches; * and ? allowed.")]
-ShortFormat = Annotated[str, typer.Option("--format", help="rich or json.")]
+Rows = Annotated[
+    str,
+    typer.Option("--rows", metavar="PATTERN", help="Rows to include: a part of the label, or a pattern with * and ?."),
+]
+Format = Annotated[AnswerFormat, choice("--format", help="Output format.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notes, only errors.")]
 
 
-def _network(name: str, kind: type, text: str) -> Any:
+def _model_option(name: str, kind: type, text: str) -> Any:
     names = f"--{name}/--no-{name}" if kind is bool else f"--{name}"
-    return Annotated[kind | None, typer.Option(names, help=text, rich_help_panel="Network")]
+    return Annotated[kind | None, typer.Option(names, help=text, rich_help_panel="Model options")]
 
 
-def _switch(kind: type, names: str, text: str, **more: Any) -> Any:
-    return Annotated[kind | None, typer.Option(names, help=text, rich_help_panel="Runtime", **more)]
+def _switch(kind: Any, names: str, text: str, **more: Any) -> Any:
+    return Annotated[kind | None, choice(names, help=text, rich_help_panel="Runtime options", **more)]
 
 
 def _lower(value: str | None) -> str | None:
     return value and value.lower()
 
 
-NETWORK = {name: _network(name, kind, text) for name, (kind, text) in OPTIONS.items()}
-RUNTIME = {
+MODEL_OPTIONS = {name: _model_option(name, kind, text) for name, (kind, text) in OPTIONS.items()}
+RUNTIME_OPTIONS = {
     "device": _switch(
-        str, "--device", "cpu, cuda, cuda:1, ...; auto, which is a GPU where there is one.", callback=_lower
+        str,
+        "--device",
+        "Device: cpu, cuda, cuda:1, ... (default: auto, the first GPU if there is one).",
+        metavar="DEVICE",
+        callback=_lower,
     ),
-    "precision": _switch(str, "--precision", "fp32, tf32 or bf16, recorded and shown; fp32.", callback=_lower),
-    "save_memory": _switch(bool, "--save-memory", "Compute again what DenseNet would keep; slower."),
-    "threads": _switch(int, "--threads", "CPU threads.", min=1),
-    "workers": _switch(int, "--workers", "Processes that read image files; one per core.", min=0),
-    "side_by_side": _switch(bool, "--side-by-side/--one-by-one", "Train several seeds at once; on a GPU they are."),
+    "precision": _switch(
+        Precision,
+        "--precision",
+        f"Precision of convolutions and matrix products: {one_of([*Precision])} (default: fp32).",
+        metavar="NAME",
+    ),
+    "save_memory": _switch(
+        bool,
+        "--save-memory",
+        "Recompute activations in the backward pass (DenseNet and pre-activation ResNet; less memory, slower).",
+    ),
+    "threads": _switch(int, "--threads", "Number of CPU threads (default: chosen by PyTorch).", min=1, metavar="N"),
+    "workers": _switch(
+        int, "--workers", "Processes that read image files (default: one per core; 0: none).", min=0, metavar="N"
+    ),
+    "side_by_side": _switch(
+        bool,
+        "--side-by-side/--one-by-one",
+        "Train several seeds at once or one after another (default: at once on a GPU).",
+    ),
     "channels_last": _switch(
         bool,
         "--channels-last/--no-channels-last",
-        "Memory layout of one seed's images and weights; several have NCHW.",
+        "Memory layout (default: channels last; several seeds at once always use NCHW).",
     ),
-    "compile": _switch(bool, "--compile", "Compile the network first, in a minute or more: faster steps."),
-    "graph": _switch(bool, "--graph", "Replay each step as one CUDA graph."),
-    "deterministic": _switch(bool, "--deterministic", "The same bits each time on a GPU too."),
-    "log": _switch(str, "--log", "tensorboard: curves beside the checkpoints.", callback=_lower),
+    "compile": _switch(
+        bool, "--compile", "Compile the model first; it takes a minute or more and speeds up the steps."
+    ),
+    "graph": _switch(bool, "--graph", "Replay each training step as one CUDA graph."),
+    "deterministic": _switch(bool, "--deterministic", "Use only deterministic kernels on a GPU."),
+    "log": _switch(Log, "--log", f"Also write logs beside the checkpoints: {one_of([*Log])}.", metavar="NAME"),
 }
 """The fields of Runtime that a user may set."""
 
 
 def model_options(command: Command) -> Command:
-    """Give a command one option for each option that a network can have, as `options`."""
-    return _collecting(command, "options", NETWORK)
+    """Give a command the options of all models; it receives those that the user gave as `options`."""
+    return _with_options(command, MODEL_OPTIONS, lambda given: {"options": given})
 
 
 def runtime_options(*names: str) -> Callable[[Command], Command]:
-    """Give a command switches of the runtime, all or those of the names, as `switches`."""
-    chosen = {name: RUNTIME[name] for name in names or RUNTIME}
-    return lambda command: _collecting(command, "switches", chosen)
+    """Give a command options of the runtime, all or some; it receives those that the user gave as `switches`."""
+    chosen = {name: RUNTIME_OPTIONS[name] for name in names or RUNTIME_OPTIONS}
+    return lambda command: _with_options(command, chosen, lambda given: {"switches": given})
 
 
-def _collecting(command: Command, into: str, options: Mapping[str, Any]) -> Command:
-    """Give a command options, of which it gets those that the user gave, by name, in one dictionary `into`."""
+def with_quiet(command: Command) -> Command:
+    """Give a command `--quiet`, which may also stand before the command's name."""
+    return _with_options(command, {"quiet": Quiet}, _silence)
+
+
+def _silence(given: Mapping[str, Any]) -> dict[str, Any]:
+    if given.get("quiet"):
+        set_quiet(True)
+    return {}
+
+
+def _with_options(
+    command: Command, options: Mapping[str, Any], passed: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Command:
+    """Return a command with more options.
+
+    Args:
+        command: the function of the command.
+        options: the type of each option, by name.
+        passed: makes the command's own arguments of the options that the user gave, as plain values.
+    """
 
     @wraps(command)
     def collected(**arguments: Any) -> Any:
-        given = {name: arguments.pop(name) for name in options}
-        return command(**{into: {name: value for name, value in given.items() if value is not None}}, **arguments)
+        values = {name: _plain(arguments.pop(name)) for name in options}
+        given = {name: value for name, value in values.items() if value is not None}
+        return command(**passed(given), **arguments)
 
     own = inspect.signature(command, eval_str=True).parameters
-    kept = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for name, each in own.items() if name != into]
+    kept = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for name, each in own.items() if name not in passed({})]
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=each)
         for name, each in options.items()
@@ -105,3 +213,8 @@ def _collecting(command: Command, into: str, options: Mapping[str, Any]) -> Comm
     collected.__signature__ = inspect.Signature([*kept, *added])  # type: ignore[attr-defined]
     collected.__annotations__ = {each.name: each.annotation for each in [*kept, *added]}
     return collected
+
+
+def _plain(value: Any) -> Any:
+    """Return an enum's value, which a checkpoint can hold, or the value itself."""
+    return value.value if isinstance(value, Enum) else value

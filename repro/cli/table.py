@@ -1,32 +1,112 @@
-"""`repro table`: what is printed beside what we counted and measured."""
+"""`repro table`: a published table beside what we counted and measured."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from functools import partial
-from itertools import groupby, product
+from itertools import chain, groupby
 from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from repro.atomic import write_atomically
+from repro.cli.options import Data, Epochs, Results, Rows, Runs, choice, completing, runtime_options
+from repro.cli.train import train_all
 from repro.comparison.counts import uncounted
-from repro.comparison.explain import off_cells
+from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison, compare, pooled_over
 from repro.comparison.records import records_today
-from repro.console import stderr, stdout, with_bar
+from repro.console import note, problem, stdout, with_bar
 from repro.counting.cache import counted
 from repro.errors import Diverged, UserError
-from repro.experiment import Experiment, experiment_for
-from repro.paths import Folders
+from repro.experiment import Experiment
+from repro.paths import Folders, folders
+from repro.report import SUFFIXES, Report, ReportFormat
 from repro.runtime import Runtime
 from repro.store.results import Record, append_times, curve_of, read_records, read_times, result_folders
-from repro.tables import Table, read_table, table_names
-from repro.text import choose as choose_name
-from repro.text import number_of
+from repro.tables import Row, Table, read_table, table_names
+from repro.text import number_of, one_of
 
 WINDOW_SECONDS = 2.0
-"""Of the steps of one row, before the next row's turn."""
+"""Duration of the steps of one row before the next row's turn."""
+TIMED = ("device", "precision", "threads")
+"""The runtime options of --time."""
+
+
+Selection = tuple[Table, Sequence[Row]]
+"""A table and the rows of it that are shown."""
+Name = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="TABLE",
+        help="Table, such as cifar100 (default: a summary of all tables); see repro list tables.",
+        autocompletion=completing(table_names),
+    ),
+]
+Run = Annotated[bool, typer.Option("--run", help="First train what is not measured yet.")]
+Time = Annotated[bool, typer.Option("--time", help="First measure a training step of every row with a published time.")]
+Check = Annotated[
+    bool, typer.Option("--check", help="List the cells that do not match, and exit with status 1 if there are any.")
+]
+Format = Annotated[
+    ReportFormat | None,
+    choice(
+        "--format",
+        metavar="NAME",
+        help=f"Output format: {one_of([*ReportFormat])} (default: rich, or that of the ending of --output).",
+    ),
+]
+Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write to a file.")]
+SeedsPerRow = Annotated[
+    int | None,
+    typer.Option("--seeds", min=1, metavar="N", help="Seeds to train for each row (default: as many as in the paper)."),
+]
+
+
+@runtime_options()
+def table(
+    switches: dict[str, Any],
+    name: Name = None,
+    run: Run = False,
+    time: Time = False,
+    rows: Rows = "*",
+    check: Check = False,
+    format: Format = None,
+    output: Output = None,
+    seeds: SeedsPerRow = None,
+    epochs: Epochs = None,
+    data: Data = None,
+    results: Results = Path("results"),
+    runs: Runs = None,
+) -> None:
+    """Show a published table beside our counts and measured errors, or a summary of all tables."""
+    training_options = {"seeds": seeds, "epochs": epochs, "data": data, "runs": runs, **switches}
+    _refuse_without_run(training_options, run, time)
+    if name is None and (run or time or rows != "*"):
+        raise UserError("--run, --time and --rows require the name of a table; see repro list tables")
+    selections = [(each, each.rows) for each in all_tables()] if name is None else [select(name, rows)]
+    chosen = format_of(format, output)
+    places = folders(data, runs, results, trains=run, measures=time, shows=not (run or time))
+    if time:
+        check_timed(selections[0])
+    if run:
+        train_missing(selections[0], seeds, epochs, Runtime(**switches), places)
+    if time:
+        runtime = Runtime(**{key: value for key, value in switches.items() if key in TIMED})
+        measure_times(selections[0], runtime, results)
+    comparisons = compared(selections, results)
+    show(Report(comparisons, result_folders(results), summary=name is None), chosen, output)
+    if check and _report_mismatches(comparisons):
+        raise typer.Exit(1)
+
+
+def _refuse_without_run(options: Mapping[str, Any], run: bool, time: bool) -> None:
+    """Raise UserError for the first option that was given and would have no effect."""
+    for name, value in options.items():
+        if value is not None and not run and not (time and name in TIMED):
+            raise UserError(f"--{name.replace('_', '-')} requires --run; without it, nothing is trained")
 
 
 def all_tables() -> list[Table]:
@@ -34,149 +114,109 @@ def all_tables() -> list[Table]:
     return [read_table(name) for name in table_names()]
 
 
-def choose(name: str, rows: str) -> Table:
-    """Return the table that `name` spells, with the rows of a label, or else those whose label matches it.
-
-    Capitals and spaces do not count; `*` and `?` stand for any signs and for one.
-
-    Raises:
-        UserError: no such table, or no such row.
-    """
+def select(name: str, rows: str) -> Selection:
+    """Return a table and the rows that match a label or pattern; UserError if there is none."""
     table = read_table(name)
-    wanted = _plain(rows)
-    pattern = wanted if any(sign in rows for sign in "*?[") else f"*{wanted}*"
-    exactly = tuple(row for row in table.rows if _plain(row.label) == wanted)
-    kept = exactly or tuple(row for row in table.rows if fnmatchcase(_plain(row.label), pattern))
-    if not kept:
-        raise UserError(
-            f"no row of {table.name} matches {rows!r}; its rows: {' | '.join(row.label for row in table.rows)}"
-        )
-    return replace(table, rows=kept, unselected=tuple(row for row in table.rows if row not in kept))
+    return table, table.matching(rows)
 
 
-def _plain(label: str) -> str:
-    """Return a label in the form in which `N=4` is found in `DenseResNet-110, N = 4`."""
-    return label.lower().replace(" ", "")
-
-
-def missing(table: Table, seeds: int | None, epochs: int | None, results: Path) -> list[Experiment]:
-    """Return the experiments that a table still needs: for each error cell, seeds 0, 1, ... without a record."""
-    done = {record.id for record in read_records(result_folders(results))}
-    wanted = {each.id: each for each in _experiments(table, seeds, epochs)}
-    return [each for each in wanted.values() if each.id not in done]
-
-
-def _experiments(table: Table, seeds: int | None, epochs: int | None) -> Iterator[Experiment]:
-    """Give the experiments behind the error cells, as many seeds as are asked for or as the paper ran."""
-    for row, column in product(table.rows, table.of_kind("error")):
-        recipe = table.recipe(row, column)
-        if row.model and recipe and column.key in row.cells:
-            for seed in range(seeds or table.statistic(row, column)[1]):
-                yield experiment_for(row.model, table.options(row), seed=seed, recipe_name=recipe, epochs=epochs)
-
-
-def train_missing(table: Table, seeds: int | None, epochs: int | None, runtime: Runtime, folders: Folders) -> None:
-    """Train what a table still needs; going on after a stop repeats nothing.
+def format_of(format: ReportFormat | None, output: Path | None) -> ReportFormat:
+    """Return the format that is asked for, by its name or by the ending of the file.
 
     Raises:
-        Diverged: a loss became NaN; raised when all other runs are over.
+        UserError: name and ending contradict each other, or the file cannot be written.
     """
-    from repro.cli.train import train_all
+    if output is None:
+        return format or ReportFormat.RICH
+    if output.is_dir() or not output.parent.is_dir():
+        raise UserError(f"{output} cannot be written: it is a folder, or its folder does not exist")
+    by_ending = SUFFIXES.get(output.suffix.lower())
+    if format and by_ending and format != by_ending:
+        raise UserError(f"{output} has the ending of {by_ending}, but --format is {format}; leave out one of them")
+    if format:
+        return format
+    if by_ending is None:
+        raise UserError(f"{output}: unknown ending (known: {', '.join(SUFFIXES)}); or choose a --format")
+    return by_ending
 
-    count_networks([table])  # what cannot be counted here is told before days of training
-    experiments = missing(table, seeds, epochs, folders.results)
-    cells = [(row, column) for row, column in product(table.rows, table.of_kind("error")) if column.key in row.cells]
-    open_ = sum(row.model is not None and table.recipe(row, column) is None for row, column in cells)
-    without = f"; {number_of(open_, 'cell')} without a recipe here" if open_ else ""
-    to_train = f"{table.name}: {number_of(len(experiments), 'run')} to train{without}"
-    stderr().print(to_train, soft_wrap=True, markup=False)
+
+def missing(selection: Selection, seeds: int | None, epochs: int | None, results: Path) -> list[Experiment]:
+    """Return the experiments that some rows still need: for each published error, seeds 0, 1, ... without a record.
+
+    Args:
+        selection: a table and some of its rows.
+        seeds: per error (default: as many as the paper ran).
+        epochs: of each run (default: the recipe's).
+        results: the folder of the records.
+    """
+    table, rows = selection
+    done = {record.id for record in read_records(result_folders(results))}
+    experiments = [
+        each.experiment(seed, epochs)
+        for each in table.errors(rows)
+        if each.recipe
+        for seed in range(seeds or each.runs)
+    ]
+    return [each for each in {each.id: each for each in experiments}.values() if each.id not in done]
+
+
+def train_missing(
+    selection: Selection, seeds: int | None, epochs: int | None, runtime: Runtime, folders: Folders
+) -> None:
+    """Train what some rows of a table still need; after a stop, finished runs are not repeated.
+
+    Raises:
+        Diverged: a run diverged; raised after all other runs.
+    """
+    table, rows = selection
+    count_networks([selection])  # an error in counting is reported before days of training
+    experiments = missing(selection, seeds, epochs, folders.results)
+    without = sum(each.recipe is None for each in table.errors(rows))
+    omitted = f"; no recipe is implemented for {number_of(without, 'result')}" if without else ""
+    note(f"{table.name}: {number_of(len(experiments), 'run')} to train{omitted}")
     diverged = []
     for _, seeds_of_one in groupby(experiments, key=lambda each: replace(each, seed=0).id):
         try:
             train_all(list(seeds_of_one), runtime, folders)
         except Diverged as error:
-            stderr().print(f"failed: {error}", soft_wrap=True, markup=False)
+            problem(f"failed: {error}")
             diverged.append(str(error))
     if diverged:
         raise Diverged("; ".join(diverged))
 
 
-def check_timed(table: Table) -> None:
-    """Refuse a table that prints no time of a network."""
-    if not table.timed:
-        raise UserError(f"{table.name} prints no time of a network; --time is for tables that do, such as wrn-blocks")
+def check_timed(selection: Selection) -> None:
+    """Raise UserError if no time is published for some rows of a table."""
+    table, rows = selection
+    if not table.timed(rows):
+        raise UserError(f"{table.name} has no published times of these rows; --time is for tables such as wrn-blocks")
 
 
-def measure_times(table: Table, runtime: Runtime, results: Path) -> None:
-    """Measure a training step of every row with a printed time, in turn, and write what was measured."""
+def measure_times(selection: Selection, runtime: Runtime, results: Path) -> None:
+    """Measure a training step of every row with a published time, in turn, and record it."""
     from repro.benchmark.steps import ROUNDS, measure_steps
 
-    what = f"{table.name}: measuring {len(table.timed)} rows in turn, {ROUNDS + 1} times"
-    append_times(measure_steps(table, runtime, WINDOW_SECONDS, lambda windows: with_bar(windows, what)), results)
-    stderr().print(f"measured times are in {results / 'times.csv'}", soft_wrap=True, markup=False)
+    table, rows = selection
+    what = f"{table.name}: measuring {number_of(len(table.timed(rows)), 'row')} in turn, {ROUNDS + 1} times"
+    times = measure_steps(table, rows, runtime, WINDOW_SECONDS, lambda windows: with_bar(windows, what))
+    append_times(times, results)
+    note(f"recorded the times in {results / 'times.csv'}")
 
 
-def format_of(format: str | None, output: Path | None) -> str:
-    """Return the format that is asked for, by name or by the ending of the file.
-
-    Raises:
-        UserError: there is no such format, the two are not the same, or the file cannot be written.
-    """
-    from repro import report
-
-    if output and (output.is_dir() or not output.parent.is_dir()):
-        raise UserError(f"{output} cannot be written: it is a folder, or its folder does not exist")
-    by_name = choose_name("format", format or "rich", report.FORMATS)
-    by_ending = report.SUFFIXES.get(output.suffix.lower()) if output else None
-    if format and by_ending and by_name != by_ending:
-        raise UserError(f"{output} is {by_ending} by its ending, and --format says {by_name}; leave out one of them")
-    if format or output is None:
-        return by_name
-    if by_ending is None:
-        endings = ", ".join(report.SUFFIXES)
-        raise UserError(f"{output}: its ending names no format ({endings}); or say --format")
-    return by_ending
+def compared(selections: Sequence[Selection], results: Path) -> list[Comparison]:
+    """Return tables joined with our counts, and with the shipped records and those under `results`."""
+    places = result_folders(results)
+    records, times = records_today(places), read_times(places)
+    count_networks(selections)
+    spread = pooled_over(all_tables(), records)
+    lowest = partial(_lowest_error, places)
+    return [compare(table, records, times, shown=rows, spread=spread, lowest=lowest) for table, rows in selections]
 
 
-def show(
-    tables: Sequence[Table], results: Path, format: str | None, output: Path | None, *, summary: bool
-) -> list[str]:
-    """Show one table or the summary of several, or write it to a file; return a line for every cell that is off."""
-    from repro import report
-
-    chosen = format_of(format, output)
-    comparisons = compared(tables, results)
-    shown = report.Report(comparisons, result_folders(results), summary=summary)
-    if output:
-        _write(shown.text(chosen), output)
-    elif chosen == "rich":
-        stdout().print(shown.rich())
-    else:
-        print(shown.text(chosen), end="")
-    return [line for comparison in comparisons for line in off_cells(comparison)]
-
-
-def tell_off(off: Sequence[str]) -> bool:
-    """Name the cells that are off on stderr; return whether there are any."""
-    for line in off:
-        stderr().print(f"off: {line}", soft_wrap=True, markup=False)
-    if not off:
-        stderr().print("no cell that was counted or measured is off")
-    return bool(off)
-
-
-def compared(tables: Sequence[Table], results: Path) -> list[Comparison]:
-    """Return the tables joined with our counts, with the shipped records and with those under `results`."""
-    folders = result_folders(results)
-    records, times = records_today(folders), read_times(folders)
-    count_networks(tables)
-    spread, lowest = pooled_over(all_tables(), records), partial(_lowest_error, folders)
-    return [compare(table, records, times, spread=spread, lowest=lowest) for table in tables]
-
-
-def count_networks(tables: Sequence[Table]) -> None:
-    """Count the networks of some tables that are not counted yet, which takes seconds each."""
-    for subject in with_bar(uncounted(tables), "counting networks"):
+def count_networks(selections: Sequence[Selection]) -> None:
+    """Count the models that are not counted yet, which takes seconds each."""
+    subjects = {repr(each): each for each in chain(*(uncounted(table, rows) for table, rows in selections))}
+    for subject in with_bar(list(subjects.values()), "counting models"):
         counted(subject)
 
 
@@ -185,8 +225,18 @@ def _lowest_error(folders: Sequence[Path], record: Record) -> float | None:
     try:
         curve = curve_of(record, folders)
     except UserError:
-        return None  # an extra, which holds up no table
+        return None  # additional information, without which the table is shown too
     return min((row.test_error for row in curve), default=None)
+
+
+def show(report: Report, format: ReportFormat, output: Path | None) -> None:
+    """Print a report, or write it to a file."""
+    if output:
+        _write(report.text(format), output)
+    elif format == ReportFormat.RICH:
+        stdout().print(report.rich())
+    else:
+        print(report.text(format), end="")
 
 
 def _write(text: str, output: Path) -> None:
@@ -194,4 +244,14 @@ def _write(text: str, output: Path) -> None:
         write_atomically(output, text.encode())
     except OSError as error:
         raise UserError(f"{output} cannot be written ({error.strerror})") from error
-    stderr().print(f"written to {output}", soft_wrap=True, markup=False)
+    note(f"wrote {output}")
+
+
+def _report_mismatches(comparisons: Sequence[Comparison]) -> bool:
+    """List the cells that do not match on stderr; return whether there are any."""
+    lines = list(chain(*map(mismatch_lines, comparisons)))
+    for line in lines:
+        problem(f"mismatch: {line}")
+    if not lines:
+        note("no mismatch in the cells that were counted or measured")
+    return bool(lines)

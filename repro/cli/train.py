@@ -1,38 +1,83 @@
-"""`repro train`: one run, or one per seed."""
+"""`repro train`: one run, or one run for each seed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from repro.console import loading, print_json, stderr, stdout
+from repro.cli.options import (
+    AnswerFormat,
+    Data,
+    DatasetName,
+    Epochs,
+    Format,
+    Model,
+    RecipeName,
+    Results,
+    Runs,
+    Seed,
+    Seeds,
+    model_options,
+    runtime_options,
+)
+from repro.console import loading, print_json, problem, stdout
 from repro.errors import UserError
-from repro.experiment import Experiment
-from repro.paths import Folders
+from repro.experiment import Experiment, experiment_for
+from repro.paths import Folders, folders
 from repro.runtime import Runtime
-from repro.text import choose
 
 if TYPE_CHECKING:
     from repro.store.results import Record
 
 
-def run(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, format: str) -> None:
-    """Train experiments that differ in the seed alone and show their records."""
-    format = choose("format", format, ("rich", "json"))
+@model_options
+@runtime_options()
+def train(
+    model: Model,
+    options: dict[str, Any],
+    switches: dict[str, Any],
+    dataset: DatasetName = None,
+    recipe: RecipeName = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    seeds: Seeds = None,
+    data: Data = None,
+    results: Results = Path("results"),
+    runs: Runs = None,
+    format: Format = AnswerFormat.RICH,
+) -> None:
+    """Train a model with the recipe of its paper; the same command resumes a stopped run."""
+    experiments = [
+        experiment_for(model, options, seed=each, dataset=dataset, recipe_name=recipe, epochs=epochs)
+        for each in _chosen(seed, seeds)
+    ]
+    runtime = Runtime(**switches)
     if runtime.side_by_side and len(experiments) == 1:
-        raise UserError("--side-by-side trains several seeds at once; say how many with --seeds")
-    records = train_all(experiments, runtime, folders)
-    if format == "json":
-        content = [asdict(record) for record in records]
-        print_json(content[0] if len(content) == 1 else content)
+        raise UserError("--side-by-side trains several seeds at once; set their number with --seeds")
+    records = train_all(experiments, runtime, folders(data, runs, results, trains=True))
+    if format == AnswerFormat.JSON:
+        answers = [asdict(record) for record in records]
+        print_json(answers[0] if len(answers) == 1 else {"records": answers})
         return
     for record in records:
-        stdout().print(summary(record), soft_wrap=True, markup=False)
+        stdout().print(_summary(record), soft_wrap=True, markup=False)
+
+
+def _chosen(seed: int | None, seeds: int | None) -> Sequence[int]:
+    """Return the seeds to train."""
+    if seeds and seed is not None:
+        raise UserError("--seed and --seeds exclude each other: train one seed, or the seeds 0 to N - 1")
+    return range(seeds) if seeds else [seed or 0]
 
 
 def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> list[Record]:
-    """Return the records of the experiments, in order; a stopped run ends the program after saying how to go on."""
+    """Return the records of experiments that differ only in their seeds, in order.
+
+    Raises:
+        SystemExit: the run was stopped, which is reported together with how to resume it.
+    """
     with loading():
         from repro.training.progress import watcher
         from repro.training.run import train
@@ -41,13 +86,13 @@ def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Fold
     try:
         return train(experiments, runtime, folders, watcher())
     except Stopped as stop:
-        stderr().print(f"stopped: {stop}; the same command goes on from there", soft_wrap=True, markup=False)
+        problem(f"stopped: {stop}; run the same command again to resume")
         raise SystemExit(stop.exit_status) from stop
 
 
-def summary(record: Record) -> str:
+def _summary(record: Record) -> str:
     """Return a record as one line."""
-    deviation = f"; deviates: {', '.join(record.deviations)}" if record.deviations else ""
+    deviation = f"; deviates from the recipe: {', '.join(record.deviations)}" if record.deviations else ""
     return (
         f"{record.name}: test error {record.error:.2f} % after epoch {record.reported_epoch or record.epochs} "
         f"({record.recipe}, seed {record.seed}, {record.precision}, {record.seconds:.0f} s){deviation}"

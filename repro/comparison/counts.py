@@ -1,4 +1,4 @@
-"""Printed counts of parameters and FLOPs beside ours."""
+"""Printed counts of parameters and FLOPs, and ours."""
 
 from __future__ import annotations
 
@@ -23,25 +23,24 @@ class CountCell:
     """None where nothing is printed."""
 
     @property
-    def off(self) -> bool:
+    def mismatch(self) -> bool:
         """Whether ours is not the printed one."""
         return self.matches is False
 
 
 def subject_of(table: Table, row: Row) -> Subject:
-    """Return what is counted for a row."""
-    spec = DATASETS[row.dataset or table.dataset]
+    """Return what is counted for a row with a network."""
+    spec = DATASETS[table.dataset_of(row)]
     assert row.model
     return Subject(row.model, table.options(row), spec.input, spec.classes)
 
 
-def uncounted(tables: Sequence[Table]) -> list[Subject]:
-    """Return the networks of some tables that nobody has counted yet, which takes seconds each."""
+def uncounted(table: Table, rows: Sequence[Row]) -> list[Subject]:
+    """Return the networks of some rows of a table whose counts are not cached; counting one takes seconds."""
     found: list[Subject] = []
-    for table in tables:
-        for row in table.rows:
-            if _is_counted(table, row) and (subject := subject_of(table, row)) not in found and not cached(subject):
-                found.append(subject)
+    for row in rows:
+        if _is_counted(table, row) and (subject := subject_of(table, row)) not in found and not cached(subject):
+            found.append(subject)
     return found
 
 
@@ -50,13 +49,13 @@ def count_cells(table: Table, row: Row) -> dict[str, CountCell]:
     if not _is_counted(table, row):
         return {}
     counts = counted(subject_of(table, row))
-    columns = [*table.of_kind("params"), *table.of_kind("flops")]
+    columns = table.of_kind("params", "flops")
     return {column.key: _count_cell(table, row, column, counts) for column in columns}
 
 
 def _is_counted(table: Table, row: Row) -> bool:
     """Whether the table has a column for a count of a row's network."""
-    return row.model is not None and bool(table.of_kind("params") or table.of_kind("flops"))
+    return row.model is not None and bool(table.of_kind("params", "flops"))
 
 
 def _count_cell(table: Table, row: Row, column: Column, counts: Count) -> CountCell:

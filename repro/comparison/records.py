@@ -1,4 +1,4 @@
-"""The records of runs as they count today: a recipe that was corrected since makes its earlier runs deviate."""
+"""The records of runs as they are compared today: runs of a recipe that was corrected later deviate from it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
-from repro.recipes import RECIPES, recipe
-from repro.recipes.former import FORMER
+from repro.recipes import FORMER, RECIPES, recipe
 from repro.store.results import Record, read_records
 
 
@@ -19,12 +18,12 @@ def records_today(folders: Iterable[Path]) -> list[Record]:
 
 
 def as_of_today(record: Record) -> Record:
-    """Return a record with what its run did otherwise than its recipe as it is now."""
+    """Return a record with the differences between its recipe at that time and the recipe as it is now."""
     if not record.faithful or record.recipe not in RECIPES:
         return record
     try:
         today = experiment_for(record.model, record.options, seed=record.seed, recipe_name=record.recipe)
-    except UserError:  # a network or an option that is not here any more
+    except UserError:  # a network or an option that was removed
         return record
     if today.id == record.id:
         return record
@@ -33,6 +32,6 @@ def as_of_today(record: Record) -> Record:
 
 def _differences(record: Record, today: Experiment) -> list[str]:
     former = FORMER.get(record.recipe)
-    if former and replace(today, recipe=former()).id == record.id:
-        return former().differences(recipe(record.recipe))
+    if former and replace(today, recipe=former).id == record.id:
+        return former.differences(recipe(record.recipe))
     return [f"another version of {record.recipe}"]

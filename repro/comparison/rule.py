@@ -116,7 +116,7 @@ STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredError:
     """A printed error and our runs of it."""
 
     published: Cell
@@ -187,12 +187,12 @@ class Judgement:
     """The difference that matters."""
 
 
-def pooled(rows: Iterable[Measured]) -> Spread:
+def pooled(rows: Iterable[MeasuredError]) -> Spread:
     """Return the spread of a run from the printed spreads and our rows, of which none has a run of another."""
     return combined([*PRINTED_SPREADS, *(each.spread for each in rows if not each.spread.failed)])
 
 
-def judge(cell: Measured, spread: Spread, cells: int) -> Judgement:
+def judge(cell: MeasuredError, spread: Spread, cells: int) -> Judgement:
     """Return the judgement on one measured cell.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a table comes to: how much of it is counted right, measured and reproduced."""
+"""The summary of a table: how many counts match, how many errors are measured, and their verdicts."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ NOTHING = "–"
 
 @dataclass(frozen=True)
 class Summary:
-    """A table in numbers of cells. Rows that the paper quotes from elsewhere have none."""
+    """A table in numbers of cells. Errors that the paper quotes from elsewhere are left out."""
 
     table: Table
     counted: int
-    """Printed counts of networks that are here."""
+    """Printed counts of registered networks."""
     right: int
-    """Of these, how many ours equal."""
+    """How many of these match ours."""
     measurable: int
-    """Printed errors with a network and a recipe here."""
+    """Printed errors with a recipe."""
     measured: int
-    """Of these, how many have runs that followed the recipe."""
+    """How many of these have runs that followed the recipe."""
     without_recipe: int
-    """Printed errors with a network but no recipe here."""
+    """Printed errors of registered networks for which no recipe is implemented."""
     verdicts: Mapping[Verdict, int]
-    """How many errors got each verdict, worst first; verdicts on none, and errors that are not measured, left out."""
+    """How many measured errors got each verdict, worst first; verdicts that none got are left out."""
 
 
 def summarise(comparison: Comparison) -> Summary:
-    """Return what a comparison comes to."""
+    """Return the summary of a comparison."""
     counts = [cell for row in comparison.rows for cell in row.counts.values() if cell.matches is not None]
     printed = [cell for row in comparison.rows for cell in row.errors.values()]
     errors = [cell for cell in printed if cell.verdict != Verdict.NO_RECIPE]
@@ -50,7 +50,7 @@ def summarise(comparison: Comparison) -> Summary:
 
 
 def share_measured(summaries: Sequence[Summary]) -> str:
-    """Return of how many errors some tables have runs, as `2/5, 3 without recipe`."""
+    """Return how many errors of some tables are measured, as `2/5, 3 without recipe`."""
     measured = share(sum(each.measured for each in summaries), sum(each.measurable for each in summaries))
     without = sum(each.without_recipe for each in summaries)
     if not without:
@@ -59,5 +59,5 @@ def share_measured(summaries: Sequence[Summary]) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """Return `11/12`; a dash where there is nothing to count or to measure."""
+    """Return `11/12`; a dash if the whole is 0."""
     return f"{part}/{whole}" if whole else NOTHING

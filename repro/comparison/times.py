@@ -1,8 +1,8 @@
-"""Printed times beside ours, as ratios to one row of the table.
+"""Printed times and ours, as ratios to one row of the table.
 
-Seconds on somebody's GPU mean nothing elsewhere; how many times as long one network takes as another means something,
-though it too depends on the hardware. So both ratios are shown and none is judged. Ours are of steps that were
-measured together (`repro table NAME --time`), or of runs on one device with the same switches.
+Seconds on another GPU cannot be compared. The ratio of two networks' times can, although it also depends on the
+hardware. So both ratios are shown, without a verdict. Ours are of steps that were measured together
+(`repro table NAME --time`), or of runs on one device with the same runtime options.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from repro.tables import Row, Table
 IN_TURN = "steps measured in turn"
 OF_RUNS = "whole runs, their tests included"
 IRRELEVANT = ("device", "checkpoint_seconds", "log", "side_by_side")
-"""Switches of a runtime that change no time, or that are looked at otherwise."""
+"""Runtime options that do not change the time of a step, or that are checked separately."""
 STEADY = 1.2
-"""The spread of the windows up to which ratios are worth reading."""
+"""The largest ratio of a median window to the fastest one at which the measurement is meaningful."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +36,19 @@ class Timing:
     started: str
     """UTC, of the latest."""
     steps: Mapping[int, tuple[float, int]]
-    """Seconds and images of a step, by the row's place in the table."""
+    """Seconds and images of a step, by the row's position among those that are compared."""
     spread: float | None = None
-    """How many times as long as its fastest window a row's median one took, at worst; None of runs."""
+    """The largest ratio over the rows of the median window to the fastest one; None for runs."""
 
     @property
     def steady(self) -> bool:
-        """Whether nothing else kept the device busy while it was measured, as far as the windows tell."""
+        """Whether the windows show that nothing else kept the device busy."""
         return self.spread is None or self.spread <= STEADY
 
 
 @dataclass(frozen=True)
 class TimeCell:
-    """A printed time and ours, both as ratios to the table's reference row."""
+    """A printed time and ours, both as ratios to the reference row."""
 
     published: str
     published_ratio: float
@@ -63,46 +63,53 @@ class TimeCell:
     timing: Timing | None = None
 
 
-def time_cells(table: Table, times: Sequence[StepTime], runs: Sequence[Sequence[Record]]) -> list[dict[str, TimeCell]]:
-    """Return the cells of each row, by column.
+def time_cells(
+    table: Table, rows: Sequence[Row], times: Sequence[StepTime], runs: Sequence[Sequence[Record]]
+) -> list[dict[str, TimeCell]]:
+    """Return the cells of some rows, by column.
 
     Args:
         table: the printed one.
+        rows: those that are compared; one of them is the reference.
         times: measured steps, of any table.
         runs: of each row, those that followed its recipe.
     """
-    column, reference = table.time, table.reference
+    column, reference = table.time, table.reference(rows)
     if column is None or reference is None:
-        return [{} for _ in table.rows]
-    place = table.rows.index(reference)
-    timing = _chosen([*_in_turn(table, times), *_of_runs(table, runs)], place)
+        return [{} for _ in rows]
+    place = list(rows).index(reference)
+    timing = _chosen([*_in_turn(table, rows, times), *_of_runs(table, rows, runs)], place)
     unit = float(reference.cells[column.key].value)
     cells: list[dict[str, TimeCell]] = []
-    for number, row in enumerate(table.rows):
+    for number, row in enumerate(rows):
         printed = row.cells.get(column.key)
         if printed is None:
             cells.append({})
             continue
         cell = TimeCell(printed.text, float(printed.value) / unit, reference.label)
-        if timing and number in timing.steps:
-            (seconds, batch), (one, images) = timing.steps[number], timing.steps[place]
-            ratio = (seconds / batch) / (one / images)
-            cell = replace(cell, seconds=seconds, batch=batch, ratio=ratio, timing=timing)
-        cells.append({column.key: cell})
+        cells.append({column.key: _with_ours(cell, timing, number, place)})
     return cells
 
 
+def _with_ours(cell: TimeCell, timing: Timing | None, number: int, reference: int) -> TimeCell:
+    """Return a printed time with ours, if the row was timed."""
+    if timing is None or number not in timing.steps:
+        return cell
+    (seconds, batch), (one, images) = timing.steps[number], timing.steps[reference]
+    return replace(cell, seconds=seconds, batch=batch, ratio=(seconds / batch) / (one / images), timing=timing)
+
+
 def _chosen(timings: Sequence[Timing], reference: int) -> Timing | None:
-    """Return what is shown, if any has the reference row: that of most rows, steady, measured in turn, newest."""
+    """Return the timing that is shown, of those with the reference row: most rows, steady, measured in turn, newest."""
     fit = [each for each in timings if reference in each.steps]
     return max(fit, key=lambda each: (len(each.steps), each.steady, each.how == IN_TURN, each.started), default=None)
 
 
-def _in_turn(table: Table, times: Sequence[StepTime]) -> list[Timing]:
-    """Return the measurements of a table, each with the rows that are shown."""
+def _in_turn(table: Table, rows: Sequence[Row], times: Sequence[StepTime]) -> list[Timing]:
+    """Return the measurements of a table, each with the rows that are compared."""
     found: dict[str, list[tuple[int, StepTime]]] = defaultdict(list)
     for time in times:
-        for number, row in enumerate(table.rows):
+        for number, row in enumerate(rows):
             if time.table == table.name and row.model and _is_of(time, table, row):
                 found[time.measurement].append((number, time))
     return [
@@ -119,18 +126,18 @@ def _in_turn(table: Table, times: Sequence[StepTime]) -> list[Timing]:
 
 
 def _is_of(time: StepTime, table: Table, row: Row) -> bool:
-    wanted = (row.label, row.model, table.options(row), row.dataset or table.dataset)
+    wanted = (row.label, row.model, table.options(row), table.dataset_of(row))
     return (time.row, time.model, dict(time.options), time.dataset) == wanted
 
 
-def _of_runs(table: Table, runs: Sequence[Sequence[Record]]) -> list[Timing]:
-    """Return the times of runs of one device, precision, torch and runtime; of several seeds of a row the median."""
+def _of_runs(table: Table, rows: Sequence[Row], runs: Sequence[Sequence[Record]]) -> list[Timing]:
+    """Return the times of runs with the same device, precision, torch and runtime; the median over seeds."""
     found: dict[tuple[str, ...], dict[int, list[Record]]] = defaultdict(lambda: defaultdict(list))
-    for number, row in enumerate(table.rows):
+    for number, row in enumerate(rows):
         for run in runs[number]:
-            if _tells_a_time(run, table, row):
-                switches = {key: value for key, value in run.runtime.items() if key not in IRRELEVANT}
-                conditions = (run.device, run.precision, run.torch, json.dumps(switches, sort_keys=True))
+            if _is_timed(run, table, row):
+                options = {key: value for key, value in run.runtime.items() if key not in IRRELEVANT}
+                conditions = (run.device, run.precision, run.torch, json.dumps(options, sort_keys=True))
                 found[conditions][number].append(run)
     return [
         Timing(
@@ -147,10 +154,10 @@ def _of_runs(table: Table, runs: Sequence[Sequence[Record]]) -> list[Timing]:
     ]
 
 
-def _tells_a_time(run: Record, table: Table, row: Row) -> bool:
-    """Whether a run's seconds are its network's own: its batch is the printed one, and no other seed ran beside it."""
+def _is_timed(run: Record, table: Table, row: Row) -> bool:
+    """Whether a run's seconds can be compared: it has the printed batch, and no other seed was trained side by side."""
     beside = run.runtime.get("side_by_side")
     alone = beside is False or (beside is None and run.device.startswith("CPU"))
     printed = table.time.batch if table.time else None
     same_batch = printed in (None, recipe(run.recipe).batch)
-    return alone and same_batch and run.dataset == (row.dataset or table.dataset)
+    return alone and same_batch and run.dataset == (table.dataset_of(row))

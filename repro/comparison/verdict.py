@@ -1,4 +1,4 @@
-"""The verdicts, with everything that people see of them: text, mark, tone and meaning."""
+"""The verdicts, with all that is shown of them: text, mark, tone and meaning."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """What is said of a printed error, worst first; its value is the text. rule.py has the rule.
+    """The verdict on a printed error, worst first; its value is the text. rule.py has the rule.
 
     No verdict is shown by its colour alone: each has a mark of its own.
     """
@@ -55,7 +55,7 @@ class Verdict(StrEnum):
         "different test images",
         "◇",
         "none",
-        "our test images are not the paper's: both errors are shown, nothing is judged",
+        "our test images are not the paper's: both errors are shown, without a verdict",
     )
     NOT_MEASURED = "not measured", "○", "none", "no run has followed the recipe yet"
     NO_RECIPE = (
@@ -64,7 +64,7 @@ class Verdict(StrEnum):
         "none",
         "no recipe is implemented for the printed error, or none that tests by its protocol",
     )
-    CONTEXT = "quoted by the paper", "”", "none", "the paper quotes the row from elsewhere"
+    QUOTED = "quoted by the paper", "”", "none", "the paper quotes the error from elsewhere"
 
     def __new__(cls, text: str, mark: str, tone: str, meaning: str) -> Verdict:
         verdict = str.__new__(cls, text)
@@ -72,16 +72,16 @@ class Verdict(StrEnum):
         return verdict
 
     @property
-    def off(self) -> bool:
-        """Whether it says that ours is higher than chance explains, and possibly by more than the bound."""
+    def mismatch(self) -> bool:
+        """Whether our error is higher than chance explains, and possibly by more than the bound."""
         return self in (Verdict.NOT_REPRODUCED, Verdict.NOT_CONSISTENT)
 
     @property
     def differs(self) -> bool:
-        """Whether it says that ours is higher or lower than chance explains."""
-        return self.off or self in (Verdict.BETTER, Verdict.LOWER, Verdict.WITHIN_HIGHER, Verdict.WITHIN_LOWER)
+        """Whether our error is higher or lower than chance explains."""
+        return self.mismatch or self in (Verdict.BETTER, Verdict.LOWER, Verdict.WITHIN_HIGHER, Verdict.WITHIN_LOWER)
 
     @property
     def judged(self) -> bool:
-        """Whether it is the answer of the rule."""
+        """Whether it is given by the rule."""
         return self.differs or self in (Verdict.TOO_FEW, Verdict.CONSISTENT, Verdict.REPRODUCED)

@@ -1,4 +1,4 @@
-"""Counts are computed once and kept, keyed by our code that they depend on; reading one loads no torch."""
+"""A cache of counts, keyed by the code that they depend on; reading it does not load torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from repro.paths import cache_folder
 
 
 def counted(subject: Subject) -> Count:
-    """Return the counts of a network, from the cache where they are known."""
+    """Return the counts of a network, from the cache if possible."""
     known = cached(subject)
     if known is None:
         known = count(subject)
@@ -25,22 +25,22 @@ def counted(subject: Subject) -> Count:
 
 
 def cached(subject: Subject) -> Count | None:
-    """Return the counts if they are known, without computing anything."""
+    """Return the counts if they are in the cache."""
     try:
         content = json.loads(_path(subject, "counts").read_bytes())
         return Count(params=content["params"], flops=content["flops"])
-    except (OSError, ValueError, KeyError, TypeError):  # a file cut off is no answer, and no reason to stop
+    except (OSError, ValueError, KeyError, TypeError):  # a damaged file counts as missing
         return None
 
 
 def counted_parameters(
     subjects: Sequence[Subject], progress: Callable[[Sequence[int]], Iterable[int]] = lambda missing: missing
 ) -> list[int]:
-    """Return the parameters of networks, in order, from the cache where they are known; FLOPs take longer.
+    """Return the parameters of networks, in order, from the cache if possible; much faster than FLOPs.
 
     Args:
         subjects: the networks.
-        progress: wraps the places of those that must be built, for a bar.
+        progress: wraps the indices of the networks that must be built, for a progress bar.
     """
     known = {place: _cached_parameters(subject) for place, subject in enumerate(subjects)}
     for place in progress([place for place, params in known.items() if params is None]):
@@ -57,18 +57,18 @@ def _cached_parameters(subject: Subject) -> int | None:
 
 
 def _keep(content: object, path: Path) -> None:
-    """Write to the cache; one that cannot be written costs time, not the answer."""
+    """Write to the cache; without a writable cache the value is computed again next time."""
     with suppress(OSError):
         write_atomically(path, json.dumps(content).encode())
 
 
 def _path(subject: Subject, kind: str) -> Path:
-    """Return where something of a subject is kept."""
+    """Return the path of a subject's cached value of some kind."""
     return cache_folder() / kind / f"{_key(subject)}.json"
 
 
 def _key(subject: Subject) -> str:
-    """Return a hash of the subject, its network's file and the files that count."""
+    """Return a hash of the subject, the file of its model, and the files of this folder."""
     package = Path(__file__).parents[1]
     network = package / "models" / f"{MODELS[subject.model].builder.split(':')[0]}.py"
     sources = [network, package / "models" / "__init__.py", *sorted((package / "counting").glob("*.py"))]

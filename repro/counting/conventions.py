@@ -1,4 +1,4 @@
-"""What a FLOP is: three named conventions, each a choice among the operators of one analysis by fvcore.
+"""What counts as a FLOP: three conventions, each a selection from the operators of one fvcore analysis.
 
 - `macs`: multiply-adds of convolutions and linear layers, 1 each. ResNet, ResNeXt and MobileNet print these.
 - `fvcore`: fvcore's default rules: macs, 2 per BatchNorm element (in evaluation mode), 1 per element of an
@@ -6,20 +6,37 @@
 - `paper`: the rules of pthflops, with which the DenseResNet paper counts: macs without biases; 2 per element
   of BatchNorm and ReLU; 1 per element of an addition, multiplication or global pooling; k^2 per output of an
   average pooling and k^2 - 1 of a max pooling; 4 per element of a sigmoid; ReLU6, softmax and the gate's means
-  are free. A gate's weighted sum of n maps counts 2 n per element of the nearest map, which has not yet the
-  channels of the sum: so the author's src/flops.py has it.
+  are free. A gate's weighted sum of n maps counts 2 n per element of the nearest map before its channels are adapted,
+  as in the author's src/flops.py.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from math import prod
 from typing import Any
 
-CONVENTIONS = {
-    "paper": "the rules of the DenseResNet paper",
-    "fvcore": "fvcore's default rules",
-    "macs": "multiply-adds of convolutions and linear layers",
+
+class Convention(StrEnum):
+    """What is counted as a FLOP."""
+
+    PAPER = "paper"
+    FVCORE = "fvcore"
+    MACS = "macs"
+
+    @property
+    def meaning(self) -> str:
+        """In a few words."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Convention.PAPER: "the rules of the DenseResNet paper",
+    Convention.FVCORE: "fvcore's default rules",
+    Convention.MACS: "multiply-adds of convolutions and linear layers",
 }
-"""Each in a few words."""
+
 
 Handle = Callable[[list[Any], list[Any]], int]
 
@@ -58,7 +75,7 @@ def pooling(saved: int) -> Handle:
 
 
 def weighted_sum(inputs: list[Any], outputs: list[Any]) -> int:
-    """Return the count of a gate's whole sum at its last addition, and 0 at those before."""
+    """Return the count of a gate's whole sum at its last addition, and 0 at earlier ones."""
     kind = outputs[0].node().kind()
     if any(use.user.kind() == kind for use in outputs[0].uses()):
         return 0
@@ -82,7 +99,7 @@ EXTRA_HANDLES: dict[str, Handle] = {
     "aten::avg_pool2d": pooling(0),
     "aten::max_pool2d": pooling(1),
 }
-"""What `paper` counts beside fvcore's defaults."""
+"""Operators that `paper` counts in addition to fvcore's defaults."""
 
 _EXTRA = frozenset(operator.removeprefix("aten::") for operator in EXTRA_HANDLES)
 _LEFT_OUT: dict[str, frozenset[str]] = {
@@ -93,6 +110,6 @@ _LEFT_OUT: dict[str, frozenset[str]] = {
 
 
 def total(flops_by_operator: Mapping[str, float], convention: str) -> int:
-    """Return the FLOPs of a network or a module under a convention, from those of each of its operators."""
+    """Return the FLOPs of a network or module in a convention, from the FLOPs of each operator."""
     left_out = _LEFT_OUT[convention]
     return round(sum(flops for operator, flops in flops_by_operator.items() if operator not in left_out))

@@ -1,4 +1,4 @@
-"""Count a network: the only place that knows fvcore."""
+"""Counting a network, the only place that uses fvcore."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from repro.counting.conventions import CONVENTIONS, EXTRA_HANDLES, total
+from repro.counting.conventions import EXTRA_HANDLES, Convention, total
 from repro.errors import UserError
 from repro.models import OptionValue, build
 
@@ -21,12 +21,12 @@ class Count:
 
     params: int
     flops: dict[str, int]
-    """By convention."""
+    """FLOPs by convention."""
 
 
 @dataclass(frozen=True)
 class ModuleCount:
-    """The share of one module, its children included."""
+    """The counts of one module, including its children."""
 
     name: str
     kind: str
@@ -36,17 +36,17 @@ class ModuleCount:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is counted: a network and the shape of its input."""
+    """A network to count, and the shape of its input."""
 
     model: str
     options: Mapping[str, OptionValue]
     input: tuple[int, int, int]
-    """C, H, W."""
+    """C, H, W of an image."""
     classes: int
 
 
 def without_memory(subject: Subject) -> nn.Module:
-    """Return the network without memory, on torch's meta device."""
+    """Return the network on torch's meta device, which allocates no memory."""
     import torch
 
     with torch.device("meta"):
@@ -59,19 +59,19 @@ def parameters_of(network: nn.Module) -> int:
 
 
 def empty_network(subject: Subject) -> nn.Module:
-    """Return the network in evaluation mode with memory but without values: nothing is initialised."""
+    """Return the network in evaluation mode with uninitialised weights."""
     network = without_memory(subject)
     try:
         return network.to_empty(device="cpu").eval()
     except RuntimeError as error:
-        raise UserError(f"{subject.model} with these options does not fit into this machine's memory") from error
+        raise UserError(f"{subject.model} with these options does not fit into memory") from error
 
 
 def analysis(subject: Subject, network: nn.Module) -> Any:
-    """Return fvcore's analysis of a network, each operator counted by the rules of conventions.py.
+    """Return fvcore's analysis of a network, each operator counted by the rules in conventions.py.
 
     Raises:
-        UserError: the network cannot take such an input.
+        UserError: the network does not accept this input.
     """
     import torch
 
@@ -87,23 +87,23 @@ def analysis(subject: Subject, network: nn.Module) -> Any:
         except (RuntimeError, ValueError) as error:
             size = "x".join(map(str, subject.input))
             reason = str(error).strip().splitlines()[0]
-            raise UserError(f"{subject.model} cannot take an input of {size} (CxHxW): {reason}") from error
+            raise UserError(f"{subject.model} does not accept an input of {size} (CxHxW): {reason}") from error
     return flops
 
 
 def count(subject: Subject) -> Count:
-    """Return parameters and FLOPs of a network under every convention.
+    """Return parameters and FLOPs of a network in every convention.
 
     Raises:
-        UserError: the network cannot take such an input.
+        UserError: the network does not accept this input.
     """
     network = empty_network(subject)
     operators = analysis(subject, network).by_operator()
-    return Count(parameters_of(network), {convention: total(operators, convention) for convention in CONVENTIONS})
+    return Count(parameters_of(network), {each.value: total(operators, each) for each in Convention})
 
 
 def count_modules(subject: Subject, convention: str) -> list[ModuleCount]:
-    """Return the counts of every module, outermost first, the network itself under the name ''."""
+    """Return the counts of every module, outermost first; the network itself has the name ''."""
     network = empty_network(subject)
     operators = analysis(subject, network).by_module_and_operator()
     return [

@@ -1,8 +1,9 @@
-"""The data sets: plain data here, one file per kind of data set beside it."""
+"""The data sets as plain data; their readers are in the other files of this folder."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,22 +18,32 @@ if TYPE_CHECKING:
     from repro.data.folder import ImageFolder
 
 
+class DatasetKind(StrEnum):
+    """How a data set is stored and what its labels are; each kind has a task in repro.training.tasks."""
+
+    IN_MEMORY = "in memory"
+    """Small images with one class each, all of them in the device's memory."""
+    IMAGE_FILES = "image files"
+    """Images with one class each, read from files while the network trains."""
+    SEGMENTATION = "segmentation"
+    """Slices with a class for every pixel."""
+
+
 @dataclass(frozen=True)
 class DatasetSpec:
-    """What is known of a data set before it is read."""
+    """The facts about a data set that are known before it is read."""
 
     summary: str
     input: tuple[int, int, int]
-    """C, H, W of an image as a network sees it."""
+    """C, H, W of a network's input."""
     classes: int
     loader: str | None
-    """`file:function` in this package; None where images cannot be read yet and networks only be counted."""
+    """`file:function` in this package; None if the images cannot be read yet, and networks can only be counted."""
     train_images: int = 0
-    """In the training set; 0 where images cannot be read yet."""
+    """Images in the training set; 0 if the images cannot be read yet."""
     test_images: int = 0
-    """In the test set; 0 where their number is not known."""
-    task: str = "in_memory:resident"
-    """`file:function` in repro.training.tasks: how its images are shown to a network."""
+    """Images in the test set; 0 if unknown."""
+    kind: DatasetKind = DatasetKind.IN_MEMORY
 
 
 DATASETS: dict[str, DatasetSpec] = {
@@ -49,7 +60,7 @@ DATASETS: dict[str, DatasetSpec] = {
         "folder:load_imagenet",
         1_281_167,
         50_000,
-        task="from_files:Streamed",
+        kind=DatasetKind.IMAGE_FILES,
     ),
     "tiny-imagenet-10": DatasetSpec(
         "Ten classes of Tiny ImageNet, 5,000 + 500 images",
@@ -58,7 +69,7 @@ DATASETS: dict[str, DatasetSpec] = {
         "folder:load_tiny_imagenet_10",
         5_000,
         500,
-        task="from_files:Streamed",
+        kind=DatasetKind.IMAGE_FILES,
     ),
     "imagenet-299": DatasetSpec("ImageNet-1K at 299 pixels; for counting only", (3, 299, 299), 1000, None),
     "isbi2012": DatasetSpec(
@@ -67,26 +78,26 @@ DATASETS: dict[str, DatasetSpec] = {
         2,
         "segmentation:load_isbi2012",
         25,
-        task="segmentation:Segmentation",
+        kind=DatasetKind.SEGMENTATION,
     ),
     "segmentation": DatasetSpec(
         "Your own grey images with masks: segmentation/train and /test, images/ and masks/ in each",
         (1, 572, 572),
         2,
         "segmentation:load_folder",
-        task="segmentation:Segmentation",
+        kind=DatasetKind.SEGMENTATION,
     ),
 }
 
 
 @dataclass(frozen=True)
 class Images:
-    """One split of a data set, whole in memory."""
+    """One split of a data set, in memory."""
 
     pixels: Tensor
-    """(n, C, H, W), uint8; whitened ones float32."""
+    """(n, C, H, W), uint8; float32 if whitened."""
     labels: Tensor
-    """(n,) int64; of segmentations (n, H, W) uint8, the class of every pixel."""
+    """(n,) int64; in a segmentation (n, H, W) uint8, the class of every pixel."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -103,32 +114,32 @@ class Dataset:
     train: Images
     test: Images
     fingerprint: str
-    """Of the bytes that they were read from."""
+    """Hash of the bytes that the images were read from."""
     validation: Tensor | None = None
-    """(m,) int64: places of the training images that a recipe with a validation set leaves out."""
+    """(m,) int64: indices of the training images that a recipe with a validation set does not train on."""
 
 
 def find(name: str) -> str:
-    """Return the registered name that `name` spells; UserError with the nearest one otherwise."""
+    """Return the registered name that `name` spells; UserError with the nearest name otherwise."""
     return choose("data set", name, DATASETS)
 
 
 def load(name: str, root: Path) -> Dataset | ImageFolder:
-    """Return a data set as its task takes it, downloaded to `root` if it is not there and can be had.
+    """Return a data set from `root`, downloaded if it is missing and can be downloaded.
 
-    It is a `Dataset` where the images fit into memory, and an `ImageFolder` where they are read one by one.
+    Image files are an `ImageFolder`, everything else is a `Dataset`.
 
     Raises:
-        UserError: it is not there and cannot be downloaded, or its files are not the published ones.
+        UserError: the data set is missing and cannot be downloaded, or its files are not the published ones.
     """
     loader = DATASETS[name].loader
     if loader is None:
         can = ", ".join(each for each, spec in DATASETS.items() if spec.loader)
         raise UserError(
-            f"the images of {name} cannot be read, its networks only be counted; data sets for training: {can}"
+            f"the images of {name} cannot be read yet, only its networks counted; data sets for training: {can}"
         )
     if root.exists() and not root.is_dir():
-        raise UserError(f"{root} is no folder; name the folder of the data sets with --data")
+        raise UserError(f"{root} is not a folder; give the folder of the data sets with --data")
     file, function = loader.split(":")
     dataset: Dataset | ImageFolder = getattr(import_module(f"repro.data.{file}"), function)(root)
     return dataset

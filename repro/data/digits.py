@@ -1,4 +1,4 @@
-"""The handwritten digits that scikit-learn carries: 1,797 real images, for people with no download.
+"""The handwritten digits in scikit-learn: 1,797 real images that need no download.
 
 E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (its test set).
 """
@@ -14,13 +14,13 @@ from torch.nn.functional import one_hot
 from repro.data import Dataset, Images
 
 SCALE = 4
-"""8x8 pixels become 32x32, the shape of CIFAR."""
+"""Factor that enlarges 8x8 pixels to 32x32, the size of CIFAR."""
 TEST_EVERY = 5
-"""Every fifth image of each digit is a test image (scikit-learn defines no split)."""
+"""Of each digit, every fifth image is a test image (scikit-learn defines no split)."""
 
 
 def load(root: Path) -> Dataset:
-    """Return the digits in the shape of CIFAR: (n, 3, 32, 32) uint8, grey; `root` is not used."""
+    """Return the digits in the shape of CIFAR, (n, 3, 32, 32) uint8, grey; `root` is not used."""
     from sklearn.datasets import load_digits
 
     raw, labels = load_digits(return_X_y=True)

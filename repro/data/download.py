@@ -1,4 +1,4 @@
-"""Downloading: with progress, mirrors and the published checksum."""
+"""Downloads with a progress bar, mirrors and the published checksum."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def fetch_archive(urls: Sequence[str], md5: str, root: Path) -> None:
     """Download a tar archive from the first of `urls` that has it, and unpack it under `root`.
 
     Raises:
-        UserError: no address gave the file with the published checksum; the message names the folder to fill by hand.
+        UserError: no URL gave the file with the published checksum; the message names the folder to fill by hand.
     """
     name = urls[0].rsplit("/", 1)[-1].split("?")[0]
     archive = root / f"{os.getpid()}-{name}"
@@ -37,7 +37,7 @@ def fetch_file(urls: Sequence[str], md5: str, path: Path) -> None:
     """Download a file from the first of `urls` that has it.
 
     Raises:
-        UserError: no address gave the file with the published checksum; the message names the folder to put it in.
+        UserError: no URL gave the file with the published checksum; the message names the folder to put it in.
     """
     if failures := _fetch_from_first(urls, path, md5):
         raise UserError(
@@ -47,7 +47,7 @@ def fetch_file(urls: Sequence[str], md5: str, path: Path) -> None:
 
 
 def _fetch_from_first(urls: Sequence[str], target: Path, md5: str) -> str:
-    """Download from the first address that has the file; return why none had it, or nothing."""
+    """Download from the first URL that has the file; return the reasons if none has it, else an empty string."""
     failures = []
     for url in urls:
         try:
@@ -59,7 +59,7 @@ def _fetch_from_first(urls: Sequence[str], target: Path, md5: str) -> str:
 
 
 def _unpack(archive: Path, root: Path) -> None:
-    """Unpack beside, then rename, so that what an interruption leaves is not taken for the data set."""
+    """Unpack into a temporary folder, then rename, so that an interruption leaves no partial data set."""
     try:
         with tempfile.TemporaryDirectory(dir=root, prefix=".unpacking-") as beside:
             with tarfile.open(archive) as tar:
@@ -72,7 +72,7 @@ def _unpack(archive: Path, root: Path) -> None:
 
 
 def _fetch(url: str, target: Path, md5: str) -> None:
-    """Download one address; ValueError when the checksum differs, OSError when the network fails."""
+    """Download from one URL; ValueError if the checksum differs, OSError if the network fails."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
     from repro.console import stderr

@@ -1,8 +1,8 @@
 """Data sets of image files, one folder per class: ImageNet-1K (Russakovsky et al., arXiv 1409.0575) and parts of it.
 
-ROOT/imagenet holds train/<wnid>/*.JPEG and val/<wnid>/*.JPEG, or the organisers' flat val/*.JPEG beside their
-development kit. Their archives in its place are unpacked once (repro/data/ilsvrc.py). Classes are the sorted wnids,
-which is torchvision's order.
+ROOT/imagenet holds train/<wnid>/*.JPEG and val/<wnid>/*.JPEG, or the organisers' flat val/*.JPEG with their
+development kit; their archives are unpacked once (repro/data/ilsvrc.py). Classes are the sorted wnids, as in
+torchvision.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ TRAIN, VAL = "train", "val"
 
 @dataclass(frozen=True)
 class Files:
-    """One split of a data set, on disk. Names are one block of bytes: worker processes share it without copying."""
+    """One split of a data set on disk. The names are one block of bytes, which worker processes share."""
 
     folder: Path
     classes: tuple[str, ...]
     names: bytes = field(repr=False)
-    """Paths under the folder, with a line feed after each."""
+    """Paths relative to the folder, each followed by a line feed."""
     ends: Tensor = field(repr=False)
-    """(n,) int64: where each line feed is."""
+    """(n,) int64: positions of the line feeds."""
     labels: Tensor = field(repr=False)
     """(n,) int64."""
     digest: str
-    """Of the names and sizes of all files."""
+    """Hash of the names and sizes of all files."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def path(self, index: int) -> Path:
-        """Return where an image is."""
+        """Return the path of an image."""
         begin = int(self.ends[index - 1]) + 1 if index else 0
         return self.folder / os.fsdecode(self.names[begin : int(self.ends[index])])
 
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """A data set whose splits are listed when they are first asked for: a test needs no training images."""
+    """A data set whose splits are listed when first used: a test needs no training images."""
 
     name: str
     folder: Path
@@ -69,29 +69,29 @@ class ImageFolder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the names and sizes of the files of both splits."""
+        """Hash of the names and sizes of the files in both splits."""
         digest = hashlib.sha256((self.train.digest + self.test.digest).encode()).hexdigest()
         return f"{self.name}:{digest[:12]}"
 
     def _split(self, split: str, images: int) -> Files:
         folder = self.folder / split
         if not folder.is_dir():
-            raise UserError(f"{folder} is not there; {_what_is_expected(self.name, self.folder)}")
+            raise UserError(f"{folder} does not exist; {_what_is_expected(self.name, self.folder)}")
         files = list_files(folder, f"listing {self.name}/{split}")
         classes = DATASETS[self.name].classes
         if (len(files.classes), len(files)) != (classes, images):
             raise UserError(
-                f"{folder} holds {len(files):,} images of {len(files.classes):,} classes, "
-                f"not the {images:,} of {classes:,} of {self.name}; restore the missing files"
+                f"{folder} has {len(files):,} images of {len(files.classes):,} classes; {self.name} has "
+                f"{images:,} of {classes:,}; restore the missing files"
             )
         return files
 
 
 def load_imagenet(root: Path) -> ImageFolder:
-    """Return ImageNet-1K from `root`, its archives unpacked if need be.
+    """Return ImageNet-1K from `root`, its archives unpacked if needed.
 
     Raises:
-        UserError: it is not there; it cannot be downloaded without an account.
+        UserError: the files are missing, and cannot be downloaded without an account.
     """
     folder = _folder(root, "imagenet")
     unpack(folder)
@@ -99,21 +99,25 @@ def load_imagenet(root: Path) -> ImageFolder:
 
 
 def load_tiny_imagenet_10(root: Path) -> ImageFolder:
-    """Return ten classes of Tiny ImageNet, 64x64 pixels; UserError if they are not there."""
+    """Return ten classes of Tiny ImageNet, 64x64 pixels; UserError if the files are missing."""
     return _image_folder("tiny-imagenet-10", _folder(root, "tiny-imagenet-10"))
 
 
 def is_there(name: str, root: Path) -> bool:
-    """Tell whether both splits of a data set are under `root`, unpacked."""
+    """Whether both splits of a data set are under `root`, unpacked."""
     folder = _folder(root, name)
     return (folder / TRAIN).is_dir() and (folder / VAL).is_dir()
 
 
 def list_files(folder: Path, title: str) -> Files:
-    """Return the images under `folder`: <class>/*.JPEG, or flat with the labels of the development kit beside it.
+    """Return the images under `folder`: <class>/*.JPEG, or flat files with labels from the development kit.
+
+    Args:
+        folder: of the split.
+        title: of the progress bar.
 
     Raises:
-        UserError: there are neither, or there are no labels.
+        UserError: there are no such files, or no labels.
     """
     names: list[bytes] = []
     labels: list[int] = []
@@ -155,7 +159,7 @@ def _image_folder(name: str, folder: Path) -> ImageFolder:
 
 
 def _folder(root: Path, name: str) -> Path:
-    """Return the data set's folder: under `root`, or `root` itself where that is it."""
+    """Return the data set's folder, which is under `root` or is `root` itself."""
     return root if root.name == name and not (root / name).is_dir() else root / name
 
 

@@ -1,4 +1,4 @@
-"""What the organisers of ILSVRC 2012 hand out: archives, a flat validation folder, and the development kit's labels."""
+"""The files of the ILSVRC 2012 organisers: archives, a flat validation folder, and the development kit's labels."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ CLASSES = 1000
 
 
 def unpack(folder: Path) -> None:
-    """Unpack the archives that lie in `folder` and are not unpacked yet, into train/<wnid> and val.
+    """Unpack the archives in `folder` that are not unpacked yet into train/<wnid> and val.
 
-    What an interruption leaves is never taken for the data set; classes that were whole are not unpacked again.
+    An interruption leaves no partial data set, and complete classes are not unpacked again.
 
     Raises:
         UserError: an archive is broken.
@@ -40,12 +40,12 @@ def unpack(folder: Path) -> None:
                 with open_with_bar(folder / archive, f"unpacking {archive}") as file:
                     each(file, beside)
             except (tarfile.TarError, EOFError) as error:
-                raise UserError(f"{folder / archive} is broken ({error}); put a whole one there") from error
+                raise UserError(f"{folder / archive} is broken ({error}); replace it") from error
             beside.rename(folder / split)
 
 
 def _unpack_classes(file: IO[bytes], beside: Path) -> None:
-    """Unpack an archive of one archive per class; a class is renamed when it is whole."""
+    """Unpack an archive of archives, one per class; a class gets its name when it is complete."""
     with tarfile.open(fileobj=file, mode="r:") as outer:
         for member in outer:
             name = Path(member.name)
@@ -65,10 +65,10 @@ def _unpack_flat(file: IO[bytes], beside: Path) -> None:
 
 
 def flat_labels(folder: Path) -> tuple[tuple[str, ...], Callable[[str], int]]:
-    """Return the sorted wnids, and the label of each file of the flat validation folder, by its name.
+    """Return the sorted wnids, and a function from a file name in the flat validation folder to its label.
 
     Raises:
-        UserError: the development kit is not beside the folder, or is not that of ILSVRC 2012.
+        UserError: the development kit is missing, or is not that of ILSVRC 2012.
     """
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
@@ -76,7 +76,7 @@ def flat_labels(folder: Path) -> tuple[tuple[str, ...], Callable[[str], int]]:
     truth, meta = (_of_kit(folder.parent, name) for name in (TRUTH, META))
     try:
         synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
-        # Ids from 1001 on are groups of classes.
+        # IDs above 1000 are groups of classes.
         wnids = {int(each["ILSVRC2012_ID"]): str(each["WNID"]) for each in synsets}
         leaves = {number: wnid for number, wnid in wnids.items() if number <= CLASSES}
         classes = tuple(sorted(leaves.values()))
@@ -86,7 +86,7 @@ def flat_labels(folder: Path) -> tuple[tuple[str, ...], Callable[[str], int]]:
         raise UserError(f"the development kit in {folder.parent} is not that of ILSVRC 2012 ({error})") from error
 
     def label_of(name: str) -> int:
-        """Files are numbered from 1: ILSVRC2012_val_00000001.JPEG."""
+        """Return the label of a file; files are numbered from 1, as in ILSVRC2012_val_00000001.JPEG."""
         try:
             number = int(Path(name).stem.rsplit("_", 1)[-1])
             return labels[number - 1] if number > 0 else labels[len(labels)]
@@ -97,7 +97,7 @@ def flat_labels(folder: Path) -> tuple[tuple[str, ...], Callable[[str], int]]:
 
 
 def _of_kit(folder: Path, name: str) -> bytes:
-    """Return a file of the development kit, unpacked or in its archive."""
+    """Return the content of a file in the development kit, unpacked or in its archive."""
     if (folder / KIT / name).is_file():
         return (folder / KIT / name).read_bytes()
     archive = folder / f"{KIT}.tar.gz"
@@ -110,4 +110,4 @@ def _of_kit(folder: Path, name: str) -> bytes:
         pass
     except (KeyError, tarfile.TarError, EOFError, OSError) as error:
         raise UserError(f"{archive} is broken or not the development kit ({error})") from error
-    raise UserError(f"{folder}/val has no folders of classes, and {KIT}.tar.gz with the labels is not in {folder}")
+    raise UserError(f"{folder}/val has no class folders, and {KIT}.tar.gz with the labels is not in {folder}")

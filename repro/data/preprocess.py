@@ -1,6 +1,6 @@
 """Preprocessing of whole data sets: global contrast normalisation, then ZCA whitening.
 
-That of pylearn2's scripts/datasets/make_cifar10_gcn_whitened.py (Goodfellow), with its defaults.
+As in pylearn2's scripts/datasets/make_cifar10_gcn_whitened.py (Goodfellow), with its defaults.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from repro.data import Dataset, Images
 from repro.paths import cache_folder
 
 SCALE = 55.0
-"""The Euclidean norm of every image after contrast normalisation."""
+"""Euclidean norm of every image after contrast normalisation."""
 MIN_DIVISOR = 1e-8
-"""An image of less contrast is not divided."""
+"""Divisor below which an image is left undivided."""
 FILTER_BIAS = 0.1
-"""Added to the covariance's eigenvalues; contrast normalisation makes one of them 0."""
+"""Added to the covariance's eigenvalues, one of which is 0 after contrast normalisation."""
 CHUNK = 2000
-"""Images at once."""
+"""Images that are processed at once."""
 EIGENVECTORS_COST = 28
-"""For D values an image the eigenvectors take as long as the covariance of 28 D images, measured on two cores."""
+"""With D values per image, the eigenvectors take as long as the covariance of 28 D images, measured on two cores."""
 
 
 class Whitener(NamedTuple):
-    """x -> (x - mean) P, for contrast-normalised images of D = C * H * W values."""
+    """The map x -> (x - mean) P for contrast-normalised images of D = C * H * W values."""
 
     mean: Tensor
-    """(D,) float32, of the training images."""
+    """(D,) float32: mean of the training images."""
     P: Tensor
     """(D, D) float32, symmetric: (covariance + FILTER_BIAS)^(-1/2)."""
 
 
 def preprocessed(data: Dataset, preprocessing: str) -> Dataset:
-    """Return a data set whitened, if that is a recipe's `preprocessing`; with any other, as it is."""
+    """Return a data set, whitened if a recipe's `preprocessing` is zca."""
     if preprocessing != "zca":
         return data
     whitener = whitener_of(data)
@@ -53,7 +53,7 @@ def preprocessed(data: Dataset, preprocessing: str) -> Dataset:
 
 
 def contrast_normalised(pixels: Tensor) -> Tensor:
-    """Return images (n, C, H, W) as (n, D) float32, each with mean 0 and, unless it is flat, the norm SCALE."""
+    """Return images (n, C, H, W) as (n, D) float32, each with mean 0 and, unless it is constant, norm SCALE."""
     values = pixels.flatten(1).float()
     values = values - values.mean(1, keepdim=True)
     divisor = values.norm(dim=1, keepdim=True) / SCALE
@@ -61,12 +61,12 @@ def contrast_normalised(pixels: Tensor) -> Tensor:
 
 
 def whitener_of(data: Dataset) -> Whitener:
-    """Return the whitener of the training images: computed once, then read from the cache."""
+    """Return the whitener of the training images, from the cache if it was computed before."""
     path = _path(data)
     if known := _load(path):
         return known
     whitener = fit(data.train.pixels)
-    with suppress(OSError):  # a cache that cannot be written costs time, not the answer
+    with suppress(OSError):  # without a writable cache it is computed again next time
         write_atomically(path, lambda file: torch.save(whitener._asdict(), file))
     return whitener
 
@@ -74,8 +74,8 @@ def whitener_of(data: Dataset) -> Whitener:
 def fit(pixels: Tensor) -> Whitener:
     """Return the whitener of images (n, C, H, W).
 
-    The covariance of the whitened images is C (C + b)^(-1), where C is that of the contrast-normalised ones, with
-    1 / n, and b is FILTER_BIAS: the identity but for b.
+    The covariance of the whitened images is C (C + b)^(-1), the identity except for b = FILTER_BIAS, where C is the
+    covariance of the contrast-normalised images with factor 1 / n.
     """
     n, size = len(pixels), pixels[0].numel()
     total = torch.zeros(size, dtype=torch.float64)
@@ -99,7 +99,7 @@ def _inverse_root(covariance: Tensor) -> Tensor:
 
 
 def whitened(pixels: Tensor, whitener: Whitener) -> Tensor:
-    """Return images (n, C, H, W) contrast-normalised and whitened, float32."""
+    """Return images (n, C, H, W), contrast-normalised and whitened, in float32."""
     result = torch.empty(pixels.shape, dtype=torch.float32)
     for begin in with_bar(range(0, len(pixels), CHUNK), "whitening"):
         part = slice(begin, begin + CHUNK)
@@ -109,14 +109,14 @@ def whitened(pixels: Tensor, whitener: Whitener) -> Tensor:
 
 
 def _path(data: Dataset) -> Path:
-    """Return where the whitener of a data set is kept, by the data and by the code that computes it."""
+    """Return the whitener's path in the cache, which depends on the data and on this file."""
     digest = hashlib.sha256(f"{data.fingerprint}/{tuple(data.train.pixels.shape)}".encode())
     digest.update(Path(__file__).read_bytes())
     return cache_folder() / "whiteners" / f"{digest.hexdigest()[:32]}.pt"
 
 
 def _load(path: Path) -> Whitener | None:
-    """Return the whitener of a file whose checksums are right."""
+    """Return the whitener in a file; None if the file is missing or damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()

@@ -1,7 +1,7 @@
-"""Slices with a class for every pixel, whole in memory: ISBI 2012, and a folder of one's own.
+"""Slices with a class for every pixel, in memory: ISBI 2012, and a user's own folder.
 
 ISBI 2012: serial section electron microscopy of a fly's nerve cord, Cardona et al., PLoS Biology 8(10), 2010,
-as given out by the challenge on segmentation of neuronal structures. It lets nobody download without an account.
+published by the challenge on segmentation of neuronal structures. The download needs an account.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from repro.errors import UserError
 
 ISBI_SLICES = 30
 HELD_OUT = 5
-"""The last slices of ISBI 2012, 25 to 29: neighbours in the tissue are alike, and so only 24 and 25 are torn apart."""
+"""Test slices: the last ones, 25 to 29. Adjacent slices are alike, and only 24 and 25 are separated so."""
 FOREGROUND = 128
-"""Grey value of a label from which on a pixel is inside a cell."""
+"""Smallest grey value of a label that means inside a cell."""
 DEEP = ("I;16", "I;16B", "I;16L", "I", "F")
-"""PIL's modes of more than 8 bits a pixel, which it would cut off at 255."""
+"""PIL's modes with more than 8 bits per pixel, which conversion to grey would clip at 255."""
 ENDINGS = (".png", ".tif", ".tiff", ".bmp")
 
 
 def load_isbi2012(root: Path) -> Dataset:
     """Return the 30 labelled slices of ISBI 2012, the last five as test images.
 
-    Pixels (n, 1, 512, 512) uint8; labels (n, 512, 512) uint8, 1 inside a cell and 0 on a membrane. Read from
-    `root`/isbi2012: the challenge's train-volume.tif and train-labels.tif, or image/ and label/ with a file a slice.
+    Pixels (n, 1, 512, 512) uint8; labels (n, 512, 512) uint8, 1 inside a cell and 0 on a membrane. `root`/isbi2012
+    has the challenge's train-volume.tif and train-labels.tif, or image/ and label/ with one file per slice.
 
     Raises:
-        UserError: they are not there, or not 30 slices of equal size.
+        UserError: the files are missing, or are not 30 slices of equal size.
     """
     folder = root / "isbi2012"
     stacks = folder / "train-volume.tif", folder / "train-labels.tif"
@@ -44,24 +44,23 @@ def load_isbi2012(root: Path) -> Dataset:
     else:
         raise UserError(
             f"ISBI 2012 is not in {folder}: put train-volume.tif and train-labels.tif there, from "
-            "https://imagej.net/events/isbi-2012-segmentation-challenge, or image/ and label/ with a PNG a slice"
+            "https://imagej.net/events/isbi-2012-segmentation-challenge, or image/ and label/ with one PNG per slice"
         )
     if len(pixels) != ISBI_SLICES or pixels.shape != labels.shape:
         raise UserError(
-            f"{folder} holds {len(pixels)} slices and {len(labels)} labels, not the {ISBI_SLICES} of ISBI 2012"
+            f"{folder} has {len(pixels)} slices and {len(labels)} labels, but ISBI 2012 has {ISBI_SLICES} of each"
         )
     train = ISBI_SLICES - HELD_OUT
     return _dataset("isbi2012", (pixels[:train], labels[:train]), (pixels[train:], labels[train:]))
 
 
 def load_folder(root: Path) -> Dataset:
-    """Return a data set of one's own: grey images with masks, bright inside a cell and dark outside.
+    """Return a user's own data set: grey images with masks, bright inside a cell and dark outside.
 
-    Read from `root`/segmentation: images/ and masks/ with files of equal names, within train/ and within test/ or
-    val/; all of one size.
+    `root`/segmentation has train/ and test/ (or val/), each with images/ and masks/ of equal names and sizes.
 
     Raises:
-        UserError: they are not there, without their masks, or of several sizes.
+        UserError: images or masks are missing, or differ in size.
     """
     folder = root / "segmentation"
     test = next((each for each in ("test", "val") if (folder / each / "images").is_dir()), None)
@@ -72,7 +71,7 @@ def load_folder(root: Path) -> Dataset:
 
 
 def _dataset(name: str, *splits: tuple[Tensor, Tensor]) -> Dataset:
-    """Return a data set of grey slices and labels (n, H, W) in two splits, with the fingerprint of their bytes."""
+    """Return a data set from the grey slices and labels, (n, H, W), of its two splits."""
     _refuse_one_class(name, splits[0][1])
     digest = hashlib.sha256()
     for grey in (each for split in splits for each in split):
@@ -82,39 +81,41 @@ def _dataset(name: str, *splits: tuple[Tensor, Tensor]) -> Dataset:
 
 
 def _refuse_one_class(name: str, labels: Tensor) -> None:
-    """Raise UserError for training labels that are all of one class, as masks of 0 and 1 would be."""
+    """Raise UserError for training labels of one class only, such as masks of 0 and 1."""
     lowest, highest = labels.min().item(), labels.max().item()
     if highest < FOREGROUND or lowest >= FOREGROUND:
         raise UserError(
-            f"the training labels of {name} are one class, from {lowest} to {highest}: "
-            f"one class is below {FOREGROUND}, the other from there to 255"
+            f"the training labels of {name} are all of one class (values {lowest} to {highest}); "
+            f"values below {FOREGROUND} are one class, the others up to 255 the other"
         )
 
 
 def _pairs(images: Path, labels: Path) -> tuple[Tensor, Tensor]:
-    """Return the slices of a folder and their labels, each (n, H, W), in the order of their numbers or names."""
+    """Return the slices of a folder and their labels, each (n, H, W), sorted by number or name."""
     names = sorted((each.name for each in images.iterdir() if each.suffix.lower() in ENDINGS), key=_by_number)
     if not names:
-        raise UserError(f"{images} holds no images ({', '.join(ENDINGS)})")
+        raise UserError(f"{images} has no images ({', '.join(ENDINGS)})")
     for name in names:
         if not (labels / name).is_file():
-            raise UserError(f"{labels / name} is not there: every image in {images} needs a label of the same name")
+            raise UserError(f"{labels / name} does not exist: every image in {images} needs a label of the same name")
     return _stacked([images / name for name in names]), _stacked([labels / name for name in names])
 
 
 def _by_number(name: str) -> tuple[int, str]:
-    """Return what puts 2.png before 10.png."""
+    """Return a sort key that puts 2.png before 10.png."""
     digits = "".join(sign for sign in Path(name).stem if sign.isdigit())
     return int(digits or 0), name
 
 
 def _stacked(paths: Sequence[Path]) -> Tensor:
-    """Return files of one page each as (n, H, W)."""
+    """Return the first pages of files as (n, H, W)."""
     slices = [_pages(path)[0] for path in paths]
     for path, each in zip(paths, slices, strict=True):
         if each.shape != slices[0].shape:
             (height, width), (first, second) = each.shape, slices[0].shape
-            raise UserError(f"{path} has {height}x{width} pixels and the others {first}x{second}; all need one size")
+            raise UserError(
+                f"{path} has {height}x{width} pixels and the others {first}x{second}; all must have the same size"
+            )
     return torch.stack(slices)
 
 
@@ -125,10 +126,10 @@ def _pages(path: Path) -> list[Tensor]:
     try:
         with Image.open(path) as file:
             if file.mode in DEEP:
-                raise UserError(f"{path} has more than 8 bits a pixel (mode {file.mode}); save it with 8")
+                raise UserError(f"{path} has more than 8 bits per pixel (mode {file.mode}); save it with 8")
             return [_grey(page) for page in ImageSequence.Iterator(file)]
     except OSError as error:
-        raise UserError(f"{path} is no image that can be read ({error})") from error
+        raise UserError(f"{path} cannot be read as an image ({error})") from error
 
 
 def _grey(page: object) -> Tensor:

@@ -1,6 +1,6 @@
 """SVHN: Reading Digits in Natural Images with Unsupervised Feature Learning, Netzer et al., 2011.
 
-Format 2, cropped digits. The training set is the published one and the extra images together, as papers use it.
+Format 2, cropped digits. As in papers, the training set is the published one and the extra images together.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from repro.errors import UserError
 
 @dataclass(frozen=True)
 class File:
-    """One of the published files."""
+    """A published file."""
 
     name: str
     md5: str
     validation: int = 0
-    """Images of each class that a recipe with a validation set leaves out of training."""
+    """Images of each class that a recipe with a validation set does not train on."""
 
 
 @dataclass(frozen=True)
 class Svhn:
-    """The published files and where they are."""
+    """The published files and their URL."""
 
     train: tuple[File, ...]
     test: File
@@ -51,12 +51,12 @@ CHUNK = 1 << 20
 
 
 def load_svhn(root: Path) -> Dataset:
-    """Return SVHN from `root` or its folder svhn, downloaded if need be."""
+    """Return SVHN from `root` or its folder svhn, downloaded if needed."""
     return load(SVHN, root)
 
 
 def load(svhn: Svhn, root: Path) -> Dataset:
-    """Return the data set; the training images are those of all training files, one file after the other.
+    """Return the data set; the training images are those of all training files, one file after another.
 
     Raises:
         UserError: the files are not the published ones, or cannot be downloaded.
@@ -79,7 +79,7 @@ def load(svhn: Svhn, root: Path) -> Dataset:
 
 
 def _check(path: Path, published: str) -> None:
-    """Refuse a file that has not its published checksum."""
+    """Raise UserError unless a file has its published checksum."""
     digest = hashlib.md5(usedforsecurity=False)
     try:
         with open_with_bar(path, f"checking {path.name}") as file:
@@ -92,7 +92,7 @@ def _check(path: Path, published: str) -> None:
 
 
 def _read(path: Path) -> Images:
-    """Return the images of a file, whose label 10 means the digit 0."""
+    """Return the images of a file; its label 10 means the digit 0."""
     from scipy.io import loadmat
 
     with open_with_bar(path, f"reading {path.name}") as file:
@@ -102,7 +102,7 @@ def _read(path: Path) -> Images:
 
 
 def _validation(svhn: Svhn, labels: list[Tensor]) -> Tensor:
-    """Return the places, in the training set, of a random draw of each file's `validation` images a class."""
+    """Return the training indices of the validation images, drawn at random for each file and class."""
     generator = torch.Generator().manual_seed(VALIDATION_SEED)
     places, begin = [], 0
     for file, own in zip(svhn.train, labels, strict=True):

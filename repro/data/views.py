@@ -1,7 +1,7 @@
-"""An image file as a network sees it: decoded, and cut by chance for training or by rule for a test.
+"""Image files as network inputs: decoded, and cropped at random for training or by a protocol for tests.
 
-It runs in worker processes, on PIL images as the papers' codes do, and returns bytes: a quarter of what floats would
-take on the way to the device. Chance is drawn from a seed of the image's own, so that no order of work changes it.
+This runs in worker processes, on PIL images like the papers' codes, and returns bytes, which take a quarter of the
+bandwidth of floats. Every image has its own random seed, so that the order of work does not matter.
 """
 
 from __future__ import annotations
@@ -25,38 +25,40 @@ if TYPE_CHECKING:
 
 EIGENVALUES = torch.tensor((0.2175, 0.0188, 0.0045))
 EIGENVECTORS = torch.tensor(((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203)))
-"""Of the covariance of ImageNet's red, green and blue in 0..1, a column each; values of fb.resnet.torch."""
+"""Eigenvectors, as columns, of the covariance of ImageNet's red, green and blue in 0..1; from fb.resnet.torch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How test images are shown."""
+    """The test protocol of image files: resizing, crops and normalisation."""
 
     resize: int
-    """The shorter side is scaled to this, antialiased."""
+    """Length of the shorter side after scaling, with antialiasing."""
     crop: int
-    """Side of a crop."""
+    """Side of a crop in pixels."""
     crops: int = 1
-    """1: from the middle; TEN: the corners and the middle, and their mirror images."""
+    """1: the centre; TEN: the corners and the centre, and their mirror images."""
     averaged: Averaged = Averaged.PROBABILITIES
-    """Over the crops of an image."""
+    """What is averaged over the crops of an image."""
     interpolation: str = "bilinear"
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
         if self.crops not in (1, TEN):
-            raise UserError(f"--crops {self.crops} is impossible: 1 (the middle) or 10 (corners, middle, mirrored)")
+            raise UserError(
+                f"--crops {self.crops} is impossible: use 1 (the centre) or 10 (corners and centre, also mirrored)"
+            )
         if not 0 < self.crop <= self.resize:
             raise UserError(f"a crop of {self.crop} pixels cannot be cut from images of {self.resize}")
 
     def __str__(self) -> str:
-        crops = f"{TEN} crops, {self.averaged.words}" if self.crops == TEN else "1 crop from the middle"
+        crops = f"{TEN} crops, {self.averaged.words}" if self.crops == TEN else "1 centre crop"
         return f"shorter side to {self.resize} ({self.interpolation}, antialiased), {crops}, {self.crop}x{self.crop}"
 
 
 def protocol_of(recipe: Recipe) -> Protocol:
-    """Return how a recipe shows test images: by one crop."""
+    """Return the test protocol of a recipe, with one crop."""
     return Protocol(
         resize=recipe.resize,
         crop=recipe.test_crop,
@@ -67,7 +69,7 @@ def protocol_of(recipe: Recipe) -> Protocol:
 
 
 class TrainViews(Dataset[tuple[Tensor, Tensor, int]]):
-    """Training images by (index, seed): pixels (3, side, side) uint8, lighting noise (3,) in 0..1, and label."""
+    """Training images by (index, seed): pixels (3, side, side) uint8, lighting noise (3,) in 0..1, label."""
 
     def __init__(self, files: Files, recipe: Recipe) -> None:
         from torchvision.transforms import v2
@@ -89,14 +91,14 @@ class TrainViews(Dataset[tuple[Tensor, Tensor, int]]):
         index, seed = request
         image = read(self.files.path(index))
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed would also change the GPU's chance
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPU
             pixels = self.transform(image)
             noise = lighting_noise(self.lighting)
         return pixels, noise, int(self.files.labels[index])
 
 
 class CropViews(Dataset[tuple[Tensor, int]]):
-    """Test images by index: pixels (crops, 3, crop, crop) uint8, and label."""
+    """Test images by index: pixels (crops, 3, crop, crop) uint8, label."""
 
     def __init__(self, files: Files, protocol: Protocol) -> None:
         from torchvision.transforms import v2
@@ -116,7 +118,7 @@ class CropViews(Dataset[tuple[Tensor, int]]):
 
 
 def read(path: Path) -> Image:
-    """Return an image in red, green and blue; UserError if the file is broken."""
+    """Return an image in RGB; UserError if the file is broken."""
     from PIL import Image
 
     try:
@@ -129,9 +131,9 @@ def read(path: Path) -> Image:
 
 
 def lighting_noise(deviation: float) -> Tensor:
-    """Return what is added to red, green and blue in 0..1: (3,); Krizhevsky et al. 2012, section 4.1.
+    """Return the lighting noise for red, green and blue in 0..1, (3,): Krizhevsky et al. 2012, section 4.1.
 
-    The deviation of the draws is a share of the eigenvalues, 0.1 in that paper.
+    The standard deviation is relative to the eigenvalues; it is 0.1 in that paper.
     """
     if not deviation:
         return torch.zeros(3)

@@ -1,1 +1,1 @@
-"""The test error of a run, a checkpoint, or a network with published weights."""
+"""Evaluation of a run, a checkpoint, or a network with published weights."""

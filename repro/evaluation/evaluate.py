@@ -8,15 +8,15 @@ from pathlib import Path
 
 from torch import nn
 
-from repro.console import stderr, with_bar
-from repro.data import DATASETS, load
+from repro.console import note, with_bar
+from repro.data import DATASETS, DatasetKind, load
 from repro.data.crops import Averaged
 from repro.data.folder import ImageFolder
 from repro.data.views import Protocol, protocol_of
 from repro.errors import UserError
 from repro.evaluation.prediction import draw_prediction
 from repro.evaluation.pretrained import TWINS, Published, fetch, insert, published
-from repro.experiment import Experiment
+from repro.experiment import Experiment, segments
 from repro.models import build, resolve_options
 from repro.models import find as find_model
 from repro.paths import Folders
@@ -27,36 +27,36 @@ from repro.tables import read_table, table_names
 from repro.text import choose
 from repro.training import checkpoint as checkpoints
 from repro.training.device import chosen_device, placed, prepare
-from repro.training.engine import network_of
+from repro.training.initialise import network_of
 from repro.training.gates import measured_gates
 from repro.training.tasks.from_files import CropTest
 from repro.training.tasks.segmentation import Segmentation
 from repro.training.tasks.task import Metrics, task_for
 
 SOURCES = ("torchvision",)
-"""Of published weights."""
+"""Sources of published weights."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `repro eval` found of a run or a checkpoint."""
+    """The evaluation of a run or a checkpoint."""
 
     experiment: Experiment
     steps: int
     epochs: int
-    """Whole epochs that the network was trained for."""
+    """Complete epochs of training."""
     finished: bool
-    """Whether these are all of its recipe."""
+    """Whether the recipe's training is complete."""
     metrics: Metrics
     recorded: float | None
-    """The test error in % that the run itself measured with these weights by one crop, if it did."""
+    """Test error in % that the run itself measured with these weights and one crop, if it did."""
     protocol: Protocol | None
-    """How the images were shown; None where they are shown whole."""
+    """The test protocol of image files; None for other data sets, whose images are shown whole."""
 
 
 @dataclass(frozen=True)
 class PublishedEvaluation:
-    """What `repro eval` found of published weights."""
+    """The evaluation of published weights."""
 
     model: str
     dataset: str
@@ -73,18 +73,23 @@ def evaluate(
     crops: int = 1,
     picture: Path | None = None,
 ) -> Evaluation:
-    """Return the test error of a run (its name, a beginning, or its folder) or of a checkpoint.
+    """Return the test error of a run or a checkpoint, in the precision in which it was trained.
 
-    It is measured in the precision in which the run was trained. Of a segmentation a picture is drawn, if asked for.
+    Args:
+        what: run (name, prefix, ID or folder) or checkpoint file.
+        folders: data sets and runs.
+        runtime: how to run the network; its precision is replaced.
+        crops: crops of an image file, 1 or 10.
+        picture: PNG file for a picture of a segmentation.
 
     Raises:
-        UserError: no such run, a broken checkpoint, a picture of what is no segmentation, or several crops of images
-            that are shown whole.
+        UserError: there is no such run, the checkpoint is broken, or `crops` or `picture` does not apply to this
+            data set.
     """
     saved = load_run(what, folders.runs)
     experiment = saved.experiment
-    if picture and not DATASETS[experiment.dataset].task.startswith("segmentation:"):
-        raise UserError("a picture shows what is segmented, and this run classifies; leave out --picture")
+    if picture and not segments(experiment.dataset):
+        raise UserError("--picture is for segmentations, and this run classifies images; leave it out")
     network, runtime = _as_trained(saved, runtime)
     metrics, protocol = test(network, experiment, folders.data, runtime, crops, picture)
     last = saved.history[-1] if saved.history else None
@@ -95,16 +100,16 @@ def evaluate(
 def test(
     network: nn.Module, experiment: Experiment, root: Path, runtime: Runtime, crops: int, picture: Path | None
 ) -> tuple[Metrics, Protocol | None]:
-    """Return the metrics on a data set's test images, and how they were shown; None where they are shown whole.
+    """Return the metrics on a data set's test images, and the test protocol of image files (else None).
 
     Raises:
-        UserError: no images, or several crops of images that are shown whole.
+        UserError: the images are missing, or several crops are requested of images that are shown whole.
     """
     where = prepare(runtime)
     network = placed(network, where, runtime)
-    if not DATASETS[experiment.dataset].task.startswith("from_files:"):
+    if DATASETS[experiment.dataset].kind is not DatasetKind.IMAGE_FILES:
         if crops != 1:
-            raise UserError(f"--crops {crops} is for image folders; the images of {experiment.dataset} are shown whole")
+            raise UserError(f"--crops {crops} is for image files; the images of {experiment.dataset} are shown whole")
         task = task_for(experiment, root, runtime, where)
         metrics = task.test(network, _with_bar)
         if picture:
@@ -120,11 +125,11 @@ def test(
 def evaluate_published(
     model: str, source: str, root: Path, runtime: Runtime, *, dataset: str = "imagenet", crops: int = 1
 ) -> PublishedEvaluation:
-    """Return the validation error of one of our networks with published weights, as they are meant to be tested.
+    """Return the validation error of one of our networks with published weights and their own test protocol.
 
     Raises:
-        UserError: unknown names, no such weights, or no images.
-        RunFailed: the weights cannot be fetched.
+        UserError: a name is unknown, there are no such weights, or the images are missing.
+        RunFailed: the weights cannot be downloaded.
     """
     choose("source of weights", source, SOURCES)
     model = find_model(model)
@@ -143,13 +148,13 @@ def evaluate_published(
 
 
 def with_crops(protocol: Protocol, model: str, crops: int) -> Protocol:
-    """Return a protocol with so many crops, averaged as in the printed column of the network, if there is one."""
+    """Return a protocol with `crops` crops, averaged as in the network's printed column, if there is one."""
     averaged = printed_average(model, crops) if crops > 1 else None
     return replace(protocol, crops=crops, averaged=averaged or Averaged.PROBABILITIES)
 
 
 def printed_average(model: str, crops: int) -> Averaged | None:
-    """Return what the tables that print errors of a network with so many crops average; None if none prints them."""
+    """Return the averaging behind the printed errors of a network with `crops` crops; None if no table has any."""
     printed = (
         column.averaged
         for table in map(read_table, table_names())
@@ -168,7 +173,7 @@ def mean_gates(saved: checkpoints.Checkpoint, root: Path, runtime: Runtime) -> l
     """Return the mean gate weights of a checkpoint over the test images, in the precision of its run.
 
     Raises:
-        UserError: its network has no gates, or no images.
+        UserError: the images are missing.
     """
     experiment = saved.experiment
     network, runtime = _as_trained(saved, runtime)
@@ -177,53 +182,53 @@ def mean_gates(saved: checkpoints.Checkpoint, root: Path, runtime: Runtime) -> l
     network = placed(network, where, runtime)
 
     def progress(begins: range) -> Iterable[int]:
-        return with_bar(begins, "taking the means of the gates' weights over the test images")
+        return with_bar(begins, "computing mean gate weights on the test images")
 
     return measured_gates(network, experiment, task, saved.step, saved.history, progress=progress)
 
 
 def load_run(what: str, runs: Path) -> checkpoints.Checkpoint:
-    """Return the newest checkpoint of a run (its name, a beginning, or its folder), or a file's.
+    """Return the newest checkpoint of a run (name, prefix, ID or folder), or that in a file.
 
     Raises:
-        UserError: no such run, or a broken checkpoint.
+        UserError: there is no such run, or the checkpoint is broken.
     """
     if not what:
-        raise UserError("name a run, a checkpoint or a network; repro list runs, repro list models")
+        raise UserError("give a run, a checkpoint or a model; see repro list runs, repro list models")
     path = Path(what)
     if path.is_file():
         return checkpoints.load(path)
     folder = path if path.is_dir() else _folder(what, runs)
     saved, warning = checkpoints.load_newest(folder)
     if warning:
-        stderr().print(f"warning: {warning}", soft_wrap=True, markup=False)
+        note(f"warning: {warning}")
     if saved is None:
-        raise UserError(f"{folder} holds no checkpoint; repro train writes one")
+        raise UserError(f"{folder} has no checkpoint; repro train writes one")
     return saved
 
 
 def _folder(what: str, runs: Path) -> Path:
-    """Return the folder of the run that is meant; a network without runs may have published weights."""
+    """Return the folder of a run; the message for a model without runs names its published weights."""
     try:
         return runs / run_named(what, run_names(runs), str(runs))
     except UserError:
         model = model_spelled(what)
         if model is None or any(model_of(name) == model for name in run_names(runs)):
             raise
-    test = f"--weights {SOURCES[0]} tests its published weights, and " if model in TWINS else ""
-    raise UserError(f"there is no run of {model} in {runs}; {test}repro train {model} makes a run")
+    weights = f", or use --weights {SOURCES[0]} for its published weights" if model in TWINS else ""
+    raise UserError(f"there is no run of {model} in {runs}; train one with repro train {model}{weights}")
 
 
 def _as_trained(saved: checkpoints.Checkpoint, runtime: Runtime) -> tuple[nn.Module, Runtime]:
-    """Return the network of a checkpoint, and a runtime in the precision in which it was trained."""
+    """Return the network of a checkpoint, and the runtime with the precision of its training."""
     network, experiment = network_of(saved.experiment), saved.experiment
     try:
         network.load_state_dict(saved.network)
     except RuntimeError as error:
         raise UserError(
-            f"the weights of {experiment.name} are not those of {experiment.model} {dict(experiment.options)}"
+            f"the weights of {experiment.name} do not match the model {experiment.model} {dict(experiment.options)}"
         ) from error
     precision = saved.runtime.precision
     if precision == "tf32" and not chosen_device(runtime).startswith("cuda"):
-        precision = "fp32"  # nearer to what was trained than bf16, and all that a CPU has beside it
+        precision = "fp32"  # nearer to TF32 than bf16, the only other precision on a CPU
     return network, replace(runtime, precision=precision, channels_last=saved.runtime.channels_last)

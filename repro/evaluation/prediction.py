@@ -1,4 +1,4 @@
-"""A picture of a segmentation: a test slice beside its label and what the network makes of it."""
+"""A picture of a segmentation: a test slice, its label, and the network's prediction."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from repro.errors import UserError
 from repro.training.tasks.segmentation import Segmentation
 
 GAP, CAPTION = 8, 16
-"""Pixels between the panels, and above them."""
+"""Pixels between the panels, and of the caption above them."""
 
 
 def draw_prediction(task: Segmentation, network: nn.Module, path: Path, index: int = 0) -> None:
-    """Write a PNG of a test slice, its label, and the network's probability of being inside a cell, side by side.
+    """Write a PNG with a test slice, its label, and the predicted probability of being inside a cell, side by side.
 
     Args:
-        task: whose test slice is shown.
+        task: gives the test slice.
         network: on the task's device, in evaluation mode.
-        path: of the picture.
-        index: of the test slice.
+        path: the PNG file.
+        index: number of the test slice.
 
     Raises:
         UserError: the file cannot be written.

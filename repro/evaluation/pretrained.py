@@ -1,4 +1,4 @@
-"""Published weights: torchvision's, put into our own networks."""
+"""Published weights of torchvision, loaded into our own networks."""
 
 from __future__ import annotations
 
@@ -32,27 +32,28 @@ TWINS = {
     "vgg16-bn": "vgg16_bn",
     "googlenet": "googlenet",
 }
-"""Our networks of which torchvision has a twin with weights of ImageNet-1K, and its name there."""
+"""Our networks that torchvision has with weights for ImageNet-1K, and their names there."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """What torchvision says of its weights for a network."""
+    """Torchvision's description of its weights for a network."""
 
     name: str
-    """Such as ResNet34_Weights.IMAGENET1K_V1."""
+    """Name of the weights, as in ResNet34_Weights.IMAGENET1K_V1."""
     url: str
     protocol: Protocol
-    """With which they are meant to be tested."""
+    """The weights' own test protocol."""
     error: float
-    """%, as torchvision reports it for one crop."""
+    """Top-1 error in % with one crop, as torchvision reports it."""
     error5: float
+    """Top-5 error in %, likewise."""
 
 
 def published(model: str) -> Published:
-    """Return what torchvision says of its first weights for one of our networks; UserError if it has none."""
+    """Return torchvision's first weights for one of our networks; UserError if there are none."""
     if model not in TWINS:
-        raise UserError(f"torchvision has no weights for {model}; it has for: {', '.join(TWINS)}")
+        raise UserError(f"torchvision has no weights for {model}; it has weights for {', '.join(TWINS)}")
     from torchvision.models import get_model_weights
 
     from repro.data.views import Protocol
@@ -60,8 +61,8 @@ def published(model: str) -> Published:
     weights: Any = get_model_weights(TWINS[model])["IMAGENET1K_V1"]
     shown = weights.transforms()
     mean, std = tuple(shown.mean), tuple(shown.std)
-    if model == "googlenet":  # its weights are ported from another framework: torchvision's network undoes ImageNet's
-        mean, std = (0.5,) * 3, (0.5,) * 3  # mean and std and applies these (transform_input)
+    if model == "googlenet":  # torchvision's network replaces ImageNet's mean and std by these (transform_input),
+        mean, std = (0.5,) * 3, (0.5,) * 3  # since its weights come from another framework
     accuracy = weights.meta["_metrics"]["ImageNet-1K"]
     return Published(
         name=str(weights),
@@ -79,39 +80,41 @@ def published(model: str) -> Published:
 
 
 def fetch(url: str) -> dict[str, Tensor]:
-    """Return the tensors of an address, downloaded once to torch's own cache and checked against the name's hash.
+    """Return the tensors at a URL, downloaded once to torch's cache and checked against the hash in the file's name.
 
     Raises:
-        RunFailed: the network is in trouble, or what came is not the published file.
+        RunFailed: the download failed, or the file is not the published one.
         UserError: the file in the cache is broken.
     """
     name = url.rsplit("/", 1)[-1]
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     try:
-        with redirect_stdout(sys.stderr):  # torch announces a download on stdout, which is the answer's
+        with redirect_stdout(sys.stderr):  # torch announces a download on stdout, which is for the answer
             return torch.hub.load_state_dict_from_url(
                 url, map_location="cpu", progress=True, check_hash=True, weights_only=True
             )
-    except Exception as error:  # torch's reader raises whatever a broken file leads it to
+    except Exception as error:  # torch's reader raises all kinds of errors for a broken file
         reason = f"{getattr(error, 'reason', error)}".strip().partition("\n")[0]
         if (folder / name).exists():
             raise UserError(f"{folder / name} is broken ({reason}); remove it to download it again") from error
-        raise RunFailed(f"{url} could not be fetched ({reason}); put it into {folder} by hand") from error
+        raise RunFailed(f"{url} could not be downloaded ({reason}); put the file into {folder} by hand") from error
 
 
 def insert(network: nn.Module, model: str, weights: Mapping[str, Tensor]) -> None:
-    """Put torchvision's weights for a model into our network.
+    """Load torchvision's weights for a model into our network.
 
-    Ours has torchvision's parameters and buffers in the same order under names of its own. The file's own order is
-    not trusted: it is what the version that wrote it had.
+    Our network has torchvision's parameters and buffers in the same order under other names. The order in the file
+    is not used, since it depends on the version that wrote the file.
 
     Raises:
-        UserError: they are not the weights of this network.
+        UserError: the weights are not those of this network.
     """
     values = _in_order(TWINS[model], weights)
     own = {name: value for name, value in network.state_dict().items() if _counts(name)}
     if [each.shape for each in own.values()] != [each.shape for each in values]:
-        raise UserError(f"the weights do not fit {model}: other shapes than torchvision's {TWINS[model]}")
+        raise UserError(
+            f"the weights do not match {model}: their shapes differ from those of torchvision's {TWINS[model]}"
+        )
     network.load_state_dict(dict(zip(own, values, strict=True)), strict=False)
 
 
@@ -119,11 +122,11 @@ def _in_order(twin: str, weights: Mapping[str, Tensor]) -> list[Tensor]:
     """Return the weights in the order of torchvision's network."""
     import torchvision
 
-    # The files of DenseNet are older than its names: norm1 was once norm.1.
+    # The files of DenseNet have older names: norm1 was norm.1.
     named = {
         re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name): each for name, each in weights.items()
     }
-    # GoogLeNet's file has the auxiliary classifiers too, which exist in training alone.
+    # GoogLeNet's file also has the auxiliary classifiers, which exist only in training.
     extra = {"init_weights": False, "aux_logits": False} if twin == "googlenet" else {}
     with torch.device("meta"):
         network = torchvision.models.get_model(twin, **extra)
@@ -134,5 +137,5 @@ def _in_order(twin: str, weights: Mapping[str, Tensor]) -> list[Tensor]:
 
 
 def _counts(name: str) -> bool:
-    """Tell whether a tensor is a part of the network's function; BatchNorm's count of batches is not in old files."""
+    """Whether a tensor affects the output; BatchNorm's count of batches does not, and old files lack it."""
     return not name.endswith("num_batches_tracked")

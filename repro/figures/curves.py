@@ -1,4 +1,4 @@
-"""Training curves of a table's rows: Figures 3 and 5 of the DenseResNet paper, and those of Wide ResNet, as numbers."""
+"""Training curves of a table's rows as numbers: Figures 3 and 5 of the DenseResNet paper, and those of Wide ResNet."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 from repro.comparison.match import is_of, reduced, runs_of
 from repro.store.results import EpochRow, Record, curve_of
-from repro.tables import Column, Row, Table
+from repro.tables import Column, PrintedError, Row, Table
 
 METRICS = {"error": "test_error", "error5": "test_error5"}
-"""The field of an epoch that is a column's metric, where it has another name."""
+"""The field of an epoch for a column's metric, where its name differs."""
 
 
-class Spread(NamedTuple):
-    """A figure of one epoch over the seeds."""
+class Band(NamedTuple):
+    """The range of a metric over the seeds after one epoch."""
 
     median: float
     lowest: float
@@ -27,25 +27,25 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Curve:
-    """The runs of one row that did the same, from epoch 1 on."""
+    """The runs of one row with the same experiment but for the seed, from epoch 1 on."""
 
     row: str
-    """Its label; where several rows have it, with what tells them apart."""
+    """The label of the row; where several rows have it, with what distinguishes them."""
     seeds: tuple[int, ...]
     reduced: tuple[str, ...]
-    """In which precisions but fp32 all runs were trained, or how many of them."""
+    """Reduced precisions of the runs, with the number of runs if not all."""
     deviations: tuple[str, ...]
     """From the recipe; empty for the row's own runs."""
-    test: tuple[Spread, ...]
+    test: tuple[Band, ...]
     """The column's metric; errors in %."""
-    train: tuple[Spread, ...]
-    """Training error in %, of the augmented images in the course of the epoch; empty beside other metrics."""
+    train: tuple[Band, ...]
+    """Training error in %, over the augmented images of the epoch; empty for other metrics."""
     printed: str | None
-    """As the paper prints it; None where ours is not to be compared with it."""
+    """The printed figure; None where ours is not comparable with it."""
 
     @property
     def label(self) -> str:
-        """The row with the number of runs and what is not as usual."""
+        """The row with the number of runs, and reduced precision or deviations."""
         deviating = [f"deviates: {', '.join(self.deviations)}"] if self.deviations else []
         return "; ".join([self.row, f"n = {len(self.seeds)}", *self.reduced, *deviating])
 
@@ -61,7 +61,7 @@ class Panel:
 
     @property
     def epochs(self) -> int:
-        """Of the longest curve."""
+        """The length of the longest curve."""
         return max(len(curve.test) for curve in self.curves)
 
 
@@ -72,13 +72,13 @@ class Curves:
     table: Table
     panels: tuple[Panel, ...]
     with_train: bool = False
-    """Whether the training error is drawn too; its numbers are there in any case."""
+    """Whether the training error is drawn too; the frame always has it."""
 
     COLUMNS = (
         *("table", "column", "dataset", "metric", "row", "seeds", "deviations", "printed", "epoch"),
         *("median", "lowest", "highest", "train_median", "train_lowest", "train_highest"),
     )
-    """Of the frame."""
+    """The columns of the frame."""
 
     def frame(self) -> list[dict[str, Any]]:
         """Return a line for each epoch of each curve."""
@@ -86,60 +86,60 @@ class Curves:
 
 
 def curves_of(
-    table: Table, records: Sequence[Record], folders: Sequence[Path], *, with_train: bool = False
+    table: Table,
+    records: Sequence[Record],
+    folders: Sequence[Path],
+    *,
+    shown: Sequence[Row] | None = None,
+    with_train: bool = False,
 ) -> Curves | None:
     """Return the curves of a table's rows; None where no run of them has one.
 
-    Runs that deviate from their recipe are taken only where a row has no other one, and stay apart.
+    Runs that deviate from their recipe are taken only for rows without other runs, and stay separate.
 
     Args:
-        table: whose rows are shown.
+        table: the printed one.
         records: of all experiments.
-        folders: of results, in which the curves lie.
+        folders: of results, with the curves.
+        shown: the rows that are drawn (default: all).
         with_train: whether the training error is drawn too.
 
     Raises:
         UserError: a curve that is not that of its record.
     """
-    panels = [_panel(table, column, records, folders) for column in table.of_kind("error")]
+    panels = [_panel(table, column, shown, records, folders) for column in table.of_kind("error")]
     found = tuple(panel for panel in panels if panel.curves)
     return Curves(table, found, with_train) if found else None
 
 
-def _panel(table: Table, column: Column, records: Sequence[Record], folders: Sequence[Path]) -> Panel:
+def _panel(
+    table: Table, column: Column, shown: Sequence[Row] | None, records: Sequence[Record], folders: Sequence[Path]
+) -> Panel:
     dataset = column.dataset or table.dataset
     title = f"{column.label}, {dataset}" if len(table.of_kind("error")) > 1 else dataset
-    return Panel(column, dataset, title, tuple(_column_curves(table, column, records, folders)))
+    errors = [error for error in table.errors(shown) if error.column == column]
+    curves = (curve for error in errors for curve in _curves_of(table.called(error.row), error, records, folders))
+    return Panel(column, dataset, title, tuple(curves))
 
 
-def _column_curves(table: Table, column: Column, records: Sequence[Record], folders: Sequence[Path]) -> Iterator[Curve]:
-    for row in table.rows:
-        if column.key in row.cells:
-            faithful = _with_curves(runs_of(table, row, column, records), column, folders)
-            if faithful:
-                yield _curve(table.called(row), row, column, faithful)
-            else:
-                yield from _deviating(table, row, column, records, folders)
+def _curves_of(name: str, error: PrintedError, records: Sequence[Record], folders: Sequence[Path]) -> list[Curve]:
+    """Return the curve of a printed error; without runs of its recipe, a curve for each set of deviations."""
+    if faithful := _with_curves(runs_of(error, records), error.column, folders):
+        return [_curve(name, error, faithful)]
 
-
-def _deviating(
-    table: Table, row: Row, column: Column, records: Sequence[Record], folders: Sequence[Path]
-) -> Iterator[Curve]:
-    """Give a curve for each way in which runs of a row deviate from its recipe."""
-
-    def how(record: Record) -> tuple[str, ...]:
+    def deviations(record: Record) -> tuple[str, ...]:
         return tuple(record.deviations)
 
-    runs = [each for each in records if not each.faithful and is_of(each, table, row, column)]
-    for _, alike in groupby(sorted(runs, key=lambda each: (how(each), each.seed)), how):
-        if found := _with_curves(list(alike), column, folders):
-            yield _curve(table.called(row), row, column, found)
+    runs = [each for each in records if not each.faithful and is_of(each, error)]
+    alike = groupby(sorted(runs, key=lambda each: (deviations(each), each.seed)), deviations)
+    found = (_with_curves(list(same), error.column, folders) for _, same in alike)
+    return [_curve(name, error, each) for each in found if each]
 
 
 def _with_curves(
     runs: Sequence[Record], column: Column, folders: Sequence[Path]
 ) -> list[tuple[Record, list[EpochRow]]]:
-    """Return the runs whose curve is there, with it; curves that are older than the column's metric are left out."""
+    """Return the runs with a curve, and the curve; older curves without the column's metric are left out."""
     found = []
     for run in runs:
         curve = curve_of(run, folders)
@@ -149,28 +149,28 @@ def _with_curves(
 
 
 def _figure(column: Column) -> str:
-    """Return the field of an epoch that is a column's metric."""
+    """Return the field of an epoch for a column's metric."""
     return METRICS.get(column.metric, column.metric)
 
 
-def _curve(name: str, row: Row, column: Column, found: Sequence[tuple[Record, list[EpochRow]]]) -> Curve:
-    runs, curves = [run for run, _ in found], [curve for _, curve in found]
-    judged = column.comparable and not runs[0].deviations
+def _curve(name: str, error: PrintedError, found: Sequence[tuple[Record, list[EpochRow]]]) -> Curve:
+    column, runs, curves = error.column, [run for run, _ in found], [curve for _, curve in found]
+    comparable = column.comparable and not runs[0].deviations
     return Curve(
         row=name,
         seeds=tuple(run.seed for run in runs),
         reduced=tuple(reduced(runs)),
         deviations=tuple(runs[0].deviations),
-        test=_spreads(curves, lambda epoch: getattr(epoch, _figure(column))),
-        train=_spreads(curves, lambda epoch: epoch.train_error) if column.metric == "error" else (),
-        printed=row.cells[column.key].text if judged else None,
+        test=_bands(curves, lambda epoch: getattr(epoch, _figure(column))),
+        train=_bands(curves, lambda epoch: epoch.train_error) if column.metric == "error" else (),
+        printed=error.cell.text if comparable else None,
     )
 
 
-def _spreads(curves: Sequence[list[EpochRow]], value: Callable[[EpochRow], float]) -> tuple[Spread, ...]:
-    """Return the spread of each epoch over runs of the same length."""
+def _bands(curves: Sequence[list[EpochRow]], value: Callable[[EpochRow], float]) -> tuple[Band, ...]:
+    """Return the range after each epoch over runs of the same length."""
     epochs = ([value(row) for row in rows] for rows in zip(*curves, strict=True))
-    return tuple(Spread(statistics.median(values), min(values), max(values)) for values in epochs)
+    return tuple(Band(statistics.median(values), min(values), max(values)) for values in epochs)
 
 
 def _lines(table: Table, panel: Panel, curve: Curve) -> Iterator[dict[str, Any]]:

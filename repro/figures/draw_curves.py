@@ -7,7 +7,7 @@ from math import ceil
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from repro.figures.curves import Curve, Curves, Panel, Spread
+from repro.figures.curves import Band, Curve, Curves, Panel
 from repro.figures.themes import POINTS, WIDTH, Theme
 
 if TYPE_CHECKING:
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Look = dict[str, Any]
-"""How a line is drawn, by matplotlib's words."""
+"""How a line is drawn: keyword arguments of matplotlib."""
 HEIGHT = 2.6
-"""Inches of a panel, without its legend."""
+"""Height of a panel in inches, without its legend."""
 LINE = 0.16
-"""Inches of a line of words."""
+"""Height of a line of text in inches."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-"""One more than colours, so that the pairs repeat late."""
+"""One more than colours, so that pairs of both repeat late."""
 MARKS = 8
-"""On a curve, about."""
+"""Approximate number of markers on a curve."""
 LETTERS = 46
-"""In a line of a legend."""
+"""Characters in a line of a legend."""
 TRAINING = {"linestyle": (0, (4, 2)), "linewidth": 0.9, "markersize": 2.5}
 SHOWN_FROM = 0.1
-"""The share of a run before which errors may lie outside the picture: at first they are many times the last ones."""
+"""Before this share of a run, errors may lie outside the picture: the first ones are many times the last."""
 LABELS = {"error": "test error (%)", "error5": "top-5 test error (%)"}
 
 
@@ -55,15 +55,15 @@ def draw_curves(curves: Curves, theme: Theme) -> Figure:
 
 
 def _note(curves: Curves) -> str:
-    """Return what must be known to read the picture."""
+    """Return the explanation beneath the picture."""
     shown = [curve for panel in curves.panels for curve in panel.curves]
     notes = ["Solid: test; dashed: training error."] if curves.with_train else []
     if any(len(curve.seeds) > 1 for curve in shown):
-        notes.append("Lines: median of n seeds; bands: lowest to highest.")
+        notes.append("Lines: median of n seeds; bands: range.")
     if any(curve.deviations for curve in shown):
-        notes.append("Dotted: not the recipe.")
+        notes.append("Dotted: deviates from the recipe.")
     if any(curve.printed for curve in shown):
-        notes.append("Hollow, at the right: printed.")
+        notes.append("Hollow marker at the right: printed error.")
     return "  ".join(notes)
 
 
@@ -81,7 +81,7 @@ def _draw_panel(axes: Axes, panel: Panel, looks: Sequence[Look], with_train: boo
 
 
 def _look(number: int, of: int, curve: Curve, theme: Theme) -> Look:
-    """Return how a row is drawn: by colour, by marker, and by where on the curve its markers are."""
+    """Return how a row is drawn: its colour, its marker, and where on the curve its markers are."""
     every = max(1, len(curve.test) // MARKS)
     return {
         "color": theme.series[number % len(theme.series)],
@@ -93,11 +93,11 @@ def _look(number: int, of: int, curve: Curve, theme: Theme) -> Look:
     }
 
 
-def _draw_curve(axes: Axes, spreads: Sequence[Spread], label: str | None, look: Look) -> None:
-    epochs = range(1, len(spreads) + 1)
-    medians, lowest, highest = zip(*spreads, strict=True)
+def _draw_curve(axes: Axes, bands: Sequence[Band], label: str | None, look: Look) -> None:
+    epochs = range(1, len(bands) + 1)
+    medians, lowest, highest = zip(*bands, strict=True)
     if lowest != highest:
-        if len(spreads) > 1:
+        if len(bands) > 1:
             axes.fill_between(epochs, lowest, highest, color=look["color"], alpha=0.2, linewidth=0)
         else:
             axes.vlines(epochs, lowest, highest, color=look["color"], linewidth=look["linewidth"])
@@ -105,13 +105,13 @@ def _draw_curve(axes: Axes, spreads: Sequence[Spread], label: str | None, look: 
 
 
 def _set_limits(axes: Axes, panel: Panel, with_train: bool) -> None:
-    """Show the whole of every curve but its beginning, and the printed errors."""
+    """Show every curve except its beginning, and the printed errors."""
     from matplotlib.ticker import MaxNLocator
 
     values = [float(curve.printed) for curve in panel.curves if curve.printed]
     for curve in panel.curves:
-        for spreads in (curve.test, curve.train if with_train and not curve.deviations else ()):
-            values += [value for each in spreads[int(SHOWN_FROM * len(spreads)) :] for value in each]
+        for bands in (curve.test, curve.train if with_train and not curve.deviations else ()):
+            values += [value for each in bands[int(SHOWN_FROM * len(bands)) :] for value in each]
     margin = 0.05 * (max(values) - min(values)) or 0.05 * max(values) or 1.0
     axes.set_ylim(max(0.0, min(values) - margin), max(values) + margin)
     axes.set_xlim((0.5, 1.5) if panel.epochs == 1 else (1 - 0.02 * panel.epochs, 1.02 * panel.epochs))
@@ -148,7 +148,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _legend_lines(panel: Panel, across: int) -> int:
-    """Return how many lines of words a panel's legend has."""
+    """Return how many lines of text a panel's legend has."""
     lines = [_wrapped(curve).count("\n") + 1 for curve in panel.curves]
     return sum(lines) if across > 1 else ceil(len(lines) / 2) * max(lines)
 

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ACROSS = 18
-"""Blocks in a strip at most: a stage of DenseResNet-110, or the whole of DenseResNet-34."""
+"""Most blocks in a strip: a stage of DenseResNet-110, or the whole of DenseResNet-34."""
 CELL = 0.19
-"""Inches of a cell's height."""
+"""Height of a cell in inches."""
 EQUAL_CONTRAST = 0.179
-"""The luminance on which black and white words stand out alike (WCAG 2)."""
+"""The luminance on which black and white text have the same contrast (WCAG 2)."""
 MAP = "cividis"
-"""Even steps to every eye, the colour-blind's too."""
+"""Perceptually uniform, also with colour blindness."""
 
 
 def draw_gates(gates: Gates, theme: Theme) -> Figure:
@@ -38,13 +38,13 @@ def draw_gates(gates: Gates, theme: Theme) -> Figure:
         _draw_strip(axes, gates, range(1 + number * across, 1 + (number + 1) * across), colours, theme)
     _add_scale(figure, gates, colours, theme)
     figure.suptitle(gates.title, x=0.01, ha="left")
-    figure.supxlabel("block i; maps back from it, 1 the nearest; line in the scale: 1/N", fontsize=POINTS)
+    figure.supxlabel("block i; distance of the map, 1 is the nearest; line in the scale: 1/N", fontsize=POINTS)
     figure.supylabel("maps back", fontsize=POINTS)
     return figure
 
 
 def _brightest(gates: Gates) -> float:
-    """Return the end of the scale: the greatest mean, but for the first blocks, which have few maps to share among."""
+    """Return the end of the scale: the largest mean, without the first blocks, which see few maps."""
     first = min(gates.most, ceil(gates.blocks / 2))
     return max(mean for (block, _), mean in gates.means.items() if block >= first)
 

@@ -19,7 +19,7 @@ FORMATS: dict[str, dict[str, Any]] = {
     "svg": {"Date": None},
     "pdf": {"CreationDate": None},
 }
-"""What is left out of a file, so that the same numbers give the same bytes."""
+"""Metadata that is left out of a file, so that the same numbers give the same bytes."""
 
 
 def draw(figure: Figure, format: str = "svg", theme: str = "light") -> bytes:
@@ -31,16 +31,16 @@ def draw(figure: Figure, format: str = "svg", theme: str = "light") -> bytes:
         theme: one of THEMES.
 
     Raises:
-        UserError: an unknown format or theme, or matplotlib is not there.
+        UserError: an unknown format or theme, or matplotlib is not installed.
     """
     format, theme = choose("format", format, FORMATS), choose("theme", theme, THEMES)
     try:
         import matplotlib
     except ImportError as error:
-        raise UserError(f"figures are drawn with matplotlib, which is not there ({error}); pip install it") from error
+        raise UserError(f"figures need matplotlib ({error}); install it with pip install matplotlib") from error
     content = io.BytesIO()
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # whatever the user's own settings are
+        matplotlib.rcdefaults()  # ignores the user's own settings
         matplotlib.rcParams.update(style(THEMES[theme]))
         canvas = _canvas(figure, theme)
         canvas.savefig(content, format=format, dpi=DPI, metadata=FORMATS[format])

@@ -19,7 +19,7 @@ class Gates:
     rows: tuple[GateRow, ...]
 
     COLUMNS = tuple(columns_of(GateRow))
-    """Of the frame."""
+    """The columns of the frame."""
 
     @property
     def run(self) -> str:
@@ -28,17 +28,17 @@ class Gates:
 
     @property
     def step(self) -> int:
-        """The steps that it had taken."""
+        """The steps taken so far."""
         return self.rows[0].step
 
     @property
     def blocks(self) -> int:
-        """How many blocks there are."""
+        """The number of blocks."""
         return max(row.block for row in self.rows)
 
     @property
     def most(self) -> int:
-        """How many maps a block sees at most: the paper's N."""
+        """The largest number of maps that a block sees: the paper's N."""
         return max(row.distance for row in self.rows)
 
     @cached_property
@@ -48,7 +48,7 @@ class Gates:
 
     @property
     def reached(self) -> str:
-        """How far the run was, such as `after step 200 of 782, epoch 1 of 300`."""
+        """The progress of the run, such as `after step 200 of 782, epoch 1 of 300`."""
         at = self.rows[0]
         epoch = f"epoch {at.epoch} of {at.epochs}"
         whole = at.step_of_epoch == at.steps_of_epoch
@@ -56,7 +56,7 @@ class Gates:
 
     @property
     def title(self) -> str:
-        """The run, what it is a picture of, and what must be known of it."""
+        """The run, what the picture shows, and the deviations of the run."""
         at = self.rows[0]
         lines = [self.run, f"mean of $w_{{ik}}$ over {at.images:,} test images and all channels, {self.reached}"]
         if at.deviations:
@@ -64,21 +64,23 @@ class Gates:
         return "\n".join(lines)
 
     def frame(self) -> list[dict[str, Any]]:
-        """Return a line for each block and map, as they are kept."""
+        """Return a line for each block and map, as in the run's file."""
         return [line_of(row) for row in self.rows]
 
 
 def gates_of(path: Path) -> Gates:
-    """Return the mean gate weights of a run's file, results/gates/<run>.csv.
+    """Return the mean gate weights in a run's file, results/gates/<run>.csv.
 
     Raises:
-        UserError: there is none, or not every block sees the maps nearest to it.
+        UserError: the file has none, or they are incomplete.
     """
     gates = Gates(tuple(read_gates(path)))
     if not gates.rows:
-        raise UserError(f"{path} holds no mean gate weights; repro train and repro figure gates write them")
+        raise UserError(f"{path} has no mean gate weights; repro train and repro figure gates write them")
     seen = [min(block, gates.most) for block in range(1, gates.blocks + 1)]
     whole = [(block, distance) for block, n in enumerate(seen, 1) for distance in range(1, n + 1)]
     if sorted((row.block, row.distance) for row in gates.rows) != whole or len({row.step for row in gates.rows}) > 1:
-        raise UserError(f"{path} has not each block and map of one run once; remove it, and it is written anew")
+        raise UserError(
+            f"{path} does not have every block and map of one run exactly once; remove it, and it is written again"
+        )
     return gates

@@ -1,4 +1,4 @@
-"""Light, for print, and dark: colours that are told apart by colour-blind eyes, and the size of words."""
+"""The themes, light (for print) and dark: colours that people with colour blindness can distinguish, and text sizes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 WIDTH = 7.0
-"""Inches: a page's text in two columns."""
+"""Width in inches: the text of a page in two columns."""
 POINTS = 8
-"""Of the smallest words."""
+"""Size of the smallest text."""
 BLUE, SKY, GREEN, YELLOW = "#0072B2", "#56B4E9", "#009E73", "#F0E442"
 ORANGE, VERMILLION, PURPLE = "#E69F00", "#D55E00", "#CC79A7"
 """Okabe and Ito, Color Universal Design, 2008; jfly.uni-koeln.de/color."""
@@ -21,9 +21,9 @@ class Theme:
     paper: str
     ink: str
     faint: str
-    """Of lines that help reading."""
+    """The colour of grid lines."""
     series: tuple[str, ...]
-    """Of curves, by their order; those that fade on the paper are left out."""
+    """The colours of curves, in order; those with low contrast to the paper are left out."""
 
 
 THEMES = {
@@ -49,7 +49,7 @@ def style(theme: Theme) -> dict[Any, Any]:
         "axes.axisbelow": True,
         "figure.titlesize": POINTS + 1,
         "legend.frameon": False,
-        # Words stay words in SVG: found, selected and read aloud; they fall back to fonts of the same widths
+        # Text stays text in SVG, to be searched, selected and read aloud; it falls back to fonts of the same width
         # (Verdana). For print there is PDF, which carries its fonts.
         "svg.fonttype": "none",
         "svg.hashsalt": "repro",

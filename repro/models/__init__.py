@@ -1,6 +1,6 @@
-"""The registry of networks: plain data, so that names and options are known without loading torch.
+"""The registry of models: plain data, so that names and options are known without loading torch.
 
-`build` imports the one file that holds the network.
+`build` imports the file of a model.
 """
 
 from __future__ import annotations
@@ -24,49 +24,49 @@ Shape = tuple[int, int, int]
 """C, H, W of an image."""
 
 SMALL = 64
-"""Pixels a side up to which ImageNet's networks take the form of CIFAR repositories: the first layers keep height and
-width, and heads made for 7x7 maps are left out. The papers have no such networks."""
+"""Largest side of an image in pixels for which ImageNet models take the form that is usual in CIFAR repositories: the
+first layers keep height and width, and heads for 7x7 maps are left out. The papers have no such networks."""
 
 OPTIONS: dict[str, tuple[type, str]] = {
-    "depth": (int, "layers"),
-    "k": (int, "growth rate (DenseNet), widening factor (WRN)"),
-    "N": (int, "earlier maps that a block is joined with (DenseResNet)"),
-    "shortcut": (str, "A (zero padding) or B (projection), ResNet"),
-    "bottleneck": (bool, "1x1 convolutions before the 3x3 ones (DenseNet)"),
-    "compression": (float, "share of the maps that a transition keeps (DenseNet)"),
-    "block": (str, 'kernels of a block, "B(3,3)" (WRN)'),
-    "width": (float, "multiplies the maps of the stages (WRN-18 and 34)"),
-    "l": (int, "deepening factor: 3x3 convolutions in a block (WRN)"),
-    "padded": (bool, "keeps the size of the input (U-Net)"),
-    "base": (int, "maps of the first level (U-Net; the paper has 64)"),
-    "dropout": (float, "rate of dropout within a block (WRN)"),
+    "depth": (int, "Number of layers (DenseNet, WRN)."),
+    "k": (int, "Growth rate (DenseNet) or widening factor (WRN)."),
+    "N": (int, "Number of earlier feature maps that a gate combines (DenseResNet)."),
+    "shortcut": (str, "Shortcut: A (zero padding) or B (projection) (ResNet)."),
+    "bottleneck": (bool, "Put a 1x1 convolution before each 3x3 convolution (DenseNet)."),
+    "compression": (float, "Fraction of the feature maps that a transition keeps (DenseNet)."),
+    "block": (str, 'Kernel sizes of a block, such as "B(3,3)" (WRN).'),
+    "width": (float, "Width multiplier (WRN-18 and WRN-34)."),
+    "l": (int, "Deepening factor: number of 3x3 convolutions in a block (WRN)."),
+    "padded": (bool, "Pad the convolutions, so that the output has the size of the input (U-Net)."),
+    "base": (int, "Feature maps of the first level (U-Net; 64 in the paper)."),
+    "dropout": (float, "Dropout rate within a block (WRN)."),
 }
-"""Every option of every network: its type and what it means."""
+"""Type and meaning of every option of every model."""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Where a network is built, and what may be asked of it."""
+    """Where a model is built, and its options."""
 
     summary: str
     builder: str
     """`file:function` in this package."""
     dataset: str
-    """The data set on which its paper trains it."""
+    """Data set on which the model's paper trains it."""
     fixed: Mapping[str, OptionValue] = field(default_factory=dict)
-    """What the name itself says, `depth` in resnet20."""
+    """Arguments that the name implies, such as `depth` in resnet20."""
     options: Mapping[str, OptionValue] = field(default_factory=dict)
-    """What a user may choose, with the defaults."""
+    """Options that a user may choose, with their defaults."""
     options_on: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=dict)
-    """Defaults that differ on a data set."""
+    """Defaults that differ on some data sets."""
     dropout: bool = False
-    """Whether the network has dropout layers, whose rate a recipe may set."""
+    """Whether the model has dropout layers whose rate a recipe may set."""
     small: bool = False
-    """Whether the builder has another form, `small=True`, for images of at most SMALL pixels a side."""
+    """Whether the builder has a form, `small=True`, for images of at most SMALL pixels per side."""
     saves_memory: bool = False
     """Whether the file has `save_memory(network)`."""
     gates: bool = False
-    """Whether the network weighs earlier maps, and has `mean_gate_weights`."""
+    """Whether the model weights earlier feature maps by gates, and has `mean_gate_weights`."""
 
 
 def _resnet_cifar(depth: int) -> ModelSpec:
@@ -76,7 +76,7 @@ def _resnet_cifar(depth: int) -> ModelSpec:
         "cifar10",
         fixed={"depth": depth},
         options={"shortcut": "A"},
-        # On CIFAR-100 the printed network is that of the DenseResNet paper, whose count needs option B.
+        # On CIFAR-100 the printed network is that of the DenseResNet paper, whose parameter count implies option B.
         options_on={"cifar100": {"shortcut": "B"}},
     )
 
@@ -98,7 +98,7 @@ MODELS: dict[str, ModelSpec] = {
     "resnext101": _imagenet("ResNeXt-101 32x4d", "resnet:resnet_bottleneck", depth=101, groups=32, base=4),
     "resnext101-64x4d": _imagenet("ResNeXt-101 64x4d", "resnet:resnet_bottleneck", depth=101, groups=64, base=4),
     "densenet": ModelSpec(
-        "DenseNet for 32x32 images, plain unless asked",
+        "DenseNet for 32x32 images",
         "densenet:densenet_cifar",
         "cifar10",
         options={"depth": 40, "k": 12, "bottleneck": False, "compression": 1.0},
@@ -137,7 +137,7 @@ MODELS: dict[str, ModelSpec] = {
     },
     **{
         f"wrn{depth}": ModelSpec(
-            f"ResNet-{depth} of several times the width (Wide ResNet)",
+            f"Wide ResNet-{depth}",
             "resnet:resnet_imagenet",
             "imagenet",
             fixed={"depth": depth},
@@ -186,15 +186,15 @@ MODELS: dict[str, ModelSpec] = {
 
 
 def find(name: str) -> str:
-    """Return the registered name that `name` spells; UserError with the nearest one otherwise."""
+    """Return the registered name that `name` spells; UserError with the nearest name otherwise."""
     return choose("model", name, MODELS)
 
 
 def resolve_options(name: str, given: Mapping[str, OptionValue], dataset: str) -> dict[str, OptionValue]:
-    """Return every free option of a network: the given ones over the defaults on `dataset`.
+    """Return all options of a model: the given values, and the defaults on `dataset` for the others.
 
     Raises:
-        UserError: an option that the network has not.
+        UserError: the model has no such option.
     """
     spec = MODELS[name]
     for option in given:
@@ -206,12 +206,12 @@ def resolve_options(name: str, given: Mapping[str, OptionValue], dataset: str) -
 
 
 def _canonical(value: OptionValue) -> OptionValue:
-    """Return a value as it is stored: words, such as `B(3,3)`, are in capitals and without spaces."""
+    """Return a value as it is stored: text such as `B(3,3)` in capitals and without spaces."""
     return value.upper().replace(" ", "") if isinstance(value, str) else value
 
 
 def as_typed(options: Mapping[str, OptionValue]) -> str:
-    """Return options as they are typed in a shell."""
+    """Return options as typed in a shell."""
     return " ".join(_typed(key, value) for key, value in options.items())
 
 
@@ -222,7 +222,7 @@ def _typed(key: str, value: OptionValue) -> str:
 
 
 def is_small(name: str, input: Shape) -> bool:
-    """Return whether a network takes the form of CIFAR repositories, not its paper's, for such images."""
+    """Whether a model takes the form of CIFAR repositories instead of its paper's for such images."""
     return MODELS[name].small and max(input[1:]) <= SMALL
 
 
@@ -238,19 +238,19 @@ def build(
 
     Args:
         name: a registered name.
-        options: its options, resolved or not.
+        options: the model's options, resolved or not.
         classes: outputs of the classifier.
-        input: of an image; its size decides between an ImageNet network's own form and that for small images.
-        dropout: the recipe's rate; for networks that have dropout layers.
+        input: shape of an image, which selects an ImageNet model's own form or that for small images.
+        dropout: the recipe's rate, for models with dropout layers.
 
     Raises:
-        UserError: options with which no such network exists.
+        UserError: no such network exists with these options.
     """
     spec = MODELS[name]
     arguments: dict[str, OptionValue] = {**spec.options, **spec.fixed, **options}
     if dropout:
         if not spec.dropout:
-            raise UserError(f"{name} has no dropout layers, and the recipe asks for dropout {dropout:g}")
+            raise UserError(f"{name} has no dropout layers, and the recipe needs dropout {dropout:g}")
         arguments["dropout"] = dropout
     if is_small(name, input):
         arguments["small"] = True
@@ -261,23 +261,23 @@ def build(
         raise UserError(f"{name}: {error}") from error
     except (OverflowError, RuntimeError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{name} cannot be built with these options ({reason}); smaller ones can") from error
+        raise UserError(f"{name} cannot be built with these options ({reason}); choose smaller values") from error
     return network
 
 
 def save_memory(name: str, network: nn.Module) -> None:
-    """Make a network compute some activations again in the backward pass instead of keeping them; numbers stay.
+    """Make a network recompute some activations in the backward pass instead of saving them; results stay the same.
 
     Raises:
-        UserError: the network has no such way.
+        UserError: the model does not support this.
     """
     spec = MODELS[name]
     if not spec.saves_memory:
         can = ", ".join(each for each, spec in MODELS.items() if spec.saves_memory)
-        raise UserError(f"{name} cannot save memory in training; networks that can: {can}")
+        raise UserError(f"{name} does not support --save-memory; models that do: {can}")
     _file(spec).save_memory(network)
 
 
 def _file(spec: ModelSpec) -> ModuleType:
-    """Return the module that holds a network's builder."""
+    """Return the module with a model's builder."""
     return import_module(f"repro.models.{spec.builder.split(':')[0]}")

@@ -1,11 +1,11 @@
-"""Networks that torchvision keeps: AlexNet, VGG, GoogLeNet and MobileNetV3.
+"""Networks of torchvision: AlexNet, VGG, GoogLeNet and MobileNetV3.
 
 AlexNet is torchvision's one-tower form (Krizhevsky, arXiv 1404.5997), with 61.1 million parameters, not the
 two-tower one of 2012. GoogLeNet has BatchNorm, and 3x3 convolutions in the branch that the paper calls 5x5.
 
 The forms for small images are the practice of CIFAR repositories, not of the papers: AlexNet as in
 bearpaw/pytorch-classification, VGG as in kuangliu/pytorch-cifar, GoogLeNet as in huyvnphan/PyTorch_CIFAR10.
-MobileNetV3 is treated as they treat MobileNetV2: the first two strides are 1.
+MobileNetV3 is changed as they change MobileNetV2: the first two strides are 1.
 """
 
 from collections import OrderedDict
@@ -18,30 +18,30 @@ from torch import nn
 def torchvision_classic(
     *, name: str, classes: int, channels: int = 3, small: bool = False, dropout: float | None = None
 ) -> nn.Module:
-    """Return torchvision's network of a name: (B, 3, 224, 224), or 32 if small, -> (B, classes).
+    """Return a network of torchvision: (B, 3, 224, 224), or 32 if small, -> (B, classes).
 
     Args:
-        name: in torchvision.
+        name: name in torchvision.
         classes: outputs of the classifier.
         channels: of the images.
         small: the form for small images.
-        dropout: of AlexNet's and VGG's classifier; torchvision's own is 0.5.
+        dropout: rate in the classifier of AlexNet and VGG; default 0.5, torchvision's.
 
     Raises:
-        ValueError: the input has not three channels, or the form for small images is to drop out.
+        ValueError: the input does not have three channels, or dropout is requested in the form for small images.
     """
     if channels != 3:
-        raise ValueError(f"an input of {channels} channels is impossible: this network takes 3")
+        raise ValueError(f"an input of {channels} channels is impossible: this network needs 3")
     if small and dropout:
-        raise ValueError(f"dropout {dropout:g} is impossible: the form for small images has none")
+        raise ValueError(f"dropout {dropout:g} is impossible: the form for small images has no dropout")
     return SMALL[name](name, classes) if small else torchvisions(name, classes, dropout)
 
 
 def torchvisions(name: str, classes: int, dropout: float | None = None) -> nn.Module:
-    """Return torchvision's network as it is, or with another rate of dropout."""
+    """Return torchvision's network, with its own dropout rate unless another one is given."""
     import torchvision
 
-    # Weights are initialised by the recipe; GoogLeNet's auxiliary classifiers exist in training alone.
+    # Weights are initialised by the recipe; GoogLeNet's auxiliary classifiers exist only in training.
     extra: dict[str, Any] = {"init_weights": False, "aux_logits": False} if name == "googlenet" else {}
     if dropout is not None:
         extra["dropout"] = dropout
@@ -66,13 +66,13 @@ def small_vgg(name: str, classes: int) -> nn.Module:
 
 
 def classified(features: nn.Module, width: int, classes: int) -> nn.Module:
-    """Return a network of features, whose global average a linear layer classifies; at 32x32 they are 1x1 already."""
+    """Return feature layers with global average pooling and a linear classifier; at 32x32 features are already 1x1."""
     head = {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "classifier": nn.Linear(width, classes)}
     return nn.Sequential(OrderedDict({"features": features, **head}))
 
 
 def small_googlenet(name: str, classes: int) -> nn.Module:
-    """Return GoogLeNet with one 3x3 convolution of 192 maps in place of all that stands before the first Inception."""
+    """Return GoogLeNet with one 3x3 convolution of 192 maps in place of all layers before the first Inception."""
     from torchvision.models.googlenet import BasicConv2d
 
     network = torchvisions(name, classes)
@@ -83,7 +83,7 @@ def small_googlenet(name: str, classes: int) -> nn.Module:
 
 
 def small_mobilenet_v3(name: str, classes: int) -> nn.Module:
-    """Return MobileNetV3 with 1 for its first two strides; V3-Small's first block gets no identity by that."""
+    """Return MobileNetV3 with 1 for its first two strides; the first block of V3-Small gets no shortcut by this."""
     network = torchvisions(name, classes)
     strided = [each for each in network.modules() if isinstance(each, nn.Conv2d) and each.stride == (2, 2)]
     for convolution in strided[:2]:
@@ -99,4 +99,4 @@ SMALL: dict[str, Callable[[str, int], nn.Module]] = {
     "mobilenet_v3_large": small_mobilenet_v3,
     "mobilenet_v3_small": small_mobilenet_v3,
 }
-"""What makes the form for small images."""
+"""Builders of the form for small images."""

@@ -1,11 +1,11 @@
 """DenseResNet and DenseMobileNet-v2: Takeda, MIRU 2020.
 
-Every block is joined not only to the block before it but to the N maps before it, weighted by a gate.
-The gate's form (order of layers, hidden width, pooling of larger maps) is read in the author's code,
+Every block is connected not only to the previous block but to the N previous feature maps, weighted by a gate.
+The gate's form (order of layers, hidden width, pooling of larger maps) is that of the author's code,
 github.com/takedarts/DenseResNet, commit c1fa035; the counts of all twelve printed rows confirm it.
 
-For small images the ImageNet networks begin as CIFAR repositories let ResNet and MobileNetV2 begin; so does the
-author's code DenseResNet-34 on Tiny ImageNet's 64 pixels (src/models/parameter.py). The paper has no such networks.
+For small images the ImageNet networks start like ResNet and MobileNetV2 in CIFAR repositories; so does DenseResNet-34
+in the author's code for Tiny ImageNet's 64 pixels (src/models/parameter.py). The paper has no such networks.
 """
 
 import math
@@ -31,30 +31,30 @@ SMALL_BOTTLENECKS = tuple((t, c, n, 1 if c == 24 else s) for t, c, n, s in BOTTL
 
 
 def fit_channels(x: Tensor, missing: int) -> Tensor:
-    """Return `x` (B, C, H, W) with `missing` channels of zeros more, or without its last ones if that is negative."""
+    """Return `x` (B, C, H, W) with `missing` channels of zeros added, or with its last channels cut if negative."""
     return F.pad(x, (0, 0, 0, 0, 0, missing)) if missing else x
 
 
 class Map(NamedTuple):
-    """A feature map that later blocks may be joined with."""
+    """A feature map to which later blocks may be connected."""
 
     features: Tensor
-    """(B, C, H, W), in the height and width of the blocks that read it now."""
+    """(B, C, H, W), with the height and width of the current stage."""
     mean: Tensor
-    """(B, C, 1, 1): its global average, which pooling by 2 leaves as it is."""
+    """(B, C, 1, 1): global average, which 2x2 average pooling does not change."""
 
 
 class Gate(nn.Module):
-    """Weighs the block's own branch and the n maps before it, per channel.
+    """Weights of the block's own branch and of the n previous maps, per image and channel.
 
-    The weights of the branch come from a sigmoid. The weights w_ik of the n earlier maps come from a
-    softmax over k, so that they sum to 1 for every image and channel.
+    The branch's weights come from a sigmoid. The weights w_ik of the n earlier maps come from a softmax over k, so
+    that they sum to 1 for every image and channel.
     """
 
     def __init__(
         self, channels: int, earlier: list[int], reduction: int, activation: type[nn.Module] = nn.ReLU
     ) -> None:
-        """Make the gate of a block with `channels` maps for n earlier ones with the channels of the list."""
+        """Make the gate of a block with `channels` channels for earlier maps with the listed channels."""
         super().__init__()
         self.n = n = len(earlier)
         self.channels = channels
@@ -75,7 +75,7 @@ class Gate(nn.Module):
         return scores[:, 0].sigmoid(), scores[:, 1:].softmax(dim=1)
 
     def forward(self, branch: Tensor, maps: list[Map]) -> Tensor:
-        """Join `branch` (B, C, H, W) with the n `maps`, which have its height and width."""
+        """Return the weighted sum of `branch` (B, C, H, W) and the n `maps`, which have its height and width."""
         own, w = self.weights(branch, maps)
         weighted = branch.new_zeros(())
         for w_k, each, missing in zip(w.unbind(1), maps, self.missing, strict=True):
@@ -83,8 +83,8 @@ class Gate(nn.Module):
         return own * branch + weighted
 
 
-class DenseBlock(nn.Module):
-    """A residual branch whose junction sees the last n maps, not only the last one."""
+class GatedBlock(nn.Module):
+    """A residual block whose sum includes the last n maps, not only the last one."""
 
     def __init__(
         self, branch: nn.Module, downsample: nn.Module, gate: Gate, activation: nn.Module, *, stride: int
@@ -97,7 +97,7 @@ class DenseBlock(nn.Module):
         self.activation = activation
 
     def forward(self, earlier: list[Map], x: Tensor) -> tuple[list[Map], Tensor]:
-        """Return the maps that the next block may see beside its input, and that input."""
+        """Return the earlier maps for the next block, and the next block's input."""
         branch = self.branch(x)
         last = self.downsample(x)
         window = [*earlier, Map(last, last.mean((2, 3), keepdim=True))][-self.gate.n :]
@@ -107,14 +107,14 @@ class DenseBlock(nn.Module):
 
 
 def halved(earlier: Map) -> Map:
-    """Return a map of the stage before in half its height and width."""
+    """Return a map of the previous stage with half its height and width."""
     return Map(F.avg_pool2d(earlier.features, 2), earlier.mean)
 
 
 class DenseResNet(nn.Module):
     """A stem, a chain of dense blocks, an optional head, global average pooling and a classifier."""
 
-    def __init__(self, stem: nn.Module, blocks: list[DenseBlock], head: nn.Module, *, width: int, classes: int) -> None:
+    def __init__(self, stem: nn.Module, blocks: list[GatedBlock], head: nn.Module, *, width: int, classes: int) -> None:
         super().__init__()
         self.stem = stem
         self.blocks = nn.ModuleList(blocks)
@@ -140,9 +140,9 @@ class DenseResNet(nn.Module):
 
     @torch.no_grad()
     def mean_gate_weights(self, x: Tensor) -> list[Tensor]:
-        """Return, per block i, the mean over images and channels of w_ik: (n,) float64, the nearest map last.
+        """Return, per block i, the mean of w_ik over images and channels: (n,) float64, the nearest map last.
 
-        Figure 4 of the paper is drawn from these.
+        Figure 4 of the paper shows these means.
         """
         means: list[Tensor] = []
 
@@ -172,8 +172,8 @@ def basic_branch(in_channels: int, out_channels: int, stride: int) -> nn.Sequent
     return nn.Sequential(*first, nn.ReLU(), *conv_bn(out_channels, out_channels, 3))
 
 
-def residual_blocks(shapes: list[tuple[int, int]], channels: int, *, N: int, reduction: int) -> list[DenseBlock]:
-    """Return one dense block for each (channels, stride) of `shapes`; projections as in option B."""
+def residual_blocks(shapes: list[tuple[int, int]], channels: int, *, N: int, reduction: int) -> list[GatedBlock]:
+    """Return a dense block for each (channels, stride) in `shapes`, with projections as in option B."""
     blocks = []
     earlier: list[int] = []
     for width, stride in shapes:
@@ -182,23 +182,21 @@ def residual_blocks(shapes: list[tuple[int, int]], channels: int, *, N: int, red
         earlier = [*earlier, width][-N:]
         gate = Gate(width, earlier, reduction)
         branch = basic_branch(channels, width, stride)
-        blocks.append(DenseBlock(branch, downsample, gate, nn.ReLU(), stride=stride))
+        blocks.append(GatedBlock(branch, downsample, gate, nn.ReLU(), stride=stride))
         channels = width
     return blocks
 
 
 def check_n(N: int) -> None:
-    """Raise ValueError unless the number of connected blocks is possible."""
+    """Raise ValueError for an impossible number of connections."""
     if N < 1:
-        raise ValueError(
-            f"N = {N} is impossible: a block is joined with 1 or more maps before it (the paper: 2, 4, 6, 8)"
-        )
+        raise ValueError(f"N = {N} is impossible: a block is connected to at least 1 previous map (paper: 2, 4, 6, 8)")
 
 
 def denseresnet_cifar(*, depth: int, N: int, classes: int, channels: int = 3) -> DenseResNet:
     """Return DenseResNet for CIFAR with `depth` = 6n + 2 layers: (B, channels, 32, 32) -> (B, classes).
 
-    The gate's reduction of 2 is read in the author's configuration (config/cifar100/resnet-110.txt).
+    The gate's reduction of 2 is that of the author's configuration (config/cifar100/resnet-110.txt).
     """
     check_n(N)
     n = (depth - 2) // 6
@@ -211,7 +209,7 @@ def denseresnet_cifar(*, depth: int, N: int, classes: int, channels: int = 3) ->
 def denseresnet34(*, N: int, classes: int, channels: int = 3, small: bool = False) -> DenseResNet:
     """Return DenseResNet-34: (B, channels, 224, 224), or 32 if small, -> (B, classes).
 
-    The gate's reduction of 8 is inferred: the printed parameter column needs it.
+    The gate's reduction of 8 is inferred from the printed parameter column.
     """
     check_n(N)
     shapes = [(width, stride if i == 0 else 1) for width, count, stride in IMAGENET_STAGES for i in range(count)]
@@ -233,22 +231,22 @@ def inverted_branch(in_channels: int, out_channels: int, stride: int, expansion:
 def densemobilenet_v2(*, N: int, classes: int, channels: int = 3, small: bool = False) -> DenseResNet:
     """Return DenseMobileNet-v2: (B, channels, 224, 224), or 32 if small, -> (B, classes).
 
-    The gate's reduction of 4 is read in the author's configuration (config/imagenet/mobilenetv2-1.0.txt).
+    The gate's reduction of 4 is that of the author's configuration (config/imagenet/mobilenetv2-1.0.txt).
     """
     check_n(N)
     width, head_width = 32, 1280
     stem = nn.Sequential(*conv_bn(channels, width, 3, 1 if small else 2), nn.ReLU6())
-    blocks: list[DenseBlock] = []
+    blocks: list[GatedBlock] = []
     earlier: list[int] = []
     for expansion, out_channels, repeats, first_stride in SMALL_BOTTLENECKS if small else BOTTLENECKS:
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
             branch = inverted_branch(width, out_channels, stride, expansion)
-            # No projection: the map before is pooled, and the gate itself fits its channels.
+            # No projection: the previous map is pooled, and the gate adapts its channels.
             earlier = [*earlier, width][-N:]
             gate = Gate(out_channels, earlier, 4, nn.ReLU6)
             downsample = nn.AvgPool2d(2) if stride > 1 else nn.Identity()
-            blocks.append(DenseBlock(branch, downsample, gate, nn.Identity(), stride=stride))
+            blocks.append(GatedBlock(branch, downsample, gate, nn.Identity(), stride=stride))
             width = out_channels
     head = nn.Sequential(*conv_bn(width, head_width, 1), nn.ReLU6())
     return DenseResNet(stem, blocks, head, width=head_width, classes=classes)

@@ -4,8 +4,8 @@ The CIFAR form (section 3, "Implementation Details"): three dense blocks with th
 The ImageNet form (Table 1) is torchvision's; for small images it begins with a 3x3 convolution and no pooling, which
 is the practice of CIFAR repositories (kuangliu/pytorch-cifar), not of the paper.
 
-The joined, normalised and rectified maps of its layers are most of what training keeps. `save_memory` makes it keep
-each convolution's output alone and compute the rest again in the backward pass (recompute.py).
+The concatenated, normalised and rectified maps of the layers are most of the activations that training saves. After
+`save_memory` only the outputs of convolutions are saved and the rest is recomputed in the backward pass (recompute.py).
 """
 
 from functools import partial
@@ -26,7 +26,7 @@ IMAGENET_BLOCKS = {
     201: (6, 12, 48, 32),
     264: (6, 12, 64, 48),
 }
-"""Layers of the four dense blocks: Table 1; 161 from its authors' repository."""
+"""Layers of the four dense blocks: Table 1; DenseNet-161 from the authors' repository."""
 
 
 class DenseLayer(nn.Module):
@@ -49,11 +49,11 @@ class DenseLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return k maps of all the maps before: (B, C, H, W) -> (B, k, H, W)."""
+        """Return k new maps from all previous maps: (B, C, H, W) -> (B, k, H, W)."""
         return self.dropout(self.conv(F.relu(self.bn(self.reduce(x)))))
 
     def of_parts(self, maps: list[Tensor]) -> Tensor:
-        """Return the same of the maps before in parts, without keeping them joined, normalised or rectified."""
+        """Return the same from separate previous maps, without saving them concatenated, normalised or rectified."""
         if isinstance(self.reduce, nn.Sequential):
             norm, _, conv, dropout = self.reduce
             maps = [dropout(recomputed(partial(convolved, norm, conv), norm, maps))]
@@ -61,12 +61,12 @@ class DenseLayer(nn.Module):
 
 
 class DenseBlock(nn.Sequential):
-    """Dense layers, each of which sees the maps of all before it."""
+    """Dense layers, each with the maps of all previous layers as input."""
 
     save_memory = False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the input's maps and those of every layer, joined."""
+        """Return the maps of the input and of every layer, concatenated."""
         if self.save_memory:
             maps = [x]
             for layer in self:
@@ -88,7 +88,7 @@ class Transition(nn.Sequential):
             nn.BatchNorm2d(in_channels),
             nn.ReLU(),
             nn.Conv2d(in_channels, out_channels, 1, bias=False),
-            nn.Dropout(dropout),  # in the authors' code also here, "after each convolutional layer except the first"
+            nn.Dropout(dropout),  # here too in the authors' code: "after each convolutional layer except the first"
             nn.AvgPool2d(2),
         )
 
@@ -137,7 +137,7 @@ def layers_per_block(depth: int, bottleneck: bool) -> int:
     """Return the dense layers of one block: depth = 3n + 4, where a bottleneck layer counts twice.
 
     Raises:
-        ValueError: no such depth; the nearest legal ones are named.
+        ValueError: the depth is impossible; the message names the nearest possible ones.
     """
     step = DENSE_BLOCKS * (2 if bottleneck else 1)
     layers, rest = divmod(depth - DENSE_BLOCKS - 1, step)
@@ -162,16 +162,16 @@ def densenet_cifar(
 ) -> DenseNet:
     """Return the CIFAR DenseNet: (B, channels, 32, 32) -> (B, classes).
 
-    The first convolution gives 16 maps, and 2k in DenseNet-BC, as the paper says and its parameter column
-    needs; the authors' repository gives 2k to both.
+    The first convolution has 16 output maps, and 2k in DenseNet-BC, as in the paper's text and parameter column; in the
+    authors' repository both have 2k.
 
     Raises:
         ValueError: an impossible depth, growth rate or compression.
     """
     if k < 1:
-        raise ValueError(f"k = {k} is impossible: the growth rate is 1 or more (the paper: 12, 24, 40)")
+        raise ValueError(f"k = {k} is impossible: the growth rate is at least 1 (paper: 12, 24, 40)")
     if not 0 < compression <= 1:
-        raise ValueError(f"compression {compression:g} is impossible: above 0 and at most 1 (the paper: 0.5)")
+        raise ValueError(f"compression {compression:g} is impossible: it is above 0 and at most 1 (paper: 0.5)")
     return DenseNet(
         layers=layers_per_block(depth, bottleneck),
         growth_rate=k,
@@ -197,16 +197,16 @@ def densenet_imagenet(*, depth: int, classes: int, channels: int = 3, small: boo
         network.features.add_module("conv0", nn.Conv2d(channels, 2 * k, 3, padding=1, bias=False))
         network.features.add_module("pool0", nn.Identity())
     elif channels != 3:
-        raise ValueError(f"an input of {channels} channels is impossible: this network takes 3")
+        raise ValueError(f"an input of {channels} channels is impossible: this network needs 3")
     return network
 
 
 def save_memory(network: nn.Module) -> None:
-    """Make the dense blocks of either form compute again what they would keep; outputs and gradients stay."""
+    """Make the dense blocks of either form recompute activations; outputs and gradients stay the same."""
     module: Any
     for module in network.modules():
         if isinstance(module, DenseBlock | Transition):
             module.save_memory = True
         elif hasattr(module, "bn_function"):
-            # A layer of torchvision, whose own memory_efficient would let BatchNorm learn from every batch twice.
+            # A layer of torchvision, whose own memory_efficient updates BatchNorm's statistics twice per batch.
             module.bn_function = partial(recomputed, module.bn_function, module.norm1)

@@ -36,7 +36,7 @@ def conv_bn(in_channels: int, out_channels: int, kernel: int, stride: int = 1, g
 
 
 class InvertedResidual(nn.Module):
-    """Expand, depthwise 3x3, project; the identity is added where the shape stays."""
+    """Expansion, depthwise 3x3 and projection, with a shortcut if the shape does not change."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -103,6 +103,6 @@ def mobilenet_v2(*, classes: int, channels: int = 3, small: bool = False, dropou
         classes: outputs of the classifier.
         channels: of the images.
         small: the form for small images.
-        dropout: before the classifier; the paper has none.
+        dropout: rate before the classifier; the paper has none.
     """
     return MobileNetV2(classes=classes, channels=channels, small=small, dropout=dropout)

@@ -2,7 +2,7 @@
 
 Depth 9n + 2: three stages of n bottleneck blocks with 64, 128 and 256 maps after a 3x3 convolution of 16. Details (the
 first BN-ReLU of a stage shared with its projection, the stride on the first 1x1 convolution, no biases) as in the
-authors' code, github.com/KaimingHe/resnet-1k-layers, resnet-pre-act.lua, which Wide ResNet timed and compared with.
+authors' code, github.com/KaimingHe/resnet-1k-layers, resnet-pre-act.lua, with which Wide ResNet is compared.
 """
 
 from functools import partial
@@ -19,9 +19,9 @@ WIDTHS = (64, 128, 256)
 
 
 class PreActivationBlock(nn.Module):
-    """BN-ReLU-convolution three times, 1x1, 3x3 and 1x1, and the shortcut, with nothing after the addition.
+    """Three BN-ReLU-convolution units, 1x1, 3x3 and 1x1, and a shortcut; nothing follows the addition.
 
-    Where the number of maps changes, the shortcut is a 1x1 convolution of what the first convolution sees.
+    If the number of maps changes, the shortcut is a 1x1 convolution of the first convolution's input.
     """
 
     save_memory = False
@@ -81,7 +81,7 @@ def preresnet_cifar(*, depth: int, classes: int, channels: int = 3) -> PreActiva
 
 
 def save_memory(network: nn.Module) -> None:
-    """Make the blocks compute BN-ReLU again in the backward pass instead of keeping it; outputs and gradients stay."""
+    """Make the blocks recompute BN-ReLU in the backward pass; outputs and gradients stay the same."""
     for module in network.modules():
         if isinstance(module, PreActivationBlock):
             module.save_memory = True

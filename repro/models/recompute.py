@@ -1,7 +1,7 @@
-"""Activations that the backward pass computes again instead of keeping them: less memory, the same numbers.
+"""Activations that are recomputed in the backward pass instead of saved: less memory, the same results.
 
-BatchNorm and ReLU are cheap, and their results are most of what the training of a network of BN-ReLU-convolution units
-keeps: Pleiss et al., Memory-Efficient Implementation of DenseNets, arXiv 1707.06990.
+BatchNorm and ReLU are cheap, and their outputs are most of the activations that a network of BN-ReLU-convolution units
+saves: Pleiss et al., Memory-Efficient Implementation of DenseNets, arXiv 1707.06990.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,15 +15,16 @@ from torch.utils.checkpoint import checkpoint
 
 
 def convolved(norm: nn.Module, conv: nn.Module, maps: list[Tensor]) -> Tensor:
-    """Return the convolution of ReLU of BatchNorm of the joined maps."""
+    """Return BatchNorm, ReLU and convolution of the concatenated feature maps."""
     return conv(F.relu(norm(torch.cat(maps, dim=1) if len(maps) > 1 else maps[0])))
 
 
 def recomputed(function: Callable[[list[Tensor]], Tensor], norm: Any, maps: list[Tensor]) -> Tensor:
-    """Return `function` of `maps`, which alone are kept: the backward pass computes again what it needs.
+    """Return `function(maps)`, saving only `maps`: the backward pass recomputes what it needs.
 
-    A convolution at the end is not computed again, since only its input is needed. `norm` is the function's
-    BatchNorm, which learns nothing the second time. There is no dropout in it: no random generator needs to go back.
+    A final convolution is not recomputed, since the backward pass needs only its input. `norm` is the function's
+    BatchNorm, whose running statistics are not updated again. The function must have no dropout: random generators
+    are not reset.
     """
     if not torch.is_grad_enabled():
         return function(maps)
@@ -39,7 +40,7 @@ def recomputed(function: Callable[[list[Tensor]], Tensor], norm: Any, maps: list
 
 @contextmanager
 def without_updates(norm: Any) -> Iterator[None]:
-    """Let BatchNorm normalise as before and keep its running statistics: it has seen this batch."""
+    """Context in which BatchNorm does not update its running statistics, which already include this batch."""
     momentum, batches = norm.momentum, norm.num_batches_tracked
     norm.momentum, norm.num_batches_tracked = 0.0, None
     try:

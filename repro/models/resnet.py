@@ -33,7 +33,7 @@ class ZeroPadShortcut(nn.Module):
 
 
 def shortcut_layer(option: str, in_channels: int, out_channels: int, stride: int) -> nn.Module:
-    """Return the shortcut of a block: the identity, or option A or B where the shape changes."""
+    """Return the shortcut of a block: the identity, or option A or B if the shape changes."""
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     if option == "A":
@@ -63,8 +63,8 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3 and 1x1 convolutions and a shortcut, of option B.
 
-    The stride is on the 3x3 convolution as in torchvision; the paper has it on the first 1x1, with 3.8 instead of
-    4.1 billion multiply-adds for ResNet-50.
+    The 3x3 convolution has the stride, as in torchvision. In the paper the first 1x1 convolution has it, which gives
+    ResNet-50 3.8 instead of 4.1 billion multiply-adds.
     """
 
     def __init__(self, in_channels: int, width: int, out_channels: int, stride: int, groups: int) -> None:
@@ -102,7 +102,7 @@ class ResNet(nn.Module):
 def stages_of(
     block: Callable[[int, int, int], nn.Module], channels: int, widths: Sequence[int], counts: Sequence[int]
 ) -> nn.Sequential:
-    """Return the stages: `block(in_channels, width, stride)` as often as each count says, halving between them."""
+    """Return stages of `block(in_channels, width, stride)`, `count` blocks each; the size halves between stages."""
     stages = []
     for index, (width, count) in enumerate(zip(widths, counts, strict=True)):
         stage = []
@@ -140,7 +140,7 @@ def small_stem(channels: int, width: int) -> nn.Sequential:
 
 
 def imagenet_stem(channels: int, small: bool) -> nn.Sequential:
-    """Return the 7x7 convolution and the max-pooling, or what stands in their place for small images."""
+    """Return the 7x7 convolution and the max-pooling, or a 3x3 convolution for small images."""
     if small:
         return small_stem(channels, STEM_WIDTH)
     conv = nn.Conv2d(channels, STEM_WIDTH, 7, 2, padding=3, bias=False)
@@ -150,13 +150,15 @@ def imagenet_stem(channels: int, small: bool) -> nn.Sequential:
 def resnet_imagenet(*, depth: int, classes: int, channels: int = 3, width: float = 1.0, small: bool = False) -> ResNet:
     """Return the ResNet of 18 or 34 layers, option B: (B, channels, 224, 224), or 32 if small, -> (B, classes).
 
-    `width` multiplies the maps of the stages, not of the stem (Wide ResNet, arXiv 1605.07146, Table 7).
+    `width` multiplies the maps of the stages, not those of the stem (Wide ResNet, arXiv 1605.07146, Table 7).
 
     Raises:
-        ValueError: a width that makes no whole number of maps.
+        ValueError: the width gives a fractional number of maps.
     """
     if width <= 0 or STEM_WIDTH * width % 1:
-        raise ValueError(f"width {width:g} is impossible: above 0, with whole numbers of maps (the paper: 1 to 3)")
+        raise ValueError(
+            f"width {width:g} is impossible: it is above 0 and gives whole numbers of maps (paper: 1 to 3)"
+        )
     widths = [int(base * width) for base in IMAGENET_WIDTHS]
 
     def block(in_channels: int, out_channels: int, stride: int) -> BasicBlock:

@@ -1,7 +1,7 @@
 """U-Net: Convolutional Networks for Biomedical Image Segmentation, Ronneberger et al., arXiv 1505.04597, Figure 1.
 
-The authors' phseg_v5-train.prototxt differs from the figure: a ReLU after each up-convolution, and 128 maps from the
-last one. The figure is followed.
+The authors' phseg_v5-train.prototxt differs from the figure: it has a ReLU after each up-convolution, and 128 maps
+from the last one. This is the figure's network.
 """
 
 import torch
@@ -13,7 +13,7 @@ DROPPED = (3, 4)
 
 
 def two_convolutions(in_channels: int, out_channels: int, padding: int) -> nn.Sequential:
-    """Return twice a 3x3 convolution and ReLU."""
+    """Return two 3x3 convolutions, each with ReLU."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, padding=padding),
         nn.ReLU(),
@@ -23,7 +23,7 @@ def two_convolutions(in_channels: int, out_channels: int, padding: int) -> nn.Se
 
 
 def crop_to(x: Tensor, size: torch.Size) -> Tensor:
-    """Return the middle of `x` (B, C, H, W) in a smaller height and width."""
+    """Return the centre of `x` (B, C, H, W), cropped to a smaller height and width."""
     top, left = (x.shape[2] - size[0]) // 2, (x.shape[3] - size[1]) // 2
     return x[:, :, top : top + size[0], left : left + size[1]]
 
@@ -47,7 +47,7 @@ class UNet(nn.Module):
         copies: list[Tensor] = []
         for level, down in enumerate(self.down):
             x = down(self.pool(x) if level else x)
-            if level in DROPPED:  # the copy of level 3 too, as in the authors' file
+            if level in DROPPED:  # before the copy of level 3, as in the authors' file
                 x = self.dropout(x)
             copies.append(x)
         for up, merge, copy in zip(self.up, self.merge, copies[-2::-1], strict=True):
@@ -57,13 +57,13 @@ class UNet(nn.Module):
 
 
 def unet(*, classes: int, channels: int = 1, base: int = 64, padded: bool = False, dropout: float = 0.0) -> UNet:
-    """Return the U-Net: (B, channels, 572, 572) -> (B, classes, 388, 388); padded, the size stays.
+    """Return the U-Net: (B, channels, 572, 572) -> (B, classes, 388, 388); padded, it keeps the size.
 
-    The paper's has base = 64 maps at the first level and no padding; padded, sides are multiples of 16.
+    The paper's network has base = 64 maps at the first level and no padding. Padded, sides must be multiples of 16.
 
     Raises:
         ValueError: base is below 1.
     """
     if base < 1:
-        raise ValueError(f"base {base} is impossible: 1 or more maps at the first level")
+        raise ValueError(f"base {base} is impossible: the first level has at least 1 map")
     return UNet(base=base, channels=channels, classes=classes, padding=int(padded), dropout=dropout)

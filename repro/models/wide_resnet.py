@@ -1,7 +1,7 @@
 """Wide Residual Networks: Zagoruyko & Komodakis, arXiv 1605.07146v4, for 32x32 images.
 
-Pre-activation blocks of convolutions named by their kernels, B(3,3) unless asked, in three groups of 16k, 32k
-and 64k maps. Details (the first BN-ReLU shared with a projecting shortcut, no biases) as in the authors' code,
+Pre-activation blocks of convolutions, named by their kernels (default B(3,3)), in three groups of 16k, 32k and 64k
+maps. Details (the first BN-ReLU shared with a projecting shortcut, no biases) as in the authors' code,
 github.com/szagoruyko/wide-residual-networks, commit ae6d0d0.
 """
 
@@ -17,7 +17,7 @@ BLOCKS = ("B(3,3)", "B(1,3,1)", "B(3,1)", "B(1,3)", "B(3,1,1)", "B(3,1,3)")
 
 
 class WideBlock(nn.Module):
-    """BN-ReLU-convolution as often as the block has kernels, dropout before the second, and the shortcut."""
+    """A BN-ReLU-convolution unit per kernel, dropout before the second convolution, and a shortcut."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, kernels: list[int], dropout: float) -> None:
         super().__init__()
@@ -65,11 +65,11 @@ class WideResNet(nn.Module):
 def blocks_per_group(depth: int, l: int) -> int:
     """Return (depth - 4) / (3 l) for l 3x3 convolutions in a block.
 
-    Blocks of other kernels count as two convolutions, whatever their number: so the printed parameter column of
-    Table 2 has it, against the letter of the text.
+    Blocks with other kernels count as two convolutions, whatever their number. This agrees with the printed parameter
+    column of Table 2, but not with the text.
 
     Raises:
-        ValueError: no such depth; the nearest legal ones are named.
+        ValueError: the depth is impossible; the message names the nearest possible ones.
     """
     step = 3 * l
     blocks, rest = divmod(depth - 4, step)
@@ -95,15 +95,19 @@ def wrn_cifar(
         ValueError: an impossible depth, width, block, deepening factor or dropout.
     """
     if k < 1:
-        raise ValueError(f"k = {k} is impossible: the widening factor is 1 or more (the paper: 1 to 12)")
+        raise ValueError(f"k = {k} is impossible: the widening factor is at least 1 (paper: 1 to 12)")
     if block not in BLOCKS:
         raise ValueError(f"block {block!r} is unknown; known: {', '.join(BLOCKS)}")
     if l < 1 or (l != 2 and block != BLOCKS[0]):
-        raise ValueError(f"l = {l} is impossible with block {block}: 1 or more 3x3 convolutions, of {BLOCKS[0]} alone")
+        raise ValueError(
+            f"l = {l} is impossible with block {block}: l is at least 1, and other than 2 only for {BLOCKS[0]}"
+        )
     if not 0 <= dropout < 1:
-        raise ValueError(f"dropout {dropout:g} is impossible: 0 or more and below 1 (the paper: 0.3)")
+        raise ValueError(f"dropout {dropout:g} is impossible: it is at least 0 and below 1 (paper: 0.3)")
     if dropout and l < 2:
-        raise ValueError(f"dropout {dropout:g} is impossible with l = 1: it stands between two convolutions of a block")
+        raise ValueError(
+            f"dropout {dropout:g} is impossible with l = 1: it is applied between two convolutions of a block"
+        )
     kernels = [3] * l if block == BLOCKS[0] else [int(kernel) for kernel in re.findall(r"\d", block)]
     blocks = blocks_per_group(depth, l)
     return WideResNet(blocks=blocks, k=k, kernels=kernels, dropout=dropout, channels=channels, classes=classes)

@@ -1,24 +1,26 @@
-"""What a recipe is: the whole mathematics of a training beside network and seed, and where each value is from."""
+"""A recipe: the whole mathematics of a training apart from network and seed, with the source of each value."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
-PRINTED, CODE, INFERRED = "printed", "code", "inferred"
-"""Where a value is from: the paper, the authors' code, or our own reading of either."""
+from repro.models import OptionValue
+from repro.recipes.source import Source
 
-Channels = tuple[float, float, float]
-CIFAR10: tuple[Channels, Channels] = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-CIFAR100: tuple[Channels, Channels] = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
-IMAGENET: tuple[Channels, Channels] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Mean and standard deviation of the training pixels in 0..1."""
-
-
-def of_bytes(red: float, green: float, blue: float) -> Channels:
-    """Return values given for pixels in 0..255 for pixels in 0..1."""
-    return red / 255, green / 255, blue / 255
+Init = Literal[
+    "conv-fan-out",
+    "conv-fan-in",
+    "conv-and-classifier-fan-out",
+    "conv-fan-in-batchnorm-uniform",
+    "conv-fan-out-batchnorm-uniform",
+    "all-fan-in",
+    "conv-fan-out-alone",
+    "conv-fan-out-linear-normal",
+    "as-built",
+]
+"""How weights are initialised: the names of training/initialise.py."""
 
 
 def shown(value: Any) -> str:
@@ -34,7 +36,7 @@ def shown(value: Any) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One way to train, on one data set. Its values are the whole mathematics of a run beside network and seed."""
+    """How a network is trained on a dataset: the whole mathematics of a run apart from network and seed."""
 
     name: str
     paper: str
@@ -43,117 +45,145 @@ class Recipe:
     iterations: int | None = None
     """The run stops after so many steps, in the middle of the last epoch if need be."""
     batch: int
-    """The last batch of an epoch is smaller."""
+    """Images per step; the last batch of an epoch is smaller."""
     drop_last: bool = False
-    """Whether an epoch ends before a last batch that is smaller."""
+    """Whether an epoch leaves out a smaller last batch."""
     lr: float
-    schedule: str
-    """`cosine`: once per epoch; `steps`: times `gamma` at each of `milestones`."""
+    """Learning rate."""
+    schedule: Literal["cosine", "steps"]
+    """How the learning rate falls. `cosine`: once per epoch; `steps`: times `gamma` at each of `milestones`."""
     milestones: tuple[float, ...] = ()
-    """Shares of the run's length."""
+    """Fractions of the run's length."""
     gamma: float = 0.1
+    """Factor of the learning rate at each of `milestones`."""
     momentum_reset: bool = False
-    """Whether the momentum begins anew at each of `milestones`."""
+    """Whether the momentum is set to zero at each of `milestones`."""
     warmup_epochs: int = 0
-    """lr * (e + 1) / (warmup_epochs + 1) in the first epochs e = 0, 1, ..."""
+    """The learning rate is lr * (e + 1) / (warmup_epochs + 1) in the first epochs e = 0, 1, ..."""
     warmup_iterations: int = 0
+    """Steps at the start with the learning rate `warmup_lr`."""
     warmup_lr: float = 0.0
-    """The rate of the first `warmup_iterations` steps."""
+    """Learning rate of the first `warmup_iterations` steps."""
     momentum: float = 0.9
     nesterov: bool
     weight_decay: float
-    decay_scope: str = "all"
-    """What decays: `all` parameters, or the `weights` of convolutions and linear layers alone."""
-    init: str
-    """A name of training/initialise.py."""
+    decay_scope: Literal["all", "weights"] = "all"
+    """What decays: `all` parameters, or only the `weights` of convolutions and linear layers."""
+    init: Init
+    """How weights are initialised: a name of training/initialise.py."""
     dropout: float = 0.0
-    """Of the layers whose rate a recipe sets; 0: as the network has them by itself."""
+    """Rate of the dropout layers whose rate a recipe sets; 0: the network's own."""
     crop_padding: int = 0
-    """Pixels on each side before a random crop to the old size; 0: no crop."""
-    padding_mode: str = "zero"
-    """`zero`: the mean colour, since images are normalised before; `reflect`."""
-    crop_draw: str = "image"
-    """Whose crop has an offset of its own: each `image`, or the `batch` as a whole."""
+    """Pixels added on each side before a random crop to the original size; 0: no crop."""
+    padding_mode: Literal["zero", "reflect"] = "zero"
+    """What is added. `zero`: the mean colour, since images are normalised before; `reflect`: the mirror image."""
+    crop_draw: Literal["image", "batch"] = "image"
+    """What has a crop offset of its own: each `image`, or the `batch` as a whole."""
     flip: bool = False
-    """Mirrored with probability 1/2."""
+    """Whether images are mirrored with probability 1/2."""
     flip_half: bool = False
-    """Whether exactly half of each batch is mirrored, rounded down, in place of each image by its own chance."""
+    """Whether exactly half of each batch, rounded down, is mirrored instead of each image independently."""
     scaled_crop: int = 0
     """Side of a random crop of 8 % to 100 % of the area, scaled to this size (ImageNet); 0: none."""
     resize: int = 0
-    """A test image's shorter side is scaled to this size, antialiased; 0: it is not scaled."""
+    """The shorter side of a test image is scaled to this size, antialiased; 0: not scaled."""
     test_crop: int = 0
-    """Side of the crop from the middle of the scaled test image; 0: the whole image."""
-    interpolation: str = "bilinear"
-    """How images are scaled, for training and tests: `bilinear` or `bicubic`."""
+    """Side of the centre crop of the scaled test image; 0: the whole image."""
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    """How images are scaled, in training and testing."""
     color_jitter: float = 0.0
-    """Brightness, contrast and saturation are changed by up to this share; of grey slices the first two."""
+    """Largest relative change of brightness, contrast and saturation; of brightness and contrast in grey slices."""
     lighting: float = 0.0
     """Standard deviation of AlexNet's colour noise."""
     tune_epochs: int = 0
-    """After the epochs, so many of the classifier alone, at `test_crop` pixels; BatchNorm keeps its statistics."""
+    """Epochs after the training in which only the classifier is trained, at `test_crop` pixels; BatchNorm keeps its
+    statistics."""
     tune_batch: int = 0
+    """Images per step of the tuning."""
     tune_lr: float = 0.0
-    """Constant; momentum, which begins anew, and weight decay are those of the training."""
-    preprocessing: str = ""
-    """In place of `mean` and `std`. `zca`: global contrast normalisation, then ZCA whitening; `mean-image`: the mean of
-    the training images, pixel by pixel, is subtracted from images in 0..1, and nothing is divided."""
+    """Constant learning rate of the tuning; momentum, which starts at zero, and weight decay are the training's."""
+    preprocessing: Literal["", "zca", "mean-image"] = ""
+    """Used instead of `mean` and `std`. `zca`: global contrast normalisation, then ZCA whitening; `mean-image`: the
+    per-pixel mean of the training images is subtracted from images in 0..1, and nothing is divided."""
     tile: int = 0
-    """Segmentation: side of the square for which the network gives classes at once; 0: no segmentation."""
+    """Segmentation: side of the square that the network classifies at once; 0: no segmentation."""
     margin: int = 0
-    """Pixels around a tile that the network sees beside it; beyond the slice they are its mirror image."""
+    """Pixels around a tile that the network sees too; beyond the slice they are its mirror image."""
     turn: bool = False
-    """Turned by 0, 90, 180 or 270 degrees."""
+    """Whether slices are turned by 0, 90, 180 or 270 degrees."""
     elastic: float = 0.0
     """Standard deviation in pixels of the random displacements of a coarse grid; 0: none."""
     elastic_grid: int = 0
     """Points of the coarse grid on each side."""
     class_balance: bool = False
-    """The loss of a pixel is divided by its class's share of the training pixels, times the number of classes."""
+    """Whether the loss of a pixel is divided by its class's share of the training pixels, times the number of
+    classes."""
     border_weight: float = 0.0
-    """w0: what the loss of a pixel weighs more where two cells touch."""
+    """w0: the additional weight of a pixel's loss where two cells touch."""
     border_sigma: float = 0.0
     """Pixels: how fast that weight falls with the distances from the two cells."""
     mean: tuple[float, ...] = ()
-    """Per channel, of pixels in 0..1; empty: the training set's own."""
+    """Mean per channel of pixels in 0..1; empty: that of the training set."""
     std: tuple[float, ...] = ()
+    """Standard deviation per channel of pixels in 0..1; empty: that of the training set."""
     batchnorm_images: int = 0
-    """Images of a batch that BatchNorm normalises over at once in training; 0: all of them."""
-    batchnorm_statistics: str = "running"
-    """With which a finished network is tested: `running` averages, or the `exact` ones over the training images."""
+    """Images of a batch that BatchNorm normalises together in training; 0: all of them."""
+    batchnorm_statistics: Literal["running", "exact"] = "running"
+    """The statistics with which a finished network is tested: `running` averages, or `exact` ones over the training
+    images."""
     validation_images: int = 0
-    """Training images that are not trained on, but tested after every epoch."""
-    reported: str = "last"
-    """The epoch whose test error is reported: `last`, or `lowest-validation` for the lowest validation error."""
-    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Where each value is from: `printed`, `code` or `inferred`, and the place."""
+    """Training images that are not trained on but tested after every epoch."""
+    reported: Literal["last", "lowest-validation"] = "last"
+    """The epoch whose test error is reported: `last`, or the one with the `lowest-validation` error."""
+    sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict, compare=False)
+    """Where each value comes from, the main source first."""
+    summary: str = field(default="", compare=False)
+    """What is trained and where it is described."""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """What a reader should know beside the values, a sentence or more each."""
+    default_for: tuple[str, ...] = field(default=(), compare=False)
+    """The models that use this recipe by default on its dataset; `*`: every model."""
+    default_with: Mapping[str, OptionValue] = field(default_factory=dict, compare=False)
+    """Options that the model must have for this default."""
 
     def _mathematics(self) -> dict[str, Any]:
-        """Return every value beside the name and the sources."""
-        return {
-            each.name: getattr(self, each.name)
-            for each in fields(self)
-            if each.name not in ("name", "paper", "origins")
-        }
+        """Return every value."""
+        return {name: getattr(self, name) for name in VALUES}
 
     def values(self) -> dict[str, Any]:
-        """Return what the recipe does, without its name and sources.
+        """Return the values that differ from the defaults.
 
-        A value that is the default is left out, so that a recipe keeps its identity when recipes learn a new word.
+        A default is left out, so that a new field does not change the IDs of existing recipes.
         """
-        defaults = {each.name: each.default for each in fields(self)}
-        return {name: value for name, value in self._mathematics().items() if value != defaults[name]}
+        return {name: value for name, value in self._mathematics().items() if value != _DEFAULTS[name]}
+
+    def with_values(self, values: Mapping[str, Any]) -> Recipe:
+        """Return the recipe with exactly these values, and the defaults for all others; TypeError for an unknown one.
+
+        Args:
+            values: as `values` returned them; tuples may have become lists in JSON.
+        """
+        given: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in values.items()}
+        about: dict[str, Any] = {
+            each.name: getattr(self, each.name) for each in fields(self) if each.name not in VALUES
+        }
+        return Recipe(**about, **given)
 
     def differences(self, published: Recipe) -> list[str]:
-        """Return what differs from another recipe, as `epochs=1 (300)` with the other's value behind."""
+        """Return what differs from another recipe, as `epochs=1 (300)` with the other's value in parentheses."""
         theirs, own = published._mathematics(), self._mathematics()
         return [
             f"{name}={shown(value)} ({shown(theirs[name])})" for name, value in own.items() if value != theirs[name]
         ]
 
+    def is_default(self, model: str, dataset: str, options: Mapping[str, OptionValue]) -> bool:
+        """Whether a model with these options uses this recipe by default on a dataset."""
+        named = model in self.default_for or "*" in self.default_for
+        return named and dataset == self.dataset and self.default_with.items() <= options.items()
+
     @property
     def phases(self) -> tuple[Recipe, ...]:
-        """The training and, where there is one, the tuning of the classifier: each a recipe that tunes nothing."""
+        """The training and, if there is one, the tuning of the classifier, each as a recipe without tuning."""
         if not self.tune_epochs:
             return (self,)
         training = replace(self, tune_epochs=0, tune_batch=0, tune_lr=0.0)
@@ -179,8 +209,15 @@ class Recipe:
     def with_epochs(self, epochs: int) -> Recipe:
         """Return the recipe with another length of the training.
 
-        Iterations and the epochs of tuning shrink or grow alike: few enough epochs leave the tuning out.
+        Iterations and the epochs of tuning change in proportion; with very few epochs there is no tuning.
         """
         iterations = self.iterations and round(self.iterations * epochs / self.epochs)
         tune_epochs = round(self.tune_epochs * epochs / self.epochs)
         return replace(self, epochs=epochs, iterations=iterations, tune_epochs=tune_epochs)
+
+
+_ABOUT = ("name", "paper", "sources", "summary", "notes", "default_for", "default_with")
+VALUES = tuple(each.name for each in fields(Recipe) if each.name not in _ABOUT)
+"""The names of the values. A recipe enters an experiment's ID by its name and values only."""
+
+_DEFAULTS = {each.name: each.default for each in fields(Recipe)}

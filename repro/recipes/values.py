@@ -1,13 +1,14 @@
-"""The values of a recipe one by one, and where each is from."""
+"""The values of a recipe one by one, with their sources."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from repro.recipes.recipe import INFERRED, Recipe, shown
+import msgspec
 
-NO_VALUES = ("name", "paper", "origins")
+from repro.recipes.recipe import VALUES, Recipe, shown
+from repro.recipes.source import Source, SourceKind, sources_text
 
 
 @dataclass(frozen=True)
@@ -16,36 +17,44 @@ class Value:
 
     name: str
     value: Any
-    origin: str
-    """PRINTED, CODE or INFERRED; empty of what needs no source, such as a table's data set."""
-    place: str
-    """Where it stands, and what else is to be said of it."""
-    inferred: bool
-    """Wholly or in part."""
+    sources: tuple[Source, ...]
+    """The main source first; empty for the dataset, which needs none."""
 
     @property
-    def words(self) -> str:
-        """The value as it is read: 5e-4 as 0.0005, a list without brackets."""
+    def text(self) -> str:
+        """The value as people read it: 5e-4 as 0.0005, a list without brackets."""
         return shown(self.value)
+
+    @property
+    def kind(self) -> SourceKind | None:
+        """The kind of the main source."""
+        return self.sources[0].kind if self.sources else None
+
+    @property
+    def detail(self) -> str:
+        """The sources as people read them, without the kind of the main one."""
+        main, others = self.sources[:1], self.sources[1:]
+        return "; ".join(part for part in (*(each.detail for each in main), sources_text(others)) if part)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the value and its sources as plain data, in the form of a recipe file."""
+        main, others = self.sources[:1], self.sources[1:]
+        also = {"also": list(map(msgspec.to_builtins, others))} if others else {}
+        return {"value": self.value, **(msgspec.to_builtins(main[0]) if main else {}), **also}
+
+    @property
+    def inferred(self) -> bool:
+        """Whether the value is inferred, wholly or in part."""
+        return any(each.kind is SourceKind.INFERRED for each in self.sources)
 
 
 def values_of(recipe: Recipe) -> list[Value]:
-    """Return what a recipe sets, or says the source of."""
-    said = recipe.values().keys() | recipe.origins.keys()
-    return [_value(recipe, name) for name in _names(recipe) if name in said]
+    """Return the values that a recipe gives, including the dataset."""
+    given = recipe.values().keys() | recipe.sources.keys()
+    return [Value(name, getattr(recipe, name), recipe.sources.get(name, ())) for name in VALUES if name in given]
 
 
 def unused(recipe: Recipe) -> list[str]:
-    """Return what recipes know and this one does not do."""
-    said = {each.name for each in values_of(recipe)}
-    return [name for name in _names(recipe) if name not in said]
-
-
-def _names(recipe: Recipe) -> list[str]:
-    return [each.name for each in fields(recipe) if each.name not in NO_VALUES]
-
-
-def _value(recipe: Recipe, name: str) -> Value:
-    said = recipe.origins.get(name, "")
-    origin = said.partition(":")[0].partition(";")[0]
-    return Value(name, getattr(recipe, name), origin, said.removeprefix(origin).lstrip(":; "), INFERRED in said)
+    """Return the names of the values that a recipe leaves at their defaults without giving a source."""
+    given = {each.name for each in values_of(recipe)}
+    return [name for name in VALUES if name not in given]

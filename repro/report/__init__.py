@@ -2,22 +2,56 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.comparison.join import Comparison
-from repro.comparison.summary import Summary, summarise
-from repro.report import as_json, plain
+from repro.report import csv, json, latex, markdown
+from repro.report.content import Content, content_of
+from repro.report.grid import Grid
+from repro.report.overview import overview_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-FORMATS = ("rich", "csv", "json", "md", "latex", "html")
-SUFFIXES = {".csv": "csv", ".json": "json", ".md": "md", ".tex": "latex", ".html": "html"}
+
+class ReportFormat(StrEnum):
+    """How a report is printed or written."""
+
+    RICH = "rich"
+    CSV = "csv"
+    JSON = "json"
+    MARKDOWN = "md"
+    LATEX = "latex"
+    HTML = "html"
+
+
+SUFFIXES = {
+    ".csv": ReportFormat.CSV,
+    ".json": ReportFormat.JSON,
+    ".md": ReportFormat.MARKDOWN,
+    ".tex": ReportFormat.LATEX,
+    ".html": ReportFormat.HTML,
+}
+"""The format of a file, by its ending."""
+TABLES = {
+    ReportFormat.CSV: csv.table_csv,
+    ReportFormat.JSON: json.table_json,
+    ReportFormat.MARKDOWN: markdown.table_markdown,
+    ReportFormat.LATEX: latex.table_latex,
+}
+"""What renders a table, by format."""
+SUMMARIES = {
+    ReportFormat.CSV: csv.summary_csv,
+    ReportFormat.JSON: json.summary_json,
+    ReportFormat.MARKDOWN: markdown.summary_markdown,
+    ReportFormat.LATEX: latex.summary_latex,
+}
+"""What renders the summary of tables, by format."""
 
 
 @dataclass(frozen=True)
@@ -26,45 +60,33 @@ class Report:
 
     comparisons: Sequence[Comparison]
     folders: Sequence[Path]
-    """Of the results, where the curves are."""
+    """Of results, with the curves."""
     summary: bool
 
     @cached_property
-    def summaries(self) -> list[Summary]:
-        """What each table comes to."""
-        return [summarise(each) for each in self.comparisons]
+    def contents(self) -> list[Content]:
+        """What is shown of each table."""
+        return [content_of(each) for each in self.comparisons]
+
+    @cached_property
+    def overview(self) -> Grid:
+        """The summary."""
+        return overview_of(self.comparisons)
 
     def rich(self) -> RenderableType:
         """Return what a terminal shows."""
         from repro.report import terminal
 
-        return terminal.summary_rich(self.summaries) if self.summary else terminal.table_rich(self.comparisons[0])
+        return terminal.summary_rich(self.overview) if self.summary else terminal.table_rich(self.contents[0])
 
-    def text(self, format: str) -> str:
-        """Return the report in one of FORMATS, ending with a line end; HTML has both, summary and tables."""
-        if format == "rich":
+    def text(self, format: ReportFormat) -> str:
+        """Return the report in a format, ending with a line end; HTML has both, summary and tables."""
+        if format == ReportFormat.RICH:
             from repro.report import terminal
 
             return terminal.plain(self.rich())
-        if format == "html":
+        if format == ReportFormat.HTML:
             from repro.report.html import html_page
 
             return html_page(self.comparisons, self.folders)
-        return self._summary(format) if self.summary else self._table(format)
-
-    def _summary(self, format: str) -> str:
-        if format == "json":
-            return _json(as_json.summary_json(self.summaries, self.comparisons))
-        return {"csv": plain.summary_csv, "md": plain.summary_markdown, "latex": plain.summary_latex}[format](
-            self.summaries
-        )
-
-    def _table(self, format: str) -> str:
-        (comparison,) = self.comparisons
-        if format == "json":
-            return _json(as_json.table_json(comparison))
-        return {"csv": plain.csv, "md": plain.markdown, "latex": plain.latex}[format](comparison)
-
-
-def _json(content: object) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        return SUMMARIES[format](self.overview) if self.summary else TABLES[format](self.contents[0])

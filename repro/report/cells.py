@@ -1,62 +1,124 @@
-"""What stands in a cell beside the printed figure, for every form of report."""
+"""The cells of a comparison. No other module formats a printed figure beside ours."""
 
 from __future__ import annotations
 
 from repro.comparison.counts import CountCell
-from repro.comparison.join import ComparedRow, Comparison, ErrorCell
-from repro.comparison.match import apart
+from repro.comparison.join import ComparedRow, ErrorCell
+from repro.comparison.match import conditions
 from repro.comparison.times import TimeCell
+from repro.comparison.verdict import Verdict
+from repro.report.grid import Shown, Tag
+from repro.tables import Column
 
 MARK = {True: "✓", False: "✗", None: ""}
-OURS = {"params": ["ours"], "flops": ["ours"], "error": ["ours", "Δ"], "time": ["ours"], "context": []}
-"""What stands beside a printed cell, by kind of column."""
+"""Whether our exact count, rounded to the printed digits, is the printed one."""
+MATCH = {True: Tag("as printed", "✓", "good", short=True), False: Tag("not as printed", "✗", "bad", short=True)}
 
 
-def row_cells(comparison: Comparison, compared: ComparedRow) -> list[list[str]]:
-    """Return a row's cells by column: the printed one, and ours in as many parts as OURS says.
-
-    Of several errors each has the mark of its own verdict; of one the row has it.
-    """
-    cells = []
-    several = len(comparison.table.of_kind("error")) > 1
-    for column in comparison.table.columns:
-        printed = compared.row.cells.get(column.key)
-        ours = []
-        if column.kind in ("params", "flops"):
-            ours = [show_count(compared.counts.get(column.key))]
-        elif column.kind == "error":
-            ours = show_error(compared.errors.get(column.key), mark=several)
-        elif column.kind == "time":
-            cells.append(show_time(compared.times.get(column.key)))
-            continue
-        cells.append([printed.text if printed else "", *ours])
-    return cells
+def verdict_tag(verdict: Verdict, text: str = "") -> Tag:
+    """Return a verdict with its mark and colour, in its own words or in others."""
+    return Tag(text or verdict.value, verdict.mark, verdict.tone)
 
 
-def with_share(verdict: str, compared: ComparedRow) -> str:
-    """Return a row's verdict, shown in some way, with the share of the row's errors that it is on."""
-    return f"{verdict} ({compared.share_measured})" if compared.share_measured else verdict
+def verdict_cell(row: ComparedRow) -> Shown:
+    """Return the verdict on a row, and on how many of its errors it is if not on all."""
+    share = row.share_measured
+    return Shown(tags=(verdict_tag(row.verdict),), notes=(f"on {share} errors",) if share else (), sort_key=row.verdict)
 
 
-def show_count(cell: CountCell | None) -> str:
-    """Return our count as the paper prints it, with a mark."""
-    return f"{cell.shown} {MARK[cell.matches]}".strip() if cell else ""
-
-
-def show_error(cell: ErrorCell | None, *, mark: bool) -> list[str]:
-    """Return our error with mean, spread and number of seeds, and the difference with its margin and mark."""
-    if cell is None or cell.value is None or cell.mean is None:
-        return ["–" if cell else "", ""]
-    digits = cell.digits
-    spread = f" ± {cell.std:.{digits}f}" if cell.std is not None else ""
-    mean = "" if cell.statistic == "mean" else f"\nmean {cell.mean:.{digits}f}"
-    ours = f"{cell.value:.{digits}f}{mean}{spread}\n{', '.join([f'n = {cell.n}', *apart(cell.runs)])}"
-    beside = [] if cell.margin is None else [f"{cell.difference:+.{digits}f}", f"of {cell.by_chance}"]
-    return [ours, "\n".join([*beside, *([cell.verdict.mark] if mark else [])])]
-
-
-def show_time(cell: TimeCell | None) -> list[str]:
-    """Return the printed time with its ratio, and the ratio of ours; both to the same row."""
+def printed_cell(row: ComparedRow, column: Column) -> Shown:
+    """Return a printed cell; an error with its statistic where that is not the column's, a time with its ratio."""
+    cell = row.row.cells.get(column.key)
     if cell is None:
-        return ["", ""]
-    return [f"{cell.published} ({cell.published_ratio:.2f})", "–" if cell.ratio is None else f"({cell.ratio:.2f})"]
+        return Shown()
+    if time := row.times.get(column.key):
+        return Shown(f"{time.published} ({time.published_ratio:.2f})", sort_key=time.published_ratio)
+    return Shown(cell.text, notes=_own_statistic(row.errors.get(column.key)), sort_key=cell.number)
+
+
+def _own_statistic(error: ErrorCell | None) -> tuple[str, ...]:
+    if error is None:
+        return ()
+    printed, column = error.printed, error.printed.column
+    usual = (printed.statistic, printed.runs) == (column.statistic, column.runs or 1)
+    return () if usual else (statistic_words(printed.statistic, printed.runs),)
+
+
+def statistic_words(statistic: str, runs: int | None) -> str:
+    """Return which statistic a printed error is, such as `median of 5 runs`."""
+    if runs is None:
+        return "number of runs not printed, taken as one"
+    return "one run" if runs == 1 else f"{statistic} of {runs} runs"
+
+
+def count_cell(cell: CountCell | None) -> Shown:
+    """Return our count as the paper would print it, with a mark, and the exact one as a detail."""
+    if cell is None:
+        return Shown()
+    tags = () if cell.matches is None else (MATCH[cell.matches],)
+    return Shown(cell.shown, details=(f"{cell.exact:,}",), tags=tags, sort_key=cell.exact)
+
+
+def error_cell(cell: ErrorCell | None, *, alone: bool) -> Shown:
+    """Return our error with its spread and number of seeds.
+
+    Args:
+        cell: the printed error and ours.
+        alone: whether difference and verdict have columns of their own, because the table has one column of errors.
+    """
+    if cell is None:
+        return Shown()
+    if cell.value is None:
+        return Shown("–", spoken=cell.verdict, sort_key="", muted=True)
+    text, notes = _figure_and_spread(cell)
+    if alone:
+        return Shown(text, notes=notes, sort_key=cell.value)
+    distance = difference_cell(cell)
+    return Shown(
+        text,
+        notes=(*notes, *([f"{distance.text}, {distance.notes[0]}"] if distance.text else [])),
+        details=(cell.verdict,),
+        tags=(Tag("", cell.verdict.mark, cell.verdict.tone, short=True),),
+        sort_key=cell.value,
+    )
+
+
+def _figure_and_spread(cell: ErrorCell) -> tuple[str, tuple[str, ...]]:
+    """Return our figure, and what stands beneath it: the seeds, and the mean where the figure is another statistic."""
+    assert cell.value is not None
+    assert cell.mean is not None
+    seeds = ", ".join([f"n = {cell.n}", *conditions(cell.runs)])
+    spread = "" if cell.std is None else f" ± {cell.rounded(cell.std)}"
+    if cell.statistic == "mean" or cell.n == 1:
+        return f"{cell.rounded(cell.value)}{spread}", (seeds,)
+    return cell.rounded(cell.value), (f"{cell.statistic}, {seeds}", f"mean {cell.rounded(cell.mean)}{spread}")
+
+
+def difference_cell(cell: ErrorCell | None) -> Shown:
+    """Return ours minus the printed error, and how large the difference may be by chance."""
+    if cell is None or cell.difference is None or cell.margin is None:
+        return Shown()
+    return Shown(_signed(cell, cell.difference), notes=(margin_words(cell),), sort_key=cell.difference)
+
+
+def margin_words(cell: ErrorCell) -> str:
+    """Return the margin, as `margin ± 0.53` or, for the lowest of fewer runs, `expected +0.17 ± 0.53`."""
+    assert cell.margin is not None
+    assert cell.expected is not None
+    shifted = abs(cell.expected) >= 10**-cell.digits / 2
+    middle = f"expected {_signed(cell, cell.expected)}" if shifted else "margin"
+    return f"{middle} ± {cell.rounded(cell.margin)}"
+
+
+def _signed(cell: ErrorCell, value: float) -> str:
+    """Return a difference with its sign; the minus is as wide as the plus."""
+    return f"{'−' if value < 0 else '+'}{cell.rounded(abs(value))}"
+
+
+def time_cell(cell: TimeCell | None) -> Shown:
+    """Return the ratio of our time to that of the reference row."""
+    if cell is None:
+        return Shown()
+    if cell.ratio is None:
+        return Shown("–", spoken=Verdict.NOT_MEASURED, sort_key="", muted=True)
+    return Shown(f"({cell.ratio:.2f})", sort_key=cell.ratio)

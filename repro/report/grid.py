@@ -1,55 +1,199 @@
-"""Grids for a terminal, whose columns are no narrower than their words where the terminal lets them."""
+"""What is shown, whatever the format: a grid of lines of cells. The formats are small renderers of it."""
 
 from __future__ import annotations
 
-from rich import box
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.markup import escape
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+Paint = Callable[[str, str], str]
+"""Returns a text in the colour of a tone."""
 
 
-class Fitted:
-    """A grid that cuts no word: with narrower gaps or, on a still narrower terminal, as a paragraph for each row."""
-
-    def __init__(self, grid: Table) -> None:
-        self.grid = grid
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if fit(self.grid, options.max_width):
-            yield self.grid
-            return
-        self.grid.padding = 0
-        yield self.grid if fit(self.grid, options.max_width) else _paragraphs(self.grid)
+def unpainted(text: str, tone: str) -> str:
+    """Return a text without a colour."""
+    return text
 
 
-def _paragraphs(grid: Table) -> Group:
-    """Return the rows of a grid as paragraphs: the first cell, and beneath it the others with their headings."""
-    headings = [" ".join(str(column.header).split()) for column in grid.columns]
-    parts: list[RenderableType] = [Text.from_markup(str(grid.title), style="bold")] if grid.title else []
-    for first, *others in zip(*(column.cells for column in grid.columns), strict=True):
-        told = (f"{heading}: {cell}" for heading, cell in zip(headings[1:], others, strict=True) if cell)
-        parts += [first, Padding("; ".join(" ".join(each.split()) for each in told), (0, 0, 0, 4))]
-    return Group(*parts)
+@dataclass(frozen=True)
+class Tag:
+    """A word in a colour: a verdict with its mark, or whether a count matches."""
+
+    text: str
+    mark: str = ""
+    tone: str = "none"
+    """A class of page.css, a colour of the terminal."""
+    short: bool = False
+    """Whether the mark stands for the text, which is only read aloud."""
 
 
-def empty_grid(title: str | None = None) -> Table:
-    """Return a grid whose lines leave room for figures on a terminal of 80 columns."""
-    look = {"title_justify": "left", "title_style": "bold", "box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
-    return Table(title=title and escape(title), **look)  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class Shown:
+    """A cell."""
+
+    text: str = ""
+    spoken: str = ""
+    """What is read aloud in place of the text, such as a dash."""
+    notes: tuple[str, ...] = ()
+    """Lines beneath the text."""
+    details: tuple[str, ...] = ()
+    """Further lines, for which only the page has room."""
+    tags: tuple[Tag, ...] = ()
+    sort_key: float | str | None = None
+    """What lines are sorted by (default: the text); empty: after all others."""
+    href: str | None = None
+    """A place on the page."""
+    muted: bool = False
+
+    def lines(self, paint: Paint = unpainted) -> list[str]:
+        """Return the cell as lines of text: the text with its marks, the tags in words, and the notes."""
+        marks = [paint(tag.mark, tag.tone) for tag in self.tags if tag.short]
+        words = [paint(tag.text, tag.tone) for tag in self.tags if not tag.short]
+        first = " ".join(each for each in (paint(self.text, ""), *marks) if each)
+        return [each for each in (first, *words, *(paint(note, "") for note in self.notes)) if each]
 
 
-def fit(grid: Table, width: int) -> bool:
-    """Give every column a width, so that no word is cut, if the grid can be so narrow."""
-    cells = [[Text.from_markup(str(cell)).plain for cell in (each.header, *each.cells)] for each in grid.columns]
-    most = [max(len(line) for cell in column for line in cell.split("\n")) for column in cells]
-    words = [max(len(word) for cell in column for word in (cell.split() or [""])) for column in cells]
-    least = [high if column.no_wrap else low for column, low, high in zip(grid.columns, words, most, strict=True)]
-    spare = width - (1 + grid.padding[1]) * len(cells) - 1 - sum(least)  # beside the box and the padding
-    wanted = [high - low for low, high in zip(least, most, strict=True)]
-    edges = 0, len(cells) - 1  # labels and verdicts, which are words, are wrapped before figures
-    for number, column in sorted(enumerate(grid.columns), key=lambda each: (each[0] in edges, wanted[each[0]])):
-        more = max(0, min(spare, wanted[number]))
-        column.width, spare = least[number] + more, spare - more
-    return spare >= 0
+@dataclass(frozen=True)
+class Heading:
+    """The heading of a column."""
+
+    label: str
+    group: str = ""
+    """The heading above it, which neighbours share; empty: none."""
+    numeric: bool = False
+    """Whether its cells are numbers: aligned right, and sorted by value."""
+    detail: bool = False
+    """Whether only the page has room for the column."""
+
+    @property
+    def whole(self) -> str:
+        """The heading where its group is not in sight."""
+        return f"{self.group}, {self.label}" if self.group else self.label
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line; its first cell is its heading."""
+
+    cells: tuple[Shown, ...]
+    name: str = ""
+    """Unique in the grid; the first cell need not be."""
+    reasons: tuple[str, ...] = ()
+    """Why it may differ from what is printed."""
+    reasons_heading: str = ""
+    muted: bool = False
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """The line as plain data, with exact figures."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table, whatever it shows."""
+
+    title: str
+    headings: tuple[Heading, ...]
+    lines: tuple[Line, ...]
+    total: Line | None = None
+    """A last line that is never sorted."""
+    sortable: bool = True
+    kind: str = "plain"
+    """How the page shows it: `compared`, `summary`, `runs` or `plain`."""
+
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """The upper headings, each with the number of columns below it; empty: a column without one."""
+        groups: list[tuple[str, int]] = []
+        for heading in self.headings:
+            if heading.group and groups and groups[-1][0] == heading.group:
+                groups[-1] = heading.group, groups[-1][1] + 1
+            else:
+                groups.append((heading.group, 1))
+        return groups
+
+    @property
+    def grouped(self) -> bool:
+        """Whether it has upper headings."""
+        return any(heading.group for heading in self.headings)
+
+    @property
+    def heading_lines(self) -> list[str]:
+        """The headings as text, with the upper heading above the first column of a group."""
+        texts, before = [], ""
+        for heading in self.headings:
+            upper = heading.group if heading.group != before else ""
+            texts.append(f"{upper}\n{heading.label}" if self.grouped else heading.label)
+            before = heading.group
+        return texts
+
+    @property
+    def all_lines(self) -> tuple[Line, ...]:
+        """The lines and the total."""
+        return (*self.lines, self.total) if self.total else self.lines
+
+    def without_details(self) -> Grid:
+        """Return the grid without the columns for which only the page has room."""
+        kept = [number for number, heading in enumerate(self.headings) if not heading.detail]
+
+        def cut(line: Line) -> Line:
+            return replace(line, cells=tuple(line.cells[number] for number in kept))
+
+        total = cut(self.total) if self.total else None
+        headings = tuple(self.headings[number] for number in kept)
+        return replace(self, headings=headings, lines=tuple(map(cut, self.lines)), total=total)
+
+    def stacked(self) -> Grid:
+        """Return a narrower grid, with a column for each group: its first cell, and beneath it the others."""
+        places, start = [], 0
+        for _, columns in self.groups:
+            places.append(range(start, start + columns))
+            start += columns
+        headings = tuple(
+            replace(
+                self.headings[place[0]], label=self.headings[place[0]].group or self.headings[place[0]].label, group=""
+            )
+            for place in places
+        )
+        lines = tuple(each for line in self.lines for each in _stacked_line(line, places))
+        return replace(self, headings=headings, lines=lines)
+
+    def fitting(self, width: int) -> Grid:
+        """Return the grid as it is if its columns take so many characters at most, else stacked."""
+        texts = [self.heading_lines, *(["\n".join(cell.lines()) for cell in line.cells] for line in self.lines)]
+        widths = [max(len(line) for text in column for line in text.split("\n")) for column in zip(*texts, strict=True)]
+        return self if sum(widths) <= width else self.stacked()
+
+    def reasons(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Return why lines may differ from what is printed, lines with the same reasons together: heading, reasons."""
+        found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+        for line in self.lines:
+            if line.reasons:
+                found.setdefault((line.reasons_heading, line.reasons), []).append(line.name)
+        return [(f"{heading}: {'; '.join(names)}", reasons) for (heading, reasons), names in found.items()]
+
+    def paragraphs(self) -> list[str]:
+        """Return each line as a sentence, for what is too wide for a table: `name: heading value; heading value`."""
+        return [
+            f"{line.cells[0].text}: "
+            + "; ".join(f"{heading.label} {cell.text}" for heading, cell in _pairs(self, line))
+            for line in self.lines
+        ]
+
+
+def _pairs(grid: Grid, line: Line) -> list[tuple[Heading, Shown]]:
+    """Return the cells after the first one that are not empty, with their headings."""
+    return [(heading, cell) for heading, cell in zip(grid.headings[1:], line.cells[1:], strict=True) if cell.text]
+
+
+def _stacked_line(line: Line, places: Sequence[range]) -> list[Line]:
+    upper = tuple(line.cells[place[0]] for place in places)
+    lower = tuple(_merged([line.cells[number] for number in place[1:]]) for place in places)
+    beneath = Line((Shown("  ours"), *lower[1:]), muted=line.muted)
+    return [replace(line, cells=upper), *([beneath] if any(cell.lines() for cell in lower) else [])]
+
+
+def _merged(cells: Sequence[Shown]) -> Shown:
+    """Return several cells as one, the later ones as notes of the first."""
+    if not cells:
+        return Shown()
+    first, *others = cells
+    return replace(first, notes=(*first.notes, *(each for cell in others for each in cell.lines())))

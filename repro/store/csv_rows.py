@@ -1,4 +1,4 @@
-"""Lines of a CSV file as dataclasses, and back."""
+"""Dataclasses as lines of a CSV file, and back."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 JSON_TYPES = ("Mapping", "Sequence")
-"""How the types of the fields begin that are JSON in a cell."""
+"""Prefixes of the types of fields that are stored as JSON."""
 
 
 def line_of(written: DataclassInstance) -> dict[str, Any]:
-    """Return the cells of a line by column."""
+    """Return the cells of a line, by column."""
     values = dict(vars(written))
     for each in fields(written):
         if str(each.type).startswith(JSON_TYPES):
@@ -30,12 +30,12 @@ def line_of(written: DataclassInstance) -> dict[str, Any]:
 
 
 def columns_of(kind: type[DataclassInstance]) -> list[str]:
-    """Return the header of a CSV file of such lines."""
+    """Return the header of a CSV file with a kind of line."""
     return [each.name for each in fields(kind)]
 
 
 def csv_of(rows: Sequence[Mapping[str, Any]], header: Sequence[str]) -> bytes:
-    """Return a CSV file; what a row lacks is left empty."""
+    """Return the content of a CSV file; missing cells are empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, header, lineterminator="\n")
     writer.writeheader()
@@ -44,36 +44,41 @@ def csv_of(rows: Sequence[Mapping[str, Any]], header: Sequence[str]) -> bytes:
 
 
 def lines_of(path: Path) -> list[dict[str, str]]:
-    """Return the lines of a CSV file as they are; of a file that is not there, none."""
+    """Return the lines of a CSV file as text; none if the file does not exist."""
     if not path.exists():
         return []
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is no CSV file in UTF-8 ({error}); mend or remove it") from error
+        raise UserError(f"{path} is not a CSV file in UTF-8 ({error}); repair or remove it") from error
 
 
 def read(path: Path, kind: type[T], what: str) -> list[T]:
-    """Return the lines of a file as a kind of dataclass; of a file that is not there, none.
+    """Return the lines of a file as a kind of dataclass; none if the file does not exist.
+
+    Args:
+        path: the CSV file.
+        kind: the dataclass.
+        what: a line's name in error messages, such as "a record of a run".
 
     Raises:
-        UserError: a line that is not `what`, which says what it should be, or no CSV file.
+        UserError: the file is not a CSV file, or a line is not of this kind.
     """
     return [_parse(line, kind, f"{path}, line {number}: not {what}") for number, line in enumerate(lines_of(path), 2)]
 
 
 def _parse(line: Mapping[str, str], kind: type[T], wrong: str) -> T:
-    """Return what a line says; a field that may be None is where the line is empty or is older than it."""
+    """Return a line as a dataclass; a field with a default may be empty or missing in older files."""
     try:
         present = [each for each in fields(kind) if each.default is MISSING or line.get(each.name)]  # type: ignore[arg-type]
         return kind(**{each.name: _reader(str(each.type))(line[each.name]) for each in present})
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{wrong} ({error}); mend or remove the line") from error
+        raise UserError(f"{wrong} ({error}); repair or remove the line") from error
 
 
 def _reader(type_: str) -> Callable[[str], Any]:
-    """Return what makes of a cell a value of a field's type."""
+    """Return the function that parses a cell for a field's type."""
     if type_.startswith(JSON_TYPES):
         return _mapping if type_.startswith("Mapping") else _words
     return {"int": int, "float": float}.get(type_.removesuffix(" | None"), str)
@@ -82,12 +87,12 @@ def _reader(type_: str) -> Callable[[str], Any]:
 def _mapping(text: str) -> dict[str, Any]:
     content = json.loads(text)
     if not isinstance(content, dict):
-        raise ValueError(f"{text} is no mapping")
+        raise ValueError(f"{text} is not a mapping")
     return content
 
 
 def _words(text: str) -> list[str]:
     content = json.loads(text)
     if not (isinstance(content, list) and all(isinstance(each, str) for each in content)):
-        raise ValueError(f"{text} is no list of words")
+        raise ValueError(f"{text} is not a list of strings")
     return content

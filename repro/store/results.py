@@ -1,4 +1,4 @@
-"""Records on disk: results/runs.csv, a line per run; curves/ and gates/, a CSV per run; times.csv, of steps."""
+"""Results on disk: runs.csv with a line per run, curves/ and gates/ with a file per run, and times.csv of steps."""
 
 from __future__ import annotations
 
@@ -14,109 +14,109 @@ from repro.errors import UserError
 from repro.store.csv_rows import columns_of, csv_of, line_of, lines_of, read
 
 SEPARATOR = "; "
-"""Between the values of a field of a record that changed from one sitting of its run to another."""
+"""Separates the values of a record's field that changed between sessions of the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRow:
-    """What one epoch gave. Errors in %, losses in nats per image, seconds of wall time."""
+    """The metrics of one epoch: errors in %, losses in nats per image, wall time in seconds."""
 
     epoch: int
-    """From 1."""
+    """Number of the epoch, from 1."""
     step: int
-    """Steps since the beginning."""
+    """Steps of the run up to the end of this epoch."""
     lr: float
-    """Of the epoch's last step."""
+    """Learning rate of the epoch's last step."""
     train_loss: float
     train_error: float
     test_loss: float
     test_error: float
     seconds: float
     test_error5: float | None = None
-    """Top-5; None in curves that are older than it."""
+    """Top-5 error; None in curves older than this field."""
     validation_error: float | None = None
-    """Of the training images that the recipe leaves out; None where it leaves none out."""
+    """Error on the validation images; None if the recipe trains on all images."""
     iou: float | None = None
-    """Segmentation, like the next two; as a Record has them."""
+    """Segmentation only, like the next two; see Record."""
     isbi_pixel: float | None = None
     isbi_rand: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class GateRow:
-    """How much one block of a run draws on one of the maps before it, and how far the run was."""
+    """The mean gate weight of one earlier feature map in one block of a run, and the progress of the run."""
 
     run: str
-    """Its name."""
+    """Name of the run."""
     deviations: Sequence[str]
-    """As a Record has them."""
+    """See Record."""
     step: int
-    """Steps since the beginning."""
+    """Steps of the run so far."""
     epoch: int
-    """Of the last step, from 1."""
+    """Epoch of the last step, from 1."""
     epochs: int
-    """Of the whole run."""
+    """Epochs of the whole run."""
     step_of_epoch: int
-    """Steps taken of that epoch."""
+    """Steps taken in that epoch."""
     steps_of_epoch: int
-    """Of the whole epoch."""
+    """Steps of that whole epoch."""
     images: int
-    """Test images."""
+    """Number of test images."""
     block: int
-    """i, from 1."""
+    """Block i, from 1."""
     distance: int
-    """Of the earlier map: 1 for the nearest, which is the block's own input."""
+    """Distance of the earlier map: 1 for the nearest, which is the block's own input."""
     mean: float
-    """Of w_ik over the images and the channels."""
+    """Mean of w_ik over images and channels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One finished run: what happened, without a judgement."""
+    """One finished run: measurements without a verdict."""
 
     id: str
-    """Of the experiment."""
+    """ID of the experiment."""
     name: str
     model: str
     options: Mapping[str, Any]
     dataset: str
     recipe: str
     deviations: Sequence[str]
-    """What differs from the recipe of that name; empty for a faithful run."""
+    """Values that differ from the recipe of that name; empty for a faithful run."""
     seed: int
     epochs: int
     steps: int
     error: float
-    """Test error in % after the epoch that the recipe reports: the last one, unless `reported_epoch` says otherwise."""
+    """Test error in % after the epoch that the recipe reports; see `reported_epoch`."""
     loss: float
     train_loss: float
     precision: str
     runtime: Mapping[str, Any]
-    """Of the last sitting; precision and processes are those of all."""
+    """Runtime of the last session; precision and processes are the same in all sessions."""
     device: str
-    """Of each sitting, as the next four: what changed from one to another stands behind SEPARATOR."""
+    """Device of all sessions; like the next four, with SEPARATOR between values that changed."""
     torch: str
     python: str
     version: str
     commit: str
     started: str
-    """UTC."""
+    """Start of the first session, UTC."""
     seconds: float
-    """Wall time of all sittings together."""
+    """Wall time of all sessions together."""
     sittings: int
-    """How often the run was begun or gone on with."""
+    """Number of sessions: one, and one more for each time the run was resumed."""
     data: str
     """Fingerprint of the data set's files."""
     iou: float | None = None
-    """Segmentation: intersection over union of the test pixels, mean over the classes; a share, not %."""
+    """Segmentation: intersection over union of the test pixels, mean over the classes, from 0 to 1."""
     isbi_pixel: float | None = None
-    """Segmentation: pixel error as the ISBI 2012 challenge defines it, 1 - the largest F-score over thresholds."""
+    """Segmentation: pixel error of the ISBI 2012 challenge, 1 - the largest F-score over thresholds."""
     isbi_rand: float | None = None
-    """Segmentation: its Rand error, 1 - the largest foreground-restricted Rand F-score over thresholds."""
+    """Segmentation: Rand error of the challenge, 1 - the largest foreground-restricted Rand F-score."""
     error5: float | None = None
-    """Top-5 test error in % after the same epoch; None in records that are older than it."""
+    """Top-5 test error in % after the same epoch; None in records older than this field."""
     reported_epoch: int | None = None
-    """From 1; None in records that are older than it, which report the last one."""
+    """Epoch whose test error is reported, from 1; None in older records, which report the last one."""
 
     def __post_init__(self) -> None:
         for error in (self.error, self.error5):
@@ -125,26 +125,26 @@ class Record:
 
     @property
     def faithful(self) -> bool:
-        """Whether the run did what the recipe says."""
+        """Whether the run followed its recipe."""
         return not self.deviations
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepTime:
-    """How long a training step of one row's network took, measured in turn with the table's other rows."""
+    """The time of a training step of one row's network, measured in turn with the table's other rows."""
 
     measurement: str
-    """Of the rows that were measured together, and of no others."""
+    """Shared by the rows that were measured together."""
     table: str
     row: str
-    """Its label."""
+    """Label of the row."""
     model: str
     options: Mapping[str, Any]
     dataset: str
     batch: int
     """Images of a step."""
     seconds: float
-    """Wall time of a step, forward, backward and update: the median over the windows."""
+    """Wall time of a step (forward, backward, update): the median over the windows."""
     fastest: float
     slowest: float
     windows: int
@@ -155,16 +155,16 @@ class StepTime:
     version: str
     commit: str
     started: str
-    """UTC, of the measurement."""
+    """Start of the measurement, UTC."""
 
 
 def append_record(record: Record, results: Path) -> None:
-    """Add a line to `results`/runs.csv; lines that two processes add at once are both there."""
+    """Add a line to `results`/runs.csv; several processes may do so at once."""
     _append(results / "runs.csv", [record])
 
 
 def append_times(times: Sequence[StepTime], results: Path) -> None:
-    """Add a measurement to `results`/times.csv, one line per row; nothing that another process adds is lost."""
+    """Add a measurement to `results`/times.csv, one line per row; several processes may do so at once."""
     _append(results / "times.csv", times)
 
 
@@ -173,7 +173,7 @@ def _append(path: Path, added: Sequence[Record] | Sequence[StepTime]) -> None:
     header = list(vars(added[0]))
     with FileLock(path.with_name(f".{path.stem}.lock")):
         lines = lines_of(path)
-        own = [each for each in lines[0] if each not in header] if lines else []  # columns of the user's own
+        own = [each for each in lines[0] if each not in header] if lines else []  # columns that the user added
         write_atomically(path, csv_of([*lines, *(line_of(each) for each in added)], [*header, *own]))
 
 
@@ -183,24 +183,24 @@ def write_curve(history: Iterable[EpochRow], path: Path) -> None:
 
 
 def curve_path(folder: Path, run: str) -> Path:
-    """Return where the curve of a run of that name lies in a folder of results."""
+    """Return the path of a run's curve in a folder of results."""
     return folder / "curves" / f"{run}.csv"
 
 
 def read_curve(path: Path) -> list[EpochRow]:
-    """Return a run's curve, epoch by epoch; none where there is no file; UserError with a line that is no epoch."""
+    """Return a run's curve, epoch by epoch; empty without a file; UserError for an invalid line."""
     return read(path, EpochRow, "an epoch of a curve")
 
 
 def curve_of(record: Record, folders: Sequence[Path]) -> list[EpochRow]:
-    """Return the curve of a run; none where there is none.
+    """Return the curve of a run; empty if there is none.
 
     Args:
-        record: of the run; two runs of one experiment have curves of one name.
-        folders: of results; of several that fit, that of a later folder counts.
+        record: of the run; two runs of one experiment have curves of the same name.
+        folders: of results; a later folder takes precedence.
 
     Raises:
-        UserError: there are curves of that name and none is that of the record, or one has a line that is no epoch.
+        UserError: there are curves of that name but none belongs to the record, or a line is invalid.
     """
     paths = [path for folder in reversed(folders) if (path := curve_path(folder, record.name)).exists()]
     for path in paths:
@@ -214,7 +214,13 @@ def curve_of(record: Record, folders: Sequence[Path]) -> list[EpochRow]:
 
 
 def latest(folders: Sequence[Path], where: Callable[[Path, str], Path], run: str) -> Path | None:
-    """Return the file of a run, a curve's or the gates'; that of a later folder stands for that of an earlier one."""
+    """Return the existing path of a run's file; a later folder takes precedence.
+
+    Args:
+        folders: of results.
+        where: `curve_path` or `gates_path`.
+        run: name of the run.
+    """
     return next((path for folder in reversed(folders) if (path := where(folder, run)).exists()), None)
 
 
@@ -224,20 +230,20 @@ def write_gates(rows: Sequence[GateRow], path: Path) -> None:
 
 
 def gates_path(folder: Path, run: str) -> Path:
-    """Return where the mean gate weights of a run of that name lie in a folder of results."""
+    """Return the path of a run's mean gate weights in a folder of results."""
     return folder / "gates" / f"{run}.csv"
 
 
 def read_gates(path: Path) -> list[GateRow]:
-    """Return the mean gate weights of a run; none where there is no file; UserError with a line that is none."""
+    """Return a run's mean gate weights; empty without a file; UserError for an invalid line."""
     return read(path, GateRow, "a mean gate weight")
 
 
 def read_records(folders: Iterable[Path]) -> list[Record]:
-    """Return the records of all `folders`, each experiment's latest, in the order of first appearance.
+    """Return the records of all folders, the latest one of each experiment, in the order of first appearance.
 
     Raises:
-        UserError: a line that is no record.
+        UserError: a line is not a record.
     """
     latest: dict[str, Record] = {}
     for record in (each for folder in folders for each in every_record(folder)):
@@ -248,23 +254,23 @@ def read_records(folders: Iterable[Path]) -> list[Record]:
 
 
 def every_record(folder: Path) -> list[Record]:
-    """Return all records of a folder, of one experiment perhaps several; UserError with a line that is none."""
+    """Return all records of a folder, also several of one experiment; UserError for an invalid line."""
     return read(folder / "runs.csv", Record, "a record of a run")
 
 
 def read_times(folders: Iterable[Path]) -> list[StepTime]:
-    """Return the measured times of all `folders`; UserError with a line that is none."""
+    """Return the measured times of all folders; UserError for an invalid line."""
     return [each for folder in folders for each in read(folder / "times.csv", StepTime, "a measured time")]
 
 
 def shipped_results() -> Path:
-    """Return the folder of the results that come with the program."""
+    """Return the folder of the results that are shipped with the program."""
     package = Path(__file__).parents[1]
     inside = package / "shipped" / "results"
     return inside if inside.is_dir() else package.parent / "results"
 
 
 def result_folders(own: Path) -> list[Path]:
-    """Return the shipped results and the user's own, once if they are the same."""
+    """Return the folders of the shipped results and of the user's own; one folder if they are the same."""
     shipped = shipped_results()
     return [own] if own.resolve() == shipped.resolve() else [shipped, own]

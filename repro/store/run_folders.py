@@ -1,4 +1,4 @@
-"""The runs that a folder holds: how one is named, what it trains, how far it is, and how to go on with it."""
+"""The runs in a folder: their names, experiments, progress, and the commands that resume them."""
 
 from __future__ import annotations
 
@@ -26,44 +26,44 @@ from repro.text import canonical, one_of
 DESCRIPTION, CURVE, LOCK = "run.json", "curve.csv", ".lock"
 RECORDED, DIVERGED = "recorded", "diverged"
 SHOWN_RUNS = 10
-"""That a hint names at most."""
+"""Most runs that a hint names."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a run's folder says of it."""
+    """The description of a run in its folder."""
 
     experiment: Experiment
     runtime: Mapping[str, Any]
-    """The values of the last sitting's Runtime."""
+    """The values of the last session's Runtime."""
     data: str | None
-    """The folder of the data sets; None where $REPRO_DATA named it."""
+    """Folder of the data sets; None if $REPRO_DATA named it."""
     results: str
-    """The folder of the records."""
+    """Folder of the records."""
     ended: str | None = None
-    """RECORDED or DIVERGED; None as long as there is something to go on with."""
+    """RECORDED or DIVERGED; None while the run can be resumed."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its folder shows it."""
+    """The state of a run as seen in its folder."""
 
     folder: Path
     description: Description | None
-    """None of a run that is older than its description."""
+    """None if there is no description, or it cannot be read."""
     last: EpochRow | None
-    """The last epoch that is over."""
+    """The last complete epoch."""
     trained_now: bool
-    """By another process."""
+    """Whether another process is training the run."""
 
     @property
     def epochs(self) -> int | None:
-        """Of the whole run; None where that is not known."""
+        """Epochs of the whole run; None if unknown."""
         return self.description.experiment.recipe.all_epochs if self.description else None
 
     @property
     def state(self) -> str:
-        """Whether it is trained, waits to be gone on with, or is over."""
+        """State in words: being trained, stopped, finished, diverged, or not known."""
         if self.trained_now:
             return "being trained"
         if self.description is None:
@@ -72,7 +72,7 @@ class Run:
 
     @property
     def command(self) -> str | None:
-        """What to type to go on; None where there is nothing to go on with, or no command means this experiment."""
+        """The command that resumes the run; None if it cannot be resumed, or no command gives this experiment."""
         if self.description is None or self.state != "stopped":
             return None
         named = {"data": self.description.data, "runs": str(self.folder.parent), "results": self.description.results}
@@ -81,7 +81,7 @@ class Run:
 
 
 def describe(experiment: Experiment, runtime: Runtime, folders: Folders, ended: str | None = None) -> None:
-    """Write into a run's folder what is trained there and how, when it begins and when it ends."""
+    """Write the description of a run into its folder, when a session starts and when the run ends."""
     data = None if os.environ.get("REPRO_DATA") == str(folders.data) else str(folders.data)
     written = Description(experiment, runtime.values(), data, str(folders.results), ended)
     content = {**vars(written), "experiment": experiment.to_json()}
@@ -89,16 +89,16 @@ def describe(experiment: Experiment, runtime: Runtime, folders: Folders, ended: 
 
 
 def runs_in(folder: Path) -> Iterator[Run]:
-    """Give the runs of a folder by name."""
+    """Yield the runs of a folder, sorted by name."""
     for name in run_names(folder):
         if any((folder / name / each).exists() for each in (DESCRIPTION, CURVE)):
             yield _run(folder / name)
 
 
 def _run(folder: Path) -> Run:
-    trained_now = _is_locked(folder / LOCK)  # first, since a run that ends meanwhile has more to show, not less
+    trained_now = _is_locked(folder / LOCK)  # first: a run that ends meanwhile has newer files then
     curve: list[EpochRow] = []
-    with suppress(UserError):  # a file of the user's own hides no other run
+    with suppress(UserError):  # an invalid file must not hide the other runs
         curve = read_curve(folder / CURVE)
     return Run(folder, _description(folder / DESCRIPTION), curve[-1] if curve else None, trained_now)
 
@@ -108,7 +108,7 @@ def _description(path: Path) -> Description | None:
         content = json.loads(path.read_bytes())
         found = Description(**{**content, "experiment": Experiment.from_json(content["experiment"])})
         Runtime(**found.runtime)
-        # A folder that was copied or renamed is no run's: no command would go on with it.
+        # A copied or renamed folder is not a run: no command would resume it.
         known = found.experiment.name == path.parent.name and found.ended in (None, RECORDED, DIVERGED)
         return found if known else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError):
@@ -116,7 +116,7 @@ def _description(path: Path) -> Description | None:
 
 
 def _is_locked(path: Path) -> bool:
-    """Whether a process that trains holds the lock of a run's folder; of a folder that is not ours, no."""
+    """Whether a training process holds the lock of a run's folder; false if the lock cannot be opened."""
     if not path.exists():
         return False
     try:
@@ -129,20 +129,20 @@ def _is_locked(path: Path) -> bool:
 
 
 def run_names(runs: Path) -> list[str]:
-    """Return the names of the runs that have a folder."""
+    """Return the names of all runs in a folder."""
     return sorted(each.name for each in runs.iterdir() if each.is_dir()) if runs.is_dir() else []
 
 
 def run_named(what: str, known: Iterable[str], where: str) -> str:
-    """Return the run that is meant by its name, the beginning of its name or that of its identity.
+    """Return the name of the run that a name, a prefix of it, or a prefix of its ID stands for.
 
     Args:
-        what: the name, or a beginning; a network by itself means its own runs alone.
+        what: the name or prefix; the name of a model stands for runs of exactly this model.
         known: the names of the runs.
-        where: they are, for the message.
+        where: the folder of the runs, for the message.
 
     Raises:
-        UserError: it means none of them, or several.
+        UserError: no run or several runs match.
     """
     known, model = list(known), model_spelled(what)
     found = [name for name in known if name.lower() == what.lower()]
@@ -150,17 +150,17 @@ def run_named(what: str, known: Iterable[str], where: str) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UserError(f"{what!r} means {len(found)} runs; say more of the name, or its end: {_first(found)}")
-    raise UserError(f"{what!r} is no run in {where} and no checkpoint file; {_hint(what, known)}")
+        raise UserError(f"{what!r} matches {len(found)} runs; give a longer prefix or the ID: {_first(found)}")
+    raise UserError(f"{what!r} is neither a run in {where} nor a checkpoint file; {_hint(what, known)}")
 
 
 def model_spelled(what: str) -> str | None:
-    """Return the network that a word spells, if it does."""
+    """Return the model with this name, if there is one."""
     return next((model for model in MODELS if canonical(model) == canonical(what)), None)
 
 
 def model_of(name: str) -> str | None:
-    """Return the network of a run of that name: the longest that it begins with, since densenet-bc is no densenet."""
+    """Return the model in a run's name: the longest match, since densenet-bc is not densenet."""
     return max((model for model in MODELS if name.startswith(f"{model}-")), key=len, default=None)
 
 
@@ -169,13 +169,13 @@ def _begins(name: str, what: str) -> bool:
 
 
 def _hint(what: str, known: Sequence[str]) -> str:
-    """Return which runs may be meant: the nearest in spelling, else all, the first ones of many."""
+    """Return a hint: the runs nearest in spelling, else the first runs."""
     if near := get_close_matches(what, known, n=3, cutoff=0.7):
         return f"did you mean {one_of(near)}?"
-    return f"its runs: {_first(known)}" if known else "there are no runs there yet"
+    return f"its runs: {_first(known)}" if known else "it has no runs yet"
 
 
 def _first(runs: Sequence[str]) -> str:
-    """Return the names of some runs, the first ones of many."""
+    """Return the first names of some runs, and the number of the others."""
     others = len(runs) - SHOWN_RUNS
     return f"{', '.join(runs[:SHOWN_RUNS])}{f' and {others} others' if others > 0 else ''}"

@@ -1,1 +1,1 @@
-"""Training: the engine and what it is made of."""
+"""Training: the engine, its parts, and runs on disk."""

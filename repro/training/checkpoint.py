@@ -1,4 +1,4 @@
-"""Checkpoints: written beside and renamed, the one before kept, and read without running anything in them."""
+"""Checkpoints: written atomically with the previous one kept, and read without executing any code in them."""
 
 from __future__ import annotations
 
@@ -23,44 +23,45 @@ NEWEST, BEFORE = "checkpoint.pt", "checkpoint.previous.pt"
 
 @dataclass
 class Checkpoint:
-    """All that a run needs to go on as if it had never stopped."""
+    """The state from which a run resumes as if it had not stopped."""
 
     experiment: Experiment
     runtime: Runtime
     network: dict[str, Any]
     optimizer: dict[str, Any]
     step: int
-    """Steps taken since the beginning."""
+    """Steps taken so far."""
     sums: torch.Tensor
-    """(2,): loss and errors summed over the images of the epoch begun."""
+    """(2,): loss and errors summed over the images of the current epoch."""
     rng: list[torch.Tensor]
-    """States of the default generators, the CPU's first."""
+    """States of torch's default generators, the CPU's first."""
     history: list[EpochRow]
     seconds: float
-    """Wall time of all sittings so far."""
+    """Wall time of all sessions so far."""
     epoch_seconds: float
-    """Wall time of the epoch begun."""
+    """Wall time of the current epoch."""
     sittings: int
+    """Sessions so far, the present one included."""
     started: str
     data: str
     """Fingerprint of the data set."""
     total: int = 0
-    """Steps of the whole run; 0 in checkpoints that are older than it."""
+    """Steps of the whole run; 0 in checkpoints older than this field."""
     machine: dict[str, str] = field(default_factory=dict)
-    """Where and with what the steps were taken, as a record has it."""
+    """Hardware and versions of all sessions, as in a record."""
 
     @property
     def finished(self) -> bool:
-        """Whether the last epoch of the run is over and tested."""
+        """Whether the last epoch of the run is trained and tested."""
         total = self.total or total_steps(self.experiment.recipe, self.experiment.train_images)
         return bool(self.history) and self.step == self.history[-1].step == total
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write a run's checkpoint; the one before stays as it is until the new one is whole on disk.
+    """Write a run's checkpoint; the previous one stays until the new one is complete on disk.
 
     Raises:
-        OSError: it could not be written, for want of space, say; the last good one is untouched.
+        OSError: it could not be written, for example because the disk is full; the last good one is unchanged.
     """
     content = {
         **vars(checkpoint),
@@ -78,10 +79,10 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def load(path: Path) -> Checkpoint:
-    """Return the checkpoint of a file.
+    """Return the checkpoint in a file.
 
     Raises:
-        UserError: the file is broken, or no checkpoint of this program.
+        UserError: the file is broken or not a checkpoint of this program.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -92,13 +93,13 @@ def load(path: Path) -> Checkpoint:
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist") from error
     except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise UserError(f"{path} is broken or no checkpoint; a whole one is written by repro train") from error
+        raise UserError(f"{path} is broken or not a checkpoint of repro train") from error
     return _parse(content, path)
 
 
 def _parse(content: Any, path: Path) -> Checkpoint:
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-        raise UserError(f"{path} holds tensors but is no checkpoint of repro train")
+        raise UserError(f"{path} holds tensors but is not a checkpoint of repro train")
     try:
         values = {
             **content,
@@ -108,14 +109,14 @@ def _parse(content: Any, path: Path) -> Checkpoint:
         }
         return Checkpoint(**values)
     except (AttributeError, KeyError, TypeError, UserError) as error:
-        raise UserError(f"{path} is no checkpoint of this version of repro ({error})") from error
+        raise UserError(f"{path} is not a checkpoint of this version of repro ({error})") from error
 
 
 def load_newest(folder: Path) -> tuple[Checkpoint | None, str | None]:
-    """Return a run's newest whole checkpoint, if it has one, and a warning if a newer one is broken.
+    """Return a run's newest intact checkpoint, if there is one, and a warning if a newer one is broken.
 
     Raises:
-        UserError: there are checkpoints and all are broken.
+        UserError: there are checkpoints and all of them are broken.
     """
     warning = None
     for name in (NEWEST, BEFORE):
@@ -123,14 +124,14 @@ def load_newest(folder: Path) -> tuple[Checkpoint | None, str | None]:
             try:
                 return load(folder / name), warning
             except UserError as error:
-                warning = f"{error}; going on from the one before"
+                warning = f"{error}; resuming from the previous checkpoint"
     if warning:
-        raise UserError(f"no whole checkpoint is left in {folder}; remove the folder to begin again")
+        raise UserError(f"all checkpoints in {folder} are broken; remove the folder to start again")
     return None, None
 
 
 def load_before(folder: Path, step: int) -> Checkpoint | None:
-    """Return the checkpoint before the newest if it is whole and of that step."""
+    """Return the previous checkpoint if it is intact and at this step."""
     try:
         saved = load(folder / BEFORE)
     except UserError:
@@ -139,6 +140,6 @@ def load_before(folder: Path, step: int) -> Checkpoint | None:
 
 
 def set_aside_newest(folder: Path) -> None:
-    """Rename a broken newest checkpoint, so that the next one does not push out the good one before it."""
+    """Rename a broken newest checkpoint, so that the next one does not replace the good previous one."""
     if (folder / NEWEST).exists():
         (folder / NEWEST).replace(folder / "checkpoint.broken.pt")

@@ -1,4 +1,4 @@
-"""What the gates of a DenseResNet weigh: the mean of w_ik over the test images, for Figure 4 of its paper."""
+"""The mean gate weights w_ik of a DenseResNet over the test images, for Figure 4 of its paper."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from repro.training.tasks.task import Progress, Task
 
 
 def write_run_gates(engine: Engine, results: Path, watcher: Watcher) -> None:
-    """Write into `results` what the gates of a run, or of runs side by side, weigh now; without gates, nothing."""
+    """Write the mean gate weights of an engine's runs into `results`; nothing for networks without gates."""
     if not MODELS[engine.experiments[0].model].gates:
         return
-    watcher.say("taking the means of the gates' weights over the test images")
+    watcher.say("computing mean gate weights on the test images")
     for number, (experiment, history) in enumerate(zip(engine.experiments, engine.histories, strict=True)):
         rows = measured_gates(
             engine.alone(number), experiment, engine.task, engine.step, history, progress=watcher.testing
@@ -44,15 +44,15 @@ def measured_gates(
     *,
     progress: Progress = iter,
 ) -> list[GateRow]:
-    """Return the mean gate weights of a run, block by block, the nearest map first.
+    """Return the mean gate weights of a run, block by block, the nearest feature map first.
 
     Args:
         network: with gates, on the task's device.
         experiment: of the run.
-        task: whose test images are shown.
-        step: how many the run has taken.
-        history: its epochs.
-        progress: wraps the beginnings of the batches.
+        task: gives the test images.
+        step: number of steps that the run has taken.
+        history: the run's epochs.
+        progress: wraps the range of the batches.
     """
     assert isinstance(network, DenseResNet)
     assert isinstance(task, Classification)
@@ -82,8 +82,7 @@ def mean_gate_weights(
 ) -> tuple[list[list[float]], int]:
     """Return, per block, the means of w_ik over all test images, the nearest map last, and the number of images.
 
-    Every image counts once, however the batches are cut and shared among processes. The network is left in
-    evaluation mode.
+    Every image counts once, whatever the batches and processes. The network is left in evaluation mode.
     """
     network.eval()
     sizes = [each.n for each in network.gates]
@@ -99,7 +98,7 @@ def mean_gate_weights(
 
 
 def position(recipe: Recipe, step: int, history: Sequence[EpochRow], images: int) -> tuple[int, int, int]:
-    """Return the epoch of a run's last step, from 1, the steps taken of it, and the steps that it has."""
+    """Return the epoch of a run's last step, from 1, the steps taken in it, and its total steps."""
     ends = [0, *(row.step for row in history)]
     if history and step == ends[-1]:
         return len(history), step - ends[-2], step - ends[-2]

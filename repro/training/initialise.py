@@ -1,17 +1,23 @@
-"""How weights begin: the ways that recipes name."""
+"""An experiment's network, and the initialisations that recipes name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import nn
+
+from repro.data import DATASETS
+from repro.experiment import Experiment
+from repro.models import build, save_memory
+from repro.training.randomness import seed_of
 
 
 def conv_fan_out(network: nn.Module) -> None:
     """He et al., arXiv 1502.01852: normal with variance 2 / (k^2 * outputs); the classifier's bias 0.
 
-    BatchNorm begins with weight 1 and bias 0, and the classifier's weight as torch makes it.
+    BatchNorm starts with weight 1 and bias 0; the classifier's weight has torch's initialisation.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -21,7 +27,7 @@ def conv_fan_out(network: nn.Module) -> None:
 
 
 def conv_fan_in(network: nn.Module) -> None:
-    """The same with variance 2 / (k^2 * inputs), which is the default of Caffe's `msra` filler."""
+    """Like conv_fan_out with variance 2 / (k^2 * inputs), the default of Caffe's `msra` filler."""
     conv_fan_out(network)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -29,22 +35,25 @@ def conv_fan_in(network: nn.Module) -> None:
 
 
 def conv_and_classifier_fan_out(network: nn.Module) -> None:
-    """The same for the classifier's weight, which is a 1x1 convolution in takedarts/DenseResNet; biases as torch's."""
+    """Like conv_fan_out, also for the classifier's weight; biases have torch's initialisation.
+
+    In takedarts/DenseResNet the classifier is a 1x1 convolution.
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 def conv_fan_in_batchnorm_uniform(network: nn.Module) -> None:
-    """Convolutions normal with variance 2 / (k^2 * inputs), the classifier's bias 0, the rest as Torch7 initialises it.
+    """Convolutions normal with variance 2 / (k^2 * inputs), the classifier's bias 0, the rest as in Torch7.
 
-    That is a BatchNorm weight uniform in 0..1, and a classifier's weight as torch still makes it.
+    Torch7 draws BatchNorm weights uniformly from 0..1 and the classifier's weight as torch does.
     """
     _as_torch7(network, "fan_in")
 
 
 def conv_fan_out_batchnorm_uniform(network: nn.Module) -> None:
-    """The same with variance 2 / (k^2 * outputs)."""
+    """Like conv_fan_in_batchnorm_uniform with variance 2 / (k^2 * outputs)."""
     _as_torch7(network, "fan_out")
 
 
@@ -61,7 +70,7 @@ def _as_torch7(network: nn.Module, mode: Literal["fan_in", "fan_out"]) -> None:
 def all_fan_in(network: nn.Module) -> None:
     """U-Net: normal with variance 2 / N for every convolution, N the incoming nodes of a neuron; biases 0.
 
-    Of an up-convolution N is k^2 * outputs, as its authors' weight filler counts a blob of (inputs, outputs, k, k).
+    For an up-convolution N is k^2 * outputs: the authors' weight filler counts a blob of (inputs, outputs, k, k) so.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -71,14 +80,14 @@ def all_fan_in(network: nn.Module) -> None:
 
 
 def conv_fan_out_alone(network: nn.Module) -> None:
-    """Convolutions normal with variance 2 / (k^2 * outputs); the classifier as torch makes it. torchvision's ResNet."""
+    """Convolutions normal with variance 2 / (k^2 * outputs), the rest as torch initialises it: torchvision's ResNet."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 def conv_fan_out_linear_normal(network: nn.Module) -> None:
-    """The same; linear layers normal with deviation 0.01; biases 0. torchvision's VGG and MobileNetV2."""
+    """Like conv_fan_out_alone; linear layers normal with std 0.01, biases 0: torchvision's VGG and MobileNetV2."""
     conv_fan_out_alone(network)
     for module in network.modules():
         if isinstance(module, nn.Linear):
@@ -88,7 +97,7 @@ def conv_fan_out_linear_normal(network: nn.Module) -> None:
 
 
 def as_built(network: nn.Module) -> None:
-    """Every weight as torch makes it. torchvision's AlexNet."""
+    """Every weight with torch's initialisation: torchvision's AlexNet."""
 
 
 INITIALISERS: dict[str, Callable[[nn.Module], None]] = {
@@ -102,3 +111,28 @@ INITIALISERS: dict[str, Callable[[nn.Module], None]] = {
     "conv-fan-out-linear-normal": conv_fan_out_linear_normal,
     "as-built": as_built,
 }
+
+
+def network_of(experiment: Experiment, *, memory_saved: bool = False) -> nn.Module:
+    """Return an experiment's network with torch's own initialisation.
+
+    Args:
+        experiment: names the network.
+        memory_saved: whether activations are recomputed in the backward pass.
+
+    Raises:
+        UserError: no such network exists, or it cannot save memory.
+    """
+    data, dropout = DATASETS[experiment.dataset], experiment.recipe.dropout
+    network = build(experiment.model, experiment.options, classes=data.classes, input=data.input, dropout=dropout)
+    if memory_saved:
+        save_memory(experiment.model, network)
+    return network
+
+
+def initialised(experiment: Experiment, *, memory_saved: bool = False) -> nn.Module:
+    """Return an experiment's network with the initialisation of its recipe and seed."""
+    torch.manual_seed(seed_of(experiment.seed, "init"))
+    network = network_of(experiment, memory_saved=memory_saved)
+    INITIALISERS[experiment.recipe.init](network)
+    return network

@@ -1,4 +1,4 @@
-"""What makes a network fast under vmap: above all BatchNorm of several seeds as one over the channels of all."""
+"""Changes that make a network fast under vmap, above all one BatchNorm over the channels of all seeds."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 
 class MergedBatchNorm(nn.BatchNorm2d):
-    """BatchNorm2d that takes the seeds of vmap for channels: one kernel each way, in a network's own precision.
+    """BatchNorm2d that treats vmap's seeds as channels: one kernel forward and one backward, in the same precision.
 
-    vmap's rule normalises with weights of 1 in the input's precision, which bf16 beside fp32 statistics does not
-    allow, and multiplies by the true weights in kernels of their own.
+    vmap's own rule normalises with weights of 1 in the input's precision, which fails for bf16 inputs with fp32
+    statistics, and multiplies by the true weights in separate kernels.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return what BatchNorm2d returns with momentum and running statistics, which every network here has."""
+        """Return the output of BatchNorm2d with momentum and running statistics, which every network here has."""
         assert self.num_batches_tracked is not None
         if self.training:
             self.num_batches_tracked.add_(1)
@@ -33,7 +33,7 @@ class MergedBatchNorm(nn.BatchNorm2d):
         )
 
 
-# An operator of torch rather than an autograd.Function, whose rule for vmap torch.compile does not follow.
+# A torch operator, because torch.compile does not support the vmap rule of an autograd.Function.
 @torch.library.custom_op("repro::batch_norm", mutates_args=("mean", "variance"))
 def _batch_norm(
     input: Tensor,
@@ -46,7 +46,7 @@ def _batch_norm(
     momentum: float,
     eps: float,
 ) -> Tensor:
-    raise NotImplementedError("only under vmap; a network alone has BatchNorm2d")
+    raise NotImplementedError("only under vmap; a single network has BatchNorm2d")
 
 
 @_batch_norm.register_vmap
@@ -63,7 +63,7 @@ def _merged(
     momentum: float,
     eps: float,
 ) -> tuple[Tensor, int]:
-    """Normalise n x SC x H x W of S seeds; parameters and statistics are S x C. Autograd follows what is done here."""
+    """Normalise S seeds as (n, S * C, H, W); parameters and statistics are (S, C). Autograd differentiates this."""
     merged = input.movedim(dims[0], 1).flatten(1, 2)
     mean, variance, weight, bias = (each.view(-1) for each in (mean, variance, weight, bias))
     normalised = F.batch_norm(merged, mean, variance, weight, bias, training, momentum, eps)
@@ -71,9 +71,9 @@ def _merged(
 
 
 def suit_to_vmap(network: nn.Module) -> None:
-    """Merge the BatchNorms of a network that only runs under vmap, and let no ReLU work in place: there it copies."""
+    """Prepare a network for vmap: merge its BatchNorms, and run no ReLU in place, which would copy under vmap."""
     for module in network.modules():
         if type(module) is nn.BatchNorm2d:
-            module.__class__ = MergedBatchNorm  # the same state, another forward
+            module.__class__ = MergedBatchNorm  # same state, different forward
         elif isinstance(module, nn.ReLU):
             module.inplace = False

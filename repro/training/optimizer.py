@@ -1,22 +1,26 @@
-"""The optimizer of a recipe."""
+"""The optimizer of a recipe, and its state as that of each network alone."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from repro.recipes import Recipe
-from repro.training.stacked import layers_of, parameters_of
+from repro.training.networks import Networks
 
 WITH_WEIGHTS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
-def optimizer_for(network: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """Return SGD of the parameters to be trained, without momentum so far."""
-    trained = {name: each for name, each in parameters_of(network).items() if each.requires_grad}
+def optimizer_for(networks: Networks, recipe: Recipe) -> torch.optim.SGD:
+    """Return SGD for the parameters to be trained, without momentum so far."""
+    trained = {name: each for name, each in networks.parameters_by_name().items() if each.requires_grad}
     groups: list[dict[str, object]] = [{"params": list(trained.values())}]
     if recipe.decay_scope == "weights":
-        weights = {f"{name}.weight" for name, layer in layers_of(network).items() if isinstance(layer, WITH_WEIGHTS)}
+        layers = networks.layers_by_name().items()
+        weights = {f"{name}.weight" for name, layer in layers if isinstance(layer, WITH_WEIGHTS)}
         groups = [
             {"params": [each for name, each in trained.items() if name in weights]},
             {"params": [each for name, each in trained.items() if name not in weights], "weight_decay": 0.0},
@@ -31,7 +35,49 @@ def optimizer_for(network: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     )
 
 
-def set_lr(optimizer: torch.optim.SGD, lr: float | torch.Tensor) -> None:
+def set_lr(optimizer: torch.optim.SGD, lr: float | Tensor) -> None:
     """Set the learning rate of the next update; a tensor is read at each replay of a CUDA graph."""
     for group in optimizer.param_groups:
         group["lr"] = lr
+
+
+def forget_momentum(optimizer: torch.optim.SGD) -> None:
+    """Set the momentum to zero, in place: a CUDA graph has its addresses."""
+    for state in optimizer.state.values():
+        state["momentum_buffer"].zero_()
+
+
+def optimizer_state_of(optimizer: torch.optim.SGD, networks: Networks, seed: int, lr: float) -> dict[str, Any]:
+    """Return the optimizer's state as that of one network alone.
+
+    Args:
+        optimizer: of the networks.
+        networks: trained together.
+        seed: number of the network.
+        lr: written as the learning rate; the true one follows from the step.
+    """
+    content = optimizer.state_dict()
+    content["state"] = _of_tensors(lambda each: networks.of_seed(each, seed), [content["state"]])
+    content["param_groups"] = [{**group, "lr": lr} for group in content["param_groups"]]
+    return content
+
+
+def load_optimizer_states(optimizer: torch.optim.SGD, networks: Networks, states: Sequence[dict[str, Any]]) -> None:
+    """Set the optimizer's state from those of each network alone."""
+    joined = _of_tensors(lambda *each: networks.joined(each), [each["state"] for each in states])
+    optimizer.load_state_dict({**states[0], "state": joined})
+    for parameter, state in optimizer.state.items():
+        # The fused update walks through memory: a buffer in another layout would update the wrong weights.
+        state["momentum_buffer"] = torch.empty_like(parameter).copy_(state["momentum_buffer"])
+
+
+def _of_tensors(function: Callable[..., Tensor], states: Sequence[dict[int, dict[str, Any]]]) -> dict[int, Any]:
+    """Return states of equal form as one, with a function of their tensors in the tensors' place."""
+    first = states[0]
+    return {
+        index: {
+            name: function(*(each[index][name] for each in states)) if isinstance(value, Tensor) else value
+            for name, value in state.items()
+        }
+        for index, state in first.items()
+    }

@@ -1,9 +1,8 @@
-"""Several processes that train one run together, as torchrun starts them; alone, all of this does nothing."""
+"""Several processes that train one run together, started by torchrun. With one process none of this has an effect."""
 
 from __future__ import annotations
 
 import atexit
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,28 +12,29 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from repro.errors import UserError
+from repro.torchrun import process_count
 
 AGREE_EVERY = 10
-"""Steps between two agreements on whether to save or to stop, which have to wait for the device."""
+"""Steps between two agreements on whether to save or stop; an agreement waits for the device."""
 
 WAIT = timedelta(hours=12)
-"""For each other, since the first process may unpack ImageNet meanwhile; torchrun ends those whose fellow has died."""
+"""Longest wait for another process: the first one may unpack ImageNet. If one dies, torchrun ends the others."""
 
 
 def join(device: torch.device) -> None:
-    """Meet the other processes of this run, if it has any and they have not met.
+    """Connect to the other processes of this run, if there are any and they are not connected yet.
 
     Raises:
-        UserError: they cannot meet.
+        UserError: the processes cannot connect.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+    if process_count() == 1 or dist.is_initialized():
         return
     on_gpu = device.type == "cuda"
     try:
         dist.init_process_group("nccl" if on_gpu else "gloo", timeout=WAIT, device_id=device if on_gpu else None)
     except (ValueError, dist.DistError) as error:
         raise UserError(
-            f"WORLD_SIZE is set, but the processes cannot meet ({error}); start them with torchrun"
+            f"WORLD_SIZE is set, but the processes cannot connect ({error}); start them with torchrun"
         ) from error
     atexit.register(dist.destroy_process_group)
 
@@ -50,12 +50,12 @@ def rank() -> int:
 
 
 def share(n: int) -> slice:
-    """Return this process's part of n things."""
+    """Return this process's share of n items."""
     return slice(n * rank() // count(), n * (rank() + 1) // count())
 
 
 def parallel(network: nn.Module) -> nn.Module:
-    """Return the network, in several processes with its gradients averaged over them."""
+    """Return the network; with several processes it averages its gradients over them."""
     return nn.parallel.DistributedDataParallel(network) if count() > 1 else network
 
 
@@ -69,7 +69,7 @@ def total(values: Tensor) -> Tensor:
 
 
 def greatest(value: int, device: torch.device) -> int:
-    """Return the greatest of all processes' values."""
+    """Return the largest value of all processes."""
     if count() == 1:
         return value
     shared = torch.tensor(value, device=device)
@@ -78,7 +78,7 @@ def greatest(value: int, device: torch.device) -> int:
 
 
 def of_all(values: list[Tensor]) -> list[Tensor]:
-    """Return the tensors of all processes, in their order."""
+    """Return the tensors of all processes in the order of their ranks."""
     if count() == 1:
         return values
     gathered: list[list[Tensor]] = [[] for _ in range(count())]
@@ -87,7 +87,7 @@ def of_all(values: list[Tensor]) -> list[Tensor]:
 
 
 def as_the_first(network: nn.Module) -> None:
-    """Give every process the first one's BatchNorm statistics, which are those of a run."""
+    """Give every process the BatchNorm statistics of the first one, which are those that a run keeps."""
     if count() > 1:
         for buffer in network.buffers():
             dist.broadcast(buffer, 0)
@@ -95,7 +95,7 @@ def as_the_first(network: nn.Module) -> None:
 
 @contextmanager
 def first_alone() -> Iterator[None]:
-    """Let the first process do something before the others, who then find it done."""
+    """Let the first process run a block before the others, which then find it done."""
     if rank() != 0:
         dist.barrier()
     yield

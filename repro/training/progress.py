@@ -1,4 +1,4 @@
-"""What a person sees of a run: a bar on a terminal, a line per epoch elsewhere. All of it goes to stderr."""
+"""The progress of a run on stderr: a bar on a terminal, a line per epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -27,22 +27,28 @@ from repro.store.results import EpochRow
 from repro.training.schedule import epoch_at, images_shown, total_steps
 
 HEARTBEAT_SECONDS = 60.0
+"""Time between two lines within an epoch where there is no terminal to show a bar."""
 
 
 @dataclass(frozen=True)
 class Course:
-    """What a watcher is told of a run, or of several side by side, before it goes on."""
+    """The facts about a run, or about several runs at once, that a watcher gets before the first step."""
 
     name: str
     recipe: Recipe
     images: int
-    """In the training set."""
+    """Images trained on."""
     runs: int
-    """Side by side."""
+    """Number of runs at once."""
     step: int
     """Steps taken already."""
     last: Sequence[EpochRow]
-    """The last epoch of each run; empty in the first one."""
+    """The last epoch of each run; empty before the end of the first epoch."""
+
+    @property
+    def start(self) -> str:
+        """Whether the run starts or resumes, in words."""
+        return f"resuming from step {self.step}" if self.step else "starting"
 
     @property
     def total(self) -> int:
@@ -50,41 +56,41 @@ class Course:
         return total_steps(self.recipe, self.images)
 
     def epoch(self, step: int) -> str:
-        """Return the epoch after so many steps, as `2/300`."""
+        """Return the epoch after `step` steps, as `2/300`."""
         return f"{epoch_at(self.recipe, step, self.images) + 1}/{self.recipe.all_epochs}"
 
     def shown(self, step: int) -> int:
-        """Return the images shown to all runs in so many steps: batches of the phases may differ, images do less."""
+        """Return the images shown to all runs in `step` steps; unlike steps they are comparable between phases."""
         return self.runs * images_shown(self.recipe, step, self.images)
 
 
 class Watcher(Protocol):
-    """What a run tells."""
+    """Receives the progress of runs."""
 
     def run(self, course: Course) -> AbstractContextManager[None]:
-        """Watch a run from its first step here to its last."""
+        """Return the context in which a run is trained."""
 
     def step(self, step: int, lr: float) -> None:
-        """Note the steps so far and the learning rate of the next one."""
+        """Receive the number of steps so far and the next learning rate."""
 
     def testing(self, begins: range) -> Iterable[int]:
-        """Watch the test after an epoch, whose batches begin there."""
+        """Wrap the range of the batches of the test after an epoch."""
 
     def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
-        """Show an epoch that ended, with a row for each run."""
+        """Receive an epoch that has ended, one row per run."""
 
     def say(self, text: str) -> None:
-        """Show a line."""
+        """Show a line of text."""
 
 
 def watcher() -> Watcher:
-    """Return the watcher that fits the standard error stream."""
+    """Return the watcher for this stderr: a bar on a terminal, lines elsewhere."""
     console = stderr()
     return Bar(console) if console.is_terminal else Lines(console)
 
 
 def describe(rows: Sequence[EpochRow], epochs: int) -> str:
-    """Return an epoch as one line; losses and errors of several runs stand one after the other."""
+    """Return an epoch as one line; with several runs, each metric has several values."""
 
     def of_all(name: str, digits: int) -> str:
         return " ".join(f"{getattr(row, name):.{digits}f}" for row in rows)
@@ -101,7 +107,7 @@ def describe(rows: Sequence[EpochRow], epochs: int) -> str:
 
 
 class Lines:
-    """A line per epoch, and one a minute within long epochs."""
+    """Prints a line per epoch, and one per minute within long epochs."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -109,45 +115,44 @@ class Lines:
 
     @contextmanager
     def run(self, course: Course) -> Iterator[None]:
-        """Say where the run begins and how long it is."""
+        """Print the first step and the length of the run."""
         self.course, self.now = course, course.step
         self.timed_from = time.monotonic(), course.step
-        begun = f"going on from step {course.step}" if course.step else "beginning"
-        self.say(f"{course.name}: {begun}, {course.total} steps in all")
+        self.say(f"{course.name}: {course.start}, {course.total} steps in all")
         yield
 
     def step(self, step: int, lr: float) -> None:
-        """Say once a minute how far the run is."""
-        if self.now == self.course.step:  # the first step here, which compiles, say, tells nothing of the others
+        """Print a line once a minute."""
+        if self.now == self.course.step:  # the first step may compile and is no measure of the others
             self.timed_from = time.monotonic(), step
         self.now = step
         if time.monotonic() - self.spoken > HEARTBEAT_SECONDS:
             self.say(f"step {step}/{self.course.total}  lr {lr:.4g}{self._pace()}")
 
     def testing(self, begins: range) -> Iterator[int]:
-        """Say once a minute how far the test is."""
-        began = time.monotonic()
+        """Print the progress of the test once a minute."""
+        started = time.monotonic()
         for number, begin in enumerate(begins):
             if number and time.monotonic() - self.spoken > HEARTBEAT_SECONDS:
-                left = time_left(number, len(begins), time.monotonic() - began)
+                left = time_left(number, len(begins), time.monotonic() - started)
                 self.say(f"testing, batch {number + 1}/{len(begins)}  {left}")
             yield begin
 
     def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
-        """Say what the epoch gave."""
+        """Print the metrics of the epoch."""
         self.say(f"{describe(rows, epochs)}{self._pace()}")
         self.timed_from = time.monotonic(), self.now
 
     def say(self, text: str) -> None:
-        """Print a line, after which the minute begins anew."""
+        """Print a line; the minute until the next one starts again."""
         self.spoken = time.monotonic()
         self.console.print(text, soft_wrap=True, markup=False)
 
     def _pace(self) -> str:
-        """Return images a second and the time left at the rate since the epoch began; nothing before a step tells."""
-        began, step = self.timed_from
+        """Return images per second since the epoch's start and the time left; empty before the first measured step."""
+        start, step = self.timed_from
         shown, total = self.course.shown(self.now), self.course.shown(self.course.total)
-        seconds, images = time.monotonic() - began, shown - self.course.shown(step)
+        seconds, images = time.monotonic() - start, shown - self.course.shown(step)
         if not images:
             return ""
         left = time_left(images, images + total - shown, seconds)
@@ -155,16 +160,16 @@ class Lines:
 
 
 class Bar:
-    """A bar with epoch, rate, learning rate, the last epoch's figures and the time left."""
+    """A bar with epoch, images per second, learning rate, the last epoch's metrics and the time left."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
 
     @contextmanager
     def run(self, course: Course) -> Iterator[None]:
-        """Show the bar while the run goes on."""
+        """Show the bar while the run is trained."""
         columns = (
-            TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=False)),  # gives way on a narrow terminal
+            TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=False)),  # wraps on a narrow terminal
             BarColumn(bar_width=None),
             TaskProgressColumn(),
             TimeElapsedColumn(),
@@ -172,7 +177,7 @@ class Bar:
             TimeRemainingColumn(elapsed_when_finished=False),
         )
         self.course = course
-        self.say(f"{course.name}: {f'going on from step {course.step}' if course.step else 'beginning'}")
+        self.say(f"{course.name}: {course.start}")
         self.tested = _tested(course.last)
         with Progress(*columns, console=self.console) as self.progress:
             self.task: TaskID = self.progress.add_task(
@@ -181,20 +186,20 @@ class Bar:
             yield
 
     def step(self, step: int, lr: float) -> None:
-        """Move the bar on, with the rate and the learning rate."""
+        """Advance the bar and update its text."""
         course, task = self.course, self.progress.tasks[0]
         rate = f"  {task.speed:.0f} images/s" if task.speed else ""
         figures = f"epoch {course.epoch(step)}{rate}  lr {lr:.4g}{self.tested}"
         self.progress.update(self.task, completed=course.shown(step), figures=figures)
 
     def testing(self, begins: range) -> Iterable[int]:
-        """Show a second bar while the test goes on."""
+        """Show a second bar during the test."""
         task = self.progress.add_task("testing", total=len(begins), figures="testing")
         yield from self.progress.track(begins, task_id=task)
         self.progress.remove_task(task)
 
     def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
-        """Say what the epoch gave, and keep it beside the bar."""
+        """Print the metrics of the epoch and show them beside the bar."""
         self.tested = _tested(rows)
         self.say(describe(rows, epochs))
 
@@ -204,7 +209,7 @@ class Bar:
 
 
 def _tested(rows: Sequence[EpochRow]) -> str:
-    """Return the last epoch's loss and error, of several runs their means."""
+    """Return the last epoch's loss and error, averaged over the runs."""
     if not rows:
         return ""
     loss, error = fmean(row.train_loss for row in rows), fmean(row.test_error for row in rows)

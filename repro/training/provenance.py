@@ -1,4 +1,4 @@
-"""What a record says of where and with what a run was made."""
+"""Hardware and software of a run, as they are recorded."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from repro.training.device import device_name
 
 
 def through(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
-    """Return what a record says of a run that was begun with `before` and goes on with `now`.
+    """Return the provenance of a run that was started with `before` and resumed with `now`.
 
-    A value that changed stands behind the earlier ones, `3a03939; a1214b3`: a run is of all that made it.
+    If a value changed, both are kept, as in `3a03939; a1214b3`.
     """
     joined = {}
     for name in {**before, **now}:
@@ -26,10 +26,10 @@ def through(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]
 
 
 def machine(device: torch.device) -> dict[str, str]:
-    """Return device, versions and commit, by the names that they have in a record."""
+    """Return device, versions and commit, by the names of a record's fields."""
     return {
         "device": device_name(device),
-        "torch": str(torch.__version__),  # a plain string, which a checkpoint may hold
+        "torch": str(torch.__version__),  # a plain string, since a checkpoint may not hold other classes
         "python": platform.python_version(),
         "version": __version__,
         "commit": commit(),

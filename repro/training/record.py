@@ -1,4 +1,4 @@
-"""From a run to its record, and from an experiment to the record that it has already."""
+"""Writing the record of a finished run, and finding that of an experiment."""
 
 from __future__ import annotations
 
@@ -17,31 +17,34 @@ from repro.training.engine import Engine
 
 
 def check_runtime(saved: Checkpoint | None, runtime: Runtime) -> None:
-    """Refuse to go on in another precision or number of processes: a run is recorded with one."""
+    """Refuse to resume with another precision or number of processes: a record states one of each."""
     if saved and saved.runtime.precision != runtime.precision:
-        begun = saved.runtime.precision
+        precision = saved.runtime.precision
         raise UserError(
-            f"{saved.experiment.name} was begun in {begun}; go on with --precision {begun}, or in other --runs"
+            f"{saved.experiment.name} was started in {precision}; resume with --precision {precision}, "
+            "or use another --runs folder"
         )
     if saved and saved.runtime.processes != runtime.processes:
-        begun = f"{saved.runtime.processes} processes, and each normalises its share of a batch by itself"
-        raise UserError(f"{saved.experiment.name} was begun in {begun}; go on with as many, not {runtime.processes}")
+        started = f"{saved.experiment.name} was started with {saved.runtime.processes} processes"
+        raise UserError(
+            f"{started}, each of which normalises its share of a batch; resume with as many, not {runtime.processes}"
+        )
 
 
 def recorded(experiment: Experiment, runtime: Runtime, folders: Folders) -> Record | None:
-    """Return the record of a run whose checkpoint is its last one."""
+    """Return the record of a finished run; None if the run is not finished or its record is lost."""
     folder = folders.runs / experiment.name
     saved = load_newest(folder)[0] if folder.is_dir() else None
     check_runtime(saved, runtime)
     if saved is None or not saved.finished:
         return None
     made = (each for each in every_record(folders.results) if each.id == saved.experiment.id)
-    # Another run of the same experiment, from another folder, say, has a record of its own.
+    # Another run of the same experiment, for example from another folder, has its own record.
     return next((each for each in made if each.started == saved.started), None)
 
 
 def write_record(engine: Engine, number: int, results: Path) -> Record:
-    """Write what happened to run `number` into `results`, and return it."""
+    """Write the record of run `number` into `results` and return it."""
     experiment, history = engine.experiments[number], engine.histories[number]
     last, reported = history[-1], reported_row(experiment.recipe, history)
     made = Record(
@@ -78,7 +81,7 @@ def write_record(engine: Engine, number: int, results: Path) -> Record:
 
 
 def reported_row(recipe: Recipe, history: Sequence[EpochRow]) -> EpochRow:
-    """Return the epoch whose test error a recipe reports; of equal validation errors the first one's."""
+    """Return the epoch whose test error a recipe reports; of equal validation errors the first one."""
     if recipe.reported == "last":
         return history[-1]
     assert recipe.reported == "lowest-validation"

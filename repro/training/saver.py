@@ -1,4 +1,4 @@
-"""When a run's checkpoints are written: often enough, and not so often that writing takes longer than training."""
+"""When checkpoints are written: often enough to lose little, and not so often that writing dominates."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from repro.training.checkpoint import save
 from repro.training.engine import Engine
 
 AFTER_EPOCH_SECONDS = 10.0
-"""After an epoch there is no checkpoint while the last one is younger: writing it may take longer than the epoch."""
+"""Age below which the last checkpoint suffices after an epoch: writing may take longer than a short epoch."""
 
 
 @dataclass
 class Saver:
-    """Writes the checkpoints of a sitting and knows how old the last one is."""
+    """Writes the checkpoints of a session and knows the age of the last one."""
 
     engine: Engine
     runs: Path
     last: float = field(default_factory=time.monotonic)
-    """When the last one was written, or the sitting began."""
+    """Monotonic time of the last checkpoint, at first of the session's start."""
     written: bool = False
+    """Whether this session has written a checkpoint."""
 
     def save(self) -> None:
         """Write checkpoints now.
 
         Raises:
-            RunFailed: one could not be written; the last good one is kept.
+            RunFailed: a checkpoint could not be written; the last good one is kept.
         """
         failure, checkpoints = None, self.engine.checkpoints()
         for checkpoint in checkpoints if processes.rank() == 0 else ():
@@ -37,7 +38,9 @@ class Saver:
                 save(checkpoint, self.runs / checkpoint.experiment.name)
             except (OSError, RuntimeError) as error:
                 failure = error
-        if processes.greatest(failure is not None, self.engine.device):  # in all, so that none waits for another
+        if processes.greatest(
+            failure is not None, self.engine.device
+        ):  # in all processes, so that none waits for another
             raise RunFailed(
                 f"the checkpoint could not be written to {self.runs} ({failure or 'see the first process'}); "
                 "the last good one is kept"
@@ -45,11 +48,11 @@ class Saver:
         self.last, self.written = time.monotonic(), True
 
     def older_than(self, seconds: float) -> bool:
-        """Whether what would be lost is more than so many seconds of work."""
+        """Whether more than so many seconds of work are not saved."""
         return time.monotonic() - self.last > seconds
 
     def end_epoch(self) -> None:
-        """Write checkpoints after the first epoch and the last, and when epochs of seconds have added up."""
+        """Write checkpoints after the first and the last epoch, and after others if the last one is old enough."""
         seconds = min(AFTER_EPOCH_SECONDS, self.engine.runtime.checkpoint_seconds)
         due = not self.written or self.engine.finished or self.older_than(seconds)
         if processes.greatest(int(due), self.engine.device):  # the clocks of several processes differ

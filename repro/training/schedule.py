@@ -1,6 +1,6 @@
-"""How long a run is, and the learning rate of each of its steps.
+"""The length of a run, and the learning rate of each of its steps.
 
-A recipe that tunes the classifier at the end has two phases, each a recipe of its own, and every other one has one.
+A recipe that tunes the classifier at the end has two phases, each with a recipe of its own; every other one has one.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from repro.recipes import Recipe
 
 
 class Phase(NamedTuple):
-    """A part of a run, and where it begins."""
+    """A part of a run, and its start."""
 
     recipe: Recipe
     epoch: int
-    """Epochs of the run before it."""
+    """Epochs before this phase."""
     step: int
-    """Steps of the run before it."""
+    """Steps before this phase."""
 
     @property
     def tunes(self) -> bool:
-        """Whether the classifier alone is trained."""
+        """Whether only the classifier is trained."""
         return self.epoch > 0
 
 
 def phases(recipe: Recipe, images: int) -> list[Phase]:
-    """Return the phases of a run over so many training images."""
+    """Return the phases of a run on so many training images."""
     found: list[Phase] = []
     epoch = step = 0
     for each in recipe.phases:
@@ -37,22 +37,22 @@ def phases(recipe: Recipe, images: int) -> list[Phase]:
 
 
 def phase_of_epoch(recipe: Recipe, epoch: int, images: int) -> Phase:
-    """Return the phase of epoch 0, 1, ...; after the last epoch it is still the last phase."""
+    """Return the phase of epoch 0, 1, ...; after the last epoch, the last phase."""
     return [each for each in phases(recipe, images) if each.epoch <= epoch][-1]
 
 
 def phase_of_step(recipe: Recipe, step: int, images: int) -> Phase:
-    """Return the phase of step 0, 1, ...; after the last step it is still the last phase."""
+    """Return the phase of step 0, 1, ...; after the last step, the last phase."""
     return [each for each in phases(recipe, images) if each.step <= step][-1]
 
 
 def steps_per_epoch(recipe: Recipe, images: int) -> int:
-    """Return the steps of an epoch; its last batch may be smaller, and is left out if the recipe says so."""
+    """Return the steps of an epoch. The last batch may be smaller; some recipes drop it."""
     return images // recipe.batch if recipe.drop_last else math.ceil(images / recipe.batch)
 
 
 def images_per_epoch(recipe: Recipe, images: int) -> int:
-    """Return the images that an epoch shows."""
+    """Return the number of images that an epoch shows."""
     return min(images, steps_per_epoch(recipe, images) * recipe.batch)
 
 
@@ -62,7 +62,7 @@ def total_steps(recipe: Recipe, images: int) -> int:
 
 
 def images_shown(recipe: Recipe, step: int, images: int) -> int:
-    """Return the images that the first so many steps of a run show."""
+    """Return the number of images that the first `step` steps of a run show."""
     shown = 0
     for phase, _, first in phases(recipe, images):
         steps = min(max(0, step - first), _length(phase, images))
@@ -72,26 +72,26 @@ def images_shown(recipe: Recipe, step: int, images: int) -> int:
 
 
 def epoch_at(recipe: Recipe, step: int, images: int) -> int:
-    """Return the epoch 0, 1, ... of a step; after the last step it is the last epoch."""
+    """Return the epoch 0, 1, ... of a step; after the last step, the last epoch."""
     phase = phase_of_step(recipe, step, images)
     epoch = phase.epoch + (step - phase.step) // steps_per_epoch(phase.recipe, images)
     return min(epoch, recipe.all_epochs - 1)
 
 
 def lr_at(recipe: Recipe, step: int, images: int) -> float:
-    """Return the learning rate of step 0, 1, ... of a run over so many training images."""
+    """Return the learning rate of step 0, 1, ... of a run on so many training images."""
     phase = phase_of_step(recipe, step, images)
     return _lr_in_phase(phase.recipe, step - phase.step, images)
 
 
 def drops(recipe: Recipe, images: int) -> list[int]:
-    """Return the first steps with a smaller rate, one for each milestone of the training."""
+    """Return the first step with a smaller learning rate for each milestone."""
     length = _length(recipe, images)
     return [round(share * length) for share in recipe.milestones]
 
 
 def resets_momentum(recipe: Recipe, step: int, images: int) -> bool:
-    """Whether the optimizer forgets its momentum before a step, at a milestone."""
+    """Whether the momentum is set to zero before a step, at a milestone."""
     return recipe.momentum_reset and step in drops(recipe, images)
 
 

@@ -1,4 +1,4 @@
-"""Asking a run to stop: it finishes its step, saves, and says how to go on."""
+"""Stopping a run by a signal: it finishes its step, saves, and can be resumed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import threading
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
+
+from repro.torchrun import is_first
 
 
 class Stopped(Exception):
@@ -19,7 +21,7 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """While it is entered, SIGINT and SIGTERM only ask; a second SIGINT breaks off at once."""
+    """Context in which SIGINT and SIGTERM only request a stop; a second SIGINT interrupts at once."""
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -47,8 +49,8 @@ class StopRequest:
         if self.signal == number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = number
-        again = "; a second Ctrl-C breaks off at once, unsaved" if number == signal.SIGINT else ""
-        if os.environ.get("RANK", "0") == "0":
-            # Not through a console, in the midst of whose writing a signal may come; nobody listening stops no saving.
+        again = "; press Ctrl-C again to stop at once without saving" if number == signal.SIGINT else ""
+        if is_first():
+            # Not through a console, which the signal may have interrupted. Without a reader the run is saved anyway.
             with suppress(OSError):
                 os.write(2, f"stopping and saving after this step{again}\n".encode())

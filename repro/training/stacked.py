@@ -1,4 +1,4 @@
-"""Several networks of one architecture in one: every parameter has a first dimension, the seed."""
+"""Several networks of one architecture as one: every parameter has the seed as its first dimension."""
 
 from __future__ import annotations
 
@@ -11,25 +11,30 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
 from repro.training.merged_batchnorm import suit_to_vmap
+from repro.training.networks import Networks, Single
 
 
-class Stacked(nn.Module):
+class Stacked(Networks):
     """S networks that share every kernel launch and nothing else.
 
-    `vmap` turns S small convolutions into one grouped one; gradients of a sum of S losses are those of each.
+    `vmap` turns S small convolutions into one grouped convolution; the gradients of a sum of S losses are those of
+    each loss.
     """
+
+    batch_dim = 1
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
         self.seeds = len(networks)
         parameters, buffers = stack_module_state(list(networks))
-        # A module's attribute may have no dots in its name.
+        # The name of a module's attribute cannot contain dots.
         self.stacked_parameters = nn.ParameterList(parameters.values())
         self.parameter_names, self.buffer_names = list(parameters), list(buffers)
         for number, buffer in enumerate(buffers.values()):
             self.register_buffer(f"buffer{number}", buffer)
-        # Kept out of the module tree: the skeleton of the computation, and a network to test, whose weights are copies.
-        self.skeleton, self.single = ([deepcopy(networks[0]).requires_grad_(False)] for _ in range(2))
+        # In lists, so that they are not submodules: the computation's skeleton, and a network for tests with copied
+        # weights.
+        self.skeleton, self.tested = ([deepcopy(networks[0]).requires_grad_(False)] for _ in range(2))
         suit_to_vmap(self.skeleton[0])
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -39,45 +44,56 @@ class Stacked(nn.Module):
         def one(parameters: Mapping[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor) -> Any:
             return functional_call(skeleton, (dict(parameters), buffers), (inputs,))
 
-        # Dropout layers of rate 0 ask vmap for a kind of randomness and then draw nothing.
-        together = torch.vmap(one, randomness="different")
-        outputs: Tensor = together(self.parameters_by_name(), self._buffers_by_name(), inputs)
+        # vmap asks for a kind of randomness even for dropout layers of rate 0, which draw nothing.
+        of_all = torch.vmap(one, randomness="different")
+        outputs: Tensor = of_all(self.parameters_by_name(), self._buffers_by_name(), inputs)
         return outputs
 
+    def joined(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Return the tensors with the seed as first dimension."""
+        return torch.stack(list(tensors))
+
+    def apart(self, tensor: Tensor) -> Sequence[Tensor]:
+        """Return views of the tensor, one per seed."""
+        return tensor.unbind()
+
+    def of_seed(self, tensor: Tensor, seed: int) -> Tensor:
+        """Return a copy of one seed's part."""
+        return tensor[seed].clone()
+
     def state_of(self, seed: int) -> dict[str, Tensor]:
-        """Return the state of network number `seed`, as the network alone would have it."""
+        """Return a copy of one network's state."""
         stacked = {**self.parameters_by_name(), **self._buffers_by_name()}
-        return {name: stacked[name].detach()[seed].clone() for name in self.skeleton[0].state_dict()}
+        return {name: self.of_seed(stacked[name].detach(), seed) for name in self.skeleton[0].state_dict()}
 
     @torch.no_grad()
     def load_state_of(self, seed: int, state: Mapping[str, Tensor]) -> None:
-        """Set the state of network number `seed`."""
+        """Copy a state into one network."""
         for name, stacked in {**self.parameters_by_name(), **self._buffers_by_name()}.items():
             stacked[seed].copy_(state[name])
 
     def alone(self, seed: int) -> nn.Module:
-        """Return network number `seed` as a module of its own, to be tested; the next call changes it."""
-        self.single[0].load_state_dict(self.state_of(seed))
-        return self.single[0]
+        """Return a module with copies of one network's weights; the next call changes this module."""
+        self.tested[0].load_state_dict(self.state_of(seed))
+        return self.tested[0]
 
     def parameters_by_name(self) -> dict[str, nn.Parameter]:
-        """Return the parameters of all seeds by the names that a network alone has for its own."""
+        """Return the stacked parameters."""
         return dict(zip(self.parameter_names, self.stacked_parameters, strict=True))
+
+    def layers_by_name(self) -> dict[str, nn.Module]:
+        """Return the layers of the skeleton."""
+        return dict(self.skeleton[0].named_modules())
 
     def _buffers_by_name(self) -> dict[str, Tensor]:
         return {name: self.get_buffer(f"buffer{number}") for number, name in enumerate(self.buffer_names)}
 
 
-def parameters_of(network: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the parameters by name; of stacked networks those of all seeds together."""
-    return network.parameters_by_name() if isinstance(network, Stacked) else dict(network.named_parameters())
-
-
-def layers_of(network: nn.Module) -> dict[str, nn.Module]:
-    """Return the layers by name; of stacked networks those of one, to whose names the parameters' belong."""
-    return dict((network.skeleton[0] if isinstance(network, Stacked) else network).named_modules())
+def as_networks(networks: Sequence[nn.Module]) -> Networks:
+    """Return networks of one architecture as they are trained together: a single one as it is, several stacked."""
+    return Stacked(networks) if len(networks) > 1 else Single(networks[0])
 
 
 def can_be_stacked(network: nn.Module) -> bool:
-    """Whether seeds side by side draw what each draws alone: not if the network drops out."""
+    """Whether seeds trained together draw the random numbers that each draws alone: false with active dropout."""
     return not any(isinstance(module, nn.Dropout) and module.p > 0 for module in network.modules())

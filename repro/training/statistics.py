@@ -1,4 +1,4 @@
-"""BatchNorm's statistics of a finished network, computed exactly in place of its running averages."""
+"""Exact BatchNorm statistics of a finished network, in place of its running averages."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from repro.training import processes
 
 @torch.no_grad()
 def take_exact_statistics(network: nn.Module, inputs: Iterable[Tensor]) -> None:
-    """Set the statistics of every BatchNorm to their plain averages over some batches of training images.
+    """Set the statistics of every BatchNorm to their averages over batches of training images.
 
-    So KaimingHe/deep-residual-networks describes its ImageNet models: averages, not moving ones, after the training.
-    Of several processes each has its own batches, and all get the average.
+    KaimingHe/deep-residual-networks describes its ImageNet models so: averages after the training, not moving
+    averages. With several processes each has its own batches, and all get the average over all.
     """
     norms = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d)]
     momenta = [each.momentum for each in norms]

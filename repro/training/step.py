@@ -1,71 +1,78 @@
-"""One training step: forward, backward, update; eager, compiled, or replayed from a CUDA graph."""
+"""One training step: forward, backward, update; run eagerly, compiled, or replayed from a CUDA graph."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from repro.runtime import Runtime
 from repro.training.device import autocast
+from repro.training.networks import Networks
 from repro.training.optimizer import set_lr
 from repro.training.processes import parallel
 from repro.training.tasks.task import Batch, Task
 
 Forward = Callable[[Tensor], Tensor]
 GRAPH_WARM_UP = 3
-"""Steps taken before a step is captured, so that every lazy thing in it has happened."""
-
+"""Eager steps before the capture, after which everything that is set up lazily exists."""
 COMPILED_NETWORKS = 256
-"""In one process."""
+"""Networks of one class that a process may compile."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Step:
-    """Takes a step of S networks, each on its own batch; with S = 1 the plain step of a plain network.
+    """Takes a step of S networks, each on its own batch. Nothing here waits for the device."""
 
-    Nothing here waits for the device.
-    """
+    networks: Networks
+    optimizer: torch.optim.SGD
+    task: Task
+    """Gives the loss and the errors."""
+    runtime: Runtime
+    sums: Tensor
+    """(S, 2): to which the losses and errors of each step's images are added."""
+    batch: int
+    """Images of a usual batch of one network in this process; smaller batches run eagerly."""
+    batchnorm_images: int = 0
+    """Images over which BatchNorm normalises at once; 0: the whole batch."""
+    eager: Forward = field(init=False)
+    forward: Forward = field(init=False)
 
-    def __init__(
-        self,
-        network: nn.Module,
-        optimizer: torch.optim.SGD,
-        task: Task,
-        sums: Tensor,
-        size: int,
-        runtime: Runtime,
-        at_once: int = 0,
-    ) -> None:
-        """Make the step of batches of `size` images, of which BatchNorm sees so many `at_once`; 0: all.
-
-        A smaller batch is possible.
-        """
-        self.network, self.optimizer, self.task, self.sums, self.runtime = network, optimizer, task, sums, runtime
-        self.size, self.at_once = size, at_once
-        self.eager: Forward = parallel(network)
-        self.forward = compiled(self.eager) if runtime.compile else self.eager
+    def __post_init__(self) -> None:
+        self.eager = parallel(self.networks)
+        self.forward = compiled(self.eager) if self.runtime.compile else self.eager
 
     def __call__(self, batches: Sequence[Batch], lr: float, weight: float = 1.0) -> None:
-        """Take a step at a learning rate; `weight` multiplies the loss whose gradient is taken."""
+        """Take a step.
+
+        Args:
+            batches: one per network, of equal size.
+            lr: learning rate.
+            weight: multiplies the loss whose gradient is taken.
+        """
         self.set_lr(lr)
-        inputs, targets = joined(batches)
-        # A smaller last batch would only be compiled again, for one step an epoch.
-        usual = len(batches[0].targets) == self.size
+        inputs, targets = self.joined(batches)
+        # A smaller last batch would be compiled once more, for one step per epoch.
+        usual = len(batches[0].targets) == self.batch
         self.take(self.forward if usual else self.eager, inputs, targets, weight)
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of the next update."""
         set_lr(self.optimizer, lr)
 
+    def joined(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+        """Return the inputs and the targets of all networks, each as one tensor."""
+        inputs, targets = (self.networks.joined(each) for each in zip(*batches, strict=True))
+        return inputs, targets
+
     def take(self, forward: Forward, inputs: Tensor, targets: Tensor, weight: float) -> None:
-        """Forward, backward, update, and the sums of losses and errors; inputs and targets as `joined` makes them."""
-        device = inputs.device
-        with autocast(device, self.runtime):
+        """Run forward, backward and update, and add to the sums; inputs and targets as `joined` returns them."""
+        with autocast(inputs.device, self.runtime):
             outputs = self._outputs(forward, inputs)
-        stacked = len(self.sums) > 1
-        each = list(zip(outputs, targets, strict=True)) if stacked else [(outputs, targets)]
+        each = list(zip(self.networks.apart(outputs), self.networks.apart(targets), strict=True))
         losses = torch.stack([self.task.loss(output, target) for output, target in each])
         self.optimizer.zero_grad(set_to_none=True)
         (losses.sum() * weight if weight != 1 else losses.sum()).backward()  # type: ignore[no-untyped-call]
@@ -75,38 +82,37 @@ class Step:
             self.sums += torch.stack([losses.detach() * len(each[0][1]), wrong], dim=1)
 
     def _outputs(self, forward: Forward, inputs: Tensor) -> Tensor:
-        """Return the outputs of a batch that goes through the networks in parts, if BatchNorm is to see it so."""
-        if not self.at_once:
+        """Return the outputs of a batch, which passes in parts if BatchNorm normalises over parts."""
+        if not self.batchnorm_images:
             return forward(inputs)
-        images = 0 if len(self.sums) == 1 else 1  # the dimension
-        return torch.cat([forward(part) for part in torch.split(inputs, self.at_once, images)], images)
+        dim = self.networks.batch_dim
+        return torch.cat([forward(part) for part in torch.split(inputs, self.batchnorm_images, dim)], dim)
 
 
+@dataclass(kw_only=True, eq=False)
 class GraphedStep(Step):
-    """The whole step as one CUDA graph, launched at once. Batches of another size than the first run eagerly."""
+    """The whole step as one CUDA graph, launched at once. Smaller batches than the usual one run eagerly."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        optimizer: torch.optim.SGD,
-        task: Task,
-        sums: Tensor,
-        size: int,
-        runtime: Runtime,
-        at_once: int = 0,
-    ) -> None:
-        super().__init__(network, optimizer, task, sums, size, runtime, at_once)
-        self.lr = torch.zeros((), device=sums.device)  # read by the graph at every replay
-        set_lr(optimizer, self.lr)
-        self.graph: torch.cuda.CUDAGraph | None = None
+    lr: Tensor = field(init=False)
+    """The learning rate, which the graph reads at every replay."""
+    graph: torch.cuda.CUDAGraph | None = field(init=False, default=None)
+    inputs: Tensor = field(init=False)
+    targets: Tensor = field(init=False)
+    stream: torch.cuda.Stream = field(init=False)
+    steps: int = field(init=False, default=0)
+    """Steps of usual batches so far."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.lr = torch.zeros((), device=self.sums.device)
+        set_lr(self.optimizer, self.lr)
         self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        self.steps = 0
 
     def __call__(self, batches: Sequence[Batch], lr: float, weight: float = 1.0) -> None:
-        """Take a step; the first few ones eagerly, then one capture, then replays."""
+        """Take a step: the first few eagerly, then one capture, then replays."""
         self.set_lr(lr)
-        inputs, targets = joined(batches)
-        if len(batches[0].targets) != self.size:
+        inputs, targets = self.joined(batches)
+        if len(batches[0].targets) != self.batch:
             self.take(self.eager, inputs, targets, weight)
             return
         self.steps += 1
@@ -114,8 +120,7 @@ class GraphedStep(Step):
             self._warm_up(inputs, targets, weight)
             return
         if self.graph is None:
-            self._capture(inputs, targets, weight)
-        assert self.graph is not None
+            self.graph = self._captured(inputs, targets, weight)
         self.inputs.copy_(inputs)
         self.targets.copy_(targets)
         self.graph.replay()
@@ -126,50 +131,35 @@ class GraphedStep(Step):
         self.lr.fill_(lr)
 
     def _warm_up(self, inputs: Tensor, targets: Tensor, weight: float) -> None:
-        """Take a real step on another stream, as a capture wants it; each stream has memory of its own, so on one."""
+        """Take a real step on a side stream, as a capture requires; always the same one, which has its own memory."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             self.take(self.forward, inputs, targets, weight)
         torch.cuda.current_stream().wait_stream(self.stream)
 
-    def _capture(self, inputs: Tensor, targets: Tensor, weight: float) -> None:
-        """Record a step; recording runs nothing, so that nothing changes."""
+    def _captured(self, inputs: Tensor, targets: Tensor, weight: float) -> torch.cuda.CUDAGraph:
+        """Return the graph of a step; the capture runs nothing and changes nothing."""
         self.inputs, self.targets = inputs.clone(), targets.clone()
-        self.graph = torch.cuda.CUDAGraph()
+        graph = torch.cuda.CUDAGraph()
         self.optimizer.zero_grad(set_to_none=True)
-        # Other threads, such as the one that pins images, go on with their own calls meanwhile.
-        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+        # Other threads, such as the one that pins images, make their own CUDA calls meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self.take(self.forward, self.inputs, self.targets, weight)
+        return graph
 
 
 def compiled(forward: Forward) -> Forward:
     """Return a network's forward pass through torch.compile.
 
-    The rows of a table are networks of one class, each of which is compiled by itself; from the ninth on torch would
-    leave them as they are.
+    The rows of a table are networks of one class, each compiled on its own; by default torch stops compiling at the
+    ninth.
     """
     torch._dynamo.config.recompile_limit = COMPILED_NETWORKS
-    # Where CUDA's compiler is and no GPU, it warns that there is none; the device was named already.
+    # With CUDA's compiler but without a GPU it warns that there is none; the device is known by then.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     return torch.compile(forward, dynamic=False)
 
 
-def joined(batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
-    """Return the inputs and targets of one batch as they are, of several with the seed in front."""
-    if len(batches) == 1:
-        return batches[0]
-    return torch.stack([each.inputs for each in batches]), torch.stack([each.targets for each in batches])
-
-
-def step_for(
-    network: nn.Module,
-    optimizer: torch.optim.SGD,
-    task: Task,
-    sums: Tensor,
-    size: int,
-    runtime: Runtime,
-    at_once: int = 0,
-) -> Step:
-    """Return the kind of step that a runtime asks for; the arguments are those of a Step."""
-    kind = GraphedStep if runtime.graph else Step
-    return kind(network, optimizer, task, sums, size, runtime, at_once)
+def step_class(runtime: Runtime) -> type[Step]:
+    """Return the kind of step that a runtime asks for."""
+    return GraphedStep if runtime.graph else Step

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from repro.errors import UserError
+from repro.runtime import Log
 from repro.store.results import EpochRow
 
-LOGS = ("tensorboard",)
 SHOWN = [each.name for each in fields(EpochRow) if each.name not in ("epoch", "step")]
 
 
 class Board:
-    """Writers of TensorBoard files, one for each of the runs side by side; none at all where none is asked for."""
+    """Writers of TensorBoard files, one per run; no writers without `--log tensorboard`."""
 
     def __init__(self, writers: Sequence[Any]) -> None:
         self.writers = writers
 
     def epoch(self, rows: Sequence[EpochRow]) -> None:
-        """Add an epoch's figures, by epoch."""
+        """Add the metrics of an epoch, one row per run."""
         for writer, row in zip(self.writers, rows, strict=bool(self.writers)):
             for name in SHOWN:
                 value = getattr(row, name)
@@ -33,16 +33,16 @@ class Board:
 
 
 def check_log(log: str | None) -> None:
-    """Raise UserError if a log is asked for that cannot be written."""
-    if log and log not in LOGS:
-        raise UserError(f"unknown log {log!r}; known: {', '.join(LOGS)}")
+    """Raise UserError for a log that cannot be written."""
+    if log and log not in [*Log]:
+        raise UserError(f"unknown log {log!r}; known: {', '.join(Log)}")
     if log and find_spec("tensorboard") is None:
-        raise UserError("--log tensorboard needs TensorBoard: pip install 'repro[tensorboard]'")
+        raise UserError("--log tensorboard needs TensorBoard: pip install tensorboard")
 
 
 @contextmanager
 def board(log: str | None, runs: Sequence[Path], epochs: int) -> Iterator[Board]:
-    """Give the board of runs that have so many epochs behind them; what was shown of later ones is withdrawn."""
+    """Provide the board of runs after so many epochs; entries of later epochs are removed."""
     if not log:
         yield Board([])
         return

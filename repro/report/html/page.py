@@ -10,18 +10,15 @@ from pathlib import Path
 
 from repro.comparison.join import Comparison
 from repro.comparison.rule import RULE
-from repro.comparison.summary import summarise
 from repro.comparison.verdict import Verdict
 from repro.console import with_bar
-from repro.report.html.compared import compared_grid
-from repro.report.html.facts import facts_of
-from repro.report.html.grid import Grid
-from repro.report.html.overview import called, overview_grid
+from repro.report.cells import MATCH, verdict_tag
+from repro.report.content import Content, content_of
 from repro.report.html.pictures import Picture, curve_pictures, gate_pictures
 from repro.report.html.recipes import ShownRecipe, recipes_of
-from repro.report.html.runs import deviating_grid, runs_grid
 from repro.report.html.stamp import stamp_of
-from repro.tables import Table
+from repro.report.notes import RECIPES, Note
+from repro.report.overview import overview_of, short_name
 
 HERE = Path(__file__).parent
 
@@ -30,22 +27,20 @@ HERE = Path(__file__).parent
 class Section:
     """What the page shows of one table."""
 
-    table: Table
-    grid: Grid
-    facts: list[tuple[str, list[str]]]
+    content: Content
+    notes: list[Note]
+    """Without that on recipes, which are shown whole."""
     curves: list[Picture]
     gates: list[Picture]
     recipes: list[ShownRecipe]
-    runs: Grid | None
-    deviating: Grid | None
 
 
 def html_page(comparisons: Sequence[Comparison], folders: Sequence[Path]) -> str:
-    """Return the report over tables as one self-contained page.
+    """Return the report on some tables as one self-contained page.
 
     Args:
         comparisons: the tables, in the order of the page.
-        folders: of the results, in which curves/ and gates/ lie.
+        folders: of results, with curves/ and gates/.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -59,8 +54,9 @@ def html_page(comparisons: Sequence[Comparison], folders: Sequence[Path]) -> str
         title=_title(comparisons),
         stamp=stamp_of(comparisons),
         rule=RULE,
-        verdicts=list(Verdict),
-        overview=overview_grid([summarise(each) for each in comparisons]),
+        verdicts=[(verdict_tag(each), each.meaning) for each in Verdict],
+        matches=list(MATCH.values()),
+        overview=overview_of(comparisons),
         sections=[_section(each, folders) for each in with_bar(comparisons, "making the page")],
         style=Markup(style),
         script=Markup(script),
@@ -69,24 +65,23 @@ def html_page(comparisons: Sequence[Comparison], folders: Sequence[Path]) -> str
 
 
 def _section(comparison: Comparison, folders: Sequence[Path]) -> Section:
+    content = content_of(comparison)
     return Section(
-        comparison.table,
-        compared_grid(comparison),
-        facts_of(comparison),
+        content,
+        [note for note in content.notes if note.heading != RECIPES],
         curve_pictures(comparison, folders),
         gate_pictures(comparison, folders),
         recipes_of(comparison),
-        runs_grid(comparison),
-        deviating_grid(comparison),
     )
 
 
 def _title(comparisons: Sequence[Comparison]) -> str:
-    return f"{called(comparisons[0].table)} beside ours" if len(comparisons) == 1 else "Published tables beside ours"
+    only = short_name(comparisons[0].table) if len(comparisons) == 1 else ""
+    return f"{only}: printed and measured" if only else "Printed and measured results"
 
 
 def _policy(style: str, script: str) -> str:
-    """Return what a browser may load: nothing but this style, this script, and pictures that are in the page."""
+    """Return the Content-Security-Policy: only this style, this script, and pictures that are in the page."""
     return f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; base-uri 'none'"
 
 

@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.comparison.join import Comparison
-from repro.report.html.grid import Grid, Heading, Line, Shown
+from repro.report.grid import Grid, Heading, Line, Shown
+from repro.report.runs import shown_metric
 from repro.store.results import Record, gates_path, latest
 
 if TYPE_CHECKING:
     from repro.figures import Curves, Figure, Gates
-    from repro.figures.curves import Panel, Spread
+    from repro.figures.curves import Band, Panel
 
 EPOCHS = 24
-"""Of a curve stand in the table of its numbers, about."""
+"""Approximate number of epochs in the table of a curve's numbers."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture, its words and its numbers."""
+    """A picture, its description and its numbers."""
 
     alt: str
     caption: str
@@ -34,7 +35,7 @@ class Picture:
 
 
 def curve_pictures(comparison: Comparison, folders: Sequence[Path]) -> list[Picture]:
-    """Return the curves of a table's runs, if any has one; those that deviate are marked in the picture."""
+    """Return the curves of a table's runs, if there are any; runs that deviate are marked in the picture."""
     from repro.figures import curves_of
 
     curves = curves_of(comparison.table, _runs(comparison), folders)
@@ -42,7 +43,7 @@ def curve_pictures(comparison: Comparison, folders: Sequence[Path]) -> list[Pict
 
 
 def gate_pictures(comparison: Comparison, folders: Sequence[Path]) -> list[Picture]:
-    """Return the gates of a table's runs, of each whose gates are there."""
+    """Return the gates of each of a table's runs with recorded gates."""
     return [_gates_picture(gates) for gates in _gates(comparison, folders)]
 
 
@@ -54,8 +55,8 @@ def _curves_picture(curves: Curves) -> Picture:
     shown = [(panel, curve) for panel in curves.panels for curve in panel.curves]
     last = "; ".join(f"{panel.column.label}, {curve.label}: {_figure(panel, curve.test[-1])}" for panel, curve in shown)
     return Picture(
-        alt=f"Line chart of {curves.table.name}, the figure after every epoch. After the last one: {last}.",
-        caption="After every epoch, tested on the test images. A run that deviates is drawn where a row has no other.",
+        alt=f"Line chart of {curves.table.name}: the test metric after every epoch. After the last epoch: {last}.",
+        caption="Tested after every epoch. Runs that deviate from the recipe are drawn for rows without other runs.",
         light=_uri(curves, "light"),
         dark=_uri(curves, "dark"),
         numbers=_curve_numbers(curves),
@@ -63,13 +64,13 @@ def _curves_picture(curves: Curves) -> Picture:
 
 
 def _curve_numbers(curves: Curves) -> Grid:
-    """Return epochs by curves: the first and the last one, and every so many between."""
+    """Return the median after the first and last epoch and at regular intervals, a line for each epoch."""
     shown = [(panel, curve) for panel in curves.panels for curve in panel.curves]
     longest = max(panel.epochs for panel in curves.panels)
     step = -(-longest // EPOCHS)
     epochs = sorted({1, *range(step, longest + 1, step), *(len(curve.test) for _, curve in shown)})
     headings = (Heading(curve.label, f"{panel.column.label}, {panel.dataset}", numeric=True) for panel, curve in shown)
-    medians = [[_figure(panel, spread) for spread in curve.test] for panel, curve in shown]
+    medians = [[_figure(panel, band) for band in curve.test] for panel, curve in shown]
     return Grid(
         f"{curves.table.name}: the median of the seeds {_which(step)}",
         (Heading("Epoch", numeric=True), *headings),
@@ -86,9 +87,9 @@ def _at(curve: Sequence[str], epoch: int) -> str:
     return curve[epoch - 1] if epoch <= len(curve) else ""
 
 
-def _figure(panel: Panel, spread: Spread) -> str:
-    """Return the median over the seeds: an error in % with two decimals, a share with four."""
-    return f"{spread.median:.{2 if panel.column.metric in ('error', 'error5') else 4}f}"
+def _figure(panel: Panel, band: Band) -> str:
+    """Return the median over the seeds."""
+    return shown_metric(band.median, panel.column.metric)
 
 
 def _gates(comparison: Comparison, folders: Sequence[Path]) -> Iterator[Gates]:
@@ -105,9 +106,9 @@ def _gates_picture(gates: Gates) -> Picture:
     nearest = [mean for (_, back), mean in gates.means.items() if back == 1]
     return Picture(
         alt=f"Heat map of the gates of {gates.run}, {gates.reached}: blocks across, maps back upwards. "
-        f"The greatest mean weight is {greatest:.2f}, of block {block} for the map {distance} back; "
-        f"the nearest maps have {sum(nearest) / len(nearest):.2f} in the mean over the blocks.",
-        caption=f"What each block draws from the maps before it, {gates.reached}: {gates.run}.",
+        f"The largest mean weight is {greatest:.2f}, of block {block} for the map {distance} back; "
+        f"the mean weight of the nearest maps over the blocks is {sum(nearest) / len(nearest):.2f}.",
+        caption=f"Mean gate weight of each block for the maps before it, {gates.reached}: {gates.run}.",
         light=_uri(gates, "light"),
         dark=_uri(gates, "dark"),
         numbers=_gate_numbers(gates),
@@ -137,7 +138,7 @@ def _uri(figure: Figure, theme: str) -> str:
 
 
 def slim(svg: bytes) -> bytes:
-    """Return a picture without what nobody sees: digits of long paths beyond a tenth of a point, fonts and indents."""
+    """Return a smaller picture: without digits of long paths beyond a tenth of a point, spare fonts, and indents."""
     svg = re.sub(rb' d="[^"]{500,}"', lambda path: re.sub(rb"(\.\d)\d+| (?=\n)", rb"\1", path[0]), svg)
     svg = re.sub(rb"'DejaVu Sans', [^;\"]*, sans-serif", b"'DejaVu Sans', Verdana, sans-serif", svg)
     return re.sub(rb"\n +<", b"\n<", svg)

@@ -1,15 +1,13 @@
-"""Recipes on the page: every value, and where it is from."""
+"""Recipes on the page: every value and its source."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from repro.comparison.join import Comparison
-from repro.recipes import Recipe, recipe
-from repro.recipes.recipe import INFERRED
+from repro.recipes import Recipe, SourceKind, recipe
 from repro.recipes.values import Value, unused, values_of
-from repro.report.html.grid import Grid, Heading, Line, Shown
-from repro.report.legend import ORIGINS
+from repro.report.grid import Grid, Heading, Line, Shown, Tag
 from repro.report.notes import recipe_names
 
 
@@ -23,7 +21,7 @@ class ShownRecipe:
     """The values that are inferred, wholly or in part."""
     grid: Grid
     unused: tuple[str, ...]
-    """What recipes know and this one does not do."""
+    """The values that the recipe leaves at their defaults."""
 
 
 def recipes_of(comparison: Comparison) -> list[ShownRecipe]:
@@ -32,7 +30,7 @@ def recipes_of(comparison: Comparison) -> list[ShownRecipe]:
 
 
 def shown_recipe(recipe: Recipe) -> ShownRecipe:
-    """Return a recipe as it is shown: what it sets or says the source of; the rest is named only."""
+    """Return a recipe as it is shown: the values that it gives; the others are only named."""
     values = values_of(recipe)
     return ShownRecipe(
         name=recipe.name,
@@ -40,7 +38,7 @@ def shown_recipe(recipe: Recipe) -> ShownRecipe:
         inferred=tuple(each.name for each in values if each.inferred),
         grid=Grid(
             f"Every value of {recipe.name}",
-            (Heading("Value"), Heading("Is"), Heading("From"), Heading("Place")),
+            (Heading("Setting"), Heading("Value"), Heading("Source"), Heading("Detail")),
             tuple(map(_line, values)),
             sortable=False,
         ),
@@ -49,6 +47,6 @@ def shown_recipe(recipe: Recipe) -> ShownRecipe:
 
 
 def _line(value: Value) -> Line:
-    origin = ORIGINS.get(value.origin, "")
-    shown = Shown(flag=origin) if value.origin == INFERRED else Shown(origin)
-    return Line((Shown(value.name), Shown(value.words), shown, Shown(value.place)))
+    label = value.kind.label if value.kind else ""
+    kind = Shown(tags=(Tag(label, tone="unsure"),)) if value.kind is SourceKind.INFERRED else Shown(label)
+    return Line((Shown(value.name), Shown(value.text), kind, Shown(value.detail)))

@@ -16,16 +16,16 @@ from repro.store.results import SEPARATOR
 
 @dataclass(frozen=True)
 class Stamp:
-    """The only thing of a page that differs where the results are the same."""
+    """The only part of a page that differs where the results are the same."""
 
     made: datetime
     """UTC."""
     facts: tuple[tuple[str, str], ...]
-    """What, and its value."""
+    """Name and value of each."""
 
     @property
-    def said(self) -> str:
-        """When, as it is read."""
+    def text(self) -> str:
+        """The date and time as people read them."""
         return f"{self.made.day} {self.made:%B %Y, %H:%M} UTC"
 
 

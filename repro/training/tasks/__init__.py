@@ -1,1 +1,1 @@
-"""What a network is trained on: one file per kind of task."""
+"""Tasks: one file per kind of data set."""

@@ -1,4 +1,4 @@
-"""The weight map of U-Net, arXiv 1505.04597, equation 2: which pixels the loss must not miss."""
+"""The weight map of U-Net's loss, arXiv 1505.04597, equation 2."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 REACH = 8
-"""In sigmas: so far from a cell the term is below 1e-13 of w0."""
+"""Distance from a cell in sigmas at which the term is below 1e-13 of w0."""
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:
-    """Return w_c for every class, (classes,): its even share of the pixels over its real one; 0 where it has none."""
+    """Return w_c, (classes,): the even share of pixels over the class's true share; 0 for a class without pixels."""
     counts = torch.bincount(labels.flatten().long(), minlength=classes)
     even = labels.numel() / classes
     return torch.where(counts > 0, even / counts.clamp(min=1), 0.0)
@@ -26,8 +26,8 @@ def class_weights(labels: Tensor, classes: int) -> Tensor:
 def border_weights(labels: Tensor, w0: float, sigma: float) -> Tensor:
     """Return w0 * exp(-(d1 + d2)^2 / (2 sigma^2)) between the cells of a slice, and 0 within them; (H, W) float32.
 
-    d1 and d2 are the distances to the nearest and the second nearest cell; a cell is a set of pixels of class 1
-    that touch by their sides. That the term is for the pixels between cells is read off the paper's Figure 3d.
+    d1 and d2 are the distances to the nearest and the second nearest cell; a cell is a 4-connected set of pixels of
+    class 1. Figure 3d of the paper shows that the term applies to the pixels between cells.
     """
     from scipy import ndimage
 
@@ -38,7 +38,7 @@ def border_weights(labels: Tensor, w0: float, sigma: float) -> Tensor:
 
 
 def _two_distances(cells: NDArray[np.int32], reach: int) -> tuple[Tensor, Tensor]:
-    """Return the distances to the nearest and the second nearest cell; infinite where they are beyond `reach`."""
+    """Return the distances to the nearest and the second nearest cell; infinite beyond `reach`."""
     from scipy import ndimage
 
     nearest = torch.full(cells.shape, torch.inf, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""What every task of classification has in common: the loss, and how wrong guesses are counted."""
+"""The loss and the errors that all classification tasks share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Classification:
     device: torch.device
 
     def test_batches(self, progress: Progress = iter) -> Iterator[Batch]:
-        """Yield the test images in batches, once each, as a test shows them; each process has its share of them."""
+        """Yield the test images in batches, each image once; each process has its share."""
         raise NotImplementedError
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -27,18 +27,18 @@ class Classification:
         return F.cross_entropy(outputs.to(torch.get_default_dtype()), targets)
 
     def wrong(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return how many first guesses are wrong."""
+        """Return the number of wrong top-1 predictions."""
         return (outputs.argmax(1) != targets).sum()
 
 
 def class_sums(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return (3,): loss, wrong first guesses and images whose label is not among five guesses, summed."""
+    """Return (3,): the loss, the top-1 errors and the top-5 errors, each summed over the images."""
     hit = (logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]).any(1)
     loss = F.cross_entropy(logits.to(torch.get_default_dtype()), labels, reduction="sum")
     return torch.stack([loss, (logits.argmax(1) != labels).sum(), (~hit).sum()])
 
 
 def class_metrics(sums: Tensor, images: int) -> Metrics:
-    """Return the metrics of sums over all images."""
+    """Return the metrics from the sums over all images."""
     loss, wrong, wrong5 = (each / images for each in sums.tolist())
     return Metrics(error=100 * wrong, error5=100 * wrong5, loss=loss, images=images)

@@ -1,4 +1,4 @@
-"""Classification of images that are read, decoded and augmented in worker processes while the device computes."""
+"""Classification of image files, which worker processes read, decode and augment while the device computes."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from repro.training.tasks.classification import Classification, class_metrics, c
 from repro.training.tasks.task import Batch, Metrics, Progress
 
 TEST_CROPS = 200
-"""In a test batch. BatchNorm uses its running statistics: the number changes nothing but speed."""
+"""Crops in a test batch. BatchNorm uses its running statistics, so that the number changes only the speed."""
 PREFETCH = 4
-"""Batches ahead, per worker."""
+"""Batches that each worker prepares ahead."""
 
 
 class Streamed(Classification):
     """The task of ImageNet and other folders of image files.
 
-    What an image looks like follows from the seed, the epoch and the image alone: neither the number of workers nor
-    a stop within an epoch changes it.
+    The augmentation of an image depends only on the seed, the epoch and the image, not on the number of workers or
+    on a stop within an epoch.
     """
 
     def __init__(self, recipe: Recipe, data: ImageFolder, runtime: Runtime, device: torch.device) -> None:
@@ -47,7 +47,7 @@ class Streamed(Classification):
         self.normalise, self.std = self.tester.normalise, torch.tensor(recipe.std, device=device)
 
     def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch; images before `begin` are not read."""
+        """Yield the batches of an epoch from number `begin` on; images before it are not read."""
         phase = phase_of_epoch(self.recipe, epoch, self.images).recipe
         requests = self._requests(phase, seed, epoch, begin)
         for pixels, noise, labels in stream(TrainViews(self.files, phase), requests, self.runtime, self.device):
@@ -57,7 +57,7 @@ class Streamed(Classification):
             yield Batch(laid_out(inputs, self.runtime), labels)
 
     def _requests(self, phase: Recipe, seed: int, epoch: int, begin: int) -> Iterator[list[tuple[int, int]]]:
-        """Yield for each batch the indices of its images, each with the seed of its augmentation."""
+        """Yield, for each batch, the indices of its images and the seeds of their augmentation."""
         order = torch.randperm(self.images, generator=generator(seed, "order", epoch))
         end = images_per_epoch(phase, self.images)
         for first in range(begin * phase.batch, end, phase.batch):
@@ -66,16 +66,16 @@ class Streamed(Classification):
             yield [(index, seed_of(seed, f"augmentation of image {index}", epoch)) for index in part]
 
     def test(self, network: nn.Module, progress: Progress = iter) -> Metrics:
-        """Return the metrics on the validation images, by the recipe's protocol with one crop."""
+        """Return the metrics on the validation images with the recipe's protocol and one crop."""
         return self.tester.test(network, progress)
 
     def test_batches(self, progress: Progress = iter) -> Iterator[Batch]:
-        """Yield the validation images, by the recipe's protocol with one crop."""
+        """Yield the validation images with the recipe's protocol and one crop."""
         return self.tester.batches(progress)
 
 
 class CropTest:
-    """The test of a network on image files by a protocol."""
+    """The test of a network on image files with a protocol."""
 
     def __init__(self, files: Files, protocol: Protocol, runtime: Runtime, device: torch.device) -> None:
         self.files, self.protocol, self.runtime, self.device = files, protocol, runtime, device
@@ -94,7 +94,7 @@ class CropTest:
         return class_metrics(processes.total(sums), len(self.files))
 
     def batches(self, progress: Progress = iter) -> Iterator[Batch]:
-        """Yield the crops of all files, (n * crops, C, H, W), and the labels, (n,); each process has its own files."""
+        """Yield the crops of all files, (n * crops, C, H, W), and the labels, (n,); each process has its share."""
         size = TEST_CROPS // self.protocol.crops
         begins = range(processes.rank() * size, len(self.files), processes.count() * size)
         requests = [list(range(begin, min(begin + size, len(self.files)))) for begin in begins]
@@ -104,9 +104,9 @@ class CropTest:
 
 
 def mean_guess(logits: Tensor, crops: int, averaged: Averaged) -> Tensor:
-    """Return (n, classes) of (n * crops, classes): one prediction for the crops of an image.
+    """Return one prediction per image, (n, classes), from its crops, (n * crops, classes).
 
-    It is the mean of their outputs, or the logarithm of the mean of their probabilities.
+    The prediction is the mean of the outputs, or the logarithm of the mean of the probabilities.
     """
     if crops == 1:
         return logits
@@ -117,27 +117,27 @@ def mean_guess(logits: Tensor, crops: int, averaged: Averaged) -> Tensor:
 def stream(
     views: Dataset[Any], requests: Iterable[list[Any]], runtime: Runtime, device: torch.device
 ) -> Iterator[list[Tensor]]:
-    """Yield the batches of views that are asked for, in order, on the device.
+    """Yield the requested batches of views, in order, on the device.
 
     Raises:
         UserError: a file cannot be read.
-        RunFailed: a worker process was killed, for want of memory, say.
+        RunFailed: a worker process was killed, for example because memory ran out.
     """
     workers = workers_of(runtime)
     on_gpu = device.type == "cuda"
     loader: Iterable[list[Tensor]] = DataLoader(
         views,
-        batch_sampler=requests,  # drawn from while the first batches are read already
+        batch_sampler=requests,  # consumed while the first batches are already being read
         num_workers=workers,
         pin_memory=on_gpu,
         prefetch_factor=PREFETCH if workers else None,
         worker_init_fn=_leave_signals_to_the_run,
-        generator=torch.Generator(),  # without it the loader draws from the generator of dropout
+        generator=torch.Generator(),  # without it the loader draws from the default generator, which dropout uses
     )
     try:
         for batch in loader:
             yield [each.to(device, non_blocking=on_gpu) for each in batch]
-    except UserError as error:  # a worker's comes with a trace before its message
+    except UserError as error:  # a worker's error has a traceback before its message
         raise UserError(str(error).strip().splitlines()[-1].removeprefix("repro.errors.UserError: ")) from error
     except RuntimeError as error:
         raise_if_a_worker_died(error)
@@ -145,30 +145,32 @@ def stream(
 
 
 def raise_if_a_worker_died(error: RuntimeError) -> None:
-    """Raise RunFailed for an error by which torch tells, at any time, that a worker process was killed."""
+    """Raise RunFailed if an error is torch's report, which may come at any time, that a worker process was killed."""
     if "DataLoader worker" in str(error):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else torch tells again of every worker that ends
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # otherwise torch reports every worker that ends
         raise RunFailed(
-            f"{str(error).strip(' .')}; what was saved is kept; fewer --workers need less memory"
+            f"{str(error).strip(' .')}; the last checkpoint is kept; fewer --workers need less memory"
         ) from error
 
 
 def workers_of(runtime: Runtime) -> int:
-    """Return how many worker processes read images."""
+    """Return the number of worker processes that read images."""
     if runtime.workers is not None:
         return runtime.workers
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _leave_signals_to_the_run(worker: int) -> None:
-    """Leave the run's process group, to which a terminal sends Ctrl-C and `timeout` SIGTERM: the run saves first."""
+    """Leave the run's process group, which gets Ctrl-C and SIGTERM: the run must save before its workers end."""
     os.setpgid(0, 0)
 
 
 def refuse_what_is_not_implemented(recipe: Recipe) -> None:
-    """Raise UserError for a recipe that does not say how files become inputs, or says what would be ignored here."""
+    """Raise UserError for a recipe that lacks values for image files, or has values that would be ignored."""
     for name in ("scaled_crop", "resize", "test_crop", "mean", "std"):
         if not getattr(recipe, name):
-            raise UserError(f"recipe {recipe.name} gives no {name}, which image files need")
+            raise UserError(f"recipe {recipe.name} has no {name}, which image files need")
     if recipe.crop_padding:
-        raise UserError(f"recipe {recipe.name} has crop_padding={recipe.crop_padding}, not trainable here yet")
+        raise UserError(
+            f"recipe {recipe.name} has crop_padding={recipe.crop_padding}, which is not supported for image files"
+        )

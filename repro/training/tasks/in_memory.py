@@ -1,4 +1,4 @@
-"""Classification of small images that lie whole in the device's memory."""
+"""Classification of small images that are all in the device's memory."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from repro.training.tasks.classification import Classification, class_metrics, c
 from repro.training.tasks.task import Batch, Metrics, Progress
 
 TEST_BATCHES = {"cpu": 500, "cuda": 1000}
-"""BatchNorm uses its running statistics, so that the size changes nothing but the speed."""
+"""Images in a test batch. BatchNorm uses its running statistics, so that the number changes only the speed."""
 
 
 def resident(recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> Resident:
-    """Return the task, with the images preprocessed as the recipe says."""
+    """Return the task, with the recipe's preprocessing applied to the images."""
     return Resident(recipe, preprocessed(data, recipe.preprocessing), runtime, device)
 
 
 class Resident(Classification):
-    """The task of CIFAR, SVHN and the digits: batches are cut from tensors on the device, which never waits."""
+    """The task of CIFAR, SVHN and the digits: batches are parts of tensors on the device, which never waits."""
 
     def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> None:
         refuse_what_is_not_implemented(recipe)
@@ -40,11 +40,11 @@ class Resident(Classification):
         self.held_out = held_out(recipe, data).to(device)
         self.trained_on = all_but(self.held_out, len(data.train))
         self.images, self.fingerprint = len(self.trained_on), data.fingerprint
-        pixels = self.train_images.pixels  # a copy of those trained on only where their statistics are needed
+        pixels = self.train_images.pixels  # copied only if statistics of the images trained on are needed
         self.normalise = normaliser(recipe, pixels if recipe.mean else pixels[self.trained_on])
 
     def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch; nothing here waits for the device."""
+        """Yield the batches of an epoch from number `begin` on; nothing here waits for the device."""
         order, draws = self._plan(seed, epoch)
         end = images_per_epoch(self.recipe, self.images)
         for first in range(begin * self.recipe.batch, end, self.recipe.batch):
@@ -56,7 +56,7 @@ class Resident(Classification):
 
     @torch.inference_mode()
     def test(self, network: nn.Module, progress: Progress = iter) -> Metrics:
-        """Return the metrics on the whole test set, and the error on the images held out, if there are any."""
+        """Return the metrics on the whole test set, and the error on the validation images, if there are any."""
         network.eval()
         tested = self._metrics(network, self.test_images, torch.arange(len(self.test_images)), progress)
         if not len(self.held_out):
@@ -65,11 +65,11 @@ class Resident(Classification):
         return replace(tested, validation_error=validated.error)
 
     def test_batches(self, progress: Progress = iter) -> Iterator[Batch]:
-        """Yield the whole test set."""
+        """Yield the test images in batches, each image once; each process has its share."""
         return self._whole(self.test_images, torch.arange(len(self.test_images)), progress)
 
     def _metrics(self, network: nn.Module, images: Images, places: Tensor, progress: Progress) -> Metrics:
-        """Return the metrics on the images at some places."""
+        """Return the metrics on the images at some indices."""
         sums = torch.zeros(3, device=self.device)
         for inputs, labels in self._whole(images, places, progress):
             with autocast(self.device, self.runtime):
@@ -78,7 +78,7 @@ class Resident(Classification):
         return class_metrics(processes.total(sums), len(places))
 
     def _whole(self, images: Images, places: Tensor, progress: Progress) -> Iterator[Batch]:
-        """Yield the images at some places as they are, normalised; of several processes each has its batches."""
+        """Yield the images at some indices in batches, normalised; each process has its share of the batches."""
         places, batch = places.to(self.device), TEST_BATCHES[self.device.type]
         own = range(processes.rank() * batch, len(places), processes.count() * batch)
         for begin in progress(own):
@@ -86,38 +86,40 @@ class Resident(Classification):
             yield Batch(laid_out(self.normalise(images.pixels[part]), self.runtime), images.labels[part])
 
     def _plan(self, seed: int, epoch: int) -> tuple[Tensor, Draws]:
-        """Return the order of the images and the draws of their augmentation, drawn on the CPU, on the device."""
+        """Return the order of an epoch's images and the draws of their augmentation; they are drawn on the CPU."""
         order = torch.randperm(self.images, generator=generator(seed, "order", epoch))
         draws = draw(self.recipe, self.images, generator(seed, "augmentation", epoch))
         return self.trained_on[order.to(self.device)], Draws(*(each.to(self.device) for each in draws))
 
 
 def held_out(recipe: Recipe, data: Dataset) -> Tensor:
-    """Return the places of the training images that a recipe validates with in place of training on them.
+    """Return the indices of the training images that a recipe uses for validation only.
 
     Raises:
-        UserError: the data set sets aside other than so many.
+        UserError: the data set defines another number of validation images.
     """
     if recipe.validation_images == 0:
         return torch.empty(0, dtype=torch.int64)
     known = 0 if data.validation is None else len(data.validation)
     if data.validation is None or known != recipe.validation_images:
         raise UserError(
-            f"recipe {recipe.name} validates with {recipe.validation_images} training images, "
-            f"and {recipe.dataset} sets {known} aside"
+            f"recipe {recipe.name} needs {recipe.validation_images} validation images, "
+            f"and {recipe.dataset} defines {known}"
         )
     return data.validation
 
 
 def all_but(places: Tensor, images: int) -> Tensor:
-    """Return the other places of 0 .. images - 1, in order."""
+    """Return the other indices of 0 .. images - 1, in order."""
     kept = torch.ones(images, dtype=torch.bool, device=places.device)
     kept[places] = False
     return kept.nonzero().squeeze(1)
 
 
 def refuse_what_is_not_implemented(recipe: Recipe) -> None:
-    """Raise UserError for a recipe with a value that would silently be ignored here."""
+    """Raise UserError for a recipe with a value that would be ignored."""
     for name in ("scaled_crop", "resize", "test_crop", "color_jitter", "lighting", "tune_epochs", "tile"):
         if getattr(recipe, name):
-            raise UserError(f"recipe {recipe.name} has {name}={getattr(recipe, name)}, not trainable here yet")
+            raise UserError(
+                f"recipe {recipe.name} has {name}={getattr(recipe, name)}, which is not supported for images in memory"
+            )

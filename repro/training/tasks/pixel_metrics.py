@@ -1,9 +1,9 @@
-"""How good a segmentation is: pixel errors, intersection over union, and the Rand error of ISBI 2012.
+"""Metrics of a segmentation: pixel error, intersection over union, and the pixel and Rand errors of ISBI 2012.
 
-The challenge's definitions are those of its Fiji plugin (trainableSegmentation.metrics): the map of probabilities is
-cut at ten levels, the pairs or pixels of all slices are summed at each, and the largest F-score counts. Its third
-figure, the warping error, needs that plugin's topology-preserving warps and is not computed here. A loss that weighs
-membranes more leans towards them, and so the error of the first guess can lie far above the challenge's pixel error.
+The challenge's definitions are those of its Fiji plugin (trainableSegmentation.metrics): the probability map is
+thresholded at ten levels, the pixels or pairs of all slices are summed at each level, and the largest F-score counts.
+The challenge's third metric, the warping error, needs that plugin's topology-preserving warps and is not computed.
+A loss with larger weights on membranes favours them, so the plain pixel error can be far above the challenge's.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEVELS = tuple(step / 10 for step in range(10))
-"""The paper: at 10 different levels; which is inferred: 0, 0.1, ..., 0.9."""
+"""Thresholds. The paper says 10 different levels; that they are 0, 0.1, ..., 0.9 is inferred."""
 
 
 class Tally:
-    """Counts over the slices of a test, and the metrics at its end."""
+    """Counts over the slices of a test, from which the metrics are computed."""
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
         self.slices = 0
         self.loss = torch.zeros((), dtype=torch.float64)
         self.confusion = torch.zeros(classes, classes, dtype=torch.float64)
-        """Pixels by true class and guess."""
+        """Pixels by true class and predicted class."""
         self.pixels = torch.zeros(len(LEVELS), 3, dtype=torch.float64)
-        """By level: inside a cell by both, by the label, by the guess."""
+        """Per level, pixels inside a cell: in label and prediction, in the label, in the prediction."""
         self.pairs = torch.zeros(len(LEVELS), 3, dtype=torch.float64)
-        """By level: pairs of pixels in one cell, likewise."""
+        """Per level, pairs of pixels in one cell, likewise."""
 
     def add(self, probabilities: Tensor, labels: Tensor) -> None:
-        """Count one slice: probabilities (classes, H, W), labels (H, W)."""
+        """Add one slice: probabilities (classes, H, W), labels (H, W)."""
         probabilities, labels = probabilities.cpu(), labels.cpu().long()
         self.slices += 1
         likely = probabilities.gather(0, labels[None])[0].double()
@@ -58,7 +58,7 @@ class Tally:
             self.pairs[level] += pairs_together(cells, ndimage.label(guess.numpy())[0])
 
     def metrics(self) -> Metrics:
-        """Return the means over all pixels of the slices counted."""
+        """Return the metrics over all pixels of the slices."""
         right = self.confusion.diagonal()
         union = self.confusion.sum(0) + self.confusion.sum(1) - right
         extra = {"iou": float((right / union)[union > 0].mean())}
@@ -69,20 +69,20 @@ class Tally:
 
 
 def best_f_score(counts: Tensor) -> float:
-    """Return the largest F-score of counts (levels, 3): together in both, in the truth, in the guess."""
+    """Return the largest F-score of counts (levels, 3): in both, in the truth, in the prediction."""
     both, truth, guess = counts.unbind(1)
     return float((2 * both / (truth + guess)).nan_to_num(1.0).max())
 
 
 def pairs_together(cells: NDArray[np.int32], guess: NDArray[np.int32]) -> Tensor:
-    """Return (3,): how many pairs of pixels are in one cell by both, by the truth, and by the guess.
+    """Return (3,): pairs of pixels in one cell in both segmentations, in the truth, and in the prediction.
 
-    Only pixels inside a true cell count (foreground-restricted), and each that the guess puts on a membrane is a cell
-    of its own. Pairs are ordered and of a pixel with itself too, as in the plugin's N^2 normalisation.
+    Only pixels inside a true cell count (foreground-restricted), and each of them that is predicted as membrane is a
+    cell of its own. Pairs are ordered and include a pixel with itself, as in the plugin's N^2 normalisation.
 
     Args:
         cells: (H, W) numbers of the true cells; 0 on membranes.
-        guess: likewise.
+        guess: (H, W) numbers of the predicted cells, likewise.
     """
     inside = torch.from_numpy(cells > 0)
     true_of, guess_of = (torch.from_numpy(each)[inside].long() for each in (cells, guess))

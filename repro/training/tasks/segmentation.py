@@ -1,4 +1,4 @@
-"""Segmentation of slices by tiles, as U-Net is trained and tested: arXiv 1505.04597, sections 2 and 3."""
+"""Segmentation of slices in tiles, with the training and test of U-Net: arXiv 1505.04597, sections 2 and 3."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from repro.training.tasks.pixel_metrics import Tally
 from repro.training.tasks.task import Batch, Metrics, Progress
 
 CLASSES = 2
-"""A membrane, or outside; inside a cell."""
+"""Class 0: membrane or outside; class 1: inside a cell."""
 
 
 class Segmentation:
@@ -32,7 +32,7 @@ class Segmentation:
 
     def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> None:
         if not recipe.tile:
-            raise UserError(f"recipe {recipe.name} has no tile: it is not for segmentation; repro list recipes")
+            raise UserError(f"recipe {recipe.name} is not for segmentation; see repro list recipes")
         self.recipe, self.runtime, self.device = recipe, runtime, device
         self.train_images, self.test_images = data.train.to(device), data.test.to(device)
         self.images, self.fingerprint = len(data.train), data.fingerprint
@@ -41,7 +41,7 @@ class Segmentation:
             self._check_size(*pixels.shape[2:])
 
     def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch; each tile follows from seed, epoch and the number of its slice alone."""
+        """Yield the batches of an epoch from number `begin` on; a tile depends only on seed, epoch and slice."""
         order = torch.randperm(self.images, generator=generator(seed, "order", epoch)).tolist()
         size = self.recipe.batch
         for first in range(begin * size, self.images, size):
@@ -52,7 +52,7 @@ class Segmentation:
     def tile(self, index: int, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
         """Return a tile of a training slice with its margin, (C, side, side), and its labels and weights.
 
-        The labels and weights, (2, tile, tile), are deformed as the pixels are.
+        The labels and weights, (2, tile, tile), are deformed like the pixels.
         """
         pixels = self.train_images.pixels[index]
         chance = generator(seed, f"augmentation of {index}", epoch)
@@ -65,17 +65,17 @@ class Segmentation:
 
     @cached_property
     def weights(self) -> Tensor:
-        """The weight maps of the training slices, (n, H, W): equation 2, computed once."""
+        """The weight maps of the training slices, (n, H, W): equation 2."""
         labels, recipe = self.train_images.labels.cpu(), self.recipe
         balance = class_weights(labels, CLASSES) if recipe.class_balance else torch.ones(CLASSES)
         maps = balance[labels.long()]
         if recipe.border_weight:
-            for index in with_bar(range(len(labels)), "weighing the borders between cells"):
+            for index in with_bar(range(len(labels)), "computing weight maps"):
                 maps[index] += border_weights(labels[index], recipe.border_weight, recipe.border_sigma)
         return maps.to(self.device)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the weighted cross-entropy in nats, mean over the pixels; outputs (n, classes, tile, tile)."""
+        """Return the weighted cross-entropy in nats, averaged over the pixels; outputs (n, classes, tile, tile)."""
         self._check_output(outputs)
         labels, weights = targets.unbind(1)
         return (weights * F.cross_entropy(outputs.float(), labels.long(), reduction="none")).mean()
@@ -86,7 +86,7 @@ class Segmentation:
 
     @torch.inference_mode()
     def test(self, network: nn.Module, progress: Progress = iter) -> Metrics:
-        """Return the metrics on the test slices; the loss is the cross-entropy of a pixel without weights."""
+        """Return the metrics on the test slices; the loss is the unweighted cross-entropy per pixel."""
         network.eval()
         tally = Tally(CLASSES)
         for index in progress(range(len(self.test_images))):
@@ -95,7 +95,7 @@ class Segmentation:
 
     @torch.inference_mode()
     def predict(self, network: nn.Module, pixels: Tensor) -> Tensor:
-        """Return the probabilities of the classes in a slice (C, H, W) uint8: (classes, H, W), by overlapping tiles.
+        """Return the class probabilities in a slice (C, H, W) uint8: (classes, H, W), from overlapping tiles.
 
         The slice is mirrored at its borders; where tiles overlap, their probabilities are averaged (section 2).
         """
@@ -115,13 +115,13 @@ class Segmentation:
         return sums / times
 
     def _check_output(self, outputs: Tensor) -> None:
-        """Refuse a network that gives other tiles than the recipe cuts."""
+        """Raise UserError if the network's outputs have another size than the recipe's tiles."""
         tile = self.recipe.tile
         if outputs.shape[2:] != (tile, tile):
             side, given = tile + 2 * self.recipe.margin, "x".join(map(str, outputs.shape[2:]))
             right = "leave out --padded, or choose a recipe without margin" if self.recipe.margin else "add --padded"
             raise UserError(
-                f"for {side}x{side} pixels the network gives {given}, and recipe {self.recipe.name} wants "
+                f"for {side}x{side} pixels the network's output is {given}, and recipe {self.recipe.name} needs "
                 f"{tile}x{tile}; {right}"
             )
 
@@ -134,6 +134,6 @@ class Segmentation:
 
 
 def _starts(size: int, tile: int) -> list[int]:
-    """Return where the fewest tiles that cover `size` pixels begin, evenly spread."""
+    """Return the first pixels of the fewest tiles that cover `size` pixels, evenly spread."""
     steps = ceil(size / tile) - 1
     return [round(step * (size - tile) / steps) for step in range(steps + 1)] if steps else [0]

@@ -1,0 +1,103 @@
+"""The layout of a recipe file: its keys and the types of their values."""
+
+from __future__ import annotations
+
+from types import NoneType
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_type_hints
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from repro.models import OptionValue
+from repro.recipes.recipe import VALUES, Recipe
+from repro.recipes.source import Source
+
+T = TypeVar("T")
+
+
+class Given(Source, Generic[T], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A value with its source."""
+
+    value: T
+    also: tuple[Source, ...] = ()
+    """Further sources, each for a part of the value."""
+
+    @property
+    def meaning(self) -> Any:
+        """The value in the form that `Recipe` has."""
+        return self.value
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All sources, the main one first."""
+        return Source(kind=self.kind, place=self.place, covers=self.covers, note=self.note), *self.also
+
+
+class GivenNumbers(Given[tuple[float, ...] | UnsetType], frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A list of numbers with its source, as fractions of a whole if `of` is given: `[149, 224]` of 300 epochs."""
+
+    value: tuple[float, ...] | UnsetType = UNSET
+    every: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    """Instead of `value`: the numbers are the multiples of this one below `of`."""
+    of: Annotated[int, Meta(ge=1)] = 1
+    """The whole; every number is divided by it."""
+
+    def __post_init__(self) -> None:
+        """Require exactly one of the two forms."""
+        if (self.value is UNSET) == (self.every is UNSET):
+            raise ValueError("Expected either `value` or `every`")
+
+    @property
+    def meaning(self) -> tuple[float, ...]:
+        """The numbers in the form that `Recipe` has."""
+        if self.every is not UNSET:
+            return tuple(each / self.of for each in range(self.every, self.of, self.every))
+        return tuple(each / self.of for each in self.value or ())
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a recipe has beside its values. What it leaves out is inherited from the recipe that it extends."""
+
+    extends: str = ""
+    """The recipe, in any file of the folder, from which everything is inherited that this one leaves out."""
+    abstract: bool = False
+    """Whether this is only a base for other recipes."""
+    inherited: Source | UnsetType = UNSET
+    """The source of every inherited value, in place of the sources that the extended recipe gives."""
+    summary: str | UnsetType = UNSET
+    """What is trained and where it is described, in one sentence."""
+    notes: tuple[str, ...] | UnsetType = UNSET
+    """What a reader should know: the error that the paper prints, and why values are as they are."""
+    paper: str | UnsetType = UNSET
+    dataset: str | UnsetType = UNSET
+    default_for: tuple[str, ...] = ()
+    """The models that use this recipe by default on its dataset; `*`: every model. Not inherited."""
+    default_with: dict[str, OptionValue] = {}
+    """Options that the model must have for this default, such as `{ padded = true }`. Not inherited."""
+
+
+def _given(hint: Any) -> Any:
+    """Return the type that holds a value of a recipe whose annotation is `hint`."""
+    if hint == tuple[float, ...]:
+        return GivenNumbers
+    if NoneType in get_args(hint):  # TOML has no null: what is None is left out
+        (hint,) = (each for each in get_args(hint) if each is not NoneType)
+    return Given[hint]
+
+
+_HINTS = get_type_hints(Recipe)
+Entry: type[About] = msgspec.defstruct(  # type: ignore[assignment]
+    "Entry",
+    [(name, _given(_HINTS[name]) | UnsetType, UNSET) for name in VALUES if name != "dataset"],
+    bases=(About,),
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+)
+"""A recipe in a file: the fields of `About`, and the values of `Recipe` under their own names."""
+
+
+class Document(msgspec.Struct, Generic[T], frozen=True, forbid_unknown_fields=True):
+    """A file of recipes by name."""
+
+    recipes: dict[str, T]

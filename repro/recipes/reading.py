@@ -1,0 +1,152 @@
+"""The reader of recipes: a folder of TOML files."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from repro.errors import UserError
+from repro.recipes.layout import About, Document, Entry, Given
+from repro.recipes.recipe import VALUES, Recipe
+from repro.text import choose
+
+NEEDED = (
+    "summary",
+    *(each.name for each in fields(Recipe) if each.default is MISSING and each.default_factory is MISSING),
+)
+"""What every recipe must have, its own or from the recipe that it extends."""
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A recipe as a file has it."""
+
+    file: Path
+    name: str
+    about: About
+
+    def refused(self, reason: str) -> UserError:
+        return UserError(f"{self.file}: recipe {self.name}: {reason}")
+
+
+class RecipeFolder(Mapping[str, Recipe]):
+    """The recipes of a folder by name, read on first use."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def recipes(self) -> dict[str, Recipe]:
+        """All recipes; UserError as in `read_recipes`."""
+        return read_recipes(self.path)
+
+    def __getitem__(self, name: str) -> Recipe:
+        return self.recipes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.recipes)
+
+    def __len__(self) -> int:
+        return len(self.recipes)
+
+
+def read_recipes(path: Path) -> dict[str, Recipe]:
+    """Return the recipes of every TOML file in a folder, by name.
+
+    Raises:
+        UserError: the folder holds no TOML file, a file is not valid TOML, a key is unknown or has the wrong type, a
+            value has no source, a name is used twice, or a recipe lacks a value, extends an unknown recipe or itself,
+            or is a default that another recipe is already. The message names file, recipe and reason in one line.
+    """
+    files, written = sorted(path.glob("*.toml")), dict[str, _Written]()
+    if not files:
+        raise UserError(f"{path} holds no recipes, which are *.toml files")
+    for each in (each for file in files for each in _read(file)):
+        if each.name in written:
+            raise each.refused(f"{written[each.name].file} has a recipe of that name")
+        written[each.name] = each
+    lines = [_line(each, written) for each in written.values()]
+    recipes = {line[0].name: _recipe(line) for line in lines if not line[0].about.abstract}
+    _refuse_two_defaults(recipes, written)
+    return recipes
+
+
+def _read(file: Path) -> Iterator[_Written]:
+    """Yield the recipes of a file as they are written."""
+    try:
+        document = msgspec.convert(tomllib.loads(file.read_text("utf-8")), Document[Any])
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: not a TOML file: {error}") from None
+    except msgspec.ValidationError as error:
+        raise UserError(f"{file}: {error}") from None
+    for name, content in document.recipes.items():
+        try:
+            yield _Written(file, name, msgspec.convert(content, Entry))
+        except msgspec.ValidationError as error:
+            raise UserError(f"{file}: recipe {name}: {error}") from None
+
+
+def _recipe(line: Sequence[_Written]) -> Recipe:
+    """Return the first recipe of a line, completed by the others."""
+    content: dict[str, Any] = {"name": line[0].name, "sources": {}}
+    for each in reversed(line):
+        content.update(_extended(content, each.about))
+    missing = [name for name in NEEDED if name not in content]
+    if missing:
+        raise line[0].refused(f"no {missing[0]} is given")
+    about = line[0].about
+    return Recipe(**content, default_for=about.default_for, default_with=about.default_with)
+
+
+def _line(written: _Written, known: Mapping[str, _Written]) -> list[_Written]:
+    """Return a recipe and those that it extends, the nearest first."""
+    line = [written]
+    while extends := line[-1].about.extends:
+        if extends not in known:
+            raise line[-1].refused(f"extends: {_unknown(extends, known)}")
+        if known[extends] in line:
+            raise written.refused(f"extends itself: {' -> '.join([*(each.name for each in line), extends])}")
+        line.append(known[extends])
+    return line
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    """Return what is wrong with a name; a file must spell it exactly, which `choose` does not require."""
+    try:
+        return f"unknown recipe {name!r}; did you mean {choose('recipe', name, known)}?"
+    except UserError as error:
+        return str(error)
+
+
+def _extended(content: Mapping[str, Any], about: About) -> dict[str, Any]:
+    """Return what a recipe replaces in the `content` of the one that it extends."""
+    given: dict[str, Given[Any]] = {
+        name: value for name in VALUES if isinstance(value := getattr(about, name, UNSET), Given)
+    }
+    sources = content["sources"]
+    if about.inherited is not UNSET:
+        sources = dict.fromkeys(sources, (about.inherited,))
+    said = {name: getattr(about, name) for name in ("summary", "notes", "paper", "dataset")}
+    return {
+        **{name: value for name, value in said.items() if value is not UNSET},
+        **{name: each.meaning for name, each in given.items()},
+        "sources": {**sources, **{name: each.sources for name, each in given.items()}},
+    }
+
+
+def _refuse_two_defaults(recipes: Mapping[str, Recipe], written: Mapping[str, _Written]) -> None:
+    """Refuse two recipes that are the default for the same model, options and dataset."""
+    found: dict[tuple[Any, ...], str] = {}
+    for name, each in recipes.items():
+        for model in each.default_for:
+            key = each.dataset, model, frozenset(each.default_with.items())
+            if key in found:
+                raise written[name].refused(f"{found[key]} is the default for {model} on {each.dataset} already")
+            found[key] = name

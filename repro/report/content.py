@@ -1,0 +1,108 @@
+"""What is shown of a table, in every format: built once from a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from repro.comparison.explain import has_error_differing, reasons
+from repro.comparison.join import ComparedRow, Comparison
+from repro.comparison.rule import RULE
+from repro.comparison.verdict import Verdict
+from repro.report.cells import count_cell, difference_cell, error_cell, printed_cell, time_cell, verdict_cell
+from repro.report.data import row_data, table_data
+from repro.report.grid import Grid, Heading, Line, Shown
+from repro.report.notes import Note, notes_of
+from repro.report.runs import deviating_grid, runs_grid
+from repro.tables import Column, Table
+
+
+@dataclass(frozen=True)
+class Content:
+    """A table beside ours, the notes beneath it, and the runs."""
+
+    table: Table
+    grid: Grid
+    notes: tuple[Note, ...]
+    rule: str
+    """The rule of the verdicts; empty without verdicts."""
+    runs: Grid | None
+    deviating: Grid | None
+    data: Mapping[str, Any]
+    """What is known beside the rows, as plain data."""
+
+    @property
+    def title(self) -> str:
+        """The paper, the table and what it shows."""
+        return f"{self.table.paper}, {self.table.title}: {self.table.caption}"
+
+
+def content_of(comparison: Comparison) -> Content:
+    """Return what is shown of a comparison."""
+    return Content(
+        comparison.table,
+        _grid(comparison),
+        notes_of(comparison),
+        RULE if comparison.spread else "",
+        runs_grid(comparison),
+        deviating_grid(comparison),
+        table_data(comparison),
+    )
+
+
+def _grid(comparison: Comparison) -> Grid:
+    """Return the table: the printed cells beside ours, and a verdict for every row."""
+    parts = [part for column in comparison.table.columns for part in _parts(comparison, column)]
+    headings = (Heading("Row"), *(part.heading for part in parts), Heading("Verdict"))
+    lines = tuple(_line(comparison, parts, row) for row in comparison.rows)
+    return Grid(comparison.table.caption, headings, lines, kind="compared")
+
+
+def _line(comparison: Comparison, parts: list[_Part], row: ComparedRow) -> Line:
+    heading = "Possible reasons for the difference" if has_error_differing(row) else "Count mismatch"
+    return Line(
+        (Shown(row.row.label), *(part.show(row) for part in parts), verdict_cell(row)),
+        name=comparison.table.called(row.row),
+        reasons=tuple(reasons(comparison, row)),
+        reasons_heading=heading,
+        muted=row.row.model is None,
+        data=row_data(comparison, row),
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one column of the grid shows of a printed column."""
+
+    heading: Heading
+    show: Callable[[ComparedRow], Shown]
+
+
+def _parts(comparison: Comparison, column: Column) -> list[_Part]:
+    """Return what is shown of a printed column: the printed cells and, where there can be any, ours."""
+    ours = _ours(comparison, column)
+    heading = Heading("paper", column.label, numeric=True) if ours else Heading(column.label, numeric=True)
+    return [_Part(heading, lambda row: printed_cell(row, column)), *ours]
+
+
+def _ours(comparison: Comparison, column: Column) -> list[_Part]:
+    heading = Heading("ours", column.label, numeric=True)
+    if column.kind in ("params", "flops"):
+        return [_Part(heading, lambda row: count_cell(row.counts.get(column.key)))]
+    if column.kind == "time":
+        return [_Part(heading, lambda row: time_cell(row.times.get(column.key)))]
+    return _our_errors(comparison, column, heading) if column.kind == "error" else []
+
+
+def _our_errors(comparison: Comparison, column: Column, heading: Heading) -> list[_Part]:
+    """Return our errors: none without a recipe; with a column of differences where the table has one error column."""
+    alone = len(comparison.table.of_kind("error")) == 1
+    cells = [row.errors[column.key] for row in comparison.rows if column.key in row.errors]
+    if all(cell.verdict == Verdict.NO_RECIPE for cell in cells):
+        return []
+    ours = _Part(heading, lambda row: error_cell(row.errors.get(column.key), alone=alone))
+    if not alone or all(cell.difference is None for cell in cells):
+        return [ours]
+    difference = Heading("difference", column.label, numeric=True)
+    return [ours, _Part(difference, lambda row: difference_cell(row.errors.get(column.key)))]

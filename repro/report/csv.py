@@ -1,0 +1,84 @@
+"""Grids as CSV: every exact figure in a column of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from repro.comparison.verdict import Verdict
+from repro.report.cells import MARK
+from repro.report.content import Content
+from repro.report.grid import Grid
+from repro.store.csv_rows import csv_of
+from repro.tables import Column
+
+ERROR = {
+    "value": "ours",
+    "statistic": "statistic",
+    "n": "n",
+    "mean": "mean",
+    "std": "std",
+    "difference": "difference",
+    "expected": "expected",
+    "margin": "margin",
+    "at_most": "at most",
+    "bound": "bound",
+    "best_epoch": "best epoch (extra)",
+    "verdict": "verdict",
+}
+"""The columns of an error, by the names of its figures in the data of a line."""
+TIME = {"published_ratio": "paper ratio", "seconds": "ours s a step", "ratio": "ours ratio", "device": "device"}
+"""The columns of a time, likewise."""
+FIGURES: Mapping[str, Mapping[str, str]] = {"error": ERROR, "time": TIME}
+
+
+def table_csv(content: Content) -> str:
+    """Return a table, a line per row; printed cells are as printed."""
+    columns = content.table.columns
+    header = ["row", *(name for column in columns for name in _names(column)), "verdict", "why"]
+    return csv_of([_row(line.data, columns) for line in content.grid.lines], header).decode()
+
+
+def summary_csv(overview: Grid) -> str:
+    """Return the summary of tables, a line per table."""
+    names = {
+        "table": "table",
+        "paper": "paper",
+        "counts_right": "counts right",
+        "counts": "counts",
+        "errors_measured": "errors measured",
+        "errors": "errors",
+        "errors_without_recipe": "errors without recipe",
+    }
+    judged = [verdict for verdict in Verdict if verdict.judged]
+    rows = [
+        {
+            **{name: line.data[key] for key, name in names.items()},
+            **{verdict: line.data["verdicts"].get(verdict, 0) for verdict in judged},
+        }
+        for line in overview.lines
+    ]
+    return csv_of(rows, [*names.values(), *judged]).decode()
+
+
+def _names(column: Column) -> list[str]:
+    """Return the names of a printed column's columns."""
+    ours = ["ours", "match"] if column.kind in ("params", "flops") else FIGURES.get(column.kind, {}).values()
+    return [f"{column.key} {name}" for name in ("paper", *ours)]
+
+
+def _row(data: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, Any]:
+    row = {"row": data["label"], "verdict": data["verdict"], "why": "; ".join(data["why"])}
+    for column in columns:
+        key, measured = column.key, data["measured"].get(column.key)
+        row[f"{key} paper"] = data["published"].get(key, "")
+        if column.kind in FIGURES and measured:
+            row |= {f"{key} {name}": _rounded(measured[figure]) for figure, name in FIGURES[column.kind].items()}
+        elif measured is not None:
+            row |= {f"{key} ours": measured, f"{key} match": MARK[data["matches"][key]]}
+    return row
+
+
+def _rounded(value: object) -> object:
+    """Return a figure with four decimals; other values as they are."""
+    return round(value, 4) if isinstance(value, float) else value

@@ -1,0 +1,119 @@
+"""Comparisons and their summary as plain data, with exact figures: what JSON shows, and CSV in columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from repro.comparison.explain import mismatch_lines, reasons
+from repro.comparison.join import ComparedRow, Comparison, ErrorCell
+from repro.comparison.rule import RULE, t_of_equivalence, t_of_margin
+from repro.comparison.summary import Summary
+from repro.comparison.times import TimeCell
+
+
+def table_data(comparison: Comparison) -> dict[str, Any]:
+    """Return what is known of a table beside its rows."""
+    table = comparison.table
+    return {
+        "table": table.name,
+        "caption": table.caption,
+        "source": table.source,
+        "flops_convention": table.flops_convention,
+        "rule": _rule_data(comparison),
+        "deviating": [
+            {
+                "name": each.name,
+                "model": each.model,
+                "options": each.options,
+                "seed": each.seed,
+                "error": each.error,
+                "deviations": list(each.deviations),
+            }
+            for each in comparison.deviating
+        ],
+    }
+
+
+def summary_data(summary: Summary, comparison: Comparison) -> dict[str, Any]:
+    """Return the summary of a table, with its mismatches."""
+    return {
+        "table": summary.table.name,
+        "caption": summary.table.caption,
+        "paper": summary.table.paper,
+        "counts": summary.counted,
+        "counts_right": summary.right,
+        "errors": summary.measurable,
+        "errors_measured": summary.measured,
+        "errors_without_recipe": summary.without_recipe,
+        "verdicts": dict(summary.verdicts),
+        "off": mismatch_lines(comparison),
+    }
+
+
+def _rule_data(comparison: Comparison) -> dict[str, Any] | None:
+    spread, cells = comparison.spread, comparison.cells
+    if spread is None:
+        return None
+    return {
+        "text": RULE,
+        "phi": spread.phi,
+        "degrees": spread.degrees,
+        "cells": cells,
+        "t": t_of_margin(spread.degrees, cells),
+        "t_equivalence": t_of_equivalence(spread.degrees),
+    }
+
+
+def row_data(comparison: Comparison, compared: ComparedRow) -> dict[str, Any]:
+    """Return a row: what is printed and what was counted and measured, by column."""
+    row = compared.row
+    return {
+        "label": row.label,
+        "model": row.model,
+        "options": comparison.table.options(row) if row.model else {},
+        "recipe": {key: cell.printed.recipe for key, cell in compared.errors.items()},
+        "published": {key: cell.text for key, cell in row.cells.items()},
+        "measured": {
+            **{key: cell.exact for key, cell in compared.counts.items()},
+            **{key: _error_data(cell) for key, cell in compared.errors.items()},
+            **{key: _time_data(cell) for key, cell in compared.times.items()},
+        },
+        "matches": {key: cell.matches for key, cell in compared.counts.items()},
+        "verdict": compared.verdict,
+        "why": reasons(comparison, compared),
+    }
+
+
+def _error_data(cell: ErrorCell) -> dict[str, Any]:
+    return {
+        "n": cell.n,
+        "statistic": cell.statistic,
+        "value": cell.value,
+        "mean": cell.mean,
+        "std": cell.std,
+        "seeds": list(cell.seeds),
+        "difference": cell.difference,
+        "expected": cell.expected,
+        "margin": cell.margin,
+        "at_most": cell.at_most,
+        "bound": cell.bound,
+        "best_epoch": cell.best_epoch,
+        "precisions": list(cell.precisions),
+        "verdict": cell.verdict,
+    }
+
+
+def _time_data(cell: TimeCell) -> dict[str, Any]:
+    timing = cell.timing
+    return {
+        "seconds": cell.seconds,
+        "batch": cell.batch,
+        "ratio": cell.ratio,
+        "published_ratio": cell.published_ratio,
+        "reference": cell.reference,
+        "how": timing and timing.how,
+        "spread": timing and timing.spread,
+        "device": timing and timing.device,
+        "precision": timing and timing.precision,
+        "started": timing and timing.started,
+    }

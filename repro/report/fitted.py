@@ -1,0 +1,57 @@
+"""Tables for a terminal whose columns are no narrower than their words, where the terminal is wide enough."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+
+class Fitted:
+    """The first of some tables that fits without cutting a word; else the first one with narrower gaps, or as text."""
+
+    def __init__(self, *tables: Table) -> None:
+        self.tables = tables
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for table in self.tables:
+            if fit(table, options.max_width):
+                yield table
+                return
+        first = self.tables[0]
+        first.padding = 0
+        yield first if fit(first, options.max_width) else _paragraphs(first)
+
+
+def _paragraphs(table: Table) -> Group:
+    """Return the rows of a table as paragraphs: the first cell, and beneath it the others with their headings."""
+    headings = [" ".join(str(column.header).split()) for column in table.columns]
+    parts: list[RenderableType] = [Text.from_markup(str(table.title), style="bold")] if table.title else []
+    for first, *others in zip(*(column.cells for column in table.columns), strict=True):
+        pairs = (f"{heading}: {cell}" for heading, cell in zip(headings[1:], others, strict=True) if cell)
+        parts += [first, Padding("; ".join(" ".join(each.split()) for each in pairs), (0, 0, 0, 4))]
+    return Group(*parts)
+
+
+def empty_grid(title: str | None = None) -> Table:
+    """Return a table without rows, whose lines leave room for figures on a terminal of 80 columns."""
+    look = {"title_justify": "left", "title_style": "bold", "box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
+    return Table(title=title and escape(title), **look)  # type: ignore[arg-type]
+
+
+def fit(table: Table, width: int) -> bool:
+    """Give every column a width, so that no word is cut, if the table can be so narrow."""
+    cells = [[Text.from_markup(str(cell)).plain for cell in (each.header, *each.cells)] for each in table.columns]
+    most = [max(len(line) for cell in column for line in cell.split("\n")) for column in cells]
+    words = [max(len(word) for cell in column for word in (cell.split() or [""])) for column in cells]
+    least = [high if column.no_wrap else low for column, low, high in zip(table.columns, words, most, strict=True)]
+    spare = width - (1 + table.padding[1]) * len(cells) - 1 - sum(least)  # beside the box and the padding
+    wanted = [high - low for low, high in zip(least, most, strict=True)]
+    edges = 0, len(cells) - 1  # labels and verdicts, which are words, are wrapped before figures
+    for number, column in sorted(enumerate(table.columns), key=lambda each: (each[0] in edges, wanted[each[0]])):
+        more = max(0, min(spare, wanted[number]))
+        column.width, spare = least[number] + more, spare - more
+    return spare >= 0

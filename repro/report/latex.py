@@ -1,0 +1,91 @@
+"""Grids as LaTeX tables, for a document that uses the package booktabs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from repro.report.content import Content
+from repro.report.grid import Grid
+
+WIDTH = 100
+"""Characters of a line for which a page has room."""
+SPELLINGS = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "✓": r"$\surd$",
+    "✗": r"$\times$",
+    "↓": r"$\downarrow$",
+    "⇓": r"$\Downarrow$",
+    "↗": r"$\nearrow$",
+    "↘": r"$\searrow$",
+    "≈": r"$\approx$",
+    "≠": r"$\neq$",
+    "◇": r"$\diamond$",
+    "○": r"$\circ$",
+    "”": "''",
+    "–": "--",
+    "−": "$-$",
+    "×": r"$\times$",
+    "<": "$<$",
+    ">": "$>$",
+}
+"""Characters that LaTeX spells differently; the marks are symbols of its mathematics, which needs no package."""
+MARKS = "✓ and ✗: our exact count, rounded as the printed one is, equals the printed one or does not."
+
+
+def table_latex(content: Content) -> str:
+    """Return a table with its legend: why rows may differ, the runs that deviate, and the notes."""
+    legend = "\\par ".join(escaped(line) for line in [MARKS, *_beneath(content)])
+    return _booktabs(content.grid.fitting(WIDTH), content.title, f"tab:{content.table.name}", legend)
+
+
+def summary_latex(overview: Grid) -> str:
+    """Return the summary of tables."""
+    return _booktabs(overview.without_details(), overview.title, "tab:summary")
+
+
+def _beneath(content: Content) -> list[str]:
+    reasons = [f"{heading}: {' '.join(lines)}" for heading, lines in content.grid.reasons()]
+    deviating = content.deviating
+    runs = [f"{deviating.title}: {' '.join(deviating.without_details().paragraphs())}"] if deviating else []
+    notes = [f"{note.heading}: {line}" for note in content.notes for line in note.lines]
+    return [*reasons, *runs, *notes, *([content.rule] if content.rule else [])]
+
+
+def _booktabs(grid: Grid, caption: str, label: str, legend: str = "") -> str:
+    """Return a floating table; a cell with several lines takes as many rows, so that it stays narrow."""
+    lines = [_rows(["\n".join(cell.lines()) for cell in line.cells]) for line in grid.lines]
+    total = _rows(["\n".join(cell.lines()) for cell in grid.total.cells]) if grid.total else []
+    columns = "".join("r" if heading.numeric else "l" for heading in grid.headings)
+    return "\n".join(
+        [
+            "% needs \\usepackage{booktabs}",
+            "\\begin{table}[htbp]",
+            "\\centering\\scriptsize\\setlength{\\tabcolsep}{3pt}",
+            f"\\caption{{{escaped(caption)}}}",
+            f"\\label{{{label}}}",
+            f"\\begin{{tabular}}{{{columns}}}",
+            *("\\toprule", *_rows(grid.heading_lines), "\\midrule", *(row for line in lines for row in line)),
+            *(["\\midrule", *total] if total else []),
+            *("\\bottomrule", "\\end{tabular}"),
+            *([f"\\par\\smallskip\\parbox{{\\linewidth}}{{{legend}}}"] if legend else []),
+            "\\end{table}\n",
+        ]
+    )
+
+
+def _rows(cells: Sequence[str]) -> list[str]:
+    """Return a line as the rows that its cells take."""
+    parts = [cell.split("\n") for cell in cells]
+    height = max(map(len, parts))
+    rows = [[part[number] if number < len(part) else "" for part in parts] for number in range(height)]
+    return [" & ".join(map(escaped, row)) + r" \\" for row in rows]
+
+
+def escaped(text: str) -> str:
+    """Return a text as LaTeX spells it."""
+    return re.sub(".", lambda sign: SPELLINGS.get(sign[0], sign[0]), text)

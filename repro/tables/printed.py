@@ -1,0 +1,257 @@
+"""A printed table: columns, rows and cells. A cell is the printed string, whose digits are the precision."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
+from fnmatch import fnmatchcase
+from functools import cached_property
+
+from repro.data import DATASETS
+from repro.data.crops import Averaged
+from repro.errors import UserError
+from repro.experiment import Experiment, experiment_for
+from repro.models import OptionValue, resolve_options
+
+KINDS = ("params", "flops", "error", "time", "context")
+METRICS = ("error", "error5", "iou", "isbi_pixel", "isbi_rand")
+PERCENT = ("error", "error5")
+"""The metrics in %; verdicts are given on these alone."""
+STATISTICS = ("last", "median", "mean", "best")
+UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+PRINTED = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A printed number, with its digits and unit as printed."""
+
+    text: str
+
+    @property
+    def value(self) -> Decimal:
+        """The printed number without its unit."""
+        return Decimal(self._parts[0])
+
+    @property
+    def number(self) -> float:
+        """The printed number with its unit."""
+        return float(self.value) * UNITS[self._parts[1]]
+
+    @property
+    def half_unit(self) -> float:
+        """Half a unit of the last printed digit."""
+        exponent = self.value.as_tuple().exponent
+        assert isinstance(exponent, int)
+        return 0.5 * 10.0**exponent
+
+    def matches(self, exact: int) -> bool:
+        """Whether an exact count, rounded to the printed digits, is the printed number."""
+        return self._rounded(exact) == self.value
+
+    def like(self, exact: int) -> str:
+        """Return an exact count with the digits and the unit of this cell."""
+        return f"{self._rounded(exact)}{self._parts[1]}"
+
+    def _rounded(self, exact: int) -> Decimal:
+        return (Decimal(exact) / UNITS[self._parts[1]]).quantize(self.value, ROUND_HALF_UP)
+
+    @property
+    def _parts(self) -> tuple[str, str]:
+        match = PRINTED.fullmatch(self.text)
+        assert match
+        return match[1], match[2]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A printed column, and how its numbers were obtained."""
+
+    key: str
+    label: str
+    kind: str
+    """One of KINDS: what is compared with the printed cells."""
+    metric: str = "error"
+    """Errors: one of METRICS, the field of a record; in % or as a record has it."""
+    dataset: str | None = None
+    """Errors: the data set (default: the table's)."""
+    recipe: str | None = None
+    """Errors: the recipe; a row may have its own."""
+    statistic: str = "last"
+    """Of the runs behind a printed cell."""
+    runs: int | None = None
+    """How many runs are behind a printed cell; None where the paper does not say, which is taken as one."""
+    protocol: str = ""
+    """How the test images are shown to the network."""
+    crops: int | None = None
+    """Errors: the crops of a test image over which a prediction is averaged; None where nothing is averaged."""
+    averaged: Averaged | None = None
+    """What is averaged over the crops."""
+    comparable: bool = True
+    """False where our test images are not the paper's: both errors are shown, and no verdict is given."""
+    batch: int | None = None
+    """Times: the images of a step (default: the recipe's batch)."""
+    reference: str | None = None
+    """Times: the label of the row whose time is 1.00 (default: the first row with a printed time and a network)."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A printed line: a network, its options, and the printed cells by column."""
+
+    label: str
+    cells: Mapping[str, Cell]
+    model: str | None = None
+    """None for a row that the paper quotes from elsewhere."""
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    dataset: str | None = None
+    """Where it differs from the table's and the column's, like the next three fields."""
+    recipe: str | None = None
+    statistic: str | None = None
+    runs: int | None = None
+    count_only: bool = False
+    """True where the row's errors are quoted, while its network is here: it is counted and timed, and no run of it is
+    compared with the errors."""
+
+    @property
+    def quoted(self) -> bool:
+        """Whether the paper quotes the row's errors from elsewhere."""
+        return self.model is None or self.count_only
+
+
+@dataclass(frozen=True)
+class PrintedError:
+    """A printed error of a network, and what it was obtained with."""
+
+    row: Row
+    column: Column
+    dataset: str
+    options: Mapping[str, OptionValue]
+    """Every option of the network, defaults included."""
+    recipe: str | None
+    """None where no recipe for it is implemented."""
+    statistic: str
+    """One of STATISTICS, of the runs behind the cell."""
+    runs: int
+    cell: Cell
+
+    @property
+    def images(self) -> int:
+        """The number of test images."""
+        return DATASETS[self.dataset].test_images
+
+    @property
+    def judgeable(self) -> bool:
+        """Whether runs of it get a verdict: there is a recipe, and our test images are the paper's."""
+        return self.recipe is not None and self.column.comparable
+
+    def experiment(self, seed: int, epochs: int | None = None) -> Experiment:
+        """Return the experiment behind it, which has a recipe; UserError if `epochs` is below 1."""
+        assert self.row.model
+        assert self.recipe
+        return experiment_for(self.row.model, self.options, seed=seed, recipe_name=self.recipe, epochs=epochs)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A printed table."""
+
+    name: str
+    title: str
+    caption: str
+    paper: str
+    source: str
+    dataset: str
+    flops_convention: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def column(self) -> Mapping[str, Column]:
+        """The columns by key."""
+        return {column.key: column for column in self.columns}
+
+    def of_kind(self, *kinds: str) -> list[Column]:
+        """Return the columns of some kinds."""
+        return [column for column in self.columns if column.kind in kinds]
+
+    def errors(self, rows: Sequence[Row] | None = None) -> list[PrintedError]:
+        """Return the printed errors of some rows, or of all; rows with quoted errors have none."""
+        shown = self.rows if rows is None else rows
+        columns = self.of_kind("error")
+        return [
+            self._error(row, column)
+            for row in shown
+            for column in columns
+            if not row.quoted and column.key in row.cells
+        ]
+
+    def _error(self, row: Row, column: Column) -> PrintedError:
+        return PrintedError(
+            row=row,
+            column=column,
+            dataset=row.dataset or column.dataset or self.dataset,
+            options=self.options(row),
+            recipe=row.recipe or column.recipe,
+            statistic=row.statistic or column.statistic,
+            runs=row.runs or column.runs or 1,
+            cell=row.cells[column.key],
+        )
+
+    def matching(self, pattern: str) -> tuple[Row, ...]:
+        """Return the rows with a label, or else those whose label matches a pattern.
+
+        Case and spaces are ignored; `*` matches any characters and `?` one. Without these, a part of the label is
+        enough.
+
+        Raises:
+            UserError: no row matches.
+        """
+        wanted = _plain(pattern)
+        part = wanted if any(sign in pattern for sign in "*?[") else f"*{wanted}*"
+        exactly = tuple(row for row in self.rows if _plain(row.label) == wanted)
+        rows = exactly or tuple(row for row in self.rows if fnmatchcase(_plain(row.label), part))
+        if not rows:
+            labels = " | ".join(row.label for row in self.rows)
+            raise UserError(f"no row of {self.name} matches {pattern!r}; its rows: {labels}")
+        return rows
+
+    def called(self, row: Row) -> str:
+        """Return the label of a row, with what distinguishes it from rows of the same label."""
+        if [each.label for each in self.rows].count(row.label) == 1:
+            return row.label
+        context = [f"{c.label} {row.cells[c.key].text}" for c in self.of_kind("context") if c.key in row.cells]
+        return ", ".join([row.label, *context])
+
+    @property
+    def time(self) -> Column | None:
+        """The column of times, if the table prints them."""
+        return next(iter(self.of_kind("time")), None)
+
+    def timed(self, rows: Sequence[Row] | None = None) -> list[Row]:
+        """Return the rows, of some or of all, with a printed time and a network."""
+        shown = self.rows if rows is None else rows
+        return [row for row in shown if self.time and row.model and self.time.key in row.cells]
+
+    def reference(self, rows: Sequence[Row] | None = None) -> Row | None:
+        """Return the row to whose time the others' are ratios: the named one if it is shown, else the first timed."""
+        timed = self.timed(rows)
+        named = [row for row in timed if self.time and row.label == self.time.reference]
+        return next(iter([*named, *timed]), None)
+
+    def dataset_of(self, row: Row) -> str:
+        """Return the data set whose images and classes a row's network is counted and timed with."""
+        return row.dataset or self.dataset
+
+    def options(self, row: Row) -> dict[str, OptionValue]:
+        """Return every option of a row's network, defaults included."""
+        assert row.model
+        return resolve_options(row.model, row.options, self.dataset_of(row))
+
+
+def _plain(label: str) -> str:
+    """Return a label in the form in which `N=4` is found in `DenseResNet-110, N = 4`."""
+    return label.lower().replace(" ", "")

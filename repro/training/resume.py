@@ -1,0 +1,84 @@
+"""Resuming: which checkpoints a session starts from, and whether they fit its experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from repro.errors import UserError
+from repro.experiment import Experiment
+from repro.training.checkpoint import Checkpoint, load_before, load_newest, set_aside_newest
+from repro.training.engine import Engine
+from repro.training.progress import Watcher
+from repro.training.record import check_runtime
+from repro.training.session import Session
+
+Part = tuple[list[Experiment], list[Checkpoint]]
+"""Experiments at the same step, with their checkpoints; no checkpoints at step 0."""
+
+
+def equally_far(group: Sequence[Experiment], runs: Path, watcher: Watcher) -> list[Part]:
+    """Return the experiments in parts that are at the same step.
+
+    Raises:
+        UserError: all checkpoints of an experiment are broken.
+    """
+    newest = {}
+    for experiment in group:
+        folder = runs / experiment.name
+        newest[experiment.id], warning = load_newest(folder)
+        if warning:
+            watcher.say(warning)
+            set_aside_newest(folder)
+    first = min(saved.step if saved else 0 for saved in newest.values())
+    parts: dict[int, Part] = {}
+    for experiment in group:
+        saved = newest[experiment.id]
+        if saved and saved.step > first:  # the process was killed between the checkpoints of two seeds
+            saved = load_before(runs / experiment.name, first) or saved
+        experiments, checkpoints = parts.setdefault(saved.step if saved else 0, ([], []))
+        experiments.append(experiment)
+        checkpoints += [saved] if saved else []
+    return [parts[step] for step in sorted(parts)]
+
+
+def engine_at(part: Part, session: Session) -> Engine:
+    """Return the engine of some experiments, at the step of their checkpoints.
+
+    Raises:
+        UserError: a checkpoint is not of this experiment, runtime, data set or network.
+    """
+    experiments, saved = part
+    engine = Engine(experiments, session.runtime.together(len(experiments)), session.task, session.device)
+    if not saved:
+        return engine
+    for checkpoint, experiment in zip(saved, experiments, strict=True):
+        _check(checkpoint, experiment, engine)
+    try:
+        engine.restore(saved)
+    except (torch.OutOfMemoryError, torch.AcceleratorError):
+        raise  # an error of the device, not of the checkpoint
+    except (KeyError, RuntimeError) as error:
+        raise UserError(
+            f"the checkpoint of {names_of(experiments)} does not match the model; use another --runs folder"
+        ) from error
+    return engine
+
+
+def _check(saved: Checkpoint, experiment: Experiment, engine: Engine) -> None:
+    """Raise UserError for a checkpoint that is not of this experiment on this data set."""
+    if saved.experiment.id != experiment.id:
+        raise UserError(f"the folder of {experiment.name} holds a checkpoint of {saved.experiment.name}")
+    check_runtime(saved, engine.runtime)
+    if saved.data != engine.task.fingerprint:
+        raise UserError(
+            f"the data set has changed since the checkpoint of {experiment.name} was written; restore the old files"
+        )
+
+
+def names_of(experiments: Sequence[Experiment]) -> str:
+    """Return the name of a run, or of several runs in short."""
+    first, *others = (each.name for each in experiments)
+    return f"{first} and {len(others)} other seeds" if others else first

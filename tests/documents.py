@@ -1,0 +1,119 @@
+"""What the documents show between markers, generated from the program; `python tests/documents.py` writes it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from simulation import power_table
+
+from repro.recipes import RECIPES, Recipe
+from repro.recipes.source import sources_text
+from repro.recipes.values import values_of
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+PICTURES = {ROOT / "docs/images/resnet-20.svg": "repro figure curves resnet-cifar --rows ResNet-20"}
+"""Each figure of the documents, and the command that draws it; the numbers are in the CSV file with the same name."""
+
+MARKED = re.compile(r"(?<=<!-- made by: )(?P<maker>.+?) -->\n(?P<shown>.*?)(?=<!-- end -->)", re.DOTALL)
+PLAIN = {"COLUMNS": "80", "NO_COLOR": "1", "TYPER_USE_RICH": "0"}
+
+
+def answer(command: str) -> str:
+    """Return what a command prints on the shipped results alone, in a terminal of 80 columns without color."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = [sys.executable, "-m", *command.split()]
+        environment = {**os.environ, **PLAIN}
+        done = subprocess.run(words, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip()
+
+
+def measured_rows() -> str:
+    """Return one line for each row with a run of full length, whether the run follows today's recipe or deviates."""
+    tables = [json.loads(answer(f"repro table {each['name']} --format json")) for each in _listed("tables")]
+    lines = [line for table in tables for row in table["rows"] for line in _measured(table, row)]
+    return "\n".join(["| Table | Row | Paper, % | Ours, % | Verdict |", "| --- | --- | --- | --- | --- |", *lines])
+
+
+def _measured(table: dict[str, Any], row: dict[str, Any]) -> Iterator[str]:
+    start = f"| {table['table']} | {row['label']}"
+    errors = {key: each for key, each in row["measured"].items() if isinstance(each, dict) and "seeds" in each}
+    for key, error in errors.items():
+        if error["n"]:
+            ours = f"{error['value']:.2f} ({error['statistic']} of {error['n']})"
+            yield f"{start} | {row['published'][key]} | {ours} | {error['verdict']} |"
+    changed = [each for each in table["deviating"] if _of_row(each, row) and not _is_shortened(each)]
+    if changed:
+        printed = ", ".join(row["published"][key] for key in errors)
+        ours = ", ".join(f"{each['error']:.2f}" for each in changed)
+        values = {deviation.partition("=")[0] for each in changed for deviation in each["deviations"]}
+        yield f"{start} | {printed} | {ours} | not counted: deviates in {', '.join(sorted(values))} |"
+
+
+def _of_row(run: dict[str, Any], row: dict[str, Any]) -> bool:
+    return (run["model"], run["options"]) == (row.get("model"), row.get("options"))
+
+
+def _is_shortened(run: dict[str, Any]) -> bool:
+    return any(each.startswith("epochs=") for each in run["deviations"])
+
+
+def every_recipe() -> str:
+    """Return a section for each recipe: all its values, and the sources of each."""
+    return "\n\n".join(map(_recipe, RECIPES.values()))
+
+
+def _recipe(recipe: Recipe) -> str:
+    lines = [f"| `{each.name}` | {each.text} | {sources_text(each.sources)} |" for each in values_of(recipe)]
+    default = f"The default on `{recipe.dataset}` for: {_default_for(recipe)}." if recipe.default_for else ""
+    table = "\n".join(["| Value | Setting | Source |", "| --- | --- | --- |", *lines])
+    parts = (f"## {recipe.name}", f"{recipe.paper}.", recipe.summary, *recipe.notes, default, table)
+    return "\n\n".join(part for part in parts if part)
+
+
+def _default_for(recipe: Recipe) -> str:
+    return ", ".join("every network" if each == "*" else f"`{each}`" for each in recipe.default_for)
+
+
+def _listed(what: str) -> list[dict[str, Any]]:
+    """Return the lines of `repro list`."""
+    listed: list[dict[str, Any]] = json.loads(answer(f"repro list {what} --format json"))[what]
+    return listed
+
+
+GENERATORS: dict[str, Callable[[], str]] = {
+    "tests/simulation.py": power_table,
+    "tests/documents.py, measured rows": measured_rows,
+    "tests/documents.py, every recipe": every_recipe,
+}
+
+
+def made_by(maker: str) -> str:
+    """Return what belongs behind a marker: the output of a generator or of a command."""
+    if maker in GENERATORS:
+        return GENERATORS[maker]()
+    shown = answer(maker)
+    return f"```text\n{shown}\n```" if maker.endswith("--help") else shown
+
+
+def renewed(text: str) -> str:
+    """Return a document with everything between its markers generated again."""
+    return MARKED.sub(lambda found: f"{found['maker']} -->\n{made_by(found['maker'])}\n\n", text)
+
+
+def draw(picture: Path) -> None:
+    """Draw a figure of the documents."""
+    answer(f"{PICTURES[ROOT / 'docs/images' / picture.name]} --output {picture}")
+
+
+if __name__ == "__main__":
+    for document in DOCUMENTS:
+        document.write_text(renewed(document.read_text(encoding="utf-8")), encoding="utf-8")
+    for picture in PICTURES:
+        draw(picture)

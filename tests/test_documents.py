@@ -1,0 +1,70 @@
+"""What the documents show is what the program prints, and what they say about the package is true."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from documents import DOCUMENTS, MARKED, PICTURES, ROOT, answer, draw, made_by
+
+TEXTS = {document.relative_to(ROOT).as_posix(): document.read_text(encoding="utf-8") for document in DOCUMENTS}
+README = TEXTS["README.md"]
+GENERATED = [(name, found) for name, text in TEXTS.items() for found in MARKED.finditer(text)]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+WORDS_OF_README = 900
+
+
+@pytest.mark.parametrize(("name", "found"), GENERATED, ids=lambda part: getattr(part, "re", None) and part["maker"])
+def test_what_is_between_markers_is_what_the_program_prints(name: str, found: re.Match[str]) -> None:
+    assert found["shown"].strip() == made_by(found["maker"]), f"{name}: write it with python tests/documents.py"
+
+
+def test_each_document_with_generated_parts_has_them() -> None:
+    makers = {name: text.count("<!-- made by: ") for name, text in TEXTS.items()}
+    assert {name for name, number in makers.items() if number} == {
+        "README.md",
+        *(f"docs/{page}.md" for page in ("commands", "recipes", "tables", "verdict")),
+    }
+    assert sum(makers.values()) == len(GENERATED) == sum(text.count("<!-- end -->") for text in TEXTS.values())
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.split()) <= WORDS_OF_README
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
+def test_a_figure_shows_the_recorded_numbers(picture: Path, tmp_path: Path) -> None:
+    draw(tmp_path / picture.name)
+    assert picture.is_file()
+    assert picture.with_suffix(".csv").read_bytes() == (tmp_path / picture.name).with_suffix(".csv").read_bytes()
+
+
+@pytest.mark.parametrize("command", ["repro", "repro figure"])
+def test_every_command_is_documented(command: str) -> None:
+    listed = answer(f"{command} --help").partition("Commands:\n")[2]
+    names = re.findall(r"^  (\w+)", listed, re.MULTILINE)
+    assert names
+    for name in names:
+        assert f"made by: {command} {name} --help" in TEXTS["docs/commands.md"]
+
+
+def test_the_rooms_are_listed_in_the_order_of_their_imports() -> None:
+    table = TEXTS["docs/architecture.md"].partition("<!-- rooms -->")[2].strip().partition("\n\n")[0]
+    listed = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in table.splitlines()[2:]]
+    layers = PROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
+    assert listed == [layer.split(" | ") for layer in layers]
+
+
+@pytest.mark.parametrize("name", [name for name in TEXTS if name.startswith("docs/")])
+def test_every_page_is_in_the_navigation(name: str) -> None:
+    assert f": {name.removeprefix('docs/')}\n" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+
+
+def test_there_are_two_commands_of_set_up() -> None:
+    blocks = re.findall(r"<!-- (set-up|test) -->\n```sh\n(.+)\n```", README)
+    assert [name for name, _ in blocks] == ["set-up", "test"]
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {answer('repro --version').split()[-1]}\n" in citation

@@ -1,0 +1,244 @@
+"""Recipes are read from TOML files, and a file that is wrong is refused in one line."""
+
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import repro.recipes
+from repro.data import DATASETS
+from repro.errors import UserError
+from repro.models import MODELS
+from repro.recipes import RECIPES, Source, SourceKind, default_recipe, read_recipes
+from repro.recipes.schema import schema
+from repro.recipes.values import unused, values_of
+
+SHIPPED = Path(repro.recipes.__file__).parent
+BASE = """
+[recipes.base]
+summary = "A recipe."
+paper = "A paper"
+dataset = "digits"
+default_for = ["resnet20"]
+epochs = { value = 4, source = "printed", place = "section 3" }
+batch = { value = 64, source = "code", place = "train.py", note = "the default" }
+lr = { value = 1, source = "printed", covers = "at first", also = [
+  { source = "inferred", covers = "later" },
+] }
+schedule = { value = "steps", source = "printed" }
+milestones = { value = [1, 3], of = 4, source = "printed" }
+nesterov = { value = true, source = "printed" }
+weight_decay = { value = 0.0, source = "inferred" }
+init = { value = "conv-fan-out", source = "inferred" }
+"""
+
+
+def folder(path: Path, *texts: str) -> Path:
+    for number, text in enumerate(texts):
+        (path / f"paper{number}.toml").write_text(text)
+    return path
+
+
+def reason(path: Path, *texts: str) -> str:
+    """Return why a folder of files is refused, without the name of the folder."""
+    with pytest.raises(UserError) as refused:
+        read_recipes(folder(path, *texts))
+    assert "\n" not in str(refused.value)
+    return str(refused.value).removeprefix(f"{path}/")
+
+
+def test_a_recipe_has_the_values_and_sources_of_its_file(tmp_path: Path) -> None:
+    base = read_recipes(folder(tmp_path, BASE))["base"]
+    assert (base.name, base.epochs, base.lr, base.milestones) == ("base", 4, 1.0, (0.25, 0.75))
+    assert type(base.lr) is float
+    assert base.sources["batch"] == (Source(kind=SourceKind.CODE, place="train.py", note="the default"),)
+    assert [each.kind for each in base.sources["lr"]] == [SourceKind.PRINTED, SourceKind.INFERRED]
+
+
+def test_sources_are_shown_with_what_they_cover_their_note_and_their_place(tmp_path: Path) -> None:
+    values = {each.name: each for each in values_of(read_recipes(folder(tmp_path, BASE))["base"])}
+    assert (values["epochs"].kind, values["epochs"].detail) == (SourceKind.PRINTED, "section 3")
+    assert values["batch"].sources[0].text == "authors' code: the default (train.py)"
+    assert values["lr"].detail == "at first; inferred: later"
+    assert [name for name, each in values.items() if each.inferred] == ["lr", "weight_decay", "init"]
+    assert (values["dataset"].kind, values["dataset"].detail, values["dataset"].inferred) == (None, "", False)
+
+
+def test_a_value_is_written_for_programs_as_in_a_file(tmp_path: Path) -> None:
+    values = {each.name: each.to_json() for each in values_of(read_recipes(folder(tmp_path, BASE))["base"])}
+    written = tomllib.loads(BASE)["recipes"]["base"]
+    assert {name: values[name] for name in ("epochs", "batch", "lr")} == {
+        name: written[name] for name in ("epochs", "batch", "lr")
+    }
+    assert values["dataset"] == {"value": "digits"}
+
+
+def test_numbers_may_be_multiples_of_one(tmp_path: Path) -> None:
+    text = BASE.replace("value = [1, 3], of = 4", "every = 2, of = 6")
+    assert read_recipes(folder(tmp_path, text))["base"].milestones == (2 / 6, 4 / 6)
+
+
+def test_a_variant_takes_what_it_does_not_give_from_the_recipe_it_extends(tmp_path: Path) -> None:
+    """Also from another file; being a default is not taken over."""
+    variant = '[recipes.variant]\nextends = "base"\nsummary = "A variant."\nlr = {value = 0.5, source = "inferred"}\n'
+    recipes = read_recipes(folder(tmp_path, variant, BASE))
+    base, own = recipes["base"], recipes["variant"]
+    assert own.differences(base) == ["lr=0.5 (1)"]
+    assert (own.paper, own.sources["epochs"], own.summary) == ("A paper", base.sources["epochs"], "A variant.")
+    assert own.sources["lr"] == (Source(kind=SourceKind.INFERRED),)
+    assert (base.default_for, own.default_for) == (("resnet20",), ())
+
+
+def test_a_variant_may_say_where_all_that_it_takes_over_comes_from(tmp_path: Path) -> None:
+    variant = (
+        '[recipes.variant]\nextends = "base"\ninherited = {source = "inferred", note = "as base"}\n'
+        'lr = {value = 0.5, source = "printed"}\n'
+    )
+    sources = read_recipes(folder(tmp_path, variant, BASE))["variant"].sources
+    assert sources["lr"][0].kind is SourceKind.PRINTED
+    assert {each for name, (each,) in sources.items() if name != "lr"} == {
+        Source(kind=SourceKind.INFERRED, note="as base")
+    }
+
+
+def test_an_abstract_recipe_is_only_extended(tmp_path: Path) -> None:
+    abstract = '[recipes.half]\nabstract = true\nextends = "base"\nbatch = {value = 32, source = "printed"}\n'
+    whole = '[recipes.whole]\nextends = "half"\n'
+    recipes = read_recipes(folder(tmp_path, BASE, abstract + whole))
+    assert set(recipes) == {"base", "whole"}
+    assert recipes["whole"].batch == 32
+
+
+@pytest.mark.parametrize(
+    ("changed", "into", "why"),
+    [
+        ('"printed", place = "section 3"', '"read"', "Invalid enum value 'read' - at `$.epochs.source`"),
+        (', source = "printed", place = "section 3"', "", "Object missing required field `source` - at `$.epochs`"),
+        ("value = 4", 'value = "4"', "Expected `int`, got `str` - at `$.epochs.value`"),
+        ("value = 4", "value = 4.5", "Expected `int`, got `float` - at `$.epochs.value`"),
+        ('value = "steps"', 'value = "stairs"', "Invalid enum value 'stairs' - at `$.schedule.value`"),
+        ("value = [1, 3], of", "every = 1, value = [1], of", "Expected either `value` or `every` - at `$.milestones`"),
+        ("value = [1, 3], of", "of", "Expected either `value` or `every` - at `$.milestones`"),
+        ("of = 4", "of = 0", "Expected `int` >= 1 - at `$.milestones.of`"),
+        ('note = "the default"', 'page = "3"', "Object contains unknown field `page` - at `$.batch`"),
+        ("nesterov", "nesterow", "Object contains unknown field `nesterow`"),
+        ("epochs = {", "# {", "no epochs is given"),
+        ("summary =", "# =", "no summary is given"),
+        ('summary = "A recipe."', 'extends = "basis"', "extends: unknown recipe 'basis'; did you mean base?"),
+        ('summary = "A recipe."', 'extends = "BASE"', "extends: unknown recipe 'BASE'; did you mean base?"),
+        ('summary = "A recipe."', 'extends = "base"', "extends itself: base -> base"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_with_its_file_its_name_and_the_reason(
+    tmp_path: Path, changed: str, into: str, why: str
+) -> None:
+    assert changed in BASE
+    assert reason(tmp_path, BASE.replace(changed, into, 1)) == f"paper0.toml: recipe base: {why}"
+
+
+def test_recipes_that_extend_each_other_are_refused(tmp_path: Path) -> None:
+    circle = [f'[recipes.{name}]\nextends = "{other}"\n' for name, other in (("a", "b"), ("b", "c"), ("c", "b"))]
+    assert reason(tmp_path, *circle) == "paper0.toml: recipe a: extends itself: a -> b -> c -> b"
+
+
+def test_an_abstract_recipe_is_checked_even_where_no_other_extends_it(tmp_path: Path) -> None:
+    alone = '[recipes.alone]\nabstract = true\nextends = "nothing"\n'
+    assert "recipe alone: extends: unknown recipe 'nothing'" in reason(tmp_path, BASE, alone)
+
+
+def test_two_recipes_of_one_name_are_refused(tmp_path: Path) -> None:
+    assert reason(tmp_path, BASE, BASE) == f"paper1.toml: recipe base: {tmp_path}/paper0.toml has a recipe of that name"
+
+
+def test_two_defaults_for_the_same_are_refused(tmp_path: Path) -> None:
+    twin = '[recipes.twin]\nextends = "base"\ndefault_for = ["resnet20"]\n'
+    assert (
+        reason(tmp_path, BASE, twin) == "paper1.toml: recipe twin: base is the default for resnet20 on digits already"
+    )
+    others = read_recipes(folder(tmp_path, BASE, twin + "default_with = { padded = true }\n"))
+    assert others["twin"].is_default("resnet20", "digits", {"padded": True, "depth": 3})
+    assert not others["twin"].is_default("resnet20", "digits", {"depth": 3})
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("recipes = [", "paper0.toml: not a TOML file: Invalid value (at end of document)"),
+        ("recipe = 1", "paper0.toml: Object contains unknown field `recipe`"),
+        ("[recipes]\nbase = 1", "paper0.toml: recipe base: Expected `object`, got `int`"),
+    ],
+)
+def test_a_file_that_holds_no_recipes_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    assert reason(tmp_path, text) == why
+
+
+def test_a_folder_without_recipes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no recipes"):
+        read_recipes(tmp_path)
+
+
+def test_the_schema_is_that_of_the_reader_and_every_file_names_it() -> None:
+    assert (SHIPPED / "schema.json").read_text() == schema()
+    for file in SHIPPED.rglob("*.toml"):
+        first, path = file.read_text().splitlines()[0].split(" ")
+        assert first == "#:schema"
+        assert (file.parent / path).resolve() == SHIPPED / "schema.json"
+
+
+def test_all_recipes_are_read_in_50_ms() -> None:
+    seconds = []
+    for _ in range(5):
+        start = time.process_time()
+        read_recipes(SHIPPED)
+        seconds.append(time.process_time() - start)
+    assert min(seconds) < 0.05
+
+
+def test_help_reads_no_recipes() -> None:
+    code = (
+        "import sys\n"
+        "from repro.cli.app import main\n"
+        "sys.argv = ['repro', '--help']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "recipes = sys.modules.get('repro.recipes')\n"
+        "assert recipes is None or 'recipes' not in vars(recipes.RECIPES)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_defaults_are_for_models_and_data_sets_that_are_known() -> None:
+    for each in RECIPES.values():
+        assert each.dataset in DATASETS
+        assert set(each.default_for) <= {*MODELS, "*"}
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset", "options", "name"),
+    [
+        ("resnet56", "cifar10", {}, "resnet-cifar10"),
+        ("resnet1202", "cifar10", {}, "resnet-cifar10-warmup"),
+        ("resnet110", "cifar100", {}, "miru2020-cifar100"),
+        ("densenet-bc", "cifar100", {"k": 12}, "densenet-cifar100+"),
+        ("wrn", "svhn", {}, "wrn-svhn"),
+        ("densemobilenetv2", "imagenet", {}, "miru2020-imagenet-mobilenetv2"),
+        ("unet", "isbi2012", {"padded": False}, "unet-isbi"),
+        ("unet", "isbi2012", {"padded": True, "base": 64}, "unet-isbi-padded"),
+        ("unet", "segmentation", {"padded": True}, "unet-segmentation"),
+        ("densenet264", "digits", {}, "digits"),
+        ("resnet20", "svhn", {}, None),
+    ],
+)
+def test_a_model_has_its_papers_recipe_by_default(
+    model: str, dataset: str, options: dict[str, int | bool], name: str | None
+) -> None:
+    assert default_recipe(model, dataset, options) == name
+
+
+def test_what_a_recipe_leaves_at_its_default_is_named_as_unused() -> None:
+    chosen = RECIPES["miru2020-cifar100"]
+    assert {"iterations", "tile", "gamma"} <= set(unused(chosen))
+    assert not {each.name for each in values_of(chosen)} & set(unused(chosen))
