@@ -1,4 +1,4 @@
-"""What the tests share: folders of their own, a tiny network, and the real data where they are."""
+"""Shared fixtures: temporary folders, a tiny network, and real data if present."""
 
 import os
 import threading
@@ -26,7 +26,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep counts in a folder of the test session, which its processes share: a network is counted once."""
+    """Use a cache that the processes of the test session share, so that each network is counted once."""
     base = tmp_path_factory.getbasetemp()
     os.environ["REPRO_CACHE"] = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache")
 
@@ -56,8 +56,8 @@ def real_images() -> Path:
 
 @pytest.fixture
 def small_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Show the digits in 8x8 pixels."""
-    monkeypatch.setattr(task, "load", task.load)  # to be put back
+    """Reduce the digits to 8x8 pixels."""
+    monkeypatch.setattr(task, "load", task.load)  # restored at teardown
     shrink_digits()
 
 
@@ -130,7 +130,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 @pytest.fixture
 def write_images() -> Callable[..., None]:
-    """Write `images` JPEG files in each of `classes` folders, of which each has a colour of its own."""
+    """Write `images` JPEG files into each of `classes` folders, one colour per folder."""
 
     def write(folder: Path, *, classes: int, images: int, size: tuple[int, int], first: int = 0) -> None:
         random = np.random.default_rng(first)

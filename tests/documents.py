@@ -12,6 +12,7 @@ from typing import Any
 
 from simulation import power_table
 
+from repro.comparison.verdict import Verdict
 from repro.recipes import RECIPES, Recipe
 from repro.recipes.source import sources_text
 from repro.recipes.values import values_of
@@ -81,6 +82,12 @@ def _default_for(recipe: Recipe) -> str:
     return ", ".join("every network" if each == "*" else f"`{each}`" for each in recipe.default_for)
 
 
+def every_verdict() -> str:
+    """Return the verdicts with their marks and meanings."""
+    lines = [f"| {each.mark} | {each.value} | {each.meaning} |" for each in Verdict]
+    return "\n".join(["| | verdict | meaning |", "| --- | --- | --- |", *lines])
+
+
 def _listed(what: str) -> list[dict[str, Any]]:
     """Return the lines of `repro list`."""
     listed: list[dict[str, Any]] = json.loads(answer(f"repro list {what} --format json"))[what]
@@ -91,6 +98,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "tests/simulation.py": power_table,
     "tests/documents.py, measured rows": measured_rows,
     "tests/documents.py, every recipe": every_recipe,
+    "tests/documents.py, every verdict": every_verdict,
 }
 
 

@@ -1,4 +1,4 @@
-"""The benchmark measures what it says it measures."""
+"""The benchmark measures what it reports."""
 
 import json
 import re
@@ -20,6 +20,7 @@ from repro.benchmark.random_images import FILES, LISTED, random_data
 from repro.benchmark.roofline import matmul_rate, work_of
 from repro.benchmark.variants import Queue, Variant, VariantKind, combinations, in_memory_variants
 from repro.cli.app import main
+from repro.cli.bench import _input_speeds
 from repro.counting.count import Subject, count
 from repro.data.augment import normaliser
 from repro.errors import RunFailed, UserError
@@ -43,7 +44,7 @@ def test_every_variant_is_measured_beside_the_baseline() -> None:
         assert (each.kept_bytes is None) == ("bf16" in each.name)
 
 
-def test_images_held_out_left_out_and_whitened_are_measured_too() -> None:
+def test_validation_images_dropped_batches_and_whitening_are_measured_too() -> None:
     experiment = replace(TINY, recipe=replace(recipe("wrn-cifar10-zca"), validation_images=1000, batch=10))
     for each in bench(experiment, Runtime(device="cpu"), 0.01, Path()):
         assert each.recipe_seconds == pytest.approx(200 * 49_000 / each.images_per_second)
@@ -62,13 +63,13 @@ def test_what_cannot_be_trained_is_not_measured() -> None:
         (experiment_for("resnet18", {}, seed=0, dataset="tiny-imagenet-10"), "is read from files"),
     ],
 )
-def test_seeds_that_are_not_trained_side_by_side_are_not_measured_so(experiment: Experiment, reason: str) -> None:
+def test_seeds_that_cannot_be_trained_at_once_are_not_measured(experiment: Experiment, reason: str) -> None:
     with pytest.raises(UserError, match=f"{reason}.*; leave out --seeds"):
         bench(experiment, Runtime(device="cpu"), 0.01, Path(), seeds=2)
 
 
-def test_the_product_that_is_measured_is_over_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As large as it can be on a fast device; on one that has no such numbers as small as need be."""
+def test_the_measured_product_takes_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is as large as possible on a fast device, and small on one without instructions for the precision."""
     sides = []
 
     def seconds(side: int, device: torch.device, dtype: torch.dtype) -> float:
@@ -86,7 +87,7 @@ def test_a_run_that_counts_in_iterations_ends_within_an_epoch() -> None:
 
 
 def test_the_baseline_shows_the_recipes_images() -> None:
-    """Without augmentation both loops feed the network the same pixels."""
+    """Without augmentation, the baseline and ours have the same inputs."""
     chosen = recipe("densenet-cifar10")
     images = random_data("cifar10").train
     plain, _ = Decoded(images, chosen)[7]
@@ -123,16 +124,19 @@ STREAMED = replace(STREAMED, recipe=replace(STREAMED.recipe, batch=4, scaled_cro
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_input_and_network_are_measured_apart_and_together(tmp_path: Path) -> None:
+def test_input_and_network_are_measured_separately_and_together(tmp_path: Path) -> None:
     speeds = bench(STREAMED, Runtime(device="cpu", workers=1), 0.01, tmp_path)
     names = ["baseline, fp32", "repro, fp32", "repro, bf16", "input only"]
     assert [each.name for each in speeds] == [*names, "network only, fp32", "network only, bf16"]
+    kinds = [VariantKind.BASELINE, *[VariantKind.TRAINING] * 2, VariantKind.INPUT, *[VariantKind.NETWORK] * 2]
+    assert [each.kind for each in speeds] == kinds
+    assert [each.precision for each in speeds] == ["fp32", "fp32", "bf16", None, "fp32", "bf16"]
     assert speeds[3].matmul_share is None
     assert all(0 < each.slowest <= each.images_per_second <= each.fastest for each in speeds)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_random_files_stand_for_a_data_set_that_is_not_there(tmp_path: Path) -> None:
+def test_random_files_replace_a_missing_data_set(tmp_path: Path) -> None:
     with data_of(experiment_for("resnet34", {}, seed=0), tmp_path) as data:
         assert (len(data.train), len(data.test)) == (LISTED, FILES)
         assert data.train.path(FILES + 3) == data.train.path(3)
@@ -142,12 +146,26 @@ def test_random_files_stand_for_a_data_set_that_is_not_there(tmp_path: Path) -> 
     assert not home.exists()
 
 
-def test_real_files_are_measured_where_they_are(real_images: Path) -> None:
+def test_real_files_are_measured_if_present(real_images: Path) -> None:
     with data_of(STREAMED, real_images) as data:
         assert len(data.train) == 5000
 
 
-def test_batches_that_wait_are_not_counted() -> None:
+def test_what_limits_training_on_image_files_is_reported() -> None:
+    usual, _ = bench(TINY, Runtime(device="cpu"), 0.01, Path(), precisions=["fp32"])
+    files = replace(usual, kind=VariantKind.INPUT, precision=None, images_per_second=500.0)
+    networks = [
+        replace(usual, kind=VariantKind.NETWORK, precision=name, images_per_second=rate)
+        for name, rate in (("fp32", 100.0), ("bf16", 900.0))
+    ]
+    assert _input_speeds([usual, files, *networks]) == [
+        "Training in fp32 is limited by the model: 500 images/s are read, the model can process 100.",
+        "Training in bf16 is limited by reading the images: 500 images/s are read, the model can process 900.",
+    ]
+    assert _input_speeds([usual]) == []
+
+
+def test_ready_batches_are_not_counted() -> None:
     queue = Queue(length=2)
     batches = queue.drained(iter(range(8)))
     assert next(batches) == 0
@@ -251,7 +269,7 @@ def test_products_are_switched_before_each_window() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32"])
 def test_switched_products_can_be_read_by_every_name(precision: str) -> None:
-    """Torch refuses to tell what its older and newer names disagree on."""
+    """Torch raises when its older and newer names disagree."""
     set_products(precision)
     expected = precision == "tf32"
     assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == expected

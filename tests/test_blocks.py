@@ -1,4 +1,4 @@
-"""Traps of the papers' blocks: where dropout lies, and what a shortcut is fed with and gives."""
+"""Easily mistaken details of the papers' blocks: the place of dropout, and inputs and outputs of shortcuts."""
 
 import pytest
 import torch

@@ -117,7 +117,7 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["count", "densenet", "--compression", "2"], "compression 2 is impossible"),
         (["count", "resnet20", "--shortcut", "C"], "shortcut 'C' is unknown: A (zero padding) or B (projection)"),
         (["count", "resnet20", "--input", "3x4"], "--input '3x4' is not a shape; expected CxHxW"),
-        (["count", "densenet", "--input", "3x2x2"], "densenet cannot take an input of 3x2x2"),
+        (["count", "densenet", "--input", "3x2x2"], "densenet does not accept an input of 3x2x2"),
         (["count", "resnet20", "--dataset", "cifar-11"], "did you mean cifar10"),
         (["count", "resnet20", "--flops", "mac"], "'mac' is not one of 'paper', 'fvcore', 'macs'"),
         (["count", "mobilenetv3"], "did you mean mobilenetv3-large or mobilenetv3-small?"),
@@ -169,12 +169,15 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
             ["table", "cifar100", "--format", "md", "--output", "t.csv"],
             "t.csv has the ending of csv, but --format is md",
         ),
-        (["count", "resnet20", "--input", "3x1000000x1000000"], "resnet20 cannot take an input of 3x1000000x1000000"),
+        (
+            ["count", "resnet20", "--input", "3x1000000x1000000"],
+            "resnet20 does not accept an input of 3x1000000x1000000",
+        ),
         (["count", "wrn", "--k", "99999999999999999999"], "wrn cannot be built with these options"),
         (["count", "wrn", "--depth", "40", "--l", "1", "--dropout", "0.3"], "dropout 0.3 is impossible with l = 1"),
         (
             ["train", "resnet20", "--save-memory"],
-            "resnet20 cannot save memory in training; networks that can: densenet",
+            "resnet20 does not support --save-memory; models that do: densenet",
         ),
         (["bench", "resnet34", "--workers", "-1"], "'--workers'"),
         (["bench", "resnet20", "--window", "0"], "'--window'"),
@@ -212,11 +215,12 @@ def test_from_training_to_the_table(
     model = ["densenet", "--depth", 7, "--k", 4, "--dataset", "digits", "--epochs", 1]
     status, out, err = repro(capsys, "train", *model, "--format", "json")
     record = json.loads(out)
-    assert status == 0
+    assert (status, record["schema"]) == (0, 1)
     assert "deviates from digits" in err
     assert (tmp_path / "results" / "runs.csv").exists()
     found = json.loads(repro(capsys, "eval", record["name"], "--format", "json")[1])
     assert found["error"] == record["error"] == found["recorded_error"]
+    assert found["schema"] == 1
     assert json.loads(repro(capsys, "train", *model, "--format", "json")[1]) == record
 
 

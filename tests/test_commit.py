@@ -1,4 +1,4 @@
-"""Which state of the program made a run."""
+"""The state of the program's files in a record."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ from repro import commit as module
 from repro.commit import PACKAGE, commit, hash_of_files
 
 
-def test_outside_of_a_checkout_the_files_themselves_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_a_checkout_the_files_are_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = shutil.copytree(PACKAGE, tmp_path / "repro", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(module, "PACKAGE", copy)
     assert commit() == hash_of_files(PACKAGE)
@@ -19,7 +19,7 @@ def test_outside_of_a_checkout_the_files_themselves_are_named(tmp_path: Path, mo
     assert commit() != hash_of_files(PACKAGE)
 
 
-def test_a_file_that_is_moved_is_another_state(tmp_path: Path) -> None:
+def test_a_moved_file_is_another_state(tmp_path: Path) -> None:
     (tmp_path / "one.py").write_text("x = 1")
     before = hash_of_files(tmp_path)
     (tmp_path / "one.py").rename(tmp_path / "two.py")

@@ -1,4 +1,4 @@
-"""What is said while a user waits."""
+"""Progress, with and without a terminal."""
 
 import re
 import signal
@@ -11,7 +11,7 @@ from repro import console
 from repro.console import loading, open_with_bar, time_left, with_bar
 
 
-def test_without_a_terminal_lines_tell_the_time_left(
+def test_lines_show_the_time_left_without_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     console.stderr.cache_clear()  # another test's stream
@@ -23,7 +23,7 @@ def test_without_a_terminal_lines_tell_the_time_left(
     assert lines == ["working ...", "working: 1/5  left 0:01:20", "working: 3/5  left 0:00:27"]
 
 
-def test_without_a_terminal_a_long_file_tells_the_time_left(
+def test_lines_show_the_progress_of_a_long_file_without_a_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     console.stderr.cache_clear()
@@ -36,25 +36,25 @@ def test_without_a_terminal_a_long_file_tells_the_time_left(
     lines = capsys.readouterr().err.splitlines()
     console.stderr.cache_clear()
     assert read == path.read_bytes()
-    told = [re.fullmatch(r"unpacking: (\d+) %  left 0:00:\d\d", line) for line in lines[1:]]
-    shares = [int(each[1]) for each in told if each]
+    matches = [re.fullmatch(r"unpacking: (\d+) %  left 0:00:\d\d", line) for line in lines[1:]]
+    shares = [int(each[1]) for each in matches if each]
     assert lines[0] == "unpacking ..."
-    assert len(shares) == len(told) > 1
+    assert len(shares) == len(matches) > 1
     assert shares == sorted(shares)
 
 
-def test_an_empty_file_is_read_without_a_terminal_too(tmp_path: Path) -> None:
+def test_an_empty_file_can_be_read_without_a_terminal(tmp_path: Path) -> None:
     (tmp_path / "empty.mat").touch()
     with open_with_bar(tmp_path / "empty.mat", "checking") as file:
         assert file.read(10) == b""
 
 
-def test_nothing_is_said_of_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_printed_if_there_is_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(with_bar([], "working")) == []
     assert capsys.readouterr().err == ""
 
 
-def test_the_time_left_is_the_rest_at_the_same_rate() -> None:
+def test_the_time_left_assumes_a_constant_rate() -> None:
     assert time_left(25, 100, 60.0) == "left 0:03:00"
 
 

@@ -1,4 +1,4 @@
-"""What every registered network promises: shapes, a gradient for every parameter, counts that torch confirms."""
+"""Properties of every registered network: shapes, a gradient for every parameter, counts that torch confirms."""
 
 from collections.abc import Iterator
 
@@ -95,7 +95,7 @@ SHALLOW: dict[str, dict[str, OptionValue]] = {
 
 
 @pytest.mark.parametrize("name", KINDS.values())
-def test_gradients_are_numbers_and_not_all_zero(name: str) -> None:
+def test_gradients_are_finite_and_not_all_zero(name: str) -> None:
     """The first network of every builder, in values: what only looks connected would have a gradient of zeros."""
     torch.manual_seed(0)
     size = (1, 188, 188) if name == "unet" else (3, 32, 32)

@@ -127,7 +127,7 @@ LAST_SIDES = {
 
 
 @pytest.mark.parametrize("model", LAST_SIDES)
-def test_small_images_are_not_shrunk_away(model: str) -> None:
+def test_small_images_keep_a_usable_resolution(model: str) -> None:
     sides = []
     network = without_memory(Subject(model, {}, (3, 32, 32), 10)).eval()
     for module in network.modules():
@@ -142,7 +142,7 @@ def test_images_of_64_pixels_are_small_and_those_of_65_are_not() -> None:
     assert not is_small("resnet20", (3, 32, 32))
 
 
-def test_parameters_alone_are_kept_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parameters_are_cached_separately(monkeypatch: pytest.MonkeyPatch) -> None:
     subjects = [Subject("resnet20", {}, (3, 32, 32), classes) for classes in (11, 12)]
     params = counted_parameters(subjects)
     assert params == [count(subject).params for subject in subjects]
@@ -238,7 +238,7 @@ def test_counting_draws_no_random_numbers() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_a_count_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_count_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     subject = Subject("resnet20", {"shortcut": "B"}, (3, 32, 32), 7)
     assert cached(subject) is None
     counts = counted(subject)
@@ -247,7 +247,7 @@ def test_a_count_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("content", ["[]", "7", '{"params": 1', ""])
-def test_a_count_that_is_kept_badly_is_counted_anew(
+def test_a_damaged_cached_count_is_computed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path))

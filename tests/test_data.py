@@ -56,21 +56,21 @@ def test_both_layouts_give_the_same_images(tmp_path: Path, write: object) -> Non
 
 
 @pytest.mark.parametrize("name", ["runs", "results"])
-def test_a_folder_that_could_not_be_written_after_a_training_is_refused_before(
+def test_an_unwritable_folder_is_refused_before_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=f"--{name} .*file/below is no folder: .*file is a file"):
+    with pytest.raises(UserError, match=f"--{name} .*file/below is not a folder: .*file is a file"):
         folders(**{name: tmp_path / "file" / "below"})
     monkeypatch.setattr("os.access", lambda folder, mode: folder != tmp_path)  # root may write everywhere
     folders(**{name: tmp_path / "below"})
-    with pytest.raises(UserError, match=f"--{name} .*below cannot be written"):
+    with pytest.raises(UserError, match=f"--{name} .*below is not writable"):
         folders(**{name: tmp_path / "below"}, trains=True)
 
 
-def test_a_file_is_no_data_folder(tmp_path: Path) -> None:
+def test_a_file_is_refused_as_data_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="file is no folder"):
+    with pytest.raises(UserError, match="file is not a folder"):
         data.load("cifar100", tmp_path / "file")
 
 
@@ -103,7 +103,7 @@ class Attack:
         return os.mkdir, (str(self.path),)
 
 
-def test_a_pickle_may_name_arrays_alone(tmp_path: Path) -> None:
+def test_a_pickle_may_contain_only_arrays(tmp_path: Path) -> None:
     published = write_pickled(tmp_path, pickle.dumps({"data": Attack(tmp_path / "owned")}))
     with pytest.raises(UserError, match="mkdir is not allowed"):
         cifar.load(published, tmp_path)
@@ -151,7 +151,7 @@ def archive_of(name: str, content: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def test_the_next_mirror_serves_when_one_fails_or_lies(server: tuple[str, Path], tmp_path: Path) -> None:
+def test_the_next_mirror_is_used_when_one_fails_or_has_a_wrong_file(server: tuple[str, Path], tmp_path: Path) -> None:
     address, folder = server
     good = archive_of("set/train", b"pixels")
     (folder / "lies.tar.gz").write_bytes(archive_of("set/train", b"other"))

@@ -47,7 +47,7 @@ def test_seeds_after_one_that_diverges_are_trained(
     assert any(line.endswith("continuing with the next seed") for line in watcher.said)
 
 
-def test_a_seed_that_diverges_beside_others_says_how_these_go_on(
+def test_a_seed_that_diverges_beside_others_names_the_way_to_continue(
     tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds = [tiny(seed=seed, epochs=1, dropout=0.0) for seed in range(2)]
@@ -61,18 +61,18 @@ def test_a_seed_that_diverges_beside_others_says_how_these_go_on(
 
 
 def test_rows_after_one_that_diverges_are_trained(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun = []
+    started = []
 
     def train_all(experiments: Sequence[Experiment], runtime: Runtime, places: Folders) -> None:
-        begun.append(experiments[0].options["N"])
-        if begun == [2]:
+        started.append(experiments[0].options["N"])
+        if started == [2]:
             raise Diverged("the first row")
 
     monkeypatch.setattr(command, "train_all", train_all)
     monkeypatch.setattr(command, "count_networks", lambda tables: None)
     with pytest.raises(Diverged, match=r"^the first row$"):
         command.train_missing(command.select("cifar100", "dense*"), None, None, CPU, folders)
-    assert begun == [2, 4, 6, 8]
+    assert started == [2, 4, 6, 8]
 
 
 def test_a_table_that_cannot_be_counted_here_is_not_trained(
@@ -88,7 +88,7 @@ def test_a_table_that_cannot_be_counted_here_is_not_trained(
         command.train_missing(command.select("cifar100", "N = 4"), None, None, CPU, folders)
 
 
-def test_a_full_gpu_is_not_taken_for_a_foreign_checkpoint(
+def test_a_full_gpu_is_not_reported_as_a_wrong_checkpoint(
     tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Stopped):

@@ -42,8 +42,8 @@ from repro.store.results import (
 )
 from repro.tables import Table, read_table
 from repro.training import checkpoint
-from repro.training.initialise import network_of
 from repro.training.gates import position
+from repro.training.initialise import network_of
 from repro.training.run import train
 from repro.training.signals import Stopped
 from repro.training.tasks import in_memory as resident
@@ -158,13 +158,12 @@ def test_a_curve_of_another_run_than_its_record_is_refused(
 def kept_for(table: Table, column: str, results: Path, record: MakeRecord) -> list[Record]:
     """Keep a run with a curve of two epochs for each row with a printed error in a column, if there is a recipe."""
     runs = []
-    for row in (row for row in table.rows if row.model and column in row.cells):
-        recipe = table.recipe(row, table.column[column])
-        if row.model is None or recipe is None:
+    for error in table.errors():
+        if error.column.key != column or error.recipe is None:
             continue
-        experiment = experiment_for(row.model, table.options(row), seed=0, recipe_name=recipe)
+        experiment = error.experiment(seed=0)
         facts = {"model": experiment.model, "options": experiment.options, "dataset": experiment.dataset}
-        runs.append(record(id=experiment.id, name=experiment.name, recipe=recipe, epochs=2, error=5, **facts))
+        runs.append(record(id=experiment.id, name=experiment.name, recipe=error.recipe, epochs=2, error=5, **facts))
         write_curve([epoch(1, 30), epoch(2, 5)], curve_path(results, experiment.name))
     return runs
 
@@ -312,7 +311,7 @@ def test_an_unknown_format_or_theme_is_refused(figures: tuple[Curves, Gates], fo
 
 def test_without_matplotlib_one_line_says_so(figures: tuple[Curves, Gates], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UserError, match="figures are drawn with matplotlib"):
+    with pytest.raises(UserError, match="figures need matplotlib"):
         draw(figures[0])
 
 
@@ -445,9 +444,9 @@ def test_the_position_of_a_run_is_that_of_its_last_step() -> None:
 
 
 @pytest.mark.parametrize("broken", [gate_rows()[1:], gate_rows()[:-1], [*gate_rows(), *gate_rows(step=201)]])
-def test_gates_that_are_not_whole_are_refused(broken: list[GateRow], tmp_path: Path) -> None:
+def test_incomplete_gates_are_refused(broken: list[GateRow], tmp_path: Path) -> None:
     write_gates(broken, tmp_path / "gates.csv")
-    with pytest.raises(UserError, match="has not each block and map of one run once"):
+    with pytest.raises(UserError, match="does not have every block and map of one run exactly once"):
         gates_of(tmp_path / "gates.csv")
     with pytest.raises(UserError, match="holds no mean gate weights"):
         gates_of(tmp_path / "nowhere.csv")
@@ -534,9 +533,9 @@ def test_gates_from_the_command_line(
             "a.jpg: the ending is not that of a picture format (.png, .svg",
         ),
         (["curves", "cifar100", "--output", "runs.png"], "would overwrite runs.csv, which is another file"),
-        (["gates", "nothing"], "'nothing' is no run in runs or "),
+        (["gates", "nothing"], "'nothing' is neither a run in runs, "),
         (["gates", "nothing", "--output", "a"], "a: the ending is not that of a picture format"),
-        (["gates", "runs.csv"], "runs.csv is broken or no checkpoint"),
+        (["gates", "runs.csv"], "runs.csv is broken or not a checkpoint"),
         (["flowers"], "No such command 'flowers'"),
     ],
 )

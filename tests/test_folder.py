@@ -1,4 +1,4 @@
-"""Image folders and what the organisers of ILSVRC hand out: listed, checked, unpacked once and whole or not at all."""
+"""Image folders and the archives of ILSVRC: listed, checked, and unpacked once, completely or not at all."""
 
 import io
 import tarfile
@@ -138,7 +138,7 @@ def test_a_flat_folder_needs_the_development_kit(pictures: Path, tmp_path: Path)
     flat = tmp_path / "flat" / "val"
     flat.mkdir(parents=True)
     (flat / "ILSVRC2012_val_00000001.JPEG").touch()
-    with pytest.raises(UserError, match=r"no folders of classes, and ILSVRC2012_devkit_t12\.tar\.gz .* is not in"):
+    with pytest.raises(UserError, match=r"no class folders, and ILSVRC2012_devkit_t12\.tar\.gz .* is not in"):
         list_files(flat, "listing")
     for name, content in kit().items():
         (tmp_path / "flat" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -150,7 +150,7 @@ def test_a_flat_folder_needs_the_development_kit(pictures: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no MATLAB file, but as long as the header of one would be" * 4])
-def test_a_broken_development_kit_is_told_of_in_one_line(tmp_path: Path, content: bytes) -> None:
+def test_a_broken_development_kit_is_reported_in_one_line(tmp_path: Path, content: bytes) -> None:
     flat = tmp_path / "val"
     flat.mkdir()
     (flat / "ILSVRC2012_val_00000001.JPEG").touch()
@@ -165,10 +165,10 @@ def test_a_broken_development_kit_is_told_of_in_one_line(tmp_path: Path, content
 def test_missing_images_are_counted(pictures: Path, tmp_path: Path) -> None:
     (pictures / "val").rename(tmp_path / "val")
     pictures.rename(tmp_path / "imagenet")
-    with pytest.raises(UserError, match=r"imagenet/val is not there; expected: .*an account at image-net\.org"):
+    with pytest.raises(UserError, match=r"imagenet/val does not exist; expected: .*an account at image-net\.org"):
         _ = load("imagenet", tmp_path).test
     next((tmp_path / "imagenet" / "train" / WNIDS[0]).iterdir()).unlink()
-    with pytest.raises(UserError, match=r"train holds 5 images of 3 classes, not the 6 of 3 of imagenet"):
+    with pytest.raises(UserError, match=r"train has 5 images of 3 classes; imagenet has 6 of 3"):
         _ = load("imagenet", tmp_path).train
 
 

@@ -1,4 +1,4 @@
-"""Where things may lie."""
+"""Checks of the folders that a command reads and writes."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from repro.errors import UserError
 from repro.paths import folders
 
 
-def test_records_are_shown_from_a_folder_that_is_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is not there"):
+def test_a_folder_of_results_to_show_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
         folders(results=tmp_path / "missing", shows=True)
     assert folders(results=tmp_path / "missing", trains=True).results == tmp_path / "missing"
     assert folders(results=Path("results"), shows=True).results == Path("results")

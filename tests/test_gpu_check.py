@@ -313,7 +313,7 @@ class Toy:
         return FactResult(self.name, None, "", seconds, note)
 
 
-def test_jobs_that_raise_or_crash_cost_their_own_result_alone() -> None:
+def test_jobs_that_raise_or_crash_lose_only_their_own_result() -> None:
     found: dict[str, FactResult] = {}
 
     def report(result: Any) -> None:
@@ -375,7 +375,7 @@ def test_the_script_needs_only_what_training_needs(tmp_path: Path) -> None:
     assert check["seconds"] > 0
 
 
-def test_a_training_in_pieces_is_put_together_again(tmp_path: Path) -> None:
+def test_a_training_in_pieces_is_joined_again(tmp_path: Path) -> None:
     """A second call with the pieces of the first one finds the run."""
     arguments = ["densenet", "--depth", "7", "--k", "4", "--dataset", "digits", "--device", "cpu", "--epochs", "1"]
 

@@ -1,4 +1,4 @@
-"""How weights begin: what each way draws, what it sets to zero, and what it leaves as torch made it."""
+"""Initialisation: what each kind draws, what it sets to zero, and what it leaves as torch initialised it."""
 
 import math
 
@@ -12,7 +12,7 @@ FAN_OUT = math.sqrt(2 / (9 * 256))
 
 
 @pytest.mark.parametrize(
-    ("way", "begun"),
+    ("kind", "stds"),
     [
         ("conv-fan-out", {"conv.weight": FAN_OUT, "classifier.bias": 0.0}),
         ("conv-and-classifier-fan-out", {"conv.weight": FAN_OUT, "classifier.weight": math.sqrt(2 / 100)}),
@@ -24,17 +24,17 @@ FAN_OUT = math.sqrt(2 / (9 * 256))
         ("as-built", {}),
     ],
 )
-def test_weights_begin_normal_with_their_deviation_and_the_rest_stays(way: str, begun: dict[str, float]) -> None:
+def test_weights_are_normal_and_the_rest_is_unchanged(kind: str, stds: dict[str, float]) -> None:
     torch.manual_seed(0)
     layers = {"conv": nn.Conv2d(64, 256, 3), "bn": nn.BatchNorm2d(256), "classifier": nn.Linear(256, 100)}
     network = nn.ModuleDict(layers)
     torchs = {key: each.detach().clone() for key, each in network.named_parameters()}
-    INITIALISERS[way](network)
+    INITIALISERS[kind](network)
     for key, each in network.named_parameters():
-        if key not in begun:
+        if key not in stds:
             assert torch.equal(each, torchs[key]), key
             continue
-        assert each.mean().item() == pytest.approx(0, abs=0.02 * begun[key]), key
-        assert each.std().item() == pytest.approx(begun[key], rel=0.02), key
-        # The largest of so many; of uniform draws it would be 1.7.
-        assert each.abs().max() >= 3.5 * begun[key], key
+        assert each.mean().item() == pytest.approx(0, abs=0.02 * stds[key]), key
+        assert each.std().item() == pytest.approx(stds[key], rel=0.02), key
+        # The largest of many normal draws; uniform draws would not exceed 1.7 standard deviations.
+        assert each.abs().max() >= 3.5 * stds[key], key

@@ -1,4 +1,4 @@
-"""A run that is killed twenty times is the run that never was."""
+"""A run that is killed twenty times equals an uninterrupted one."""
 
 import multiprocessing as mp
 import random
@@ -22,7 +22,7 @@ KILLS = 20
 EVERY_STEP = Runtime(device="cpu", checkpoint_seconds=0.0)
 
 
-def train_and_tell(experiment: Experiment, folders: Folders, steps: Connection) -> None:
+def train_and_report(experiment: Experiment, folders: Folders, steps: Connection) -> None:
     torch.set_num_threads(1)
     shrink_digits()
     train([experiment], EVERY_STEP, folders, Silent(steps.send))
@@ -30,18 +30,18 @@ def train_and_tell(experiment: Experiment, folders: Folders, steps: Connection) 
 
 @pytest.mark.usefixtures("small_digits")
 def test_twenty_kills_change_nothing(tiny: Callable[..., Experiment], folders: Folders) -> None:
-    """SIGKILL at random moments, also while a checkpoint is written; `pytest -s` shows when."""
+    """SIGKILL comes at random moments, also while a checkpoint is written; `pytest -s` shows when."""
     experiment = tiny(epochs=12)
-    chance = random.Random(0)
+    draws = random.Random(0)
     processes = mp.get_context("forkserver")
     processes.set_forkserver_preload(["repro.training.run", "sklearn.datasets"])
     for kill in range(KILLS):
-        told, tell = processes.Pipe(duplex=False)
-        process = processes.Process(target=train_and_tell, args=(experiment, folders, tell))
+        received, sent = processes.Pipe(duplex=False)
+        process = processes.Process(target=train_and_report, args=(experiment, folders, sent))
         process.start()
-        for _ in range(chance.randint(1, 4)):
-            step = told.recv()
-        time.sleep(chance.uniform(0, 0.03))
+        for _ in range(draws.randint(1, 4)):
+            step = received.recv()
+        time.sleep(draws.uniform(0, 0.03))
         assert process.is_alive()
         process.kill()
         process.join()
@@ -49,7 +49,7 @@ def test_twenty_kills_change_nothing(tiny: Callable[..., Experiment], folders: F
         print(f"kill {kill + 1}: after step {step}; left behind: {', '.join(left)}")
     whole = replace(folders, runs=folders.runs / "whole", results=folders.results / "whole")
     records = [train([experiment], EVERY_STEP, each, Silent())[0] for each in (folders, whole)]
-    assert records[0].sittings > KILLS / 2  # a kill before a sitting's first checkpoint leaves no trace of it
+    assert records[0].sittings > KILLS / 2  # a session killed before its first checkpoint is not counted
     assert not list((folders.runs / experiment.name).glob(".*.part"))
     assert records[0].error == records[1].error
     assert read_records([folders.results]) == records[:1]

@@ -1,4 +1,4 @@
-"""What a recipe may ask of the optimizer and of BatchNorm: scope of weight decay, parts of a batch, statistics."""
+"""Recipe values for optimizer and BatchNorm: scope of weight decay, parts of a batch, exact statistics."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,8 +35,8 @@ def trained(experiment: Experiment, seeds: int) -> Engine:
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_weight_decay_may_be_on_weights_alone(tiny: Make, seeds: int) -> None:
-    """Those of convolutions and the classifier, not on BatchNorm and biases, also with seeds side by side."""
+def test_weight_decay_can_be_limited_to_weights(tiny: Make, seeds: int) -> None:
+    """Weights of convolutions and the classifier decay, BatchNorm and biases do not, also with seeds side by side."""
     engine = engine_of(tiny(dropout=0.0, decay_scope="weights"), seeds)
     weights, others = engine.optimizer.param_groups
     stacked = int(seeds > 1)
@@ -46,7 +46,7 @@ def test_weight_decay_may_be_on_weights_alone(tiny: Make, seeds: int) -> None:
     assert len(weights["params"]) + len(others["params"]) == len(list(engine.networks.parameters()))
 
 
-def test_what_does_not_decay_is_updated_by_its_gradient_alone(tiny: Make) -> None:
+def test_parameters_without_decay_are_updated_by_their_gradient_only(tiny: Make) -> None:
     """From v = 0 Nesterov's first step is w -= 1.9 lr g, with decay in g for weights."""
     engine = engine_of(tiny(dropout=0.0, decay_scope="weights", weight_decay=0.1))
     before = [each.detach().clone() for each in engine.networks.parameters()]
@@ -58,7 +58,7 @@ def test_what_does_not_decay_is_updated_by_its_gradient_alone(tiny: Make) -> Non
         torch.testing.assert_close(new.detach(), old - 1.9 * lr * (new.grad + decay))
 
 
-def test_batchnorm_may_normalise_over_parts_of_a_batch(tiny: Make) -> None:
+def test_batchnorm_can_normalise_over_parts_of_a_batch(tiny: Make) -> None:
     """As on two GPUs: the gradient is that of the halves' mean loss, each half normalised by itself."""
     engine, reference = engine_of(tiny(dropout=0.0, batchnorm_images=128)), engine_of(tiny(dropout=0.0))
     whole = engine_of(tiny(dropout=0.0))
@@ -83,7 +83,7 @@ def test_seeds_side_by_side_normalise_over_parts_too(tiny: Make) -> None:
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_a_network_may_be_tested_with_exact_statistics(tiny: Make, seeds: int) -> None:
+def test_a_network_can_be_tested_with_exact_statistics(tiny: Make, seeds: int) -> None:
     """Averages over an epoch of training images after the last step: the weights and earlier tests are the same."""
     exact, running = (
         trained(tiny(dropout=0.0, batchnorm_statistics=kind, schedule="steps"), seeds) for kind in ("exact", "running")

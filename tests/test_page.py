@@ -1,4 +1,4 @@
-"""The report as a page: what stands on it, and how it looks and works in a browser."""
+"""The report as a page: what it shows, and how it looks and works in a browser."""
 
 import re
 import shutil
@@ -23,8 +23,8 @@ from repro.experiment import experiment_for
 from repro.recipes import recipe
 from repro.report import html as page_module
 from repro.report.html import html_page, stamp
-from repro.report.html.overview import called
 from repro.report.html.pictures import slim
+from repro.report.summary import short_name
 from repro.store.results import EpochRow, GateRow, Record, curve_path, gates_path, write_curve, write_gates
 from repro.tables import Table, read_table, table_names
 
@@ -116,22 +116,22 @@ def test_errors_stand_with_spread_difference_and_verdict(text: str) -> None:
     row = next(line for line in Page(text).sections["cifar100"] if line and line[0] == "DenseResNet-110, N = 4")
     paper, ours, difference, verdict = row[-4:]
     assert paper == "22.62"
-    assert ours == "24.20mean ± 0.13, n = 3"
-    assert re.fullmatch(r"\+1\.58by chance ± 1\.\d\d", difference)
+    assert ours == "24.20 ± 0.13n = 3"
+    assert re.fullmatch(r"\+1\.58margin ± 1\.\d\d", difference)
     assert verdict.endswith("not reproduced")
 
 
-def test_a_row_that_is_off_says_why(text: str) -> None:
+def test_a_row_that_differs_has_possible_reasons(text: str) -> None:
     (why,) = [line[0] for line in Page(text).sections["cifar100"] if "epochs = 300" in "".join(line)]
-    assert why.startswith("Why it may differ")
+    assert why.startswith("Possible reasons for the difference")
 
 
-def test_runs_are_listed_and_those_that_deviate_are_not_counted(text: str, records: Sequence[Record]) -> None:
+def test_runs_are_listed_and_those_that_deviate_are_not_used(text: str, records: Sequence[Record]) -> None:
     rows = {line[0]: line for line in Page(text).sections["cifar100"] if line}
     assert rows[records[1].name][1:3] == ["1", "24.25"]
     assert rows[records[3].name][3] == "epochs=3 (300)"
     assert rows[records[3].name][-1] == "1:02:03"
-    assert "not counted" in text
+    assert "(not used)" in text
 
 
 def test_recipes_stand_with_every_value_and_its_place(text: str) -> None:
@@ -146,11 +146,11 @@ def test_recipes_stand_with_every_value_and_its_place(text: str) -> None:
 def test_the_summary_has_a_line_for_every_table(text: str) -> None:
     rows = {line[0]: line for line in Page(text).sections["summary"] if line}
     assert rows["cifar100"][3] == "1/5"
-    assert {"densenet-cifar", "All tables"} < rows.keys()
-    assert [called(read_table(name)) for name in ("cifar100", "classics")] == ["DenseResNet, Table 2", "Classics"]
+    assert {"densenet-cifar", "2 tables"} < rows.keys()
+    assert [short_name(read_table(name)) for name in ("cifar100", "classics")] == ["DenseResNet, Table 2", "Classics"]
 
 
-def test_words_of_others_stay_words(text: str, folder: Path) -> None:
+def test_foreign_text_is_escaped(text: str, folder: Path) -> None:
     assert "short-&#34;&gt;&lt;script&gt;" in text
     table = read_table("unet-isbi")
     row = replace(table.rows[0], label=HOSTILE)
@@ -337,7 +337,7 @@ def test_sorting_is_stable_and_by_keyboard(show: Callable[..., Any]) -> None:
     assert same == ["16", "28"]
 
 
-def test_why_a_row_is_off_stays_with_the_row(show: Callable[..., Any]) -> None:
+def test_reasons_stay_with_their_row(show: Callable[..., Any]) -> None:
     page = show()
     page.locator("#cifar100 table.compared th button").first.click()
     page.locator("#cifar100 table.compared th button").first.click()
@@ -372,7 +372,7 @@ def test_a_phone_scrolls_tables_and_not_the_page(show: Callable[..., Any]) -> No
     assert page.locator("#densenet-cifar .scroll").first.evaluate("each => each.scrollWidth > each.clientWidth")
 
 
-def test_it_can_be_heard_and_used_without_a_mouse(show: Callable[..., Any]) -> None:
+def test_it_works_with_a_screen_reader_and_without_a_mouse(show: Callable[..., Any]) -> None:
     page = show()
     assert page.evaluate(script("barriers")) == []
     page.keyboard.press("Tab")

@@ -30,7 +30,7 @@ def test_the_weight_map_is_equation_2() -> None:
     assert not found[numbers > 0].any()
 
 
-def test_a_gap_is_weighed_alike_wherever_else_cells_are() -> None:
+def test_the_weight_of_a_gap_does_not_depend_on_distant_cells() -> None:
     """Cells beyond the reach of the term are left out of the computation, not out of the answer."""
     far = torch.zeros(20, 200, dtype=torch.int64)
     far[:, :5], far[:, 8:15], far[:, 190:] = 1, 2, 3

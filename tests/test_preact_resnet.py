@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from repro.benchmark.roofline import kept_bytes
+from repro.benchmark.roofline import saved_bytes
 from repro.models import build, save_memory
 from repro.models.preact_resnet import PreActivationBlock, preresnet_cifar
 
@@ -95,7 +95,7 @@ def test_saving_memory_changes_no_number() -> None:
         torch.testing.assert_close(saving.state_dict()[key], tensor)
 
 
-def test_saving_memory_keeps_little_more_than_half() -> None:
+def test_saving_memory_saves_little_more_than_half() -> None:
     """The inputs of BatchNorm, and no longer those of the convolutions."""
     kept = {}
     for saves in (False, True):
@@ -103,7 +103,7 @@ def test_saving_memory_keeps_little_more_than_half() -> None:
             network = build("preresnet164", {}, classes=10, input=CIFAR)
         if saves:
             save_memory("preresnet164", network)
-        kept[saves] = kept_bytes(network, CIFAR, 64)
+        kept[saves] = saved_bytes(network, CIFAR, 64)
     assert 0.45 * kept[False] < kept[True] < 0.55 * kept[False]
 
 

@@ -1,4 +1,4 @@
-"""Whitening against its definition, and by a second way; the cache."""
+"""Whitening against its definition and against a second implementation; the cache."""
 
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def assert_white(images: Images) -> None:
     assert eigenvalues[0].item() == pytest.approx(0, abs=1e-4)  # the mean, which contrast normalisation takes away
 
 
-def test_numpy_and_scipy_whiten_alike(data: Dataset) -> None:
+def test_numpy_and_scipy_give_the_same_whitening(data: Dataset) -> None:
     """Written once more, from the definition, without an eigenvector."""
     flat = {name: images.pixels.numpy().reshape(len(images), -1).astype(np.float64) for name, images in splits(data)}
     flat = {name: x - x.mean(1, keepdims=True) for name, x in flat.items()}
@@ -84,7 +84,7 @@ def splits(data: Dataset) -> list[tuple[str, Images]]:
     return [("train", data.train), ("test", data.test)]
 
 
-def test_the_test_images_have_no_part_in_it(data: Dataset) -> None:
+def test_the_whitener_ignores_the_test_images(data: Dataset) -> None:
     other = Dataset(data.train, random_images(100, seed=2), "random:1")
     assert torch.equal(preprocessed(data, "zca").train.pixels, preprocessed(other, "zca").train.pixels)
 
@@ -140,6 +140,6 @@ def test_other_images_have_another_whitener(data: Dataset, monkeypatch: pytest.M
     assert fits == [2500, 600]
 
 
-def test_a_cache_that_cannot_be_written_costs_time_alone(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_cache_does_not_change_the_result(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPRO_CACHE", "/dev/null/nowhere")
     assert preprocessed(data, "zca").train.pixels.isfinite().all()

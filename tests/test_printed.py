@@ -7,7 +7,7 @@ import pytest
 
 from repro.data.crops import TEN
 from repro.recipes import recipe
-from repro.tables import Column, Row, Table, read_table, table_names
+from repro.tables import PrintedError, read_table, table_names
 
 DENSENET = {
     "c10": ("densenet-cifar10", "last", 1),
@@ -36,37 +36,25 @@ BEHIND = {
 """The recipe, the statistic and the runs behind a column; no recipe is behind the others. ZCA in Tables 2 to 4 of Wide
 ResNet alone; its Tables 2, 3, 5 and, on CIFAR, 6 print medians of five runs; its Table 9 and DenseNet's Table 2 single
 ones."""
-ROWS: dict[tuple[str, str], tuple[str, str, int] | None] = {
+ROWS = {
     ("imagenet", "MobileNet-v2"): ("miru2020-imagenet-mobilenetv2", "last", 1),
     ("imagenet", "DenseMobileNet-v2, N = 4"): ("miru2020-imagenet-mobilenetv2", "last", 1),
     ("resnet-cifar", "ResNet-110"): ("resnet-cifar10-warmup", "mean", 5),
     ("resnet-cifar", "ResNet-1202"): ("resnet-cifar10-warmup", "last", 1),
     ("wrn-times", "WRN-16-10"): ("wrn-cifar10-zca", "last", 1),
-    **dict.fromkeys(
-        (
-            ("densenet-cifar", "ResNet (pre-activation)"),
-            ("wrn-cifar", "pre-act-ResNet-164"),
-            ("wrn-cifar", "pre-act-ResNet-1001"),
-        )
-    ),
 }
-"""Rows that are otherwise than their columns; no recipe of the columns is behind the quoted ones."""
+"""Rows that differ from their columns."""
+QUOTED = {
+    "densenet-cifar": ["ResNet (pre-activation)"] * 2,
+    "wrn-cifar": ["pre-act-ResNet-164", "pre-act-ResNet-1001"],
+    "wrn-times": ["ResNet-164", "ResNet-1001"],
+}
+"""Rows of registered networks with quoted errors."""
 AVERAGED = {
     "classics": dict.fromkeys(("top1-10", "top5-10"), "probabilities"),
     "densenet-imagenet": dict.fromkeys(("top1-10", "top5-10"), "outputs"),
 }
 """What is averaged over ten crops, by column."""
-
-
-def errors(name: str) -> list[tuple[Table, Row, Column]]:
-    """Return the printed errors of a table's networks."""
-    table = read_table(name)
-    return [
-        (table, row, column)
-        for row in table.rows
-        for column in table.of_kind("error")
-        if row.model and column.key in row.cells
-    ]
 
 
 @pytest.mark.parametrize("name", table_names())
@@ -79,19 +67,28 @@ def test_the_cells_are_the_printed_ones(name: str) -> None:
 
 @pytest.mark.parametrize("name", table_names())
 def test_an_error_is_compared_under_the_recipe_and_statistic_of_its_paper(name: str) -> None:
-    for table, row, column in errors(name):
-        expected = ROWS.get((name, row.label), BEHIND.get(name, {}).get(column.key))
-        chosen = table.recipe(row, column)
-        assert (chosen and (chosen, *table.statistic(row, column))) == expected, (row.label, column.key)
+    for error in read_table(name).errors():
+        expected = ROWS.get((name, error.row.label), BEHIND.get(name, {}).get(error.column.key))
+        assert behind(error) == expected, (error.row.label, error.column.key)
+
+
+def behind(error: PrintedError) -> tuple[str, str, int] | None:
+    return (error.recipe, error.statistic, error.runs) if error.recipe else None
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_quoted_errors_are_not_the_papers_own(name: str) -> None:
+    table = read_table(name)
+    assert [row.label for row in table.rows if row.model and row.quoted] == QUOTED.get(name, [])
+    assert not any(error.row.quoted for error in table.errors())
 
 
 @pytest.mark.parametrize("name", ["wrn-dropout", "wrn-best"])
 def test_wide_resnets_drop_out_more_on_svhn(name: str) -> None:
     """0.3 on CIFAR and 0.4 on SVHN (arXiv 1605.07146v4, section 3.4)."""
-    rates = set()
-    for table, row, column in errors(name):
-        if chosen := table.recipe(row, column):
-            rates.add((recipe(chosen).dataset == "svhn", table.options(row)["dropout"]))
+    errors = [error for error in read_table(name).errors() if error.recipe]
+    rates = {(error.dataset == "svhn", error.options["dropout"]) for error in errors}
+    assert all(recipe(str(error.recipe)).dataset == error.dataset for error in errors)
     assert rates <= {(False, 0.0), (False, 0.3), (True, 0.0), (True, 0.4)}
     assert {(False, 0.3), (True, 0.4)} <= rates
 
@@ -113,6 +110,5 @@ def test_ten_crops_are_averaged_as_in_the_authors_code(name: str) -> None:
 def test_quoted_rows_with_the_printed_spread_say_what_was_averaged() -> None:
     """ResNet-110 and Highway-19 alone are printed with a mean of five runs (He et al., Table 6)."""
     table = read_table("resnet-cifar")
-    column = table.column["error"]
-    spread = {row.label: table.statistic(row, column) for row in table.rows if "std" in row.cells}
+    spread = {row.label: (row.statistic, row.runs) for row in table.rows if "std" in row.cells}
     assert spread == {"Highway-19": ("mean", 5), "ResNet-110": ("mean", 5)}

@@ -36,7 +36,7 @@ EPOCHS = 2
 
 @pytest.fixture
 def experiment(tiny: Callable[..., Experiment]) -> Experiment:
-    """Of 12 batches: five of 256 + one of 162 images, twice."""
+    """An experiment of 12 batches: five of 256 and one of 162 images, twice."""
     return tiny(epochs=EPOCHS, dropout=0.0)
 
 
@@ -93,10 +93,10 @@ def train_by_halves(experiment: Experiment, task: Task) -> nn.Module:
 
 
 @pytest.mark.usefixtures("small_digits")
-def test_two_processes_are_one_that_normalises_each_half_by_itself(
+def test_two_processes_equal_one_that_normalises_each_half_separately(
     experiment: Experiment, folders: Folders, tmp_path: Path
 ) -> None:
-    """To rounding in double precision, stopped by a signal to the second process and resumed."""
+    """They agree up to rounding in double precision, stopped by a signal to the second process and resumed."""
     two_processes(experiment, folders, free_port(), stop=3)
     stopped = checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST)
     two_processes(experiment, folders, free_port())
@@ -112,7 +112,7 @@ def test_two_processes_are_one_that_normalises_each_half_by_itself(
 
 
 def test_torchrun_trains_one_run(tmp_path: Path) -> None:
-    """One record, one answer, every test image counted once, and no resuming with another number of processes."""
+    """There is one record; every test image counts once; another number of processes cannot resume."""
     train_digits = ["-m", "repro", "train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits"]
     train_digits += ["--epochs", "1", "--format", "json"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *train_digits]
@@ -148,7 +148,7 @@ def test_processes_that_cannot_connect_are_reported_in_one_line(
         assert line in capsys.readouterr().err
 
 
-def test_a_last_batch_that_is_left_out_needs_no_shares() -> None:
+def test_a_dropped_last_batch_needs_no_shares() -> None:
     check = partial(_check_shares, images=50_005)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "count", lambda: 41)

@@ -1,4 +1,4 @@
-"""What recipes ask of training: momentum begun anew, batches left out, images held out, whitened images; real data."""
+"""Recipe values in training: momentum resets, dropped batches, validation images, whitened images; real data."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -54,7 +54,7 @@ def test_the_step_of_a_drop_is_the_first_of_a_new_momentum(tiny: Make) -> None:
     torch.testing.assert_close(weight.detach(), before - 0.1 * 0.2 * 1.9 * decayed)
 
 
-def test_without_a_reset_the_momentum_goes_on(tiny: Make) -> None:
+def test_without_a_reset_the_momentum_continues(tiny: Make) -> None:
     weights = []
     for reset in (True, False):
         engine = engine_of(tiny(momentum_reset=reset, **DROP))
@@ -67,7 +67,7 @@ def test_without_a_reset_the_momentum_goes_on(tiny: Make) -> None:
     assert same == [True] * 6 + [False]
 
 
-def test_stopped_around_a_drop_and_gone_on_with_is_bit_identical(tiny: Make, folders: Folders, tmp_path: Path) -> None:
+def test_resume_around_a_drop_continues_bit_for_bit(tiny: Make, folders: Folders, tmp_path: Path) -> None:
     """Before the last step with the old rate, before the first one with the new, and after it."""
     experiment = tiny(momentum_reset=True, **DROP)
     other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
@@ -82,7 +82,7 @@ def test_stopped_around_a_drop_and_gone_on_with_is_bit_identical(tiny: Make, fol
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
-def test_a_smaller_last_batch_can_be_left_out(tiny: Make, folders: Folders) -> None:
+def test_a_smaller_last_batch_can_be_dropped(tiny: Make, folders: Folders) -> None:
     record = train_one(tiny(drop_last=True), CPU, folders, Silent())
     assert record.steps == 2 * 5  # 1,442 images are five batches of 256 and 162 images
     task = Resident(tiny(drop_last=True).recipe, load("digits", Path()), CPU, DEVICE)
@@ -95,7 +95,7 @@ def with_validation(name: str, root: Path) -> Dataset:
     return replace(data, validation=torch.arange(0, len(data.train), 10))
 
 
-def test_images_held_out_are_tested_and_never_trained_on(tiny: Make) -> None:
+def test_validation_images_are_tested_and_never_trained_on(tiny: Make) -> None:
     data = with_validation("digits", Path())
     pixels = data.train.pixels.clone()
     pixels[data.validation] = 255  # no digit is all white
@@ -146,8 +146,8 @@ def test_of_equal_validation_errors_the_first_is_reported(tiny: Make) -> None:
     assert reported_row(replace(recipe, reported="lowest-validation"), history).epoch == 2
 
 
-def test_a_data_set_that_sets_other_images_aside_is_refused(tiny: Make) -> None:
-    with pytest.raises(UserError, match="validates with 7 training images, and digits sets 0 aside"):
+def test_a_data_set_with_other_validation_images_is_refused(tiny: Make) -> None:
+    with pytest.raises(UserError, match="needs 7 validation images, and digits defines 0"):
         engine_of(tiny(validation_images=7))
 
 
@@ -202,7 +202,7 @@ def test_images_are_normalised_before_zeros_are_put_around_them(name: str) -> No
     assert all(any(torch.equal(value, each) for value in values) for each in (white, black, torch.zeros(3)))
 
 
-def test_whitened_images_are_shown_as_they_are(real_data: Path) -> None:
+def test_whitened_images_are_not_normalised(real_data: Path) -> None:
     data = photographs(real_data)
     recipe = experiment_for("wrn", {}, seed=0, recipe_name="wrn-cifar10-zca").recipe
     task = resident(replace(recipe, crop_padding=0, flip=False), data, CPU, DEVICE)

@@ -1,4 +1,4 @@
-"""The forms of a report: what a terminal shows, and what other programs read."""
+"""The formats of a report: what a terminal shows, and what other programs read."""
 
 import csv
 import io
@@ -8,20 +8,22 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from repro.cli.app import main
-from repro.cli.table import choose, compared
+from repro.cli.table import compared, select
 from repro.comparison.join import Comparison, compare
 from repro.comparison.rule import RULE
+from repro.comparison.summary import summarise
 from repro.comparison.verdict import Verdict
 from repro.experiment import experiment_for
 from repro.report import Report
-from repro.report.plain import _escaped
+from repro.report.cells import margin_words
+from repro.report.content import content_of
+from repro.report.latex import escaped
 from repro.report.terminal import COLOURS, table_rich
 from repro.store.results import Record, append_record
 from repro.tables import read_table, table_names
@@ -44,27 +46,33 @@ def text(comparison: Comparison, format: str) -> str:
 
 def at_width(comparison: Comparison, width: int) -> str:
     console = Console(width=width, file=io.StringIO(), record=True)
-    console.print(table_rich(comparison))
+    console.print(table_rich(content_of(comparison)))
     return console.export_text()
 
 
 def all_measured(record: Make, name: str) -> Comparison:
     """Return a table with five made-up seeds for every printed error."""
     table, runs = read_table(name), {}
-    for row, column in product(table.rows, table.of_kind("error")):
-        recipe = table.recipe(row, column)
-        for seed in range(5 if row.model and recipe and column.key in row.cells else 0):
-            run = experiment_for(row.model, table.options(row), seed=seed, recipe_name=recipe)
-            facts = {"id": run.id, "name": run.name, "model": run.model, "options": run.options, "recipe": recipe}
-            error = float(row.cells[column.key].value) + 0.1 * seed
+    for printed in (each for each in table.errors() if each.recipe):
+        for seed in range(5):
+            run = printed.experiment(seed)
+            facts = {"id": run.id, "name": run.name, "model": run.model, "options": run.options}
+            error = float(printed.cell.value) + 0.1 * seed
             runs[run.id] = record(
-                **facts, dataset=run.dataset, seed=seed, error=error, error5=error, isbi_rand=0.05, isbi_pixel=0.06
+                **facts,
+                recipe=printed.recipe,
+                dataset=run.dataset,
+                seed=seed,
+                error=error,
+                error5=error,
+                isbi_rand=0.05,
+                isbi_pixel=0.06,
             )
     return compare(table, list(runs.values()))
 
 
 @pytest.mark.parametrize("name", table_names())
-def test_figures_stay_whole_at_80_columns(record: Make, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_are_not_broken_at_80_columns(record: Make, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})
     comparison = all_measured(record, name)
     shown = at_width(comparison, 80)
@@ -125,24 +133,24 @@ def test_no_word_of_a_label_or_a_figure_is_cut_at_80_columns(name: str, monkeypa
         assert all(re.search(rf"(?<!\S){re.escape(cell.text)}(?!\d)", shown) for cell in row.row.cells.values())
 
 
-def test_a_terminal_shows_what_there_is_to_know(record: Make) -> None:
+def test_a_terminal_shows_figures_reasons_and_notes(record: Make) -> None:
     for width in (80, 160):
         shown = at_width(cifar100(record), width)
         flat = " ".join(shown.split())
         for figure in ("25.10 ± ?0.10", "n ?= ?3", r"\+2.48", "n ?= ?1, bf16", "2.23M ✓"):
             assert re.search(figure, shown)
         assert RULE in flat
-        assert "Why DenseResNet-110, N = 4 may differ" in flat
-        assert "not counted: seed 0 with epochs=1 (300): 91.56" in flat
-        assert "used by no verdict" in flat
+        assert "Possible reasons for the difference: DenseResNet-110, N = 4:" in flat
+        assert "not used: seed 0 with epochs=1 (300): 91.56" in flat
+        assert "no verdict uses it" in flat
         assert "DenseResNet-110, N = 4, Error %: 24.60" in flat
 
 
-def test_the_rule_is_left_out_where_nothing_is_judged() -> None:
+def test_the_rule_is_left_out_without_verdicts() -> None:
     assert RULE not in text(compare(read_table("cifar100"), []), "md")
 
 
-def test_csv_has_every_figure_in_a_column(record: Make) -> None:
+def test_csv_has_a_column_for_every_figure(record: Make) -> None:
     line = list(csv.DictReader(io.StringIO(text(cifar100(record), "csv"))))[2]
     told = [line[f"error {each}"] for each in ("paper", "ours", "n", "mean", "std", "difference", "best epoch (extra)")]
     assert told == ["22.62", "25.1", "3", "25.1", "0.1", "2.48", "24.6"]
@@ -160,10 +168,10 @@ def test_json_has_every_figure(record: Make) -> None:
 
 def test_markdown_has_the_table_and_its_notes(record: Make) -> None:
     shown = text(cifar100(record), "md")
-    assert "| DenseResNet-110, N = 4 | 2.23M" in shown
-    assert "25.10 ± 0.10 n = 3" in shown
-    assert "Why DenseResNet-110, N = 4 may differ:\n- Error %: inferred: epochs = 300" in shown
-    assert "Not counted: short-run, epochs=1 (300): 91.56 %" in shown
+    assert re.search(r"\| DenseResNet-110, N = 4 +\| +2\.23M \|", shown)
+    assert "25.10 ± 0.10; n = 3" in shown
+    assert "Possible reasons for the difference: DenseResNet-110, N = 4:\n- Error %: inferred: epochs = 300" in shown
+    assert "short-run: Error % 91.56; Deviation (recipe) epochs=1 (300)" in shown
     assert RULE in shown
 
 
@@ -185,19 +193,20 @@ def test_latex_compiles_and_fits_the_page(record: Make, tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("verdict", Verdict)
-def test_every_form_can_show_every_verdict(verdict: Verdict) -> None:
+def test_every_format_can_show_every_verdict(verdict: Verdict) -> None:
     comparison = compare(read_table("cifar100"), [])
-    rows = [replace(row, errors={"error": replace(row.errors["error"], verdict=verdict)}) for row in comparison.rows]
+    figures = {"verdict": verdict, "value": 25.0, "mean": 25.0, "margin": 1.0}
+    rows = [replace(row, errors={"error": replace(row.errors["error"], **figures)}) for row in comparison.rows]
     shown = replace(comparison, rows=tuple(rows))
     for format in ("rich", "csv", "md", "html"):
         assert verdict.value in text(shown, format)
     assert text(shown, "latex").isascii()
-    assert _escaped(verdict.mark).isascii()
+    assert escaped(verdict.mark).isascii()
     assert json.loads(text(shown, "json"))["rows"][0]["verdict"] == verdict.value
     assert (verdict.tone in COLOURS) == (verdict.tone != "none")
 
 
-def test_latex_has_no_sign_that_it_would_stumble_over(record: Make) -> None:
+def test_latex_escapes_special_characters(record: Make) -> None:
     shown = text(cifar100(record), "latex")
     assert "Error \\%" in shown
     assert "25.10 $\\pm$ 0.10" in shown
@@ -216,23 +225,47 @@ def test_the_summary_counts_cells(record: Make) -> None:
     assert (line["errors measured"], line["not reproduced"], line["reproduced"]) == ("2", "1", "0")
 
 
-@pytest.mark.parametrize("format", ["rich", "md", "html"])
-def test_the_summary_says_what_cannot_be_measured(format: str) -> None:
-    report = Report([compare(read_table(name), []) for name in ("classics", "unet-isbi")], [], summary=True)
-    shown, classics = report.text(format), report.summaries[0]
-    right = f"{classics.right}/{classics.counted}"
-    assert all(each in shown for each in (right, f"{classics.without_recipe} without recipe", "–", "0/2"))
+def test_the_summary_says_what_cannot_be_measured() -> None:
+    comparisons = [compare(read_table(name), []) for name in ("classics", "unet-isbi")]
+    classics = summarise(comparisons[0])
     assert classics.without_recipe >= 30
-    assert "0/0" not in shown
+    report = Report(comparisons, [], summary=True)
+    lines = [line for line in report.text("md").splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0] == ["Table", "Counts matching", "Errors measured", "Errors without recipe", "Verdicts on errors"]
+    assert cells[1][1:4] == [f"{classics.right}/{classics.counted}", "–", f"{classics.without_recipe}"]
+    assert cells[2][1:4] == ["–", "0/2", "0"]
+    for format in ("rich", "html"):
+        assert all(each in report.text(format) for each in (f"{classics.right}/{classics.counted}", "0/2"))
 
 
-def test_check_names_the_cells_that_are_off(
+FIGURES = ("25.10 ± 0.10", "n = 3", "+2.48", "2.23M", "23.10", "n = 1, bf16", "not reproduced")
+
+
+@pytest.mark.parametrize("format", ["rich", "md", "latex", "html"])
+def test_every_format_shows_the_same_words(record: Make, format: str) -> None:
+    comparison = cifar100(record)
+    shown = text(comparison, format).replace("$\\pm$", "±")
+    margin = margin_words(comparison.rows[2].errors["error"])
+    assert [figure for figure in (*FIGURES, margin) if figure not in shown] == []
+
+
+def test_every_format_has_a_lower_error_with_a_minus_as_wide_as_a_plus(record: Make) -> None:
+    runs = [record(seed=seed, error=22.0) for seed in range(2)]
+    for format in ("rich", "md", "html"):
+        assert "−0.62" in text(compare(read_table("cifar100"), runs), format)
+
+
+def test_check_names_the_mismatches(
     record: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as right:
         main(["table", "cifar100", "--check"])
-    assert (right.value.code, "no mismatch in the cells that were counted or measured" in capsys.readouterr().err) == (0, True)
+    assert (right.value.code, "no mismatch in the cells that were counted or measured" in capsys.readouterr().err) == (
+        0,
+        True,
+    )
     for seed, error in enumerate((25.0, 25.1)):
         experiment = experiment_for("denseresnet110", {"N": 4}, seed=seed)
         append_record(record(id=experiment.id, seed=seed, error=error), tmp_path / "results")
@@ -251,5 +284,5 @@ def test_a_name_is_needed_to_run_or_choose_rows(capsys: pytest.CaptureFixture[st
 
 
 def test_rows_that_are_not_chosen_are_not_shown() -> None:
-    (comparison,) = compared([choose("cifar100", "N = 4")], Path("nowhere"))
+    (comparison,) = compared([select("cifar100", "N = 4")], Path("nowhere"))
     assert [row.row.label for row in comparison.rows] == ["DenseResNet-110, N = 4"]

@@ -11,7 +11,7 @@ from scipy import integrate, stats
 from scipy.special import ndtr
 from simulation import ESTIMATED, IMAGES, WIDEST, Outcome, Truth, drawn, outcome
 
-from repro.comparison import rule as compare
+from repro.comparison import rule
 from repro.comparison.rule import (
     RULE,
     Judgement,
@@ -106,7 +106,7 @@ def test_looking_after_every_seed_finds_more_that_is_not_there(rows: int) -> Non
 
 def test_the_rule_states_the_bounds_of_these_tests() -> None:
     """The numbers that are bounded above, in the sentences that a user reads and in the docstring."""
-    for text in (RULE, " ".join((compare.__doc__ or "").split())):
+    for text in (RULE, " ".join((rule.__doc__ or "").split())):
         for claim in ("at most 5 %", "up to 18 %", "15 %"):
             assert claim in text.replace("At most", "at most").replace("Up to", "up to")
 
@@ -201,7 +201,7 @@ def test_a_small_difference_that_is_real() -> None:
     values = [23.2 + 0.01 * seed for seed in range(-20, 21)]
     higher, lower = verdict("22.6", values, "mean", 41), verdict("23.8", values, "mean", 41)
     assert (higher, lower) == (Verdict.WITHIN_HIGHER, Verdict.WITHIN_LOWER)
-    assert not higher.off
+    assert not higher.mismatch
     assert higher.differs
     assert lower.differs
 

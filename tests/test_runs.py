@@ -30,7 +30,7 @@ RUNS = ["resnet20-cifar10-s0-f3d5e9b4", "resnet20-cifar10-s1-0a11bb22", "resnet1
     "what",
     ["resnet110-shortcutB-cifar100-s0-4d653732", "RESNET110-shortcutB-cifar100-s0-4d653732", "4d65", "ResNet-110"],
 )
-def test_a_run_is_meant_by_its_name_or_a_beginning(what: str) -> None:
+def test_a_run_is_found_by_its_name_or_a_prefix(what: str) -> None:
     assert run_named(what, RUNS, "runs") == RUNS[2]
 
 
@@ -44,13 +44,13 @@ def test_a_run_is_meant_by_its_name_or_a_beginning(what: str) -> None:
         ("densenet", "'densenet' is neither a run in runs nor a checkpoint file"),
     ],
 )
-def test_what_means_no_run_is_told_with_those_that_there_are(what: str, line: str) -> None:
+def test_an_unknown_run_is_reported_with_the_known_ones(what: str, line: str) -> None:
     with pytest.raises(UserError) as error:
         run_named(what, RUNS, "runs")
     assert line in str(error.value)
 
 
-def test_of_many_runs_a_message_names_the_first() -> None:
+def test_a_message_names_the_first_of_many_runs() -> None:
     with pytest.raises(UserError, match="run-09 and 20 others"):
         run_named("?", [f"run-{number:02}" for number in range(30)], "runs")
 
@@ -64,12 +64,12 @@ def stop(experiment: Experiment, folders: Folders, step: int) -> None:
         train_one(experiment, CPU, folders, stop_at(step))
 
 
-def test_a_network_means_its_own_runs_alone() -> None:
+def test_a_models_name_matches_only_its_own_runs() -> None:
     two = ["densenet-depth40-k12-cifar10-s0-aaaaaaaa", "densenet-bc-depth100-k12-cifar10-s0-bbbbbbbb"]
     assert [run_named(what, two, "runs") for what in ("densenet", "DenseNet-BC")] == two
 
 
-def test_a_stopped_run_is_listed_with_the_command_that_goes_on(
+def test_a_stopped_run_is_listed_with_the_command_that_resumes_it(
     folders: Folders, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stop(small(), folders, 25)
@@ -87,7 +87,7 @@ def test_a_stopped_run_is_listed_with_the_command_that_goes_on(
 def test_a_run_without_its_record_is_not_called_finished(
     folders: Folders, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk may be full when all epochs are over; the same command then writes the record."""
+    """If the disk is full at the end of the last epoch, the same command writes the record later."""
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -103,7 +103,7 @@ def test_a_run_without_its_record_is_not_called_finished(
     assert listed(folders, capsys)[0]["state"] == "finished"
 
 
-def test_a_run_that_diverged_is_not_offered_to_go_on(folders: Folders) -> None:
+def test_a_diverged_run_has_no_command_to_resume(folders: Folders) -> None:
     experiment = small()
     endless = replace(experiment, recipe=replace(experiment.recipe, lr=1e30, warmup_epochs=0))
     with pytest.raises(Diverged):
@@ -124,7 +124,7 @@ def main_ok(*arguments: str) -> None:
     assert not end.value.code
 
 
-def test_a_terminal_shows_the_command_whole(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_terminal_shows_the_whole_command(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
     stop(small(), folders, 3)
     main_ok("list", "runs", "--runs", str(folders.runs))
     assert f"resume: {next(runs_in(folders.runs)).command}\n" in capsys.readouterr().out
@@ -137,13 +137,13 @@ def test_a_run_that_another_process_trains_is_not_called_stopped(folders: Folder
     assert next(runs_in(folders.runs)).state == "stopped"
 
 
-def test_no_command_is_named_that_would_train_something_else(tiny: Callable[..., Experiment], folders: Folders) -> None:
-    stop(tiny(), folders, 3)  # its batch is no recipe's
+def test_no_command_is_shown_that_would_train_something_else(tiny: Callable[..., Experiment], folders: Folders) -> None:
+    stop(tiny(), folders, 3)  # no recipe has its batch size
     run = next(runs_in(folders.runs))
     assert (run.state, run.command) == ("stopped", None)
 
 
-def test_what_is_not_described_is_not_known(folders: Folders) -> None:
+def test_folders_without_a_valid_description_are_not_known(folders: Folders) -> None:
     (folders.runs / "notes").mkdir(parents=True)
     older, broken = (folders.runs / name for name in RUNS[:2])
     for folder, file, content in ((older, CURVE, "mine"), (broken, DESCRIPTION, "[]")):
@@ -180,7 +180,7 @@ def test_what_is_not_described_is_not_known(folders: Folders) -> None:
         ),
     ],
 )
-def test_a_command_says_what_is_not_as_usual(
+def test_a_command_states_what_differs_from_the_defaults(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, experiment: Experiment, runtime: Runtime, command: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -196,7 +196,7 @@ def test_a_folder_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFix
     assert (said.out, "there are no runs in" in said.err) == ("", True)
 
 
-def test_where_runs_lie_is_said_of_runs_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_option_runs_is_only_for_runs(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["list", "tables", "--runs", "mine"])
     assert end.value.code == 2

@@ -1,4 +1,4 @@
-"""Training DenseNet in less memory: the same numbers, and much less that is kept."""
+"""Training DenseNet in less memory: the same results, and much fewer saved activations."""
 
 import copy
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from watching import Silent, train_one
 
-from repro.benchmark.roofline import kept_bytes
+from repro.benchmark.roofline import saved_bytes
 from repro.cli.app import main
 from repro.errors import UserError
 from repro.experiment import Experiment
@@ -28,7 +28,7 @@ KINDS: list[tuple[str, dict[str, OptionValue], float]] = [
 
 
 def step(network: nn.Module, images: Tensor) -> Tensor:
-    """Take a step's forward and backward pass; the same chance each time."""
+    """Take a step's forward and backward pass with the same random numbers each time."""
     torch.manual_seed(3)
     outputs = network(images)
     outputs.logsumexp(1).mean().backward()
@@ -49,7 +49,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[nn.Module, nn.Module]:
     return plain, saving
 
 
-def test_gradients_stay(pair: tuple[nn.Module, nn.Module]) -> None:
+def test_gradients_are_the_same(pair: tuple[nn.Module, nn.Module]) -> None:
     for ours, theirs in zip(*(network.parameters() for network in pair), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)
 
@@ -61,7 +61,7 @@ def test_batchnorm_learns_from_every_batch_once(pair: tuple[nn.Module, nn.Module
     assert {int(each) for key, each in saving.items() if key.endswith("num_batches_tracked")} == {2}
 
 
-def test_evaluation_stays(pair: tuple[nn.Module, nn.Module]) -> None:
+def test_evaluation_is_the_same(pair: tuple[nn.Module, nn.Module]) -> None:
     plain, saving = (network.eval() for network in pair)
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(step(plain, images), step(saving, images))
@@ -91,24 +91,24 @@ def test_no_convolution_is_computed_twice() -> None:
     assert "aten.convolution.default" not in backward.seen
 
 
-def test_densenet_bc_100_keeps_a_quarter() -> None:
-    """Of 2.1 GiB with batches of 64, where 40 % less would be worth it."""
-    kept = {}
+def test_densenet_bc_100_saves_a_quarter() -> None:
+    """With batches of 64 the saved activations are 2.1 GiB otherwise."""
+    saved = {}
     for saving in (False, True):
         with torch.device("meta"):
             network = build("densenet-bc", {}, classes=10, input=(3, 32, 32))
         if saving:
             save_memory("densenet-bc", network)
-        kept[saving] = kept_bytes(network, (3, 32, 32), 64)
-    assert 2**31 < kept[False] < 1.1 * 2**31
-    assert kept[True] < 0.25 * kept[False]
+        saved[saving] = saved_bytes(network, (3, 32, 32), 64)
+    assert 2**31 < saved[False] < 1.1 * 2**31
+    assert saved[True] < 0.25 * saved[False]
 
 
-def test_kept_bytes_are_those_that_backward_needs() -> None:
-    """ReLU keeps its output, the convolution its input; its weight is a parameter and lies there anyway."""
+def test_saved_bytes_are_those_that_backward_needs() -> None:
+    """ReLU saves its output and the convolution its input; the weight is a parameter and takes no further memory."""
     with torch.device("meta"):
         network = nn.Sequential(nn.Conv2d(3, 5, 1, bias=False), nn.ReLU())
-    assert kept_bytes(network, (3, 8, 8), 2) == 4 * 2 * 8 * 8 * (3 + 5)
+    assert saved_bytes(network, (3, 8, 8), 2) == 4 * 2 * 8 * 8 * (3 + 5)
 
 
 def test_a_run_that_saves_memory_is_the_same_run(tiny: Callable[..., Experiment], folders: Folders) -> None:
@@ -119,10 +119,10 @@ def test_a_run_that_saves_memory_is_the_same_run(tiny: Callable[..., Experiment]
     assert saving.train_loss == pytest.approx(plain.train_loss, rel=1e-4)
 
 
-def test_a_network_that_cannot_says_which_can(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_cannot_save_memory_names_those_that_can(capsys: pytest.CaptureFixture[str]) -> None:
     with torch.device("meta"):
         network = build("resnet20", {}, classes=10)
-    with pytest.raises(UserError, match=r"^resnet20 cannot save memory in training; networks that can: densenet, "):
+    with pytest.raises(UserError, match=r"^resnet20 does not support --save-memory; models that do: densenet, "):
         save_memory("resnet20", network)
     with pytest.raises(SystemExit) as end:
         main(["train", "resnet20", "--save-memory", "--dataset", "digits"])

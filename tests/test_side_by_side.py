@@ -1,4 +1,4 @@
-"""Several seeds in one process: each is the run that it is alone."""
+"""Several seeds trained at once: each gives the same results as alone."""
 
 import csv
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo.backends.common import aot_autograd
 from torch.utils._python_dispatch import TorchDispatchMode
-from watching import Silent, stop_at
+from watching import Silent, assert_same, stop_at
 
 from repro.errors import UserError
 from repro.experiment import Experiment
@@ -23,7 +23,7 @@ from repro.training.engine import Engine
 from repro.training.resume import equally_far
 from repro.training.run import train
 from repro.training.signals import Stopped
-from repro.training.stacked import Stacked
+from repro.training.stacked import Stacked, as_networks
 from repro.training.tasks.task import task_for
 
 pytestmark = pytest.mark.usefixtures("small_digits")
@@ -50,7 +50,7 @@ def elsewhere(folders: Folders, tmp_path: Path) -> Folders:
 
 
 def largest_difference(one: Folders, other: Folders, experiment: Experiment) -> float:
-    """Of all weights, BatchNorm statistics and momentum buffers."""
+    """Return the largest difference of all weights, BatchNorm statistics and momentum buffers."""
     states = []
     for folders in (one, other):
         saved = checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST)
@@ -61,8 +61,8 @@ def largest_difference(one: Folders, other: Folders, experiment: Experiment) -> 
 
 
 @pytest.mark.usefixtures("float64")
-def test_each_seed_is_what_it_is_alone(seeds: list[Experiment], folders: Folders, tmp_path: Path) -> None:
-    """Over 12 steps of two epochs with a smaller last batch, to 1e-12 in double precision."""
+def test_each_seed_equals_itself_alone(seeds: list[Experiment], folders: Folders, tmp_path: Path) -> None:
+    """12 steps in two epochs with a smaller last batch agree to 1e-12 in double precision."""
     other = elsewhere(folders, tmp_path)
     together = train(seeds, TOGETHER, folders, Silent())
     alone = train(seeds, ALONE, other, Silent())
@@ -86,7 +86,7 @@ def test_each_seed_has_its_own_record_and_curve(seeds: list[Experiment], folders
 
 
 @pytest.mark.usefixtures("float64")
-def test_stopped_together_they_go_on_alone_or_together(
+def test_seeds_stopped_together_resume_alone_or_together(
     seeds: list[Experiment], folders: Folders, tmp_path: Path
 ) -> None:
     other = elsewhere(folders, tmp_path)
@@ -99,7 +99,7 @@ def test_stopped_together_they_go_on_alone_or_together(
         assert largest_difference(folders, other, experiment) < 1e-12
 
 
-def test_killed_between_two_checkpoints_they_stay_together(seeds: list[Experiment], folders: Folders) -> None:
+def test_seeds_killed_between_two_checkpoints_stay_together(seeds: list[Experiment], folders: Folders) -> None:
     with pytest.raises(Stopped):
         train(seeds, TOGETHER, folders, stop_at(7))
     ahead = seeds[0]
@@ -113,7 +113,7 @@ def test_killed_between_two_checkpoints_they_stay_together(seeds: list[Experimen
     assert [each.step for each in saved] == [7, 7, 7]
 
 
-def test_networks_that_drop_out_are_trained_one_after_the_other(tiny: Make, folders: Folders, tmp_path: Path) -> None:
+def test_networks_with_dropout_are_trained_one_after_another(tiny: Make, folders: Folders, tmp_path: Path) -> None:
     other = elsewhere(folders, tmp_path)
     seeds = [tiny(seed=seed, epochs=1, dropout=0.2) for seed in SEEDS]
     watcher = Silent()
@@ -123,7 +123,7 @@ def test_networks_that_drop_out_are_trained_one_after_the_other(tiny: Make, fold
     assert all(largest_difference(folders, other, experiment) == 0 for experiment in seeds)
 
 
-def test_what_saves_memory_is_trained_one_after_the_other(tiny: Make, folders: Folders) -> None:
+def test_networks_that_save_memory_are_trained_one_after_another(tiny: Make, folders: Folders) -> None:
     seeds = [tiny(seed=seed, epochs=1, dropout=0.0) for seed in range(2)]
     watcher = Silent()
     assert len(train(seeds, replace(TOGETHER, save_memory=True), folders, watcher)) == 2
@@ -131,7 +131,7 @@ def test_what_saves_memory_is_trained_one_after_the_other(tiny: Make, folders: F
 
 
 class Calls(TorchDispatchMode):
-    """Notes the operators that reach the device, each with its tensors' shapes."""
+    """Records the operators that reach the device with the shapes of their tensors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class Calls(TorchDispatchMode):
 
 
 def stacked_resnet(seeds: int) -> tuple[Stacked, list[nn.Module]]:
-    """Several networks with other weights and other statistics, and the same ones stacked."""
+    """Return several networks with different weights and statistics, stacked and separately."""
     torch.manual_seed(0)
     networks = [build("resnet20", {}, classes=10) for _ in range(seeds)]
     for network in networks:
@@ -151,8 +151,26 @@ def stacked_resnet(seeds: int) -> tuple[Stacked, list[nn.Module]]:
     return Stacked(networks), networks
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_one_network_and_several_have_the_same_interface(seeds: int) -> None:
+    networks = [nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)) for _ in range(seeds)]
+    states = [{name: each.clone() for name, each in network.state_dict().items()} for network in networks]
+    together = as_networks(networks)
+    inputs = [torch.randn(4, 3, 5, 5) for _ in networks]
+    outputs = together.eval()(together.joined(inputs))
+    assert outputs.shape[together.batch_dim] == 4
+    for seed, (own, state) in enumerate(zip(together.apart(outputs), states, strict=True)):
+        torch.testing.assert_close(own, together.alone(seed).eval()(inputs[seed]))
+        assert_same(dict(together.state_of(seed)), state)
+        assert list(together.parameters_by_name()) == [name for name in state if name.endswith(("weight", "bias"))]
+        assert torch.equal(together.of_seed(together.joined(inputs), seed), inputs[seed])
+    together.load_state_of(seeds - 1, {name: torch.ones_like(each) for name, each in states[0].items()})
+    assert all(bool((each == 1).all()) for each in together.state_of(seeds - 1).values())
+    assert set(together.layers_by_name()) == {"", "0", "1"}
+
+
 def test_a_batch_norm_of_all_seeds_is_one_kernel() -> None:
-    """And of an activation's size nothing but the images is copied or multiplied apart."""
+    """Among tensors of an activation's size, only the images are copied or multiplied separately."""
     network, _ = stacked_resnet(2)
     with Calls() as calls:
         network(torch.randn(2, 4, 3, 8, 8)).sum().backward()
@@ -165,7 +183,7 @@ def test_a_batch_norm_of_all_seeds_is_one_kernel() -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_batch_norms_of_several_seeds_are_those_of_each(training: bool) -> None:
+def test_merged_batch_norms_equal_those_of_each_seed(training: bool) -> None:
     network, networks = stacked_resnet(3)
     inputs = torch.randn(3, 4, 3, 8, 8)
     outputs = network.train(training)(inputs)
@@ -178,7 +196,7 @@ def test_batch_norms_of_several_seeds_are_those_of_each(training: bool) -> None:
         torch.testing.assert_close(tested.eval()(own), alone.eval()(own))
 
 
-def test_a_batch_norm_of_several_seeds_takes_bf16_beside_fp32_statistics() -> None:
+def test_a_merged_batch_norm_accepts_bf16_with_fp32_statistics() -> None:
     network = Stacked([nn.Sequential(nn.BatchNorm2d(3)) for _ in range(2)])
     inputs = torch.randn(2, 4, 3, 5, 5)
     outputs = network(inputs.bfloat16())
@@ -188,7 +206,7 @@ def test_a_batch_norm_of_several_seeds_takes_bf16_beside_fp32_statistics() -> No
 
 
 def test_torch_compile_sees_one_batch_norm_of_all_seeds() -> None:
-    """In one graph, followed as far as autograd: no compiler is needed."""
+    """One graph is traced up to autograd, which needs no compiler."""
     network, _ = stacked_resnet(2)
     operators: list[str] = []
 

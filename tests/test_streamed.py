@@ -38,12 +38,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threade
 CPU = torch.device("cpu")
 HERE = Runtime(device="cpu", workers=0)
 RECIPE = replace(recipe("tiny-imagenet-10"), batch=8, scaled_crop=32, resize=36, test_crop=32)
-"""With small crops and small batches."""
+"""A recipe with small crops and small batches."""
 
 
 @pytest.fixture
 def data(write_images: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageFolder:
-    """Write twenty training and six test images of two classes, in the place of ten classes of Tiny ImageNet."""
+    """Write twenty training and six test images of two classes in place of ten classes of Tiny ImageNet."""
     spec = replace(DATASETS["tiny-imagenet-10"], classes=2, train_images=20, test_images=6)
     monkeypatch.setitem(DATASETS, "tiny-imagenet-10", spec)
     home = tmp_path / "data" / "tiny-imagenet-10"
@@ -79,13 +79,13 @@ def test_the_number_of_workers_changes_nothing(data: ImageFolder, chosen: Recipe
     assert_equal(none, two)
 
 
-def test_an_epoch_can_be_gone_on_with_at_any_batch(data: ImageFolder) -> None:
+def test_an_epoch_can_be_resumed_at_any_batch(data: ImageFolder) -> None:
     task = Streamed(STRONG, data, HERE, CPU)
     assert_equal(everything(task, begin=1), everything(task)[1:])
     assert everything(task, begin=3) == []
 
 
-def test_no_image_before_the_beginning_is_read(data: ImageFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_before_the_first_batch_are_not_read(data: ImageFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     task = Streamed(RECIPE, data, HERE, CPU)
     asked: list[tuple[int, int]] = []
     original = TrainViews.__getitem__
@@ -94,7 +94,7 @@ def test_no_image_before_the_beginning_is_read(data: ImageFolder, monkeypatch: p
     assert len(asked) == 4
 
 
-def test_every_epoch_shows_every_image_once_and_anew(data: ImageFolder) -> None:
+def test_every_epoch_shows_every_image_once_with_new_augmentation(data: ImageFolder) -> None:
     task = Streamed(RECIPE, data, HERE, CPU)
     (first, second) = (
         [request for part in task._requests(RECIPE, 0, epoch, 0) for request in part] for epoch in (0, 1)
@@ -104,7 +104,7 @@ def test_every_epoch_shows_every_image_once_and_anew(data: ImageFolder) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_loading_draws_nothing_from_the_chance_of_dropout(data: ImageFolder, workers: int) -> None:
+def test_loading_draws_nothing_from_the_generator_of_dropout(data: ImageFolder, workers: int) -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
@@ -112,8 +112,8 @@ def test_loading_draws_nothing_from_the_chance_of_dropout(data: ImageFolder, wor
     assert torch.equal(torch.rand(4), expected)
 
 
-def test_colour_and_light_change_colours_alone(data: ImageFolder) -> None:
-    """The same seed cuts the same window, with and without them: chance is drawn for the window first."""
+def test_colour_and_light_change_only_colours(data: ImageFolder) -> None:
+    """The same seed gives the same crop with and without them, since the crop is drawn first."""
     plain, strong = (TrainViews(data.train, chosen)[3, 5] for chosen in (RECIPE, STRONG))
     assert not torch.equal(plain[0], strong[0])
     assert plain[1].tolist() == [0, 0, 0]
@@ -123,7 +123,7 @@ def test_colour_and_light_change_colours_alone(data: ImageFolder) -> None:
 
 
 def test_a_training_crop_is_scaled_as_the_recipe_says(data: ImageFolder) -> None:
-    """Bicubic weights are negative in places, so that edges become sharper than bilinear ones."""
+    """Some bicubic weights are negative, which makes edges sharper than bilinear ones."""
     linear, cubic = (
         TrainViews(data.train, replace(RECIPE, interpolation=each))[3, 5][0].float() for each in ("bilinear", "bicubic")
     )
@@ -132,7 +132,7 @@ def test_a_training_crop_is_scaled_as_the_recipe_says(data: ImageFolder) -> None
 
 
 def test_lighting_is_alexnets() -> None:
-    """Section 4.1 of its paper: multiples of the principal components, by the eigenvalues times a draw."""
+    """Section 4.1 of its paper: multiples of the principal components, with eigenvalues times random draws."""
     torch.testing.assert_close(EIGENVECTORS.T @ EIGENVECTORS, torch.eye(3), atol=2e-3, rtol=0)
     torch.manual_seed(0)
     noise = torch.stack([lighting_noise(0.1) for _ in range(4000)])
@@ -147,7 +147,7 @@ def test_lighting_is_added_before_the_normalisation(data: ImageFolder) -> None:
 
 
 class Looks(nn.Module):
-    """Collects what it is shown."""
+    """Collects its inputs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ def test_crops_are_torchvisions(data: ImageFolder, crops: int, interpolation: st
 
 @pytest.fixture
 def divided() -> Tensor:
-    """Outputs for ten crops of two images: nine of the first prefer class 0 a little, one class 1 very much."""
+    """Outputs for ten crops of two images: nine crops of the first prefer class 0 slightly, one class 1 strongly."""
     outputs = torch.tensor([[1.0, 0.0]]).repeat(20, 1)
     outputs[9] = torch.tensor([0.0, 100.0])
     return outputs
@@ -191,7 +191,7 @@ def test_averages_of_probabilities_and_of_outputs_choose_different_classes(divid
 
 
 class Divided(nn.Module):
-    """Gives the ten crops of every image the same divided outputs."""
+    """Returns the same divided outputs for the ten crops of every image."""
 
     def __init__(self, outputs: Tensor) -> None:
         super().__init__()
@@ -204,10 +204,10 @@ class Divided(nn.Module):
 @pytest.mark.parametrize(
     ("averaged", "error"), [(Averaged.OUTPUTS, 100 * 2 / 6), (Averaged.PROBABILITIES, 100 * 4 / 6)]
 )
-def test_a_test_averages_what_its_protocol_says(
+def test_a_test_averages_as_its_protocol_says(
     data: ImageFolder, divided: Tensor, averaged: Averaged, error: float
 ) -> None:
-    """Of the six test images, four are made those of class 1."""
+    """Four of the six test images are labelled as class 1."""
     data.test.labels[:] = torch.tensor([0, 0, 1, 1, 1, 1])
     protocol = replace(protocol_of(RECIPE), crops=10, averaged=averaged)
     assert CropTest(data.test, protocol, HERE, CPU).test(Divided(divided[:10])).error == pytest.approx(error)
@@ -271,7 +271,7 @@ def test_grey_images_get_three_channels(tmp_path: Path) -> None:
     assert read(tmp_path / "grey.JPEG").getpixel((0, 0)) == (7, 7, 7)
 
 
-def test_what_a_recipe_does_not_say_is_refused(data: ImageFolder) -> None:
+def test_missing_and_unsupported_recipe_values_are_refused(data: ImageFolder) -> None:
     with pytest.raises(UserError, match="recipe digits has no scaled_crop, which image files need"):
         Streamed(recipe("digits"), data, HERE, CPU)
     with pytest.raises(UserError, match="crop_padding=4, which is not supported for image files"):
@@ -279,12 +279,12 @@ def test_what_a_recipe_does_not_say_is_refused(data: ImageFolder) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if recipe(name).dataset == "imagenet"])
-def test_every_recipe_for_imagenet_says_how_files_become_inputs(data: ImageFolder, name: str) -> None:
+def test_every_recipe_for_imagenet_has_the_values_for_image_files(data: ImageFolder, name: str) -> None:
     assert Streamed(recipe(name), data, HERE, CPU).images == 20
 
 
 @pytest.mark.parametrize("step", [1, 3, 5])
-def test_stopped_with_other_workers_and_gone_on_with_is_bit_identical(
+def test_resume_with_other_workers_continues_bit_for_bit(
     data: ImageFolder, folders: Folders, tmp_path: Path, step: int
 ) -> None:
     other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
@@ -300,7 +300,7 @@ def test_stopped_with_other_workers_and_gone_on_with_is_bit_identical(
 def test_evaluation_gives_the_recorded_error_and_ten_crops_another_loss(
     folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By probabilities, since no table prints a ten-crop error of ResNet-20; else by what the table averages."""
+    """Probabilities are averaged unless a table prints a ten-crop error of the network with another average."""
     record = train_one(experiment(epochs=1), HERE, folders, Silent())
     one, ten = (evaluate(record.id, folders, HERE, crops=crops) for crops in (1, 10))
     monkeypatch.setattr(evaluation, "printed_average", lambda model, crops: Averaged.OUTPUTS)
@@ -319,9 +319,9 @@ def test_ten_crops_of_images_that_are_shown_whole_are_refused(tiny: Callable[...
 
 
 def run_and(at_batch_2: str, real_images: Path, folders: Folders) -> tuple[int, str]:
-    """Train in another process, which runs code at its second batch and then drops more than were read ahead.
+    """Train in another process, which runs code at its second batch and then drops the batches read ahead.
 
-    Return its exit status and its last line.
+    Return the exit status and the last line.
     """
     places = ["--data", str(real_images), "--runs", str(folders.runs), "--results", str(folders.results)]
     model = ["resnet20", "--dataset", "tiny-imagenet-10", "--workers", "2", "--device", "cpu"]
@@ -343,10 +343,8 @@ def run_and(at_batch_2: str, real_images: Path, folders: Folders) -> tuple[int, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_although_it_is_sent_to_the_workers_too(
-    real_images: Path, folders: Folders, number: signal.Signals
-) -> None:
-    """A terminal sends SIGINT to the whole group of processes, as `timeout` sends SIGTERM."""
+def test_a_signal_to_the_whole_process_group_saves(real_images: Path, folders: Folders, number: signal.Signals) -> None:
+    """A terminal sends SIGINT to the whole process group, and `timeout` sends SIGTERM."""
     status, line = run_and(f"os.killpg(0, {int(number)})", real_images, folders)
     assert status == 128 + number
     assert "run the same command again to resume" in line
@@ -354,7 +352,7 @@ def test_a_signal_saves_although_it_is_sent_to_the_workers_too(
     assert checkpoint.load(run / checkpoint.NEWEST).step == 3
 
 
-def test_a_worker_that_is_killed_is_told_of_in_one_line(real_images: Path, folders: Folders) -> None:
+def test_a_killed_worker_is_reported_in_one_line(real_images: Path, folders: Folders) -> None:
     kill = "os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)"
     status, line = run_and(kill, real_images, folders)
     assert status == 1
@@ -365,7 +363,7 @@ def test_a_worker_that_is_killed_is_told_of_in_one_line(real_images: Path, folde
 def test_the_loss_falls_on_real_images(
     real_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two classes of the real images, so small and so often that a few seconds show it."""
+    """Two classes of real images, small enough to learn within seconds."""
     home = tmp_path / "tiny-imagenet-10"
     for split, images in (("train", 48), ("val", 10)):
         for wnid in ("n01443537", "n03770439"):
@@ -393,10 +391,10 @@ def test_streaming_ends_its_workers(data: ImageFolder) -> None:
     before = set(multiprocessing.active_children())
     batches: Iterator[list[Tensor]] = stream(views, [[(0, 1)], [(1, 1)]], replace(HERE, workers=2), CPU)
     next(batches)
-    begun = set(multiprocessing.active_children()) - before
-    assert len(begun) == 2
+    started = set(multiprocessing.active_children()) - before
+    assert len(started) == 2
     batches.close()  # type: ignore[attr-defined]
-    assert not begun & set(multiprocessing.active_children())
+    assert not started & set(multiprocessing.active_children())
 
 
 def test_every_network_for_imagenet_takes_the_recipe() -> None:

@@ -1,4 +1,4 @@
-"""SVHN: small files in the published format, with checksums of their own; downloads; the validation images."""
+"""SVHN: small files in the published format with their own checksums; downloads; validation images."""
 
 import hashlib
 from dataclasses import replace
@@ -68,7 +68,7 @@ def test_missing_files_are_downloaded_and_the_others_left(server: tuple[str, Pat
     assert names == ["extra_32x32.mat", "test_32x32.mat", "train_32x32.mat"]
 
 
-def test_a_file_that_cannot_be_had_is_named(server: tuple[str, Path], tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_downloaded_is_named(server: tuple[str, Path], tmp_path: Path) -> None:
     address, folder = server
     published = replace(small(folder), address=address)
     (folder / "extra_32x32.mat").write_bytes(b"lies")

@@ -72,7 +72,7 @@ def test_another_seed_gives_other_weights(tiny: Make) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 5, 6, 7, 11])
-def test_stopped_and_gone_on_with_is_bit_identical(tiny: Make, folders: Folders, tmp_path: Path, step: int) -> None:
+def test_resume_continues_bit_for_bit(tiny: Make, folders: Folders, tmp_path: Path, step: int) -> None:
     other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
     straight = train_one(tiny(), CPU, other, Silent())
     with pytest.raises(Stopped) as stopped:
@@ -84,7 +84,7 @@ def test_stopped_and_gone_on_with_is_bit_identical(tiny: Make, folders: Folders,
     assert_same(weights(folders, tiny()), weights(other, tiny()))
 
 
-def test_a_stopped_run_is_tested_as_what_it_is(
+def test_a_stopped_run_is_evaluated_as_not_finished(
     tiny: Make, folders: Folders, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(Stopped):
@@ -98,7 +98,7 @@ def test_a_stopped_run_is_tested_as_what_it_is(
         train_one(tiny(), CPU, folders, Silent())
 
 
-def test_a_run_whose_listener_has_gone_is_saved_all_the_same(
+def test_a_run_with_a_broken_stderr_is_saved_anyway(
     tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(*_: object) -> int:
@@ -110,7 +110,7 @@ def test_a_run_whose_listener_has_gone_is_saved_all_the_same(
     assert checkpoint.load(folders.runs / tiny().name / checkpoint.NEWEST).step == 3
 
 
-def test_a_broken_newest_checkpoint_is_told_when_the_one_before_is_tested(
+def test_evaluation_warns_of_a_broken_newest_checkpoint(
     tiny: Make, folders: Folders, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for step in (7, 9):
@@ -135,7 +135,7 @@ def test_a_record_names_every_state_of_the_program_that_made_the_run(
     assert ";" not in record.torch
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint(tiny: Make, folders: Folders, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_from_its_last_checkpoint(tiny: Make, folders: Folders, tmp_path: Path) -> None:
     folders.results.mkdir()
     other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
     arguments = ["train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits", "--epochs", "3"]
@@ -164,7 +164,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tiny: Make, folders: Fold
     assert_same(one.network, two.network)
 
 
-def test_sigterm_saves_and_says_how_to_go_on(folders: Folders) -> None:
+def test_sigterm_saves_and_reports_how_to_resume(folders: Folders) -> None:
     arguments = ["train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits", "--epochs", "200"]
     places = ["--runs", str(folders.runs), "--results", str(folders.results), "--device", "cpu"]
     process = subprocess.Popen([sys.executable, "-m", "repro", *arguments, *places], stderr=subprocess.PIPE, text=True)
@@ -187,7 +187,7 @@ def test_a_finished_run_is_not_trained_again(tiny: Make, folders: Folders) -> No
     assert len(read_records([folders.results])) == 1
 
 
-def test_a_record_that_was_lost_is_written_again_from_the_checkpoint(tiny: Make, folders: Folders) -> None:
+def test_a_lost_record_is_written_again_from_the_checkpoint(tiny: Make, folders: Folders) -> None:
     first = train_one(tiny(), CPU, folders, Silent())
     (folders.results / "runs.csv").unlink()
     again = train_one(tiny(), CPU, folders, Silent(lambda step: pytest.fail("trained again")))
@@ -195,7 +195,7 @@ def test_a_record_that_was_lost_is_written_again_from_the_checkpoint(tiny: Make,
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])
-def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tiny: Make, folders: Folders, damage: str) -> None:
+def test_a_damaged_newest_checkpoint_is_replaced_by_the_previous_one(tiny: Make, folders: Folders, damage: str) -> None:
     with pytest.raises(Stopped):
         train_one(tiny(), CPU, folders, stop_at(7))
     newest = folders.runs / tiny().name / checkpoint.NEWEST
@@ -210,11 +210,11 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tiny: Make, fol
     assert checkpoint.load(newest.with_name(checkpoint.BEFORE)).step == 6
 
 
-def test_when_every_checkpoint_is_broken_it_is_said(tiny: Make, folders: Folders) -> None:
+def test_an_error_is_reported_when_all_checkpoints_are_broken(tiny: Make, folders: Folders) -> None:
     with pytest.raises(Stopped):
         train_one(tiny(), CPU, folders, stop_at(1))
     (folders.runs / tiny().name / checkpoint.NEWEST).write_bytes(b"broken")
-    with pytest.raises(UserError, match="all checkpoints in .* are broken"):
+    with pytest.raises(UserError, match=r"all checkpoints in .* are broken"):
         train_one(tiny(), CPU, folders, Silent())
 
 
@@ -239,14 +239,12 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(
     ]
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tiny: Make, folders: Folders) -> None:
+def test_a_loss_of_nan_stops_the_run(tiny: Make, folders: Folders) -> None:
     with pytest.raises(RunFailed, match=r"training loss is (nan|inf) in epoch 1 \(step 6\)"):
         train_one(tiny(lr=1e30), CPU, folders, Silent())
 
 
-def test_a_checkpoint_within_an_epoch_is_not_written_from_a_loss_that_is_no_number(
-    tiny: Make, folders: Folders
-) -> None:
+def test_no_checkpoint_is_written_within_an_epoch_after_a_loss_of_nan(tiny: Make, folders: Folders) -> None:
     with pytest.raises(RunFailed, match="the last good checkpoint is kept"):
         train_one(tiny(lr=1e30), replace(CPU, checkpoint_seconds=0.0), folders, Silent())
     newest = checkpoint.load(folders.runs / tiny(lr=1e30).name / checkpoint.NEWEST)
@@ -255,10 +253,10 @@ def test_a_checkpoint_within_an_epoch_is_not_written_from_a_loss_that_is_no_numb
 
 
 @pytest.mark.parametrize(("seconds", "steps"), [(1000.0, [6, 24]), (0.0, [6, 12, 18, 24])])
-def test_epochs_of_seconds_have_no_checkpoint_each(
+def test_short_epochs_do_not_each_write_a_checkpoint(
     tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch, seconds: float, steps: list[int]
 ) -> None:
-    """After the first and the last, and between them when the last one is older than seconds."""
+    """Checkpoints come after the first and the last epoch, and between them if the last one is old enough."""
     saved = []
 
     def note(content: checkpoint.Checkpoint, folder: Path) -> None:
@@ -322,7 +320,7 @@ def test_bf16_is_recorded_and_evaluated_as_trained(tiny: Make, folders: Folders)
     assert evaluate(record.id, folders, CPU).metrics.error == record.error
 
 
-def test_a_pickled_object_is_no_checkpoint(tmp_path: Path) -> None:
+def test_a_pickled_object_is_refused_as_a_checkpoint(tmp_path: Path) -> None:
     class Owned:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return os.mkdir, (str(tmp_path / "owned"),)
@@ -333,7 +331,7 @@ def test_a_pickled_object_is_no_checkpoint(tmp_path: Path) -> None:
     assert not (tmp_path / "owned").exists()
 
 
-def test_tensors_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
+def test_tensors_that_are_not_a_checkpoint_are_refused(tmp_path: Path) -> None:
     torch.save({"weight": torch.ones(1)}, tmp_path / "tensors.pt")
     with pytest.raises(UserError, match="not a checkpoint of repro train"):
         checkpoint.load(tmp_path / "tensors.pt")
@@ -400,12 +398,12 @@ def test_a_recipe_that_would_be_ignored_is_refused(tiny: Make) -> None:
 
 
 @pytest.mark.parametrize("name", ["digits", "cifar10", "cifar100"])
-def test_data_sets_have_as_many_training_images_as_is_said(name: str, request: pytest.FixtureRequest) -> None:
+def test_data_sets_have_the_stated_number_of_training_images(name: str, request: pytest.FixtureRequest) -> None:
     root = Path() if name == "digits" else request.getfixturevalue("real_data")
     assert len(load(name, root).train) == DATASETS[name].train_images
 
 
-def test_a_second_signal_breaks_off() -> None:
+def test_a_second_signal_interrupts() -> None:
     with StopRequest() as stop:
         signal.raise_signal(signal.SIGINT)
         assert stop.requested
@@ -432,8 +430,8 @@ def test_another_log_is_refused(tiny: Make, folders: Folders) -> None:
         train_one(tiny(), replace(CPU, log="wandb"), folders, Silent())
 
 
-def test_weights_that_are_no_numbers_push_out_no_good_checkpoint(tiny: Make, folders: Folders) -> None:
-    """The last step of an epoch breaks the weights: its loss was still a number."""
+def test_infinite_weights_replace_no_good_checkpoint(tiny: Make, folders: Folders) -> None:
+    """The last step of an epoch breaks the weights; its loss is still finite."""
 
     def break_weights(step: int) -> None:
         if step == 12:
@@ -455,7 +453,7 @@ def test_weights_that_are_no_numbers_push_out_no_good_checkpoint(tiny: Make, fol
     assert train_one(tiny(epochs=3), CPU, folders, Silent()).steps == 18
 
 
-def test_another_run_of_the_same_experiment_has_a_record_of_its_own(tiny: Make, folders: Folders) -> None:
+def test_another_run_of_the_same_experiment_has_its_own_record(tiny: Make, folders: Folders) -> None:
     train_one(tiny(), CPU, folders, Silent())
     elsewhere = replace(folders, runs=folders.runs / "other")
     record = train_one(tiny(), replace(CPU, precision="bf16"), elsewhere, Silent())
@@ -467,7 +465,7 @@ def test_another_run_of_the_same_experiment_has_a_record_of_its_own(tiny: Make, 
     assert again.said[0].endswith("is already finished; showing its record")
 
 
-def test_a_broken_file_of_records_is_told_before_training(tiny: Make, folders: Folders) -> None:
+def test_a_broken_file_of_records_is_reported_before_training(tiny: Make, folders: Folders) -> None:
     folders.results.mkdir(parents=True)
     (folders.results / "runs.csv").write_text("id,name\nfoo\n")
     with pytest.raises(UserError, match=r"runs\.csv, line 2: not a record"):
@@ -486,8 +484,8 @@ def test_saving_memory_is_not_compiled(tiny: Make, folders: Folders) -> None:
         train_one(tiny(), replace(CPU, save_memory=True, compile=True), folders, Silent())
 
 
-def test_more_networks_of_one_class_are_compiled_than_torch_would_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as a table has rows, and their seeds."""
+def test_more_networks_of_one_class_are_compiled_than_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table has more rows and seeds than torch compiles by default."""
     from torch._dynamo.testing import CompileCounter
 
     counter = CompileCounter()
@@ -507,16 +505,16 @@ def test_a_run_in_tf32_is_tested_on_a_cpu_in_fp32(tiny: Make, folders: Folders) 
     assert evaluate(record.name, folders, CPU).metrics.error == pytest.approx(record.error)
 
 
-def test_a_long_test_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_test_reports_its_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "HEARTBEAT_SECONDS", -1.0)
     watcher = Silent()
     watcher.now = 0
-    watcher.say("begun")
+    watcher.say("started")
     assert list(watcher.testing(range(0, 3, 1))) == [0, 1, 2]
     assert [line.split("  ")[0] for line in watcher.said[1:]] == ["testing, batch 2/3", "testing, batch 3/3"]
 
 
-def test_a_first_step_that_compiles_is_no_measure_of_the_time_left(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_step_is_left_out_of_the_time_estimate(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     watcher, experiment = Silent(), tiny(epochs=100)

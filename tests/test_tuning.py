@@ -1,4 +1,4 @@
-"""After the training the classifier alone is tuned at the test size: nothing else moves, and a stop changes nothing."""
+"""Tuning of the classifier at the test size after the training: nothing else changes, and resuming is exact."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -44,7 +44,7 @@ RECIPE = replace(
     tune_batch=10,
     tune_lr=0.05,
 )
-"""Twice three steps of twenty images, then twice two."""
+"""Two epochs of three steps on twenty images, then two epochs of two steps."""
 EXPERIMENT = Experiment("resnet20", {"shortcut": "A"}, RECIPE, 0)
 TRAINING_STEPS, STEPS = 6, 10
 SPEC = replace(DATASETS["tiny-imagenet-10"], classes=2, train_images=20, test_images=6)
@@ -84,7 +84,7 @@ def state_of(network: nn.Module) -> dict[str, Tensor]:
 
 
 def tune_by_hand(network: nn.Module, task: Task) -> nn.Module:
-    """Tune as the recipe says, without the engine."""
+    """Tune with the recipe's values, without the engine."""
     assert isinstance(network.classifier, nn.Linear)
     optimizer = torch.optim.SGD(
         network.classifier.parameters(), RECIPE.tune_lr, 0.9, weight_decay=RECIPE.weight_decay, nesterov=True
@@ -98,7 +98,7 @@ def tune_by_hand(network: nn.Module, task: Task) -> nn.Module:
     return network
 
 
-def test_the_classifier_alone_is_tuned(folders: Folders) -> None:
+def test_only_the_classifier_is_tuned(folders: Folders) -> None:
     engine = engine_at_the_end_of_training(folders)
     before = state_of(engine.alone(0))
     take_epoch(engine)
@@ -109,7 +109,7 @@ def test_the_classifier_alone_is_tuned(folders: Folders) -> None:
     }
 
 
-def test_tuning_is_what_it_is_by_hand(folders: Folders) -> None:
+def test_tuning_equals_tuning_by_hand(folders: Folders) -> None:
     """The momentum of the training is forgotten and BatchNorm's statistics are used."""
     engine = engine_at_the_end_of_training(folders)
     by_hand = initialised(EXPERIMENT)
@@ -139,7 +139,7 @@ def test_no_epoch_of_the_tuning_repeats_one_of_the_training(folders: Folders, mo
 
 
 @pytest.mark.parametrize("step", [2, TRAINING_STEPS, TRAINING_STEPS + 1, TRAINING_STEPS + 2, STEPS])
-def test_stopped_and_gone_on_with_is_bit_identical(folders: Folders, tmp_path: Path, step: int) -> None:
+def test_resume_continues_bit_for_bit(folders: Folders, tmp_path: Path, step: int) -> None:
     """In the training, at its end, in the tuning, at the end of its first epoch, and at the very end."""
     other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
     straight = train_one(EXPERIMENT, HERE, other, Silent())
@@ -151,7 +151,7 @@ def test_stopped_and_gone_on_with_is_bit_identical(folders: Folders, tmp_path: P
     assert_same(weights(folders, EXPERIMENT), weights(other, EXPERIMENT))
 
 
-def test_the_checkpoint_between_the_phases_is_gone_on_with(folders: Folders) -> None:
+def test_a_run_resumes_from_the_checkpoint_between_the_phases(folders: Folders) -> None:
     engine = engine_at_the_end_of_training(folders)
     (between,) = engine.checkpoints()
     assert between.optimizer["state"] == {}
@@ -164,7 +164,7 @@ def test_the_checkpoint_between_the_phases_is_gone_on_with(folders: Folders) -> 
 
 
 @pytest.mark.usefixtures("float64")
-def test_each_seed_side_by_side_is_what_it_is_alone(folders: Folders, tmp_path: Path) -> None:
+def test_each_seed_trained_at_once_equals_itself_alone(folders: Folders, tmp_path: Path) -> None:
     seeds = [replace(EXPERIMENT, seed=seed) for seed in range(2)]
     other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
     train(seeds, replace(HERE, side_by_side=True), folders, Silent())
@@ -174,7 +174,7 @@ def test_each_seed_side_by_side_is_what_it_is_alone(folders: Folders, tmp_path: 
 
 
 STILL = replace(EXPERIMENT, recipe=replace(RECIPE, lr=0.0))
-"""Whose training moves nothing but BatchNorm's statistics, so that its tuning begins at weights that are known."""
+"""An experiment whose training changes only BatchNorm's statistics, so that its tuning starts at known weights."""
 
 
 def one_of_two(rank: int, port: int, folders: Folders) -> None:
@@ -185,13 +185,13 @@ def one_of_two(rank: int, port: int, folders: Folders) -> None:
 
 @pytest.mark.usefixtures("float64")
 def test_two_processes_tune_as_one_does(folders: Folders) -> None:
-    """No statistics of a batch are taken: the two halves are the whole one."""
+    """Batch statistics are not used, so that two halves of a batch equal the whole one."""
     mp.spawn(one_of_two, (free_port(), folders), nprocs=2)
     tuned = checkpoint.load(folders.runs / STILL.name / checkpoint.NEWEST).network
-    begun = initialised(STILL)
-    classifier = {f"classifier.{name}": value for name, value in begun.classifier.state_dict().items()}
-    begun.load_state_dict({**tuned, **classifier})
-    by_hand = tune_by_hand(begun, task_for(STILL, folders.data, HERE, CPU))
+    started = initialised(STILL)
+    classifier = {f"classifier.{name}": value for name, value in started.classifier.state_dict().items()}
+    started.load_state_dict({**tuned, **classifier})
+    by_hand = tune_by_hand(started, task_for(STILL, folders.data, HERE, CPU))
     torch.testing.assert_close(tuned, by_hand.state_dict(), rtol=1e-9, atol=1e-9)
 
 
@@ -234,14 +234,14 @@ def test_a_recipe_that_tunes_nothing_is_its_own_only_phase() -> None:
 def test_no_printed_row_is_tuned() -> None:
     """Takeda, section 3.1: trained at 160 pixels, tested on one crop of 224; train.py of c1fa035 tunes nothing."""
     tables = [read_table(name) for name in table_names()]
-    behind = {table.recipe(row, each) for table in tables for row in table.rows for each in table.of_kind("error")}
+    behind = {error.recipe for table in tables for error in table.errors()}
     tuned = {name for name in RECIPES if recipe(name).tune_epochs}
     assert tuned == {"miru2020-imagenet-resnet34-tuned", "miru2020-imagenet-mobilenetv2-tuned"}
     assert not tuned & behind
     assert "miru2020-imagenet-resnet34" in behind
 
 
-def test_fewer_epochs_shorten_the_tuning_alike() -> None:
+def test_fewer_epochs_shorten_the_tuning_proportionally() -> None:
     chosen = recipe("miru2020-imagenet-resnet34-tuned")
     assert deviations(chosen.with_epochs(5)) == ["epochs=5 (300)", "tune_epochs=1 (60)"]
     assert deviations(chosen.with_epochs(1)) == ["epochs=1 (300)", "tune_epochs=0 (60)"]

@@ -84,7 +84,7 @@ def test_the_network_is_trained_by_the_recipe_unless_another_is_named(extended: 
 
 def test_networks_are_counted_on_the_data_set(extended: Path) -> None:
     count = json.loads(answer(extended, "repro count resnet18 --dataset imagenette --format json"))
-    assert count["input"] == [3, 224, 224]
+    assert count["input"] == "3x224x224"
 
 
 def test_the_added_code_is_formatted(extended: Path) -> None:

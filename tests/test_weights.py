@@ -1,4 +1,4 @@
-"""Published weights in our own networks: torchvision's outputs, and nothing fetched that is not published."""
+"""Published weights in our own networks: torchvision's outputs, and only published files are downloaded."""
 
 import hashlib
 import io
@@ -56,7 +56,7 @@ def ours(model: str, classes: int = 1000) -> nn.Module:
 
 @pytest.mark.parametrize("model", TWINS)
 @torch.inference_mode()
-def test_our_network_gives_what_torchvisions_gives(model: str) -> None:
+def test_our_network_has_the_outputs_of_torchvisions(model: str) -> None:
     theirs, own = twin_of(model), ours(model)
     insert(own, model, theirs.state_dict())
     pixels = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
@@ -108,17 +108,17 @@ def test_the_order_of_the_file_is_not_trusted() -> None:
 def test_weights_of_another_network_are_refused() -> None:
     with pytest.raises(UserError, match=r"not those of torchvision's resnet34: layer1\.2\.conv1\.weight is missing"):
         insert(ours("resnet34"), "resnet34", twin_of("resnet18").state_dict())
-    with pytest.raises(UserError, match="the weights do not fit resnet18"):
+    with pytest.raises(UserError, match="the weights do not match resnet18"):
         insert(ours("resnet18", classes=10), "resnet18", twin_of("resnet18").state_dict())
 
 
-def test_what_torchvision_says_is_carried() -> None:
+def test_torchvisions_figures_are_passed_on() -> None:
     found = published("resnet34")
     assert (found.name, found.error, found.error5) == ("ResNet34_Weights.IMAGENET1K_V1", 26.686, 8.58)
     assert found.url == "https://download.pytorch.org/models/resnet34-b627a593.pth"
     assert (found.protocol.resize, found.protocol.crop, found.protocol.crops) == (256, 224, 1)
     assert published("resnext101-64x4d").protocol.resize == 232
-    with pytest.raises(UserError, match="torchvision has no weights for denseresnet34; it has for: resnet18"):
+    with pytest.raises(UserError, match="torchvision has no weights for denseresnet34; it has weights for resnet18"):
         published("denseresnet34")
 
 
@@ -138,7 +138,7 @@ def serve(folder: Path, content: object) -> str:
     return name
 
 
-def test_weights_are_fetched_once(server: tuple[str, Path], hub: Path) -> None:
+def test_weights_are_downloaded_once(server: tuple[str, Path], hub: Path) -> None:
     address, folder = server
     name = serve(folder, {"weight": torch.arange(3.0)})
     assert torch.equal(fetch(f"{address}/{name}")["weight"], torch.arange(3.0))
@@ -151,15 +151,15 @@ def test_a_file_that_is_not_the_published_one_is_not_kept(server: tuple[str, Pat
     address, folder = server
     name = serve(folder, {"weight": torch.zeros(1)})
     (folder / name).write_bytes((folder / name).read_bytes() + b"more")
-    with pytest.raises(RunFailed, match=r"could not be fetched \(invalid hash value.*\); put it into .* by hand"):
+    with pytest.raises(RunFailed, match=r"downloaded \(invalid hash value.*\); put the file into .* by hand"):
         fetch(f"{address}/{name}")
     assert list(hub.iterdir()) == []
 
 
 def test_without_a_network_one_line_says_what_to_do(server: tuple[str, Path], hub: Path) -> None:
-    with pytest.raises(RunFailed, match=r"/absent-0+\.pth could not be fetched \(.*\); put it into .*checkpoints"):
+    with pytest.raises(RunFailed, match=r"/absent-0+\.pth could not be downloaded \(.*\); put the file into"):
         fetch(f"{server[0]}/absent-00000000.pth")
-    with pytest.raises(RunFailed, match="could not be fetched"):
+    with pytest.raises(RunFailed, match="could not be downloaded"):
         fetch("http://127.0.0.1:1/absent-00000000.pth")
 
 
@@ -177,7 +177,7 @@ class Owned:
         return print, ("owned",)
 
 
-def test_published_weights_hold_tensors_alone(server: tuple[str, Path], hub: Path) -> None:
+def test_published_weights_contain_only_tensors(server: tuple[str, Path], hub: Path) -> None:
     address, folder = server
     with pytest.raises(UserError, match="is broken"):
         fetch(f"{address}/{serve(folder, Owned())}")
@@ -185,7 +185,7 @@ def test_published_weights_hold_tensors_alone(server: tuple[str, Path], hub: Pat
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.parametrize("crops", [1, 10])
-def test_a_made_up_network_from_the_command_to_its_error(
+def test_an_evaluation_of_published_weights_from_the_command_to_the_error(
     crops: int,
     server: tuple[str, Path],
     hub: Path,
@@ -194,7 +194,7 @@ def test_a_made_up_network_from_the_command_to_its_error(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Weights whose classifier knows nothing but its bias guess class 1 for every image: two errors of three."""
+    """Weights whose classifier has only a bias predict class 1 for every image: two errors out of three."""
     spec = replace(DATASETS["imagenet"], classes=3, train_images=0, test_images=6)
     monkeypatch.setitem(DATASETS, "imagenet", spec)
     write_images(tmp_path / "data" / "imagenet" / "val", classes=3, images=2, size=(300, 260))  # type: ignore[operator]
@@ -230,11 +230,11 @@ def test_a_made_up_network_from_the_command_to_its_error(
             ["eval", "resnet34", "--weights", "torchvision", "--dataset", "cifar10"],
             "the weights of torchvision are for imagenet, not for cifar10",
         ),
-        (["eval", "resnet34", "--weights", "torchvision", "--crops", "5"], "--crops 5 is impossible: 1 (the middle)"),
-        (["eval", "resnet34", "--dataset", "imagenet"], "--dataset goes with --weights"),
+        (["eval", "resnet34", "--weights", "torchvision", "--crops", "5"], "--crops 5 is impossible: use 1"),
+        (["eval", "resnet34", "--dataset", "imagenet"], "--dataset requires --weights"),
     ],
 )
-def test_what_cannot_be_is_one_line(
+def test_impossible_requests_are_refused_in_one_line(
     arguments: list[str],
     line: str,
     capsys: pytest.CaptureFixture[str],

@@ -1,4 +1,4 @@
-"""How tests train: quietly, one run at a time."""
+"""Helpers for tests that train: a silent watcher, small images, single runs."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ from repro.training.tasks.task import task_for
 
 
 class Silent(Lines):
-    """Collects what is said, and can do something after a step."""
+    """Collects lines instead of printing them, and can call a function after each step."""
 
     def __init__(self, after: Callable[[int], None] = lambda step: None) -> None:
         super().__init__(stderr())
@@ -47,7 +47,7 @@ def stop_at(step: int) -> Silent:
 
 
 def shrink_digits() -> None:
-    """Show the digits in 8x8 pixels, as they are before they are enlarged: a sixteenth of the work."""
+    """Reduce the digits to their original 8x8 pixels, a sixteenth of the work."""
 
     def load_small(name: str, root: Path) -> Dataset:
         data = load(name, root)

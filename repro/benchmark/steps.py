@@ -116,7 +116,9 @@ def step_experiment(table: Table, row: Row) -> Experiment:
     given = next((recipe(each.recipe) for each in table.errors([row]) if each.recipe), None)
     batch = table.time.batch or (given.batch if given else None)
     if batch is None:
-        raise UserError(f"{table.name}: neither the column {table.time.key} nor a recipe gives the batch size of {row.label}")
+        raise UserError(
+            f"{table.name}: neither the column {table.time.key} nor a recipe gives the batch size of {row.label}"
+        )
     step = Recipe(
         name="step",
         paper=table.paper,
@@ -154,6 +156,6 @@ def _window(timed: Timed, device: torch.device, seconds: float) -> float:
             synchronise(device)
     except torch.OutOfMemoryError as error:
         label, batch = timed.row.label, timed.experiment.recipe.batch
-        message = f"a step of {label} with batch size {batch} needs more memory than {device} has; leave it out with --rows"
+        message = f"{label} with batch size {batch} needs more memory than {device} has; leave it out with --rows"
         raise RunFailed(message) from error
     return (time.perf_counter() - begin) / steps

@@ -172,17 +172,22 @@ def shape_of(experiment: Experiment) -> tuple[int, int, int]:
 
 def combinations(runtime: Runtime, seeds: int) -> list[tuple[dict[str, Any], int]]:
     """Return the switches and the number of seeds of each kind of step to measure, the eager step first."""
-    asked = {"compile": runtime.compile, "graph": runtime.graph}
+    asked = _asked(runtime)
     off = dict.fromkeys(asked, False)
     each_alone = [{**off, name: True} for name, on in asked.items() if on]
     switched = [off, *each_alone, *([asked] if all(asked.values()) else [])]
     return [(switches, number) for number in ([1, seeds] if seeds > 1 else [1]) for switches in switched]
 
 
+def _asked(runtime: Runtime) -> dict[str, bool]:
+    """Return the switches that make variants."""
+    return {"compile": runtime.compile, "graph": runtime.graph}
+
+
 def image_file_variants(
     experiment: Experiment, runtime: Runtime, precisions: Sequence[str], data: ImageFolder, device: torch.device
 ) -> list[Variant]:
-    """Return the same for image files, then the input without a network and the networks without the input.
+    """Return the baseline and our training for image files, then the input and the networks, each on its own.
 
     The tuning of the classifier, with which some recipes end, is not measured.
     """
@@ -192,7 +197,7 @@ def image_file_variants(
     usual = folder_baseline(experiment, data.train, workers, device, queue.drained)
     variants = [Variant(VariantKind.BASELINE, "fp32", usual, queue)]
     networks: list[Variant] = []
-    on = ["graph"] if runtime.graph else []
+    on = [name for name, asked in _asked(runtime).items() if asked]
     for precision in precisions:
         precise = replace(runtime, precision=precision)
         for kind, made in ((VariantKind.TRAINING, variants), (VariantKind.NETWORK, networks)):

@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _end(f"error: {error}", 2)
     except usage_error as error:
         command = error.ctx.command_path if error.ctx else "repro"
-        _end(f"error: {error.format_message()} ({command} --help)", 2)
+        message = error.format_message().replace(": Value error, ", ": ")  # as newer versions of Typer begin it
+        _end(f"error: {message} ({command} --help)", 2)
     except RunFailed as error:
         _end(f"failed: {error}", 1)
     except RuntimeError as error:

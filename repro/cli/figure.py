@@ -60,8 +60,8 @@ def curves(
         if not any(each.recipe for each in table.errors(shown)):
             raise UserError(f"no recipe is implemented for the rows of {table.name}, so there is nothing to draw")
         raise UserError(
-            f"no run of these rows has a curve in {_named(places)}; repro table {table.name} --run trains what is "
-            "missing, and every training writes its curve"
+            f"no run of these rows has a curve in {' or '.join(map(str, places))}; "
+            f"repro table {table.name} --run trains what is missing, and every training writes its curve"
         )
     _write(found, output)
 
@@ -119,7 +119,7 @@ def _find(what: str, folders: Folders) -> tuple[str, Checkpoint | None]:
     models = {record.name: record.model for record in read_records(places)}
     recorded = [path.stem for folder in places for path in folder.glob("gates/*.csv")]
     known = dict.fromkeys([*run_names(folders.runs), *models, *recorded])
-    name = run_named(what, known, f"{folders.runs} or {_named(places)}")
+    name = run_named(what, known, ", ".join(map(str, [folders.runs, *places])))
     found = _newest(folders.runs / name)
     _expect_gates(name, found.experiment.model if found else models.get(name))
     return name, found
@@ -137,10 +137,6 @@ def _newest(folder: Path) -> Checkpoint | None:
     from repro.training.checkpoint import load_newest
 
     return load_newest(folder)[0]
-
-
-def _named(places: Iterable[Path]) -> str:
-    return " or ".join(str(place) for place in places)
 
 
 def _checked(output: Path, columns: Iterable[str]) -> Path:

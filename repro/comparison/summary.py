@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from repro.comparison.join import Comparison
@@ -47,15 +47,6 @@ def summarise(comparison: Comparison) -> Summary:
         without_recipe=len(printed) - len(errors),
         verdicts={verdict: found[verdict] for verdict in Verdict if found[verdict]},
     )
-
-
-def share_measured(summaries: Sequence[Summary]) -> str:
-    """Return how many errors of some tables are measured, as `2/5, 3 without recipe`."""
-    measured = share(sum(each.measured for each in summaries), sum(each.measurable for each in summaries))
-    without = sum(each.without_recipe for each in summaries)
-    if not without:
-        return measured
-    return f"{without} without recipe" if measured == NOTHING else f"{measured}, {without} without recipe"
 
 
 def share(part: int, whole: int) -> str:

@@ -27,8 +27,8 @@ from repro.tables import read_table, table_names
 from repro.text import choose
 from repro.training import checkpoint as checkpoints
 from repro.training.device import chosen_device, placed, prepare
-from repro.training.initialise import network_of
 from repro.training.gates import measured_gates
+from repro.training.initialise import network_of
 from repro.training.tasks.from_files import CropTest
 from repro.training.tasks.segmentation import Segmentation
 from repro.training.tasks.task import Metrics, task_for

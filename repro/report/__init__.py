@@ -13,7 +13,7 @@ from repro.comparison.join import Comparison
 from repro.report import csv, json, latex, markdown
 from repro.report.content import Content, content_of
 from repro.report.grid import Grid
-from repro.report.overview import overview_of
+from repro.report.summary import summary_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -69,15 +69,15 @@ class Report:
         return [content_of(each) for each in self.comparisons]
 
     @cached_property
-    def overview(self) -> Grid:
-        """The summary."""
-        return overview_of(self.comparisons)
+    def totals(self) -> Grid:
+        """What is shown of the summary."""
+        return summary_of(self.comparisons)
 
     def rich(self) -> RenderableType:
         """Return what a terminal shows."""
         from repro.report import terminal
 
-        return terminal.summary_rich(self.overview) if self.summary else terminal.table_rich(self.contents[0])
+        return terminal.summary_rich(self.totals) if self.summary else terminal.table_rich(self.contents[0])
 
     def text(self, format: ReportFormat) -> str:
         """Return the report in a format, ending with a line end; HTML has both, summary and tables."""
@@ -89,4 +89,4 @@ class Report:
             from repro.report.html import html_page
 
             return html_page(self.comparisons, self.folders)
-        return SUMMARIES[format](self.overview) if self.summary else TABLES[format](self.contents[0])
+        return SUMMARIES[format](self.totals) if self.summary else TABLES[format](self.contents[0])

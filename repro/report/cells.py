@@ -33,7 +33,7 @@ def printed_cell(row: ComparedRow, column: Column) -> Shown:
         return Shown()
     if time := row.times.get(column.key):
         return Shown(f"{time.published} ({time.published_ratio:.2f})", sort_key=time.published_ratio)
-    return Shown(cell.text, notes=_own_statistic(row.errors.get(column.key)), sort_key=cell.number)
+    return Shown(cell.text, details=_own_statistic(row.errors.get(column.key)), sort_key=cell.number)
 
 
 def _own_statistic(error: ErrorCell | None) -> tuple[str, ...]:
@@ -41,14 +41,7 @@ def _own_statistic(error: ErrorCell | None) -> tuple[str, ...]:
         return ()
     printed, column = error.printed, error.printed.column
     usual = (printed.statistic, printed.runs) == (column.statistic, column.runs or 1)
-    return () if usual else (statistic_words(printed.statistic, printed.runs),)
-
-
-def statistic_words(statistic: str, runs: int | None) -> str:
-    """Return which statistic a printed error is, such as `median of 5 runs`."""
-    if runs is None:
-        return "number of runs not printed, taken as one"
-    return "one run" if runs == 1 else f"{statistic} of {runs} runs"
+    return () if usual else (f"{printed.statistic} of {printed.runs}" if printed.runs > 1 else "one run",)
 
 
 def count_cell(cell: CountCell | None) -> Shown:

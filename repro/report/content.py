@@ -32,6 +32,11 @@ class Content:
     data: Mapping[str, Any]
     """What is known beside the rows, as plain data."""
 
+    def beneath(self) -> list[Note]:
+        """Return what text formats show beneath the table: why rows may differ, the notes, and the rule."""
+        reasons = [Note(heading, lines) for heading, lines in self.grid.reasons()]
+        return [*reasons, *self.notes, *([Note("Rule", (self.rule,))] if self.rule else [])]
+
     @property
     def title(self) -> str:
         """The paper, the table and what it shows."""
@@ -66,7 +71,7 @@ def _line(comparison: Comparison, parts: list[_Part], row: ComparedRow) -> Line:
         name=comparison.table.called(row.row),
         reasons=tuple(reasons(comparison, row)),
         reasons_heading=heading,
-        muted=row.row.model is None,
+        muted=row.row.quoted,
         data=row_data(comparison, row),
     )
 

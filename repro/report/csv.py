@@ -39,7 +39,7 @@ def table_csv(content: Content) -> str:
     return csv_of([_row(line.data, columns) for line in content.grid.lines], header).decode()
 
 
-def summary_csv(overview: Grid) -> str:
+def summary_csv(summary: Grid) -> str:
     """Return the summary of tables, a line per table."""
     names = {
         "table": "table",
@@ -56,7 +56,7 @@ def summary_csv(overview: Grid) -> str:
             **{name: line.data[key] for key, name in names.items()},
             **{verdict: line.data["verdicts"].get(verdict, 0) for verdict in judged},
         }
-        for line in overview.lines
+        for line in summary.lines
     ]
     return csv_of(rows, [*names.values(), *judged]).decode()
 

@@ -147,12 +147,7 @@ class Grid:
         for _, columns in self.groups:
             places.append(range(start, start + columns))
             start += columns
-        headings = tuple(
-            replace(
-                self.headings[place[0]], label=self.headings[place[0]].group or self.headings[place[0]].label, group=""
-            )
-            for place in places
-        )
+        headings = tuple(_stacked_heading(self.headings[place[0]]) for place in places)
         lines = tuple(each for line in self.lines for each in _stacked_line(line, places))
         return replace(self, headings=headings, lines=lines)
 
@@ -182,6 +177,10 @@ class Grid:
 def _pairs(grid: Grid, line: Line) -> list[tuple[Heading, Shown]]:
     """Return the cells after the first one that are not empty, with their headings."""
     return [(heading, cell) for heading, cell in zip(grid.headings[1:], line.cells[1:], strict=True) if cell.text]
+
+
+def _stacked_heading(heading: Heading) -> Heading:
+    return replace(heading, label=(heading.group or heading.label).replace(", ", ",\n"), group="")
 
 
 def _stacked_line(line: Line, places: Sequence[range]) -> list[Line]:

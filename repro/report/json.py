@@ -13,6 +13,6 @@ def table_json(content: Content) -> str:
     return json_text({**content.data, "rows": rows})
 
 
-def summary_json(overview: Grid) -> str:
+def summary_json(summary: Grid) -> str:
     """Return the summary of tables."""
-    return json_text({"tables": [line.data for line in overview.lines]})
+    return json_text({"tables": [line.data for line in summary.lines]})

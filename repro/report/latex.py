@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from repro.report.content import Content
-from repro.report.grid import Grid
+from repro.report.grid import Grid, Line
+from repro.report.notes import Note
 
 WIDTH = 100
 """Characters of a line for which a page has room."""
@@ -39,27 +40,22 @@ MARKS = "✓ and ✗: our exact count, rounded as the printed one is, equals the
 
 def table_latex(content: Content) -> str:
     """Return a table with its legend: why rows may differ, the runs that deviate, and the notes."""
-    legend = "\\par ".join(escaped(line) for line in [MARKS, *_beneath(content)])
+    runs = content.deviating
+    deviating = [Note(runs.title, tuple(runs.without_details().paragraphs()))] if runs else []
+    lines = [MARKS, *(each.text(" ") for each in (*deviating, *content.beneath()))]
+    legend = "\\par ".join(map(escaped, lines))
     return _booktabs(content.grid.fitting(WIDTH), content.title, f"tab:{content.table.name}", legend)
 
 
-def summary_latex(overview: Grid) -> str:
+def summary_latex(summary: Grid) -> str:
     """Return the summary of tables."""
-    return _booktabs(overview.without_details(), overview.title, "tab:summary")
-
-
-def _beneath(content: Content) -> list[str]:
-    reasons = [f"{heading}: {' '.join(lines)}" for heading, lines in content.grid.reasons()]
-    deviating = content.deviating
-    runs = [f"{deviating.title}: {' '.join(deviating.without_details().paragraphs())}"] if deviating else []
-    notes = [f"{note.heading}: {line}" for note in content.notes for line in note.lines]
-    return [*reasons, *runs, *notes, *([content.rule] if content.rule else [])]
+    return _booktabs(summary.without_details(), summary.title, "tab:summary")
 
 
 def _booktabs(grid: Grid, caption: str, label: str, legend: str = "") -> str:
     """Return a floating table; a cell with several lines takes as many rows, so that it stays narrow."""
-    lines = [_rows(["\n".join(cell.lines()) for cell in line.cells]) for line in grid.lines]
-    total = _rows(["\n".join(cell.lines()) for cell in grid.total.cells]) if grid.total else []
+    lines = [_rows(_cells(grid, line)) for line in grid.lines]
+    total = _rows(_cells(grid, grid.total)) if grid.total else []
     columns = "".join("r" if heading.numeric else "l" for heading in grid.headings)
     return "\n".join(
         [
@@ -76,6 +72,17 @@ def _booktabs(grid: Grid, caption: str, label: str, legend: str = "") -> str:
             "\\end{table}\n",
         ]
     )
+
+
+def _cells(grid: Grid, line: Line) -> list[str]:
+    """Return the cells of a line; the figures of a stacked grid are broken into short lines."""
+    cells = ["\n".join(cell.lines()) for cell in line.cells]
+    narrow = [heading.numeric and not grid.grouped for heading in grid.headings]
+    return [_broken(cell) if each else cell for each, cell in zip(narrow, cells, strict=True)]
+
+
+def _broken(cell: str) -> str:
+    return cell.replace(" ± ", "\n± ").replace(", ", ",\n")
 
 
 def _rows(cells: Sequence[str]) -> list[str]:

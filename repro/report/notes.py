@@ -11,7 +11,6 @@ from repro.comparison.rule import t_of_equivalence, t_of_margin
 from repro.comparison.times import TimeCell
 from repro.comparison.verdict import Verdict
 from repro.counting.conventions import Convention
-from repro.report.cells import statistic_words
 from repro.tables import Column
 from repro.text import number_of
 
@@ -25,6 +24,12 @@ class Note:
     heading: str
     lines: tuple[str, ...]
 
+    def text(self, item: str) -> str:
+        """Return heading and lines as one text; several lines each begin with `item`, such as a line end and a dash."""
+        return (
+            f"{self.heading}: {self.lines[0]}" if len(self.lines) == 1 else item.join([f"{self.heading}:", *self.lines])
+        )
+
 
 def notes_of(comparison: Comparison) -> tuple[Note, ...]:
     """Return source, conventions, recipes, protocols, times, the table's own notes, and how verdicts were reached."""
@@ -32,7 +37,7 @@ def notes_of(comparison: Comparison) -> tuple[Note, ...]:
     convention = Convention(table.flops_convention)
     notes = {
         "Source": [table.source],
-        "FLOPs": [f"{convention}: {convention.meaning}"] if table.of_kind("flops") else [],
+        "FLOPs": [f"{convention.meaning} ({convention.value!r})"] if table.of_kind("flops") else [],
         RECIPES: [f"{name}, {_inferred(name)}" for name in recipe_names(comparison)],
         "Errors": list(_protocols(comparison)),
         "Times": time_lines(comparison),
@@ -62,15 +67,22 @@ def _protocols(comparison: Comparison) -> Iterator[str]:
     for column in comparison.table.of_kind("error"):
         found.setdefault(_protocol(comparison, column), []).append(column.label)
     for protocol, labels in found.items():
-        yield f"{'; '.join(labels)}: {protocol}"
+        yield protocol if len(comparison.table.of_kind("error")) == 1 else f"{'; '.join(labels)}: {protocol}"
 
 
 def _protocol(comparison: Comparison, column: Column) -> str:
     """Return the statistic of a column's errors, how the test images are shown, and whether there is a recipe."""
     cells = [row.errors[column.key] for row in comparison.rows if column.key in row.errors]
     without = Verdict.NO_RECIPE if not any(cell.printed.recipe for cell in cells) else ""
-    words = (statistic_words(column.statistic, column.runs), column.protocol, without)
+    words = (_statistic(column), column.protocol, without)
     return "; ".join(each for each in words if each)
+
+
+def _statistic(column: Column) -> str:
+    """Return which statistic a column's errors are, such as `median of 5 runs`."""
+    if column.runs is None:
+        return "number of runs not printed, taken as one"
+    return "one run" if column.runs == 1 else f"{column.statistic} of {column.runs} runs"
 
 
 def _marks(comparison: Comparison) -> list[str]:

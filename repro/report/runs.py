@@ -18,7 +18,7 @@ METRICS = {
 }
 """The figures of a record, and their headings."""
 WHERE = (
-    Heading("Device"),
+    Heading("Device", detail=True),
     Heading("Precision"),
     Heading("torch", detail=True),
     Heading("Commit", detail=True),

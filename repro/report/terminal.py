@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from repro.report.content import Content
 from repro.report.fitted import Fitted, empty_grid
-from repro.report.grid import Grid, Line, Shown
+from repro.report.grid import Grid, Line, Shown, Tag
+from repro.report.notes import Note
 
 COLOURS = {"good": "green", "bad": "red", "better": "cyan", "unsure": "yellow"}
 """By tone."""
@@ -20,18 +23,23 @@ COLOURS = {"good": "green", "bad": "red", "better": "cyan", "unsure": "yellow"}
 def table_rich(content: Content) -> RenderableType:
     """Return a table, why rows may differ, the runs that deviate, and the notes."""
     parts: list[RenderableType] = [_fitted_table(content)]
-    parts += [Text("\n  ".join([f"{heading}:", *lines]) + "\n") for heading, lines in content.grid.reasons()]
     if content.deviating:
-        deviating = content.deviating.without_details()
-        parts.append(Fitted(_to_rich(deviating, content.deviating.title)))
-    notes = [f"{note.heading}: {line}" for note in content.notes for line in note.lines]
-    return Group(*parts, *(Text(line, style="dim") for line in (*notes, content.rule) if line))
+        parts.append(Fitted(_to_rich(content.deviating.without_details(), content.deviating.title)))
+    return Group(*parts, *(each for note in content.beneath() for each in _note(note)))
 
 
-def summary_rich(overview: Grid) -> RenderableType:
+def _note(note: Note) -> list[RenderableType]:
+    """Return a note, whose lines are indented beneath its heading if there are several."""
+    if len(note.lines) == 1:
+        return [Text(note.text(""), style="dim")]
+    items = (Padding(Text(line, style="dim"), (0, 0, 0, 2), expand=False) for line in note.lines)
+    return [Text(f"{note.heading}:", style="dim"), *items]
+
+
+def summary_rich(summary: Grid) -> RenderableType:
     """Return the summary of tables, a line each."""
     hint = "repro table NAME shows one table; repro table --check names the mismatches"
-    return Group(Fitted(_to_rich(overview.without_details(), overview.title)), Text(hint, style="dim"))
+    return Group(Fitted(_to_rich(summary.without_details(), summary.title)), Text(hint, style="dim"))
 
 
 def plain(renderable: RenderableType) -> str:
@@ -51,19 +59,15 @@ def _fitted_table(content: Content) -> Fitted:
 
 
 def _without_last(stacked: Grid) -> Grid:
-    """Return a stacked grid without its last column, whose words stand in the first one."""
+    """Return a stacked grid without verdicts in a column; the labels of our lines have them, but for quoted rows."""
     lines: list[Line] = []
+    verdict: tuple[Tag, ...] = ()
     for line in stacked.lines:
-        *cells, last = line.cells
-        if not last.lines() and lines:  # beneath another line, whose verdict it takes
-            before = lines[-1]
-            label, *others = before.cells
-            verdict = Shown(cells[0].text, tags=label.tags, notes=label.notes)
-            lines[-1] = Line((Shown(label.text), *others), muted=before.muted)
-            lines.append(Line((verdict, *cells[1:]), muted=line.muted))
-        else:
-            lines.append(Line((Shown(cells[0].text, tags=last.tags, notes=last.notes), *cells[1:]), muted=line.muted))
-    return Grid(stacked.title, stacked.headings[:-1], tuple(lines))
+        first, *cells, last = line.cells
+        ours = Shown(f"{first.text}:", tags=tuple(replace(tag, mark=tag.text, short=True) for tag in verdict))
+        lines.append(replace(line, cells=(first if last.tags or line.muted else ours, *cells)))
+        verdict = last.tags
+    return replace(stacked, headings=stacked.headings[:-1], lines=tuple(lines))
 
 
 def _to_rich(grid: Grid, title: str, *, whole: bool = False, tight: bool = False) -> Table:
@@ -83,7 +87,9 @@ def _to_rich(grid: Grid, title: str, *, whole: bool = False, tight: bool = False
         if line is grid.total:
             table.add_section()
         cells = ["\n".join(cell.lines(_painted)) for cell in line.cells]
-        table.add_row(*(_tight(cell) if tight else cell for cell in cells), style="dim" if line.muted else None)
+        if tight:
+            cells = [_tight(cell) if each.numeric else cell for each, cell in zip(grid.headings, cells, strict=True)]
+        table.add_row(*cells, style="dim" if line.muted else None)
     return table
 
 

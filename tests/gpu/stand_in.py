@@ -127,13 +127,13 @@ def stand_in(kind: type[Graph] = Graph) -> Iterator[list[Graph]]:
 @contextmanager
 def _capture(graph: Graph, **_: Any) -> Iterator[None]:
     """Record what is called into a graph."""
-    chance, recorder = torch.get_rng_state(), Recorder()
+    random_state, recorder = torch.get_rng_state(), Recorder()
     try:
         with recorder:
             yield
     finally:
         recorder.undo()
-        torch.set_rng_state(chance)
+        torch.set_rng_state(random_state)
     graph.calls = recorder.calls
     graph.read = [(tensor, tensor.detach().clone()) for tensor, _ in recorder.before.values()]
 

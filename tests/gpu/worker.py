@@ -54,13 +54,13 @@ class Worker:
     process: BaseProcess | None = None
     connection: Connection = field(init=False)
     job: Job = field(init=False)
-    begun: float = field(init=False)
+    started: float = field(init=False)
 
     def begin(self, job: Job) -> None:
         """Send a job."""
         if self.process is None or not self.process.is_alive():
             self._start()
-        self.job, self.begun = job, time.monotonic()
+        self.job, self.started = job, time.monotonic()
         self.connection.send(job)
 
     @property
@@ -105,7 +105,7 @@ class Worker:
 
     def _lost(self, why: str, *, patience: float) -> Result:
         status = self.stop(patience)
-        return self.job.without(f"{why}, exit status {status}", time.monotonic() - self.begun)
+        return self.job.without(f"{why}, exit status {status}", time.monotonic() - self.started)
 
 
 def run_jobs(jobs: Sequence[Job], beside: Sequence[Job], deadline: Deadline, report: Callable[[Result], None]) -> None:

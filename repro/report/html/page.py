@@ -18,7 +18,7 @@ from repro.report.html.pictures import Picture, curve_pictures, gate_pictures
 from repro.report.html.recipes import ShownRecipe, recipes_of
 from repro.report.html.stamp import stamp_of
 from repro.report.notes import RECIPES, Note
-from repro.report.overview import overview_of, short_name
+from repro.report.summary import short_name, summary_of
 
 HERE = Path(__file__).parent
 
@@ -56,7 +56,7 @@ def html_page(comparisons: Sequence[Comparison], folders: Sequence[Path]) -> str
         rule=RULE,
         verdicts=[(verdict_tag(each), each.meaning) for each in Verdict],
         matches=list(MATCH.values()),
-        overview=overview_of(comparisons),
+        summary=summary_of(comparisons),
         sections=[_section(each, folders) for each in with_bar(comparisons, "making the page")],
         style=Markup(style),
         script=Markup(script),

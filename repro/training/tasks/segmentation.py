@@ -55,8 +55,8 @@ class Segmentation:
         The labels and weights, (2, tile, tile), are deformed like the pixels.
         """
         pixels = self.train_images.pixels[index]
-        chance = generator(seed, f"augmentation of {index}", epoch)
-        warp = draw_warp(self.recipe, pixels.shape[1], pixels.shape[2], chance)
+        draws = generator(seed, f"augmentation of {index}", epoch)
+        warp = draw_warp(self.recipe, pixels.shape[1], pixels.shape[2], draws)
         where = places(warp, self.recipe, self.device)
         grey = read(self.normalise(pixels[None])[0], where, "bilinear") * warp.contrast + warp.brightness
         inner = slice(self.recipe.margin, self.recipe.margin + self.recipe.tile)

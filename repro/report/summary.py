@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from repro.comparison.join import Comparison
-from repro.comparison.summary import Summary, share, share_measured, summarise
+from repro.comparison.summary import Summary, share, summarise
 from repro.comparison.verdict import Verdict
 from repro.report.cells import verdict_tag
 from repro.report.data import summary_data
@@ -14,14 +14,15 @@ from repro.report.grid import Grid, Heading, Line, Shown
 from repro.tables import Table
 
 
-def overview_of(comparisons: Sequence[Comparison]) -> Grid:
+def summary_of(comparisons: Sequence[Comparison]) -> Grid:
     """Return the summary of some tables."""
     summaries = [summarise(each) for each in comparisons]
     headings = (
         Heading("Table"),
         Heading("Paper", detail=True),
-        Heading("Counts matching", numeric=True),
-        Heading("Errors measured", numeric=True),
+        Heading("Counts\nmatching", numeric=True),
+        Heading("Errors\nmeasured", numeric=True),
+        Heading("Errors without\nrecipe", numeric=True),
         Heading("Verdicts on errors"),
     )
     lines = tuple(_line(*each) for each in zip(summaries, comparisons, strict=True))
@@ -46,10 +47,12 @@ def _figures(summaries: Sequence[Summary]) -> tuple[Shown, ...]:
     """Return what some tables have together: counts that match, errors that are measured, and verdicts."""
     right, counted = sum(each.right for each in summaries), sum(each.counted for each in summaries)
     measured, errors = sum(each.measured for each in summaries), sum(each.measurable for each in summaries)
+    without = sum(each.without_recipe for each in summaries)
     found: Counter[Verdict] = sum((Counter(each.verdicts) for each in summaries), Counter())
     tags = tuple(verdict_tag(each, f"{found[each]} {each}") for each in Verdict if found[each])
     return (
         Shown(share(right, counted), sort_key=right / counted if counted else "", muted=not right),
-        Shown(share_measured(summaries), sort_key=measured / errors if errors else "", muted=not measured),
+        Shown(share(measured, errors), sort_key=measured / errors if errors else "", muted=not measured),
+        Shown(f"{without}", sort_key=without, muted=not without),
         Shown(tags=tags, sort_key=" ".join(tag.text for tag in tags)),
     )

@@ -1,0 +1,43 @@
+"""torchrun's description of a process, which one module reads for all others."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from repro import torchrun
+from repro.errors import UserError
+from repro.runtime import Runtime
+
+PACKAGE = Path(torchrun.__file__).parent
+VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+
+
+@pytest.fixture(autouse=True)
+def without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_without_torchrun_there_is_one_process() -> None:
+    assert (torchrun.process_count(), torchrun.is_first(), torchrun.gpu_number()) == (1, True, 0)
+
+
+def test_torchruns_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in zip(VARIABLES, ("5", "1", "8"), strict=True):
+        monkeypatch.setenv(name, value)
+    assert (torchrun.process_count(), torchrun.is_first(), torchrun.gpu_number()) == (8, False, 1)
+    assert Runtime().processes == 8
+
+
+@pytest.mark.parametrize("value", ["many", "0", "-1", ""])
+def test_an_impossible_number_of_processes_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("WORLD_SIZE", value)
+    with pytest.raises(UserError, match=f"WORLD_SIZE is '{value}', which torchrun sets to the number of processes"):
+        Runtime()
+
+
+def test_no_other_module_reads_them() -> None:
+    named = re.compile(rf"[\"']({'|'.join(VARIABLES)})[\"']")
+    readers = [path.name for path in PACKAGE.rglob("*.py") if named.search(path.read_text())]
+    assert readers == ["torchrun.py"]
