@@ -448,7 +448,7 @@ def test_incomplete_gates_are_refused(broken: list[GateRow], tmp_path: Path) -> 
     write_gates(broken, tmp_path / "gates.csv")
     with pytest.raises(UserError, match="does not have every block and map of one run exactly once"):
         gates_of(tmp_path / "gates.csv")
-    with pytest.raises(UserError, match="holds no mean gate weights"):
+    with pytest.raises(UserError, match="has no mean gate weights"):
         gates_of(tmp_path / "nowhere.csv")
 
 

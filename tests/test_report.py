@@ -152,8 +152,10 @@ def test_the_rule_is_left_out_without_verdicts() -> None:
 
 def test_csv_has_a_column_for_every_figure(record: Make) -> None:
     line = list(csv.DictReader(io.StringIO(text(cifar100(record), "csv"))))[2]
-    told = [line[f"error {each}"] for each in ("paper", "ours", "n", "mean", "std", "difference", "best epoch (extra)")]
-    assert told == ["22.62", "25.1", "3", "25.1", "0.1", "2.48", "24.6"]
+    figures = [
+        line[f"error {each}"] for each in ("paper", "ours", "n", "mean", "std", "difference", "best epoch (extra)")
+    ]
+    assert figures == ["22.62", "25.1", "3", "25.1", "0.1", "2.48", "24.6"]
     assert (line["verdict"], line["params ours"]) == ("not reproduced", "2230868")
     assert "epochs = 300" in line["why"]
 

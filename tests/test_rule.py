@@ -46,7 +46,7 @@ def verdict(printed: str, values: Sequence[float], statistic: str = "last", runs
     return judged(printed, values, statistic, runs).verdict
 
 
-# What the documentation claims of the rule: the docstring of repro.comparison.rule.py, RULE, and the README.
+# What the documentation claims of the rule: the docstring of repro.comparison.rule, RULE, and docs/verdict.md.
 
 
 @pytest.mark.parametrize(("n", "rows"), list(product((1, *SEVERAL), SIZES)))

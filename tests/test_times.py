@@ -264,8 +264,8 @@ def test_every_format_shows_both_ratios() -> None:
     assert time["published_ratio"] == pytest.approx(67.5 / 85.8)
     assert "verdict" not in time
     line = list(csv.DictReader(io.StringIO(Report([comparison], [], summary=False).text("csv"))))[1]
-    told = [line[f"time {each}"] for each in ("paper", "paper ratio", "ours s a step", "ours ratio", "device")]
-    assert told == ["67.5", "0.7867", "1.0", "0.5", "CPU"]
+    figures = [line[f"time {each}"] for each in ("paper", "paper ratio", "ours s a step", "ours ratio", "device")]
+    assert figures == ["67.5", "0.7867", "1.0", "0.5", "CPU"]
     for format in ("md", "latex", "html"):
         assert "67.5 (0.79)" in Report([comparison], [], summary=False).text(format)
     shown = Report([comparison], [], summary=False).text("rich")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from repro.comparison.verdict import Verdict
 from repro.report.cells import MARK
 from repro.report.content import Content
 from repro.report.grid import Grid
-from repro.store.csv_rows import csv_of
 from repro.tables import Column
 
 ERROR = {
@@ -36,7 +35,7 @@ def table_csv(content: Content) -> str:
     """Return a table, a line per row; printed cells are as printed."""
     columns = content.table.columns
     header = ["row", *(name for column in columns for name in _names(column)), "verdict", "why"]
-    return csv_of([_row(line.data, columns) for line in content.grid.lines], header).decode()
+    return _csv([_row(line.data, columns) for line in content.grid.lines], header)
 
 
 def summary_csv(summary: Grid) -> str:
@@ -58,7 +57,14 @@ def summary_csv(summary: Grid) -> str:
         }
         for line in summary.lines
     ]
-    return csv_of(rows, [*names.values(), *judged]).decode()
+    return _csv(rows, [*names.values(), *judged])
+
+
+def _csv(rows: Sequence[Mapping[str, Any]], header: Sequence[str]) -> str:
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=list(header), dtype=object)  # else a number of runs beside a gap is a float
+    return frame.to_csv(index=False)
 
 
 def _names(column: Column) -> list[str]:

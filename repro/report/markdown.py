@@ -23,7 +23,13 @@ def summary_markdown(summary: Grid) -> str:
 def _beneath(content: Content) -> list[str]:
     runs = content.deviating
     deviating = [Note(runs.title, tuple(runs.without_details().paragraphs()))] if runs else []
-    return [each.text("\n- ") for each in (*deviating, *content.beneath())]
+    return [_note(each) for each in (*deviating, *content.beneath())]
+
+
+def _note(note: Note) -> str:
+    """Return a note; a list begins after an empty line, without which some readers of Markdown show one paragraph."""
+    items = "\n".join(f"- {line}" for line in note.lines)
+    return note.text("") if len(note.lines) == 1 else f"{note.heading}:\n\n{items}"
 
 
 def _table(grid: Grid) -> str:
