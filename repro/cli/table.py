@@ -14,10 +14,10 @@ import typer
 from repro.atomic import write_atomically
 from repro.cli.options import Data, Epochs, Results, Rows, Runs, choice, completing, runtime_options
 from repro.cli.train import train_all
+from repro.comparison.corrections import records_today
 from repro.comparison.counts import uncounted
 from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison, compare, pooled_over
-from repro.comparison.records import records_today
 from repro.console import note, problem, stdout, with_bar
 from repro.counting.cache import counted
 from repro.errors import Diverged, UserError

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from repro.comparison.records import as_of_today, records_today
+from repro.comparison.corrections import as_of_today, records_today
 from repro.experiment import experiment_for
 from repro.store.results import Record, read_records, shipped_results
 
