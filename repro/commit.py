@@ -1,4 +1,4 @@
-"""Which state of the program's files it is that runs."""
+"""The version of the program's files that is running."""
 
 import hashlib
 import subprocess
@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).parent
 
 
 def commit() -> str:
-    """Return the commit of the program's checkout, with `+` if files differ from it; outside of one, a hash of them."""
+    """Return the commit of the program's checkout, with `+` if files have changed; without one, a hash of the files."""
     checkout = PACKAGE.parent
     if not (checkout / ".git").exists():
         return hash_of_files(PACKAGE)
@@ -20,7 +20,7 @@ def commit() -> str:
 
 
 def hash_of_files(package: Path) -> str:
-    """Return `sha256:` and twelve digits of a package's Python files and their paths; that of a commit is the same."""
+    """Return `sha256:` and the first twelve digits of a hash of a package's Python files and their relative paths."""
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         digest.update(f"{path.relative_to(package).as_posix()}\0".encode() + path.read_bytes() + b"\0")

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LINE_SECONDS = 15.0
-"""Time between two progress lines where there is no terminal to show a bar."""
+"""Time between two progress lines if there is no terminal to show a bar."""
 
 SCHEMA = 1
-"""Version of the JSON answers. It rises when a key changes its meaning or goes away."""
+"""Version of the JSON answers. It increases when a key changes its meaning or is removed."""
 
 
 @cache
@@ -78,7 +78,7 @@ def _with_lines(items: Sequence[T], what: str) -> Iterator[T]:
 
 
 class _Lines:
-    """Progress where there is no terminal: a first line, and from time to time another one."""
+    """Progress without a terminal: a first line, and from time to time another one."""
 
     def __init__(self, what: str, total: int) -> None:
         self.what, self.total = what, total
@@ -110,15 +110,15 @@ class _FileWithLines(io.FileIO):
 
 
 def time_left(done: float, total: float, seconds: float) -> str:
-    """Return the remaining time as text, given that `done` of `total` took so many seconds."""
+    """Return the remaining time as text if `done` of `total` took `seconds`."""
     return f"left {timedelta(seconds=round(seconds / done * (total - done)))}"
 
 
 @contextmanager
 def waiting(what: str, *, seconds: bool = False) -> Iterator[None]:
-    """Show on stderr what is being done where no steps can be counted.
+    """Show on stderr what is being done, for work without countable steps.
 
-    With `seconds`, it takes only seconds, and nothing is shown without a terminal.
+    `seconds` means that it takes only seconds; nothing is then shown without a terminal.
     """
     if not stderr().is_terminal:
         if not seconds:
@@ -177,5 +177,5 @@ def print_json(answer: Mapping[str, object]) -> None:
 
 
 def json_text(answer: Mapping[str, object]) -> str:
-    """Return an answer as JSON, its schema number first, ending with a line end."""
+    """Return an answer as JSON text with the schema number first and a newline at the end."""
     return json.dumps({"schema": SCHEMA, **answer}, indent=2, ensure_ascii=False) + "\n"

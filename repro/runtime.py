@@ -18,25 +18,25 @@ class Precision(StrEnum):
 
     FP32 = "fp32"
     TF32 = "tf32"
-    """10-bit mantissas in a GPU's products."""
+    """Matrix products on a GPU with 10-bit mantissas."""
     BF16 = "bf16"
     """Autocast, with weights in fp32."""
 
 
 class Log(StrEnum):
-    """What is written beside a run's checkpoints for other programs to show."""
+    """A log for other programs, written next to a run's checkpoints."""
 
     TENSORBOARD = "tensorboard"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """Switches for speed. They are recorded with a run and are no part of its experiment."""
+    """Switches for speed. They are recorded with a run but are not part of its experiment."""
 
     device: str = "auto"
     """`auto` (the first GPU if there is one, else the CPU), `cpu`, `cuda`, `cuda:1`, ..."""
     precision: str = "fp32"
-    """`fp32`; `tf32`: 10-bit mantissas in a GPU's products; `bf16`: autocast with fp32 weights."""
+    """`fp32`; `tf32`: matrix products on a GPU with 10-bit mantissas; `bf16`: autocast with fp32 weights."""
     channels_last: bool = True
     """Whether images and weights have the channels-last layout; seeds trained at once never have it."""
     compile: bool = False
@@ -48,9 +48,9 @@ class Runtime:
     deterministic: bool = False
     """Whether a GPU uses only kernels that give the same bits every time; a CPU always does."""
     processes: int = field(default_factory=process_count)
-    """Processes that torchrun started; each has its share of every batch, and BatchNorm normalises over that share."""
+    """Processes that torchrun started; each gets a share of every batch, and BatchNorm normalises over that share."""
     log: str | None = None
-    """`tensorboard`: TensorBoard's files are written beside the checkpoints."""
+    """`tensorboard`: TensorBoard's files are written next to the checkpoints."""
     threads: int | None = None
     """CPU threads; None: torch's default."""
     save_memory: bool = False
@@ -58,7 +58,7 @@ class Runtime:
     workers: int | None = None
     """Processes that read and augment image files; None: one per core, 0: the training process itself."""
     checkpoint_seconds: float = 60.0
-    """Age of the last checkpoint at which another one is written within an epoch."""
+    """Within an epoch, a checkpoint is written when the last one is this old."""
 
     def __post_init__(self) -> None:
         if self.precision not in [*Precision]:
@@ -67,7 +67,7 @@ class Runtime:
             raise UserError(f"unknown device {self.device!r}; known: auto, cpu, cuda, cuda:1, ...")
 
     def together(self, seeds: int) -> Runtime:
-        """Return the switches for so many seeds at once, whose grouped convolutions need the contiguous layout."""
+        """Return the switches for `seeds` seeds at once, whose grouped convolutions need the contiguous layout."""
         return replace(self, side_by_side=seeds > 1, channels_last=self.channels_last and seeds == 1)
 
     def values(self) -> dict[str, Any]:

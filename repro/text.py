@@ -7,7 +7,7 @@ from repro.errors import UserError
 
 
 def canonical(name: str) -> str:
-    """Return the form of `name` that all its spellings share."""
+    """Return the form that all spellings of a name share."""
     return name.lower().replace("-", "").replace("_", "")
 
 

@@ -1,4 +1,4 @@
-"""The environment variables by which torchrun describes a process. Without torchrun there is one process, the first."""
+"""The environment variables with which torchrun describes a process. Without torchrun there is only the first one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def gpu_number() -> int:
 
 
 def _number(name: str, default: int, meaning: str) -> int:
-    """Return a variable's value, which is at least its default."""
+    """Return a variable as a number; UserError if it is below the default."""
     value = os.environ.get(name, str(default))
     if not value.isdecimal() or int(value) < default:
         raise UserError(f"{name} is {value!r}, which torchrun sets to {meaning}")

@@ -19,7 +19,7 @@ from repro.paths import Folders
 from repro.store.results import Record
 from repro.training.tasks import task
 
-# Several test processes share the cores: one thread each, the programs that they start included.
+# Several test processes share the cores: each has one thread, and so do the programs that it starts.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
@@ -63,7 +63,7 @@ def small_digits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def tiny() -> Callable[..., Experiment]:
-    """Make an experiment of under a second an epoch, with dropout, on the digits."""
+    """Make an experiment on the digits with dropout, which takes under a second per epoch."""
 
     def make(seed: int = 0, epochs: int = 2, **changes: object) -> Experiment:
         experiment = experiment_for("densenet", {"depth": 7, "k": 4}, seed=seed, dataset="digits", epochs=epochs)

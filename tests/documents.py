@@ -1,4 +1,4 @@
-"""What the documents show between markers, generated from the program; `python tests/documents.py` writes it."""
+"""The generated parts of the documents, which are between markers; `python tests/documents.py` writes them."""
 
 import json
 import os
@@ -103,7 +103,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
 
 
 def made_by(maker: str) -> str:
-    """Return what belongs behind a marker: the output of a generator or of a command."""
+    """Return the text for a marker: the output of a generator or of a command."""
     if maker in GENERATORS:
         return GENERATORS[maker]()
     shown = answer(maker)

@@ -1,4 +1,4 @@
-/** What keeps a page from being heard or used without a mouse: a list of what is wrong. */
+/** Accessibility errors: what fails with a screen reader or without a mouse. */
 () => {
   const all = selector => [...document.querySelectorAll(selector)], wrong = [];
   const check = (right, what) => right || wrong.push(what);

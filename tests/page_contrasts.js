@@ -1,4 +1,4 @@
-/** The least contrast of every text of the page with what is behind it. */
+/** The smallest contrast of every text on the page with its background. */
 () => {
   const parts = colour => colour.match(/[\d.]+/g).map(Number);
   const linear = each => (each /= 255) <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4;

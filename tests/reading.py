@@ -1,9 +1,9 @@
-"""What stands on a page of HTML."""
+"""Reading the tables of an HTML page."""
 
 from html.parser import HTMLParser
 
 PLACES = ("src", "srcset", "href", "action", "data", "poster", "background")
-"""Attributes that name a place."""
+"""Attributes with an address."""
 
 
 class Page(HTMLParser):
@@ -13,7 +13,7 @@ class Page(HTMLParser):
         super().__init__()
         self.sections: dict[str, list[list[str]]] = {}
         self.loaded: list[str] = []
-        """What the page names as a place, its own included."""
+        """All addresses on the page, including those within the page."""
         self._rows: list[list[str]] = []
         self._inside = False
         self.feed(page)

@@ -1,7 +1,7 @@
-"""Tables drawn by chance, to see how often the rule of the verdicts errs and how often it sees a difference.
+"""Randomly drawn tables, to measure how often the verdict rule errs and how often it detects a difference.
 
-A table has as many rows as asked for, each of one printed run, or a statistic of some, and of n seeds of ours. All are
-normal draws: the printed error as it is printed, with two decimals, the seeds without rounding. The spread is pooled
+Each row of a table has one printed run, or a statistic of several, and n seeds of ours. All errors are normal
+draws; the printed error is rounded to two decimals, the seeds are not rounded. The spread is pooled
 from the printed spreads and the rows of the table. Two truths about the spread are simulated, ESTIMATED and WIDEST.
 
 The rule is computed here for all tables at once; a test compares the outcomes with those of repro.comparison.rule.
@@ -22,7 +22,7 @@ TABLES = 20_000
 PRINTED = (22.95, 24.65, 23.03, 22.62, 23.29)  # the errors of Table 2 of the DenseResNet paper
 ROWS = (1, len(PRINTED))
 SEEDS = (1, 2, 3, 5, 10)
-HALF = 0.005  # of the last printed digit
+HALF = 0.005  # half a unit of the last printed digit
 STATISTICS: dict[str, Callable[..., np.ndarray]] = {
     "last": np.mean,
     "mean": np.mean,
@@ -33,12 +33,12 @@ STATISTICS: dict[str, Callable[..., np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Truth:
-    """What is true of the spread, which the rule has to estimate."""
+    """The true spread, which the rule has to estimate."""
 
     phi: float
-    """Of all runs of ours, and of the printed ones."""
+    """Spread of all our runs and of the printed ones."""
     printed_are_draws: bool
-    """Whether the printed spreads are drawn anew for each table; else they are as printed, whatever phi is."""
+    """Whether the printed spreads are drawn anew for each table; else they are as printed, for any phi."""
 
 
 ESTIMATED = Truth(PRINTED_SPREAD.phi, printed_are_draws=True)
@@ -52,11 +52,11 @@ class Drawn:
     """Tables without a verdict."""
 
     printed: np.ndarray
-    """In %, tables x rows."""
+    """Printed errors in %, tables x rows."""
     values: np.ndarray
     """Our errors in %, tables x rows x seeds."""
     known: np.ndarray
-    """The spread that the two printed ones say, by table."""
+    """The spread according to the two printed spreads, by table."""
     statistic: str
     runs: int
 
@@ -65,35 +65,35 @@ class Drawn:
         return Drawn(self.printed, self.values[:, :, :seeds], self.known, self.statistic, self.runs)
 
     def measured(self, table: int) -> list[MeasuredError]:
-        """Return one table as the rule takes it."""
+        """Return one table in the form that the rule takes."""
         rows = zip(self.printed[table], self.values[table].tolist(), strict=True)
         return [MeasuredError(Cell(f"{p:.2f}"), self.statistic, self.runs, tuple(v), IMAGES) for p, v in rows]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the rule says, tables x rows each."""
+    """The rule's findings, each tables x rows."""
 
     above: np.ndarray
-    """Higher by more than the margin."""
+    """Whether our error is higher by more than the margin."""
     below: np.ndarray
-    """Lower by more than the margin."""
+    """Whether our error is lower by more than the margin."""
     equivalent: np.ndarray
-    """A difference as large as the bound is ruled out; of one run never."""
+    """Whether a difference as large as the bound is ruled out; never for one run."""
 
     @property
     def differs(self) -> np.ndarray:
-        """Beyond the margin, to either side."""
+        """Whether our error is beyond the margin on either side."""
         return self.above | self.below
 
     @property
     def reproduced(self) -> np.ndarray:
-        """Reproduced."""
+        """Whether the verdict is `reproduced`."""
         return self.equivalent & ~self.differs
 
     @property
     def higher(self) -> np.ndarray:
-        """Not reproduced, or not consistent."""
+        """Whether the verdict is `not reproduced` or `not consistent`."""
         return self.above & ~self.equivalent
 
 
@@ -107,7 +107,7 @@ def drawn(
     runs: int = 1,
     tables: int = TABLES,
 ) -> Drawn:
-    """Draw tables with n seeds a row; the first row is truly worse than printed by so many of its bounds."""
+    """Draw tables with n seeds a row; the first row is truly worse than printed by `higher` times its bound."""
     random = np.random.default_rng(0)
     true = np.array([PRINTED[row % len(PRINTED)] for row in range(rows)])
     sigma = truth.phi * _binomial(true)
@@ -120,7 +120,7 @@ def drawn(
 
 
 def outcome(tables: Drawn) -> Outcome:
-    """Return what the rule says of all tables."""
+    """Return the rule's findings on all tables."""
     count, rows, n = tables.values.shape
     b = _binomial(tables.printed)
     squares = (n - 1) * tables.values.var(2, ddof=1) / b**2 if n > 1 else np.zeros((count, rows))
@@ -154,13 +154,13 @@ def _bound(error: np.ndarray) -> np.ndarray:
 
 @cache
 def without_difference(n: int, rows: int, truth: Truth = ESTIMATED) -> Outcome:
-    """Return what is said of tables without a true difference."""
+    """Return the rule's findings on tables without a true difference."""
     return outcome(drawn(n, rows, truth))
 
 
 @cache
 def with_difference(n: int, rows: int, truth: Truth = ESTIMATED) -> Outcome:
-    """Return what is said of tables whose first row is truly worse by its bound, 1 point at 23 %."""
+    """Return the rule's findings on tables whose first row is truly worse by its bound, 1 point at 23 %."""
     return outcome(drawn(n, rows, truth, higher=1.0))
 
 
@@ -175,7 +175,7 @@ def higher_alarms(said: Outcome) -> float:
 
 
 def looking(most: int, rows: int, truth: Truth = ESTIMATED) -> tuple[float, float]:
-    """Return the shares of tables with a difference, and a higher error, after some seed up to the most."""
+    """Return the shares of tables that show a difference, and a higher error, after any seed up to number `most`."""
     tables = drawn(most, rows, truth)
     any_, higher = np.zeros(TABLES, bool), np.zeros(TABLES, bool)
     for seeds in range(1, most + 1):
@@ -186,7 +186,7 @@ def looking(most: int, rows: int, truth: Truth = ESTIMATED) -> tuple[float, floa
 
 
 def power_table() -> str:
-    """Return how often the rule errs and sees, by rows and seeds, as Markdown; in brackets for WIDEST."""
+    """Return how often the rule errs and detects, by rows and seeds, as Markdown; in brackets for WIDEST."""
     headings = (
         *("Rows", "Seeds a row", "False alarms", "Looking after every seed"),
         *("No difference: reproduced", "1 point worse: seen", "1 point worse: reproduced"),
@@ -196,7 +196,7 @@ def power_table() -> str:
 
 
 def _power_lines() -> Iterator[list[str]]:
-    """Give the cells of a line for every number of rows and seeds."""
+    """Yield the cells of a line for every number of rows and seeds."""
     for rows in ROWS:
         for n in SEEDS:
             none = [without_difference(n, rows, truth) for truth in (ESTIMATED, WIDEST)]

@@ -1,4 +1,4 @@
-"""Recipes beside their papers and the authors' code, value by value; when their rates fall is in test_recipes.py."""
+"""Recipes compared with their papers and the authors' code, value by value; learning rates are in test_recipes.py."""
 
 import pytest
 
@@ -84,7 +84,7 @@ def test_a_recipe_is_as_published(name: str, published: dict[str, object]) -> No
         ("miru2020-cifar10", 1, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), 1e-9),
         ("densenet-cifar100", 255, (129.3, 124.1, 112.4), (68.2, 65.4, 70.4), 1e-9),
         ("densenet-cifar100+", 255, (129.3, 124.1, 112.4), (68.2, 65.4, 70.4), 1e-9),
-        # The channels' own, as near as a byte's tenth.
+        # The statistics of the channels, to a tenth of a grey level.
         ("densenet-cifar10", 1, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), 0.05 / 255),
         ("densenet-cifar10+", 1, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), 0.05 / 255),
         ("wrn-cifar10", 255, (125.3, 123.0, 113.9), (63.0, 62.1, 66.7), 1e-9),
@@ -119,7 +119,7 @@ def test_resnet_110_warms_up_and_smaller_ones_do_not(depth: int) -> None:
         ("mobilenetv2", "mobilenet_v2"),
     ],
 )
-def test_images_are_shown_as_to_torchvisions_first_weights(network: str, twin: str) -> None:
+def test_test_images_are_prepared_as_for_torchvisions_first_weights(network: str, twin: str) -> None:
     from torchvision.models import get_model_weights
 
     theirs = get_model_weights(twin)["IMAGENET1K_V1"].transforms()
@@ -130,8 +130,8 @@ def test_images_are_shown_as_to_torchvisions_first_weights(network: str, twin: s
 
 
 @pytest.mark.parametrize(("model", "rate"), [("alexnet", 0.5), ("vgg16", 0.5), ("mobilenetv2", 0.2), ("resnet", 0.0)])
-def test_torchvisions_networks_drop_out_as_there(model: str, rate: float) -> None:
-    """The rates of the layers within torchvision's own networks; its scripts say nothing of them."""
+def test_torchvisions_networks_have_its_dropout(model: str, rate: float) -> None:
+    """The rates are those of the layers in torchvision's networks; its scripts do not set them."""
     import torchvision
     from torch import nn
 

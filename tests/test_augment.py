@@ -1,4 +1,4 @@
-"""Augmentation in a batch is that of every image by itself."""
+"""Augmenting a batch equals augmenting each image separately."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ MIRU = recipe("miru2020-cifar100")
 
 
 def one_by_one(images: Tensor, draws: Draws, chosen: Recipe) -> Tensor:
-    """Augment in a plain loop with the same draws."""
+    """Augment image by image with the same draws."""
     result = []
     mode = "constant" if chosen.padding_mode == "zero" else chosen.padding_mode
     for i, image in enumerate(images):
@@ -35,7 +35,7 @@ def test_a_batch_is_bit_equal_to_a_loop(mode: str, flip: bool) -> None:
     assert torch.equal(augment(images, draws, chosen), one_by_one(images, draws, chosen))
 
 
-def test_draws_are_uniform_and_of_each_image() -> None:
+def test_draws_are_uniform_and_made_per_image() -> None:
     draws = draw(MIRU, 90_000, torch.Generator().manual_seed(0))
     for offsets in (draws.dy, draws.dx):
         counts = offsets.bincount()
@@ -92,8 +92,8 @@ def test_wide_resnets_of_may_2016_mirror_half_of_each_batch() -> None:
     assert len(set(by_chance)) > 1
 
 
-def test_draws_of_a_batch_are_those_of_its_images_too() -> None:
-    """Also where several processes have a share of the batch each."""
+def test_draws_of_a_batch_also_apply_to_its_parts() -> None:
+    """Several processes each have a share of a batch."""
     chosen = recipe("wrn-cifar10-zca")
     draws = draw(chosen, 128, torch.Generator().manual_seed(0))
     images = torch.randn(128, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -102,7 +102,7 @@ def test_draws_of_a_batch_are_those_of_its_images_too() -> None:
 
 
 def test_the_mean_image_is_subtracted_and_nothing_divided() -> None:
-    """He et al., arXiv 1512.03385, section 4.2: the per-pixel mean subtracted."""
+    """He et al., arXiv 1512.03385, section 4.2, subtract the per-pixel mean."""
     pixels = torch.randint(256, (50, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     normalised = normaliser(recipe("resnet-cifar10"), pixels)(pixels)
     torch.testing.assert_close(normalised, pixels / 255 - (pixels / 255).mean(0))

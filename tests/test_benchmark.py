@@ -34,7 +34,7 @@ TINY = experiment_for("densenet", {"depth": 7, "k": 4}, seed=0)
 TINY = replace(TINY, recipe=replace(TINY.recipe, batch=8))
 
 
-def test_every_variant_is_measured_beside_the_baseline() -> None:
+def test_every_variant_is_measured_with_the_baseline() -> None:
     usual, *ours = bench(TINY, Runtime(device="cpu"), 0.01, Path())
     assert (usual.ratio, usual.name, usual.kind) == (1.0, "baseline, fp32", VariantKind.BASELINE)
     for each in (usual, *ours):
@@ -69,7 +69,7 @@ def test_seeds_that_cannot_be_trained_at_once_are_not_measured(experiment: Exper
 
 
 def test_the_measured_product_takes_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is as large as possible on a fast device, and small on one without instructions for the precision."""
+    """The product is as large as possible on a fast device, and small on one without instructions for the precision."""
     sides = []
 
     def seconds(side: int, device: torch.device, dtype: torch.dtype) -> float:
@@ -179,7 +179,7 @@ def test_image_files_have_a_baseline_too(real_images: Path) -> None:
         assert [next(steps) for _ in range(2)] == [4, 4]
 
 
-def test_switches_and_seeds_are_measured_beside_the_eager_step(capsys: pytest.CaptureFixture[str]) -> None:
+def test_switches_and_seeds_are_measured_in_addition_to_the_eager_step(capsys: pytest.CaptureFixture[str]) -> None:
     speeds = bench(TINY, Runtime(device="cpu"), 0.01, Path(), seeds=2)
     assert [each.name for each in speeds[1:]] == ["repro, fp32", "repro, fp32, 2 seeds", "repro, bf16"]
     assert "repro, bf16, 2 seeds is left out: seeds side by side in bf16 need a GPU" in capsys.readouterr().err

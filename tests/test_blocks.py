@@ -13,8 +13,8 @@ CIFAR = (3, 32, 32)
 
 
 @pytest.mark.parametrize("bottleneck", [False, True])
-def test_densenet_drops_out_after_every_convolution_but_the_first(bottleneck: bool) -> None:
-    """After the 1x1 ones too, of bottlenecks and of transitions."""
+def test_densenet_has_dropout_after_every_convolution_except_the_first(bottleneck: bool) -> None:
+    """The 1x1 convolutions of bottlenecks and of transitions are included."""
     options = {"depth": 16, "k": 4, "bottleneck": bottleneck}
     network = build("densenet", options, classes=10, input=CIFAR, dropout=0.2).train()
     given: list[Tensor] = []
@@ -31,7 +31,7 @@ def test_densenet_drops_out_after_every_convolution_but_the_first(bottleneck: bo
 
 
 def wide_by_hand(block: WideBlock, x: Tensor, stride: int, dropout: float) -> Tensor:
-    """Return what a block of Wide ResNet makes of x in training, while BatchNorm has its first weights."""
+    """Return the output of a Wide ResNet block in training, while BatchNorm has its initial weights."""
     first, second, *projections = [each for each in block.parameters() if each.dim() == 4]
     active = F.relu(F.batch_norm(x, None, None, training=True))
     y = F.conv2d(active, first, stride=stride, padding=1)
@@ -40,7 +40,7 @@ def wide_by_hand(block: WideBlock, x: Tensor, stride: int, dropout: float) -> Te
     return shortcut + F.conv2d(y, second, padding=1)
 
 
-def test_wide_resnets_drop_out_between_the_two_convolutions_of_a_block() -> None:
+def test_wide_resnets_have_dropout_between_the_two_convolutions_of_a_block() -> None:
     torch.manual_seed(0)
     network = build("wrn", {"depth": 10, "k": 1, "dropout": 0.3}, classes=10, input=CIFAR).train()
     assert [each.p for each in network.modules() if isinstance(each, nn.Dropout)] == [0.3, 0.3, 0.3]
@@ -53,16 +53,16 @@ def test_wide_resnets_drop_out_between_the_two_convolutions_of_a_block() -> None
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_a_wide_projection_sees_what_the_first_convolution_sees(stride: int) -> None:
-    """Maps after BatchNorm and ReLU, which an identity does not see."""
+def test_a_wide_projection_has_the_input_of_the_first_convolution(stride: int) -> None:
+    """A projection's input is after BatchNorm and ReLU; an identity's input is before them."""
     torch.manual_seed(0)
     block = WideBlock(8, 16, stride, [3, 3], 0.0).train()
     x = torch.randn(4, 8, 6, 6)
     torch.testing.assert_close(block(x), wide_by_hand(block, x, stride, dropout=0.0))
 
 
-def test_resnets_shortcut_on_cifar_is_every_second_pixel_and_maps_of_zeros() -> None:
-    """Option A. Each block's branch is silenced, so that what it gives is its shortcut."""
+def test_resnets_shortcut_on_cifar_is_every_second_pixel_with_maps_of_zeros() -> None:
+    """Option A. Each block's branch is zeroed, so that its output is its shortcut."""
     torch.manual_seed(0)
     network = build("resnet20", {}, classes=10, input=CIFAR).eval()
     x = torch.rand(2, 16, 32, 32)

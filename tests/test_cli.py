@@ -163,11 +163,11 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["table", "--nope"], "(repro table --help)"),
         (["train", "resnet20", "--seed", "1", "--seeds", "2"], "--seed and --seeds exclude each other"),
         (["table", "cifar100", "--output", "."], ". cannot be written: it is a folder"),
-        (["table", "cifar100", "--output", "t.pdf"], "t.pdf: unknown ending (known: .csv, .json, .md"),
+        (["table", "cifar100", "--output", "t.pdf"], "t.pdf: unknown extension (known: .csv, .json, .md"),
         (["table", "cifar100", "--run", "--format", "pdf"], "'pdf' is not one of"),
         (
             ["table", "cifar100", "--format", "md", "--output", "t.csv"],
-            "t.csv has the ending of csv, but --format is md",
+            "t.csv has the extension of csv, but --format is md",
         ),
         (
             ["count", "resnet20", "--input", "3x1000000x1000000"],
@@ -224,7 +224,7 @@ def test_from_training_to_the_table(
     assert json.loads(repro(capsys, "train", *model, "--format", "json")[1]) == record
 
 
-def test_several_seeds_are_several_records(
+def test_each_of_several_seeds_has_a_record(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -279,7 +279,7 @@ def test_ctrl_c_is_reported(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     assert repro(capsys, "count", "resnet20") == (130, "", "interrupted\n")
 
 
-def test_an_output_is_written_where_a_link_leads(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_an_output_is_written_through_a_link(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     target, link, pipe = (tmp_path / name for name in ("target.md", "link.md", "pipe.md"))
     target.write_text("old")
     link.symlink_to(target)
@@ -294,7 +294,7 @@ def test_an_output_is_written_where_a_link_leads(capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize("width", [60, 80])
 @pytest.mark.parametrize("what", ["models", "tables", "recipes"])
-def test_a_list_cuts_no_word(
+def test_a_list_does_not_cut_words(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, what: str, width: int
 ) -> None:
     monkeypatch.setattr(stdout(), "width", width)
@@ -345,7 +345,7 @@ def test_options_are_shown_as_they_are_typed(capsys: pytest.CaptureFixture[str])
     ("typed", "options"),
     [(["resnet20", "--shortcut", "b"], {"shortcut": "B"}), (["wrn", "--block", "b(3, 1)"], {"block": "B(3,1)"})],
 )
-def test_option_values_match_without_regard_to_case(
+def test_option_values_are_case_insensitive(
     capsys: pytest.CaptureFixture[str], typed: list[str], options: dict[str, str]
 ) -> None:
     answer = json.loads(repro(capsys, "count", *typed, "--format", "json")[1])
@@ -366,7 +366,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ["table", "CIFAR-100", "--format", "JSON"],
     ],
 )
-def test_choices_match_without_regard_to_case(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+def test_choices_are_case_insensitive(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     status, out, _ = repro(capsys, *arguments)
     assert status == 0
     assert json.loads(out)["schema"] == 1
@@ -376,9 +376,7 @@ def test_choices_match_without_regard_to_case(capsys: pytest.CaptureFixture[str]
     "arguments",
     [["count", "resnet20"], *(["list", what] for what in Kind if what != Kind.RUNS), ["list", "recipes", "digits"]],
 )
-def test_a_json_answer_begins_with_the_number_of_its_schema(
-    capsys: pytest.CaptureFixture[str], arguments: list[str]
-) -> None:
+def test_a_json_answer_begins_with_its_schema_number(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     answer = json.loads(repro(capsys, *arguments, "--format", "json")[1])
     assert next(iter(answer.items())) == ("schema", 1)
 
@@ -449,7 +447,7 @@ def test_quiet_hides_notes_and_keeps_errors(
     assert quietly("table", "imagenet", "--check")[2].startswith("mismatch: imagenet")
 
 
-def test_a_command_is_quiet_only_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_quiet_lasts_for_one_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     command = ["table", "cifar100", "--output", str(tmp_path / "t.md")]
     assert [repro(capsys, *quiet, *command)[2] for quiet in (["-q"], [])] == ["", f"wrote {tmp_path / 't.md'}\n"]
 

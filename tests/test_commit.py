@@ -1,4 +1,4 @@
-"""The state of the program's files in a record."""
+"""The version of the program's files in a record."""
 
 import shutil
 from pathlib import Path
@@ -19,7 +19,7 @@ def test_outside_a_checkout_the_files_are_hashed(tmp_path: Path, monkeypatch: py
     assert commit() != hash_of_files(PACKAGE)
 
 
-def test_a_moved_file_is_another_state(tmp_path: Path) -> None:
+def test_a_moved_file_changes_the_hash(tmp_path: Path) -> None:
     (tmp_path / "one.py").write_text("x = 1")
     before = hash_of_files(tmp_path)
     (tmp_path / "one.py").rename(tmp_path / "two.py")

@@ -26,7 +26,7 @@ from repro.tables import Cell, read_table, table_names
 
 Make = Callable[..., Record]
 ZCA_TABLES = ("wrn-blocks", "wrn-deepening", "wrn-width")  # Tables 2 to 4 of the WRN paper
-N4 = 2  # the place of DenseResNet-110, N = 4, printed with 22.62 %
+N4 = 2  # the index of DenseResNet-110, N = 4, printed with 22.62 %
 
 
 def compare_rows(name: str, rows: str, records: Sequence[Record], **known: Any) -> Comparison:
@@ -68,7 +68,7 @@ def test_seeds_are_joined_by_row(record: Make) -> None:
     assert {row.verdict for i, row in enumerate(rows) if i != N4} == {Verdict.NOT_MEASURED}
 
 
-def test_unusual_conditions_are_shown_beside_the_number_of_runs(record: Make) -> None:
+def test_unusual_conditions_are_shown_next_to_the_number_of_runs(record: Make) -> None:
     runs = [record(seed=0), record(seed=1, precision="bf16", runtime={"processes": 4}, data="other")]
     assert conditions(runs) == ["1 in bf16", "1 by 4 processes", "2 versions of the images"]
     assert conditions(runs[1:]) == ["bf16", "4 processes"]
@@ -76,7 +76,7 @@ def test_unusual_conditions_are_shown_beside_the_number_of_runs(record: Make) ->
 
 
 def test_the_lowest_of_fewer_seeds_is_expected_to_be_higher(record: Make) -> None:
-    """One run of ResNet-110 with 7.00 % beside the lowest of five, 6.43: the verdict and what is shown agree."""
+    """One run of ResNet-110 with 7.00 % is compared with the lowest of five, 6.43: verdict and margin agree."""
     table = read_table("resnet-cifar")
     row = replace(table.matching("ResNet-110")[0], statistic="best", runs=5, cells={"error": Cell("6.43")})
     table = replace(table, rows=(row,))
@@ -93,7 +93,7 @@ def test_the_lowest_of_fewer_seeds_is_expected_to_be_higher(record: Make) -> Non
 
 
 def test_one_seed_is_never_a_reproduction(record: Make) -> None:
-    """Among five cells the margin of one run is wider than 1 point; of the row alone it is not."""
+    """Among five cells the margin of one run is wider than 1 point; for the row alone it is not."""
     assert compare(read_table("cifar100"), runs_of_n4(record, 22.62)).rows[N4].verdict == Verdict.TOO_FEW
     assert compare_rows("cifar100", "N = 4", runs_of_n4(record, 22.62)).rows[0].verdict == Verdict.CONSISTENT
     assert compare(read_table("cifar100"), runs_of_n4(record, 25.0)).rows[N4].verdict == Verdict.NOT_CONSISTENT
@@ -121,7 +121,7 @@ def test_cells_that_can_be_judged_have_a_recipe_and_the_papers_test_images(name:
 
 
 def test_the_spread_is_pooled_over_all_tables(record: Make) -> None:
-    """Rows that are not shown and rows of other tables say something of it too."""
+    """Rows that are not shown and rows of other tables also contribute to it."""
     runs = [*runs_of_n4(record, 22.5, 22.7, 22.9), *runs_of_n2(record, 23.0, 23.1)]
     spread = pooled_over(all_tables(), runs)
     assert spread.degrees == PRINTED_SPREAD.degrees + 2 + 1
@@ -144,7 +144,7 @@ def test_runs_in_several_tables_are_pooled_once(record: Make) -> None:
 
 
 def test_a_second_metric_of_the_same_runs_is_not_pooled(record: Make) -> None:
-    """Top-5 beside top-1, also where an older record has none."""
+    """Top-5 next to top-1, also if an older record has no top-5 error."""
     table = read_table("densenet-imagenet")
     made = [experiment_for("densenet121", {}, seed=seed, recipe_name="densenet-imagenet") for seed in range(3)]
     facts = {"model": "densenet121", "options": made[0].options, "dataset": "imagenet", "recipe": "densenet-imagenet"}
@@ -168,7 +168,7 @@ def test_a_table_is_judged_by_the_spread_of_all_tables(record: Make, tmp_path: P
     assert comparison.spread.degrees >= PRINTED_SPREAD.degrees + 3
 
 
-def test_a_small_real_difference_is_no_mismatch_but_has_reasons(record: Make) -> None:
+def test_a_small_real_difference_is_not_a_mismatch_but_has_reasons(record: Make) -> None:
     """With very steady seeds elsewhere the spread is known to be small."""
     steady = replace(PRINTED_SPREAD, phi=0.2, degrees=100)
     for errors, verdict in (((23.0, 23.1), Verdict.WITHIN_HIGHER), ((22.1, 22.2), Verdict.WITHIN_LOWER)):
@@ -205,7 +205,7 @@ def test_a_mismatch_is_named_with_possible_reasons(record: Make) -> None:
     assert not any(reasons(comparison, row) for row in comparison.rows if row.row.label != "DenseResNet-110, N = 4")
 
 
-def test_a_lower_error_is_no_mismatch(record: Make) -> None:
+def test_a_lower_error_is_not_a_mismatch(record: Make) -> None:
     for errors in ((20.0, 20.1, 20.2), (20.0,)):
         comparison = compare(read_table("cifar100"), [record(seed=s, error=e) for s, e in enumerate(errors)])
         assert mismatch_lines(comparison) == []
@@ -260,7 +260,7 @@ def test_a_cell_without_recipe_does_not_affect_the_verdict_on_its_row() -> None:
 WITH_RECIPES = [
     n for n in table_names() if n.startswith(("wrn", "densenet-cifar", "densenet-rep")) and n != "wrn-times"
 ]
-"""Of wrn-times the source does not say by which recipe its networks were trained."""
+"""The source of wrn-times does not say with which recipe its networks were trained."""
 
 
 @pytest.mark.parametrize("name", WITH_RECIPES)
@@ -273,7 +273,7 @@ def test_every_cell_on_small_images_has_the_recipe_of_its_data_set(name: str) ->
 
 
 def test_a_run_of_an_earlier_recipe_is_not_used(record: Make) -> None:
-    """Its ID is not that of today's recipe."""
+    """The ID of the run differs from the ID with today's recipe."""
     runs = [record(seed=seed, id=f"old{seed}") for seed in range(3)]
     assert all(row.errors["error"].n == 0 for row in compare(read_table("cifar100"), runs).rows)
 
@@ -291,7 +291,7 @@ def test_records_survive_the_file(record: Make, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("newer", [["reported_epoch"], ["reported_epoch", "error5"]])
-def test_a_file_from_before_some_columns_is_read_and_goes_on(record: Make, tmp_path: Path, newer: list[str]) -> None:
+def test_an_older_file_with_fewer_columns_is_read_and_extended(record: Make, tmp_path: Path, newer: list[str]) -> None:
     path = tmp_path / "runs.csv"
     append_record(record(id="old"), tmp_path)
     with path.open() as file:
@@ -306,7 +306,7 @@ def test_a_file_from_before_some_columns_is_read_and_goes_on(record: Make, tmp_p
     assert found == [("old", None, None), ("new", 5.5, 3)]
 
 
-def test_columns_of_the_users_own_stay(record: Make, tmp_path: Path) -> None:
+def test_columns_that_a_user_added_are_kept(record: Make, tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     append_record(record(id="a"), tmp_path)
     header, line = path.read_text().splitlines()
@@ -316,7 +316,7 @@ def test_columns_of_the_users_own_stay(record: Make, tmp_path: Path) -> None:
     assert path.read_text().splitlines()[1].endswith(",good")
 
 
-def test_a_file_of_other_bytes_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_in_utf_8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs.csv").write_bytes(b"id\n\xff\xfe\n")
     with pytest.raises(UserError, match="not a CSV file in UTF-8"):
         read_records([tmp_path])
@@ -331,7 +331,7 @@ def test_a_file_of_other_bytes_is_refused(tmp_path: Path) -> None:
         ("deviations", "[1]", "[1] is not a list of strings"),
     ],
 )
-def test_a_line_that_no_run_wrote_is_named(record: Make, tmp_path: Path, column: str, value: str, reason: str) -> None:
+def test_an_invalid_line_is_named(record: Make, tmp_path: Path, column: str, value: str, reason: str) -> None:
     append_record(record(), tmp_path)
     path = tmp_path / "runs.csv"
     (line,) = csv.DictReader(path.read_text().splitlines())
@@ -352,7 +352,7 @@ def test_a_broken_line_is_named(record: Make, tmp_path: Path) -> None:
         read_records([tmp_path])
 
 
-def test_what_is_missing_shrinks_with_the_records(record: Make, tmp_path: Path) -> None:
+def test_only_rows_without_records_are_missing(record: Make, tmp_path: Path) -> None:
     selection = select("cifar100", "DenseResNet*")
     assert len(missing(selection, None, None, tmp_path)) == 4
     append_record(record(seed=0), tmp_path)
@@ -373,7 +373,7 @@ def test_rows_are_chosen_by_pattern() -> None:
 
 
 def test_a_row_whose_errors_are_quoted_is_counted_and_not_compared() -> None:
-    """Pre-activation ResNets in the WRN paper; the summary does not miss recipes for them."""
+    """Such are the pre-activation ResNets in the WRN paper; the summary counts no missing recipes for them."""
     comparison = compare(read_table("wrn-cifar"), [])
     row = next(row for row in comparison.rows if row.row.label == "pre-act-ResNet-164")
     assert (row.verdict, row.errors, row.counts["params"].matches) == (Verdict.QUOTED, {}, True)

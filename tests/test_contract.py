@@ -25,15 +25,15 @@ VARIANTS: list[tuple[str, dict[str, OptionValue]]] = [
     ("densemobilenetv2", {"N": 100}),
 ]
 FREE = {"hardtanh", "hardtanh_", "softmax", "mean", "pad", "dropout", "dropout_", "sub", "hardswish_", "hardsigmoid"}
-"""Operators that no convention counts; the last two are in no network of the paper that counts so."""
+"""Operators that no convention counts; the last two occur in no network of the paper behind `paper`."""
 KINDS = {(spec.builder, spec.fixed.get("name")): name for name, spec in reversed(MODELS.items())}
 """The first network of every builder."""
 MAPS = {(572, 572): (388, 388), (64, 64): (64, 64)}
-"""Height and width of what U-Net makes of an image."""
+"""Height and width of U-Net's output for each input size."""
 
 
 def subjects() -> Iterator[Subject]:
-    """Every network as its paper has it, the variants, and of every builder an ImageNet network for small images."""
+    """Yield every network as in its paper, the variants, and one ImageNet network per builder for small images."""
     for name, options in [*((name, {}) for name in MODELS), *VARIANTS]:
         spec = DATASETS[MODELS[name].dataset]
         yield Subject(name, options, spec.input, spec.classes)
@@ -53,7 +53,7 @@ def label(subject: Subject) -> str:
 SUBJECTS = list(subjects())
 
 
-def test_every_registered_network_is_tried_at_its_papers_size() -> None:
+def test_every_registered_network_is_tested_at_its_papers_size() -> None:
     tried = {(each.model, each.input) for each in SUBJECTS}
     assert all(spec.small or spec.dataset.startswith(("cifar", "isbi")) for spec in MODELS.values())  # all but U-Net
     assert {(name, DATASETS[spec.dataset].input) for name, spec in MODELS.items()} <= tried
@@ -70,9 +70,9 @@ def test_the_other_imagenet_networks_are_trained_on_small_images_too(name: str) 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=label)
 def test_shapes_gradients_and_counts(subject: Subject) -> None:
-    """A batch of two in training: (2, classes), or maps of them, and a gradient reaches every parameter.
+    """A training batch of two gives (2, classes), or such maps, and a gradient reaches every parameter.
 
-    Our multiply-adds are half of torch's own count, and no operator is counted by no rule without our knowledge.
+    Our multiply-adds are half of torch's own count, and every operator without a counting rule is in FREE.
     """
     network = without_memory(subject).train()
     with FlopCounterMode(display=False) as counter:
@@ -96,7 +96,7 @@ SHALLOW: dict[str, dict[str, OptionValue]] = {
 
 @pytest.mark.parametrize("name", KINDS.values())
 def test_gradients_are_finite_and_not_all_zero(name: str) -> None:
-    """The first network of every builder, in values: what only looks connected would have a gradient of zeros."""
+    """The values of the gradients are checked too: a parameter that only looks connected would have zeros."""
     torch.manual_seed(0)
     size = (1, 188, 188) if name == "unet" else (3, 32, 32)
     network = build(name, SHALLOW.get(name, {}), classes=10, input=size).train()

@@ -1,4 +1,4 @@
-"""Records of a recipe that was corrected since are shown as deviating from it."""
+"""Records of a recipe that has been corrected since are shown as deviating from it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +10,7 @@ from repro.store.results import Record, read_records, shipped_results
 
 
 def test_the_first_resnet_20_runs_deviate_from_the_recipe_as_it_is_now() -> None:
-    """They decayed every parameter and normalised by channel; what they recorded stays as it is."""
+    """They applied weight decay to every parameter and normalised by channel; their records stay unchanged."""
     written = {each.id: each for each in read_records([shipped_results()])}
     shown = {each.id: each for each in records_today([shipped_results()])}
     for run in ("f3d5e9b4", "64f5216e"):
@@ -35,7 +35,7 @@ def test_a_run_of_an_unknown_version_of_a_recipe_says_so(record: Callable[..., R
     assert as_of_today(made).deviations == ["another version of miru2020-cifar100"]
 
 
-def test_records_of_what_is_not_here_are_left_alone(record: Callable[..., Record], tmp_path: Path) -> None:
+def test_records_of_unknown_recipes_and_models_are_unchanged(record: Callable[..., Record], tmp_path: Path) -> None:
     for gone in (replace(record(), recipe="gone"), replace(record(), model="gone")):
         assert as_of_today(gone) == gone
     assert records_today([tmp_path]) == []

@@ -21,12 +21,12 @@ MISMATCHES = {
     ("densenet-cifar", "ResNet (pre-activation), Depth 1001"): "10.3M",
     ("wrn-cifar", "pre-act-ResNet-1001"): "10.3M",
 }
-"""Rows that are printed with 60M, 3.4M, 5.4M and 10.2M, and what the networks have that their papers define."""
+"""Rows printed with 60M, 3.4M, 5.4M and 10.2M, and the parameters of the networks that their papers define."""
 PRINTED = [(table, row) for table in TABLES for row in table.rows if row.model and "params" in row.cells]
 
 
 @pytest.mark.parametrize(("table", "row"), PRINTED, ids=[f"{table.name}: {row.label}" for table, row in PRINTED])
-def test_parameters_are_the_printed_ones_but_for_five_rows(table: Table, row: Row) -> None:
+def test_parameters_match_the_printed_ones_except_in_five_rows(table: Table, row: Row) -> None:
     params = parameters_of(without_memory(subject_of(table, row)))
     cell = row.cells["params"]
     expected = MISMATCHES.get((table.name, table.called(row)), cell.text)
@@ -35,7 +35,7 @@ def test_parameters_are_the_printed_ones_but_for_five_rows(table: Table, row: Ro
 
 @pytest.mark.parametrize("name", ["densenet-cifar", "wrn-cifar"])
 def test_preactivation_resnet_1001_is_printed_without_its_batchnorm_parameters(name: str) -> None:
-    """As the notes say; with 164 layers the printed digits are the same."""
+    """The notes say so; with 164 layers the printed digits are the same either way."""
     table = read_table(name)
     rows = {row.model: row for row in table.rows if (row.model or "").startswith("preresnet")}
     assert rows.keys() == {"preresnet164", "preresnet1001"}
@@ -60,7 +60,7 @@ def test_u_net_is_that_of_figure_1() -> None:
 
 
 @pytest.mark.parametrize(("table", "row"), TAKEDA, ids=LABELS)
-def test_flops_are_the_printed_ones_but_for_mobilenet_v2(table: Table, row: Row) -> None:
+def test_flops_match_the_printed_ones_except_for_mobilenet_v2(table: Table, row: Row) -> None:
     flops = counted(subject_of(table, row)).flops["paper"]
     assert row.cells["flops"].matches(flops) == (row.model != "mobilenetv2")
 
@@ -79,17 +79,17 @@ AUTHORS_COUNTER = {
     "DenseResNet-110, N = 6": 264920896,
     "DenseResNet-110, N = 8": 266798656,
 }
-"""A count of the author's own networks by the rules of his src/flops.py, commit c1fa035, the gate's means left out."""
+"""Counts of the author's networks by the rules of his src/flops.py, commit c1fa035, without the gate's means."""
 
 
 @pytest.mark.parametrize(("table", "row"), TAKEDA, ids=LABELS)
 def test_the_paper_convention_is_the_authors_counter(table: Table, row: Row) -> None:
-    """The gate's sum tells them apart: in DenseMobileNet-v2 the nearest map has other channels than the sum."""
+    """The gate's sum is decisive: in DenseMobileNet-v2 the nearest map and the sum differ in their channels."""
     assert counted(subject_of(table, row)).flops["paper"] == AUTHORS_COUNTER[row.label]
 
 
 SMALL_FORMS = {
-    # exact counts that kuangliu/pytorch-cifar's networks are known by, on CIFAR-10
+    # the known exact counts of kuangliu/pytorch-cifar's networks on CIFAR-10
     ("resnet18", 10): "11173962",
     ("resnet34", 10): "21282122",
     ("resnet50", 10): "23520842",
@@ -150,8 +150,8 @@ def test_parameters_are_cached_separately(monkeypatch: pytest.MonkeyPatch) -> No
     assert counted_parameters(subjects) == params
 
 
-def test_flops_of_the_classics_are_shown_as_they_are() -> None:
-    """GoogLeNet and MobileNet meet their cells; ResNet, ResNeXt, V2 and V3 do not, as the table's notes say."""
+def test_flops_of_the_classics_are_shown_even_if_they_mismatch() -> None:
+    """GoogLeNet and MobileNet match their cells; ResNet, ResNeXt, V2 and V3 do not, as the table's notes say."""
     table = read_table("classics")
     rows = [row for row in table.rows if "flops" in row.cells]
     matches = {row.label: row.cells["flops"].matches(counted(subject_of(table, row)).flops["macs"]) for row in rows}
@@ -160,7 +160,7 @@ def test_flops_of_the_classics_are_shown_as_they_are() -> None:
 
 
 def test_resnexts_readme_prints_the_flops_of_resnets() -> None:
-    """Of 50 and 101 layers, and twice those of 101 for 64x4d: as the table's notes say."""
+    """It prints them for 50 and 101 layers, and for 64x4d twice ResNet-101's, as the table's notes say."""
     table = read_table("classics")
     printed = {row.model: row.cells["flops"] for row in table.rows if "flops" in row.cells}
     resnet50, resnet101 = (
@@ -171,14 +171,14 @@ def test_resnexts_readme_prints_the_flops_of_resnets() -> None:
     assert printed["resnext101-64x4d"].matches(2 * resnet101)
 
 
-def test_fvcore_alone_cannot_meet_the_denseresnet_column() -> None:
+def test_fvcore_alone_cannot_match_the_denseresnet_column() -> None:
     table = read_table("cifar100")
     counts = counted(subject_of(table, table.rows[-1]))
     assert not table.rows[-1].cells["flops"].matches(counts.flops["fvcore"])
 
 
 def test_densenet_with_2k_initial_channels_misses_its_cells() -> None:
-    """As in the authors' repository; the paper's text says 16, and its column needs it."""
+    """The authors' repository has 2k; the paper's text says 16, and its column needs 16."""
     from repro.models.densenet import DenseNet
 
     with torch.device("meta"):
@@ -197,7 +197,7 @@ def test_densenet_with_2k_initial_channels_misses_its_cells() -> None:
 
 @pytest.mark.parametrize("l", [1, 2, 3, 4])
 def test_any_number_of_convolutions_in_a_block_keeps_the_parameters_of_wrn_40_2(l: int) -> None:
-    """Table 3 of the paper: 12, 6, 4 and 3 blocks in a group."""
+    """In Table 3 of the paper a group has 12, 6, 4 and 3 blocks."""
     options = {"depth": 40, "k": 2, "l": l}
     assert parameters_of(without_memory(Subject("wrn", options, (3, 32, 32), 10))) == 2_243_546
 
@@ -224,7 +224,7 @@ def test_modules_add_up_to_the_network(convention: str) -> None:
     assert 0 < sum(each.flops for each in rest if "." not in each.name) <= whole.flops
 
 
-def test_the_fvcore_convention_is_what_fvcore_says() -> None:
+def test_the_fvcore_convention_equals_fvcores_count() -> None:
     from fvcore.nn import FlopCountAnalysis
 
     subject = Subject("resnet20", {}, (3, 32, 32), 10)

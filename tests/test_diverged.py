@@ -1,4 +1,4 @@
-"""A run that fails: the others are trained all the same, and the failed one is named."""
+"""A run that fails: the others are still trained, and the failed one is named."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -47,7 +47,7 @@ def test_seeds_after_one_that_diverges_are_trained(
     assert any(line.endswith("continuing with the next seed") for line in watcher.said)
 
 
-def test_a_seed_that_diverges_beside_others_names_the_way_to_continue(
+def test_a_seed_that_diverges_among_others_is_reported_with_a_way_to_continue(
     tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds = [tiny(seed=seed, epochs=1, dropout=0.0) for seed in range(2)]

@@ -1,4 +1,4 @@
-"""What the documents show is what the program prints, and what they say about the package is true."""
+"""The documents show what the program prints, and what they say about the package is true."""
 
 import re
 import tomllib
@@ -15,7 +15,7 @@ WORDS_OF_README = 900
 
 
 @pytest.mark.parametrize(("name", "found"), GENERATED, ids=lambda part: getattr(part, "re", None) and part["maker"])
-def test_what_is_between_markers_is_what_the_program_prints(name: str, found: re.Match[str]) -> None:
+def test_generated_parts_show_what_the_program_prints(name: str, found: re.Match[str]) -> None:
     assert found["shown"].strip() == made_by(found["maker"]), f"{name}: write it with python tests/documents.py"
 
 
@@ -60,7 +60,7 @@ def test_every_page_is_in_the_navigation(name: str) -> None:
     assert f": {name.removeprefix('docs/')}\n" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
 
-def test_there_are_two_commands_of_set_up() -> None:
+def test_set_up_takes_two_commands() -> None:
     blocks = re.findall(r"<!-- (set-up|test) -->\n```sh\n(.+)\n```", README)
     assert [name for name, _ in blocks] == ["set-up", "test"]
 

@@ -1,4 +1,4 @@
-"""Figures: their numbers, what they are drawn from, and the files that are written."""
+"""Figures: their numbers, the data that they show, and the files that are written."""
 
 import csv
 import io
@@ -64,7 +64,7 @@ def epoch(number: int, error: float) -> EpochRow:
 
 @pytest.fixture
 def keep(record: MakeRecord, folders: Folders) -> Callable[..., Record]:
-    """Keep a run with a curve of given test errors, made up, as if its recipe had so many epochs."""
+    """Record a made-up run with a curve of given test errors, as if its recipe had that many epochs."""
 
     def make(errors: list[float], *, N: int = 4, seed: int = 0, epochs: int | None = None) -> Record:
         experiment = experiment_for("denseresnet110", {"N": N}, seed=seed, epochs=epochs)
@@ -86,7 +86,7 @@ def keep(record: MakeRecord, folders: Folders) -> Callable[..., Record]:
 
 
 def only(curves: Curves | None) -> tuple[Curves, tuple[str, ...]]:
-    """Return curves that there are, and the labels of the first panel."""
+    """Return curves, which must exist, and the labels of the first panel."""
     assert curves
     return curves, tuple(curve.label for curve in curves.panels[0].curves)
 
@@ -116,7 +116,9 @@ def test_a_run_that_deviates_is_not_counted_with_its_row(keep: Callable[..., Rec
     assert curves.panels[0].curves[0].test[0] == (80, 80, 80)
 
 
-def test_a_row_without_its_own_runs_shows_each_deviation_apart(keep: Callable[..., Record], folders: Folders) -> None:
+def test_without_faithful_runs_a_row_shows_each_deviation_separately(
+    keep: Callable[..., Record], folders: Folders
+) -> None:
     runs = [keep([90.0], epochs=1), keep([92.0], epochs=1, seed=1), keep([90.0, 80.0], epochs=2), keep([70.0], N=2)]
     curves, labels = only(curves_of(CIFAR100, runs, [folders.results]))
     assert labels == (
@@ -128,12 +130,12 @@ def test_a_row_without_its_own_runs_shows_each_deviation_apart(keep: Callable[..
     assert [line.get_linestyle() for line in draw_curves(curves, THEMES["light"]).axes[0].lines[:3]] == ["-", ":", ":"]
 
 
-def test_without_curves_there_is_nothing(record: MakeRecord, folders: Folders) -> None:
+def test_without_curves_nothing_is_drawn(record: MakeRecord, folders: Folders) -> None:
     assert curves_of(CIFAR100, [], [folders.results]) is None
     assert curves_of(CIFAR100, [record()], [folders.results]) is None
 
 
-def test_a_reduced_precision_is_said(record: MakeRecord, folders: Folders) -> None:
+def test_a_reduced_precision_is_named(record: MakeRecord, folders: Folders) -> None:
     run = record(precision="bf16", epochs=1, error=50)
     write_curve([epoch(1, 50)], curve_path(folders.results, run.name))
     assert only(curves_of(CIFAR100, [run], [folders.results]))[1] == ("DenseResNet-110, N = 4; n = 1; bf16",)
@@ -143,7 +145,7 @@ def test_a_reduced_precision_is_said(record: MakeRecord, folders: Folders) -> No
 def test_a_curve_of_another_run_than_its_record_is_refused(
     keep: Callable[..., Record], folders: Folders, tmp_path: Path, kept: int
 ) -> None:
-    """Of another length, or of another run of the same experiment; in another folder lies the right one."""
+    """It has another length, or is of another run of the same experiment; the right one is in another folder."""
     run = keep([80, 60, 40])
     path = curve_path(folders.results, run.name)
     shipped = curve_path(tmp_path / "shipped", run.name)
@@ -214,7 +216,7 @@ def test_one_epoch_is_a_point(keep: Callable[..., Record], folders: Folders) -> 
     assert low < 91.5 < high
 
 
-def test_training_errors_are_drawn_if_asked_for(keep: Callable[..., Record], folders: Folders) -> None:
+def test_training_errors_are_drawn_if_requested(keep: Callable[..., Record], folders: Folders) -> None:
     run = keep([80.0, 23.0])
     shown = {}
     for with_train in (False, True):
@@ -225,13 +227,13 @@ def test_training_errors_are_drawn_if_asked_for(keep: Callable[..., Record], fol
     assert [40.0, 11.5] not in shown[False]
 
 
-def test_the_last_epochs_and_what_is_printed_are_in_the_picture(keep: Callable[..., Record], folders: Folders) -> None:
+def test_the_last_epochs_and_the_printed_error_are_visible(keep: Callable[..., Record], folders: Folders) -> None:
     curves, _ = only(curves_of(CIFAR100, [keep([99.0, *[60.0] * 10, 30.0])], [folders.results]))
     low, high = draw_curves(curves, THEMES["light"]).axes[0].get_ylim()
-    assert low < 22.62 < 60 < high < 99  # the first of twelve epochs may lie outside
+    assert low < 22.62 < 60 < high < 99  # the first of twelve epochs may be outside
 
 
-def test_places_are_moved_apart_and_no_farther() -> None:
+def test_positions_are_moved_apart_only_as_far_as_needed() -> None:
     assert apart([0.1, 0.5, 0.9], 0.1) == pytest.approx([0.1, 0.5, 0.9])
     assert apart([0.5, 0.5, 0.9], 0.1) == pytest.approx([0.45, 0.55, 0.9])
     assert apart([0.5, 0.5, 0.5], 0.1) == pytest.approx([0.4, 0.5, 0.6])
@@ -268,7 +270,7 @@ def test_the_same_numbers_are_the_same_bytes(
         assert draw(figure, format, theme) == picture
 
 
-def test_the_words_of_an_svg_are_words(figures: tuple[Curves, Gates]) -> None:
+def test_text_in_an_svg_is_text(figures: tuple[Curves, Gates]) -> None:
     curves, gates = (draw(figure).decode() for figure in figures)
     for word in ("DenseResNet-110, N = 4; n = 2", "test error (%)", "epoch", "22.62", "Table 2"):
         assert word in curves
@@ -298,7 +300,7 @@ def test_gates_are_drawn_in_strips_with_every_number() -> None:
     gates = Gates(tuple(gate_rows(blocks=54, N=2)))
     figure = draw_gates(gates, THEMES["light"])
     *strips, scale = figure.axes
-    assert [len(each.texts) for each in strips] == [35, 36, 36]  # the first block sees one map alone
+    assert [len(each.texts) for each in strips] == [35, 36, 36]  # the first block has only one earlier map
     assert [text.get_text() for text in strips[0].texts[:3]] == ["1.00", ".67", ".33"]
     assert scale.get_ylim() == (0, pytest.approx(2 / 3))
 
@@ -321,7 +323,7 @@ def test_without_matplotlib_one_line_says_so(figures: tuple[Curves, Gates], monk
 @pytest.fixture
 def gated(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Experiment]:
     """Make an experiment of a DenseResNet of six blocks on small digits, in six steps."""
-    monkeypatch.setattr(tasks, "load", tasks.load)  # to be put back
+    monkeypatch.setattr(tasks, "load", tasks.load)  # restored at teardown
     monkeypatch.setitem(MODELS, "denseresnet110", MODELS["denseresnet110"])
     return small_gated
 
@@ -351,7 +353,7 @@ def means_of(path: Path) -> list[float]:
     return [row.mean for row in read_gates(path)]
 
 
-def test_a_training_ends_with_the_mean_gate_weights(
+def test_training_ends_by_writing_the_mean_gate_weights(
     gated: Callable[..., Experiment], folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Of 355 test images: a mean over the batches' means would be wrong.
@@ -421,7 +423,7 @@ def one_of_two(rank: int, port: int, folders: Folders) -> None:
 def test_of_two_processes_the_first_writes_the_means_over_all_images(
     gated: Callable[..., Experiment], folders: Folders
 ) -> None:
-    """The second one has no test image: 355 are one batch."""
+    """The second process has no test image, since all 355 are one batch."""
     mp.spawn(one_of_two, (free_port(), folders), nprocs=2)
     torch.set_default_dtype(torch.float64)
     try:
@@ -452,7 +454,7 @@ def test_incomplete_gates_are_refused(broken: list[GateRow], tmp_path: Path) -> 
         gates_of(tmp_path / "nowhere.csv")
 
 
-def test_the_title_says_how_far_the_run_was_and_what_deviates() -> None:
+def test_the_title_states_the_progress_of_the_run_and_its_deviations() -> None:
     whole = Gates(tuple(gate_rows(step_of_epoch=782, deviations=["epochs=1 (300)"], epoch=1, epochs=1)))
     assert "after epoch 1 of 1\ndeviates from its recipe: epochs=1 (300)" in whole.title
     stopped = Gates(tuple(gate_rows()))
@@ -488,7 +490,7 @@ def test_gates_from_the_command_line(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """Of a stopped run they are taken of its checkpoint; kept ones are shown again, unless the run went on."""
+    """For a stopped run they are computed from its checkpoint; recorded ones are reused until the run continues."""
     monkeypatch.chdir(tmp_path)
     experiment = gated()
     with pytest.raises(Stopped):
@@ -505,7 +507,7 @@ def test_gates_from_the_command_line(
     train_one(experiment, CPU, folders, Silent())
     assert repro(capsys, *command)[0] == 0
     assert "after epoch 1 of 1" in Path("gates.svg").read_text()
-    kept.write_text(kept.read_text().replace(",6,1,1,6,", ",4,1,1,4,"))  # as if kept before the last steps
+    kept.write_text(kept.read_text().replace(",6,1,1,6,", ",4,1,1,4,"))  # as if recorded before the last steps
     assert "recorded the mean gate weights" in repro(capsys, *command)[2]
     assert gates_of(kept).step == 6
     assert "recorded the mean gate weights" not in repro(capsys, *command)[2]
@@ -530,16 +532,16 @@ def test_gates_from_the_command_line(
         (["curves", "cifar100", "--output", "nowhere/a.png"], "nowhere/a.png cannot be written: it is a folder, or"),
         (
             ["curves", "cifar100", "--output", "a.jpg"],
-            "a.jpg: the ending is not that of a picture format (.png, .svg",
+            "a.jpg: unknown extension (known: .png, .svg",
         ),
         (["curves", "cifar100", "--output", "runs.png"], "would overwrite runs.csv, which is another file"),
         (["gates", "nothing"], "'nothing' is neither a run in runs, "),
-        (["gates", "nothing", "--output", "a"], "a: the ending is not that of a picture format"),
+        (["gates", "nothing", "--output", "a"], "a: unknown extension"),
         (["gates", "runs.csv"], "runs.csv is broken or not a checkpoint"),
         (["flowers"], "No such command 'flowers'"),
     ],
 )
-def test_what_cannot_be_drawn_is_one_line(
+def test_what_cannot_be_drawn_is_reported_in_one_line(
     arguments: list[str], line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -20,7 +20,7 @@ WNIDS = ["n00000000", "n00000001", "n00000002"]
 
 @pytest.fixture
 def three_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let ImageNet have three classes, of two training images and one validation image each."""
+    """Reduce ImageNet to three classes with two training images and one validation image each."""
     spec = replace(DATASETS["imagenet"], classes=3, train_images=6, test_images=3)
     monkeypatch.setitem(DATASETS, "imagenet", spec)
 
@@ -44,7 +44,7 @@ def tar(path: Path, files: dict[str, bytes], mode: str = "w") -> None:
 
 
 def kit() -> dict[str, bytes]:
-    """Return a development kit in which ids are not in the order of the wnids, with a group of classes at its end."""
+    """Return a development kit in which IDs are not in the order of the wnids, with a group of classes at its end."""
     synsets = np.array(
         [(1, "n00000002"), (2, "n00000000"), (3, "n00000001"), (1001, "n99999999")],
         dtype=[("ILSVRC2012_ID", "O"), ("WNID", "O")],
@@ -94,7 +94,7 @@ def test_the_organisers_archives_are_unpacked_once(pictures: Path, tmp_path: Pat
     home = hand_out(pictures, tmp_path / "root")
     data = load("imagenet", tmp_path / "root")
     assert data.train.labels.tolist() == [0, 0, 1, 1, 2, 2]
-    assert data.test.labels.tolist() == [0, 1, 2]  # files 1, 2, 3 have the ids 2, 3, 1
+    assert data.test.labels.tolist() == [0, 1, 2]  # files 1, 2, 3 have the IDs 2, 3, 1
     assert data.train.path(3).read_bytes() == (pictures / "train" / WNIDS[1] / f"{WNIDS[1]}_1.JPEG").read_bytes()
     assert sorted(path.name for path in home.iterdir() if path.is_dir()) == ["train", "val"]
     before = data.fingerprint

@@ -39,7 +39,7 @@ EXACT = [name for name, each in CHECKS.items() if each.limit == 0]
 
 @pytest.fixture(autouse=True)
 def _torch_as_it_was() -> Iterator[None]:
-    """Put back the switches of the process that the checks set."""
+    """Restore the global switches of torch that the checks set."""
     benchmark, filled = torch.backends.cudnn.benchmark, torch.utils.deterministic.fill_uninitialized_memory
     yield
     torch.backends.cudnn.benchmark = benchmark
@@ -55,7 +55,7 @@ def result_of(check: Check) -> CheckResult:
 
 
 def named(part: str) -> Check:
-    """Return the one check with a text in its name."""
+    """Return the only check with this text in its name."""
     (name,) = (name for name in CHECKS if part in name)
     return CHECKS[name]
 
@@ -114,12 +114,12 @@ def test_counters_and_sums_count_replays_and_not_the_capture(graphed: tuple[Engi
 
 
 def rates(graph: Graph) -> list[tuple[Tensor, Tensor]]:
-    """Return the floats without a dimension that a graph read: the learning rate alone."""
+    """Return the scalar floats that a graph read: only the learning rate."""
     return [each for each in graph.read if each[0].dim() == 0 and each[0].is_floating_point()]
 
 
 class StaleInputs(Graph):
-    """Shows the images of the capture again and again."""
+    """Repeats the images of the capture."""
 
     def replay(self) -> None:
         inputs, captured = self.read[0]
@@ -128,7 +128,7 @@ class StaleInputs(Graph):
 
 
 class StaleRate(Graph):
-    """Steps at the learning rate of the capture for ever."""
+    """Always uses the learning rate of the capture."""
 
     def replay(self) -> None:
         for rate, captured in rates(self):
@@ -198,7 +198,7 @@ def test_a_wrong_step_is_caught(
 
 
 def test_a_signal_that_saves_nothing_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run is trained again from the last epoch, to the same end; but it did not resume where it stopped."""
+    """Trained again from the last epoch, the run ends the same, but it did not resume where it stopped."""
     save = Saver.save
 
     def after_epochs(saver: Saver) -> None:
@@ -276,7 +276,7 @@ def test_variants_and_figures_are_measured() -> None:
         assert found.value > 0
 
 
-def test_what_a_gpu_runs_is_possible() -> None:
+def test_the_jobs_of_a_gpu_are_possible() -> None:
     jobs, beside = jobs_on(GPU)
     names = [each.name for each in (*jobs, *beside)]
     assert len(set(names)) == len(names)

@@ -1,4 +1,4 @@
-"""The recipes of ImageNet: torchvision's and the paper's, as they are printed and as their code has them."""
+"""The recipes for ImageNet, torchvision's and the paper's, match what is printed and their code."""
 
 import pytest
 import torch
@@ -36,8 +36,8 @@ def test_mobilenets_rate_falls_every_epoch() -> None:
         ("torchvision-alexnet", "alexnet", "alexnet"),
     ],
 )
-def test_weights_begin_as_torchvisions(name: str, model: str, twin: str) -> None:
-    """Each large tensor has the deviation that torchvision gives it, each constant one its constant."""
+def test_initial_weights_are_torchvisions(name: str, model: str, twin: str) -> None:
+    """Each large tensor has torchvision's standard deviation, and each constant tensor has torchvision's constant."""
     import torchvision
 
     torch.manual_seed(0)
@@ -51,7 +51,7 @@ def test_weights_begin_as_torchvisions(name: str, model: str, twin: str) -> None
 
 
 def test_the_images_of_the_miru_paper() -> None:
-    """Trained at 160 pixels and tested at 224, MobileNet at 224 throughout, with jitter and lighting."""
+    """They are trained at 160 pixels and tested at 224, MobileNet's always at 224, with jitter and lighting."""
     chosen = [recipe(f"miru2020-imagenet-{network}") for network in ("resnet34", "mobilenetv2")]
     assert [(each.scaled_crop, each.resize, each.test_crop) for each in chosen] == [(160, 256, 224), (224, 256, 224)]
     assert {(each.color_jitter, each.lighting) for each in chosen} == {(0.4, 0.1)}

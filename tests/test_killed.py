@@ -30,7 +30,7 @@ def train_and_report(experiment: Experiment, folders: Folders, steps: Connection
 
 @pytest.mark.usefixtures("small_digits")
 def test_twenty_kills_change_nothing(tiny: Callable[..., Experiment], folders: Folders) -> None:
-    """SIGKILL comes at random moments, also while a checkpoint is written; `pytest -s` shows when."""
+    """SIGKILL is sent at random moments, also while a checkpoint is written; `pytest -s` shows when."""
     experiment = tiny(epochs=12)
     draws = random.Random(0)
     processes = mp.get_context("forkserver")

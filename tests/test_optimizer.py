@@ -59,7 +59,7 @@ def test_parameters_without_decay_are_updated_by_their_gradient_only(tiny: Make)
 
 
 def test_batchnorm_can_normalise_over_parts_of_a_batch(tiny: Make) -> None:
-    """As on two GPUs: the gradient is that of the halves' mean loss, each half normalised by itself."""
+    """As on two GPUs: the gradient is that of the halves' mean loss, each half normalised separately."""
     engine, reference = engine_of(tiny(dropout=0.0, batchnorm_images=128)), engine_of(tiny(dropout=0.0))
     whole = engine_of(tiny(dropout=0.0))
     inputs, labels = next(engine.task.batches(0, 0, 0))

@@ -37,7 +37,7 @@ QUIET = ("--disable-quic", "--no-first-run", "--disable-background-networking", 
 
 
 def made_up(subject: Subject) -> Count:
-    """Return counts without counting."""
+    """Return made-up counts."""
     params = crc32(repr(subject).encode()) % 90_000_000
     return Count(params, dict.fromkeys(("paper", "fvcore", "macs"), 7 * params))
 
@@ -107,12 +107,12 @@ def test_every_printed_cell_and_every_count_is_on_the_page(name: str) -> None:
 
 
 def _in_order(words: Sequence[str], cells: Sequence[str]) -> bool:
-    """Whether every word is the beginning of a cell, one after the other."""
+    """Whether each word begins a cell, in the same order."""
     left = iter(cells)
     return all(any(re.match(rf"{re.escape(word)}(?![\d.,])", cell) for cell in left) for word in words)
 
 
-def test_errors_stand_with_spread_difference_and_verdict(text: str) -> None:
+def test_errors_are_shown_with_spread_difference_and_verdict(text: str) -> None:
     row = next(line for line in Page(text).sections["cifar100"] if line and line[0] == "DenseResNet-110, N = 4")
     paper, ours, difference, verdict = row[-4:]
     assert paper == "22.62"
@@ -134,7 +134,7 @@ def test_runs_are_listed_and_those_that_deviate_are_not_used(text: str, records:
     assert "(not used)" in text
 
 
-def test_recipes_stand_with_every_value_and_its_place(text: str) -> None:
+def test_recipes_are_shown_with_every_value_and_its_source(text: str) -> None:
     rows = {line[0]: line[1:] for line in Page(text).sections["cifar100"] if line}
     chosen = recipe("miru2020-cifar100")
     assert chosen.values().keys() | chosen.sources.keys() <= rows.keys()
@@ -168,7 +168,7 @@ def test_nothing_is_loaded_from_elsewhere(text: str) -> None:
     assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest|import\(", text)
 
 
-def test_the_stamp_is_all_that_changes(
+def test_only_the_stamp_changes(
     comparisons: Sequence[Comparison], folder: Path, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Later(datetime):
@@ -183,7 +183,7 @@ def test_the_stamp_is_all_that_changes(
     assert made.sub("", later) == made.sub("", text)
 
 
-def test_a_device_is_named_once_though_a_run_moved(records: Sequence[Record]) -> None:
+def test_a_device_is_named_once_even_if_a_run_moved(records: Sequence[Record]) -> None:
     devices = ("CPU B, 2 threads; CPU A, 2 threads", "CPU B, 2 threads")
     moved = compare(
         read_table("cifar100"), [replace(run, device=name) for run, name in zip(records, devices, strict=False)]
@@ -191,7 +191,7 @@ def test_a_device_is_named_once_though_a_run_moved(records: Sequence[Record]) ->
     assert dict(stamp.stamp_of([moved]).facts)["Runs on"] == "CPU A, 2 threads; CPU B, 2 threads"
 
 
-def test_every_verdict_is_explained_with_a_mark_of_its_own(text: str) -> None:
+def test_every_verdict_is_explained_with_a_distinct_mark(text: str) -> None:
     legend = text[text.index('<dl class="legend">') :].partition("</dl>")[0]
     assert len({verdict.mark for verdict in Verdict}) == len(Verdict)
     for verdict in Verdict:
@@ -212,7 +212,7 @@ def test_long_paths_lose_digits_and_words_do_not() -> None:
     assert slim(marker + b'<path d="M 1.2 -2.25 \n' + 99 * b"L 12.345678 3" + b'"/>').endswith(b"L 12.3 3" + b'"/>')
 
 
-def test_the_page_is_made_without_torch_pandas_or_pictures_that_are_not_there() -> None:
+def test_importing_the_page_loads_no_torch_pandas_or_matplotlib() -> None:
     code = (
         "import sys; import repro.report.html\n"
         "print({'torch', 'pandas', 'numpy', 'matplotlib', 'jinja2', 'rich'} & set(sys.modules))"
@@ -275,7 +275,7 @@ def script(name: str) -> str:
 
 
 def column(page: Any, table: str, number: int) -> list[str]:
-    """Return the texts of a column in the order of the rows, the lines beneath rows left out."""
+    """Return the texts of a column in the order of the rows, without the lines below rows."""
     bodies = f"[...document.querySelector('#{table} table').tBodies]"
     return page.evaluate(f"{bodies}.map(body => body.rows[0].cells[{number}].textContent.trim())")
 
@@ -284,7 +284,7 @@ def depths(page: Any) -> list[int]:
     return [int(text) for text in column(page, "densenet-cifar", 1) if text]
 
 
-def test_tables_and_pictures_are_there(show: Callable[..., Any]) -> None:
+def test_tables_and_pictures_are_present(show: Callable[..., Any]) -> None:
     page = show()
     assert page.locator("section.table table.compared").count() == len(TABLES)
     pictures = page.locator("img").evaluate_all("all => all.map(each => [each.naturalWidth, each.alt])")
@@ -308,18 +308,18 @@ def test_a_click_on_a_heading_sorts_by_number_up_and_down_and_back(show: Callabl
     heading.get_by_role("button").click()
     assert heading.get_attribute("aria-sort") == "descending"
     assert depths(page) == sorted(unsorted, reverse=True)
-    assert column(page, "densenet-cifar", 1)[-1] == ""  # what is not printed is last in either direction
+    assert column(page, "densenet-cifar", 1)[-1] == ""  # rows without a printed value are last in either direction
     heading.get_by_role("button").click()
     assert heading.get_attribute("aria-sort") == "none"
     assert column(page, "densenet-cifar", 0) == printed
 
 
-def test_figures_are_sorted_as_numbers_and_not_as_words(show: Callable[..., Any]) -> None:
+def test_numbers_are_not_sorted_as_text(show: Callable[..., Any]) -> None:
     page = show()
     runs = page.locator("#cifar100 table.runs").first
     runs.get_by_role("button", name="Error %").click()
     errors = runs.locator("tbody td:nth-child(3)").all_text_contents()
-    assert errors == ["24.05", "24.25", "24.30"]  # among words with numbers, 24.3 is before 24.25
+    assert errors == ["24.05", "24.25", "24.30"]  # sorted as text with numbers, 24.3 is before 24.25
 
 
 def test_sorting_is_stable_and_by_keyboard(show: Callable[..., Any]) -> None:
@@ -355,7 +355,7 @@ def test_light_and_dark(show: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_words_can_be_read(show: Callable[..., Any], scheme: str) -> None:
+def test_all_text_has_enough_contrast(show: Callable[..., Any], scheme: str) -> None:
     page = show(scheme)
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     contrasts = page.evaluate(script("contrasts"))
@@ -381,7 +381,7 @@ def test_it_works_with_a_screen_reader_and_without_a_mouse(show: Callable[..., A
     assert page.evaluate("document.activeElement.id") == "content"
 
 
-def test_print_is_black_on_white_without_what_is_for_the_screen(show: Callable[..., Any]) -> None:
+def test_print_is_black_on_white_without_screen_controls(show: Callable[..., Any]) -> None:
     page = show("dark")
     page.emulate_media(media="print", color_scheme="dark")
     style = "getComputedStyle(document.{}).{}".format

@@ -26,7 +26,7 @@ def test_the_weight_map_is_equation_2() -> None:
     numbers[2:9, 2:10], numbers[3:12, 13:20], numbers[15:22, 4:17], numbers[14:16, 20:25] = 1, 2, 3, 4
     found = border_weights((numbers > 0).to(torch.uint8), w0=10, sigma=5)
     torch.testing.assert_close(found, brute_force(numbers, 10, 5))
-    assert found[5, 11] == pytest.approx(10 * math.exp(-((2 + 2) ** 2) / 50))  # two pixels from either cell
+    assert found[5, 11] == pytest.approx(10 * math.exp(-((2 + 2) ** 2) / 50))  # two pixels away from each cell
     assert not found[numbers > 0].any()
 
 
@@ -44,7 +44,7 @@ def test_one_cell_alone_has_no_border() -> None:
     assert not border_weights(label, w0=10, sigma=5).any()
 
 
-def test_class_weights_give_every_class_the_same_say() -> None:
+def test_class_weights_give_every_class_the_same_total_weight() -> None:
     labels = torch.tensor([0, 1, 1, 1])
     weights = class_weights(labels, 2)
     assert weights.tolist() == pytest.approx([2, 2 / 3])
@@ -83,11 +83,11 @@ def test_rand_error_by_hand_of_a_merger_and_of_a_split() -> None:
     truth = torch.tensor([[1, 1, 1, 0, 2, 2]]).numpy()
     merged = torch.tensor([[1, 1, 1, 1, 1, 1]]).numpy()
     assert pairs_together(truth, merged).tolist() == [13, 13, 25]
-    split = torch.tensor([[1, 0, 2, 0, 3, 3]]).numpy()  # the middle pixel is a cell of its own
+    split = torch.tensor([[1, 0, 2, 0, 3, 3]]).numpy()  # the middle pixel is a separate cell
     assert pairs_together(truth, split).tolist() == [1 + 1 + 4 + 1, 13, 1 + 1 + 4 + 1]
 
 
-def test_pairs_are_those_of_counting_them_one_by_one() -> None:
+def test_pairs_equal_counting_them_one_by_one() -> None:
     chance = torch.Generator().manual_seed(0)
     truth, guess = (torch.randint(4, (6, 7), generator=chance) for _ in range(2))
     alone = torch.arange(100, 142).view(6, 7)

@@ -32,19 +32,19 @@ def test_three_stages_of_bottlenecks_with_a_projection_at_the_start_of_each(mode
     assert [place for place, each in enumerate(blocks) if each.projection] == [0, n, 2 * n]
     assert [place for place, each in enumerate(blocks) if each.conv1.stride == (2, 2)] == [n, 2 * n]
     convolutions = [each for each in network.modules() if isinstance(each, nn.Conv2d)]
-    assert len(convolutions) - 3 + 1 == int(model.removeprefix("preresnet"))  # but the projections; and the classifier
+    assert len(convolutions) - 3 + 1 == int(model.removeprefix("preresnet"))  # no projections, but the classifier
     assert all(each.bias is None for each in convolutions)
 
 
 def unit_by_hand(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
-    """Return BN-ReLU-convolution in training, while BatchNorm has its first weights."""
+    """Return BN-ReLU-convolution in training, while BatchNorm has its initial weights."""
     active = F.relu(F.batch_norm(x, None, None, training=True))
     return F.conv2d(active, weight, stride=stride, padding=weight.shape[-1] // 2)
 
 
 @pytest.mark.parametrize(("in_channels", "stride"), [(16, 1), (32, 1), (16, 2)])
 def test_a_block_is_three_times_bn_relu_convolution(in_channels: int, stride: int) -> None:
-    """Figure 4e of the paper: nothing after the addition; a projection sees the first BN-ReLU, an identity does not."""
+    """Figure 4e: nothing follows the addition; a projection follows the first BN-ReLU, an identity precedes it."""
     torch.manual_seed(0)
     block = PreActivationBlock(in_channels, 32, stride).train()
     x = torch.randn(4, in_channels, 8, 8)
@@ -55,7 +55,7 @@ def test_a_block_is_three_times_bn_relu_convolution(in_channels: int, stride: in
     torch.testing.assert_close(block(x), shortcut + y)
 
 
-def test_the_classifier_sees_the_mean_of_a_last_bn_relu() -> None:
+def test_the_input_of_the_classifier_is_the_mean_of_a_last_bn_relu() -> None:
     network = shallow().train()
     seen: list[Tensor] = []
     network.stages.register_forward_hook(lambda _module, _inputs, output: seen.append(output))  # type: ignore[union-attr]
@@ -85,7 +85,7 @@ def test_gradient_steps_lower_the_loss() -> None:
 
 
 def test_saving_memory_changes_no_number() -> None:
-    """Neither losses, weights nor the statistics of BatchNorm, which learns from every batch once."""
+    """Losses, weights and BatchNorm statistics are equal; each batch updates the statistics once."""
     plain = shallow().train()
     saving = copy.deepcopy(plain)
     save_memory("preresnet164", saving)
@@ -95,8 +95,8 @@ def test_saving_memory_changes_no_number() -> None:
         torch.testing.assert_close(saving.state_dict()[key], tensor)
 
 
-def test_saving_memory_saves_little_more_than_half() -> None:
-    """The inputs of BatchNorm, and no longer those of the convolutions."""
+def test_saving_memory_keeps_little_more_than_half_of_the_activations() -> None:
+    """BatchNorm's inputs are still saved, the inputs of convolutions are not."""
     kept = {}
     for saves in (False, True):
         with torch.device("meta"):

@@ -12,7 +12,7 @@ from repro.data.preprocess import FILTER_BIAS, SCALE, Whitener, contrast_normali
 
 
 def random_images(n: int, seed: int = 0) -> Images:
-    """Return images of 3x6x6 whose neighbours go together."""
+    """Return images of 3x6x6 whose neighbouring pixels are correlated."""
     noise = torch.rand(n, 3, 9, 9, generator=torch.Generator().manual_seed(seed))
     smooth = torch.nn.functional.avg_pool2d(noise, 4, stride=1)
     return Images((smooth * 255).to(torch.uint8), torch.zeros(n, dtype=torch.int64))
@@ -43,7 +43,7 @@ def test_a_flat_image_is_not_divided() -> None:
 
 
 def test_the_whitened_training_set_has_the_identity_as_covariance_but_for_the_bias(data: Dataset) -> None:
-    """Its covariance is C (C + b)^(-1): the identity less b P^2, where P^2 = (C + b)^(-1)."""
+    """The covariance is C (C + b)^(-1): the identity minus b P^2, where P^2 = (C + b)^(-1)."""
     assert_white(data.train)
 
 
@@ -63,11 +63,11 @@ def assert_white(images: Images) -> None:
     eigenvalues = torch.linalg.eigvalsh(covariance)
     assert eigenvalues.max() < 1
     assert eigenvalues.median() > 0.8
-    assert eigenvalues[0].item() == pytest.approx(0, abs=1e-4)  # the mean, which contrast normalisation takes away
+    assert eigenvalues[0].item() == pytest.approx(0, abs=1e-4)  # the mean, which contrast normalisation removes
 
 
 def test_numpy_and_scipy_give_the_same_whitening(data: Dataset) -> None:
-    """Written once more, from the definition, without an eigenvector."""
+    """A second implementation, from the definition and without eigenvectors."""
     flat = {name: images.pixels.numpy().reshape(len(images), -1).astype(np.float64) for name, images in splits(data)}
     flat = {name: x - x.mean(1, keepdims=True) for name, x in flat.items()}
     flat = {name: SCALE * x / np.sqrt((x**2).sum(1, keepdims=True)) for name, x in flat.items()}
@@ -89,7 +89,7 @@ def test_the_whitener_ignores_the_test_images(data: Dataset) -> None:
     assert torch.equal(preprocessed(data, "zca").train.pixels, preprocessed(other, "zca").train.pixels)
 
 
-def test_without_preprocessing_the_data_set_is_as_it_is(data: Dataset) -> None:
+def test_without_preprocessing_the_data_set_is_unchanged(data: Dataset) -> None:
     assert preprocessed(data, "") is data
 
 

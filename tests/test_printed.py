@@ -1,4 +1,4 @@
-"""What the tables say of the papers, beside a second copy: the cells, and what is behind each of them."""
+"""The tables' copy of the papers compared with a second copy: the cells, and the recipe behind each cell."""
 
 import csv
 from pathlib import Path
@@ -33,9 +33,9 @@ BEHIND = {
     "wrn-dropout": WRN,
     "wrn-width": {"c10": ("wrn-cifar10-zca", "last", 1), "c100": ("wrn-cifar100-zca", "last", 1)},
 }
-"""The recipe, the statistic and the runs behind a column; no recipe is behind the others. ZCA in Tables 2 to 4 of Wide
-ResNet alone; its Tables 2, 3, 5 and, on CIFAR, 6 print medians of five runs; its Table 9 and DenseNet's Table 2 single
-ones."""
+"""The recipe, the statistic and the runs behind a column; other columns have no recipe. Only Tables 2 to 4 of Wide
+ResNet use ZCA; its Tables 2, 3, 5 and, on CIFAR, 6 print medians of five runs; its Table 9 and DenseNet's Table 2
+print single runs."""
 ROWS = {
     ("imagenet", "MobileNet-v2"): ("miru2020-imagenet-mobilenetv2", "last", 1),
     ("imagenet", "DenseMobileNet-v2, N = 4"): ("miru2020-imagenet-mobilenetv2", "last", 1),
@@ -84,8 +84,8 @@ def test_quoted_errors_are_not_the_papers_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["wrn-dropout", "wrn-best"])
-def test_wide_resnets_drop_out_more_on_svhn(name: str) -> None:
-    """0.3 on CIFAR and 0.4 on SVHN (arXiv 1605.07146v4, section 3.4)."""
+def test_wide_resnets_have_more_dropout_on_svhn(name: str) -> None:
+    """The rate is 0.3 on CIFAR and 0.4 on SVHN (arXiv 1605.07146v4, section 3.4)."""
     errors = [error for error in read_table(name).errors() if error.recipe]
     rates = {(error.dataset == "svhn", error.options["dropout"]) for error in errors}
     assert all(recipe(str(error.recipe)).dataset == error.dataset for error in errors)
@@ -94,7 +94,7 @@ def test_wide_resnets_drop_out_more_on_svhn(name: str) -> None:
 
 
 def test_the_resnets_of_table_6_have_shortcuts_of_option_a() -> None:
-    """Option B would meet the printed parameters of four of its six rows too."""
+    """Option B would also match the printed parameters of four of its six rows."""
     table = read_table("resnet-cifar")
     assert [table.options(row)["shortcut"] for row in table.rows if row.model] == ["A"] * 6
 
@@ -108,7 +108,7 @@ def test_ten_crops_are_averaged_as_in_the_authors_code(name: str) -> None:
 
 
 def test_quoted_rows_with_the_printed_spread_say_what_was_averaged() -> None:
-    """ResNet-110 and Highway-19 alone are printed with a mean of five runs (He et al., Table 6)."""
+    """Only ResNet-110 and Highway-19 are printed with a mean of five runs (He et al., Table 6)."""
     table = read_table("resnet-cifar")
     spread = {row.label: (row.statistic, row.runs) for row in table.rows if "std" in row.cells}
     assert spread == {"Highway-19": ("mean", 5), "ResNet-110": ("mean", 5)}

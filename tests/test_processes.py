@@ -70,7 +70,7 @@ def free_port() -> int:
 
 
 def train_by_halves(experiment: Experiment, task: Task) -> nn.Module:
-    """Train in one process, normalising each half of a batch by itself; the statistics are the first half's."""
+    """Train in one process, normalising each half of a batch separately; the statistics are those of the first half."""
     recipe, network = experiment.recipe, initialised(experiment)
     optimizer = torch.optim.SGD(
         network.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=recipe.nesterov
@@ -96,7 +96,7 @@ def train_by_halves(experiment: Experiment, task: Task) -> nn.Module:
 def test_two_processes_equal_one_that_normalises_each_half_separately(
     experiment: Experiment, folders: Folders, tmp_path: Path
 ) -> None:
-    """They agree up to rounding in double precision, stopped by a signal to the second process and resumed."""
+    """A run that a signal to the second process stops, and that is resumed, is equal up to rounding in fp64."""
     two_processes(experiment, folders, free_port(), stop=3)
     stopped = checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST)
     two_processes(experiment, folders, free_port())

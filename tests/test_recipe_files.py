@@ -81,8 +81,8 @@ def test_numbers_may_be_multiples_of_one(tmp_path: Path) -> None:
     assert read_recipes(folder(tmp_path, text))["base"].milestones == (2 / 6, 4 / 6)
 
 
-def test_a_variant_takes_what_it_does_not_give_from_the_recipe_it_extends(tmp_path: Path) -> None:
-    """Also from another file; being a default is not taken over."""
+def test_a_variant_inherits_the_values_that_it_does_not_give(tmp_path: Path) -> None:
+    """The extended recipe may be in another file; `default_for` is not inherited."""
     variant = '[recipes.variant]\nextends = "base"\nsummary = "A variant."\nlr = {value = 0.5, source = "inferred"}\n'
     recipes = read_recipes(folder(tmp_path, variant, BASE))
     base, own = recipes["base"], recipes["variant"]
@@ -92,7 +92,7 @@ def test_a_variant_takes_what_it_does_not_give_from_the_recipe_it_extends(tmp_pa
     assert (base.default_for, own.default_for) == (("resnet20",), ())
 
 
-def test_a_variant_may_say_where_all_that_it_takes_over_comes_from(tmp_path: Path) -> None:
+def test_a_variant_may_give_one_source_for_all_inherited_values(tmp_path: Path) -> None:
     variant = (
         '[recipes.variant]\nextends = "base"\ninherited = {source = "inferred", note = "as base"}\n'
         'lr = {value = 0.5, source = "printed"}\n'
@@ -144,19 +144,20 @@ def test_recipes_that_extend_each_other_are_refused(tmp_path: Path) -> None:
     assert reason(tmp_path, *circle) == "paper0.toml: recipe a: extends itself: a -> b -> c -> b"
 
 
-def test_an_abstract_recipe_is_checked_even_where_no_other_extends_it(tmp_path: Path) -> None:
+def test_an_abstract_recipe_is_checked_even_if_no_other_extends_it(tmp_path: Path) -> None:
     alone = '[recipes.alone]\nabstract = true\nextends = "nothing"\n'
     assert "recipe alone: extends: unknown recipe 'nothing'" in reason(tmp_path, BASE, alone)
 
 
 def test_two_recipes_of_one_name_are_refused(tmp_path: Path) -> None:
-    assert reason(tmp_path, BASE, BASE) == f"paper1.toml: recipe base: {tmp_path}/paper0.toml has a recipe of that name"
+    said = f"paper1.toml: recipe base: {tmp_path}/paper0.toml already has a recipe of that name"
+    assert reason(tmp_path, BASE, BASE) == said
 
 
-def test_two_defaults_for_the_same_are_refused(tmp_path: Path) -> None:
+def test_two_defaults_for_the_same_model_and_data_set_are_refused(tmp_path: Path) -> None:
     twin = '[recipes.twin]\nextends = "base"\ndefault_for = ["resnet20"]\n'
     assert (
-        reason(tmp_path, BASE, twin) == "paper1.toml: recipe twin: base is the default for resnet20 on digits already"
+        reason(tmp_path, BASE, twin) == "paper1.toml: recipe twin: base is already the default for resnet20 on digits"
     )
     others = read_recipes(folder(tmp_path, BASE, twin + "default_with = { padded = true }\n"))
     assert others["twin"].is_default("resnet20", "digits", {"padded": True, "depth": 3})
@@ -176,7 +177,7 @@ def test_a_file_that_holds_no_recipes_is_refused(tmp_path: Path, text: str, why:
 
 
 def test_a_folder_without_recipes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no recipes"):
+    with pytest.raises(UserError, match="there are no recipes"):
         read_recipes(tmp_path)
 
 
@@ -238,7 +239,7 @@ def test_a_model_has_its_papers_recipe_by_default(
     assert default_recipe(model, dataset, options) == name
 
 
-def test_what_a_recipe_leaves_at_its_default_is_named_as_unused() -> None:
+def test_values_that_a_recipe_leaves_at_their_defaults_are_named_as_unused() -> None:
     chosen = RECIPES["miru2020-cifar100"]
     assert {"iterations", "tile", "gamma"} <= set(unused(chosen))
     assert not {each.name for each in values_of(chosen)} & set(unused(chosen))

@@ -46,7 +46,7 @@ def test_the_epochs_of_the_miru_paper_are_marked_as_inferred(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith(("miru2020", "densenet", "wrn"))])
 def test_all_parameters_decay_as_in_the_authors_code(name: str) -> None:
-    """DenseResNet at c1fa035, of the paper's weeks; its option to exclude BatchNorm came later (40abad8)."""
+    """In DenseResNet at c1fa035, from the weeks of the paper; its option to exclude BatchNorm is newer (40abad8)."""
     scope = {each.name: each for each in values_of(recipe(name))}["decay_scope"]
     assert (scope.value, scope.sources[0].kind, scope.inferred) == ("all", SourceKind.CODE, False)
 
@@ -85,7 +85,7 @@ def test_warm_up_then_cosine_once_per_epoch() -> None:
 def test_rates_drop_at_the_start_of_the_authors_epochs(
     name: str, images: int, steps: int, epochs: tuple[int, ...], rates: tuple[float, ...]
 ) -> None:
-    """As in their Lua code, whose epochs begin with 1 and which sets the rate before an epoch; to the step."""
+    """As in their Lua code, whose epochs begin with 1 and which sets the rate before an epoch; exact to the step."""
     chosen = recipe(name)
     assert steps_per_epoch(chosen, images) == steps
     begins = [(epoch - 1) * steps for epoch in epochs]
@@ -94,7 +94,7 @@ def test_rates_drop_at_the_start_of_the_authors_epochs(
     assert [lr_at(chosen, step - 1, images) for step in (*begins, total_steps(chosen, images))] == pytest.approx(rates)
 
 
-def test_wide_resnets_forget_their_momentum_at_a_drop_and_no_one_else_does() -> None:
+def test_only_wide_resnets_reset_their_momentum_at_a_drop() -> None:
     chosen = recipe("wrn-cifar10")
     forgets = [step for step in range(total_steps(chosen, CIFAR)) if resets_momentum(chosen, step, CIFAR)]
     assert forgets == [59 * 390, 119 * 390, 159 * 390]
@@ -118,7 +118,7 @@ def test_the_wide_resnet_recipes_are_as_published() -> None:
 
 
 @pytest.mark.parametrize("name", ["wrn-svhn", "densenet-svhn"])
-def test_svhn_is_divided_by_255_alone(name: str) -> None:
+def test_svhn_is_only_divided_by_255(name: str) -> None:
     pixels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
     torch.testing.assert_close(normaliser(recipe(name), pixels)(pixels), pixels / 255)
 
@@ -134,11 +134,11 @@ def test_densenet_on_svhn_reports_the_epoch_of_the_lowest_validation_error() -> 
     ("name", "maps"), [("wrn-cifar10", 64), ("wrn-cifar100", 64), ("wrn-cifar10-zca", 128), ("wrn-svhn", 128)]
 )
 def test_wide_resnets_start_as_in_torch7(name: str, maps: int) -> None:
-    """Convolutions by their inputs, before September 2016 by their outputs; BatchNorm weights in 0..1."""
+    """Convolutions are scaled by their inputs, before September 2016 by their outputs; BatchNorm weights in 0..1."""
     torch.manual_seed(0)
     network = build("wrn", {"depth": 10, "k": 4}, classes=10)
     INITIALISERS[recipe(name).init](network)
-    first = network.get_submodule("groups.1.0.first")  # of 64 maps to 128
+    first = network.get_submodule("groups.1.0.first")  # from 64 maps to 128
     assert isinstance(first, torch.nn.Conv2d)
     assert first.weight.std().item() == pytest.approx((2 / (9 * maps)) ** 0.5, rel=0.02)
     scales = torch.cat([each.weight for each in network.modules() if isinstance(each, torch.nn.BatchNorm2d)])
@@ -151,7 +151,7 @@ def test_wide_resnets_start_as_in_torch7(name: str, maps: int) -> None:
     assert classifier.weight.abs().max().item() == pytest.approx(256**-0.5, rel=0.01)
 
 
-def test_densenet_drops_out_only_without_augmentation() -> None:
+def test_densenet_has_dropout_only_without_augmentation() -> None:
     assert [recipe(name).dropout for name in ("densenet-cifar10", "densenet-cifar10+")] == [0.2, 0.0]
     assert [recipe(name).crop_padding for name in ("densenet-cifar100", "densenet-cifar100+")] == [0, 4]
 
@@ -165,7 +165,7 @@ def test_resnet_counts_in_iterations(name: str) -> None:
 
 
 def test_resnet_on_cifar_says_what_is_printed_and_what_is_not() -> None:
-    """He et al., section 4.2: the per-pixel mean, the training set. Not printed: the scope of weight decay."""
+    """He et al., section 4.2, print the per-pixel mean and the training set, but not the scope of weight decay."""
     values = {each.name: each for each in values_of(recipe("resnet-cifar10"))}
     assert {values[name].kind for name in ("preprocessing", "validation_images")} == {SourceKind.PRINTED}
     unprinted = ("decay_scope", "batchnorm_images", "batchnorm_statistics")

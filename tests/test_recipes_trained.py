@@ -31,7 +31,7 @@ DROP = {"schedule": "steps", "milestones": (0.5,), "gamma": 0.2, "warmup_epochs"
 
 
 def trained_steps(engine: Engine) -> Iterator[int]:
-    """Train on, epoch after epoch."""
+    """Keep training, epoch after epoch."""
     while not engine.finished:
         yield from engine.steps()
         engine.end_epoch()
@@ -42,8 +42,8 @@ def saved_weights(folders: Folders, experiment: Experiment) -> dict[str, torch.T
     return {**saved.network, **{f"momentum.{k}": v["momentum_buffer"] for k, v in saved.optimizer["state"].items()}}
 
 
-def test_the_step_of_a_drop_is_the_first_of_a_new_momentum(tiny: Make) -> None:
-    """V = g, then w -= lr (g + 0.9 V) with weight decay in g, as at the very beginning."""
+def test_momentum_starts_from_zero_at_the_step_of_a_drop(tiny: Make) -> None:
+    """V = g, then w -= lr (g + 0.9 V) with weight decay in g, as in the first step of the run."""
     engine = engine_of(tiny(momentum_reset=True, **DROP))
     steps = trained_steps(engine)
     assert list(islice(steps, 6)) == [1, 2, 3, 4, 5, 6]  # the first of two epochs
@@ -68,7 +68,7 @@ def test_without_a_reset_the_momentum_continues(tiny: Make) -> None:
 
 
 def test_resume_around_a_drop_continues_bit_for_bit(tiny: Make, folders: Folders, tmp_path: Path) -> None:
-    """Before the last step with the old rate, before the first one with the new, and after it."""
+    """The run stops before the last step with the old rate, before the first step with the new one, and after it."""
     experiment = tiny(momentum_reset=True, **DROP)
     other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
     straight = train_one(experiment, CPU, other, Silent())
@@ -108,7 +108,7 @@ def test_validation_images_are_tested_and_never_trained_on(tiny: Make) -> None:
     assert not (shown == 1).flatten(1).all(1).any()
 
     class White(torch.nn.Module):
-        """Says 3 of white images and 0 of the others."""
+        """Predicts 3 for white images and 0 for the others."""
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.nn.functional.one_hot(3 * (x == 1).flatten(1).all(1).long(), 10).float()
@@ -131,11 +131,11 @@ def test_the_epoch_of_the_lowest_validation_error_is_reported(
     assert record.reported_epoch == 1 + errors.index(min(errors))
     assert record.error == history[record.reported_epoch - 1].test_error
     assert (record.epochs, record.steps) == (3, 3 * 6)  # 1,297 images are six batches
-    assert train_one(experiment, CPU, folders, Silent()) == record  # it is known to be finished
-    assert evaluate(record.id, folders, CPU).recorded == history[-1].test_error  # of the weights that are kept
+    assert train_one(experiment, CPU, folders, Silent()) == record  # the run is recognised as finished
+    assert evaluate(record.id, folders, CPU).recorded == history[-1].test_error  # the kept weights are the last ones
 
 
-def test_of_equal_validation_errors_the_first_is_reported(tiny: Make) -> None:
+def test_the_first_of_equal_validation_errors_is_reported(tiny: Make) -> None:
     figures = {"step": 0, "lr": 0.1, "train_loss": 0.0, "train_error": 0.0, "test_loss": 0.0, "seconds": 0.0}
     history = [
         EpochRow(epoch=epoch, test_error=test, validation_error=validation, **figures)  # type: ignore[arg-type]
@@ -187,7 +187,7 @@ def test_real_photographs_are_learnt(
 
 
 @pytest.mark.parametrize("name", ["densenet-cifar10+", "resnet-cifar10"])
-def test_images_are_normalised_before_zeros_are_put_around_them(name: str) -> None:
+def test_images_are_normalised_before_they_are_padded_with_zeros(name: str) -> None:
     """As in their authors' Lua code: the border is the mean colour, not black."""
     recipe = experiment_for("resnet20", {}, seed=0, recipe_name=name).recipe
     pixels = torch.zeros(200, 3, 32, 32, dtype=torch.uint8)
@@ -195,7 +195,7 @@ def test_images_are_normalised_before_zeros_are_put_around_them(name: str) -> No
     images = Images(pixels, torch.zeros(200, dtype=torch.int64))
     task = resident(recipe, Dataset(train=images, test=images, fingerprint=""), CPU, DEVICE)
     shown = next(iter(task.batches(0, 0, 0))).inputs
-    corners = shown[..., [0, 0, -1, -1], [0, -1, 0, -1]]  # of some images beside them, of others around them
+    corners = shown[..., [0, 0, -1, -1], [0, -1, 0, -1]]  # some corners show the padding, others the image
     values = corners.movedim(1, -1).reshape(-1, 3).unique(dim=0)
     white, black = task.normalise(pixels[:2])[:, :, 0, 0]
     assert len(values) == 3
@@ -215,7 +215,7 @@ def test_whitened_images_are_not_normalised(real_data: Path) -> None:
 def test_svhn_is_learnt_from_files_as_published(
     folders: Folders, monkeypatch: pytest.MonkeyPatch, server: tuple[str, Path]
 ) -> None:
-    """Small ones, downloaded; the digit is in the brightness of the images."""
+    """The files are small and downloaded; the brightness of an image encodes its digit."""
     from test_svhn import small
 
     published = replace(small(server[1]), address=server[0])

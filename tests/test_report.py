@@ -172,7 +172,7 @@ def test_markdown_has_the_table_and_its_notes(record: Make) -> None:
     shown = text(cifar100(record), "md")
     assert re.search(r"\| DenseResNet-110, N = 4 +\| +2\.23M \|", shown)
     assert "25.10 ± 0.10; n = 3" in shown
-    assert "Possible reasons for the difference: DenseResNet-110, N = 4:\n- Error %: inferred: epochs = 300" in shown
+    assert "Possible reasons for the difference: DenseResNet-110, N = 4:\n\n- Error %: inferred: epochs = 300" in shown
     assert "short-run: Error % 91.56; Deviation (recipe) epochs=1 (300)" in shown
     assert RULE in shown
 
@@ -252,7 +252,7 @@ def test_every_format_shows_the_same_words(record: Make, format: str) -> None:
     assert [figure for figure in (*FIGURES, margin) if figure not in shown] == []
 
 
-def test_every_format_has_a_lower_error_with_a_minus_as_wide_as_a_plus(record: Make) -> None:
+def test_every_format_shows_a_lower_error_with_a_true_minus(record: Make) -> None:
     runs = [record(seed=seed, error=22.0) for seed in range(2)]
     for format in ("rich", "md", "html"):
         assert "−0.62" in text(compare(read_table("cifar100"), runs), format)

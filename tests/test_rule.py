@@ -1,4 +1,4 @@
-"""The rule of the verdicts: its figures, and what it says over many simulated tables."""
+"""The verdict rule: its numbers, and its verdicts on many simulated tables."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -37,7 +37,7 @@ def measured(printed: str, values: Sequence[float], statistic: str = "last", run
 def judged(
     printed: str, values: Sequence[float], statistic: str = "last", runs: int = 1, *, cells: int = 1
 ) -> Judgement:
-    """Return the judgement on a cell whose seeds are the only ones."""
+    """Return the judgement on a cell if no other cell has seeds."""
     cell = measured(printed, values, statistic, runs)
     return judge(cell, pooled([cell]), cells)
 
@@ -46,12 +46,12 @@ def verdict(printed: str, values: Sequence[float], statistic: str = "last", runs
     return judged(printed, values, statistic, runs).verdict
 
 
-# What the documentation claims of the rule: the docstring of repro.comparison.rule, RULE, and docs/verdict.md.
+# The documented claims about the rule: the docstring of repro.comparison.rule, RULE, and docs/verdict.md.
 
 
 @pytest.mark.parametrize(("n", "rows"), list(product((1, *SEVERAL), SIZES)))
 def test_without_a_true_difference_few_tables_show_one(n: int, rows: int) -> None:
-    """Nor hardly any: a margin that is too wide would say nothing."""
+    """The rate is not far below 5 % either, since a margin that is too wide would say nothing."""
     said = simulation.without_difference(n, rows)
     assert 0.02 <= simulation.alarms(said) <= 0.051  # of 20,000 tables, with a standard error of 0.0015
     assert simulation.higher_alarms(said) <= 0.03
@@ -59,8 +59,8 @@ def test_without_a_true_difference_few_tables_show_one(n: int, rows: int) -> Non
 
 
 @pytest.mark.parametrize(("statistic", "n"), [("median", 5), ("best", 5), ("best", 3), ("mean", 2)])
-def test_nor_do_tables_of_other_statistics(statistic: str, n: int) -> None:
-    """Of five printed runs, and of as many of ours or fewer."""
+def test_without_a_true_difference_few_tables_of_other_statistics_show_one(statistic: str, n: int) -> None:
+    """A statistic of five printed runs is compared with the same statistic of at most five of ours."""
     said = outcome(drawn(n, 5, statistic=statistic, runs=5))
     assert 0.02 <= simulation.alarms(said) <= 0.055  # extremes and medians of normal draws are not quite normal
     assert said.reproduced.mean() >= 0.75
@@ -85,8 +85,8 @@ def test_if_the_printed_spreads_mislead_there_are_more_false_alarms(n: int, rows
     assert simulation.higher_alarms(said) <= 0.1
 
 
-def test_the_claims_are_no_larger_than_they_have_to_be() -> None:
-    """Each bound is nearly reached somewhere."""
+def test_the_claimed_bounds_are_tight() -> None:
+    """Each bound is nearly reached by some simulation."""
     said = [simulation.without_difference(n, rows, WIDEST) for n, rows in product((1, 2), SIZES)]
     assert max(map(simulation.alarms, said)) > 0.16
     assert max(map(simulation.higher_alarms, said)) > 0.085
@@ -95,8 +95,8 @@ def test_the_claims_are_no_larger_than_they_have_to_be() -> None:
 
 
 @pytest.mark.parametrize("rows", SIZES)
-def test_looking_after_every_seed_finds_more_that_is_not_there(rows: int) -> None:
-    """With up to ten seeds; up to five it is less."""
+def test_looking_after_every_seed_gives_more_false_alarms(rows: int) -> None:
+    """The bound is for up to ten seeds; with up to five there are fewer."""
     either, higher = simulation.looking(10, rows)
     assert 0.1 <= either <= 0.15
     assert 0.03 < higher <= 0.09
@@ -112,23 +112,23 @@ def test_the_rule_states_the_bounds_of_these_tests() -> None:
 
 
 @pytest.mark.parametrize(("n", "least", "most"), [(1, 0.25, 0.4), (3, 0.6, 0.7), (5, 0.7, 0.8), (10, 0.8, 0.9)])
-def test_more_seeds_see_a_difference_of_one_point_more_often(n: int, least: float, most: float) -> None:
+def test_more_seeds_detect_a_difference_of_one_point_more_often(n: int, least: float, most: float) -> None:
     assert least <= simulation.with_difference(n, 5).higher[:, 0].mean() <= most
 
 
-def test_seeds_of_one_training_hardly_ever_look_failed() -> None:
+def test_normal_seeds_are_hardly_ever_taken_for_failed_runs() -> None:
     for n in (2, 3, 5):
         values = drawn(n, 5, WIDEST, tables=500)
         rows = [cell for table in range(500) for cell in values.measured(table)]
         assert sum(each.spread.failed for each in rows) / len(rows) < 0.002
 
 
-# The simulation computes the rule for all tables at once: it is the rule.
+# The simulation, which computes the rule for all tables at once, against the rule.
 
 
 @pytest.mark.parametrize("phi", [PRINTED_SPREAD.phi, 1.0, 3.0])
 @pytest.mark.parametrize(("n", "statistic", "runs"), [(1, "last", 1), (2, "best", 5), (3, "last", 1), (5, "median", 5)])
-def test_the_simulated_rule_is_the_rule(n: int, statistic: str, runs: int, phi: float) -> None:
+def test_the_simulated_rule_equals_the_rule(n: int, statistic: str, runs: int, phi: float) -> None:
     """With the printed spreads as they are; with phi = 3 many rows look failed."""
     truth = Truth(phi, printed_are_draws=False)
     tables = drawn(n, 5, truth, higher=0.7, statistic=statistic, runs=runs, tables=100)
@@ -142,7 +142,7 @@ def test_the_simulated_rule_is_the_rule(n: int, statistic: str, runs: int, phi: 
 
 
 def _verdict(said: Outcome, n: int, table: int, row: int) -> Verdict:
-    """Return a simulated verdict; one run within the margin is here not asked how wide that is."""
+    """Return a simulated verdict; here the width of the margin does not matter for one run within it."""
     above, below, equivalent = (bool(each[table, row]) for each in (said.above, said.below, said.equivalent))
     if equivalent:
         within = {(True, False): Verdict.WITHIN_HIGHER, (False, True): Verdict.WITHIN_LOWER}
@@ -155,7 +155,7 @@ def _verdict(said: Outcome, n: int, table: int, row: int) -> Verdict:
     return Verdict.TOO_FEW
 
 
-def test_the_printed_spreads_are_drawn_where_they_are_a_sample() -> None:
+def test_the_printed_spreads_are_drawn_if_they_are_a_sample() -> None:
     known = drawn(1, 1).known
     assert np.mean(known**2) == pytest.approx(PRINTED_SPREAD.phi**2, rel=0.02)
     assert np.std(known) > 0.1
@@ -173,7 +173,7 @@ def test_the_printed_spreads() -> None:
     assert PRINTED_SPREAD.degrees == 8
 
 
-def test_the_figures_of_one_row() -> None:
+def test_the_numbers_of_one_row() -> None:
     """By hand: 8 + 2 degrees of freedom, two cells, t at 1 - 0.025 / 2 and at 0.95."""
     cells = [measured("22.62", [22.5, 22.7, 22.9]), measured("24.65", [24.6])]
     b = (22.62 * 77.38 / IMAGES) ** 0.5
@@ -197,7 +197,7 @@ def test_the_verdict_follows_both_tests() -> None:
 
 
 def test_a_small_difference_that_is_real() -> None:
-    """As many runs as ours show 0.6 points to be no chance, and to be less than 1."""
+    """With 41 runs each, a difference of 0.6 points is significant, and 1 point is ruled out."""
     values = [23.2 + 0.01 * seed for seed in range(-20, 21)]
     higher, lower = verdict("22.6", values, "mean", 41), verdict("23.8", values, "mean", 41)
     assert (higher, lower) == (Verdict.WITHIN_HIGHER, Verdict.WITHIN_LOWER)
@@ -206,7 +206,7 @@ def test_a_small_difference_that_is_real() -> None:
     assert lower.differs
 
 
-def test_no_difference_found_is_no_reproduction() -> None:
+def test_finding_no_difference_is_not_a_reproduction() -> None:
     """Two seeds, 0.6 points higher: within the margin, and 1 point is not ruled out."""
     said = judged("22.62", [23.2, 23.24])
     assert 0.6 < said.margin < said.bound
@@ -218,7 +218,7 @@ def test_one_run_is_consistent_or_not() -> None:
     assert verdict("22.62", [23.0]) == Verdict.CONSISTENT
     assert verdict("22.62", [22.62]) == Verdict.CONSISTENT  # never reproduced
     assert verdict("22.62", [25.0]) == Verdict.NOT_CONSISTENT
-    assert verdict("4.51", [7.5]) == Verdict.NOT_CONSISTENT  # the replication of DenseNet-BC that blamed chance
+    assert verdict("4.51", [7.5]) == Verdict.NOT_CONSISTENT  # a replication of DenseNet-BC that blamed randomness
     assert verdict("25.62", [22.62]) == Verdict.LOWER
 
 
@@ -238,19 +238,19 @@ def test_a_failed_run_hides_only_its_own_row() -> None:
     assert said == [Verdict.TOO_FEW, *[Verdict.NOT_REPRODUCED] * 4]
 
 
-def test_the_bound_is_in_proportion_to_the_binomial_spread() -> None:
+def test_the_bound_is_proportional_to_the_binomial_spread() -> None:
     assert measured("23.00", [23.0]).bound == 1
     assert MeasuredError(Cell("23.00"), "last", 1, (23.0,), 40_000).bound == 0.5
     assert measured("6.61", [6.6]).bound == pytest.approx((6.61 * 93.39 / 23 / 77) ** 0.5)
 
 
-def test_cells_of_one_table_share_its_false_alarms_and_no_other_rate() -> None:
+def test_cells_of_one_table_share_only_the_rate_of_false_alarms() -> None:
     one, ten = (judged("22.62", [22.5, 22.7, 22.9], cells=cells) for cells in (1, 10))
     assert ten.margin > one.margin
     assert ten.at_most == one.at_most
 
 
-def test_seeds_of_other_rows_say_something_of_the_spread() -> None:
+def test_seeds_of_other_rows_contribute_to_the_spread() -> None:
     single = measured("22.62", [22.7])
     steady = measured("23.03", [23.0, 23.01, 23.02, 23.03, 23.04])
     assert pooled([single, steady]).degrees == 8 + 4
@@ -258,8 +258,8 @@ def test_seeds_of_other_rows_say_something_of_the_spread() -> None:
     assert combined([Spread(0.5, 1), Spread(1.0, 3)]) == Spread(((0.25 + 3) / 4) ** 0.5, 4)
 
 
-def test_the_lowest_of_five_is_compared_with_that_of_any_number() -> None:
-    """Of fewer seeds the lowest is higher by itself: here by (1.163 - 0.846) of a run's spread."""
+def test_the_lowest_of_five_is_compared_with_the_lowest_of_any_number() -> None:
+    """The lowest of fewer seeds is expected to be higher: here by (1.163 - 0.846) of a run's spread."""
     assert verdict("6.43", [6.4, 6.5, 6.6, 6.7, 6.8], "best", runs=5) == Verdict.REPRODUCED
     assert verdict("6.43", [36.3], "best", runs=5) == Verdict.NOT_CONSISTENT
     assert verdict("6.43", [20.0, 20.1, 20.2, 20.3], "best", runs=5) == Verdict.NOT_REPRODUCED
@@ -267,7 +267,7 @@ def test_the_lowest_of_five_is_compared_with_that_of_any_number() -> None:
     assert measured("6.43", [6.5, 6.6, 6.7], "last").shift == 0
 
 
-# Oracles: scipy's distributions.
+# Reference values: scipy's distributions.
 
 
 @pytest.mark.parametrize("n", range(1, 8))

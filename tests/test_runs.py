@@ -138,7 +138,7 @@ def test_a_run_that_another_process_trains_is_not_called_stopped(folders: Folder
 
 
 def test_no_command_is_shown_that_would_train_something_else(tiny: Callable[..., Experiment], folders: Folders) -> None:
-    stop(tiny(), folders, 3)  # no recipe has its batch size
+    stop(tiny(), folders, 3)  # no recipe has this batch size
     run = next(runs_in(folders.runs))
     assert (run.state, run.command) == ("stopped", None)
 
@@ -200,4 +200,4 @@ def test_the_option_runs_is_only_for_runs(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit) as end:
         main(["list", "tables", "--runs", "mine"])
     assert end.value.code == 2
-    assert "--runs goes with repro list runs" in capsys.readouterr().err
+    assert "--runs applies only to repro list runs" in capsys.readouterr().err

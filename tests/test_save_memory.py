@@ -1,4 +1,4 @@
-"""Training DenseNet in less memory: the same results, and much fewer saved activations."""
+"""Training DenseNet in less memory: the same results, and far fewer saved activations."""
 
 import copy
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def test_gradients_are_the_same(pair: tuple[nn.Module, nn.Module]) -> None:
         torch.testing.assert_close(ours.grad, theirs.grad)
 
 
-def test_batchnorm_learns_from_every_batch_once(pair: tuple[nn.Module, nn.Module]) -> None:
+def test_batchnorm_statistics_are_updated_once_per_batch(pair: tuple[nn.Module, nn.Module]) -> None:
     plain, saving = (network.state_dict() for network in pair)
     assert plain.keys() == saving.keys()
     assert all(torch.equal(plain[key], saving[key]) for key in plain)
@@ -91,8 +91,8 @@ def test_no_convolution_is_computed_twice() -> None:
     assert "aten.convolution.default" not in backward.seen
 
 
-def test_densenet_bc_100_saves_a_quarter() -> None:
-    """With batches of 64 the saved activations are 2.1 GiB otherwise."""
+def test_densenet_bc_100_keeps_less_than_a_quarter_of_its_activations() -> None:
+    """Without save_memory they take 2.1 GiB with batches of 64."""
     saved = {}
     for saving in (False, True):
         with torch.device("meta"):

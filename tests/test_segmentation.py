@@ -88,7 +88,7 @@ def test_isbi_has_25_slices_to_train_on_and_5_held_out(real_data: Path) -> None:
     assert found.train.labels.unique().tolist() == [0, 1]
     assert 0.7 < found.train.labels.float().mean() < 0.85  # most of a slice is inside cells
     dark, bright = (found.train.pixels[:, 0][found.train.labels == each].float().mean() for each in (0, 1))
-    assert dark + 30 < bright  # labels lie on their images
+    assert dark + 30 < bright  # labels match their images
 
 
 def test_isbi_is_the_same_from_stacks_and_from_a_file_per_slice(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_displacements_are_normal_with_10_pixels_on_a_grid_of_3_by_3() -> None:
     assert drawn.mean() == pytest.approx(0, abs=0.5)
 
 
-def test_displacements_are_exact_on_the_coarse_grid_and_smooth_between() -> None:
+def test_displacements_are_exact_on_the_coarse_grid_and_smooth_in_between() -> None:
     displacement = torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(0)) * 10
     still, moved = (
         places(STILL._replace(displacement=each), PAPER, DEVICE) for each in (0 * displacement, displacement)
@@ -251,7 +251,7 @@ def test_displacements_are_exact_on_the_coarse_grid_and_smooth_between() -> None
     assert 0 < steps.abs().max() < 0.5  # nothing folds or tears
 
 
-def test_tiles_lie_within_the_slice_and_reach_its_corners() -> None:
+def test_tiles_are_within_the_slice_and_reach_its_corners() -> None:
     generator = torch.Generator().manual_seed(0)
     drawn = [draw_warp(replace(PAPER, tile=508), 512, 512, generator) for _ in range(200)]
     assert {each.top for each in drawn} == {each.left for each in drawn} == set(range(5))
@@ -301,7 +301,7 @@ def test_the_loss_is_the_weighted_cross_entropy(tmp_path: Path) -> None:
 
 
 def test_overlapping_tiles_cover_the_slice_with_its_mirrored_surroundings(tmp_path: Path) -> None:
-    """A network that gives back the middle of what it sees: the prediction is a function of each pixel alone."""
+    """The network returns the centre of its input, so that the prediction is a function of each pixel alone."""
     task = task_of(tmp_path, margin=8)
 
     class Middle(torch.nn.Module):

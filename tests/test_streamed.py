@@ -1,4 +1,4 @@
-"""Image files: randomness belongs to each image, whatever the workers and the stops; test protocols."""
+"""Image files: the randomness of each image is independent of workers and stops; test protocols."""
 
 import json
 import multiprocessing
@@ -53,7 +53,7 @@ def data(write_images: Callable[..., None], tmp_path: Path, monkeypatch: pytest.
 
 
 def experiment(seed: int = 0, epochs: int = 2) -> Experiment:
-    """Return an experiment of under a second."""
+    """Return an experiment that takes under a second."""
     return Experiment("resnet20", {"shortcut": "A"}, RECIPE.with_epochs(epochs), seed)
 
 
@@ -94,7 +94,7 @@ def test_images_before_the_first_batch_are_not_read(data: ImageFolder, monkeypat
     assert len(asked) == 4
 
 
-def test_every_epoch_shows_every_image_once_with_new_augmentation(data: ImageFolder) -> None:
+def test_every_epoch_has_every_image_once_with_new_augmentation(data: ImageFolder) -> None:
     task = Streamed(RECIPE, data, HERE, CPU)
     (first, second) = (
         [request for part in task._requests(RECIPE, 0, epoch, 0) for request in part] for epoch in (0, 1)
@@ -243,7 +243,7 @@ def test_no_two_tables_average_the_same_network_differently() -> None:
     assert len(found) == len({(model, crops) for model, crops, _ in found}) >= 10
 
 
-def test_a_protocol_says_what_it_is() -> None:
+def test_a_protocol_describes_itself() -> None:
     protocol = Protocol(resize=256, crop=224, crops=10, mean=(0.5,) * 3, std=(0.5,) * 3)
     shown = "shorter side to 256 (bilinear, antialiased), 10 crops, probabilities averaged, 224x224"
     assert str(protocol) == shown
@@ -327,14 +327,14 @@ def run_and(at_batch_2: str, real_images: Path, folders: Folders) -> tuple[int, 
     model = ["resnet20", "--dataset", "tiny-imagenet-10", "--workers", "2", "--device", "cpu"]
     code = (
         "import multiprocessing, os, signal, sys, time\n"
-        "from repro.training import streamed\n"
+        "from repro.training.tasks import from_files\n"
         "from repro.cli.app import main\n"
-        "original = streamed.stream\n"
+        "original = from_files.stream\n"
         "def stream(*arguments):\n"
         "    for number, batch in enumerate(original(*arguments)):\n"
         f"        if number == 2: {at_batch_2}; time.sleep(0.5)\n"
         "        if not 2 <= number < 20: yield batch\n"
-        "streamed.stream = stream\n"
+        "from_files.stream = stream\n"
         "main(sys.argv[1:])"
     )
     command = [sys.executable, "-c", code, "train", *model, *places]

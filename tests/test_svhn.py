@@ -56,7 +56,7 @@ def test_a_changed_file_is_refused_in_one_line(tmp_path: Path) -> None:
         svhn.load(published, tmp_path)
 
 
-def test_missing_files_are_downloaded_and_the_others_left(server: tuple[str, Path], tmp_path: Path) -> None:
+def test_missing_files_are_downloaded_and_the_others_kept(server: tuple[str, Path], tmp_path: Path) -> None:
     address, folder = server
     published = replace(small(folder), address=address)
     (tmp_path / "root" / "svhn").mkdir(parents=True)
@@ -77,7 +77,7 @@ def test_a_file_that_cannot_be_downloaded_is_named(server: tuple[str, Path], tmp
     assert sorted(path.name for path in (tmp_path / "svhn").iterdir()) == ["train_32x32.mat"]
 
 
-def test_validation_images_are_so_many_of_each_class_of_each_file(tmp_path: Path) -> None:
+def test_validation_images_have_a_fixed_number_per_class_and_file(tmp_path: Path) -> None:
     loaded = svhn.load(small(tmp_path), tmp_path)
     assert loaded.validation is not None
     places = loaded.validation

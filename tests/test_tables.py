@@ -1,4 +1,4 @@
-"""Tables as data: read whole, and refused with file, row and reason when malformed."""
+"""Tables as data: read completely, and refused with file, row and reason when malformed."""
 
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
         (LAST, "runs = 0", "column 3 (error): runs is 0, not an integer of 1 or more"),
         (LAST, 'metric = "iou"', "column 3 (error): verdicts need errors in % on a known number of images"),
         (LAST, 'dataset = "segmentation"', "column 3 (error): verdicts need errors in % on a known number of images"),
-        ('"24.65"', '"100"', "row 1 (ResNet-110): cell error is '100', and an error in % lies between 0 and"),
+        ('"24.65"', '"100"', "row 1 (ResNet-110): cell error is '100', but an error in % is between 0 and"),
         ('dataset = "cifar100"', 'dataset = "cifar"', "the table: dataset 'cifar' is unknown"),
         ("[[columns]]", "[[columns]", "cifar100.toml: "),
         (LAST, "crops = 10", "column 3 (error): crops and averaged go together"),

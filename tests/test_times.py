@@ -162,14 +162,14 @@ def test_a_malformed_column_of_times_is_refused(
     assert reason in str(error.value)
 
 
-def test_our_ratios_are_of_what_was_measured_together() -> None:
+def test_our_ratios_are_between_rows_measured_together() -> None:
     first = measured({"B(1,3,1)": 2.0, "B(3,1)": 1.0, "B(3,3)": 1.5})
     other = measured({"B(1,3)": 100.0}, measurement="b", device="slow")
     found = ratios(compare(BLOCKS, [], [*first, *other]))
     assert {label: ratio for label, ratio in found.items() if ratio} == {"B(1,3,1)": 1.0, "B(3,1)": 0.5, "B(3,3)": 0.75}
 
 
-def test_the_measurement_of_most_rows_is_shown_and_of_these_the_newest() -> None:
+def test_the_newest_measurement_of_the_most_rows_is_shown() -> None:
     two = {"B(1,3,1)": 2.0, "B(3,1)": 1.0}
     old = measured(two)
     new = measured({"B(1,3,1)": 2.0, "B(3,1)": 1.8}, measurement="b", started="2026-02-01T00:00:00+00:00")
@@ -193,7 +193,7 @@ def test_without_the_reference_row_there_is_no_ratio() -> None:
 
 @pytest.fixture
 def block_run(record: Make) -> Make:
-    """Make a run of a row of BLOCKS, of so many seconds an epoch."""
+    """Make a run of a row of BLOCKS with a given number of seconds per epoch."""
 
     def make(place: int, seconds: float, seed: int = 0, **changes: object) -> Record:
         options = BLOCKS.options(BLOCKS.rows[place])
@@ -213,7 +213,7 @@ def test_runs_on_one_device_give_times_too(block_run: Make) -> None:
     assert cell.timing is not None
     assert cell.timing.how == OF_RUNS
     steps = measured({"B(1,3,1)": 2.0, "B(3,1)": 1.0})
-    assert ratios(compare(BLOCKS, runs, steps))["B(3,1)"] == 0.5  # measured in turn rather than of runs
+    assert ratios(compare(BLOCKS, runs, steps))["B(3,1)"] == 0.5  # from steps measured in turn, not from runs
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_run_under_other_conditions_is_not_compared(block_run: Make, changes: 
     assert ratios(compare(BLOCKS, [block_run(0, 80.0), block_run(1, 60.0, **changes)]))["B(3,1)"] is None
 
 
-def test_a_checkpoint_every_second_is_no_other_condition(block_run: Make) -> None:
+def test_frequent_checkpoints_are_not_a_different_condition(block_run: Make) -> None:
     runs = [block_run(0, 80.0), block_run(1, 60.0, runtime={"checkpoint_seconds": 1.0})]
     assert ratios(compare(BLOCKS, runs))["B(3,1)"] == pytest.approx(0.75)
 
@@ -241,7 +241,7 @@ def test_a_busy_machine_is_reported_and_a_steady_measurement_is_preferred() -> N
     two = {"B(1,3,1)": 2.0, "B(3,1)": 1.0}
     newer = [replace(each, fastest=each.seconds / 4) for each in measured(two, measurement="b", started="2027")]
     busy = compare(BLOCKS, [], newer)
-    assert "the median window of a row took 4.0 times its fastest" in time_lines(busy)[-1]
+    assert "the median window of a row took 4.0 times as long as its fastest" in time_lines(busy)[-1]
     assert row_data(busy, 1)["measured"]["time"]["spread"] == pytest.approx(4)
     both = compare(BLOCKS, [], [*newer, *measured({"B(1,3,1)": 2.0, "B(3,1)": 1.5})])
     assert ratios(both)["B(3,1)"] == 0.75
@@ -320,7 +320,7 @@ def test_a_step_has_the_printed_batch_and_the_recipes_dropout() -> None:
 
 
 def test_a_step_changes_no_weight(tiny_table: Callable[..., Table]) -> None:
-    """Or the random images would teach, and later steps be other work than the first ones."""
+    """Otherwise the network would learn the random images, and later steps would be different work."""
     table, runtime, device = tiny_table(), Runtime(device="cpu"), torch.device("cpu")
     experiment = step_experiment(table, table.rows[0])
     task = Resident(experiment.recipe, random_data("digits", 8), runtime, device)
@@ -331,7 +331,7 @@ def test_a_step_changes_no_weight(tiny_table: Callable[..., Table]) -> None:
     assert all(torch.equal(*each) for each in zip(before, engine.networks.parameters(), strict=True))
 
 
-def test_what_has_no_batch_is_not_measured(tiny_table: Callable[..., Table]) -> None:
+def test_a_row_without_a_batch_size_is_not_measured(tiny_table: Callable[..., Table]) -> None:
     table = tiny_table("batch = 8\n")
     with pytest.raises(UserError, match="neither the column took nor a recipe gives the batch size of narrow"):
         measure_steps(table, table.rows, Runtime(device="cpu"), 0.01)

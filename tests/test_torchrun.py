@@ -1,4 +1,4 @@
-"""torchrun's description of a process, which one module reads for all others."""
+"""torchrun's description of a process, which only one module reads."""
 
 import re
 from pathlib import Path

@@ -43,12 +43,12 @@ Make = Callable[..., Experiment]
 pytestmark = pytest.mark.usefixtures("small_digits")
 
 
-def test_a_run_is_recorded_whole(tiny: Make, folders: Folders) -> None:
+def test_a_run_is_recorded_completely(tiny: Make, folders: Folders) -> None:
     experiment = tiny()
     record = train_one(experiment, CPU, folders, Silent())
     assert read_records([folders.results]) == [record]
     assert record.epochs == 2
-    assert record.steps == 12  # 1,442 images in batches of 256: five whole ones and the last, smaller one
+    assert record.steps == 12  # 1,442 images in batches of 256: five full ones and a smaller last one
     assert 0 < record.error < 95
     with (folders.results / "curves" / f"{experiment.name}.csv").open() as file:
         curve = list(csv.DictReader(file))
@@ -337,7 +337,7 @@ def test_tensors_that_are_not_a_checkpoint_are_refused(tmp_path: Path) -> None:
         checkpoint.load(tmp_path / "tensors.pt")
 
 
-def test_each_image_is_seen_once_an_epoch_and_draws_change(tiny: Make) -> None:
+def test_each_image_is_shown_once_per_epoch_with_new_draws(tiny: Make) -> None:
     task = Resident(tiny().recipe, load("digits", Path()), CPU, torch.device("cpu"))
     (order, draws), (next_order, next_draws) = task._plan(0, 0), task._plan(0, 1)
     assert sorted(order.tolist()) == list(range(1442))
@@ -345,21 +345,21 @@ def test_each_image_is_seen_once_an_epoch_and_draws_change(tiny: Make) -> None:
     assert not torch.equal(draws.dy, next_draws.dy)
 
 
-def test_weight_decay_is_on_every_parameter(tiny: Make) -> None:
+def test_weight_decay_applies_to_every_parameter(tiny: Make) -> None:
     engine = engine_of(tiny())
     (group,) = engine.optimizer.param_groups
     assert len(group["params"]) == len(list(engine.networks.parameters()))
     assert (group["weight_decay"], group["momentum"], group["nesterov"], group["dampening"]) == (5e-4, 0.9, True, 0)
 
 
-def test_one_step_is_nesterovs(tiny: Make) -> None:
+def test_one_step_is_a_nesterov_step(tiny: Make) -> None:
     """V = 0.9 v + g with weight decay in g, then w -= lr (g + 0.9 v), from v = 0."""
     engine = engine_of(tiny())
     before = engine.alone(0).classifier.weight.detach().clone()
     next(engine.steps())
     weight = engine.alone(0).classifier.weight
     decayed = weight.grad + 5e-4 * before
-    rate = engine.recipe.lr / 2  # the first of one epoch of warm-up
+    rate = engine.recipe.lr / 2  # the rate of the first step, which is in the warm-up epoch
     torch.testing.assert_close(weight.detach(), before - rate * (decayed + 0.9 * decayed))
 
 
@@ -430,7 +430,7 @@ def test_another_log_is_refused(tiny: Make, folders: Folders) -> None:
         train_one(tiny(), replace(CPU, log="wandb"), folders, Silent())
 
 
-def test_infinite_weights_replace_no_good_checkpoint(tiny: Make, folders: Folders) -> None:
+def test_infinite_weights_do_not_replace_a_good_checkpoint(tiny: Make, folders: Folders) -> None:
     """The last step of an epoch breaks the weights; its loss is still finite."""
 
     def break_weights(step: int) -> None:
@@ -479,7 +479,7 @@ def test_switches_that_need_a_gpu_are_refused_without_one(tiny: Make, folders: F
         train_one(tiny(), replace(CPU, precision="tf32"), folders, Silent())
 
 
-def test_saving_memory_is_not_compiled(tiny: Make, folders: Folders) -> None:
+def test_saving_memory_and_compiling_exclude_each_other(tiny: Make, folders: Folders) -> None:
     with pytest.raises(UserError, match="leave out one of them"):
         train_one(tiny(), replace(CPU, save_memory=True, compile=True), folders, Silent())
 

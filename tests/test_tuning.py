@@ -140,7 +140,7 @@ def test_no_epoch_of_the_tuning_repeats_one_of_the_training(folders: Folders, mo
 
 @pytest.mark.parametrize("step", [2, TRAINING_STEPS, TRAINING_STEPS + 1, TRAINING_STEPS + 2, STEPS])
 def test_resume_continues_bit_for_bit(folders: Folders, tmp_path: Path, step: int) -> None:
-    """In the training, at its end, in the tuning, at the end of its first epoch, and at the very end."""
+    """Stops in the training, at its end, in the tuning, at the end of its first epoch, and at the end of the run."""
     other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
     straight = train_one(EXPERIMENT, HERE, other, Silent())
     with pytest.raises(Stopped):
@@ -185,7 +185,7 @@ def one_of_two(rank: int, port: int, folders: Folders) -> None:
 
 @pytest.mark.usefixtures("float64")
 def test_two_processes_tune_as_one_does(folders: Folders) -> None:
-    """Batch statistics are not used, so that two halves of a batch equal the whole one."""
+    """Batch statistics are not used, so that the halves of a batch give the same result as the whole batch."""
     mp.spawn(one_of_two, (free_port(), folders), nprocs=2)
     tuned = checkpoint.load(folders.runs / STILL.name / checkpoint.NEWEST).network
     started = initialised(STILL)
@@ -224,7 +224,7 @@ def test_the_tuned_variants_tune_for_sixty_epochs_at_a_constant_rate(
     assert all(name in chosen.sources for name in ("tune_epochs", "tune_batch", "tune_lr"))
 
 
-def test_a_recipe_that_tunes_nothing_is_its_own_only_phase() -> None:
+def test_a_recipe_without_tuning_has_one_phase() -> None:
     for name in RECIPES:
         chosen = recipe(name)
         assert len(chosen.phases) == (2 if chosen.tune_epochs else 1)
@@ -232,7 +232,7 @@ def test_a_recipe_that_tunes_nothing_is_its_own_only_phase() -> None:
 
 
 def test_no_printed_row_is_tuned() -> None:
-    """Takeda, section 3.1: trained at 160 pixels, tested on one crop of 224; train.py of c1fa035 tunes nothing."""
+    """Takeda, section 3.1, trains at 160 pixels and tests on one crop of 224; train.py of c1fa035 tunes nothing."""
     tables = [read_table(name) for name in table_names()]
     behind = {error.recipe for table in tables for error in table.errors()}
     tuned = {name for name in RECIPES if recipe(name).tune_epochs}

@@ -35,7 +35,7 @@ def apply(step: re.Match[str], root: Path) -> None:
         path.write_text(before + text, encoding="utf-8")
         return
     kind, _, anchor = where.partition(": ")
-    assert before.count(anchor) == 1, f"{anchor!r} is not once in {file}"
+    assert before.count(anchor) == 1, f"{anchor!r} must occur exactly once in {file}"
     after = text.rstrip("\n") if kind == "text" else f"{anchor}\n{text.rstrip(chr(10))}"
     path.write_text(before.replace(anchor, after), encoding="utf-8")
 
@@ -60,7 +60,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_each_walk_through_is_short() -> None:
     lines = {name: sum(step["text"].count("\n") for step in steps) for name, steps in walk_throughs().items()}
-    assert list(lines) == ["Add a table", "Add a network", "Add a recipe", "Add a data set"]
+    assert list(lines) == ["Add a table", "Add a network", "Add a recipe", "Add a dataset"]
     assert all(0 < number <= LINES for number in lines.values()), lines
 
 

@@ -1,4 +1,4 @@
-"""Published weights in our own networks: torchvision's outputs, and only published files are downloaded."""
+"""Published weights in our networks give torchvision's outputs, and only published files are downloaded."""
 
 import hashlib
 import io
@@ -22,7 +22,7 @@ from repro.models import MODELS, build
 
 
 def randomly(network: nn.Module) -> nn.Module:
-    """Fill a network that was built on the meta device, so that signals neither die nor grow."""
+    """Fill a network that was built on the meta device, so that signals neither vanish nor explode."""
     network = network.to_empty(device="cpu").eval()
     generator = torch.Generator().manual_seed(0)
     for name, tensor in network.state_dict().items():
@@ -68,7 +68,7 @@ def test_our_network_has_the_outputs_of_torchvisions(model: str) -> None:
     torch.testing.assert_close(outputs, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
 
 
-def test_every_network_that_torchvision_has_too_is_covered() -> None:
+def test_every_network_that_torchvision_also_has_is_covered() -> None:
     from torchvision.models import list_models
 
     def spelled(name: str) -> str:
@@ -124,13 +124,13 @@ def test_torchvisions_figures_are_passed_on() -> None:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder in which torch keeps what it fetches."""
+    """The folder in which torch keeps its downloads."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     return tmp_path / "torch" / "hub" / "checkpoints"
 
 
 def serve(folder: Path, content: object) -> str:
-    """Write a file as the publishers name it, with the beginning of its hash; return the name."""
+    """Write a file under a name like the publishers', with the first digits of its hash; return the name."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
     name = f"made-up-{hashlib.sha256(buffer.getvalue()).hexdigest()[:8]}.pth"

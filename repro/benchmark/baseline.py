@@ -49,7 +49,7 @@ class Decoded(TorchDataset[tuple[Tensor, int]]):
 
 
 def baseline(experiment: Experiment, images: Images, device: torch.device) -> Iterator[int]:
-    """Train on images in memory for ever, yielding the number of images of each step."""
+    """Train on images in memory forever, yielding the number of images of each step."""
     recipe = experiment.recipe
     workers = 0 if device.type == "cpu" else min(8, os.cpu_count() or 1)
     decoded = Decoded(images, recipe)
@@ -72,7 +72,7 @@ def folder_baseline(
     device: torch.device,
     drained: Callable[[Iterable[list[Tensor]]], Iterator[list[Tensor]]],
 ) -> Iterator[int]:
-    """Train on image files for ever, yielding the number of images of each step; `drained` wraps the batches."""
+    """Train on image files forever, yielding the number of images of each step; `drained` wraps the batches."""
     from torchvision.datasets import ImageFolder
 
     recipe = experiment.recipe

@@ -37,7 +37,7 @@ from repro.training.stacked import can_be_stacked
 
 ROUNDS = 7
 USUAL = ("fp32", "bf16")
-"""Precisions that are measured by default."""
+"""Precisions measured by default."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Speed:
 
     kind: VariantKind
     precision: str | None
-    """None without a network."""
+    """Precision of training; None without a network."""
     name: str
     images_per_second: float
-    """Median over the windows."""
+    """Images per second: the median over the windows."""
     slowest: float
     fastest: float
     ratio: float

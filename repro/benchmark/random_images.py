@@ -13,18 +13,18 @@ from repro.data import DATASETS, Dataset, Images
 from repro.data.folder import TRAIN, VAL, Files, ImageFolder, list_files
 
 IMAGES = 12_800
-"""Images in memory."""
+"""Number of images in memory."""
 FILES = 256
-"""Image files that are written."""
+"""Number of image files that are written."""
 LISTED = 51_200
-"""Entries under which the files are listed, so that an epoch is long and its start does not count."""
+"""Length of the list that repeats the files: in a long epoch the start takes a negligible part of the time."""
 CLASSES = 4
 SIZES = {"imagenet": (500, 375)}
-"""Width and height of a typical image of a data set; others have the size of their input."""
+"""Width and height of a typical image by data set; images of other data sets have the input size."""
 
 
 def random_data(dataset: str, number: int = IMAGES) -> Dataset:
-    """Return random images in memory in the shape of a data set, the same ones for training and test."""
+    """Return random images in memory with the shape of a data set's, the same ones for training and test."""
     spec = DATASETS[dataset]
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (number, *spec.input), dtype=torch.uint8, generator=generator)
@@ -34,7 +34,7 @@ def random_data(dataset: str, number: int = IMAGES) -> Dataset:
 
 
 class RandomFolder(ImageFolder):
-    """Random JPEG files in the size of a data set's, each listed many times."""
+    """Random JPEG files with the size of a data set's, each listed many times."""
 
     @cached_property
     def train(self) -> Files:
@@ -48,7 +48,7 @@ class RandomFolder(ImageFolder):
 
 
 def random_folder(dataset: str, folder: Path) -> RandomFolder:
-    """Write random JPEG files in the size of a data set's to `folder` and return them."""
+    """Write random JPEG files with the size of a data set's to `folder` and return them."""
     from PIL import Image
 
     width, height = SIZES.get(dataset, DATASETS[dataset].input[:0:-1])
@@ -64,7 +64,7 @@ def random_folder(dataset: str, folder: Path) -> RandomFolder:
 
 
 def repeated(files: Files, times: int) -> Files:
-    """Return files with the list of them repeated."""
+    """Return the files with their list repeated."""
     shifts = torch.arange(times)[:, None] * len(files.names)
     ends: Tensor = (files.ends[None] + shifts).flatten()
     return Files(

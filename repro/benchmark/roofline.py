@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 FIRST_SIDE, SIDES = 256, {"cpu": 2048, "cuda": 8192}
-"""Sides of the matrices that are multiplied; a GPU finishes smaller products before it is busy."""
+"""Sides of the matrices that are multiplied; smaller products do not keep a GPU busy."""
 LONGEST_PRODUCT = 0.5
-"""Seconds: a CPU without bf16 instructions would need minutes for large matrices."""
+"""Longest product in seconds: a CPU without bf16 instructions would need minutes for large matrices."""
 COPIED_BYTES = 1 << 28
 REPEATS = 5
 
@@ -47,12 +47,12 @@ def work_of(network: nn.Module, shape: tuple[int, int, int]) -> Work:
 
 
 def saved_bytes(network: nn.Module, shape: tuple[int, int, int], batch: int) -> int:
-    """Return the bytes that a training step saves for its backward pass, beside parameters and buffers.
+    """Return the bytes that a training step saves for its backward pass, in addition to parameters and buffers.
 
     Args:
-        network: on the meta device.
+        network: a network on the meta device.
         shape: C, H, W of an image.
-        batch: images of a step.
+        batch: images per step.
     """
     resting = {each.untyped_storage()._cdata for each in [*network.parameters(), *network.buffers()]}
     saved: dict[int, int] = {}

@@ -27,12 +27,12 @@ from repro.training.provenance import machine
 from repro.training.tasks.in_memory import Resident
 
 ROUNDS = 5
-"""Windows of each row, after a warm-up window."""
+"""Number of windows per row, after a warm-up window."""
 
 
 @dataclass
 class Timed:
-    """A row that is measured, and the seconds of a step in its windows."""
+    """A row to measure, and the seconds per step in each window."""
 
     row: Row
     experiment: Experiment
@@ -52,8 +52,8 @@ def measure_steps(
     Each row repeats one batch on the device, so that only the network is measured.
 
     Args:
-        table: the published one.
-        rows: the rows to measure, as far as they have a published time.
+        table: the published table.
+        rows: the rows to measure; rows without a published time are skipped.
         runtime: device, precision, threads.
         window_seconds: shortest time of a window, which takes at least one step.
         progress: wraps the windows, for a progress bar.
@@ -112,7 +112,7 @@ def step_experiment(table: Table, row: Row) -> Experiment:
     assert table.time is not None
     dataset = table.dataset_of(row)
     if segments(dataset):
-        raise UserError(f"{row.label} segments {dataset}, and steps of segmentations cannot be measured yet")
+        raise UserError(f"{row.label} segments {dataset}, and steps of segmentation networks cannot be measured yet")
     given = next((recipe(each.recipe) for each in table.errors([row]) if each.recipe), None)
     batch = table.time.batch or (given.batch if given else None)
     if batch is None:

@@ -30,7 +30,7 @@ DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass
 class Queue:
-    """Batches that are ready when a window starts. They are discarded, or the input would look faster than it is."""
+    """Batches that are ready when a window starts. They are discarded, since they make the input look too fast."""
 
     length: int = 0
     """How many batches can be ready."""
@@ -56,7 +56,7 @@ class VariantKind(StrEnum):
     INPUT = "input only"
     """Reading, decoding and augmenting image files, without a network."""
     NETWORK = "network only"
-    """Our training on one batch that is shown again and again, without reading."""
+    """Our training on one repeated batch, without reading."""
 
 
 @dataclass
@@ -65,9 +65,9 @@ class Variant:
 
     kind: VariantKind
     precision: str | None
-    """None without a network."""
+    """Precision of training; None without a network."""
     steps: Iterator[int]
-    """The images of each step. The first step sets everything up, so that a variant that is impossible fails there."""
+    """The number of images of each step. The first step sets everything up, so an impossible variant fails there."""
     queue: Queue = field(default_factory=Queue)
     rates: list[float] = field(default_factory=list)
     """Images per second in each window."""
@@ -93,14 +93,14 @@ class Variant:
 
 
 class Measured:
-    """A task whose ready batches can be discarded, or whose first batch is shown again and again."""
+    """A task whose ready batches can be discarded, or whose first batch can be repeated."""
 
     def __init__(self, task: Task, queue: Queue, *, repeat: bool = False) -> None:
         self.task, self.queue, self.repeat = task, queue, repeat
         self.images, self.fingerprint = task.images, task.fingerprint
 
     def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
-        """Yield the task's batches, or its first one for ever."""
+        """Yield the task's batches, or its first batch forever."""
         batches = self.task.batches(seed, epoch, begin)
         if not self.repeat:
             yield from self.queue.drained(batches)
@@ -128,7 +128,7 @@ def in_memory_variants(
 ) -> list[Variant]:
     """Return the baseline and our training in some precisions, for images in memory.
 
-    Compiled steps, CUDA graphs and several seeds at once are measured beside the eager step if they are asked for.
+    Compiled steps, CUDA graphs and several seeds at once are measured in addition to the eager step if requested.
     """
     saved = _saved_bytes(experiment, memory_saved=False)
     variants = [Variant(VariantKind.BASELINE, "fp32", baseline(experiment, data.train, device), kept=saved)]
@@ -180,14 +180,14 @@ def combinations(runtime: Runtime, seeds: int) -> list[tuple[dict[str, Any], int
 
 
 def _asked(runtime: Runtime) -> dict[str, bool]:
-    """Return the switches that make variants."""
+    """Return the switches that add variants."""
     return {"compile": runtime.compile, "graph": runtime.graph}
 
 
 def image_file_variants(
     experiment: Experiment, runtime: Runtime, precisions: Sequence[str], data: ImageFolder, device: torch.device
 ) -> list[Variant]:
-    """Return the baseline and our training for image files, then the input and the networks, each on its own.
+    """Return the baseline and our training for image files, then the input and the networks separately.
 
     The tuning of the classifier, with which some recipes end, is not measured.
     """

@@ -25,7 +25,7 @@ from repro.errors import RunFailed, UserError, explained
 INTERRUPTED = 130
 COMMANDS = {"count": count, "train": train, "eval": evaluate, "table": table, "list": list_, "bench": bench}
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
-"""Distributions on the package index whose name is not that of their package."""
+"""Names on the package index of packages that are imported under another name."""
 
 app = typer.Typer(
     name="repro",
@@ -55,17 +55,17 @@ def root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program; a user's mistake is reported in one line on stderr, with exit status 2."""
-    usage_error: Any = typer.BadParameter.__base__  # click's own class, which newer versions of Typer include
+    usage_error: Any = typer.BadParameter.__base__  # click's class, which newer versions of Typer bundle
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without the sign of a match still shows the table
+            stream.reconfigure(errors="replace")  # a terminal that cannot print a mark still shows the table
     try:
         status = app(arguments, prog_name="repro", standalone_mode=False)
     except UserError as error:
         _end(f"error: {error}", 2)
     except usage_error as error:
         command = error.ctx.command_path if error.ctx else "repro"
-        message = error.format_message().replace(": Value error, ", ": ")  # as newer versions of Typer begin it
+        message = error.format_message().replace(": Value error, ", ": ")  # a prefix of newer versions of Typer
         _end(f"error: {message} ({command} --help)", 2)
     except RunFailed as error:
         _end(f"failed: {error}", 1)

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 Precisions = Annotated[
     list[Precision] | None,
-    choice("--precision", help="Precision to measure; repeat it for several (default: fp32 and bf16)."),
+    choice("--precision", help="Precision to measure; can be given several times (default: fp32 and bf16)."),
 ]
 SideBySide = Annotated[
-    int, typer.Option("--seeds", min=1, metavar="N", help="Also measure N seeds that are trained at once.")
+    int, typer.Option("--seeds", min=1, metavar="N", help="Also measure N seeds trained at once.")
 ]
 Window = Annotated[
     float, typer.Option("--window", min=0.01, max=600, metavar="SECONDS", help="Length of one timing window.")
@@ -107,15 +107,15 @@ COLUMNS: dict[str, Callable[[Speed], str]] = {
 }
 NOTES = (
     "Baseline: DataLoader, torchvision transforms and eager steps in fp32 without TF32.",
-    "Figures are medians of windows taken in turn. Ratio: speed relative to the baseline.",
+    "Figures are medians over timing windows, taken in turn. Ratio: speed relative to the baseline.",
     "Time for recipe: training only, without tests and tuning.",
-    "Peak matmul and bandwidth: those of a large matrix product and a large copy on this device.",
+    "Peak matmul and bandwidth: measured with a large matrix product and a large copy on this device.",
     "Saved activations: what a step keeps for the backward pass. Working memory: the peak on the GPU, eager steps.",
 )
 
 
 def _input_speeds(speeds: Sequence[Speed]) -> list[str]:
-    """Return whether image files are read as fast as the model can process them, a line for each precision."""
+    """Return whether image files are read as fast as the model can process them, one line per precision."""
     from repro.benchmark.variants import VariantKind
 
     files = next((each.images_per_second for each in speeds if each.kind is VariantKind.INPUT), None)
@@ -124,7 +124,7 @@ def _input_speeds(speeds: Sequence[Speed]) -> list[str]:
 
 
 def _limit(network: Speed, files: float) -> str:
-    """Return what limits training in one precision, given that so many images per second are read."""
+    """Return what limits training in one precision: reading `files` images per second, or the model."""
     rate = network.images_per_second
     limit = "reading the images" if files < rate else "the model"
     speeds = f"{files:.0f} images/s are read, the model can process {rate:.0f}"

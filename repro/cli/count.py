@@ -1,4 +1,4 @@
-"""`repro count`: parameters and FLOPs beside the published ones."""
+"""`repro count`: parameters and FLOPs next to the published ones."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def count(
 def _subject(
     model: str, options: Mapping[str, OptionValue], dataset: str, input: str | None, classes: int | None
 ) -> Subject:
-    """Return what is counted: a model with the input and the classes of a dataset unless others are given."""
+    """Return what is counted: a model, by default with the input shape and the classes of a dataset."""
     spec = DATASETS[dataset]
     shape = _shape(input) if input else spec.input
     return Subject(model, resolve_options(model, options, dataset), shape, classes or spec.classes)
 
 
 def _shape(text: str) -> tuple[int, int, int]:
-    """Return C, H, W of `CxHxW`."""
+    """Parse `CxHxW` and return C, H, W."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", text)
     if not match:
         raise UserError(f"--input {text!r} is not a shape; expected CxHxW, such as 3x32x32")
@@ -94,7 +94,7 @@ def _answer(subject: Subject, dataset: str, convention: Convention) -> dict[str,
 
 
 def _counted(subject: Subject) -> Count:
-    """Return the counts; show what is happening if they are not in the cache, which takes seconds."""
+    """Return the counts; if they are not cached, count for some seconds and show that."""
     known = cached(subject)
     if known is None:
         with waiting(f"counting {subject.model}", seconds=True):
@@ -141,7 +141,7 @@ def _show(answer: Mapping[str, Any]) -> None:
 
 
 def _beside(answer: Mapping[str, Any]) -> Any:
-    """Return a grid of our counts and, beneath them, those of every published row of the model."""
+    """Return a grid of our counts and, below them, the counts of every published row of the model."""
     from rich.markup import escape
 
     from repro.report.fitted import Fitted, empty_grid
@@ -158,7 +158,7 @@ def _beside(answer: Mapping[str, Any]) -> Any:
 
 
 def _printed(row: Mapping[str, Any], key: str, answer: Mapping[str, Any]) -> str:
-    """Return a printed cell with its mark; FLOPs are compared only if the convention is that of the table."""
+    """Return a printed cell with its mark; FLOPs are compared only in the convention of the table."""
     if row[key] is None:
         return ""
     if key == "flops" and row["flops_convention"] != answer["flops_convention"]:

@@ -150,7 +150,7 @@ def _published_line(found: PublishedEvaluation) -> str:
 
 
 def _figures(metrics: Metrics) -> dict[str, object]:
-    """Return the metrics as one dictionary, those that only some tasks have included."""
+    """Return the metrics as one dictionary, including those that only some tasks have."""
     figures = asdict(metrics)
     extra = figures.pop("extra")
     return {**figures, **extra}

@@ -1,4 +1,4 @@
-"""`repro figure`: a picture, and its data beside it."""
+"""`repro figure`: a picture, and its data in a CSV file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ app = typer.Typer(help="Draw training curves, or the gate weights of a DenseResN
 Output = Annotated[
     Path | None,
     typer.Option(
-        "--output", metavar="FILE", help="A .png, .svg or .pdf file; its data goes into a .csv file beside it."
+        "--output", metavar="FILE", help="A .png, .svg or .pdf file; the data is written to a .csv file next to it."
     ),
 ]
 WithTrain = Annotated[bool, typer.Option("--train", help="Also draw the training error (dashed).")]
@@ -51,7 +51,7 @@ def curves(
     output: Output = None,
     results: Results = Path("results"),
 ) -> None:
-    """Draw the test error of a table's rows after every epoch."""
+    """Draw the test error after every epoch, for the rows of a table."""
     table, shown = select(name, rows)
     output = _checked(output or Path(f"curves-{table.name}.png"), Curves.COLUMNS)
     places = result_folders(folders(results=results, shows=True).results)
@@ -61,7 +61,7 @@ def curves(
             raise UserError(f"no recipe is implemented for the rows of {table.name}, so there is nothing to draw")
         raise UserError(
             f"no run of these rows has a curve in {' or '.join(map(str, places))}; "
-            f"repro table {table.name} --run trains what is missing, and every training writes its curve"
+            f"repro table {table.name} --run trains what is missing, and every run writes its curve"
         )
     _write(found, output)
 
@@ -79,17 +79,17 @@ def gates(
 ) -> None:
     """Draw the mean gate weights of a DenseResNet, from a finished or a stopped run."""
     places = folders(data, runs, results)
-    output = output and _checked(output, Gates.COLUMNS)  # refused before a checkpoint is read
+    output = output and _checked(output, Gates.COLUMNS)  # a wrong path is refused before a checkpoint is read
     name, saved = _find(run, places)
     output = output or _checked(Path(f"gates-{name}.png"), Gates.COLUMNS)
     _write(_mean_gates(name, saved, places, Runtime(**switches)), output)
 
 
 def _mean_gates(name: str, saved: Checkpoint | None, folders: Folders, runtime: Runtime) -> Gates:
-    """Return the recorded mean gate weights of a run; those of a newer checkpoint are computed and recorded first.
+    """Return the mean gate weights of a run; if its checkpoint is newer than the recorded ones, record them first.
 
     Raises:
-        UserError: neither recorded weights nor a checkpoint.
+        UserError: there are neither recorded weights nor a checkpoint.
     """
     paths = [gates_path(folder, name) for folder in result_folders(folders.results)]
     known = max((gates_of(path) for path in paths if path.exists()), key=lambda each: each.step, default=None)
@@ -143,13 +143,13 @@ def _checked(output: Path, columns: Iterable[str]) -> Path:
     """Return the path of the picture, if it and its data can be written.
 
     Raises:
-        UserError: no such folder or format, or the data would overwrite another file.
+        UserError: the folder does not exist, the format is unknown, or the data would overwrite another file.
     """
     if output.is_dir() or not output.parent.is_dir():
         raise UserError(f"{output} cannot be written: it is a folder, or its folder does not exist")
     if output.suffix.lower().removeprefix(".") not in FORMATS:
         endings = ", ".join(f".{each}" for each in FORMATS)
-        raise UserError(f"{output}: the ending is not that of a picture format ({endings})")
+        raise UserError(f"{output}: unknown extension (known: {endings})")
     numbers = output.with_suffix(".csv")
     if numbers.exists() and numbers.read_bytes().splitlines()[:1] != csv_of([], list(columns)).splitlines():
         raise UserError(f"the data would overwrite {numbers}, which is another file; choose another --output")

@@ -43,7 +43,7 @@ Name = Annotated[
     str | None,
     typer.Argument(
         metavar="NAME",
-        help="A recipe, to show all of its values and their sources.",
+        help="Recipe whose values and sources are shown.",
         autocompletion=completing(lambda: RECIPES),
     ),
 ]
@@ -52,7 +52,7 @@ Name = Annotated[
 def list_(what: What = Kind.MODELS, name: Name = None, runs: Runs = None, format: Format = AnswerFormat.RICH) -> None:
     """List models, tables, datasets, recipes, or runs with the commands that resume them."""
     if runs and what != Kind.RUNS:
-        raise UserError(f"--runs goes with repro list runs; {what} are part of the program")
+        raise UserError(f"--runs applies only to repro list runs; {what} are part of the program")
     if name is not None:
         if what != Kind.RECIPES:
             raise UserError(f"repro list {what} takes no name; see repro count MODEL and repro table NAME")
@@ -69,7 +69,7 @@ def list_(what: What = Kind.MODELS, name: Name = None, runs: Runs = None, format
 
 
 def _lines(kind: Kind, runs: Path) -> list[Line]:
-    """Return a dictionary for each thing of a kind."""
+    """Return a dictionary for each item of a kind."""
     listed: dict[Kind, Callable[[], list[Line]]] = {
         Kind.MODELS: _models,
         Kind.TABLES: _tables,
@@ -127,7 +127,7 @@ def _recipes() -> list[Line]:
 
 
 def _runs(folder: Path) -> list[Line]:
-    """Return the progress of the runs in a folder, and the commands that resume those that are stopped."""
+    """Return the progress of the runs in a folder, and the commands that resume the stopped ones."""
     return [
         {
             "name": run.folder.name,
@@ -169,7 +169,7 @@ def _length(recipe: Line) -> str:
 
 
 def _progress(run: Line) -> str:
-    """Return the number of finished epochs and that of the whole run."""
+    """Return the number of finished epochs and the total number of epochs."""
     return f"{run['epoch'] or 0} of {'?' if run['epochs'] is None else run['epochs']}"
 
 

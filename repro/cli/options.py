@@ -1,4 +1,4 @@
-"""The options that several commands share, those of the models, and those of the runtime."""
+"""The options that several commands share, the model options, and the runtime options."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ Runs = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="Folder
 Epochs = Annotated[
     int | None,
     typer.Option(
-        "--epochs", metavar="N", help="Number of epochs (default: the recipe's; others are marked as a deviation)."
+        "--epochs", metavar="N", help="Number of epochs (default: the recipe's; any other is marked as a deviation)."
     ),
 ]
 Seed = Annotated[
@@ -160,24 +160,24 @@ RUNTIME_OPTIONS = {
     ),
     "graph": _switch(bool, "--graph", "Replay each training step as one CUDA graph."),
     "deterministic": _switch(bool, "--deterministic", "Use only deterministic kernels on a GPU."),
-    "log": _switch(Log, "--log", f"Also write logs beside the checkpoints: {one_of([*Log])}.", metavar="NAME"),
+    "log": _switch(Log, "--log", f"Also write logs next to the checkpoints: {one_of([*Log])}.", metavar="NAME"),
 }
 """The fields of Runtime that a user may set."""
 
 
 def model_options(command: Command) -> Command:
-    """Give a command the options of all models; it receives those that the user gave as `options`."""
+    """Add the options of all models to a command, which receives the given ones as `options`."""
     return _with_options(command, MODEL_OPTIONS, lambda given: {"options": given})
 
 
 def runtime_options(*names: str) -> Callable[[Command], Command]:
-    """Give a command options of the runtime, all or some; it receives those that the user gave as `switches`."""
+    """Add all or some runtime options to a command, which receives the given ones as `switches`."""
     chosen = {name: RUNTIME_OPTIONS[name] for name in names or RUNTIME_OPTIONS}
     return lambda command: _with_options(command, chosen, lambda given: {"switches": given})
 
 
 def with_quiet(command: Command) -> Command:
-    """Give a command `--quiet`, which may also stand before the command's name."""
+    """Add `--quiet` to a command; it may also be given before the command's name."""
     return _with_options(command, {"quiet": Quiet}, _silence)
 
 
@@ -195,7 +195,7 @@ def _with_options(
     Args:
         command: the function of the command.
         options: the type of each option, by name.
-        passed: makes the command's own arguments of the options that the user gave, as plain values.
+        passed: turns the options that the user gave, as plain values, into arguments of the command.
     """
 
     @wraps(command)
@@ -216,5 +216,5 @@ def _with_options(
 
 
 def _plain(value: Any) -> Any:
-    """Return an enum's value, which a checkpoint can hold, or the value itself."""
+    """Return the plain value of an enum, which a checkpoint can hold; other values as they are."""
     return value.value if isinstance(value, Enum) else value

@@ -1,4 +1,4 @@
-"""`repro table`: a published table beside what we counted and measured."""
+"""`repro table`: a published table next to what we counted and measured."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from repro.tables import Row, Table, read_table, table_names
 from repro.text import number_of, one_of
 
 WINDOW_SECONDS = 2.0
-"""Duration of the steps of one row before the next row's turn."""
+"""How long the steps of one row are measured before the next row's turn."""
 TIMED = ("device", "precision", "threads")
-"""The runtime options of --time."""
+"""The runtime options that apply to --time."""
 
 
 Selection = tuple[Table, Sequence[Row]]
-"""A table and the rows of it that are shown."""
+"""A table, and those of its rows that are shown."""
 Name = Annotated[
     str | None,
     typer.Argument(
@@ -45,7 +45,7 @@ Name = Annotated[
         autocompletion=completing(table_names),
     ),
 ]
-Run = Annotated[bool, typer.Option("--run", help="First train what is not measured yet.")]
+Run = Annotated[bool, typer.Option("--run", help="First train the runs that are missing.")]
 Time = Annotated[bool, typer.Option("--time", help="First measure a training step of every row with a published time.")]
 Check = Annotated[
     bool, typer.Option("--check", help="List the cells that do not match, and exit with status 1 if there are any.")
@@ -55,7 +55,7 @@ Format = Annotated[
     choice(
         "--format",
         metavar="NAME",
-        help=f"Output format: {one_of([*ReportFormat])} (default: rich, or that of the ending of --output).",
+        help=f"Output format: {one_of([*ReportFormat])} (default: by the extension of --output, else rich).",
     ),
 ]
 Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write to a file.")]
@@ -81,7 +81,7 @@ def table(
     results: Results = Path("results"),
     runs: Runs = None,
 ) -> None:
-    """Show a published table beside our counts and measured errors, or a summary of all tables."""
+    """Show a published table next to our counts and measured errors, or a summary of all tables."""
     training_options = {"seeds": seeds, "epochs": epochs, "data": data, "runs": runs, **switches}
     _refuse_without_run(training_options, run, time)
     if name is None and (run or time or rows != "*"):
@@ -121,10 +121,10 @@ def select(name: str, rows: str) -> Selection:
 
 
 def format_of(format: ReportFormat | None, output: Path | None) -> ReportFormat:
-    """Return the format that is asked for, by its name or by the ending of the file.
+    """Return the format that was asked for, by name or by the extension of the file.
 
     Raises:
-        UserError: name and ending contradict each other, or the file cannot be written.
+        UserError: name and extension contradict each other, or the file cannot be written.
     """
     if output is None:
         return format or ReportFormat.RICH
@@ -132,11 +132,11 @@ def format_of(format: ReportFormat | None, output: Path | None) -> ReportFormat:
         raise UserError(f"{output} cannot be written: it is a folder, or its folder does not exist")
     by_ending = SUFFIXES.get(output.suffix.lower())
     if format and by_ending and format != by_ending:
-        raise UserError(f"{output} has the ending of {by_ending}, but --format is {format}; leave out one of them")
+        raise UserError(f"{output} has the extension of {by_ending}, but --format is {format}; leave out one of them")
     if format:
         return format
     if by_ending is None:
-        raise UserError(f"{output}: unknown ending (known: {', '.join(SUFFIXES)}); or choose a --format")
+        raise UserError(f"{output}: unknown extension (known: {', '.join(SUFFIXES)}); or choose a --format")
     return by_ending
 
 
@@ -145,8 +145,8 @@ def missing(selection: Selection, seeds: int | None, epochs: int | None, results
 
     Args:
         selection: a table and some of its rows.
-        seeds: per error (default: as many as the paper ran).
-        epochs: of each run (default: the recipe's).
+        seeds: number of seeds for each error (default: as many as the paper ran).
+        epochs: number of epochs of each run (default: the recipe's).
         results: the folder of the records.
     """
     table, rows = selection
@@ -163,10 +163,10 @@ def missing(selection: Selection, seeds: int | None, epochs: int | None, results
 def train_missing(
     selection: Selection, seeds: int | None, epochs: int | None, runtime: Runtime, folders: Folders
 ) -> None:
-    """Train what some rows of a table still need; after a stop, finished runs are not repeated.
+    """Train the runs that some rows of a table still need; after a stop, finished runs are not repeated.
 
     Raises:
-        Diverged: a run diverged; raised after all other runs.
+        Diverged: a run diverged; it is raised after all other runs are trained.
     """
     table, rows = selection
     count_networks([selection])  # an error in counting is reported before days of training
@@ -186,7 +186,7 @@ def train_missing(
 
 
 def check_timed(selection: Selection) -> None:
-    """Raise UserError if no time is published for some rows of a table."""
+    """Raise UserError if the paper prints no time for any of these rows."""
     table, rows = selection
     if not table.timed(rows):
         raise UserError(f"{table.name} has no published times of these rows; --time is for tables such as wrn-blocks")
@@ -204,7 +204,7 @@ def measure_times(selection: Selection, runtime: Runtime, results: Path) -> None
 
 
 def compared(selections: Sequence[Selection], results: Path) -> list[Comparison]:
-    """Return tables joined with our counts, and with the shipped records and those under `results`."""
+    """Return tables joined with our counts, the shipped records, and the records in `results`."""
     places = result_folders(results)
     records, times = records_today(places), read_times(places)
     count_networks(selections)
@@ -214,18 +214,18 @@ def compared(selections: Sequence[Selection], results: Path) -> list[Comparison]
 
 
 def count_networks(selections: Sequence[Selection]) -> None:
-    """Count the models that are not counted yet, which takes seconds each."""
+    """Count the models that are not counted yet, which takes seconds per model."""
     subjects = {repr(each): each for each in chain(*(uncounted(table, rows) for table, rows in selections))}
     for subject in with_bar(list(subjects.values()), "counting models"):
         counted(subject)
 
 
 def _lowest_error(folders: Sequence[Path], record: Record) -> float | None:
-    """Return the lowest test error of a run after any epoch; None without its curve."""
+    """Return the lowest test error of a run after any epoch; None if its curve is missing."""
     try:
         curve = curve_of(record, folders)
     except UserError:
-        return None  # additional information, without which the table is shown too
+        return None  # only additional information: the table is shown without it
     return min((row.test_error for row in curve), default=None)
 
 

@@ -76,7 +76,7 @@ def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Fold
     """Return the records of experiments that differ only in their seeds, in order.
 
     Raises:
-        SystemExit: the run was stopped, which is reported together with how to resume it.
+        SystemExit: the run was stopped; a message says how to resume it.
     """
     with loading():
         from repro.training.progress import watcher

@@ -1,4 +1,4 @@
-"""The records of runs as they are compared today: runs of a recipe that was corrected later deviate from it."""
+"""Records compared with today's recipes: a run whose recipe was corrected later deviates from it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from repro.store.results import Record, read_records
 
 
 def records_today(folders: Iterable[Path]) -> list[Record]:
-    """Return the records of all `folders`, each experiment's latest; UserError with a line that is no record."""
+    """Return the latest record of each experiment in `folders`; UserError if a line is not a record."""
     return [as_of_today(each) for each in read_records(folders)]
 
 
 def as_of_today(record: Record) -> Record:
-    """Return a record with the differences between its recipe at that time and the recipe as it is now."""
+    """Return a record; if its recipe was corrected since, the differences from today's recipe are its deviations."""
     if not record.faithful or record.recipe not in RECIPES:
         return record
     try:

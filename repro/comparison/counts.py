@@ -18,13 +18,13 @@ class CountCell:
     published: str | None
     exact: int
     shown: str
-    """Ours with the digits and unit of the printed one."""
+    """Our count with the digits and the unit of the printed one."""
     matches: bool | None
-    """None where nothing is printed."""
+    """None if nothing is printed."""
 
     @property
     def mismatch(self) -> bool:
-        """Whether ours is not the printed one."""
+        """Whether our count differs from the printed one."""
         return self.matches is False
 
 
@@ -45,7 +45,7 @@ def uncounted(table: Table, rows: Sequence[Row]) -> list[Subject]:
 
 
 def count_cells(table: Table, row: Row) -> dict[str, CountCell]:
-    """Return the counts of a row by column; none of a row without a network."""
+    """Return the counts of a row by column; none for a row without a network."""
     if not _is_counted(table, row):
         return {}
     counts = counted(subject_of(table, row))

@@ -1,4 +1,4 @@
-"""Which cells differ from the printed ones, and what may explain it: in what our runs may differ from the paper's."""
+"""Which cells differ from the printed ones, and possible reasons: how our runs may differ from the paper's."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def reasons(comparison: Comparison, compared: ComparedRow) -> list[str]:
 
 
 def has_error_differing(compared: ComparedRow) -> bool:
-    """Whether an error of a row differs, not counts alone."""
+    """Whether an error of a row differs, and not only counts."""
     return any(isinstance(cell, ErrorCell) for cell in compared.differing.values())
 
 
@@ -65,7 +65,7 @@ def _reasons(cell: ErrorCell, deviating: Sequence[Record]) -> list[str]:
     """Return the values behind an error that the paper does not print, and its runs that no verdict uses."""
     assert cell.printed.recipe
     lines = [f"inferred: {', '.join(values)} ({place})" for place, values in inferred(cell.printed.recipe).items()]
-    lines = lines or ["not the recipe: every value of it is printed or read in the authors' code"]
+    lines = lines or ["the recipe is not a reason: every value is printed or read in the authors' code"]
     return [*lines, *_reduced(cell.runs), *_deviating(cell.printed, deviating)]
 
 

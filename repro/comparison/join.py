@@ -19,29 +19,29 @@ from repro.tables import PrintedError, Row, Table
 
 @dataclass(frozen=True)
 class ErrorCell:
-    """A printed error and the runs that followed the recipe. In %, or percentage points, as a record has them."""
+    """A printed error and the runs that followed the recipe; figures have the unit of the record, % or points."""
 
     printed: PrintedError
     verdict: Verdict
     runs: tuple[Record, ...] = ()
-    """By seed."""
+    """The runs in the order of their seeds."""
     value: float | None = None
-    """By the printed cell's statistic; None without runs, like the mean."""
+    """Our figure, by the statistic of the printed cell; None without runs, like the mean."""
     mean: float | None = None
     std: float | None = None
-    """Between seeds, with n - 1; None below two runs."""
+    """Standard deviation between seeds, with n - 1; None for fewer than two runs."""
     difference: float | None = None
-    """Ours minus the printed one; None also where the test images differ, like the margin."""
+    """Our figure minus the printed one; None also if the test images differ, like the next four fields."""
     margin: float | None = None
-    """How far the difference may be from `expected` by chance."""
+    """The largest distance of the difference from `expected` that randomness explains."""
     expected: float | None = None
-    """The expected difference without a true one: 0, except for the lowest of fewer runs than the printed one is of."""
+    """The expected difference if there is no true one: 0, except for the lowest of fewer runs than the paper's."""
     at_most: float | None = None
-    """How far from `expected` the true difference is at most, by the equivalence test."""
+    """The largest distance of the true difference from `expected`, by the equivalence test."""
     bound: float | None = None
     """The difference that matters: an error is reproduced if `at_most` is no larger."""
     best_epoch: float | None = None
-    """The lowest error after any epoch, mean over the runs: chosen on the test set, so that no verdict uses it."""
+    """The lowest error after any epoch, mean over the runs. It is chosen on the test set, so no verdict uses it."""
 
     @property
     def published(self) -> str:
@@ -50,7 +50,7 @@ class ErrorCell:
 
     @property
     def statistic(self) -> str:
-        """The statistic over our seeds; the mean, if the printed error is of one run."""
+        """The statistic over our seeds: the mean if one run is behind the printed error."""
         return "mean" if self.printed.statistic == "last" else self.printed.statistic
 
     @property
@@ -65,7 +65,7 @@ class ErrorCell:
 
     @property
     def digits(self) -> int:
-        """Digits after the point when ours is shown: two, or as many as are printed."""
+        """Number of decimals with which ours is shown: as many as are printed, but at least two."""
         return max(2, len(self.published.partition(".")[2]))
 
     def rounded(self, value: float) -> str:
@@ -79,12 +79,12 @@ class ErrorCell:
 
     @property
     def mismatch(self) -> bool:
-        """Whether ours is higher than chance explains, and possibly by more than the bound."""
+        """Whether our error is higher than randomness explains, and possibly by more than the bound."""
         return self.verdict.mismatch
 
     @property
     def differs(self) -> bool:
-        """Whether ours is higher or lower than chance explains."""
+        """Whether our error is higher or lower than randomness explains."""
         return self.verdict.differs
 
 
@@ -113,13 +113,13 @@ class ComparedRow:
 
     @property
     def mismatches(self) -> dict[str, CountCell | ErrorCell]:
-        """The cells where ours is not the printed one, by column; a lower error is no mismatch."""
+        """The cells that do not match the printed ones, by column; a lower error is not a mismatch."""
         cells: dict[str, CountCell | ErrorCell] = {**self.counts, **self.errors}
         return {key: cell for key, cell in cells.items() if cell.mismatch}
 
     @property
     def differing(self) -> dict[str, CountCell | ErrorCell]:
-        """The mismatches, and the errors that are lower or higher than chance explains, by column."""
+        """The mismatches, and the errors that are lower or higher than randomness explains, by column."""
         return {**self.mismatches, **{key: cell for key, cell in self.errors.items() if cell.differs}}
 
 
@@ -129,17 +129,17 @@ class Comparison:
 
     table: Table
     rows: tuple[ComparedRow, ...]
-    """Those that are shown."""
+    """The rows that are shown."""
     deviating: tuple[Record, ...]
     """Runs of these rows that changed their recipe; no verdict uses them."""
     spread: Spread | None = None
-    """Between seeds, as the verdicts take it; None without verdicts."""
+    """The spread between seeds that the verdicts use; None without verdicts."""
     cells: int = 0
-    """Printed errors of these rows that can be judged, measured or not; they share the rate of false alarms."""
+    """Number of printed errors that can be judged, measured or not; they share the rate of false alarms."""
 
     @property
     def runs(self) -> tuple[Record, ...]:
-        """The runs that verdicts use, once each."""
+        """The runs that verdicts use, without repetitions."""
         return tuple(once_each(run for row in self.rows for cell in row.errors.values() for run in cell.runs))
 
 
@@ -155,12 +155,12 @@ def compare(
     """Join a table with our counts, times and records.
 
     Args:
-        table: the printed one.
-        records: of all experiments.
-        times: of all measured steps.
+        table: the printed table.
+        records: the records of all experiments.
+        times: all measured times of training steps.
         shown: the rows to compare, which share the rate of false alarms (default: all).
-        spread: of a run, pooled over all tables (default: the printed spreads alone).
-        lowest: returns the lowest test error of a run after any epoch, if its curve is there.
+        spread: the spread between seeds, pooled over all tables (default: only the printed spreads).
+        lowest: returns the lowest test error of a run after any epoch; None if its curve is missing.
     """
     rows = table.rows if shown is None else tuple(shown)
     errors = [_with_runs(table.errors([row]), records) for row in rows]
@@ -181,7 +181,7 @@ def compare(
 
 
 def pooled_over(tables: Iterable[Table], records: Sequence[Record]) -> Spread:
-    """Return the spread of a run, from the printed spreads and the seeds of all tables' rows, each run once."""
+    """Return the spread between seeds, from the printed spreads and all tables' rows; each run counts once."""
     seen: set[str] = set()
     rows = []
     for each in chain(*(_with_runs(table.errors(), records) for table in tables)):
@@ -242,6 +242,6 @@ def _error_cell(found: _WithRuns, judgement: Judgement | None, lowest: Callable[
 
 
 def _mean_lowest(runs: Sequence[Record], lowest: Callable[[Record], float | None]) -> float | None:
-    """Return the mean of the runs' lowest errors, if all curves are there."""
+    """Return the mean of the runs' lowest errors; None if a curve is missing."""
     found = [each for each in map(lowest, runs) if each is not None]
     return statistics.fmean(found) if len(found) == len(runs) else None

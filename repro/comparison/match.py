@@ -1,4 +1,4 @@
-"""The runs of a printed error: which they are, and what distinguishes some of them."""
+"""Which runs belong to a printed error, and what is unusual about them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from repro.tables import PrintedError
 
 
 def runs_of(error: PrintedError, records: Sequence[Record]) -> list[Record]:
-    """Return the runs of exactly the printed error's experiment, with the recipe as it is today, by seed."""
+    """Return the runs of exactly the printed error's experiment, with today's recipe, in the order of their seeds."""
     if error.recipe is None:
         return []
     faithful = (record for record in records if record.faithful and is_of(record, error))
@@ -25,7 +25,7 @@ def once_each(runs: Iterable[Record]) -> list[Record]:
 
 
 def is_of(record: Record, error: PrintedError) -> bool:
-    """Whether a record is of a printed error's network, on its data set and with its recipe, changed or not."""
+    """Whether a record has a printed error's network, dataset and recipe; values of the recipe may be changed."""
     wanted = (error.row.model, error.dataset, error.recipe)
     if (record.model, record.dataset, record.recipe) != wanted:
         return False
@@ -35,7 +35,7 @@ def is_of(record: Record, error: PrintedError) -> bool:
 
 
 def conditions(runs: Sequence[Record]) -> list[str]:
-    """Return how runs were made other than in fp32 by one process, and whether they saw different images."""
+    """Return what is unusual about runs: other than fp32, several processes, different versions of the images."""
     processes = [f"{run.runtime.get('processes', 1)} processes" for run in runs]
     images = len({run.data for run in runs})
     several = [f"{images} versions of the images"] if images > 1 else []
@@ -43,12 +43,12 @@ def conditions(runs: Sequence[Record]) -> list[str]:
 
 
 def reduced(runs: Sequence[Record]) -> list[str]:
-    """Return the reduced precisions in which runs were trained: `bf16` if all of them, `1 in bf16` if some."""
+    """Return the reduced precisions in which runs were trained: `bf16` if all were, `1 in bf16` if one was."""
     return _unusual([run.precision for run in runs], "fp32", "in")
 
 
 def _unusual(made: Sequence[str], usual: str, preposition: str) -> list[str]:
-    """Return the values, one for each run, that are not the usual one; with their number, if not of all runs."""
+    """Return the values in `made`, one per run, that are not the usual one, with their number if not all runs."""
     return [
         value if number == len(made) else f"{number} {preposition} {value}"
         for value, number in sorted(Counter(made).items())

@@ -1,8 +1,8 @@
 """The rule of the verdicts: whether a printed error was reproduced.
 
 **The question.** A printed error is a statistic of k runs: one run, or the mean, median or lowest of k. Ours is the
-same statistic of n seeds. Two questions are asked of their difference: is it larger than chance between runs explains,
-and is it smaller than a difference that matters?
+same statistic of n seeds. Two questions are asked of their difference: is it larger than the randomness of training
+explains, and is it smaller than a difference that matters?
 
 **The spread of a run.** Let a network err on test image j with probability q_j over seeds, independently of the other
 images. Then the error of a run has the variance
@@ -18,34 +18,34 @@ one phi is estimated for all of them from the standard deviations s_r of the row
 
 with b_r from the printed error. The sum runs over the rows of all tables, each run once, and over two printed spreads
 of five runs each: ResNet-110, 6.61 +- 0.16, and Highway-19, 7.72 +- 0.16 (He et al., arXiv 1512.03385, Table 6).
-These two say phi = 0.62 with 8 degrees of freedom, so that even single runs can be judged; every further seed reduces
+These two give phi = 0.62 with 8 degrees of freedom, so that even single runs can be judged; every further seed reduces
 their weight. The Highway paper prints two smaller ones, 7.69 +- 0.12 and 32.39 +- 0.15 (phi = 0.45 and 0.32), which are
 left out: the larger spreads are the cautious choice.
 
-A row whose seeds differ more than independent images explain (which happens to one in 10,000 rows with phi = 1) has a
-run that failed. It would hide the other rows, so it is left out of the pool and judged by its own spread. If this limit
-were passed more often by rows without a failed run, the margin would become too narrow.
+A row whose seeds differ more than independent images explain (which happens to one in 10,000 rows with phi = 1) is
+taken to have a failed run. It would hide the other rows, so it is left out of the pool and judged by its own spread.
+If rows without a failed run exceeded this limit more often, the margin would become too narrow.
 
 **The margin.** Without a true difference, the difference d between the two statistics has the variance
 sigma^2 (v_n + v_k), where v is the variance of the statistic of standard normal draws: 1/n for a mean, 0.287 for the
 median of five. Its mean is 0, except for the lowest of n against the lowest of k, whose expected difference
 e = sigma (e_n - e_k) is subtracted first. With the estimated standard error se = b phi sqrt(v_n + v_k), (d - e) / se
-follows Student's t with nu degrees of freedom. The difference is beyond chance if
+follows Student's t with nu degrees of freedom. The difference is more than randomness if
 
     |d - e| > t(1 - 0.025 / m, nu) se + half a unit of the last printed digit = margin.
 
 m is the number of cells that share the 5 % (Bonferroni). The table fixes it: all its printed errors that can be judged,
 measured or not, or those of the rows that the user selected. So a verdict does not change because another row was
-measured. Rows have to be selected before their runs are seen, for otherwise the 5 % does not hold.
+measured. Rows have to be selected before their runs are seen; otherwise the 5 % does not hold.
 
-**Equivalence.** That no difference was found is no evidence that there is none: the runs may be too few. *Reproduced*
+**Equivalence.** Finding no difference is not evidence that there is none: there may be too few runs. *Reproduced*
 is therefore the result of an equivalence test (two one-sided t-tests at the 5 % level): the difference is smaller than
 the bound if
 
     |d - e| + t(0.95, nu) se + half a unit of the last printed digit <= bound.
 
 The left side is the limit of the difference, `at_most`. The bound is 1 point at 23 % error on 10,000 test images, and
-elsewhere in proportion to b.
+in proportion to b for other errors and test sets.
 
 **The verdict.**
 
@@ -56,25 +56,25 @@ elsewhere in proportion to b.
     at_most > bound     too few runs                not reproduced, or better than published
     ==================  ==========================  =========================================
 
-One run is never called reproduced: beyond the margin it is *not consistent*; within a margin that is no wider than the
-bound it is *consistent*; a wider margin says nothing, and more runs are needed.
+A single run is never called reproduced: beyond the margin it is *not consistent*; within a margin that is no wider
+than the bound it is *consistent*; a wider margin shows nothing, and more runs are needed.
 
-**Error rates**, measured by tests/simulation.py for tables of 1, 5 and 27 rows of two to ten seeds, false alarms also
-of one seed; the pool is made of the printed spreads and the rows of the table:
+**Error rates**, measured by tests/simulation.py for tables of 1, 5 and 27 rows with two to ten seeds, false alarms
+also with one seed; the pool consists of the printed spreads and the rows of the table:
 
 - The printed spreads are an honest sample of the spread of our runs. Of tables without a true difference, at most 5 %
   show one beyond its margin, about half of these a higher error. Of rows that are truly worse by the bound, at most 5 %
-  are called reproduced. Of rows without a true difference, at least 75 % are with two seeds each, 85 % with five.
+  are called reproduced. Of rows without a true difference, at least 75 % are (two seeds each), or 85 % (five).
 - The printed spreads mislead, and our runs have phi = 1, as large as independent images allow. Up to 18 % of tables
   show a difference, up to 10 % a higher error; up to 12 % of rows that are worse by the bound are called reproduced,
   and of rows without a true difference 25 to 60 %.
-- Both hold for a number of seeds that was fixed in advance. Who looks after every seed and stops at the first
+- Both hold for a number of seeds that was fixed in advance. Looking after every seed and stopping at the first
   difference finds one more often: with up to ten seeds, and the spread as printed, in up to 15 % of tables without one
   instead of 5 %, and a higher error in up to 9 % instead of 3 %. If the printed spreads mislead, in up to 32 %.
 
-**The choice of test images** is no part of the margin. Both sides are tested on the same images, so what makes these
-images easier or harder is in both errors alike. Their sampling error (0.42 points at 23 % on 10,000 images) belongs to
-a claim about other images. Where our images are not the paper's, nothing is judged.
+**The choice of test images** is not part of the margin. Both sides are tested on the same images, so what makes these
+images easier or harder affects both errors. Their sampling error (0.42 points at 23 % on 10,000 images) belongs to a
+claim about other images. If our images are not the paper's, there is no verdict.
 """
 
 from __future__ import annotations
@@ -96,19 +96,19 @@ BOUND = 1.0
 REFERENCE_ERROR, REFERENCE_IMAGES = 23.0, 10_000
 
 RULE = (
-    "The verdict rests on two tests. A difference is real if it exceeds the margin, which is what chance between runs "
-    "explains: not reproduced, or better than published. An error is reproduced if an equivalence test rules out a "
-    "difference as large as the bound: 1 point at 23 % error on 10,000 images, elsewhere in proportion. Both: within 1 "
-    "point, but higher or lower. Neither: too few runs. One run is at most consistent, and only if its margin is no "
-    "wider than the bound. The spread of a run is estimated from the seeds of all tables and from two printed spreads "
-    "of five runs each (He et al., Table 6: 6.61 ± 0.16 and 7.72 ± 0.16). At most 5 % of tables without a true "
-    "difference show one, and up to 18 % if these two mislead and the spread is as large as independent images allow. "
-    "This holds for a number of seeds fixed in advance; looking after every seed and stopping at the first difference "
-    "raises the 5 % to as much as 15 %."
+    "The verdict rests on two tests. A difference is real if it exceeds the margin, which is what the randomness of "
+    "training explains: not reproduced, or better than published. An error is reproduced if an equivalence test rules "
+    "out a difference as large as the bound: 1 point at 23 % error on 10,000 images, and in proportion for others. If "
+    "both hold: within 1 point, but higher or lower. If neither holds: too few runs. One run is at most consistent, "
+    "and only if its margin is no wider than the bound. The spread of a run is estimated from the seeds of all tables "
+    "and from two printed spreads of five runs each (He et al., Table 6: 6.61 ± 0.16 and 7.72 ± 0.16). At most 5 % of "
+    "tables without a true difference show one, and up to 18 % if these two are misleading and the spread is as large "
+    "as independent images allow. This holds for a number of seeds fixed in advance; looking after every seed and "
+    "stopping at the first difference raises the 5 % to as much as 15 %."
 )
 
 STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
-    "last": statistics.fmean,  # of a single printed run we have the seeds' mean to show
+    "last": statistics.fmean,  # a single printed run is compared with the mean of our seeds
     "mean": statistics.fmean,
     "median": statistics.median,
     "best": min,
@@ -122,17 +122,17 @@ class MeasuredError:
     published: Cell
     """In %."""
     statistic: str
-    """Behind the printed figure: one of STATISTICS."""
+    """The statistic behind the printed figure: one of STATISTICS."""
     runs: int
-    """Behind the printed figure."""
+    """Number of runs behind the printed figure."""
     values: tuple[float, ...]
-    """Our errors in %, by seed; one at least."""
+    """Our errors in %, by seed; at least one."""
     images: int
-    """Of the test set."""
+    """Number of test images."""
 
     @property
     def n(self) -> int:
-        """How many runs of ours there are."""
+        """The number of our runs."""
         return len(self.values)
 
     @property
@@ -157,18 +157,18 @@ class MeasuredError:
 
     @property
     def spread(self) -> Spread:
-        """The spread of our seeds, without a degree of freedom for one seed."""
+        """The spread of our seeds; one seed gives no degree of freedom."""
         std = statistics.stdev(self.values) if self.n > 1 else 0.0
         return Spread(std / self.binomial, self.n - 1)
 
     @property
     def variance(self) -> float:
-        """The variance of the difference, over that of one run."""
+        """The variance of the difference, in units of the variance of one run."""
         return moments(self.statistic, self.n)[1] + moments(self.statistic, self.runs)[1]
 
     @property
     def shift(self) -> float:
-        """The expected difference over the standard deviation of one run: positive for the lowest of fewer runs."""
+        """The expected difference in standard deviations of one run: positive for the lowest of fewer runs."""
         return moments(self.statistic, self.n)[0] - moments(self.statistic, self.runs)[0]
 
 
@@ -178,17 +178,17 @@ class Judgement:
 
     verdict: Verdict
     expected: float
-    """Ours minus the printed one without a true difference: 0, or more for the lowest of fewer runs."""
+    """The expected difference if there is no true one: 0, or more for the lowest of fewer runs."""
     margin: float
-    """How far from `expected` the difference may be by chance."""
+    """The largest distance of the difference from `expected` that randomness explains."""
     at_most: float
-    """How far from `expected` the true difference is at most: the limit of the equivalence test."""
+    """The largest distance of the true difference from `expected`: the limit of the equivalence test."""
     bound: float
     """The difference that matters."""
 
 
 def pooled(rows: Iterable[MeasuredError]) -> Spread:
-    """Return the spread of a run from the printed spreads and our rows, of which none has a run of another."""
+    """Return the spread between seeds from the printed spreads and our rows, which must not share runs."""
     return combined([*PRINTED_SPREADS, *(each.spread for each in rows if not each.spread.failed)])
 
 
@@ -197,8 +197,8 @@ def judge(cell: MeasuredError, spread: Spread, cells: int) -> Judgement:
 
     Args:
         cell: the printed error and ours.
-        spread: of a run, pooled over all tables; seeds with a failed run are judged by their own.
-        cells: of the table, which share the rate of false alarms.
+        spread: the spread between seeds, pooled over all tables; a row with a failed run is judged by its own spread.
+        cells: number of cells of the table that share the rate of false alarms.
     """
     spread = cell.spread if cell.spread.failed else spread
     sigma = spread.phi * cell.binomial
@@ -230,12 +230,12 @@ def _verdict_on_one(difference: float, margin: float, at_most: float, bound: flo
 
 
 def t_of_margin(degrees: int, cells: int) -> float:
-    """Return the quantile of Student's t that a table of so many cells exceeds with FALSE_ALARMS, on either side."""
+    """Return the two-sided quantile of Student's t at FALSE_ALARMS, shared among the cells of a table."""
     return student_t(degrees, 1 - FALSE_ALARMS / 2 / cells)
 
 
 def t_of_equivalence(degrees: int) -> float:
-    """Return the quantile of Student's t of each of the two one-sided tests."""
+    """Return the quantile of Student's t for each of the two one-sided tests."""
     return student_t(degrees, 1 - FALSE_ALARMS)
 
 
@@ -249,7 +249,7 @@ def student_t(degrees: int, probability: float) -> float:
 
 @cache
 def moments(statistic: str, n: int) -> tuple[float, float]:
-    """Return mean and variance of a statistic of n standard normal draws; but for means, integrated numerically."""
+    """Return mean and variance of a statistic of n standard normal draws, integrated numerically except for means."""
     if statistic in ("last", "mean"):
         return 0.0, 1 / n
     import numpy as np
@@ -263,7 +263,7 @@ def moments(statistic: str, n: int) -> tuple[float, float]:
         weight = ndtr(-x) ** (n - 1) * density(x)
     elif n % 2:
         weight = (ndtr(x) * ndtr(-x)) ** (n // 2) * density(x)
-    else:  # the middle of two draws, x - t and x + t, with n / 2 - 1 on either side
+    else:  # the midpoint x of two draws, x - t and x + t, with n / 2 - 1 draws on either side
         t = np.arange(0.005, 9, 0.01)[:, None]
         weight = ((ndtr(x - t) * ndtr(-x - t)) ** (n // 2 - 1) * density(x - t) * density(x + t)).sum(0)
     mean = np.average(x, weights=weight)

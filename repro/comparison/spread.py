@@ -8,11 +8,11 @@ from functools import cache
 from math import sqrt
 
 FAILED = 1e-4
-"""The probability below which seeds differ too much to be draws of one training, if images err independently."""
+"""If seeds differ this improbably much, with independent images, one of the runs is taken to have failed."""
 
 
 def binomial(error: float, images: int) -> float:
-    """Return the standard deviation in points of an error in % over so many images that err independently."""
+    """Return the standard deviation in points of an error in % on images that are misclassified independently."""
     return sqrt(error * (100 - error) / images)
 
 
@@ -27,12 +27,12 @@ class Spread:
 
     @property
     def failed(self) -> bool:
-        """Whether it is larger than images that err independently explain: some run has failed."""
+        """Whether the spread is larger than independent images explain, so that a run has failed."""
         return self.degrees * self.phi**2 > most_squares(self.degrees)
 
 
 def combined(spreads: Iterable[Spread]) -> Spread:
-    """Return one estimate from several, weighted by their degrees of freedom, of which there is one at least."""
+    """Return one estimate from several, weighted by their degrees of freedom; their sum must be at least 1."""
     estimates = tuple(spreads)
     degrees = sum(each.degrees for each in estimates)
     return Spread(sqrt(sum(each.degrees * each.phi**2 for each in estimates) / degrees), degrees)
@@ -40,7 +40,7 @@ def combined(spreads: Iterable[Spread]) -> Spread:
 
 @cache
 def most_squares(degrees: int) -> float:
-    """Return the quantile of chi-squared that the squares of seeds without a failed run exceed with FAILED."""
+    """Return the quantile of chi-squared that seeds without a failed run exceed with probability FAILED."""
     from scipy.special import chdtri
 
     return float(chdtri(degrees, FAILED)) if degrees else 0.0
@@ -50,4 +50,4 @@ PRINTED_SPREADS = (Spread(0.16 / binomial(6.61, 10_000), degrees=4), Spread(0.16
 """He et al., arXiv 1512.03385, Table 6, five runs each on CIFAR-10: ResNet-110, 6.61 +- 0.16, and Highway-19,
 7.72 +- 0.16. The +- is taken as the standard deviation with n - 1."""
 PRINTED_SPREAD = combined(PRINTED_SPREADS)
-"""What is known of the spread without runs of ours."""
+"""The estimate of the spread without any run of ours."""

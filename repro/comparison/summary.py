@@ -29,7 +29,7 @@ class Summary:
     without_recipe: int
     """Printed errors of registered networks for which no recipe is implemented."""
     verdicts: Mapping[Verdict, int]
-    """How many measured errors got each verdict, worst first; verdicts that none got are left out."""
+    """How many measured errors got each verdict, worst first; verdicts without an error are left out."""
 
 
 def summarise(comparison: Comparison) -> Summary:

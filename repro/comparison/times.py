@@ -18,7 +18,7 @@ from repro.store.results import Record, StepTime
 from repro.tables import Row, Table
 
 IN_TURN = "steps measured in turn"
-OF_RUNS = "whole runs, their tests included"
+OF_RUNS = "whole runs, including their tests"
 IRRELEVANT = ("device", "checkpoint_seconds", "log", "side_by_side")
 """Runtime options that do not change the time of a step, or that are checked separately."""
 STEADY = 1.2
@@ -34,9 +34,9 @@ class Timing:
     device: str
     precision: str
     started: str
-    """UTC, of the latest."""
+    """The latest start, in UTC."""
     steps: Mapping[int, tuple[float, int]]
-    """Seconds and images of a step, by the row's position among those that are compared."""
+    """Seconds and images of a step, by the row's position among the compared rows."""
     spread: float | None = None
     """The largest ratio over the rows of the median window to the fastest one; None for runs."""
 
@@ -55,11 +55,11 @@ class TimeCell:
     reference: str
     """The label of the row whose time is 1."""
     seconds: float | None = None
-    """Ours, of a training step."""
+    """Our time of a training step."""
     batch: int | None = None
-    """Images of that step."""
+    """Number of images of that step."""
     ratio: float | None = None
-    """Of our seconds per image."""
+    """The ratio of our seconds per image."""
     timing: Timing | None = None
 
 
@@ -69,10 +69,10 @@ def time_cells(
     """Return the cells of some rows, by column.
 
     Args:
-        table: the printed one.
-        rows: those that are compared; one of them is the reference.
-        times: measured steps, of any table.
-        runs: of each row, those that followed its recipe.
+        table: the printed table.
+        rows: the rows that are compared; one of them is the reference.
+        times: measured steps of any table.
+        runs: for each row, the runs that followed its recipe.
     """
     column, reference = table.time, table.reference(rows)
     if column is None or reference is None:
@@ -100,7 +100,7 @@ def _with_ours(cell: TimeCell, timing: Timing | None, number: int, reference: in
 
 
 def _chosen(timings: Sequence[Timing], reference: int) -> Timing | None:
-    """Return the timing that is shown, of those with the reference row: most rows, steady, measured in turn, newest."""
+    """Return the timing to show: with the reference row, then most rows, steady, measured in turn, newest."""
     fit = [each for each in timings if reference in each.steps]
     return max(fit, key=lambda each: (len(each.steps), each.steady, each.how == IN_TURN, each.started), default=None)
 
@@ -155,7 +155,7 @@ def _of_runs(table: Table, rows: Sequence[Row], runs: Sequence[Sequence[Record]]
 
 
 def _is_timed(run: Record, table: Table, row: Row) -> bool:
-    """Whether a run's seconds can be compared: it has the printed batch, and no other seed was trained side by side."""
+    """Whether a run's seconds can be compared: it has the printed batch size, and its seed was trained alone."""
     beside = run.runtime.get("side_by_side")
     alone = beside is False or (beside is None and run.device.startswith("CPU"))
     printed = table.time.batch if table.time else None

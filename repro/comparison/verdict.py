@@ -1,4 +1,4 @@
-"""The verdicts, with all that is shown of them: text, mark, tone and meaning."""
+"""The verdicts, with everything that is shown: text, mark, tone and meaning."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from enum import StrEnum
 class Verdict(StrEnum):
     """The verdict on a printed error, worst first; its value is the text. rule.py has the rule.
 
-    No verdict is shown by its colour alone: each has a mark of its own.
+    Each verdict has a different mark, because colour alone does not reach every reader.
     """
 
     mark: str
     tone: str
-    """`good`, `bad`, `better`, `unsure` or `none`: a class of page.css, a colour of the terminal."""
+    """`good`, `bad`, `better`, `unsure` or `none`: a class in page.css and a colour in the terminal."""
     meaning: str
 
     NOT_REPRODUCED = "not reproduced", "✗", "bad", "our error is higher by more than the margin"
@@ -73,15 +73,15 @@ class Verdict(StrEnum):
 
     @property
     def mismatch(self) -> bool:
-        """Whether our error is higher than chance explains, and possibly by more than the bound."""
+        """Whether our error is higher than randomness explains, and possibly by more than the bound."""
         return self in (Verdict.NOT_REPRODUCED, Verdict.NOT_CONSISTENT)
 
     @property
     def differs(self) -> bool:
-        """Whether our error is higher or lower than chance explains."""
+        """Whether our error is higher or lower than randomness explains."""
         return self.mismatch or self in (Verdict.BETTER, Verdict.LOWER, Verdict.WITHIN_HIGHER, Verdict.WITHIN_LOWER)
 
     @property
     def judged(self) -> bool:
-        """Whether it is given by the rule."""
+        """Whether the rule gives this verdict."""
         return self.differs or self in (Verdict.TOO_FEW, Verdict.CONSISTENT, Verdict.REPRODUCED)

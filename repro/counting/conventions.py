@@ -27,7 +27,7 @@ class Convention(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """In a few words."""
+        """A short description of the convention."""
         return _MEANINGS[self]
 
 

@@ -120,7 +120,7 @@ class Dataset:
 
 
 def find(name: str) -> str:
-    """Return the registered name that `name` spells; UserError with the nearest name otherwise."""
+    """Return the registered name that matches `name`; UserError with the nearest name otherwise."""
     return choose("data set", name, DATASETS)
 
 

@@ -52,7 +52,7 @@ def normaliser(recipe: Recipe, train_pixels: Tensor) -> Callable[[Tensor], Tenso
     A recipe without statistics uses those of the training set; whitened images are not normalised.
 
     Args:
-        recipe: names the preprocessing, or mean and standard deviation.
+        recipe: gives the preprocessing, or mean and standard deviation.
         train_pixels: the images trained on, (n, C, H, W) uint8.
     """
     if recipe.preprocessing == "zca":

@@ -141,7 +141,7 @@ def load(cifar: Cifar, root: Path) -> Dataset:
         parts = [read(cifar, _checked(folder / name, layout.algorithm, sum_)) for name, sum_ in files.items()]
         splits.append(Images(torch.cat([pixels for pixels, _ in parts]), torch.cat([labels for _, labels in parts])))
     train, test = splits
-    # Both layouts hold the same images, and every file was checked: the archive's checksum identifies either.
+    # Both layouts hold the same images, and every file was checked, so the archive's checksum identifies both.
     return Dataset(train, test, fingerprint=f"{cifar.name}:{cifar.archive_md5[:12]}")
 
 
@@ -174,7 +174,7 @@ def _read_binary(cifar: Cifar, content: bytes) -> tuple[Tensor, Tensor]:
 
 
 def _read_pickle(cifar: Cifar, content: bytes) -> tuple[Tensor, Tensor]:
-    """Return the same from a pickled dictionary."""
+    """Return the same tensors from a pickled dictionary."""
     try:
         batch = _ArraysOnly(io.BytesIO(content), encoding="latin1").load()
     except pickle.UnpicklingError as error:

@@ -1,6 +1,6 @@
 """Tiles of slices, shifted, rotated, mirrored and elastically deformed: U-Net, arXiv 1505.04597, section 3.1.
 
-A tile is sampled at a grid of positions in its slice; outside the slice is its mirror image (Figure 2). In torch.
+A tile is sampled at a grid of positions in its slice; outside the slice, its mirror image is sampled (Figure 2).
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ class Warp(NamedTuple):
     top: int
     """First row of the tile in the slice, before rotation and deformation."""
     left: int
-    """First column, likewise."""
+    """First column of the tile in the slice, before rotation and deformation."""
     turns: int
     """Quarter turns, 0 to 3."""
     flip: bool
     displacement: Tensor
     """(2, g, g): displacement in x and y of the points of the coarse grid, in pixels."""
     contrast: float
-    """Factor for the normalised grey values."""
+    """Factor by which the normalised grey values are multiplied."""
     brightness: float
-    """Summand for the normalised grey values."""
+    """Value added to the normalised grey values."""
 
 
 def draw_warp(recipe: Recipe, height: int, width: int, generator: torch.Generator) -> Warp:

@@ -113,8 +113,8 @@ def list_files(folder: Path, title: str) -> Files:
     """Return the images under `folder`: <class>/*.JPEG, or flat files with labels from the development kit.
 
     Args:
-        folder: of the split.
-        title: of the progress bar.
+        folder: the folder of the split.
+        title: the title of the progress bar.
 
     Raises:
         UserError: there are no such files, or no labels.

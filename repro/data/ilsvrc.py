@@ -45,7 +45,7 @@ def unpack(folder: Path) -> None:
 
 
 def _unpack_classes(file: IO[bytes], beside: Path) -> None:
-    """Unpack an archive of archives, one per class; a class gets its name when it is complete."""
+    """Unpack an archive of archives, one per class; a class folder gets its final name when it is complete."""
     with tarfile.open(fileobj=file, mode="r:") as outer:
         for member in outer:
             name = Path(member.name)

@@ -25,7 +25,7 @@ from repro.paths import cache_folder
 SCALE = 55.0
 """Euclidean norm of every image after contrast normalisation."""
 MIN_DIVISOR = 1e-8
-"""Divisor below which an image is left undivided."""
+"""An image with a smaller divisor is not divided."""
 FILTER_BIAS = 0.1
 """Added to the covariance's eigenvalues, one of which is 0 after contrast normalisation."""
 CHUNK = 2000

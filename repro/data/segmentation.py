@@ -18,7 +18,7 @@ from repro.errors import UserError
 
 ISBI_SLICES = 30
 HELD_OUT = 5
-"""Test slices: the last ones, 25 to 29. Adjacent slices are alike, and only 24 and 25 are separated so."""
+"""Test slices: the last ones, 25 to 29. Adjacent slices are alike; this split separates only 24 and 25."""
 FOREGROUND = 128
 """Smallest grey value of a label that means inside a cell."""
 DEEP = ("I;16", "I;16B", "I;16L", "I", "F")

@@ -1,6 +1,6 @@
 """Image files as network inputs: decoded, and cropped at random for training or by a protocol for tests.
 
-This runs in worker processes, on PIL images like the papers' codes, and returns bytes, which take a quarter of the
+This runs in worker processes, on PIL images like the papers' code, and returns bytes, which take a quarter of the
 bandwidth of floats. Every image has its own random seed, so that the order of work does not matter.
 """
 

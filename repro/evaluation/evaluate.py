@@ -49,7 +49,7 @@ class Evaluation:
     """Whether the recipe's training is complete."""
     metrics: Metrics
     recorded: float | None
-    """Test error in % that the run itself measured with these weights and one crop, if it did."""
+    """Test error in % that the run itself measured with these weights and one crop; None if it did not."""
     protocol: Protocol | None
     """The test protocol of image files; None for other data sets, whose images are shown whole."""
 
@@ -188,7 +188,7 @@ def mean_gates(saved: checkpoints.Checkpoint, root: Path, runtime: Runtime) -> l
 
 
 def load_run(what: str, runs: Path) -> checkpoints.Checkpoint:
-    """Return the newest checkpoint of a run (name, prefix, ID or folder), or that in a file.
+    """Return the newest checkpoint of a run (name, prefix, ID or folder), or the checkpoint in a file.
 
     Raises:
         UserError: there is no such run, or the checkpoint is broken.

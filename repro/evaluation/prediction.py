@@ -12,15 +12,15 @@ from repro.errors import UserError
 from repro.training.tasks.segmentation import Segmentation
 
 GAP, CAPTION = 8, 16
-"""Pixels between the panels, and of the caption above them."""
+"""Pixels between the panels, and height in pixels of the caption above them."""
 
 
 def draw_prediction(task: Segmentation, network: nn.Module, path: Path, index: int = 0) -> None:
     """Write a PNG with a test slice, its label, and the predicted probability of being inside a cell, side by side.
 
     Args:
-        task: gives the test slice.
-        network: on the task's device, in evaluation mode.
+        task: provides the test slice.
+        network: the network on the task's device, in evaluation mode.
         path: the PNG file.
         index: number of the test slice.
 

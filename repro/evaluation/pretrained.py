@@ -32,7 +32,7 @@ TWINS = {
     "vgg16-bn": "vgg16_bn",
     "googlenet": "googlenet",
 }
-"""Our networks that torchvision has with weights for ImageNet-1K, and their names there."""
+"""Our networks for which torchvision has ImageNet-1K weights, and their names in torchvision."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Published:
     """Name of the weights, as in ResNet34_Weights.IMAGENET1K_V1."""
     url: str
     protocol: Protocol
-    """The weights' own test protocol."""
+    """The test protocol published with the weights."""
     error: float
     """Top-1 error in % with one crop, as torchvision reports it."""
     error5: float
-    """Top-5 error in %, likewise."""
+    """Top-5 error in % with one crop, as torchvision reports it."""
 
 
 def published(model: str) -> Published:

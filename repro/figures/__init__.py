@@ -1,4 +1,4 @@
-"""Figures: each is a frozen dataclass of numbers, and `draw` makes a picture of it. matplotlib is loaded by `draw`."""
+"""Figures: each is a frozen dataclass of numbers, which `draw` turns into a picture. Only `draw` loads matplotlib."""
 
 from repro.figures.curves import Curves, curves_of
 from repro.figures.drawing import FORMATS, Figure, draw

@@ -1,4 +1,4 @@
-"""Training curves of a table's rows as numbers: Figures 3 and 5 of the DenseResNet paper, and those of Wide ResNet."""
+"""Training curves of a table's rows as numbers: as in Figures 3 and 5 of the DenseResNet paper and in Wide ResNet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from repro.store.results import EpochRow, Record, curve_of
 from repro.tables import Column, PrintedError, Row, Table
 
 METRICS = {"error": "test_error", "error5": "test_error5"}
-"""The field of an epoch for a column's metric, where its name differs."""
+"""The field of an epoch for a column's metric, if its name differs."""
 
 
 class Band(NamedTuple):
@@ -27,21 +27,21 @@ class Band(NamedTuple):
 
 @dataclass(frozen=True)
 class Curve:
-    """The runs of one row with the same experiment but for the seed, from epoch 1 on."""
+    """The runs of one row that differ only in the seed, from epoch 1 on."""
 
     row: str
-    """The label of the row; where several rows have it, with what distinguishes them."""
+    """The label of the row, with what distinguishes it if several rows have that label."""
     seeds: tuple[int, ...]
     reduced: tuple[str, ...]
     """Reduced precisions of the runs, with the number of runs if not all."""
     deviations: tuple[str, ...]
-    """From the recipe; empty for the row's own runs."""
+    """Deviations from the recipe; empty if the runs followed it."""
     test: tuple[Band, ...]
-    """The column's metric; errors in %."""
+    """The column's metric on the test images; errors in %."""
     train: tuple[Band, ...]
     """Training error in %, over the augmented images of the epoch; empty for other metrics."""
     printed: str | None
-    """The printed figure; None where ours is not comparable with it."""
+    """The printed figure; None if ours cannot be compared with it."""
 
     @property
     def label(self) -> str:
@@ -93,19 +93,19 @@ def curves_of(
     shown: Sequence[Row] | None = None,
     with_train: bool = False,
 ) -> Curves | None:
-    """Return the curves of a table's rows; None where no run of them has one.
+    """Return the curves of a table's rows; None if none of their runs has one.
 
-    Runs that deviate from their recipe are taken only for rows without other runs, and stay separate.
+    Runs that deviate from their recipe are used only for rows without other runs; each set of deviations has a curve.
 
     Args:
-        table: the printed one.
-        records: of all experiments.
-        folders: of results, with the curves.
+        table: the printed table.
+        records: the records of all experiments.
+        folders: the results folders, which hold the curves.
         shown: the rows that are drawn (default: all).
         with_train: whether the training error is drawn too.
 
     Raises:
-        UserError: a curve that is not that of its record.
+        UserError: a curve does not belong to its record.
     """
     panels = [_panel(table, column, shown, records, folders) for column in table.of_kind("error")]
     found = tuple(panel for panel in panels if panel.curves)
@@ -123,7 +123,7 @@ def _panel(
 
 
 def _curves_of(name: str, error: PrintedError, records: Sequence[Record], folders: Sequence[Path]) -> list[Curve]:
-    """Return the curve of a printed error; without runs of its recipe, a curve for each set of deviations."""
+    """Return the curve of a printed error, or, if no run followed its recipe, a curve for each set of deviations."""
     if faithful := _with_curves(runs_of(error, records), error.column, folders):
         return [_curve(name, error, faithful)]
 

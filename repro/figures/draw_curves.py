@@ -1,4 +1,4 @@
-"""The picture of training curves: a panel for each column, its legend beneath it, the printed errors at its right."""
+"""The picture of training curves: a panel for each column, its legend below it, the printed errors on its right."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ HEIGHT = 2.6
 LINE = 0.16
 """Height of a line of text in inches."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-"""One more than colours, so that pairs of both repeat late."""
+"""One marker more than there are colours, so that pairs of marker and colour repeat late."""
 MARKS = 8
 """Approximate number of markers on a curve."""
 LETTERS = 46
 """Characters in a line of a legend."""
 TRAINING = {"linestyle": (0, (4, 2)), "linewidth": 0.9, "markersize": 2.5}
 SHOWN_FROM = 0.1
-"""Before this share of a run, errors may lie outside the picture: the first ones are many times the last."""
+"""Errors before this fraction of a run may be outside the picture: the first ones are many times as large."""
 LABELS = {"error": "test error (%)", "error5": "top-5 test error (%)"}
 
 
@@ -55,7 +55,7 @@ def draw_curves(curves: Curves, theme: Theme) -> Figure:
 
 
 def _note(curves: Curves) -> str:
-    """Return the explanation beneath the picture."""
+    """Return the explanation below the picture."""
     shown = [curve for panel in curves.panels for curve in panel.curves]
     notes = ["Solid: test; dashed: training error."] if curves.with_train else []
     if any(len(curve.seeds) > 1 for curve in shown):
@@ -119,7 +119,7 @@ def _set_limits(axes: Axes, panel: Panel, with_train: bool) -> None:
 
 
 def _draw_printed(axes: Axes, panel: Panel, looks: Sequence[Look], theme: Theme) -> None:
-    """Mark the printed errors at the right edge and write them beside it, apart from each other."""
+    """Mark the printed errors at the right edge and write them next to it without overlaps."""
     low, high = axes.get_ylim()
     shown = zip(panel.curves, looks, strict=True)
     printed = sorted(((curve.printed, look) for curve, look in shown if curve.printed), key=lambda each: float(each[0]))
@@ -133,7 +133,7 @@ def _draw_printed(axes: Axes, panel: Panel, looks: Sequence[Look], theme: Theme)
 
 
 def apart(places: Sequence[float], gap: float) -> list[float]:
-    """Return ascending places moved to at least `gap` from each other, by the least squares of the moves."""
+    """Return ascending places moved to at least `gap` from each other, with the least sum of squared moves."""
     pools: list[list[float]] = []
     for number, place in enumerate(places):
         pools.append([place - number * gap])
@@ -158,7 +158,7 @@ def _wrapped(curve: Curve) -> str:
 
 
 def _add_legend(axes: Axes, panel: Panel, across: int) -> None:
-    """Put the legend beneath the panel, where it hides nothing."""
+    """Put the legend below the panel, where it hides nothing."""
     from matplotlib.transforms import ScaledTranslation
 
     figure = axes.get_figure()

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ACROSS = 18
-"""Most blocks in a strip: a stage of DenseResNet-110, or the whole of DenseResNet-34."""
+"""Largest number of blocks in a strip: a stage of DenseResNet-110, or all of DenseResNet-34."""
 CELL = 0.19
 """Height of a cell in inches."""
 EQUAL_CONTRAST = 0.179
 """The luminance on which black and white text have the same contrast (WCAG 2)."""
 MAP = "cividis"
-"""Perceptually uniform, also with colour blindness."""
+"""A colour map that is perceptually uniform, also with colour blindness."""
 
 
 def draw_gates(gates: Gates, theme: Theme) -> Figure:
@@ -68,7 +68,7 @@ def _draw_strip(axes: Axes, gates: Gates, blocks: range, colours: ScalarMappable
 
 
 def _add_scale(figure: Figure, gates: Gates, colours: ScalarMappable, theme: Theme) -> None:
-    """Add the scale of the colours, with a line where every map would have an equal share."""
+    """Add the scale of the colours, with a line at the weight of equal shares."""
     beyond = max(gates.means.values()) > _brightest(gates)
     scale = figure.colorbar(colours, ax=figure.axes, extend="max" if beyond else "neither", aspect=25, pad=0.01)
     scale.outline.set_visible(False)

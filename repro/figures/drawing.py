@@ -1,4 +1,4 @@
-"""From a figure's numbers to the bytes of a picture. Nothing here needs a display."""
+"""Turns a figure's numbers into the bytes of a picture; no display is needed."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def gates_of(path: Path) -> Gates:
     """Return the mean gate weights in a run's file, results/gates/<run>.csv.
 
     Raises:
-        UserError: the file has none, or they are incomplete.
+        UserError: the file has no weights, or they are incomplete.
     """
     gates = Gates(tuple(read_gates(path)))
     if not gates.rows:

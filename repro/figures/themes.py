@@ -23,7 +23,7 @@ class Theme:
     faint: str
     """The colour of grid lines."""
     series: tuple[str, ...]
-    """The colours of curves, in order; those with low contrast to the paper are left out."""
+    """The colours of curves, in order; colours with low contrast to the background are left out."""
 
 
 THEMES = {
@@ -49,8 +49,8 @@ def style(theme: Theme) -> dict[Any, Any]:
         "axes.axisbelow": True,
         "figure.titlesize": POINTS + 1,
         "legend.frameon": False,
-        # Text stays text in SVG, to be searched, selected and read aloud; it falls back to fonts of the same width
-        # (Verdana). For print there is PDF, which carries its fonts.
+        # Text stays text in SVG, so that it can be searched, selected and read aloud; the fallback font (Verdana) is
+        # as wide. PDF, which is for print, embeds its fonts.
         "svg.fonttype": "none",
         "svg.hashsalt": "repro",
         "pdf.fonttype": 42,

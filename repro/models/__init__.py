@@ -186,7 +186,7 @@ MODELS: dict[str, ModelSpec] = {
 
 
 def find(name: str) -> str:
-    """Return the registered name that `name` spells; UserError with the nearest name otherwise."""
+    """Return the registered name that matches `name`; UserError with the nearest name otherwise."""
     return choose("model", name, MODELS)
 
 

@@ -5,7 +5,7 @@ two-tower one of 2012. GoogLeNet has BatchNorm, and 3x3 convolutions in the bran
 
 The forms for small images are the practice of CIFAR repositories, not of the papers: AlexNet as in
 bearpaw/pytorch-classification, VGG as in kuangliu/pytorch-cifar, GoogLeNet as in huyvnphan/PyTorch_CIFAR10.
-MobileNetV3 is changed as they change MobileNetV2: the first two strides are 1.
+MobileNetV3 is changed like MobileNetV2 in these repositories: the first two strides are 1.
 """
 
 from collections import OrderedDict
@@ -23,7 +23,7 @@ def torchvision_classic(
     Args:
         name: name in torchvision.
         classes: outputs of the classifier.
-        channels: of the images.
+        channels: channels of the images.
         small: the form for small images.
         dropout: rate in the classifier of AlexNet and VGG; default 0.5, torchvision's.
 
@@ -83,7 +83,7 @@ def small_googlenet(name: str, classes: int) -> nn.Module:
 
 
 def small_mobilenet_v3(name: str, classes: int) -> nn.Module:
-    """Return MobileNetV3 with 1 for its first two strides; the first block of V3-Small gets no shortcut by this."""
+    """Return MobileNetV3 with 1 for its first two strides; this gives the first block of V3-Small no shortcut."""
     network = torchvisions(name, classes)
     strided = [each for each in network.modules() if isinstance(each, nn.Conv2d) and each.stride == (2, 2)]
     for convolution in strided[:2]:

@@ -1,7 +1,7 @@
 """DenseResNet and DenseMobileNet-v2: Takeda, MIRU 2020.
 
 Every block is connected not only to the previous block but to the N previous feature maps, weighted by a gate.
-The gate's form (order of layers, hidden width, pooling of larger maps) is that of the author's code,
+The gate's form (order of layers, hidden width, pooling of larger maps) follows the author's code,
 github.com/takedarts/DenseResNet, commit c1fa035; the counts of all twelve printed rows confirm it.
 
 For small images the ImageNet networks start like ResNet and MobileNetV2 in CIFAR repositories; so does DenseResNet-34
@@ -196,7 +196,7 @@ def check_n(N: int) -> None:
 def denseresnet_cifar(*, depth: int, N: int, classes: int, channels: int = 3) -> DenseResNet:
     """Return DenseResNet for CIFAR with `depth` = 6n + 2 layers: (B, channels, 32, 32) -> (B, classes).
 
-    The gate's reduction of 2 is that of the author's configuration (config/cifar100/resnet-110.txt).
+    The gate's reduction of 2 is from the author's configuration (config/cifar100/resnet-110.txt).
     """
     check_n(N)
     n = (depth - 2) // 6
@@ -231,7 +231,7 @@ def inverted_branch(in_channels: int, out_channels: int, stride: int, expansion:
 def densemobilenet_v2(*, N: int, classes: int, channels: int = 3, small: bool = False) -> DenseResNet:
     """Return DenseMobileNet-v2: (B, channels, 224, 224), or 32 if small, -> (B, classes).
 
-    The gate's reduction of 4 is that of the author's configuration (config/imagenet/mobilenetv2-1.0.txt).
+    The gate's reduction of 4 is from the author's configuration (config/imagenet/mobilenetv2-1.0.txt).
     """
     check_n(N)
     width, head_width = 32, 1280

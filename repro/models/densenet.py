@@ -53,7 +53,7 @@ class DenseLayer(nn.Module):
         return self.dropout(self.conv(F.relu(self.bn(self.reduce(x)))))
 
     def of_parts(self, maps: list[Tensor]) -> Tensor:
-        """Return the same from separate previous maps, without saving them concatenated, normalised or rectified."""
+        """Return k new maps from separate previous maps, without saving these concatenated, normalised or rectified."""
         if isinstance(self.reduce, nn.Sequential):
             norm, _, conv, dropout = self.reduce
             maps = [dropout(recomputed(partial(convolved, norm, conv), norm, maps))]
@@ -134,7 +134,7 @@ class DenseNet(nn.Module):
 
 
 def layers_per_block(depth: int, bottleneck: bool) -> int:
-    """Return the dense layers of one block: depth = 3n + 4, where a bottleneck layer counts twice.
+    """Return the number of dense layers in a block: depth = 3n + 4, where a bottleneck layer counts twice.
 
     Raises:
         ValueError: the depth is impossible; the message names the nearest possible ones.

@@ -101,7 +101,7 @@ def mobilenet_v2(*, classes: int, channels: int = 3, small: bool = False, dropou
 
     Args:
         classes: outputs of the classifier.
-        channels: of the images.
+        channels: channels of the images.
         small: the form for small images.
         dropout: rate before the classifier; the paper has none.
     """

@@ -57,7 +57,7 @@ class UNet(nn.Module):
 
 
 def unet(*, classes: int, channels: int = 1, base: int = 64, padded: bool = False, dropout: float = 0.0) -> UNet:
-    """Return the U-Net: (B, channels, 572, 572) -> (B, classes, 388, 388); padded, it keeps the size.
+    """Return the U-Net: (B, channels, 572, 572) -> (B, classes, 388, 388); a padded one keeps height and width.
 
     The paper's network has base = 64 maps at the first level and no padding. Padded, sides must be multiples of 16.
 

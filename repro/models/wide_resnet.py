@@ -65,7 +65,7 @@ class WideResNet(nn.Module):
 def blocks_per_group(depth: int, l: int) -> int:
     """Return (depth - 4) / (3 l) for l 3x3 convolutions in a block.
 
-    Blocks with other kernels count as two convolutions, whatever their number. This agrees with the printed parameter
+    Blocks with other kernels count as two convolutions, however many they have. This agrees with the printed parameter
     column of Table 2, but not with the text.
 
     Raises:

@@ -19,7 +19,7 @@ def separable(in_channels: int, out_channels: int) -> list[nn.Module]:
 
 
 class DownBlock(nn.Module):
-    """Two separable convolutions and a max-pooling, beside a 1x1 shortcut of the same stride."""
+    """Two separable convolutions and a max-pooling, in parallel with a 1x1 shortcut of the same stride."""
 
     def __init__(
         self, in_channels: int, width: int, out_channels: int, *, activate_first: bool, stride: int = 2
@@ -36,7 +36,7 @@ class DownBlock(nn.Module):
 
 
 class MiddleBlock(nn.Module):
-    """Three times ReLU and a separable convolution, and the identity."""
+    """Three units of ReLU and a separable convolution, with an identity shortcut."""
 
     def __init__(self) -> None:
         super().__init__()

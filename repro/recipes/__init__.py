@@ -27,7 +27,7 @@ RECIPES = RecipeFolder(Path(__file__).parent)
 """The recipes of the package."""
 
 FORMER = RecipeFolder(Path(__file__).parent / "former")
-"""Recipes as they were before a correction; they tell how the runs of that time deviate."""
+"""Recipes as they were before a correction; they show how the runs of that time deviate."""
 
 
 def recipe(name: str) -> Recipe:

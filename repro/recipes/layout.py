@@ -24,7 +24,7 @@ class Given(Source, Generic[T], frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def meaning(self) -> Any:
-        """The value in the form that `Recipe` has."""
+        """The value as a `Recipe` stores it."""
         return self.value
 
     @property
@@ -38,7 +38,7 @@ class GivenNumbers(Given[tuple[float, ...] | UnsetType], frozen=True, kw_only=Tr
 
     value: tuple[float, ...] | UnsetType = UNSET
     every: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
-    """Instead of `value`: the numbers are the multiples of this one below `of`."""
+    """Instead of `value`: the numbers are the multiples of this number below `of`."""
     of: Annotated[int, Meta(ge=1)] = 1
     """The whole; every number is divided by it."""
 
@@ -49,17 +49,17 @@ class GivenNumbers(Given[tuple[float, ...] | UnsetType], frozen=True, kw_only=Tr
 
     @property
     def meaning(self) -> tuple[float, ...]:
-        """The numbers in the form that `Recipe` has."""
+        """The numbers as a `Recipe` stores them."""
         if self.every is not UNSET:
             return tuple(each / self.of for each in range(self.every, self.of, self.every))
         return tuple(each / self.of for each in self.value or ())
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a recipe has beside its values. What it leaves out is inherited from the recipe that it extends."""
+    """The keys of a recipe besides its values. Omitted keys are inherited from the recipe that it extends."""
 
     extends: str = ""
-    """The recipe, in any file of the folder, from which everything is inherited that this one leaves out."""
+    """The recipe, in any file of the folder, from which this one inherits everything that it leaves out."""
     abstract: bool = False
     """Whether this is only a base for other recipes."""
     inherited: Source | UnsetType = UNSET
@@ -80,7 +80,7 @@ def _given(hint: Any) -> Any:
     """Return the type that holds a value of a recipe whose annotation is `hint`."""
     if hint == tuple[float, ...]:
         return GivenNumbers
-    if NoneType in get_args(hint):  # TOML has no null: what is None is left out
+    if NoneType in get_args(hint):  # TOML has no null: None is a key that is left out
         (hint,) = (each for each in get_args(hint) if each is not NoneType)
     return Given[hint]
 

@@ -21,12 +21,12 @@ NEEDED = (
     "summary",
     *(each.name for each in fields(Recipe) if each.default is MISSING and each.default_factory is MISSING),
 )
-"""What every recipe must have, its own or from the recipe that it extends."""
+"""The keys that every recipe must have, given or inherited."""
 
 
 @dataclass(frozen=True)
 class _Written:
-    """A recipe as a file has it."""
+    """A recipe as it is written in a file."""
 
     file: Path
     name: str
@@ -63,14 +63,14 @@ def read_recipes(path: Path) -> dict[str, Recipe]:
     Raises:
         UserError: the folder holds no TOML file, a file is not valid TOML, a key is unknown or has the wrong type, a
             value has no source, a name is used twice, or a recipe lacks a value, extends an unknown recipe or itself,
-            or is a default that another recipe is already. The message names file, recipe and reason in one line.
+            or two are the default for the same case. The message names file, recipe and reason in one line.
     """
     files, written = sorted(path.glob("*.toml")), dict[str, _Written]()
     if not files:
-        raise UserError(f"{path} holds no recipes, which are *.toml files")
+        raise UserError(f"there are no recipes (*.toml files) in {path}")
     for each in (each for file in files for each in _read(file)):
         if each.name in written:
-            raise each.refused(f"{written[each.name].file} has a recipe of that name")
+            raise each.refused(f"{written[each.name].file} already has a recipe of that name")
         written[each.name] = each
     lines = [_line(each, written) for each in written.values()]
     recipes = {line[0].name: _recipe(line) for line in lines if not line[0].about.abstract}
@@ -94,7 +94,7 @@ def _read(file: Path) -> Iterator[_Written]:
 
 
 def _recipe(line: Sequence[_Written]) -> Recipe:
-    """Return the first recipe of a line, completed by the others."""
+    """Return the first recipe of a chain of inheritance, completed by the others."""
     content: dict[str, Any] = {"name": line[0].name, "sources": {}}
     for each in reversed(line):
         content.update(_extended(content, each.about))
@@ -148,5 +148,5 @@ def _refuse_two_defaults(recipes: Mapping[str, Recipe], written: Mapping[str, _W
         for model in each.default_for:
             key = each.dataset, model, frozenset(each.default_with.items())
             if key in found:
-                raise written[name].refused(f"{found[key]} is the default for {model} on {each.dataset} already")
+                raise written[name].refused(f"{found[key]} is already the default for {model} on {each.dataset}")
             found[key] = name

@@ -1,4 +1,4 @@
-"""A recipe: the whole mathematics of a training apart from network and seed, with the source of each value."""
+"""A recipe: everything that defines a training run except network, seed and runtime, with the source of each value."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def shown(value: Any) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a network is trained on a dataset: the whole mathematics of a run apart from network and seed."""
+    """How a network is trained on a dataset: everything that defines a run except network, seed and runtime."""
 
     name: str
     paper: str
     dataset: str
     epochs: int
     iterations: int | None = None
-    """The run stops after so many steps, in the middle of the last epoch if need be."""
+    """The run stops after this number of steps, even in the middle of the last epoch."""
     batch: int
     """Images per step; the last batch of an epoch is smaller."""
     drop_last: bool = False
@@ -72,13 +72,13 @@ class Recipe:
     init: Init
     """How weights are initialised: a name of training/initialise.py."""
     dropout: float = 0.0
-    """Rate of the dropout layers whose rate a recipe sets; 0: the network's own."""
+    """Rate of the dropout layers whose rate a recipe sets; 0: as the network sets it."""
     crop_padding: int = 0
     """Pixels added on each side before a random crop to the original size; 0: no crop."""
     padding_mode: Literal["zero", "reflect"] = "zero"
-    """What is added. `zero`: the mean colour, since images are normalised before; `reflect`: the mirror image."""
+    """What is added. `zero`: the mean colour, since images are normalised first; `reflect`: the mirror image."""
     crop_draw: Literal["image", "batch"] = "image"
-    """What has a crop offset of its own: each `image`, or the `batch` as a whole."""
+    """What a crop offset is drawn for: each `image`, or the `batch` as a whole."""
     flip: bool = False
     """Whether images are mirrored with probability 1/2."""
     flip_half: bool = False
@@ -101,7 +101,7 @@ class Recipe:
     tune_batch: int = 0
     """Images per step of the tuning."""
     tune_lr: float = 0.0
-    """Constant learning rate of the tuning; momentum, which starts at zero, and weight decay are the training's."""
+    """Constant learning rate of the tuning; momentum, starting at zero, and weight decay are as in training."""
     preprocessing: Literal["", "zca", "mean-image"] = ""
     """Used instead of `mean` and `std`. `zca`: global contrast normalisation, then ZCA whitening; `mean-image`: the
     per-pixel mean of the training images is subtracted from images in 0..1, and nothing is divided."""
@@ -121,11 +121,11 @@ class Recipe:
     border_weight: float = 0.0
     """w0: the additional weight of a pixel's loss where two cells touch."""
     border_sigma: float = 0.0
-    """Pixels: how fast that weight falls with the distances from the two cells."""
+    """How fast that weight falls with the distances from the two cells, in pixels."""
     mean: tuple[float, ...] = ()
-    """Mean per channel of pixels in 0..1; empty: that of the training set."""
+    """Mean per channel of pixels in 0..1; empty: computed on the training set."""
     std: tuple[float, ...] = ()
-    """Standard deviation per channel of pixels in 0..1; empty: that of the training set."""
+    """Standard deviation per channel of pixels in 0..1; empty: computed on the training set."""
     batchnorm_images: int = 0
     """Images of a batch that BatchNorm normalises together in training; 0: all of them."""
     batchnorm_statistics: Literal["running", "exact"] = "running"
@@ -140,7 +140,7 @@ class Recipe:
     summary: str = field(default="", compare=False)
     """What is trained and where it is described."""
     notes: tuple[str, ...] = field(default=(), compare=False)
-    """What a reader should know beside the values, a sentence or more each."""
+    """What a reader should know besides the values; each note is one or more sentences."""
     default_for: tuple[str, ...] = field(default=(), compare=False)
     """The models that use this recipe by default on its dataset; `*`: every model."""
     default_with: Mapping[str, OptionValue] = field(default_factory=dict, compare=False)
@@ -218,6 +218,6 @@ class Recipe:
 
 _ABOUT = ("name", "paper", "sources", "summary", "notes", "default_for", "default_with")
 VALUES = tuple(each.name for each in fields(Recipe) if each.name not in _ABOUT)
-"""The names of the values. A recipe enters an experiment's ID by its name and values only."""
+"""The names of the values. Of a recipe, only the name and the values enter an experiment's ID."""
 
 _DEFAULTS = {each.name: each.default for each in fields(Recipe)}

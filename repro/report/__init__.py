@@ -1,4 +1,4 @@
-"""How comparisons are shown: in a terminal, as CSV, JSON, Markdown and LaTeX, and as a page of HTML."""
+"""How comparisons are shown: in a terminal, as CSV, JSON, Markdown and LaTeX, and as an HTML page."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ SUFFIXES = {
     ".tex": ReportFormat.LATEX,
     ".html": ReportFormat.HTML,
 }
-"""The format of a file, by its ending."""
+"""The format of a file, by its extension."""
 TABLES = {
     ReportFormat.CSV: csv.table_csv,
     ReportFormat.JSON: json.table_json,
     ReportFormat.MARKDOWN: markdown.table_markdown,
     ReportFormat.LATEX: latex.table_latex,
 }
-"""What renders a table, by format."""
+"""The function that renders a table, by format."""
 SUMMARIES = {
     ReportFormat.CSV: csv.summary_csv,
     ReportFormat.JSON: json.summary_json,
     ReportFormat.MARKDOWN: markdown.summary_markdown,
     ReportFormat.LATEX: latex.summary_latex,
 }
-"""What renders the summary of tables, by format."""
+"""The function that renders the summary of tables, by format."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,17 @@ class Report:
 
     comparisons: Sequence[Comparison]
     folders: Sequence[Path]
-    """Of results, with the curves."""
+    """The results folders, which hold the curves."""
     summary: bool
 
     @cached_property
     def contents(self) -> list[Content]:
-        """What is shown of each table."""
+        """The content of each table."""
         return [content_of(each) for each in self.comparisons]
 
     @cached_property
     def totals(self) -> Grid:
-        """What is shown of the summary."""
+        """The summary as a grid."""
         return summary_of(self.comparisons)
 
     def rich(self) -> RenderableType:
@@ -80,7 +80,7 @@ class Report:
         return terminal.summary_rich(self.totals) if self.summary else terminal.table_rich(self.contents[0])
 
     def text(self, format: ReportFormat) -> str:
-        """Return the report in a format, ending with a line end; HTML has both, summary and tables."""
+        """Return the report in a format, with a newline at the end; HTML has both the summary and the tables."""
         if format == ReportFormat.RICH:
             from repro.report import terminal
 

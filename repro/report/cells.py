@@ -1,4 +1,4 @@
-"""The cells of a comparison. No other module formats a printed figure beside ours."""
+"""The cells of a comparison. No other module formats a printed figure next to ours."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from repro.report.grid import Shown, Tag
 from repro.tables import Column
 
 MARK = {True: "✓", False: "✗", None: ""}
-"""Whether our exact count, rounded to the printed digits, is the printed one."""
+"""The mark by whether our exact count, rounded to the printed digits, equals the printed one."""
 MATCH = {True: Tag("as printed", "✓", "good", short=True), False: Tag("not as printed", "✗", "bad", short=True)}
 
 
 def verdict_tag(verdict: Verdict, text: str = "") -> Tag:
-    """Return a verdict with its mark and colour, in its own words or in others."""
+    """Return a verdict as a tag with its mark and colour; `text` replaces its words."""
     return Tag(text or verdict.value, verdict.mark, verdict.tone)
 
 
 def verdict_cell(row: ComparedRow) -> Shown:
-    """Return the verdict on a row, and on how many of its errors it is if not on all."""
+    """Return the verdict on a row, with the number of errors behind it unless all are measured."""
     share = row.share_measured
     return Shown(tags=(verdict_tag(row.verdict),), notes=(f"on {share} errors",) if share else (), sort_key=row.verdict)
 
 
 def printed_cell(row: ComparedRow, column: Column) -> Shown:
-    """Return a printed cell; an error with its statistic where that is not the column's, a time with its ratio."""
+    """Return a printed cell: an error with its statistic if it is not the column's, a time with its ratio."""
     cell = row.row.cells.get(column.key)
     if cell is None:
         return Shown()
@@ -77,7 +77,7 @@ def error_cell(cell: ErrorCell | None, *, alone: bool) -> Shown:
 
 
 def _figure_and_spread(cell: ErrorCell) -> tuple[str, tuple[str, ...]]:
-    """Return our figure, and what stands beneath it: the seeds, and the mean where the figure is another statistic."""
+    """Return our figure and the lines below it: the number of seeds, and the mean if the figure is not the mean."""
     assert cell.value is not None
     assert cell.mean is not None
     seeds = ", ".join([f"n = {cell.n}", *conditions(cell.runs)])
@@ -88,14 +88,14 @@ def _figure_and_spread(cell: ErrorCell) -> tuple[str, tuple[str, ...]]:
 
 
 def difference_cell(cell: ErrorCell | None) -> Shown:
-    """Return ours minus the printed error, and how large the difference may be by chance."""
+    """Return our error minus the printed one, with the margin that randomness explains."""
     if cell is None or cell.difference is None or cell.margin is None:
         return Shown()
     return Shown(_signed(cell, cell.difference), notes=(margin_words(cell),), sort_key=cell.difference)
 
 
 def margin_words(cell: ErrorCell) -> str:
-    """Return the margin, as `margin ± 0.53` or, for the lowest of fewer runs, `expected +0.17 ± 0.53`."""
+    """Return the margin, as `margin ± 0.53` or, if ours is the lowest of fewer runs, `expected +0.17 ± 0.53`."""
     assert cell.margin is not None
     assert cell.expected is not None
     shifted = abs(cell.expected) >= 10**-cell.digits / 2

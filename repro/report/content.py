@@ -20,7 +20,7 @@ from repro.tables import Column, Table
 
 @dataclass(frozen=True)
 class Content:
-    """A table beside ours, the notes beneath it, and the runs."""
+    """A printed table next to our figures, the notes below it, and the runs."""
 
     table: Table
     grid: Grid
@@ -30,10 +30,10 @@ class Content:
     runs: Grid | None
     deviating: Grid | None
     data: Mapping[str, Any]
-    """What is known beside the rows, as plain data."""
+    """The facts about the table as a whole, as plain data."""
 
     def beneath(self) -> list[Note]:
-        """Return what text formats show beneath the table: why rows may differ, the notes, and the rule."""
+        """Return what text formats show below the table: why rows may differ, the notes, and the rule."""
         reasons = [Note(heading, lines) for heading, lines in self.grid.reasons()]
         return [*reasons, *self.notes, *([Note("Rule", (self.rule,))] if self.rule else [])]
 
@@ -57,7 +57,7 @@ def content_of(comparison: Comparison) -> Content:
 
 
 def _grid(comparison: Comparison) -> Grid:
-    """Return the table: the printed cells beside ours, and a verdict for every row."""
+    """Return the table: the printed cells next to ours, and a verdict for every row."""
     parts = [part for column in comparison.table.columns for part in _parts(comparison, column)]
     headings = (Heading("Row"), *(part.heading for part in parts), Heading("Verdict"))
     lines = tuple(_line(comparison, parts, row) for row in comparison.rows)
@@ -78,14 +78,14 @@ def _line(comparison: Comparison, parts: list[_Part], row: ComparedRow) -> Line:
 
 @dataclass(frozen=True)
 class _Part:
-    """What one column of the grid shows of a printed column."""
+    """A column of the grid: its heading, and how it shows a row."""
 
     heading: Heading
     show: Callable[[ComparedRow], Shown]
 
 
 def _parts(comparison: Comparison, column: Column) -> list[_Part]:
-    """Return what is shown of a printed column: the printed cells and, where there can be any, ours."""
+    """Return the grid's columns for a printed column: the printed cells and, if we have such figures, ours."""
     ours = _ours(comparison, column)
     heading = Heading("paper", column.label, numeric=True) if ours else Heading(column.label, numeric=True)
     return [_Part(heading, lambda row: printed_cell(row, column)), *ours]
@@ -101,7 +101,7 @@ def _ours(comparison: Comparison, column: Column) -> list[_Part]:
 
 
 def _our_errors(comparison: Comparison, column: Column, heading: Heading) -> list[_Part]:
-    """Return our errors: none without a recipe; with a column of differences where the table has one error column."""
+    """Return our errors, if there is a recipe, and the differences, if the table has only one error column."""
     alone = len(comparison.table.of_kind("error")) == 1
     cells = [row.errors[column.key] for row in comparison.rows if column.key in row.errors]
     if all(cell.verdict == Verdict.NO_RECIPE for cell in cells):

@@ -25,21 +25,21 @@ ERROR = {
     "best_epoch": "best epoch (extra)",
     "verdict": "verdict",
 }
-"""The columns of an error, by the names of its figures in the data of a line."""
+"""The CSV columns of an error, by the keys of its figures in the data of a line."""
 TIME = {"published_ratio": "paper ratio", "seconds": "ours s a step", "ratio": "ours ratio", "device": "device"}
-"""The columns of a time, likewise."""
+"""The CSV columns of a time, by the keys of its figures."""
 FIGURES: Mapping[str, Mapping[str, str]] = {"error": ERROR, "time": TIME}
 
 
 def table_csv(content: Content) -> str:
-    """Return a table, a line per row; printed cells are as printed."""
+    """Return a table, one line per row; printed cells are the printed strings."""
     columns = content.table.columns
     header = ["row", *(name for column in columns for name in _names(column)), "verdict", "why"]
     return _csv([_row(line.data, columns) for line in content.grid.lines], header)
 
 
 def summary_csv(summary: Grid) -> str:
-    """Return the summary of tables, a line per table."""
+    """Return the summary of tables, one line per table."""
     names = {
         "table": "table",
         "paper": "paper",
@@ -63,12 +63,12 @@ def summary_csv(summary: Grid) -> str:
 def _csv(rows: Sequence[Mapping[str, Any]], header: Sequence[str]) -> str:
     import pandas as pd
 
-    frame = pd.DataFrame(rows, columns=list(header), dtype=object)  # else a number of runs beside a gap is a float
+    frame = pd.DataFrame(rows, columns=list(header), dtype=object)  # else integers in a column with gaps become floats
     return frame.to_csv(index=False)
 
 
 def _names(column: Column) -> list[str]:
-    """Return the names of a printed column's columns."""
+    """Return the names of the CSV columns for a printed column."""
     ours = ["ours", "match"] if column.kind in ("params", "flops") else FIGURES.get(column.kind, {}).values()
     return [f"{column.key} {name}" for name in ("paper", *ours)]
 

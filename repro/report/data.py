@@ -1,4 +1,4 @@
-"""Comparisons and their summary as plain data, with exact figures: what JSON shows, and CSV in columns."""
+"""Comparisons and their summary as plain data, with exact figures, from which JSON and CSV are made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from repro.comparison.times import TimeCell
 
 
 def table_data(comparison: Comparison) -> dict[str, Any]:
-    """Return what is known of a table beside its rows."""
+    """Return the facts about a table as a whole, without its rows."""
     table = comparison.table
     return {
         "table": table.name,

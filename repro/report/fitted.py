@@ -1,4 +1,4 @@
-"""Tables for a terminal whose columns are no narrower than their words, where the terminal is wide enough."""
+"""Tables for a terminal that cut no word if the terminal is wide enough."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 
 class Fitted:
-    """The first of some tables that fits without cutting a word; else the first one with narrower gaps, or as text."""
+    """The first of several tables that fits without cutting a word; else the first one without padding, or as text."""
 
     def __init__(self, *tables: Table) -> None:
         self.tables = tables
@@ -27,7 +27,7 @@ class Fitted:
 
 
 def _paragraphs(table: Table) -> Group:
-    """Return the rows of a table as paragraphs: the first cell, and beneath it the others with their headings."""
+    """Return the rows of a table as paragraphs: the first cell, and below it the others with their headings."""
     headings = [" ".join(str(column.header).split()) for column in table.columns]
     parts: list[RenderableType] = [Text.from_markup(str(table.title), style="bold")] if table.title else []
     for first, *others in zip(*(column.cells for column in table.columns), strict=True):
@@ -37,18 +37,18 @@ def _paragraphs(table: Table) -> Group:
 
 
 def empty_grid(title: str | None = None) -> Table:
-    """Return a table without rows, whose lines leave room for figures on a terminal of 80 columns."""
+    """Return a table without rows, with little padding so that figures fit on a terminal of 80 columns."""
     look = {"title_justify": "left", "title_style": "bold", "box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
     return Table(title=title and escape(title), **look)  # type: ignore[arg-type]
 
 
 def fit(table: Table, width: int) -> bool:
-    """Give every column a width, so that no word is cut, if the table can be so narrow."""
+    """Set the widths of the columns so that no word is cut; return whether the table then fits."""
     cells = [[Text.from_markup(str(cell)).plain for cell in (each.header, *each.cells)] for each in table.columns]
     most = [max(len(line) for cell in column for line in cell.split("\n")) for column in cells]
     words = [max(len(word) for cell in column for word in (cell.split() or [""])) for column in cells]
     least = [high if column.no_wrap else low for column, low, high in zip(table.columns, words, most, strict=True)]
-    spare = width - (1 + table.padding[1]) * len(cells) - 1 - sum(least)  # beside the box and the padding
+    spare = width - (1 + table.padding[1]) * len(cells) - 1 - sum(least)  # without the box and the padding
     wanted = [high - low for low, high in zip(least, most, strict=True)]
     edges = 0, len(cells) - 1  # labels and verdicts, which are words, are wrapped before figures
     for number, column in sorted(enumerate(table.columns), key=lambda each: (each[0] in edges, wanted[each[0]])):

@@ -1,4 +1,4 @@
-"""What is shown, whatever the format: a grid of lines of cells. The formats are small renderers of it."""
+"""A table as every format shows it: a grid of lines of cells. Each format is a small renderer of the grid."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 Paint = Callable[[str, str], str]
-"""Returns a text in the colour of a tone."""
+"""A function that returns a text in the colour of a tone."""
 
 
 def unpainted(text: str, tone: str) -> str:
@@ -22,9 +22,9 @@ class Tag:
     text: str
     mark: str = ""
     tone: str = "none"
-    """A class of page.css, a colour of the terminal."""
+    """A class in page.css and a colour in the terminal."""
     short: bool = False
-    """Whether the mark stands for the text, which is only read aloud."""
+    """Whether only the mark is shown, and the text is for screen readers."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,16 @@ class Shown:
 
     text: str = ""
     spoken: str = ""
-    """What is read aloud in place of the text, such as a dash."""
+    """What a screen reader reads in place of a text such as a dash."""
     notes: tuple[str, ...] = ()
-    """Lines beneath the text."""
+    """Lines below the text."""
     details: tuple[str, ...] = ()
-    """Further lines, for which only the page has room."""
+    """Further lines, which only the HTML page shows."""
     tags: tuple[Tag, ...] = ()
     sort_key: float | str | None = None
-    """What lines are sorted by (default: the text); empty: after all others."""
+    """The key by which lines are sorted (default: the text); an empty one comes last."""
     href: str | None = None
-    """A place on the page."""
+    """A link to a place on the page."""
     muted: bool = False
 
     def lines(self, paint: Paint = unpainted) -> list[str]:
@@ -59,27 +59,27 @@ class Heading:
 
     label: str
     group: str = ""
-    """The heading above it, which neighbours share; empty: none."""
+    """The heading above, which neighbouring columns share; empty: none."""
     numeric: bool = False
     """Whether its cells are numbers: aligned right, and sorted by value."""
     detail: bool = False
-    """Whether only the page has room for the column."""
+    """Whether only the HTML page shows the column."""
 
     @property
     def whole(self) -> str:
-        """The heading where its group is not in sight."""
+        """The heading with its group, as one text."""
         return f"{self.group}, {self.label}" if self.group else self.label
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line; its first cell is its heading."""
+    """A line, whose first cell is its heading."""
 
     cells: tuple[Shown, ...]
     name: str = ""
-    """Unique in the grid; the first cell need not be."""
+    """A name that is unique in the grid; the first cell may not be."""
     reasons: tuple[str, ...] = ()
-    """Why it may differ from what is printed."""
+    """Why the line may differ from what is printed."""
     reasons_heading: str = ""
     muted: bool = False
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table, whatever it shows."""
+    """A table with any content."""
 
     title: str
     headings: tuple[Heading, ...]
@@ -112,7 +112,7 @@ class Grid:
 
     @property
     def grouped(self) -> bool:
-        """Whether it has upper headings."""
+        """Whether there are upper headings."""
         return any(heading.group for heading in self.headings)
 
     @property
@@ -131,7 +131,7 @@ class Grid:
         return (*self.lines, self.total) if self.total else self.lines
 
     def without_details(self) -> Grid:
-        """Return the grid without the columns for which only the page has room."""
+        """Return the grid without the columns that only the HTML page shows."""
         kept = [number for number, heading in enumerate(self.headings) if not heading.detail]
 
         def cut(line: Line) -> Line:
@@ -142,7 +142,7 @@ class Grid:
         return replace(self, headings=headings, lines=tuple(map(cut, self.lines)), total=total)
 
     def stacked(self) -> Grid:
-        """Return a narrower grid, with a column for each group: its first cell, and beneath it the others."""
+        """Return a narrower grid, with a column for each group: its first cell, and below it the others."""
         places, start = [], 0
         for _, columns in self.groups:
             places.append(range(start, start + columns))
@@ -152,13 +152,13 @@ class Grid:
         return replace(self, headings=headings, lines=lines)
 
     def fitting(self, width: int) -> Grid:
-        """Return the grid as it is if its columns take so many characters at most, else stacked."""
+        """Return the grid if its columns take at most `width` characters, else the stacked grid."""
         texts = [self.heading_lines, *(["\n".join(cell.lines()) for cell in line.cells] for line in self.lines)]
         widths = [max(len(line) for text in column for line in text.split("\n")) for column in zip(*texts, strict=True)]
         return self if sum(widths) <= width else self.stacked()
 
     def reasons(self) -> list[tuple[str, tuple[str, ...]]]:
-        """Return why lines may differ from what is printed, lines with the same reasons together: heading, reasons."""
+        """Return headings and reasons why lines may differ from what is printed; equal reasons share a heading."""
         found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         for line in self.lines:
             if line.reasons:
@@ -166,7 +166,7 @@ class Grid:
         return [(f"{heading}: {'; '.join(names)}", reasons) for (heading, reasons), names in found.items()]
 
     def paragraphs(self) -> list[str]:
-        """Return each line as a sentence, for what is too wide for a table: `name: heading value; heading value`."""
+        """Return each line as text, for grids that are too wide for a table: `name: heading value; heading value`."""
         return [
             f"{line.cells[0].text}: "
             + "; ".join(f"{heading.label} {cell.text}" for heading, cell in _pairs(self, line))

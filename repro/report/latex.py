@@ -10,7 +10,7 @@ from repro.report.grid import Grid, Line
 from repro.report.notes import Note
 
 WIDTH = 100
-"""Characters of a line for which a page has room."""
+"""Number of characters that fit on a line of a page."""
 SPELLINGS = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -34,8 +34,8 @@ SPELLINGS = {
     "<": "$<$",
     ">": "$>$",
 }
-"""Characters that LaTeX spells differently; the marks are symbols of its mathematics, which needs no package."""
-MARKS = "✓ and ✗: our exact count, rounded as the printed one is, equals the printed one or does not."
+"""Characters that LaTeX writes differently; the marks are math symbols that need no package."""
+MARKS = "✓ and ✗: whether our exact count, rounded to the printed digits, equals the printed one."
 
 
 def table_latex(content: Content) -> str:
@@ -53,7 +53,7 @@ def summary_latex(summary: Grid) -> str:
 
 
 def _booktabs(grid: Grid, caption: str, label: str, legend: str = "") -> str:
-    """Return a floating table; a cell with several lines takes as many rows, so that it stays narrow."""
+    """Return a floating table; a cell with several lines takes one row per line, so that it stays narrow."""
     lines = [_rows(_cells(grid, line)) for line in grid.lines]
     total = _rows(_cells(grid, grid.total)) if grid.total else []
     columns = "".join("r" if heading.numeric else "l" for heading in grid.headings)
@@ -94,5 +94,5 @@ def _rows(cells: Sequence[str]) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """Return a text as LaTeX spells it."""
+    """Return a text as LaTeX source."""
     return re.sub(".", lambda sign: SPELLINGS.get(sign[0], sign[0]), text)

@@ -7,11 +7,11 @@ from repro.report.grid import Grid
 from repro.report.notes import Note
 
 WIDTH = 100
-"""Characters of a line for which a page has room."""
+"""Number of characters that fit on a line of a page."""
 
 
 def table_markdown(content: Content) -> str:
-    """Return a table, and beneath it why rows may differ, the runs that deviate, and the notes."""
+    """Return a table, and below it why rows may differ, the runs that deviate, and the notes."""
     return _table(content.grid.fitting(WIDTH)) + "".join(f"\n{line}\n" for line in _beneath(content))
 
 

@@ -1,4 +1,4 @@
-"""What must be known to read a table beside its cells, under a heading each."""
+"""The notes that a reader needs to understand a table, each under a heading."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Note:
     lines: tuple[str, ...]
 
     def text(self, item: str) -> str:
-        """Return heading and lines as one text; several lines each begin with `item`, such as a line end and a dash."""
+        """Return heading and lines as one text; if there are several lines, `item` precedes each."""
         return (
             f"{self.heading}: {self.lines[0]}" if len(self.lines) == 1 else item.join([f"{self.heading}:", *self.lines])
         )
@@ -50,7 +50,7 @@ def notes_of(comparison: Comparison) -> tuple[Note, ...]:
 
 
 def recipe_names(comparison: Comparison) -> list[str]:
-    """Return the names of the recipes behind a table, once each."""
+    """Return the names of the recipes behind a table, without repetitions."""
     names = [cell.printed.recipe for row in comparison.rows for cell in row.errors.values()]
     return list(dict.fromkeys(name for name in names if name))
 
@@ -62,7 +62,7 @@ def _inferred(name: str) -> str:
 
 
 def _protocols(comparison: Comparison) -> Iterator[str]:
-    """Give the statistic and the protocol of the printed errors, columns with the same ones together."""
+    """Yield the statistic and the protocol of the printed errors; columns that agree share a line."""
     found: dict[str, list[str]] = {}
     for column in comparison.table.of_kind("error"):
         found.setdefault(_protocol(comparison, column), []).append(column.label)
@@ -86,7 +86,7 @@ def _statistic(column: Column) -> str:
 
 
 def _marks(comparison: Comparison) -> list[str]:
-    """Return the meaning of the marks beside errors, if a table has several columns of them."""
+    """Return the meaning of the marks next to errors, if a table has several columns of them."""
     verdicts = {cell.verdict for row in comparison.rows for cell in row.errors.values() if cell.n}
     if not verdicts or len(comparison.table.of_kind("error")) == 1:
         return []
@@ -94,11 +94,11 @@ def _marks(comparison: Comparison) -> list[str]:
 
 
 def _figures_of_the_rule(comparison: Comparison) -> list[str]:
-    """Return the figures that the rule of the verdicts takes for this table; nothing without verdicts."""
+    """Return the figures that the rule of the verdicts uses for this table; nothing without verdicts."""
     spread, cells = comparison.spread, comparison.cells
     if spread is None:
         return []
-    share = f"spread {spread.phi:.2f} of the binomial one, {spread.degrees} degrees of freedom"
+    share = f"spread {spread.phi:.2f} times the binomial one, {spread.degrees} degrees of freedom"
     margin, equivalence = t_of_margin(spread.degrees, cells), t_of_equivalence(spread.degrees)
     shared = f"the 5 % shared among {number_of(cells, 'cell')}"
     return [f"{share}; {shared}; t = {margin:.2f} for the margin, {equivalence:.2f} for equivalence"]
@@ -118,7 +118,7 @@ def _best_epochs(comparison: Comparison) -> list[str]:
 
 
 def time_lines(comparison: Comparison) -> list[str]:
-    """Return to which row times are ratios, and how and where ours were measured."""
+    """Return which row the times are relative to, and how and where ours were measured."""
     table = comparison.table
     cells = [cell for each in comparison.rows for cell in each.times.values()]
     if table.time is None or not cells:
@@ -135,6 +135,6 @@ def _ours(cells: list[TimeCell], name: str) -> list[str]:
     unit = f"{ours.seconds:.3g} s for a step of {ours.batch} images of {ours.reference}"
     lines = [f"ours from {timing.how}; {unit}; {timing.device}, {timing.precision}, {timing.started[:10]}"]
     if not timing.steady:
-        busy = f"the median window of a row took {timing.spread:.1f} times its fastest, so the ratios are unreliable"
-        lines.append(f"ours measured on a busy machine: {busy}; measure again")
+        busy = f"the median window of a row took {timing.spread:.1f} times as long as its fastest"
+        lines.append(f"ours measured on a busy machine: {busy}, so the ratios are unreliable; measure again")
     return lines

@@ -16,7 +16,7 @@ METRICS = {
     "isbi_pixel": "Pixel error",
     "isbi_rand": "Rand error",
 }
-"""The figures of a record, and their headings."""
+"""The headings of a record's figures."""
 WHERE = (
     Heading("Device", detail=True),
     Heading("Precision"),
@@ -24,7 +24,7 @@ WHERE = (
     Heading("Commit", detail=True),
     Heading("Wall time", numeric=True, detail=True),
 )
-"""The last headings."""
+"""The headings of the last columns."""
 
 
 def runs_grid(comparison: Comparison) -> Grid | None:

@@ -1,4 +1,4 @@
-"""The summary of tables as a grid, a line for each: how many counts match, how many errors are measured, verdicts."""
+"""The summary of tables as a grid, one line per table: matching counts, measured errors, and verdicts."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def summary_of(comparisons: Sequence[Comparison]) -> Grid:
 
 
 def short_name(table: Table) -> str:
-    """Return a table's paper and title in short; one of several papers has its title alone."""
-    network, *where = table.paper.split(", ")  # authors and place
+    """Return a table's paper and title in short; only the title if it has several papers."""
+    network, *where = table.paper.split(", ")  # authors and place of publication
     return f"{network}, {table.title}" if len(where) == 2 else table.title
 
 
@@ -44,7 +44,7 @@ def _line(summary: Summary, comparison: Comparison) -> Line:
 
 
 def _figures(summaries: Sequence[Summary]) -> tuple[Shown, ...]:
-    """Return what some tables have together: counts that match, errors that are measured, and verdicts."""
+    """Return the totals over some tables: matching counts, measured errors, and verdicts."""
     right, counted = sum(each.right for each in summaries), sum(each.counted for each in summaries)
     measured, errors = sum(each.measured for each in summaries), sum(each.measurable for each in summaries)
     without = sum(each.without_recipe for each in summaries)

@@ -17,7 +17,7 @@ from repro.report.grid import Grid, Line, Shown, Tag
 from repro.report.notes import Note
 
 COLOURS = {"good": "green", "bad": "red", "better": "cyan", "unsure": "yellow"}
-"""By tone."""
+"""The colour of each tone."""
 
 
 def table_rich(content: Content) -> RenderableType:
@@ -29,7 +29,7 @@ def table_rich(content: Content) -> RenderableType:
 
 
 def _note(note: Note) -> list[RenderableType]:
-    """Return a note, whose lines are indented beneath its heading if there are several."""
+    """Return a note; several lines are indented under its heading."""
     if len(note.lines) == 1:
         return [Text(note.text(""), style="dim")]
     items = (Padding(Text(line, style="dim"), (0, 0, 0, 2), expand=False) for line in note.lines)
@@ -37,8 +37,8 @@ def _note(note: Note) -> list[RenderableType]:
 
 
 def summary_rich(summary: Grid) -> RenderableType:
-    """Return the summary of tables, a line each."""
-    hint = "repro table NAME shows one table; repro table --check names the mismatches"
+    """Return the summary of tables, one line per table."""
+    hint = "repro table NAME shows one table; repro table --check lists the mismatches"
     return Group(Fitted(_to_rich(summary.without_details(), summary.title)), Text(hint, style="dim"))
 
 
@@ -50,7 +50,7 @@ def plain(renderable: RenderableType) -> str:
 
 
 def _fitted_table(content: Content) -> Fitted:
-    """Return the table: ours beside the printed cells where the terminal is wide enough, else beneath them."""
+    """Return the table: ours next to the printed cells if the terminal is wide enough, else below them."""
     stacked = content.grid.stacked()
     narrow = _to_rich(_without_last(stacked), content.title, tight=True)
     narrow.padding = 0
@@ -59,7 +59,7 @@ def _fitted_table(content: Content) -> Fitted:
 
 
 def _without_last(stacked: Grid) -> Grid:
-    """Return a stacked grid without verdicts in a column; the labels of our lines have them, but for quoted rows."""
+    """Return a stacked grid without the column of verdicts; they move into the labels of our lines."""
     lines: list[Line] = []
     verdict: tuple[Tag, ...] = ()
     for line in stacked.lines:
@@ -71,11 +71,11 @@ def _without_last(stacked: Grid) -> Grid:
 
 
 def _to_rich(grid: Grid, title: str, *, whole: bool = False, tight: bool = False) -> Table:
-    """Return a grid as a table of rich.
+    """Return a grid as a rich table.
 
     Args:
         grid: what is shown.
-        title: above it.
+        title: the title above the table.
         whole: whether figures are kept on one line.
         tight: whether the parts of a figure are joined, so that it stays whole where a cell is broken into lines.
     """

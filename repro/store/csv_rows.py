@@ -30,7 +30,7 @@ def line_of(written: DataclassInstance) -> dict[str, Any]:
 
 
 def columns_of(kind: type[DataclassInstance]) -> list[str]:
-    """Return the header of a CSV file with a kind of line."""
+    """Return the header of the CSV file for a dataclass."""
     return [each.name for each in fields(kind)]
 
 
@@ -55,7 +55,7 @@ def lines_of(path: Path) -> list[dict[str, str]]:
 
 
 def read(path: Path, kind: type[T], what: str) -> list[T]:
-    """Return the lines of a file as a kind of dataclass; none if the file does not exist.
+    """Return the lines of a file as dataclasses; none if the file does not exist.
 
     Args:
         path: the CSV file.
@@ -63,7 +63,7 @@ def read(path: Path, kind: type[T], what: str) -> list[T]:
         what: a line's name in error messages, such as "a record of a run".
 
     Raises:
-        UserError: the file is not a CSV file, or a line is not of this kind.
+        UserError: the file is not a CSV file, or a line does not fit the dataclass.
     """
     return [_parse(line, kind, f"{path}, line {number}: not {what}") for number, line in enumerate(lines_of(path), 2)]
 

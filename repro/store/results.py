@@ -49,7 +49,7 @@ class GateRow:
     run: str
     """Name of the run."""
     deviations: Sequence[str]
-    """See Record."""
+    """The run's deviations from its recipe, as in Record."""
     step: int
     """Steps of the run so far."""
     epoch: int
@@ -57,9 +57,9 @@ class GateRow:
     epochs: int
     """Epochs of the whole run."""
     step_of_epoch: int
-    """Steps taken in that epoch."""
+    """Steps taken in the epoch so far."""
     steps_of_epoch: int
-    """Steps of that whole epoch."""
+    """Steps of the whole epoch."""
     images: int
     """Number of test images."""
     block: int
@@ -134,7 +134,7 @@ class StepTime:
     """The time of a training step of one row's network, measured in turn with the table's other rows."""
 
     measurement: str
-    """Shared by the rows that were measured together."""
+    """Value shared by the rows that were measured together."""
     table: str
     row: str
     """Label of the row."""
@@ -142,7 +142,7 @@ class StepTime:
     options: Mapping[str, Any]
     dataset: str
     batch: int
-    """Images of a step."""
+    """Images per step."""
     seconds: float
     """Wall time of a step (forward, backward, update): the median over the windows."""
     fastest: float
@@ -196,8 +196,8 @@ def curve_of(record: Record, folders: Sequence[Path]) -> list[EpochRow]:
     """Return the curve of a run; empty if there is none.
 
     Args:
-        record: of the run; two runs of one experiment have curves of the same name.
-        folders: of results; a later folder takes precedence.
+        record: the run's record; two runs of one experiment have curves of the same name.
+        folders: folders of results; a later folder takes precedence.
 
     Raises:
         UserError: there are curves of that name but none belongs to the record, or a line is invalid.
@@ -271,6 +271,6 @@ def shipped_results() -> Path:
 
 
 def result_folders(own: Path) -> list[Path]:
-    """Return the folders of the shipped results and of the user's own; one folder if they are the same."""
+    """Return the folders of the shipped results and of the user's results; one folder if they are the same."""
     shipped = shipped_results()
     return [own] if own.resolve() == shipped.resolve() else [shipped, own]

@@ -26,7 +26,7 @@ from repro.text import canonical, one_of
 DESCRIPTION, CURVE, LOCK = "run.json", "curve.csv", ".lock"
 RECORDED, DIVERGED = "recorded", "diverged"
 SHOWN_RUNS = 10
-"""Most runs that a hint names."""
+"""Maximum number of runs named in a hint."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Run:
 
     folder: Path
     description: Description | None
-    """None if there is no description, or it cannot be read."""
+    """The description; None if there is none, or it cannot be read."""
     last: EpochRow | None
     """The last complete epoch."""
     trained_now: bool
@@ -96,7 +96,7 @@ def runs_in(folder: Path) -> Iterator[Run]:
 
 
 def _run(folder: Path) -> Run:
-    trained_now = _is_locked(folder / LOCK)  # first: a run that ends meanwhile has newer files then
+    trained_now = _is_locked(folder / LOCK)  # checked first: if the run ends meanwhile, the files read below are newer
     curve: list[EpochRow] = []
     with suppress(UserError):  # an invalid file must not hide the other runs
         curve = read_curve(folder / CURVE)
@@ -134,10 +134,10 @@ def run_names(runs: Path) -> list[str]:
 
 
 def run_named(what: str, known: Iterable[str], where: str) -> str:
-    """Return the name of the run that a name, a prefix of it, or a prefix of its ID stands for.
+    """Return the name of the run given by its name, a prefix of its name, or a prefix of its ID.
 
     Args:
-        what: the name or prefix; the name of a model stands for runs of exactly this model.
+        what: the name or prefix; the name of a model matches only runs of exactly this model.
         known: the names of the runs.
         where: the folder of the runs, for the message.
 

@@ -18,7 +18,7 @@ from repro.models import OptionValue, resolve_options
 KINDS = ("params", "flops", "error", "time", "context")
 METRICS = ("error", "error5", "iou", "isbi_pixel", "isbi_rand")
 PERCENT = ("error", "error5")
-"""The metrics in %; verdicts are given on these alone."""
+"""The metrics in %; only these get verdicts."""
 STATISTICS = ("last", "median", "mean", "best")
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 PRINTED = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)")
@@ -48,7 +48,7 @@ class Cell:
         return 0.5 * 10.0**exponent
 
     def matches(self, exact: int) -> bool:
-        """Whether an exact count, rounded to the printed digits, is the printed number."""
+        """Whether an exact count, rounded to the printed digits, equals the printed number."""
         return self._rounded(exact) == self.value
 
     def like(self, exact: int) -> str:
@@ -74,25 +74,25 @@ class Column:
     kind: str
     """One of KINDS: what is compared with the printed cells."""
     metric: str = "error"
-    """Errors: one of METRICS, the field of a record; in % or as a record has it."""
+    """Errors: one of METRICS, a field of a record, in the unit that it has there."""
     dataset: str | None = None
-    """Errors: the data set (default: the table's)."""
+    """Errors: the dataset (default: the table's)."""
     recipe: str | None = None
-    """Errors: the recipe; a row may have its own."""
+    """Errors: the recipe; a row may have a different one."""
     statistic: str = "last"
-    """Of the runs behind a printed cell."""
+    """The statistic of the runs behind a printed cell: one of STATISTICS."""
     runs: int | None = None
-    """How many runs are behind a printed cell; None where the paper does not say, which is taken as one."""
+    """Number of runs behind a printed cell; None if the paper does not say, which is taken as one."""
     protocol: str = ""
     """How the test images are shown to the network."""
     crops: int | None = None
-    """Errors: the crops of a test image over which a prediction is averaged; None where nothing is averaged."""
+    """Errors: the crops of a test image over which a prediction is averaged; None if nothing is averaged."""
     averaged: Averaged | None = None
     """What is averaged over the crops."""
     comparable: bool = True
-    """False where our test images are not the paper's: both errors are shown, and no verdict is given."""
+    """False if our test images are not the paper's: both errors are shown, and no verdict is given."""
     batch: int | None = None
-    """Times: the images of a step (default: the recipe's batch)."""
+    """Times: the number of images of a step (default: the recipe's batch)."""
     reference: str | None = None
     """Times: the label of the row whose time is 1.00 (default: the first row with a printed time and a network)."""
 
@@ -107,13 +107,13 @@ class Row:
     """None for a row that the paper quotes from elsewhere."""
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     dataset: str | None = None
-    """Where it differs from the table's and the column's, like the next three fields."""
+    """The dataset, if it differs from the table's and the column's; the next three fields likewise."""
     recipe: str | None = None
     statistic: str | None = None
     runs: int | None = None
     count_only: bool = False
-    """True where the row's errors are quoted, while its network is here: it is counted and timed, and no run of it is
-    compared with the errors."""
+    """Whether the network is implemented although the paper quotes the row's errors: it is counted and timed, but no
+    run is compared with the errors."""
 
     @property
     def quoted(self) -> bool:
@@ -123,7 +123,7 @@ class Row:
 
 @dataclass(frozen=True)
 class PrintedError:
-    """A printed error of a network, and what it was obtained with."""
+    """A printed error of a network, and how it was obtained."""
 
     row: Row
     column: Column
@@ -131,9 +131,9 @@ class PrintedError:
     options: Mapping[str, OptionValue]
     """Every option of the network, defaults included."""
     recipe: str | None
-    """None where no recipe for it is implemented."""
+    """None if no recipe is implemented for it."""
     statistic: str
-    """One of STATISTICS, of the runs behind the cell."""
+    """The statistic of the runs behind the cell: one of STATISTICS."""
     runs: int
     cell: Cell
 
@@ -144,11 +144,11 @@ class PrintedError:
 
     @property
     def judgeable(self) -> bool:
-        """Whether runs of it get a verdict: there is a recipe, and our test images are the paper's."""
+        """Whether its runs get a verdict: there is a recipe, and our test images are the paper's."""
         return self.recipe is not None and self.column.comparable
 
     def experiment(self, seed: int, epochs: int | None = None) -> Experiment:
-        """Return the experiment behind it, which has a recipe; UserError if `epochs` is below 1."""
+        """Return the experiment of an error with a recipe; UserError if `epochs` is below 1."""
         assert self.row.model
         assert self.recipe
         return experiment_for(self.row.model, self.options, seed=seed, recipe_name=self.recipe, epochs=epochs)
@@ -232,18 +232,18 @@ class Table:
         return next(iter(self.of_kind("time")), None)
 
     def timed(self, rows: Sequence[Row] | None = None) -> list[Row]:
-        """Return the rows, of some or of all, with a printed time and a network."""
+        """Return those of some rows, or of all, that have a printed time and a network."""
         shown = self.rows if rows is None else rows
         return [row for row in shown if self.time and row.model and self.time.key in row.cells]
 
     def reference(self, rows: Sequence[Row] | None = None) -> Row | None:
-        """Return the row to whose time the others' are ratios: the named one if it is shown, else the first timed."""
+        """Return the row that times are relative to: the named one if it is shown, else the first timed row."""
         timed = self.timed(rows)
         named = [row for row in timed if self.time and row.label == self.time.reference]
         return next(iter([*named, *timed]), None)
 
     def dataset_of(self, row: Row) -> str:
-        """Return the data set whose images and classes a row's network is counted and timed with."""
+        """Return the dataset with whose images and classes a row's network is counted and timed."""
         return row.dataset or self.dataset
 
     def options(self, row: Row) -> dict[str, OptionValue]:
@@ -253,5 +253,5 @@ class Table:
 
 
 def _plain(label: str) -> str:
-    """Return a label in the form in which `N=4` is found in `DenseResNet-110, N = 4`."""
+    """Return a label in lower case without spaces, so that `N=4` matches `DenseResNet-110, N = 4`."""
     return label.lower().replace(" ", "")

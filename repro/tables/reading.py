@@ -1,4 +1,4 @@
-"""Tables read from tables/*.toml; a malformed file is refused with file, row and reason."""
+"""Tables read from tables/*.toml; for a malformed file, the error names file, row and reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from repro.text import choose
 
 
 def tables_folder() -> Path:
-    """Return the folder of the tables: inside the package when installed from a wheel, else beside it."""
+    """Return the folder of the tables: inside the package when installed from a wheel, else next to it."""
     package = Path(__file__).parents[1]
     inside = package / "shipped" / "tables"
     return inside if inside.is_dir() else package.parent / "tables"
@@ -30,10 +30,10 @@ def table_names() -> list[str]:
 
 
 def read_table(name: str) -> Table:
-    """Return the table that `name` spells.
+    """Return the table of this name, in any spelling.
 
     Raises:
-        UserError: no such table, with the nearest name; or a malformed file, with file, row and reason.
+        UserError: there is no such table, or its file is malformed.
     """
     return parse_table(tables_folder() / f"{choose('table', name, table_names())}.toml")
 
@@ -79,7 +79,7 @@ def _table(name: str, content: dict[str, Any]) -> Table:
 def _check_times(table: Table) -> None:
     """Refuse a second column of times, and a reference row without a printed time or a network."""
     if len(table.of_kind("time")) > 1:
-        raise _Malformed("the table: two columns are of kind 'time', and a table has at most one")
+        raise _Malformed("the table: two columns are of kind 'time', but a table has at most one")
     if table.time and table.time.reference:
         where = f"column {table.columns.index(table.time) + 1} ({table.time.key})"
         _expect_one_of(where, "reference", table.time.reference, [row.label for row in table.timed()])
@@ -98,7 +98,7 @@ def _column(index: int, content: dict[str, Any], dataset: str) -> Column:
     _expect_known(where, content)
     _check_crops(where, content)
     if content["kind"] == "error" and content.get("comparable", True) and not _is_judged(content):
-        raise _Malformed(f"{where}: verdicts need errors in % on a known number of images; say comparable = false")
+        raise _Malformed(f"{where}: verdicts need errors in % on a known number of images; set comparable = false")
     return Column(**content)
 
 
@@ -133,7 +133,7 @@ def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str]) 
         if not isinstance(text, str) or not PRINTED.fullmatch(text):
             raise _Malformed(f'{where}: cell {key} is {text!r}, not a printed number in quotes such as "2.23M"')
         if key in judged and not 0 < Cell(text).value < 100:
-            raise _Malformed(f"{where}: cell {key} is {text!r}, and an error in % lies between 0 and 100")
+            raise _Malformed(f"{where}: cell {key} is {text!r}, but an error in % is between 0 and 100")
     return Row(cells={key: Cell(text) for key, text in cells.items()}, **content)
 
 
@@ -159,7 +159,7 @@ def _is_positive(value: object) -> bool:
 
 
 def _expect_known(where: str, content: dict[str, Any]) -> None:
-    """Refuse unknown data sets, recipes and statistics."""
+    """Refuse unknown datasets, recipes and statistics."""
     for key, known in (("dataset", DATASETS), ("recipe", RECIPES), ("statistic", STATISTICS)):
         if key in content:
             _expect_one_of(where, key, content[key], known)

@@ -41,7 +41,7 @@ class Checkpoint:
     epoch_seconds: float
     """Wall time of the current epoch."""
     sittings: int
-    """Sessions so far, the present one included."""
+    """Number of sessions so far, including the current one."""
     started: str
     data: str
     """Fingerprint of the data set."""

@@ -57,7 +57,7 @@ def chosen_device(runtime: Runtime) -> str:
     name = runtime.device
     if name.startswith("cuda:") and runtime.processes > 1:
         raise UserError(
-            f"--device {name} is one GPU for {runtime.processes} processes; --device cuda gives each process its own"
+            f"--device {name} is one GPU for {runtime.processes} processes; --device cuda gives each its own GPU"
         )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -115,7 +115,7 @@ def memory_of(device: torch.device) -> int | None:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep freed memory for the next step; other allocators stay as they are.
+    """Let glibc keep freed memory for the next step; other allocators are left unchanged.
 
     Memory returned to the system is faulted in and zeroed again in every step, which makes a compiled ResNet-20 a
     quarter slower on two cores.
@@ -167,7 +167,7 @@ def device_name(device: torch.device) -> str:
 
 
 def _cpu_model() -> str:
-    """Return the processor's name as the system gives it."""
+    """Return the processor's name as the system reports it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]

@@ -75,7 +75,7 @@ class Engine:
         self.steps_per_epoch = steps_per_epoch(recipe, self.task.images)
 
     def _enter_phase(self) -> None:
-        """Start the next epoch's phase if it differs from the present one."""
+        """Start the next epoch's phase if it differs from the current one."""
         phase = phase_of_epoch(self.recipe, self.epochs, self.task.images)
         if phase != self.phase:
             self._begin_phase(phase)
@@ -92,7 +92,7 @@ class Engine:
 
     @property
     def steps_of_epoch(self) -> int:
-        """Steps taken in the current epoch, the one after the last in the histories."""
+        """Steps taken in the current epoch, which is not in the histories yet."""
         return self.step - self._first_step_of_epoch
 
     @property
@@ -101,7 +101,7 @@ class Engine:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next step, or after the last step of that one."""
+        """Learning rate of the next step; after the last step, that step's learning rate."""
         return lr_at(self.recipe, min(self.step, self.total_steps - 1), self.task.images)
 
     def steps(self) -> Iterator[int]:
@@ -127,7 +127,7 @@ class Engine:
             yield self.step
 
     def _weight(self, images: int) -> float:
-        """Return the factor that turns a mean over processes of means over their images into one over all images."""
+        """Return the factor that turns the mean of the processes' mean losses into the mean over all images."""
         usual = self.phase.recipe.batch
         batch = min(usual, self.task.images - self.steps_of_epoch * usual)
         return images * processes.count() / batch
@@ -144,7 +144,7 @@ class Engine:
 
     def check_weights(self) -> None:
         """Raise Diverged if a weight or a BatchNorm statistic is NaN or infinite."""
-        processes.as_the_first(self.networks)  # all processes check the same values, so that all raise or none
+        processes.as_the_first(self.networks)  # all processes check the same values: either all raise or none does
         state = [each for each in self.networks.state_dict().values() if each.is_floating_point()]
         if not torch.stack([each.isfinite().all() for each in state]).all():
             raise Diverged(f"weights became NaN or infinite at step {self.step}; the last good checkpoint is kept")
@@ -251,5 +251,5 @@ class Engine:
             torch.cuda.set_rng_state(own[1], self.device)
 
     def alone(self, number: int) -> nn.Module:
-        """Return the network of run `number`; of several runs at once, the next call changes it."""
+        """Return the network of run `number`; with several runs at once, the next call changes it."""
         return self.networks.alone(number)

@@ -47,9 +47,9 @@ def measured_gates(
     """Return the mean gate weights of a run, block by block, the nearest feature map first.
 
     Args:
-        network: with gates, on the task's device.
-        experiment: of the run.
-        task: gives the test images.
+        network: a network with gates, on the task's device.
+        experiment: the run's experiment.
+        task: provides the test images.
         step: number of steps that the run has taken.
         history: the run's epochs.
         progress: wraps the range of the batches.
@@ -82,7 +82,7 @@ def mean_gate_weights(
 ) -> tuple[list[list[float]], int]:
     """Return, per block, the means of w_ik over all test images, the nearest map last, and the number of images.
 
-    Every image counts once, whatever the batches and processes. The network is left in evaluation mode.
+    Every image counts once, for any batch size and number of processes. The network is left in evaluation mode.
     """
     network.eval()
     sizes = [each.n for each in network.gates]

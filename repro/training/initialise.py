@@ -70,7 +70,7 @@ def _as_torch7(network: nn.Module, mode: Literal["fan_in", "fan_out"]) -> None:
 def all_fan_in(network: nn.Module) -> None:
     """U-Net: normal with variance 2 / N for every convolution, N the incoming nodes of a neuron; biases 0.
 
-    For an up-convolution N is k^2 * outputs: the authors' weight filler counts a blob of (inputs, outputs, k, k) so.
+    For an up-convolution N is k^2 * outputs, since the authors' weight filler reads a blob as (inputs, outputs, k, k).
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):

@@ -17,7 +17,7 @@ class MergedBatchNorm(nn.BatchNorm2d):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return the output of BatchNorm2d with momentum and running statistics, which every network here has."""
+        """Return the output of BatchNorm2d with momentum and running statistics, as in every network here."""
         assert self.num_batches_tracked is not None
         if self.training:
             self.num_batches_tracked.add_(1)
@@ -46,7 +46,7 @@ def _batch_norm(
     momentum: float,
     eps: float,
 ) -> Tensor:
-    raise NotImplementedError("only under vmap; a single network has BatchNorm2d")
+    raise NotImplementedError("this operator works only under vmap; a single network has BatchNorm2d")
 
 
 @_batch_norm.register_vmap

@@ -1,4 +1,4 @@
-"""The networks of one training, behind one interface: a single one here, several seeds at once in stacked.py."""
+"""Networks that are trained together, behind one interface: a single one here, several seeds at once in stacked.py."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 class Networks(nn.Module):
     """S networks of one architecture that are trained together, each from its own seed.
 
-    Seeds are numbered from 0 to S - 1. Every method speaks of a seed's tensors by the names and in the shapes that
+    Seeds are numbered from 0 to S - 1. Every method gives a seed's tensors the names and shapes that
     the network has when it is trained alone.
     """
 
     batch_dim: int
-    """The dimension of the images in inputs, targets and outputs."""
+    """The batch dimension of inputs, targets and outputs."""
 
     @abstractmethod
     def joined(self, tensors: Sequence[Tensor]) -> Tensor:
@@ -37,7 +37,7 @@ class Networks(nn.Module):
 
     @abstractmethod
     def load_state_of(self, seed: int, state: Mapping[str, Tensor]) -> None:
-        """Set the state of one network; RuntimeError or KeyError if the state is not that of this architecture."""
+        """Set the state of one network; RuntimeError or KeyError if the state is of another architecture."""
 
     @abstractmethod
     def alone(self, seed: int) -> nn.Module:
@@ -45,7 +45,7 @@ class Networks(nn.Module):
 
     @abstractmethod
     def parameters_by_name(self) -> dict[str, nn.Parameter]:
-        """Return the parameters that are trained, each one for all seeds."""
+        """Return the trained parameters, each of which holds all seeds."""
 
     @abstractmethod
     def layers_by_name(self) -> dict[str, nn.Module]:

@@ -1,4 +1,4 @@
-"""The optimizer of a recipe, and its state as that of each network alone."""
+"""The optimizer of a recipe, and its state for each network alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WITH_WEIGHTS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 def optimizer_for(networks: Networks, recipe: Recipe) -> torch.optim.SGD:
-    """Return SGD for the parameters to be trained, without momentum so far."""
+    """Return SGD for the trainable parameters; its momentum is still empty."""
     trained = {name: each for name, each in networks.parameters_by_name().items() if each.requires_grad}
     groups: list[dict[str, object]] = [{"params": list(trained.values())}]
     if recipe.decay_scope == "weights":
@@ -42,19 +42,19 @@ def set_lr(optimizer: torch.optim.SGD, lr: float | Tensor) -> None:
 
 
 def forget_momentum(optimizer: torch.optim.SGD) -> None:
-    """Set the momentum to zero, in place: a CUDA graph has its addresses."""
+    """Set the momentum to zero, in place, since a CUDA graph refers to its addresses."""
     for state in optimizer.state.values():
         state["momentum_buffer"].zero_()
 
 
 def optimizer_state_of(optimizer: torch.optim.SGD, networks: Networks, seed: int, lr: float) -> dict[str, Any]:
-    """Return the optimizer's state as that of one network alone.
+    """Return the optimizer's state for one network, as if it were trained alone.
 
     Args:
-        optimizer: of the networks.
-        networks: trained together.
+        optimizer: the optimizer of all networks.
+        networks: the networks that are trained together.
         seed: number of the network.
-        lr: written as the learning rate; the true one follows from the step.
+        lr: the learning rate to store; a resumed run computes it from the step.
     """
     content = optimizer.state_dict()
     content["state"] = _of_tensors(lambda each: networks.of_seed(each, seed), [content["state"]])
@@ -63,7 +63,7 @@ def optimizer_state_of(optimizer: torch.optim.SGD, networks: Networks, seed: int
 
 
 def load_optimizer_states(optimizer: torch.optim.SGD, networks: Networks, states: Sequence[dict[str, Any]]) -> None:
-    """Set the optimizer's state from those of each network alone."""
+    """Set the optimizer's state from the states of the networks alone."""
     joined = _of_tensors(lambda *each: networks.joined(each), [each["state"] for each in states])
     optimizer.load_state_dict({**states[0], "state": joined})
     for parameter, state in optimizer.state.items():
@@ -72,7 +72,7 @@ def load_optimizer_states(optimizer: torch.optim.SGD, networks: Networks, states
 
 
 def _of_tensors(function: Callable[..., Tensor], states: Sequence[dict[int, dict[str, Any]]]) -> dict[int, Any]:
-    """Return states of equal form as one, with a function of their tensors in the tensors' place."""
+    """Merge states of equal structure into one, combining their tensors with a function."""
     first = states[0]
     return {
         index: {

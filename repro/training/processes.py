@@ -15,7 +15,7 @@ from repro.errors import UserError
 from repro.torchrun import process_count
 
 AGREE_EVERY = 10
-"""Steps between two agreements on whether to save or stop; an agreement waits for the device."""
+"""Steps between two agreements on whether to save or stop; to agree, the processes wait for their devices."""
 
 WAIT = timedelta(hours=12)
 """Longest wait for another process: the first one may unpack ImageNet. If one dies, torchrun ends the others."""
@@ -87,7 +87,7 @@ def of_all(values: list[Tensor]) -> list[Tensor]:
 
 
 def as_the_first(network: nn.Module) -> None:
-    """Give every process the BatchNorm statistics of the first one, which are those that a run keeps."""
+    """Give every process the BatchNorm statistics of the first one; a run keeps these."""
     if count() > 1:
         for buffer in network.buffers():
             dist.broadcast(buffer, 0)

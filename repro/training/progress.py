@@ -27,7 +27,7 @@ from repro.store.results import EpochRow
 from repro.training.schedule import epoch_at, images_shown, total_steps
 
 HEARTBEAT_SECONDS = 60.0
-"""Time between two lines within an epoch where there is no terminal to show a bar."""
+"""Time between two lines within an epoch if there is no terminal for a bar."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Course:
     name: str
     recipe: Recipe
     images: int
-    """Images trained on."""
+    """Number of images trained on."""
     runs: int
     """Number of runs at once."""
     step: int
@@ -60,7 +60,7 @@ class Course:
         return f"{epoch_at(self.recipe, step, self.images) + 1}/{self.recipe.all_epochs}"
 
     def shown(self, step: int) -> int:
-        """Return the images shown to all runs in `step` steps; unlike steps they are comparable between phases."""
+        """Return the images shown to all runs in `step` steps; unlike steps, images are comparable between phases."""
         return self.runs * images_shown(self.recipe, step, self.images)
 
 
@@ -123,7 +123,7 @@ class Lines:
 
     def step(self, step: int, lr: float) -> None:
         """Print a line once a minute."""
-        if self.now == self.course.step:  # the first step may compile and is no measure of the others
+        if self.now == self.course.step:  # the first step may compile, so its time says nothing about the others
             self.timed_from = time.monotonic(), step
         self.now = step
         if time.monotonic() - self.spoken > HEARTBEAT_SECONDS:
@@ -144,7 +144,7 @@ class Lines:
         self.timed_from = time.monotonic(), self.now
 
     def say(self, text: str) -> None:
-        """Print a line; the minute until the next one starts again."""
+        """Print a line and restart the minute until the next one."""
         self.spoken = time.monotonic()
         self.console.print(text, soft_wrap=True, markup=False)
 
@@ -199,7 +199,7 @@ class Bar:
         self.progress.remove_task(task)
 
     def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
-        """Print the metrics of the epoch and show them beside the bar."""
+        """Print the metrics of the epoch and show them next to the bar."""
         self.tested = _tested(rows)
         self.say(describe(rows, epochs))
 

@@ -1,4 +1,4 @@
-"""Writing the record of a finished run, and finding that of an experiment."""
+"""Writing the record of a finished run, and finding the record of an experiment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from repro.training.engine import Engine
 
 
 def check_runtime(saved: Checkpoint | None, runtime: Runtime) -> None:
-    """Refuse to resume with another precision or number of processes: a record states one of each."""
+    """Refuse to resume with another precision or number of processes: a record has only one of each."""
     if saved and saved.runtime.precision != runtime.precision:
         precision = saved.runtime.precision
         raise UserError(
@@ -81,7 +81,7 @@ def write_record(engine: Engine, number: int, results: Path) -> Record:
 
 
 def reported_row(recipe: Recipe, history: Sequence[EpochRow]) -> EpochRow:
-    """Return the epoch whose test error a recipe reports; of equal validation errors the first one."""
+    """Return the epoch whose test error a recipe reports; if several have the lowest validation error, the first."""
     if recipe.reported == "last":
         return history[-1]
     assert recipe.reported == "lowest-validation"

@@ -45,7 +45,7 @@ def equally_far(group: Sequence[Experiment], runs: Path, watcher: Watcher) -> li
 
 
 def engine_at(part: Part, session: Session) -> Engine:
-    """Return the engine of some experiments, at the step of their checkpoints.
+    """Return the engine of the experiments, at the step of their checkpoints.
 
     Raises:
         UserError: a checkpoint is not of this experiment, runtime, data set or network.
@@ -79,6 +79,6 @@ def _check(saved: Checkpoint, experiment: Experiment, engine: Engine) -> None:
 
 
 def names_of(experiments: Sequence[Experiment]) -> str:
-    """Return the name of a run, or of several runs in short."""
+    """Return the name of a run, or a short name for several runs."""
     first, *others = (each.name for each in experiments)
     return f"{first} and {len(others)} other seeds" if others else first

@@ -100,7 +100,7 @@ def _groups(
 
 
 def _train_groups(groups: Sequence[Sequence[Experiment]], session: Session) -> list[Record]:
-    """Train one group after another; if one diverges, the others are trained all the same."""
+    """Train one group after another; if one diverges, the others are still trained."""
     records, diverged = [], []
     for group in groups:
         try:
@@ -159,7 +159,7 @@ def _train(engine: Engine, session: Session) -> list[Record]:
             curves.epoch(rows)
         write_run_gates(engine, folders.results, watcher)
         records = [
-            recorded(experiment, engine.runtime, folders)  # by another process while this one waited for the data
+            recorded(experiment, engine.runtime, folders)  # by another process, while this one waited for the data
             or write_record(engine, number, folders.results)
             for number, experiment in enumerate(engine.experiments)
         ]
@@ -170,7 +170,7 @@ def _train(engine: Engine, session: Session) -> list[Record]:
 
 
 def _describe(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, ended: str | None = None) -> None:
-    """Let the first process write the descriptions of some runs into their folders."""
+    """Let the first process write descriptions of the runs into their folders."""
     if processes.rank() == 0:
         folders.results.mkdir(parents=True, exist_ok=True)  # `repro table` may read this folder meanwhile
         for experiment in experiments:
@@ -189,7 +189,7 @@ def _train_epoch(engine: Engine, saver: Saver, watcher: Watcher, stop: StopReque
             agree = step % processes.AGREE_EVERY == 0
             wish = processes.greatest(wish, engine.device) if agree else CONTINUE
         if wish != CONTINUE:
-            # A diverged state must not replace a good checkpoint; at the end of an epoch the engine checks by itself.
+            # A diverged state must not replace a good checkpoint; at the end of an epoch the engine checks for it.
             engine.check_loss()
             engine.check_weights()
             saver.save()

@@ -12,7 +12,7 @@ from repro.training.checkpoint import save
 from repro.training.engine import Engine
 
 AFTER_EPOCH_SECONDS = 10.0
-"""Age below which the last checkpoint suffices after an epoch: writing may take longer than a short epoch."""
+"""After an epoch, no checkpoint is written if the last one is younger: writing may take longer than a short epoch."""
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Saver:
     engine: Engine
     runs: Path
     last: float = field(default_factory=time.monotonic)
-    """Monotonic time of the last checkpoint, at first of the session's start."""
+    """Monotonic time of the last checkpoint; before the first one, of the session's start."""
     written: bool = False
     """Whether this session has written a checkpoint."""
 
@@ -48,7 +48,7 @@ class Saver:
         self.last, self.written = time.monotonic(), True
 
     def older_than(self, seconds: float) -> bool:
-        """Whether more than so many seconds of work are not saved."""
+        """Whether more than `seconds` of work are not saved."""
         return time.monotonic() - self.last > seconds
 
     def end_epoch(self) -> None:

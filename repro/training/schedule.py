@@ -1,6 +1,6 @@
 """The length of a run, and the learning rate of each of its steps.
 
-A recipe that tunes the classifier at the end has two phases, each with a recipe of its own; every other one has one.
+A recipe that tunes the classifier at the end has two phases, each with its own recipe; all others have one phase.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Phase(NamedTuple):
 
 
 def phases(recipe: Recipe, images: int) -> list[Phase]:
-    """Return the phases of a run on so many training images."""
+    """Return the phases of a run on `images` training images."""
     found: list[Phase] = []
     epoch = step = 0
     for each in recipe.phases:
@@ -79,7 +79,7 @@ def epoch_at(recipe: Recipe, step: int, images: int) -> int:
 
 
 def lr_at(recipe: Recipe, step: int, images: int) -> float:
-    """Return the learning rate of step 0, 1, ... of a run on so many training images."""
+    """Return the learning rate of step 0, 1, ... of a run on `images` training images."""
     phase = phase_of_step(recipe, step, images)
     return _lr_in_phase(phase.recipe, step - phase.step, images)
 

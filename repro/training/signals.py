@@ -31,7 +31,7 @@ class StopRequest:
 
     @property
     def requested(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal has arrived."""
         return self.signal != 0
 
     def __enter__(self) -> StopRequest:

@@ -90,10 +90,10 @@ class Stacked(Networks):
 
 
 def as_networks(networks: Sequence[nn.Module]) -> Networks:
-    """Return networks of one architecture as they are trained together: a single one as it is, several stacked."""
+    """Return networks of one architecture in the form for training: a single one unchanged, several stacked."""
     return Stacked(networks) if len(networks) > 1 else Single(networks[0])
 
 
 def can_be_stacked(network: nn.Module) -> bool:
-    """Whether seeds trained together draw the random numbers that each draws alone: false with active dropout."""
+    """Whether seeds trained together draw the same random numbers as each alone: false with active dropout."""
     return not any(isinstance(module, nn.Dropout) and module.p > 0 for module in network.modules())

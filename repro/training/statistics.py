@@ -14,8 +14,8 @@ from repro.training import processes
 def take_exact_statistics(network: nn.Module, inputs: Iterable[Tensor]) -> None:
     """Set the statistics of every BatchNorm to their averages over batches of training images.
 
-    KaimingHe/deep-residual-networks describes its ImageNet models so: averages after the training, not moving
-    averages. With several processes each has its own batches, and all get the average over all.
+    KaimingHe/deep-residual-networks describes its ImageNet models this way: averages after training, not moving
+    averages. With several processes, each averages over its own batches, and all get the overall average.
     """
     norms = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d)]
     momenta = [each.momentum for each in norms]

@@ -18,24 +18,24 @@ from repro.training.tasks.task import Batch, Task
 
 Forward = Callable[[Tensor], Tensor]
 GRAPH_WARM_UP = 3
-"""Eager steps before the capture, after which everything that is set up lazily exists."""
+"""Number of eager steps before the capture, so that all lazily created state exists by then."""
 COMPILED_NETWORKS = 256
-"""Networks of one class that a process may compile."""
+"""Number of networks of one class that a process may compile."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Step:
-    """Takes a step of S networks, each on its own batch. Nothing here waits for the device."""
+    """Takes one training step of S networks, each on its own batch. Nothing here waits for the device."""
 
     networks: Networks
     optimizer: torch.optim.SGD
     task: Task
-    """Gives the loss and the errors."""
+    """Defines the loss and the errors."""
     runtime: Runtime
     sums: Tensor
-    """(S, 2): to which the losses and errors of each step's images are added."""
+    """(S, 2): running sums of the losses and errors of each step's images."""
     batch: int
-    """Images of a usual batch of one network in this process; smaller batches run eagerly."""
+    """Images in a full batch of one network in this process; smaller batches run eagerly."""
     batchnorm_images: int = 0
     """Images over which BatchNorm normalises at once; 0: the whole batch."""
     eager: Forward = field(init=False)
@@ -69,7 +69,7 @@ class Step:
         return inputs, targets
 
     def take(self, forward: Forward, inputs: Tensor, targets: Tensor, weight: float) -> None:
-        """Run forward, backward and update, and add to the sums; inputs and targets as `joined` returns them."""
+        """Run forward, backward and update, and update the sums; inputs and targets are those that `joined` returns."""
         with autocast(inputs.device, self.runtime):
             outputs = self._outputs(forward, inputs)
         each = list(zip(self.networks.apart(outputs), self.networks.apart(targets), strict=True))
@@ -82,7 +82,7 @@ class Step:
             self.sums += torch.stack([losses.detach() * len(each[0][1]), wrong], dim=1)
 
     def _outputs(self, forward: Forward, inputs: Tensor) -> Tensor:
-        """Return the outputs of a batch, which passes in parts if BatchNorm normalises over parts."""
+        """Return the outputs of a batch, computed in parts if BatchNorm normalises over parts."""
         if not self.batchnorm_images:
             return forward(inputs)
         dim = self.networks.batch_dim
@@ -91,7 +91,7 @@ class Step:
 
 @dataclass(kw_only=True, eq=False)
 class GraphedStep(Step):
-    """The whole step as one CUDA graph, launched at once. Smaller batches than the usual one run eagerly."""
+    """The whole step as one CUDA graph, launched at once. Batches that are not full run eagerly."""
 
     lr: Tensor = field(init=False)
     """The learning rate, which the graph reads at every replay."""
@@ -100,7 +100,7 @@ class GraphedStep(Step):
     targets: Tensor = field(init=False)
     stream: torch.cuda.Stream = field(init=False)
     steps: int = field(init=False, default=0)
-    """Steps of usual batches so far."""
+    """Steps on full batches so far."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -131,7 +131,7 @@ class GraphedStep(Step):
         self.lr.fill_(lr)
 
     def _warm_up(self, inputs: Tensor, targets: Tensor, weight: float) -> None:
-        """Take a real step on a side stream, as a capture requires; always the same one, which has its own memory."""
+        """Take a real step on a side stream, as a capture requires; always the same one, which has separate memory."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             self.take(self.forward, inputs, targets, weight)
@@ -151,7 +151,7 @@ class GraphedStep(Step):
 def compiled(forward: Forward) -> Forward:
     """Return a network's forward pass through torch.compile.
 
-    The rows of a table are networks of one class, each compiled on its own; by default torch stops compiling at the
+    The rows of a table are networks of one class, each compiled separately; by default torch stops compiling at the
     ninth.
     """
     torch._dynamo.config.recompile_limit = COMPILED_NETWORKS

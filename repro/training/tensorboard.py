@@ -1,4 +1,4 @@
-"""Curves for TensorBoard, beside a run's checkpoint."""
+"""Curves for TensorBoard, written next to a run's checkpoint."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_log(log: str | None) -> None:
 
 @contextmanager
 def board(log: str | None, runs: Sequence[Path], epochs: int) -> Iterator[Board]:
-    """Provide the board of runs after so many epochs; entries of later epochs are removed."""
+    """Provide the board of runs that have completed `epochs` epochs; entries of later epochs are removed."""
     if not log:
         yield Board([])
         return

@@ -1,4 +1,4 @@
-"""Tuning of the classifier alone at the test size, with which the author of DenseResNet can end a training."""
+"""Tuning of only the classifier at the test size, an optional end of training in the code of DenseResNet's author."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Checks and measures training on a GPU; on a CPU with a stand-in for CUDA graphs."""
+"""Checks and measures training on a GPU, or on a CPU with a stand-in for CUDA graphs."""

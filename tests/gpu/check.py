@@ -1,4 +1,4 @@
-"""Check and time training on this machine's GPU, and stop by itself after so many seconds.
+"""Check and time training on this machine's GPU, and stop after the given number of seconds.
 
 python tests/gpu/check.py --seconds 220 --out DIR
 
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where this package lies
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the folder with the package `gpu`
 
 import torch
 
@@ -37,32 +37,32 @@ PACKING = 12.0
 
 @dataclass(frozen=True)
 class WithStandIn:
-    """A job of a CPU, on which graphs are those of the stand-in."""
+    """A job on a CPU, with the stand-in for CUDA graphs."""
 
     job: Job
 
     @property
     def name(self) -> str:
-        """The job's."""
+        """The job's name."""
         return self.job.name
 
     @property
     def needs(self) -> float:
-        """The job's; all is small on a CPU."""
+        """A fifth of the job's seconds, since everything is small on a CPU."""
         return self.job.needs / 5
 
     def run(self, quiet: Quiet) -> Result:
-        """Return what the job finds."""
+        """Return the job's result."""
         with stand_in():
             return self.job.run(quiet)
 
     def without(self, note: str, seconds: float) -> Result:
-        """Return what the job returns."""
+        """Return the job's result for a failure."""
         return self.job.without(note, seconds)
 
 
 def jobs_on(setting: Setting) -> tuple[list[Job], list[Job]]:
-    """Return what runs one after another, the most important first, and what compiles beside it."""
+    """Return the jobs that run one after another, the most important first, and those that compile in parallel."""
     if not setting.on_gpu:
         jobs: list[Job] = [*checks(setting), *step_times(setting), *figures(setting)]
         return [WithStandIn(each) for each in jobs], []
@@ -91,18 +91,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Check and time training on this machine's GPU.")
-    parser.add_argument("--seconds", type=float, default=220, help="Stop after so many seconds (default: 220).")
+    parser.add_argument("--seconds", type=float, default=220, help="Stop after this many seconds (default: 220).")
     parser.add_argument("--out", type=Path, required=True, help="Folder of the results.")
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto", help="auto: the GPU if there is one.")
-    parser.add_argument("--only", default="", help="Run only what has this text in its name.")
+    parser.add_argument("--only", default="", help="Run only the jobs with this text in their names.")
     return parser
 
 
 def _prepare_environment(setting: Setting) -> Path:
     """Set what the worker processes inherit, and return the folder of Inductor's cache."""
     if not setting.on_gpu:
-        os.environ.setdefault("OMP_NUM_THREADS", "1")  # more threads only wait for each other in so small networks
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without which cuBLAS is not deterministic
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # in networks this small, more threads only wait for each other
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is not deterministic without it
     cache = Path(tempfile.gettempdir()) / "repro-inductor"
     return Path(os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache)))
 

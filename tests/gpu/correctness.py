@@ -45,14 +45,14 @@ from repro.training.signals import Stopped
 SEEDS = 3
 FORWARD, GRADIENT = 1e-4, 0.2
 """Limits of one step in fp32. Between two layouts on a CPU ResNet-110 differs by 5e-6 and 0.04, since an activation
-near 0 that changes its sign changes the gradient at once; with factors rounded as in TF32 it is 1e-3 and 0.6."""
+near 0 that changes its sign changes the gradient abruptly; with factors rounded as in TF32 it is 1e-3 and 0.6."""
 STOPPED_AT = 7
 """A step within the second epoch, after which SIGTERM comes."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """Two ways that must not differ by more than a limit."""
+    """Two ways of computing the same thing, which must not differ by more than a limit."""
 
     name: str
     measure: Callable[[Setting], float]
@@ -120,7 +120,7 @@ def _run_checks(setting: Setting) -> list[Listed]:
 
 
 def _precision_checks(setting: Setting) -> list[Listed]:
-    """Return the checks of lower precisions against fp32; TF32 is a GPU's."""
+    """Return the checks of lower precisions against fp32; TF32 needs a GPU."""
     limits = {"tf32": 0.01, "bf16": 0.03} if setting.on_gpu else {"bf16": 0.03}
     return [
         (f"{name}: loss of {setting.small} near fp32's", partial(precise, precision=name), limit)
@@ -129,7 +129,7 @@ def _precision_checks(setting: Setting) -> list[Listed]:
 
 
 def compiled_checks(setting: Setting) -> list[Check]:
-    """Return the checks that compile first, which takes long on the CPU and little of the GPU."""
+    """Return the checks that compile first, which takes long on the CPU and needs little of the GPU."""
     name = f"compile and eager: the loss of {setting.small} after {STEPS} steps"
     return [Check(name, compiled_and_eager, 0.01, setting)]
 
@@ -155,7 +155,7 @@ def one_step(setting: Setting, *, network: Network, part: Callable[[State], Stat
 def _here_and_there(
     setting: Setting, network: Network, steps: int, switches: dict[str, Any]
 ) -> tuple[list[State], list[State]]:
-    """Return the states after some steps on the device and on the CPU; the switches are the device's."""
+    """Return the states after some steps on the device and on the CPU; the switches apply only to the device."""
     group, images = experiments(network, **SHORT), setting.images()
     here = states(trained(engine(setting.device, group, images, **switches), steps))
     return here, states(trained(engine("cpu", group, images), steps))
@@ -183,7 +183,7 @@ def resumed_and_unbroken(setting: Setting, *, graph: bool) -> float:
 
 
 def together_and_alone(setting: Setting) -> float:
-    """Return how far seeds that are trained in one step are from each trained by itself."""
+    """Return how far seeds that are trained in one step are from each trained alone."""
     with double_precision():
         group, images = experiments(setting.small, SEEDS, **SHORT), setting.images()
         together = states(trained(engine(setting.device, group, images), 7))
@@ -257,7 +257,7 @@ def _end(folders: Folders, experiment: Experiment) -> State:
 
 
 class Unseen(Lines):
-    """Prints nothing, knows where the run began, and can send SIGTERM to this process after a step."""
+    """Prints nothing, notes the run's first step, and can send SIGTERM to this process after a step."""
 
     def __init__(self, *, stop_at: int = 0) -> None:
         super().__init__(stderr())

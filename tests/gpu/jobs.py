@@ -22,7 +22,7 @@ class Job(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in every result."""
+        """The job's name in every result."""
 
     @property
     def needs(self) -> float:
@@ -40,7 +40,7 @@ def outcome(job: Job, quiet: Quiet) -> tuple[Result, bool]:
     begin = time.monotonic()
     try:
         return job.run(quiet), True
-    except Exception as error:  # whatever a compiler or a GPU may raise
+    except Exception as error:  # compilers and GPUs raise all kinds of errors
         traceback.print_exc()
         lines = str(error).strip().splitlines()
         note = ": ".join([type(error).__name__, *lines[:1]])
@@ -50,7 +50,7 @@ def outcome(job: Job, quiet: Quiet) -> tuple[Result, bool]:
 
 
 def release() -> None:
-    """Give memory back that an earlier job used, so that the next one measures its own."""
+    """Free the memory that an earlier job used, so that the next one measures only its own."""
     gc.collect()
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         with suppress(RuntimeError):  # after an error of the device, which the job has reported

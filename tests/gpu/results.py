@@ -1,4 +1,4 @@
-"""What the checks and measurements find, shown as lines and a table and kept as JSON."""
+"""Results of the checks and measurements, shown as lines and a table and kept as JSON."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class TimeResult:
     name: str
     network: str
     seeds: int
-    """Trained in one step."""
+    """Number of seeds trained in one step."""
     milliseconds: float | None
-    """Median over the windows, for all seeds; None if the measurement failed."""
+    """Median time of a step over the windows, for all seeds; None if the measurement failed."""
     spread: float | None
-    """The slowest window over the fastest."""
+    """Time of the slowest window divided by that of the fastest."""
     gibibytes: float | None
     """Peak of reserved GPU memory; None on a CPU."""
     steps: int
@@ -59,7 +59,7 @@ class FactResult:
 
     name: str
     value: float | None
-    """None if the measurement failed."""
+    """The figure; None if the measurement failed."""
     unit: str
     seconds: float
     note: str = ""
@@ -79,7 +79,7 @@ class CheckReport:
 
     @property
     def failed(self) -> list[str]:
-        """The checks that did not pass, those that did not run included."""
+        """The checks that did not pass, including those that did not run."""
         return [each.name for each in self._checks() if not each.passed]
 
     def add(self, result: Result) -> None:
@@ -104,7 +104,7 @@ class CheckReport:
             *map(_line, sorted(self._checks(), key=lambda each: each.passed)),
             "\n== Step times, the fastest variant of each network first",
             *map(_line, sorted(self._times(), key=lambda each: (each.network, each.per_seed))),
-            "\n== Device, and costs beside the steps",
+            "\n== Device, and costs outside the steps",
             *map(_line, self._facts()),
         ]
         return "\n".join(lines)
@@ -126,7 +126,7 @@ def _line(result: Result) -> str:
 
 
 def _figures(result: Result) -> str:
-    """Return what a result found, in columns."""
+    """Return the numbers of a result, in columns."""
     match result:
         case CheckResult():
             found = "-" if result.difference is None else f"{result.difference:.3g}"

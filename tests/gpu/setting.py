@@ -1,4 +1,4 @@
-"""What the checks run on: a device, some networks, random images, and runs of a few steps."""
+"""The subjects of the checks: a device, some networks, random images, and runs of a few steps."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ IMAGES = 71
 SHORT: dict[str, Any] = {"epochs": 3, "batch": 16, "warmup_epochs": 1}
 """Fifteen steps, with another learning rate in each epoch."""
 STEPS = 9
-"""Up to the end of the second epoch but one step; a graph is captured at the fourth and replayed five times."""
+"""All steps of two epochs except the last; a graph is captured at the fourth step and replayed five times."""
 
 State = Mapping[str, Tensor]
-"""All figures of a run, by name."""
+"""All tensors of a run, by name."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network by its name, and the options that are not as usual."""
+    """The name of a network, and its options that differ from the defaults."""
 
     model: str
     options: Mapping[str, OptionValue]
 
     def __str__(self) -> str:
-        """Return them as on the command line."""
+        """Return name and options as on the command line."""
         return f"{self.model} {as_typed(self.options)}".strip()
 
 
@@ -49,12 +49,12 @@ class Setting:
     """A device, and networks of a size that suits it."""
 
     device: str
-    """As Runtime.device has it."""
+    """The device, as in Runtime.device."""
     small: Network
     deep: Network
     dense: Network
     side: int
-    """Of an image in the checks, in pixels; at most 32."""
+    """Side of an image in the checks, in pixels; at most 32."""
 
     @property
     def on_gpu(self) -> bool:
@@ -62,7 +62,7 @@ class Setting:
         return self.device != "cpu"
 
     def images(self, number: int = IMAGES) -> Dataset:
-        """Return so many random images of the checks' size."""
+        """Return `number` random images of the checks' size."""
         data = random_data(DATASET, number)
         pixels = data.train.pixels[:, :, : self.side, : self.side].contiguous()
         images = Images(pixels, data.train.labels)
@@ -81,14 +81,14 @@ def experiments(network: Network, seeds: int = 1, **changes: Any) -> list[Experi
 
 
 def engine(device: str, group: Sequence[Experiment], data: Dataset, **switches: Any) -> Engine:
-    """Return an engine of experiments that differ in the seed alone; switches are those of a Runtime."""
+    """Return an engine of experiments that differ only in the seed; switches are those of a Runtime."""
     runtime = Runtime(device=device, **switches).together(len(group))
     place = prepare(runtime)
     return Engine(group, runtime, Resident(group[0].recipe, data, runtime, place), place)
 
 
 def trained(started: Engine, steps: int) -> Engine:
-    """Train until so many steps are taken, with the test after each epoch on the way."""
+    """Train until `steps` steps are taken, with a test after each epoch."""
     while started.step < steps:
         for step in started.steps():
             if step == steps:
@@ -103,7 +103,7 @@ def states(ended: Engine) -> list[State]:
 
 
 def state(saved: Checkpoint) -> State:
-    """Return all figures of a run, as float64 on the CPU: weights, statistics, counters, momenta, sums, losses."""
+    """Return all tensors of a run, as float64 on the CPU: weights, statistics, counters, momenta, sums, losses."""
     momenta = {f"momentum {key}": each["momentum_buffer"] for key, each in saved.optimizer["state"].items()}
     losses = torch.tensor([[row.lr, row.train_loss, row.test_loss] for row in saved.history], dtype=torch.float64)
     parts = {**saved.network, **momenta, "sums": saved.sums, "losses": losses}

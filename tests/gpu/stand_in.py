@@ -2,7 +2,7 @@
 
 A capture records every operator that reaches the device. As on a GPU it changes nothing: tensors that were there
 before get their content back, and memory that the capture took holds garbage until the first replay. A replay calls
-the operators again on the very same tensors: what is to differ must be written into them.
+the operators again on the very same tensors: new values must be written into these.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from repro.training import device as devices
 WAITS = {"_local_scalar_dense", "nonzero", "equal", "masked_select", "_unique2"}
 """Operators that wait for the device, which a capture forbids."""
 GARBAGE = 0xFF
-"""In every byte: NaN as a float."""
+"""Value of every byte of garbage, which is NaN as a float."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Call:
     outputs: Any
 
     def again(self) -> None:
-        """Call the operator and write what it returns to where its outputs lie."""
+        """Call the operator again and write its results into its old outputs."""
         fresh = self.operator(*self.args, **self.kwargs)
         for old, new in zip(_tensors(self.outputs), _tensors(fresh), strict=True):
             if old.data_ptr() != new.data_ptr():  # neither a view nor written in place
@@ -70,7 +70,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return outputs
 
     def undo(self) -> None:
-        """Leave all as it was before the capture."""
+        """Restore everything to its state before the capture."""
         for tensor, content in self.before.values():
             _bytes(tensor).copy_(content)
         for content in self.taken.values():
@@ -79,7 +79,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @dataclass
 class Graph:
-    """Stands for a torch.cuda.CUDAGraph."""
+    """Replaces torch.cuda.CUDAGraph."""
 
     calls: list[Call] = field(default_factory=list)
     read: list[tuple[Tensor, Tensor]] = field(default_factory=list)
@@ -95,7 +95,7 @@ class Graph:
 
 
 class Stream:
-    """Stands for a torch.cuda.Stream: all work is in order on a CPU."""
+    """Replaces torch.cuda.Stream: all work is in order on a CPU."""
 
     def wait_stream(self, other: Stream) -> None:
         """Wait for nothing."""
@@ -103,7 +103,7 @@ class Stream:
 
 @contextmanager
 def stand_in(kind: type[Graph] = Graph) -> Iterator[list[Graph]]:
-    """Let torch.cuda have graphs and streams on the CPU, and repro accept them there; yields the graphs made."""
+    """Give torch.cuda graphs and streams on the CPU, and let repro accept them; yields the graphs that were made."""
     graphs: list[Graph] = []
 
     def made() -> Graph:
@@ -139,7 +139,7 @@ def _capture(graph: Graph, **_: Any) -> Iterator[None]:
 
 
 def _graph_is_possible(check: Callable[[Runtime, torch.device], None]) -> Callable[[Runtime, torch.device], None]:
-    """Return a check of a runtime's switches that lets a CPU have graphs."""
+    """Return a check of a runtime's switches that allows graphs on a CPU."""
     return lambda runtime, device: check(replace(runtime, graph=False), device)
 
 
@@ -153,5 +153,5 @@ def _key(tensor: Tensor) -> int:
 
 
 def _bytes(tensor: Tensor) -> Tensor:
-    """Return the whole memory that a tensor lies in, as uint8."""
+    """Return the whole storage of a tensor as uint8."""
     return torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage())

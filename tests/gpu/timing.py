@@ -34,13 +34,13 @@ class Amount:
     """How much is measured."""
 
     images: int
-    """Of an epoch; the learning rate and the order of the images change at its end."""
+    """Images of an epoch; the learning rate and the order of the images change at its end."""
     changes: dict[str, Any] = field(default_factory=dict)
-    """To the recipe."""
+    """Changes to the recipe."""
     seconds: float = 0.5
-    """Of a window, at least."""
+    """Shortest time of a window."""
     steps: int = 20
-    """Between two looks at the clock: a CPU that queues work for a GPU runs ahead of it."""
+    """Steps between two readings of the clock: a CPU that queues work for a GPU runs ahead of it."""
 
 
 FULL = Amount(images=200 * 64)
@@ -54,7 +54,7 @@ class Variant:
     network: Network
     seeds: int
     switches: dict[str, Any]
-    """Of a Runtime."""
+    """Fields of a Runtime that differ from the defaults."""
     setting: Setting
     amount: Amount
     needs: float = 12.0
@@ -115,7 +115,7 @@ def milliseconds(step: Callable[[], object], synchronised: Callable[[], None], a
 
 
 def step_times(setting: Setting) -> list[Variant]:
-    """Return the variants that are timed one after another, the most wanted first."""
+    """Return the variants that are timed one after another, the most important first."""
     if not setting.on_gpu:
         return [
             Variant(setting.small, seeds, {"graph": graph}, setting, LITTLE)
@@ -135,7 +135,7 @@ def step_times(setting: Setting) -> list[Variant]:
 
 
 def compiled_step_times(setting: Setting) -> list[Variant]:
-    """Return the variants that are compiled beside everything else, which takes minutes."""
+    """Return the variants that are compiled in parallel with everything else, which takes minutes."""
     switches = {"compile": True, "graph": True, "precision": "tf32"}
     return [Variant(each, 1, switches, setting, FULL) for each in (setting.deep, setting.dense)]
 
@@ -149,7 +149,7 @@ def _dense(N: int) -> Network:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure about the device, or about what a run does beside its steps."""
+    """One figure about the device, or about what a run does outside its steps."""
 
     name: str
     unit: str
@@ -193,7 +193,7 @@ def products(setting: Setting, *, precision: str) -> float:
 
 
 def beside_steps(setting: Setting, *, action: Callable[[Engine], object]) -> float:
-    """Return the milliseconds of what a run of the deep network does beside its steps, the second time."""
+    """Return the milliseconds that a run of the deep network takes for an action outside its steps, the second time."""
     amount = FULL if setting.on_gpu else LITTLE
     data = random_data(DATASET, 10_000 if setting.on_gpu else amount.images)
     started = engine(setting.device, experiments(setting.deep, **amount.changes), data)

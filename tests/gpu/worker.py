@@ -1,4 +1,4 @@
-"""Runs jobs in processes of their own, so that one that crashes or hangs costs its own result alone."""
+"""Runs jobs in separate processes, so that a job that crashes or hangs loses only its own result."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ JOB_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Deadline:
-    """When everything must be over."""
+    """The time by which everything must be finished."""
 
     at: float
-    """On the monotonic clock."""
+    """The deadline on the monotonic clock."""
 
     @property
     def left(self) -> float:
@@ -33,7 +33,7 @@ class Deadline:
 
 
 def serve(connection: Connection, niceness: int) -> None:
-    """Run the jobs that come, one after another, until one raises: it may have left the device unusable."""
+    """Run incoming jobs one after another until one raises: it may have left the device unusable."""
     os.nice(niceness)
 
     def quiet() -> None:
@@ -69,7 +69,7 @@ class Worker:
         return self.connection.poll(0)
 
     def result(self, seconds: float) -> Result:
-        """Return the result of the job, which gets a quiet device when it asks for one, within so many seconds."""
+        """Return the result of the job, which gets a quiet device when it asks for one, within `seconds`."""
         deadline = Deadline(time.monotonic() + seconds)
         try:
             while self.connection.poll(deadline.left):
@@ -86,7 +86,7 @@ class Worker:
         return self._lost("stopped: it took too long", patience=0.0)
 
     def stop(self, patience: float = 0.0) -> int | None:
-        """End the process, which has so many seconds to end by itself, and return its exit status."""
+        """End the process after waiting `patience` seconds for it to exit, and return its exit status."""
         if self.process is None:
             return None
         self.process.join(patience)
@@ -109,11 +109,11 @@ class Worker:
 
 
 def run_jobs(jobs: Sequence[Job], beside: Sequence[Job], deadline: Deadline, report: Callable[[Result], None]) -> None:
-    """Run jobs one after another until the deadline; others compile beside them and are measured in between.
+    """Run jobs one after another until the deadline; others compile in parallel and are measured in between.
 
     Args:
         jobs: in the order of their importance.
-        beside: each in a process of its own with low priority, which asks for a quiet device before it measures.
+        beside: each in a separate process with low priority, which asks for a quiet device before it measures.
         deadline: when the last process is stopped.
         report: takes each result.
     """

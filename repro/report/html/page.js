@@ -4,7 +4,7 @@
   const said = document.querySelector("[role=status]");
   const next = { none: "ascending", ascending: "descending", descending: "none" };
 
-  /** What a row is sorted by: a number, a text, or null where the cell is empty. */
+  /** The sort key of a row: a number, a text, or null if the cell is empty. */
   function key(body, heading) {
     const cell = body.rows[0].cells[Number(heading.dataset.column)];
     const text = cell.dataset.key ?? cell.textContent.trim();
@@ -12,13 +12,13 @@
     return heading.dataset.sort === "number" ? Number(text) : text;
   }
 
-  /** Order of two keys; empty cells are last whatever the direction. */
+  /** The order of two keys; empty cells are last in both directions. */
   function compare(a, b, sign) {
     if (a === null || b === null) return (a === null) - (b === null);
     return sign * (typeof a === "number" ? a - b : words.compare(a, b));
   }
 
-  /** A row and the lines beneath it are one body, so that they stay together; none is the printed order. */
+  /** A row and the lines below it are one tbody, so that they stay together; "none" is the printed order. */
   function sort(table, printed, heading) {
     const direction = next[heading.getAttribute("aria-sort")];
     const sign = direction === "descending" ? -1 : 1;

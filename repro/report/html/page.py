@@ -29,7 +29,7 @@ class Section:
 
     content: Content
     notes: list[Note]
-    """Without that on recipes, which are shown whole."""
+    """All notes but the one on recipes, which are shown in full."""
     curves: list[Picture]
     gates: list[Picture]
     recipes: list[ShownRecipe]
@@ -40,7 +40,7 @@ def html_page(comparisons: Sequence[Comparison], folders: Sequence[Path]) -> str
 
     Args:
         comparisons: the tables, in the order of the page.
-        folders: of results, with curves/ and gates/.
+        folders: the results folders, with curves/ and gates/.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup

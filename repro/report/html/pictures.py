@@ -29,7 +29,7 @@ class Picture:
     alt: str
     caption: str
     light: str
-    """A data: URI, like the next."""
+    """A data: URI for the light theme; `dark` likewise."""
     dark: str
     numbers: Grid
 
@@ -43,7 +43,7 @@ def curve_pictures(comparison: Comparison, folders: Sequence[Path]) -> list[Pict
 
 
 def gate_pictures(comparison: Comparison, folders: Sequence[Path]) -> list[Picture]:
-    """Return the gates of each of a table's runs with recorded gates."""
+    """Return the gates of those of a table's runs that have recorded gates."""
     return [_gates_picture(gates) for gates in _gates(comparison, folders)]
 
 
@@ -56,7 +56,7 @@ def _curves_picture(curves: Curves) -> Picture:
     last = "; ".join(f"{panel.column.label}, {curve.label}: {_figure(panel, curve.test[-1])}" for panel, curve in shown)
     return Picture(
         alt=f"Line chart of {curves.table.name}: the test metric after every epoch. After the last epoch: {last}.",
-        caption="Tested after every epoch. Runs that deviate from the recipe are drawn for rows without other runs.",
+        caption="Tested after every epoch. Runs that deviate from the recipe are drawn if a row has no others.",
         light=_uri(curves, "light"),
         dark=_uri(curves, "dark"),
         numbers=_curve_numbers(curves),
@@ -93,7 +93,7 @@ def _figure(panel: Panel, band: Band) -> str:
 
 
 def _gates(comparison: Comparison, folders: Sequence[Path]) -> Iterator[Gates]:
-    """Give the gates of each run that has them."""
+    """Yield the gates of each run that has them."""
     from repro.figures import gates_of
 
     for run in _runs(comparison):
@@ -105,7 +105,7 @@ def _gates_picture(gates: Gates) -> Picture:
     (block, distance), greatest = max(gates.means.items(), key=lambda each: each[1])
     nearest = [mean for (_, back), mean in gates.means.items() if back == 1]
     return Picture(
-        alt=f"Heat map of the gates of {gates.run}, {gates.reached}: blocks across, maps back upwards. "
+        alt=f"Heat map of the gates of {gates.run}, {gates.reached}: blocks in columns, maps back in rows. "
         f"The largest mean weight is {greatest:.2f}, of block {block} for the map {distance} back; "
         f"the mean weight of the nearest maps over the blocks is {sum(nearest) / len(nearest):.2f}.",
         caption=f"Mean gate weight of each block for the maps before it, {gates.reached}: {gates.run}.",
@@ -116,7 +116,7 @@ def _gates_picture(gates: Gates) -> Picture:
 
 
 def _gate_numbers(gates: Gates) -> Grid:
-    """Return the mean weights, blocks by distances."""
+    """Return the mean weights: one line per block, one column per distance."""
     distances = range(1, gates.most + 1)
 
     def line(block: int) -> Line:
@@ -138,7 +138,7 @@ def _uri(figure: Figure, theme: str) -> str:
 
 
 def slim(svg: bytes) -> bytes:
-    """Return a smaller picture: without digits of long paths beyond a tenth of a point, spare fonts, and indents."""
+    """Return a smaller picture: long paths cut to tenths of a point, without most fallback fonts and indents."""
     svg = re.sub(rb' d="[^"]{500,}"', lambda path: re.sub(rb"(\.\d)\d+| (?=\n)", rb"\1", path[0]), svg)
     svg = re.sub(rb"'DejaVu Sans', [^;\"]*, sans-serif", b"'DejaVu Sans', Verdana, sans-serif", svg)
     return re.sub(rb"\n +<", b"\n<", svg)

@@ -18,19 +18,19 @@ class ShownRecipe:
     name: str
     paper: str
     inferred: tuple[str, ...]
-    """The values that are inferred, wholly or in part."""
+    """The names of the values that are inferred, wholly or in part."""
     grid: Grid
     unused: tuple[str, ...]
-    """The values that the recipe leaves at their defaults."""
+    """The names of the values that the recipe leaves at their defaults."""
 
 
 def recipes_of(comparison: Comparison) -> list[ShownRecipe]:
-    """Return the recipes behind a table's errors, once each."""
+    """Return the recipes behind a table's errors, without repetitions."""
     return [shown_recipe(recipe(name)) for name in recipe_names(comparison)]
 
 
 def shown_recipe(recipe: Recipe) -> ShownRecipe:
-    """Return a recipe as it is shown: the values that it gives; the others are only named."""
+    """Return a recipe as it is shown: the values that it gives, and only the names of the others."""
     values = values_of(recipe)
     return ShownRecipe(
         name=recipe.name,

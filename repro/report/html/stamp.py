@@ -1,4 +1,4 @@
-"""When, with what and where a page was made."""
+"""The date, the versions and the machine of a page."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from repro.store.results import SEPARATOR
 
 @dataclass(frozen=True)
 class Stamp:
-    """The only part of a page that differs where the results are the same."""
+    """The only part of a page that changes while the results stay the same."""
 
     made: datetime
-    """UTC."""
+    """The time in UTC."""
     facts: tuple[tuple[str, str], ...]
-    """Name and value of each."""
+    """Pairs of name and value."""
 
     @property
     def text(self) -> str:

@@ -17,7 +17,7 @@ REACH = 8
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:
-    """Return w_c, (classes,): the even share of pixels over the class's true share; 0 for a class without pixels."""
+    """Return w_c, (classes,): an equal share of pixels over the class's actual share; 0 for a class without pixels."""
     counts = torch.bincount(labels.flatten().long(), minlength=classes)
     even = labels.numel() / classes
     return torch.where(counts > 0, even / counts.clamp(min=1), 0.0)

@@ -19,7 +19,7 @@ class Classification:
     device: torch.device
 
     def test_batches(self, progress: Progress = iter) -> Iterator[Batch]:
-        """Yield the test images in batches, each image once; each process has its share."""
+        """Yield the test images in batches, each image once; each process yields its share."""
         raise NotImplementedError
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:

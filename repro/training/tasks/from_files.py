@@ -26,7 +26,7 @@ from repro.training.tasks.classification import Classification, class_metrics, c
 from repro.training.tasks.task import Batch, Metrics, Progress
 
 TEST_CROPS = 200
-"""Crops in a test batch. BatchNorm uses its running statistics, so that the number changes only the speed."""
+"""Crops in a test batch. BatchNorm uses its running statistics, so the number affects only the speed."""
 PREFETCH = 4
 """Batches that each worker prepares ahead."""
 
@@ -94,7 +94,7 @@ class CropTest:
         return class_metrics(processes.total(sums), len(self.files))
 
     def batches(self, progress: Progress = iter) -> Iterator[Batch]:
-        """Yield the crops of all files, (n * crops, C, H, W), and the labels, (n,); each process has its share."""
+        """Yield the crops of all files, (n * crops, C, H, W), and the labels, (n,); each process yields its share."""
         size = TEST_CROPS // self.protocol.crops
         begins = range(processes.rank() * size, len(self.files), processes.count() * size)
         requests = [list(range(begin, min(begin + size, len(self.files)))) for begin in begins]
@@ -145,7 +145,7 @@ def stream(
 
 
 def raise_if_a_worker_died(error: RuntimeError) -> None:
-    """Raise RunFailed if an error is torch's report, which may come at any time, that a worker process was killed."""
+    """Raise RunFailed if torch reports with this error, which may come at any time, that a worker was killed."""
     if "DataLoader worker" in str(error):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # otherwise torch reports every worker that ends
         raise RunFailed(

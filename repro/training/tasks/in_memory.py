@@ -22,7 +22,7 @@ from repro.training.tasks.classification import Classification, class_metrics, c
 from repro.training.tasks.task import Batch, Metrics, Progress
 
 TEST_BATCHES = {"cpu": 500, "cuda": 1000}
-"""Images in a test batch. BatchNorm uses its running statistics, so that the number changes only the speed."""
+"""Images in a test batch. BatchNorm uses its running statistics, so the number affects only the speed."""
 
 
 def resident(recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> Resident:
@@ -31,7 +31,7 @@ def resident(recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.devi
 
 
 class Resident(Classification):
-    """The task of CIFAR, SVHN and the digits: batches are parts of tensors on the device, which never waits."""
+    """The task of CIFAR, SVHN and the digits: batches are slices of tensors on the device, which never waits."""
 
     def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> None:
         refuse_what_is_not_implemented(recipe)
@@ -65,11 +65,11 @@ class Resident(Classification):
         return replace(tested, validation_error=validated.error)
 
     def test_batches(self, progress: Progress = iter) -> Iterator[Batch]:
-        """Yield the test images in batches, each image once; each process has its share."""
+        """Yield the test images in batches, each image once; each process yields its share."""
         return self._whole(self.test_images, torch.arange(len(self.test_images)), progress)
 
     def _metrics(self, network: nn.Module, images: Images, places: Tensor, progress: Progress) -> Metrics:
-        """Return the metrics on the images at some indices."""
+        """Return the metrics on the images at the given indices."""
         sums = torch.zeros(3, device=self.device)
         for inputs, labels in self._whole(images, places, progress):
             with autocast(self.device, self.runtime):
@@ -78,7 +78,7 @@ class Resident(Classification):
         return class_metrics(processes.total(sums), len(places))
 
     def _whole(self, images: Images, places: Tensor, progress: Progress) -> Iterator[Batch]:
-        """Yield the images at some indices in batches, normalised; each process has its share of the batches."""
+        """Yield the images at the given indices in normalised batches; each process yields its share of the batches."""
         places, batch = places.to(self.device), TEST_BATCHES[self.device.type]
         own = range(processes.rank() * batch, len(places), processes.count() * batch)
         for begin in progress(own):
@@ -86,7 +86,7 @@ class Resident(Classification):
             yield Batch(laid_out(self.normalise(images.pixels[part]), self.runtime), images.labels[part])
 
     def _plan(self, seed: int, epoch: int) -> tuple[Tensor, Draws]:
-        """Return the order of an epoch's images and the draws of their augmentation; they are drawn on the CPU."""
+        """Return the order of an epoch's images and the draws of their augmentation, both drawn on the CPU."""
         order = torch.randperm(self.images, generator=generator(seed, "order", epoch))
         draws = draw(self.recipe, self.images, generator(seed, "augmentation", epoch))
         return self.trained_on[order.to(self.device)], Draws(*(each.to(self.device) for each in draws))

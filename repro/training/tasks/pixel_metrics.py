@@ -35,7 +35,7 @@ class Tally:
         self.pixels = torch.zeros(len(LEVELS), 3, dtype=torch.float64)
         """Per level, pixels inside a cell: in label and prediction, in the label, in the prediction."""
         self.pairs = torch.zeros(len(LEVELS), 3, dtype=torch.float64)
-        """Per level, pairs of pixels in one cell, likewise."""
+        """Per level, pairs of pixels in one cell, in the same order."""
 
     def add(self, probabilities: Tensor, labels: Tensor) -> None:
         """Add one slice: probabilities (classes, H, W), labels (H, W)."""
@@ -77,12 +77,12 @@ def best_f_score(counts: Tensor) -> float:
 def pairs_together(cells: NDArray[np.int32], guess: NDArray[np.int32]) -> Tensor:
     """Return (3,): pairs of pixels in one cell in both segmentations, in the truth, and in the prediction.
 
-    Only pixels inside a true cell count (foreground-restricted), and each of them that is predicted as membrane is a
-    cell of its own. Pairs are ordered and include a pixel with itself, as in the plugin's N^2 normalisation.
+    Only pixels inside a true cell count (foreground-restricted), and each of them that is predicted as membrane counts
+    as a separate cell. Pairs are ordered and include a pixel with itself, as in the plugin's N^2 normalisation.
 
     Args:
         cells: (H, W) numbers of the true cells; 0 on membranes.
-        guess: (H, W) numbers of the predicted cells, likewise.
+        guess: (H, W) numbers of the predicted cells; 0 on membranes.
     """
     inside = torch.from_numpy(cells > 0)
     true_of, guess_of = (torch.from_numpy(each)[inside].long() for each in (cells, guess))

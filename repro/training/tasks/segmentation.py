@@ -1,4 +1,4 @@
-"""Segmentation of slices in tiles, with the training and test of U-Net: arXiv 1505.04597, sections 2 and 3."""
+"""Segmentation of slices in tiles, trained and tested as U-Net: arXiv 1505.04597, sections 2 and 3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task: what a network is trained on and tested with. One file per kind of data set implements one."""
+"""A task: what a network is trained on and tested with. Each kind of data set has a file that implements one."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ class Metrics:
     """Means over the test images, each image counted once."""
 
     error: float
-    """Top-1 error in %; in a segmentation, wrong pixels in %."""
+    """Top-1 error in %; for a segmentation, wrong pixels in %."""
     error5: float | None
-    """Top-5 error in %; None in a segmentation."""
+    """Top-5 error in %; None for a segmentation."""
     loss: float
     """Cross-entropy in nats."""
     images: int
     validation_error: float | None = None
     """Error in % on the images that the recipe does not train on; None if it trains on all."""
     extra: Mapping[str, float] = field(default_factory=dict)
-    """A task's further metrics, by their names in an EpochRow and a Record."""
+    """Further metrics of a task, by their field names in EpochRow and Record."""
 
 
 class Task(Protocol):
     """A data set as a recipe presents it, the loss, and the test."""
 
     images: int
-    """Images trained on."""
+    """Number of images trained on."""
     fingerprint: str
     """Hash of the bytes that the images were read from."""
 
