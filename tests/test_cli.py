@@ -480,3 +480,21 @@ def test_no_message_names_another_distribution() -> None:
     files = [*Path(package.__file__).parent.rglob("*.py")]
     pattern = re.compile(r"pip install ['\"]?repro\b")
     assert [str(path) for path in files if pattern.search(path.read_text())] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "following"),
+    [
+        ("count resnet20", "repro train resnet20 --shortcut A --dataset cifar10"),
+        ("count xception", "repro list recipes"),
+        ("table cifar100", "repro table cifar100 --run"),
+        ("list tables", "repro table NAME"),
+    ],
+)
+def test_an_answer_ends_with_the_next_useful_command(
+    capsys: pytest.CaptureFixture[str], command: str, following: str
+) -> None:
+    *words, last = command.split()
+    assert repro(capsys, *words, last)[2].splitlines()[-1] == f"next: {following}"
+    assert "next:" not in repro(capsys, "--quiet", *words, last)[2]
+    assert "next:" not in repro(capsys, *words, last, "--format", "json")[2]

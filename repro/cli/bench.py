@@ -20,6 +20,7 @@ from repro.cli.options import (
     model_options,
     runtime_options,
 )
+from repro.cli.suggestion import after_count, suggest
 from repro.console import loading, print_json, stdout, with_bar
 from repro.experiment import Experiment, experiment_for
 from repro.paths import folders
@@ -32,9 +33,7 @@ Precisions = Annotated[
     list[Precision] | None,
     choice("--precision", help="Precision to measure; can be given several times (default: fp32 and bf16)."),
 ]
-SideBySide = Annotated[
-    int, typer.Option("--seeds", min=1, metavar="N", help="Also measure N seeds trained at once.")
-]
+SideBySide = Annotated[int, typer.Option("--seeds", min=1, metavar="N", help="Also measure N seeds trained at once.")]
 Window = Annotated[
     float, typer.Option("--window", min=0.01, max=600, metavar="SECONDS", help="Length of one timing window.")
 ]
@@ -68,6 +67,7 @@ def bench(
         print_json({"model": experiment.model, "device": device, "speeds": [asdict(each) for each in speeds]})
     else:
         _show(experiment, device, speeds)
+        suggest(after_count(experiment.model, experiment.options, experiment.dataset))
 
 
 def _show(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> None:

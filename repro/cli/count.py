@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from repro.cli.options import AnswerFormat, DatasetName, Format, Model, choice, model_options
+from repro.cli.suggestion import after_count, suggest
 from repro.console import print_json, stdout, waiting
 from repro.counting.cache import cached, counted
 from repro.counting.conventions import Convention
@@ -53,7 +54,11 @@ def count(
     if by_module:
         with waiting(f"counting the modules of {name}", seconds=True):
             answer["modules"] = [vars(each) for each in count_modules(subject, flops)]
-    print_json(answer) if format == AnswerFormat.JSON else _show(answer)
+    if format == AnswerFormat.JSON:
+        print_json(answer)
+        return
+    _show(answer)
+    suggest(after_count(name, subject.options, where))
 
 
 def _subject(

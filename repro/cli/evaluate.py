@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from repro.cli.options import AnswerFormat, Crops, Data, Format, Runs, runtime_options
+from repro.cli.suggestion import after_run, suggest
 from repro.console import loading, note, print_json, stdout
 from repro.data import find as find_dataset
 from repro.errors import UserError
@@ -75,7 +76,11 @@ def _evaluate_run(
     found = evaluate(what, folders, runtime, crops=crops, picture=picture)
     if picture:
         note(f"wrote {picture}")
-    print_json(_run_answer(found)) if format == AnswerFormat.JSON else _print(_run_line(found))
+    if format == AnswerFormat.JSON:
+        print_json(_run_answer(found))
+        return
+    _print(_run_line(found))
+    suggest(after_run(found.experiment.model, found.experiment.options, found.experiment.recipe.name))
 
 
 def _run_answer(found: Evaluation) -> dict[str, object]:
@@ -123,7 +128,11 @@ def _evaluate_published(
         from repro.evaluation.evaluate import evaluate_published
 
     found = evaluate_published(model, weights, folders.data, runtime, dataset=dataset, crops=crops)
-    print_json(_published_answer(found)) if format == AnswerFormat.JSON else _print(_published_line(found))
+    if format == AnswerFormat.JSON:
+        print_json(_published_answer(found))
+        return
+    _print(_published_line(found))
+    suggest(f"repro count {found.model}")
 
 
 def _published_answer(found: PublishedEvaluation) -> dict[str, object]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from repro.cli.options import AnswerFormat, Format, Runs, completing
+from repro.cli.suggestion import suggest
 from repro.console import note, print_json, stdout, with_bar
 from repro.counting.cache import counted_parameters
 from repro.counting.count import Subject
@@ -38,6 +39,14 @@ class Kind(StrEnum):
     RUNS = "runs"
 
 
+NEXT = {
+    Kind.MODELS: "repro count MODEL",
+    Kind.TABLES: "repro table NAME",
+    Kind.DATASETS: "repro list recipes",
+    Kind.RECIPES: "repro list recipes NAME",
+    Kind.RUNS: "repro eval RUN",
+}
+"""The command that is useful after each list."""
 What = Annotated[Kind, typer.Argument(case_sensitive=False, metavar="WHAT", help="What to list.")]
 Name = Annotated[
     str | None,
@@ -64,6 +73,7 @@ def list_(what: What = Kind.MODELS, name: Name = None, runs: Runs = None, format
         print_json({what.value: lines})
     elif lines:
         _show(what, lines)
+        suggest(NEXT[what])
     else:
         note(f"there are no runs in {folder} yet; repro train starts one")
 

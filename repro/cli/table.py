@@ -13,6 +13,7 @@ import typer
 
 from repro.atomic import write_atomically
 from repro.cli.options import Data, Epochs, Results, Rows, Runs, choice, completing, runtime_options
+from repro.cli.suggestion import after_table, suggest
 from repro.cli.train import train_all
 from repro.comparison.corrections import records_today
 from repro.comparison.counts import uncounted
@@ -100,6 +101,8 @@ def table(
     show(Report(comparisons, result_folders(results), summary=name is None), chosen, output)
     if check and _report_mismatches(comparisons):
         raise typer.Exit(1)
+    if chosen == ReportFormat.RICH and not output:
+        suggest(after_table(comparisons[0]) if name else "repro table cifar100")
 
 
 def _refuse_without_run(options: Mapping[str, Any], run: bool, time: bool) -> None:

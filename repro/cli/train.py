@@ -22,6 +22,7 @@ from repro.cli.options import (
     model_options,
     runtime_options,
 )
+from repro.cli.suggestion import after_run, suggest
 from repro.console import loading, print_json, problem, stdout
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
@@ -63,6 +64,7 @@ def train(
         return
     for record in records:
         stdout().print(_summary(record), soft_wrap=True, markup=False)
+    suggest(after_run(records[0].model, records[0].options, records[0].recipe))
 
 
 def _chosen(seed: int | None, seeds: int | None) -> Sequence[int]:

@@ -1,0 +1,43 @@
+"""The last line of an answer: the command that is useful next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from repro.comparison.join import Comparison
+from repro.comparison.verdict import Verdict
+from repro.console import note
+from repro.models import as_typed
+from repro.recipes import default_recipe
+from repro.tables import read_table, table_names
+
+
+def suggest(command: str) -> None:
+    """Print the next useful command on stderr; nothing with `--quiet`."""
+    note(f"next: {command}")
+
+
+def after_count(model: str, options: Mapping[str, Any], dataset: str) -> str:
+    """Return what to do with a counted model: train it, if a paper trains it on the dataset."""
+    if default_recipe(model, dataset, options) is None:
+        return "repro list recipes"
+    return f"repro train {model} {as_typed({**options, 'dataset': dataset})}"
+
+
+def after_run(model: str, options: Mapping[str, Any], recipe: str) -> str:
+    """Return what to look at after a run: the first table with an error of the model and recipe, or all tables."""
+    wanted = model, dict(options), recipe
+    for name in table_names():
+        if any((each.row.model, each.options, each.recipe) == wanted for each in read_table(name).errors()):
+            return f"repro table {name}"
+    return "repro list runs"
+
+
+def after_table(comparison: Comparison) -> str:
+    """Return what to do with a table: train what is not measured, or draw what is."""
+    name = comparison.table.name
+    verdicts = {cell.verdict for row in comparison.rows for cell in row.errors.values()}
+    if Verdict.NOT_MEASURED in verdicts:
+        return f"repro table {name} --run"
+    return f"repro figure curves {name}" if any(each.judged for each in verdicts) else "repro table"
