@@ -36,6 +36,9 @@ init = { value = "conv-fan-out", source = "inferred" }
 """
 
 
+LOWEST = "reported=lowest-validation needs validation_images"
+
+
 def folder(path: Path, *texts: str) -> Path:
     for number, text in enumerate(texts):
         (path / f"paper{number}.toml").write_text(text)
@@ -124,6 +127,9 @@ def test_an_abstract_recipe_is_only_extended(tmp_path: Path) -> None:
         ("value = [1, 3], of", "of", "Expected either `value` or `every` - at `$.milestones`"),
         ("of = 4", "of = 0", "Expected `int` >= 1 - at `$.milestones.of`"),
         ('note = "the default"', 'page = "3"', "Object contains unknown field `page` - at `$.batch`"),
+        ("value = 4", "value = 0", "Expected `int` >= 1 - at `$.epochs.value`"),
+        ("[1, 3], of = 4", "[1, 5], of = 4", "Expected numbers from 0 to `of` - at `$.milestones`"),
+        ("weight_decay =", 'reported = {value = "lowest-validation", source = "printed"}\nweight_decay =', LOWEST),
         ("nesterov", "nesterow", "Object contains unknown field `nesterow`"),
         ("epochs = {", "# {", "no epochs is given"),
         ("summary =", "# =", "no summary is given"),

@@ -46,6 +46,8 @@ class GivenNumbers(Given[tuple[float, ...] | UnsetType], frozen=True, kw_only=Tr
         """Require exactly one of the two forms."""
         if (self.value is UNSET) == (self.every is UNSET):
             raise ValueError("Expected either `value` or `every`")
+        if not all(0 <= each <= 1 for each in self.meaning):
+            raise ValueError("Expected numbers from 0 to `of`")
 
     @property
     def meaning(self) -> tuple[float, ...]:
@@ -85,16 +87,23 @@ def _given(hint: Any) -> Any:
     return Given[hint]
 
 
-_HINTS = get_type_hints(Recipe)
+HINTS = get_type_hints(Recipe, include_extras=True)
+"""The types of a recipe's fields, with the bounds of their values."""
 Entry: type[About] = msgspec.defstruct(  # type: ignore[assignment]
     "Entry",
-    [(name, _given(_HINTS[name]) | UnsetType, UNSET) for name in VALUES if name != "dataset"],
+    [(name, _given(HINTS[name]) | UnsetType, UNSET) for name in VALUES if name != "dataset"],
     bases=(About,),
     frozen=True,
     kw_only=True,
     forbid_unknown_fields=True,
 )
 """A recipe in a file: the fields of `About`, and the values of `Recipe` under their own names."""
+
+
+def value_of(name: str, value: Any) -> Any:
+    """Return a value as `Recipe` has it, from the form of a file; msgspec.ValidationError if no file may have it."""
+    entry = msgspec.convert({name: {"value": value, "source": "inferred"}}, Entry)
+    return getattr(entry, name).meaning
 
 
 class Document(msgspec.Struct, Generic[T], frozen=True, forbid_unknown_fields=True):

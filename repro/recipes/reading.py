@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET
 
 from repro.errors import UserError
+from repro.recipes.contradictions import contradiction
 from repro.recipes.layout import About, Document, Entry, Given
 from repro.recipes.recipe import VALUES, Recipe
 from repro.text import choose
@@ -62,8 +63,9 @@ def read_recipes(path: Path) -> dict[str, Recipe]:
 
     Raises:
         UserError: the folder holds no TOML file, a file is not valid TOML, a key is unknown or has the wrong type, a
-            value has no source, a name is used twice, or a recipe lacks a value, extends an unknown recipe or itself,
-            or two are the default for the same case. The message names file, recipe and reason in one line.
+            value has no source, a name is used twice, or a recipe lacks a value, has values that exclude each other,
+            extends an unknown recipe or itself, or two are the default for the same case. The message names file,
+            recipe and reason in one line.
     """
     files, written = sorted(path.glob("*.toml")), dict[str, _Written]()
     if not files:
@@ -102,7 +104,10 @@ def _recipe(line: Sequence[_Written]) -> Recipe:
     if missing:
         raise line[0].refused(f"no {missing[0]} is given")
     about = line[0].about
-    return Recipe(**content, default_for=about.default_for, default_with=about.default_with)
+    made = Recipe(**content, default_for=about.default_for, default_with=about.default_with)
+    if reason := contradiction(made):
+        raise line[0].refused(reason)
+    return made
 
 
 def _line(written: _Written, known: Mapping[str, _Written]) -> list[_Written]:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from repro.models import OptionValue
 from repro.recipes.source import Source
+
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Amount = Annotated[float, Meta(ge=0)]
+Rate = Annotated[float, Meta(ge=0, lt=1)]
 
 Init = Literal[
     "conv-fan-out",
@@ -23,15 +30,19 @@ Init = Literal[
 """How weights are initialised: the names of training/initialise.py."""
 
 
-def shown(value: Any) -> str:
+def shown(name: str, value: Any) -> str:
     """Return a value of a recipe as people read it: 5e-4 as 0.0005, a list without brackets."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return ", ".join(shown(each) for each in value) or "the training set's own"
+        return ", ".join(shown(name, each) for each in value) or _EMPTY.get(name, "–")
     if isinstance(value, float):
         return f"{value:.6g}"
     return "–" if value is None or value == "" else str(value)
+
+
+_EMPTY = dict.fromkeys(("mean", "std"), "the training set's own")
+"""What an empty list means, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,39 +52,39 @@ class Recipe:
     name: str
     paper: str
     dataset: str
-    epochs: int
-    iterations: int | None = None
+    epochs: Positive
+    iterations: Positive | None = None
     """The run stops after this number of steps, even in the middle of the last epoch."""
-    batch: int
+    batch: Positive
     """Images per step; the last batch of an epoch is smaller."""
     drop_last: bool = False
     """Whether an epoch leaves out a smaller last batch."""
-    lr: float
+    lr: Amount
     """Learning rate."""
     schedule: Literal["cosine", "steps"]
     """How the learning rate falls. `cosine`: once per epoch; `steps`: times `gamma` at each of `milestones`."""
     milestones: tuple[float, ...] = ()
     """Fractions of the run's length."""
-    gamma: float = 0.1
+    gamma: Amount = 0.1
     """Factor of the learning rate at each of `milestones`."""
     momentum_reset: bool = False
     """Whether the momentum is set to zero at each of `milestones`."""
-    warmup_epochs: int = 0
+    warmup_epochs: Count = 0
     """The learning rate is lr * (e + 1) / (warmup_epochs + 1) in the first epochs e = 0, 1, ..."""
-    warmup_iterations: int = 0
+    warmup_iterations: Count = 0
     """Steps at the start with the learning rate `warmup_lr`."""
-    warmup_lr: float = 0.0
+    warmup_lr: Amount = 0.0
     """Learning rate of the first `warmup_iterations` steps."""
-    momentum: float = 0.9
+    momentum: Rate = 0.9
     nesterov: bool
-    weight_decay: float
+    weight_decay: Amount
     decay_scope: Literal["all", "weights"] = "all"
     """What decays: `all` parameters, or only the `weights` of convolutions and linear layers."""
     init: Init
     """How weights are initialised: a name of training/initialise.py."""
-    dropout: float = 0.0
+    dropout: Rate = 0.0
     """Rate of the dropout layers whose rate a recipe sets; 0: as the network sets it."""
-    crop_padding: int = 0
+    crop_padding: Count = 0
     """Pixels added on each side before a random crop to the original size; 0: no crop."""
     padding_mode: Literal["zero", "reflect"] = "zero"
     """What is added. `zero`: the mean colour, since images are normalised first; `reflect`: the mirror image."""
@@ -83,55 +94,55 @@ class Recipe:
     """Whether images are mirrored with probability 1/2."""
     flip_half: bool = False
     """Whether exactly half of each batch, rounded down, is mirrored instead of each image independently."""
-    scaled_crop: int = 0
+    scaled_crop: Count = 0
     """Side of a random crop of 8 % to 100 % of the area, scaled to this size (ImageNet); 0: none."""
-    resize: int = 0
+    resize: Count = 0
     """The shorter side of a test image is scaled to this size, antialiased; 0: not scaled."""
-    test_crop: int = 0
+    test_crop: Count = 0
     """Side of the centre crop of the scaled test image; 0: the whole image."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     """How images are scaled, in training and testing."""
-    color_jitter: float = 0.0
+    color_jitter: Amount = 0.0
     """Largest relative change of brightness, contrast and saturation; of brightness and contrast in grey slices."""
-    lighting: float = 0.0
+    lighting: Amount = 0.0
     """Standard deviation of AlexNet's colour noise."""
-    tune_epochs: int = 0
+    tune_epochs: Count = 0
     """Epochs after the training in which only the classifier is trained, at `test_crop` pixels; BatchNorm keeps its
     statistics."""
-    tune_batch: int = 0
+    tune_batch: Count = 0
     """Images per step of the tuning."""
-    tune_lr: float = 0.0
+    tune_lr: Amount = 0.0
     """Constant learning rate of the tuning; momentum, starting at zero, and weight decay are as in training."""
     preprocessing: Literal["", "zca", "mean-image"] = ""
     """Used instead of `mean` and `std`. `zca`: global contrast normalisation, then ZCA whitening; `mean-image`: the
     per-pixel mean of the training images is subtracted from images in 0..1, and nothing is divided."""
-    tile: int = 0
+    tile: Count = 0
     """Segmentation: side of the square that the network classifies at once; 0: no segmentation."""
-    margin: int = 0
+    margin: Count = 0
     """Pixels around a tile that the network sees too; beyond the slice they are its mirror image."""
     turn: bool = False
     """Whether slices are turned by 0, 90, 180 or 270 degrees."""
-    elastic: float = 0.0
+    elastic: Amount = 0.0
     """Standard deviation in pixels of the random displacements of a coarse grid; 0: none."""
-    elastic_grid: int = 0
+    elastic_grid: Count = 0
     """Points of the coarse grid on each side."""
     class_balance: bool = False
     """Whether the loss of a pixel is divided by its class's share of the training pixels, times the number of
     classes."""
-    border_weight: float = 0.0
+    border_weight: Amount = 0.0
     """w0: the additional weight of a pixel's loss where two cells touch."""
-    border_sigma: float = 0.0
+    border_sigma: Amount = 0.0
     """How fast that weight falls with the distances from the two cells, in pixels."""
     mean: tuple[float, ...] = ()
     """Mean per channel of pixels in 0..1; empty: computed on the training set."""
     std: tuple[float, ...] = ()
     """Standard deviation per channel of pixels in 0..1; empty: computed on the training set."""
-    batchnorm_images: int = 0
+    batchnorm_images: Count = 0
     """Images of a batch that BatchNorm normalises together in training; 0: all of them."""
     batchnorm_statistics: Literal["running", "exact"] = "running"
     """The statistics with which a finished network is tested: `running` averages, or `exact` ones over the training
     images."""
-    validation_images: int = 0
+    validation_images: Count = 0
     """Training images that are not trained on but tested after every epoch."""
     reported: Literal["last", "lowest-validation"] = "last"
     """The epoch whose test error is reported: `last`, or the one with the `lowest-validation` error."""
@@ -173,7 +184,9 @@ class Recipe:
         """Return what differs from another recipe, as `epochs=1 (300)` with the other's value in parentheses."""
         theirs, own = published._mathematics(), self._mathematics()
         return [
-            f"{name}={shown(value)} ({shown(theirs[name])})" for name, value in own.items() if value != theirs[name]
+            f"{name}={shown(name, value)} ({shown(name, theirs[name])})"
+            for name, value in own.items()
+            if value != theirs[name]
         ]
 
     def is_default(self, model: str, dataset: str, options: Mapping[str, OptionValue]) -> bool:

@@ -23,7 +23,7 @@ class Value:
     @property
     def text(self) -> str:
         """The value as people read it: 5e-4 as 0.0005, a list without brackets."""
-        return shown(self.value)
+        return shown(self.name, self.value)
 
     @property
     def kind(self) -> SourceKind | None:

@@ -1,0 +1,27 @@
+"""Values of a recipe that exclude each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from repro.recipes.recipe import Recipe
+
+_REASONS: Mapping[str, Callable[[Recipe], bool]] = {
+    "nesterov needs a momentum above 0": lambda recipe: recipe.nesterov and not recipe.momentum,
+    "mean and std need equally many numbers; set both": lambda recipe: len(recipe.mean) != len(recipe.std),
+    "std must be above 0": lambda recipe: 0 in recipe.std,
+    "preprocessing is used instead of mean and std": lambda recipe: bool(recipe.preprocessing and recipe.mean),
+    "reported=lowest-validation needs validation_images": lambda recipe: (
+        recipe.reported == "lowest-validation" and not recipe.validation_images
+    ),
+    "tune_epochs needs tune_batch and tune_lr": lambda recipe: bool(
+        recipe.tune_epochs and not (recipe.tune_batch and recipe.tune_lr)
+    ),
+    "elastic needs an elastic_grid of at least 2": lambda recipe: bool(recipe.elastic and recipe.elastic_grid < 2),
+    "border_weight needs a border_sigma above 0": lambda recipe: bool(recipe.border_weight and not recipe.border_sigma),
+}
+
+
+def contradiction(recipe: Recipe) -> str | None:
+    """Return the first reason why a recipe's values exclude each other; None if they do not."""
+    return next((reason for reason, excluded in _REASONS.items() if excluded(recipe)), None)
