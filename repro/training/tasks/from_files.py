@@ -23,7 +23,7 @@ from repro.training.device import autocast, laid_out
 from repro.training.randomness import generator, seed_of
 from repro.training.schedule import images_per_epoch, phase_of_epoch
 from repro.training.tasks.classification import Classification, class_metrics, class_sums
-from repro.training.tasks.task import Batch, Metrics, Progress
+from repro.training.tasks.task import FOR_SMALL_IMAGES, FOR_TILES, Batch, Metrics, Progress, refuse_ignored
 
 TEST_CROPS = 200
 """Crops in a test batch. BatchNorm uses its running statistics, so the number affects only the speed."""
@@ -170,7 +170,4 @@ def refuse_what_is_not_implemented(recipe: Recipe) -> None:
     for name in ("scaled_crop", "resize", "test_crop", "mean", "std"):
         if not getattr(recipe, name):
             raise UserError(f"recipe {recipe.name} has no {name}, which image files need")
-    if recipe.crop_padding:
-        raise UserError(
-            f"recipe {recipe.name} has crop_padding={recipe.crop_padding}, which is not supported for image files"
-        )
+    refuse_ignored(recipe, {*FOR_SMALL_IMAGES, *FOR_TILES}, "image files")

@@ -21,7 +21,7 @@ from repro.training.device import autocast, laid_out
 from repro.training.randomness import generator
 from repro.training.tasks.border_weights import border_weights, class_weights
 from repro.training.tasks.pixel_metrics import Tally
-from repro.training.tasks.task import Batch, Metrics, Progress
+from repro.training.tasks.task import FOR_FILES, FOR_SMALL_IMAGES, Batch, Metrics, Progress, refuse_ignored
 
 CLASSES = 2
 """Class 0: membrane or outside; class 1: inside a cell."""
@@ -33,6 +33,7 @@ class Segmentation:
     def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> None:
         if not recipe.tile:
             raise UserError(f"recipe {recipe.name} is not for segmentation; see repro list recipes")
+        refuse_ignored(recipe, {*FOR_FILES, *FOR_SMALL_IMAGES}, "segmentation")
         self.recipe, self.runtime, self.device = recipe, runtime, device
         self.train_images, self.test_images = data.train.to(device), data.test.to(device)
         self.images, self.fingerprint = len(data.train), data.fingerprint

@@ -11,11 +11,22 @@ import torch
 from torch import Tensor, nn
 
 from repro.data import DATASETS, Dataset, DatasetKind, load
+from repro.errors import UserError
 from repro.experiment import Experiment
+from repro.recipes import Recipe
+from repro.recipes.recipe import shown
 from repro.runtime import Runtime
 
 Progress = Callable[[range], Iterable[int]]
 """Wraps the range of a test's batches, for a progress bar."""
+
+
+FOR_FILES = ("scaled_crop", "resize", "test_crop", "interpolation", "lighting", "tune_epochs", "tune_batch", "tune_lr")
+"""Values of recipes that only a task of image files uses."""
+FOR_SMALL_IMAGES = ("crop_padding", "padding_mode", "crop_draw", "flip_half", "preprocessing", "validation_images")
+"""Values that only a task of small images in memory uses."""
+FOR_TILES = ("tile", "margin", "turn", "elastic", "elastic_grid", "class_balance", "border_weight", "border_sigma")
+"""Values that only a segmentation uses."""
 
 
 class Batch(NamedTuple):
@@ -63,6 +74,15 @@ class Task(Protocol):
 
     def test(self, network: nn.Module, progress: Progress = iter) -> Metrics:
         """Return a network's metrics on the test images, and leave it in evaluation mode."""
+
+
+def refuse_ignored(recipe: Recipe, names: Iterable[str], images: str) -> None:
+    """Raise UserError for a recipe that has one of these values, which a task of such images would ignore."""
+    for name, value in recipe.values().items():
+        if name in names:
+            raise UserError(
+                f"recipe {recipe.name} has {name}={shown(name, value)}, which is not supported for {images}"
+            )
 
 
 def task_for(experiment: Experiment, root: Path, runtime: Runtime, device: torch.device) -> Task:
