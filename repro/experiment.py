@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from repro.data import find as find_dataset
 from repro.errors import UserError
 from repro.models import MODELS, OptionValue, resolve_options
 from repro.models import find as find_model
-from repro.recipes import RECIPES, Recipe, default_recipe, recipe
+from repro.recipes import RECIPES, Recipe, default_recipe, overridden, recipe
 from repro.text import choose
 
 
@@ -80,12 +80,22 @@ def experiment_for(
     dataset: str | None = None,
     recipe_name: str | None = None,
     epochs: int | None = None,
+    overrides: Sequence[str] = (),
 ) -> Experiment:
     """Return the experiment for a user's options; the defaults are those of the model's paper.
 
+    Args:
+        model: its name.
+        options: those of the model.
+        seed: of weights, order and augmentation.
+        dataset: its name.
+        recipe_name: the recipe to follow.
+        epochs: short for the override `epochs=N`.
+        overrides: values that replace those of the recipe, such as `batch=32`.
+
     Raises:
-        UserError: a name is unknown, the model has no such option, there is no recipe for this model and data set, or
-            only one of model and data set is for segmentation.
+        UserError: a name is unknown, the model has no such option, there is no recipe for this model and data set, only
+            one of model and data set is for segmentation, or the recipe cannot have a value.
     """
     model = find_model(model)
     named = recipe(choose("recipe", recipe_name, RECIPES)) if recipe_name else None
@@ -97,11 +107,22 @@ def experiment_for(
     chosen = named or _default(model, where, options)
     if chosen.dataset != where:
         raise UserError(f"recipe {chosen.name} is for {chosen.dataset}, not for {where}; see repro list recipes")
-    if epochs is not None:
-        if epochs < 1:
-            raise UserError(f"--epochs {epochs} is impossible: it must be at least 1 (recipe: {chosen.epochs})")
-        chosen = chosen.with_epochs(epochs)
-    return Experiment(model, resolve_options(model, options, where), chosen, seed)
+    length = [] if epochs is None else [f"epochs={epochs}"]
+    changed = overridden(chosen, [*length, *overrides])
+    _check_images(changed)
+    return Experiment(model, resolve_options(model, options, where), changed, seed)
+
+
+def _check_images(recipe: Recipe) -> None:
+    """Raise UserError if a recipe does not suit the images of its data set."""
+    data = DATASETS[recipe.dataset]
+    channels, *sides = data.input
+    if len(recipe.mean) not in (0, channels):
+        raise UserError(f"mean and std need one number per channel, and images of {recipe.dataset} have {channels}")
+    if recipe.padding_mode == "reflect" and recipe.crop_padding >= min(sides):
+        raise UserError(f"crop_padding={recipe.crop_padding} is too large to mirror images of {min(sides)} pixels")
+    if recipe.drop_last and 0 < data.train_images - recipe.validation_images < recipe.batch:
+        raise UserError(f"batch={recipe.batch} with drop_last leaves no batch of {recipe.dataset}")
 
 
 def segments(dataset: str) -> bool:

@@ -135,7 +135,10 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["tabel"], "No such command 'tabel'"),
         (["train", "resnet20", "--nope"], "No such option: --nope"),
         (["train", "resnet20", "--seed", "x"], "'--seed'"),
-        (["train", "resnet20", "--epochs", "0"], "--epochs 0 is impossible: it must be at least 1 (recipe: 164)"),
+        (
+            ["train", "resnet20", "--epochs", "0"],
+            "epochs = 0 is impossible: it must be a whole number of at least 1 (recipe: 164)",
+        ),
         (["train", "resnet20", "--recipe", "miru"], "unknown recipe 'miru'; did you mean miru2020-cifar100,"),
         (["train", "resnet20", "--recipe", "digits", "--dataset", "cifar10"], "recipe digits is for digits"),
         (["train", "resnet20", "--dataset", "cifar100"], "no paper here trains resnet20 on cifar100; choose one"),

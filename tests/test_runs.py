@@ -2,7 +2,6 @@
 
 import json
 import shlex
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,6 +123,30 @@ def main_ok(*arguments: str) -> None:
     assert not end.value.code
 
 
+def test_a_run_with_overrides_is_resumed_by_the_same_command_and_by_the_listed_one(
+    folders: Folders, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "train densenet --depth 7 --k 4 --dataset digits --epochs 2 --set batch=128 --set mean=0.5,0.5,0.5"
+    places = f"--data {folders.data} --runs {folders.runs} --results {folders.results}"
+    command = shlex.split(f"{words} --set std=0.25,0.25,0.25 --device cpu {places}")
+    with monkeypatch.context() as patch:
+        patch.setattr("repro.training.progress.watcher", lambda: stop_at(15))
+        with pytest.raises(SystemExit) as end:
+            main(command)
+    assert end.value.code == 130
+    (line,) = listed(folders, capsys)
+    assert line["command"] == shlex.join(["repro", *command])
+    main_ok(*command, "--format", "json")
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["name"], answer["sittings"]) == (line["name"], 2)
+    assert answer["deviations"] == [
+        "epochs=2 (15)",
+        "batch=128 (64)",
+        "mean=0.5, 0.5, 0.5 (the training set's own)",
+        "std=0.25, 0.25, 0.25 (the training set's own)",
+    ]
+
+
 def test_a_terminal_shows_the_whole_command(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
     stop(small(), folders, 3)
     main_ok("list", "runs", "--runs", str(folders.runs))
@@ -137,8 +160,9 @@ def test_a_run_that_another_process_trains_is_not_called_stopped(folders: Folder
     assert next(runs_in(folders.runs)).state == "stopped"
 
 
-def test_no_command_is_shown_that_would_train_something_else(tiny: Callable[..., Experiment], folders: Folders) -> None:
-    stop(tiny(), folders, 3)  # no recipe has this batch size
+def test_no_command_is_shown_that_would_train_something_else(folders: Folders) -> None:
+    elsewhere = replace(small(), recipe=replace(small().recipe, dataset="cifar10"))  # no recipe is for another dataset
+    describe(elsewhere, CPU, folders)
     run = next(runs_in(folders.runs))
     assert (run.state, run.command) == ("stopped", None)
 
@@ -172,6 +196,11 @@ def test_folders_without_a_valid_description_are_not_known(folders: Folders) -> 
             experiment_for("resnet110", {}, seed=0, dataset="cifar100"),
             replace(Runtime(save_memory=True), processes=2),
             "torchrun --nproc-per-node 2 -m repro train resnet110 --dataset cifar100 --save-memory",
+        ),
+        (
+            experiment_for("wrn", {}, seed=1, epochs=5, overrides=["std=0.1,0.25,0.3", "flip=no", "lr=2e-3"]),
+            Runtime(),
+            "repro train wrn --epochs 5 --set lr=0.002 --set flip=no --set std=0.1,0.25,0.3 --seed 1",
         ),
         (
             experiment_for("unet", {"padded": True}, seed=0),

@@ -15,6 +15,7 @@ from repro.cli.options import (
     DatasetName,
     Format,
     Model,
+    Overrides,
     RecipeName,
     choice,
     model_options,
@@ -24,6 +25,7 @@ from repro.cli.suggestion import after_count, suggest
 from repro.console import loading, print_json, stdout, with_bar
 from repro.experiment import Experiment, experiment_for
 from repro.paths import folders
+from repro.recipes import deviations
 from repro.runtime import Precision, Runtime
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def bench(
     switches: dict[str, Any],
     dataset: DatasetName = None,
     recipe: RecipeName = None,
+    overrides: Overrides = None,
     precision: Precisions = None,
     seeds: SideBySide = 1,
     data: Data = None,
@@ -54,7 +57,7 @@ def bench(
     format: Format = AnswerFormat.RICH,
 ) -> None:
     """Measure training speed against a baseline, and estimate how long the recipe would take."""
-    experiment = experiment_for(model, options, seed=0, dataset=dataset, recipe_name=recipe)
+    experiment = experiment_for(model, options, seed=0, dataset=dataset, recipe_name=recipe, overrides=overrides or ())
     runtime, root = Runtime(**switches), folders(data).data
     with loading():
         from repro.benchmark.bench import USUAL, bench
@@ -64,7 +67,8 @@ def bench(
     speeds = bench(experiment, runtime, window, root, seeds, precisions, lambda rounds: with_bar(rounds, "measuring"))
     device = device_name(prepare(runtime))
     if format == AnswerFormat.JSON:
-        print_json({"model": experiment.model, "device": device, "speeds": [asdict(each) for each in speeds]})
+        about = {"model": experiment.model, "deviations": deviations(experiment.recipe), "device": device}
+        print_json({**about, "speeds": [asdict(each) for each in speeds]})
     else:
         _show(experiment, device, speeds)
         suggest(after_count(experiment.model, experiment.options, experiment.dataset))
@@ -76,7 +80,8 @@ def _show(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> None:
     recipe = experiment.recipe
     columns = {name: [cell(each) for each in speeds] for name, cell in COLUMNS.items()}
     columns = {name: cells for name, cells in columns.items() if any(cells)}  # a CPU reports no working memory
-    grid = empty_grid(f"{experiment.model}, {recipe.name}, batch size {recipe.batch}, on {device}")
+    followed = " with ".join(part for part in (recipe.name, ", ".join(deviations(recipe))) if part)
+    grid = empty_grid(f"{experiment.model}, {followed}, batch size {recipe.batch}, on {device}")
     for heading in columns:
         grid.add_column(heading)
     for cells in zip(*columns.values(), strict=True):

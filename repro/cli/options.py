@@ -15,6 +15,7 @@ from repro.console import set_quiet
 from repro.data import DATASETS
 from repro.models import MODELS, OPTIONS
 from repro.recipes import RECIPES
+from repro.recipes.overrides import SETTABLE
 from repro.runtime import Log, Precision
 from repro.tables import table_names
 from repro.text import one_of
@@ -78,6 +79,16 @@ Epochs = Annotated[
     int | None,
     typer.Option(
         "--epochs", metavar="N", help="Number of epochs (default: the recipe's; any other is marked as a deviation)."
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Value that replaces the recipe's, such as batch=32; repeat it for several (marked as a deviation). "
+        "With epochs=N, iterations and epochs of tuning change in proportion.",
+        autocompletion=completing(lambda: [f"{name}=" for name in SETTABLE]),
     ),
 ]
 Seed = Annotated[

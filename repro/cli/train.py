@@ -14,6 +14,7 @@ from repro.cli.options import (
     Epochs,
     Format,
     Model,
+    Overrides,
     RecipeName,
     Results,
     Runs,
@@ -42,6 +43,7 @@ def train(
     dataset: DatasetName = None,
     recipe: RecipeName = None,
     epochs: Epochs = None,
+    overrides: Overrides = None,
     seed: Seed = None,
     seeds: Seeds = None,
     data: Data = None,
@@ -51,7 +53,9 @@ def train(
 ) -> None:
     """Train a model with the recipe of its paper; the same command resumes a stopped run."""
     experiments = [
-        experiment_for(model, options, seed=each, dataset=dataset, recipe_name=recipe, epochs=epochs)
+        experiment_for(
+            model, options, seed=each, dataset=dataset, recipe_name=recipe, epochs=epochs, overrides=overrides or ()
+        )
         for each in _chosen(seed, seeds)
     ]
     runtime = Runtime(**switches)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from repro.models import OptionValue
+from repro.recipes.overrides import overridden, overrides_of
 from repro.recipes.reading import RecipeFolder, read_recipes
 from repro.recipes.recipe import Recipe
 from repro.recipes.source import Source, SourceKind
@@ -19,6 +20,8 @@ __all__ = [
     "SourceKind",
     "default_recipe",
     "deviations",
+    "overridden",
+    "overrides_of",
     "read_recipes",
     "recipe",
 ]

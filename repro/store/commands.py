@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from shlex import quote
 from typing import Any
 
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
 from repro.models import MODELS, OptionValue, as_typed, resolve_options
-from repro.recipes import default_recipe, recipe
+from repro.recipes import default_recipe, overrides_of, recipe
 from repro.runtime import Runtime
 
 SWITCHES = ("device", "precision", "compile", "graph", "deterministic", "save_memory", "threads", "workers", "log")
@@ -17,7 +18,7 @@ SWITCHES = ("device", "precision", "compile", "graph", "deterministic", "save_me
 
 
 def command_of(experiment: Experiment, runtime: Mapping[str, Any], places: Mapping[str, str]) -> str | None:
-    """Return the command that trains an experiment; None if no command does, for example after a change of its recipe.
+    """Return the command that trains an experiment; None if no command does, for example if its model has changed.
 
     Args:
         experiment: what is trained; defaults are left out.
@@ -25,13 +26,17 @@ def command_of(experiment: Experiment, runtime: Mapping[str, Any], places: Mappi
         places: the folders to state, by option.
     """
     options, choices = _options(experiment), _choices(experiment)
-    if not _describe(options, choices, experiment):
+    overrides = overrides_of(experiment.recipe, recipe(experiment.recipe.name))
+    if not _describe(options, choices, overrides, experiment):
         return None
+    epochs = {"epochs": overrides.pop("epochs")} if "epochs" in overrides else {}
+    changes = [f"--set {quote(f'{name}={text}')}" for name, text in overrides.items()]
     processes = runtime.get("processes", 1)
     program = f"torchrun --nproc-per-node {processes} -m repro" if processes > 1 else "repro"
     seed = {"seed": experiment.seed} if experiment.seed else {}
-    words = {**options, **choices, **seed, **_switches(runtime), **places}
-    return f"{program} train {experiment.model} {as_typed(words)}".strip()
+    chosen, others = {**options, **choices, **epochs}, {**seed, **_switches(runtime), **places}
+    words = [program, "train", experiment.model, as_typed(chosen), *changes, as_typed(others)]
+    return " ".join(word for word in words if word)
 
 
 def _options(experiment: Experiment) -> dict[str, OptionValue]:
@@ -48,13 +53,16 @@ def _choices(experiment: Experiment) -> dict[str, Any]:
         choices["dataset"] = dataset
     if followed.name != default_recipe(model, dataset, experiment.options):
         choices["recipe"] = followed.name
-    if followed.epochs != recipe(followed.name).epochs:
-        choices["epochs"] = followed.epochs
     return choices
 
 
-def _describe(options: Mapping[str, OptionValue], choices: Mapping[str, Any], experiment: Experiment) -> bool:
-    """Whether options and choices, as a user types them, give this experiment today."""
+def _describe(
+    options: Mapping[str, OptionValue],
+    choices: Mapping[str, Any],
+    overrides: Mapping[str, str],
+    experiment: Experiment,
+) -> bool:
+    """Whether options, choices and overrides, as a user types them, give this experiment today."""
     with suppress(UserError):
         typed = experiment_for(
             experiment.model,
@@ -62,7 +70,7 @@ def _describe(options: Mapping[str, OptionValue], choices: Mapping[str, Any], ex
             seed=experiment.seed,
             dataset=choices.get("dataset"),
             recipe_name=choices.get("recipe"),
-            epochs=choices.get("epochs"),
+            overrides=[f"{name}={text}" for name, text in overrides.items()],
         )
         return typed.id == experiment.id
     return False

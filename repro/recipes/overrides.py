@@ -1,0 +1,132 @@
+"""Values that replace those of a recipe, as users type them: `--set batch=32`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from msgspec import Meta
+
+from repro.errors import UserError
+from repro.recipes.contradictions import contradiction
+from repro.recipes.layout import HINTS, value_of
+from repro.recipes.recipe import VALUES, Recipe, shown
+from repro.text import canonical, choose, one_of
+
+SETTABLE = tuple(name for name in VALUES if name != "dataset")
+"""The values that can be replaced; a recipe is for one dataset."""
+SWITCH = {"yes": True, "true": True, "no": False, "false": False}
+NONE = "none"
+
+
+def overridden(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """Return a recipe with some values replaced. Another number of epochs changes the length as `with_epochs` does.
+
+    Args:
+        recipe: what is changed.
+        overrides: such as `batch=32`; the order has no meaning.
+
+    Raises:
+        UserError: a name is unknown or given twice, a value is impossible, or values exclude each other.
+    """
+    values = dict[str, Any]()
+    for name, text in map(_split, overrides):
+        if name in values:
+            raise UserError(f"{name} is given twice; give it once")
+        values[name] = _value(recipe, name, text)
+    resized = recipe.with_epochs(values["epochs"]) if "epochs" in values else recipe
+    changed = replace(resized, **values)
+    if values and (reason := contradiction(changed)):
+        raise UserError(f"recipe {recipe.name} with {', '.join(changed.differences(recipe))} is impossible: {reason}")
+    return changed
+
+
+def overrides_of(changed: Recipe, recipe: Recipe) -> dict[str, str]:
+    """Return the values, as typed, that make `changed` of a recipe; those that follow from the epochs are left out."""
+    resized = recipe.with_epochs(changed.epochs)
+    names = [name for name in SETTABLE if getattr(changed, name) != getattr(resized, name)]
+    epochs = ["epochs"] if changed.epochs != recipe.epochs else []
+    return {name: _typed(getattr(changed, name)) for name in [*epochs, *names]}
+
+
+def _typed(value: Any) -> str:
+    """Return a value in full precision, in the form that `_plain` reads."""
+    if isinstance(value, tuple):
+        return ",".join(map(_typed, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return NONE if value is None else str(value)
+
+
+def _split(override: str) -> tuple[str, str]:
+    """Return name and text of an override."""
+    given, equals, text = override.partition("=")
+    if not equals:
+        raise UserError(f"--set {override!r} has no value; write NAME=VALUE, such as batch=32")
+    if canonical(given.strip()) == "dataset":
+        raise UserError("--set cannot change the dataset; use --dataset, and --recipe for a recipe of that dataset")
+    return choose("recipe value", given.strip(), SETTABLE), text.strip()
+
+
+def _value(recipe: Recipe, name: str, text: str) -> Any:
+    """Return a value as `Recipe` has it; UserError if no recipe file may have it."""
+    hint = HINTS[name]
+    if NoneType in get_args(hint):
+        if text.lower() == NONE:
+            return None
+        (hint,) = (each for each in get_args(hint) if each is not NoneType)
+    try:
+        return value_of(name, _plain(hint, text))
+    except ValueError:  # msgspec's errors are ValueErrors too
+        expected, own = _expected(hint), shown(name, getattr(recipe, name))
+        raise UserError(f"{name} = {text} is impossible: it must be {expected} (recipe: {own})") from None
+
+
+def _plain(hint: Any, text: str) -> Any:
+    """Return text in the form that a recipe file has; ValueError if it has another form."""
+    if hint is bool:
+        return _found(SWITCH, text)
+    if get_origin(hint) is Literal:
+        return _found({canonical(each): each for each in get_args(hint)}, canonical(text))
+    if get_origin(hint) is tuple:
+        return [_number(each) for each in text.split(",")] if text else []
+    return int(text) if _kind(hint) is int else _number(text)
+
+
+def _found(known: Mapping[str, Any], text: str) -> Any:
+    if text.lower() not in known:
+        raise ValueError(text)
+    return known[text.lower()]
+
+
+def _number(text: str) -> float:
+    """Return a finite number."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def _expected(hint: Any) -> str:
+    """Return in words which values a field accepts."""
+    if hint is bool:
+        return "yes or no"
+    if get_origin(hint) is Literal:
+        return one_of([each or "empty" for each in get_args(hint)])
+    if get_origin(hint) is tuple:
+        return "numbers from 0 to 1 with commas between them"
+    return " ".join(["a whole number" if _kind(hint) is int else "a number", *_bounds(hint)])
+
+
+def _kind(hint: Any) -> Any:
+    """Return the type of a number without its bounds."""
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _bounds(hint: Any) -> Iterator[str]:
+    for each in get_args(hint)[1:]:
+        assert isinstance(each, Meta)
+        yield f"of at least {each.ge}" + (f" and below {each.lt}" if each.lt is not None else "")

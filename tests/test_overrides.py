@@ -1,0 +1,171 @@
+"""Values that replace those of a recipe: how they are read, what is refused, and what is recorded."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from repro.cli.app import main
+from repro.errors import UserError
+from repro.experiment import Experiment, experiment_for
+from repro.recipes import RECIPES, deviations, overridden, overrides_of, recipe
+from repro.recipes.overrides import SETTABLE
+from repro.store.results import every_record
+
+DIGITS = ["densenet", "--depth", "7", "--k", "4", "--dataset", "digits", "--device", "cpu"]
+
+
+def resnet20(*overrides: str, epochs: int | None = None) -> Experiment:
+    return experiment_for("resnet20", {}, seed=0, epochs=epochs, overrides=overrides)
+
+
+@pytest.mark.parametrize(
+    ("override", "name", "value"),
+    [
+        ("batch=32", "batch", 32),
+        ("batch=1_024", "batch", 1024),
+        ("Batch = 32", "batch", 32),
+        ("weight_decay=5e-4", "weight_decay", 5e-4),
+        ("weight-decay=5e-4", "weight_decay", 5e-4),
+        ("lr=1", "lr", 1.0),
+        ("nesterov=yes", "nesterov", True),
+        ("nesterov=True", "nesterov", True),
+        ("flip=no", "flip", False),
+        ("flip=false", "flip", False),
+        ("decay_scope=all", "decay_scope", "all"),
+        ("init=CONV-FAN-IN", "init", "conv-fan-in"),
+        ("preprocessing=", "preprocessing", ""),
+        ("milestones=0.5,0.75", "milestones", (0.5, 0.75)),
+        ("milestones=0.5, 1", "milestones", (0.5, 1.0)),
+        ("milestones=", "milestones", ()),
+        ("iterations=32_000", "iterations", 32_000),
+        ("iterations=none", "iterations", None),
+        ("batchnorm_images=64", "batchnorm_images", 64),
+    ],
+)
+def test_a_value_is_read_by_the_type_of_its_field(override: str, name: str, value: object) -> None:
+    found = getattr(overridden(recipe("resnet-cifar10"), [override]), name)
+    assert (found, type(found)) == (value, type(value))
+
+
+REFUSED = [
+    (["weight_deacy=1"], "unknown recipe value 'weight_deacy'; did you mean weight_decay?"),
+    (["warmup=1"], "did you mean warmup_epochs, warmup_iterations or warmup_lr?"),
+    (["name=mine"], "unknown recipe value 'name'; did you mean"),
+    (["dataset=cifar10"], "--set cannot change the dataset; use --dataset"),
+    (["batch"], "--set 'batch' has no value; write NAME=VALUE, such as batch=32"),
+    (["batch=many"], "batch = many is impossible: it must be a whole number of at least 1 (recipe: 64)"),
+    (["batch=0"], "batch = 0 is impossible: it must be a whole number of at least 1 (recipe: 64)"),
+    (["batch=3.5"], "batch = 3.5 is impossible: it must be a whole number of at least 1 (recipe: 64)"),
+    (["epochs=0"], "epochs = 0 is impossible: it must be a whole number of at least 1 (recipe: 15)"),
+    (["crop_padding=-1"], "crop_padding = -1 is impossible: it must be a whole number of at least 0 (recipe: 4)"),
+    (["lr=nan"], "lr = nan is impossible: it must be a number of at least 0 (recipe: 0.1)"),
+    (["momentum=1"], "momentum = 1 is impossible: it must be a number of at least 0 and below 1 (recipe: 0.9)"),
+    (["nesterov=maybe"], "nesterov = maybe is impossible: it must be yes or no (recipe: yes)"),
+    (["decay_scope=some"], "decay_scope = some is impossible: it must be all or weights (recipe: all)"),
+    (["preprocessing=pca"], "preprocessing = pca is impossible: it must be empty, zca or mean-image (recipe: –)"),
+    (["milestones=7,11"], "milestones = 7,11 is impossible: it must be numbers from 0 to 1 with commas between them"),
+    (["batch=32", "batch=64"], "batch is given twice"),
+    (["momentum=0"], "recipe digits with momentum=0 (0.9) is impossible: nesterov needs a momentum above 0"),
+    (["mean=0.5,0.5,0.5"], "mean and std need equally many numbers; set both"),
+    (["mean=0.5", "std=0.5"], "mean and std need one number per channel, and images of digits have 3"),
+    (["std=0,1,1", "mean=0,0,0"], "std must be above 0"),
+    (["reported=lowest-validation"], "reported=lowest-validation needs validation_images"),
+    (["crop_padding=32", "padding_mode=reflect"], "crop_padding=32 is too large to mirror images of 32 pixels"),
+    (["batch=2_000", "drop_last=yes"], "batch=2000 with drop_last leaves no batch of digits"),
+    (["interpolation=bicubic"], "recipe digits has interpolation=bicubic, which is not supported for images in memory"),
+    (["turn=yes"], "recipe digits has turn=yes, which is not supported for images in memory"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "line"), REFUSED, ids=[" ".join(given) for given, _ in REFUSED])
+def test_an_impossible_override_is_refused_before_anything_is_written(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    overrides: list[str],
+    line: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status = run("train", *DIGITS, *given(overrides))
+    said = capsys.readouterr()
+    assert (status, said.out, said.err.count("\n")) == (2, "", 1)
+    assert line in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def given(overrides: list[str]) -> list[str]:
+    return [word for each in overrides for word in ("--set", each)]
+
+
+def run(*arguments: str) -> Any:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    return end.value.code or 0
+
+
+def test_epochs_and_its_override_exclude_each_other() -> None:
+    with pytest.raises(UserError, match="epochs is given twice"):
+        resnet20("epochs=3", epochs=3)
+
+
+def test_an_override_of_the_epochs_is_that_option() -> None:
+    """Iterations change in proportion, unless they are given too."""
+    assert resnet20("epochs=82").id == resnet20(epochs=82).id
+    assert deviations(resnet20("epochs=82").recipe) == ["epochs=82 (164)", "iterations=32000 (64000)"]
+    assert deviations(resnet20("iterations=64000", "epochs=200").recipe) == ["epochs=200 (164)"]
+
+
+def test_a_value_of_the_recipe_is_no_deviation() -> None:
+    same = resnet20("lr=1e-1", "epochs=164", "flip=yes", "decay_scope=weights", "milestones=0.5,0.75")
+    assert (same.id, deviations(same.recipe)) == (resnet20().id, [])
+
+
+def test_overrides_are_part_of_the_experiment_and_of_its_deviations() -> None:
+    """The name tells network, data set and seed as before, and ends with the ID."""
+    one, other = resnet20("batch=32", "decay_scope=all"), resnet20("decay_scope=all", "batch=32")
+    assert one.id == other.id != resnet20().id
+    assert one.name == f"resnet20-cifar10-s0-{one.id}"
+    assert deviations(one.recipe) == ["batch=32 (128)", "decay_scope=all (weights)"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_overrides_between_two_recipes_lead_from_one_to_the_other(name: str) -> None:
+    """Every value survives being written as text, in full precision."""
+    names = list(RECIPES)
+    other = recipe(names[names.index(name) - 1])
+    typed = overrides_of(other, recipe(name))
+    made = overridden(recipe(name), [f"{key}={text}" for key, text in typed.items()])
+    assert {each: getattr(made, each) for each in SETTABLE} == {each: getattr(other, each) for each in SETTABLE}
+
+
+def test_a_run_with_overrides_is_warned_of_and_recorded_as_deviating(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = [
+        "train",
+        *DIGITS,
+        *given(["epochs=1", "weight_decay=1e-3", "decay_scope=weights", "batchnorm_images=64"]),
+    ]
+    assert run(*command, "--format", "json") == 0
+    said = capsys.readouterr()
+    changes = ["epochs=1 (15)", "weight_decay=0.001 (0.0005)", "decay_scope=weights (all)", "batchnorm_images=64 (0)"]
+    assert json.loads(said.out)["deviations"] == changes
+    assert f"this run deviates from digits ({', '.join(changes)}) and will not count as a reproduction" in said.err
+    (record,) = (each for each in every_record(Path("results")) if each.dataset == "digits")
+    assert record.deviations == changes
+    assert run(*command) == 0
+    assert "is already finished; showing its record" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("format", ["json", "rich"])
+def test_a_speed_is_measured_with_another_batch(format: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["bench", *DIGITS, "--window", "0.01", "--precision", "fp32", "--set", "batch=8", "--format", format]
+    assert run(*arguments) == 0
+    out = capsys.readouterr().out
+    if format == "json":
+        assert json.loads(out)["deviations"] == ["batch=8 (64)"]
+    else:
+        assert "digits with batch=8 (64), batch size 8" in " ".join(out.split())
