@@ -1,8 +1,12 @@
 """Atomic writing: a file is written under another name and then renamed."""
 
+import fcntl
 import os
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import BinaryIO
 
 
@@ -17,20 +21,38 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) 
         OSError: the file could not be written; the old one is unchanged.
     """
     if path.exists() and not path.is_file():
-        with path.open("wb") as file:
-            _write(content, file)
+        with path.open("wb") as device:
+            _write(content, device)
         return
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part, file = _new_part(path)
     try:
-        with beside.open("wb") as file:
+        with file:
             _write(content, file)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+            part.replace(path)  # while the file is locked
     finally:
-        beside.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """Return the path for an unfinished file; host and a random part keep machines with equal process IDs apart."""
+    host = socket.gethostname().partition(".")[0]
+    return path.with_name(f".{path.name}.{host}-{os.getpid()}-{token_hex(4)}.part")
+
+
+def _new_part(path: Path) -> tuple[Path, BinaryIO]:
+    """Open an unfinished file that is locked against `remove_unfinished`, if the file system has locks."""
+    while True:
+        part = part_of(path)
+        file = part.open("xb")
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if part.exists():  # else it was removed before it was locked
+            return part, file
+        file.close()
 
 
 def _write(content: bytes | Callable[[BinaryIO], object], file: BinaryIO) -> None:
@@ -41,6 +63,8 @@ def _write(content: bytes | Callable[[BinaryIO], object], file: BinaryIO) -> Non
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove partial files of killed processes from a folder to which no other process writes."""
+    """Remove the partial files of killed processes from a folder; those that are being written are locked."""
     for part in folder.glob(".*.part"):
-        part.unlink(missing_ok=True)
+        with suppress(OSError), part.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tarfile
 import tempfile
 import urllib.request
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 
+from repro.atomic import part_of
 from repro.errors import UserError
 
 TIMEOUT_SECONDS = 20
@@ -24,7 +24,7 @@ def fetch_archive(urls: Sequence[str], md5: str, root: Path) -> None:
         UserError: no URL gave the file with the published checksum; the message names the folder to fill by hand.
     """
     name = urls[0].rsplit("/", 1)[-1].split("?")[0]
-    archive = root / f"{os.getpid()}-{name}"
+    archive = part_of(root / name)
     if failures := _fetch_from_first(urls, archive, md5):
         raise UserError(
             f"{name} is not under {root} and cannot be downloaded ({failures}); "
@@ -77,7 +77,7 @@ def _fetch(url: str, target: Path, md5: str) -> None:
 
     from repro.console import stderr
 
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    beside = part_of(target)
     digest = hashlib.md5(usedforsecurity=False)
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     try:
