@@ -1,8 +1,20 @@
 """The exceptions that a user sees as one line, without a traceback."""
 
+from collections.abc import Mapping
+
 
 class UserError(Exception):
     """The request is impossible (exit status 2); the message says in one line what is wrong and what to do."""
+
+
+class BeingTrained(UserError):
+    """Other processes train some of the runs that were asked for."""
+
+    def __init__(self, holders: Mapping[str, str]) -> None:
+        """`holders` gives, by the name of a run, the process that trains it."""
+        runs = ", ".join(f"{name} ({holder})" for name, holder in holders.items())
+        super().__init__(f"another process is training {runs}; wait for it, or choose another --seed")
+        self.holders = holders
 
 
 class RunFailed(Exception):

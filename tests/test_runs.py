@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 from watching import Silent, stop_at, train_one
 
 from repro.cli.app import main
 from repro.errors import Diverged, UserError
 from repro.experiment import Experiment, experiment_for
+from repro.locks import locked
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.run_folders import CURVE, DESCRIPTION, DIVERGED, LOCK, describe, run_named, runs_in
@@ -155,7 +155,7 @@ def test_a_terminal_shows_the_whole_command(folders: Folders, capsys: pytest.Cap
 
 def test_a_run_that_another_process_trains_is_not_called_stopped(folders: Folders) -> None:
     stop(small(), folders, 3)
-    with FileLock(folders.runs / small().name / LOCK):
+    with locked(folders.runs / small().name / LOCK):
         assert next(runs_in(folders.runs)).state == "being trained"
     assert next(runs_in(folders.runs)).state == "stopped"
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 import torch
-from filelock import FileLock
 from rich.console import Console
 from watching import Silent, assert_same, engine_of, stop_at, train_one, weights
 
@@ -25,6 +24,7 @@ from repro.data import DATASETS, load
 from repro.errors import RunFailed, UserError
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for
+from repro.locks import locked
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import Record, read_records
@@ -286,7 +286,7 @@ def test_stopped_after_epochs_without_a_checkpoint_nothing_is_lost(
 def test_a_run_that_another_process_trains_is_refused(tiny: Make, folders: Folders) -> None:
     folder = folders.runs / tiny().name
     folder.mkdir(parents=True)
-    with FileLock(folder / ".lock"), pytest.raises(UserError, match="another process is training"):
+    with locked(folder / ".lock"), pytest.raises(UserError, match="another process is training"):
         train_one(tiny(), CPU, folders, Silent())
 
 

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from filelock import FileLock
-
 from repro.console import open_with_bar
 from repro.errors import UserError
+from repro.locks import locked
 
 TRAIN_ARCHIVE, VAL_ARCHIVE = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 KIT = "ILSVRC2012_devkit_t12"
@@ -31,7 +30,7 @@ def unpack(folder: Path) -> None:
     for archive, split, each in ((TRAIN_ARCHIVE, "train", _unpack_classes), (VAL_ARCHIVE, "val", _unpack_flat)):
         if not (folder / archive).is_file() or (folder / split).exists():
             continue
-        with FileLock(folder / ".unpacking.lock"):
+        with locked(folder / ".unpacking.lock"):
             if (folder / split).exists():  # another process was faster
                 continue
             beside = folder / f".unpacking-{split}"

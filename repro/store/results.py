@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from repro.atomic import write_atomically
 from repro.errors import UserError
+from repro.locks import locked
 from repro.store.csv_rows import columns_of, csv_of, line_of, lines_of, read
 
 SEPARATOR = "; "
@@ -171,10 +170,21 @@ def append_times(times: Sequence[StepTime], results: Path) -> None:
 def _append(path: Path, added: Sequence[Record] | Sequence[StepTime]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     header = list(vars(added[0]))
-    with FileLock(path.with_name(f".{path.stem}.lock")):
+    with locked(_lock_of(path)):
         lines = lines_of(path)
         own = [each for each in lines[0] if each not in header] if lines else []  # columns that the user added
         write_atomically(path, csv_of([*lines, *(line_of(each) for each in added)], [*header, *own]))
+
+
+def check_locks(results: Path) -> None:
+    """Raise UserError if `results` is on a file system without locks, which is reported before the training."""
+    results.mkdir(parents=True, exist_ok=True)
+    with locked(_lock_of(results / "runs.csv")):
+        pass
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.lock")
 
 
 def write_curve(history: Iterable[EpochRow], path: Path) -> None:

@@ -11,11 +11,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from repro.atomic import write_atomically
 from repro.errors import UserError
 from repro.experiment import Experiment
+from repro.locks import is_held
 from repro.models import MODELS
 from repro.paths import Folders
 from repro.runtime import Runtime
@@ -96,7 +95,7 @@ def runs_in(folder: Path) -> Iterator[Run]:
 
 
 def _run(folder: Path) -> Run:
-    trained_now = _is_locked(folder / LOCK)  # checked first: if the run ends meanwhile, the files read below are newer
+    trained_now = is_held(folder / LOCK)  # checked first: if the run ends meanwhile, the files read below are newer
     curve: list[EpochRow] = []
     with suppress(UserError):  # an invalid file must not hide the other runs
         curve = read_curve(folder / CURVE)
@@ -113,19 +112,6 @@ def _description(path: Path) -> Description | None:
         return found if known else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError):
         return None
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether a training process holds the lock of a run's folder; false if the lock cannot be opened."""
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path, timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:
-        return False
 
 
 def run_names(runs: Path) -> list[str]:

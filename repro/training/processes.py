@@ -6,6 +6,7 @@ import atexit
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 from repro.errors import UserError
 from repro.torchrun import process_count
+
+T = TypeVar("T")
 
 AGREE_EVERY = 10
 """Steps between two agreements on whether to save or stop; to agree, the processes wait for their devices."""
@@ -84,6 +87,14 @@ def of_all(values: list[Tensor]) -> list[Tensor]:
     gathered: list[list[Tensor]] = [[] for _ in range(count())]
     dist.all_gather_object(gathered, values)
     return [each for values in gathered for each in values]
+
+
+def of_first(value: T) -> T:
+    """Return the first process's value, which can be pickled."""
+    shared = [value]
+    if count() > 1:
+        dist.broadcast_object_list(shared, 0)
+    return shared[0]
 
 
 def as_the_first(network: nn.Module) -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 from torch import nn
 
 from repro.atomic import remove_unfinished
-from repro.errors import Diverged, RunFailed, UserError
+from repro.errors import BeingTrained, Diverged, RunFailed, UserError
 from repro.experiment import Experiment
+from repro.locks import Held, locked
 from repro.paths import Folders
 from repro.recipes import Recipe, deviations
 from repro.runtime import Runtime
-from repro.store.results import EpochRow, Record, every_record, write_curve
+from repro.store.results import EpochRow, Record, check_locks, every_record, write_curve
 from repro.store.run_folders import CURVE, DIVERGED, LOCK, RECORDED, describe
 from repro.training import processes
 from repro.training.device import check_memory, prepare
@@ -35,6 +35,9 @@ from repro.training.tasks.from_files import raise_if_a_worker_died
 from repro.training.tasks.task import task_for
 from repro.training.tensorboard import board, check_log
 
+LOCK_SECONDS = 1.0
+"""Wait for a run's lock, which `repro list runs` may hold for a moment."""
+
 
 def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, watcher: Watcher) -> list[Record]:
     """Train experiments that differ only in the seed to their end, resuming those that were stopped.
@@ -45,10 +48,11 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
         The records, in the order of the experiments.
 
     Raises:
-        UserError: the data are missing or changed, a checkpoint is broken, or another process trains a run.
+        UserError: the data are missing or changed, or a checkpoint is broken.
+        BeingTrained: another process trains a run.
         RunFailed: the run cannot continue, for example because the disk is full; the last good state is kept.
         Diverged: a loss became NaN; raised when the other runs have ended. The last good state is kept.
-        Stopped: SIGINT or SIGTERM; the state is saved.
+        Stopped: SIGINT, SIGTERM or SIGUSR2; the state is saved.
     """
     check_log(runtime.log)
     every_record(folders.results)  # a file that cannot be extended is reported before the training
@@ -62,6 +66,8 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
         groups = _groups(missing, network, runtime, device, watcher)
         check_memory(network, len(groups[0]), device)
         runtime = runtime.together(len(groups[0]))
+        if processes.rank() == 0:
+            check_locks(folders.results)
         with processes.first_alone():
             task = task_for(experiments[0], folders.data, runtime, device)
         _check_shares(experiments[0].recipe, task.images)
@@ -122,12 +128,7 @@ def _train_locked(group: Sequence[Experiment], session: Session) -> list[Record]
     runs = session.folders.runs
     try:
         with ExitStack() as locks:
-            for experiment in group:
-                folder = runs / experiment.name
-                folder.mkdir(parents=True, exist_ok=True)
-                if processes.rank() == 0:
-                    locks.enter_context(FileLock(folder / LOCK, timeout=1))
-                    remove_unfinished(folder)
+            _lock(group, runs, locks)
             with processes.first_alone():
                 parts = equally_far(group, runs, session.watcher)
             records = []
@@ -139,8 +140,21 @@ def _train_locked(group: Sequence[Experiment], session: Session) -> list[Record]
     except RuntimeError as error:
         raise_if_a_worker_died(error)
         raise
-    except Timeout as error:
-        raise UserError(f"another process is training {names}; wait for it, or choose another --seed") from error
+
+
+def _lock(group: Sequence[Experiment], runs: Path, locks: ExitStack) -> None:
+    """Lock the runs' folders; BeingTrained, in all processes, if some are locked."""
+    holders = {}
+    for experiment in group if processes.rank() == 0 else ():
+        folder = runs / experiment.name
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            locks.enter_context(locked(folder / LOCK, LOCK_SECONDS))
+            remove_unfinished(folder)
+        except Held as held:
+            holders[experiment.name] = str(held)
+    if holders := processes.of_first(holders):
+        raise BeingTrained(holders)
 
 
 def _train(engine: Engine, session: Session) -> list[Record]:
@@ -195,7 +209,7 @@ def _train_epoch(engine: Engine, saver: Saver, watcher: Watcher, stop: StopReque
             saver.save()
         if wish == STOP:
             where = f"epoch {engine.epochs + 1}, step {engine.steps_of_epoch} of {engine.steps_per_epoch}"
-            raise Stopped(f"saved at {where}", stop.signal or signal.SIGTERM)
+            raise Stopped(f"saved at {where}", processes.greatest(stop.signal, engine.device))
     rows = engine.end_epoch(watcher.testing)
     saver.end_epoch()
     if processes.rank() == 0:

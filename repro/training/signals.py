@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -20,10 +21,22 @@ class Stopped(Exception):
         self.exit_status = 128 + number
 
 
-class StopRequest:
-    """Context in which SIGINT and SIGTERM only request a stop; a second SIGINT interrupts at once."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+"""The signals that stop a run. NCCL uses SIGUSR1."""
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+@contextmanager
+def blocked_in_children() -> Iterator[None]:
+    """Context whose new processes never get the stop signals, which a cluster sends to every process of a job."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class StopRequest:
+    """Context in which SIGNALS only request a stop; a second SIGINT interrupts at once."""
 
     def __init__(self) -> None:
         self.signal = 0
@@ -36,7 +49,7 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
-            self._old = {number: signal.signal(number, self._ask) for number in self.SIGNALS}
+            self._old = {number: signal.signal(number, self._ask) for number in SIGNALS}
         return self
 
     def __exit__(

@@ -1,0 +1,110 @@
+"""Locks between processes, also of several machines on one file system; a lock ends with its process."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from math import inf
+from pathlib import Path
+from typing import BinaryIO
+
+from repro.atomic import write_atomically
+from repro.errors import UserError
+
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds a lock, as it stands beside the lock file."""
+
+    host: str
+    process: int
+    """ID of the process on its host, or in its container."""
+    since: str
+    """UTC."""
+
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.host} since {self.since}"
+
+
+class Held(Exception):
+    """Another process holds a lock."""
+
+    def __init__(self, holder: Holder | None) -> None:
+        super().__init__(str(holder or "an unknown process"))
+
+
+@contextmanager
+def locked(path: Path, seconds: float = inf) -> Iterator[None]:
+    """Hold a lock, and state beside it who holds it. The file stays, so that all processes lock the same one.
+
+    Args:
+        path: the lock file, in an existing folder.
+        seconds: longest wait for another process.
+
+    Raises:
+        Held: another process holds the lock.
+        UserError: the file system has no locks.
+    """
+    with path.open("ab") as file:
+        _lock(file, path, seconds)
+        try:
+            with suppress(OSError):  # on a full disk the lock still holds
+                write_atomically(_beside(path), json.dumps(asdict(_this_process())).encode())
+            yield
+        finally:
+            _beside(path).unlink(missing_ok=True)
+            fcntl.flock(file, fcntl.LOCK_UN)  # closing does not unlock while a forked worker has the file open
+
+
+def is_held(path: Path) -> bool:
+    """Whether another process holds a lock; false if the file cannot be opened or locked."""
+    try:
+        with path.open("r+b") as file:
+            _lock(file, path, 0)
+            return False
+    except Held:
+        return True
+    except (OSError, UserError):
+        return False
+
+
+def _lock(file: BinaryIO, path: Path, seconds: float) -> None:
+    """Lock an open file; closing it unlocks it."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # some network file systems answer EACCES
+            if time.monotonic() >= end:
+                raise Held(_holder(path)) from None
+        except OSError as error:
+            raise UserError(
+                f"the file system of {path.parent} has no file locks ({error.strerror}), without which two processes "
+                "could write the same files; choose a folder on another file system"
+            ) from error
+        time.sleep(POLL_SECONDS)
+
+
+def _this_process() -> Holder:
+    return Holder(socket.gethostname(), os.getpid(), datetime.now(UTC).isoformat(" ", "seconds"))
+
+
+def _holder(path: Path) -> Holder | None:
+    """Return who holds a lock; None if it is not stated, as in the moment after locking."""
+    try:
+        return Holder(**json.loads(_beside(path).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
