@@ -2,9 +2,11 @@
 
 import json
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -318,22 +320,30 @@ def test_ten_crops_of_images_that_are_shown_whole_are_refused(tiny: Callable[...
         evaluation.test(network_of(tiny()), tiny(), Path(), HERE, 10, None)
 
 
-def run_and(at_batch_2: str, real_images: Path, folders: Folders) -> tuple[int, str]:
+def run_and(at_batch_2: str, data: ImageFolder, folders: Folders) -> tuple[int, str]:
     """Train in another process, which runs code at its second batch and then drops the batches read ahead.
 
     Return the exit status and the last line.
     """
-    places = ["--data", str(real_images), "--runs", str(folders.runs), "--results", str(folders.results)]
+    places = ["--data", str(folders.data), "--runs", str(folders.runs), "--results", str(folders.results)]
     model = ["resnet20", "--dataset", "tiny-imagenet-10", "--workers", "2", "--device", "cpu"]
     code = (
         "import multiprocessing, os, signal, sys, time\n"
+        "from dataclasses import replace\n"
+        "from repro.data import DATASETS\n"
+        "from repro.recipes import RECIPES\n"
         "from repro.training.tasks import from_files\n"
         "from repro.cli.app import main\n"
+        "spec, recipe = DATASETS['tiny-imagenet-10'], RECIPES.recipes['tiny-imagenet-10']\n"
+        "DATASETS['tiny-imagenet-10'] = replace(spec, classes=2, train_images=20, test_images=6)\n"
+        "small = {'batch': 1, 'scaled_crop': 32, 'resize': 36, 'test_crop': 32}\n"
+        "RECIPES.recipes['tiny-imagenet-10'] = replace(recipe, **small)\n"
         "original = from_files.stream\n"
         "def stream(*arguments):\n"
         "    for number, batch in enumerate(original(*arguments)):\n"
+        "        workers = [each.pid for each in multiprocessing.active_children()]\n"
         f"        if number == 2: {at_batch_2}; time.sleep(0.5)\n"
-        "        if not 2 <= number < 20: yield batch\n"
+        "        if not 2 <= number < 15: yield batch\n"
         "from_files.stream = stream\n"
         "main(sys.argv[1:])"
     )
@@ -342,19 +352,56 @@ def run_and(at_batch_2: str, real_images: Path, folders: Folders) -> tuple[int, 
     return ended.returncode, ended.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_to_the_whole_process_group_saves(real_images: Path, folders: Folders, number: signal.Signals) -> None:
-    """A terminal sends SIGINT to the whole process group, and `timeout` sends SIGTERM."""
-    status, line = run_and(f"os.killpg(0, {int(number)})", real_images, folders)
-    assert status == 128 + number
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR2])
+def test_a_signal_to_every_process_of_a_job_saves(data: ImageFolder, folders: Folders, number: signal.Signals) -> None:
+    """A terminal sends SIGINT to a process group, and a cluster sends signals to every process of a job."""
+    status, line = run_and(f"[os.kill(each, {int(number)}) for each in [*workers, os.getpid()]]", data, folders)
+    assert (status, line[:18]) == (128 + number, "stopped: saved at ")
     assert "run the same command again to resume" in line
     (run,) = folders.runs.iterdir()
     assert checkpoint.load(run / checkpoint.NEWEST).step == 3
 
 
-def test_a_killed_worker_is_reported_in_one_line(real_images: Path, folders: Folders) -> None:
-    kill = "os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)"
-    status, line = run_and(kill, real_images, folders)
+def test_a_run_whose_every_process_got_sigterm_resumes(data: ImageFolder, folders: Folders) -> None:
+    for step in (3, 6):
+        status, _ = run_and("[os.kill(each, signal.SIGTERM) for each in [*workers, os.getpid()]]", data, folders)
+        (run,) = folders.runs.iterdir()
+        assert (status, checkpoint.load(run / checkpoint.NEWEST).step) == (143, step)
+
+
+def test_a_signal_to_the_readers_alone_changes_nothing(data: ImageFolder) -> None:
+    task = Streamed(replace(RECIPE, batch=1), data, replace(HERE, workers=2), CPU)
+    batches = task.batches(0, 0, 0)
+    next(batches)
+    for worker in multiprocessing.active_children():
+        for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
+            os.kill(worker.pid or 0, number)
+    assert len(list(batches)) == 19
+
+
+def test_the_readers_die_with_a_killed_run(data: ImageFolder, folders: Folders, tmp_path: Path) -> None:
+    """Otherwise they would keep the run's folder locked."""
+    note = tmp_path / "workers"
+    kill = f"open({str(note)!r}, 'w').write(' '.join(map(str, workers))); os.kill(os.getpid(), signal.SIGKILL)"
+    assert run_and(kill, data, folders)[0] == -signal.SIGKILL
+    workers = note.read_text().split()
+    assert len(workers) == 2
+    end = time.monotonic() + 3
+    while any(map(runs, workers)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(map(runs, workers))
+
+
+def runs(process: str) -> bool:
+    """Whether a process runs; a zombie, which nobody waited for, does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_killed_worker_is_reported_in_one_line(data: ImageFolder, folders: Folders) -> None:
+    status, line = run_and("os.kill(workers[0], signal.SIGKILL)", data, folders)
     assert status == 1
     assert line.startswith("failed: DataLoader worker")
     assert line.endswith("the last checkpoint is kept; fewer --workers need less memory")

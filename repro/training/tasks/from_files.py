@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,7 @@ from repro.training import processes
 from repro.training.device import autocast, laid_out
 from repro.training.randomness import generator, seed_of
 from repro.training.schedule import images_per_epoch, phase_of_epoch
+from repro.training.signals import blocked_in_children
 from repro.training.tasks.classification import Classification, class_metrics, class_sums
 from repro.training.tasks.task import FOR_SMALL_IMAGES, FOR_TILES, Batch, Metrics, Progress, refuse_ignored
 
@@ -29,6 +31,8 @@ TEST_CROPS = 200
 """Crops in a test batch. BatchNorm uses its running statistics, so the number affects only the speed."""
 PREFETCH = 4
 """Batches that each worker prepares ahead."""
+PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h."""
 
 
 class Streamed(Classification):
@@ -131,11 +135,13 @@ def stream(
         num_workers=workers,
         pin_memory=on_gpu,
         prefetch_factor=PREFETCH if workers else None,
-        worker_init_fn=_leave_signals_to_the_run,
+        worker_init_fn=_end_with_the_run,
         generator=torch.Generator(),  # without it the loader draws from the default generator, which dropout uses
     )
     try:
-        for batch in loader:
+        with blocked_in_children():  # a run that is stopped saves before its workers end
+            batches = iter(loader)
+        for batch in batches:
             yield [each.to(device, non_blocking=on_gpu) for each in batch]
     except UserError as error:  # a worker's error has a traceback before its message
         raise UserError(str(error).strip().splitlines()[-1].removeprefix("repro.errors.UserError: ")) from error
@@ -160,9 +166,9 @@ def workers_of(runtime: Runtime) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _leave_signals_to_the_run(worker: int) -> None:
-    """Leave the run's process group, which gets Ctrl-C and SIGTERM: the run must save before its workers end."""
-    os.setpgid(0, 0)
+def _end_with_the_run(worker: int) -> None:
+    """Let Linux kill this worker when the run dies: a worker still holds the run's locks, which a fork copies."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def refuse_what_is_not_implemented(recipe: Recipe) -> None:
