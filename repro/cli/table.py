@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, groupby
@@ -21,7 +21,7 @@ from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison, compare, pooled_over
 from repro.console import note, problem, stdout, with_bar
 from repro.counting.cache import counted
-from repro.errors import Diverged, UserError
+from repro.errors import BeingTrained, Diverged, UserError
 from repro.experiment import Experiment
 from repro.paths import Folders, folders
 from repro.report import SUFFIXES, Report, ReportFormat
@@ -29,6 +29,7 @@ from repro.runtime import Runtime
 from repro.store.results import Record, append_times, curve_of, read_records, read_times, result_folders
 from repro.tables import Row, Table, read_table, table_names
 from repro.text import number_of, one_of
+from repro.torchrun import process_count
 
 WINDOW_SECONDS = 2.0
 """How long the steps of one row are measured before the next row's turn."""
@@ -153,20 +154,26 @@ def missing(selection: Selection, seeds: int | None, epochs: int | None, results
         results: the folder of the records.
     """
     table, rows = selection
-    done = {record.id for record in read_records(result_folders(results))}
     experiments = [
         each.experiment(seed, epochs)
         for each in table.errors(rows)
         if each.recipe
         for seed in range(seeds or each.runs)
     ]
-    return [each for each in {each.id: each for each in experiments}.values() if each.id not in done]
+    return _without_record(list({each.id: each for each in experiments}.values()), results)
+
+
+def _without_record(experiments: Sequence[Experiment], results: Path) -> list[Experiment]:
+    done = {record.id for record in read_records(result_folders(results))}
+    return [each for each in experiments if each.id not in done]
 
 
 def train_missing(
     selection: Selection, seeds: int | None, epochs: int | None, runtime: Runtime, folders: Folders
 ) -> None:
     """Train the runs that some rows of a table still need; after a stop, finished runs are not repeated.
+
+    Runs that other processes train are tried again at the end, and reported if they are still being trained.
 
     Raises:
         Diverged: a run diverged; it is raised after all other runs are trained.
@@ -177,15 +184,48 @@ def train_missing(
     without = sum(each.recipe is None for each in table.errors(rows))
     omitted = f"; no recipe is implemented for {number_of(without, 'result')}" if without else ""
     note(f"{table.name}: {number_of(len(experiments), 'run')} to train{omitted}")
-    diverged = []
-    for _, seeds_of_one in groupby(experiments, key=lambda each: replace(each, seed=0).id):
-        try:
-            train_all(list(seeds_of_one), runtime, folders)
-        except Diverged as error:
-            problem(f"failed: {error}")
-            diverged.append(str(error))
+    diverged: list[str] = []
+    held = _train_free(experiments, runtime, folders, diverged, note)
+    _train_free(held, runtime, folders, diverged, problem)
     if diverged:
         raise Diverged("; ".join(diverged))
+
+
+def _train_free(
+    experiments: Sequence[Experiment],
+    runtime: Runtime,
+    folders: Folders,
+    diverged: list[str],
+    report: Callable[[str], None],
+) -> list[Experiment]:
+    """Train the experiments that no other process trains or has recorded meanwhile; return those that others train.
+
+    Args:
+        experiments: what is trained, the seeds of one experiment together.
+        runtime: as for `train_all`, like the next one.
+        folders: of the runs.
+        diverged: gets a line for what diverges.
+        report: called with who trains a run.
+    """
+    held: list[Experiment] = []
+    for _, seeds_of_one in groupby(experiments, key=lambda each: replace(each, seed=0).id):
+        free = list(seeds_of_one)
+        if process_count() == 1:  # several processes may read different records, but must train the same
+            free = _without_record(free, folders.results)
+        while free:
+            try:
+                train_all(free, runtime, folders)
+                break
+            except BeingTrained as error:
+                for name, holder in error.holders.items():
+                    report(f"{name} is being trained by {holder}")
+                held += [each for each in free if each.name in error.holders]
+                free = [each for each in free if each.name not in error.holders]
+            except Diverged as error:
+                problem(f"failed: {error}")
+                diverged.append(str(error))
+                break
+    return held
 
 
 def check_timed(selection: Selection) -> None:

@@ -1,0 +1,225 @@
+"""Several processes, also of several machines, in the same folders."""
+
+import errno
+import fcntl
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+from watching import Silent, train_one
+
+from repro.atomic import remove_unfinished, write_atomically
+from repro.cli import table as command
+from repro.errors import BeingTrained, UserError
+from repro.experiment import Experiment
+from repro.locks import Held, Holder, is_held, locked
+from repro.paths import Folders
+from repro.runtime import Runtime
+from repro.store.results import every_record
+from repro.store.run_folders import LOCK
+
+CPU = Runtime(device="cpu")
+Make = Callable[..., Experiment]
+HOLD = "import sys; from pathlib import Path; from repro.locks import locked\n"
+HOLD += "with locked(Path(sys.argv[1])): print(flush=True); sys.stdin.read()"
+WRITE = "import sys; from pathlib import Path; from repro.atomic import write_atomically\n"
+WRITE += "def content(file): file.write(b'new'); print(flush=True); sys.stdin.read()\n"
+WRITE += "write_atomically(Path(sys.argv[1]), content)"
+
+
+def started(code: str, path: Path) -> subprocess.Popen[bytes]:
+    """Start a program that waits for the end of its input, and return when it waits."""
+    program = subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert program.stdout
+    assert program.stdout.readline()
+    return program
+
+
+def hold(locks: ExitStack, folders: Folders, *experiments: Experiment) -> None:
+    for each in experiments:
+        (folders.runs / each.name).mkdir(parents=True, exist_ok=True)
+        locks.enter_context(locked(folders.runs / each.name / LOCK))
+
+
+def without_locks(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def flock(file: object, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+
+
+def test_a_lock_says_who_holds_it(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    with started(HOLD, path) as program:
+        said = Holder(**json.loads((tmp_path / ".lock.json").read_bytes()))
+        assert (said.host, said.process) == (socket.gethostname(), program.pid)
+        assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\+00:00", said.since)
+        assert is_held(path)
+        with pytest.raises(Held, match=f"process {program.pid} on {socket.gethostname()} since {said.since[:10]}"):
+            locked(path, 0).__enter__()
+    assert program.returncode == 0
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".lock"]
+    with locked(path, 0):
+        pass
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    with started(HOLD, tmp_path / ".lock") as program:
+        program.kill()
+    assert not is_held(tmp_path / ".lock")
+    with locked(tmp_path / ".lock", 0):
+        assert json.loads((tmp_path / ".lock.json").read_bytes())["process"] == os.getpid()
+
+
+def test_a_released_lock_is_free_while_a_forked_process_lives(tmp_path: Path) -> None:
+    with started(HOLD, tmp_path / ".lock"):
+        pass
+    release, wait = os.pipe()[::-1]
+    with locked(tmp_path / ".lock"):
+        child = os.fork()
+        if child == 0:
+            os.read(wait, 1)
+            os._exit(0)
+    assert not is_held(tmp_path / ".lock")
+    os.write(release, b".")
+    os.waitpid(child, 0)
+
+
+def test_a_run_is_refused_with_the_process_that_trains_it(tiny: Make, folders: Folders) -> None:
+    with ExitStack() as locks:
+        hold(locks, folders, tiny())
+        holder = f"process {os.getpid()} on {socket.gethostname()} since 20"
+        expected = re.escape(f"another process is training {tiny().name} ({holder}")
+        with pytest.raises(BeingTrained, match=expected) as refused:
+            train_one(tiny(), CPU, folders, Silent())
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_reported_before_the_training(
+    tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    without_locks(monkeypatch, number)
+    with pytest.raises(UserError, match=r"the file system of .* has no file locks \(.*\).* on another file system"):
+        train_one(tiny(), CPU, folders, Silent(lambda step: pytest.fail("trained without a lock")))
+
+
+def test_files_are_written_without_locks_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_locks(monkeypatch, errno.ENOSYS)
+    write_atomically(tmp_path / "file", b"content")
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_processes_with_equal_ids_write_to_different_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in two containers, where every first process has the ID 1."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    path = tmp_path / "file"
+
+    def content(file: BinaryIO) -> None:
+        write_atomically(path, b"other")
+        assert path.read_bytes() == b"other"
+        file.write(b"own")
+        (part,) = tmp_path.glob(".*.part")
+        assert part.name.startswith(f".file.{socket.gethostname().partition('.')[0]}-1-")
+
+    write_atomically(path, content)
+    assert path.read_bytes() == b"own"
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_only_the_unfinished_files_of_dead_processes_are_removed(tmp_path: Path) -> None:
+    for name in (".file.another-host-7-00000000.part", ".file.7.part"):
+        (tmp_path / name).write_bytes(b"half")
+    with started(WRITE, tmp_path / "written") as writer, started(WRITE, tmp_path / "lost") as killed:
+        killed.kill()
+        killed.wait()
+        assert len(list(tmp_path.glob(".*.part"))) == 4
+        remove_unfinished(tmp_path)
+        assert [each.name.split(".")[1] for each in tmp_path.glob(".*.part")] == ["written"]
+    assert writer.returncode == 0
+    assert [each.name for each in tmp_path.iterdir()] == ["written"]
+
+
+@pytest.fixture
+def wanted(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> list[Experiment]:
+    """Let a table need two seeds of one experiment and one of another."""
+    experiments = [tiny(seed=0, epochs=1), tiny(seed=1, epochs=1), tiny(epochs=1, batch=512)]
+    monkeypatch.setattr(command, "missing", lambda *_: experiments)
+    monkeypatch.setattr(command, "count_networks", lambda selections: None)
+    return experiments
+
+
+@pytest.mark.usefixtures("small_digits")
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_a_table_trains_the_runs_that_are_free(
+    wanted: list[Experiment], folders: Folders, capsys: pytest.CaptureFixture[str], side_by_side: bool
+) -> None:
+    """Those that another process trains are named, and left to it."""
+    wanted[:] = [replace(each, recipe=replace(each.recipe, dropout=0.0)) for each in wanted]
+    first, second, other = wanted
+    with ExitStack() as locks:
+        hold(locks, folders, first)
+        runtime = replace(CPU, side_by_side=side_by_side)
+        command.train_missing(command.select("cifar100", "N = 4"), None, None, runtime, folders)
+    assert [each.id for each in every_record(folders.results)] == [second.id, other.id]
+    held = f"{first.name} is being trained by process {os.getpid()} on {socket.gethostname()} since 20"
+    assert capsys.readouterr().err.count(held) == 2  # when it was met, and at the end
+
+
+@pytest.mark.usefixtures("small_digits")
+def test_a_table_comes_back_to_runs_that_became_free(
+    wanted: list[Experiment], folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One was recorded meanwhile and is not trained again; the process that trained the other was killed."""
+    first, second, other = wanted
+    elsewhere = replace(folders, runs=tmp_path / "elsewhere")
+    with ExitStack() as locks:
+        hold(locks, folders, first, second)
+        original = command.train_all
+
+        def train_all(experiments: list[Experiment], *arguments: object) -> object:
+            answer = original(experiments, *arguments)  # type: ignore[arg-type]
+            if other in experiments:
+                train_one(first, CPU, elsewhere, Silent())
+                locks.close()
+            return answer
+
+        monkeypatch.setattr(command, "train_all", train_all)
+        command.train_missing(command.select("cifar100", "N = 4"), None, None, CPU, folders)
+    assert [each.id for each in every_record(folders.results)] == [other.id, first.id, second.id]
+
+
+TABLE = """
+import sys
+from pathlib import Path
+from watching import shrink_digits
+from repro.cli import table
+from repro.experiment import experiment_for
+from repro.paths import Folders
+from repro.runtime import Runtime
+
+def experiment(seed):
+    return experiment_for("densenet", {"depth": 7, "k": 4}, seed=seed, dataset="digits", epochs=1)
+
+shrink_digits()
+table.count_networks = lambda selections: None
+table.missing = lambda *_: [experiment(seed) for seed in range(3)]
+folders = Folders(*(Path(sys.argv[1]) / name for name in ("data", "runs", "results")))
+table.train_missing(table.select("cifar100", "N = 4"), None, None, Runtime(device="cpu", threads=1), folders)
+"""
+
+
+def test_two_tables_in_one_folder_train_each_run_once(tmp_path: Path) -> None:
+    places = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    programs = [subprocess.Popen([sys.executable, "-c", TABLE, tmp_path], env=places) for _ in range(2)]
+    assert [each.wait() for each in programs] == [0, 0]
+    assert sorted(each.seed for each in every_record(tmp_path / "results")) == [0, 1, 2]
