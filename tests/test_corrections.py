@@ -30,6 +30,15 @@ def test_a_run_of_the_recipe_as_it_is_now_stays_faithful(record: Callable[..., R
     assert as_of_today(replace(made, id=experiment.id)).faithful
 
 
+def test_a_run_with_the_values_that_a_recipe_was_corrected_to_counts(record: Callable[..., Record]) -> None:
+    """The ID is a hash of the values, whatever the recipe was when the run was recorded."""
+    experiment = experiment_for("resnet20", {}, seed=3)
+    made = record(model="resnet20", options={"shortcut": "A"}, recipe="resnet-cifar10", dataset="cifar10", seed=3)
+    changed = replace(made, id=experiment.id, deviations=["decay_scope=weights (all)"])
+    assert as_of_today(changed).faithful
+    assert not as_of_today(replace(changed, id="00000000")).faithful
+
+
 def test_a_run_of_an_unknown_version_of_a_recipe_says_so(record: Callable[..., Record]) -> None:
     made = replace(record(), id="00000000")
     assert as_of_today(made).deviations == ["another version of miru2020-cifar100"]

@@ -44,7 +44,14 @@ def test_the_epochs_of_the_miru_paper_are_marked_as_inferred(name: str) -> None:
     assert {chosen.sources[each][0].kind for each in unprinted} == {SourceKind.INFERRED}
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith(("miru2020", "densenet", "wrn"))])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in RECIPES
+        if name.startswith(("miru2020", "densenet", "wrn")) and name not in ("miru2020-cifar10", "densenet-svhn")
+    ],
+)
 def test_all_parameters_decay_as_in_the_authors_code(name: str) -> None:
     """In DenseResNet at c1fa035, from the weeks of the paper; its option to exclude BatchNorm is newer (40abad8)."""
     scope = {each.name: each for each in values_of(recipe(name))}["decay_scope"]

@@ -18,14 +18,19 @@ def records_today(folders: Iterable[Path]) -> list[Record]:
 
 
 def as_of_today(record: Record) -> Record:
-    """Return a record; if its recipe was corrected since, the differences from today's recipe are its deviations."""
-    if not record.faithful or record.recipe not in RECIPES:
+    """Return a record with its deviations from today's recipe, which may have been corrected since the run.
+
+    A run whose values the recipe was corrected to does not deviate any more.
+    """
+    if record.recipe not in RECIPES:
         return record
     try:
         today = experiment_for(record.model, record.options, seed=record.seed, recipe_name=record.recipe)
     except UserError:  # a network or an option that was removed
         return record
     if today.id == record.id:
+        return replace(record, deviations=[])
+    if not record.faithful:
         return record
     return replace(record, deviations=_differences(record, today))
 

@@ -35,7 +35,7 @@ class ErrorCell:
     margin: float | None = None
     """The largest distance of the difference from `expected` that randomness explains."""
     expected: float | None = None
-    """The expected difference if there is no true one: 0, except for the lowest of fewer runs than the paper's."""
+    """The expected difference if there is no true one: 0, except for the lowest of fewer or more runs."""
     at_most: float | None = None
     """The largest distance of the true difference from `expected`, by the equivalence test."""
     bound: float | None = None

@@ -178,7 +178,7 @@ class Judgement:
 
     verdict: Verdict
     expected: float
-    """The expected difference if there is no true one: 0, or more for the lowest of fewer runs."""
+    """The expected difference if there is no true one: 0, except for the lowest of fewer or more runs."""
     margin: float
     """The largest distance of the difference from `expected` that randomness explains."""
     at_most: float

@@ -14,6 +14,14 @@ _REASONS: Mapping[str, Callable[[Recipe], bool]] = {
     "reported=lowest-validation needs validation_images": lambda recipe: (
         recipe.reported == "lowest-validation" and not recipe.validation_images
     ),
+    "warmup_iterations needs a warmup_lr above 0": lambda recipe: bool(
+        recipe.warmup_iterations and not recipe.warmup_lr
+    ),
+    "flip_half needs flip": lambda recipe: recipe.flip_half and not recipe.flip,
+    "crop_draw=batch needs crop_padding": lambda recipe: recipe.crop_draw == "batch" and not recipe.crop_padding,
+    "tune_batch and tune_lr need tune_epochs": lambda recipe: bool(
+        (recipe.tune_batch or recipe.tune_lr) and not recipe.tune_epochs
+    ),
     "tune_epochs needs tune_batch and tune_lr": lambda recipe: bool(
         recipe.tune_epochs and not (recipe.tune_batch and recipe.tune_lr)
     ),

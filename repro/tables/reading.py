@@ -73,7 +73,19 @@ def _table(name: str, content: dict[str, Any]) -> Table:
         **content,
     )
     _check_times(table)
+    _check_recipes(table)
     return table
+
+
+def _check_recipes(table: Table) -> None:
+    """Refuse a printed error whose recipe trains on another dataset: its runs would never be found."""
+    for each in table.errors():
+        if each.recipe and RECIPES[each.recipe].dataset != each.dataset:
+            where = f"row {table.rows.index(each.row) + 1} ({each.row.label})"
+            raise _Malformed(
+                f"{where}: recipe {each.recipe} is for {RECIPES[each.recipe].dataset}, but {each.column.key} is an "
+                f"error on {each.dataset}"
+            )
 
 
 def _check_times(table: Table) -> None:

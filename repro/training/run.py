@@ -66,12 +66,12 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
         groups = _groups(missing, network, runtime, device, watcher)
         check_memory(network, len(groups[0]), device)
         runtime = runtime.together(len(groups[0]))
-        if processes.rank() == 0:
-            check_locks(folders.results)
         with processes.first_alone():
             task = task_for(experiments[0], folders.data, runtime, device)
         _check_shares(experiments[0].recipe, task.images)
         _warn_of_deviations(experiments[0].recipe, watcher)
+        if processes.rank() == 0:
+            check_locks(folders.results)
         for record in _train_groups(groups, Session(runtime, task, device, folders, watcher)):
             records[record.id] = record
     return [records[each.id] for each in experiments]

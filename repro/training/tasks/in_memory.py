@@ -40,8 +40,9 @@ class Resident(Classification):
         self.held_out = held_out(recipe, data).to(device)
         self.trained_on = all_but(self.held_out, len(data.train))
         self.images, self.fingerprint = len(self.trained_on), data.fingerprint
-        pixels = self.train_images.pixels  # copied only if statistics of the images trained on are needed
-        self.normalise = normaliser(recipe, pixels if recipe.mean else pixels[self.trained_on])
+        pixels, known = self.train_images.pixels, recipe.mean or recipe.preprocessing == "zca"
+        # The images trained on are copied only if their statistics are needed.
+        self.normalise = normaliser(recipe, pixels if known else pixels[self.trained_on])
 
     def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
         """Yield the batches of an epoch from number `begin` on; nothing here waits for the device."""

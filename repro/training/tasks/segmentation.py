@@ -34,6 +34,8 @@ class Segmentation:
         if not recipe.tile:
             raise UserError(f"recipe {recipe.name} is not for segmentation; see repro list recipes")
         refuse_ignored(recipe, {*FOR_FILES, *FOR_SMALL_IMAGES}, "segmentation")
+        if runtime.processes > 1:
+            raise UserError("a segmentation is trained by one process; start it without torchrun")
         self.recipe, self.runtime, self.device = recipe, runtime, device
         self.train_images, self.test_images = data.train.to(device), data.test.to(device)
         self.images, self.fingerprint = len(data.train), data.fingerprint
