@@ -288,3 +288,19 @@ def test_a_name_is_needed_to_run_or_choose_rows(capsys: pytest.CaptureFixture[st
 def test_rows_that_are_not_chosen_are_not_shown() -> None:
     (comparison,) = compared([select("cifar100", "N = 4")], Path("nowhere"))
     assert [row.row.label for row in comparison.rows] == ["DenseResNet-110, N = 4"]
+
+
+def test_a_row_with_a_statistic_of_its_own_says_so() -> None:
+    """He et al., Table 6: ResNet-110 is the mean of five runs, the number of runs of the others is not printed."""
+    table = read_table("resnet-cifar")
+    whole, one = (text(compare(table, [], shown=rows), "md") for rows in (table.rows, table.matching("ResNet-110")))
+    assert "number of runs not printed, taken as one; ResNet-110: mean of 5 runs" in whole
+    assert "Errors: ResNet-110: mean of 5 runs" in one
+    assert "not printed, taken as one" not in one
+
+
+def test_signs_of_the_format_in_a_label_are_escaped() -> None:
+    table = read_table("cifar100")
+    named = replace(table, rows=(replace(table.rows[0], label="[1] a|b"), *table.rows[1:]))
+    assert r"{[}1] a\textbar{}b" in text(compare(named, []), "latex")
+    assert r"| [1] a\|b " in text(compare(named, []), "md")

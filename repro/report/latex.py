@@ -15,6 +15,9 @@ SPELLINGS = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # at the start of a row, `[` and `*` would be arguments of the row before
+    "*": "{*}",
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
     "✓": r"$\surd$",

@@ -36,6 +36,6 @@ def _table(grid: Grid) -> str:
     from tabulate import tabulate
 
     headings = [" ".join(text.split()) for text in grid.heading_lines]
-    lines = [["; ".join(cell.lines()).strip() for cell in line.cells] for line in grid.all_lines]
+    lines = [["; ".join(cell.lines()).strip().replace("|", r"\|") for cell in line.cells] for line in grid.all_lines]
     alignment = ["right" if heading.numeric else "left" for heading in grid.headings]
     return tabulate(lines, headers=headings, tablefmt="github", disable_numparse=True, colalign=alignment) + "\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from repro.comparison.explain import inferred
@@ -11,7 +11,7 @@ from repro.comparison.rule import t_of_equivalence, t_of_margin
 from repro.comparison.times import TimeCell
 from repro.comparison.verdict import Verdict
 from repro.counting.conventions import Convention
-from repro.tables import Column
+from repro.tables import Column, PrintedError
 from repro.text import number_of
 
 RECIPES = "Recipes"
@@ -74,15 +74,23 @@ def _protocol(comparison: Comparison, column: Column) -> str:
     """Return the statistic of a column's errors, how the test images are shown, and whether there is a recipe."""
     cells = [row.errors[column.key] for row in comparison.rows if column.key in row.errors]
     without = Verdict.NO_RECIPE if not any(cell.printed.recipe for cell in cells) else ""
-    words = (_statistic(column), column.protocol, without)
+    words = (_statistic(column, [cell.printed for cell in cells]), column.protocol, without)
     return "; ".join(each for each in words if each)
 
 
-def _statistic(column: Column) -> str:
-    """Return which statistic a column's errors are, such as `median of 5 runs`."""
-    if column.runs is None:
+def _statistic(column: Column, errors: Sequence[PrintedError]) -> str:
+    """Return which statistic a column's errors are, such as `median of 5 runs`, and that of rows that differ."""
+    differing = [each for each in errors if each.row.statistic or each.row.runs]
+    words = [f"{each.row.label}: {_runs(each.statistic, each.runs)}" for each in differing]
+    if len(differing) < len(errors):
+        words.insert(0, _runs(column.statistic, column.runs))
+    return "; ".join(words)
+
+
+def _runs(statistic: str, runs: int | None) -> str:
+    if runs is None:
         return "number of runs not printed, taken as one"
-    return "one run" if column.runs == 1 else f"{column.statistic} of {column.runs} runs"
+    return "one run" if runs == 1 else f"{statistic} of {runs} runs"
 
 
 def _marks(comparison: Comparison) -> list[str]:
