@@ -20,7 +20,6 @@ from repro.errors import UserError
 from repro.experiment import experiment_for
 from repro.recipes import recipe
 from repro.report import Report
-from repro.report.cells import margin_words
 from repro.store.results import Record, append_record, read_records, result_folders
 from repro.tables import Cell, read_table, table_names
 
@@ -89,7 +88,7 @@ def test_the_lowest_of_fewer_seeds_is_expected_to_be_higher(record: Make) -> Non
     assert cell.expected is not None
     assert cell.margin is not None
     assert cell.margin < cell.difference < cell.expected + cell.margin
-    assert margin_words(cell) == f"expected {cell.expected:+.2f} ± {cell.margin:.2f}"
+    assert cell.margin_text == f"expected {cell.expected:+.2f} ± {cell.margin:.2f}"
 
 
 def test_one_seed_is_never_a_reproduction(record: Make) -> None:
@@ -401,3 +400,13 @@ def test_csv_keeps_printed_digits() -> None:
     lines = list(csv.DictReader(text.splitlines()))
     assert lines[3]["params paper"] == "24.00M"
     assert [line["flops match"] for line in lines] == ["✓"] * 5 + ["✗", "✓"]
+
+
+def test_a_mismatch_states_the_expected_difference_of_a_lowest_of_fewer_runs(record: Callable[..., Record]) -> None:
+    """The lowest of five is lower by itself than one run: without that the line would contradict its verdict."""
+    table = read_table("cifar100")
+    best = replace(table, rows=tuple(replace(row, statistic="best", runs=5) for row in table.rows))
+    found = compare(best, [record(error=30.0)])
+    (line,) = mismatch_lines(found)
+    assert found.rows[N4].errors["error"].margin_text in line
+    assert "expected +" in line

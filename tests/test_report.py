@@ -21,7 +21,6 @@ from repro.comparison.summary import summarise
 from repro.comparison.verdict import Verdict
 from repro.experiment import experiment_for
 from repro.report import Report
-from repro.report.cells import margin_words
 from repro.report.content import content_of
 from repro.report.latex import escaped
 from repro.report.terminal import COLOURS, table_rich
@@ -197,7 +196,7 @@ def test_latex_compiles_and_fits_the_page(record: Make, tmp_path: Path, monkeypa
 @pytest.mark.parametrize("verdict", Verdict)
 def test_every_format_can_show_every_verdict(verdict: Verdict) -> None:
     comparison = compare(read_table("cifar100"), [])
-    figures = {"verdict": verdict, "value": 25.0, "mean": 25.0, "margin": 1.0}
+    figures = {"verdict": verdict, "value": 25.0, "mean": 25.0, "margin": 1.0, "expected": 0.0}
     rows = [replace(row, errors={"error": replace(row.errors["error"], **figures)}) for row in comparison.rows]
     shown = replace(comparison, rows=tuple(rows))
     for format in ("rich", "csv", "md", "html"):
@@ -248,7 +247,7 @@ FIGURES = ("25.10 ± 0.10", "n = 3", "+2.48", "2.23M", "23.10", "n = 1, bf16", "
 def test_every_format_shows_the_same_words(record: Make, format: str) -> None:
     comparison = cifar100(record)
     shown = text(comparison, format).replace("$\\pm$", "±")
-    margin = margin_words(comparison.rows[2].errors["error"])
+    margin = comparison.rows[2].errors["error"].margin_text
     assert [figure for figure in (*FIGURES, margin) if figure not in shown] == []
 
 

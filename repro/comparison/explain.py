@@ -55,9 +55,8 @@ def _figures(cell: CountCell | ErrorCell) -> str:
     if isinstance(cell, CountCell):
         return f"printed {cell.published}, ours {cell.shown} ({cell.exact:,})"
     assert cell.value is not None
-    assert cell.margin is not None
     spread = "" if cell.std is None else f" ± {cell.rounded(cell.std)}"
-    ours = f"{cell.rounded(cell.value)}{spread} (n = {cell.n}), margin {cell.rounded(cell.margin)}"
+    ours = f"{cell.rounded(cell.value)}{spread} (n = {cell.n}), {cell.margin_text}"
     return f"printed {cell.published}, ours {ours}: {cell.verdict}"
 
 

@@ -68,6 +68,19 @@ class ErrorCell:
         """Number of decimals with which ours is shown: as many as are printed, but at least two."""
         return max(2, len(self.published.partition(".")[2]))
 
+    @property
+    def margin_text(self) -> str:
+        """The margin, as `margin ± 0.53` or, for the lowest of another number of runs, `expected +0.17 ± 0.53`."""
+        assert self.margin is not None
+        assert self.expected is not None
+        shifted = abs(self.expected) >= 10**-self.digits / 2
+        middle = f"expected {self.signed(self.expected)}" if shifted else "margin"
+        return f"{middle} ± {self.rounded(self.margin)}"
+
+    def signed(self, value: float) -> str:
+        """Return a difference with its sign; the minus is as wide as the plus."""
+        return f"{'−' if value < 0 else '+'}{self.rounded(abs(value))}"
+
     def rounded(self, value: float) -> str:
         """Return a figure in % or points with the digits that are shown."""
         return f"{value:.{self.digits}f}"

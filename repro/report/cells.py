@@ -91,21 +91,7 @@ def difference_cell(cell: ErrorCell | None) -> Shown:
     """Return our error minus the printed one, with the margin that randomness explains."""
     if cell is None or cell.difference is None or cell.margin is None:
         return Shown()
-    return Shown(_signed(cell, cell.difference), notes=(margin_words(cell),), sort_key=cell.difference)
-
-
-def margin_words(cell: ErrorCell) -> str:
-    """Return the margin, as `margin ± 0.53` or, if ours is the lowest of fewer runs, `expected +0.17 ± 0.53`."""
-    assert cell.margin is not None
-    assert cell.expected is not None
-    shifted = abs(cell.expected) >= 10**-cell.digits / 2
-    middle = f"expected {_signed(cell, cell.expected)}" if shifted else "margin"
-    return f"{middle} ± {cell.rounded(cell.margin)}"
-
-
-def _signed(cell: ErrorCell, value: float) -> str:
-    """Return a difference with its sign; the minus is as wide as the plus."""
-    return f"{'−' if value < 0 else '+'}{cell.rounded(abs(value))}"
+    return Shown(cell.signed(cell.difference), notes=(cell.margin_text,), sort_key=cell.difference)
 
 
 def time_cell(cell: TimeCell | None) -> Shown:
