@@ -43,6 +43,8 @@ class Runtime:
     """Whether the network is compiled with torch.compile."""
     graph: bool = False
     """Whether the whole step is replayed as one CUDA graph; GPU only."""
+    fused: bool = False
+    """Whether Triton kernels compute narrow convolutions, BatchNorm and gates; GPU only, in TF32 or bf16."""
     side_by_side: bool | None = None
     """Whether several seeds of one experiment are trained at once, in the same kernels; None: on a GPU only."""
     deterministic: bool = False

@@ -170,6 +170,9 @@ RUNTIME_OPTIONS = {
         bool, "--compile", "Compile the model first; it takes a minute or more and speeds up the steps."
     ),
     "graph": _switch(bool, "--graph", "Replay each training step as one CUDA graph."),
+    "fused": _switch(
+        bool, "--fused", "Use Triton kernels made for narrow networks, in TF32 or bf16 on a GPU (ResNet, DenseResNet)."
+    ),
     "deterministic": _switch(bool, "--deterministic", "Use only deterministic kernels on a GPU."),
     "log": _switch(Log, "--log", f"Also write logs next to the checkpoints: {one_of([*Log])}.", metavar="NAME"),
 }

@@ -13,7 +13,9 @@ from repro.models import MODELS, OptionValue, as_typed, resolve_options
 from repro.recipes import default_recipe, overrides_of, recipe
 from repro.runtime import Runtime
 
-SWITCHES = ("device", "precision", "compile", "graph", "deterministic", "save_memory", "threads", "workers", "log")
+SWITCHES = (
+    "device", "precision", "compile", "graph", "fused", "deterministic", "save_memory", "threads", "workers", "log",
+)  # fmt: skip
 """The fields of Runtime that a command states if they differ from their defaults."""
 
 

@@ -80,7 +80,22 @@ def _check_switches(runtime: Runtime, device: torch.device) -> None:
         raise UserError("--save-memory and --compile cannot be combined; leave out one of them")
     if runtime.precision == "tf32" and device.type == "cpu":
         raise UserError("--precision tf32 needs a GPU; on the CPU use fp32 or bf16")
+    if runtime.fused:
+        _check_fused(runtime, device)
     check_side_by_side(runtime, device.type)
+
+
+def _check_fused(runtime: Runtime, device: torch.device) -> None:
+    """Raise UserError where the kernels of `fused` cannot be used."""
+    if device.type == "cpu":
+        raise UserError("--fused needs a GPU, and this run uses the CPU")
+    if runtime.precision == "fp32":
+        raise UserError("--fused computes in TF32 or bf16; add --precision tf32 or --precision bf16")
+    for name, excluded in (("--compile", runtime.compile), ("--no-channels-last", not runtime.channels_last)):
+        if excluded:
+            raise UserError(f"--fused and {name} cannot be combined; leave out one of them")
+    if runtime.processes > 1:
+        raise UserError("--fused supports one process only; leave it out")
 
 
 def check_memory(network: nn.Module, networks: int, device: torch.device) -> None:
@@ -149,9 +164,14 @@ def autocast(device: torch.device, runtime: Runtime) -> AbstractContextManager[N
 
 
 def placed(network: nn.Module, device: torch.device, runtime: Runtime) -> nn.Module:
-    """Return the network on its device, in the runtime's memory format."""
+    """Return the network on its device, in the runtime's memory format and with its kernels."""
     layout = torch.channels_last if runtime.channels_last else torch.contiguous_format
-    return network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+    network = network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+    if runtime.fused:
+        from repro.kernels.fuse import use_kernels  # needs Triton, which not every system has
+
+        use_kernels(network)
+    return network
 
 
 def laid_out(images: Tensor, runtime: Runtime) -> Tensor:

@@ -146,7 +146,7 @@ class Engine:
         """Raise Diverged if a weight or a BatchNorm statistic is NaN or infinite."""
         processes.as_the_first(self.networks)  # all processes check the same values: either all raise or none does
         state = [each for each in self.networks.state_dict().values() if each.is_floating_point()]
-        if not torch.stack([each.isfinite().all() for each in state]).all():
+        if not torch.stack(torch._foreach_norm(state, math.inf)).isfinite().all():
             raise Diverged(f"weights became NaN or infinite at step {self.step}; the last good checkpoint is kept")
 
     def end_epoch(self, progress: Progress = iter) -> list[EpochRow]:

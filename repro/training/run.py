@@ -99,9 +99,10 @@ def _groups(
     if together and not can_be_stacked(network):
         watcher.say("The model uses dropout, so seeds are trained one after another.")
         together = False
-    if together and runtime.save_memory:
-        watcher.say("--save-memory supports one network at a time, so seeds are trained one after another.")
-        together = False
+    for switch, alone in (("--save-memory", runtime.save_memory), ("--fused", runtime.fused)):
+        if together and alone:
+            watcher.say(f"{switch} supports one network at a time, so seeds are trained one after another.")
+            together = False
     return [experiments] if together else [[each] for each in experiments]
 
 

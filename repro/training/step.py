@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from repro.kernels.beside import BESIDE
 from repro.runtime import Runtime
 from repro.training.device import autocast
 from repro.training.networks import Networks
@@ -35,7 +37,7 @@ class Step:
     sums: Tensor
     """(S, 2): running sums of the losses and errors of each step's images."""
     batch: int
-    """Images in a full batch of one network in this process; smaller batches run eagerly."""
+    """Images in a full batch of one network in this process; only these are compiled."""
     batchnorm_images: int = 0
     """Images over which BatchNorm normalises at once; 0: the whole batch."""
     eager: Forward = field(init=False)
@@ -55,9 +57,11 @@ class Step:
         """
         self.set_lr(lr)
         inputs, targets = self.joined(batches)
-        # A smaller last batch would be compiled once more, for one step per epoch.
-        usual = len(batches[0].targets) == self.batch
-        self.take(self.forward if usual else self.eager, inputs, targets, weight)
+        self.take(self._forward_for(batches), inputs, targets, weight)
+
+    def _forward_for(self, batches: Sequence[Batch]) -> Forward:
+        """Return the forward pass; a smaller last batch would be compiled once more, for one step per epoch."""
+        return self.forward if len(batches[0].targets) == self.batch else self.eager
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate of the next update."""
@@ -76,6 +80,7 @@ class Step:
         losses = torch.stack([self.task.loss(output, target) for output, target in each])
         self.optimizer.zero_grad(set_to_none=True)
         (losses.sum() * weight if weight != 1 else losses.sum()).backward()  # type: ignore[no-untyped-call]
+        BESIDE.join()
         self.optimizer.step()
         with torch.no_grad():
             wrong = torch.stack([self.task.wrong(output, target) for output, target in each])
@@ -89,18 +94,32 @@ class Step:
         return torch.cat([forward(part) for part in torch.split(inputs, self.batchnorm_images, dim)], dim)
 
 
+@dataclass(frozen=True)
+class Captured:
+    """A step in a CUDA graph, and the batch that it reads."""
+
+    graph: torch.cuda.CUDAGraph
+    inputs: Tensor
+    targets: Tensor
+
+    def replay(self, inputs: Tensor, targets: Tensor) -> None:
+        """Take the step on another batch of the same size."""
+        self.inputs.copy_(inputs)
+        self.targets.copy_(targets)
+        self.graph.replay()
+
+
 @dataclass(kw_only=True, eq=False)
 class GraphedStep(Step):
-    """The whole step as one CUDA graph, launched at once. Batches that are not full run eagerly."""
+    """The whole step as one CUDA graph, launched at once; an epoch's smaller last batch has its own graph."""
 
     lr: Tensor = field(init=False)
-    """The learning rate, which the graph reads at every replay."""
-    graph: torch.cuda.CUDAGraph | None = field(init=False, default=None)
-    inputs: Tensor = field(init=False)
-    targets: Tensor = field(init=False)
+    """The learning rate, which the graphs read at every replay."""
     stream: torch.cuda.Stream = field(init=False)
-    steps: int = field(init=False, default=0)
-    """Steps on full batches so far."""
+    captured: dict[int, Captured] = field(init=False, default_factory=dict)
+    """By the images of a batch."""
+    steps: Counter[int] = field(init=False, default_factory=Counter)
+    """Steps so far on batches of each size."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -109,43 +128,39 @@ class GraphedStep(Step):
         self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def __call__(self, batches: Sequence[Batch], lr: float, weight: float = 1.0) -> None:
-        """Take a step: the first few eagerly, then one capture, then replays."""
+        """Take a step: for each size of a batch the first few eagerly, then one capture, then replays."""
         self.set_lr(lr)
         inputs, targets = self.joined(batches)
-        if len(batches[0].targets) != self.batch:
-            self.take(self.eager, inputs, targets, weight)
+        images, forward = len(batches[0].targets), self._forward_for(batches)
+        self.steps[images] += 1
+        if self.steps[images] <= GRAPH_WARM_UP:
+            self._warm_up(forward, inputs, targets, weight)
             return
-        self.steps += 1
-        if self.steps <= GRAPH_WARM_UP:
-            self._warm_up(inputs, targets, weight)
-            return
-        if self.graph is None:
-            self.graph = self._captured(inputs, targets, weight)
-        self.inputs.copy_(inputs)
-        self.targets.copy_(targets)
-        self.graph.replay()
+        if images not in self.captured:
+            self.captured[images] = self._capture(forward, inputs, targets, weight)
+        self.captured[images].replay(inputs, targets)
 
     def set_lr(self, lr: float) -> None:
-        """Set the learning rate that the graph reads."""
+        """Set the learning rate that the graphs read."""
         set_lr(self.optimizer, self.lr)
         self.lr.fill_(lr)
 
-    def _warm_up(self, inputs: Tensor, targets: Tensor, weight: float) -> None:
+    def _warm_up(self, forward: Forward, inputs: Tensor, targets: Tensor, weight: float) -> None:
         """Take a real step on a side stream, as a capture requires; always the same one, which has separate memory."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
-            self.take(self.forward, inputs, targets, weight)
+            self.take(forward, inputs, targets, weight)
         torch.cuda.current_stream().wait_stream(self.stream)
 
-    def _captured(self, inputs: Tensor, targets: Tensor, weight: float) -> torch.cuda.CUDAGraph:
-        """Return the graph of a step; the capture runs nothing and changes nothing."""
-        self.inputs, self.targets = inputs.clone(), targets.clone()
+    def _capture(self, forward: Forward, inputs: Tensor, targets: Tensor, weight: float) -> Captured:
+        """Return a step in a graph; the capture runs nothing and changes nothing."""
+        inputs, targets = inputs.clone(), targets.clone()
         graph = torch.cuda.CUDAGraph()
         self.optimizer.zero_grad(set_to_none=True)
         # Other threads, such as the one that pins images, make their own CUDA calls meanwhile.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self.take(self.forward, self.inputs, self.targets, weight)
-        return graph
+            self.take(forward, inputs, targets, weight)
+        return Captured(graph, inputs, targets)
 
 
 def compiled(forward: Forward) -> Forward:

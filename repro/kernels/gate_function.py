@@ -1,0 +1,243 @@
+"""The autograd function of a fused gate: its launches, and what passes between them.
+
+Forward: the means (`sum_pixels`), the network's hidden units (`hidden_units`), and the rest of the network with the
+weighted sum of the maps (`join`). Backward: the products with the gradient (`reduce_gradient`), the network
+(`network_gradient`), and the gradients of the maps (`write_gradients`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import triton  # type: ignore[import-untyped]
+import triton.language as tl  # type: ignore[import-untyped]
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from repro.kernels.gate_maps import (
+    REDUCE_TILE,
+    REDUCE_WARPS,
+    SUM_TILE,
+    WARPS,
+    join,
+    reduce_gradient,
+    sum_pixels,
+    tile_pixels,
+    write_gradients,
+)
+from repro.kernels.gate_network import NETWORK_WARPS, hidden_units, network_gradient
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes that kernels are compiled for."""
+
+    images: int
+    pixels: int
+    own: tuple[int, ...]
+    """Channels of the branch and of each map."""
+    hidden: int
+    dtype: torch.dtype
+    """Of sums and of the gate's weights."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of the output."""
+        return self.own[0]
+
+    @property
+    def slots(self) -> int:
+        """The branch and the maps."""
+        return len(self.own)
+
+    @property
+    def triton_dtype(self) -> Any:
+        """`dtype` as Triton names it."""
+        return tl.float64 if self.dtype == torch.float64 else tl.float32
+
+    def tile(self, elements: int) -> int:
+        """Return the pixels of a tile of at most `elements` elements."""
+        return tile_pixels(self.pixels, self.channels, elements)
+
+    def tiles(self, elements: int) -> int:
+        """Return the tiles of an image."""
+        return triton.cdiv(self.pixels, self.tile(elements))
+
+    @property
+    def padded_hidden(self) -> int:
+        """Hidden units, as a power of two."""
+        return triton.next_power_of_2(self.hidden)
+
+    @property
+    def padded_images(self) -> int:
+        """Images, as a power of two."""
+        return triton.next_power_of_2(self.images)
+
+
+@dataclass(frozen=True)
+class Norm:
+    """What the network's BatchNorm keeps without gradients."""
+
+    mean: Tensor
+    variance: Tensor
+    batches: Tensor
+    eps: float
+    momentum: float
+
+
+class Parameters(NamedTuple):
+    """Parameters of the gate's network."""
+
+    first: Tensor
+    """(hidden, C (n + 1), 1, 1)"""
+    scale: Tensor
+    """(hidden,)"""
+    shift: Tensor
+    """(hidden,)"""
+    second: Tensor
+    """(C (n + 1), hidden, 1, 1)"""
+    bias: Tensor
+    """(C (n + 1),)"""
+
+
+class Hidden(NamedTuple):
+    """The network's hidden units."""
+
+    normed: Tensor
+    """(B, hidden): after normalisation, before scale and shift."""
+    rectified: Tensor
+    """(B, hidden): after the ReLU."""
+    inverse: Tensor
+    """(hidden,): 1 / deviation."""
+
+
+def _pixel_sums(shape: Shape, branch: Tensor, newest: Tensor, sums: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the sums (B, tiles, C) of the branch's and of the newest map's pixels; `sums` are the latter if known."""
+    tiles = shape.tiles(SUM_TILE)
+    maps = (branch, newest) if sums is None else (branch,)
+    new = [branch.new_empty((shape.images, tiles, shape.channels), dtype=shape.dtype) for _ in maps]
+    own = (shape.own[0], shape.own[-1])[: len(maps)]
+    sum_pixels[(tiles, shape.images)](
+        maps, tuple(new), shape.pixels, own, shape.channels, shape.tile(SUM_TILE), shape.triton_dtype, num_warps=WARPS
+    )
+    return new[0], new[-1] if sums is None else sums
+
+
+def _hidden(
+    shape: Shape, norm: Norm, parameters: Parameters, sums: tuple[Tensor, Tensor], means: tuple[Tensor, ...]
+) -> Hidden:
+    """Return the hidden units of a batch; write the first and last of `means`, and the running statistics."""
+    normed = means[0].new_empty((shape.images, shape.hidden))
+    hidden = Hidden(normed, torch.empty_like(normed), normed.new_empty((shape.hidden,)))
+    hidden_units[(shape.hidden,)](
+        sums, means, parameters.first, parameters.scale, parameters.shift, norm.mean, norm.variance, norm.batches,
+        *hidden, shape.images, norm.eps, norm.momentum, shape.pixels, shape.own, shape.channels, sums[0].shape[1],
+        shape.hidden, shape.padded_images, shape.triton_dtype, num_warps=NETWORK_WARPS,
+    )  # fmt: skip
+    return hidden
+
+
+def _join(
+    shape: Shape, branch: Tensor, maps: tuple[Tensor, ...], hidden: Hidden, parameters: Parameters
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the output (B, C, H, W), its sums (B, tiles, C) and the weights (B, n + 1, C)."""
+    tiles = shape.tiles(SUM_TILE)
+    out = torch.empty_like(branch)
+    sums = hidden.normed.new_empty((shape.images, tiles, shape.channels))
+    gates = sums.new_empty((shape.images, shape.slots, shape.channels))
+    join[(tiles, shape.images)](
+        branch, maps, out, sums, gates, hidden.rectified, parameters.second, parameters.bias, shape.pixels,
+        shape.own[1:], shape.channels, shape.tile(SUM_TILE), shape.hidden, shape.padded_hidden, shape.triton_dtype,
+        num_warps=WARPS,
+    )  # fmt: skip
+    return out, sums, gates
+
+
+def _reduced(
+    shape: Shape, gradients: tuple[Tensor, ...], out: Tensor, branch: Tensor, maps: tuple[Tensor, ...]
+) -> tuple[Tensor, Tensor]:
+    """Return the gradient before the ReLU, and the parts (B, tiles, n + 1, C) of the weights' gradients."""
+    tiles = shape.tiles(REDUCE_TILE)
+    before = torch.empty_like(out)
+    parts = out.new_empty((shape.images, tiles, shape.slots, shape.channels), dtype=shape.dtype)
+    reduce_gradient[(tiles, shape.images)](
+        gradients, out, branch, maps, before, parts, shape.pixels, shape.own[1:], shape.channels,
+        shape.tile(REDUCE_TILE), shape.triton_dtype, num_warps=REDUCE_WARPS,
+    )  # fmt: skip
+    return before, parts
+
+
+def _network_gradients(
+    shape: Shape, parts: Tensor, gates: Tensor, means: tuple[Tensor, ...], hidden: Hidden, parameters: Parameters
+) -> tuple[Tensor, Parameters]:
+    """Return the gradient of the hidden units before the norm (B, hidden), and the gradients of the parameters."""
+    before_norm = torch.empty_like(hidden.normed)
+    gradients = Parameters(*(torch.empty_like(each) for each in parameters))
+    network_gradient[(shape.hidden,)](
+        parts, gates, means, parameters.scale, parameters.second, *hidden, before_norm, *gradients, shape.images,
+        shape.own, shape.channels, parts.shape[1], shape.hidden, shape.padded_images, shape.triton_dtype,
+        num_warps=NETWORK_WARPS,
+    )  # fmt: skip
+    return before_norm, gradients
+
+
+def channels_last(features: Tensor) -> Tensor:
+    """Return `features` (B, C, H, W), in the channels-last layout."""
+    return features.contiguous(memory_format=torch.channels_last)
+
+
+class Gating(torch.autograd.Function):
+    """Gate and ReLU: see `FusedGate`."""
+
+    @staticmethod
+    def forward(ctx: Any, norm: Norm, sums: Tensor | None, n: int, branch: Tensor, *others: Tensor) -> Any:
+        """Return the output twice, its sums, the n maps and their n means.
+
+        Args:
+            ctx: keeps what the backward pass needs.
+            norm: of the gate's network.
+            sums: (B, tiles, C) of the newest map, if they are known.
+            n: number of maps.
+            branch: (B, C, H, W), channels-last as all maps.
+            others: the five parameters, n maps and the means (B, C_k, 1, 1) of all maps but the newest.
+        """
+        parameters, maps, earlier = Parameters(*others[:5]), others[5 : 5 + n], others[5 + n :]
+        own = (branch.shape[1], *(each.shape[1] for each in maps))
+        dtype = torch.promote_types(branch.dtype, torch.float32)
+        shape = Shape(len(branch), branch[0, 0].numel(), own, len(parameters.scale), dtype)
+        first, last = (branch.new_empty((shape.images, each, 1, 1), dtype=dtype) for each in (own[0], own[-1]))
+        means = (first, *(each.contiguous() for each in earlier), last)
+        hidden = _hidden(shape, norm, parameters, _pixel_sums(shape, branch, maps[-1], sums), means)
+        out, new_sums, gates = _join(shape, branch, maps, hidden, parameters)
+        ctx.shape = shape
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(new_sums)
+        ctx.save_for_backward(branch, out, gates, *hidden, *parameters, *maps, *means)
+        # Autograd makes views of inputs that are returned: the passed maps and means take no memory.
+        return out, out.detach(), new_sums, *maps, *earlier, last
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_out: Tensor | None, d_again: Tensor | None, _: None, *passed: Tensor | None) -> Any:
+        """Return the gradients of the inputs from those of the outputs, which are None for unused outputs."""
+        branch, out, gates, *rest = ctx.saved_tensors
+        shape: Shape = ctx.shape
+        n = shape.slots - 1
+        hidden, parameters = Hidden(*rest[:3]), Parameters(*rest[3:8])
+        maps, means = tuple(rest[8 : 8 + n]), tuple(rest[8 + n :])
+        given = [channels_last(each) for each in (d_out, d_again) if each is not None]
+        before, parts = _reduced(shape, tuple(given or [torch.zeros_like(out)]), out, branch, maps)
+        before_norm, d_parameters = _network_gradients(shape, parts, gates, means, hidden, parameters)
+        d_branch, d_maps, d_means = (
+            torch.empty_like(branch), tuple(map(torch.empty_like, maps)), tuple(map(torch.empty_like, means[1:-1])),
+        )  # fmt: skip
+        write_gradients[(shape.tiles(SUM_TILE), shape.images)](
+            before, gates, before_norm, parameters.first,
+            tuple(None if each is None else channels_last(each) for each in passed[:n]),
+            tuple(None if each is None else each.contiguous() for each in passed[n:]),
+            d_branch, d_maps, d_means, shape.pixels, shape.own[1:], shape.channels, shape.tile(SUM_TILE), shape.hidden,
+            shape.padded_hidden, shape.triton_dtype, num_warps=WARPS,
+        )  # fmt: skip
+        return None, None, None, d_branch, *d_parameters, *d_maps, *d_means
