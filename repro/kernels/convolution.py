@@ -6,6 +6,7 @@ cuDNN's kernels are made for wide layers. On an H100 its weight gradient of 16 c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from repro.kernels import overlap
+from repro.kernels.overlap import wait
 
 TAPS = 9
 """Products of one pixel of a 3x3 convolution with one channel."""
@@ -44,11 +48,33 @@ def _neighbours(row, group, height: tl.constexpr, width: tl.constexpr, channels:
 
 
 @triton.jit
+def _product(
+    images, weights, sums, row, filled, to, group, height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr,
+    taps: tl.constexpr, transposed: tl.constexpr, precision: tl.constexpr,
+):  # fmt: skip
+    """Return `sums` (tile, channels) with the products of one group of taps added."""
+    offsets, inside, tap, channel = _neighbours(row, group, height, width, channels, taps)
+    values = tl.load(images + offsets, mask=inside & filled, other=0.0)
+    if transposed:
+        at = (channel * 9 + 8 - tap)[:, None] * channels + to[None, :]
+    else:
+        at = (tap * channels + channel)[:, None] + to[None, :] * (9 * channels)
+    if taps == 1:
+        factors = tl.load(weights + at)
+    elif taps == 4:
+        used = tl.arange(0, taps * channels) < 3 * channels
+        factors = tl.load(weights + at, mask=used[:, None], other=0.0)
+    else:
+        factors = tl.load(weights + at, mask=(tap < 9)[:, None], other=0.0)
+    return tl.dot(values, factors.to(values.dtype), sums, input_precision=precision, out_dtype=sums.dtype)
+
+
+@triton.jit
 def _convolve(
     images, weights, out, partial, forward_out, normed, saved, gradient, rows,
     height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr, tile: tl.constexpr, taps: tl.constexpr,
-    groups: tl.constexpr, transposed: tl.constexpr, ending: tl.constexpr, accumulator: tl.constexpr,
-    precision: tl.constexpr,
+    groups: tl.constexpr, stages: tl.constexpr, share: tl.constexpr, transposed: tl.constexpr,
+    ending: tl.constexpr, accumulator: tl.constexpr, precision: tl.constexpr, early: tl.constexpr,
 ):  # fmt: skip
     """Write `tile` pixels of a 3x3 convolution with padding 1, and what belongs to its ending.
 
@@ -56,26 +82,22 @@ def _convolve(
     `ending` 1: also the mean and the squared deviations of each channel. 2: the gradient before a ReLU whose output
     was `forward_out`, and the sums that the gradient of BatchNorm needs. 3: adds `gradient` where `forward_out` > 0.
     """
+    wait(early)
     program, programs = tl.program_id(0), tl.num_programs(0)
     row = program * tile + tl.arange(0, tile)
     filled = (row < rows)[:, None]
-    to = tl.arange(0, channels)
-    sums = tl.zeros((tile, channels), dtype=accumulator)
-    for group in tl.static_range(groups):
-        offsets, inside, tap, channel = _neighbours(row, group, height, width, channels, taps)
-        values = tl.load(images + offsets, mask=inside & filled, other=0.0)
-        if transposed:
-            at = (channel * 9 + 8 - tap)[:, None] * channels + to[None, :]
-        else:
-            at = (tap * channels + channel)[:, None] + to[None, :] * (9 * channels)
-        if taps == 1:
-            factors = tl.load(weights + at)
-        elif taps == 4:
-            used = tl.arange(0, taps * channels) < 3 * channels
-            factors = tl.load(weights + at, mask=used[:, None], other=0.0)
-        else:
-            factors = tl.load(weights + at, mask=(tap < 9)[:, None], other=0.0)
-        sums = tl.dot(values, factors.to(values.dtype), sums, input_precision=precision, out_dtype=accumulator)
+    to = tl.program_id(1) * share + tl.arange(0, share)
+    sums = tl.zeros((tile, share), dtype=accumulator)
+    if stages:
+        for group in tl.range(groups, num_stages=stages):
+            sums = _product(
+                images, weights, sums, row, filled, to, group, height, width, channels, taps, transposed, precision
+            )
+    else:
+        for group in tl.static_range(groups):
+            sums = _product(
+                images, weights, sums, row, filled, to, group, height, width, channels, taps, transposed, precision
+            )
     at = row[:, None] * channels + to[None, :]
     if ending == 2:
         sums = tl.where(tl.load(forward_out + at, mask=filled, other=0.0) > 0, sums, 0.0)
@@ -99,37 +121,59 @@ def _convolve(
 
 
 @triton.jit
-def _weight_gradient(
-    images, gradients, partial, rows, chunks: tl.constexpr,
+def _weight_gradients(
+    images, gradients, partial, rows, layers: tl.constexpr, chunks: tl.constexpr,
     height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr, tile: tl.constexpr, taps: tl.constexpr,
-    accumulator: tl.constexpr, precision: tl.constexpr,
+    accumulator: tl.constexpr, precision: tl.constexpr, early: tl.constexpr,
 ):  # fmt: skip
-    """Write the weight gradients of one group of taps, summed over some chunks of pixels."""
-    program, group = tl.program_id(0), tl.program_id(1)
+    """Write one layer's weight gradients of one group of taps, summed over some chunks of pixels."""
+    wait(early)
+    program, group, layer = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    of_images, of_gradients = images[0], gradients[0]
+    for each in tl.static_range(1, layers):
+        if layer == each:
+            of_images = images[each]
+            of_gradients = gradients[each]
     out = tl.arange(0, channels)
     sums = tl.zeros((channels, taps * channels), dtype=accumulator)
     for chunk in range(chunks):
         row = (program * chunks + chunk) * tile + tl.arange(0, tile)
         filled = row < rows
-        offsets, inside, tap, channel = _neighbours(row, group, height, width, channels, taps)
-        values = tl.load(images + offsets, mask=inside & filled[:, None], other=0.0)
-        factors = tl.load(gradients + row[None, :] * channels + out[:, None], mask=filled[None, :], other=0.0)
+        offsets, inside, _tap, _channel = _neighbours(row, group, height, width, channels, taps)
+        values = tl.load(of_images + offsets, mask=inside & filled[:, None], other=0.0)
+        factors = tl.load(of_gradients + row[None, :] * channels + out[:, None], mask=filled[None, :], other=0.0)
         sums = tl.dot(factors, values, sums, input_precision=precision, out_dtype=accumulator)
     place = tl.arange(0, taps * channels)
     tap = group * (3 if taps == 4 else 1) + place // channels
     used = place < (3 if taps == 4 else 9) * channels
     # The layout of a channels-last weight: (out, tap, in).
     at = out[:, None] * (9 * channels) + (tap * channels + place % channels)[None, :]
-    tl.store(partial + program * (9 * channels * channels) + at, sums, mask=used[None, :])
+    at += (layer * tl.num_programs(0) + program) * (9 * channels * channels)
+    tl.store(partial + at, sums, mask=used[None, :])
 
 
 @triton.jit
-def _add_parts(partial, out, parts, size, tile: tl.constexpr, padded: tl.constexpr):
-    """Write the sum over the first dimension of (parts, size)."""
+def _add_parts(
+    partial,
+    out,
+    parts,
+    layers: tl.constexpr,
+    size: tl.constexpr,
+    tile: tl.constexpr,
+    padded: tl.constexpr,
+    early: tl.constexpr,
+):
+    """Write each layer's sum over the second dimension of (layers, parts, size)."""
+    wait(early)
+    layer = tl.program_id(1)
     at = tl.program_id(0) * tile + tl.arange(0, tile)
     part = tl.arange(0, padded)
-    values = tl.load(partial + part[:, None] * size + at[None, :], mask=(part < parts)[:, None], other=0.0)
-    tl.store(out + at, tl.sum(values, 0).to(out.dtype.element_ty))
+    of_layer = partial + layer * parts * size
+    values = tl.load(of_layer + part[:, None] * size + at[None, :], mask=(part < parts)[:, None], other=0.0)
+    sums = tl.sum(values, 0)
+    for each in tl.static_range(layers):
+        if layer == each:
+            tl.store(out[each] + at, sums.to(out[each].dtype.element_ty))
 
 
 @dataclass(frozen=True)
@@ -143,6 +187,10 @@ class Launch:
     warps: int
     parts: int = 1
     """Programs that share the pixels of a weight gradient."""
+    stages: int = 0
+    """Groups of taps that are read ahead; 0: the loop over them is unrolled."""
+    share: int = 0
+    """Output channels of one program; 0: all."""
 
     @property
     def groups(self) -> int:
@@ -150,10 +198,12 @@ class Launch:
         return {1: 9, 4: 3, 16: 1}[self.taps]
 
 
-CONVOLVE = {16: Launch(256, 4, 4), 32: Launch(128, 4, 4), 64: Launch(64, 1, 4)}
-"""By channels."""
-GRADIENT = {16: Launch(64, 4, 4, 128), 32: Launch(64, 4, 4, 64), 64: Launch(64, 1, 4, 32)}
-"""By channels."""
+CONVOLVE = {16: Launch(128, 1, 4), 32: Launch(128, 1, 8), 64: Launch(32, 1, 4)}
+"""By channels, the fastest on an H100 for batches of 64 in TF32."""
+GRADIENT = {16: Launch(32, 16, 4, 64), 32: Launch(32, 4, 4, 32), 64: Launch(32, 1, 2, 16)}
+"""By channels, for one layer."""
+ADDED = 64
+"""Weights whose parts one program adds."""
 
 
 def accumulator(tensor: Tensor) -> Any:
@@ -215,25 +265,50 @@ class Convolution:
         programs = triton.cdiv(rows, launch.tile)
         out = torch.empty_like(images)
         partial = torch.empty((2, programs, channels), dtype=accumulator_dtype(images), device=images.device)
-        _convolve[(programs,)](
+        share = launch.share or channels
+        _convolve[(programs, channels // share)](
             images, self.weight, out, partial, *(others or (images,) * 4), rows, height, width, channels,
-            launch.tile, launch.taps, launch.groups, transposed, ending, accumulator(images), precision(images),
-            num_warps=launch.warps,
+            launch.tile, launch.taps, launch.groups, launch.stages, share, transposed, ending,
+            accumulator(images), precision(images), overlap.ON, num_warps=launch.warps, launch_pdl=overlap.ON,
         )  # fmt: skip
         return out, partial
 
-    def weight_gradient(self, images: Tensor, gradient: Tensor) -> Tensor:
-        """Return the gradient of the weight from the input and the gradient of the output."""
-        batch, channels, height, width = images.shape
-        rows, launch = batch * height * width, GRADIENT[channels]
-        chunks = triton.cdiv(rows, launch.tile * launch.parts)
-        parts, size = triton.cdiv(rows, launch.tile * chunks), TAPS * channels * channels
-        partial = torch.empty((parts, size), dtype=accumulator_dtype(images), device=images.device)
-        _weight_gradient[(parts, launch.groups)](
-            images, gradient, partial, rows, chunks, height, width, channels, launch.tile, launch.taps,
-            accumulator(images), precision(images), num_warps=launch.warps,
-        )  # fmt: skip
-        out = torch.empty_like(self.weight)
-        tile = 16
-        _add_parts[(size // tile,)](partial, out, parts, size, tile, triton.next_power_of_2(parts), num_warps=4)
-        return out
+
+@dataclass(frozen=True)
+class Factors:
+    """What the gradient of one convolution's weight is made of."""
+
+    weight: Tensor
+    images: Tensor
+    """The convolution's input."""
+    gradient: Tensor
+    """The gradient of its output."""
+
+
+def weight_gradients(layers: Sequence[Factors]) -> list[Tensor]:
+    """Return the gradients of the weights of convolutions of one shape, for all of them in two launches."""
+    images, weight = layers[0].images, layers[0].weight
+    batch, channels, height, width = images.shape
+    rows, launch = batch * height * width, GRADIENT[channels]
+    chunks = triton.cdiv(rows, launch.tile * launch.parts)
+    parts, size = triton.cdiv(rows, launch.tile * chunks), TAPS * channels * channels
+    partial = torch.empty((len(layers), parts, size), dtype=accumulator_dtype(images), device=images.device)
+    _weight_gradients[(parts, launch.groups, len(layers))](
+        tuple(each.images for each in layers), tuple(each.gradient for each in layers), partial, rows, len(layers),
+        chunks, height, width, channels, launch.tile, launch.taps, accumulator(images), precision(images), overlap.ON,
+        num_warps=launch.warps, launch_pdl=overlap.ON,
+    )  # fmt: skip
+    out = [torch.empty_like(weight) for _ in layers]
+    _add_parts[(size // ADDED, len(layers))](
+        partial,
+        tuple(out),
+        parts,
+        len(layers),
+        size,
+        ADDED,
+        triton.next_power_of_2(parts),
+        overlap.ON,
+        num_warps=4,
+        launch_pdl=overlap.ON,
+    )
+    return out

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from repro.kernels.batchnorm import gradient_sums, gradients, normalise, statistics, tiles
-from repro.kernels.beside import BESIDE
+from repro.kernels.beside import DEFERRED
 from repro.kernels.convolution import CONVOLVE, Convolution
 
 LAYOUT = torch.channels_last
@@ -71,15 +71,13 @@ class _Pair(torch.autograd.Function):
         gradient = gradient.contiguous(memory_format=LAYOUT)
         partial = gradient_sums(gradient, out, z2, saved2)
         second = gradients(gradient, out, z2, saved2, partial, weight2)
-        with BESIDE.launched(y, second.images):
-            of_conv2 = Convolution(conv2).weight_gradient(y, second.images)
+        DEFERRED.add(conv2, y, second.images)
         before, partial = Convolution(conv2).gradient_before(second.images, y, z1, saved1)
         first = gradients(before, None, z1, saved1, partial, weight1)
-        with BESIDE.launched(x, first.images):
-            of_conv1 = Convolution(conv1).weight_gradient(x, first.images)
+        DEFERRED.add(conv1, x, first.images)
         direct = None if out is None else (out, gradient)
         of_x = Convolution(conv1).input_gradient(first.images, direct)
-        return of_x, of_conv1, first.weight, first.bias, of_conv2, second.weight, second.bias, None, None, None
+        return of_x, None, first.weight, first.bias, None, second.weight, second.bias, None, None, None
 
 
 def norm(module: nn.BatchNorm2d, images: Tensor, added: Tensor | None = None, *, relu: bool) -> Tensor:
