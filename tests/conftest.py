@@ -1,6 +1,10 @@
 """Shared fixtures: temporary folders, a tiny network, and real data if present."""
 
 import os
+
+# Triton chooses between its compiler and its interpreter when it is imported, which torchvision does.
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace

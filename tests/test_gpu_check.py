@@ -18,7 +18,7 @@ from gpu.check import JSON, WithStandIn, jobs_on, main
 from gpu.correctness import FORWARD, GRADIENT, Check, checks, graph_and_eager, one_step
 from gpu.jobs import Quiet, outcome
 from gpu.results import CheckResult, FactResult, TimeResult
-from gpu.setting import CPU, GPU, SHORT, STEPS, engine, experiments, forward, gradient, trained
+from gpu.setting import CPU, GPU, SHORT, STEPS, difference, engine, experiments, forward, gradient, states, trained
 from gpu.stand_in import Call, Graph, Recorder, stand_in
 from gpu.timing import Variant, figures, step_times
 from gpu.worker import Deadline, Worker, run_jobs
@@ -82,9 +82,22 @@ def graphed() -> Iterator[tuple[Engine, list[Graph]]]:
 
 
 def test_a_step_is_captured_once_and_replayed(graphed: tuple[Engine, list[Graph]]) -> None:
-    """Of nine steps three warm up, and the fifth has a smaller batch, which runs eagerly."""
+    """Of nine steps three warm up, and the fifth has a smaller batch, which has its own warm-up."""
     _, graphs = graphed
     assert [each.replays for each in graphs] == [5]
+
+
+def test_the_smaller_last_batch_of_an_epoch_has_its_own_graph() -> None:
+    group = experiments(CPU.small, **SHORT | {"epochs": 5})
+    ends = []
+    with stand_in() as graphs:
+        for graph in (True, False):
+            ends.append(trained(engine("cpu", group, CPU.images(), graph=graph), 24))
+        graphed = ends[0].take_step
+    assert isinstance(graphed, GraphedStep)
+    assert {images: each.inputs.shape[0] for images, each in graphed.captured.items()} == {16: 16, 7: 7}
+    assert [each.replays for each in graphs] == [17, 1]  # 20 full batches and 4 smaller ones, of which 3 warm up
+    assert difference(*(states(each) for each in ends)) == 0
 
 
 def test_a_replay_reads_inputs_and_rate_where_they_were_captured(graphed: tuple[Engine, list[Graph]]) -> None:
@@ -92,7 +105,7 @@ def test_a_replay_reads_inputs_and_rate_where_they_were_captured(graphed: tuple[
     step = ended.take_step
     assert isinstance(step, GraphedStep)
     inputs, captured = graph.read[0]
-    assert inputs is step.inputs
+    assert inputs is step.captured[16].inputs
     assert inputs.shape == captured.shape == (16, 3, CPU.side, CPU.side)
     batches = list(ended.task.batches(ended.experiments[0].seed, 1, 0))
     assert torch.equal(inputs, batches[3].inputs)  # of the ninth step, the fourth of the second epoch

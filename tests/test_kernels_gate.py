@@ -1,26 +1,14 @@
 """The kernels of the fused gate compute what the modules compute, in Triton's interpreter."""
 
 import copy
-import os
-import sys
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Triton chooses between compiler and interpreter when it is imported, and torchvision imports it.
-if "triton.language" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1":
-    pytest.skip("Triton was imported without its interpreter", allow_module_level=True)
-os.environ.setdefault("TRITON_INTERPRET", "1")
-pytest.importorskip("triton")
-
-from repro.kernels.gate import INTERPRETED, FusedGate, FusedGatedBlock, Window
+from repro.kernels.gate import FusedGate, FusedGatedBlock, Window
 from repro.models.dense_resnet import DenseResNet, Gate, Map, denseresnet_cifar, residual_blocks
-
-if not INTERPRETED:
-    pytest.skip("Triton compiles", allow_module_level=True)
-
 
 ODD = 17
 """Height and width of maps with several tiles, the last of which is not full."""

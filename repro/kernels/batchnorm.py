@@ -3,28 +3,23 @@
 Each channel's statistics come as the mean and the squared deviations of every tile of pixels, and are combined as in
 Chan, Golub and LeVeque (1979), which loses no digits when the mean is large. All sums are in fp32, or in fp64.
 """
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
-import triton
-import triton.language as tl
+import triton  # type: ignore[import-untyped]
+import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor, nn
-
-from repro.kernels import overlap
-from repro.kernels.overlap import wait
 
 from repro.kernels.convolution import accumulator, accumulator_dtype
 
 
 @triton.jit
-def _statistics(
-    images, partial, rows, channels: tl.constexpr, tile: tl.constexpr, accumulator: tl.constexpr, early: tl.constexpr
-):
+def _statistics(images, partial, rows, channels: tl.constexpr, tile: tl.constexpr, accumulator: tl.constexpr):
     """Write the mean and the squared deviations of each channel over one tile of pixels."""
-    wait(early)
     program, programs = tl.program_id(0), tl.num_programs(0)
     row, channel = program * tile + tl.arange(0, tile), tl.arange(0, channels)
     filled = (row < rows)[:, None]
@@ -38,12 +33,11 @@ def _statistics(
 
 @triton.jit
 def _normalise(
-    images, added, partial, weight, bias, running_mean, running_var, saved, out, rows, parts, part_rows, epsilon: tl.constexpr,
-    momentum: tl.constexpr, channels: tl.constexpr, tile: tl.constexpr, padded: tl.constexpr, with_added: tl.constexpr,
-    relu: tl.constexpr, accumulator: tl.constexpr, early: tl.constexpr,
+    images, added, partial, weight, bias, running_mean, running_var, saved, out, rows, parts, part_rows,
+    epsilon: tl.constexpr, momentum: tl.constexpr, channels: tl.constexpr, tile: tl.constexpr, padded: tl.constexpr,
+    with_added: tl.constexpr, relu: tl.constexpr, accumulator: tl.constexpr,
 ):  # fmt: skip
     """Write the normalised pixels of one tile; the first program also writes the statistics."""
-    wait(early)
     program = tl.program_id(0)
     row, channel = program * tile + tl.arange(0, tile), tl.arange(0, channels)
     filled = (row < rows)[:, None]
@@ -80,10 +74,9 @@ def _normalise(
 @triton.jit
 def _gradient_sums(
     gradients, out, images, saved, partial, rows, channels: tl.constexpr, tile: tl.constexpr, relu: tl.constexpr,
-    accumulator: tl.constexpr, early: tl.constexpr,
+    accumulator: tl.constexpr,
 ):  # fmt: skip
     """Write, per channel, the sums of the gradient and of its products with the normalised input over one tile."""
-    wait(early)
     program, programs = tl.program_id(0), tl.num_programs(0)
     row, channel = program * tile + tl.arange(0, tile), tl.arange(0, channels)
     filled = (row < rows)[:, None]
@@ -101,10 +94,9 @@ def _gradient_sums(
 def _input_gradient(
     gradients, out, images, saved, partial, weight, into, direct, weight_gradient, bias_gradient, rows, parts,
     channels: tl.constexpr, tile: tl.constexpr, padded: tl.constexpr, relu: tl.constexpr, with_direct: tl.constexpr,
-    accumulator: tl.constexpr, early: tl.constexpr,
+    accumulator: tl.constexpr,
 ):  # fmt: skip
     """Write the gradient of one tile of the input; the first program also writes those of weight and bias."""
-    wait(early)
     program = tl.program_id(0)
     row, channel = program * tile + tl.arange(0, tile), tl.arange(0, channels)
     filled = (row < rows)[:, None]
@@ -160,15 +152,7 @@ def statistics(images: Tensor) -> Tensor:
     cut = tiles(images)
     partial = torch.empty((2, cut.programs, cut.channels), dtype=accumulator_dtype(images), device=images.device)
     _statistics[(cut.programs,)](
-        images,
-        partial,
-        cut.rows,
-        cut.channels,
-        cut.tile,
-        accumulator(images),
-        overlap.ON,
-        num_warps=WARPS,
-        launch_pdl=overlap.ON,
+        images, partial, cut.rows, cut.channels, cut.tile, accumulator(images), num_warps=WARPS
     )
     return partial
 
@@ -195,7 +179,7 @@ def normalise(
     _normalise[(cut.programs,)](
         images, images if added is None else added, partial, norm.weight, norm.bias, norm.running_mean,
         norm.running_var, saved, out, cut.rows, parts, part_rows, norm.eps, norm.momentum, cut.channels, cut.tile,
-        triton.next_power_of_2(parts), added is not None, relu, accumulator(images), overlap.ON, num_warps=WARPS, launch_pdl=overlap.ON,
+        triton.next_power_of_2(parts), added is not None, relu, accumulator(images), num_warps=WARPS,
     )  # fmt: skip
     return out, saved
 
@@ -209,7 +193,7 @@ def gradient_sums(gradient: Tensor, out: Tensor | None, images: Tensor, saved: T
     partial = torch.empty((2, cut.programs, cut.channels), dtype=saved.dtype, device=images.device)
     _gradient_sums[(cut.programs,)](
         gradient, gradient if out is None else out, images, saved, partial, cut.rows, cut.channels, cut.tile,
-        out is not None, accumulator(images), overlap.ON, num_warps=WARPS, launch_pdl=overlap.ON,
+        out is not None, accumulator(images), num_warps=WARPS,
     )  # fmt: skip
     return partial
 
@@ -236,6 +220,6 @@ def gradients(
     _input_gradient[(cut.programs,)](
         gradient, gradient if out is None else out, images, saved, partial, weight, into,
         into if direct is None else direct, of_weight, of_bias, cut.rows, parts, cut.channels, cut.tile,
-        triton.next_power_of_2(parts), out is not None, added, accumulator(images), overlap.ON, num_warps=WARPS, launch_pdl=overlap.ON,
+        triton.next_power_of_2(parts), out is not None, added, accumulator(images), num_warps=WARPS,
     )  # fmt: skip
     return Gradients(into, direct, of_weight, of_bias)

@@ -1,67 +1,45 @@
-"""The weight gradients of a backward pass, for which nothing in it waits: computed for many layers at once."""
+"""A second stream for work that nothing in the backward pass waits for: the weight gradients."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-from repro.kernels.convolution import Factors, weight_gradients
 
-TOGETHER = 12
-"""Layers of one shape whose weight gradients are computed at once."""
-SIDE = False
-
-
-class Deferred:
-    """Collects the factors of weight gradients during a backward pass and sets the gradients until its end."""
+class Beside:
+    """Launches work on a second stream, until the first one joins it."""
 
     def __init__(self) -> None:
-        self._waiting: defaultdict[tuple[torch.Size, torch.Size], list[Factors]] = defaultdict(list)
-        self._kept: list = []
-        self._stream = None
-        self._registered = False
+        self._stream: torch.cuda.Stream | None = None
+        self._read: list[Tensor] = []
+        """Tensors that the second stream may still read, kept so that nothing else gets their memory."""
 
-    def add(self, weight: Tensor, images: Tensor, gradient: Tensor) -> None:
-        """Let `weight` get its gradient by the end of the backward pass that runs now."""
-        if not self._registered:
-            # The engine calls it when all nodes have run, before `backward` returns.
-            torch.autograd.Variable._execution_engine.queue_callback(self._finish)
-            self._registered = True
-        waiting = self._waiting[weight.shape, images.shape]
-        waiting.append(Factors(weight, images, gradient))
-        if len(waiting) == TOGETHER:
-            self._compute(waiting)
+    @contextmanager
+    def launched(self, *read: Tensor) -> Iterator[None]:
+        """Launch what is called inside after everything launched so far; on a CPU it just runs.
 
-    def _compute(self, waiting: list[Factors]) -> None:
-        if SIDE and waiting[0].images.is_cuda:
-            if self._stream is None:
-                self._stream = torch.cuda.Stream()
-            self._stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self._stream):
-                self._set(waiting)
-            self._kept += waiting
-        else:
-            self._set(waiting)
-        waiting.clear()
+        Args:
+            read: the tensors that it reads.
+        """
+        if not read[0].is_cuda:
+            yield
+            return
+        if self._stream is None:
+            self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._read += read
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            yield
 
-    def _set(self, waiting):
-        for each, gradient in zip(waiting, weight_gradients(waiting), strict=True):
-            if each.weight.grad is None:
-                each.weight.grad = gradient
-            else:
-                each.weight.grad += gradient
-
-    def _finish(self) -> None:
-        self._registered = False
-        for waiting in self._waiting.values():
-            if waiting:
-                self._compute(waiting)
-        self._waiting.clear()
-        if self._kept:
+    def join(self) -> None:
+        """Let the current stream wait for everything launched on the second one."""
+        if self._stream is not None and self._read:
             torch.cuda.current_stream().wait_stream(self._stream)
-            self._kept.clear()
+        self._read.clear()
 
 
-DEFERRED = Deferred()
+BESIDE = Beside()
+"""The second stream of this process, which trains one network at a time."""

@@ -3,20 +3,17 @@
 cuDNN's kernels are made for wide layers. On an H100 its weight gradient of 16 channels (batch 64, 32x32 pixels) takes
 28 us in TF32, and the conversion of its factors 14 us; a copy of such a map takes 3 us.
 """
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import triton
-import triton.language as tl
+import triton  # type: ignore[import-untyped]
+import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
-
-from repro.kernels import overlap
-from repro.kernels.overlap import wait
 
 TAPS = 9
 """Products of one pixel of a 3x3 convolution with one channel."""
@@ -49,32 +46,26 @@ def _neighbours(row, group, height: tl.constexpr, width: tl.constexpr, channels:
 
 @triton.jit
 def _product(
-    images, weights, sums, row, filled, to, group, height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr,
-    taps: tl.constexpr, transposed: tl.constexpr, precision: tl.constexpr,
+    images, weights, sums, row, filled, to, tap, height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr,
+    transposed: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
-    """Return `sums` (tile, channels) with the products of one group of taps added."""
-    offsets, inside, tap, channel = _neighbours(row, group, height, width, channels, taps)
+    """Return `sums` (tile, share) with the products of one tap added."""
+    offsets, inside, _tap, channel = _neighbours(row, tap, height, width, channels, 1)
     values = tl.load(images + offsets, mask=inside & filled, other=0.0)
     if transposed:
         at = (channel * 9 + 8 - tap)[:, None] * channels + to[None, :]
     else:
         at = (tap * channels + channel)[:, None] + to[None, :] * (9 * channels)
-    if taps == 1:
-        factors = tl.load(weights + at)
-    elif taps == 4:
-        used = tl.arange(0, taps * channels) < 3 * channels
-        factors = tl.load(weights + at, mask=used[:, None], other=0.0)
-    else:
-        factors = tl.load(weights + at, mask=(tap < 9)[:, None], other=0.0)
-    return tl.dot(values, factors.to(values.dtype), sums, input_precision=precision, out_dtype=sums.dtype)
+    factors = tl.load(weights + at).to(values.dtype)
+    return tl.dot(values, factors, sums, input_precision=precision, out_dtype=sums.dtype)
 
 
 @triton.jit
 def _convolve(
     images, weights, out, partial, forward_out, normed, saved, gradient, rows,
-    height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr, tile: tl.constexpr, taps: tl.constexpr,
-    groups: tl.constexpr, stages: tl.constexpr, share: tl.constexpr, transposed: tl.constexpr,
-    ending: tl.constexpr, accumulator: tl.constexpr, precision: tl.constexpr, early: tl.constexpr,
+    height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr, tile: tl.constexpr, share: tl.constexpr,
+    stages: tl.constexpr, transposed: tl.constexpr, ending: tl.constexpr, accumulator: tl.constexpr,
+    precision: tl.constexpr,
 ):  # fmt: skip
     """Write `tile` pixels of a 3x3 convolution with padding 1, and what belongs to its ending.
 
@@ -82,22 +73,21 @@ def _convolve(
     `ending` 1: also the mean and the squared deviations of each channel. 2: the gradient before a ReLU whose output
     was `forward_out`, and the sums that the gradient of BatchNorm needs. 3: adds `gradient` where `forward_out` > 0.
     """
-    wait(early)
     program, programs = tl.program_id(0), tl.num_programs(0)
     row = program * tile + tl.arange(0, tile)
     filled = (row < rows)[:, None]
     to = tl.program_id(1) * share + tl.arange(0, share)
     sums = tl.zeros((tile, share), dtype=accumulator)
     if stages:
-        for group in tl.range(groups, num_stages=stages):
+        for tap in tl.range(9, num_stages=stages):
             sums = _product(
-                images, weights, sums, row, filled, to, group, height, width, channels, taps, transposed, precision
-            )
+                images, weights, sums, row, filled, to, tap, height, width, channels, transposed, precision
+            )  # fmt: skip
     else:
-        for group in tl.static_range(groups):
+        for tap in tl.static_range(9):
             sums = _product(
-                images, weights, sums, row, filled, to, group, height, width, channels, taps, transposed, precision
-            )
+                images, weights, sums, row, filled, to, tap, height, width, channels, transposed, precision
+            )  # fmt: skip
     at = row[:, None] * channels + to[None, :]
     if ending == 2:
         sums = tl.where(tl.load(forward_out + at, mask=filled, other=0.0) > 0, sums, 0.0)
@@ -106,14 +96,13 @@ def _convolve(
         sums += tl.where(active, tl.load(gradient + at, mask=filled, other=0.0).to(accumulator), 0.0)
     stored = sums.to(out.dtype.element_ty)
     tl.store(out + at, stored, mask=filled)
+    rounded = stored.to(accumulator)
     if ending == 1:
-        rounded = stored.to(accumulator)
         mean = tl.sum(rounded, 0) / tl.minimum(rows - program * tile, tile).to(accumulator)
         away = tl.where(filled, rounded - mean[None, :], 0.0)
         tl.store(partial + program * channels + to, mean)
         tl.store(partial + (programs + program) * channels + to, tl.sum(away * away, 0))
     if ending == 2:
-        rounded = stored.to(accumulator)
         before = tl.load(normed + at, mask=filled, other=0.0).to(accumulator)
         scaled = (before - tl.load(saved + to)[None, :]) * tl.load(saved + channels + to)[None, :]
         tl.store(partial + program * channels + to, tl.sum(rounded, 0))
@@ -121,76 +110,63 @@ def _convolve(
 
 
 @triton.jit
-def _weight_gradients(
-    images, gradients, partial, rows, layers: tl.constexpr, chunks: tl.constexpr,
+def _weight_gradient(
+    images, gradients, partial, rows, chunks: tl.constexpr,
     height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr, tile: tl.constexpr, taps: tl.constexpr,
-    accumulator: tl.constexpr, precision: tl.constexpr, early: tl.constexpr,
+    accumulator: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
-    """Write one layer's weight gradients of one group of taps, summed over some chunks of pixels."""
-    wait(early)
-    program, group, layer = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    of_images, of_gradients = images[0], gradients[0]
-    for each in tl.static_range(1, layers):
-        if layer == each:
-            of_images = images[each]
-            of_gradients = gradients[each]
+    """Write the weight gradients of one group of taps, summed over some chunks of pixels."""
+    program, group = tl.program_id(0), tl.program_id(1)
     out = tl.arange(0, channels)
     sums = tl.zeros((channels, taps * channels), dtype=accumulator)
     for chunk in range(chunks):
         row = (program * chunks + chunk) * tile + tl.arange(0, tile)
         filled = row < rows
         offsets, inside, _tap, _channel = _neighbours(row, group, height, width, channels, taps)
-        values = tl.load(of_images + offsets, mask=inside & filled[:, None], other=0.0)
-        factors = tl.load(of_gradients + row[None, :] * channels + out[:, None], mask=filled[None, :], other=0.0)
+        values = tl.load(images + offsets, mask=inside & filled[:, None], other=0.0)
+        factors = tl.load(gradients + row[None, :] * channels + out[:, None], mask=filled[None, :], other=0.0)
         sums = tl.dot(factors, values, sums, input_precision=precision, out_dtype=accumulator)
     place = tl.arange(0, taps * channels)
     tap = group * (3 if taps == 4 else 1) + place // channels
     used = place < (3 if taps == 4 else 9) * channels
     # The layout of a channels-last weight: (out, tap, in).
     at = out[:, None] * (9 * channels) + (tap * channels + place % channels)[None, :]
-    at += (layer * tl.num_programs(0) + program) * (9 * channels * channels)
-    tl.store(partial + at, sums, mask=used[None, :])
+    tl.store(partial + program * (9 * channels * channels) + at, sums, mask=used[None, :])
 
 
 @triton.jit
-def _add_parts(
-    partial,
-    out,
-    parts,
-    layers: tl.constexpr,
-    size: tl.constexpr,
-    tile: tl.constexpr,
-    padded: tl.constexpr,
-    early: tl.constexpr,
-):
-    """Write each layer's sum over the second dimension of (layers, parts, size)."""
-    wait(early)
-    layer = tl.program_id(1)
+def _add_parts(partial, out, parts, size, tile: tl.constexpr, padded: tl.constexpr):
+    """Write the sum over the first dimension of (parts, size)."""
     at = tl.program_id(0) * tile + tl.arange(0, tile)
     part = tl.arange(0, padded)
-    of_layer = partial + layer * parts * size
-    values = tl.load(of_layer + part[:, None] * size + at[None, :], mask=(part < parts)[:, None], other=0.0)
-    sums = tl.sum(values, 0)
-    for each in tl.static_range(layers):
-        if layer == each:
-            tl.store(out[each] + at, sums.to(out[each].dtype.element_ty))
+    values = tl.load(partial + part[:, None] * size + at[None, :], mask=(part < parts)[:, None], other=0.0)
+    tl.store(out + at, tl.sum(values, 0).to(out.dtype.element_ty))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Launch:
-    """How a kernel is cut into programs."""
+    """How a convolution is cut into programs."""
 
     tile: int
-    """Pixels of one program, or of one step of its loop."""
+    """Pixels of one program."""
+    warps: int
+    stages: int = 0
+    """Taps that are read ahead; 0: the loop over the taps is unrolled."""
+    share: int = 64
+    """Output channels of one program, or all if there are fewer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientLaunch:
+    """How a weight gradient is cut into programs."""
+
+    tile: int
+    """Pixels of one product."""
     taps: int
     """Taps of the kernel in one product: 1, 4 (one line) or 16 (all)."""
     warps: int
-    parts: int = 1
-    """Programs that share the pixels of a weight gradient."""
-    stages: int = 0
-    """Groups of taps that are read ahead; 0: the loop over them is unrolled."""
-    share: int = 0
-    """Output channels of one program; 0: all."""
+    parts: int
+    """Programs that share the pixels."""
 
     @property
     def groups(self) -> int:
@@ -198,11 +174,26 @@ class Launch:
         return {1: 9, 4: 3, 16: 1}[self.taps]
 
 
-CONVOLVE = {16: Launch(128, 1, 4), 32: Launch(128, 1, 8), 64: Launch(32, 1, 4)}
-"""By channels, the fastest on an H100 for batches of 64 in TF32."""
-GRADIENT = {16: Launch(32, 16, 4, 64), 32: Launch(32, 4, 4, 32), 64: Launch(32, 1, 2, 16)}
-"""By channels, for one layer."""
-ADDED = 64
+# The fastest of about thirty each on an H100, for batches of 64 in TF32 with triton 3.6.
+FORWARD = {
+    16: Launch(tile=128, warps=4),
+    32: Launch(tile=128, warps=4, stages=3),
+    64: Launch(tile=64, warps=4, stages=3, share=32),
+}
+"""Convolutions, by channels."""
+BACKWARD = {
+    16: Launch(tile=128, warps=4),
+    32: Launch(tile=32, warps=2, stages=3),
+    64: Launch(tile=32, warps=4, stages=4, share=32),
+}
+"""Gradients of the input, by channels."""
+GRADIENT = {
+    16: GradientLaunch(tile=32, taps=16, warps=4, parts=256),
+    32: GradientLaunch(tile=32, taps=4, warps=4, parts=128),
+    64: GradientLaunch(tile=32, taps=1, warps=2, parts=32),
+}
+"""Gradients of the weight, by channels."""
+ADDED = 16
 """Weights whose parts one program adds."""
 
 
@@ -229,7 +220,7 @@ class Convolution:
 
     def with_statistics(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the convolution, and mean and squared deviations of each tile's channels: (2, programs, C)."""
-        return self._convolved(images, ending=1)
+        return self._convolved(images, FORWARD[images.shape[1]], ending=1)
 
     def gradient_before(self, gradient: Tensor, out: Tensor, normed: Tensor, saved: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradient before the ReLU in front of this convolution, and sums for the BatchNorm before it.
@@ -243,7 +234,7 @@ class Convolution:
         Returns:
             (B, C, H, W), and (2, programs, C): sums of the gradient and of its products with the normalised input.
         """
-        return self._convolved(gradient, ending=2, transposed=True, others=(out, normed, saved, gradient))
+        return self._gradient(gradient, ending=2, others=(out, normed, saved, gradient))
 
     def input_gradient(self, gradient: Tensor, direct: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Return the gradient of the input.
@@ -253,62 +244,48 @@ class Convolution:
             direct: of a shortcut past this convolution, a ReLU's output and its gradient, which is added before it.
         """
         if direct is None:
-            return self._convolved(gradient, ending=0, transposed=True)[0]
+            return self._gradient(gradient, ending=0, others=(gradient,) * 4)[0]
         out, added = direct
-        return self._convolved(gradient, ending=3, transposed=True, others=(out, gradient, gradient, added))[0]
+        return self._gradient(gradient, ending=3, others=(out, gradient, gradient, added))[0]
+
+    def _gradient(self, gradient: Tensor, *, ending: int, others: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        launch = BACKWARD[gradient.shape[1]]
+        return self._convolved(gradient, launch, ending=ending, transposed=True, others=others)
 
     def _convolved(
-        self, images: Tensor, *, ending: int, transposed: bool = False, others: tuple[Tensor, ...] = ()
+        self,
+        images: Tensor,
+        launch: Launch,
+        *,
+        ending: int,
+        transposed: bool = False,
+        others: tuple[Tensor, ...] | None = None,
     ) -> tuple[Tensor, Tensor]:
         batch, channels, height, width = images.shape
-        rows, launch = batch * height * width, CONVOLVE[channels]
+        rows, share = batch * height * width, min(launch.share, channels)
         programs = triton.cdiv(rows, launch.tile)
         out = torch.empty_like(images)
         partial = torch.empty((2, programs, channels), dtype=accumulator_dtype(images), device=images.device)
-        share = launch.share or channels
         _convolve[(programs, channels // share)](
             images, self.weight, out, partial, *(others or (images,) * 4), rows, height, width, channels,
-            launch.tile, launch.taps, launch.groups, launch.stages, share, transposed, ending,
-            accumulator(images), precision(images), overlap.ON, num_warps=launch.warps, launch_pdl=overlap.ON,
+            launch.tile, share, launch.stages, transposed, ending, accumulator(images), precision(images),
+            num_warps=launch.warps,
         )  # fmt: skip
         return out, partial
 
-
-@dataclass(frozen=True)
-class Factors:
-    """What the gradient of one convolution's weight is made of."""
-
-    weight: Tensor
-    images: Tensor
-    """The convolution's input."""
-    gradient: Tensor
-    """The gradient of its output."""
-
-
-def weight_gradients(layers: Sequence[Factors]) -> list[Tensor]:
-    """Return the gradients of the weights of convolutions of one shape, for all of them in two launches."""
-    images, weight = layers[0].images, layers[0].weight
-    batch, channels, height, width = images.shape
-    rows, launch = batch * height * width, GRADIENT[channels]
-    chunks = triton.cdiv(rows, launch.tile * launch.parts)
-    parts, size = triton.cdiv(rows, launch.tile * chunks), TAPS * channels * channels
-    partial = torch.empty((len(layers), parts, size), dtype=accumulator_dtype(images), device=images.device)
-    _weight_gradients[(parts, launch.groups, len(layers))](
-        tuple(each.images for each in layers), tuple(each.gradient for each in layers), partial, rows, len(layers),
-        chunks, height, width, channels, launch.tile, launch.taps, accumulator(images), precision(images), overlap.ON,
-        num_warps=launch.warps, launch_pdl=overlap.ON,
-    )  # fmt: skip
-    out = [torch.empty_like(weight) for _ in layers]
-    _add_parts[(size // ADDED, len(layers))](
-        partial,
-        tuple(out),
-        parts,
-        len(layers),
-        size,
-        ADDED,
-        triton.next_power_of_2(parts),
-        overlap.ON,
-        num_warps=4,
-        launch_pdl=overlap.ON,
-    )
-    return out
+    def weight_gradient(self, images: Tensor, gradient: Tensor) -> Tensor:
+        """Return the gradient of the weight from the input and the gradient of the output."""
+        batch, channels, height, width = images.shape
+        rows, launch = batch * height * width, GRADIENT[channels]
+        chunks = triton.cdiv(rows, launch.tile * launch.parts)
+        parts, size = triton.cdiv(rows, launch.tile * chunks), TAPS * channels * channels
+        partial = torch.empty((parts, size), dtype=accumulator_dtype(images), device=images.device)
+        _weight_gradient[(parts, launch.groups)](
+            images, gradient, partial, rows, chunks, height, width, channels, launch.tile, launch.taps,
+            accumulator(images), precision(images), num_warps=launch.warps,
+        )  # fmt: skip
+        out = torch.empty_like(self.weight)
+        _add_parts[(size // ADDED,)](
+            partial, out, parts, size, ADDED, triton.next_power_of_2(parts), num_warps=4
+        )  # fmt: skip
+        return out

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from repro.kernels.batchnorm import gradient_sums, gradients, normalise, statistics, tiles
-from repro.kernels.beside import DEFERRED
-from repro.kernels.convolution import CONVOLVE, Convolution
+from repro.kernels.beside import BESIDE
+from repro.kernels.convolution import FORWARD, Convolution
 
 LAYOUT = torch.channels_last
 Grads = tuple[Tensor | None, ...]
@@ -38,7 +38,7 @@ class _Norm(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Grads:
         images, out, weight, saved = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=LAYOUT)
@@ -56,7 +56,7 @@ class _Pair(torch.autograd.Function):
         bias2: Tensor, norm1: nn.BatchNorm2d, norm2: nn.BatchNorm2d, residual: bool,
     ) -> Tensor:  # fmt: skip
         x = x.contiguous(memory_format=LAYOUT)
-        part = CONVOLVE[x.shape[1]].tile
+        part = FORWARD[x.shape[1]].tile
         z1, partial = Convolution(conv1).with_statistics(x)
         y, saved1 = normalise(z1, partial, part, norm1, added=None, relu=True)
         z2, partial = Convolution(conv2).with_statistics(y)
@@ -65,23 +65,25 @@ class _Pair(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Grads:
         x, z1, y, z2, out, conv1, conv2, weight1, weight2, saved1, saved2 = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=LAYOUT)
         partial = gradient_sums(gradient, out, z2, saved2)
         second = gradients(gradient, out, z2, saved2, partial, weight2)
-        DEFERRED.add(conv2, y, second.images)
+        with BESIDE.launched(y, second.images):
+            of_conv2 = Convolution(conv2).weight_gradient(y, second.images)
         before, partial = Convolution(conv2).gradient_before(second.images, y, z1, saved1)
         first = gradients(before, None, z1, saved1, partial, weight1)
-        DEFERRED.add(conv1, x, first.images)
+        with BESIDE.launched(x, first.images):
+            of_conv1 = Convolution(conv1).weight_gradient(x, first.images)
         direct = None if out is None else (out, gradient)
         of_x = Convolution(conv1).input_gradient(first.images, direct)
-        return of_x, None, first.weight, first.bias, None, second.weight, second.bias, None, None, None
+        return of_x, of_conv1, first.weight, first.bias, of_conv2, second.weight, second.bias, None, None, None
 
 
 def norm(module: nn.BatchNorm2d, images: Tensor, added: Tensor | None = None, *, relu: bool) -> Tensor:
-    """Return norm(images) + added, with a ReLU after it if wanted; the module's counter is left alone."""
+    """Return the normalised images plus `added`, after a ReLU if wanted; the module's counter is left alone."""
     result: Tensor = _Norm.apply(images, added, module.weight, module.bias, module, relu)
     return result
 

@@ -7,6 +7,7 @@ import os
 import platform
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import Tensor, nn
@@ -168,10 +169,27 @@ def placed(network: nn.Module, device: torch.device, runtime: Runtime) -> nn.Mod
     layout = torch.channels_last if runtime.channels_last else torch.contiguous_format
     network = network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
     if runtime.fused:
-        from repro.kernels.fuse import use_kernels  # needs Triton, which not every system has
-
-        use_kernels(network)
+        _kernels().use_kernels(network)
     return network
+
+
+def check_fused(network: nn.Module) -> None:
+    """Raise UserError if there are no kernels for a network."""
+    if not _kernels().has_kernels(network):
+        raise UserError("--fused has kernels for DenseResNet and for ResNet with basic blocks; leave it out")
+
+
+def _kernels() -> ModuleType:
+    """Return the module with the kernels.
+
+    Raises:
+        UserError: Triton is missing, which not every system has.
+    """
+    try:
+        from repro.kernels import fuse
+    except ImportError as error:
+        raise UserError(f"--fused needs Triton, which cannot be imported ({error}); leave it out") from error
+    return fuse
 
 
 def laid_out(images: Tensor, runtime: Runtime) -> Tensor:

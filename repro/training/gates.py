@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,8 +15,9 @@ from repro.models.dense_resnet import DenseResNet
 from repro.recipes import Recipe, deviations
 from repro.store.results import EpochRow, GateRow, gates_path, write_gates
 from repro.training import processes
-from repro.training.device import autocast
+from repro.training.device import autocast, placed
 from repro.training.engine import Engine
+from repro.training.initialise import network_of
 from repro.training.progress import Watcher
 from repro.training.schedule import phase_of_epoch, steps_per_epoch, total_steps
 from repro.training.tasks.classification import Classification
@@ -28,11 +30,17 @@ def write_run_gates(engine: Engine, results: Path, watcher: Watcher) -> None:
         return
     watcher.say("computing mean gate weights on the test images")
     for number, (experiment, history) in enumerate(zip(engine.experiments, engine.histories, strict=True)):
-        rows = measured_gates(
-            engine.alone(number), experiment, engine.task, engine.step, history, progress=watcher.testing
-        )
+        network = _with_gates(engine, number) if engine.runtime.fused else engine.alone(number)
+        rows = measured_gates(network, experiment, engine.task, engine.step, history, progress=watcher.testing)
         if processes.rank() == 0:
             write_gates(rows, gates_path(results, experiment.name))
+
+
+def _with_gates(engine: Engine, number: int) -> nn.Module:
+    """Return a network as its model makes it, with the state of a run whose gates are computed by kernels."""
+    network = placed(network_of(engine.experiments[number]), engine.device, replace(engine.runtime, fused=False))
+    network.load_state_dict(engine.networks.state_of(number))
+    return network
 
 
 def measured_gates(

@@ -19,7 +19,7 @@ from repro.runtime import Runtime
 from repro.store.results import EpochRow, Record, check_locks, every_record, write_curve
 from repro.store.run_folders import CURVE, DIVERGED, LOCK, RECORDED, describe
 from repro.training import processes
-from repro.training.device import check_memory, prepare
+from repro.training.device import check_fused, check_memory, prepare
 from repro.training.engine import Engine
 from repro.training.gates import write_run_gates
 from repro.training.initialise import network_of
@@ -63,6 +63,8 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
     missing = [each for each in experiments if each.id not in records]
     if missing:
         device = prepare(runtime)
+        if runtime.fused:
+            check_fused(network)
         groups = _groups(missing, network, runtime, device, watcher)
         check_memory(network, len(groups[0]), device)
         runtime = runtime.together(len(groups[0]))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from repro.kernels.beside import BESIDE
 from repro.runtime import Runtime
 from repro.training.device import autocast
 from repro.training.networks import Networks
@@ -79,6 +80,7 @@ class Step:
         losses = torch.stack([self.task.loss(output, target) for output, target in each])
         self.optimizer.zero_grad(set_to_none=True)
         (losses.sum() * weight if weight != 1 else losses.sum()).backward()  # type: ignore[no-untyped-call]
+        BESIDE.join()
         self.optimizer.step()
         with torch.no_grad():
             wrong = torch.stack([self.task.wrong(output, target) for output, target in each])

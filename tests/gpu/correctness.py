@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -105,6 +105,9 @@ def _graph_checks(setting: Setting) -> list[Listed]:
         f"{small}, momentum reset": {"network": small, **RESET},
         f"{small}, {SEEDS} seeds together": {"network": small, "seeds": SEEDS},
     }
+    if setting.on_gpu:  # the stand-in for graphs does not see Triton's kernels
+        fused = {"precision": "tf32", "fused": True}
+        variants |= {f"{each}, fused": {"network": each, "switches": fused} for each in (setting.deep, setting.dense)}
     return [(f"graph and eager: {name}", partial(graph_and_eager, **each), 0.0) for name, each in variants.items()]
 
 
@@ -122,10 +125,14 @@ def _run_checks(setting: Setting) -> list[Listed]:
 def _precision_checks(setting: Setting) -> list[Listed]:
     """Return the checks of lower precisions against fp32; TF32 needs a GPU."""
     limits = {"tf32": 0.01, "bf16": 0.03} if setting.on_gpu else {"bf16": 0.03}
-    return [
+    listed: list[Listed] = [
         (f"{name}: loss of {setting.small} near fp32's", partial(precise, precision=name), limit)
         for name, limit in limits.items()
     ]
+    for network in (setting.small, setting.dense) if setting.on_gpu else ():
+        measure = partial(precise, network=network, precision="tf32", fused=True)
+        listed.append((f"tf32, fused: loss of {network} near fp32's", measure, 0.01))
+    return listed
 
 
 def compiled_checks(setting: Setting) -> list[Check]:
@@ -161,11 +168,13 @@ def _here_and_there(
     return here, states(trained(engine("cpu", group, images), steps))
 
 
-def graph_and_eager(setting: Setting, *, network: Network, seeds: int = 1, **changes: Any) -> float:
+def graph_and_eager(
+    setting: Setting, *, network: Network, seeds: int = 1, switches: Mapping[str, Any] | None = None, **changes: Any
+) -> float:
     """Return how far replayed steps are from eager ones: captured, replayed, a smaller batch, another rate."""
-    group = experiments(network, seeds, **SHORT | changes)
+    group, chosen = experiments(network, seeds, **SHORT | changes), {**EXACT, **(switches or {})}
     ends = [
-        states(trained(engine(setting.device, group, setting.images(), graph=graph, **EXACT), STEPS))
+        states(trained(engine(setting.device, group, setting.images(), graph=graph, **chosen), STEPS))
         for graph in (True, False)
     ]
     return difference(*ends)
@@ -191,19 +200,19 @@ def together_and_alone(setting: Setting) -> float:
         return difference(together, alone)
 
 
-def precise(setting: Setting, *, precision: str) -> float:
+def precise(setting: Setting, *, network: Network | None = None, **switches: Any) -> float:
     """Return how far the loss in a precision is from that in fp32, relative to it."""
-    return _losses_apart(setting, precision=precision)
+    return _losses_apart(setting, network or setting.small, **switches)
 
 
 def compiled_and_eager(setting: Setting) -> float:
     """Return how far the loss of a compiled network is from that of the same one run eagerly."""
-    return _losses_apart(setting, compile=True)
+    return _losses_apart(setting, setting.small, compile=True)
 
 
-def _losses_apart(setting: Setting, **switches: Any) -> float:
+def _losses_apart(setting: Setting, network: Network, **switches: Any) -> float:
     """Return how far switches move the loss, summed over some steps of 64 images at a small rate."""
-    group = experiments(setting.small, **SHORT | {"batch": 64, "lr": 0.01})
+    group = experiments(network, **SHORT | {"batch": 64, "lr": 0.01})
     images = setting.images(64 * (STEPS + 1))
     one, other = (
         float(trained(engine(setting.device, group, images, **each), STEPS).sums[0, 0]) for each in (switches, {})

@@ -62,7 +62,7 @@ class Variant:
     @property
     def name(self) -> str:
         """The variant in words, as `resnet110, tf32, graph, 5 seeds`."""
-        words = [key for key in ("compile", "graph") if self.switches.get(key)]
+        words = [key for key in ("compile", "graph", "fused") if self.switches.get(key)]
         words += ["NCHW"] if self.switches.get("channels_last") is False else []
         words += [f"{self.seeds} seeds"] if self.seeds > 1 else []
         return ", ".join([str(self.network), self.switches.get("precision", "fp32"), *words])
@@ -122,10 +122,12 @@ def step_times(setting: Setting) -> list[Variant]:
             for seeds, graph in ((1, False), (1, True), (2, True))
         ]
     deep, (two, four, six, eight) = setting.deep, (_dense(N) for N in (2, 4, 6, 8))
+    fused, fused_bf16 = ({"graph": True, "fused": True, "precision": each} for each in ("tf32", "bf16"))
     tf32, bf16, fp32 = ({"graph": True, "precision": each} for each in ("tf32", "bf16", "fp32"))
     eager = {"precision": "tf32"}
     wanted: list[tuple[Network, int, dict[str, Any]]] = [
-        (deep, 1, tf32), (four, 1, tf32), (two, 1, tf32), (deep, 1, bf16), (deep, 5, tf32), (deep, 5, bf16),
+        (deep, 1, fused), (four, 1, fused), (eight, 1, fused), (deep, 1, fused_bf16), (deep, 1, tf32), (two, 1, fused),
+        (six, 1, fused), (four, 1, tf32), (two, 1, tf32), (deep, 1, bf16), (deep, 5, tf32), (deep, 5, bf16),
         (four, 5, tf32), (deep, 1, tf32 | NCHW), (four, 1, bf16), (deep, 1, eager), (deep, 1, fp32), (two, 5, tf32),
         (six, 1, tf32), (eight, 1, tf32), (deep, 3, tf32), (deep, 10, tf32), (four, 1, eager), (four, 1, tf32 | NCHW),
         (two, 1, bf16), (four, 5, bf16), (deep, 1, bf16 | NCHW), (four, 1, fp32), (eight, 5, tf32), (deep, 1, {}),

@@ -1,0 +1,253 @@
+"""The Triton kernels compute what the modules compute, in Triton's interpreter; in fp64 to the last digits."""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from repro.benchmark.random_images import random_data
+from repro.cli.app import main
+from repro.errors import UserError
+from repro.experiment import experiment_for
+from repro.kernels import batchnorm, convolution
+from repro.kernels.batchnorm import gradient_sums, gradients, normalise, statistics
+from repro.kernels.convolution import BACKWARD, FORWARD, GRADIENT, Convolution, GradientLaunch, Launch
+from repro.kernels.fuse import FusedBranch, has_kernels, use_kernels
+from repro.models.dense_resnet import denseresnet_cifar
+from repro.models.resnet import resnet_bottleneck, resnet_cifar
+from repro.runtime import Runtime
+from repro.training import device as devices
+from repro.training import gates
+from repro.training.device import check_fused
+from repro.training.engine import Engine
+from repro.training.statistics import take_exact_statistics
+from repro.training.tasks.in_memory import Resident
+
+LAUNCHES = {
+    16: Launch(tile=64, warps=4),
+    32: Launch(tile=16, warps=4, stages=3),
+    64: Launch(tile=16, warps=4, stages=2, share=32),
+}
+"""Small tiles, so that small images have several, the last of which is not full."""
+GRADIENT_LAUNCHES = {
+    16: GradientLaunch(tile=16, taps=16, warps=4, parts=3),
+    32: GradientLaunch(tile=16, taps=4, warps=4, parts=2),
+    64: GradientLaunch(tile=16, taps=1, warps=4, parts=2),
+}
+Make = Callable[[], nn.Module]
+NETWORKS: dict[str, Make] = {
+    "ResNet-14, option A": lambda: resnet_cifar(depth=14, classes=10),
+    "ResNet-8, option B": lambda: resnet_cifar(depth=8, classes=10, shortcut="B"),
+    "DenseResNet-14, N = 2": lambda: denseresnet_cifar(depth=14, N=2, classes=10),
+}
+
+
+@pytest.fixture(autouse=True)
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    for table, launches in ((FORWARD, LAUNCHES), (BACKWARD, LAUNCHES), (GRADIENT, GRADIENT_LAUNCHES)):
+        for channels, launch in launches.items():
+            monkeypatch.setitem(table, channels, launch)
+    monkeypatch.setattr(batchnorm, "ELEMENTS", 1024)
+
+
+def apart(found: Tensor, expected: Tensor) -> float:
+    """Return ||a - b|| / ||b||."""
+    found, expected = found.detach().double(), expected.detach().double()
+    return float((found - expected).norm() / expected.norm())
+
+
+def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Return random maps, or a weight, in the channels-last layout."""
+    generator = torch.Generator().manual_seed(sum(shape))
+    return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).to(memory_format=torch.channels_last)
+
+
+@pytest.fixture(params=[16, 32, 64])
+def channels(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture(params=[(torch.float64, 1e-14), (torch.float32, 1e-6), (torch.float16, 2e-3)], ids=str)
+def numbers(request: pytest.FixtureRequest) -> tuple[torch.dtype, float]:
+    """A number format and how far its results may be from those of the modules."""
+    found: tuple[torch.dtype, float] = request.param
+    return found
+
+
+def test_a_convolution_and_its_gradients(channels: int, numbers: tuple[torch.dtype, float]) -> None:
+    dtype, limit = numbers
+    x, weight = random(3, channels, 5, 6, dtype=dtype), random(channels, channels, 3, 3)
+    above, before, direct = (random(3, channels, 5, each, dtype=dtype) for each in (6, 6, 6))
+    before, direct, saved = (
+        before * 2 + 1,
+        direct.flip(0),
+        random(2, channels, 1, 1).flatten(1).abs().contiguous().to(torch.promote_types(dtype, torch.float32)),
+    )
+    inputs, factors = x.double().requires_grad_(), weight.double().requires_grad_()
+    out = F.conv2d(inputs, factors, padding=1)
+    out.backward(above.double())
+    assert inputs.grad is not None
+    assert factors.grad is not None
+    conv = Convolution(weight.to(dtype))
+    found, partial = conv.with_statistics(x)
+    assert apart(found, out.detach()) < limit
+    assert apart(mean_of(partial, 90, LAUNCHES[channels].tile), found.double().mean((0, 2, 3))) < max(limit, 1e-6)
+    active = x > 0
+    masked = inputs.grad * active
+    found, partial = conv.gradient_before(above, x, before, saved)
+    scaled = (before.double() - saved[0].double().view(1, -1, 1, 1)) * saved[1].double().view(1, -1, 1, 1)
+    assert apart(found, masked) < limit
+    assert apart(
+        partial.sum(1), torch.stack([found.double().sum((0, 2, 3)), (found.double() * scaled).sum((0, 2, 3))])
+    ) < max(limit, 1e-6)
+    assert apart(conv.input_gradient(above), inputs.grad) < limit
+    assert apart(conv.input_gradient(above, (x, direct)), inputs.grad + direct * active) < limit
+    assert apart(conv.weight_gradient(x, above), factors.grad) < limit
+
+
+def mean_of(partial: Tensor, rows: int, tile: int) -> Tensor:
+    """Return the mean of each channel from the means of its tiles."""
+    counts = torch.tensor([min(tile, rows - begin) for begin in range(0, rows, tile)], dtype=partial.dtype)
+    return (partial[0] * counts[:, None]).sum(0) / rows
+
+
+@pytest.mark.parametrize("with_added", [True, False])
+@pytest.mark.parametrize("relu", [True, False])
+def test_batchnorm_and_its_gradients(with_added: bool, relu: bool, numbers: tuple[torch.dtype, float]) -> None:
+    dtype, limit = numbers
+    images = random(3, 32, 5, 6, dtype=dtype) * 2 + 3
+    added = random(3, 32, 5, 6, dtype=dtype).flip(0) if with_added else None
+    norm, plain = (nn.BatchNorm2d(32, dtype=torch.promote_types(dtype, torch.float32)) for _ in range(2))
+    for each in (norm, plain):
+        each.weight.data = random(32, 1, 1, 1).flatten().abs().to(each.weight)
+    inputs = images.to(plain.weight.dtype).requires_grad_()
+    expected = plain(inputs) + (0 if added is None else added)
+    expected = F.relu(expected) if relu else expected
+    above = random(3, 32, 5, 6, dtype=dtype).flip(1)
+    expected.backward(above.to(expected.dtype))
+    assert inputs.grad is not None
+    out, saved = normalise(images, statistics(images), batchnorm.tiles(images).tile, norm, added=added, relu=relu)
+    assert apart(out, expected.detach()) < limit
+    assert apart(norm.running_mean, plain.running_mean) < 1e-6
+    assert apart(norm.running_var, plain.running_var) < 1e-6
+    mask = out if relu else None
+    found = gradients(
+        above, mask, images, saved, gradient_sums(above, mask, images, saved), norm.weight, added=with_added
+    )
+    assert apart(found.images, inputs.grad) < 5 * limit
+    assert apart(found.weight, plain.weight.grad) < 5 * limit
+    assert apart(found.bias, plain.bias.grad) < 5 * limit
+    if with_added:
+        assert apart(found.added, above * (expected > 0) if relu else above) < limit
+
+
+def test_statistics_lose_no_digits_when_the_mean_is_large() -> None:
+    images = (random(3, 16, 5, 6) + 10_000).float()
+    norm = nn.BatchNorm2d(16)
+    normalise(images, statistics(images), batchnorm.tiles(images).tile, norm, added=None, relu=False)
+    expected = 0.9 + 0.1 * images.double().var((0, 2, 3))
+    assert apart(norm.running_var, expected) < 1e-4  # of 1e8 - 1e8 in fp32 nothing would be left
+
+
+def trained_once(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the outputs of a network that has gradients now."""
+    out: Tensor = network(images)
+    out.square().sum().backward()
+    return out.detach()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_with_kernels_is_the_network(name: str) -> None:
+    torch.manual_seed(0)
+    plain = NETWORKS[name]().to(dtype=torch.float64, memory_format=torch.channels_last)
+    for each in plain.parameters():
+        each.data += 0.05 * torch.randn_like(each)
+    fused, images = copy.deepcopy(plain), random(3, 3, 8, 8)
+    use_kernels(fused)
+    assert list(fused.state_dict()) == list(plain.state_dict())
+    assert apart(trained_once(fused, images), trained_once(plain, images)) < 1e-13
+    for (key, one), other in zip(fused.named_parameters(), plain.parameters(), strict=True):
+        assert one.grad is not None, key
+        assert other.grad is not None, key
+        assert apart(one.grad, other.grad) < 1e-12, key
+    for (key, one), other in zip(fused.named_buffers(), plain.buffers(), strict=True):
+        assert torch.equal(one, other) if "num_batches" in key else apart(one, other) < 1e-7, key
+    fused.load_state_dict(plain.state_dict())
+    assert apart(fused.eval()(images), plain.eval()(images)) < 1e-13
+
+
+def test_exact_statistics_are_those_of_the_modules() -> None:
+    """While they are taken, BatchNorm averages over all batches, for which there is no kernel."""
+    torch.manual_seed(0)
+    plain = resnet_cifar(depth=8, classes=10).double()
+    fused, batches = copy.deepcopy(plain), [random(5, 3, 8, 8), random(4, 3, 8, 8)]
+    use_kernels(fused)
+    for each in (fused, plain):
+        take_exact_statistics(each, batches)
+    assert all(torch.equal(one, other) for one, other in zip(fused.buffers(), plain.buffers(), strict=True))
+
+
+def test_which_networks_have_kernels() -> None:
+    dense = denseresnet_cifar(depth=8, N=1, classes=10)
+    assert has_kernels(dense)
+    assert not has_kernels(resnet_bottleneck(depth=50, classes=10, small=True))
+    with pytest.raises(UserError, match=r"^--fused has kernels for DenseResNet and for ResNet with basic blocks;"):
+        check_fused(nn.Linear(2, 2))
+    use_kernels(dense)
+    assert [type(each.branch).__name__ for each in dense.blocks] == ["FusedBranch", "Sequential", "Sequential"]
+    assert isinstance(dense.blocks[0].branch, FusedBranch)
+
+
+@pytest.fixture
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the interpreter run the kernels where they need a GPU."""
+    monkeypatch.setattr(devices, "_check_fused", lambda runtime, device: None)
+    yield
+    devices.set_products("fp32")
+
+
+def test_the_gates_of_a_network_with_kernels_can_be_measured(on_cpu: None) -> None:
+    found = experiment_for("denseresnet110", {"N": 2}, seed=0)
+    experiment = replace(found, recipe=replace(found.recipe, epochs=1, warmup_epochs=0))
+    runtime = Runtime(device="cpu", fused=True)
+    cpu, data = torch.device("cpu"), random_data("cifar100", 64)
+    engine = Engine([experiment], runtime, Resident(experiment.recipe, data, runtime, cpu), cpu)
+    network = gates._with_gates(engine, 0)
+    state = engine.networks.state_of(0)
+    assert all(torch.equal(each, state[name]) for name, each in network.state_dict().items())
+    assert len(network.gates) == 54
+
+
+def test_a_machine_without_gpu_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "resnet20", "--dataset", "digits", "--fused", "--device", "cpu"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.strip() == "error: --fused needs a GPU, and this run uses the CPU"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "line"),
+    [
+        (Runtime(fused=True), "--fused computes in TF32 or bf16; add --precision tf32 or --precision bf16"),
+        (Runtime(fused=True, precision="bf16", compile=True), "--fused and --compile cannot be combined"),
+        (Runtime(fused=True, precision="tf32", channels_last=False), "--fused and --no-channels-last cannot"),
+        (replace(Runtime(fused=True, precision="tf32"), processes=2), "--fused supports one process only"),
+    ],
+)
+def test_switches_that_the_kernels_exclude(runtime: Runtime, line: str) -> None:
+    with pytest.raises(UserError, match=f"^{line}"):
+        devices._check_switches(runtime, torch.device("cuda:0"))
+
+
+def test_products_are_in_tf32_only_where_the_runtime_allows_it() -> None:
+    half, single, double = (torch.zeros(1, dtype=each) for each in (torch.bfloat16, torch.float32, torch.float64))
+    try:
+        devices.set_products("tf32")
+        assert [convolution.precision(each) for each in (half, single, double)] == ["ieee", "tf32", "ieee"]
+    finally:
+        devices.set_products("fp32")
+    assert convolution.precision(single) == "ieee"
