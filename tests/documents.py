@@ -88,6 +88,19 @@ def every_verdict() -> str:
     return "\n".join(["| | verdict | meaning |", "| --- | --- | --- |", *lines])
 
 
+def gpu_times() -> str:
+    """Return the times of training steps that were measured on a GPU, the fastest variant of each network first."""
+    times = json.loads((ROOT / "docs/measurements/h100.json").read_text())["times"]
+    found = sorted(
+        (each["network"], each["milliseconds"] / each["seeds"], each) for each in times if each["milliseconds"]
+    )
+    lines = [
+        f"| {each['name']} | {each['milliseconds']:.1f} | {alone:.1f} | {each['gibibytes']:.1f} GiB |"
+        for _, alone, each in found
+    ]
+    return "\n".join(["| Variant | ms a step | ms a step and seed | Memory |", "| --- | --- | --- | --- |", *lines])
+
+
 def _listed(what: str) -> list[dict[str, Any]]:
     """Return the lines of `repro list`."""
     listed: list[dict[str, Any]] = json.loads(answer(f"repro list {what} --format json"))[what]
@@ -99,6 +112,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "tests/documents.py, measured rows": measured_rows,
     "tests/documents.py, every recipe": every_recipe,
     "tests/documents.py, every verdict": every_verdict,
+    "tests/documents.py, times on a GPU": gpu_times,
 }
 
 

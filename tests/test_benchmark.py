@@ -183,10 +183,14 @@ def test_switches_and_seeds_are_measured_in_addition_to_the_eager_step(capsys: p
     speeds = bench(TINY, Runtime(device="cpu"), 0.01, Path(), seeds=2)
     assert [each.name for each in speeds[1:]] == ["repro, fp32", "repro, fp32, 2 seeds", "repro, bf16"]
     assert "repro, bf16, 2 seeds is left out: seeds side by side in bf16 need a GPU" in capsys.readouterr().err
-    both = combinations(Runtime(compile=True, graph=True), seeds=5)
-    switches = [[False, False], [True, False], [False, True], [True, True]]
-    assert [list(each.values()) for each, _ in both] == switches * 2
-    assert [seeds for _, seeds in both] == [1] * 4 + [5] * 4
+
+
+@pytest.mark.parametrize(("precision", "fused"), [("fp32", []), ("tf32", ["fused", "fused graph"])])
+def test_which_switches_are_measured_together(precision: str, fused: list[str]) -> None:
+    every = combinations(Runtime(compile=True, graph=True, fused=True), 5, precision)
+    names = [(" ".join(sorted(name for name, on in each.items() if on)), seeds) for each, seeds in every]
+    others = ["", "compile", "graph", "compile graph"]
+    assert sorted(names) == sorted([*((name, 1) for name in [*others, *fused]), *((name, 5) for name in others)])
 
 
 def failing(after: int, error: Exception, name: str = "repro, bf16") -> Callable[..., list[Variant]]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,7 +31,7 @@ from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment
 from repro.recipes import Recipe
 from repro.runtime import Runtime
-from repro.training.device import prepare, set_products
+from repro.training.device import check_fused, prepare, set_products
 from repro.training.initialise import network_of
 from repro.training.schedule import images_shown, total_steps
 from repro.training.stacked import can_be_stacked
@@ -38,6 +39,10 @@ from repro.training.stacked import can_be_stacked
 ROUNDS = 7
 USUAL = ("fp32", "bf16")
 """Precisions measured by default."""
+
+
+STEPS_BETWEEN = {"cpu": 1, "cuda": 20}
+"""Steps between two readings of the clock, before which the device is idle: the CPU queues steps for a GPU."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def bench(
 
     Args:
         experiment: what is trained.
-        runtime: `compile` and `graph` add variants to the eager step.
+        runtime: `compile`, `graph` and `fused` add variants to the eager step.
         window_seconds: shortest time of a window.
         root: folder of the data sets; image files that are missing are replaced by random ones.
         seeds: if more than one, that many seeds trained at once are measured too.
@@ -102,7 +107,9 @@ def bench(
     if seeds > 1:
         _check_seeds(experiment, runtime)
     for precision in precisions:
-        device = prepare(replace(runtime, precision=precision))
+        device = prepare(replace(runtime, precision=precision, fused=False))
+    if runtime.fused:
+        _check_fused(experiment, runtime, precisions)
     with data_of(experiment, root) as data:
         if isinstance(data, ImageFolder):
             variants = image_file_variants(experiment, runtime, precisions, data, device)
@@ -114,6 +121,16 @@ def bench(
         speeds = _speeds(variants, experiment, device)
         variants.clear()  # ends the processes that read the files
     return speeds
+
+
+def _check_fused(experiment: Experiment, runtime: Runtime, precisions: Sequence[str]) -> None:
+    """Raise UserError if the fused kernels cannot be measured."""
+    possible = [each for each in precisions if each != "fp32"]
+    prepare(replace(runtime, compile=False, precision=possible[0] if possible else "fp32"))
+    with torch.device("meta"):
+        check_fused(network_of(experiment))
+    if DATASETS[experiment.dataset].kind is DatasetKind.IMAGE_FILES:
+        raise UserError(f"the kernels of --fused are for small images, not for {experiment.dataset}; leave it out")
 
 
 def _check_seeds(experiment: Experiment, runtime: Runtime) -> None:
@@ -185,8 +202,8 @@ def _window(variant: Variant, device: torch.device, seconds: float) -> tuple[flo
     synchronise(device)
     begin = time.perf_counter()
     while images == 0 or time.perf_counter() - begin < seconds:
-        images += next(variant.steps)
-    synchronise(device)
+        images += sum(islice(variant.steps, STEPS_BETWEEN[device.type]))
+        synchronise(device)
     elapsed = time.perf_counter() - begin
     peak = torch.cuda.max_memory_allocated(device) - resting if device.type == "cuda" else None
     return images / elapsed, peak

@@ -76,7 +76,7 @@ class Variant:
     peak: int | None = None
     """Bytes of GPU memory above those in use between two steps."""
     switches: Sequence[str] = ()
-    """Names of the switches that are on, `compile` and `graph`."""
+    """Names of the switches that are on, of `compile`, `graph` and `fused`."""
     seeds: int = 1
     """Seeds trained at once; a step shows each of them a batch."""
 
@@ -134,7 +134,7 @@ def in_memory_variants(
     variants = [Variant(VariantKind.BASELINE, "fp32", baseline(experiment, data.train, device), kept=saved)]
     saved = _saved_bytes(experiment, memory_saved=runtime.save_memory)
     for precision in precisions:
-        for switches, number in combinations(runtime, seeds):
+        for switches, number in combinations(runtime, seeds, precision):
             precise = replace(runtime, **switches, precision=precision).together(number)
             on = [name for name, value in switches.items() if value]
             variants.append(
@@ -170,18 +170,28 @@ def shape_of(experiment: Experiment) -> tuple[int, int, int]:
     return (3, side, side) if side else DATASETS[experiment.dataset].input
 
 
-def combinations(runtime: Runtime, seeds: int) -> list[tuple[dict[str, Any], int]]:
-    """Return the switches and the number of seeds of each kind of step to measure, the eager step first."""
-    asked = _asked(runtime)
+def combinations(runtime: Runtime, seeds: int, precision: str) -> list[tuple[dict[str, Any], int]]:
+    """Return the switches and the number of seeds of each kind of step to measure, the eager step first.
+
+    `compile` and `fused` exclude each other, and each is also measured within a graph if one is asked for. There are
+    no fused kernels in fp32 and for several seeds at once.
+    """
+    asked = _asked(runtime, precision)
     off = dict.fromkeys(asked, False)
-    each_alone = [{**off, name: True} for name, on in asked.items() if on]
-    switched = [off, *each_alone, *([asked] if all(asked.values()) else [])]
-    return [(switches, number) for number in ([1, seeds] if seeds > 1 else [1]) for switches in switched]
+    alone = [{**off, name: True} for name, on in asked.items() if on]
+    in_graph = [{**each, "graph": True} for each in alone if not each["graph"]] if runtime.graph else []
+    switched = [off, *alone, *in_graph]
+    return [
+        (switches, number)
+        for number in ([1, seeds] if seeds > 1 else [1])
+        for switches in switched
+        if number == 1 or not switches["fused"]
+    ]
 
 
-def _asked(runtime: Runtime) -> dict[str, bool]:
-    """Return the switches that add variants."""
-    return {"compile": runtime.compile, "graph": runtime.graph}
+def _asked(runtime: Runtime, precision: str) -> dict[str, bool]:
+    """Return the switches that add variants in a precision."""
+    return {"compile": runtime.compile, "graph": runtime.graph, "fused": runtime.fused and precision != "fp32"}
 
 
 def image_file_variants(
@@ -197,9 +207,9 @@ def image_file_variants(
     usual = folder_baseline(experiment, data.train, workers, device, queue.drained)
     variants = [Variant(VariantKind.BASELINE, "fp32", usual, queue)]
     networks: list[Variant] = []
-    on = [name for name, asked in _asked(runtime).items() if asked]
     for precision in precisions:
         precise = replace(runtime, precision=precision)
+        on = [name for name, asked in _asked(runtime, precision).items() if asked]
         for kind, made in ((VariantKind.TRAINING, variants), (VariantKind.NETWORK, networks)):
             repeat = kind is VariantKind.NETWORK
             queue = Queue(0 if repeat else PREFETCH * workers)

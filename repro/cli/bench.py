@@ -42,7 +42,7 @@ Window = Annotated[
 
 
 @model_options
-@runtime_options("device", "save_memory", "threads", "workers", "channels_last", "compile", "graph")
+@runtime_options("device", "save_memory", "threads", "workers", "channels_last", "compile", "graph", "fused")
 def bench(
     model: Model,
     options: dict[str, Any],

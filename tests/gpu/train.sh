@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains for at most TRAIN_SECONDS (default: 480), saves, and leaves runs and records in OUT in pieces of 15 MB:
-#   bash tests/gpu/train.sh OUT resnet110 --dataset cifar100 --seed 0 --graph --precision tf32
+#   bash tests/gpu/train.sh OUT resnet110 --shortcut B --dataset cifar100 --seed 0 --graph --fused --precision tf32
 # To resume, give the folder of an earlier call as FROM. Exit status 124: stopped in time and saved.
 set -euo pipefail
 out=$1 && shift
