@@ -14,16 +14,29 @@ from typing import Any
 
 import pytest
 import torch
-from gpu.check import JSON, WithStandIn, jobs_on, main
-from gpu.correctness import FORWARD, GRADIENT, Check, checks, graph_and_eager, one_step
-from gpu.jobs import Quiet, outcome
-from gpu.results import CheckResult, FactResult, TimeResult
-from gpu.setting import CPU, GPU, SHORT, STEPS, difference, engine, experiments, forward, gradient, states, trained
-from gpu.stand_in import Call, Graph, Recorder, stand_in
-from gpu.timing import Variant, figures, step_times
-from gpu.worker import Deadline, Worker, run_jobs
+from gpu.stand_in import GRAPHED, Call, Graph, Recorder, WithStandIn, stand_in
 from torch import Tensor
 
+from repro.check.correctness import FORWARD, GRADIENT, Check, checks, graph_and_eager, one_step
+from repro.check.jobs import Quiet, outcome
+from repro.check.results import CheckResult, FactResult, TimeResult
+from repro.check.run import jobs_on
+from repro.check.setting import (
+    CPU,
+    GPU,
+    SHORT,
+    STEPS,
+    difference,
+    engine,
+    experiments,
+    forward,
+    gradient,
+    states,
+    trained,
+)
+from repro.check.timing import Variant, figures, step_times
+from repro.check.worker import Deadline, Worker, run_jobs
+from repro.cli.app import main
 from repro.training import checkpoint
 from repro.training import engine as engines
 from repro.training.engine import Engine
@@ -31,9 +44,8 @@ from repro.training.saver import Saver
 from repro.training.stacked import Stacked
 from repro.training.step import GraphedStep
 
-SCRIPT = Path(__file__).parent / "gpu" / "check.py"
-TRAIN = SCRIPT.with_name("train.sh")
-CHECKS = {each.name: each for each in checks(CPU)}
+TRAIN = Path(__file__).parent / "gpu" / "train.sh"
+CHECKS = {each.name: each for each in checks(GRAPHED)}
 EXACT = [name for name, each in CHECKS.items() if each.limit == 0]
 
 
@@ -270,7 +282,7 @@ def test_a_capture_changes_nothing_and_waits_for_nothing() -> None:
 
 
 def test_variants_and_figures_are_measured() -> None:
-    variants = [outcome(WithStandIn(each), lambda: None)[0] for each in step_times(CPU)]
+    variants = [outcome(WithStandIn(each), lambda: None)[0] for each in step_times(GRAPHED)]
     assert [each.name for each in variants] == [
         "resnet20, fp32",
         "resnet20, fp32, graph",
@@ -356,33 +368,50 @@ def test_a_job_that_hangs_is_stopped() -> None:
 
 
 def test_without_time_everything_is_reported_as_not_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("CUBLAS_WORKSPACE_CONFIG", "TORCHINDUCTOR_CACHE_DIR"):
-        monkeypatch.setenv(name, os.environ.get(name, str(tmp_path)))
-    assert main(["--device", "cpu", "--seconds", "0", "--out", str(tmp_path)]) == 1
-    content = json.loads((tmp_path / JSON).read_text())
-    assert content["failed"] == list(CHECKS)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "--check", "--device", "cpu", "--seconds", "0", "--format", "json"])
+    assert ended.value.code == 1
+    shown = capsys.readouterr()
+    content = json.loads(shown.out)
+    assert content["failed"] == [each.name for each in checks(CPU)]
     assert {each["note"] for each in content["times"]} == {"did not run: no time left"}
-    assert capsys.readouterr().out.count("FAILED") == 2 * sum(
-        len(content[each]) for each in ("checks", "times", "facts")
-    )
+    assert shown.err.count("FAILED") == len(content["checks"])
+    assert shown.err.count("not measured") == len(content["times"]) + len(content["facts"])
+
+
+def test_a_cpu_has_no_graphs_to_check() -> None:
+    jobs, beside = jobs_on(CPU)
+    assert not beside
+    assert not [each.name for each in jobs if "graph" in each.name]
+    assert {each.name for each in checks(CPU)} < {each.name for each in jobs}
+
+
+def test_a_model_or_the_check_is_required(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["bench"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.strip().startswith("error: the model is missing: name one, such as resnet20, or add")
 
 
 def without_packages(folder: Path, *names: str) -> dict[str, str]:
     """Return an environment in which some packages cannot be imported."""
     for name in names:
         (folder / f"{name}.py").write_text(f"raise ImportError({name!r})\n")
-    return {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{SCRIPT.parents[2]}"}
+    return {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{TRAIN.parents[2]}"}
 
 
-def test_the_script_needs_only_what_training_needs(tmp_path: Path) -> None:
-    command = [sys.executable, SCRIPT, "--device", "cpu", "--seconds", "100", "--out", tmp_path, "--only", "SIGTERM"]
+def test_the_check_needs_only_what_training_needs(tmp_path: Path) -> None:
+    words = ["bench", "--check", "--device", "cpu", "--seconds", "100", "--only", "SIGTERM", "--format", "json"]
     environment = without_packages(tmp_path, "fvcore", "platformdirs")
+    command = [sys.executable, "-m", "repro", *words]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "== Checks\npassed          0 <= 0        SIGTERM saves" in done.stdout
-    (check,) = json.loads((tmp_path / JSON).read_text())["checks"]
+    assert "passed          0 <= 0        SIGTERM saves" in done.stderr
+    assert done.stderr.splitlines()[-1] == "next: repro bench resnet20"
+    (check,) = json.loads(done.stdout)["checks"]
     assert check["passed"]
     assert check["difference"] == 0
     assert check["seconds"] > 0

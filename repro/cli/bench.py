@@ -9,21 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from repro.cli.check import check_device
 from repro.cli.options import (
     AnswerFormat,
     Data,
     DatasetName,
     Format,
-    Model,
     Overrides,
     RecipeName,
     choice,
+    completing,
     model_options,
     runtime_options,
 )
 from repro.cli.suggestion import after_count, suggest
 from repro.console import loading, print_json, stdout, with_bar
+from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
+from repro.models import MODELS
 from repro.paths import folders
 from repro.recipes import deviations
 from repro.runtime import Precision, Runtime
@@ -41,12 +44,29 @@ Window = Annotated[
 ]
 
 
+BenchModel = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODEL]",
+        help="Model, such as densenet-bc; see repro list models. Left out with --check.",
+        autocompletion=completing(lambda: MODELS),
+    ),
+]
+Check = Annotated[bool, typer.Option("--check", help="Check the device instead of measuring a model.")]
+Seconds = Annotated[
+    float, typer.Option("--seconds", min=0, metavar="SECONDS", help="With --check: when to stop (default: 220).")
+]
+Only = Annotated[
+    str, typer.Option("--only", metavar="TEXT", help="With --check: run only what has this text in its name.")
+]
+
+
 @model_options
 @runtime_options("device", "save_memory", "threads", "workers", "channels_last", "compile", "graph", "fused")
 def bench(
-    model: Model,
     options: dict[str, Any],
     switches: dict[str, Any],
+    model: BenchModel = None,
     dataset: DatasetName = None,
     recipe: RecipeName = None,
     overrides: Overrides = None,
@@ -54,9 +74,21 @@ def bench(
     seeds: SideBySide = 1,
     data: Data = None,
     window: Window = 2.0,
+    check: Check = False,
+    seconds: Seconds = 220.0,
+    only: Only = "",
     format: Format = AnswerFormat.RICH,
 ) -> None:
-    """Measure training speed against a baseline, and estimate how long the recipe would take."""
+    """Measure training speed against a baseline, and estimate how long the recipe would take.
+
+    With --check, compare this device with the CPU, graphs with eager steps, resumed runs with unbroken ones, and seeds
+    at once with seeds alone, then time the steps of some networks.
+    """
+    if check:
+        check_device(Runtime(**switches), seconds, only, format)
+        return
+    if model is None:
+        raise UserError("the model is missing: name one, such as resnet20, or add --check to check the device")
     experiment = experiment_for(model, options, seed=0, dataset=dataset, recipe_name=recipe, overrides=overrides or ())
     runtime, root = Runtime(**switches), folders(data).data
     with loading():

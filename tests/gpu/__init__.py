@@ -1,1 +1,1 @@
-"""Checks and measures training on a GPU, or on a CPU with a stand-in for CUDA graphs."""
+"""What the first minutes on a GPU need, and a stand-in for CUDA graphs on a CPU."""

@@ -18,11 +18,16 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from repro.check.jobs import Job, Quiet
+from repro.check.results import Result
+from repro.check.setting import CPU
 from repro.runtime import Runtime
 from repro.training import device as devices
 
 WAITS = {"_local_scalar_dense", "nonzero", "equal", "masked_select", "_unique2"}
 """Operators that wait for the device, which a capture forbids."""
+GRAPHED = replace(CPU, graphs=True)
+"""A CPU with the stand-in."""
 GARBAGE = 0xFF
 """Value of every byte of garbage, which is NaN as a float."""
 
@@ -141,6 +146,32 @@ def _capture(graph: Graph, **_: Any) -> Iterator[None]:
 def _graph_is_possible(check: Callable[[Runtime, torch.device], None]) -> Callable[[Runtime, torch.device], None]:
     """Return a check of a runtime's switches that allows graphs on a CPU."""
     return lambda runtime, device: check(replace(runtime, graph=False), device)
+
+
+@dataclass(frozen=True)
+class WithStandIn:
+    """A job on a CPU, with the stand-in for CUDA graphs."""
+
+    job: Job
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return self.job.name
+
+    @property
+    def needs(self) -> float:
+        """Seconds that must be left for it to be started."""
+        return self.job.needs
+
+    def run(self, quiet: Quiet) -> Result:
+        """Return the job's result."""
+        with stand_in():
+            return self.job.run(quiet)
+
+    def without(self, note: str, seconds: float) -> Result:
+        """Return the job's result for a failure."""
+        return self.job.without(note, seconds)
 
 
 def _tensors(tree: Any) -> list[Tensor]:

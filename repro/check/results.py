@@ -1,12 +1,10 @@
-"""Results of the checks and measurements, shown as lines and a table and kept as JSON."""
+"""Results of the checks and measurements, as lines and as plain data."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -70,56 +68,44 @@ Result = CheckResult | TimeResult | FactResult
 
 @dataclass
 class CheckReport:
-    """All results so far; written after each one, so that a killed process loses nothing."""
+    """All results so far."""
 
-    path: Path
-    """The JSON file."""
     machine: Mapping[str, str]
     results: list[Result] = field(default_factory=list)
 
     @property
-    def failed(self) -> list[str]:
-        """The checks that did not pass, including those that did not run."""
-        return [each.name for each in self._checks() if not each.passed]
+    def checks(self) -> list[CheckResult]:
+        """The checks, those that failed first."""
+        return sorted((each for each in self.results if isinstance(each, CheckResult)), key=lambda each: each.passed)
 
-    def add(self, result: Result) -> None:
-        """Keep a result, print it, and write all of them."""
-        self.results.append(result)
-        print(_line(result), flush=True)
-        content = {
-            "machine": dict(self.machine),
-            "failed": self.failed,
-            "checks": [asdict(each) for each in self._checks()],
-            "times": [asdict(each) for each in self._times()],
-            "facts": [asdict(each) for each in self._facts()],
-        }
-        self.path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    @property
+    def times(self) -> list[TimeResult]:
+        """The step times, the fastest variant of each network first."""
+        found = (each for each in self.results if isinstance(each, TimeResult))
+        return sorted(found, key=lambda each: (each.network, each.per_seed))
 
-    def table(self) -> str:
-        """Return all results as text: failed checks first, fast variants first."""
-        lines = [
-            "\n== Machine",
-            *(f"{name}: {value}" for name, value in self.machine.items()),
-            "\n== Checks",
-            *map(_line, sorted(self._checks(), key=lambda each: each.passed)),
-            "\n== Step times, the fastest variant of each network first",
-            *map(_line, sorted(self._times(), key=lambda each: (each.network, each.per_seed))),
-            "\n== Device, and costs outside the steps",
-            *map(_line, self._facts()),
-        ]
-        return "\n".join(lines)
-
-    def _checks(self) -> list[CheckResult]:
-        return [each for each in self.results if isinstance(each, CheckResult)]
-
-    def _times(self) -> list[TimeResult]:
-        return [each for each in self.results if isinstance(each, TimeResult)]
-
-    def _facts(self) -> list[FactResult]:
+    @property
+    def facts(self) -> list[FactResult]:
+        """The figures of the device."""
         return [each for each in self.results if isinstance(each, FactResult)]
 
+    @property
+    def failed(self) -> list[str]:
+        """The checks that did not pass, including those that did not run."""
+        return [each.name for each in self.checks if not each.passed]
 
-def _line(result: Result) -> str:
+    def content(self) -> dict[str, object]:
+        """Return everything as plain data."""
+        return {
+            "machine": dict(self.machine),
+            "failed": self.failed,
+            "checks": [asdict(each) for each in self.checks],
+            "times": [asdict(each) for each in self.times],
+            "facts": [asdict(each) for each in self.facts],
+        }
+
+
+def line_of(result: Result) -> str:
     """Return a result as one line."""
     note = f"; {result.note}" if result.note else ""
     return f"{_figures(result)}  {result.name} ({result.seconds:.1f} s{note})"
@@ -132,10 +118,10 @@ def _figures(result: Result) -> str:
             found = "-" if result.difference is None else f"{result.difference:.3g}"
             return f"{'passed' if result.passed else 'FAILED'}  {found:>9} <= {result.limit:<7g}"
         case TimeResult() if result.milliseconds is None:
-            return "FAILED"
+            return "not measured"
         case TimeResult():
             memory = "" if result.gibibytes is None else f"  {result.gibibytes:5.1f} GiB"
             figures = f"{result.milliseconds:9.3f} ms a step {result.per_seed:9.3f} a seed {result.hours:7.2f} h a run"
             return f"{figures}  spread {result.spread:.2f}{memory}"
         case FactResult():
-            return "FAILED" if result.value is None else f"{result.value:9.3f} {result.unit:8}"
+            return "not measured" if result.value is None else f"{result.value:9.3f} {result.unit:8}"

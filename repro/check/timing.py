@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from gpu.jobs import Quiet
-from gpu.results import FactResult, TimeResult
-from gpu.setting import DATASET, Network, Setting, engine, experiments
 from repro.benchmark.random_images import random_data
 from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise
 from repro.benchmark.variants import DTYPES, endless
+from repro.check.jobs import Quiet
+from repro.check.results import FactResult, TimeResult
+from repro.check.setting import DATASET, Network, Setting, engine, experiments
 from repro.training import checkpoint
 from repro.training.device import set_products
 from repro.training.engine import Engine
@@ -117,10 +117,8 @@ def milliseconds(step: Callable[[], object], synchronised: Callable[[], None], a
 def step_times(setting: Setting) -> list[Variant]:
     """Return the variants that are timed one after another, the most important first."""
     if not setting.on_gpu:
-        return [
-            Variant(setting.small, seeds, {"graph": graph}, setting, LITTLE)
-            for seeds, graph in ((1, False), (1, True), (2, True))
-        ]
+        kinds = [(1, False), (1, True), (2, True)] if setting.graphs else [(1, False), (2, False)]
+        return [Variant(setting.small, seeds, {"graph": graph}, setting, LITTLE) for seeds, graph in kinds]
     deep, (two, four, six, eight) = setting.deep, (_dense(N) for N in (2, 4, 6, 8))
     fused, fused_bf16 = ({"graph": True, "fused": True, "precision": each} for each in ("tf32", "bf16"))
     tf32, bf16, fp32 = ({"graph": True, "precision": each} for each in ("tf32", "bf16", "fp32"))

@@ -55,6 +55,8 @@ class Setting:
     dense: Network
     side: int
     """Side of an image in the checks, in pixels; at most 32."""
+    graphs: bool
+    """Whether steps can be replayed from CUDA graphs."""
 
     @property
     def on_gpu(self) -> bool:
@@ -69,8 +71,9 @@ class Setting:
         return replace(data, train=images, test=images)
 
 
-GPU = Setting("cuda:0", Network("resnet20", {}), Network("resnet110", {}), Network("denseresnet110", {"N": 4}), side=32)
-CPU = Setting("cpu", Network("resnet20", {}), Network("resnet110", {}), Network("denseresnet110", {"N": 2}), side=8)
+SMALL, DEEP = Network("resnet20", {}), Network("resnet110", {})
+GPU = Setting("cuda:0", SMALL, DEEP, Network("denseresnet110", {"N": 4}), side=32, graphs=True)
+CPU = Setting("cpu", SMALL, DEEP, Network("denseresnet110", {"N": 2}), side=8, graphs=False)
 
 
 def experiments(network: Network, seeds: int = 1, **changes: Any) -> list[Experiment]:

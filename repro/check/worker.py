@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from gpu.jobs import Job, outcome
-from gpu.results import Result
+from repro.check.jobs import Job, outcome
+from repro.check.results import Result
 
 READY, GO = "ready", "go"
 """A worker asks for a quiet device; the device is quiet."""

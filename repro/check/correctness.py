@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
-from gpu.jobs import Quiet
-from gpu.results import CheckResult
-from gpu.setting import (
+from repro.check.jobs import Quiet
+from repro.check.results import CheckResult
+from repro.check.setting import (
     SHORT,
     STEPS,
     Network,
@@ -98,6 +98,8 @@ def _device_checks(setting: Setting) -> list[Listed]:
 
 def _graph_checks(setting: Setting) -> list[Listed]:
     """Return the checks of replayed steps against eager ones."""
+    if not setting.graphs:
+        return []
     small = setting.small
     variants: dict[str, dict[str, Any]] = {
         f"{setting.deep}": {"network": setting.deep},
@@ -105,7 +107,7 @@ def _graph_checks(setting: Setting) -> list[Listed]:
         f"{small}, momentum reset": {"network": small, **RESET},
         f"{small}, {SEEDS} seeds together": {"network": small, "seeds": SEEDS},
     }
-    if setting.on_gpu:  # the stand-in for graphs does not see Triton's kernels
+    if setting.on_gpu:
         fused = {"precision": "tf32", "fused": True}
         variants |= {f"{each}, fused": {"network": each, "switches": fused} for each in (setting.deep, setting.dense)}
     return [(f"graph and eager: {name}", partial(graph_and_eager, **each), 0.0) for name, each in variants.items()]
@@ -113,11 +115,14 @@ def _graph_checks(setting: Setting) -> list[Listed]:
 
 def _run_checks(setting: Setting) -> list[Listed]:
     """Return the checks of whole runs: stopped, resumed, side by side."""
-    small = setting.small
+    small, best = setting.small, "graph" if setting.graphs else "eager"
+    resumed = {"eager": False, "graph": True} if setting.graphs else {"eager": False}
     return [
-        (f"SIGTERM saves and the run resumes: {small}, graph", stopped_and_unbroken, 0.0),
-        (f"resumed and unbroken: {small}, eager", partial(resumed_and_unbroken, graph=False), 0.0),
-        (f"resumed and unbroken: {small}, graph", partial(resumed_and_unbroken, graph=True), 0.0),
+        (f"SIGTERM saves and the run resumes: {small}, {best}", stopped_and_unbroken, 0.0),
+        *(
+            (f"resumed and unbroken: {small}, {name}", partial(resumed_and_unbroken, graph=graph), 0.0)
+            for name, graph in resumed.items()
+        ),
         (f"fp64: {SEEDS} seeds of {small} together and alone", together_and_alone, 1e-7),
     ]
 
@@ -227,7 +232,7 @@ def stopped_and_unbroken(setting: Setting) -> float:
         RuntimeError: the run did not stop, or did not resume where it stopped.
     """
     (experiment,) = experiments(setting.small, **SHORT)
-    runtime = Runtime(device=setting.device, graph=True, **EXACT)
+    runtime = Runtime(device=setting.device, graph=setting.graphs, **EXACT)
     with TemporaryDirectory() as root, _random_images(setting):
         whole, broken = (_folders(Path(root) / name) for name in ("whole", "broken"))
         train([experiment], runtime, whole, Unseen())

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import torch
 
-from gpu.results import Result
+from repro.check.results import Result
 
 Quiet = Callable[[], None]
 """Returns when nothing else uses the device; called before a measurement of time."""

@@ -1,0 +1,74 @@
+"""Running the checks and measurements of a device within a given time, the most important first."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from repro.check.correctness import checks, compiled_checks
+from repro.check.jobs import Job
+from repro.check.results import CheckReport, Result
+from repro.check.setting import CPU, GPU, Setting
+from repro.check.timing import compiled_step_times, figures, step_times
+from repro.check.worker import Deadline, run_jobs
+from repro.runtime import Runtime
+from repro.training.device import chosen_device
+from repro.training.provenance import machine
+
+FIRST_TIMES = 12
+"""Step times that are measured before the figures on a GPU."""
+
+
+def setting_of(runtime: Runtime) -> Setting:
+    """Return the setting of a runtime's device.
+
+    Raises:
+        UserError: this machine has no such device.
+    """
+    return CPU if chosen_device(runtime) == "cpu" else GPU
+
+
+def jobs_on(setting: Setting) -> tuple[list[Job], list[Job]]:
+    """Return the jobs that run one after another, the most important first, and those that compile in parallel."""
+    if not setting.on_gpu:
+        return [*checks(setting), *step_times(setting), *figures(setting)], []
+    first, *others = figures(setting)
+    times = step_times(setting)
+    beside: list[Job] = [*compiled_step_times(setting), *compiled_checks(setting)]
+    return [first, *checks(setting), *times[:FIRST_TIMES], *others, *times[FIRST_TIMES:]], beside
+
+
+def run_check(setting: Setting, seconds: float, only: str, show: Callable[[Result], None]) -> CheckReport:
+    """Run the jobs with `only` in their names until `seconds` have passed.
+
+    Args:
+        setting: the device and its networks.
+        seconds: after which the last job is stopped; what is left does not run.
+        only: a part of the names of the jobs.
+        show: takes each result as soon as it is known.
+    """
+    deadline = Deadline(time.monotonic() + seconds)
+    _prepare_environment(setting)
+    report = CheckReport(machine(torch.device(setting.device)))
+
+    def add(result: Result) -> None:
+        report.results.append(result)
+        show(result)
+
+    jobs, beside = (_named(some, only) for some in jobs_on(setting))
+    run_jobs(jobs, beside, deadline, add)
+    return report
+
+
+def _named(jobs: Sequence[Job], only: str) -> list[Job]:
+    return [each for each in jobs if only in each.name]
+
+
+def _prepare_environment(setting: Setting) -> None:
+    """Set what the worker processes inherit."""
+    if not setting.on_gpu:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # in networks this small, more threads only wait for each other
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is not deterministic without it
