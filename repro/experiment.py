@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,10 @@ class Experiment:
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> Experiment:
         """Return the experiment that `to_json` wrote; KeyError, TypeError or UserError for other content."""
+        if content["recipe"] not in RECIPES:
+            raise UserError(
+                f"its recipe {content['recipe']} is unknown here; name the folder of its paper with --papers"
+            )
         changed = recipe(content["recipe"]).with_values(content["values"])
         options = resolve_options(content["model"], content["options"], changed.dataset)
         return Experiment(content["model"], options, changed, content["seed"])
@@ -111,6 +115,17 @@ def experiment_for(
     changed = overridden(chosen, [*length, *overrides])
     _check_images(changed)
     return Experiment(model, resolve_options(model, options, where), changed, seed)
+
+
+def check_recipes(recipes: Iterable[Recipe]) -> None:
+    """Raise UserError, with its file, for a recipe of an unknown data set or one that does not suit its images."""
+    for each in recipes:
+        try:
+            if each.dataset not in DATASETS:
+                raise UserError(f"dataset {each.dataset!r} is unknown; known: {', '.join(DATASETS)}")
+            _check_images(each)
+        except UserError as error:
+            raise UserError(f"{each.file}: recipe {each.name}: {error}") from None
 
 
 def _check_images(recipe: Recipe) -> None:

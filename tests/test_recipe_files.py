@@ -36,25 +36,31 @@ init = { value = "conv-fan-out", source = "inferred" }
 """
 
 
+SOURCE = "it must be printed, code or inferred"
+SCHEDULE = "at `$.schedule.value`; it must be cosine or steps"
+KEYS = "a value has the keys value, source, place, covers, note and also"
+WRITE = 'at `$.epochs`; write epochs = { value = ..., source = "printed" }, or "code" or "inferred"'
 LOWEST = "reported=lowest-validation needs validation_images"
 
 
-def folder(path: Path, *texts: str) -> Path:
-    for number, text in enumerate(texts):
-        (path / f"paper{number}.toml").write_text(text)
-    return path
+def files(path: Path, *texts: str) -> list[Path]:
+    """Write files of recipes into a folder."""
+    made = [path / f"paper{number}.toml" for number in range(len(texts))]
+    for file, text in zip(made, texts, strict=True):
+        file.write_text(text)
+    return made
 
 
 def reason(path: Path, *texts: str) -> str:
-    """Return why a folder of files is refused, without the name of the folder."""
+    """Return why files are refused, without the name of their folder."""
     with pytest.raises(UserError) as refused:
-        read_recipes(folder(path, *texts))
+        read_recipes(files(path, *texts))
     assert "\n" not in str(refused.value)
     return str(refused.value).removeprefix(f"{path}/")
 
 
 def test_a_recipe_has_the_values_and_sources_of_its_file(tmp_path: Path) -> None:
-    base = read_recipes(folder(tmp_path, BASE))["base"]
+    base = read_recipes(files(tmp_path, BASE))["base"]
     assert (base.name, base.epochs, base.lr, base.milestones) == ("base", 4, 1.0, (0.25, 0.75))
     assert type(base.lr) is float
     assert base.sources["batch"] == (Source(kind=SourceKind.CODE, place="train.py", note="the default"),)
@@ -62,7 +68,7 @@ def test_a_recipe_has_the_values_and_sources_of_its_file(tmp_path: Path) -> None
 
 
 def test_sources_are_shown_with_what_they_cover_their_note_and_their_place(tmp_path: Path) -> None:
-    values = {each.name: each for each in values_of(read_recipes(folder(tmp_path, BASE))["base"])}
+    values = {each.name: each for each in values_of(read_recipes(files(tmp_path, BASE))["base"])}
     assert (values["epochs"].kind, values["epochs"].detail) == (SourceKind.PRINTED, "section 3")
     assert values["batch"].sources[0].text == "authors' code: the default (train.py)"
     assert values["lr"].detail == "at first; inferred: later"
@@ -71,7 +77,7 @@ def test_sources_are_shown_with_what_they_cover_their_note_and_their_place(tmp_p
 
 
 def test_a_value_is_written_for_programs_as_in_a_file(tmp_path: Path) -> None:
-    values = {each.name: each.to_json() for each in values_of(read_recipes(folder(tmp_path, BASE))["base"])}
+    values = {each.name: each.to_json() for each in values_of(read_recipes(files(tmp_path, BASE))["base"])}
     written = tomllib.loads(BASE)["recipes"]["base"]
     assert {name: values[name] for name in ("epochs", "batch", "lr")} == {
         name: written[name] for name in ("epochs", "batch", "lr")
@@ -81,13 +87,13 @@ def test_a_value_is_written_for_programs_as_in_a_file(tmp_path: Path) -> None:
 
 def test_numbers_may_be_multiples_of_one(tmp_path: Path) -> None:
     text = BASE.replace("value = [1, 3], of = 4", "every = 2, of = 6")
-    assert read_recipes(folder(tmp_path, text))["base"].milestones == (2 / 6, 4 / 6)
+    assert read_recipes(files(tmp_path, text))["base"].milestones == (2 / 6, 4 / 6)
 
 
 def test_a_variant_inherits_the_values_that_it_does_not_give(tmp_path: Path) -> None:
     """The extended recipe may be in another file; `default_for` is not inherited."""
     variant = '[recipes.variant]\nextends = "base"\nsummary = "A variant."\nlr = {value = 0.5, source = "inferred"}\n'
-    recipes = read_recipes(folder(tmp_path, variant, BASE))
+    recipes = read_recipes(files(tmp_path, variant, BASE))
     base, own = recipes["base"], recipes["variant"]
     assert own.differences(base) == ["lr=0.5 (1)"]
     assert (own.paper, own.sources["epochs"], own.summary) == ("A paper", base.sources["epochs"], "A variant.")
@@ -100,7 +106,7 @@ def test_a_variant_may_give_one_source_for_all_inherited_values(tmp_path: Path) 
         '[recipes.variant]\nextends = "base"\ninherited = {source = "inferred", note = "as base"}\n'
         'lr = {value = 0.5, source = "printed"}\n'
     )
-    sources = read_recipes(folder(tmp_path, variant, BASE))["variant"].sources
+    sources = read_recipes(files(tmp_path, variant, BASE))["variant"].sources
     assert sources["lr"][0].kind is SourceKind.PRINTED
     assert {each for name, (each,) in sources.items() if name != "lr"} == {
         Source(kind=SourceKind.INFERRED, note="as base")
@@ -110,7 +116,7 @@ def test_a_variant_may_give_one_source_for_all_inherited_values(tmp_path: Path) 
 def test_an_abstract_recipe_is_only_extended(tmp_path: Path) -> None:
     abstract = '[recipes.half]\nabstract = true\nextends = "base"\nbatch = {value = 32, source = "printed"}\n'
     whole = '[recipes.whole]\nextends = "half"\n'
-    recipes = read_recipes(folder(tmp_path, BASE, abstract + whole))
+    recipes = read_recipes(files(tmp_path, BASE, abstract + whole))
     assert set(recipes) == {"base", "whole"}
     assert recipes["whole"].batch == 32
 
@@ -118,19 +124,27 @@ def test_an_abstract_recipe_is_only_extended(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "into", "why"),
     [
-        ('"printed", place = "section 3"', '"read"', "Invalid enum value 'read' - at `$.epochs.source`"),
-        (', source = "printed", place = "section 3"', "", "Object missing required field `source` - at `$.epochs`"),
+        ('"printed", place = "section 3"', '"read"', f"Invalid enum value 'read' - at `$.epochs.source`; {SOURCE}"),
+        (
+            ', source = "printed", place = "section 3"',
+            "",
+            "Object missing required field `source` - at `$.epochs`; a source is printed, code or inferred",
+        ),
+        ('{ value = 4, source = "printed", place = "section 3" }', "4", f"Expected `object`, got `int` - {WRITE}"),
         ("value = 4", 'value = "4"', "Expected `int`, got `str` - at `$.epochs.value`"),
         ("value = 4", "value = 4.5", "Expected `int`, got `float` - at `$.epochs.value`"),
-        ('value = "steps"', 'value = "stairs"', "Invalid enum value 'stairs' - at `$.schedule.value`"),
+        ('value = "steps"', 'value = "stairs"', f"Invalid enum value 'stairs' - {SCHEDULE}"),
         ("value = [1, 3], of", "every = 1, value = [1], of", "Expected either `value` or `every` - at `$.milestones`"),
         ("value = [1, 3], of", "of", "Expected either `value` or `every` - at `$.milestones`"),
         ("of = 4", "of = 0", "Expected `int` >= 1 - at `$.milestones.of`"),
-        ('note = "the default"', 'page = "3"', "Object contains unknown field `page` - at `$.batch`"),
+        ('note = "the default"', 'page = "3"', f"Object contains unknown field `page` - at `$.batch`; {KEYS}"),
         ("value = 4", "value = 0", "Expected `int` >= 1 - at `$.epochs.value`"),
         ("[1, 3], of = 4", "[1, 5], of = 4", "Expected numbers from 0 to `of` - at `$.milestones`"),
         ("weight_decay =", 'reported = {value = "lowest-validation", source = "printed"}\nweight_decay =', LOWEST),
-        ("nesterov", "nesterow", "Object contains unknown field `nesterow`"),
+        ("nesterov", "nesterow", "Object contains unknown field `nesterow`; did you mean nesterov?"),
+        ("weight_decay =", "qqq = 3\nweight_decay =", "Object contains unknown field `qqq`; known: "),
+        ('["resnet20"]', '["resnet21"]', "default_for: unknown model 'resnet21'; did you mean resnet"),
+        ("epochs =", "default_with = { M = 2 }\nepochs =", "default_with: unknown option 'M'; known: depth, "),
         ("epochs = {", "# {", "no epochs is given"),
         ("summary =", "# =", "no summary is given"),
         ('summary = "A recipe."', 'extends = "basis"', "extends: unknown recipe 'basis'; did you mean base?"),
@@ -142,7 +156,7 @@ def test_a_wrong_recipe_is_refused_with_its_file_its_name_and_the_reason(
     tmp_path: Path, changed: str, into: str, why: str
 ) -> None:
     assert changed in BASE
-    assert reason(tmp_path, BASE.replace(changed, into, 1)) == f"paper0.toml: recipe base: {why}"
+    assert reason(tmp_path, BASE.replace(changed, into, 1)).startswith(f"paper0.toml: recipe base: {why}")
 
 
 def test_recipes_that_extend_each_other_are_refused(tmp_path: Path) -> None:
@@ -165,7 +179,7 @@ def test_two_defaults_for_the_same_model_and_data_set_are_refused(tmp_path: Path
     assert (
         reason(tmp_path, BASE, twin) == "paper1.toml: recipe twin: base is already the default for resnet20 on digits"
     )
-    others = read_recipes(folder(tmp_path, BASE, twin + "default_with = { padded = true }\n"))
+    others = read_recipes(files(tmp_path, BASE, twin + "default_with = { padded = true }\n"))
     assert others["twin"].is_default("resnet20", "digits", {"padded": True, "depth": 3})
     assert not others["twin"].is_default("resnet20", "digits", {"depth": 3})
 
@@ -182,9 +196,14 @@ def test_a_file_that_holds_no_recipes_is_refused(tmp_path: Path, text: str, why:
     assert reason(tmp_path, text) == why
 
 
-def test_a_folder_without_recipes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there are no recipes"):
-        read_recipes(tmp_path)
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "paper.toml").mkdir()
+    with pytest.raises(UserError, match=r"paper\.toml cannot be read: Is a directory"):
+        read_recipes([tmp_path / "paper.toml"])
+
+
+def test_names_that_differ_only_in_spelling_are_one_name(tmp_path: Path) -> None:
+    assert "already has a recipe of that name" in reason(tmp_path, BASE, BASE.replace("recipes.base", "recipes.Ba_se"))
 
 
 def test_the_schema_is_that_of_the_reader_and_every_file_names_it() -> None:
@@ -199,7 +218,7 @@ def test_all_recipes_are_read_in_50_ms() -> None:
     seconds = []
     for _ in range(5):
         start = time.process_time()
-        read_recipes(SHIPPED)
+        read_recipes(SHIPPED.glob("*.toml"))
         seconds.append(time.process_time() - start)
     assert min(seconds) < 0.05
 
@@ -208,11 +227,10 @@ def test_help_reads_no_recipes() -> None:
     code = (
         "import sys\n"
         "from repro.cli.app import main\n"
+        "from repro.recipes import library\n"
+        "library.read_recipes = library.find_papers = None\n"
         "sys.argv = ['repro', '--help']\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "recipes = sys.modules.get('repro.recipes')\n"
-        "assert recipes is None or 'recipes' not in vars(recipes.RECIPES)\n"
+        "main()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 

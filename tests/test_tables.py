@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from repro.errors import UserError
-from repro.tables import Cell, parse_table, read_table, table_names, tables_folder
+from repro.recipes import current_library
+from repro.tables import Cell, parse_table, read_table, table_names
 
 LAST = 'statistic = "last"'
-GOOD = (tables_folder() / "cifar100.toml").read_text(encoding="utf-8")
+GOOD = current_library().tables["cifar100"].read_text(encoding="utf-8")
 
 
 def test_every_table_is_read() -> None:

@@ -24,7 +24,7 @@ from repro.report import Report, ReportFormat
 from repro.report.notes import time_lines
 from repro.runtime import Runtime
 from repro.store.results import Record, StepTime, append_times, read_times
-from repro.tables import Table, parse_table, read_table, tables_folder
+from repro.tables import Table, parse_table, read_table, table_names
 from repro.training.engine import Engine
 from repro.training.tasks.in_memory import Resident
 
@@ -338,7 +338,7 @@ def test_a_row_without_a_batch_size_is_not_measured(tiny_table: Callable[..., Ta
 
 
 def test_every_printed_time_of_a_network_can_be_measured() -> None:
-    tables = [read_table(path.stem) for path in tables_folder().glob("*.toml")]
+    tables = [read_table(name) for name in table_names()]
     batches = {
         table.name: [step_experiment(table, row).recipe.batch for row in table.timed()]
         for table in tables

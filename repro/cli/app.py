@@ -17,6 +17,7 @@ from repro.cli.count import count
 from repro.cli.evaluate import evaluate
 from repro.cli.listing import list_
 from repro.cli.options import Quiet, with_quiet
+from repro.cli.papers import with_papers
 from repro.cli.table import table
 from repro.cli.train import train
 from repro.console import set_quiet
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for name, command in COMMANDS.items():
-    app.command(name)(with_quiet(command))
+    app.command(name)(with_quiet(with_papers(command)))
 app.add_typer(figure.app, name="figure")
 
 

@@ -10,6 +10,7 @@ import typer
 
 from repro.atomic import write_atomically
 from repro.cli.options import Data, Results, Rows, RunName, Runs, TableName, runtime_options, with_quiet
+from repro.cli.papers import with_papers
 from repro.cli.table import select
 from repro.comparison.corrections import records_today
 from repro.console import note, waiting
@@ -44,6 +45,7 @@ def figure(context: typer.Context) -> None:
 
 @app.command("curves")
 @with_quiet
+@with_papers
 def curves(
     name: TableName,
     rows: Rows = "*",
@@ -68,6 +70,7 @@ def curves(
 
 @app.command("gates")
 @with_quiet
+@with_papers
 @runtime_options("device", "threads", "workers")
 def gates(
     switches: dict[str, Any],

@@ -19,11 +19,11 @@ from repro.counting.count import Subject
 from repro.data import DATASETS
 from repro.errors import UserError
 from repro.models import MODELS, as_typed, resolve_options
-from repro.recipes import RECIPES, Recipe, recipe
+from repro.recipes import RECIPES, Recipe, current_library, recipe
 from repro.recipes.source import sources_text
 from repro.recipes.values import unused, values_of
 from repro.store.run_folders import runs_in
-from repro.tables import read_table, table_names
+from repro.tables import read_table
 from repro.text import choose
 
 Line = Mapping[str, Any]
@@ -113,8 +113,17 @@ def default_subject(model: str) -> Subject:
 
 
 def _tables() -> list[Line]:
-    tables = [read_table(name) for name in table_names()]
-    return [{"name": each.name, "paper": each.paper, "table": each.title, "caption": each.caption} for each in tables]
+    tables = [(read_table(name), file) for name, file in current_library().tables.items()]
+    return [
+        {"name": each.name, "paper": each.paper, "table": each.title, "caption": each.caption, "file": _origin(file)}
+        for each, file in tables
+    ]
+
+
+def _origin(file: Path) -> str | None:
+    """Return the file of a table or a recipe; None if it is shipped."""
+    found = current_library().origin(file)
+    return None if found is None else str(found)
 
 
 def _datasets() -> list[Line]:
@@ -133,7 +142,10 @@ def _datasets() -> list[Line]:
 
 def _recipes() -> list[Line]:
     keys = ("name", "paper", "dataset", "epochs", "iterations", "tune_epochs", "batch", "lr", "schedule")
-    return [{key: getattr(each, key) for key in (*keys, "weight_decay")} for each in RECIPES.values()]
+    return [
+        {**{key: getattr(each, key) for key in (*keys, "weight_decay")}, "file": _origin(each.file)}
+        for each in RECIPES.values()
+    ]
 
 
 def _runs(folder: Path) -> list[Line]:
@@ -158,16 +170,22 @@ def _show(kind: Kind, lines: Sequence[Line]) -> None:
     from repro.report.fitted import Fitted, empty_grid
 
     grid = empty_grid()
-    for heading in COLUMNS[kind]:
+    columns = COLUMNS[kind] | ({"From": _from} if any(line.get("file") for line in lines) else {})
+    for heading in columns:
         grid.add_column(heading, no_wrap=heading == "Name")
     for line in lines:
-        grid.add_row(*(escape(str(cell(line))) for cell in COLUMNS[kind].values()))
+        grid.add_row(*(escape(str(cell(line))) for cell in columns.values()))
     stdout().print(Fitted(grid))
     for line in lines:
         if line.get("command"):
             stdout().print(f"resume: {line['command']}", soft_wrap=True, markup=False)
     if kind == Kind.RECIPES:
         stdout().print("repro list recipes NAME shows every value and its source.", style="dim")
+
+
+def _from(line: Line) -> str:
+    """Return the file of a table or a recipe; empty if it is shipped."""
+    return line["file"] or ""
 
 
 def _length(recipe: Line) -> str:
@@ -194,6 +212,7 @@ def _show_recipe(chosen: Recipe, format: AnswerFormat) -> None:
         about = {
             name: getattr(chosen, name) for name in ("name", "summary", "notes", "paper", "default_for", "default_with")
         }
+        about["file"] = _origin(chosen.file)
         print_json({**about, "values": {each.name: each.to_json() for each in values}, "unused": unused(chosen)})
         return
     from rich.markup import escape
@@ -208,6 +227,8 @@ def _show_recipe(chosen: Recipe, format: AnswerFormat) -> None:
     for each in values:
         grid.add_row(*map(escape, (each.name, each.text, sources_text(each.sources))))
     stdout().print(Fitted(grid))
+    if origin := _origin(chosen.file):
+        stdout().print(f"From: {origin}", style="dim", markup=False, soft_wrap=True)
     if chosen.default_for:
         stdout().print(f"Default for: {_defaults(chosen)}", style="dim")
     stdout().print(f"Not used: {', '.join(unused(chosen))}", style="dim")

@@ -107,7 +107,7 @@ TableName = Annotated[
     str,
     typer.Argument(
         metavar="TABLE",
-        help="Table, such as cifar100; see repro list tables.",
+        help="Table, such as cifar100, or the file of one; see repro list tables.",
         autocompletion=completing(table_names),
     ),
 ]
@@ -181,18 +181,18 @@ RUNTIME_OPTIONS = {
 
 def model_options(command: Command) -> Command:
     """Add the options of all models to a command, which receives the given ones as `options`."""
-    return _with_options(command, MODEL_OPTIONS, lambda given: {"options": given})
+    return with_options(command, MODEL_OPTIONS, lambda given: {"options": given})
 
 
 def runtime_options(*names: str) -> Callable[[Command], Command]:
     """Add all or some runtime options to a command, which receives the given ones as `switches`."""
     chosen = {name: RUNTIME_OPTIONS[name] for name in names or RUNTIME_OPTIONS}
-    return lambda command: _with_options(command, chosen, lambda given: {"switches": given})
+    return lambda command: with_options(command, chosen, lambda given: {"switches": given})
 
 
 def with_quiet(command: Command) -> Command:
     """Add `--quiet` to a command; it may also be given before the command's name."""
-    return _with_options(command, {"quiet": Quiet}, _silence)
+    return with_options(command, {"quiet": Quiet}, _silence)
 
 
 def _silence(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,10 +201,10 @@ def _silence(given: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _with_options(
+def with_options(
     command: Command, options: Mapping[str, Any], passed: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> Command:
-    """Return a command with more options.
+    """Return a command with more options, which it receives as `passed` gives them.
 
     Args:
         command: the function of the command.

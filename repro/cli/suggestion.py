@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from shlex import quote
 from typing import Any
 
 from repro.comparison.join import Comparison
 from repro.comparison.verdict import Verdict
 from repro.console import note
 from repro.models import as_typed
-from repro.recipes import default_recipe
+from repro.recipes import current_library, default_recipe
 from repro.tables import read_table, table_names
 
 
 def suggest(command: str) -> None:
-    """Print the next useful command on stderr; nothing with `--quiet`."""
-    note(f"next: {command}")
+    """Print the next useful command on stderr, with the `--papers` of this one; nothing with `--quiet`."""
+    papers = [as_typed({"papers": str(each)}) for each in current_library().named]
+    note(f"next: {' '.join([command, *papers])}")
 
 
 def after_count(model: str, options: Mapping[str, Any], dataset: str) -> str:
@@ -34,9 +36,14 @@ def after_run(model: str, options: Mapping[str, Any], recipe: str) -> str:
     return "repro list runs"
 
 
-def after_table(comparison: Comparison) -> str:
-    """Return what to do with a table: train what is not measured, or draw what is."""
-    name = comparison.table.name
+def after_table(named: str, comparison: Comparison) -> str:
+    """Return what to do with a table: train what is not measured, or draw what is.
+
+    Args:
+        named: its name or its file, as the user gave it.
+        comparison: the table with our figures.
+    """
+    name = comparison.table.name if comparison.table.name in table_names() else quote(named)
     verdicts = {cell.verdict for row in comparison.rows for cell in row.errors.values()}
     if Verdict.NOT_MEASURED in verdicts:
         return f"repro table {name} --run"

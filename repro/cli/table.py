@@ -36,14 +36,13 @@ WINDOW_SECONDS = 2.0
 TIMED = ("device", "precision", "threads")
 """The runtime options that apply to --time."""
 
-
 Selection = tuple[Table, Sequence[Row]]
 """A table, and those of its rows that are shown."""
 Name = Annotated[
     str | None,
     typer.Argument(
         metavar="TABLE",
-        help="Table, such as cifar100 (default: a summary of all tables); see repro list tables.",
+        help="Table, such as cifar100, or the file of one (default: a summary of all tables); see repro list tables.",
         autocompletion=completing(table_names),
     ),
 ]
@@ -103,7 +102,7 @@ def table(
     if check and _report_mismatches(comparisons):
         raise typer.Exit(1)
     if chosen == ReportFormat.RICH and not output:
-        suggest(after_table(comparisons[0]) if name else "repro table cifar100")
+        suggest(after_table(name, comparisons[0]) if name else "repro table cifar100")
 
 
 def _refuse_without_run(options: Mapping[str, Any], run: bool, time: bool) -> None:
@@ -251,7 +250,8 @@ def compared(selections: Sequence[Selection], results: Path) -> list[Comparison]
     places = result_folders(results)
     records, times = records_today(places), read_times(places)
     count_networks(selections)
-    spread = pooled_over(all_tables(), records)
+    tables = {each.name: each for each in (*all_tables(), *(table for table, _ in selections))}
+    spread = pooled_over(list(tables.values()), records)
     lowest = partial(_lowest_error, places)
     return [compare(table, records, times, shown=rows, spread=spread, lowest=lowest) for table, rows in selections]
 

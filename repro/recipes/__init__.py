@@ -1,40 +1,45 @@
-"""How the papers trained their networks: one TOML file per paper, independent of hardware and speed."""
+"""How the papers trained their networks: TOML files of the papers, independent of hardware and speed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from repro.models import OptionValue
+from repro.recipes.library import Library, current_library, within
 from repro.recipes.overrides import overridden, overrides_of
-from repro.recipes.reading import RecipeFolder, read_recipes
+from repro.recipes.reading import Recipes, read_recipes
 from repro.recipes.recipe import Recipe
 from repro.recipes.source import Source, SourceKind
 
 __all__ = [
     "FORMER",
     "RECIPES",
+    "Library",
     "Recipe",
-    "RecipeFolder",
+    "Recipes",
     "Source",
     "SourceKind",
+    "current_library",
     "default_recipe",
     "deviations",
     "overridden",
     "overrides_of",
     "read_recipes",
     "recipe",
+    "within",
 ]
 
-RECIPES = RecipeFolder(Path(__file__).parent)
-"""The recipes of the package."""
+RECIPES = Recipes(lambda: current_library().recipes)
+"""The recipes of the current library."""
 
-FORMER = RecipeFolder(Path(__file__).parent / "former")
+FORMER = Recipes(cache(lambda: read_recipes(sorted((Path(__file__).parent / "former").glob("*.toml")))))
 """Recipes as they were before a correction; they show how the runs of that time deviate."""
 
 
 def recipe(name: str) -> Recipe:
-    """Return a recipe of the package; KeyError for an unknown name."""
+    """Return a recipe of the current library; KeyError for an unknown name."""
     return RECIPES[name]
 
 

@@ -1,11 +1,10 @@
-"""The reader of recipes: a folder of TOML files."""
+"""The reader of recipes: TOML files."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,12 @@ import msgspec
 from msgspec import UNSET
 
 from repro.errors import UserError
+from repro.models import MODELS, OPTIONS
 from repro.recipes.contradictions import contradiction
 from repro.recipes.layout import About, Document, Entry, Given
+from repro.recipes.mistakes import explained
 from repro.recipes.recipe import VALUES, Recipe
-from repro.text import choose
+from repro.text import canonical, choose
 
 NEEDED = (
     "summary",
@@ -37,45 +38,41 @@ class _Written:
         return UserError(f"{self.file}: recipe {self.name}: {reason}")
 
 
-class RecipeFolder(Mapping[str, Recipe]):
-    """The recipes of a folder by name, read on first use."""
+class Recipes(Mapping[str, Recipe]):
+    """Recipes by name, read on first use."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @cached_property
-    def recipes(self) -> dict[str, Recipe]:
-        """All recipes; UserError as in `read_recipes`."""
-        return read_recipes(self.path)
+    def __init__(self, read: Callable[[], Mapping[str, Recipe]]) -> None:
+        """`read` returns the recipes each time that they are used."""
+        self._read = read
 
     def __getitem__(self, name: str) -> Recipe:
-        return self.recipes[name]
+        return self._read()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.recipes)
+        return iter(self._read())
 
     def __len__(self) -> int:
-        return len(self.recipes)
+        return len(self._read())
 
 
-def read_recipes(path: Path) -> dict[str, Recipe]:
-    """Return the recipes of every TOML file in a folder, by name.
+def read_recipes(files: Iterable[Path]) -> dict[str, Recipe]:
+    """Return the recipes of TOML files, by name.
 
     Raises:
-        UserError: the folder holds no TOML file, a file is not valid TOML, a key is unknown or has the wrong type, a
-            value has no source, a name is used twice, or a recipe lacks a value, has values that exclude each other,
-            extends an unknown recipe or itself, or two are the default for the same case. The message names file,
-            recipe and reason in one line.
+        UserError: a file cannot be read or is not valid TOML, a key is unknown or has the wrong type, a value has no
+            source, two names differ at most in case, `-` and `_`, or a recipe lacks a value, has values that exclude
+            each other, extends an unknown recipe or itself, is the default for an unknown model, or two are the default
+            for the same case. The message names file, recipe and reason in one line.
     """
-    files, written = sorted(path.glob("*.toml")), dict[str, _Written]()
-    if not files:
-        raise UserError(f"there are no recipes (*.toml files) in {path}")
+    written, spelled = dict[str, _Written](), dict[str, _Written]()
     for each in (each for file in files for each in _read(file)):
-        if each.name in written:
-            raise each.refused(f"{written[each.name].file} already has a recipe of that name")
+        first = spelled.setdefault(canonical(each.name), each)
+        if first is not each:
+            raise each.refused(f"{first.file} already has a recipe of that name")
         written[each.name] = each
     lines = [_line(each, written) for each in written.values()]
     recipes = {line[0].name: _recipe(line) for line in lines if not line[0].about.abstract}
+    _refuse_unknown_defaults(written.values())
     _refuse_two_defaults(recipes, written)
     return recipes
 
@@ -84,6 +81,8 @@ def _read(file: Path) -> Iterator[_Written]:
     """Yield the recipes of a file as they are written."""
     try:
         document = msgspec.convert(tomllib.loads(file.read_text("utf-8")), Document[Any])
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: not a TOML file: {error}") from None
     except msgspec.ValidationError as error:
@@ -92,7 +91,7 @@ def _read(file: Path) -> Iterator[_Written]:
         try:
             yield _Written(file, name, msgspec.convert(content, Entry))
         except msgspec.ValidationError as error:
-            raise UserError(f"{file}: recipe {name}: {error}") from None
+            raise UserError(f"{file}: recipe {name}: {explained(error, content)}") from None
 
 
 def _recipe(line: Sequence[_Written]) -> Recipe:
@@ -104,7 +103,7 @@ def _recipe(line: Sequence[_Written]) -> Recipe:
     if missing:
         raise line[0].refused(f"no {missing[0]} is given")
     about = line[0].about
-    made = Recipe(**content, default_for=about.default_for, default_with=about.default_with)
+    made = Recipe(**content, default_for=about.default_for, default_with=about.default_with, file=line[0].file)
     if reason := contradiction(made):
         raise line[0].refused(reason)
     return made
@@ -122,10 +121,10 @@ def _line(written: _Written, known: Mapping[str, _Written]) -> list[_Written]:
     return line
 
 
-def _unknown(name: str, known: Iterable[str]) -> str:
+def _unknown(name: str, known: Iterable[str], kind: str = "recipe") -> str:
     """Return what is wrong with a name; a file must spell it exactly, which `choose` does not require."""
     try:
-        return f"unknown recipe {name!r}; did you mean {choose('recipe', name, known)}?"
+        return f"unknown {kind} {name!r}; did you mean {choose(kind, name, known)}?"
     except UserError as error:
         return str(error)
 
@@ -144,6 +143,17 @@ def _extended(content: Mapping[str, Any], about: About) -> dict[str, Any]:
         **{name: each.meaning for name, each in given.items()},
         "sources": {**sources, **{name: each.sources for name, each in given.items()}},
     }
+
+
+def _refuse_unknown_defaults(written: Iterable[_Written]) -> None:
+    """Refuse a recipe that is the default for an unknown model, or with an unknown option."""
+    for each in written:
+        for name in each.about.default_for:
+            if name not in {*MODELS, "*"}:
+                raise each.refused(f"default_for: {_unknown(name, MODELS, 'model')}")
+        for name in each.about.default_with:
+            if name not in OPTIONS:
+                raise each.refused(f"default_with: {_unknown(name, OPTIONS, 'option')}")
 
 
 def _refuse_two_defaults(recipes: Mapping[str, Recipe], written: Mapping[str, _Written]) -> None:

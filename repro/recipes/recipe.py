@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -156,6 +157,8 @@ class Recipe:
     """The models that use this recipe by default on its dataset; `*`: every model."""
     default_with: Mapping[str, OptionValue] = field(default_factory=dict, compare=False)
     """Options that the model must have for this default."""
+    file: Path = field(default=Path(), compare=False)
+    """The file that gives it."""
 
     def _mathematics(self) -> dict[str, Any]:
         """Return every value."""
@@ -229,7 +232,7 @@ class Recipe:
         return replace(self, epochs=epochs, iterations=iterations, tune_epochs=tune_epochs)
 
 
-_ABOUT = ("name", "paper", "sources", "summary", "notes", "default_for", "default_with")
+_ABOUT = ("name", "paper", "sources", "summary", "notes", "default_for", "default_with", "file")
 VALUES = tuple(each.name for each in fields(Recipe) if each.name not in _ABOUT)
 """The names of the values. Of a recipe, only the name and the values enter an experiment's ID."""
 

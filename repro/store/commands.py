@@ -10,7 +10,7 @@ from typing import Any
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
 from repro.models import MODELS, OptionValue, as_typed, resolve_options
-from repro.recipes import default_recipe, overrides_of, recipe
+from repro.recipes import current_library, default_recipe, overrides_of, recipe
 from repro.runtime import Runtime
 
 SWITCHES = (
@@ -37,7 +37,8 @@ def command_of(experiment: Experiment, runtime: Mapping[str, Any], places: Mappi
     program = f"torchrun --nproc-per-node {processes} -m repro" if processes > 1 else "repro"
     seed = {"seed": experiment.seed} if experiment.seed else {}
     chosen, others = {**options, **choices, **epochs}, {**seed, **_switches(runtime), **places}
-    words = [program, "train", experiment.model, as_typed(chosen), *changes, as_typed(others)]
+    papers = [as_typed({"papers": str(each)}) for each in current_library().needed_by(experiment.recipe)]
+    words = [program, "train", experiment.model, as_typed(chosen), *changes, as_typed(others), *papers]
     return " ".join(word for word in words if word)
 
 

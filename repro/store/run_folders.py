@@ -17,6 +17,7 @@ from repro.experiment import Experiment
 from repro.locks import is_held
 from repro.models import MODELS
 from repro.paths import Folders
+from repro.recipes import current_library, within
 from repro.runtime import Runtime
 from repro.store.commands import command_of
 from repro.store.results import EpochRow, read_curve
@@ -41,6 +42,8 @@ class Description:
     """Folder of the records."""
     ended: str | None = None
     """RECORDED or DIVERGED; None while the run can be resumed."""
+    papers: Sequence[str] = ()
+    """Folders of papers that only `--papers` named, and that the recipe needs."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +79,15 @@ class Run:
             return None
         named = {"data": self.description.data, "runs": str(self.folder.parent), "results": self.description.results}
         places = {option: folder for option, folder in named.items() if folder not in (None, option)}
-        return command_of(self.description.experiment, self.description.runtime, places)
+        with within(current_library().also(map(Path, self.description.papers))):
+            return command_of(self.description.experiment, self.description.runtime, places)
 
 
 def describe(experiment: Experiment, runtime: Runtime, folders: Folders, ended: str | None = None) -> None:
     """Write the description of a run into its folder, when a session starts and when the run ends."""
     data = None if os.environ.get("REPRO_DATA") == str(folders.data) else str(folders.data)
-    written = Description(experiment, runtime.values(), data, str(folders.results), ended)
+    papers = [str(each) for each in current_library().needed_by(experiment.recipe)]
+    written = Description(experiment, runtime.values(), data, str(folders.results), ended, papers)
     content = {**vars(written), "experiment": experiment.to_json()}
     write_atomically(folders.runs / experiment.name / DESCRIPTION, json.dumps(content, indent=2).encode())
 
@@ -105,7 +110,8 @@ def _run(folder: Path) -> Run:
 def _description(path: Path) -> Description | None:
     try:
         content = json.loads(path.read_bytes())
-        found = Description(**{**content, "experiment": Experiment.from_json(content["experiment"])})
+        with within(current_library().also(map(Path, content.get("papers", ())))):
+            found = Description(**{**content, "experiment": Experiment.from_json(content["experiment"])})
         Runtime(**found.runtime)
         # A copied or renamed folder is not a run: no command would resume it.
         known = found.experiment.name == path.parent.name and found.ended in (None, RECORDED, DIVERGED)

@@ -1,7 +1,7 @@
-"""The papers' tables as data: what they print, read from tables/*.toml and checked."""
+"""The papers' tables as data: what they print, read from TOML files and checked."""
 
 from repro.tables.printed import UNITS, Cell, Column, PrintedError, Row, Table
-from repro.tables.reading import parse_table, read_table, table_names, tables_folder
+from repro.tables.reading import check_tables, parse_table, read_table, table_names
 
 __all__ = [
     "UNITS",
@@ -10,8 +10,8 @@ __all__ = [
     "PrintedError",
     "Row",
     "Table",
+    "check_tables",
     "parse_table",
     "read_table",
     "table_names",
-    "tables_folder",
 ]

@@ -1,0 +1,109 @@
+"""The papers: folders with tables and recipes. One is the program's own; users add others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+
+from repro.errors import UserError
+
+VARIABLE = "REPRO_PAPERS"
+"""The environment variable with folders of papers, separated as those of $PATH."""
+GROUP = "repro.papers"
+"""The group of entry points with which installed packages name their papers."""
+WORKING_FOLDER = Path("papers")
+"""Each folder in it is a paper."""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """The files of a paper."""
+
+    folder: Path
+    tables: tuple[Path, ...]
+    recipes: tuple[Path, ...]
+    shipped: bool = False
+    """Whether it comes with the program."""
+    named: bool = False
+    """Whether only `--papers` names it, so that the next command needs the option too."""
+
+
+def find_papers(named: Sequence[Path] = ()) -> tuple[Paper, ...]:
+    """Return the papers of the program, of `--papers`, $REPRO_PAPERS, ./papers/ and installed packages, in this order.
+
+    A folder that is found twice counts once.
+
+    Args:
+        named: the folders of `--papers`.
+
+    Raises:
+        UserError: a folder that was named is not a paper.
+    """
+    unnamed = [*_of_environment(), *_of_working_folder(), *_installed()]
+    known = {each.folder.resolve() for each in unnamed}
+    given = [_paper(each, f"--papers {each}") for each in named]
+    given = [replace(each, named=each.folder.resolve() not in known) for each in given]
+    found = dict[Path, Paper]()
+    for each in (shipped(), *given, *unnamed):
+        found.setdefault(each.folder.resolve(), each)
+    return tuple(found.values())
+
+
+def shipped() -> Paper:
+    """Return the tables and recipes of the program; its tables are next to the package, or in a wheel inside it."""
+    package = Path(__file__).parent
+    inside = package / "shipped" / "tables"
+    tables = inside if inside.is_dir() else package.parent / "tables"
+    return Paper(package, _files(tables), _files(package / "recipes"), shipped=True)
+
+
+def _of_environment() -> Iterator[Paper]:
+    for name in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
+        yield _paper(Path(name), f"${VARIABLE}: {name}")
+
+
+def _of_working_folder() -> Iterator[Paper]:
+    """Yield the papers in ./papers/; other folders there may hold anything."""
+    for folder in sorted(WORKING_FOLDER.glob("*/")):
+        found = _files_of(folder)
+        if found.tables or found.recipes:
+            yield found
+
+
+def _installed() -> Iterator[Paper]:
+    for each in sorted(entry_points(group=GROUP)):
+        yield _paper(_package(each), f"entry point {each.name} of {GROUP}: {each.value}")
+
+
+def _package(entry: EntryPoint) -> Path:
+    """Return the folder of the package that an entry point names, without importing the package."""
+    try:
+        spec = find_spec(entry.value)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        owner = f" of {entry.dist.name}" if entry.dist else ""
+        raise UserError(f"entry point {entry.name}{owner} in {GROUP} must name a package, but {entry.value} is none")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _paper(folder: Path, where: str) -> Paper:
+    """Return the paper in a folder; UserError, which begins with `where`, if there is none."""
+    if not folder.is_dir():
+        raise UserError(f"{where} is not a folder; name the folder of a paper")
+    found = _files_of(folder)
+    if not (found.tables or found.recipes):
+        raise UserError(f"{where} has neither tables/*.toml nor recipes/*.toml; name the folder of one paper")
+    return found
+
+
+def _files_of(folder: Path) -> Paper:
+    return Paper(folder, _files(folder / "tables"), _files(folder / "recipes"))
+
+
+def _files(folder: Path) -> tuple[Path, ...]:
+    return tuple(sorted(folder.glob("*.toml")))

@@ -1,0 +1,59 @@
+"""What would be right where a recipe file is wrong."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, get_args
+
+import msgspec
+
+from repro.errors import UserError
+from repro.recipes.layout import HINTS, Entry
+from repro.recipes.recipe import VALUES
+from repro.recipes.source import SourceKind
+from repro.text import choose, one_of
+
+KEYS = Entry.__struct_fields__
+UNKNOWN = re.compile(r"unknown field `([^`]+)`$")
+UNKNOWN_WITHIN = re.compile(r"unknown field `[^`]+` - at `\$\.(\w+)")
+PLACE = re.compile(r" - at `\$\.(\w+)(?:\.(\w+))?")
+
+
+def explained(error: msgspec.ValidationError, content: Any) -> str:
+    """Return why a recipe is refused, and what would be right where the reason does not say it.
+
+    Args:
+        error: of the conversion of the recipe.
+        content: the recipe as it is in the file.
+    """
+    reason = str(error)
+    right = _right(reason, content)
+    return f"{reason}; {right}" if right else reason
+
+
+def _right(reason: str, content: Any) -> str:
+    """Return what would be right; empty if the reason says it."""
+    if unknown := UNKNOWN.search(reason):
+        return _nearest(unknown[1])
+    if UNKNOWN_WITHIN.search(reason):
+        return "a value has the keys value, source, place, covers, note and also"
+    place = PLACE.search(reason)
+    if place is None:
+        return ""
+    name, key = place.groups()
+    if reason.startswith("Invalid enum value"):
+        known = tuple(SourceKind) if key != "value" else get_args(HINTS[name])
+        return f"it must be {one_of([each or 'empty' for each in known])}"
+    if name in VALUES and isinstance(content, dict) and not isinstance(content.get(name), dict):
+        return f'write {name} = {{ value = ..., source = "printed" }}, or "code" or "inferred"'
+    if "missing required field `source`" in reason:
+        return f"a source is {one_of([*SourceKind])}"
+    return ""
+
+
+def _nearest(key: str) -> str:
+    """Return the key that an unknown one is nearest to, or where all are listed."""
+    try:
+        return f"did you mean {choose('key', key, KEYS)}?"
+    except UserError as error:
+        return str(error).partition("; ")[2]

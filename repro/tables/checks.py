@@ -1,0 +1,75 @@
+"""What is checked of each key of a table file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import MISSING, fields
+from typing import Any
+
+
+class Malformed(Exception):
+    """Where a table file is malformed, and how."""
+
+
+def tables_of(content: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """Remove a key from the content of a file and return its tables; empty if it is not there."""
+    found = content.pop(key, [])
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise Malformed(f"the table: {key} is {found!r}, not a list of tables; write [[{key}]]")
+    return found
+
+
+def expect_keys(where: str, content: dict[str, Any], kind: type, besides: Collection[str] = ()) -> None:
+    """Refuse missing, unknown and wrongly typed keys.
+
+    Args:
+        where: what has the keys, for the message.
+        content: keys and values.
+        kind: the dataclass whose fields are the known keys.
+        besides: fields that are no keys.
+    """
+    allowed = {each.name: each for each in fields(kind) if each.name not in besides}
+    for key, value in content.items():
+        if key not in allowed:
+            raise Malformed(f"{where}: unknown key {key!r}; known: {', '.join(allowed)}")
+        fits, wanted = _TYPES[str(allowed[key].type).removesuffix(" | None")]
+        if not fits(value):
+            raise Malformed(f"{where}: {key} is {value!r}, {wanted}")
+    for key, each in allowed.items():
+        if key not in content and each.default is MISSING and each.default_factory is MISSING:
+            raise Malformed(f"{where}: key {key!r} is missing")
+
+
+def expect_one_of(where: str, what: str, value: object, known: Collection[object]) -> None:
+    """Refuse a value that is not one of the known ones."""
+    if value not in known:
+        raise Malformed(
+            f"{where}: {what} {value!r} is unknown; known: {', '.join(str(each) for each in known if each)}"
+        )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+_TYPES: dict[str, tuple[Callable[[object], bool], str]] = {
+    "str": (_is_text, "not a string in quotes"),
+    "Averaged": (_is_text, "not a string in quotes"),
+    "int": (_is_positive, "not an integer of 1 or more"),
+    "bool": (lambda value: isinstance(value, bool), "neither true nor false"),
+    "tuple[str, ...]": (
+        lambda value: isinstance(value, list) and all(map(_is_text, value)),
+        "not a list of strings in quotes",
+    ),
+    "Mapping[str, Cell]": (_is_table, 'not a table such as { error = "22.62" }'),
+    "Mapping[str, OptionValue]": (_is_table, "not a table such as { N = 4 }"),
+}
+"""Whether a value has the type of a field, and what is wrong if it has not, by the annotation of the field."""
