@@ -15,9 +15,9 @@ from repro.atomic import write_atomically
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.locks import is_held
-from repro.models import MODELS
+from repro.models import MODELS, as_typed
 from repro.paths import Folders
-from repro.recipes import current_library, within
+from repro.recipes import RECIPES, current_library, within
 from repro.runtime import Runtime
 from repro.store.commands import command_of
 from repro.store.results import EpochRow, read_curve
@@ -118,6 +118,18 @@ def _description(path: Path) -> Description | None:
         return found if known else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError):
         return None
+
+
+def check_recipe(folder: Path) -> None:
+    """Raise UserError if no paper of the current library has the recipe of a run, without which nothing reads it."""
+    try:
+        content = json.loads((folder / DESCRIPTION).read_bytes())
+        recipe, papers = content["experiment"]["recipe"], content.get("papers", [])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+    if recipe not in RECIPES:
+        option = " ".join(as_typed({"papers": each}) for each in papers) or "--papers and its folder"
+        raise UserError(f"{folder.name} follows the recipe {recipe}, which no paper here has; add {option}")
 
 
 def run_names(runs: Path) -> list[str]:

@@ -1,0 +1,349 @@
+"""A paper is a folder: its tables and recipes are found, checked, trained and judged as the program's own."""
+
+import json
+import os
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from watching import Silent, stop_at
+
+from repro.cli.app import main
+from repro.training import progress
+
+RECIPE = """
+[recipes.short]
+extends = "digits"
+summary = "One epoch on the digits."
+paper = "Mine"
+epochs = { value = 1, source = "printed", place = "section 3" }
+"""
+TABLE = """
+title = "Table 1"
+caption = "Test error on the digits"
+paper = "Mine"
+source = "Mine, Table 1"
+dataset = "digits"
+flops_convention = "macs"
+columns = [
+  { key = "params", label = "Params", kind = "params" },
+  { key = "error", label = "Error %", kind = "error", recipe = "short" },
+]
+[[rows]]
+label = "Narrow"
+model = "densenet"
+options = { depth = 7, k = 4 }
+cells = { params = "4.1k", error = "87.0" }
+[[rows]]
+label = "Wide"
+model = "densenet"
+options = { depth = 7, k = 6 }
+cells = { error = "10.0" }
+"""
+Write = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("small_digits")
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Write a paper into a folder of the working folder, which is temporary."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REPRO_PAPERS", raising=False)
+
+    def written(folder: str = "mine", *, table: str = "", recipe: str = "", name: str = "mine") -> Path:
+        for kind, text in (("tables", table), ("recipes", recipe)):
+            if text:
+                (tmp_path / folder / kind).mkdir(parents=True, exist_ok=True)
+                (tmp_path / folder / kind / f"{name}.toml").write_text(text, encoding="utf-8")
+        return Path(folder)
+
+    return written
+
+
+def repro(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Run a command; return exit status, stdout and stderr."""
+    with pytest.raises(SystemExit) as end:
+        main([str(each) for each in arguments])
+    captured = capsys.readouterr()
+    return int(end.value.code or 0), captured.out, captured.err
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Return the line with which a command is refused; it has written nothing."""
+    before = sorted(Path().rglob("*"))
+    status, out, err = repro(capsys, *arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert sorted(Path().rglob("*")) == before
+    return err.strip()
+
+
+def listed(capsys: pytest.CaptureFixture[str], what: str, *arguments: object) -> dict[str, str]:
+    """Return the files of the tables or recipes that are not shipped, by name."""
+    status, out, err = repro(capsys, "list", what, *arguments, "--format", "json")
+    assert (status, err) == (0, "")
+    return {line["name"]: line["file"] for line in json.loads(out)[what] if line["file"]}
+
+
+def install(folder: Path, module: str, entry: str) -> None:
+    """Make a folder of importable packages name a paper in the way that an installed package does."""
+    about = folder / "their_paper-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: their-paper\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[repro.papers]\n{entry} = {module}\n")
+
+
+def test_only_shipped_tables_and_recipes_are_listed_without_papers(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert listed(capsys, "tables") == listed(capsys, "recipes") == {}
+    assert "From" not in repro(capsys, "list", "tables")[1]
+
+
+def test_papers_are_found_in_each_place(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("option", "another", "variable", "other", "papers/working", "site/their_paper"):
+        write(folder, table=TABLE.replace(', recipe = "short"', ""), name=Path(folder).name)
+    Path("site/their_paper/__init__.py").write_text("raise SystemError('a paper is not imported')\n")
+    install(Path("site"), "their_paper", "theirs")
+    Path("papers/notes").mkdir()
+    monkeypatch.syspath_prepend(str(Path("site").absolute()))
+    monkeypatch.setenv("REPRO_PAPERS", os.pathsep.join(["variable", "other"]))
+    found = listed(capsys, "tables", "--papers", "option", "--papers", "another")
+    assert {name: Path(file).parts[-3] for name, file in found.items()} == {
+        each: each for each in ("another", "option", "other", "their_paper", "variable", "working")
+    }
+
+
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [
+        ("nowhere", "--papers nowhere is not a folder; name the folder of a paper"),
+        ("papers", "--papers papers has neither tables/*.toml nor recipes/*.toml; name the folder of one paper"),
+    ],
+)
+def test_a_folder_that_is_no_paper_is_refused(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: str, why: str
+) -> None:
+    write("papers/mine", recipe=RECIPE)
+    assert refused(capsys, "list", "tables", "--papers", folder) == f"error: {why}"
+    monkeypatch.setenv("REPRO_PAPERS", folder)
+    assert f"$REPRO_PAPERS: {folder} " in refused(capsys, "train", "resnet20")
+
+
+def test_an_entry_point_that_names_no_package_is_refused(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(Path("site"), "nothing_there", "theirs")
+    monkeypatch.syspath_prepend(str(Path("site").absolute()))
+    line = "entry point theirs of their-paper in repro.papers must name a package, but nothing_there is none"
+    assert refused(capsys, "list", "tables") == f"error: {line}"
+
+
+@pytest.mark.parametrize("name", ["cifar100", "CIFAR_100"])
+def test_a_table_with_the_name_of_a_shipped_one_is_refused(
+    write: Write, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    write(recipe=RECIPE)
+    write(table=TABLE, name=name)
+    line = refused(capsys, "table", "cifar100", "--papers", "mine")
+    assert line.startswith(f"error: mine/tables/{name}.toml: /")
+    assert line.endswith("/tables/cifar100.toml already is a table of that name; rename one of them")
+
+
+def test_the_later_of_two_papers_is_refused(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("papers/a", recipe=RECIPE)
+    write("b", recipe=RECIPE)
+    line = "papers/a/recipes/mine.toml: recipe short: b/recipes/mine.toml already has a recipe of that name"
+    assert refused(capsys, "list", "recipes", "--papers", "b") == f"error: {line}"
+    monkeypatch.setenv("REPRO_PAPERS", "b")
+    assert refused(capsys, "count", "resnet20") == f"error: {line}"
+
+
+def test_a_recipe_with_the_name_of_a_shipped_one_is_refused(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    write(recipe=RECIPE.replace("recipes.short", "recipes.digits").replace("extends", "# extends"))
+    line = refused(capsys, "bench", "resnet20", "--papers", "mine")
+    assert line.startswith("error: mine/recipes/mine.toml: recipe digits: /")
+    assert line.endswith("/digits.toml already has a recipe of that name")
+
+
+def test_a_paper_that_is_found_twice_counts_once(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("papers/mine", recipe=RECIPE)
+    monkeypatch.setenv("REPRO_PAPERS", str(Path("papers/mine").absolute()))
+    assert set(listed(capsys, "recipes", "--papers", "papers/mine", "--papers", "papers/../papers/mine")) == {"short"}
+
+
+def test_a_recipe_extends_a_shipped_one_and_one_of_another_paper(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("first", recipe=RECIPE.replace('"digits"', '"wrn-cifar10"'))
+    write("second", recipe=RECIPE.replace("recipes.short", "recipes.quick").replace('"digits"', '"short"'))
+    papers = ("--papers", "second", "--papers", "first")
+    status, out, _ = repro(capsys, "list", "recipes", "quick", *papers, "--format", "json")
+    answer = json.loads(out)
+    values = answer["values"]
+    assert (status, answer["file"]) == (0, "second/recipes/mine.toml")
+    assert (values["epochs"]["value"], values["epochs"]["source"], values["dataset"]["value"]) == (
+        1,
+        "printed",
+        "cifar10",
+    )
+    assert values["drop_last"]["source"] == "code"
+    assert "From: second/recipes/mine.toml" in repro(capsys, "list", "recipes", "quick", *papers)[1]
+
+
+WRONG_RECIPES = [
+    ('extends = "digits"', 'extends = "short"', "extends itself: short -> short"),
+    (
+        'extends = "digits"\n',
+        'extends = "b"\n[recipes.b]\nextends = "short"\n',
+        "extends itself: short -> b -> short",
+    ),
+    ('extends = "digits"', 'extends = "digit"', "extends: unknown recipe 'digit'; did you mean digits?"),
+    ("epochs =", "epoch =", "Object contains unknown field `epoch`; did you mean epochs?"),
+    ("value = 1", 'value = "1"', "Expected `int`, got `str` - at `$.epochs.value`"),
+    ('paper = "Mine"', 'dataset = "cifra10"', "dataset 'cifra10' is unknown; known: "),
+    ('paper = "Mine"', 'default_for = ["resnet21"]', "default_for: unknown model 'resnet21'; did you mean "),
+    (
+        "epochs =",
+        'mean = { value = [0.5, 0.5], source = "printed" }\nstd = { value = [1, 1], source = "printed" }\nepochs =',
+        "mean and std need one number per channel, and images of digits have 3",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "why"), WRONG_RECIPES)
+def test_a_wrong_recipe_is_refused_before_anything_is_done(
+    write: Write, capsys: pytest.CaptureFixture[str], old: str, new: str, why: str
+) -> None:
+    assert old in RECIPE
+    write(recipe=RECIPE.replace(old, new))
+    line = refused(capsys, "train", "resnet20", "--dataset", "digits", "--papers", "mine")
+    assert line.startswith(f"error: mine/recipes/mine.toml: recipe short: {why}")
+
+
+WRONG_TABLES = [
+    ('title = "', 'titel = "', "the table: unknown key 'titel'; known: title, "),
+    ('title = "Table 1"', "title = 1", "the table: title is 1, not a string in quotes"),
+    ('title = "', 'notes = "one"\ntitle = "', "the table: notes is 'one', not a list of strings in quotes"),
+    ('"87.0"', '"87,0"', "row 1 (Narrow): cell error is '87,0', not a printed number in quotes such as"),
+    ('"87.0"', "87.0", "row 1 (Narrow): cell error is 87.0, not a printed number in quotes such as"),
+    ('recipe = "short"', 'recipe = "shirt"', "column 2 (error): recipe 'shirt' is unknown; known: "),
+    ('model = "densenet"', 'model = "densnet"', "row 1 (Narrow): model 'densnet' is unknown; known: "),
+    ('model = "densenet"', "model = 3", "row 1 (Narrow): model is 3, not a string in quotes"),
+    ("options = { depth = 7, k = 4 }", "options = 7", "row 1 (Narrow): options is 7, not a table such as { N = 4 }"),
+    ('{ error = "10.0" }', '"10.0"', "row 2 (Wide): cells is '10.0', not a table such as { error ="),
+    ('dataset = "digits"', 'dataset = ["digits"]', "the table: dataset is ['digits'], not a string in quotes"),
+    ('dataset = "digits"\n', "", "the table: key 'dataset' is missing"),
+    ("columns = [", "columns = 3\nold = [", "the table: columns is 3, not a list of tables; write [[columns]]"),
+    ('key = "params"', 'key = "error"', "the table: two columns have the same key"),
+    ('model = "densenet"', 'model = "unet"', "row 1 (Narrow): option 'depth' is unknown; known: "),
+    (
+        'model = "densenet"\noptions = { depth = 7, k = 4 }',
+        'model = "unet"',
+        "row 1 (Narrow): unet predicts a class for each pixel, and digits needs a model that predicts one class",
+    ),
+    ("columns = [", "columns = [[", "not a TOML file: "),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "why"), WRONG_TABLES)
+def test_a_wrong_table_is_refused_before_anything_is_done(
+    write: Write, capsys: pytest.CaptureFixture[str], old: str, new: str, why: str
+) -> None:
+    assert old in TABLE
+    write(recipe=RECIPE)
+    write(table=TABLE.replace(old, new, 1))
+    for command in (["train", "resnet20", "--dataset", "digits"], ["table", "cifar100"]):
+        line = refused(capsys, *command, "--papers", "mine")
+        assert line.startswith(f"error: mine/tables/mine.toml: {why}")
+
+
+def test_a_file_that_cannot_be_read_is_refused(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine/tables/mine.toml").mkdir(parents=True)
+    line = "mine/tables/mine.toml cannot be read: Is a directory"
+    assert refused(capsys, "list", "tables", "--papers", "mine") == f"error: {line}"
+    assert refused(capsys, "table", "./their.toml") == "error: their.toml cannot be read: No such file or directory"
+
+
+def test_a_table_of_ones_own_is_trained_counted_and_judged(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    write(table=TABLE, recipe=RECIPE)
+    status, out, err = repro(capsys, "table", "mine", "--papers", "mine", "--run", "--format", "json")
+    narrow, wide = json.loads(out)["rows"]
+    assert (status, "mine: 2 runs to train" in err) == (0, True)
+    assert (narrow["matches"], narrow["recipe"]) == ({"params": True}, {"error": "short"})
+    assert [each["measured"]["error"]["n"] for each in (narrow, wide)] == [1, 1]
+    assert (wide["verdict"], "deviat" in err) == ("not consistent (one run)", False)
+    again = repro(capsys, "table", "mine", "--papers", "mine", "--run")
+    assert "mine: 0 runs to train" in again[2]
+    assert again[2].endswith("next: repro figure curves mine --papers mine\n")
+    counted = repro(capsys, "count", "densenet", "--depth", 7, "--k", 4, "--dataset", "digits", "--papers", "mine")
+    assert "mine: Narrow" in counted[1]
+    assert repro(capsys, "figure", "curves", "mine", "--papers", "mine", "--output", "mine.svg")[0] == 0
+
+
+def test_the_file_of_a_table_is_shown_with_the_recipes_that_are_found(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("papers/mine", recipe=RECIPE)
+    Path("my.toml").write_text(TABLE, encoding="utf-8")
+    status, out, err = repro(capsys, "table", "./my.toml")
+    assert (status, "not measured" in out) == (0, True)
+    assert err.splitlines()[-1] == "next: repro table ./my.toml --run"
+    Path("cifar100.toml").write_text(TABLE, encoding="utf-8")
+    line = refused(capsys, "table", "cifar100.toml")
+    assert line.startswith("error: cifar100.toml: /")
+    assert line.endswith("already is a table of that name; rename one of them")
+
+
+def test_a_stopped_run_is_resumed_by_the_same_command_which_the_list_prints(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(recipe=RECIPE)
+    words = "train densenet --depth 7 --k 4 --dataset digits --recipe short --device cpu --papers mine"
+    with monkeypatch.context() as patched:
+        patched.setattr(progress, "watcher", lambda: stop_at(5))
+        assert repro(capsys, *words.split())[0] == 130
+    (line,) = json.loads(repro(capsys, "list", "runs", "--format", "json")[1])["runs"]
+    assert (line["state"], line["command"]) == ("stopped", f"repro {words}")
+    resumed = Silent()
+    monkeypatch.setattr(progress, "watcher", lambda: resumed)
+    status, out, _ = repro(capsys, *shlex.split(line["command"])[1:], "--format", "json")
+    record = json.loads(out)
+    assert (status, record["sittings"], record["recipe"], record["deviations"]) == (0, 2, "short", [])
+
+
+def test_the_command_that_resumes_a_run_has_papers_only_if_it_needs_them(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("papers/mine", recipe=RECIPE)
+    write("other", recipe=RECIPE.replace("recipes.short", "recipes.long"))
+    monkeypatch.setattr(progress, "watcher", lambda: stop_at(5))
+    for recipe in ("short", "digits", "long"):
+        papers = ("--papers", "papers/mine", "--papers", "other") if recipe != "short" else ()
+        repro(capsys, "train", "densenet", "--depth", 7, "--k", 4, "--recipe", recipe, *papers)
+    runs = json.loads(repro(capsys, "list", "runs", "--format", "json")[1])["runs"]
+    assert sorted(line["command"].partition("digits ")[2] for line in runs) == [
+        "",
+        "--recipe long --papers other",
+        "--recipe short",
+    ]
+
+
+def test_a_run_whose_paper_is_gone_is_still_listed(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(recipe=RECIPE)
+    monkeypatch.setattr(progress, "watcher", lambda: stop_at(5))
+    repro(capsys, "train", "densenet", "--depth", 7, "--k", 4, "--recipe", "short", "--papers", "mine")
+    line = refused(capsys, "eval", "densenet")
+    assert line.endswith(" follows the recipe short, which no paper here has; add --papers mine")
+    assert repro(capsys, "eval", "densenet", "--papers", "mine")[0] == 0
+    Path("mine").rename("moved")
+    (line,) = json.loads(repro(capsys, "list", "runs", "--format", "json")[1])["runs"]
+    assert (line["state"], line["command"]) == ("not known", None)
