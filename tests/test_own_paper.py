@@ -1,0 +1,58 @@
+"""The page on a paper of one's own: its files and commands work in an empty folder."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_walk_throughs import STEP, apply
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs/own-paper.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line for block in re.findall(r"<!-- run -->\n```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
+]
+SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What each command prints, and how long training takes, in an empty folder with the files of the page."""
+    folder = tmp_path_factory.mktemp("own")
+    for step in STEP.finditer(PAGE):
+        (folder / step["place"]).parent.mkdir(parents=True)
+        apply(step, folder)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+    environment.pop("REPRO_PAPERS", None)
+    found = dict[str, str]()
+    for command in COMMANDS:
+        start = time.monotonic()
+        words = [sys.executable, "-m", *command.split()]
+        done = subprocess.run(words, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+        assert time.monotonic() - start < SECONDS
+        found[command] = done.stdout
+    return found
+
+
+def test_the_recipe_has_the_values_of_both_files(answers: dict[str, str]) -> None:
+    shown = answers["repro list recipes narrow-digits"]
+    assert re.search(r"epochs +2 +printed: section 4", shown)
+    assert re.search(r"lr +0\.1 +inferred", shown)
+    assert "From: papers/narrow/recipes/narrow.toml" in shown
+
+
+def test_the_rows_are_counted_trained_and_judged(answers: dict[str, str]) -> None:
+    assert answers["repro table narrow"].count("not measured") == 2
+    trained = answers["repro table narrow --run"]
+    assert "✗" not in trained
+    assert "not measured" not in trained
+    assert trained.count("one run)") == 2
+
+
+def test_the_paper_may_be_named_and_found_at_once(answers: dict[str, str]) -> None:
+    assert answers["repro table narrow --papers papers/narrow"] == answers["repro table narrow --run"]
+    assert "n = 2" in answers["repro table ./papers/narrow/tables/narrow.toml"]
+    assert answers["repro list runs"].count("finished") == 3
