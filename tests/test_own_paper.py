@@ -49,7 +49,7 @@ def test_the_rows_are_counted_trained_and_judged(answers: dict[str, str]) -> Non
     trained = answers["repro table narrow --run"]
     assert "✗" not in trained
     assert "not measured" not in trained
-    assert trained.count("one run)") == 2
+    assert trained.count("n = 1 ") == 2
 
 
 def test_the_paper_may_be_named_and_found_at_once(answers: dict[str, str]) -> None:

@@ -61,7 +61,7 @@ Name = Annotated[
 def list_(what: What = Kind.MODELS, name: Name = None, runs: Runs = None, format: Format = AnswerFormat.RICH) -> None:
     """List models, tables, datasets, recipes, or runs with the commands that resume them."""
     if runs and what != Kind.RUNS:
-        raise UserError(f"--runs applies only to repro list runs; {what} are part of the program")
+        raise UserError(f"--runs applies only to repro list runs, not to repro list {what}")
     if name is not None:
         if what != Kind.RECIPES:
             raise UserError(f"repro list {what} takes no name; see repro count MODEL and repro table NAME")

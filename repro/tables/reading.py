@@ -37,7 +37,7 @@ def read_table(name: str) -> Table:
         UserError: there is no such table, its file is malformed, or the library has another table of the file's name.
     """
     tables, path = current_library().tables, Path(name)
-    if path.suffix != ".toml" and len(path.parts) == 1:
+    if path.suffix != ".toml" and len(path.parts) <= 1:
         return parse_table(tables[choose("table", name, tables)])
     table = parse_table(path)
     for each in tables.values():
