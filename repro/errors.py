@@ -7,6 +7,14 @@ class UserError(Exception):
     """The request is impossible (exit status 2); the message says in one line what is wrong and what to do."""
 
 
+class PackageMissing(UserError):
+    """A package that part of a request needs is not installed; the other parts can be answered."""
+
+    def __init__(self, package: str, purpose: str) -> None:
+        """`purpose` says what the package is for, as `FLOPs are counted with it`."""
+        super().__init__(f"the package {package} is missing, and {purpose}; install it with `pip install {package}`")
+
+
 class BeingTrained(UserError):
     """Other processes train some of the runs that were asked for."""
 

@@ -22,12 +22,17 @@ class Folders:
 
 
 def cache_folder() -> Path:
-    """Return the folder of cached computations: $REPRO_CACHE, else the user's cache folder."""
+    """Return the folder of cached computations: $REPRO_CACHE, else the user's cache folder.
+
+    Without platformdirs, which some GPU machines lack, this is the cache folder that it names on Linux.
+    """
     root = os.environ.get("REPRO_CACHE")
     if root:
         return Path(root)
-    from platformdirs import user_cache_path
-
+    try:
+        from platformdirs import user_cache_path
+    except ImportError:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "repro"
     return user_cache_path("repro")
 
 

@@ -9,7 +9,7 @@ import torch
 from watching import Silent, stop_at, train_one
 
 from repro.cli import table as command
-from repro.errors import Diverged, RunFailed
+from repro.errors import Diverged, PackageMissing, RunFailed, UserError
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
@@ -75,17 +75,31 @@ def test_rows_after_one_that_diverges_are_trained(folders: Folders, monkeypatch:
     assert started == [2, 4, 6, 8]
 
 
-def test_a_table_that_cannot_be_counted_here_is_not_trained(
+def test_a_table_with_a_network_that_cannot_be_counted_is_not_trained(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refused(subject: object) -> None:
+        raise UserError("does not accept an input")
+
+    monkeypatch.setenv("REPRO_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setattr(command, "counted", refused)
+    monkeypatch.setattr(command, "train_all", lambda *arguments: pytest.fail("trained"))
+    with pytest.raises(UserError):
+        command.train_missing(command.select("cifar100", "N = 4"), None, None, CPU, folders)
+
+
+def test_a_table_is_trained_where_fvcore_is_missing(
     folders: Folders, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def without_fvcore(subject: object) -> None:
-        raise ModuleNotFoundError("no fvcore", name="fvcore")
+        raise PackageMissing("fvcore", "FLOPs are counted with it")
 
+    trained: list[Experiment] = []
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path / "empty"))
     monkeypatch.setattr(command, "counted", without_fvcore)
-    monkeypatch.setattr(command, "train_all", lambda *arguments: pytest.fail("trained"))
-    with pytest.raises(ModuleNotFoundError):
-        command.train_missing(command.select("cifar100", "N = 4"), None, None, CPU, folders)
+    monkeypatch.setattr(command, "train_all", lambda experiments, *others: trained.extend(experiments))
+    command.train_missing(command.select("cifar100", "N = 4"), None, None, CPU, folders)
+    assert trained
 
 
 def test_a_full_gpu_is_not_reported_as_a_wrong_checkpoint(

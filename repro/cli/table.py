@@ -21,7 +21,7 @@ from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison, compare, pooled_over
 from repro.console import note, problem, stdout, with_bar
 from repro.counting.cache import counted
-from repro.errors import BeingTrained, Diverged, UserError
+from repro.errors import BeingTrained, Diverged, PackageMissing, UserError
 from repro.experiment import Experiment
 from repro.paths import Folders, folders
 from repro.report import SUFFIXES, Report, ReportFormat
@@ -257,10 +257,13 @@ def compared(selections: Sequence[Selection], results: Path) -> list[Comparison]
 
 
 def count_networks(selections: Sequence[Selection]) -> None:
-    """Count the models that are not counted yet, which takes seconds per model."""
+    """Count the models that are not counted yet, which takes seconds per model; without fvcore, say that it cannot."""
     subjects = {repr(each): each for each in chain(*(uncounted(table, rows) for table, rows in selections))}
-    for subject in with_bar(list(subjects.values()), "counting models"):
-        counted(subject)
+    try:
+        for subject in with_bar(list(subjects.values()), "counting models"):
+            counted(subject)
+    except PackageMissing as error:
+        note(f"the counts of {number_of(len(subjects), 'model')} are left out: {error}")
 
 
 def _lowest_error(folders: Sequence[Path], record: Record) -> float | None:

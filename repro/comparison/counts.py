@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from repro.counting.cache import cached, counted
 from repro.counting.count import Count, Subject
 from repro.data import DATASETS
+from repro.errors import PackageMissing
 from repro.tables import UNITS, Column, Row, Table
+
+UNKNOWN = "–"
 
 
 @dataclass(frozen=True)
@@ -16,11 +19,12 @@ class CountCell:
     """A printed count and ours."""
 
     published: str | None
-    exact: int
+    exact: int | None
+    """None if it is unknown, because the package that counts is missing; `shown` is then a dash."""
     shown: str
     """Our count with the digits and the unit of the printed one."""
     matches: bool | None
-    """None if nothing is printed."""
+    """None if nothing is printed or our count is unknown."""
 
     @property
     def mismatch(self) -> bool:
@@ -48,8 +52,12 @@ def count_cells(table: Table, row: Row) -> dict[str, CountCell]:
     """Return the counts of a row by column; none for a row without a network."""
     if not _is_counted(table, row):
         return {}
-    counts = counted(subject_of(table, row))
     columns = table.of_kind("params", "flops")
+    try:
+        counts = counted(subject_of(table, row))
+    except PackageMissing:
+        printed = {column.key: row.cells.get(column.key) for column in columns}
+        return {key: CountCell(cell.text if cell else None, None, UNKNOWN, None) for key, cell in printed.items()}
     return {column.key: _count_cell(table, row, column, counts) for column in columns}
 
 

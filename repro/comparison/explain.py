@@ -53,6 +53,7 @@ def inferred(name: str) -> dict[str, list[str]]:
 def _figures(cell: CountCell | ErrorCell) -> str:
     """Return the printed figure and ours in words."""
     if isinstance(cell, CountCell):
+        assert cell.exact is not None
         return f"printed {cell.published}, ours {cell.shown} ({cell.exact:,})"
     assert cell.value is not None
     spread = "" if cell.std is None else f" ± {cell.rounded(cell.std)}"

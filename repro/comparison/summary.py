@@ -19,7 +19,7 @@ class Summary:
 
     table: Table
     counted: int
-    """Printed counts of registered networks."""
+    """Printed counts of registered networks; those that could not be counted here are left out."""
     right: int
     """How many of these match ours."""
     measurable: int

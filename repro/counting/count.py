@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from repro.counting.conventions import EXTRA_HANDLES, Convention, total
-from repro.errors import UserError
+from repro.errors import PackageMissing, UserError
 from repro.models import OptionValue, build
 
 if TYPE_CHECKING:
@@ -67,20 +67,35 @@ def empty_network(subject: Subject) -> nn.Module:
         raise UserError(f"{subject.model} with these options does not fit into memory") from error
 
 
+def flop_counter() -> Any:
+    """Return the class of fvcore's analysis.
+
+    Raises:
+        PackageMissing: fvcore, or a package that it imports, is not installed.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fvcore compiles TorchScript on import, which torch deprecates
+        try:
+            from fvcore.nn import FlopCountAnalysis
+        except ImportError as error:
+            raise PackageMissing((error.name or "fvcore").split(".")[0], "FLOPs are counted with it") from error
+    return FlopCountAnalysis
+
+
 def analysis(subject: Subject, network: nn.Module) -> Any:
     """Return fvcore's analysis of a network, each operator counted by the rules in conventions.py.
 
     Raises:
+        PackageMissing: fvcore is not installed.
         UserError: the network does not accept this input.
     """
     import torch
 
+    counter = flop_counter()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # fvcore compiles TorchScript on import and traces, which torch deprecates
-        from fvcore.nn import FlopCountAnalysis
-
+        warnings.simplefilter("ignore")  # fvcore traces, which torch deprecates
         try:
-            flops = FlopCountAnalysis(network, torch.zeros(1, *subject.input))
+            flops = counter(network, torch.zeros(1, *subject.input))
             flops.set_op_handle(**EXTRA_HANDLES)
             flops.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
             flops.total()
@@ -95,8 +110,10 @@ def count(subject: Subject) -> Count:
     """Return parameters and FLOPs of a network in every convention.
 
     Raises:
+        PackageMissing: fvcore is not installed.
         UserError: the network does not accept this input.
     """
+    flop_counter()  # reported before a network is built
     network = empty_network(subject)
     operators = analysis(subject, network).by_operator()
     return Count(parameters_of(network), {each.value: total(operators, each) for each in Convention})

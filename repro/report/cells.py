@@ -48,6 +48,8 @@ def count_cell(cell: CountCell | None) -> Shown:
     """Return our count as the paper would print it, with a mark, and the exact one as a detail."""
     if cell is None:
         return Shown()
+    if cell.exact is None:
+        return Shown(cell.shown, spoken="not counted", sort_key="", muted=True)
     tags = () if cell.matches is None else (MATCH[cell.matches],)
     return Shown(cell.shown, details=(f"{cell.exact:,}",), tags=tags, sort_key=cell.exact)
 
