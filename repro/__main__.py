@@ -1,6 +1,22 @@
-"""`python -m repro`, which is also what torchrun starts."""
+"""The program as `repro`, as `python -m repro`, and as torchrun starts it."""
 
-from repro.cli.app import main
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program; a package that is missing when it is loaded is reported in one line, with exit status 2."""
+    try:
+        from repro.cli.app import main as run
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package in ("", "repro"):
+            raise
+        line = f"error: the package {package} is missing; install repro with `pip install papertables`"
+        print(line, file=sys.stderr)
+        sys.exit(2)
+    run(arguments)
+
 
 if __name__ == "__main__":
     main()

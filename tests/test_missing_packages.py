@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,22 @@ def test_the_cache_folder_without_platformdirs(monkeypatch: pytest.MonkeyPatch, 
         assert with_package == cache_folder()
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
         assert cache_folder() == tmp_path / "own" / "repro"
+
+
+@pytest.mark.parametrize("package", ["msgspec", "typer"])
+def test_a_package_that_is_missing_when_the_program_is_loaded_is_one_line(tmp_path: Path, package: str) -> None:
+    done = without((package,), "--help", cwd=tmp_path, cache=tmp_path)
+    line = f"error: the package {package} is missing; install repro with `pip install papertables`\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
+
+
+def test_a_module_of_the_program_that_is_missing_is_a_traceback(tmp_path: Path) -> None:
+    done = without(("repro.cli.app",), "--help", cwd=tmp_path, cache=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_the_command_is_the_module() -> None:
+    """Installed, the command starts where a missing package is reported."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"repro": "repro.__main__:main"}
