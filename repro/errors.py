@@ -1,6 +1,9 @@
 """The exceptions that a user sees as one line, without a traceback."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+FULL = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+"""Parts of the messages with which torch's CPU allocator, CUDA and its libraries report that memory is full."""
 
 
 class UserError(Exception):
@@ -33,10 +36,25 @@ class Diverged(RunFailed):
     """A loss or a weight became NaN or infinite. The run has ended; other runs can continue."""
 
 
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, the one that it was raised from or hides, and so on."""
+    before: BaseException | None = error
+    while before is not None:
+        yield before
+        before = before.__cause__ or before.__context__
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; the end of a CUDA graph's capture hides that behind an error of its own."""
+    return any(
+        type(each).__name__ == "OutOfMemoryError" or any(text in str(each) for text in FULL) for each in causes(error)
+    )
+
+
 def explained(error: RuntimeError) -> str | None:
     """Return torch's error in one line for users; None if it is a fault of the program."""
     text, kind = str(error), type(error)
-    if kind.__name__ == "OutOfMemoryError" or "can't allocate memory" in text:
+    if is_out_of_memory(error):
         return "out of memory; use a smaller network, --save-memory or another --device"
     if kind.__module__.startswith(("torch._dynamo", "torch._inductor")):
         return f"--compile failed ({text.strip().splitlines()[0]}); install a C++ compiler, or leave it out"

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from repro.atomic import remove_unfinished
-from repro.errors import BeingTrained, Diverged, RunFailed, UserError
+from repro.errors import BeingTrained, Diverged, RunFailed, UserError, is_out_of_memory
 from repro.experiment import Experiment
 from repro.locks import Held, locked
 from repro.paths import Folders
@@ -23,6 +23,7 @@ from repro.training.device import check_fused, check_memory, prepare
 from repro.training.engine import Engine
 from repro.training.gates import write_run_gates
 from repro.training.initialise import network_of
+from repro.training.memory import too_small
 from repro.training.progress import Course, Watcher
 from repro.training.record import recorded, write_record
 from repro.training.resume import engine_at, equally_far, names_of
@@ -138,9 +139,10 @@ def _train_locked(group: Sequence[Experiment], session: Session) -> list[Record]
             for part in parts:
                 records += _train(engine_at(part, session), session)
             return records
-    except torch.OutOfMemoryError as error:
-        raise RunFailed(f"the device's memory is too small for {names}; the last checkpoint is kept") from error
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            on_gpu = session.device.type == "cuda"
+            raise RunFailed(too_small(names, group, session.runtime, on_gpu=on_gpu)) from error
         raise_if_a_worker_died(error)
         raise
 
