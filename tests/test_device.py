@@ -5,6 +5,17 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from watching import Silent
+
+from repro.data import DATASETS
+from repro.errors import UserError
+from repro.experiment import experiment_for
+from repro.models import MODELS, build, resolve_options
+from repro.paths import Folders
+from repro.runtime import Runtime
+from repro.training import run
+from repro.training.device import check_deterministic
 
 SCRIPT = """
 import resource
@@ -32,3 +43,33 @@ def test_freed_memory_is_kept_for_the_next_step() -> None:
     before, after = map(int, done.stdout.split())
     assert before > 1000
     assert after < 100
+
+
+@pytest.mark.parametrize("model", ["alexnet", "vgg16", "vgg16-bn"])
+def test_a_pooling_without_deterministic_kernel_is_refused_before_the_training(
+    model: str, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "prepare", lambda runtime: torch.device("cuda:0"))
+    monkeypatch.setattr(run, "task_for", lambda *arguments: pytest.fail("read data"))
+    experiment = experiment_for(model, {}, seed=0, dataset="imagenet", recipe_name=f"torchvision-{model}")
+    with pytest.raises(UserError, match=rf"^--deterministic: .* of {model} \(avgpool, to \(\d, \d\)\); leave it out"):
+        run.train([experiment], Runtime(deterministic=True), folders, Silent())
+
+
+def test_deterministic_is_refused_for_no_other_network() -> None:
+    """On a CPU every pooling is deterministic; so is a pooling to 1x1, which all networks for small images have."""
+    gpu, cpu, asked = torch.device("cuda:0"), torch.device("cpu"), Runtime(deterministic=True)
+    pooled = torch.nn.AdaptiveAvgPool2d((6, 6))
+    check_deterministic("any", pooled, asked, cpu)
+    check_deterministic("any", pooled, Runtime(), gpu)
+    refused = []
+    with torch.device("meta"):
+        for name, spec in MODELS.items():
+            for dataset in {"cifar10", spec.dataset} if spec.small else {spec.dataset}:
+                shape = DATASETS[dataset].input
+                network = build(name, resolve_options(name, {}, dataset), classes=10, input=shape)
+                try:
+                    check_deterministic(name, network, asked, gpu)
+                except UserError:
+                    refused.append((name, dataset))
+    assert refused == [(name, "imagenet") for name in ("alexnet", "vgg16", "vgg16-bn")]

@@ -99,6 +99,25 @@ def _check_fused(runtime: Runtime, device: torch.device) -> None:
         raise UserError("--fused supports one process only; leave it out")
 
 
+def check_deterministic(model: str, network: nn.Module, runtime: Runtime, device: torch.device) -> None:
+    """Refuse `--deterministic` on a GPU for networks with an adaptive average pooling to more than one output.
+
+    torch raises in its backward pass (torch.use_deterministic_algorithms lists the operators); it computes a pooling
+    to 1x1 as a mean instead, which is deterministic. Other operators on the list are reported by the first step.
+
+    Raises:
+        UserError: the gradient of a pooling has no deterministic kernel.
+    """
+    if not runtime.deterministic or device.type == "cpu":
+        return
+    for name, module in network.named_modules():
+        if isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size not in (1, (1, 1)):
+            raise UserError(
+                f"--deterministic: CUDA has no deterministic kernel for the gradient of the adaptive average pooling "
+                f"of {model} ({name}, to {module.output_size}); leave it out, or use --device cpu"
+            )
+
+
 def check_memory(network: nn.Module, networks: int, device: torch.device) -> None:
     """Refuse networks whose weights, gradients and momentum alone exceed the device's memory.
 

@@ -19,7 +19,7 @@ from repro.runtime import Runtime
 from repro.store.results import EpochRow, Record, check_locks, every_record, write_curve
 from repro.store.run_folders import CURVE, DIVERGED, LOCK, RECORDED, describe
 from repro.training import processes
-from repro.training.device import check_fused, check_memory, prepare
+from repro.training.device import check_deterministic, check_fused, check_memory, prepare
 from repro.training.engine import Engine
 from repro.training.gates import write_run_gates
 from repro.training.initialise import network_of
@@ -66,6 +66,7 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
         device = prepare(runtime)
         if runtime.fused:
             check_fused(network)
+        check_deterministic(experiments[0].model, network, runtime, device)
         groups = _groups(missing, network, runtime, device, watcher)
         check_memory(network, len(groups[0]), device)
         runtime = runtime.together(len(groups[0]))
