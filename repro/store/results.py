@@ -116,6 +116,12 @@ class Record:
     """Top-5 test error in % after the same epoch; None in records older than this field."""
     reported_epoch: int | None = None
     """Epoch whose test error is reported, from 1; None in older records, which report the last one."""
+    driver: str | None = None
+    """Version of the GPU's driver in all sessions, like `device`; None on a CPU or if unknown, like the next two."""
+    clocks: str | None = None
+    """The GPU's SM clock at the start of each session and the highest possible one, as `1755 of 1980 MHz`."""
+    peak_bytes: int | None = None
+    """Peak of the memory allocated on the GPU by all seeds that were trained at once, in the first process."""
 
     def __post_init__(self) -> None:
         for error in (self.error, self.error5):

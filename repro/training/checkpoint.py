@@ -49,6 +49,8 @@ class Checkpoint:
     """Steps of the whole run; 0 in checkpoints older than this field."""
     machine: dict[str, str] = field(default_factory=dict)
     """Hardware and versions of all sessions, as in a record."""
+    peak_bytes: int | None = None
+    """Peak of the memory allocated on the GPU in all sessions, as in a record."""
 
     @property
     def finished(self) -> bool:

@@ -42,6 +42,8 @@ class Engine:
     def __init__(self, experiments: Sequence[Experiment], runtime: Runtime, task: Task, device: torch.device) -> None:
         self.experiments, self.runtime, self.device, self.task = list(experiments), runtime, device, task
         self.recipe = self.experiments[0].recipe
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)  # the peak of an earlier run does not count
         networks = [
             placed(initialised(each, memory_saved=runtime.save_memory), device, runtime) for each in self.experiments
         ]
@@ -54,6 +56,7 @@ class Engine:
         self.seconds = self.epoch_seconds = 0.0
         self.sittings = 1
         self.machine = machine(device)
+        self.earlier_peak = 0
         self.started = datetime.now(UTC).isoformat(timespec="milliseconds")  # a run may take less than a second
 
     def _begin_phase(self, phase: Phase) -> None:
@@ -103,6 +106,13 @@ class Engine:
     def lr(self) -> float:
         """Learning rate of the next step; after the last step, that step's learning rate."""
         return lr_at(self.recipe, min(self.step, self.total_steps - 1), self.task.images)
+
+    @property
+    def peak_bytes(self) -> int | None:
+        """Peak of the memory allocated on the GPU in all sessions; None on a CPU."""
+        if self.device.type == "cpu":
+            return None
+        return max(self.earlier_peak, torch.cuda.max_memory_allocated(self.device))
 
     def steps(self) -> Iterator[int]:
         """Train to the end of the current epoch, yielding the number of steps so far after each step.
@@ -225,6 +235,7 @@ class Engine:
                 started=self.started,
                 data=self.task.fingerprint,
                 machine=self.machine,
+                peak_bytes=self.peak_bytes,
             )
             for number, experiment in enumerate(self.experiments)
         ]
@@ -242,6 +253,7 @@ class Engine:
         load_optimizer_states(self.optimizer, self.networks, [each.optimizer for each in saved])
         self.seconds, self.epoch_seconds = first.seconds, first.epoch_seconds
         self.sittings = max(each.sittings for each in saved) + 1
+        self.earlier_peak = max(each.peak_bytes or 0 for each in saved)
         made_on = [each.machine for each in saved]
         self.machine = reduce(through, made_on if self.finished else [*made_on, self.machine]) or self.machine
         kinds = len(first.rng) // self.runtime.processes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import subprocess
 from collections.abc import Mapping
 
 import torch
@@ -11,6 +12,9 @@ from repro import __version__
 from repro.commit import commit
 from repro.store.results import SEPARATOR
 from repro.training.device import device_name
+
+SMI_SECONDS = 10.0
+"""Longest wait for nvidia-smi."""
 
 
 def through(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
@@ -26,11 +30,26 @@ def through(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]
 
 
 def machine(device: torch.device) -> dict[str, str]:
-    """Return device, versions and commit, by the names of a record's fields."""
+    """Return device, versions and commit, and of a GPU driver and clocks, by the names of a record's fields."""
     return {
         "device": device_name(device),
         "torch": str(torch.__version__),  # a plain string, since a checkpoint may not hold other classes
         "python": platform.python_version(),
         "version": __version__,
         "commit": commit(),
+        **(_driver_and_clocks(device) if device.type == "cuda" else {}),
     }
+
+
+def _driver_and_clocks(device: torch.device) -> dict[str, str]:
+    """Return the driver's version and the SM clocks of a GPU as nvidia-smi reports them; nothing that it does not."""
+    uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"  # numbers differ with CUDA_VISIBLE_DEVICES
+    query = "--query-gpu=driver_version,clocks.sm,clocks.max.sm"
+    command = ["nvidia-smi", query, "--format=csv,noheader,nounits", f"--id={uuid}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SMI_SECONDS, check=True)
+        driver, now, most = (each.strip() for each in done.stdout.strip().split(","))
+    except (OSError, subprocess.SubprocessError, ValueError):  # it is missing or fails, or knows no such card
+        return {}
+    found = {"driver": driver} if driver[:1].isdigit() else {}
+    return {**found, "clocks": f"{now} of {most} MHz"} if now.isdigit() and most.isdigit() else found

@@ -73,6 +73,7 @@ def write_record(engine: Engine, number: int, results: Path) -> Record:
         seconds=round(engine.seconds, 3),
         sittings=engine.sittings,
         data=engine.task.fingerprint,
+        peak_bytes=engine.peak_bytes,
     )
     if processes.rank() == 0:
         write_curve(history, curve_path(results, experiment.name))

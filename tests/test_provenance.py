@@ -1,0 +1,119 @@
+"""Hardware and software in a record: a GPU's driver, clocks and peak memory."""
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from watching import Silent, engine_of, stop_at, train_one
+
+from repro.experiment import Experiment
+from repro.paths import Folders
+from repro.runtime import Runtime
+from repro.store.results import Record, append_record, every_record
+from repro.training import checkpoint, provenance
+from repro.training.engine import Engine
+from repro.training.provenance import machine, through
+from repro.training.signals import Stopped
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
+Make = Callable[..., Experiment]
+
+
+@pytest.fixture
+def smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Put a script called nvidia-smi first on PATH; returns the file to which it writes its arguments."""
+    monkeypatch.setattr(provenance, "device_name", lambda device: "NVIDIA H100")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="1234-abcd"))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    def make(script: str) -> Path:
+        asked = tmp_path / "asked"
+        program = tmp_path / "nvidia-smi"
+        program.write_text(f'#!/bin/sh\necho "$@" > {asked}\n{script}\n')
+        program.chmod(0o755)
+        return asked
+
+    return make
+
+
+def found(device: torch.device = GPU) -> dict[str, str]:
+    return {name: value for name, value in machine(device).items() if name in ("driver", "clocks")}
+
+
+def test_driver_and_clocks_are_read_of_the_card_that_is_used(smi: Callable[[str], Path]) -> None:
+    asked = smi("echo '580.65.06, 1755, 1980'")
+    assert found() == {"driver": "580.65.06", "clocks": "1755 of 1980 MHz"}
+    query = "--query-gpu=driver_version,clocks.sm,clocks.max.sm --format=csv,noheader,nounits --id=GPU-1234-abcd"
+    assert asked.read_text().strip() == query
+    assert found(CPU) == {}
+    assert set(machine(GPU)) <= {each.name for each in fields(Record)}
+
+
+@pytest.mark.parametrize(
+    ("script", "answer"),
+    [
+        ("exit 6", {}),
+        ("echo 'No devices were found'", {}),
+        ("echo '580.65.06, [N/A], [N/A]'", {"driver": "580.65.06"}),
+        ("echo '[Unknown Error], [N/A], 1980'", {}),
+        ("exec sleep 5", {}),
+    ],
+)
+def test_what_nvidia_smi_does_not_say_is_absent(
+    smi: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, script: str, answer: dict[str, str]
+) -> None:
+    monkeypatch.setattr(provenance, "SMI_SECONDS", 0.5)
+    smi(script)
+    assert found() == answer
+
+
+def test_without_nvidia_smi_the_facts_are_absent(smi: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise FileNotFoundError("nvidia-smi")
+
+    monkeypatch.setattr(subprocess, "run", missing)
+    assert found() == {}
+
+
+def test_a_changed_driver_is_recorded_with_the_former_one() -> None:
+    before, now = {"driver": "570.1", "clocks": "345 of 1980 MHz"}, {"driver": "580.2", "clocks": "345 of 1980 MHz"}
+    assert through(before, now) == {"driver": "570.1; 580.2", "clocks": "345 of 1980 MHz"}
+    assert through({"torch": "2.11"}, now) == {"torch": "2.11", **now}
+
+
+@pytest.mark.usefixtures("small_digits")
+def test_the_peak_of_all_sessions_is_recorded(tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, peaks = Runtime(device="cpu"), {1: 3 << 30, 2: 1 << 30}
+    assert engine_of(tiny()).peak_bytes is None
+    monkeypatch.setattr(Engine, "peak_bytes", property(lambda engine: max(engine.earlier_peak, peaks[engine.sittings])))
+    with pytest.raises(Stopped):
+        train_one(tiny(), runtime, folders, stop_at(3))
+    saved = checkpoint.load(folders.runs / tiny().name / checkpoint.NEWEST)
+    assert saved.peak_bytes == 3 << 30
+    assert train_one(tiny(), runtime, folders, Silent()).peak_bytes == 3 << 30
+    assert every_record(folders.results)[0].peak_bytes == 3 << 30
+
+
+def test_records_from_before_these_fields_are_read_and_kept(folders: Folders, record: Callable[..., Record]) -> None:
+    old = record()
+    append_record(old, folders.results)
+    path = folders.results / "runs.csv"
+    header, line = path.read_text().splitlines()
+    assert header.endswith(",driver,clocks,peak_bytes")
+    path.write_text(f"{header.removesuffix(',driver,clocks,peak_bytes')}\n{line.removesuffix(',,,')}\n")
+    assert every_record(folders.results) == [old]
+    new = replace(old, seed=1, driver="580.2", clocks="345 of 1980 MHz", peak_bytes=1 << 30)
+    append_record(new, folders.results)
+    assert every_record(folders.results) == [old, new]
+
+
+def test_the_peak_of_this_session_counts_if_it_is_higher(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = engine_of(tiny())
+    engine.device, engine.earlier_peak = GPU, 2 << 30
+    for now, highest in ((1 << 30, 2 << 30), (3 << 30, 3 << 30)):
+        monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device, now=now: now)
+        assert engine.peak_bytes == highest
