@@ -24,6 +24,7 @@ from repro.training.engine import Engine
 from repro.training.gates import write_run_gates
 from repro.training.initialise import network_of
 from repro.training.memory import too_small
+from repro.training.pace import Pace
 from repro.training.progress import Course, Watcher
 from repro.training.record import recorded, write_record
 from repro.training.resume import engine_at, equally_far, names_of
@@ -173,9 +174,9 @@ def _train(engine: Engine, session: Session) -> list[Record]:
         board(engine.runtime.log, logged, engine.epochs) as curves,
         watcher.run(_course(engine)),
     ):
-        saver = Saver(engine, folders.runs)
+        saver, pace = Saver(engine, folders.runs), Pace(engine, watcher)
         while not engine.finished:
-            rows = _train_epoch(engine, saver, watcher, stop)
+            rows = _train_epoch(engine, saver, pace, stop)
             curves.epoch(rows)
         write_run_gates(engine, folders.results, watcher)
         records = [
@@ -200,9 +201,10 @@ def _describe(experiments: Sequence[Experiment], runtime: Runtime, folders: Fold
 CONTINUE, SAVE, STOP = range(3)
 
 
-def _train_epoch(engine: Engine, saver: Saver, watcher: Watcher, stop: StopRequest) -> list[EpochRow]:
+def _train_epoch(engine: Engine, saver: Saver, pace: Pace, stop: StopRequest) -> list[EpochRow]:
     """Train the rest of an epoch, with checkpoints at intervals, at its end, and on a stop."""
-    for step in engine.steps():
+    watcher = pace.watcher
+    for step in pace.timed(engine.steps()):
         watcher.step(step, engine.lr)
         wish = STOP if stop.requested else SAVE if saver.older_than(engine.runtime.checkpoint_seconds) else CONTINUE
         if processes.count() > 1:
