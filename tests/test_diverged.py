@@ -8,7 +8,8 @@ import pytest
 import torch
 from watching import Silent, stop_at, train_one
 
-from repro.cli import table as command
+from repro.cli import missing as command
+from repro.cli.selection import select
 from repro.errors import Diverged, PackageMissing, RunFailed, UserError
 from repro.experiment import Experiment
 from repro.paths import Folders
@@ -71,7 +72,7 @@ def test_rows_after_one_that_diverges_are_trained(folders: Folders, monkeypatch:
     monkeypatch.setattr(command, "train_all", train_all)
     monkeypatch.setattr(command, "count_networks", lambda tables: None)
     with pytest.raises(Diverged, match=r"^the first row$"):
-        command.train_missing(command.select("cifar100", "dense*"), None, None, CPU, folders)
+        command.train_missing(select("cifar100", "dense*"), None, None, CPU, folders)
     assert started == [2, 4, 6, 8]
 
 
@@ -82,10 +83,10 @@ def test_a_table_with_a_network_that_cannot_be_counted_is_not_trained(
         raise UserError("does not accept an input")
 
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path / "empty"))
-    monkeypatch.setattr(command, "counted", refused)
+    monkeypatch.setattr("repro.cli.selection.counted", refused)
     monkeypatch.setattr(command, "train_all", lambda *arguments: pytest.fail("trained"))
     with pytest.raises(UserError):
-        command.train_missing(command.select("cifar100", "N = 4"), None, None, CPU, folders)
+        command.train_missing(select("cifar100", "N = 4"), None, None, CPU, folders)
 
 
 def test_a_table_is_trained_where_fvcore_is_missing(
@@ -96,9 +97,9 @@ def test_a_table_is_trained_where_fvcore_is_missing(
 
     trained: list[Experiment] = []
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path / "empty"))
-    monkeypatch.setattr(command, "counted", without_fvcore)
+    monkeypatch.setattr("repro.cli.selection.counted", without_fvcore)
     monkeypatch.setattr(command, "train_all", lambda experiments, *others: trained.extend(experiments))
-    command.train_missing(command.select("cifar100", "N = 4"), None, None, CPU, folders)
+    command.train_missing(select("cifar100", "N = 4"), None, None, CPU, folders)
     assert trained
 
 

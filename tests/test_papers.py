@@ -10,6 +10,11 @@ import pytest
 from watching import Silent, stop_at
 
 from repro.cli.app import main
+from repro.comparison.spread import PRINTED_SPREAD, Spread
+from repro.papers import find_papers
+from repro.recipes import default_recipe
+from repro.recipes.library import Library, within
+from repro.tables import Table, shipped_tables
 from repro.training import progress
 
 RECIPE = """
@@ -347,3 +352,32 @@ def test_a_run_whose_paper_is_gone_is_still_listed(
     Path("mine").rename("moved")
     (line,) = json.loads(repro(capsys, "list", "runs", "--format", "json")[1])["runs"]
     assert (line["state"], line["command"]) == ("not known", None)
+
+
+def test_runs_of_a_users_table_leave_the_spread_of_the_shipped_ones(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each table's spread is pooled over the shipped tables and itself."""
+    pooled: dict[str, set[str]] = {}
+
+    def noted(tables: list[Table], records: object) -> Spread:
+        names = {each.name for each in tables}
+        pooled["mine" if "mine" in names else "shipped"] = names
+        return PRINTED_SPREAD
+
+    monkeypatch.setattr("repro.cli.table.pooled_over", noted)
+    write(table=TABLE, recipe=RECIPE)
+    for name in ("mine", "cifar100"):
+        with pytest.raises(SystemExit, match="0"):
+            main(["table", name, "--papers", "mine"])
+    shipped = {each.name for each in shipped_tables()}
+    assert "cifar100" in shipped
+    assert pooled == {"mine": shipped | {"mine"}, "shipped": shipped}
+
+
+def test_a_recipe_that_names_a_model_is_its_default_before_one_for_all(write: Write) -> None:
+    write(recipe=RECIPE + 'default_for = ["resnet20"]\n')
+    library = Library(find_papers([Path("mine")]))
+    with within(library):
+        assert default_recipe("resnet20", "digits", {}) == "short"
+        assert default_recipe("resnet32", "digits", {}) == "digits"

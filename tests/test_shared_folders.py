@@ -18,7 +18,8 @@ import pytest
 from watching import Silent, train_one
 
 from repro.atomic import remove_unfinished, write_atomically
-from repro.cli import table as command
+from repro.cli import missing as command
+from repro.cli.selection import select
 from repro.errors import BeingTrained, UserError
 from repro.experiment import Experiment
 from repro.locks import Held, Holder, is_held, locked
@@ -169,7 +170,7 @@ def test_a_table_trains_the_runs_that_are_free(
     with ExitStack() as locks:
         hold(locks, folders, first)
         runtime = replace(CPU, side_by_side=side_by_side)
-        command.train_missing(command.select("cifar100", "N = 4"), None, None, runtime, folders)
+        command.train_missing(select("cifar100", "N = 4"), None, None, runtime, folders)
     assert [each.id for each in every_record(folders.results)] == [second.id, other.id]
     held = f"{first.name} is being trained by process {os.getpid()} on {socket.gethostname()} since 20"
     assert capsys.readouterr().err.count(held) == 2  # when it was met, and at the end
@@ -194,7 +195,7 @@ def test_a_table_comes_back_to_runs_that_became_free(
             return answer
 
         monkeypatch.setattr(command, "train_all", train_all)
-        command.train_missing(command.select("cifar100", "N = 4"), None, None, CPU, folders)
+        command.train_missing(select("cifar100", "N = 4"), None, None, CPU, folders)
     assert [each.id for each in every_record(folders.results)] == [other.id, first.id, second.id]
 
 
@@ -202,7 +203,8 @@ TABLE = """
 import sys
 from pathlib import Path
 from watching import shrink_digits
-from repro.cli import table
+from repro.cli import missing as table
+from repro.cli.selection import select
 from repro.experiment import experiment_for
 from repro.paths import Folders
 from repro.runtime import Runtime
@@ -214,7 +216,7 @@ shrink_digits()
 table.count_networks = lambda selections: None
 table.missing = lambda *_: [experiment(seed) for seed in range(3)]
 folders = Folders(*(Path(sys.argv[1]) / name for name in ("data", "runs", "results")))
-table.train_missing(table.select("cifar100", "N = 4"), None, None, Runtime(device="cpu", threads=1), folders)
+table.train_missing(select("cifar100", "N = 4"), None, None, Runtime(device="cpu", threads=1), folders)
 """
 
 

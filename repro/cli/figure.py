@@ -11,7 +11,7 @@ import typer
 from repro.atomic import write_atomically
 from repro.cli.options import Data, Results, Rows, RunName, Runs, TableName, runtime_options, with_quiet
 from repro.cli.papers import with_papers
-from repro.cli.table import select
+from repro.cli.selection import select
 from repro.comparison.corrections import records_today
 from repro.console import note, waiting
 from repro.errors import UserError

@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import chain, groupby
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from repro.atomic import write_atomically
+from repro.cli.missing import train_missing
 from repro.cli.options import Data, Epochs, Results, Rows, Runs, choice, completing, runtime_options
+from repro.cli.selection import Selection, all_tables, count_networks, select
 from repro.cli.suggestion import after_table, suggest
-from repro.cli.train import train_all
 from repro.comparison.corrections import records_today
-from repro.comparison.counts import uncounted
 from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison, compare, pooled_over
 from repro.console import note, problem, stdout, with_bar
-from repro.counting.cache import counted
-from repro.errors import BeingTrained, Diverged, PackageMissing, UserError
-from repro.experiment import Experiment
-from repro.paths import Folders, folders
+from repro.errors import UserError
+from repro.paths import folders
 from repro.report import SUFFIXES, Report, ReportFormat
 from repro.runtime import Runtime
-from repro.store.results import Record, append_times, curve_of, read_records, read_times, result_folders
-from repro.tables import Row, Table, read_table, table_names
+from repro.store.results import Record, append_times, curve_of, read_times, result_folders
+from repro.tables import Row, Table, shipped_tables, table_names
 from repro.text import number_of, one_of
-from repro.torchrun import process_count
 
 WINDOW_SECONDS = 2.0
 """How long the steps of one row are measured before the next row's turn."""
 TIMED = ("device", "precision", "threads")
 """The runtime options that apply to --time."""
 
-Selection = tuple[Table, Sequence[Row]]
-"""A table, and those of its rows that are shown."""
 Name = Annotated[
     str | None,
     typer.Argument(
@@ -112,17 +106,6 @@ def _refuse_without_run(options: Mapping[str, Any], run: bool, time: bool) -> No
             raise UserError(f"--{name.replace('_', '-')} requires --run; without it, nothing is trained")
 
 
-def all_tables() -> list[Table]:
-    """Return every table."""
-    return [read_table(name) for name in table_names()]
-
-
-def select(name: str, rows: str) -> Selection:
-    """Return a table and the rows that match a label or pattern; UserError if there is none."""
-    table = read_table(name)
-    return table, table.matching(rows)
-
-
 def format_of(format: ReportFormat | None, output: Path | None) -> ReportFormat:
     """Return the format that was asked for, by name or by the extension of the file.
 
@@ -141,90 +124,6 @@ def format_of(format: ReportFormat | None, output: Path | None) -> ReportFormat:
     if by_ending is None:
         raise UserError(f"{output}: unknown extension (known: {', '.join(SUFFIXES)}); or choose a --format")
     return by_ending
-
-
-def missing(selection: Selection, seeds: int | None, epochs: int | None, results: Path) -> list[Experiment]:
-    """Return the experiments that some rows still need: for each published error, seeds 0, 1, ... without a record.
-
-    Args:
-        selection: a table and some of its rows.
-        seeds: number of seeds for each error (default: as many as the paper ran).
-        epochs: number of epochs of each run (default: the recipe's).
-        results: the folder of the records.
-    """
-    table, rows = selection
-    experiments = [
-        each.experiment(seed, epochs)
-        for each in table.errors(rows)
-        if each.recipe
-        for seed in range(seeds or each.runs)
-    ]
-    return _without_record(list({each.id: each for each in experiments}.values()), results)
-
-
-def _without_record(experiments: Sequence[Experiment], results: Path) -> list[Experiment]:
-    done = {record.id for record in read_records(result_folders(results))}
-    return [each for each in experiments if each.id not in done]
-
-
-def train_missing(
-    selection: Selection, seeds: int | None, epochs: int | None, runtime: Runtime, folders: Folders
-) -> None:
-    """Train the runs that some rows of a table still need; after a stop, finished runs are not repeated.
-
-    Runs that other processes train are tried again at the end, and reported if they are still being trained.
-
-    Raises:
-        Diverged: a run diverged; it is raised after all other runs are trained.
-    """
-    table, rows = selection
-    count_networks([selection])  # an error in counting is reported before days of training
-    experiments = missing(selection, seeds, epochs, folders.results)
-    without = sum(each.recipe is None for each in table.errors(rows))
-    omitted = f"; no recipe is implemented for {number_of(without, 'result')}" if without else ""
-    note(f"{table.name}: {number_of(len(experiments), 'run')} to train{omitted}")
-    diverged: list[str] = []
-    held = _train_free(experiments, runtime, folders, diverged, note)
-    _train_free(held, runtime, folders, diverged, problem)
-    if diverged:
-        raise Diverged("; ".join(diverged))
-
-
-def _train_free(
-    experiments: Sequence[Experiment],
-    runtime: Runtime,
-    folders: Folders,
-    diverged: list[str],
-    report: Callable[[str], None],
-) -> list[Experiment]:
-    """Train the experiments that no other process trains or has recorded meanwhile; return those that others train.
-
-    Args:
-        experiments: what is trained, the seeds of one experiment together.
-        runtime: as for `train_all`, like the next one.
-        folders: of the runs.
-        diverged: gets a line for what diverges.
-        report: called with who trains a run.
-    """
-    held: list[Experiment] = []
-    for _, seeds_of_one in groupby(experiments, key=lambda each: replace(each, seed=0).id):
-        free = list(seeds_of_one)
-        if process_count() == 1:  # several processes may read different records, but must train the same
-            free = _without_record(free, folders.results)
-        while free:
-            try:
-                train_all(free, runtime, folders)
-                break
-            except BeingTrained as error:
-                for name, holder in error.holders.items():
-                    report(f"{name} is being trained by {holder}")
-                held += [each for each in free if each.name in error.holders]
-                free = [each for each in free if each.name not in error.holders]
-            except Diverged as error:
-                problem(f"failed: {error}")
-                diverged.append(str(error))
-                break
-    return held
 
 
 def check_timed(selection: Selection) -> None:
@@ -250,20 +149,14 @@ def compared(selections: Sequence[Selection], results: Path) -> list[Comparison]
     places = result_folders(results)
     records, times = records_today(places), read_times(places)
     count_networks(selections)
-    tables = {each.name: each for each in (*all_tables(), *(table for table, _ in selections))}
-    spread = pooled_over(list(tables.values()), records)
-    lowest = partial(_lowest_error, places)
-    return [compare(table, records, times, shown=rows, spread=spread, lowest=lowest) for table, rows in selections]
+    lowest, shipped = partial(_lowest_error, places), {each.name: each for each in shipped_tables()}
 
+    def joined(table: Table, rows: Sequence[Row]) -> Comparison:
+        # The runs of a user's table say nothing about the spread of the shipped ones.
+        spread = pooled_over([*(shipped | {table.name: table}).values()], records)
+        return compare(table, records, times, shown=rows, spread=spread, lowest=lowest)
 
-def count_networks(selections: Sequence[Selection]) -> None:
-    """Count the models that are not counted yet, which takes seconds per model; without fvcore, say that it cannot."""
-    subjects = {repr(each): each for each in chain(*(uncounted(table, rows) for table, rows in selections))}
-    try:
-        for subject in with_bar(list(subjects.values()), "counting models"):
-            counted(subject)
-    except PackageMissing as error:
-        note(f"the counts of {number_of(len(subjects), 'model')} are left out: {error}")
+    return [joined(*each) for each in selections]
 
 
 def _lowest_error(folders: Sequence[Path], record: Record) -> float | None:

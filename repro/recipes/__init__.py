@@ -46,10 +46,11 @@ def recipe(name: str) -> Recipe:
 def default_recipe(model: str, dataset: str, options: Mapping[str, OptionValue]) -> str | None:
     """Return the name of the recipe that a model uses by default on a dataset, None if there is none.
 
-    If several recipes fit, the one that requires the most options is chosen.
+    If several recipes fit, one that names the model is chosen before one for all models, and then the one that requires
+    the most options.
     """
     fitting = [each for each in RECIPES.values() if each.is_default(model, dataset, options)]
-    return max(fitting, key=lambda each: len(each.default_with)).name if fitting else None
+    return max(fitting, key=lambda each: (model in each.default_for, len(each.default_with))).name if fitting else None
 
 
 def deviations(changed: Recipe) -> list[str]:

@@ -1,7 +1,7 @@
 """The papers' tables as data: what they print, read from TOML files and checked."""
 
 from repro.tables.printed import UNITS, Cell, Column, PrintedError, Row, Table
-from repro.tables.reading import check_tables, parse_table, read_table, table_names
+from repro.tables.reading import check_tables, parse_table, read_table, shipped_tables, table_names
 
 __all__ = [
     "UNITS",
@@ -13,5 +13,6 @@ __all__ = [
     "check_tables",
     "parse_table",
     "read_table",
+    "shipped_tables",
     "table_names",
 ]

@@ -30,6 +30,12 @@ def check_tables() -> None:
             parse_table(file)
 
 
+def shipped_tables() -> list[Table]:
+    """Return the tables that come with the program."""
+    library = current_library()
+    return [parse_table(file) for file in library.tables.values() if not library.origin(file)]
+
+
 def read_table(name: str) -> Table:
     """Return a table of the current library by its name, in any spelling, or the table in a file.
 

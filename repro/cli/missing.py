@@ -1,0 +1,103 @@
+"""The runs that a table still needs, and their training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+from repro.cli.selection import Selection, count_networks
+from repro.cli.train import train_all
+from repro.console import note, problem
+from repro.errors import BeingTrained, Diverged
+from repro.experiment import Experiment
+from repro.paths import Folders
+from repro.runtime import Runtime
+from repro.store.results import read_records, result_folders
+from repro.text import number_of
+from repro.torchrun import process_count
+
+
+def missing(selection: Selection, seeds: int | None, epochs: int | None, results: Path) -> list[Experiment]:
+    """Return the experiments that some rows still need: for each published error, seeds 0, 1, ... without a record.
+
+    Args:
+        selection: a table and some of its rows.
+        seeds: number of seeds for each error (default: as many as the paper ran).
+        epochs: number of epochs of each run (default: the recipe's).
+        results: the folder of the records.
+    """
+    table, rows = selection
+    experiments = [
+        each.experiment(seed, epochs)
+        for each in table.errors(rows)
+        if each.recipe
+        for seed in range(seeds or each.runs)
+    ]
+    return _without_record(list({each.id: each for each in experiments}.values()), results)
+
+
+def _without_record(experiments: Sequence[Experiment], results: Path) -> list[Experiment]:
+    done = {record.id for record in read_records(result_folders(results))}
+    return [each for each in experiments if each.id not in done]
+
+
+def train_missing(
+    selection: Selection, seeds: int | None, epochs: int | None, runtime: Runtime, folders: Folders
+) -> None:
+    """Train the runs that some rows of a table still need; after a stop, finished runs are not repeated.
+
+    Runs that other processes train are tried again at the end, and reported if they are still being trained.
+
+    Raises:
+        Diverged: a run diverged; it is raised after all other runs are trained.
+    """
+    table, rows = selection
+    count_networks([selection])  # an error in counting is reported before days of training
+    experiments = missing(selection, seeds, epochs, folders.results)
+    without = sum(each.recipe is None for each in table.errors(rows))
+    omitted = f"; no recipe is implemented for {number_of(without, 'result')}" if without else ""
+    note(f"{table.name}: {number_of(len(experiments), 'run')} to train{omitted}")
+    diverged: list[str] = []
+    held = _train_free(experiments, runtime, folders, diverged, note)
+    _train_free(held, runtime, folders, diverged, problem)
+    if diverged:
+        raise Diverged("; ".join(diverged))
+
+
+def _train_free(
+    experiments: Sequence[Experiment],
+    runtime: Runtime,
+    folders: Folders,
+    diverged: list[str],
+    report: Callable[[str], None],
+) -> list[Experiment]:
+    """Train the experiments that no other process trains or has recorded meanwhile; return those that others train.
+
+    Args:
+        experiments: what is trained, the seeds of one experiment together.
+        runtime: as for `train_all`, like the next one.
+        folders: of the runs.
+        diverged: gets a line for what diverges.
+        report: called with who trains a run.
+    """
+    held: list[Experiment] = []
+    for _, seeds_of_one in groupby(experiments, key=lambda each: replace(each, seed=0).id):
+        free = list(seeds_of_one)
+        if process_count() == 1:  # several processes may read different records, but must train the same
+            free = _without_record(free, folders.results)
+        while free:
+            try:
+                train_all(free, runtime, folders)
+                break
+            except BeingTrained as error:
+                for name, holder in error.holders.items():
+                    report(f"{name} is being trained by {holder}")
+                held += [each for each in free if each.name in error.holders]
+                free = [each for each in free if each.name not in error.holders]
+            except Diverged as error:
+                problem(f"failed: {error}")
+                diverged.append(str(error))
+                break
+    return held
