@@ -280,3 +280,20 @@ def test_switched_products_can_be_read_by_every_name(precision: str) -> None:
     assert (torch.get_float32_matmul_precision() == "high") == expected
     assert (torch.backends.cuda.matmul.fp32_precision == "tf32") == expected
     set_products("fp32")
+
+
+def test_fused_kernels_are_measured_in_the_precisions_that_have_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command asks for the device's name without the switch, which fp32 excludes."""
+    asked: list[Runtime] = []
+
+    def one_speed(experiment: Experiment, runtime: Runtime, *others: Any) -> list[measured.Speed]:
+        asked.append(runtime)
+        return bench(TINY, Runtime(device="cpu"), 0.01, Path())
+
+    monkeypatch.setattr(measured, "bench", one_speed)
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "resnet20", "--device", "cpu", "--fused", "--precision", "bf16"])
+    assert ended.value.code == 0, capsys.readouterr().err
+    assert asked == [Runtime(device="cpu", fused=True)]

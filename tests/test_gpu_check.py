@@ -20,7 +20,7 @@ from torch import Tensor
 from repro.check.correctness import FORWARD, GRADIENT, Check, checks, graph_and_eager, one_step
 from repro.check.jobs import Quiet, outcome
 from repro.check.results import CheckResult, FactResult, TimeResult
-from repro.check.run import jobs_on
+from repro.check.run import jobs_on, setting_of
 from repro.check.setting import (
     CPU,
     GPU,
@@ -37,6 +37,7 @@ from repro.check.setting import (
 from repro.check.timing import Variant, figures, step_times
 from repro.check.worker import Deadline, Worker, run_jobs
 from repro.cli.app import main
+from repro.runtime import Runtime
 from repro.training import checkpoint
 from repro.training import engine as engines
 from repro.training.engine import Engine
@@ -389,11 +390,28 @@ def test_a_cpu_has_no_graphs_to_check() -> None:
     assert {each.name for each in checks(CPU)} < {each.name for each in jobs}
 
 
-def test_a_model_or_the_check_is_required(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "the model is missing: name one, such as resnet20, or add --check to check the device"),
+        (["--seconds", "9"], "--seconds and --only require --check"),
+        (["resnet20", "--check"], "--check measures networks and variants of its own; give it only --device"),
+        (["--check", "--graph"], "--check measures networks and variants of its own; give it only --device"),
+        (["--check", "--only", "nothing"], "--only nothing: no check has this in its name; they are: fp64: resnet20"),
+    ],
+)
+def test_what_bench_refuses(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["bench"])
+        main(["bench", "--device", "cpu", *words])
     assert ended.value.code == 2
-    assert capsys.readouterr().err.strip().startswith("error: the model is missing: name one, such as resnet20, or add")
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith(f"error: {line}")
+
+
+def test_the_check_is_of_the_device_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert setting_of(Runtime(device="cuda:1")).device == "cuda:1"
+    assert setting_of(Runtime(device="cpu")) == CPU
 
 
 def without_packages(folder: Path, *names: str) -> dict[str, str]:

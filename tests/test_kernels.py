@@ -8,22 +8,27 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from watching import Silent
 
 from repro.benchmark.random_images import random_data
 from repro.cli.app import main
+from repro.data import Images
 from repro.errors import UserError
 from repro.experiment import experiment_for
 from repro.kernels import batchnorm, convolution
 from repro.kernels.batchnorm import gradient_sums, gradients, normalise, statistics
 from repro.kernels.convolution import BACKWARD, FORWARD, GRADIENT, Convolution, GradientLaunch, Launch
 from repro.kernels.fuse import FusedBranch, has_kernels, use_kernels
+from repro.kernels.residual import fits
 from repro.models.dense_resnet import denseresnet_cifar
 from repro.models.resnet import resnet_bottleneck, resnet_cifar
+from repro.paths import Folders
+from repro.recipes import recipe
 from repro.runtime import Runtime
 from repro.training import device as devices
-from repro.training import gates
 from repro.training.device import check_fused
 from repro.training.engine import Engine
+from repro.training.gates import write_run_gates
 from repro.training.statistics import take_exact_statistics
 from repro.training.tasks.in_memory import Resident
 
@@ -73,7 +78,7 @@ def channels(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(params=[(torch.float64, 1e-14), (torch.float32, 1e-6), (torch.float16, 2e-3)], ids=str)
 def numbers(request: pytest.FixtureRequest) -> tuple[torch.dtype, float]:
-    """A number format and how far its results may be from those of the modules."""
+    """A number format and how far its results may be from those of the modules; the interpreter multiplies no bf16."""
     found: tuple[torch.dtype, float] = request.param
     return found
 
@@ -153,6 +158,50 @@ def test_statistics_lose_no_digits_when_the_mean_is_large() -> None:
     assert apart(norm.running_var, expected) < 1e-4  # of 1e8 - 1e8 in fp32 nothing would be left
 
 
+def test_many_parts_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every program reads the table of all parts, which would not fit for large maps."""
+    images, above = random(3, 32, 5, 6) * 2 + 3, random(3, 32, 5, 6).flip(1)
+    ends = []
+    for limit in (8192, 32):
+        monkeypatch.setattr(batchnorm, "MERGED", limit)
+        norm = nn.BatchNorm2d(32, dtype=torch.float64)
+        partial = statistics(images)
+        assert partial.shape[1] > 1
+        out, saved = normalise(images, partial, batchnorm.tiles(images).tile, norm, added=None, relu=True)
+        found = gradients(above, out, images, saved, gradient_sums(above, out, images, saved), norm.weight)
+        ends.append((out, saved, norm.running_var, found.images, found.weight, found.bias))
+    assert all(apart(one, other) < 1e-13 for one, other in zip(*ends, strict=True))
+
+
+def test_nan_stays_visible() -> None:
+    """Torch's ReLU keeps NaN, from which a run's divergence is seen."""
+    images, norm = random(3, 16, 5, 6), nn.BatchNorm2d(16, dtype=torch.float64)
+    images[0, 3, 2, 2] = torch.nan
+    out, saved = normalise(images, statistics(images), batchnorm.tiles(images).tile, norm, added=None, relu=True)
+    assert out[:, 3].isnan().all()
+    assert not out[:, :3].isnan().any()
+    above = random(3, 16, 5, 6).flip(1)
+    found = gradients(above, out, images, saved, gradient_sums(above, out, images, saved), norm.weight)
+    assert found.images[:, 3].isnan().all()
+    conv = Convolution(random(16, 16, 3, 3))
+    assert conv.gradient_before(above, out, images, saved)[0].isfinite().all()  # the gradient above is finite
+    assert conv.input_gradient(above, (out, images))[0, 3, 2, 2].isnan()
+
+
+def test_one_value_per_channel_has_no_deviation() -> None:
+    images = random(1, 16, 1, 1)
+    with pytest.raises(ValueError, match="more than one value per channel"):
+        normalise(images, statistics(images), 1, nn.BatchNorm2d(16, dtype=torch.float64), added=None, relu=False)
+
+
+def test_which_batchnorms_fit() -> None:
+    assert fits(nn.BatchNorm2d(64))
+    for other in (nn.BatchNorm2d(24), nn.BatchNorm2d(512), nn.BatchNorm2d(16, track_running_stats=False)):
+        assert not fits(other)
+    assert not fits(nn.BatchNorm2d(16, affine=False))
+    assert not fits(nn.BatchNorm2d(16).eval())
+
+
 def trained_once(network: nn.Module, images: Tensor) -> Tensor:
     """Return the outputs of a network that has gradients now."""
     out: Tensor = network(images)
@@ -183,7 +232,7 @@ def test_a_network_with_kernels_is_the_network(name: str) -> None:
 def test_exact_statistics_are_those_of_the_modules() -> None:
     """While they are taken, BatchNorm averages over all batches, for which there is no kernel."""
     torch.manual_seed(0)
-    plain = resnet_cifar(depth=8, classes=10).double()
+    plain = resnet_cifar(depth=8, classes=10).to(dtype=torch.float64, memory_format=torch.channels_last)
     fused, batches = copy.deepcopy(plain), [random(5, 3, 8, 8), random(4, 3, 8, 8)]
     use_kernels(fused)
     for each in (fused, plain):
@@ -192,34 +241,55 @@ def test_exact_statistics_are_those_of_the_modules() -> None:
 
 
 def test_which_networks_have_kernels() -> None:
-    dense = denseresnet_cifar(depth=8, N=1, classes=10)
+    dense = denseresnet_cifar(depth=8, N=1, classes=10).to(memory_format=torch.channels_last)
     assert has_kernels(dense)
     assert not has_kernels(resnet_bottleneck(depth=50, classes=10, small=True))
     with pytest.raises(UserError, match=r"^--fused has kernels for DenseResNet and for ResNet with basic blocks;"):
-        check_fused(nn.Linear(2, 2))
+        check_fused(nn.Linear(2, 2), recipe("miru2020-cifar100"))
+    for changed, line in (
+        ({"dataset": "imagenet"}, "the kernels of --fused are for small images, not for imagenet"),
+        ({"batchnorm_images": 64}, "--fused normalises over the whole batch, not over batchnorm_images=64"),
+    ):
+        with pytest.raises(UserError, match=f"^{line}; leave it out"):
+            check_fused(dense, replace(recipe("miru2020-cifar100"), **changed))
     use_kernels(dense)
     assert [type(each.branch).__name__ for each in dense.blocks] == ["FusedBranch", "Sequential", "Sequential"]
     assert isinstance(dense.blocks[0].branch, FusedBranch)
 
 
+def test_a_copy_counts_its_own_batches_and_weights_are_channels_last() -> None:
+    network = resnet_cifar(depth=8, classes=10).to(memory_format=torch.channels_last)
+    use_kernels(network)
+    other = copy.deepcopy(network)
+    other(random(2, 3, 8, 8, dtype=torch.float32))
+    counts = [{int(each) for name, each in one.named_buffers() if "batches" in name} for one in (network, other)]
+    assert counts == [{0}, {1}]
+    with pytest.raises(ValueError, match=r"^stem\.0\.weight is not channels-last"):
+        use_kernels(resnet_cifar(depth=8, classes=10))
+
+
 @pytest.fixture
 def on_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let the interpreter run the kernels where they need a GPU."""
-    monkeypatch.setattr(devices, "_check_fused", lambda runtime, device: None)
+    monkeypatch.setattr(devices, "_check_fused_switches", lambda runtime, device: None)
     yield
     devices.set_products("fp32")
 
 
-def test_the_gates_of_a_network_with_kernels_can_be_measured(on_cpu: None) -> None:
-    found = experiment_for("denseresnet110", {"N": 2}, seed=0)
-    experiment = replace(found, recipe=replace(found.recipe, epochs=1, warmup_epochs=0))
-    runtime = Runtime(device="cpu", fused=True)
-    cpu, data = torch.device("cpu"), random_data("cifar100", 64)
-    engine = Engine([experiment], runtime, Resident(experiment.recipe, data, runtime, cpu), cpu)
-    network = gates._with_gates(engine, 0)
-    state = engine.networks.state_of(0)
-    assert all(torch.equal(each, state[name]) for name, each in network.state_dict().items())
-    assert len(network.gates) == 54
+def test_the_gates_of_a_network_with_kernels_are_measured(on_cpu: None, folders: Folders) -> None:
+    experiment = experiment_for("denseresnet110", {"N": 2}, seed=0)
+    cpu, data = torch.device("cpu"), random_data("cifar100", 4)
+    small = replace(data, test=Images(data.test.pixels[:, :, :8, :8], data.test.labels))
+
+    def gates_of(runtime: Runtime, name: str) -> list[str]:
+        engine = Engine([experiment], runtime, Resident(experiment.recipe, small, runtime, cpu), cpu)
+        write_run_gates(engine, folders.results / name, Silent())
+        (path,) = (folders.results / name).rglob("*.csv")
+        return path.read_text().splitlines()
+
+    with_kernels = gates_of(Runtime(device="cpu", fused=True), "fused")
+    assert with_kernels == gates_of(Runtime(device="cpu"), "plain")
+    assert len(with_kernels) == 1 + 1 + 2 * 53
 
 
 def test_a_machine_without_gpu_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

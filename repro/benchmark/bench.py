@@ -128,9 +128,7 @@ def _check_fused(experiment: Experiment, runtime: Runtime, precisions: Sequence[
     possible = [each for each in precisions if each != "fp32"]
     prepare(replace(runtime, compile=False, precision=possible[0] if possible else "fp32"))
     with torch.device("meta"):
-        check_fused(network_of(experiment))
-    if DATASETS[experiment.dataset].kind is DatasetKind.IMAGE_FILES:
-        raise UserError(f"the kernels of --fused are for small images, not for {experiment.dataset}; leave it out")
+        check_fused(network_of(experiment), experiment.recipe)
 
 
 def _check_seeds(experiment: Experiment, runtime: Runtime) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -14,6 +15,7 @@ from repro.check.results import CheckReport, Result
 from repro.check.setting import CPU, GPU, Setting
 from repro.check.timing import compiled_step_times, figures, step_times
 from repro.check.worker import Deadline, run_jobs
+from repro.errors import UserError
 from repro.runtime import Runtime
 from repro.training.device import chosen_device
 from repro.training.provenance import machine
@@ -28,7 +30,8 @@ def setting_of(runtime: Runtime) -> Setting:
     Raises:
         UserError: this machine has no such device.
     """
-    return CPU if chosen_device(runtime) == "cpu" else GPU
+    device = chosen_device(runtime)
+    return CPU if device == "cpu" else replace(GPU, device=device)
 
 
 def jobs_on(setting: Setting) -> tuple[list[Job], list[Job]]:
@@ -49,6 +52,9 @@ def run_check(setting: Setting, seconds: float, only: str, show: Callable[[Resul
         seconds: after which the last job is stopped; what is left does not run.
         only: a part of the names of the jobs.
         show: takes each result as soon as it is known.
+
+    Raises:
+        UserError: no job has `only` in its name.
     """
     deadline = Deadline(time.monotonic() + seconds)
     _prepare_environment(setting)
@@ -59,6 +65,9 @@ def run_check(setting: Setting, seconds: float, only: str, show: Callable[[Resul
         show(result)
 
     jobs, beside = (_named(some, only) for some in jobs_on(setting))
+    if not jobs and not beside:
+        names = ", ".join(each.name for each in jobs_on(setting)[0])
+        raise UserError(f"--only {only}: no check has this in its name; they are: {names}")
     run_jobs(jobs, beside, deadline, add)
     return report
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,7 +54,7 @@ BenchModel = Annotated[
 ]
 Check = Annotated[bool, typer.Option("--check", help="Check the device instead of measuring a model.")]
 Seconds = Annotated[
-    float, typer.Option("--seconds", min=0, metavar="SECONDS", help="With --check: when to stop (default: 220).")
+    float | None, typer.Option("--seconds", min=0, metavar="SECONDS", help="With --check: when to stop (default: 220).")
 ]
 Only = Annotated[
     str, typer.Option("--only", metavar="TEXT", help="With --check: run only what has this text in its name.")
@@ -75,7 +75,7 @@ def bench(
     data: Data = None,
     window: Window = 2.0,
     check: Check = False,
-    seconds: Seconds = 220.0,
+    seconds: Seconds = None,
     only: Only = "",
     format: Format = AnswerFormat.RICH,
 ) -> None:
@@ -85,8 +85,15 @@ def bench(
     at once with seeds alone, then time the steps of some networks.
     """
     if check:
-        check_device(Runtime(**switches), seconds, only, format)
+        others = [name for name in switches if name != "device"]
+        if any((model, options, others, precision, dataset, recipe, overrides)):
+            raise UserError(
+                "--check measures networks and variants of its own; give it only --device, --seconds and --only"
+            )
+        check_device(Runtime(**switches), 220.0 if seconds is None else seconds, only, format)
         return
+    if seconds is not None or only:
+        raise UserError("--seconds and --only require --check")
     if model is None:
         raise UserError("the model is missing: name one, such as resnet20, or add --check to check the device")
     experiment = experiment_for(model, options, seed=0, dataset=dataset, recipe_name=recipe, overrides=overrides or ())
@@ -97,7 +104,7 @@ def bench(
 
     precisions = list(dict.fromkeys(each.value for each in precision or [])) or USUAL
     speeds = bench(experiment, runtime, window, root, seeds, precisions, lambda rounds: with_bar(rounds, "measuring"))
-    device = device_name(prepare(runtime))
+    device = device_name(prepare(replace(runtime, fused=False)))
     if format == AnswerFormat.JSON:
         about = {"model": experiment.model, "deviations": deviations(experiment.recipe), "device": device}
         print_json({**about, "speeds": [asdict(each) for each in speeds]})

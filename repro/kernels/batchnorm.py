@@ -67,7 +67,7 @@ def _normalise(
     if with_added:
         values += direct
     if relu:
-        values = tl.maximum(values, 0.0)
+        values = tl.where(values < 0, 0.0, values)  # NaN stays NaN: a diverged run must stay visible
     tl.store(out + at, values.to(out.dtype.element_ty), mask=filled)
 
 
@@ -83,7 +83,7 @@ def _gradient_sums(
     at = row[:, None] * channels + channel[None, :]
     gradient = tl.load(gradients + at, mask=filled, other=0.0).to(accumulator)
     if relu:
-        gradient = tl.where(tl.load(out + at, mask=filled, other=0.0) > 0, gradient, 0.0)
+        gradient = tl.where(tl.load(out + at, mask=filled, other=0.0) <= 0, 0.0, gradient)
     values = tl.load(images + at, mask=filled, other=0.0).to(accumulator)
     scaled = (values - tl.load(saved + channel)[None, :]) * tl.load(saved + channels + channel)[None, :]
     tl.store(partial + program * channels + channel, tl.sum(gradient, 0))
@@ -103,7 +103,7 @@ def _input_gradient(
     at = row[:, None] * channels + channel[None, :]
     gradient = tl.load(gradients + at, mask=filled, other=0.0).to(accumulator)
     if relu:
-        gradient = tl.where(tl.load(out + at, mask=filled, other=0.0) > 0, gradient, 0.0)
+        gradient = tl.where(tl.load(out + at, mask=filled, other=0.0) <= 0, 0.0, gradient)
     values = tl.load(images + at, mask=filled, other=0.0).to(accumulator)
     part = tl.arange(0, padded)
     known = (part < parts)[:, None]
@@ -147,6 +147,27 @@ def tiles(images: Tensor) -> Tiles:
     return Tiles(batch * height * width, channels, max(1, ELEMENTS // channels))
 
 
+MERGED = 8192
+"""Values of a table of parts above which its parts are merged first: every program reads the whole table."""
+
+
+def _merged_statistics(partial: Tensor, rows: int, part_rows: int) -> tuple[Tensor, int]:
+    """Return (2, parts, C) means and squared deviations with at most MERGED values each, and the pixels of a part."""
+    _, parts, channels = partial.shape
+    if parts * channels <= MERGED:
+        return partial, part_rows
+    counts = torch.full((parts, 1), float(part_rows), dtype=partial.dtype, device=partial.device)
+    counts[-1] = rows - (parts - 1) * part_rows
+    means, squares = partial
+    mean = (means * counts).sum(0) / rows
+    return torch.stack([mean, (squares + counts * (means - mean) ** 2).sum(0)])[:, None], rows
+
+
+def _merged_sums(partial: Tensor) -> Tensor:
+    """Return (2, parts, C) sums with at most MERGED values each."""
+    return partial if partial[0].numel() <= MERGED else partial.sum(1, keepdim=True)
+
+
 def statistics(images: Tensor) -> Tensor:
     """Return mean and squared deviations of each tile's channels: (2, programs, C)."""
     cut = tiles(images)
@@ -172,8 +193,15 @@ def normalise(
 
     Returns:
         the output, and (2, C): the mean and 1 / deviation of each channel.
+
+    Raises:
+        ValueError: there is one value per channel, which has no deviation.
     """
-    cut, parts = tiles(images), partial.shape[1]
+    cut = tiles(images)
+    if cut.rows < 2:
+        raise ValueError(f"BatchNorm needs more than one value per channel in training mode, got {tuple(images.shape)}")
+    partial, part_rows = _merged_statistics(partial, cut.rows, part_rows)
+    parts = partial.shape[1]
     saved = torch.empty((2, cut.channels), dtype=partial.dtype, device=images.device)
     out = torch.empty_like(images)
     _normalise[(cut.programs,)](
@@ -213,7 +241,8 @@ def gradients(
     *, added: bool = False,
 ) -> Gradients:  # fmt: skip
     """Return the gradients from that of the output, and from the sums that `gradient_sums` returns."""
-    cut, parts = tiles(images), partial.shape[1]
+    cut, partial = tiles(images), _merged_sums(partial)
+    parts = partial.shape[1]
     into = torch.empty_like(images)
     direct = torch.empty_like(images) if added else None
     of_weight, of_bias = torch.empty_like(weight), torch.empty_like(weight)

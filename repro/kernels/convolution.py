@@ -71,7 +71,8 @@ def _convolve(
 
     `transposed`: with the taps in reverse order and in and out exchanged, which is the gradient of the input.
     `ending` 1: also the mean and the squared deviations of each channel. 2: the gradient before a ReLU whose output
-    was `forward_out`, and the sums that the gradient of BatchNorm needs. 3: adds `gradient` where `forward_out` > 0.
+    was `forward_out`, and the sums that the gradient of BatchNorm needs. 3: adds `gradient`, except where `forward_out`
+    is 0.
     """
     program, programs = tl.program_id(0), tl.num_programs(0)
     row = program * tile + tl.arange(0, tile)
@@ -90,10 +91,10 @@ def _convolve(
             )  # fmt: skip
     at = row[:, None] * channels + to[None, :]
     if ending == 2:
-        sums = tl.where(tl.load(forward_out + at, mask=filled, other=0.0) > 0, sums, 0.0)
+        sums = tl.where(tl.load(forward_out + at, mask=filled, other=0.0) <= 0, 0.0, sums)
     if ending == 3:
-        active = tl.load(forward_out + at, mask=filled, other=0.0) > 0
-        sums += tl.where(active, tl.load(gradient + at, mask=filled, other=0.0).to(accumulator), 0.0)
+        silent = tl.load(forward_out + at, mask=filled, other=0.0) <= 0
+        sums += tl.where(silent, 0.0, tl.load(gradient + at, mask=filled, other=0.0).to(accumulator))
     stored = sums.to(out.dtype.element_ty)
     tl.store(out + at, stored, mask=filled)
     rounded = stored.to(accumulator)

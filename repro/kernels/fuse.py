@@ -77,7 +77,16 @@ def has_kernels(network: nn.Module) -> bool:
 
 
 def use_kernels(network: nn.Module) -> None:
-    """Let a network's narrow blocks, its gates and its BatchNorms use the kernels in training mode."""
+    """Let a network's narrow blocks, its gates and its BatchNorms use the kernels in training mode.
+
+    In one backward pass, each of its layers must be used once: weight gradients are written until `BESIDE.join`.
+
+    Raises:
+        ValueError: a weight is not channels-last, which the kernels take for granted.
+    """
+    for name, each in network.named_parameters():
+        if each.dim() == 4 and not each.is_contiguous(memory_format=torch.channels_last):
+            raise ValueError(f"{name} is not channels-last")
     if isinstance(network, DenseResNet):
         network.blocks = nn.ModuleList(FusedGatedBlock(cast(GatedBlock, each)) for each in network.blocks)
     gates = {each.body for each in network.modules() if isinstance(each, FusedGate)}
@@ -86,8 +95,7 @@ def use_kernels(network: nn.Module) -> None:
             module.__class__ = FusedBasicBlock  # same state, different forward
         elif isinstance(module, nn.Sequential) and module not in gates:
             _fuse_sequence(module)
-    counted = list(_norms(network.modules()))
-    network.register_forward_pre_hook(lambda *_: _count(counted))
+    network.register_forward_pre_hook(_count)
 
 
 def _fuse_sequence(sequence: nn.Sequential) -> None:
@@ -116,8 +124,8 @@ def _norms(modules: Iterable[nn.Module]) -> Iterator[nn.BatchNorm2d]:
                 yield from (cast(nn.BatchNorm2d, module[1]), cast(nn.BatchNorm2d, module[4]))
 
 
-def _count(norms: Iterable[nn.BatchNorm2d]) -> None:
+def _count(network: nn.Module, inputs: Any) -> None:
     """Count a batch in all BatchNorms in training mode, in one launch; torch launches a kernel for each."""
-    counters = [each.num_batches_tracked for each in norms if fits(each)]
+    counters = [each.num_batches_tracked for each in _norms(network.modules()) if fits(each)]
     if counters:
         torch._foreach_add_(cast(list[Tensor], counters), 1)

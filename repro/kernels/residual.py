@@ -19,8 +19,8 @@ Grads = tuple[Tensor | None, ...]
 def fits(norm: nn.BatchNorm2d) -> bool:
     """Whether the kernels can compute a BatchNorm in its present mode: training, with running averages."""
     channels = norm.num_features
-    power_of_two = channels & (channels - 1) == 0
-    return norm.training and norm.momentum is not None and norm.affine and power_of_two and channels <= 256
+    averages = norm.track_running_stats and norm.momentum is not None
+    return norm.training and averages and norm.affine and channels & (channels - 1) == 0 and channels <= 256
 
 
 class _Norm(torch.autograd.Function):

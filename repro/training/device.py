@@ -12,7 +12,9 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
+from repro.data import DATASETS, DatasetKind
 from repro.errors import UserError
+from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.text import number_of
 from repro.torchrun import gpu_number
@@ -82,11 +84,11 @@ def _check_switches(runtime: Runtime, device: torch.device) -> None:
     if runtime.precision == "tf32" and device.type == "cpu":
         raise UserError("--precision tf32 needs a GPU; on the CPU use fp32 or bf16")
     if runtime.fused:
-        _check_fused(runtime, device)
+        _check_fused_switches(runtime, device)
     check_side_by_side(runtime, device.type)
 
 
-def _check_fused(runtime: Runtime, device: torch.device) -> None:
+def _check_fused_switches(runtime: Runtime, device: torch.device) -> None:
     """Raise UserError where the kernels of `fused` cannot be used."""
     if device.type == "cpu":
         raise UserError("--fused needs a GPU, and this run uses the CPU")
@@ -192,10 +194,15 @@ def placed(network: nn.Module, device: torch.device, runtime: Runtime) -> nn.Mod
     return network
 
 
-def check_fused(network: nn.Module) -> None:
-    """Raise UserError if there are no kernels for a network."""
+def check_fused(network: nn.Module, recipe: Recipe) -> None:
+    """Raise UserError if the kernels cannot train a network as a recipe says."""
     if not _kernels().has_kernels(network):
         raise UserError("--fused has kernels for DenseResNet and for ResNet with basic blocks; leave it out")
+    if DATASETS[recipe.dataset].kind is DatasetKind.IMAGE_FILES:
+        raise UserError(f"the kernels of --fused are for small images, not for {recipe.dataset}; leave it out")
+    if recipe.batchnorm_images:
+        images = recipe.batchnorm_images
+        raise UserError(f"--fused normalises over the whole batch, not over batchnorm_images={images}; leave it out")
 
 
 def _kernels() -> ModuleType:

@@ -66,7 +66,7 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
     if missing:
         device = prepare(runtime)
         if runtime.fused:
-            check_fused(network)
+            check_fused(network, experiments[0].recipe)
         check_deterministic(experiments[0].model, network, runtime, device)
         groups = _groups(missing, network, runtime, device, watcher)
         check_memory(network, len(groups[0]), device)

@@ -21,7 +21,7 @@ from repro.training.schedule import images_per_epoch
 from repro.training.tasks.classification import Classification, class_metrics, class_sums
 from repro.training.tasks.task import FOR_FILES, FOR_TILES, Batch, Metrics, Progress, refuse_ignored
 
-TEST_BATCHES = {"cpu": 500, "cuda": 5000}
+TEST_BATCHES = {"cpu": 500, "cuda": 1000}
 """Images in a test batch. BatchNorm uses its running statistics, so the number affects only the speed."""
 
 
