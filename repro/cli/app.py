@@ -22,6 +22,7 @@ from repro.cli.table import table
 from repro.cli.train import train
 from repro.console import set_quiet
 from repro.errors import RunFailed, UserError, explained
+from repro.runtime import let_threads_sleep
 
 INTERRUPTED = 130
 COMMANDS = {"count": count, "train": train, "eval": evaluate, "table": table, "list": list_, "bench": bench}
@@ -56,6 +57,7 @@ def root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program; a user's mistake is reported in one line on stderr, with exit status 2."""
+    let_threads_sleep()
     usage_error: Any = typer.BadParameter.__base__  # click's class, which newer versions of Typer bundle
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

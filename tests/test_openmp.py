@@ -1,0 +1,55 @@
+"""How OpenMP's threads wait, which torch reads when it is loaded."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from repro.runtime import OPENMP, OPENMP_WAITS, let_threads_sleep
+
+CODE = """
+import builtins, json, os, sys
+original = builtins.__import__
+def noting(name, *arguments, **more):
+    if name.split(".")[0] == "torch" and "torch" not in sys.modules:
+        names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+        print(json.dumps({each: os.environ[each] for each in names if each in os.environ}))
+        sys.stdout.flush()
+        os._exit(0)
+    return original(name, *arguments, **more)
+builtins.__import__ = noting
+from repro.__main__ import main
+main(["train", "resnet20", "--dataset", "digits"])
+"""
+
+
+def when_torch_is_loaded(**own: str) -> dict[str, str]:
+    """Return the variables that the program has set when it loads torch."""
+    environment = {name: value for name, value in os.environ.items() if name not in OPENMP_WAITS}
+    command = [sys.executable, "-c", CODE]
+    done = subprocess.run(command, env={**environment, **own}, capture_output=True, text=True, check=True)
+    answer = json.loads(done.stdout)
+    assert isinstance(answer, dict)
+    return answer
+
+
+def test_waiting_threads_sleep_when_torch_is_loaded() -> None:
+    assert when_torch_is_loaded() == OPENMP
+    assert OPENMP["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("OMP_WAIT_POLICY", "ACTIVE"), ("GOMP_SPINCOUNT", "7"), ("KMP_BLOCKTIME", "0")]
+)
+def test_what_the_user_set_stays(name: str, value: str) -> None:
+    assert when_torch_is_loaded(**{name: value}) == {name: value}
+
+
+def test_nothing_is_set_once_torch_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", sys)
+    for each in OPENMP_WAITS:
+        monkeypatch.delenv(each, raising=False)
+    let_threads_sleep()
+    assert not OPENMP_WAITS & set(os.environ)
