@@ -85,7 +85,7 @@ def test_the_cache_folder_without_platformdirs(monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.parametrize("package", ["msgspec", "typer"])
 def test_a_package_that_is_missing_when_the_program_is_loaded_is_one_line(tmp_path: Path, package: str) -> None:
     done = without((package,), "--help", cwd=tmp_path, cache=tmp_path)
-    line = f"error: the package {package} is missing; install repro with `pip install papertables`\n"
+    line = f"error: the package {package} is missing; install it with `pip install {package}`\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
 
 
