@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from watching import Silent
 
+pytest.importorskip("triton")  # not every system has it
+
 from repro.benchmark.random_images import random_data
 from repro.cli.app import main
 from repro.data import Images

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+pytest.importorskip("triton")  # not every system has it
+
 from repro.kernels.gate import FusedGate, FusedGatedBlock, Window
 from repro.models.dense_resnet import DenseResNet, Gate, Map, denseresnet_cifar, residual_blocks
 
