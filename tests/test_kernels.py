@@ -47,7 +47,7 @@ GRADIENT_LAUNCHES = {
 }
 Make = Callable[[], nn.Module]
 NETWORKS: dict[str, Make] = {
-    "ResNet-14, option A": lambda: resnet_cifar(depth=14, classes=10),
+    "ResNet-8, option A": lambda: resnet_cifar(depth=8, classes=10),
     "ResNet-8, option B": lambda: resnet_cifar(depth=8, classes=10, shortcut="B"),
     "DenseResNet-14, N = 2": lambda: denseresnet_cifar(depth=14, N=2, classes=10),
 }
@@ -59,6 +59,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
         for channels, launch in launches.items():
             monkeypatch.setitem(table, channels, launch)
     monkeypatch.setattr(batchnorm, "ELEMENTS", 1024)
+    monkeypatch.setattr(convolution, "ADDED", 256)
 
 
 def apart(found: Tensor, expected: Tensor) -> float:
@@ -217,7 +218,7 @@ def test_a_network_with_kernels_is_the_network(name: str) -> None:
     plain = NETWORKS[name]().to(dtype=torch.float64, memory_format=torch.channels_last)
     for each in plain.parameters():
         each.data += 0.05 * torch.randn_like(each)
-    fused, images = copy.deepcopy(plain), random(3, 3, 8, 8)
+    fused, images = copy.deepcopy(plain), random(2, 3, 8, 8)
     use_kernels(fused)
     assert list(fused.state_dict()) == list(plain.state_dict())
     assert apart(trained_once(fused, images), trained_once(plain, images)) < 1e-13
