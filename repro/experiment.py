@@ -11,9 +11,19 @@ from typing import Any
 from repro.data import DATASETS, DatasetKind
 from repro.data import find as find_dataset
 from repro.errors import UserError
-from repro.models import MODELS, OptionValue, resolve_options
-from repro.models import find as find_model
-from repro.recipes import RECIPES, Recipe, default_recipe, overridden, recipe
+from repro.models import OptionValue, build, is_outside, resolve_options, spec_of
+from repro.models.factory import check_output
+from repro.models.outside import label, recorded, remember
+from repro.models.typed import typed_name
+from repro.recipes import (
+    RECIPES,
+    Recipe,
+    default_recipe,
+    find_network,
+    network_folders,
+    overridden,
+    recipe,
+)
 from repro.text import choose
 
 
@@ -46,12 +56,20 @@ class Experiment:
     @property
     def name(self) -> str:
         """A readable name that ends with the ID; also the name of the run's folder."""
-        options = [f"{key}{value}" for key, value in self._telling_options().items()]
-        return "-".join([self.model, *options, self.dataset, f"s{self.seed}", self.id])
+        telling, model = self._telling_options(), self.model
+        if is_outside(model):  # text may have signs that no folder has
+            telling, model = {key: value for key, value in telling.items() if type(value) is int}, label(model)
+        options = [f"{key}{value}" for key, value in telling.items()]
+        return "-".join([model, *options, self.dataset, f"s{self.seed}", self.id])
 
     def _telling_options(self) -> dict[str, OptionValue]:
-        """Return the integer options, and the other options that differ from their defaults."""
-        usual = MODELS[self.model].options
+        """Return the integer options, and the other options that differ from their defaults.
+
+        For a network from outside the package these are all: its defaults are known only when its code has run.
+        """
+        if is_outside(self.model):
+            return dict(self.options)
+        usual = spec_of(self.model).options
         return {key: value for key, value in self.options.items() if type(value) is int or value != usual[key]}
 
     def to_json(self) -> dict[str, Any]:
@@ -62,6 +80,7 @@ class Experiment:
             "recipe": self.recipe.name,
             "values": self.recipe.values(),
             "seed": self.seed,
+            **({"network": recorded(self.model)} if is_outside(self.model) else {}),
         }
 
     @staticmethod
@@ -72,8 +91,10 @@ class Experiment:
                 f"its recipe {content['recipe']} is unknown here; name the folder of its paper with --papers"
             )
         changed = recipe(content["recipe"]).with_values(content["values"])
-        options = resolve_options(content["model"], content["options"], changed.dataset)
-        return Experiment(content["model"], options, changed, content["seed"])
+        model, options = content["model"], content["options"]
+        if "network" in content:  # its code does not run before it is built
+            return Experiment(remember(model, content["network"], network_folders()), options, changed, content["seed"])
+        return Experiment(model, resolve_options(model, options, changed.dataset), changed, content["seed"])
 
 
 def experiment_for(
@@ -101,13 +122,10 @@ def experiment_for(
         UserError: a name is unknown, the model has no such option, there is no recipe for this model and data set, only
             one of model and data set is for segmentation, or the recipe cannot have a value.
     """
-    model = find_model(model)
+    model = find_network(model)
     named = recipe(choose("recipe", recipe_name, RECIPES)) if recipe_name else None
-    where = find_dataset(dataset) if dataset else named.dataset if named else MODELS[model].dataset
-    if segments(where) != segments(MODELS[model].dataset):
-        raise UserError(
-            f"{model} {_predicts(MODELS[model].dataset)}, and {where} needs a model that {_predicts(where)}"
-        )
+    where = find_dataset(dataset) if dataset else named.dataset if named else own_dataset(model)
+    check_task(model, where)
     chosen = named or _default(model, where, options)
     if chosen.dataset != where:
         raise UserError(f"recipe {chosen.name} is for {chosen.dataset}, not for {where}; see repro list recipes")
@@ -115,6 +133,36 @@ def experiment_for(
     changed = overridden(chosen, [*length, *overrides])
     _check_images(changed)
     return Experiment(model, resolve_options(model, options, where), changed, seed)
+
+
+def own_dataset(model: str) -> str:
+    """Return the data set of a model's paper; UserError for a network from outside the package."""
+    found = spec_of(model).dataset
+    if not found:
+        raise UserError(f"{typed_name(model)} has no dataset of its own; name one with --dataset, such as cifar10")
+    return found
+
+
+def check_task(model: str, dataset: str) -> None:
+    """Raise UserError if only one of model and data set is for segmentation."""
+    own = spec_of(model).dataset
+    segmenting = bool(own) and segments(own)
+    if segments(dataset) != segmenting:
+        predicts = _predicts(own) if own else "is from outside the package and predicts one class for an image"
+        raise UserError(f"{typed_name(model)} {predicts}, and {dataset} needs a model that {_predicts(dataset)}")
+
+
+def check_network(experiment: Experiment) -> None:
+    """Build a network from outside the package once, before anything is written or trained.
+
+    Raises:
+        UserError: it cannot be built for the data set, or does not return (batch, classes) when it is trained.
+    """
+    if not is_outside(experiment.model):
+        return
+    data, dropout = DATASETS[experiment.dataset], experiment.recipe.dropout
+    network = build(experiment.model, experiment.options, classes=data.classes, input=data.input, dropout=dropout)
+    check_output(experiment.model, network, data.classes, data.input)
 
 
 def check_recipes(recipes: Iterable[Recipe]) -> None:
@@ -154,5 +202,5 @@ def _default(model: str, dataset: str, options: Mapping[str, OptionValue]) -> Re
     if name is None:
         fitting = [name for name, each in RECIPES.items() if each.dataset == dataset]
         hint = f"choose one with --recipe: {', '.join(fitting)}" if fitting else "repro list recipes"
-        raise UserError(f"no paper here trains {model} on {dataset}; {hint}")
+        raise UserError(f"no paper here trains {typed_name(model)} on {dataset}; {hint}")
     return recipe(name)

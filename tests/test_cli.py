@@ -278,7 +278,7 @@ def test_ctrl_c_is_reported(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("repro.cli.count.find_model", interrupted)
+    monkeypatch.setattr("repro.cli.count.chosen_network", interrupted)
     assert repro(capsys, "count", "resnet20") == (130, "", "interrupted\n")
 
 
@@ -464,7 +464,7 @@ def test_a_missing_dependency_is_named(
     def missing(*_: object) -> None:
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
-    monkeypatch.setattr("repro.cli.count.find_model", missing)
+    monkeypatch.setattr("repro.cli.count.chosen_network", missing)
     line = f"failed: the package {module.split('.')[0]} is not installed: pip install {install}\n"
     assert repro(capsys, "count", "resnet20") == (1, "", line)
 
@@ -473,7 +473,7 @@ def test_a_missing_module_of_the_program_itself_is_a_traceback(monkeypatch: pyte
     def missing(*_: object) -> None:
         raise ModuleNotFoundError("No module named 'repro.lost'", name="repro.lost")
 
-    monkeypatch.setattr("repro.cli.count.find_model", missing)
+    monkeypatch.setattr("repro.cli.count.chosen_network", missing)
     with pytest.raises(ModuleNotFoundError, match=r"repro\.lost"):
         main(["count", "resnet20"])
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from repro.cli.check import check_device
+from repro.cli.networks import chosen_network
 from repro.cli.options import (
     AnswerFormat,
     Data,
@@ -25,7 +26,7 @@ from repro.cli.options import (
 from repro.cli.suggestion import after_count, suggest
 from repro.console import loading, print_json, stdout, with_bar
 from repro.errors import UserError
-from repro.experiment import Experiment, experiment_for
+from repro.experiment import Experiment, check_network, experiment_for
 from repro.models import MODELS
 from repro.paths import folders
 from repro.recipes import deviations
@@ -96,7 +97,9 @@ def bench(
         raise UserError("--seconds and --only require --check")
     if model is None:
         raise UserError("the model is missing: name one, such as resnet20, or add --check to check the device")
-    experiment = experiment_for(model, options, seed=0, dataset=dataset, recipe_name=recipe, overrides=overrides or ())
+    name, options, values = chosen_network(model, options, overrides or ())
+    experiment = experiment_for(name, options, seed=0, dataset=dataset, recipe_name=recipe, overrides=values)
+    check_network(experiment)
     runtime, root = Runtime(**switches), folders(data).data
     with loading():
         from repro.benchmark.bench import USUAL, bench

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from repro.cli.options import AnswerFormat, DatasetName, Format, Model, choice, model_options
+from repro.cli.networks import chosen_network
+from repro.cli.options import AnswerFormat, DatasetName, Format, Model, Settings, choice, model_options
 from repro.cli.suggestion import after_count, suggest
 from repro.console import print_json, stdout, waiting
 from repro.counting.cache import cached, counted
@@ -17,8 +18,9 @@ from repro.counting.count import Count, Subject, count_modules
 from repro.data import DATASETS
 from repro.data import find as find_dataset
 from repro.errors import UserError
-from repro.models import MODELS, OptionValue, as_typed, is_small, resolve_options
-from repro.models import find as find_model
+from repro.experiment import check_task, own_dataset
+from repro.models import OptionValue, is_outside, is_small, resolve_options
+from repro.models.typed import typed_name, typed_options
 from repro.report.cells import MARK
 from repro.tables import read_table, table_names
 
@@ -39,6 +41,7 @@ ByModule = Annotated[bool, typer.Option("--by-module", help="Also show the count
 def count(
     model: Model,
     options: dict[str, Any],
+    settings: Settings = None,
     dataset: DatasetName = None,
     input: InputShape = None,
     classes: Classes = None,
@@ -47,8 +50,10 @@ def count(
     format: Format = AnswerFormat.RICH,
 ) -> None:
     """Count a model's parameters and FLOPs and compare them with the published counts."""
-    name = find_model(model)
-    where = find_dataset(dataset) if dataset else MODELS[name].dataset
+    name, options, _ = chosen_network(model, options, settings or (), counting=True)
+    where = find_dataset(dataset) if dataset else own_dataset(name)
+    if is_outside(name):
+        check_task(name, where)
     subject = _subject(name, options, where, input, classes)
     answer = _answer(subject, where, flops)
     if by_module:
@@ -102,7 +107,7 @@ def _counted(subject: Subject) -> Count:
     """Return the counts; if they are not cached, count for some seconds and show that."""
     known = cached(subject)
     if known is None:
-        with waiting(f"counting {subject.model}", seconds=True):
+        with waiting(f"counting {typed_name(subject.model)}", seconds=True):
             known = counted(subject)
     return known
 
@@ -132,7 +137,9 @@ def _published(subject: Subject, dataset: str, counts: Count) -> list[dict[str, 
 
 
 def _show(answer: Mapping[str, Any]) -> None:
-    title = f"{answer['model']} {as_typed(answer['options'])}".strip()  # on one line, so that it can be copied
+    title = (
+        f"{typed_name(answer['model'])} {typed_options(answer['model'], answer['options'])}".strip()
+    )  # on one line, so that it can be copied
     stdout().print(title, style="bold", soft_wrap=True, markup=False)
     stdout().print(_beside(answer))
     size = f"Input {answer['input']}, {answer['classes']} classes"

@@ -16,7 +16,7 @@ from repro.comparison.corrections import records_today
 from repro.console import note, waiting
 from repro.errors import UserError
 from repro.figures import FORMATS, Curves, Figure, Gates, curves_of, draw, gates_of
-from repro.models import MODELS
+from repro.models import MODELS, spec_of
 from repro.paths import Folders, folders
 from repro.runtime import Runtime
 from repro.store.csv_rows import csv_of
@@ -129,7 +129,7 @@ def _find(what: str, folders: Folders) -> tuple[str, Checkpoint | None]:
 
 
 def _expect_gates(name: str, model: str | None) -> None:
-    if model and not MODELS[model].gates:
+    if model and not spec_of(model).gates:
         with_gates = ", ".join(each for each, spec in MODELS.items() if spec.gates)
         raise UserError(f"{name} has no gates; models with gates: {with_gates}")
 

@@ -48,7 +48,8 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="Model, such as densenet-bc; see repro list models.",
+        help="Model, such as densenet-bc; see repro list models. Or your own: FILE.py:NAME, PACKAGE.MODULE:NAME, "
+        "timm:NAME or torchvision:NAME.",
         autocompletion=completing(lambda: MODELS),
     ),
 ]
@@ -86,10 +87,15 @@ Overrides = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="Value that replaces the recipe's, such as batch=32; repeat it for several (marked as a deviation). "
+        help="Option of the model, such as depth=20, or value that replaces the recipe's, such as batch=32 "
+        "(marked as a deviation); repeat it for several. "
         "With epochs=N, iterations and epochs of tuning change in proportion.",
         autocompletion=completing(lambda: [f"{name}=" for name in SETTABLE]),
     ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Option of the model, such as depth=20; repeat it for several."),
 ]
 Seed = Annotated[
     int | None,

@@ -10,6 +10,7 @@ from repro.comparison.join import Comparison
 from repro.comparison.verdict import Verdict
 from repro.console import note
 from repro.models import as_typed
+from repro.models.typed import typed_name, typed_options
 from repro.recipes import current_library, default_recipe
 from repro.tables import read_table, table_names
 
@@ -24,14 +25,17 @@ def after_count(model: str, options: Mapping[str, Any], dataset: str) -> str:
     """Return what to do with a counted model: train it, if a paper trains it on the dataset."""
     if default_recipe(model, dataset, options) is None:
         return "repro list recipes"
-    return f"repro train {model} {as_typed({**options, 'dataset': dataset})}"
+    words = [quote(typed_name(model)), typed_options(model, options), as_typed({"dataset": dataset})]
+    return f"repro train {' '.join(filter(None, words))}"
 
 
 def after_run(model: str, options: Mapping[str, Any], recipe: str) -> str:
     """Return what to look at after a run: the first table with an error of the model and recipe, or all tables."""
     wanted = model, dict(options), recipe
     for name in table_names():
-        if any((each.row.model, each.options, each.recipe) == wanted for each in read_table(name).errors()):
+        table = read_table(name)
+        rows = [row for row in table.rows if row.model == model]
+        if any((each.row.model, each.options, each.recipe) == wanted for each in table.errors(rows)):
             return f"repro table {name}"
     return "repro list runs"
 

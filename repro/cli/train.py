@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from repro.cli.networks import chosen_network
 from repro.cli.options import (
     AnswerFormat,
     Data,
@@ -26,7 +27,7 @@ from repro.cli.options import (
 from repro.cli.suggestion import after_run, suggest
 from repro.console import loading, print_json, problem, stdout
 from repro.errors import UserError
-from repro.experiment import Experiment, experiment_for
+from repro.experiment import Experiment, check_network, experiment_for
 from repro.paths import Folders, folders
 from repro.runtime import Runtime
 
@@ -52,10 +53,9 @@ def train(
     format: Format = AnswerFormat.RICH,
 ) -> None:
     """Train a model with the recipe of its paper; the same command resumes a stopped run."""
+    name, options, values = chosen_network(model, options, overrides or ())
     experiments = [
-        experiment_for(
-            model, options, seed=each, dataset=dataset, recipe_name=recipe, epochs=epochs, overrides=overrides or ()
-        )
+        experiment_for(name, options, seed=each, dataset=dataset, recipe_name=recipe, epochs=epochs, overrides=values)
         for each in _chosen(seed, seeds)
     ]
     runtime = Runtime(**switches)
@@ -84,6 +84,7 @@ def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Fold
     Raises:
         SystemExit: the run was stopped; a message says how to resume it.
     """
+    check_network(experiments[0])
     with loading():
         from repro.training.progress import watcher
         from repro.training.run import train

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
+from repro.models import is_outside
 from repro.recipes import FORMER, RECIPES, recipe
 from repro.store.results import Record, read_records
 
@@ -25,7 +26,7 @@ def as_of_today(record: Record) -> Record:
     if record.recipe not in RECIPES:
         return record
     try:
-        today = experiment_for(record.model, record.options, seed=record.seed, recipe_name=record.recipe)
+        today = _today(record)
     except UserError:  # a network or an option that was removed
         return record
     if today.id == record.id:
@@ -33,6 +34,16 @@ def as_of_today(record: Record) -> Record:
     if not record.faithful:
         return record
     return replace(record, deviations=_differences(record, today))
+
+
+def _today(record: Record) -> Experiment:
+    """Return the experiment of a record with today's recipe; UserError if there is no such network any more.
+
+    The code of a network from outside the package does not run for that: a record has all its options.
+    """
+    if is_outside(record.model):
+        return Experiment(record.model, record.options, recipe(record.recipe), record.seed)
+    return experiment_for(record.model, record.options, seed=record.seed, recipe_name=record.recipe)
 
 
 def _differences(record: Record, today: Experiment) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from repro.models import MODELS
+from repro.models import spec_of
 from repro.store.results import Record
 from repro.tables import PrintedError
 
@@ -30,7 +30,7 @@ def is_of(record: Record, error: PrintedError) -> bool:
     if (record.model, record.dataset, record.recipe) != wanted:
         return False
     # An option that was added to the network after the run has its default.
-    spec = MODELS[record.model]
+    spec = spec_of(record.model)
     return {**spec.options, **spec.options_on.get(record.dataset, {}), **record.options} == error.options
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from repro.atomic import write_atomically
 from repro.counting.count import Count, Subject, count, parameters_of, without_memory
-from repro.models import MODELS
+from repro.models import MODELS, is_outside
+from repro.models.outside import outside
 from repro.paths import cache_folder
 
 
@@ -68,11 +69,14 @@ def _path(subject: Subject, kind: str) -> Path:
 
 
 def _key(subject: Subject) -> str:
-    """Return a hash of the subject, the file of its model, and the files of this folder."""
+    """Return a hash of the subject, the file of its model or its version, and the files of this folder."""
     package = Path(__file__).parents[1]
-    network = package / "models" / f"{MODELS[subject.model].builder.split(':')[0]}.py"
+    own = "factory" if is_outside(subject.model) else MODELS[subject.model].builder.split(":")[0]
+    network = package / "models" / f"{own}.py"
     sources = [network, package / "models" / "__init__.py", *sorted((package / "counting").glob("*.py"))]
     digest = hashlib.sha256(json.dumps(asdict(subject), sort_keys=True).encode())
+    if is_outside(subject.model):
+        digest.update(outside(subject.model).version.encode())
     for source in sources:
         digest.update(source.read_bytes())
     return digest.hexdigest()[:32]

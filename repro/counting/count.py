@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from repro.counting.conventions import EXTRA_HANDLES, Convention, total
 from repro.errors import PackageMissing, UserError
-from repro.models import OptionValue, build
+from repro.models import OptionValue, build, is_outside
+from repro.models.factory import check_output
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,10 +47,13 @@ class Subject:
 
 
 def without_memory(subject: Subject) -> nn.Module:
-    """Return the network on torch's meta device, which allocates no memory."""
+    """Return the network on torch's meta device, which allocates no memory.
+
+    Code from outside the package may compute with its weights, so that such a network is on the CPU.
+    """
     import torch
 
-    with torch.device("meta"):
+    with torch.device("cpu" if is_outside(subject.model) else "meta"):
         return build(subject.model, subject.options, classes=subject.classes, input=subject.input)
 
 
@@ -61,6 +65,9 @@ def parameters_of(network: nn.Module) -> int:
 def empty_network(subject: Subject) -> nn.Module:
     """Return the network in evaluation mode with uninitialised weights."""
     network = without_memory(subject)
+    if is_outside(subject.model):
+        check_output(subject.model, network.eval(), subject.classes, subject.input)
+        return network
     try:
         return network.to_empty(device="cpu").eval()
     except RuntimeError as error:

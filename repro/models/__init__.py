@@ -5,23 +5,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from shlex import quote
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from repro.errors import UserError
+from repro.models.options import OptionValue as OptionValue
+from repro.models.options import Shape
+from repro.models.options import as_typed as as_typed
+from repro.models.outside import HERE, find_outside, outside
+from repro.models.outside import is_outside as is_outside
 from repro.text import choose
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-OptionValue = int | float | bool | str
-Shape = tuple[int, int, int]
-"""C, H, W of an image."""
 
 SMALL = 64
 """Largest side of an image in pixels for which ImageNet models take the form that is usual in CIFAR repositories: the
@@ -52,7 +52,7 @@ class ModelSpec:
     builder: str
     """`file:function` in this package."""
     dataset: str
-    """Data set on which the model's paper trains it."""
+    """Data set on which the model's paper trains it; empty for a network from outside the package."""
     fixed: Mapping[str, OptionValue] = field(default_factory=dict)
     """Arguments that the name implies, such as `depth` in resnet20."""
     options: Mapping[str, OptionValue] = field(default_factory=dict)
@@ -185,9 +185,22 @@ MODELS: dict[str, ModelSpec] = {
 }
 
 
-def find(name: str) -> str:
-    """Return the registered name that matches `name`; UserError with the nearest name otherwise."""
-    return choose("model", name, MODELS)
+def find(name: str, folders: Sequence[Path] = HERE) -> str:
+    """Return the name of a network, as typed by a user.
+
+    Args:
+        name: a registered name in any spelling, or a network from outside the package, such as `nets.py:MyNet`.
+        folders: where files are searched.
+
+    Raises:
+        UserError: there is none; the message has the nearest name.
+    """
+    return find_outside(name, folders) if is_outside(name) else choose("model", name, MODELS)
+
+
+def spec_of(name: str) -> ModelSpec:
+    """Return what is known of a network without building it."""
+    return ModelSpec(name, "", "") if is_outside(name) else MODELS[name]
 
 
 def resolve_options(name: str, given: Mapping[str, OptionValue], dataset: str) -> dict[str, OptionValue]:
@@ -196,6 +209,10 @@ def resolve_options(name: str, given: Mapping[str, OptionValue], dataset: str) -
     Raises:
         UserError: the model has no such option.
     """
+    if is_outside(name):
+        from repro.models.factory import resolved
+
+        return resolved(outside(name), given)
     spec = MODELS[name]
     for option in given:
         if option not in spec.options:
@@ -210,20 +227,9 @@ def _canonical(value: OptionValue) -> OptionValue:
     return value.upper().replace(" ", "") if isinstance(value, str) else value
 
 
-def as_typed(options: Mapping[str, OptionValue]) -> str:
-    """Return options as typed in a shell."""
-    return " ".join(_typed(key, value) for key, value in options.items())
-
-
-def _typed(key: str, value: OptionValue) -> str:
-    if isinstance(value, bool):
-        return f"--{key}" if value else f"--no-{key}"
-    return f"--{key} {quote(str(value))}"
-
-
 def is_small(name: str, input: Shape) -> bool:
     """Whether a model takes the form of CIFAR repositories instead of its paper's for such images."""
-    return MODELS[name].small and max(input[1:]) <= SMALL
+    return spec_of(name).small and max(input[1:]) <= SMALL
 
 
 def build(
@@ -237,7 +243,7 @@ def build(
     """Return the network, on torch's default device and with torch's default initialisation.
 
     Args:
-        name: a registered name.
+        name: what `find` returned.
         options: the model's options, resolved or not.
         classes: outputs of the classifier.
         input: shape of an image, which selects an ImageNet model's own form or that for small images.
@@ -246,12 +252,16 @@ def build(
     Raises:
         UserError: no such network exists with these options.
     """
-    spec = MODELS[name]
+    spec = spec_of(name)
     arguments: dict[str, OptionValue] = {**spec.options, **spec.fixed, **options}
     if dropout:
         if not spec.dropout:
             raise UserError(f"{name} has no dropout layers, and the recipe needs dropout {dropout:g}")
         arguments["dropout"] = dropout
+    if is_outside(name):
+        from repro.models.factory import built
+
+        return built(outside(name), options, classes, input[0])
     if is_small(name, input):
         arguments["small"] = True
     function = getattr(_file(spec), spec.builder.split(":")[1])
@@ -271,7 +281,7 @@ def save_memory(name: str, network: nn.Module) -> None:
     Raises:
         UserError: the model does not support this.
     """
-    spec = MODELS[name]
+    spec = spec_of(name)
     if not spec.saves_memory:
         can = ", ".join(each for each, spec in MODELS.items() if spec.saves_memory)
         raise UserError(f"{name} does not support --save-memory; models that do: {can}")

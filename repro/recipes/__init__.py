@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 
 from repro.models import OptionValue
-from repro.recipes.library import Library, current_library, within
-from repro.recipes.overrides import overridden, overrides_of
+from repro.recipes.library import Library, current_library, find_network, network_folders, within
+from repro.recipes.overrides import SETTABLE, overridden, overrides_of
 from repro.recipes.reading import Recipes, read_recipes
 from repro.recipes.recipe import Recipe
 from repro.recipes.source import Source, SourceKind
@@ -16,6 +16,7 @@ from repro.recipes.source import Source, SourceKind
 __all__ = [
     "FORMER",
     "RECIPES",
+    "SETTABLE",
     "Library",
     "Recipe",
     "Recipes",
@@ -24,6 +25,8 @@ __all__ = [
     "current_library",
     "default_recipe",
     "deviations",
+    "find_network",
+    "network_folders",
     "overridden",
     "overrides_of",
     "read_recipes",

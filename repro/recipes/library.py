@@ -10,6 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from repro.errors import UserError
+from repro.models import find
 from repro.papers import Paper, find_papers
 from repro.recipes.reading import read_recipes
 from repro.recipes.recipe import Recipe
@@ -70,6 +71,16 @@ class Library:
         if missing not in self._wider:
             self._wider[missing] = Library(find_papers([*self.named, *missing]))
         return self._wider[missing]
+
+
+def network_folders() -> list[Path]:
+    """Return where the files of networks are searched: the working folder, then those of the papers."""
+    return [Path(), *(each.folder for each in current_library().papers if not each.shipped)]
+
+
+def find_network(typed: str) -> str:
+    """Return the name of a network as typed by a user; UserError as in `find`."""
+    return find(typed, network_folders())
 
 
 _CURRENT: ContextVar[Library] = ContextVar("library")

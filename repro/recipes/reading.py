@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from repro.errors import UserError
 from repro.models import MODELS, OPTIONS
+from repro.models.outside import bare, is_outside
 from repro.recipes.contradictions import contradiction
 from repro.recipes.layout import About, Document, Entry, Given
 from repro.recipes.mistakes import explained
@@ -149,10 +150,12 @@ def _refuse_unknown_defaults(written: Iterable[_Written]) -> None:
     """Refuse a recipe that is the default for an unknown model, or with an unknown option."""
     for each in written:
         for name in each.about.default_for:
-            if name not in {*MODELS, "*"}:
+            if is_outside(name) and name != bare(name):
+                raise each.refused(f"default_for: write {bare(name)!r} without folders and version, not {name!r}")
+            if name not in {*MODELS, "*"} and not is_outside(name):
                 raise each.refused(f"default_for: {_unknown(name, MODELS, 'model')}")
         for name in each.about.default_with:
-            if name not in OPTIONS:
+            if name not in OPTIONS and not any(map(is_outside, each.about.default_for)):
                 raise each.refused(f"default_with: {_unknown(name, OPTIONS, 'option')}")
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from repro.models import OptionValue
+from repro.models.outside import bare, is_outside
 from repro.recipes.source import Source
 
 Count = Annotated[int, Meta(ge=0)]
@@ -194,7 +195,8 @@ class Recipe:
 
     def is_default(self, model: str, dataset: str, options: Mapping[str, OptionValue]) -> bool:
         """Whether a model with these options uses this recipe by default on a dataset."""
-        named = model in self.default_for or "*" in self.default_for
+        typed = bare(model) if is_outside(model) else model
+        named = typed in self.default_for or "*" in self.default_for
         return named and dataset == self.dataset and self.default_with.items() <= options.items()
 
     @property

@@ -9,8 +9,10 @@ from typing import Any
 
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
-from repro.models import MODELS, OptionValue, as_typed, resolve_options
-from repro.recipes import current_library, default_recipe, overrides_of, recipe
+from repro.models import OptionValue, as_typed, is_outside, resolve_options, spec_of
+from repro.models.outside import is_current, outside
+from repro.models.typed import typed_name, typed_options
+from repro.recipes import SETTABLE, current_library, default_recipe, overridden, overrides_of, recipe
 from repro.runtime import Runtime
 
 SWITCHES = (
@@ -36,23 +38,27 @@ def command_of(experiment: Experiment, runtime: Mapping[str, Any], places: Mappi
     processes = runtime.get("processes", 1)
     program = f"torchrun --nproc-per-node {processes} -m repro" if processes > 1 else "repro"
     seed = {"seed": experiment.seed} if experiment.seed else {}
-    chosen, others = {**options, **choices, **epochs}, {**seed, **_switches(runtime), **places}
+    chosen, others = {**choices, **epochs}, {**seed, **_switches(runtime), **places}
     papers = [as_typed({"papers": str(each)}) for each in current_library().needed_by(experiment.recipe)]
-    words = [program, "train", experiment.model, as_typed(chosen), *changes, as_typed(others), *papers]
+    network = [quote(typed_name(experiment.model)), typed_options(experiment.model, options)]
+    words = [program, "train", *network, as_typed(chosen), *changes, as_typed(others), *papers]
     return " ".join(word for word in words if word)
 
 
 def _options(experiment: Experiment) -> dict[str, OptionValue]:
     """Return the options of the model that differ from their defaults."""
-    defaults = resolve_options(experiment.model, {}, experiment.dataset)
-    return {name: value for name, value in experiment.options.items() if value != defaults[name]}
+    if is_outside(experiment.model):
+        defaults = dict(outside(experiment.model).defaults)
+    else:
+        defaults = resolve_options(experiment.model, {}, experiment.dataset)
+    return {name: value for name, value in experiment.options.items() if value != defaults.get(name)}
 
 
 def _choices(experiment: Experiment) -> dict[str, Any]:
     """Return the other options of an experiment that differ from their defaults."""
     model, dataset, followed = experiment.model, experiment.dataset, experiment.recipe
     choices: dict[str, Any] = {}
-    if dataset != MODELS[model].dataset:
+    if dataset != spec_of(model).dataset:
         choices["dataset"] = dataset
     if followed.name != default_recipe(model, dataset, experiment.options):
         choices["recipe"] = followed.name
@@ -67,6 +73,10 @@ def _describe(
 ) -> bool:
     """Whether options, choices and overrides, as a user types them, give this experiment today."""
     with suppress(UserError):
+        if is_outside(experiment.model):  # without running its code
+            changed = overridden(recipe(experiment.recipe.name), [f"{name}={text}" for name, text in overrides.items()])
+            same = is_current(outside(experiment.model)) and changed == experiment.recipe
+            return same and not options.keys() & set(SETTABLE)
         typed = experiment_for(
             experiment.model,
             options,

@@ -123,6 +123,9 @@ class Record:
     peak_bytes: int | None = None
     """Peak of the memory allocated on the GPU by all seeds that were trained at once, in the first process."""
 
+    network: str | None = None
+    """SHA-256 of the file, or version of the package, of a network from outside the package."""
+
     def __post_init__(self) -> None:
         for error in (self.error, self.error5):
             if error is not None and not 0 <= error <= 100:

@@ -15,7 +15,8 @@ from repro.atomic import write_atomically
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.locks import is_held
-from repro.models import MODELS, as_typed
+from repro.models import MODELS, as_typed, is_outside
+from repro.models.outside import label
 from repro.paths import Folders
 from repro.recipes import RECIPES, current_library, within
 from repro.runtime import Runtime
@@ -150,6 +151,8 @@ def run_named(what: str, known: Iterable[str], where: str) -> str:
     """
     known, model = list(known), model_spelled(what)
     found = [name for name in known if name.lower() == what.lower()]
+    if is_outside(what):
+        found = found or [name for name in known if name.startswith(f"{label(what)}-")]
     found = found or [name for name in known if (model_of(name) == model if model else _begins(name, what.lower()))]
     if len(found) == 1:
         return found[0]

@@ -10,7 +10,7 @@ from repro.counting.conventions import Convention
 from repro.data import DATASETS
 from repro.data.crops import TEN, Averaged
 from repro.errors import UserError
-from repro.models import MODELS, OPTIONS
+from repro.models import MODELS, OPTIONS, find, is_outside
 from repro.recipes import RECIPES, current_library
 from repro.tables.checks import Malformed, expect_keys, expect_one_of, tables_of
 from repro.tables.printed import KINDS, METRICS, PERCENT, PRINTED, STATISTICS, Cell, Column, Row, Table
@@ -61,17 +61,19 @@ def parse_table(path: Path) -> Table:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a TOML file: {error}") from None
     try:
-        return _table(path.stem, content)
+        return _table(path.stem, content, path.parent.parent if path.parent.name == "tables" else path.parent)
     except (Malformed, UserError) as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def _table(name: str, content: dict[str, Any]) -> Table:
+def _table(name: str, content: dict[str, Any], paper: Path) -> Table:
     columns, rows = tables_of(content, "columns"), tables_of(content, "rows")
     expect_keys("the table", content, Table, besides={"name", "columns", "rows"})
     expect_one_of("the table", "dataset", content["dataset"], DATASETS)
     expect_one_of("the table", "flops_convention", content["flops_convention"], [*Convention])
     notes = tuple(content.pop("notes", ()))
+    for index, each in enumerate(rows, 1):
+        _find_outside(f"row {index} ({each.get('label', 'without label')})", each, paper)
     parsed = tuple(_column(index, each, content["dataset"]) for index, each in enumerate(columns, 1))
     if not parsed or not rows:
         raise Malformed("the table: it needs [[columns]] and [[rows]]")
@@ -100,7 +102,7 @@ def _check_recipes(table: Table) -> None:
                 f"{where}: recipe {each.recipe} is for {RECIPES[each.recipe].dataset}, but {each.column.key} is an "
                 f"error on {each.dataset}"
             )
-        if each.recipe:
+        if each.recipe and not is_outside(each.row.model):
             try:
                 each.experiment(0)
             except UserError as error:
@@ -150,11 +152,14 @@ def _is_judged(content: dict[str, Any]) -> bool:
 def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str]) -> Row:
     where = f"row {index} ({content.get('label', 'without label')})"
     expect_keys(where, content, Row)
-    expect_one_of(where, "model", content.get("model"), [*MODELS, None])
+    if not is_outside(content.get("model")):
+        expect_one_of(where, "model", content.get("model"), [*MODELS, None])
     if content.get("count_only") and ("model" not in content or "recipe" in content):
         raise Malformed(f"{where}: count_only is for a row with a model and without a recipe")
     _expect_known(where, content)
     for option, value in content.get("options", {}).items():
+        if is_outside(content.get("model")):  # its options are checked when its code has run
+            continue
         expect_one_of(where, "option", option, MODELS[content["model"]].options if "model" in content else OPTIONS)
         if not isinstance(value, OPTIONS[option][0]) or isinstance(value, bool) != (OPTIONS[option][0] is bool):
             raise Malformed(f"{where}: option {option} is {value!r}, not of type {OPTIONS[option][0].__name__}")
@@ -166,6 +171,15 @@ def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str]) 
         if key in judged and not 0 < Cell(text).value < 100:
             raise Malformed(f"{where}: cell {key} is {text!r}, but an error in % is between 0 and 100")
     return Row(cells={key: Cell(text) for key, text in cells.items()}, **content)
+
+
+def _find_outside(where: str, content: dict[str, Any], paper: Path) -> None:
+    """Replace a network from outside the package, which is relative to the paper's folder, by its name."""
+    if isinstance(content.get("model"), str) and is_outside(content["model"]):
+        try:
+            content["model"] = find(content["model"], [paper])
+        except UserError as error:
+            raise Malformed(f"{where}: model: {error}") from None
 
 
 def _expect_known(where: str, content: dict[str, Any]) -> None:

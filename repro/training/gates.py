@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from repro.experiment import Experiment
-from repro.models import MODELS
+from repro.models import spec_of
 from repro.models.dense_resnet import DenseResNet
 from repro.recipes import Recipe, deviations
 from repro.store.results import EpochRow, GateRow, gates_path, write_gates
@@ -26,7 +26,7 @@ from repro.training.tasks.task import Progress, Task
 
 def write_run_gates(engine: Engine, results: Path, watcher: Watcher) -> None:
     """Write the mean gate weights of an engine's runs into `results`; nothing for networks without gates."""
-    if not MODELS[engine.experiments[0].model].gates:
+    if not spec_of(engine.experiments[0].model).gates:
         return
     watcher.say("computing mean gate weights on the test images")
     for number, (experiment, history) in enumerate(zip(engine.experiments, engine.histories, strict=True)):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from repro.errors import UserError
 from repro.experiment import Experiment
+from repro.models.outside import version_of
 from repro.paths import Folders
 from repro.recipes import Recipe, deviations
 from repro.runtime import Runtime
@@ -74,6 +75,7 @@ def write_record(engine: Engine, number: int, results: Path) -> Record:
         sittings=engine.sittings,
         data=engine.task.fingerprint,
         peak_bytes=engine.peak_bytes,
+        network=version_of(experiment.model),
     )
     if processes.rank() == 0:
         write_curve(history, curve_path(results, experiment.name))

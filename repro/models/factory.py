@@ -1,0 +1,250 @@
+"""The classes and functions that build networks from outside the package. Only this file runs their code."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib import import_module
+from importlib.abc import SourceLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from repro.errors import UserError
+from repro.models.options import EXPECTED, OptionValue, Shape, as_text
+from repro.models.outside import Outside, learn, outside, sha256
+from repro.text import choose
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SCALARS: dict[Any, type] = {each: each for each in (bool, int, float, str)} | {
+    each.__name__: each for each in (bool, int, float, str)
+}
+"""The types of options, by their annotation."""
+OWN_WEIGHTS = frozenset({"weights", "weights_backbone", "pretrained", "checkpoint_path", "progress"})
+"""Parameters of packages that are no options: every network here starts without weights."""
+
+
+@dataclass(frozen=True)
+class Factory:
+    """What builds a network, and its options as its signature gives them."""
+
+    build: Callable[..., Any]
+    kinds: Mapping[str, type | None]
+    """The types of the options; None if the signature has neither a default nor an annotation of such a type."""
+    defaults: Mapping[str, OptionValue]
+    required: tuple[str, ...]
+    sizes: Mapping[str, str]
+    """The parameters for `classes` and `channels`, where it has them."""
+    open: bool
+    """Whether it takes options that its signature does not name."""
+
+
+class _Content(SourceLoader):
+    """A loader of exactly these bytes: a cached file of Python could be that of an earlier version."""
+
+    def __init__(self, file: Path, content: bytes) -> None:
+        self._file, self._content = file, content
+
+    def get_filename(self, fullname: str) -> str:
+        return str(self._file)
+
+    def get_data(self, path: str | bytes) -> bytes:
+        if str(path) != str(self._file):
+            raise OSError(path)
+        return self._content
+
+
+@cache
+def factory_of(network: Outside) -> Factory:
+    """Return the factory of a network, which imports its file or its package; UserError if that fails."""
+    if network.where == "timm":
+        return _of_timm(network)
+    if network.where == "torchvision":
+        return _of_torchvision(network)
+    module = _run(network, network.file) if network.file else _imported(network, network.where)
+    found = getattr(module, network.factory, None)
+    if not callable(found):
+        own = [key for key, each in vars(module).items() if getattr(each, "__module__", "") == module.__name__]
+        raise UserError(f"{network.where} has no class or function {network.factory!r}; it has: {_listed(own)}")
+    parameters = _signature(network, found)
+    sizes = {name: name for name in ("classes", "channels") if name in parameters}
+    return _factory(found, parameters, sizes)
+
+
+def resolved(network: Outside, given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+    """Return all options of a network: the given values, and the defaults for the others.
+
+    Raises:
+        UserError: it has no such option, a value is of another type, or an option without default is missing.
+    """
+    factory = factory_of(network)
+    chosen = {name: _checked(network, factory, name, value) for name, value in given.items()}
+    for name in factory.required:
+        if name not in chosen:
+            raise UserError(f"{network.place} needs the option {name}, which has no default; add {name}=VALUE")
+    learn(network.name, factory.defaults)
+    return {**factory.defaults, **chosen}
+
+
+def kind_of(network: Outside, option: str) -> type | None:
+    """Return the type of an option, None if its signature does not say; UserError if there is no such option."""
+    factory = factory_of(network)
+    _expect_option(network, factory, option)
+    return factory.kinds.get(option)
+
+
+def built(network: Outside, options: Mapping[str, OptionValue], classes: int, channels: int) -> nn.Module:
+    """Return the network; UserError if its factory raises or returns something else."""
+    from torch import nn
+    from torch.nn.parameter import is_lazy
+
+    factory = factory_of(network)
+    sizes = {"classes": classes, "channels": channels}
+    given = {**options, **{parameter: sizes[size] for size, parameter in factory.sizes.items()}}
+    try:
+        made = factory.build(**given)
+    except Exception as error:
+        with_options = ", ".join(f"{name}={as_text(value)}" for name, value in given.items())
+        raise UserError(f"{network.place} cannot be built with {with_options}: {_reason(error, network)}") from error
+    if not isinstance(made, nn.Module):
+        raise UserError(f"{network.place} returns a {type(made).__name__}; it must return a torch.nn.Module")
+    if any(map(is_lazy, made.parameters())):
+        raise UserError(f"{network.place} has lazy layers, whose weights no recipe can initialise; give their sizes")
+    return made
+
+
+def check_output(name: str, made: nn.Module, classes: int, input: Shape) -> None:
+    """Raise UserError if a built network does not return (batch, classes) for images of this shape."""
+    import torch
+
+    network = outside(name)
+    size = "x".join(map(str, input))
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        try:
+            output = made(torch.zeros(2, *input))
+        except Exception as error:
+            raise UserError(
+                f"{network.place} does not accept images of {size} (CxHxW): {_reason(error, network)}"
+            ) from error
+    found = tuple(output.shape) if isinstance(output, torch.Tensor) else f"a {type(output).__name__}"
+    if found != (2, classes):
+        raise UserError(
+            f"{network.place} returns {found} for 2 images of {size}; it must return (batch, classes) = (2, {classes})"
+        )
+
+
+def _run(network: Outside, file: Path) -> ModuleType:
+    """Return the module of a file, which is run now."""
+    if sha256(file) != network.version:
+        raise UserError(f"{file} has changed since {network.name}: its SHA-256 is {sha256(file)}; restore it")
+    content = file.read_bytes()
+    name = f"repro_outside_{network.version}"
+    spec = spec_from_loader(name, _Content(file, content))
+    assert spec
+    assert spec.loader
+    module = sys.modules[name] = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise UserError(f"{file} cannot be imported: {_reason(error, network)}; repair the file") from error
+    return module
+
+
+def _imported(network: Outside, module: str) -> ModuleType:
+    """Return an installed module; UserError if it is missing or its import fails."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        missing = (error.name or module).split(".")[0]
+        if missing == module.split(".")[0] and (error.name or module) != missing:
+            raise UserError(f"{network.place}: there is no module {error.name}; correct its name") from None
+        raise UserError(f"{network.place}: the package {missing} is not installed: pip install {missing}") from None
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{module} cannot be imported: {_reason(error, network)}") from error
+
+
+def _of_timm(network: Outside) -> Factory:
+    timm: Any = _imported(network, "timm")
+    if not timm.is_model(network.factory):
+        choose("network of timm", network.factory, timm.list_models())
+        raise UserError(f"timm spells {network.factory!r} otherwise; see timm.list_models()")
+    parameters = _signature(network, timm.models.model_entrypoint(network.factory))
+    build = partial(timm.create_model, network.factory, pretrained=False)
+    return _factory(build, parameters, {"classes": "num_classes", "channels": "in_chans"})
+
+
+def _of_torchvision(network: Outside) -> Factory:
+    models: Any = _imported(network, "torchvision.models")
+    known = models.list_models(module=models)
+    if network.factory not in known:
+        raise UserError(f"torchvision spells it {choose('network of torchvision', network.factory, known)}; write that")
+    parameters = _signature(network, models.get_model_builder(network.factory))
+    build = partial(models.get_model, network.factory, weights=None)
+    return _factory(build, parameters, {"classes": "num_classes"})
+
+
+def _factory(
+    build: Callable[..., Any], parameters: Mapping[str, inspect.Parameter], sizes: Mapping[str, str]
+) -> Factory:
+    """Return a factory with the options of a signature."""
+    empty, open_ = inspect.Parameter.empty, False
+    kinds, defaults, required = dict[str, type | None](), dict[str, OptionValue](), list[str]()
+    for name, each in parameters.items():
+        if each.kind is inspect.Parameter.VAR_KEYWORD:
+            open_ = True
+        elif each.kind is not inspect.Parameter.VAR_POSITIONAL and name not in {*sizes.values(), *OWN_WEIGHTS}:
+            kind = SCALARS.get(type(each.default)) or SCALARS.get(str(each.annotation).removesuffix(" | None"))
+            if each.default is empty:
+                required.append(name)
+            elif type(each.default) in SCALARS:
+                defaults[name] = each.default
+            kinds[name] = kind or SCALARS.get(getattr(each.annotation, "__name__", None))
+    return Factory(build, kinds, defaults, tuple(required), sizes, open_)
+
+
+def _signature(network: Outside, build: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(build).parameters
+    except (TypeError, ValueError):
+        raise UserError(f"{network.place} has no signature that gives its options; name a class or function") from None
+
+
+def _expect_option(network: Outside, factory: Factory, name: str) -> None:
+    if name in {*factory.sizes.values(), *OWN_WEIGHTS} - factory.kinds.keys() or not (
+        factory.open or name in factory.kinds
+    ):
+        raise UserError(f"{network.place} has no option {name}; its options: {_listed(factory.kinds)}")
+
+
+def _checked(network: Outside, factory: Factory, name: str, value: OptionValue) -> OptionValue:
+    """Return a value in the type of its option."""
+    _expect_option(network, factory, name)
+    kind = factory.kinds.get(name)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) not in SCALARS or (kind and type(value) is not kind):
+        raise UserError(
+            f"{network.place}: option {name} must be {EXPECTED[kind] if kind else 'a number, text, true or false'}, "
+            f"not {value!r}"
+        )
+    return value
+
+
+def _reason(error: BaseException, network: Outside) -> str:
+    """Return an error in one line, with the last line of the network's file that it passed."""
+    said = (str(error).strip() or "no message").splitlines()[0]
+    lines = [each.lineno for each in traceback.extract_tb(error.__traceback__) if each.filename == str(network.file)]
+    line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else next(reversed(lines), None)
+    return f"{type(error).__name__}: {said}" + (f" (line {line})" if line and "line" not in said else "")
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(names) or "none"

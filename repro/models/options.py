@@ -1,0 +1,53 @@
+"""Options of networks: their values, and how a user types them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from shlex import quote
+
+OptionValue = int | float | bool | str
+Shape = tuple[int, int, int]
+"""C, H, W of an image."""
+
+EXPECTED = {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}
+"""The types of options in words."""
+_SWITCH = {"yes": True, "true": True, "no": False, "false": False}
+
+
+def parsed(kind: type | None, text: str) -> OptionValue:
+    """Return text as a type, or without one as the first of int, float, bool and str; KeyError, ValueError."""
+    if kind is None:
+        for each in (int, float, bool):
+            try:
+                return parsed(each, text)
+            except (KeyError, ValueError):
+                continue
+        return text
+    if kind is bool:
+        return _SWITCH[text.lower()]
+    value: OptionValue = kind(text)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def as_typed(options: Mapping[str, OptionValue]) -> str:
+    """Return options as typed in a shell."""
+    return " ".join(_typed(key, value) for key, value in options.items())
+
+
+def as_settings(options: Mapping[str, OptionValue]) -> str:
+    """Return options as typed in a shell for a network from outside the package: with `--set`."""
+    return " ".join(f"--set {quote(f'{key}={as_text(value)}')}" for key, value in options.items())
+
+
+def as_text(value: OptionValue) -> str:
+    """Return a value as it is typed after `NAME=`."""
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def _typed(key: str, value: OptionValue) -> str:
+    if isinstance(value, bool):
+        return f"--{key}" if value else f"--no-{key}"
+    return f"--{key} {quote(str(value))}"

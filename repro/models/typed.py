@@ -1,0 +1,44 @@
+"""Networks and their options as users type them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from repro.errors import UserError
+from repro.models import MODELS, OPTIONS, factory
+from repro.models.options import EXPECTED, OptionValue, as_settings, as_typed, parsed
+from repro.models.outside import is_outside, outside
+
+
+def typed_name(name: str) -> str:
+    """Return a network's name as a user types it."""
+    return outside(name).place if is_outside(name) else name
+
+
+def typed_options(name: str, options: Mapping[str, OptionValue]) -> str:
+    """Return options of a network as typed in a shell."""
+    return as_settings(options) if is_outside(name) else as_typed(options)
+
+
+def has_option(name: str, option: str, *, besides: bool) -> bool:
+    """Whether a network has an option; if its factory takes any, whether it names it or `besides` is false."""
+    if is_outside(name):
+        found = factory.factory_of(outside(name))
+        return option in found.kinds or (found.open and not besides)
+    return option in MODELS[name].options
+
+
+def option_of_text(name: str, option: str, text: str) -> OptionValue:
+    """Return the value of an option that a user typed; UserError if there is no such option, or of another type."""
+    if is_outside(name):
+        kind = factory.kind_of(outside(name), option)
+    elif option in MODELS[name].options:
+        kind = OPTIONS[option][0]
+    else:
+        has = ", ".join(MODELS[name].options) or "none"
+        raise UserError(f"{name} has no option {option}; its options: {has}")
+    try:
+        return parsed(kind, text)
+    except (KeyError, ValueError):
+        assert kind
+        raise UserError(f"{typed_name(name)}: option {option} must be {EXPECTED[kind]}, not {text!r}") from None
