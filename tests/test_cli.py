@@ -461,7 +461,7 @@ def test_quiet_lasts_for_one_command(capsys: pytest.CaptureFixture[str], tmp_pat
 def test_a_missing_dependency_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, module: str, install: str
 ) -> None:
-    def missing(*_: object) -> None:
+    def missing(*_: object, **__: object) -> None:
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
     monkeypatch.setattr("repro.cli.count.chosen_network", missing)
@@ -470,7 +470,7 @@ def test_a_missing_dependency_is_named(
 
 
 def test_a_missing_module_of_the_program_itself_is_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*_: object) -> None:
+    def missing(*_: object, **__: object) -> None:
         raise ModuleNotFoundError("No module named 'repro.lost'", name="repro.lost")
 
     monkeypatch.setattr("repro.cli.count.chosen_network", missing)

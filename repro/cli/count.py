@@ -137,9 +137,8 @@ def _published(subject: Subject, dataset: str, counts: Count) -> list[dict[str, 
 
 
 def _show(answer: Mapping[str, Any]) -> None:
-    title = (
-        f"{typed_name(answer['model'])} {typed_options(answer['model'], answer['options'])}".strip()
-    )  # on one line, so that it can be copied
+    name, options = answer["model"], answer["options"]
+    title = f"{typed_name(name)} {typed_options(name, options)}".strip()  # on one line, so that it can be copied
     stdout().print(title, style="bold", soft_wrap=True, markup=False)
     stdout().print(_beside(answer))
     size = f"Input {answer['input']}, {answer['classes']} classes"

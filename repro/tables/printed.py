@@ -128,14 +128,20 @@ class PrintedError:
     row: Row
     column: Column
     dataset: str
-    options: Mapping[str, OptionValue]
-    """Every option of the network, defaults included."""
+    counted_on: str
+    """The dataset with whose images and classes the network is counted, which may have defaults of its own."""
     recipe: str | None
     """None if no recipe is implemented for it."""
     statistic: str
     """The statistic of the runs behind the cell: one of STATISTICS."""
     runs: int
     cell: Cell
+
+    @property
+    def options(self) -> dict[str, OptionValue]:
+        """Every option of the network, defaults included; only this runs the code of one from outside the package."""
+        assert self.row.model
+        return resolve_options(self.row.model, self.row.options, self.counted_on)
 
     @property
     def images(self) -> int:
@@ -198,7 +204,7 @@ class Table:
             row=row,
             column=column,
             dataset=row.dataset or column.dataset or self.dataset,
-            options=self.options(row),
+            counted_on=self.dataset_of(row),
             recipe=row.recipe or column.recipe,
             statistic=row.statistic or column.statistic,
             runs=row.runs or column.runs or 1,

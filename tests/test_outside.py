@@ -1,0 +1,326 @@
+"""Networks from outside the package: files, installed packages, timm and torchvision."""
+
+import csv
+import json
+import shlex
+import sys
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from test_papers import RECIPE, TABLE, Write, refused, repro, write
+from watching import Silent, stop_at
+
+from repro.experiment import experiment_for
+from repro.models import find
+from repro.models.factory import factory_of
+from repro.models.outside import bare, label
+from repro.papers import find_papers
+from repro.recipes import Library, within
+from repro.training import progress
+
+__all__ = ["write"]
+NETS = """
+from pathlib import Path
+
+from torch import nn
+
+Path("imported").touch()
+
+
+class Net(nn.Sequential):
+    def __init__(self, depth: int = 1, rate: float = 0.5, bias: bool = True, kind="relu", *, classes, channels=3):
+        layers = [nn.Conv2d(channels, 4, 3, 4, bias=bias), nn.ReLU()]
+        for _ in range(depth):
+            layers += [nn.Conv2d(4, 4, 3, padding=1), nn.Dropout(rate), nn.ReLU()]
+        head = nn.LazyLinear(classes) if kind == "lazy" else nn.Linear(4, classes)
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
+
+
+def needs(width: int, dropout=0.1, *, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(3072, width), nn.Linear(width, classes))
+
+
+def raises(classes):
+    raise KeyError("oops")
+
+
+def three(classes):
+    return 3
+
+
+def maps(classes):
+    return nn.Conv2d(3, classes, 1)
+
+
+def narrow(classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(7, classes))
+"""
+OWN = TABLE.replace(
+    'model = "densenet"\noptions = { depth = 7, k = 4 }', 'model = "nets.py:Net"\noptions = { depth = 2 }'
+)
+pytestmark = pytest.mark.usefixtures("small_digits")
+Capsys = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def nothing_imported() -> None:
+    """Let each test import its networks itself."""
+    factory_of.cache_clear()
+
+
+def nets(folder: str = ".", text: str = NETS, name: str = "nets.py") -> Path:
+    """Write a file of networks into a folder."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    file = Path(folder) / name
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def count(capsys: Capsys, *arguments: object) -> dict[str, object]:
+    status, out, err = repro(capsys, "count", *arguments, "--dataset", "digits", "--format", "json")
+    assert status == 0, err
+    found: dict[str, object] = json.loads(out)
+    return found
+
+
+def test_a_file_is_counted_with_its_options(write: Write, capsys: Capsys) -> None:
+    nets()
+    found = count(capsys, "nets.py:Net", "--set", "depth=2", "--set", "bias=no")
+    assert found["options"] == {"depth": 2, "rate": 0.5, "bias": False, "kind": "relu"}
+    assert found["params"] == 3 * 9 * 4 + 2 * (4 * 4 * 9 + 4) + 4 * 10 + 10
+    assert count(capsys, "nets.py:Net", "--depth", "2", "--set", "bias=no") == found
+
+
+def test_an_option_of_a_registered_network_is_also_set(write: Write, capsys: Capsys) -> None:
+    assert count(capsys, "densenet", "--set", "depth=7", "--k", 4) == count(capsys, "densenet", "--depth", 7, "--k", 4)
+    assert "its options: shortcut" in refused(capsys, "count", "resnet20", "--set", "depth=3")
+
+
+def test_a_file_is_found_in_the_folder_of_a_paper(write: Write, capsys: Capsys) -> None:
+    write(table=OWN, recipe=RECIPE)
+    nets("mine")
+    found = count(capsys, "nets.py:Net", "--set", "depth=2", "--papers", "mine")
+    assert found["published"]
+    assert found == count(capsys, "mine/nets.py:Net", "--set", "depth=2", "--papers", "mine")
+    write("papers/other", recipe=RECIPE.replace("short", "other"))
+    nets("papers/other", NETS + "\n")
+    line = refused(capsys, "count", "nets.py:Net", "--dataset", "digits", "--papers", "mine")
+    assert "nets.py is in several papers: mine/nets.py, papers/other/nets.py; write the path of one" in line
+    nets()  # the working folder takes precedence
+    assert count(capsys, "nets.py:Net", "--papers", "mine")["params"]
+
+
+def test_a_row_is_trained_and_judged(write: Write, capsys: Capsys) -> None:
+    write(table=OWN, recipe=RECIPE)
+    file = nets("mine")
+    status, out, err = repro(capsys, "table", "mine", "--papers", "mine", "--rows", "Narrow", "--run")
+    assert status == 0, err
+    assert "n = 1" in out
+    with Path("results/runs.csv").open() as lines:
+        (record,) = csv.DictReader(lines)
+    assert record["network"] == sha256(file.read_bytes()).hexdigest()
+    (run,) = Path("runs").iterdir()
+    assert run.name.startswith("nets.Net-depth2-digits-s0-")
+    assert json.loads((run / "run.json").read_text())["experiment"]["network"]["sha256"] == record["network"]
+    assert repro(capsys, "eval", "nets.py:Net", "--papers", "mine")[0] == 0
+    file.write_text(NETS + "# another file\n")
+    assert repro(capsys, "table", "mine", "--papers", "mine")[1].count("not measured") == 2
+    assert "has changed" in refused(capsys, "eval", run.name, "--papers", "mine")
+
+
+def test_a_stopped_run_is_resumed_by_the_listed_command(
+    write: Write, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nets("sub folder")
+    words = ["sub folder/nets.py:Net", "--set", "depth=2", "--set", "rate=0.25", "--set", "kind=it's"]
+    with monkeypatch.context() as patch:
+        patch.setattr(progress, "watcher", lambda: stop_at(2))
+        repro(capsys, "train", *words, "--dataset", "digits", "--set", "epochs=1", "--set", "batch=16")
+    Path("imported").unlink()
+    (run,) = json.loads(repro(capsys, "list", "runs", "--format", "json")[1])["runs"]
+    assert not Path("imported").exists()
+    assert run["state"] == "stopped"
+    monkeypatch.setattr(progress, "watcher", Silent)
+    status, out, _ = repro(capsys, *shlex.split(run["command"])[1:])
+    assert (status, out.partition(":")[0]) == (0, run["name"])
+    assert len(list(Path("runs").iterdir())) == 1
+
+
+def test_no_command_resumes_a_run_whose_file_has_changed(
+    write: Write, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = nets()
+    monkeypatch.setattr(progress, "watcher", lambda: stop_at(2))
+    repro(capsys, "train", "nets.py:Net", "--dataset", "digits", "--epochs", 1)
+    for change in (lambda: file.write_text(NETS + "# another file\n"), file.unlink):
+        change()
+        (run,) = json.loads(repro(capsys, "list", "runs", "--format", "json")[1])["runs"]
+        assert (run["state"], run["command"]) == ("stopped", None)
+
+
+def test_code_runs_only_where_the_user_names_it(write: Write, capsys: Capsys) -> None:
+    write("papers/mine", table=OWN, recipe=RECIPE)
+    nets("papers/mine")
+    for command in ("count resnet20", "list tables", "list recipes", "list runs", "table resnet-cifar", "list models"):
+        assert repro(capsys, *command.split())[0] == 0
+        assert not Path("imported").exists(), command
+    path = list(sys.path)
+    assert repro(capsys, "table", "mine")[0] == 0
+    assert Path("imported").exists()
+    assert sys.path == path
+    assert not list(Path().rglob("__pycache__"))
+
+
+def test_the_id_depends_on_the_file_and_not_on_its_folder(write: Write) -> None:
+    def id_of(file: Path) -> str:
+        return experiment_for(f"{file}:Net", {}, seed=0, dataset="digits").id
+
+    ids = [id_of(nets()), id_of(nets("sub")), id_of(nets("sub", NETS + "\n")), id_of(nets("sub", name="other.py"))]
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("gone.py:Net", "gone.py does not exist in "),
+        ("bad.py:Net", "bad.py cannot be imported: ModuleNotFoundError: No module named 'nothing_here' (line 1)"),
+        ("wrong.py:Net", "wrong.py cannot be imported: SyntaxError: "),
+        ("exits.py:Net", "exits.py cannot be imported: SystemExit: 3"),
+        ("nets.py:Nat", "nets.py has no class or function 'Nat'; it has: Net, needs, raises, three, maps, narrow"),
+        ("nets.py:raises", "nets.py:raises cannot be built with classes=10: KeyError: 'oops' (line 23)"),
+        ("nets.py:three", "nets.py:three returns a int; it must return a torch.nn.Module"),
+        (
+            "nets.py:maps",
+            "nets.py:maps returns (2, 10, 32, 32) for 2 images of 3x32x32; it must return (batch, classes)",
+        ),
+        ("nets.py:narrow", "nets.py:narrow does not accept images of 3x32x32 (CxHxW): RuntimeError: mat1 and mat2"),
+        ("nets.py:needs", "nets.py:needs needs the option width, which has no default; add width=VALUE"),
+        ("nets.py:Net --set deep=3", "nets.py:Net has no option deep; its options: depth, rate, bias, kind"),
+        ("nets.py:Net --set depth=x", "nets.py:Net: option depth must be a whole number, not 'x'"),
+        ("nets.py:Net --set bias=1", "nets.py:Net: option bias must be yes or no, not '1'"),
+        ("nets.py:Net --set rate=nan", "nets.py:Net: option rate must be a number, not 'nan'"),
+        ("nets.py:Net --set depth=1 --set depth=2", "depth is given twice"),
+        ("nets.py:Net --set kind=lazy", "nets.py:Net has lazy layers"),
+        ("nets.py:", "'nets.py:' is not a network; write FILE.py:NAME or PACKAGE.MODULE:NAME"),
+        ("no_such_package.nets:Net", "the package no_such_package is not installed: pip install no_such_package"),
+        ("json.nets:Net", "json.nets:Net: there is no module json.nets"),
+        ("torchvision:regnet_y_400", "unknown network of torchvision 'regnet_y_400'; did you mean regnet_y_400mf?"),
+        ("torchvision:resnet18 --set weights=DEFAULT", "torchvision:resnet18 has no option weights"),
+    ],
+)
+@pytest.mark.parametrize("command", ["count", "train", "bench"])
+def test_bad_input_is_refused_in_one_line(write: Write, capsys: Capsys, command: str, typed: str, line: str) -> None:
+    nets(text=NETS.replace('Path("imported").touch()', ""))
+    for name, text in (("bad", "import nothing_here"), ("wrong", "def"), ("exits", "raise SystemExit(3)")):
+        nets(text=text, name=f"{name}.py")
+    if command != "count" and "deep=3" in typed:
+        line = "unknown recipe value 'deep'"
+    assert line in refused(capsys, command, *typed.split(), "--dataset", "digits")
+
+
+def test_a_name_that_is_an_option_and_a_recipe_value_is_refused(write: Write, capsys: Capsys) -> None:
+    nets(text=NETS.replace('Path("imported").touch()', ""))
+    words = ["nets.py:needs", "--set", "width=3", "--set", "dropout=0.2", "--dataset", "digits"]
+    line = refused(capsys, "train", *words)
+    assert "dropout is an option of nets.py:needs and a value of the recipe; rename the option in its file" in line
+    assert "--dropout gives the option" in refused(capsys, "train", "wrn", "--set", "dropout=0.2")
+    assert count(capsys, *words[:5])["options"] == {"width": 3, "dropout": 0.2}
+
+
+def test_a_dataset_and_a_recipe_must_be_named(write: Write, capsys: Capsys) -> None:
+    nets()
+    for command in ("count", "train", "bench"):
+        assert "name one with --dataset" in refused(capsys, command, "nets.py:Net")
+    assert "choose one with --recipe: " in refused(capsys, "train", "nets.py:Net", "--dataset", "cifar10")
+    assert "isbi2012 needs a model that predicts a class for each pixel" in refused(
+        capsys, "count", "nets.py:Net", "--dataset", "isbi2012"
+    )
+
+
+def test_a_recipe_may_be_the_default_of_a_network(write: Write, capsys: Capsys) -> None:
+    nets()
+    named = 'dataset = "cifar10"\ndefault_for = ["nets.py:Net"]\nepochs'
+    folder = write(recipe=RECIPE.replace("epochs", named))
+    with within(Library(find_papers([folder]))):
+        assert experiment_for("nets.py:Net", {}, seed=0, dataset="cifar10").recipe.name == "short"
+    write(recipe=RECIPE.replace("epochs", named.replace("nets.py", "sub/nets.py")))
+    line = "default_for: write 'nets.py:Net' without folders and version, not 'sub/nets.py:Net'"
+    assert line in refused(capsys, "list", "recipes", "--papers", folder)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "line"),
+    [
+        ("gone.py:Net", "{}", "mine/tables/mine.toml: row 1 (Narrow): model: gone.py does not exist in "),
+        ("nets.py:Net", "{ deep = 2 }", "mine/nets.py:Net has no option deep; its options: depth, rate, bias, kind"),
+        ("nets.py:Net", '{ depth = "2" }', "mine/nets.py:Net: option depth must be a whole number, not '2'"),
+    ],
+)
+def test_a_wrong_row_is_refused(write: Write, capsys: Capsys, model: str, options: str, line: str) -> None:
+    write(table=OWN.replace("nets.py:Net", model).replace("{ depth = 2 }", options), recipe=RECIPE)
+    nets("mine", NETS.replace('Path("imported").touch()', ""))
+    assert line in refused(capsys, "table", "mine", "--papers", "mine")
+
+
+def test_networks_of_torchvision_have_its_version(write: Write, capsys: Capsys) -> None:
+    found = count(capsys, "torchvision:shufflenet_v2_x0_5")
+    assert found["model"] == f"torchvision:shufflenet_v2_x0_5@{version('torchvision')}"
+    assert found["params"] == 352_042  # torchvision's 1,366,792 with 1000 classes of 1025 weights each, here 10
+
+
+def test_a_module_of_an_installed_package_is_a_network(
+    write: Write, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = nets("site/their_nets", name="small.py")
+    nets("site/their_nets", "", "__init__.py")
+    monkeypatch.syspath_prepend(str(Path("site").absolute()))
+    found = count(capsys, "their_nets.small:Net", "--set", "depth=2")
+    assert found["model"] == f"their_nets.small:Net@{sha256(file.read_bytes()).hexdigest()[:12]}"
+
+
+TIMM = """
+from torch import nn
+
+
+class models:
+    @staticmethod
+    def model_entrypoint(name):
+        return lambda pretrained=False, **options: None
+
+
+def is_model(name):
+    return name == "resnet26"
+
+
+def list_models():
+    return ["resnet26"]
+
+
+def create_model(name, *, pretrained, num_classes, in_chans, width=1):
+    return nn.Sequential(nn.Flatten(), nn.Linear(in_chans * 1024, width), nn.Linear(width, num_classes))
+"""
+
+
+def test_networks_of_timm_are_built_by_its_names(write: Write, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    nets("site", TIMM, "timm.py")
+    nets("site/timm-9.8.dist-info", "Metadata-Version: 2.1\nName: timm\nVersion: 9.8\n", "METADATA")
+    monkeypatch.syspath_prepend(str(Path("site").absolute()))
+    monkeypatch.delitem(sys.modules, "timm", raising=False)
+    found = count(capsys, "timm:resnet26", "--set", "width=2")
+    assert (found["model"], found["params"]) == ("timm:resnet26@9.8", 3072 * 2 + 2 + 2 * 10 + 10)
+    assert "did you mean resnet26?" in refused(capsys, "count", "timm:resnet266", "--dataset", "digits")
+    monkeypatch.delitem(sys.modules, "timm")
+
+
+def test_timm_is_optional(write: Write, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    line = refused(capsys, "count", "timm:resnet26", "--dataset", "digits")
+    assert "timm:resnet26: the package timm is not installed: pip install timm" in line
+
+
+def test_names_have_no_folders(write: Write) -> None:
+    name = find(f"{nets('a/b', name='my-nets.py')}:Net")
+    assert (bare(name), label(name)) == ("my-nets.py:Net", "my_nets.Net")
