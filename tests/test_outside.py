@@ -126,6 +126,7 @@ def test_a_row_is_trained_and_judged(write: Write, capsys: Capsys) -> None:
     assert json.loads((run / "run.json").read_text())["experiment"]["network"]["sha256"] == record["network"]
     assert repro(capsys, "eval", "nets.py:Net", "--papers", "mine")[0] == 0
     file.write_text(NETS + "# another file\n")
+    factory_of.cache_clear()
     assert repro(capsys, "table", "mine", "--papers", "mine")[1].count("not measured") == 2
     assert "has changed" in refused(capsys, "eval", run.name, "--papers", "mine")
 

@@ -23,7 +23,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What each command prints, and how long training takes, in an empty folder with the files of the page."""
     folder = tmp_path_factory.mktemp("own")
     for step in STEP.finditer(PAGE):
-        (folder / step["place"]).parent.mkdir(parents=True)
+        (folder / step["place"]).parent.mkdir(parents=True, exist_ok=True)
         apply(step, folder)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
     environment.pop("REPRO_PAPERS", None)
@@ -56,3 +56,14 @@ def test_the_paper_may_be_named_and_found_at_once(answers: dict[str, str]) -> No
     assert answers["repro table narrow --papers papers/narrow"] == answers["repro table narrow --run"]
     assert "n = 2" in answers["repro table ./papers/narrow/tables/narrow.toml"]
     assert answers["repro list runs"].count("finished") == 3
+
+
+def test_a_network_of_a_file_is_counted_trained_and_judged(answers: dict[str, str]) -> None:
+    counted = answers["repro count nets.py:my_net --set depth=3 --dataset digits"]
+    assert "own-nets: MyNet-3" in counted
+    assert "2.1k ✓" in counted
+    judged = answers["repro table own-nets --run"]
+    assert "not measured" not in judged
+    assert "n = 1 " in judged
+    trained = answers["repro train nets.py:my_net --set depth=3 --set width=4 --recipe narrow-digits"]
+    assert trained.startswith("nets.my_net-depth3-width4-digits-s0-")
