@@ -192,7 +192,7 @@ def test_the_id_depends_on_the_file_and_not_on_its_folder(write: Write) -> None:
         ("exits.py:Net", "exits.py cannot be imported: SystemExit: 3"),
         ("nets.py:Nat", "nets.py has no class or function 'Nat'; it has: Net, needs, raises, three, maps, narrow"),
         ("nets.py:raises", "nets.py:raises cannot be built with classes=10: KeyError: 'oops' (line 23)"),
-        ("nets.py:three", "nets.py:three returns a int; it must return a torch.nn.Module"),
+        ("nets.py:three", "nets.py:three returns int; it must return a torch.nn.Module"),
         (
             "nets.py:maps",
             "nets.py:maps returns (2, 10, 32, 32) for 2 images of 3x32x32; it must return (batch, classes)",

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
+from hashlib import sha256
 from importlib import import_module
 from importlib.abc import SourceLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro.errors import UserError
 from repro.models.options import EXPECTED, OptionValue, Shape, as_text
-from repro.models.outside import Outside, learn, outside, sha256
+from repro.models.outside import Outside, learn, outside
 from repro.text import choose
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def built(network: Outside, options: Mapping[str, OptionValue], classes: int, ch
         with_options = ", ".join(f"{name}={as_text(value)}" for name, value in given.items())
         raise UserError(f"{network.place} cannot be built with {with_options}: {_reason(error, network)}") from error
     if not isinstance(made, nn.Module):
-        raise UserError(f"{network.place} returns a {type(made).__name__}; it must return a torch.nn.Module")
+        raise UserError(f"{network.place} returns {type(made).__name__}; it must return a torch.nn.Module")
     if any(map(is_lazy, made.parameters())):
         raise UserError(f"{network.place} has lazy layers, whose weights no recipe can initialise; give their sizes")
     return made
@@ -142,9 +143,12 @@ def check_output(name: str, made: nn.Module, classes: int, input: Shape) -> None
 
 def _run(network: Outside, file: Path) -> ModuleType:
     """Return the module of a file, which is run now."""
-    if sha256(file) != network.version:
-        raise UserError(f"{file} has changed since {network.name}: its SHA-256 is {sha256(file)}; restore it")
-    content = file.read_bytes()
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}; restore the file of {network.name}") from None
+    if (found := sha256(content).hexdigest()) != network.version:
+        raise UserError(f"{file} has changed since {network.name}: its SHA-256 is {found}; restore it")
     name = f"repro_outside_{network.version}"
     spec = spec_from_loader(name, _Content(file, content))
     assert spec

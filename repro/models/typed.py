@@ -20,6 +20,12 @@ def typed_options(name: str, options: Mapping[str, OptionValue]) -> str:
     return as_settings(options) if is_outside(name) else as_typed(options)
 
 
+def told(name: str, options: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+    """Return the options that a command must state: for a network from outside the package, all but the defaults."""
+    usual = outside(name).defaults if is_outside(name) else {}
+    return {key: value for key, value in options.items() if value != usual.get(key)}
+
+
 def has_option(name: str, option: str, *, besides: bool) -> bool:
     """Whether a network has an option; if its factory takes any, whether it names it or `besides` is false."""
     if is_outside(name):

@@ -11,7 +11,7 @@ from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
 from repro.models import OptionValue, as_typed, is_outside, resolve_options, spec_of
 from repro.models.outside import is_current, outside
-from repro.models.typed import typed_name, typed_options
+from repro.models.typed import told, typed_name, typed_options
 from repro.recipes import SETTABLE, current_library, default_recipe, overridden, overrides_of, recipe
 from repro.runtime import Runtime
 
@@ -48,10 +48,9 @@ def command_of(experiment: Experiment, runtime: Mapping[str, Any], places: Mappi
 def _options(experiment: Experiment) -> dict[str, OptionValue]:
     """Return the options of the model that differ from their defaults."""
     if is_outside(experiment.model):
-        defaults = dict(outside(experiment.model).defaults)
-    else:
-        defaults = resolve_options(experiment.model, {}, experiment.dataset)
-    return {name: value for name, value in experiment.options.items() if value != defaults.get(name)}
+        return told(experiment.model, experiment.options)
+    defaults = resolve_options(experiment.model, {}, experiment.dataset)
+    return {name: value for name, value in experiment.options.items() if value != defaults[name]}
 
 
 def _choices(experiment: Experiment) -> dict[str, Any]:
