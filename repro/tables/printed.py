@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -13,7 +13,7 @@ from repro.data import DATASETS
 from repro.data.crops import Averaged
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
-from repro.models import OptionValue, is_outside, resolve_options
+from repro.models import OptionValue, resolve_options
 
 KINDS = ("params", "flops", "error", "time", "context")
 METRICS = ("error", "error5", "iou", "isbi_pixel", "isbi_rand")
@@ -179,10 +179,6 @@ class Table:
     def column(self) -> Mapping[str, Column]:
         """The columns by key."""
         return {column.key: column for column in self.columns}
-
-    def registered(self) -> Table:
-        """Return the table without networks from outside the package, whose code runs only where a user names them."""
-        return replace(self, rows=tuple(row for row in self.rows if not is_outside(row.model)))
 
     def of_kind(self, *kinds: str) -> list[Column]:
         """Return the columns of some kinds."""
