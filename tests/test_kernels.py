@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -295,7 +296,10 @@ def test_the_gates_of_a_network_with_kernels_are_measured(on_cpu: None, folders:
     assert len(with_kernels) == 1 + 1 + 2 * 53
 
 
-def test_a_machine_without_gpu_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_machine_without_gpu_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
         main(["train", "resnet20", "--dataset", "digits", "--fused", "--device", "cpu"])
     assert ended.value.code == 2

@@ -103,8 +103,9 @@ def test_records_from_before_these_fields_are_read_and_kept(folders: Folders, re
     append_record(old, folders.results)
     path = folders.results / "runs.csv"
     header, line = path.read_text().splitlines()
-    assert header.endswith(",driver,clocks,peak_bytes")
-    path.write_text(f"{header.removesuffix(',driver,clocks,peak_bytes')}\n{line.removesuffix(',,,')}\n")
+    fields = ",driver,clocks,peak_bytes,network"
+    assert header.endswith(fields)
+    path.write_text(f"{header.removesuffix(fields)}\n{line.removesuffix(',' * fields.count(','))}\n")
     assert every_record(folders.results) == [old]
     new = replace(old, seed=1, driver="580.2", clocks="345 of 1980 MHz", peak_bytes=1 << 30)
     append_record(new, folders.results)
