@@ -154,7 +154,6 @@ RESET: dict[str, Any] = {"schedule": "steps", "milestones": (0.4,), "momentum_re
 """The momentum is forgotten before the seventh step, which is a replay."""
 EXACT: dict[str, Any] = {"deterministic": True}
 FUSED: dict[str, Any] = {"precision": "tf32", "fused": True}
-"""In fp64 the precision of fp32 products means nothing, but the kernels must be allowed one."""
 
 
 def seven_steps(setting: Setting, *, network: Network, **switches: Any) -> float:

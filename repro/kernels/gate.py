@@ -18,10 +18,9 @@ from repro.kernels.gate_maps import SUM_TILE, join, tile_pixels
 from repro.models.dense_resnet import Gate, GatedBlock, Map, halved
 
 CHANNELS = (16, 32, 64)
-MAX_IMAGES = 128
-MAX_HIDDEN = 64
-MAX_MAPS = 8
-MAX_TILES = 32
+"""Channels of the outputs for which the kernels are made, those of the stages of DenseResNet-110."""
+MAX_IMAGES, MAX_HIDDEN, MAX_MAPS, MAX_TILES = 128, 64, 8, 32
+"""Above these, the tensors that one program holds would not fit into its registers."""
 INTERPRETED = not isinstance(join, triton.JITFunction)
 """Whether the kernels run in Triton's interpreter, on the CPU."""
 

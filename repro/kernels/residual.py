@@ -40,6 +40,7 @@ class _Norm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Grads:
+        """Return the gradients of the inputs from that of the output (B, C, H, W)."""
         images, out, weight, saved = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=LAYOUT)
         partial = gradient_sums(gradient, out, images, saved)
@@ -67,6 +68,7 @@ class _Pair(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Grads:
+        """Return the gradients of the inputs from that of the output; those of the weights wait for `BESIDE.join`."""
         x, z1, y, z2, out, conv1, conv2, weight1, weight2, saved1, saved2 = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=LAYOUT)
         partial = gradient_sums(gradient, out, z2, saved2)
