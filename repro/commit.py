@@ -5,10 +5,17 @@ import subprocess
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+COMMIT_FILE = "COMMIT"
+"""A file of a copied package with the commit of the checkout that it was copied from."""
 
 
 def commit() -> str:
-    """Return the commit of the program's checkout, with `+` if files have changed; without one, a hash of the files."""
+    """Return the commit of the program's checkout, with `+` if files have changed; without one, a hash of the files.
+
+    A copy of the program states the commit of its original.
+    """
+    if (PACKAGE / COMMIT_FILE).is_file():
+        return (PACKAGE / COMMIT_FILE).read_text().strip()
     checkout = PACKAGE.parent
     if not (checkout / ".git").exists():
         return hash_of_files(PACKAGE)

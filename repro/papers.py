@@ -53,6 +53,11 @@ def find_papers(named: Sequence[Path] = ()) -> tuple[Paper, ...]:
     return tuple(found.values())
 
 
+def paper_in(folder: Path) -> Paper:
+    """Return the paper in a folder; UserError if there is none."""
+    return _paper(folder, str(folder))
+
+
 def shipped() -> Paper:
     """Return the tables and recipes of the program; its tables are next to the package, or in a wheel inside it."""
     package = Path(__file__).parent

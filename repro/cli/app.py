@@ -20,6 +20,7 @@ from repro.cli.options import Quiet, with_quiet
 from repro.cli.papers import with_papers
 from repro.cli.table import table
 from repro.cli.train import train
+from repro.cli.work import work
 from repro.console import set_quiet
 from repro.errors import RunFailed, UserError, explained
 from repro.runtime import let_threads_sleep
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 for name, command in COMMANDS.items():
     app.command(name)(with_quiet(with_papers(command)))
+app.command("work", hidden=True)(work)
 app.add_typer(figure.app, name="figure")
 
 

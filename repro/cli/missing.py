@@ -60,13 +60,13 @@ def train_missing(
     omitted = f"; no recipe is implemented for {number_of(without, 'result')}" if without else ""
     note(f"{table.name}: {number_of(len(experiments), 'run')} to train{omitted}")
     diverged: list[str] = []
-    held = _train_free(experiments, runtime, folders, diverged, note)
-    _train_free(held, runtime, folders, diverged, problem)
+    held = train_free(experiments, runtime, folders, diverged, note)
+    train_free(held, runtime, folders, diverged, problem)
     if diverged:
         raise Diverged("; ".join(diverged))
 
 
-def _train_free(
+def train_free(
     experiments: Sequence[Experiment],
     runtime: Runtime,
     folders: Folders,

@@ -14,6 +14,7 @@ from repro.atomic import write_atomically
 from repro.cli.missing import train_missing
 from repro.cli.options import Data, Epochs, Results, Rows, Runs, choice, completing, runtime_options
 from repro.cli.selection import Selection, all_tables, count_networks, select
+from repro.cli.submit import cluster_options, resources_of, submit_missing
 from repro.cli.suggestion import after_table, suggest
 from repro.comparison.corrections import records_today
 from repro.comparison.explain import mismatch_lines
@@ -60,9 +61,11 @@ SeedsPerRow = Annotated[
 ]
 
 
+@cluster_options
 @runtime_options()
 def table(
     switches: dict[str, Any],
+    cluster: dict[str, Any],
     name: Name = None,
     run: Run = False,
     time: Time = False,
@@ -77,7 +80,7 @@ def table(
     runs: Runs = None,
 ) -> None:
     """Show a published table next to our counts and measured errors, or a summary of all tables."""
-    training_options = {"seeds": seeds, "epochs": epochs, "data": data, "runs": runs, **switches}
+    training_options = {"seeds": seeds, "epochs": epochs, "data": data, "runs": runs, **switches, **cluster}
     _refuse_without_run(training_options, run, time)
     if name is None and (run or time or rows != "*"):
         raise UserError("--run, --time and --rows require the name of a table; see repro list tables")
@@ -86,8 +89,12 @@ def table(
     places = folders(data, runs, results, trains=run, measures=time, shows=not (run or time))
     if time:
         check_timed(selections[0])
+    runtime = Runtime(**switches)
+    if use := resources_of(cluster, runtime):
+        submit_missing(selections[0], seeds, epochs, runtime, places, use)
+        return
     if run:
-        train_missing(selections[0], seeds, epochs, Runtime(**switches), places)
+        train_missing(selections[0], seeds, epochs, runtime, places)
     if time:
         runtime = Runtime(**{key: value for key, value in switches.items() if key in TIMED})
         measure_times(selections[0], runtime, results)

@@ -1,0 +1,153 @@
+"""`repro table NAME --run --on`: the missing runs of a table as jobs of SLURM or of this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+
+from repro.cli.missing import missing
+from repro.cli.options import Command, choice, with_options
+from repro.cli.selection import Selection
+from repro.cluster.queue import live_jobs
+from repro.cluster.submit import Resources, submit
+from repro.cluster.tasks import JOBS, Where, split, submissions_in, trains_seeds_at_once
+from repro.console import note, stdout
+from repro.errors import UserError
+from repro.experiment import Experiment
+from repro.paths import Folders
+from repro.runtime import Runtime
+from repro.store.run_folders import DIVERGED, runs_in
+from repro.text import number_of
+
+PARALLEL = {Where.SLURM: 16, Where.LOCAL: 2}
+"""Jobs that run at once, unless the user says otherwise."""
+
+
+def _option(kind: Any, *names: str, text: str, **more: Any) -> Any:
+    return Annotated[kind | None, typer.Option(*names, help=text, rich_help_panel="Cluster options", **more)]
+
+
+OPTIONS = {
+    "on": Annotated[
+        Where | None,
+        choice(
+            "--on",
+            metavar="slurm|local",
+            help="With --run, submit the missing runs as jobs and return: to SLURM, or to the background of this "
+            "machine.",
+            rich_help_panel="Cluster options",
+        ),
+    ],
+    "hours": _option(
+        float, "--hours", text="Time limit of a job; it saves, and is requeued until its runs are done.", min=0.02
+    ),
+    "partition": _option(str, "--partition", text="Partition of SLURM (default: the cluster's).", metavar="NAME"),
+    "parallel": _option(
+        int, "--parallel", text="Jobs that run at once (default: 16; on this machine 2).", min=1, metavar="N"
+    ),
+    "slurm": _option(
+        list[str],
+        "--slurm",
+        text="Option of sbatch by its long name, such as account=x or mem=16G; repeat it for several.",
+        metavar="NAME=VALUE",
+    ),
+}
+
+
+def cluster_options(command: Command) -> Command:
+    """Add the options for a cluster to a command, which receives the given ones as `cluster`."""
+    return with_options(command, OPTIONS, lambda given: {"cluster": given})
+
+
+def resources_of(cluster: Mapping[str, Any], runtime: Runtime) -> Resources | None:
+    """Return what the jobs may use; None without `--on`.
+
+    Raises:
+        UserError: an option is missing, has no effect, or is impossible.
+    """
+    where = Where(cluster["on"]) if "on" in cluster else None
+    if where is None:
+        for name in cluster:
+            raise UserError(f"--{name} requires --on slurm or --on local")
+        return None
+    if runtime.device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"--device {runtime.device} cannot be used with --on: a job sees only its own GPU; use cuda")
+    if where is Where.SLURM and "hours" not in cluster:
+        raise UserError("--on slurm requires --hours, the time limit of each job; longer runs are requeued and resumed")
+    for name in ("partition", "slurm"):
+        if where is Where.LOCAL and name in cluster:
+            raise UserError(f"--{name} requires --on slurm")
+    options = dict(map(_name_and_value, cluster.get("slurm", ())))
+    parallel = cluster.get("parallel", PARALLEL[where])
+    return Resources(
+        where=where,
+        parallel=parallel,
+        hours=cluster.get("hours"),
+        gpu=runtime.device != "cpu",
+        partition=cluster.get("partition"),
+        options=options,
+    )
+
+
+def _name_and_value(option: str) -> tuple[str, str]:
+    name, equals, value = option.partition("=")
+    if not (name and equals):
+        raise UserError(f"--slurm {option!r} has no value; write NAME=VALUE, such as account=x")
+    return name.lstrip("-").replace("_", "-"), value
+
+
+def submit_missing(
+    selection: Selection, seeds: int | None, epochs: int | None, runtime: Runtime, folders: Folders, use: Resources
+) -> None:
+    """Submit the runs of some rows that are neither recorded nor queued nor diverged, and say how to watch them."""
+    table, _ = selection
+    needed = missing(selection, seeds, epochs, folders.results)
+    queued, diverged = _queued(needed, folders), _diverged(folders)
+    left = [each for each in needed if each.name not in queued | diverged]
+    for count, what in ((len(queued), "queued or running"), (_count(needed, diverged), "diverged, which is final")):
+        if count:
+            note(f"{table.name}: {number_of(count, 'run')} {what}")
+    if not left:
+        note(f"{table.name}: no run to submit; see repro list runs")
+        return
+    tasks, runtime = _tasks(left, runtime, use)
+    submission = submit(tasks, runtime, folders, use, f"repro-{table.name}")
+    array = submission.jobs[0].split("_")[0]
+    job = f"array {array}" if use.where is Where.SLURM else f"processes {', '.join(submission.jobs)}"
+    stdout().print(f"{table.name}: submitted {number_of(len(left), 'run')} in {number_of(len(tasks), 'job')}: {job}")
+    note(f"logs: {submission.folder / JOBS}")
+
+
+def _count(experiments: Sequence[Experiment], names: set[str]) -> int:
+    return sum(each.name in names for each in experiments)
+
+
+def _tasks(left: Sequence[Experiment], runtime: Runtime, use: Resources) -> tuple[list[list[Experiment]], Runtime]:
+    """Return the experiments of each job, and how the jobs train.
+
+    Jobs of SLURM have one row each. On this machine `parallel` jobs share all runs, and the cores: each begins with
+    another row and takes what no other job trains.
+    """
+    rows = split(left, together=trains_seeds_at_once(runtime))
+    if use.where is Where.SLURM:
+        return rows, runtime
+    jobs = min(use.parallel, len(rows))
+    turned = [rows[first:] + rows[:first] for first in (len(rows) * job // jobs for job in range(jobs))]
+    threads = runtime.threads or max(1, len(os.sched_getaffinity(0)) // jobs)
+    return [[each for row in order for each in row] for order in turned], replace(runtime, threads=threads)
+
+
+def _queued(needed: Sequence[Experiment], folders: Folders) -> set[str]:
+    """Return the names of the needed runs that jobs train or will train."""
+    names = {each.name for each in needed}
+    submissions = [each for each in submissions_in(folders.runs) if names & each.experiments.keys()]
+    return names & {name for job in live_jobs(submissions) for name in job.names}
+
+
+def _diverged(folders: Folders) -> set[str]:
+    """Return the names of the runs that diverged."""
+    return {run.folder.name for run in runs_in(folders.runs) if run.description and run.description.ended == DIVERGED}

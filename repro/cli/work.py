@@ -1,0 +1,31 @@
+"""`repro work`: the training of one job of a submission. Jobs run it; it is not in the help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from repro.cli.missing import train_free
+from repro.cluster.tasks import read_submission
+from repro.console import problem
+from repro.errors import Diverged
+from repro.papers import paper_in, shipped
+from repro.recipes import Library, within
+from repro.runtime import Runtime
+
+
+def work(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the submission.")],
+    task: Annotated[int, typer.Argument(metavar="TASK", min=0, help="Number of the task.")],
+) -> None:
+    """Train the runs of one job of a submission."""
+    submission = read_submission(folder)
+    papers = [paper_in(Path(each)) for each in submission.papers]
+    with within(Library((shipped(), *papers))):
+        experiments = submission.experiments_of(task)
+        diverged: list[str] = []
+        train_free(experiments, Runtime(**submission.runtime), submission.places, diverged, problem)
+    if diverged:
+        raise Diverged("; ".join(diverged))

@@ -1,0 +1,192 @@
+"""Submitting the tasks of a command through submitit."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
+
+from repro.cluster.job import Job
+from repro.cluster.program import copy_papers, copy_program
+from repro.cluster.tasks import JOBS, SUBMISSIONS, Submission, Where
+from repro.console import loading
+from repro.errors import PackageMissing, UserError
+from repro.experiment import Experiment
+from repro.paths import Folders
+from repro.recipes import current_library
+from repro.runtime import Runtime
+
+SAVING_SECONDS, SAVING_SHARE = 120, 0.25
+"""Longest time between SIGUSR2 and the time limit of a job, in which its run saves, and its share of that limit."""
+REQUEUES = 10_000
+"""How often a job may reach its time limit."""
+PROGRAM = "program"
+"""The copied program in the folder of a submission."""
+NO_LIMIT_HOURS = 24 * 365
+GPU_OPTIONS = ("gpus", "gres", "tres-per")
+"""How the options of sbatch begin that ask for GPUs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What the jobs of a submission may use."""
+
+    where: Where
+    parallel: int
+    """Jobs that run at once."""
+    hours: float | None = None
+    """Time limit of a job, after which it is requeued; None only on this machine."""
+    gpu: bool = False
+    """Whether each job has a GPU; on this machine jobs share the GPUs if there are too few."""
+    partition: str | None = None
+    """As the next one only for SLURM."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Other options of sbatch, by their long names."""
+
+    @property
+    def limit_hours(self) -> float:
+        """The time limit of a job."""
+        return self.hours or NO_LIMIT_HOURS
+
+    @property
+    def saving_seconds(self) -> int:
+        """How long before its time limit a job gets SIGUSR2."""
+        return min(SAVING_SECONDS, round(SAVING_SHARE * 3600 * self.limit_hours))
+
+
+def submit(
+    tasks: Sequence[Sequence[Experiment]], runtime: Runtime, folders: Folders, resources: Resources, name: str
+) -> Submission:
+    """Submit a job for each task and return at once.
+
+    The program and the papers are copied first, so that later edits do not reach the jobs.
+
+    Args:
+        tasks: the experiments of each job.
+        runtime: how the jobs train.
+        folders: of the runs; the jobs must reach them under the same paths.
+        resources: what the jobs may use.
+        name: the name of the jobs.
+
+    Raises:
+        PackageMissing: submitit is not installed.
+        UserError: there is no SLURM here, or it refuses the jobs.
+    """
+    check_available(resources.where)
+    now = datetime.now(UTC)
+    folder = folders.runs.absolute() / SUBMISSIONS / f"{now:%Y%m%d-%H%M%S}-{socket.gethostname()}-{os.getpid()}"
+    folder.mkdir(parents=True)
+    copy_program(folder / PROGRAM)
+    submission = Submission(
+        folder=folder,
+        where=resources.where,
+        host=socket.gethostname(),
+        submitted=now.isoformat(" ", "seconds"),
+        tasks=[[each.name for each in task] for task in tasks],
+        experiments={each.name: each.to_json() for task in tasks for each in task},
+        runtime=runtime.values(),
+        folders={place: str(path.absolute()) for place, path in vars(folders).items()},
+        papers=[str(each) for each in copy_papers(current_library().papers, folder / "papers")],
+    )
+    submission.write()
+    jobs = [Job(str(folder), task) for task in range(len(tasks))]
+    with _submitit_errors(resources.where):
+        ids = (
+            _start(jobs, folder, resources) if resources.where is Where.LOCAL else _queue(jobs, folder, resources, name)
+        )
+    submission = replace(submission, jobs=ids)
+    submission.write()
+    return submission
+
+
+def check_available(where: Where) -> None:
+    """Raise UserError if jobs cannot be submitted from this machine."""
+    if find_spec("submitit") is None:
+        raise PackageMissing("submitit", "jobs are submitted with it")
+    if where is Where.SLURM and not (which("sbatch") and which("srun")):
+        raise UserError("--on slurm needs SLURM's commands, and sbatch is not found; submit from a login node")
+
+
+def _python(folder: Path) -> str:
+    """Return the command that runs Python with the copied program."""
+    path = os.pathsep.join(filter(None, [str(folder / PROGRAM), os.environ.get("PYTHONPATH", "")]))
+    # Without PYTHONSAFEPATH a package `repro` in the working folder would come first.
+    return shlex.join(["env", f"PYTHONPATH={path}", "PYTHONSAFEPATH=1", sys.executable])
+
+
+def _queue(jobs: Sequence[Job], folder: Path, resources: Resources, name: str) -> list[str]:
+    """Submit jobs to SLURM as an array, and return their IDs."""
+    from submitit import SlurmExecutor
+
+    asks_for_gpus = any(each.startswith(GPU_OPTIONS) for each in resources.options)
+    executor = SlurmExecutor(folder / JOBS, max_num_timeout=REQUEUES, python=_python(folder))
+    executor.update_parameters(
+        job_name=name,
+        time=max(1, round(60 * resources.limit_hours)),
+        signal_delay_s=resources.saving_seconds,
+        array_parallelism=resources.parallel,
+        partition=resources.partition,
+        gpus_per_node=1 if resources.gpu and not asks_for_gpus else None,
+        wckey=None,
+        stderr_to_stdout=True,
+        additional_parameters={"requeue": True, **resources.options},
+    )
+    with executor.batch():
+        submitted = [executor.submit(job) for job in jobs]
+    return [each.job_id for each in submitted]
+
+
+def _start(jobs: Sequence[Job], folder: Path, resources: Resources) -> list[str]:
+    """Start jobs in the background, the GPUs dealt out to them in turn, and return their IDs."""
+    from submitit import LocalExecutor
+
+    ids, gpus = [], _gpus_here() if resources.gpu else 0
+    for number, job in enumerate(jobs):
+        executor = LocalExecutor(folder / JOBS, max_num_timeout=REQUEUES, python=_python(folder))
+        executor.update_parameters(
+            timeout_min=max(1, round(60 * resources.limit_hours)),
+            signal_delay_s=resources.saving_seconds,
+            gpus_per_node=min(1, gpus),
+            visible_gpus=(number % gpus,) if gpus else (),
+            stderr_to_stdout=True,
+        )
+        with _hangup_ignored():
+            ids.append(executor.submit(job).job_id)
+    return ids
+
+
+def _gpus_here() -> int:
+    with loading():
+        import torch
+    return torch.cuda.device_count()
+
+
+@contextmanager
+def _hangup_ignored() -> Iterator[None]:
+    """Context whose new processes do not end with the terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
+def _submitit_errors(where: Where) -> Iterator[None]:
+    """Turn an error of a submission into a UserError."""
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    try:
+        yield
+    except (FailedJobError, FailedSubmissionError, OSError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(f"{where} refused the jobs: {reason}") from error

@@ -1,0 +1,106 @@
+"""A submission as plain data: the tasks of its jobs, and the folders and switches of the command that made it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from repro.atomic import write_atomically
+from repro.errors import UserError
+from repro.experiment import Experiment
+from repro.paths import Folders
+from repro.runtime import Runtime
+
+SUBMISSIONS = "submissions"
+"""The folder of the submissions, next to the runs."""
+FILE, JOBS = "submission.json", "jobs"
+
+
+class Where(StrEnum):
+    """Where jobs run."""
+
+    SLURM = "slurm"
+    LOCAL = "local"
+    """In the background of the machine that the command runs on."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """The jobs of one command. Its folder is in SUBMISSIONS."""
+
+    folder: Path
+    where: Where
+    host: str
+    """The machine that the command ran on."""
+    submitted: str
+    """UTC."""
+    tasks: Sequence[Sequence[str]]
+    """The names of the experiments that each job trains."""
+    experiments: Mapping[str, Mapping[str, Any]]
+    """All experiments as plain data, by name."""
+    runtime: Mapping[str, Any]
+    """The values of a Runtime."""
+    folders: Mapping[str, str]
+    """The values of a Folders."""
+    papers: Sequence[str]
+    """The copied folders of the papers that the jobs need."""
+    jobs: Sequence[str] = ()
+    """The ID of each job; empty until they are submitted."""
+
+    def experiments_of(self, task: int) -> list[Experiment]:
+        """Return what a job trains; the current library must have the submission's papers."""
+        return [Experiment.from_json(self.experiments[name]) for name in self.tasks[task]]
+
+    @property
+    def places(self) -> Folders:
+        """The folders of the runs."""
+        return Folders(**{name: Path(folder) for name, folder in self.folders.items()})
+
+    def write(self) -> None:
+        """Write the submission into its folder."""
+        content = {**vars(self), "folder": str(self.folder)}
+        write_atomically(self.folder / FILE, json.dumps(content, indent=1).encode())
+
+
+def read_submission(folder: Path) -> Submission:
+    """Return the submission in a folder; UserError if there is none."""
+    try:
+        content = json.loads((folder / FILE).read_bytes())
+        return Submission(**{**content, "folder": folder, "where": Where(content["where"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{folder} has no readable {FILE} ({error}); submit its runs again") from error
+
+
+def submissions_in(runs: Path) -> list[Submission]:
+    """Return the submissions of a folder of runs whose jobs have IDs; unreadable ones are left out."""
+    found = []
+    for file in sorted((runs / SUBMISSIONS).glob(f"*/{FILE}")):
+        try:
+            found.append(read_submission(file.parent))
+        except UserError:
+            continue
+    return [each for each in found if each.jobs]
+
+
+def split(experiments: Sequence[Experiment], *, together: bool) -> list[list[Experiment]]:
+    """Return the experiments of each task.
+
+    Args:
+        experiments: what is trained, the seeds of one experiment in a row.
+        together: whether the seeds of one experiment are trained in one task.
+    """
+    if not together:
+        return [[each] for each in experiments]
+    return [list(seeds) for _, seeds in groupby(experiments, key=lambda each: replace(each, seed=0).id)]
+
+
+def trains_seeds_at_once(runtime: Runtime) -> bool:
+    """Whether one process trains several seeds at once where it can: on a GPU, unless a switch excludes it."""
+    if runtime.save_memory or runtime.fused:
+        return False
+    return runtime.device != "cpu" if runtime.side_by_side is None else runtime.side_by_side

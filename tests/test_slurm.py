@@ -1,0 +1,175 @@
+"""Jobs on a real SLURM of two nodes: requeued, over their time limit, on a node that goes down, and killed."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from slurm_cluster import Cluster, cluster, missing, wait_for
+
+pytestmark = pytest.mark.slurm
+ROOT = Path(__file__).parents[1]
+MEASURED = ("id", "error", "loss", "train_loss", "epochs", "steps", "deviations")
+EPOCHS = 6
+TABLE = """
+title = "Table 1"
+caption = "Test error on the digits; the numbers are made up"
+paper = "Narrow Networks"
+source = "Narrow Networks, Table 1"
+dataset = "digits"
+flops_convention = "macs"
+columns = [{ key = "error", label = "Error %", kind = "error", recipe = "narrow-digits", runs = 2, statistic = "mean" }]
+rows = [
+  { label = "k = 4", model = "densenet", options = { depth = 7, k = 4 }, cells = { error = "80.0" } },
+  { label = "k = 6", model = "densenet", options = { depth = 7, k = 6 }, cells = { error = "70.0" } },
+  { label = "k = 8", model = "nets.py:my_net", options = { width = 8 }, cells = { error = "60.0" } },
+]
+"""
+RECIPE = f"""
+[recipes.narrow-digits]
+extends = "digits"
+summary = "Made up."
+paper = "Narrow Networks"
+epochs = {{ value = {EPOCHS}, source = "printed", place = "section 4" }}
+batch = {{ value = 32, source = "printed", place = "section 4" }}
+"""
+NETWORK = """
+from torch import nn
+
+def my_net(width: int = 4, *, classes: int, channels: int) -> nn.Module:
+    layers = [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
+"""
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    if reason := missing():
+        pytest.skip(reason)
+    with cluster(tmp_path_factory.mktemp("slurm")) as found:
+        yield found
+
+
+@pytest.fixture
+def paper(tmp_path: Path) -> Path:
+    """A folder with a paper, in which the commands run."""
+    for file, text in (("tables/narrow.toml", TABLE), ("recipes/narrow.toml", RECIPE), ("nets.py", NETWORK)):
+        path = tmp_path / "papers" / "narrow" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def words(*more: str) -> list[str]:
+    """Return a command on the table."""
+    return [sys.executable, "-m", "repro", "table", "narrow", "--run", "--device", "cpu", "--threads", "1", *more]
+
+
+def environment(slurm: Cluster) -> dict[str, str]:
+    return {**slurm.environment, "PYTHONPATH": str(ROOT)}
+
+
+def in_background(slurm: Cluster, folder: Path) -> subprocess.Popen[bytes]:
+    """Start the training of the table without the cluster."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(words(), cwd=folder, env=environment(slurm), **quiet)
+
+
+def submit(slurm: Cluster, folder: Path) -> tuple[str, str]:
+    """Submit what is missing; return what is printed, and the ID of the array."""
+    command = words("--on", "slurm", "--hours", "1")
+    ran = subprocess.run(command, cwd=folder, env=environment(slurm), capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout + ran.stderr, ran.stdout.strip().rsplit(" ", 1)[-1]
+
+
+def worker_of(task: int) -> int:
+    """Return the process that trains a task."""
+    return int(subprocess.run(["pgrep", "-f", f"repro work .* {task}$"], stdout=subprocess.PIPE, check=True).stdout)
+
+
+def log(folder: Path, job: str) -> str:
+    (file,) = folder.glob(f"runs/submissions/*/jobs/{job}_0_log.out")
+    return file.read_text(encoding="utf-8")
+
+
+def trained(folder: Path) -> list[tuple[str, ...]]:
+    """Return what was measured, a line for each run."""
+    file = folder / "results" / "runs.csv"
+    lines = csv.DictReader(file.open(encoding="utf-8")) if file.exists() else []
+    return sorted(tuple(line[name] for name in MEASURED) for line in lines)
+
+
+def curves(folder: Path) -> dict[str, list[list[str]]]:
+    """Return the curves of all runs without their times."""
+    files = (folder / "results" / "curves").glob("*.csv")
+    return {
+        each.stem: [[text for name, text in row.items() if name != "seconds"] for row in csv.DictReader(each.open())]
+        for each in files
+    }
+
+
+def shown(folder: Path) -> str:
+    command = [sys.executable, "-m", "repro", "table", "narrow", "--format", "csv"]
+    return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def test_six_runs_end_as_without_a_cluster(slurm: Cluster, paper: Path, tmp_path_factory: pytest.TempPathFactory):
+    alone = tmp_path_factory.mktemp("alone")
+    (alone / "papers").symlink_to(paper / "papers")
+    baseline = in_background(slurm, alone)
+    printed, array = submit(slurm, paper)
+    assert "submitted 6 runs in 6 jobs" in printed
+    job = {task: f"{array}_{task}" for task in range(6)}
+    (paper / "papers/narrow/nets.py").write_text("raise SystemExit('queued jobs have a copy')", encoding="utf-8")
+
+    # The first four jobs are halted in the middle of an epoch, so that none ends before its turn.
+    wait_for("epochs", lambda: len(list(paper.glob("runs/*/curve.csv"))) >= 4)
+    halted = {task: worker_of(task) for task in range(4)}
+    for each in halted.values():
+        os.kill(each, signal.SIGSTOP)
+    # One exceeds its time limit, and one is requeued by an administrator: both save.
+    minutes = int(slurm.command("squeue", "--noheader", f"--jobs={job[1]}", "--format=%M").split(":")[0])
+    slurm.command("scontrol", "update", f"jobid={job[1]}", f"timelimit={minutes + 2}")  # it is warned 2 minutes before
+    wait_for("the time limit", lambda: "Caught signal SIGUSR2" in log(paper, job[1]))
+    os.kill(halted[1], signal.SIGCONT)
+    slurm.command("scontrol", "requeue", job[0])
+    os.kill(halted[0], signal.SIGCONT)
+    wait_for("two requeued jobs", lambda: [slurm.states()[job[task]] for task in (0, 1)] == ["PENDING"] * 2)
+    assert f"Requeued job {job[1]}" in log(paper, job[1])
+    assert all("stopped: saved at epoch" in log(paper, job[task]) for task in (0, 1))
+    # One is killed: the same command submits only its run.
+    os.kill(halted[2], signal.SIGKILL)
+    wait_for("the killed job's end", lambda: job[2] not in slurm.states())
+    (paper / "papers/narrow/nets.py").write_text(NETWORK, encoding="utf-8")
+    printed, _ = submit(slurm, paper)
+    assert "5 runs queued or running" in printed
+    assert "submitted 1 run in 1 job" in printed
+    # The node of the last one goes down.
+    lost = slurm.command("squeue", "--noheader", f"--jobs={job[3]}", "--format=%N").strip()
+    slurm.command("scontrol", "update", f"nodename={lost}", "state=down", "reason=test")
+    wait_for("no job on the lost node", lambda: not slurm.command("squeue", "--noheader", f"--nodelist={lost}"))
+    assert slurm.states()[job[3]] == "PENDING"
+    slurm.command("scontrol", "update", f"nodename={lost}", "state=idle")
+
+    # Two other workers take runs of the same table.
+    both = [in_background(slurm, paper) for _ in range(2)]
+    assert [each.wait(400) for each in both] == [0, 0]
+
+    def ended() -> bool:
+        slurm.start_now()
+        return not slurm.states()
+
+    wait_for("the end of all jobs", ended)
+    assert baseline.wait(400) == 0
+    assert len(trained(paper)) == 6
+    assert trained(paper) == trained(alone)
+    assert curves(paper) == curves(alone)
+    assert shown(paper) == shown(alone)
+    assert "no run to submit" in submit(slurm, paper)[0]
