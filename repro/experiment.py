@@ -24,6 +24,7 @@ from repro.recipes import (
     overridden,
     recipe,
 )
+from repro.recipes.alternatives import alternatives_of
 from repro.text import choose
 
 
@@ -172,8 +173,17 @@ def check_recipes(recipes: Iterable[Recipe]) -> None:
             if each.dataset not in DATASETS:
                 raise UserError(f"dataset {each.dataset!r} is unknown; known: {', '.join(DATASETS)}")
             _check_images(each)
+            _check_alternatives(each)
         except UserError as error:
             raise UserError(f"{each.file}: recipe {each.name}: {error}") from None
+
+
+def _check_alternatives(recipe: Recipe) -> None:
+    for each in alternatives_of(recipe):
+        try:
+            _check_images(each.of(recipe))
+        except UserError as error:
+            raise UserError(f"{each.name}: the alternative {each.text} is impossible: {error}") from None
 
 
 def _check_images(recipe: Recipe) -> None:

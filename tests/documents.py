@@ -15,7 +15,7 @@ from simulation import power_table
 from repro.comparison.verdict import Verdict
 from repro.recipes import RECIPES, Recipe
 from repro.recipes.source import sources_text
-from repro.recipes.values import values_of
+from repro.recipes.values import Value, values_of
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -71,11 +71,16 @@ def every_recipe() -> str:
 
 
 def _recipe(recipe: Recipe) -> str:
-    lines = [f"| `{each.name}` | {each.text} | {sources_text(each.sources)} |" for each in values_of(recipe)]
+    lines = [_value(each) for each in values_of(recipe)]
     default = f"The default on `{recipe.dataset}` for: {_default_for(recipe)}." if recipe.default_for else ""
     table = "\n".join(["| Value | Setting | Source |", "| --- | --- | --- |", *lines])
     parts = (f"## {recipe.name}", f"{recipe.paper}.", recipe.summary, *recipe.notes, default, table)
     return "\n\n".join(part for part in parts if part)
+
+
+def _value(value: Value) -> str:
+    others = f" (alternatives: {value.alternatives_text})" if value.alternatives else ""
+    return f"| `{value.name}` | {value.text}{others} | {sources_text(value.sources)} |"
 
 
 def _default_for(recipe: Recipe) -> str:

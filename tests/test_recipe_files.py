@@ -12,7 +12,8 @@ import repro.recipes
 from repro.data import DATASETS
 from repro.errors import UserError
 from repro.models import MODELS
-from repro.recipes import RECIPES, Source, SourceKind, default_recipe, read_recipes
+from repro.recipes import RECIPES, Source, SourceKind, default_recipe, read_recipes, recipe
+from repro.recipes.alternatives import alternatives_of
 from repro.recipes.schema import schema
 from repro.recipes.values import unused, values_of
 
@@ -38,8 +39,12 @@ init = { value = "conv-fan-out", source = "inferred" }
 
 SOURCE = "it must be printed, code or inferred"
 SCHEDULE = "at `$.schedule.value`; it must be cosine or steps"
-KEYS = "a value has the keys value, source, place, covers, note and also"
+KEYS = "a value has the keys value, source, place, covers, note, also and alternatives"
 WRITE = 'at `$.epochs`; write epochs = { value = ..., source = "printed" }, or "code" or "inferred"'
+DECAY = "weight_decay: the alternative"
+ONLY = "only an inferred value has alternatives, and this one is"
+FAN = "Invalid enum value 'fan' - at `$.init.alternatives[...]`; it must be conv-fan-out, "
+MOMENTUM = '{ value = 0.9, source = "inferred", alternatives = [0.5, 0] }'
 LOWEST = "reported=lowest-validation needs validation_images"
 
 
@@ -113,6 +118,42 @@ def test_a_variant_may_give_one_source_for_all_inherited_values(tmp_path: Path) 
     }
 
 
+def alternatives(path: Path, text: str) -> dict[str, list[str]]:
+    """Return the overrides that the recipe `variant` lists as alternatives, by the name of the value."""
+    found = dict[str, list[str]]()
+    for each in alternatives_of(read_recipes(files(path, text))["variant"]):
+        found.setdefault(each.name, []).append(each.override)
+    return found
+
+
+def test_alternatives_are_inherited_with_their_values(tmp_path: Path) -> None:
+    listed = BASE.replace("value = 0.0", "value = 0.0, alternatives = [1e-4, 5e-4]").replace(
+        'of = 4, source = "printed"', 'of = 4, source = "inferred", alternatives = [[2, 3]]'
+    )
+    variant = '[recipes.variant]\nextends = "base"\n'
+    milestones, decay = ["milestones=0.5,0.75"], ["weight_decay=0.0001", "weight_decay=0.0005"]
+    assert alternatives(tmp_path, listed + variant) == {"milestones": milestones, "weight_decay": decay}
+    given = variant + 'weight_decay = { value = 1e-4, source = "printed" }\n'
+    assert alternatives(tmp_path, listed + given) == {"milestones": milestones}
+    inferred = variant + 'inherited = { source = "inferred", note = "as base" }\n'
+    assert alternatives(tmp_path, listed + inferred) == {"milestones": milestones, "weight_decay": decay}
+    assert alternatives(tmp_path, listed + inferred.replace("inferred", "printed")) == {}
+
+
+def test_alternatives_are_no_part_of_the_values(tmp_path: Path) -> None:
+    listed = BASE.replace("value = 0.0", "value = 0.0, alternatives = [1e-4]")
+    one, other = (read_recipes(files(tmp_path, text))["base"] for text in (BASE, listed))
+    assert (one, one.values()) == (other, other.values())
+    shown = {each.name: each for each in values_of(other)}["weight_decay"]
+    assert (shown.alternatives_text, shown.to_json()["alternatives"]) == ("0.0001", [1e-4])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_alternative_that_is_shipped_has_a_reason(name: str) -> None:
+    for value in recipe(name).alternatives:
+        assert any(each.note for each in recipe(name).sources[value] if each.kind is SourceKind.INFERRED)
+
+
 def test_an_abstract_recipe_is_only_extended(tmp_path: Path) -> None:
     abstract = '[recipes.half]\nabstract = true\nextends = "base"\nbatch = {value = 32, source = "printed"}\n'
     whole = '[recipes.whole]\nextends = "half"\n'
@@ -131,6 +172,19 @@ def test_an_abstract_recipe_is_only_extended(tmp_path: Path) -> None:
             "Object missing required field `source` - at `$.epochs`; a source is printed, code or inferred",
         ),
         ('{ value = 4, source = "printed", place = "section 3" }', "4", f"Expected `object`, got `int` - {WRITE}"),
+        ("value = 0.0", "value = 0.0, alternatives = [0.0]", f"{DECAY} 0 is the value itself; leave it out"),
+        ("value = 0.0", "value = 0.0, alternatives = [1, 1.0]", "weight_decay: an alternative is given twice"),
+        ("value = 0.0", "value = 0.0, alternatives = [-1]", "Expected `float` >= 0.0 - at `$.weight_decay.altern"),
+        ("value = 0.0", 'value = 0.0, alternatives = ["1"]', "Expected `float`, got `str` - at `$.weight_decay.altern"),
+        ('"conv-fan-out"', '"conv-fan-out", alternatives = ["fan"]', FAN),
+        ("value = 4", "value = 4, alternatives = [5]", f"epochs: {ONLY} printed"),
+        ("value = 64", "value = 64, alternatives = [32]", f"batch: {ONLY} authors' code"),
+        (
+            "weight_decay =",
+            f"momentum = {MOMENTUM}\nweight_decay =",
+            "momentum: the alternative 0 is impossible: neste",
+        ),
+        ("of = 4", "of = 4, alternatives = [[5]]", "Expected numbers from 0 to `of` - at `$.milestones`"),
         ("value = 4", 'value = "4"', "Expected `int`, got `str` - at `$.epochs.value`"),
         ("value = 4", "value = 4.5", "Expected `int`, got `float` - at `$.epochs.value`"),
         ('value = "steps"', 'value = "stairs"', f"Invalid enum value 'stairs' - {SCHEDULE}"),

@@ -222,10 +222,12 @@ def _show_recipe(chosen: Recipe, format: AnswerFormat) -> None:
     for line in (chosen.summary, *chosen.notes):
         stdout().print(line, markup=False, highlight=False)
     grid = empty_grid(f"{chosen.name}: {chosen.paper}")
-    for heading in ("Setting", "Value", "Source"):
+    alternatives = ("Alternatives",) if chosen.alternatives else ()
+    for heading in ("Setting", "Value", *alternatives, "Source"):
         grid.add_column(heading)
     for each in values:
-        grid.add_row(*map(escape, (each.name, each.text, sources_text(each.sources))))
+        others = (each.alternatives_text,) if alternatives else ()
+        grid.add_row(*map(escape, (each.name, each.text, *others, sources_text(each.sources))))
     stdout().print(Fitted(grid))
     if origin := _origin(chosen.file):
         stdout().print(f"From: {origin}", style="dim", markup=False, soft_wrap=True)

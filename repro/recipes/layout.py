@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import NoneType
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_type_hints
 
@@ -21,11 +22,18 @@ class Given(Source, Generic[T], frozen=True, kw_only=True, forbid_unknown_fields
     value: T
     also: tuple[Source, ...] = ()
     """Further sources, each for a part of the value."""
+    alternatives: tuple[T, ...] = ()
+    """Other values that an inferred value may have had, each with a reason in `note`; see `repro table --try`."""
 
     @property
     def meaning(self) -> Any:
         """The value as a `Recipe` stores it."""
         return self.value
+
+    @property
+    def others(self) -> tuple[Any, ...]:
+        """The alternatives as a `Recipe` stores them."""
+        return self.alternatives
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -40,21 +48,31 @@ class GivenNumbers(Given[tuple[float, ...] | UnsetType], frozen=True, kw_only=Tr
     every: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
     """Instead of `value`: the numbers are the multiples of this number below `of`."""
     of: Annotated[int, Meta(ge=1)] = 1
-    """The whole; every number is divided by it."""
+    """The whole; every number is divided by it, those of the alternatives too."""
+    alternatives: tuple[tuple[float, ...], ...] = ()
 
     def __post_init__(self) -> None:
         """Require exactly one of the two forms."""
         if (self.value is UNSET) == (self.every is UNSET):
             raise ValueError("Expected either `value` or `every`")
-        if not all(0 <= each <= 1 for each in self.meaning):
+        if not all(0 <= each <= 1 for numbers in (self.meaning, *self.others) for each in numbers):
             raise ValueError("Expected numbers from 0 to `of`")
 
     @property
     def meaning(self) -> tuple[float, ...]:
         """The numbers as a `Recipe` stores them."""
         if self.every is not UNSET:
-            return tuple(each / self.of for each in range(self.every, self.of, self.every))
-        return tuple(each / self.of for each in self.value or ())
+            return self._parts(range(self.every, self.of, self.every))
+        return self._parts(self.value or ())
+
+    @property
+    def others(self) -> tuple[tuple[float, ...], ...]:
+        """The alternatives as a `Recipe` stores them."""
+        return tuple(map(self._parts, self.alternatives))
+
+    def _parts(self, numbers: Iterable[float]) -> tuple[float, ...]:
+        """Return numbers as fractions of the whole."""
+        return tuple(each / self.of for each in numbers)
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

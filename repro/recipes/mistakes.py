@@ -36,13 +36,13 @@ def _right(reason: str, content: Any) -> str:
     if unknown := UNKNOWN.search(reason):
         return _nearest(unknown[1])
     if UNKNOWN_WITHIN.search(reason):
-        return "a value has the keys value, source, place, covers, note and also"
+        return "a value has the keys value, source, place, covers, note, also and alternatives"
     place = PLACE.search(reason)
     if place is None:
         return ""
     name, key = place.groups()
     if reason.startswith("Invalid enum value"):
-        known = tuple(SourceKind) if key != "value" else get_args(HINTS[name])
+        known = get_args(HINTS[name]) if key in ("value", "alternatives") else tuple(SourceKind)
         return f"it must be {one_of([each or 'empty' for each in known])}"
     if name in VALUES and isinstance(content, dict) and not isinstance(content.get(name), dict):
         return f'write {name} = {{ value = ..., source = "printed" }}, or "code" or "inferred"'

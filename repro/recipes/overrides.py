@@ -37,11 +37,16 @@ def overridden(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
         if name in values:
             raise UserError(f"{name} is given twice; give it once")
         values[name] = _value(recipe, name, text)
-    resized = recipe.with_epochs(values["epochs"]) if "epochs" in values else recipe
-    changed = replace(resized, **values)
+    changed = replaced(recipe, values)
     if values and (reason := contradiction(changed)):
         raise UserError(f"recipe {recipe.name} with {', '.join(changed.differences(recipe))} is impossible: {reason}")
     return changed
+
+
+def replaced(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """Return a recipe with other values by name; another number of epochs changes the length as `with_epochs` does."""
+    resized = recipe.with_epochs(values["epochs"]) if "epochs" in values else recipe
+    return replace(resized, **values)
 
 
 def overrides_of(changed: Recipe, recipe: Recipe) -> dict[str, str]:
@@ -49,13 +54,13 @@ def overrides_of(changed: Recipe, recipe: Recipe) -> dict[str, str]:
     resized = recipe.with_epochs(changed.epochs)
     names = [name for name in SETTABLE if getattr(changed, name) != getattr(resized, name)]
     epochs = ["epochs"] if changed.epochs != recipe.epochs else []
-    return {name: _typed(getattr(changed, name)) for name in [*epochs, *names]}
+    return {name: as_override(getattr(changed, name)) for name in [*epochs, *names]}
 
 
-def _typed(value: Any) -> str:
-    """Return a value in full precision, in the form that `_plain` reads."""
+def as_override(value: Any) -> str:
+    """Return a value of a recipe as typed after `--set NAME=`, in full precision."""
     if isinstance(value, tuple):
-        return ",".join(map(_typed, value))
+        return ",".join(map(as_override, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     return NONE if value is None else str(value)

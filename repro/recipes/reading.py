@@ -14,10 +14,12 @@ from msgspec import UNSET
 from repro.errors import UserError
 from repro.models import MODELS, OPTIONS
 from repro.models.outside import bare, is_outside
+from repro.recipes.alternatives import wrong_alternative
 from repro.recipes.contradictions import contradiction
 from repro.recipes.layout import About, Document, Entry, Given
 from repro.recipes.mistakes import explained
 from repro.recipes.recipe import VALUES, Recipe
+from repro.recipes.source import is_inferred
 from repro.text import canonical, choose
 
 NEEDED = (
@@ -62,8 +64,9 @@ def read_recipes(files: Iterable[Path]) -> dict[str, Recipe]:
     Raises:
         UserError: a file cannot be read or is not valid TOML, a key is unknown or has the wrong type, a value has no
             source, two names differ at most in case, `-` and `_`, or a recipe lacks a value, has values that exclude
-            each other, extends an unknown recipe or itself, is the default for an unknown model, or two are the default
-            for the same case. The message names file, recipe and reason in one line.
+            each other, has an alternative for a value that is not inferred or one that is no alternative, extends an
+            unknown recipe or itself, is the default for an unknown model, or two are the default for the same case. The
+            message names file, recipe and reason in one line.
     """
     written, spelled = dict[str, _Written](), dict[str, _Written]()
     for each in (each for file in files for each in _read(file)):
@@ -97,7 +100,7 @@ def _read(file: Path) -> Iterator[_Written]:
 
 def _recipe(line: Sequence[_Written]) -> Recipe:
     """Return the first recipe of a chain of inheritance, completed by the others."""
-    content: dict[str, Any] = {"name": line[0].name, "sources": {}}
+    content: dict[str, Any] = {"name": line[0].name, "sources": {}, "alternatives": {}}
     for each in reversed(line):
         content.update(_extended(content, each.about))
     missing = [name for name in NEEDED if name not in content]
@@ -105,7 +108,7 @@ def _recipe(line: Sequence[_Written]) -> Recipe:
         raise line[0].refused(f"no {missing[0]} is given")
     about = line[0].about
     made = Recipe(**content, default_for=about.default_for, default_with=about.default_with, file=line[0].file)
-    if reason := contradiction(made):
+    if reason := contradiction(made) or wrong_alternative(made):
         raise line[0].refused(reason)
     return made
 
@@ -135,14 +138,17 @@ def _extended(content: Mapping[str, Any], about: About) -> dict[str, Any]:
     given: dict[str, Given[Any]] = {
         name: value for name in VALUES if isinstance(value := getattr(about, name, UNSET), Given)
     }
-    sources = content["sources"]
+    sources, alternatives = content["sources"], content["alternatives"]
     if about.inherited is not UNSET:
         sources = dict.fromkeys(sources, (about.inherited,))
+        alternatives = alternatives if is_inferred((about.inherited,)) else {}
+    kept = {name: each for name, each in alternatives.items() if name not in given}
     said = {name: getattr(about, name) for name in ("summary", "notes", "paper", "dataset")}
     return {
         **{name: value for name, value in said.items() if value is not UNSET},
         **{name: each.meaning for name, each in given.items()},
         "sources": {**sources, **{name: each.sources for name, each in given.items()}},
+        "alternatives": {**kept, **{name: each.others for name, each in given.items() if each.others}},
     }
 
 

@@ -150,6 +150,8 @@ class Recipe:
     """The epoch whose test error is reported: `last`, or the one with the `lowest-validation` error."""
     sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict, compare=False)
     """Where each value comes from, the main source first."""
+    alternatives: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, compare=False)
+    """Other values that inferred values may have had, by name."""
     summary: str = field(default="", compare=False)
     """What is trained and where it is described."""
     notes: tuple[str, ...] = field(default=(), compare=False)
@@ -234,7 +236,7 @@ class Recipe:
         return replace(self, epochs=epochs, iterations=iterations, tune_epochs=tune_epochs)
 
 
-_ABOUT = ("name", "paper", "sources", "summary", "notes", "default_for", "default_with", "file")
+_ABOUT = ("name", "paper", "sources", "alternatives", "summary", "notes", "default_for", "default_with", "file")
 VALUES = tuple(each.name for each in fields(Recipe) if each.name not in _ABOUT)
 """The names of the values. Of a recipe, only the name and the values enter an experiment's ID."""
 

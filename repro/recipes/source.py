@@ -55,3 +55,8 @@ class Source(
 def sources_text(sources: Sequence[Source]) -> str:
     """Return several sources as people read them."""
     return "; ".join(each.text for each in sources)
+
+
+def is_inferred(sources: Sequence[Source]) -> bool:
+    """Whether a value with these sources is inferred, wholly or in part."""
+    return any(each.kind is SourceKind.INFERRED for each in sources)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from repro.recipes.recipe import VALUES, Recipe, shown
-from repro.recipes.source import Source, SourceKind, sources_text
+from repro.recipes.source import Source, SourceKind, is_inferred, sources_text
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,18 @@ class Value:
     value: Any
     sources: tuple[Source, ...]
     """The main source first; empty for the dataset, which needs none."""
+    alternatives: tuple[Any, ...] = ()
+    """Other values that an inferred value may have had."""
 
     @property
     def text(self) -> str:
         """The value as people read it: 5e-4 as 0.0005, a list without brackets."""
         return shown(self.name, self.value)
+
+    @property
+    def alternatives_text(self) -> str:
+        """The alternatives as people read them; empty without any."""
+        return "; ".join(shown(self.name, each) for each in self.alternatives)
 
     @property
     def kind(self) -> SourceKind | None:
@@ -40,18 +47,23 @@ class Value:
         """Return the value and its sources as plain data, in the form of a recipe file."""
         main, others = self.sources[:1], self.sources[1:]
         also = {"also": list(map(msgspec.to_builtins, others))} if others else {}
-        return {"value": self.value, **(msgspec.to_builtins(main[0]) if main else {}), **also}
+        alternatives = {"alternatives": list(self.alternatives)} if self.alternatives else {}
+        return {"value": self.value, **(msgspec.to_builtins(main[0]) if main else {}), **also, **alternatives}
 
     @property
     def inferred(self) -> bool:
         """Whether the value is inferred, wholly or in part."""
-        return any(each.kind is SourceKind.INFERRED for each in self.sources)
+        return is_inferred(self.sources)
 
 
 def values_of(recipe: Recipe) -> list[Value]:
     """Return the values that a recipe gives, including the dataset."""
     given = recipe.values().keys() | recipe.sources.keys()
-    return [Value(name, getattr(recipe, name), recipe.sources.get(name, ())) for name in VALUES if name in given]
+    return [
+        Value(name, getattr(recipe, name), recipe.sources.get(name, ()), recipe.alternatives.get(name, ()))
+        for name in VALUES
+        if name in given
+    ]
 
 
 def unused(recipe: Recipe) -> list[str]:

@@ -49,4 +49,5 @@ def shown_recipe(recipe: Recipe) -> ShownRecipe:
 def _line(value: Value) -> Line:
     label = value.kind.label if value.kind else ""
     kind = Shown(tags=(Tag(label, tone="unsure"),)) if value.kind is SourceKind.INFERRED else Shown(label)
-    return Line((Shown(value.name), Shown(value.text), kind, Shown(value.detail)))
+    others = (f"alternatives: {value.alternatives_text}",) if value.alternatives else ()
+    return Line((Shown(value.name), Shown(value.text, notes=others), kind, Shown(value.detail)))
