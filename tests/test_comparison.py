@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from repro.cli.missing import missing
-from repro.cli.selection import all_tables, select
-from repro.cli.table import compared
+from repro.cli.selection import all_tables, compared, select
 from repro.comparison.explain import mismatch_lines, reasons
 from repro.comparison.join import Comparison, compare, pooled_over
 from repro.comparison.match import conditions

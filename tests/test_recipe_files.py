@@ -43,7 +43,7 @@ KEYS = "a value has the keys value, source, place, covers, note, also and altern
 WRITE = 'at `$.epochs`; write epochs = { value = ..., source = "printed" }, or "code" or "inferred"'
 DECAY = "weight_decay: the alternative"
 ONLY = "only an inferred value has alternatives, and this one is"
-FAN = "Invalid enum value 'fan' - at `$.init.alternatives[...]`; it must be conv-fan-out, "
+FAN = "Invalid enum value 'fan' - at `$.init.alternatives[0]`; it must be conv-fan-out, "
 MOMENTUM = '{ value = 0.9, source = "inferred", alternatives = [0.5, 0] }'
 LOWEST = "reported=lowest-validation needs validation_images"
 
@@ -182,7 +182,7 @@ def test_an_abstract_recipe_is_only_extended(tmp_path: Path) -> None:
         (
             "weight_decay =",
             f"momentum = {MOMENTUM}\nweight_decay =",
-            "momentum: the alternative 0 is impossible: neste",
+            "momentum: the alternative 0 is impossible: nest",
         ),
         ("of = 4", "of = 4, alternatives = [[5]]", "Expected numbers from 0 to `of` - at `$.milestones`"),
         ("value = 4", 'value = "4"', "Expected `int`, got `str` - at `$.epochs.value`"),

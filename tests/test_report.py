@@ -14,8 +14,7 @@ import pytest
 from rich.console import Console
 
 from repro.cli.app import main
-from repro.cli.selection import select
-from repro.cli.table import compared
+from repro.cli.selection import compared, select
 from repro.comparison.join import Comparison, compare
 from repro.comparison.rule import RULE
 from repro.comparison.summary import summarise

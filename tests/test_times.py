@@ -15,7 +15,8 @@ import torch
 from repro.benchmark.random_images import random_data
 from repro.benchmark.steps import ROUNDS, measure_steps, step_experiment
 from repro.benchmark.variants import endless
-from repro.cli.table import compared, measure_times, show
+from repro.cli.selection import compared
+from repro.cli.table import measure_times, show
 from repro.comparison.join import Comparison, compare
 from repro.comparison.times import IN_TURN, OF_RUNS
 from repro.errors import UserError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -35,20 +35,20 @@ def missing(selection: Selection, seeds: int | None, epochs: int | None, results
         if each.recipe
         for seed in range(seeds or each.runs)
     ]
-    return _without_record(list({each.id: each for each in experiments}.values()), results)
+    return without_record(experiments, results)
 
 
-def _without_record(experiments: Sequence[Experiment], results: Path) -> list[Experiment]:
+def without_record(experiments: Iterable[Experiment], results: Path) -> list[Experiment]:
+    """Return the experiments that have no record in `results` or in the shipped results, each once."""
+    once = {each.id: each for each in experiments}
     done = {record.id for record in read_records(result_folders(results))}
-    return [each for each in experiments if each.id not in done]
+    return [each for each in once.values() if each.id not in done]
 
 
 def train_missing(
     selection: Selection, seeds: int | None, epochs: int | None, runtime: Runtime, folders: Folders
 ) -> None:
     """Train the runs that some rows of a table still need; after a stop, finished runs are not repeated.
-
-    Runs that other processes train are tried again at the end, and reported if they are still being trained.
 
     Raises:
         Diverged: a run diverged; it is raised after all other runs are trained.
@@ -59,14 +59,22 @@ def train_missing(
     without = sum(each.recipe is None for each in table.errors(rows))
     omitted = f"; no recipe is implemented for {number_of(without, 'result')}" if without else ""
     note(f"{table.name}: {number_of(len(experiments), 'run')} to train{omitted}")
-    diverged: list[str] = []
-    held = train_free(experiments, runtime, folders, diverged, note)
-    train_free(held, runtime, folders, diverged, problem)
-    if diverged:
+    if diverged := train_runs(experiments, runtime, folders):
         raise Diverged("; ".join(diverged))
 
 
-def train_free(
+def train_runs(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> list[str]:
+    """Train experiments, the seeds of one together, and return a line for each run that diverged.
+
+    Runs that other processes train are tried again at the end, and reported if they are still being trained.
+    """
+    diverged: list[str] = []
+    held = _train_free(experiments, runtime, folders, diverged, note)
+    _train_free(held, runtime, folders, diverged, problem)
+    return diverged
+
+
+def _train_free(
     experiments: Sequence[Experiment],
     runtime: Runtime,
     folders: Folders,
@@ -86,7 +94,7 @@ def train_free(
     for _, seeds_of_one in groupby(experiments, key=lambda each: replace(each, seed=0).id):
         free = list(seeds_of_one)
         if process_count() == 1:  # several processes may read different records, but must train the same
-            free = _without_record(free, folders.results)
+            free = without_record(free, folders.results)
         while free:
             try:
                 train_all(free, runtime, folders)

@@ -1,15 +1,20 @@
-"""Tables, those of their rows that are shown, and the counts that these need."""
+"""Tables, those of their rows that are shown, and the counts and records that these need."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
+from pathlib import Path
 
+from repro.comparison.corrections import records_today
 from repro.comparison.counts import uncounted
+from repro.comparison.join import Comparison, compare, pooled_over
 from repro.console import note, with_bar
 from repro.counting.cache import counted
-from repro.errors import PackageMissing
-from repro.tables import Row, Table, read_table, table_names
+from repro.errors import PackageMissing, UserError
+from repro.store.results import Record, curve_of, read_times, result_folders
+from repro.tables import Row, Table, read_table, shipped_tables, table_names
 from repro.text import number_of
 
 Selection = tuple[Table, Sequence[Row]]
@@ -35,3 +40,27 @@ def count_networks(selections: Sequence[Selection]) -> None:
             counted(subject)
     except PackageMissing as error:
         note(f"the counts of {number_of(len(subjects), 'model')} are left out: {error}")
+
+
+def compared(selections: Sequence[Selection], results: Path) -> list[Comparison]:
+    """Return tables joined with our counts, the shipped records, and the records in `results`."""
+    places = result_folders(results)
+    records, times = records_today(places), read_times(places)
+    count_networks(selections)
+    lowest, shipped = partial(_lowest_error, places), {each.name: each for each in shipped_tables()}
+
+    def joined(table: Table, rows: Sequence[Row]) -> Comparison:
+        # The runs of a user's table say nothing about the spread of the shipped ones.
+        spread = pooled_over([*(shipped | {table.name: table}).values()], records)
+        return compare(table, records, times, shown=rows, spread=spread, lowest=lowest)
+
+    return [joined(*each) for each in selections]
+
+
+def _lowest_error(folders: Sequence[Path], record: Record) -> float | None:
+    """Return the lowest test error of a run after any epoch; None if its curve is missing."""
+    try:
+        curve = curve_of(record, folders)
+    except UserError:
+        return None  # only additional information: the table is shown without it
+    return min((row.test_error for row in curve), default=None)

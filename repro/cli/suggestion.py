@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from shlex import quote
 from typing import Any
 
+from repro.comparison.alternatives import TriedAlternative, trials_of
 from repro.comparison.join import Comparison
 from repro.comparison.verdict import Verdict
 from repro.console import note
@@ -41,7 +42,7 @@ def after_run(model: str, options: Mapping[str, Any], recipe: str) -> str:
 
 
 def after_table(named: str, comparison: Comparison) -> str:
-    """Return what to do with a table: train what is not measured, or draw what is.
+    """Return what to do with a table: train what is not measured, try alternatives of what differs, or draw the rest.
 
     Args:
         named: its name or its file, as the user gave it.
@@ -51,4 +52,17 @@ def after_table(named: str, comparison: Comparison) -> str:
     verdicts = {cell.verdict for row in comparison.rows for cell in row.errors.values()}
     if Verdict.NOT_MEASURED in verdicts:
         return f"repro table {name} --run"
+    if any(each.is_untried(comparison.deviating) for each in trials_of(comparison)):
+        return f"repro table {name} --try"
     return f"repro figure curves {name}" if any(each.judged for each in verdicts) else "repro table"
+
+
+def after_alternatives(named: str, comparison: Comparison, tried: Sequence[TriedAlternative]) -> str:
+    """Return what to do after alternatives: see the reasons for those of the first error; without any, `after_table`.
+
+    Args:
+        named: the name of the table or its file, as the user gave it.
+        comparison: the table with our figures.
+        tried: what was tried.
+    """
+    return f"repro list recipes {quote(tried[0].trial.recipe.name)}" if tried else after_table(named, comparison)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,21 +10,22 @@ from typing import Annotated, Any
 import typer
 
 from repro.atomic import write_atomically
+from repro.cli.alternatives import check_format, try_alternatives
 from repro.cli.missing import train_missing
 from repro.cli.options import Data, Epochs, Results, Rows, Runs, choice, completing, runtime_options
-from repro.cli.selection import Selection, all_tables, count_networks, select
+from repro.cli.selection import Selection, all_tables, compared, select
 from repro.cli.submit import cluster_options, resources_of, submit_missing
-from repro.cli.suggestion import after_table, suggest
-from repro.comparison.corrections import records_today
+from repro.cli.suggestion import after_alternatives, after_table, suggest
 from repro.comparison.explain import mismatch_lines
-from repro.comparison.join import Comparison, compare, pooled_over
+from repro.comparison.join import Comparison
 from repro.console import note, problem, stdout, with_bar
-from repro.errors import UserError
-from repro.paths import folders
+from repro.errors import Diverged, UserError
+from repro.paths import Folders, folders
 from repro.report import SUFFIXES, Report, ReportFormat
+from repro.report.alternatives import AlternativesReport
 from repro.runtime import Runtime
-from repro.store.results import Record, append_times, curve_of, read_times, result_folders
-from repro.tables import Row, Table, shipped_tables, table_names
+from repro.store.results import append_times, result_folders
+from repro.tables import table_names
 from repro.text import number_of, one_of
 
 WINDOW_SECONDS = 2.0
@@ -42,6 +42,14 @@ Name = Annotated[
     ),
 ]
 Run = Annotated[bool, typer.Option("--run", help="First train the runs that are missing.")]
+Try = Annotated[
+    bool,
+    typer.Option(
+        "--try",
+        help="Instead, train the alternatives that the recipe lists for inferred values, one at a time, for each row "
+        "whose error differs.",
+    ),
+]
 Time = Annotated[bool, typer.Option("--time", help="First measure a training step of every row with a published time.")]
 Check = Annotated[
     bool, typer.Option("--check", help="List the cells that do not match, and exit with status 1 if there are any.")
@@ -57,7 +65,12 @@ Format = Annotated[
 Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write to a file.")]
 SeedsPerRow = Annotated[
     int | None,
-    typer.Option("--seeds", min=1, metavar="N", help="Seeds to train for each row (default: as many as in the paper)."),
+    typer.Option(
+        "--seeds",
+        min=1,
+        metavar="N",
+        help="Seeds to train for each row (default: as many as in the paper; with --try, those of its runs).",
+    ),
 ]
 
 
@@ -68,6 +81,7 @@ def table(
     cluster: dict[str, Any],
     name: Name = None,
     run: Run = False,
+    try_: Try = False,
     time: Time = False,
     rows: Rows = "*",
     check: Check = False,
@@ -81,12 +95,17 @@ def table(
 ) -> None:
     """Show a published table next to our counts and measured errors, or a summary of all tables."""
     training_options = {"seeds": seeds, "epochs": epochs, "data": data, "runs": runs, **switches, **cluster}
-    _refuse_without_run(training_options, run, time)
-    if name is None and (run or time or rows != "*"):
-        raise UserError("--run, --time and --rows require the name of a table; see repro list tables")
+    _refuse_without_run(training_options, run or try_, time)
+    if name is None and (run or try_ or time or rows != "*"):
+        raise UserError("--run, --try, --time and --rows require the name of a table; see repro list tables")
+    if try_ and (run or time or check):
+        raise UserError("--try excludes --run, --time and --check; give them in a command of their own")
     selections = [(each, each.rows) for each in all_tables()] if name is None else [select(name, rows)]
     chosen = format_of(format, output)
-    places = folders(data, runs, results, trains=run, measures=time, shows=not (run or time))
+    places = folders(data, runs, results, trains=run or try_, measures=time, shows=not (run or try_ or time))
+    if try_:
+        _try(name or "", selections[0], seeds, epochs, Runtime(**switches), places, chosen, output)
+        return
     if time:
         check_timed(selections[0])
     runtime = Runtime(**switches)
@@ -106,11 +125,32 @@ def table(
         suggest(after_table(name, comparisons[0]) if name else "repro table cifar100")
 
 
-def _refuse_without_run(options: Mapping[str, Any], run: bool, time: bool) -> None:
+def _refuse_without_run(options: Mapping[str, Any], trains: bool, time: bool) -> None:
     """Raise UserError for the first option that was given and would have no effect."""
     for name, value in options.items():
-        if value is not None and not run and not (time and name in TIMED):
-            raise UserError(f"--{name.replace('_', '-')} requires --run; without it, nothing is trained")
+        if value is not None and not trains and not (time and name in TIMED):
+            option = name.replace("_", "-")
+            raise UserError(f"--{option} requires --run or --try; without them, nothing is trained")
+
+
+def _try(
+    name: str,
+    selection: Selection,
+    seeds: int | None,
+    epochs: int | None,
+    runtime: Runtime,
+    places: Folders,
+    format: ReportFormat,
+    output: Path | None,
+) -> None:
+    """Train the alternatives for some rows of a table, and show what they did; Diverged at the end if some run did."""
+    check_format(format)
+    report, diverged = try_alternatives(selection, seeds, epochs, runtime, places)
+    show(report, format, output)
+    if diverged:
+        raise Diverged("; ".join(diverged))
+    if format == ReportFormat.RICH and not output:
+        suggest(after_alternatives(name, report.comparison, report.tried))
 
 
 def format_of(format: ReportFormat | None, output: Path | None) -> ReportFormat:
@@ -151,31 +191,7 @@ def measure_times(selection: Selection, runtime: Runtime, results: Path) -> None
     note(f"recorded the times in {results / 'times.csv'}")
 
 
-def compared(selections: Sequence[Selection], results: Path) -> list[Comparison]:
-    """Return tables joined with our counts, the shipped records, and the records in `results`."""
-    places = result_folders(results)
-    records, times = records_today(places), read_times(places)
-    count_networks(selections)
-    lowest, shipped = partial(_lowest_error, places), {each.name: each for each in shipped_tables()}
-
-    def joined(table: Table, rows: Sequence[Row]) -> Comparison:
-        # The runs of a user's table say nothing about the spread of the shipped ones.
-        spread = pooled_over([*(shipped | {table.name: table}).values()], records)
-        return compare(table, records, times, shown=rows, spread=spread, lowest=lowest)
-
-    return [joined(*each) for each in selections]
-
-
-def _lowest_error(folders: Sequence[Path], record: Record) -> float | None:
-    """Return the lowest test error of a run after any epoch; None if its curve is missing."""
-    try:
-        curve = curve_of(record, folders)
-    except UserError:
-        return None  # only additional information: the table is shown without it
-    return min((row.test_error for row in curve), default=None)
-
-
-def show(report: Report, format: ReportFormat, output: Path | None) -> None:
+def show(report: Report | AlternativesReport, format: ReportFormat, output: Path | None) -> None:
     """Print a report, or write it to a file."""
     if output:
         _write(report.text(format), output)

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from repro.cli.missing import train_free
+from repro.cli.missing import train_runs
 from repro.cluster.tasks import read_submission
-from repro.console import problem
 from repro.errors import Diverged
 from repro.papers import paper_in, shipped
 from repro.recipes import Library, within
@@ -25,7 +24,6 @@ def work(
     papers = [paper_in(Path(each)) for each in submission.papers]
     with within(Library((shipped(), *papers))):
         experiments = submission.experiments_of(task)
-        diverged: list[str] = []
-        train_free(experiments, Runtime(**submission.runtime), submission.places, diverged, problem)
+        diverged = train_runs(experiments, Runtime(**submission.runtime), submission.places)
     if diverged:
         raise Diverged("; ".join(diverged))

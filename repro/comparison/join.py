@@ -205,6 +205,12 @@ def pooled_over(tables: Iterable[Table], records: Sequence[Record]) -> Spread:
     return pooled(rows)
 
 
+def measured_error(error: PrintedError, runs: Sequence[Record]) -> MeasuredError:
+    """Return a printed error with the figures of some runs, at least one."""
+    values = tuple(getattr(run, error.column.metric) for run in runs)
+    return MeasuredError(error.cell, error.statistic, error.runs, values, error.images)
+
+
 @dataclass(frozen=True)
 class _WithRuns:
     """A printed error and its runs."""
@@ -215,9 +221,7 @@ class _WithRuns:
     @property
     def measured(self) -> MeasuredError:
         """The printed figure and ours."""
-        error = self.error
-        values = tuple(getattr(run, error.column.metric) for run in self.runs)
-        return MeasuredError(error.cell, error.statistic, error.runs, values, error.images)
+        return measured_error(self.error, self.runs)
 
     @property
     def judged(self) -> bool:

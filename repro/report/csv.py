@@ -28,6 +28,25 @@ ERROR = {
 """The CSV columns of an error, by the keys of its figures in the data of a line."""
 TIME = {"published_ratio": "paper ratio", "seconds": "ours s a step", "ratio": "ours ratio", "device": "device"}
 """The CSV columns of a time, by the keys of its figures."""
+ALTERNATIVE = {
+    "row": "row",
+    "column": "column",
+    "recipe": "recipe",
+    "value": "value",
+    "recipe_value": "recipe value",
+    "alternative": "alternative",
+    "epochs": "epochs",
+    "published": "paper",
+    "error_recipe": "error recipe",
+    "seeds_recipe": "seeds recipe",
+    "error_alternative": "error alternative",
+    "seeds_alternative": "seeds alternative",
+    "difference": "difference",
+    "expected": "expected",
+    "margin": "margin",
+    "within_margin": "within margin",
+}
+"""The CSV columns of an alternative, by the keys of its data."""
 FIGURES: Mapping[str, Mapping[str, str]] = {"error": ERROR, "time": TIME}
 
 
@@ -58,6 +77,17 @@ def summary_csv(summary: Grid) -> str:
         for line in summary.lines
     ]
     return _csv(rows, [*names.values(), *judged])
+
+
+def alternatives_csv(grid: Grid) -> str:
+    """Return the alternatives that were tried, one line each; a list has spaces between its items."""
+    rows = [{name: _cell(line.data[key]) for key, name in ALTERNATIVE.items()} for line in grid.lines]
+    return _csv(rows, list(ALTERNATIVE.values()))
+
+
+def _cell(value: object) -> object:
+    """Return a list as text, and any other value as `_rounded` does."""
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else _rounded(value)
 
 
 def _csv(rows: Sequence[Mapping[str, Any]], header: Sequence[str]) -> str:

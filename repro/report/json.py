@@ -5,6 +5,7 @@ from __future__ import annotations
 from repro.console import json_text
 from repro.report.content import Content
 from repro.report.grid import Grid
+from repro.tables import Table
 
 
 def table_json(content: Content) -> str:
@@ -16,3 +17,8 @@ def table_json(content: Content) -> str:
 def summary_json(summary: Grid) -> str:
     """Return the summary of tables."""
     return json_text({"tables": [line.data for line in summary.lines]})
+
+
+def alternatives_json(table: Table, grid: Grid) -> str:
+    """Return the alternatives that were tried for a table."""
+    return json_text({"table": table.name, "alternatives": [line.data for line in grid.lines]})

@@ -42,6 +42,11 @@ def summary_rich(summary: Grid) -> RenderableType:
     return Group(Fitted(_to_rich(summary.without_details(), summary.title)), Text(hint, style="dim"))
 
 
+def grid_rich(grid: Grid) -> RenderableType:
+    """Return any grid with its title."""
+    return Fitted(_to_rich(grid.without_details(), grid.title))
+
+
 def plain(renderable: RenderableType) -> str:
     """Return what a terminal of 160 columns would show, without colours."""
     console = Console(width=160, file=io.StringIO(), record=True)

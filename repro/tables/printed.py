@@ -153,11 +153,16 @@ class PrintedError:
         """Whether its runs get a verdict: there is a recipe, and our test images are the paper's."""
         return self.recipe is not None and self.column.comparable
 
-    def experiment(self, seed: int, epochs: int | None = None) -> Experiment:
-        """Return the experiment of an error with a recipe; UserError if `epochs` is below 1."""
+    def experiment(self, seed: int, epochs: int | None = None, overrides: Sequence[str] = ()) -> Experiment:
+        """Return the experiment of an error with a recipe; UserError if `epochs` is below 1.
+
+        `overrides` replace values of the recipe, as for `experiment_for`.
+        """
         assert self.row.model
         assert self.recipe
-        return experiment_for(self.row.model, self.options, seed=seed, recipe_name=self.recipe, epochs=epochs)
+        return experiment_for(
+            self.row.model, self.options, seed=seed, recipe_name=self.recipe, epochs=epochs, overrides=overrides
+        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,75 @@
+"""`repro table NAME --try`: train the alternatives of inferred values for the rows whose error differs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+from repro.cli.missing import train_runs, without_record
+from repro.cli.selection import Selection, compared
+from repro.comparison.alternatives import Trial, differing_cells, trials_of, tried
+from repro.comparison.corrections import records_today
+from repro.comparison.join import Comparison
+from repro.console import note
+from repro.errors import UserError
+from repro.experiment import Experiment
+from repro.paths import Folders
+from repro.recipes import recipe
+from repro.report import ReportFormat
+from repro.report.alternatives import FORMATS, AlternativesReport
+from repro.runtime import Runtime
+from repro.store.results import result_folders
+from repro.text import number_of, one_of
+
+
+def check_format(format: ReportFormat) -> None:
+    """Raise UserError for a format in which alternatives are not shown."""
+    if format not in FORMATS:
+        raise UserError(f"--try has no format {format}; choose --format {one_of([*FORMATS])}")
+
+
+def try_alternatives(
+    selection: Selection, seeds: int | None, epochs: int | None, runtime: Runtime, folders: Folders
+) -> tuple[AlternativesReport, list[str]]:
+    """Train the alternatives of every row whose error differs, and return what they did, and a line for what diverged.
+
+    Each run with an alternative is compared with a run of the recipe with the same seed and number of epochs, which is
+    trained too if it has no record.
+
+    Args:
+        selection: a table and some of its rows; the others, and rows that do not differ, are left out.
+        seeds: number of seeds (default: those of the row's runs).
+        epochs: number of epochs of each run (default: the recipe's).
+        runtime: how the runs are trained.
+        folders: of the runs.
+    """
+    (comparison,) = compared([selection], folders.results)
+    trials = trials_of(comparison, seeds, epochs)
+    _report_left_out(comparison, epochs)
+    experiments = without_record(chain(*map(_experiments, trials)), folders.results)
+    runs = number_of(len(experiments), "run")
+    note(f"{comparison.table.name}: {number_of(len(trials), 'alternative')}, {runs} to train")
+    diverged = train_runs(experiments, runtime, folders)
+    (comparison,) = compared([selection], folders.results)
+    records = {each.id: each for each in records_today(result_folders(folders.results))}
+    return AlternativesReport(comparison, [tried(each, comparison, records) for each in trials]), diverged
+
+
+def _experiments(trial: Trial) -> Sequence[Experiment]:
+    return [*trial.with_recipe, *trial.with_alternative]
+
+
+def _report_left_out(comparison: Comparison, epochs: int | None) -> None:
+    """Say on stderr which rows and alternatives are left out."""
+    found = list(differing_cells(comparison))
+    labels = {label for label, _ in found}
+    others = {comparison.table.called(row.row): row.verdict for row in comparison.rows}
+    left_out = [f"{label} ({verdict})" for label, verdict in others.items() if label not in labels]
+    if left_out:
+        note(f"left out, since their error does not differ: {', '.join(left_out)}")
+    recipes = {cell.printed.recipe: recipe(cell.printed.recipe) for _, cell in found if cell.printed.recipe}
+    for name, each in recipes.items():
+        if not each.alternatives:
+            note(f"recipe {name} lists no alternatives; see repro list recipes {name}")
+        elif epochs is not None and "epochs" in each.alternatives:
+            note(f"the alternatives of epochs of recipe {name} are left out, since --epochs is given")

@@ -1,0 +1,140 @@
+"""What the alternatives of inferred values do to a printed error that ours differs from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from repro.comparison.join import Comparison, ErrorCell, measured_error
+from repro.comparison.rule import Judgement, judge
+from repro.experiment import Experiment
+from repro.recipes import recipe
+from repro.recipes.alternatives import Alternative, alternatives_of
+from repro.recipes.recipe import Recipe, shown
+from repro.store.results import Record
+from repro.tables import PrintedError
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One alternative for one printed error, and the runs that compare it with the recipe's value."""
+
+    error: PrintedError
+    label: str
+    """The row, with its column if the table has several columns of errors."""
+    alternative: Alternative
+    seeds: tuple[int, ...]
+    epochs: int | None
+    """The number of epochs of all runs; None: the recipe's."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the printed error."""
+        assert self.error.recipe
+        return recipe(self.error.recipe)
+
+    @property
+    def own_text(self) -> str:
+        """The recipe's value as people read it."""
+        return shown(self.alternative.name, getattr(self.recipe, self.alternative.name))
+
+    @property
+    def with_recipe(self) -> list[Experiment]:
+        """The runs with the recipe's value, one for each seed."""
+        return [self.error.experiment(seed, self.epochs) for seed in self.seeds]
+
+    @property
+    def with_alternative(self) -> list[Experiment]:
+        """The runs with the alternative; they deviate from the recipe, so that no verdict counts them."""
+        changed = [self.alternative.override]
+        return [self.error.experiment(seed, self.epochs, changed) for seed in self.seeds]
+
+    def is_untried(self, deviating: Sequence[Record]) -> bool:
+        """Whether a run with the alternative is not among these."""
+        return not {each.id for each in self.with_alternative} <= {run.id for run in deviating}
+
+
+@dataclass(frozen=True)
+class TriedAlternative:
+    """A trial with its figures, in % or points; None without a run."""
+
+    trial: Trial
+    own: float | None
+    """Our error with the recipe, by the statistic of the printed one."""
+    own_seeds: tuple[int, ...]
+    changed: float | None
+    """Our error with the alternative, by the same statistic."""
+    changed_seeds: tuple[int, ...]
+    judgement: Judgement | None
+    """The margin of the runs with the alternative; its verdict is none on the printed error."""
+
+    @property
+    def difference(self) -> float | None:
+        """The error with the alternative minus the one with the recipe."""
+        return None if self.own is None or self.changed is None else self.changed - self.own
+
+    @property
+    def within(self) -> bool | None:
+        """Whether the error with the alternative is within the margin of the printed one."""
+        if self.changed is None or self.judgement is None:
+            return None
+        distance = self.changed - float(self.trial.error.cell.value) - self.judgement.expected
+        return abs(distance) <= self.judgement.margin
+
+
+def differing_cells(comparison: Comparison) -> Iterator[tuple[str, ErrorCell]]:
+    """Yield the errors that differ from the printed ones, each with the label of its row."""
+    for row in comparison.rows:
+        for cell in row.errors.values():
+            if cell.differs:
+                yield comparison.table.called(row.row), cell
+
+
+def trials_of(comparison: Comparison, seeds: int | None = None, epochs: int | None = None) -> list[Trial]:
+    """Return a trial for each alternative of each error that differs from the printed one.
+
+    Args:
+        comparison: a table, or some rows of it.
+        seeds: the number of seeds (default: those of the runs that the verdict uses).
+        epochs: the number of epochs (default: the recipe's); alternatives of the epochs are then left out.
+    """
+    several = len(comparison.table.of_kind("error")) > 1
+    return [
+        Trial(
+            error=cell.printed,
+            label=f"{label}, {cell.printed.column.label}" if several else label,
+            alternative=each,
+            seeds=tuple(range(seeds)) if seeds else cell.seeds,
+            epochs=epochs,
+        )
+        for label, cell in differing_cells(comparison)
+        for each in alternatives_of(recipe(cell.printed.recipe or ""))
+        if epochs is None or each.name != "epochs"
+    ]
+
+
+def tried(trial: Trial, comparison: Comparison, records: Mapping[str, Record]) -> TriedAlternative:
+    """Return the figures of a trial.
+
+    Args:
+        trial: one of `comparison`.
+        comparison: gives the spread between seeds and the number of errors that share the rate of false alarms.
+        records: all records by ID.
+    """
+    assert comparison.spread
+    error = trial.error
+    own, changed = _found(trial.with_recipe, records), _found(trial.with_alternative, records)
+    measured = measured_error(error, changed) if changed else None
+    return TriedAlternative(
+        trial,
+        own=measured_error(error, own).value if own else None,
+        own_seeds=tuple(run.seed for run in own),
+        changed=measured.value if measured else None,
+        changed_seeds=tuple(run.seed for run in changed),
+        judgement=judge(measured, comparison.spread, comparison.cells) if measured else None,
+    )
+
+
+def _found(experiments: Sequence[Experiment], records: Mapping[str, Record]) -> list[Record]:
+    """Return the records of those experiments that have one."""
+    return [records[each.id] for each in experiments if each.id in records]

@@ -1,0 +1,113 @@
+"""What alternatives of a recipe's values do to a table's errors: in a terminal, as CSV and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from repro.comparison.alternatives import TriedAlternative
+from repro.comparison.join import Comparison
+from repro.report import ReportFormat
+from repro.report.csv import alternatives_csv
+from repro.report.grid import Grid, Heading, Line, Shown, Tag
+from repro.report.json import alternatives_json
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+FORMATS = (ReportFormat.RICH, ReportFormat.CSV, ReportFormat.JSON)
+"""The formats of this report."""
+HEADINGS = (
+    Heading("Row"),
+    Heading("Value"),
+    Heading("Recipe"),
+    Heading("Alternative"),
+    Heading("Paper", numeric=True),
+    Heading("Error %,\nrecipe", numeric=True),
+    Heading("Error %,\nalternative", numeric=True),
+    Heading("Difference", numeric=True),
+    Heading("Margin", numeric=True),
+    Heading("Within"),
+)
+
+
+@dataclass(frozen=True)
+class AlternativesReport:
+    """The alternatives that were tried for the errors of a table."""
+
+    comparison: Comparison
+    tried: Sequence[TriedAlternative]
+
+    def rich(self) -> RenderableType:
+        """Return what a terminal shows."""
+        from repro.report import terminal
+
+        return terminal.grid_rich(self.grid)
+
+    @property
+    def grid(self) -> Grid:
+        """The alternatives, one in each line."""
+        title = f"Alternatives for the errors of {self.comparison.table.name} that differ (their runs are not counted)"
+        return Grid(title, HEADINGS, tuple(map(_line, self.tried)))
+
+    def text(self, format: ReportFormat) -> str:
+        """Return the report in one of FORMATS, with a newline at the end."""
+        if format == ReportFormat.RICH:
+            from repro.report import terminal
+
+            return terminal.plain(self.rich())
+        if format == ReportFormat.CSV:
+            return alternatives_csv(self.grid)
+        return alternatives_json(self.comparison.table, self.grid)
+
+
+def _line(tried: TriedAlternative) -> Line:
+    trial = tried.trial
+    cells = (Shown(trial.label), Shown(trial.alternative.name), Shown(trial.own_text), Shown(trial.alternative.text))
+    printed = Shown(trial.error.cell.text)
+    return Line((*cells, printed, *_figures(tried), _within(tried)), name=trial.label, data=_data(tried))
+
+
+def _figures(tried: TriedAlternative) -> list[Shown]:
+    """Return both errors with their numbers of seeds, their difference, and the margin."""
+    margin = tried.judgement and tried.judgement.margin
+    return [
+        _error(tried.own, len(tried.own_seeds)),
+        _error(tried.changed, len(tried.changed_seeds)),
+        Shown("–" if tried.difference is None else f"{tried.difference:+.2f}".replace("-", "−")),
+        Shown("–" if margin is None else f"± {margin:.2f}"),
+    ]
+
+
+def _error(value: float | None, n: int) -> Shown:
+    return Shown("–", muted=True) if value is None else Shown(f"{value:.2f} (n = {n})")
+
+
+def _within(tried: TriedAlternative) -> Shown:
+    """Return whether the error with the alternative is within the margin of the printed one."""
+    if tried.within is None:
+        return Shown("not measured", muted=True)
+    return Shown(tags=(Tag("yes", tone="good") if tried.within else Tag("no", tone="bad"),))
+
+
+def _data(tried: TriedAlternative) -> dict[str, Any]:
+    trial, judgement = tried.trial, tried.judgement
+    return {
+        "row": trial.label,
+        "column": trial.error.column.key,
+        "recipe": trial.recipe.name,
+        "value": trial.alternative.name,
+        "recipe_value": getattr(trial.recipe, trial.alternative.name),
+        "alternative": trial.alternative.value,
+        "epochs": trial.epochs,
+        "published": trial.error.cell.text,
+        "error_recipe": tried.own,
+        "seeds_recipe": list(tried.own_seeds),
+        "error_alternative": tried.changed,
+        "seeds_alternative": list(tried.changed_seeds),
+        "difference": tried.difference,
+        "expected": judgement and judgement.expected,
+        "margin": judgement and judgement.margin,
+        "within_margin": tried.within,
+    }

@@ -1,0 +1,163 @@
+"""`repro table NAME --try`: alternatives of inferred values are trained for the rows whose error differs."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_papers import Write, refused, repro, write
+from watching import Silent, stop_at
+
+from repro.training import progress
+
+__all__ = ["write"]
+RECIPE = """
+[recipes.short]
+extends = "digits"
+summary = "A few epochs on the digits, with a learning rate that is too low."
+paper = "Mine"
+epochs = { value = 3, source = "printed" }
+warmup_epochs = { value = 0, source = "printed" }
+lr = { value = 1e-5, source = "inferred", note = "a typing error", alternatives = [0.1] }
+weight_decay = { value = 5e-4, source = "inferred", note = "or none", alternatives = [0] }
+"""
+TABLE = """
+title = "Table 1"
+caption = "Test error on the digits"
+paper = "Mine"
+source = "Mine, Table 1"
+dataset = "digits"
+flops_convention = "macs"
+columns = [{ key = "error", label = "Error %", kind = "error", recipe = "short" }]
+[[rows]]
+label = "Narrow"
+model = "densenet"
+options = { depth = 7, k = 4 }
+cells = { error = "50.0" }
+[[rows]]
+label = "Chance"
+model = "densenet"
+options = { depth = 7, k = 6 }
+cells = { error = "90.0" }
+[[rows]]
+label = "Later"
+model = "densenet"
+options = { depth = 7, k = 8 }
+cells = { error = "90.0" }
+"""
+Capsys = pytest.CaptureFixture[str]
+pytestmark = pytest.mark.usefixtures("small_digits")
+
+
+def tried(capsys: Capsys, *more: object) -> tuple[list[dict[str, Any]], str]:
+    """Return the alternatives that `repro table mine --try` shows, and what it says on stderr."""
+    status, out, err = repro(capsys, "table", "mine", "--try", *more, "--format", "json")
+    assert status == 0, err
+    found: list[dict[str, Any]] = json.loads(out)["alternatives"]
+    return found, err
+
+
+def records() -> list[dict[str, str]]:
+    with Path("results/runs.csv").open() as lines:
+        return list(csv.DictReader(lines))
+
+
+def verdicts(table: str) -> list[tuple[str, str]]:
+    """Return the numbers of runs and the verdicts of a table in CSV."""
+    return [(line["error n"], line["verdict"]) for line in csv.DictReader(io.StringIO(table))]
+
+
+def test_the_alternatives_of_a_row_that_differs_are_tried(
+    write: Write, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("papers/mine", table=TABLE, recipe=RECIPE)
+    for row in ("Narrow", "Chance"):
+        last = repro(capsys, "table", "mine", "--rows", row, "--run")[2].splitlines()[-1]
+        assert last == ("next: repro table mine --try" if row == "Narrow" else "next: repro figure curves mine")
+    before = repro(capsys, "table", "mine", "--format", "csv")[1]
+
+    with monkeypatch.context() as patch:  # stopped in the run of the second alternative
+        patch.setattr(progress, "watcher", lambda: stop_at(5) if len(records()) == 3 else Silent())
+        status, out, err = repro(capsys, "table", "mine", "--try")
+    assert (status, out) == (130, "")
+    assert "run the same command again to resume" in err
+    monkeypatch.setattr(progress, "watcher", Silent)
+    found, err = tried(capsys)
+    assert "left out, since their error does not differ: Chance (too few runs), Later (not measured)\n" in err
+    assert "mine: 2 alternatives, 1 run to train\n" in err
+
+    names = ("row", "value", "recipe_value", "alternative", "within_margin", "seeds_recipe", "seeds_alternative")
+    assert [tuple(each[name] for name in names) for each in found] == [
+        ("Narrow", "lr", 1e-5, 0.1, True, [0], [0]),
+        ("Narrow", "weight_decay", 5e-4, 0, False, [0], [0]),
+    ]
+    errors = {each["deviations"]: float(each["error"]) for each in records() if each["model"] == "densenet"}
+    assert found[0]["error_alternative"] == errors['["lr=0.1 (1e-05)"]'] < found[0]["error_recipe"] - 10
+    assert found[0]["difference"] == found[0]["error_alternative"] - found[0]["error_recipe"]
+
+    assert "0 runs to train" in tried(capsys)[1]
+    assert len(records()) == 4
+    assert records()[3]["sittings"] == "2"
+    after = repro(capsys, "table", "mine", "--format", "csv")[1]
+    verdicts = [
+        [(line["error n"], line["verdict"]) for line in csv.DictReader(io.StringIO(each))] for each in (before, after)
+    ]
+    assert verdicts[0] == verdicts[1]
+
+    out = repro(capsys, "table", "mine", "--try")[1]
+    assert [line.split()[:5] for line in out.splitlines() if "Narrow" in line] == [
+        ["Narrow", "lr", "1e-05", "0.1", "50.0"],
+        ["Narrow", "weight_decay", "0.0005", "0", "50.0"],
+    ]
+    (first, _) = csv.DictReader(io.StringIO(repro(capsys, "table", "mine", "--try", "--format", "csv")[1]))
+    assert (first["alternative"], first["within margin"], first["seeds alternative"]) == ("0.1", "True", "0")
+    assert repro(capsys, "table", "mine", "--rows", "Narrow")[2].endswith("next: repro figure curves mine\n")
+
+
+def test_runs_of_other_seeds_and_epochs_are_compared_with_the_recipe_at_the_same(
+    write: Write, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "watcher", Silent)
+    recipe = RECIPE.replace("alternatives = [0]", "alternatives = []").replace(
+        'value = 3, source = "printed"', 'value = 3, source = "inferred", alternatives = [4]'
+    )
+    write("papers/mine", table=TABLE, recipe=recipe)
+    repro(capsys, "table", "mine", "--rows", "Narrow", "--run")
+    found, err = tried(capsys, "--rows", "Narrow", "--seeds", 2, "--epochs", 1)
+    assert "the alternatives of epochs of recipe short are left out, since --epochs is given\n" in err
+    assert "mine: 1 alternative, 4 runs to train\n" in err
+    (only,) = found
+    assert (only["value"], only["seeds_recipe"], only["seeds_alternative"]) == ("lr", [0, 1], [0, 1])
+    assert [each["deviations"] != "[]" for each in records()] == [False, True, True, True, True]
+
+
+def test_without_a_difference_or_alternatives_nothing_is_trained(write: Write, capsys: Capsys) -> None:
+    write("papers/mine", table=TABLE, recipe=re.sub(r", alternatives = .*]", "", RECIPE))
+    found, err = tried(capsys)
+    assert found == []
+    assert "Narrow (not measured), Chance (not measured), Later (not measured)\n" in err
+    assert repro(capsys, "table", "mine", "--try")[2].endswith("next: repro table mine --run\n")
+    assert repro(capsys, "table", "mine", "--try", "--format", "csv")[1].startswith("row,column,recipe,value,")
+    repro(capsys, "table", "mine", "--rows", "Narrow", "--run")
+    assert "recipe short lists no alternatives; see repro list recipes short\n" in tried(capsys)[1]
+    assert len(records()) == 1
+
+
+def test_an_alternative_that_does_not_suit_the_images_is_refused(write: Write, capsys: Capsys) -> None:
+    padding = 'padding_mode = { value = "reflect", source = "printed" }\n'
+    crop = 'crop_padding = { value = 4, source = "inferred", alternatives = [32] }\n'
+    write("papers/mine", recipe=RECIPE + padding + crop)
+    line = refused(capsys, "list", "recipes")
+    assert "recipe short: crop_padding: the alternative 32 is impossible: crop_padding=32 is too large" in line
+
+
+def test_a_recipe_is_listed_with_its_alternatives(write: Write, capsys: Capsys) -> None:
+    write("papers/mine", recipe=RECIPE)
+    lines = repro(capsys, "list", "recipes", "short")[1].splitlines()
+    assert [line.split()[:3] for line in lines if " lr " in line] == [["lr", "1e-05", "0.1"]]
+    values = json.loads(repro(capsys, "list", "recipes", "short", "--format", "json")[1])["values"]
+    assert (values["lr"]["alternatives"], "alternatives" in values["batch"]) == ([0.1], False)
+    assert "Alternatives" not in repro(capsys, "list", "recipes", "digits")[1]
