@@ -225,10 +225,39 @@ def test_bad_input_is_refused_in_one_line(write: Write, capsys: Capsys, command:
 def test_a_name_that_is_an_option_and_a_recipe_value_is_refused(write: Write, capsys: Capsys) -> None:
     nets(text=NETS.replace('Path("imported").touch()', ""))
     words = ["nets.py:needs", "--set", "width=3", "--set", "dropout=0.2", "--dataset", "digits"]
-    line = refused(capsys, "train", *words)
-    assert "dropout is an option of nets.py:needs and a value of the recipe; rename the option in its file" in line
-    assert "--dropout gives the option" in refused(capsys, "train", "wrn", "--set", "dropout=0.2")
+    why = "and a value of the recipe; write --set model.dropout=VALUE for the option, or --set recipe.dropout=VALUE"
+    assert f"dropout is an option of nets.py:needs {why}" in refused(capsys, "train", *words)
+    assert f"dropout is an option of wrn {why}" in refused(capsys, "train", "wrn", "--set", "dropout=0.2")
     assert count(capsys, *words[:5])["options"] == {"width": 3, "dropout": 0.2}
+    assert count(capsys, *words[:4], "model.dropout=0.2")["options"] == {"width": 3, "dropout": 0.2}
+    assert "--set recipe.dropout has no effect" in refused(capsys, "count", *words[:4], "recipe.dropout=0.2")
+    assert "has no option batch" in refused(capsys, "train", *words[:4], "model.batch=3", *words[5:])
+    assert "did you mean batch?" in refused(capsys, "train", *words[:3], "--set", "recipe.bacth=3", *words[5:])
+
+
+def test_a_name_is_marked_as_the_options_or_the_recipes(
+    write: Write, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command that resumes the run has the marks that it needs, and so has the suggestion of `repro count`."""
+    nets(text="""
+from torch import nn
+
+
+def small(epochs: int, dropout=0.1, *, classes):
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, epochs), nn.Linear(epochs, classes))
+""")
+    words = ["nets.py:small", "--set", "model.epochs=3", "--set", "model.dropout=0.2", "--dataset", "digits"]
+    with monkeypatch.context() as patch:
+        patch.setattr(progress, "watcher", lambda: stop_at(2))
+        repro(capsys, "train", *words, "--set", "recipe.epochs=1", "--set", "recipe.weight_decay=0.001")
+    (run,) = json.loads(repro(capsys, "list", "runs", "--format", "json")[1])["runs"]
+    assert "--set model.dropout=0.2 --set model.epochs=3" in run["command"]
+    assert "--epochs 1 --set recipe.weight_decay=0.001" in run["command"]
+    monkeypatch.setattr(progress, "watcher", Silent)
+    status, out, _ = repro(capsys, *shlex.split(run["command"])[1:])
+    assert (status, out.partition(":")[0]) == (0, run["name"])
+    suggested = repro(capsys, "count", *words)[2]
+    assert "next: repro train nets.py:small --set model.epochs=3 --set model.dropout=0.2 --dataset digits" in suggested
 
 
 def test_a_dataset_and_a_recipe_must_be_named(write: Write, capsys: Capsys) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from repro.errors import UserError
-from repro.models import MODELS, OPTIONS, OptionValue, is_outside
+from repro.models import OptionValue
+from repro.models.options import OF_MODEL
 from repro.models.typed import has_option, option_of_text, typed_name
-from repro.recipes import SETTABLE, find_network
-from repro.text import canonical
+from repro.recipes import find_network
+from repro.recipes.overrides import OF_RECIPE, is_value
 
 
 class Chosen(NamedTuple):
@@ -29,7 +30,8 @@ def chosen_network(
     Args:
         typed: the network as a user types it.
         options: those that are options of the command.
-        settings: what `--set` gives: options of the network, else values of the recipe.
+        settings: what `--set` gives: options of the network, else values of the recipe. `model.` or `recipe.` before a
+            name says which of the two it is.
         counting: whether there is no recipe, so that everything is an option.
 
     Raises:
@@ -39,26 +41,32 @@ def chosen_network(
     chosen, values = dict(options), list[str]()
     for setting in settings:
         key, equals, text = (part.strip() for part in setting.partition("="))
-        is_value = not counting and canonical(key) in map(canonical, (*SETTABLE, "dataset"))
-        if not counting and not has_option(name, key, besides=is_value):
-            values.append(setting)
+        option = _option(name, key, counting=counting)
+        if option is None:
+            values.append(setting.strip().removeprefix(OF_RECIPE))
             continue
-        if is_value:
-            raise UserError(
-                f"{key} is an option of {typed_name(name)} and a value of the recipe; {_instead(name, key)}"
-            )
         if not equals:
             raise UserError(f"--set {setting!r} has no value; write NAME=VALUE, such as depth=20")
-        if key in chosen:
-            raise UserError(f"{key} is given twice; give it once")
-        chosen[key] = option_of_text(name, key, text)
+        if option in chosen:
+            raise UserError(f"{option} is given twice; give it once")
+        chosen[option] = option_of_text(name, option, text)
     return Chosen(name, chosen, values)
 
 
-def _instead(name: str, key: str) -> str:
-    """Return how to give the option although a recipe has a value of that name."""
-    if is_outside(name):
-        return "rename the option in its file"
-    assert key in MODELS[name].options
-    assert key in OPTIONS
-    return f"--{key} gives the option"
+def _option(name: str, key: str, *, counting: bool) -> str | None:
+    """Return the option of a network that `--set` means by a name; None if it means a value of the recipe."""
+    if key.startswith(OF_MODEL):
+        return key.removeprefix(OF_MODEL)
+    if key.startswith(OF_RECIPE):
+        if counting:
+            raise UserError(f"--set {key} has no effect: nothing is trained here, so there is no recipe; leave it out")
+        return None
+    named_so = not counting and is_value(key)
+    if not counting and not has_option(name, key, besides=named_so):
+        return None
+    if named_so:
+        raise UserError(
+            f"{key} is an option of {typed_name(name)} and a value of the recipe; write --set {OF_MODEL}{key}=VALUE "
+            f"for the option, or --set {OF_RECIPE}{key}=VALUE for the value"
+        )
+    return key

@@ -13,6 +13,7 @@ from repro.console import note
 from repro.models import as_typed
 from repro.models.typed import told, typed_name, typed_options
 from repro.recipes import current_library, default_recipe
+from repro.recipes.overrides import is_value
 from repro.tables import read_table, table_names
 
 
@@ -26,7 +27,8 @@ def after_count(model: str, options: Mapping[str, Any], dataset: str) -> str:
     """Return what to do with a counted model: train it, if a paper trains it on the dataset."""
     if default_recipe(model, dataset, options) is None:
         return "repro list recipes"
-    words = [quote(typed_name(model)), typed_options(model, told(model, options)), as_typed({"dataset": dataset})]
+    chosen = typed_options(model, told(model, options), is_value)
+    words = [quote(typed_name(model)), chosen, as_typed({"dataset": dataset})]
     return f"repro train {' '.join(filter(None, words))}"
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from shlex import quote
 
 OptionValue = int | float | bool | str
 Shape = tuple[int, int, int]
 """C, H, W of an image."""
 
+OF_MODEL = "model."
+"""What `--set` has before the name of an option that a recipe has a value of, too."""
 EXPECTED = {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}
 """The types of options in words."""
 _SWITCH = {"yes": True, "true": True, "no": False, "false": False}
@@ -37,9 +39,13 @@ def as_typed(options: Mapping[str, OptionValue]) -> str:
     return " ".join(_typed(key, value) for key, value in options.items())
 
 
-def as_settings(options: Mapping[str, OptionValue]) -> str:
-    """Return options as typed in a shell for a network from outside the package: with `--set`."""
-    return " ".join(f"--set {quote(f'{key}={as_text(value)}')}" for key, value in options.items())
+def as_settings(options: Mapping[str, OptionValue], is_value: Callable[[str], bool]) -> str:
+    """Return options as typed in a shell for a network from outside the package: with `--set`.
+
+    `is_value` says of a name whether recipes have a value of it, so that the option needs `model.` before it.
+    """
+    named = {(OF_MODEL if is_value(key) else "") + key: value for key, value in options.items()}
+    return " ".join(f"--set {quote(f'{key}={as_text(value)}')}" for key, value in named.items())
 
 
 def as_text(value: OptionValue) -> str:

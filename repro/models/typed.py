@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from repro.errors import UserError
 from repro.models import MODELS, OPTIONS, factory
@@ -15,9 +15,17 @@ def typed_name(name: str) -> str:
     return outside(name).place if is_outside(name) else name
 
 
-def typed_options(name: str, options: Mapping[str, OptionValue]) -> str:
-    """Return options of a network as typed in a shell."""
-    return as_settings(options) if is_outside(name) else as_typed(options)
+def typed_options(
+    name: str, options: Mapping[str, OptionValue], is_value: Callable[[str], bool] = lambda option: False
+) -> str:
+    """Return options of a network as typed in a shell.
+
+    Args:
+        name: the network.
+        options: its options.
+        is_value: for a command that follows a recipe, whether recipes have a value of an option's name.
+    """
+    return as_settings(options, is_value) if is_outside(name) else as_typed(options)
 
 
 def told(name: str, options: Mapping[str, OptionValue]) -> dict[str, OptionValue]:

@@ -18,8 +18,15 @@ from repro.text import canonical, choose, one_of
 
 SETTABLE = tuple(name for name in VALUES if name != "dataset")
 """The values that can be replaced; a recipe is for one dataset."""
+OF_RECIPE = "recipe."
+"""What `--set` has before the name of a value that the network has an option of, too."""
 SWITCH = {"yes": True, "true": True, "no": False, "false": False}
 NONE = "none"
+
+
+def is_value(name: str) -> bool:
+    """Whether recipes have a value of this name, in any spelling."""
+    return canonical(name) in map(canonical, (*SETTABLE, "dataset"))
 
 
 def overridden(recipe: Recipe, overrides: Sequence[str]) -> Recipe:

@@ -12,7 +12,8 @@ from repro.experiment import Experiment, experiment_for
 from repro.models import OptionValue, as_typed, is_outside, resolve_options, spec_of
 from repro.models.outside import is_current, outside
 from repro.models.typed import told, typed_name, typed_options
-from repro.recipes import SETTABLE, current_library, default_recipe, overridden, overrides_of, recipe
+from repro.recipes import current_library, default_recipe, overridden, overrides_of, recipe
+from repro.recipes.overrides import OF_RECIPE, is_value
 from repro.runtime import Runtime
 
 SWITCHES = (
@@ -34,15 +35,24 @@ def command_of(experiment: Experiment, runtime: Mapping[str, Any], places: Mappi
     if not _describe(options, choices, overrides, experiment):
         return None
     epochs = {"epochs": overrides.pop("epochs")} if "epochs" in overrides else {}
-    changes = [f"--set {quote(f'{name}={text}')}" for name, text in overrides.items()]
+    changes = [f"--set {quote(f'{_named(name, experiment.model)}={text}')}" for name, text in overrides.items()]
     processes = runtime.get("processes", 1)
     program = f"torchrun --nproc-per-node {processes} -m repro" if processes > 1 else "repro"
     seed = {"seed": experiment.seed} if experiment.seed else {}
     chosen, others = {**choices, **epochs}, {**seed, **_switches(runtime), **places}
     papers = [as_typed({"papers": str(each)}) for each in current_library().needed_by(experiment.recipe)]
-    network = [quote(typed_name(experiment.model)), typed_options(experiment.model, options)]
+    network = [quote(typed_name(experiment.model)), typed_options(experiment.model, options, is_value)]
     words = [program, "train", *network, as_typed(chosen), *changes, as_typed(others), *papers]
     return " ".join(word for word in words if word)
+
+
+def _named(value: str, model: str) -> str:
+    """Return the name of a recipe's value after `--set`.
+
+    It is marked as the recipe's if the network has an option of that name. A network from outside the package may have
+    one that no run records, such as `dropout=None`, and its code does not run for that.
+    """
+    return f"{OF_RECIPE}{value}" if is_outside(model) or value in spec_of(model).options else value
 
 
 def _options(experiment: Experiment) -> dict[str, OptionValue]:
@@ -74,8 +84,7 @@ def _describe(
     with suppress(UserError):
         if is_outside(experiment.model):  # without running its code
             changed = overridden(recipe(experiment.recipe.name), [f"{name}={text}" for name, text in overrides.items()])
-            same = is_current(outside(experiment.model)) and changed == experiment.recipe
-            return same and not options.keys() & set(SETTABLE)
+            return is_current(outside(experiment.model)) and changed == experiment.recipe
         typed = experiment_for(
             experiment.model,
             options,
