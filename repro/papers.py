@@ -15,6 +15,8 @@ VARIABLE = "REPRO_PAPERS"
 """The environment variable with folders of papers, separated as those of $PATH."""
 GROUP = "repro.papers"
 """The group of entry points with which installed packages name their papers."""
+TABLES, RECIPES = "tables", "recipes"
+"""The folders of a paper."""
 WORKING_FOLDER = Path("papers")
 """Each folder in it is a paper."""
 
@@ -56,6 +58,11 @@ def find_papers(named: Sequence[Path] = ()) -> tuple[Paper, ...]:
 def paper_in(folder: Path) -> Paper:
     """Return the paper in a folder; UserError if there is none."""
     return _paper(folder, str(folder))
+
+
+def paper_of(table: Path) -> Path | None:
+    """Return the folder of the paper that a table's file belongs to; None if it is not in a folder `tables`."""
+    return table.parent.parent if table.parent.name == TABLES else None
 
 
 def shipped() -> Paper:
@@ -107,7 +114,7 @@ def _paper(folder: Path, where: str) -> Paper:
 
 
 def _files_of(folder: Path) -> Paper:
-    return Paper(folder, _files(folder / "tables"), _files(folder / "recipes"))
+    return Paper(folder, _files(folder / TABLES), _files(folder / RECIPES))
 
 
 def _files(folder: Path) -> tuple[Path, ...]:

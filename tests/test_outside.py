@@ -60,6 +60,7 @@ def narrow(classes):
 OWN = TABLE.replace(
     'model = "densenet"\noptions = { depth = 7, k = 4 }', 'model = "nets.py:Net"\noptions = { depth = 2 }'
 )
+ROW = "error: mine/tables/mine.toml: row 1 (Narrow)"
 pytestmark = pytest.mark.usefixtures("small_digits")
 Capsys = pytest.CaptureFixture[str]
 
@@ -142,7 +143,7 @@ def test_a_stopped_run_is_resumed_by_the_listed_command(
     Path("imported").unlink()
     (run,) = json.loads(repro(capsys, "list", "runs", "--format", "json")[1])["runs"]
     assert not Path("imported").exists()
-    assert run["state"] == "stopped"
+    assert (run["state"], run["reason"]) == ("stopped", None)
     monkeypatch.setattr(progress, "watcher", Silent)
     status, out, _ = repro(capsys, *shlex.split(run["command"])[1:])
     assert (status, out.partition(":")[0]) == (0, run["name"])
@@ -158,7 +159,8 @@ def test_no_command_resumes_a_run_whose_file_has_changed(
     for change in (lambda: file.write_text(NETS + "# another file\n"), file.unlink):
         change()
         (run,) = json.loads(repro(capsys, "list", "runs", "--format", "json")[1])["runs"]
-        assert (run["state"], run["command"]) == ("stopped", None)
+        assert (run["state"], run["command"], run["reason"]) == ("stopped", None, "its network file has changed")
+        assert "stopped: its network file has changed" in repro(capsys, "list", "runs")[1]
 
 
 def test_code_runs_only_where_the_user_names_it(write: Write, capsys: Capsys) -> None:
@@ -239,13 +241,15 @@ def test_a_name_is_marked_as_the_options_or_the_recipes(
     write: Write, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command that resumes the run has the marks that it needs, and so has the suggestion of `repro count`."""
-    nets(text="""
+    nets(
+        text="""
 from torch import nn
 
 
 def small(epochs: int, dropout=0.1, *, classes):
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, epochs), nn.Linear(epochs, classes))
-""")
+"""
+    )
     words = ["nets.py:small", "--set", "model.epochs=3", "--set", "model.dropout=0.2", "--dataset", "digits"]
     with monkeypatch.context() as patch:
         patch.setattr(progress, "watcher", lambda: stop_at(2))
@@ -257,7 +261,7 @@ def small(epochs: int, dropout=0.1, *, classes):
     status, out, _ = repro(capsys, *shlex.split(run["command"])[1:])
     assert (status, out.partition(":")[0]) == (0, run["name"])
     suggested = repro(capsys, "count", *words)[2]
-    assert "next: repro train nets.py:small --set model.epochs=3 --set model.dropout=0.2 --dataset digits" in suggested
+    assert "next: repro train nets.py:small --set model.dropout=0.2 --set model.epochs=3 --dataset digits" in suggested
 
 
 def test_a_dataset_and_a_recipe_must_be_named(write: Write, capsys: Capsys) -> None:
@@ -284,9 +288,14 @@ def test_a_recipe_may_be_the_default_of_a_network(write: Write, capsys: Capsys) 
 @pytest.mark.parametrize(
     ("model", "options", "line"),
     [
-        ("gone.py:Net", "{}", "mine/tables/mine.toml: row 1 (Narrow): model: gone.py does not exist in "),
-        ("nets.py:Net", "{ deep = 2 }", "mine/nets.py:Net has no option deep; its options: depth, rate, bias, kind"),
-        ("nets.py:Net", '{ depth = "2" }', "mine/nets.py:Net: option depth must be a whole number, not '2'"),
+        ("gone.py:Net", "{}", f"{ROW}: model: gone.py does not exist in "),
+        (
+            "nets.py:Net",
+            "{ deep = 2 }",
+            f"{ROW}: mine/nets.py:Net has no option deep; its options: depth, rate, bias, kind",
+        ),
+        ("nets.py:Net", '{ depth = "2" }', f"{ROW}: mine/nets.py:Net: option depth must be a whole number, not '2'"),
+        ("nets.py:Nat", "{}", f"{ROW}: mine/nets.py has no class or function 'Nat'"),
     ],
 )
 def test_a_wrong_row_is_refused(write: Write, capsys: Capsys, model: str, options: str, line: str) -> None:

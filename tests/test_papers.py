@@ -3,6 +3,8 @@
 import json
 import os
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from repro.recipes.library import Library, within
 from repro.tables import Table, shipped_tables
 from repro.training import progress
 
+ROOT = Path(__file__).parents[1]
 RECIPE = """
 [recipes.short]
 extends = "digits"
@@ -304,6 +307,34 @@ def test_the_file_of_a_table_is_shown_with_the_recipes_that_are_found(
     line = refused(capsys, "table", "cifar100.toml")
     assert line.startswith("error: cifar100.toml: /")
     assert line.endswith("already is a table of that name; rename one of them")
+
+
+def test_the_file_of_a_table_names_its_paper(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `--papers` does, unless the table is found anyway; the next command then finds it too."""
+    write("x", table=TABLE, recipe=RECIPE)
+    status, out, err = repro(capsys, "table", "./x/tables/mine.toml")
+    assert (status, "not measured" in out) == (0, True)
+    assert err.splitlines()[-1] == "next: repro table mine --run --papers x"
+    assert repro(capsys, "table", "x/tables/mine.toml", "--papers", "x")[1] == out
+    write("papers/y", table=TABLE.replace("short", "other"), recipe=RECIPE.replace("short", "other"), name="other")
+    err = repro(capsys, "table", "papers/y/tables/other.toml")[2]
+    assert err.splitlines()[-1] == "next: repro table other --run"
+    assert refused(capsys, "table", "x/tables/gone.toml").endswith(
+        "gone.toml cannot be read: No such file or directory"
+    )
+    status, _, err = repro(capsys, "table", shipped_tables()[0].file)
+    assert (status, "--papers" in err) == (0, False)
+
+
+def test_names_of_papers_given_before_are_completed(write: Write) -> None:
+    write("x", table=TABLE, recipe=RECIPE)
+    for line in ("repro table --papers x min", "repro train resnet20 --papers x --recipe shor"):
+        words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1), "_REPRO_COMPLETE": "complete_bash"}
+        environment = {**os.environ, **words, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, "-m", "repro"], env=environment, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.split() == ["mine" if "table" in line else "short"]
 
 
 def test_a_stopped_run_is_resumed_by_the_same_command_which_the_list_prints(

@@ -157,6 +157,7 @@ def _runs(folder: Path) -> list[Line]:
             "epochs": run.epochs,
             "test_error": run.last.test_error if run.last else None,
             "state": run.state,
+            "reason": run.reason,
             "command": run.command,
         }
         for run in runs_in(folder)
@@ -203,6 +204,10 @@ def _progress(run: Line) -> str:
 
 def _error(run: Line) -> str:
     return "–" if run["test_error"] is None else f"{run['test_error']:.2f} %"
+
+
+def _state(run: Line) -> str:
+    return f"{run['state']}: {run['reason']}" if run["reason"] else run["state"]
 
 
 def _show_recipe(chosen: Recipe, format: AnswerFormat) -> None:
@@ -273,7 +278,7 @@ COLUMNS: dict[Kind, dict[str, Callable[[Line], object]]] = {
         "Name": itemgetter("name"),
         "Epoch": _progress,
         "Test error": _error,
-        "State": itemgetter("state"),
+        "State": _state,
     },
 }
 """The cells of a line, by kind and heading."""

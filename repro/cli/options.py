@@ -13,8 +13,10 @@ import typer
 
 from repro.console import set_quiet
 from repro.data import DATASETS
+from repro.errors import UserError
 from repro.models import MODELS, OPTIONS
-from repro.recipes import RECIPES
+from repro.papers import find_papers
+from repro.recipes import RECIPES, Library, within
 from repro.recipes.overrides import SETTABLE
 from repro.runtime import Log, Precision
 from repro.tables import table_names
@@ -30,11 +32,15 @@ class AnswerFormat(StrEnum):
     JSON = "json"
 
 
-def completing(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
-    """Return a function that completes names in a shell."""
+def completing(names: Callable[[], Iterable[str]]) -> Callable[[typer.Context, str], list[str]]:
+    """Return a function that completes names in a shell, those of the `--papers` before them too."""
 
-    def complete(incomplete: str) -> list[str]:
-        return [name for name in names() if name.startswith(incomplete.lower())]
+    def complete(context: typer.Context, incomplete: str) -> list[str]:
+        try:
+            with within(Library(find_papers([Path(each) for each in context.params.get("papers") or ()]))):
+                return [name for name in names() if name.startswith(incomplete.lower())]
+        except UserError:  # a file that is wrong is refused when the command runs
+            return []
 
     return complete
 

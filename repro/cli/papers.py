@@ -11,7 +11,7 @@ import typer
 
 from repro.cli.options import Command, with_options
 from repro.experiment import check_recipes
-from repro.papers import find_papers
+from repro.papers import find_papers, paper_of
 from repro.recipes import Library, within
 from repro.tables import check_tables
 
@@ -29,15 +29,30 @@ Papers = Annotated[
 def with_papers(command: Command) -> Command:
     """Add `--papers` to a command, which finds the tables and recipes of the papers in the current library.
 
-    All files are checked before the command begins, so that none is refused after days of training.
+    The file of a table names its paper too, as if `--papers` did. All files are checked before the command begins, so
+    that none is refused after days of training.
     """
 
     @wraps(command)
     def informed(papers: Sequence[Path], **arguments: Any) -> Any:
-        with within(checked_library(papers)):
+        with within(checked_library([*papers, *_paper_of(arguments.get("name"), papers)])):
             return command(**arguments)
 
     return with_options(informed, {"papers": Papers}, lambda given: {"papers": given.get("papers", ())})
+
+
+def _paper_of(name: str | None, named: Sequence[Path]) -> list[Path]:
+    """Return the folder of the paper that the file of a table belongs to, unless a command finds it anyway.
+
+    Args:
+        name: what a command is about; it may be the file of a table.
+        named: the folders of `--papers`.
+    """
+    file = Path(name or "")
+    folder = paper_of(file) if file.suffix == ".toml" and file.is_file() else None
+    if folder is None or any(file.samefile(each) for paper in find_papers(named) for each in paper.tables):
+        return []
+    return [folder]
 
 
 def checked_library(named: Sequence[Path]) -> Library:

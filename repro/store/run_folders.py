@@ -16,7 +16,7 @@ from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.locks import is_held
 from repro.models import MODELS, as_typed, is_outside
-from repro.models.outside import label
+from repro.models.outside import is_current, label, outside
 from repro.paths import Folders
 from repro.recipes import RECIPES, current_library, within
 from repro.runtime import Runtime
@@ -72,6 +72,16 @@ class Run:
         if self.description is None:
             return "not known"
         return {RECORDED: "finished", DIVERGED: "diverged"}.get(self.description.ended or "", "stopped")
+
+    @property
+    def reason(self) -> str | None:
+        """Why the run can neither be resumed nor tested as it was; None if nothing of it has changed."""
+        if self.description is None or not is_outside(model := self.description.experiment.model):
+            return None
+        network = outside(model)
+        if is_current(network):
+            return None
+        return f"its network {'file' if network.file else 'package'} has changed"
 
     @property
     def command(self) -> str | None:

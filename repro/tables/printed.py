@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from fnmatch import fnmatchcase
 from functools import cached_property
+from pathlib import Path
 
 from repro.data import DATASETS
 from repro.data.crops import Averaged
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
-from repro.models import OptionValue, resolve_options
+from repro.models import OptionValue, is_outside, resolve_options
 
 KINDS = ("params", "flops", "error", "time", "context")
 METRICS = ("error", "error5", "iou", "isbi_pixel", "isbi_rand")
@@ -136,12 +137,16 @@ class PrintedError:
     """The statistic of the runs behind the cell: one of STATISTICS."""
     runs: int
     cell: Cell
+    where: str
+    """The table's file and the row, for messages."""
 
     @property
     def options(self) -> dict[str, OptionValue]:
-        """Every option of the network, defaults included; only this runs the code of one from outside the package."""
-        assert self.row.model
-        return resolve_options(self.row.model, self.row.options, self.counted_on)
+        """Every option of the network, defaults included; only this runs the code of one from outside the package.
+
+        UserError, which names the table's file and the row, if the network has no such option or cannot be imported.
+        """
+        return _resolved(self.row, self.counted_on, self.where)
 
     @property
     def images(self) -> int:
@@ -179,6 +184,8 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    file: Path = Path()
+    """The file that gives it."""
 
     @cached_property
     def column(self) -> Mapping[str, Column]:
@@ -210,7 +217,12 @@ class Table:
             statistic=row.statistic or column.statistic,
             runs=row.runs or column.runs or 1,
             cell=row.cells[column.key],
+            where=self.where(row),
         )
+
+    def where(self, row: Row) -> str:
+        """Return the file and a row, for messages: `my.toml: row 1 (Narrow)`."""
+        return f"{self.file}: row {self.rows.index(row) + 1} ({row.label})"
 
     def matching(self, pattern: str) -> tuple[Row, ...]:
         """Return the rows with a label, or else those whose label matches a pattern.
@@ -258,9 +270,18 @@ class Table:
         return row.dataset or self.dataset
 
     def options(self, row: Row) -> dict[str, OptionValue]:
-        """Return every option of a row's network, defaults included."""
-        assert row.model
-        return resolve_options(row.model, row.options, self.dataset_of(row))
+        """Return every option of a row's network, defaults included; UserError as for `PrintedError.options`."""
+        return _resolved(row, self.dataset_of(row), self.where(row))
+
+
+def _resolved(row: Row, dataset: str, where: str) -> dict[str, OptionValue]:
+    assert row.model
+    if not is_outside(row.model):  # checked when the table was read
+        return resolve_options(row.model, row.options, dataset)
+    try:
+        return resolve_options(row.model, row.options, dataset)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def _plain(label: str) -> str:

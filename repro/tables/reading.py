@@ -11,6 +11,7 @@ from repro.data import DATASETS
 from repro.data.crops import TEN, Averaged
 from repro.errors import UserError
 from repro.models import MODELS, OPTIONS, find, is_outside
+from repro.papers import paper_of
 from repro.recipes import RECIPES, current_library
 from repro.tables.checks import Malformed, expect_keys, expect_one_of, tables_of
 from repro.tables.printed import KINDS, METRICS, PERCENT, PRINTED, STATISTICS, Cell, Column, Row, Table
@@ -61,14 +62,15 @@ def parse_table(path: Path) -> Table:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a TOML file: {error}") from None
     try:
-        return _table(path.stem, content, path.parent.parent if path.parent.name == "tables" else path.parent)
+        return _table(path, content)
     except (Malformed, UserError) as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def _table(name: str, content: dict[str, Any], paper: Path) -> Table:
+def _table(file: Path, content: dict[str, Any]) -> Table:
+    paper = paper_of(file) or file.parent
     columns, rows = tables_of(content, "columns"), tables_of(content, "rows")
-    expect_keys("the table", content, Table, besides={"name", "columns", "rows"})
+    expect_keys("the table", content, Table, besides={"name", "columns", "rows", "file"})
     expect_one_of("the table", "dataset", content["dataset"], DATASETS)
     expect_one_of("the table", "flops_convention", content["flops_convention"], [*Convention])
     notes = tuple(content.pop("notes", ()))
@@ -82,10 +84,11 @@ def _table(name: str, content: dict[str, Any], paper: Path) -> Table:
         raise Malformed("the table: two columns have the same key")
     judged = {column.key for column in parsed if column.kind == "error" and column.comparable}
     table = Table(
-        name,
+        file.stem,
         columns=parsed,
         rows=tuple(_row(index, each, keys, judged) for index, each in enumerate(rows, 1)),
         notes=notes,
+        file=file,
         **content,
     )
     _check_times(table)
