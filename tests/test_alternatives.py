@@ -139,7 +139,8 @@ def test_without_a_difference_or_alternatives_nothing_is_trained(write: Write, c
     found, err = tried(capsys)
     assert found == []
     assert "Narrow (not measured), Chance (not measured), Later (not measured)\n" in err
-    assert repro(capsys, "table", "mine", "--try")[2].endswith("next: repro table mine --run\n")
+    _, out, err = repro(capsys, "table", "mine", "--try")
+    assert (out, err.splitlines()[-1]) == ("", "next: repro table mine --run")
     assert repro(capsys, "table", "mine", "--try", "--format", "csv")[1].startswith("row,column,recipe,value,")
     repro(capsys, "table", "mine", "--rows", "Narrow", "--run")
     assert "recipe short lists no alternatives; see repro list recipes short\n" in tried(capsys)[1]

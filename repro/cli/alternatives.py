@@ -56,6 +56,7 @@ def try_alternatives(
 
 
 def _experiments(trial: Trial) -> Sequence[Experiment]:
+    """Return the runs of a trial, those of the recipe first."""
     return [*trial.with_recipe, *trial.with_alternative]
 
 
@@ -63,7 +64,7 @@ def _report_left_out(comparison: Comparison, epochs: int | None) -> None:
     """Say on stderr which rows and alternatives are left out."""
     found = list(differing_cells(comparison))
     labels = {label for label, _ in found}
-    others = {comparison.table.called(row.row): row.verdict for row in comparison.rows}
+    others = {comparison.table.called(row.row): row.verdict for row in comparison.rows if not row.row.quoted}
     left_out = [f"{label} ({verdict})" for label, verdict in others.items() if label not in labels]
     if left_out:
         note(f"left out, since their error does not differ: {', '.join(left_out)}")

@@ -146,7 +146,8 @@ def _try(
     """Train the alternatives for some rows of a table, and show what they did; Diverged at the end if some run did."""
     check_format(format)
     report, diverged = try_alternatives(selection, seeds, epochs, runtime, places)
-    show(report, format, output)
+    if report.tried or output or format != ReportFormat.RICH:  # a program reads an empty answer too
+        show(report, format, output)
     if diverged:
         raise Diverged("; ".join(diverged))
     if format == ReportFormat.RICH and not output:

@@ -123,7 +123,7 @@ def tried(trial: Trial, comparison: Comparison, records: Mapping[str, Record]) -
     """
     assert comparison.spread
     error = trial.error
-    own, changed = _found(trial.with_recipe, records), _found(trial.with_alternative, records)
+    own, changed = (_found(each, error, records) for each in (trial.with_recipe, trial.with_alternative))
     measured = measured_error(error, changed) if changed else None
     return TriedAlternative(
         trial,
@@ -135,6 +135,7 @@ def tried(trial: Trial, comparison: Comparison, records: Mapping[str, Record]) -
     )
 
 
-def _found(experiments: Sequence[Experiment], records: Mapping[str, Record]) -> list[Record]:
-    """Return the records of those experiments that have one."""
-    return [records[each.id] for each in experiments if each.id in records]
+def _found(experiments: Sequence[Experiment], error: PrintedError, records: Mapping[str, Record]) -> list[Record]:
+    """Return the records of experiments that have the figure of the error's column."""
+    found = [records[each.id] for each in experiments if each.id in records]
+    return [each for each in found if getattr(each, error.column.metric) is not None]
