@@ -1,9 +1,10 @@
-"""Atomic writing: a file is written under another name and then renamed."""
+"""Atomic writing: a file or a folder is written under another name and then renamed."""
 
 import fcntl
 import os
+import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
@@ -35,6 +36,28 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) 
             part.replace(path)  # while the file is locked
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_folder_atomically(folder: Path, files: Mapping[Path, bytes]) -> None:
+    """Write a new folder so that a stopped process or a full disk leaves all of it or nothing.
+
+    Args:
+        folder: does not exist or is empty; the folders above it are created if needed.
+        files: the contents by path within the folder.
+
+    Raises:
+        OSError: the folder could not be written, or is not empty.
+    """
+    folder = folder.resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = part_of(folder)
+    try:
+        for path, content in files.items():
+            (part / path).parent.mkdir(parents=True, exist_ok=True)
+            (part / path).write_bytes(content)
+        part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def part_of(path: Path) -> Path:

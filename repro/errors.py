@@ -1,6 +1,9 @@
 """The exceptions that a user sees as one line, without a traceback."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 FULL = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
 """Parts of the messages with which torch's CPU allocator, CUDA and its libraries report that memory is full."""
@@ -8,6 +11,43 @@ FULL = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAI
 
 class UserError(Exception):
     """The request is impossible (exit status 2); the message says in one line what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """What is wrong in a file of a paper, and what would be right."""
+
+    file: Path
+    where: str
+    """The recipe, row or column; empty for the whole file."""
+    reason: str
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (str(self.file), self.where, self.reason)))
+
+
+class WrongFiles(UserError):
+    """Files of papers have mistakes; the message is the first one, with the number of the others."""
+
+    def __init__(self, *mistakes: Mistake) -> None:
+        more = f" (and {len(mistakes) - 1} more: repro validate)" if len(mistakes) > 1 else ""
+        super().__init__(f"{mistakes[0]}{more}")
+        self.mistakes = mistakes
+
+
+@contextmanager
+def collecting(mistakes: list[Mistake]) -> Iterator[None]:
+    """Add mistakes to a list instead of ending with the first one."""
+    try:
+        yield
+    except WrongFiles as error:
+        mistakes += error.mistakes
+
+
+def refuse(mistakes: Sequence[Mistake]) -> None:
+    """Raise WrongFiles if there are mistakes."""
+    if mistakes:
+        raise WrongFiles(*mistakes)
 
 
 class PackageMissing(UserError):

@@ -10,8 +10,8 @@ from typing import Any
 
 from repro.data import DATASETS, DatasetKind
 from repro.data import find as find_dataset
-from repro.errors import UserError
-from repro.models import OptionValue, build, is_outside, resolve_options, spec_of
+from repro.errors import Mistake, UserError, refuse
+from repro.models import OptionValue, build, check_dropout, is_outside, resolve_options, spec_of
 from repro.models.factory import check_output
 from repro.models.outside import label, recorded, remember
 from repro.models.typed import typed_name
@@ -133,6 +133,7 @@ def experiment_for(
     length = [] if epochs is None else [f"epochs={epochs}"]
     changed = overridden(chosen, [*length, *overrides])
     _check_images(changed)
+    check_dropout(model, changed.dropout)
     return Experiment(model, resolve_options(model, options, where), changed, seed)
 
 
@@ -167,7 +168,8 @@ def check_network(experiment: Experiment) -> None:
 
 
 def check_recipes(recipes: Iterable[Recipe]) -> None:
-    """Raise UserError, with its file, for a recipe of an unknown data set or one that does not suit its images."""
+    """Refuse recipes of an unknown data set, and those that do not suit its images; WrongFiles with all of them."""
+    mistakes = list[Mistake]()
     for each in recipes:
         try:
             if each.dataset not in DATASETS:
@@ -175,7 +177,8 @@ def check_recipes(recipes: Iterable[Recipe]) -> None:
             _check_images(each)
             _check_alternatives(each)
         except UserError as error:
-            raise UserError(f"{each.file}: recipe {each.name}: {error}") from None
+            mistakes.append(Mistake(each.file, f"recipe {each.name}", str(error)))
+    refuse(mistakes)
 
 
 def _check_alternatives(recipe: Recipe) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from repro.errors import UserError
+from repro.errors import Mistake, UserError, WrongFiles
 
 VARIABLE = "REPRO_PAPERS"
 """The environment variable with folders of papers, separated as those of $PATH."""
@@ -73,14 +75,31 @@ def shipped() -> Paper:
     return Paper(package, _files(tables), _files(package / "recipes"), shipped=True)
 
 
+def toml_of(file: Path) -> dict[str, Any]:
+    """Return the content of a TOML file; WrongFiles if it cannot be read or is not valid."""
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except IsADirectoryError:
+        reason = "is a folder; put a TOML file in its place"
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+    except UnicodeDecodeError as error:
+        reason = f"not UTF-8: byte {error.start + 1} is {error.object[error.start]:#x}; save the file as UTF-8"
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        reason = f"not a TOML file: {error}"
+    raise WrongFiles(Mistake(file, "", reason))
+
+
 def _of_environment() -> Iterator[Paper]:
     for name in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
         yield _paper(Path(name), f"${VARIABLE}: {name}")
 
 
 def _of_working_folder() -> Iterator[Paper]:
-    """Yield the papers in ./papers/; other folders there may hold anything."""
+    """Yield the papers in ./papers/; other folders there may hold anything, and a hidden one may be unfinished."""
     for folder in sorted(WORKING_FOLDER.glob("*/")):
+        if folder.name.startswith("."):
+            continue
         found = _files_of(folder)
         if found.tables or found.recipes:
             yield found

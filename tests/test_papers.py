@@ -274,7 +274,7 @@ def test_a_wrong_table_is_refused_before_anything_is_done(
 
 def test_a_file_that_cannot_be_read_is_refused(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine/tables/mine.toml").mkdir(parents=True)
-    line = "mine/tables/mine.toml cannot be read: Is a directory"
+    line = "mine/tables/mine.toml: is a folder; put a TOML file in its place"
     assert refused(capsys, "list", "tables", "--papers", "mine") == f"error: {line}"
     assert refused(capsys, "table", "./their.toml") == "error: their.toml cannot be read: No such file or directory"
 

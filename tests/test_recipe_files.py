@@ -215,7 +215,7 @@ def test_a_wrong_recipe_is_refused_with_its_file_its_name_and_the_reason(
 
 def test_recipes_that_extend_each_other_are_refused(tmp_path: Path) -> None:
     circle = [f'[recipes.{name}]\nextends = "{other}"\n' for name, other in (("a", "b"), ("b", "c"), ("c", "b"))]
-    assert reason(tmp_path, *circle) == "paper0.toml: recipe a: extends itself: a -> b -> c -> b"
+    assert reason(tmp_path, *circle) == "paper0.toml: recipe a: extends itself: a -> b -> c -> b (and 2 more: repro validate)"
 
 
 def test_an_abstract_recipe_is_checked_even_if_no_other_extends_it(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_two_defaults_for_the_same_model_and_data_set_are_refused(tmp_path: Path
     ("text", "why"),
     [
         ("recipes = [", "paper0.toml: not a TOML file: Invalid value (at end of document)"),
-        ("recipe = 1", "paper0.toml: Object contains unknown field `recipe`"),
+        ("recipe = 1", "paper0.toml: Object contains unknown field `recipe`; a file of recipes has only tables [recipes.NAME]"),
         ("[recipes]\nbase = 1", "paper0.toml: recipe base: Expected `object`, got `int`"),
     ],
 )
@@ -252,7 +252,7 @@ def test_a_file_that_holds_no_recipes_is_refused(tmp_path: Path, text: str, why:
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "paper.toml").mkdir()
-    with pytest.raises(UserError, match=r"paper\.toml cannot be read: Is a directory"):
+    with pytest.raises(UserError, match=r"paper\.toml: is a folder; put a TOML file in its place"):
         read_recipes([tmp_path / "paper.toml"])
 
 
@@ -282,7 +282,7 @@ def test_help_reads_no_recipes() -> None:
         "import sys\n"
         "from repro.cli.app import main\n"
         "from repro.recipes import library\n"
-        "library.read_recipes = library.find_papers = None\n"
+        "library.survey_recipes = library.find_papers = None\n"
         "sys.argv = ['repro', '--help']\n"
         "main()\n"
     )

@@ -27,7 +27,7 @@ from repro.evaluation import evaluate as evaluation
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
-from repro.recipes import RECIPES, Recipe, library, read_recipes, recipe
+from repro.recipes import RECIPES, Recipe, library, recipe
 from repro.runtime import Runtime
 from repro.tables import read_table, table_names
 from repro.training import checkpoint
@@ -334,13 +334,14 @@ def run_and(at_batch_2: str, data: ImageFolder, folders: Folders) -> tuple[int, 
         "from repro.recipes import library\n"
         "from repro.training.tasks import from_files\n"
         "from repro.cli.app import main\n"
-        "spec, read = DATASETS['tiny-imagenet-10'], library.read_recipes\n"
+        "spec, read = DATASETS['tiny-imagenet-10'], library.survey_recipes\n"
         "DATASETS['tiny-imagenet-10'] = replace(spec, classes=2, train_images=20, test_images=6)\n"
         "small = {'batch': 1, 'scaled_crop': 32, 'resize': 36, 'test_crop': 32}\n"
         "def small_recipe(files):\n"
-        "    found = read(files)\n"
-        "    return {**found, 'tiny-imagenet-10': replace(found['tiny-imagenet-10'], **small)}\n"
-        "library.read_recipes = small_recipe\n"
+        "    recipes = dict(read(files).recipes)\n"
+        "    recipes['tiny-imagenet-10'] = replace(recipes['tiny-imagenet-10'], **small)\n"
+        "    return replace(read(files), recipes=recipes)\n"
+        "library.survey_recipes = small_recipe\n"
         "original = from_files.stream\n"
         "def stream(*arguments):\n"
         "    for number, batch in enumerate(original(*arguments)):\n"
@@ -423,7 +424,10 @@ def test_the_loss_falls_on_real_images(
     spec = replace(DATASETS["tiny-imagenet-10"], classes=2, train_images=96, test_images=20)
     monkeypatch.setitem(DATASETS, "tiny-imagenet-10", spec)
     small = {"tiny-imagenet-10": replace(RECIPE, batch=16, lr=0.02, epochs=6)}
-    monkeypatch.setattr(library, "read_recipes", lambda files: {**read_recipes(files), **small})
+    read = library.survey_recipes
+    monkeypatch.setattr(
+        library, "survey_recipes", lambda files: replace(read(files), recipes={**read(files).recipes, **small})
+    )
     places = ["--data", tmp_path, "--runs", tmp_path / "runs", "--results", tmp_path / "results"]
     with pytest.raises(SystemExit):
         main([*map(str, ["train", "resnet20", "--dataset", "tiny-imagenet-10", "--workers", 0, *places])])

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from repro import __version__
-from repro.cli import figure
+from repro.cli import figure, new
 from repro.cli.bench import bench
 from repro.cli.count import count
 from repro.cli.evaluate import evaluate
@@ -40,6 +40,7 @@ for name, command in COMMANDS.items():
     app.command(name)(with_quiet(with_papers(command)))
 app.command("work", hidden=True)(work)
 app.add_typer(figure.app, name="figure")
+app.add_typer(new.app, name="new")
 
 
 @app.callback(invoke_without_command=True)

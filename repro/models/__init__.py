@@ -254,9 +254,8 @@ def build(
     """
     spec = spec_of(name)
     arguments: dict[str, OptionValue] = {**spec.options, **spec.fixed, **options}
+    check_dropout(name, dropout)
     if dropout:
-        if not spec.dropout:
-            raise UserError(f"{name} has no dropout layers, and the recipe needs dropout {dropout:g}")
         arguments["dropout"] = dropout
     if is_outside(name):
         from repro.models.factory import built
@@ -273,6 +272,12 @@ def build(
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{name} cannot be built with these options ({reason}); choose smaller values") from error
     return network
+
+
+def check_dropout(name: str, dropout: float) -> None:
+    """Raise UserError if a recipe sets a dropout rate and a network has no dropout layers whose rate it may set."""
+    if dropout and not spec_of(name).dropout:
+        raise UserError(f"{name} has no dropout layers, and the recipe needs dropout {dropout:g}")
 
 
 def save_memory(name: str, network: nn.Module) -> None:

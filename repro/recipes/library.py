@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
-from repro.errors import UserError
+from repro.errors import Mistake, refuse
 from repro.models import find
 from repro.papers import Paper, find_papers
-from repro.recipes.reading import read_recipes
+from repro.recipes.reading import Reading, survey_recipes
 from repro.recipes.recipe import Recipe
 from repro.text import canonical
 
@@ -22,23 +22,44 @@ class Library:
     """The recipes and the files of the tables of some papers. They are read on first use."""
 
     papers: tuple[Paper, ...]
+    lenient: bool = False
+    """Whether wrong recipes and second tables of a name are left out instead of refused; `mistakes` has them."""
     _wider: dict[tuple[Path, ...], Library] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
+    def reading(self) -> Reading:
+        """What the files of the recipes give, right or wrong."""
+        return survey_recipes([file for paper in self.papers for file in paper.recipes])
+
+    @cached_property
     def recipes(self) -> Mapping[str, Recipe]:
-        """All recipes by name; UserError as in `read_recipes`."""
-        return read_recipes([file for paper in self.papers for file in paper.recipes])
+        """All recipes by name; WrongFiles as in `read_recipes`, unless the library is lenient."""
+        if not self.lenient:
+            refuse(self.reading.mistakes)
+        return self.reading.recipes
 
     @cached_property
     def tables(self) -> Mapping[str, Path]:
-        """The files of all tables by name; UserError if two have the same name."""
-        files = [file for paper in self.papers for file in paper.tables]
-        found = dict[str, Path]()
-        for file in files:
+        """The files of all tables by name; WrongFiles if two have the same name, unless the library is lenient."""
+        files, second = self._tables
+        if not self.lenient:
+            refuse(second)
+        return {file.stem: file for file in sorted(files, key=lambda each: each.stem)}
+
+    @property
+    def mistakes(self) -> list[Mistake]:
+        """What is wrong with the recipes and with the names of the tables."""
+        return [*self.reading.mistakes, *self._tables[1]]
+
+    @cached_property
+    def _tables(self) -> tuple[list[Path], list[Mistake]]:
+        """The first file of each name, and the mistakes of the others."""
+        found, second = dict[str, Path](), list[Mistake]()
+        for file in (file for paper in self.papers for file in paper.tables):
             first = found.setdefault(canonical(file.stem), file)
             if first is not file:
-                raise UserError(f"{file}: {first} already is a table of that name; rename one of them")
-        return {file.stem: file for file in sorted(files, key=lambda each: each.stem)}
+                second.append(Mistake(file, "", f"{first} already is a table of that name; rename one of them"))
+        return list(found.values()), second
 
     @cached_property
     def _shipped(self) -> frozenset[Path]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from repro.errors import UserError
+from repro.errors import Mistake, UserError, WrongFiles, collecting, refuse
 from repro.models import MODELS, OPTIONS
 from repro.models.outside import bare, is_outside
+from repro.papers import toml_of
 from repro.recipes.alternatives import wrong_alternative
 from repro.recipes.contradictions import contradiction
 from repro.recipes.layout import About, Document, Entry, Given
@@ -37,8 +37,8 @@ class _Written:
     name: str
     about: About
 
-    def refused(self, reason: str) -> UserError:
-        return UserError(f"{self.file}: recipe {self.name}: {reason}")
+    def refused(self, reason: str) -> WrongFiles:
+        return WrongFiles(Mistake(self.file, f"recipe {self.name}", reason))
 
 
 class Recipes(Mapping[str, Recipe]):
@@ -58,44 +58,80 @@ class Recipes(Mapping[str, Recipe]):
         return len(self._read())
 
 
-def read_recipes(files: Iterable[Path]) -> dict[str, Recipe]:
+@dataclass(frozen=True)
+class Reading:
+    """What files of recipes give, although some of it may be wrong."""
+
+    recipes: Mapping[str, Recipe]
+    """Those that are right and not abstract, by name."""
+    abstract: frozenset[str]
+    """The names of the recipes that are only extended."""
+    names: frozenset[str]
+    """All names, also those of recipes that are abstract or wrong."""
+    extended: frozenset[str]
+    """The names of the recipes that others extend."""
+    mistakes: tuple[Mistake, ...]
+
+
+def read_recipes(files: Iterable[Path]) -> Mapping[str, Recipe]:
     """Return the recipes of TOML files, by name.
 
     Raises:
-        UserError: a file cannot be read or is not valid TOML, a key is unknown or has the wrong type, a value has no
+        WrongFiles: a file cannot be read or is not valid TOML, a key is unknown or has the wrong type, a value has no
             source, two names differ at most in case, `-` and `_`, or a recipe lacks a value, has values that exclude
-            each other, has an alternative for a value that is not inferred or one that is no alternative, extends an
-            unknown recipe or itself, is the default for an unknown model, or two are the default for the same case. The
-            message names file, recipe and reason in one line.
+            each other, extends an unknown recipe or itself, is the default for an unknown model, or two are the default
+            for the same case. Each mistake names file, recipe and reason.
     """
-    written, spelled = dict[str, _Written](), dict[str, _Written]()
-    for each in (each for file in files for each in _read(file)):
-        first = spelled.setdefault(canonical(each.name), each)
-        if first is not each:
-            raise each.refused(f"{first.file} already has a recipe of that name")
-        written[each.name] = each
-    lines = [_line(each, written) for each in written.values()]
-    recipes = {line[0].name: _recipe(line) for line in lines if not line[0].about.abstract}
-    _refuse_unknown_defaults(written.values())
-    _refuse_two_defaults(recipes, written)
-    return recipes
+    reading = survey_recipes(files)
+    refuse(reading.mistakes)
+    return reading.recipes
 
 
-def _read(file: Path) -> Iterator[_Written]:
-    """Yield the recipes of a file as they are written."""
+def survey_recipes(files: Iterable[Path]) -> Reading:
+    """Return the recipes of TOML files, and the mistakes for which others are left out; see `read_recipes`."""
+    mistakes = list[Mistake]()
+    names = dict[str, tuple[Path, str]]()
+    written, recipes = dict[str, _Written](), dict[str, Recipe]()
+    for file in files:
+        with collecting(mistakes):
+            for name, content in _read(file).items():
+                with collecting(mistakes):
+                    _refuse_second(file, name, names)
+                    written[name] = _written(file, name, content)
+    spelled = frozenset(name for _, name in names.values())
+    for each in written.values():
+        with collecting(mistakes):
+            line = _line(each, written, spelled)
+            _refuse_unknown_defaults(each)
+            if not each.about.abstract:
+                recipes[each.name] = _recipe(line)
+    mistakes += _second_defaults(recipes)
+    abstract = frozenset(name for name, each in written.items() if each.about.abstract)
+    extended = frozenset(each.about.extends for each in written.values())
+    return Reading(recipes, abstract, spelled, extended, tuple(mistakes))
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    """Return the content of a file by the names of its recipes."""
     try:
-        document = msgspec.convert(tomllib.loads(file.read_text("utf-8")), Document[Any])
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: not a TOML file: {error}") from None
+        return msgspec.convert(toml_of(file), Document[Any]).recipes
     except msgspec.ValidationError as error:
-        raise UserError(f"{file}: {error}") from None
-    for name, content in document.recipes.items():
-        try:
-            yield _Written(file, name, msgspec.convert(content, Entry))
-        except msgspec.ValidationError as error:
-            raise UserError(f"{file}: recipe {name}: {explained(error, content)}") from None
+        raise WrongFiles(Mistake(file, "", f"{error}; a file of recipes has only tables [recipes.NAME]")) from None
+
+
+def _refuse_second(file: Path, name: str, names: dict[str, tuple[Path, str]]) -> None:
+    """Refuse a name that another recipe has, in any spelling; else add it to `names`."""
+    first, _ = names.setdefault(canonical(name), (file, name))
+    if names[canonical(name)] != (file, name):
+        raise WrongFiles(Mistake(file, f"recipe {name}", f"{first} already has a recipe of that name"))
+
+
+def _written(file: Path, name: str, content: Any) -> _Written:
+    """Return a recipe as it is written."""
+    try:
+        return _Written(file, name, msgspec.convert(content, Entry))
+    except msgspec.ValidationError as error:
+        raise WrongFiles(Mistake(file, f"recipe {name}", explained(error, content))) from None
 
 
 def _recipe(line: Sequence[_Written]) -> Recipe:
@@ -113,11 +149,13 @@ def _recipe(line: Sequence[_Written]) -> Recipe:
     return made
 
 
-def _line(written: _Written, known: Mapping[str, _Written]) -> list[_Written]:
-    """Return a recipe and those that it extends, the nearest first."""
+def _line(written: _Written, known: Mapping[str, _Written], names: Collection[str]) -> list[_Written]:
+    """Return a recipe and those that it extends, the nearest first; `names` has also those that are wrong."""
     line = [written]
     while extends := line[-1].about.extends:
         if extends not in known:
+            if extends in names:
+                raise line[-1].refused(f"extends: recipe {extends} is wrong; correct it first")
             raise line[-1].refused(f"extends: {_unknown(extends, known)}")
         if known[extends] in line:
             raise written.refused(f"extends itself: {' -> '.join([*(each.name for each in line), extends])}")
@@ -152,25 +190,24 @@ def _extended(content: Mapping[str, Any], about: About) -> dict[str, Any]:
     }
 
 
-def _refuse_unknown_defaults(written: Iterable[_Written]) -> None:
+def _refuse_unknown_defaults(written: _Written) -> None:
     """Refuse a recipe that is the default for an unknown model, or with an unknown option."""
-    for each in written:
-        for name in each.about.default_for:
-            if is_outside(name) and name != bare(name):
-                raise each.refused(f"default_for: write {bare(name)!r} without folders and version, not {name!r}")
-            if name not in {*MODELS, "*"} and not is_outside(name):
-                raise each.refused(f"default_for: {_unknown(name, MODELS, 'model')}")
-        for name in each.about.default_with:
-            if name not in OPTIONS and not any(map(is_outside, each.about.default_for)):
-                raise each.refused(f"default_with: {_unknown(name, OPTIONS, 'option')}")
+    for name in written.about.default_for:
+        if is_outside(name) and name != bare(name):
+            raise written.refused(f"default_for: write {bare(name)!r} without folders and version, not {name!r}")
+        if name not in {*MODELS, "*"} and not is_outside(name):
+            raise written.refused(f"default_for: {_unknown(name, MODELS, 'model')}")
+    for name in written.about.default_with:
+        if name not in OPTIONS and not any(map(is_outside, written.about.default_for)):
+            raise written.refused(f"default_with: {_unknown(name, OPTIONS, 'option')}")
 
 
-def _refuse_two_defaults(recipes: Mapping[str, Recipe], written: Mapping[str, _Written]) -> None:
-    """Refuse two recipes that are the default for the same model, options and dataset."""
+def _second_defaults(recipes: Mapping[str, Recipe]) -> Iterator[Mistake]:
+    """Yield a mistake for each recipe that is the default for a model, options and dataset that have one."""
     found: dict[tuple[Any, ...], str] = {}
     for name, each in recipes.items():
         for model in each.default_for:
-            key = each.dataset, model, frozenset(each.default_with.items())
-            if key in found:
-                raise written[name].refused(f"{found[key]} is already the default for {model} on {each.dataset}")
-            found[key] = name
+            first = found.setdefault((each.dataset, model, frozenset(each.default_with.items())), name)
+            if first != name:
+                reason = f"{first} is already the default for {model} on {each.dataset}"
+                yield Mistake(each.file, f"recipe {name}", reason)

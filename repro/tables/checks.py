@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Malformed(Exception):
-    """Where a table file is malformed, and how."""
+    """Where a table file is malformed, and how: at least one place with its reason."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(where, reason)
+        self.places = [(where, reason)]
+
+
+def every(items: Iterable[T], read: Callable[[int, T], R]) -> list[R]:
+    """Return what is read of each item, with its number 1, 2, ...; Malformed with the places of all that are wrong."""
+    found, malformed = list[R](), list[Malformed]()
+    for number, item in enumerate(items, 1):
+        try:
+            found.append(read(number, item))
+        except Malformed as error:
+            malformed.append(error)
+    if malformed:
+        first, *others = malformed
+        first.places += [place for each in others for place in each.places]
+        raise first
+    return found
 
 
 def tables_of(content: dict[str, Any], key: str) -> list[dict[str, Any]]:
     """Remove a key from the content of a file and return its tables; empty if it is not there."""
     found = content.pop(key, [])
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise Malformed(f"the table: {key} is {found!r}, not a list of tables; write [[{key}]]")
+        raise Malformed("the table", f"{key} is {found!r}, not a list of tables; write [[{key}]]")
     return found
 
 
@@ -31,21 +53,19 @@ def expect_keys(where: str, content: dict[str, Any], kind: type, besides: Collec
     allowed = {each.name: each for each in fields(kind) if each.name not in besides}
     for key, value in content.items():
         if key not in allowed:
-            raise Malformed(f"{where}: unknown key {key!r}; known: {', '.join(allowed)}")
+            raise Malformed(where, f"unknown key {key!r}; known: {', '.join(allowed)}")
         fits, wanted = _TYPES[str(allowed[key].type).removesuffix(" | None")]
         if not fits(value):
-            raise Malformed(f"{where}: {key} is {value!r}, {wanted}")
+            raise Malformed(where, f"{key} is {value!r}, {wanted}")
     for key, each in allowed.items():
         if key not in content and each.default is MISSING and each.default_factory is MISSING:
-            raise Malformed(f"{where}: key {key!r} is missing")
+            raise Malformed(where, f"key {key!r} is missing")
 
 
 def expect_one_of(where: str, what: str, value: object, known: Collection[object]) -> None:
     """Refuse a value that is not one of the known ones."""
     if value not in known:
-        raise Malformed(
-            f"{where}: {what} {value!r} is unknown; known: {', '.join(str(each) for each in known if each)}"
-        )
+        raise Malformed(where, f"{what} {value!r} is unknown; known: {', '.join(str(each) for each in known if each)}")
 
 
 def _is_text(value: object) -> bool:

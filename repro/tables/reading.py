@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from repro.counting.conventions import Convention
 from repro.data import DATASETS
 from repro.data.crops import TEN, Averaged
-from repro.errors import UserError
-from repro.models import MODELS, OPTIONS, find, is_outside
-from repro.papers import paper_of
+from repro.errors import Mistake, UserError, WrongFiles, collecting, refuse
+from repro.models import MODELS, OPTIONS, check_dropout, find, is_outside
+from repro.papers import paper_of, toml_of
 from repro.recipes import RECIPES, current_library
-from repro.tables.checks import Malformed, expect_keys, expect_one_of, tables_of
-from repro.tables.printed import KINDS, METRICS, PERCENT, PRINTED, STATISTICS, Cell, Column, Row, Table
+from repro.tables.checks import Malformed, every, expect_keys, expect_one_of, tables_of
+from repro.tables.printed import KINDS, METRICS, PERCENT, PRINTED, STATISTICS, Cell, Column, PrintedError, Row, Table
 from repro.text import canonical, choose
 
 
@@ -24,11 +23,13 @@ def table_names() -> list[str]:
 
 
 def check_tables() -> None:
-    """Read every table of the current library that is not shipped; UserError if one is malformed."""
-    library = current_library()
+    """Read every table of the current library that is not shipped; WrongFiles with the mistakes of all."""
+    library, mistakes = current_library(), list[Mistake]()
     for file in library.tables.values():
         if library.origin(file):
-            parse_table(file)
+            with collecting(mistakes):
+                parse_table(file)
+    refuse(mistakes)
 
 
 def shipped_tables() -> list[Table]:
@@ -49,22 +50,16 @@ def read_table(name: str) -> Table:
     table = parse_table(path)
     for each in tables.values():
         if canonical(each.stem) == canonical(table.name) and not each.samefile(path):
-            raise UserError(f"{path}: {each} already is a table of that name; rename one of them")
+            raise WrongFiles(Mistake(path, "", f"{each} already is a table of that name; rename one of them"))
     return table
 
 
 def parse_table(path: Path) -> Table:
-    """Return the table of one file; UserError with file, row and reason when it is malformed."""
+    """Return the table of one file; WrongFiles with each malformed row and the reason."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a TOML file: {error}") from None
-    try:
-        return _table(path, content)
-    except (Malformed, UserError) as error:
-        raise UserError(f"{path}: {error}") from error
+        return _table(path, toml_of(path))
+    except Malformed as error:
+        raise WrongFiles(*(Mistake(path, where, reason) for where, reason in error.places)) from error
 
 
 def _table(file: Path, content: dict[str, Any]) -> Table:
@@ -73,49 +68,66 @@ def _table(file: Path, content: dict[str, Any]) -> Table:
     expect_keys("the table", content, Table, besides={"name", "columns", "rows", "file"})
     expect_one_of("the table", "dataset", content["dataset"], DATASETS)
     expect_one_of("the table", "flops_convention", content["flops_convention"], [*Convention])
+    if not columns or not rows:
+        raise Malformed("the table", "it needs [[columns]] and [[rows]]")
     notes = tuple(content.pop("notes", ()))
-    for index, each in enumerate(rows, 1):
-        _find_outside(f"row {index} ({each.get('label', 'without label')})", each, paper)
-    parsed = tuple(_column(index, each, content["dataset"]) for index, each in enumerate(columns, 1))
-    if not parsed or not rows:
-        raise Malformed("the table: it needs [[columns]] and [[rows]]")
+    parsed = every(columns, lambda index, each: _column(index, each, content["dataset"]))
     keys = {column.key for column in parsed}
     if len(keys) < len(parsed):
-        raise Malformed("the table: two columns have the same key")
+        raise Malformed("the table", "two columns have the same key")
     judged = {column.key for column in parsed if column.kind == "error" and column.comparable}
-    table = Table(
-        file.stem,
-        columns=parsed,
-        rows=tuple(_row(index, each, keys, judged) for index, each in enumerate(rows, 1)),
-        notes=notes,
-        file=file,
-        **content,
-    )
+    read = every(rows, lambda index, each: _row(index, each, keys, judged, paper))
+    table = Table(file.stem, columns=tuple(parsed), rows=tuple(read), notes=notes, file=file, **content)
+    _check_labels(table)
     _check_times(table)
-    _check_recipes(table)
+    every(table.errors(), lambda _, each: _check_recipe(table, each))
     return table
 
 
-def _check_recipes(table: Table) -> None:
-    """Refuse a printed error whose recipe cannot train its network, or trains on another dataset."""
-    for each in table.errors():
-        where = f"row {table.rows.index(each.row) + 1} ({each.row.label})"
-        if each.recipe and RECIPES[each.recipe].dataset != each.dataset:
+def _check_labels(table: Table) -> None:
+    """Refuse a row that nothing distinguishes from an earlier one in its label and context."""
+    called = [table.called(row) for row in table.rows]
+    for index, name in enumerate(called):
+        if name in called[:index]:
             raise Malformed(
-                f"{where}: recipe {each.recipe} is for {RECIPES[each.recipe].dataset}, but {each.column.key} is an "
-                f"error on {each.dataset}"
+                where_of(table, table.rows[index]),
+                f"row {called.index(name) + 1} has the same label; add what distinguishes them, or a context column",
             )
-        if each.recipe and not is_outside(each.row.model):
-            try:
-                each.experiment(0)
-            except UserError as error:
-                raise Malformed(f"{where}: {error}") from None
+
+
+def where_of(table: Table, row: Row) -> str:
+    """Return the number and the label of a row, as mistakes name it."""
+    return _where(next(index for index, each in enumerate(table.rows, 1) if each is row), row.label)
+
+
+def _where(index: int, label: object) -> str:
+    return f"row {index} ({label})"
+
+
+def _check_recipe(table: Table, error: PrintedError) -> None:
+    """Refuse a printed error whose recipe cannot train its network, or trains on another dataset."""
+    if not error.recipe:
+        return
+    where, recipe = where_of(table, error.row), RECIPES[error.recipe]
+    if recipe.dataset != error.dataset:
+        raise Malformed(
+            where,
+            f"recipe {error.recipe} is for {recipe.dataset}, but {error.column.key} is an error on {error.dataset}",
+        )
+    assert error.row.model
+    try:
+        if is_outside(error.row.model):  # its options are checked when its code has run
+            check_dropout(error.row.model, recipe.dropout)
+        else:
+            error.experiment(0)
+    except UserError as wrong:
+        raise Malformed(where, str(wrong)) from None
 
 
 def _check_times(table: Table) -> None:
     """Refuse a second column of times, and a reference row without a printed time or a network."""
     if len(table.of_kind("time")) > 1:
-        raise Malformed("the table: two columns are of kind 'time', but a table has at most one")
+        raise Malformed("the table", "two columns are of kind 'time', but a table has at most one")
     if table.time and table.time.reference:
         where = f"column {table.columns.index(table.time) + 1} ({table.time.key})"
         expect_one_of(where, "reference", table.time.reference, [row.label for row in table.timed()])
@@ -130,18 +142,18 @@ def _column(index: int, content: dict[str, Any], dataset: str) -> Column:
         expect_one_of(where, "metric", content.get("metric", "error"), METRICS)
     for key, kind in (("batch", "time"), ("reference", "time"), ("crops", "error"), ("averaged", "error")):
         if key in content and content["kind"] != kind:
-            raise Malformed(f"{where}: {key} belongs to a column of kind {kind!r}, not {content['kind']!r}")
+            raise Malformed(where, f"{key} belongs to a column of kind {kind!r}, not {content['kind']!r}")
     _expect_known(where, content)
     _check_crops(where, content)
     if content["kind"] == "error" and content.get("comparable", True) and not _is_judged(content):
-        raise Malformed(f"{where}: verdicts need errors in % on a known number of images; set comparable = false")
+        raise Malformed(where, "verdicts need errors in % on a known number of images; set comparable = false")
     return Column(**content)
 
 
 def _check_crops(where: str, content: dict[str, Any]) -> None:
     """Refuse crops without averaged and vice versa, and values that are not implemented; parse `averaged`."""
     if ("crops" in content) != ("averaged" in content):
-        raise Malformed(f"{where}: crops and averaged go together")
+        raise Malformed(where, "crops and averaged go together")
     if "crops" in content:
         expect_one_of(where, "crops", content["crops"], (TEN,))
         expect_one_of(where, "averaged", content["averaged"], list(Averaged))
@@ -152,41 +164,48 @@ def _is_judged(content: dict[str, Any]) -> bool:
     return DATASETS[content["dataset"]].test_images > 0 and content.get("metric", "error") in PERCENT
 
 
-def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str]) -> Row:
-    where = f"row {index} ({content.get('label', 'without label')})"
+def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str], paper: Path) -> Row:
+    where = _where(index, content.get("label", "without label"))
     expect_keys(where, content, Row)
+    _find_outside(where, content, paper)
     if not is_outside(content.get("model")):
         expect_one_of(where, "model", content.get("model"), [*MODELS, None])
     if content.get("count_only") and ("model" not in content or "recipe" in content):
-        raise Malformed(f"{where}: count_only is for a row with a model and without a recipe")
+        raise Malformed(where, "count_only is for a row with a model and without a recipe")
     _expect_known(where, content)
     for option, value in content.get("options", {}).items():
         if is_outside(content.get("model")):  # its options are checked when its code has run
             continue
         expect_one_of(where, "option", option, MODELS[content["model"]].options if "model" in content else OPTIONS)
         if not isinstance(value, OPTIONS[option][0]) or isinstance(value, bool) != (OPTIONS[option][0] is bool):
-            raise Malformed(f"{where}: option {option} is {value!r}, not of type {OPTIONS[option][0].__name__}")
+            raise Malformed(where, f"option {option} is {value!r}, not of type {OPTIONS[option][0].__name__}")
     cells = content.pop("cells")
     for key, text in cells.items():
         expect_one_of(where, "cell", key, keys)
         if not isinstance(text, str) or not PRINTED.fullmatch(text):
-            raise Malformed(f'{where}: cell {key} is {text!r}, not a printed number in quotes such as "2.23M"')
+            raise Malformed(where, f'cell {key} is {text!r}, not a printed number in quotes such as "2.23M"')
         if key in judged and not 0 < Cell(text).value < 100:
-            raise Malformed(f"{where}: cell {key} is {text!r}, but an error in % is between 0 and 100")
+            raise Malformed(where, f"cell {key} is {text!r}, but an error in % is between 0 and 100")
     return Row(cells={key: Cell(text) for key, text in cells.items()}, **content)
 
 
 def _find_outside(where: str, content: dict[str, Any], paper: Path) -> None:
     """Replace a network from outside the package, which is relative to the paper's folder, by its name."""
-    if isinstance(content.get("model"), str) and is_outside(content["model"]):
+    if is_outside(content.get("model")):
         try:
             content["model"] = find(content["model"], [paper])
         except UserError as error:
-            raise Malformed(f"{where}: model: {error}") from None
+            raise Malformed(where, f"model: {error}") from None
 
 
 def _expect_known(where: str, content: dict[str, Any]) -> None:
-    """Refuse unknown datasets, recipes and statistics."""
+    """Refuse unknown datasets, recipes and statistics, and recipes that no network can follow."""
+    if (name := content.get("recipe")) and name not in RECIPES:
+        reading = current_library().reading
+        if name in reading.abstract:
+            raise Malformed(where, f"recipe {name} is abstract; name one that extends it")
+        if name in reading.names:
+            raise Malformed(where, f"recipe {name} is wrong; correct it first")
     for key, known in (("dataset", DATASETS), ("recipe", RECIPES), ("statistic", STATISTICS)):
         if key in content:
             expect_one_of(where, key, content[key], known)

@@ -1,0 +1,74 @@
+"""`repro new`: a paper that works at once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from shlex import quote
+from typing import Annotated
+
+import typer
+
+from repro.atomic import write_folder_atomically
+from repro.cli.options import with_quiet
+from repro.cli.papers import with_papers
+from repro.cli.suggestion import suggest
+from repro.console import note
+from repro.errors import UserError
+from repro.papers import WORKING_FOLDER
+from repro.recipes import current_library
+from repro.templates import paper_files
+from repro.text import canonical
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+"""The names that a file, a TOML key and a shell take without quotes."""
+
+app = typer.Typer(help="Write the folder of a new paper.")
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of its table and its recipe, such as narrow.")]
+To = Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Folder to write (default: papers/NAME).")]
+
+
+@app.callback(invoke_without_command=True)
+def new(context: typer.Context) -> None:
+    """Print the help if nothing is named."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command("paper")
+@with_quiet
+@with_papers
+def paper(name: Name, to: To = None) -> None:
+    """Write a paper: a table, a recipe, a network and a README with the commands to try. Its numbers are made up."""
+    _check_name(name)
+    folder = to or WORKING_FOLDER / name
+    _check_folder(folder)
+    found = folder.resolve().parent == WORKING_FOLDER.resolve()
+    files = paper_files(name, folder, found=found)
+    try:
+        write_folder_atomically(folder, files)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}; choose another folder with --to") from None
+    note(f"wrote {folder}: {', '.join(map(str, files))}")
+    suggest(f"repro table {name}{'' if found else f' --papers {quote(str(folder))}'}")
+
+
+def _check_name(name: str) -> None:
+    """Raise UserError for a name that no table or recipe can have, or that another one has."""
+    if not NAME.fullmatch(name):
+        raise UserError(f"{name!r} is no name of a paper; use letters, digits, - and _, with a letter or digit first")
+    library = current_library()
+    for kind, known in (("table", library.tables), ("recipe", library.reading.names)):
+        for each in known:
+            if canonical(each) == canonical(name):
+                raise UserError(f"there is a {kind} {each} already; choose another name than {name}")
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise UserError for a folder that has content, or that cannot be replaced."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; choose another folder with --to")
+    if folder.is_dir() and folder.resolve() == Path.cwd():
+        raise UserError(f"{folder} is the working folder; name a new folder within it with --to")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty; choose another name, or another folder with --to")
