@@ -276,7 +276,7 @@ def test_a_file_that_cannot_be_read_is_refused(write: Write, capsys: pytest.Capt
     Path("mine/tables/mine.toml").mkdir(parents=True)
     line = "mine/tables/mine.toml: is a folder; put a TOML file in its place"
     assert refused(capsys, "list", "tables", "--papers", "mine") == f"error: {line}"
-    assert refused(capsys, "table", "./their.toml") == "error: their.toml cannot be read: No such file or directory"
+    assert refused(capsys, "table", "./their.toml") == "error: their.toml: cannot be read: No such file or directory"
 
 
 def test_a_table_of_ones_own_is_trained_counted_and_judged(write: Write, capsys: pytest.CaptureFixture[str]) -> None:

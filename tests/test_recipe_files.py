@@ -215,7 +215,8 @@ def test_a_wrong_recipe_is_refused_with_its_file_its_name_and_the_reason(
 
 def test_recipes_that_extend_each_other_are_refused(tmp_path: Path) -> None:
     circle = [f'[recipes.{name}]\nextends = "{other}"\n' for name, other in (("a", "b"), ("b", "c"), ("c", "b"))]
-    assert reason(tmp_path, *circle) == "paper0.toml: recipe a: extends itself: a -> b -> c -> b (and 2 more: repro validate)"
+    why = "extends itself: a -> b -> c -> b (and 2 more: repro validate)"
+    assert reason(tmp_path, *circle) == f"paper0.toml: recipe a: {why}"
 
 
 def test_an_abstract_recipe_is_checked_even_if_no_other_extends_it(tmp_path: Path) -> None:
@@ -242,7 +243,10 @@ def test_two_defaults_for_the_same_model_and_data_set_are_refused(tmp_path: Path
     ("text", "why"),
     [
         ("recipes = [", "paper0.toml: not a TOML file: Invalid value (at end of document)"),
-        ("recipe = 1", "paper0.toml: Object contains unknown field `recipe`; a file of recipes has only tables [recipes.NAME]"),
+        (
+            "recipe = 1",
+            "paper0.toml: Object contains unknown field `recipe`; a file of recipes has only tables [recipes.NAME]",
+        ),
         ("[recipes]\nbase = 1", "paper0.toml: recipe base: Expected `object`, got `int`"),
     ],
 )

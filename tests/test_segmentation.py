@@ -359,7 +359,7 @@ def test_only_a_segmentation_is_drawn(folders: Folders) -> None:
 def test_a_recipe_for_tiles_is_not_for_whole_images(tmp_path: Path) -> None:
     pixels = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
     whole = Images(pixels, torch.zeros(1, 8, 8, dtype=torch.uint8))
-    with pytest.raises(UserError, match="recipe digits is not for segmentation"):
+    with pytest.raises(UserError, match="recipe digits has no tile, which slices for segmentation need"):
         Segmentation(recipe("digits"), Dataset(whole, whole, ""), CPU, DEVICE)
 
 

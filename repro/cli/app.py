@@ -20,6 +20,7 @@ from repro.cli.options import Quiet, with_quiet
 from repro.cli.papers import with_papers
 from repro.cli.table import table
 from repro.cli.train import train
+from repro.cli.validate import validate
 from repro.cli.work import work
 from repro.console import set_quiet
 from repro.errors import RunFailed, UserError, explained
@@ -39,6 +40,7 @@ app = typer.Typer(
 for name, command in COMMANDS.items():
     app.command(name)(with_quiet(with_papers(command)))
 app.command("work", hidden=True)(work)
+app.command("validate")(with_quiet(validate))  # it goes on after a mistake, at which other commands end
 app.add_typer(figure.app, name="figure")
 app.add_typer(new.app, name="new")
 

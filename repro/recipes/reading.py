@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -143,10 +144,17 @@ def _recipe(line: Sequence[_Written]) -> Recipe:
     if missing:
         raise line[0].refused(f"no {missing[0]} is given")
     about = line[0].about
-    made = Recipe(**content, default_for=about.default_for, default_with=about.default_with, file=line[0].file)
+    content |= {"stated": _stated(line), "file": line[0].file}
+    made = Recipe(**content, default_for=about.default_for, default_with=about.default_with)
     if reason := contradiction(made) or wrong_alternative(made):
         raise line[0].refused(reason)
     return made
+
+
+def _stated(line: Sequence[_Written]) -> frozenset[str]:
+    """Return the values that a recipe states itself, or in the abstract recipes that it extends first."""
+    abstract = takewhile(lambda each: each.about.abstract, line[1:])
+    return frozenset(name for each in (line[0], *abstract) for name in _given(each.about))
 
 
 def _line(written: _Written, known: Mapping[str, _Written], names: Collection[str]) -> list[_Written]:
@@ -171,12 +179,14 @@ def _unknown(name: str, known: Iterable[str], kind: str = "recipe") -> str:
         return str(error)
 
 
+def _given(about: About) -> dict[str, Given[Any]]:
+    """Return the values that a recipe gives itself."""
+    return {name: value for name in VALUES if isinstance(value := getattr(about, name, UNSET), Given)}
+
+
 def _extended(content: Mapping[str, Any], about: About) -> dict[str, Any]:
     """Return what a recipe replaces in the `content` of the one that it extends."""
-    given: dict[str, Given[Any]] = {
-        name: value for name in VALUES if isinstance(value := getattr(about, name, UNSET), Given)
-    }
-    sources, alternatives = content["sources"], content["alternatives"]
+    given, sources, alternatives = _given(about), content["sources"], content["alternatives"]
     if about.inherited is not UNSET:
         sources = dict.fromkeys(sources, (about.inherited,))
         alternatives = alternatives if is_inferred((about.inherited,)) else {}

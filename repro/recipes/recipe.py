@@ -152,6 +152,8 @@ class Recipe:
     """Where each value comes from, the main source first."""
     alternatives: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, compare=False)
     """Other values that inferred values may have had, by name."""
+    stated: frozenset[str] = field(default=frozenset(), compare=False)
+    """The values that it states itself or inherits from abstract recipes, which are only a part of it."""
     summary: str = field(default="", compare=False)
     """What is trained and where it is described."""
     notes: tuple[str, ...] = field(default=(), compare=False)
@@ -236,7 +238,9 @@ class Recipe:
         return replace(self, epochs=epochs, iterations=iterations, tune_epochs=tune_epochs)
 
 
-_ABOUT = ("name", "paper", "sources", "alternatives", "summary", "notes", "default_for", "default_with", "file")
+_ABOUT = (
+    "name", "paper", "sources", "alternatives", "stated", "summary", "notes", "default_for", "default_with", "file",
+)  # fmt: skip
 VALUES = tuple(each.name for each in fields(Recipe) if each.name not in _ABOUT)
 """The names of the values. Of a recipe, only the name and the values enter an experiment's ID."""
 

@@ -8,7 +8,7 @@ from repro.comparison.match import conditions
 from repro.comparison.times import TimeCell
 from repro.comparison.verdict import Verdict
 from repro.report.grid import Shown, Tag
-from repro.tables import Column
+from repro.tables import LAST, Column
 
 MARK = {True: "✓", False: "✗", None: ""}
 """The mark by whether our exact count, rounded to the printed digits, equals the printed one."""
@@ -40,7 +40,7 @@ def _own_statistic(error: ErrorCell | None) -> tuple[str, ...]:
     if error is None:
         return ()
     printed, column = error.printed, error.printed.column
-    usual = (printed.statistic, printed.runs) == (column.statistic, column.runs or 1)
+    usual = (printed.statistic, printed.runs) == (column.statistic or LAST, column.runs or 1)
     return () if usual else (f"{printed.statistic} of {printed.runs}" if printed.runs > 1 else "one run",)
 
 

@@ -11,7 +11,7 @@ from repro.comparison.rule import t_of_equivalence, t_of_margin
 from repro.comparison.times import TimeCell
 from repro.comparison.verdict import Verdict
 from repro.counting.conventions import Convention
-from repro.tables import Column, PrintedError
+from repro.tables import LAST, Column, PrintedError
 from repro.text import number_of
 
 RECIPES = "Recipes"
@@ -83,7 +83,7 @@ def _statistic(column: Column, errors: Sequence[PrintedError]) -> str:
     differing = [each for each in errors if each.row.statistic or each.row.runs]
     words = [f"{each.row.label}: {_runs(each.statistic, each.runs)}" for each in differing]
     if len(differing) < len(errors):
-        words.insert(0, _runs(column.statistic, column.runs))
+        words.insert(0, _runs(column.statistic or LAST, column.runs))
     return "; ".join(words)
 
 

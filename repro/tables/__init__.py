@@ -1,9 +1,10 @@
 """The papers' tables as data: what they print, read from TOML files and checked."""
 
-from repro.tables.printed import UNITS, Cell, Column, PrintedError, Row, Table
-from repro.tables.reading import check_tables, parse_table, read_table, shipped_tables, table_names
+from repro.tables.printed import LAST, UNITS, Cell, Column, PrintedError, Row, Table
+from repro.tables.reading import check_tables, parse_table, read_table, shipped_tables, table_names, where_of
 
 __all__ = [
+    "LAST",
     "UNITS",
     "Cell",
     "Column",
@@ -15,4 +16,5 @@ __all__ = [
     "read_table",
     "shipped_tables",
     "table_names",
+    "where_of",
 ]

@@ -20,7 +20,8 @@ KINDS = ("params", "flops", "error", "time", "context")
 METRICS = ("error", "error5", "iou", "isbi_pixel", "isbi_rand")
 PERCENT = ("error", "error5")
 """The metrics in %; only these get verdicts."""
-STATISTICS = ("last", "median", "mean", "best")
+LAST = "last"
+STATISTICS = (LAST, "median", "mean", "best")
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 PRINTED = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)")
 
@@ -80,8 +81,8 @@ class Column:
     """Errors: the dataset (default: the table's)."""
     recipe: str | None = None
     """Errors: the recipe; a row may have a different one."""
-    statistic: str = "last"
-    """The statistic of the runs behind a printed cell: one of STATISTICS."""
+    statistic: str | None = None
+    """The statistic of the runs behind a printed cell: one of STATISTICS; None if it is not given: LAST."""
     runs: int | None = None
     """Number of runs behind a printed cell; None if the paper does not say, which is taken as one."""
     protocol: str = ""
@@ -214,7 +215,7 @@ class Table:
             dataset=row.dataset or column.dataset or self.dataset,
             counted_on=self.dataset_of(row),
             recipe=row.recipe or column.recipe,
-            statistic=row.statistic or column.statistic,
+            statistic=row.statistic or column.statistic or LAST,
             runs=row.runs or column.runs or 1,
             cell=row.cells[column.key],
             where=self.where(row),

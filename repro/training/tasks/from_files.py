@@ -25,7 +25,7 @@ from repro.training.randomness import generator, seed_of
 from repro.training.schedule import images_per_epoch, phase_of_epoch
 from repro.training.signals import blocked_in_children
 from repro.training.tasks.classification import Classification, class_metrics, class_sums
-from repro.training.tasks.task import FOR_SMALL_IMAGES, FOR_TILES, Batch, Metrics, Progress, refuse_ignored
+from repro.training.tasks.task import Batch, Metrics, Progress, check_values
 
 TEST_CROPS = 200
 """Crops in a test batch. BatchNorm uses its running statistics, so the number affects only the speed."""
@@ -43,7 +43,7 @@ class Streamed(Classification):
     """
 
     def __init__(self, recipe: Recipe, data: ImageFolder, runtime: Runtime, device: torch.device) -> None:
-        refuse_what_is_not_implemented(recipe)
+        check_values(recipe)
         self.recipe, self.runtime, self.device = recipe, runtime, device
         self.files = data.train
         self.images, self.fingerprint = len(data.train), data.fingerprint
@@ -169,11 +169,3 @@ def workers_of(runtime: Runtime) -> int:
 def _end_with_the_run(worker: int) -> None:
     """Let Linux kill this worker when the run dies: a worker still holds the run's locks, which a fork copies."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def refuse_what_is_not_implemented(recipe: Recipe) -> None:
-    """Raise UserError for a recipe that lacks values for image files, or has values that would be ignored."""
-    for name in ("scaled_crop", "resize", "test_crop", "mean", "std"):
-        if not getattr(recipe, name):
-            raise UserError(f"recipe {recipe.name} has no {name}, which image files need")
-    refuse_ignored(recipe, {*FOR_SMALL_IMAGES, *FOR_TILES}, "image files")

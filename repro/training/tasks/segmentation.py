@@ -21,7 +21,7 @@ from repro.training.device import autocast, laid_out
 from repro.training.randomness import generator
 from repro.training.tasks.border_weights import border_weights, class_weights
 from repro.training.tasks.pixel_metrics import Tally
-from repro.training.tasks.task import FOR_FILES, FOR_SMALL_IMAGES, Batch, Metrics, Progress, refuse_ignored
+from repro.training.tasks.task import Batch, Metrics, Progress, check_values
 
 CLASSES = 2
 """Class 0: membrane or outside; class 1: inside a cell."""
@@ -31,9 +31,7 @@ class Segmentation:
     """The task of ISBI 2012: an epoch shows one tile of every slice; a test covers whole slices with tiles."""
 
     def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> None:
-        if not recipe.tile:
-            raise UserError(f"recipe {recipe.name} is not for segmentation; see repro list recipes")
-        refuse_ignored(recipe, {*FOR_FILES, *FOR_SMALL_IMAGES}, "segmentation")
+        check_values(recipe)
         if runtime.processes > 1:
             raise UserError("a segmentation is trained by one process; start it without torchrun")
         self.recipe, self.runtime, self.device = recipe, runtime, device

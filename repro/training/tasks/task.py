@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -27,6 +27,16 @@ FOR_SMALL_IMAGES = ("crop_padding", "padding_mode", "crop_draw", "flip_half", "p
 """Values that only a task of small images in memory uses."""
 FOR_TILES = ("tile", "margin", "turn", "elastic", "elastic_grid", "class_balance", "border_weight", "border_sigma")
 """Values that only a segmentation uses."""
+_VALUES: Mapping[DatasetKind, tuple[Collection[str], Collection[str], str]] = {
+    DatasetKind.IN_MEMORY: ((), {*FOR_FILES, *FOR_TILES, "color_jitter"}, "images in memory"),
+    DatasetKind.IMAGE_FILES: (
+        ("scaled_crop", "resize", "test_crop", "mean", "std"),
+        {*FOR_SMALL_IMAGES, *FOR_TILES},
+        "image files",
+    ),
+    DatasetKind.SEGMENTATION: (("tile",), {*FOR_FILES, *FOR_SMALL_IMAGES}, "slices for segmentation"),
+}
+"""By kind of data set: the values that it needs, those that it would ignore, and its images in words."""
 
 
 class Batch(NamedTuple):
@@ -76,10 +86,14 @@ class Task(Protocol):
         """Return a network's metrics on the test images, and leave it in evaluation mode."""
 
 
-def refuse_ignored(recipe: Recipe, names: Iterable[str], images: str) -> None:
-    """Raise UserError for a recipe that has one of these values, which a task of such images would ignore."""
+def check_values(recipe: Recipe) -> None:
+    """Raise UserError for a recipe that lacks values for its data set's images, or has values that would be ignored."""
+    needed, ignored, images = _VALUES[DATASETS[recipe.dataset].kind]
+    for name in needed:
+        if not getattr(recipe, name):
+            raise UserError(f"recipe {recipe.name} has no {name}, which {images} need")
     for name, value in recipe.values().items():
-        if name in names:
+        if name in ignored:
             raise UserError(
                 f"recipe {recipe.name} has {name}={shown(name, value)}, which is not supported for {images}"
             )

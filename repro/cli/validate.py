@@ -1,0 +1,99 @@
+"""`repro validate`: everything that is wrong with the files of papers, at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from shlex import quote
+from typing import Annotated
+
+import typer
+
+from repro.cli.options import AnswerFormat, Format
+from repro.cli.papers import Papers
+from repro.cli.suggestion import suggest
+from repro.console import print_json, stdout
+from repro.errors import UserError
+from repro.papers import Paper, find_papers
+from repro.recipes import Library, within
+from repro.text import number_of
+from repro.validation import Level, Validated
+from repro.validation import validate as validated
+
+Folder = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="FOLDER",
+        help="Folder of a paper, or the file of one table (default: all papers that are found, or else those of the "
+        "program).",
+    ),
+]
+
+
+def validate(folder: Folder = None, papers: Papers = None, format: Format = AnswerFormat.RICH) -> None:
+    """Check everything of a paper: tables, recipes, networks and counts; exit with status 1 if there is an error."""
+    chosen, library = _chosen(folder, papers or [])
+    with within(library):
+        found = validated(chosen)
+        _show(found, format)
+        failed = found.number_of(Level.ERROR) > 0
+        if format == AnswerFormat.RICH:
+            suggest(_next(found, folder))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _chosen(folder: Path | None, named: list[Path]) -> tuple[list[Paper], Library]:
+    """Return the papers that are checked, and the library that they are checked in.
+
+    Raises:
+        UserError: there is no such folder or file, or it is not a paper.
+    """
+    if folder is not None and folder.is_dir():
+        library = Library(find_papers([*named, folder]), lenient=True)
+        return [each for each in library.papers if each.folder.resolve() == folder.resolve()], library
+    library = Library(find_papers(named), lenient=True)
+    if folder is not None:
+        return [_with_table(folder, library)], library
+    own = [each for each in library.papers if not each.shipped]
+    return own or list(library.papers), library
+
+
+def _with_table(file: Path, library: Library) -> Paper:
+    """Return the paper of a table's file with this table alone."""
+    if not file.exists():
+        raise UserError(f"{file} does not exist; name the folder of a paper or the file of a table")
+    for paper in library.papers:
+        if any(each.samefile(file) for each in paper.recipes):
+            raise UserError(f"{file} is not a table but has recipes; name the folder of its paper: {paper.folder}")
+    shipped = any(each.samefile(file) for paper in library.papers if paper.shipped for each in paper.tables)
+    return replace(Paper(file.parent, (file,), ()), shipped=shipped)
+
+
+def _show(found: Validated, format: AnswerFormat) -> None:
+    """Print the findings and the summary."""
+    numbers = {level: found.number_of(level) for level in Level}
+    if format == AnswerFormat.JSON:
+        print_json(
+            {
+                "papers": [str(each.folder) for each in found.papers],
+                "tables": found.tables,
+                "recipes": found.recipes,
+                **{f"{level}s": number for level, number in numbers.items()},
+                "findings": [each.to_json() for each in found.findings],
+            }
+        )
+        return
+    for each in found.findings:
+        stdout().print(str(each), soft_wrap=True, markup=False)
+    counts = ", ".join(number_of(number, level) for level, number in numbers.items())
+    read = f"{number_of(found.tables, 'table')} and {number_of(found.recipes, 'recipe')}"
+    stdout().print(f"{counts} in {number_of(len(found.papers), 'paper')}: {read} could be read", markup=False)
+
+
+def _next(found: Validated, folder: Path | None) -> str:
+    """Return what to do next: validate again after the errors are corrected, or look at a table."""
+    if found.number_of(Level.ERROR):
+        return " ".join(["repro validate", *([quote(str(folder))] if folder else [])])
+    tables = [table for paper in found.papers if not paper.shipped for table in paper.tables]
+    return f"repro table {tables[0].stem}" if len(tables) == 1 else "repro list tables"

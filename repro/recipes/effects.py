@@ -1,0 +1,46 @@
+"""Values of a recipe that have an effect only together with others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from repro.recipes.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a value needs to have an effect."""
+
+    text: str
+    holds: Callable[[Recipe], bool]
+
+
+def _steps(recipe: Recipe) -> bool:
+    return recipe.schedule == "steps" and bool(recipe.milestones)
+
+
+EFFECTS: Mapping[str, Need] = {
+    "milestones": Need(
+        'schedule = "steps" or momentum_reset',
+        lambda recipe: recipe.schedule == "steps" or bool(recipe.momentum_reset and recipe.momentum),
+    ),
+    "gamma": Need('schedule = "steps" and milestones', _steps),
+    "momentum_reset": Need("milestones and momentum", lambda recipe: bool(recipe.milestones and recipe.momentum)),
+    "warmup_lr": Need("warmup_iterations", lambda recipe: recipe.warmup_iterations > 0),
+    "decay_scope": Need("a weight_decay above 0", lambda recipe: recipe.weight_decay > 0),
+    "padding_mode": Need("crop_padding", lambda recipe: recipe.crop_padding > 0),
+    "crop_draw": Need("crop_padding", lambda recipe: recipe.crop_padding > 0),
+    "batchnorm_images": Need("a larger batch", lambda recipe: recipe.batchnorm_images < recipe.batch),
+    "interpolation": Need("scaled_crop, or resize", lambda recipe: recipe.scaled_crop > 0 or recipe.resize > 0),
+    "elastic_grid": Need("elastic", lambda recipe: recipe.elastic > 0),
+    "border_sigma": Need("border_weight", lambda recipe: recipe.border_weight > 0),
+}
+"""What each value needs; contradictions.py has what is refused, and every other value always has an effect."""
+
+
+def without_effect(recipe: Recipe) -> Iterator[tuple[str, Need]]:
+    """Yield the values that a recipe states without effect, with what they need; 0 and empty values are left out."""
+    for name, need in EFFECTS.items():
+        if name in recipe.stated and getattr(recipe, name) and not need.holds(recipe):
+            yield name, need

@@ -1,0 +1,49 @@
+"""Findings in the folder of a paper: files that no command reads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from repro.papers import Paper
+from repro.validation.findings import Finding, warning
+
+KINDS = ("tables", "recipes")
+"""The folders of a paper whose TOML files are read."""
+IGNORED = ("__pycache__",)
+
+
+def read_files(paper: Paper) -> set[Path]:
+    """Return the TOML files that commands read; a paper with further kinds of files adds them here."""
+    return {*paper.tables, *paper.recipes}
+
+
+def file_findings(paper: Paper, networks: Collection[Path]) -> Iterator[Finding]:
+    """Yield the files of a paper that look as if they should be read, and are not.
+
+    Args:
+        paper: its folder may hold anything else, such as a README.
+        networks: the Python files that are networks of tables or recipes.
+    """
+    used = {each.resolve() for each in (*read_files(paper), *networks)}
+    for file in sorted(paper.folder.rglob("*")):
+        inside = file.relative_to(paper.folder)
+        hidden = any(part.startswith(".") or part in IGNORED for part in inside.parts)
+        if hidden or file.is_dir() or file.resolve() in used:
+            continue
+        if reason := _unread(inside, installed=(paper.folder / "__init__.py").exists()):
+            yield warning(file, "", reason)
+
+
+def _unread(inside: Path, *, installed: bool) -> str:
+    """Return why a file is not read, if it looks as if it should be; `installed`: whether the folder is a package."""
+    folder = inside.parts[0] if len(inside.parts) > 1 else ""
+    if inside.suffix == ".toml" and not installed:
+        right = next((kind for kind in KINDS if folder and kind.startswith(folder.lower().rstrip("s"))), "")
+        choice = f"{right}/{inside.name}" if right else "tables/ or recipes/"
+        return f"no command reads it; move it to {choice}"
+    if folder in KINDS:
+        return f"no command reads it; files in {folder}/ end in .toml"
+    if inside.suffix == ".py" and not installed:
+        return f'no table or recipe names a network of it; write model = "{inside}:NAME" in a row, or remove it'
+    return ""

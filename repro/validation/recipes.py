@@ -1,0 +1,62 @@
+"""Findings in recipes: values without effect, sources without a place or a reason, recipes that nothing uses."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+
+from repro.data import DATASETS
+from repro.errors import Mistake, UserError, WrongFiles, collecting
+from repro.experiment import check_recipes
+from repro.recipes import Recipe, SourceKind
+from repro.recipes.effects import without_effect
+from repro.validation.findings import Finding, errors, warning
+
+
+def recipe_findings(recipes: Iterable[Recipe], used: Collection[str]) -> Iterator[Finding]:
+    """Yield the findings in recipes.
+
+    Args:
+        recipes: those that are checked; they can be read.
+        used: the names of the recipes that a table uses or that others extend.
+    """
+    for each in recipes:
+        mistakes = list[Mistake]()
+        with collecting(mistakes):
+            check_recipes([each])
+            _check_values(each)
+        yield from errors(mistakes)
+        where = f"recipe {each.name}"
+        for name, need in without_effect(each):
+            yield warning(each.file, where, f"{name} has no effect without {need.text}; leave it out, or add that")
+        yield from (warning(each.file, where, reason) for reason in _unsaid(each))
+        if each.name not in used and not each.default_for:
+            reason = "no table uses it, no recipe extends it, and it is no default; name it in a table, or remove it"
+            yield warning(each.file, where, reason)
+
+
+def _check_values(recipe: Recipe) -> None:
+    """Refuse values that the training of the dataset lacks or ignores."""
+    from repro.training.tasks.task import check_values
+
+    if DATASETS[recipe.dataset].loader is None:
+        reason = f"the images of {recipe.dataset} cannot be read, so that nothing is trained by this recipe"
+        raise WrongFiles(Mistake(recipe.file, f"recipe {recipe.name}", reason))
+    try:
+        check_values(recipe)
+    except UserError as error:
+        raise WrongFiles(Mistake(recipe.file, f"recipe {recipe.name}", str(error))) from None
+
+
+def _unsaid(recipe: Recipe) -> Iterator[str]:
+    """Yield which of the stated values have no reason, or no place, by the kind of their source."""
+    missing = defaultdict[SourceKind, list[str]](list)
+    for name in recipe.sources:
+        for source in recipe.sources[name]:
+            said = source.place or (source.kind is SourceKind.INFERRED and source.note)
+            if name in recipe.stated and not said and name not in missing[source.kind]:
+                missing[source.kind].append(name)
+    for kind, names in missing.items():
+        right = 'note = "..." with the reason' if kind is SourceKind.INFERRED else 'place = "section ..."'
+        if names:
+            yield f"{', '.join(names)}: {kind.label}, without {right}"

@@ -1,0 +1,53 @@
+"""Findings in tables: what the verdicts lack, rows that are the same, and tables without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from repro.tables import LAST, PrintedError, Row, Table, where_of
+from repro.validation.findings import Finding, warning
+
+
+def table_findings(file: Path, table: Table) -> Iterator[Finding]:
+    """Yield the findings in a table that could be read."""
+    if not any(row.model for row in table.rows):
+        yield warning(file, "the table", "no row has a model, so that nothing is compared; add one to a row")
+    for row, twin in _twins(table):
+        reason = f"the same network, options, recipe and cells as {where_of(table, twin)}; remove one of them"
+        yield warning(file, where_of(table, row), reason)
+    for column in table.of_kind("error"):
+        where = f"column {table.columns.index(column) + 1} ({column.key})"
+        cells = [each for each in table.errors() if each.column is column]
+        for what, lacking in _lacking(cells).items():
+            if lacking:
+                rows = ", ".join(each.row.label for each in lacking)
+                yield warning(file, where, f"{what}: {'all rows' if len(lacking) == len(cells) else rows}")
+
+
+def _lacking(cells: list[PrintedError]) -> dict[str, list[PrintedError]]:
+    """Return the printed errors that lack something for a verdict, by what they lack."""
+    judged = [each for each in cells if each.judgeable]
+    return {
+        "no recipe, so that there is no verdict; add recipe": [each for each in cells if each.recipe is None],
+        f"no statistic, which is taken as {LAST}; add statistic": [
+            each for each in judged if not (each.row.statistic or each.column.statistic)
+        ],
+        "no runs, which are taken as 1; add runs": [each for each in judged if not (each.row.runs or each.column.runs)],
+        f"statistic {LAST} is of one run; choose mean, median or best, or runs = 1": [
+            each for each in judged if each.statistic == LAST and each.runs > 1
+        ],
+    }
+
+
+def _twins(table: Table) -> Iterator[tuple[Row, Row]]:
+    """Yield each row that differs from an earlier one at most in its label, with the earlier one."""
+    for index, row in enumerate(table.rows):
+        for earlier in table.rows[:index]:
+            if row.model and _content(row) == _content(earlier):
+                yield row, earlier
+                break
+
+
+def _content(row: Row) -> tuple[object, ...]:
+    return row.model, dict(row.options), row.dataset, row.recipe, dict(row.cells)

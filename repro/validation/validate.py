@@ -1,0 +1,77 @@
+"""Everything that is found in some papers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from repro.errors import Mistake, collecting
+from repro.models import is_outside
+from repro.models.outside import bare, outside
+from repro.papers import Paper
+from repro.recipes import RECIPES, Recipe, current_library
+from repro.tables import Table, parse_table
+from repro.validation.files import file_findings
+from repro.validation.findings import Finding, Level, errors
+from repro.validation.networks import network_findings
+from repro.validation.recipes import recipe_findings
+from repro.validation.tables import table_findings
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What was checked, and what was found."""
+
+    papers: tuple[Paper, ...]
+    findings: tuple[Finding, ...]
+    tables: int
+    """Tables that could be read."""
+    recipes: int
+    """Recipes that could be read."""
+
+    def number_of(self, level: Level) -> int:
+        """Return how many findings have a level."""
+        return sum(each.level is level for each in self.findings)
+
+
+def validate(papers: Sequence[Paper]) -> Validated:
+    """Return everything that is found in papers of the current library, which must be lenient."""
+    files = {file for paper in papers for file in (*paper.tables, *paper.recipes)}
+    mistakes = [each for each in current_library().mistakes if each.file in files]
+    tables = _read([file for paper in papers for file in paper.tables], mistakes)
+    recipes = [each for each in RECIPES.values() if each.file in files]
+    found = [*errors(mistakes), *_found(papers, tables, recipes)]
+    order = sorted(dict.fromkeys(found), key=lambda each: str(each.mistake.file))  # as found within a file
+    return Validated(tuple(papers), tuple(order), len(tables), len(recipes))
+
+
+def _read(files: Sequence[Path], mistakes: list[Mistake]) -> dict[Path, Table]:
+    """Return the tables that can be read, and add the mistakes of the others."""
+    tables = dict[Path, Table]()
+    for file in files:
+        with collecting(mistakes):
+            tables[file] = parse_table(file)
+    return tables
+
+
+def _found(papers: Sequence[Paper], tables: dict[Path, Table], recipes: Sequence[Recipe]) -> Iterator[Finding]:
+    """Yield what is found in files that can be read, and which files nobody reads."""
+    used = {each.recipe for table in tables.values() for each in table.errors() if each.recipe}
+    yield from recipe_findings(recipes, used | current_library().reading.extended)
+    for file, table in tables.items():
+        yield from table_findings(file, table)
+    yield from network_findings(tables)
+    networks = list(_network_files(papers, tables, recipes))
+    for paper in papers:
+        if not paper.shipped:
+            yield from file_findings(paper, networks)
+
+
+def _network_files(papers: Sequence[Paper], tables: dict[Path, Table], recipes: Sequence[Recipe]) -> Iterator[Path]:
+    """Yield the Python files that tables and the defaults of recipes name."""
+    for row in (row for table in tables.values() for row in table.rows):
+        if row.model and is_outside(row.model) and (file := outside(row.model).file):
+            yield file
+    for name in (name for each in recipes for name in each.default_for if is_outside(name)):
+        yield from (paper.folder / bare(name).rpartition(":")[0] for paper in papers)
