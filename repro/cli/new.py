@@ -66,8 +66,9 @@ def _check_name(name: str) -> None:
 
 def _check_folder(folder: Path) -> None:
     """Raise UserError for a folder that has content, or that cannot be replaced."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; choose another folder with --to")
+    for each in (folder, *folder.parents):
+        if each.exists() and not each.is_dir():
+            raise UserError(f"{each} is a file; choose another folder with --to")
     if folder.is_dir() and folder.resolve() == Path.cwd():
         raise UserError(f"{folder} is the working folder; name a new folder within it with --to")
     if folder.is_dir() and any(folder.iterdir()):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 from repro.comparison.corrections import records_today
-from repro.comparison.counts import uncounted
+from repro.comparison.counts import counts_of, uncounted
 from repro.comparison.join import Comparison, compare, pooled_over
 from repro.console import note, with_bar
-from repro.counting.cache import counted
 from repro.errors import PackageMissing, UserError
 from repro.store.results import Record, curve_of, read_times, result_folders
 from repro.tables import Row, Table, read_table, shipped_tables, table_names
@@ -34,12 +32,12 @@ def select(name: str, rows: str) -> Selection:
 
 def count_networks(selections: Sequence[Selection]) -> None:
     """Count the models that are not counted yet, which takes seconds per model; without fvcore, say that it cannot."""
-    subjects = {repr(each): each for each in chain(*(uncounted(table, rows) for table, rows in selections))}
+    places = {repr(subject): (table, row) for table, rows in selections for row, subject in uncounted(table, rows)}
     try:
-        for subject in with_bar(list(subjects.values()), "counting models"):
-            counted(subject)
+        for table, row in with_bar(list(places.values()), "counting models"):
+            counts_of(table, row)
     except PackageMissing as error:
-        note(f"the counts of {number_of(len(subjects), 'model')} are left out: {error}")
+        note(f"the counts of {number_of(len(places), 'model')} are left out: {error}")
 
 
 def compared(selections: Sequence[Selection], results: Path) -> list[Comparison]:

@@ -34,7 +34,7 @@ def validate(folder: Folder = None, papers: Papers = None, format: Format = Answ
     """Check everything of a paper: tables, recipes, networks and counts; exit with status 1 if there is an error."""
     chosen, library = _chosen(folder, papers or [])
     with within(library):
-        found = validated(chosen)
+        found = validated(chosen, whole=folder is None or folder.is_dir())
         _show(found, format)
         failed = found.number_of(Level.ERROR) > 0
         if format == AnswerFormat.RICH:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from repro.counting.cache import cached, counted
 from repro.counting.count import Count, Subject
 from repro.data import DATASETS
-from repro.errors import PackageMissing
+from repro.errors import PackageMissing, UserError
 from repro.tables import UNITS, Column, Row, Table
 
 UNKNOWN = "–"
@@ -33,19 +33,33 @@ class CountCell:
 
 
 def subject_of(table: Table, row: Row) -> Subject:
-    """Return what is counted for a row with a network."""
+    """Return what is counted for a row with a network; WrongFiles if it has no such options."""
     spec = DATASETS[table.dataset_of(row)]
     assert row.model
     return Subject(row.model, table.options(row), spec.input, spec.classes)
 
 
-def uncounted(table: Table, rows: Sequence[Row]) -> list[Subject]:
-    """Return the networks of some rows of a table whose counts are not cached; counting one takes seconds."""
-    found: list[Subject] = []
+def counts_of(table: Table, row: Row) -> Count:
+    """Return the counts of a row's network, which takes seconds unless they are cached.
+
+    Raises:
+        PackageMissing: the package that counts is not installed.
+        WrongFiles: the network cannot be built, or does not accept the images of the dataset.
+    """
+    subject = subject_of(table, row)
+    try:
+        return counted(subject)
+    except PackageMissing:
+        raise
+    except UserError as error:
+        raise table.refused(row, error) from error
+
+
+def uncounted(table: Table, rows: Sequence[Row]) -> Iterator[tuple[Row, Subject]]:
+    """Yield the networks of some rows of a table whose counts are not cached."""
     for row in rows:
-        if _is_counted(table, row) and (subject := subject_of(table, row)) not in found and not cached(subject):
-            found.append(subject)
-    return found
+        if _is_counted(table, row) and not cached(subject := subject_of(table, row)):
+            yield row, subject
 
 
 def count_cells(table: Table, row: Row) -> dict[str, CountCell]:
@@ -54,7 +68,7 @@ def count_cells(table: Table, row: Row) -> dict[str, CountCell]:
         return {}
     columns = table.of_kind("params", "flops")
     try:
-        counts = counted(subject_of(table, row))
+        counts = counts_of(table, row)
     except PackageMissing:
         printed = {column.key: row.cells.get(column.key) for column in columns}
         return {key: CountCell(cell.text if cell else None, None, UNKNOWN, None) for key, cell in printed.items()}

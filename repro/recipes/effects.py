@@ -30,9 +30,7 @@ EFFECTS: Mapping[str, Need] = {
     "warmup_lr": Need("warmup_iterations", lambda recipe: recipe.warmup_iterations > 0),
     "decay_scope": Need("a weight_decay above 0", lambda recipe: recipe.weight_decay > 0),
     "padding_mode": Need("crop_padding", lambda recipe: recipe.crop_padding > 0),
-    "crop_draw": Need("crop_padding", lambda recipe: recipe.crop_padding > 0),
     "batchnorm_images": Need("a larger batch", lambda recipe: recipe.batchnorm_images < recipe.batch),
-    "interpolation": Need("scaled_crop, or resize", lambda recipe: recipe.scaled_crop > 0 or recipe.resize > 0),
     "elastic_grid": Need("elastic", lambda recipe: recipe.elastic > 0),
     "border_sigma": Need("border_weight", lambda recipe: recipe.border_weight > 0),
 }

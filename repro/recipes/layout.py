@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import NoneType
-from typing import Annotated, Any, Generic, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -100,9 +100,12 @@ def _given(hint: Any) -> Any:
     """Return the type that holds a value of a recipe whose annotation is `hint`."""
     if hint == tuple[float, ...]:
         return GivenNumbers
-    if NoneType in get_args(hint):  # TOML has no null: None is a key that is left out
-        (hint,) = (each for each in get_args(hint) if each is not NoneType)
-    return Given[hint]
+    return Given[without_none(hint)]  # type: ignore[misc]
+
+
+def without_none(hint: Any) -> Any:
+    """Return the type of a field without None: TOML has no null, and None is a key that is left out."""
+    return next(each for each in get_args(hint) if each is not NoneType) if NoneType in get_args(hint) else hint
 
 
 HINTS = get_type_hints(Recipe, include_extras=True)
@@ -122,6 +125,22 @@ def value_of(name: str, value: Any) -> Any:
     """Return a value as `Recipe` has it, from the form of a file; msgspec.ValidationError if no file may have it."""
     entry = msgspec.convert({name: {"value": value, "source": "inferred"}}, Entry)
     return getattr(entry, name).meaning
+
+
+def number_text(hint: Any) -> str:
+    """Return in words which numbers a field accepts: `a whole number of at least 1`."""
+    return " ".join(["a whole number" if kind_of(hint) is int else "a number", *_bounds(hint)])
+
+
+def kind_of(hint: Any) -> Any:
+    """Return the type of a number without its bounds."""
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _bounds(hint: Any) -> Iterator[str]:
+    for each in get_args(hint)[1:]:
+        assert isinstance(each, Meta)
+        yield f"of at least {each.ge}" + (f" and below {each.lt}" if each.lt is not None else "")
 
 
 class Document(msgspec.Struct, Generic[T], frozen=True, forbid_unknown_fields=True):

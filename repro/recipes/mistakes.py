@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
 from repro.errors import UserError
-from repro.recipes.layout import HINTS, Entry
+from repro.recipes.layout import HINTS, Entry, number_text, without_none
 from repro.recipes.recipe import VALUES
 from repro.recipes.source import SourceKind
 from repro.text import choose, one_of
 
 KEYS = Entry.__struct_fields__
+TEXTS = ("extends", "summary", "paper", "dataset", "place", "covers", "note")
+"""The keys of recipes and sources that are strings."""
+VALUE_KEYS = ("value", "alternatives")
+"""The keys of a value that have its type."""
 UNKNOWN = re.compile(r"unknown field `([^`]+)`$")
 UNKNOWN_WITHIN = re.compile(r"unknown field `[^`]+` - at `\$\.(\w+)")
 PLACE = re.compile(r" - at `\$\.(\w+)(?:\.(\w+))?")
@@ -39,16 +43,28 @@ def _right(reason: str, content: Any) -> str:
         return "a value has the keys value, source, place, covers, note, also and alternatives"
     place = PLACE.search(reason)
     if place is None:
-        return ""
+        return "write [recipes.NAME] above its keys" if not isinstance(content, dict) else ""
     name, key = place.groups()
     if reason.startswith("Invalid enum value"):
-        known = get_args(HINTS[name]) if key in ("value", "alternatives") else tuple(SourceKind)
-        return f"it must be {one_of([each or 'empty' for each in known])}"
+        return f"it must be {_form(HINTS[name]) if key in VALUE_KEYS else one_of([*SourceKind])}"
     if name in VALUES and isinstance(content, dict) and not isinstance(content.get(name), dict):
         return f'write {name} = {{ value = ..., source = "printed" }}, or "code" or "inferred"'
-    if "missing required field `source`" in reason:
+    if "missing required field `source`" in reason or key == "source":
         return f"a source is {one_of([*SourceKind])}"
-    return ""
+    if name in TEXTS or key in TEXTS:
+        return "write a string in quotes"
+    return f"it must be {_form(HINTS[name])}" if key in VALUE_KEYS else ""
+
+
+def _form(hint: Any) -> str:
+    """Return in words what a value of a recipe may be."""
+    if hint is bool:
+        return "true or false"
+    if get_origin(hint) is tuple:
+        return "a list of numbers"
+    if get_origin(hint) is Literal:
+        return one_of([each or "empty" for each in get_args(hint)])
+    return number_text(without_none(hint))
 
 
 def _nearest(key: str) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin
-
-from msgspec import Meta
+from typing import Any, Literal, get_args, get_origin
 
 from repro.errors import UserError
 from repro.recipes.contradictions import contradiction
-from repro.recipes.layout import HINTS, value_of
+from repro.recipes.layout import HINTS, kind_of, number_text, value_of, without_none
 from repro.recipes.recipe import VALUES, Recipe, shown
 from repro.text import canonical, choose, one_of
 
@@ -89,7 +87,7 @@ def _value(recipe: Recipe, name: str, text: str) -> Any:
     if NoneType in get_args(hint):
         if text.lower() == NONE:
             return None
-        (hint,) = (each for each in get_args(hint) if each is not NoneType)
+        hint = without_none(hint)
     try:
         return value_of(name, _plain(hint, text))
     except ValueError:  # msgspec's errors are ValueErrors too
@@ -105,7 +103,7 @@ def _plain(hint: Any, text: str) -> Any:
         return _found({canonical(each): each for each in get_args(hint)}, canonical(text))
     if get_origin(hint) is tuple:
         return [_number(each) for each in text.split(",")] if text else []
-    return int(text) if _kind(hint) is int else _number(text)
+    return int(text) if kind_of(hint) is int else _number(text)
 
 
 def _found(known: Mapping[str, Any], text: str) -> Any:
@@ -130,15 +128,4 @@ def _expected(hint: Any) -> str:
         return one_of([each or "empty" for each in get_args(hint)])
     if get_origin(hint) is tuple:
         return "numbers from 0 to 1 with commas between them"
-    return " ".join(["a whole number" if _kind(hint) is int else "a number", *_bounds(hint)])
-
-
-def _kind(hint: Any) -> Any:
-    """Return the type of a number without its bounds."""
-    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
-
-
-def _bounds(hint: Any) -> Iterator[str]:
-    for each in get_args(hint)[1:]:
-        assert isinstance(each, Meta)
-        yield f"of at least {each.ge}" + (f" and below {each.lt}" if each.lt is not None else "")
+    return number_text(hint)

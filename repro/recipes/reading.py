@@ -142,7 +142,7 @@ def _recipe(line: Sequence[_Written]) -> Recipe:
         content.update(_extended(content, each.about))
     missing = [name for name in NEEDED if name not in content]
     if missing:
-        raise line[0].refused(f"no {missing[0]} is given")
+        raise line[0].refused(f"no {missing[0]} is given; add it, or extend a recipe that has it")
     about = line[0].about
     content |= {"stated": _stated(line), "file": line[0].file}
     made = Recipe(**content, default_for=about.default_for, default_with=about.default_with)

@@ -1,7 +1,7 @@
 """The papers' tables as data: what they print, read from TOML files and checked."""
 
 from repro.tables.printed import LAST, UNITS, Cell, Column, PrintedError, Row, Table
-from repro.tables.reading import check_tables, parse_table, read_table, shipped_tables, table_names, where_of
+from repro.tables.reading import check_tables, parse_table, read_table, shipped_tables, table_names
 
 __all__ = [
     "LAST",
@@ -16,5 +16,4 @@ __all__ = [
     "read_table",
     "shipped_tables",
     "table_names",
-    "where_of",
 ]

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from repro.data import DATASETS
 from repro.data.crops import Averaged
-from repro.errors import UserError
+from repro.errors import Mistake, UserError, WrongFiles
 from repro.experiment import Experiment, experiment_for
-from repro.models import OptionValue, is_outside, resolve_options
+from repro.models import OptionValue, resolve_options
 
 KINDS = ("params", "flops", "error", "time", "context")
 METRICS = ("error", "error5", "iou", "isbi_pixel", "isbi_rand")
@@ -130,24 +130,18 @@ class PrintedError:
     row: Row
     column: Column
     dataset: str
-    counted_on: str
-    """The dataset with whose images and classes the network is counted, which may have defaults of its own."""
     recipe: str | None
     """None if no recipe is implemented for it."""
     statistic: str
     """The statistic of the runs behind the cell: one of STATISTICS."""
     runs: int
     cell: Cell
-    where: str
-    """The table's file and the row, for messages."""
+    table: Table = field(compare=False, repr=False)
 
     @property
     def options(self) -> dict[str, OptionValue]:
-        """Every option of the network, defaults included; only this runs the code of one from outside the package.
-
-        UserError, which names the table's file and the row, if the network has no such option or cannot be imported.
-        """
-        return _resolved(self.row, self.counted_on, self.where)
+        """Every option of the network, as in `Table.options`."""
+        return self.table.options(self.row)
 
     @property
     def images(self) -> int:
@@ -185,7 +179,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
-    file: Path = Path()
+    file: Path = field(default=Path(), compare=False)
     """The file that gives it."""
 
     @cached_property
@@ -213,17 +207,12 @@ class Table:
             row=row,
             column=column,
             dataset=row.dataset or column.dataset or self.dataset,
-            counted_on=self.dataset_of(row),
             recipe=row.recipe or column.recipe,
             statistic=row.statistic or column.statistic or LAST,
             runs=row.runs or column.runs or 1,
             cell=row.cells[column.key],
-            where=self.where(row),
+            table=self,
         )
-
-    def where(self, row: Row) -> str:
-        """Return the file and a row, for messages: `my.toml: row 1 (Narrow)`."""
-        return f"{self.file}: row {self.rows.index(row) + 1} ({row.label})"
 
     def matching(self, pattern: str) -> tuple[Row, ...]:
         """Return the rows with a label, or else those whose label matches a pattern.
@@ -270,19 +259,30 @@ class Table:
         """Return the dataset with whose images and classes a row's network is counted and timed."""
         return row.dataset or self.dataset
 
+    def where(self, row: Row) -> str:
+        """Return the number and the label of a row, as mistakes name it."""
+        return where_of(next(index for index, each in enumerate(self.rows, 1) if each is row), row.label)
+
+    def refused(self, row: Row, error: UserError) -> WrongFiles:
+        """Return why a row's network is refused, with the place in the file."""
+        return WrongFiles(Mistake(self.file, self.where(row), f"model: {error}"))
+
     def options(self, row: Row) -> dict[str, OptionValue]:
-        """Return every option of a row's network, defaults included; UserError as for `PrintedError.options`."""
-        return _resolved(row, self.dataset_of(row), self.where(row))
+        """Return every option of a row's network, defaults included; this runs code from outside the package.
+
+        Raises:
+            WrongFiles: the network has no such option, or cannot be imported; the mistake names file and row.
+        """
+        assert row.model
+        try:
+            return resolve_options(row.model, row.options, self.dataset_of(row))
+        except UserError as error:
+            raise self.refused(row, error) from error
 
 
-def _resolved(row: Row, dataset: str, where: str) -> dict[str, OptionValue]:
-    assert row.model
-    if not is_outside(row.model):  # checked when the table was read
-        return resolve_options(row.model, row.options, dataset)
-    try:
-        return resolve_options(row.model, row.options, dataset)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
+def where_of(index: int, label: object) -> str:
+    """Return how mistakes name row 1, 2, ... of a table."""
+    return f"row {index} ({label})"
 
 
 def _plain(label: str) -> str:

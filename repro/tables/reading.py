@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,23 @@ from repro.data import DATASETS
 from repro.data.crops import TEN, Averaged
 from repro.errors import Mistake, UserError, WrongFiles, collecting, refuse
 from repro.models import MODELS, OPTIONS, check_dropout, find, is_outside
+from repro.models.options import EXPECTED
 from repro.papers import paper_of, toml_of
 from repro.recipes import RECIPES, current_library
 from repro.tables.checks import Malformed, every, expect_keys, expect_one_of, tables_of
-from repro.tables.printed import KINDS, METRICS, PERCENT, PRINTED, STATISTICS, Cell, Column, PrintedError, Row, Table
+from repro.tables.printed import (
+    KINDS,
+    METRICS,
+    PERCENT,
+    PRINTED,
+    STATISTICS,
+    Cell,
+    Column,
+    PrintedError,
+    Row,
+    Table,
+    where_of,
+)
 from repro.text import canonical, choose
 
 
@@ -71,17 +85,28 @@ def _table(file: Path, content: dict[str, Any]) -> Table:
     if not columns or not rows:
         raise Malformed("the table", "it needs [[columns]] and [[rows]]")
     notes = tuple(content.pop("notes", ()))
-    parsed = every(columns, lambda index, each: _column(index, each, content["dataset"]))
-    keys = {column.key for column in parsed}
-    if len(keys) < len(parsed):
+    parsed, read = _columns_and_rows(columns, rows, content["dataset"], paper)
+    if len({column.key for column in parsed}) < len(parsed):
         raise Malformed("the table", "two columns have the same key")
-    judged = {column.key for column in parsed if column.kind == "error" and column.comparable}
-    read = every(rows, lambda index, each: _row(index, each, keys, judged, paper))
     table = Table(file.stem, columns=tuple(parsed), rows=tuple(read), notes=notes, file=file, **content)
     _check_labels(table)
     _check_times(table)
     every(table.errors(), lambda _, each: _check_recipe(table, each))
     return table
+
+
+def _columns_and_rows(
+    columns: list[dict[str, Any]], rows: list[dict[str, Any]], dataset: str, paper: Path
+) -> tuple[list[Column], list[Row]]:
+    """Return the columns and the rows; Malformed with what is wrong in any of them."""
+    keys = {str(each.get("key")) for each in columns}
+    judged = {str(each.get("key")) for each in columns if each.get("kind") == "error" and each.get("comparable", True)}
+    parts: list[Callable[[], list[Any]]] = [
+        lambda: every(columns, lambda index, each: _column(index, each, dataset)),
+        lambda: every(rows, lambda index, each: _row(index, each, keys, judged, paper)),
+    ]
+    parsed, read = every(parts, lambda _, part: part())
+    return parsed, read
 
 
 def _check_labels(table: Table) -> None:
@@ -90,25 +115,16 @@ def _check_labels(table: Table) -> None:
     for index, name in enumerate(called):
         if name in called[:index]:
             raise Malformed(
-                where_of(table, table.rows[index]),
+                table.where(table.rows[index]),
                 f"row {called.index(name) + 1} has the same label; add what distinguishes them, or a context column",
             )
-
-
-def where_of(table: Table, row: Row) -> str:
-    """Return the number and the label of a row, as mistakes name it."""
-    return _where(next(index for index, each in enumerate(table.rows, 1) if each is row), row.label)
-
-
-def _where(index: int, label: object) -> str:
-    return f"row {index} ({label})"
 
 
 def _check_recipe(table: Table, error: PrintedError) -> None:
     """Refuse a printed error whose recipe cannot train its network, or trains on another dataset."""
     if not error.recipe:
         return
-    where, recipe = where_of(table, error.row), RECIPES[error.recipe]
+    where, recipe = table.where(error.row), RECIPES[error.recipe]
     if recipe.dataset != error.dataset:
         raise Malformed(
             where,
@@ -120,6 +136,8 @@ def _check_recipe(table: Table, error: PrintedError) -> None:
             check_dropout(error.row.model, recipe.dropout)
         else:
             error.experiment(0)
+    except WrongFiles as wrong:  # of the options
+        raise Malformed(where, wrong.mistakes[0].reason) from None
     except UserError as wrong:
         raise Malformed(where, str(wrong)) from None
 
@@ -165,20 +183,24 @@ def _is_judged(content: dict[str, Any]) -> bool:
 
 
 def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str], paper: Path) -> Row:
-    where = _where(index, content.get("label", "without label"))
+    where = where_of(index, content.get("label", "without label"))
     expect_keys(where, content, Row)
     _find_outside(where, content, paper)
     if not is_outside(content.get("model")):
         expect_one_of(where, "model", content.get("model"), [*MODELS, None])
     if content.get("count_only") and ("model" not in content or "recipe" in content):
         raise Malformed(where, "count_only is for a row with a model and without a recipe")
+    if content.get("options") and "model" not in content:
+        raise Malformed(where, "options belongs to a row with a network; add model")
     _expect_known(where, content)
     for option, value in content.get("options", {}).items():
         if is_outside(content.get("model")):  # its options are checked when its code has run
             continue
-        expect_one_of(where, "option", option, MODELS[content["model"]].options if "model" in content else OPTIONS)
-        if not isinstance(value, OPTIONS[option][0]) or isinstance(value, bool) != (OPTIONS[option][0] is bool):
-            raise Malformed(where, f"option {option} is {value!r}, not of type {OPTIONS[option][0].__name__}")
+        expect_one_of(where, "option", option, MODELS[content["model"]].options)
+        kind = OPTIONS[option][0]
+        if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
+            point = " with a point, such as 2.0" if kind is float else ""
+            raise Malformed(where, f"option {option} is {value!r}, but it must be {EXPECTED[kind]}{point}")
     cells = content.pop("cells")
     for key, text in cells.items():
         expect_one_of(where, "cell", key, keys)

@@ -18,18 +18,18 @@ def read_files(paper: Paper) -> set[Path]:
     return {*paper.tables, *paper.recipes}
 
 
-def file_findings(paper: Paper, networks: Collection[Path]) -> Iterator[Finding]:
+def file_findings(paper: Paper, networks: Collection[Path] | None) -> Iterator[Finding]:
     """Yield the files of a paper that look as if they should be read, and are not.
 
     Args:
         paper: its folder may hold anything else, such as a README.
-        networks: the Python files that are networks of tables or recipes.
+        networks: the Python files that are networks of tables or recipes; None if these are not known.
     """
-    used = {each.resolve() for each in (*read_files(paper), *networks)}
+    used = {each.resolve() for each in (*read_files(paper), *(networks or ()))}
     for file in sorted(paper.folder.rglob("*")):
         inside = file.relative_to(paper.folder)
         hidden = any(part.startswith(".") or part in IGNORED for part in inside.parts)
-        if hidden or file.is_dir() or file.resolve() in used:
+        if hidden or file.is_dir() or file.resolve() in used or (networks is None and file.suffix == ".py"):
             continue
         if reason := _unread(inside, installed=(paper.folder / "__init__.py").exists()):
             yield warning(file, "", reason)

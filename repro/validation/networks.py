@@ -2,73 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
-from repro.comparison.counts import count_cells, subject_of
+from repro.comparison.counts import count_cells, counts_of, subject_of
 from repro.console import with_bar
-from repro.counting.cache import counted
-from repro.counting.count import Subject
-from repro.errors import Mistake, PackageMissing, UserError
+from repro.errors import PackageMissing, UserError, WrongFiles
 from repro.experiment import check_network
 from repro.models import is_outside
-from repro.tables import Row, Table, where_of
+from repro.tables import Row, Table
 from repro.validation.findings import Finding, errors, warning
 
-Place = tuple[Path, Table, Row]
+Place = tuple[Table, Row]
 
 
-def network_findings(tables: Mapping[Path, Table]) -> Iterator[Finding]:
+def network_findings(tables: Iterable[Table]) -> Iterator[Finding]:
     """Count the networks of tables, which shows progress, and yield what is found."""
-    places = [(file, table, row) for file, table in tables.items() for row in table.rows if row.model]
-    subjects = dict[str, tuple[Subject, list[Place]]]()
-    for place in places:
+    subjects = dict[str, list[Place]]()
+    for place in ((table, row) for table in tables for row in table.rows if row.model):
         try:
-            subject = subject_of(*place[1:])
-            subjects.setdefault(repr(subject), (subject, []))[1].append(place)
-        except UserError as error:
-            yield _refused(place, error)
-    for subject, rows in with_bar(list(subjects.values()), "counting models"):
-        yield from _counted(subject, rows)
+            subjects.setdefault(repr(subject_of(*place)), []).append(place)
+        except WrongFiles as error:
+            yield from errors(error.mistakes)
+    for places in with_bar(list(subjects.values()), "counting models"):
+        for place in places:
+            yield from _counted(*place)
 
 
-def _counted(subject: Subject, rows: Sequence[Place]) -> Iterator[Finding]:
-    """Count a network and yield the findings in its rows."""
+def _counted(table: Table, row: Row) -> Iterator[Finding]:
+    """Count a network and yield the findings in its row; it is counted once for all rows that have it."""
     try:
-        counted(subject)
+        counts_of(table, row)
+        _check_trainable(table, row)
     except PackageMissing as error:
-        yield from (warning(file, where_of(table, row), f"not counted: {error}") for file, table, row in rows)
-        return
-    except UserError as error:
-        yield from (_refused(place, error) for place in rows)
-        return
-    for place in rows:
-        yield from _mismatches(*place)
-        yield from _untrainable(place)
+        yield warning(table.file, table.where(row), f"not counted: {error}")
+    except WrongFiles as error:
+        yield from errors(error.mistakes)
+    else:
+        yield from _mismatches(table, row)
 
 
-def _mismatches(file: Path, table: Table, row: Row) -> Iterator[Finding]:
+def _mismatches(table: Table, row: Row) -> Iterator[Finding]:
     """Yield the printed counts that differ from ours, by the digits that are printed."""
     for key, cell in count_cells(table, row).items():
         if cell.mismatch:
             reason = f"{key} is printed as {cell.published}, and the network has {cell.shown} ({cell.exact:,})"
-            yield warning(
-                file, where_of(table, row), f"{reason}; correct the cell or the options, or explain it in notes"
-            )
+            right = "correct the cell or the options, or explain it in notes"
+            yield warning(table.file, table.where(row), f"{reason}; {right}")
 
 
-def _untrainable(place: Place) -> Iterator[Finding]:
-    """Yield why a network from outside the package cannot be trained by its recipes."""
-    _, table, row = place
+def _check_trainable(table: Table, row: Row) -> None:
+    """Refuse a network from outside the package that its recipes cannot train."""
     recipes = {each.recipe: each for each in table.errors([row]) if each.recipe and is_outside(row.model)}
     for each in recipes.values():
         try:
             check_network(each.experiment(0))
         except UserError as error:
-            yield _refused(place, error)
-
-
-def _refused(place: Place, error: UserError) -> Finding:
-    file, table, row = place
-    (finding,) = errors([Mistake(file, where_of(table, row), f"model: {error}")])
-    return finding
+            raise table.refused(row, error) from error

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from repro.tables import LAST, PrintedError, Row, Table, where_of
+from repro.tables import LAST, PrintedError, Row, Table
 from repro.validation.findings import Finding, warning
 
 
-def table_findings(file: Path, table: Table) -> Iterator[Finding]:
+def table_findings(table: Table) -> Iterator[Finding]:
     """Yield the findings in a table that could be read."""
     if not any(row.model for row in table.rows):
-        yield warning(file, "the table", "no row has a model, so that nothing is compared; add one to a row")
+        yield warning(table.file, "the table", "no row has a model, so that nothing is compared; add one to a row")
     for row, twin in _twins(table):
-        reason = f"the same network, options, recipe and cells as {where_of(table, twin)}; remove one of them"
-        yield warning(file, where_of(table, row), reason)
+        reason = f"the same network, options, recipe and cells as {table.where(twin)}; remove one of them"
+        yield warning(table.file, table.where(row), reason)
     for column in table.of_kind("error"):
         where = f"column {table.columns.index(column) + 1} ({column.key})"
         cells = [each for each in table.errors() if each.column is column]
         for what, lacking in _lacking(cells).items():
             if lacking:
                 rows = ", ".join(each.row.label for each in lacking)
-                yield warning(file, where, f"{what}: {'all rows' if len(lacking) == len(cells) else rows}")
+                yield warning(table.file, where, f"{what}: {'all rows' if len(lacking) == len(cells) else rows}")
 
 
 def _lacking(cells: list[PrintedError]) -> dict[str, list[PrintedError]]:

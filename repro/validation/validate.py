@@ -35,42 +35,59 @@ class Validated:
         return sum(each.level is level for each in self.findings)
 
 
-def validate(papers: Sequence[Paper]) -> Validated:
-    """Return everything that is found in papers of the current library, which must be lenient."""
+def validate(papers: Sequence[Paper], *, whole: bool = True) -> Validated:
+    """Return everything that is found in papers of the current library, which must be lenient.
+
+    Args:
+        papers: what is checked.
+        whole: whether they have all their files, so that what none of these uses is found too.
+    """
     files = {file for paper in papers for file in (*paper.tables, *paper.recipes)}
     mistakes = [each for each in current_library().mistakes if each.file in files]
     tables = _read([file for paper in papers for file in paper.tables], mistakes)
     recipes = [each for each in RECIPES.values() if each.file in files]
-    found = [*errors(mistakes), *_found(papers, tables, recipes)]
+    complete = whole and len(tables) == sum(len(paper.tables) for paper in papers)
+    found = [*errors(mistakes), *_found(papers, tables, recipes, whole=whole, complete=complete)]
     order = sorted(dict.fromkeys(found), key=lambda each: str(each.mistake.file))  # as found within a file
     return Validated(tuple(papers), tuple(order), len(tables), len(recipes))
 
 
-def _read(files: Sequence[Path], mistakes: list[Mistake]) -> dict[Path, Table]:
+def _read(files: Sequence[Path], mistakes: list[Mistake]) -> list[Table]:
     """Return the tables that can be read, and add the mistakes of the others."""
-    tables = dict[Path, Table]()
+    tables = list[Table]()
     for file in files:
         with collecting(mistakes):
-            tables[file] = parse_table(file)
+            tables.append(parse_table(file))
     return tables
 
 
-def _found(papers: Sequence[Paper], tables: dict[Path, Table], recipes: Sequence[Recipe]) -> Iterator[Finding]:
-    """Yield what is found in files that can be read, and which files nobody reads."""
-    used = {each.recipe for table in tables.values() for each in table.errors() if each.recipe}
-    yield from recipe_findings(recipes, used | current_library().reading.extended)
-    for file, table in tables.items():
-        yield from table_findings(file, table)
+def _found(
+    papers: Sequence[Paper], tables: Sequence[Table], recipes: Sequence[Recipe], *, whole: bool, complete: bool
+) -> Iterator[Finding]:
+    """Yield what is found in files that can be read, and which files nobody reads.
+
+    Args:
+        papers: what is checked.
+        tables: those that can be read.
+        recipes: likewise.
+        whole: as for `validate`.
+        complete: whether all tables could be read, so that it is known which recipes and networks they use.
+    """
+    used = {each.recipe for table in tables for each in table.errors() if each.recipe}
+    unknown = set() if complete else {each.name for each in recipes}
+    yield from recipe_findings(recipes, used | unknown | current_library().reading.extended)
+    for table in tables:
+        yield from table_findings(table)
     yield from network_findings(tables)
-    networks = list(_network_files(papers, tables, recipes))
+    networks = list(_network_files(papers, tables, recipes)) if complete else None
     for paper in papers:
-        if not paper.shipped:
+        if whole and not paper.shipped:
             yield from file_findings(paper, networks)
 
 
-def _network_files(papers: Sequence[Paper], tables: dict[Path, Table], recipes: Sequence[Recipe]) -> Iterator[Path]:
+def _network_files(papers: Sequence[Paper], tables: Sequence[Table], recipes: Sequence[Recipe]) -> Iterator[Path]:
     """Yield the Python files that tables and the defaults of recipes name."""
-    for row in (row for table in tables.values() for row in table.rows):
+    for row in (row for table in tables for row in table.rows):
         if row.model and is_outside(row.model) and (file := outside(row.model).file):
             yield file
     for name in (name for each in recipes for name in each.default_for if is_outside(name)):

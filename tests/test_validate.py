@@ -1,0 +1,187 @@
+"""`repro validate` finds everything at once: one line for each finding, a summary, and status 1 for an error."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from repro.cli.app import main
+from repro.templates import paper_files
+
+Capsys = pytest.CaptureFixture[str]
+TABLE, RECIPE, NETS = "tables/demo.toml", "recipes/demo.toml", "nets.py"
+ROW_1, ROW_2 = "row 1 (DenseNet-7, k = 4)", "row 2 (SmallNet, width 8)"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a good paper, found in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REPRO_PAPERS", raising=False)
+    made = Path("papers/demo")
+    for name, content in paper_files("demo", made, found=True).items():
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        (made / name).write_bytes(content)
+    return made
+
+
+def repro(capsys: Capsys, *arguments: str) -> tuple[int, str, str]:
+    """Run a command; return exit status, stdout and stderr."""
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    captured = capsys.readouterr()
+    return int(end.value.code or 0), captured.out, captured.err
+
+
+def change(folder: Path, name: str, old: str, new: str) -> None:
+    """Replace text in a file of the paper, once."""
+    before = (folder / name).read_text()
+    assert old in before
+    (folder / name).write_text(before.replace(old, new, 1))
+
+
+def test_a_good_paper_has_no_findings(capsys: Capsys) -> None:
+    status, out, err = repro(capsys, "validate")
+    assert (status, out) == (0, "0 errors, 0 warnings in 1 paper: 1 table and 1 recipe could be read\n")
+    assert err.splitlines()[-1] == "next: repro table demo"
+
+
+EXTRA = 'weight_decay = { value = 0.0, source = "printed", place = "3" }\n'
+WRONG = [
+    # file, text, its replacement, level, place, and what would be right
+    (TABLE, '"4.1k"', '"4,1k"', "error", ROW_1, "cell params is '4,1k', not a printed number in quotes"),
+    (TABLE, '"4.1k"', '"4.2k"', "warning", ROW_1, "params is printed as 4.2k, and the network has 4.1k (4,122)"),
+    (TABLE, "model = ", "modle = ", "error", ROW_1, "unknown key 'modle'"),
+    (TABLE, "k = 4 }", "k = true }", "error", ROW_1, "option k is True, but it must be a whole number"),
+    (TABLE, 'recipe = "demo"', 'recipe = "digit"', "error", "column 5 (error)", "recipe 'digit' is unknown"),
+    (TABLE, 'recipe = "demo"', 'recipe = "wrn-svhn"', "error", ROW_1, "recipe wrn-svhn is for svhn"),
+    (TABLE, ', recipe = "demo"', "", "warning", "column 5 (error)", "no recipe, so that there is no verdict"),
+    (TABLE, ', statistic = "last"', "", "warning", "column 5 (error)", "no statistic, which is taken as last"),
+    (TABLE, ", runs = 1", "", "warning", "column 5 (error)", "no runs, which are taken as 1; add runs: all rows"),
+    (TABLE, "runs = 1", "runs = 2", "warning", "column 5 (error)", "statistic last is of one run"),
+    (TABLE, "nets.py:small_net", "nets.py:smallnet", "error", ROW_2, "has no class or function 'smallnet'"),
+    (TABLE, "nets.py:small_net", "net.py:small_net", "error", ROW_2, "model: net.py does not exist in"),
+    (TABLE, "{ width = 8 }", "{ widht = 8 }", "error", ROW_2, "has no option widht; its options: width, depth"),
+    (TABLE, "{ width = 8 }", '{ width = "8" }', "error", ROW_2, "option width must be a whole number, not '8'"),
+    (TABLE, "title = ", "title == ", "error", "", "not a TOML file: "),
+    (NETS, "return nn", "return [nn", "error", ROW_2, "cannot be imported: SyntaxError: '[' was never closed"),
+    (NETS, "return nn", "import nothing_there\n    return nn", "error", ROW_2, "No module named 'nothing_there'"),
+    (NETS, "from torch", "import nothing_there\nfrom torch", "error", ROW_2, "cannot be imported: ModuleNotFoundError"),
+    (NETS, "    layers:", "    raise ValueError('no')\n    layers:", "error", ROW_2, "cannot be built with width=8"),
+    (NETS, "channels, width, 3", "channels, width, 99", "error", ROW_2, "does not accept images of 3x32x32 (CxHxW)"),
+    (NETS, "nn.Linear(width, classes)", "nn.Linear(width, 3)", "error", ROW_2, "it must return (batch, classes)"),
+    (RECIPE, 'extends = "digits"', 'extends = "demo"', "error", "recipe demo", "extends itself: demo -> demo"),
+    (RECIPE, "epochs =", "epoch =", "error", "recipe demo", "unknown field `epoch`; did you mean epochs?"),
+    (RECIPE, "value = 2", 'value = "2"', "error", "recipe demo", "it must be a whole number of at least 1"),
+    (RECIPE, "lr =", EXTRA + 'decay_scope = { value = "weights", source = "printed", place = "3" }\nlr =', "warning",
+     "recipe demo", "decay_scope has no effect without a weight_decay above 0; leave it out"),
+    (RECIPE, "lr =", 'gamma = { value = 0.5, source = "printed", place = "3" }\nlr =', "warning",
+     "recipe demo", 'gamma has no effect without schedule = "steps" and milestones'),
+    (RECIPE, "lr =", 'dropout = { value = 0.5, source = "printed", place = "3" }\nlr =', "error",
+     ROW_2, "has no dropout layers, and the recipe needs dropout 0.5"),
+    (RECIPE, "lr =", 'resize = { value = 64, source = "printed", place = "3" }\nlr =', "error",
+     "recipe demo", "recipe demo has resize=64, which is not supported for images in memory"),
+    (RECIPE, ', place = "section 4 (made up)"', "", "warning", "recipe demo", 'epochs: printed, without place = "sect'),
+    (RECIPE, ', note = "half', ' }\n#', "warning", "recipe demo", 'lr: inferred, without note = "..." with the reason'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "old", "new", "level", "where", "right"), WRONG)
+def test_a_finding_names_level_file_place_and_what_would_be_right(
+    folder: Path, capsys: Capsys, name: str, old: str, new: str, level: str, where: str, right: str
+) -> None:
+    """An error is answered with the same line by `repro table`, which ends there."""
+    change(folder, name, old, new)
+    file = RECIPE if where.startswith("recipe") else TABLE
+    status, out, _ = repro(capsys, "validate", "papers/demo")
+    start = f"{level}: papers/demo/{file}: {where}{': ' if where else ''}"
+    lines = [line for line in out.splitlines() if line.startswith(start) and right in line]
+    assert lines, out
+    assert status == (level == "error")
+    if level == "error" and "not supported" not in right:
+        shown = repro(capsys, "table", "demo")
+        assert (shown[0], shown[1]) == (2, "")
+        assert shown[2].startswith(f"error: papers/demo/{file}: ") or "counting" in shown[2]
+        assert right in shown[2] or RECIPE in shown[2]
+
+
+def test_everything_is_found_at_once(folder: Path, capsys: Capsys) -> None:
+    change(folder, TABLE, '"4.1k"', "4.1")
+    change(folder, TABLE, '"1.5k"', "1.5")
+    change(folder, RECIPE, "batch =", "badge =")
+    (folder / "tables/broken.toml").write_text("title = ")
+    (folder / "tables/binary.toml").write_bytes(b"title = '\xff'")
+    (folder / "tables/folder.toml").mkdir()
+    (folder / "recipes/empty.toml").write_text("")
+    status, out, err = repro(capsys, "validate", "papers/demo", "--format", "json")
+    answer = json.loads(out)
+    assert (status, answer["errors"], answer["warnings"], answer["papers"]) == (1, 8, 0, ["papers/demo"])
+    assert {(Path(each["file"]).name, each["where"]) for each in answer["findings"]} == {
+        ("demo.toml", ROW_1),
+        ("demo.toml", ROW_2),
+        ("demo.toml", "column 5 (error)"),
+        ("demo.toml", "recipe demo"),
+        *((f"{name}.toml", "") for name in ("broken", "binary", "folder", "empty")),
+    }
+    assert "next:" not in err
+
+
+def test_files_that_nobody_reads_are_found(folder: Path, capsys: Capsys) -> None:
+    for name in ("recipe/a.toml", "b.toml", "tables/c.tml", "old.py", "notes/d.txt", ".hidden/e.toml"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("")
+    status, out, _ = repro(capsys, "validate")
+    assert (status, out.splitlines()) == (
+        0,
+        [
+            "warning: papers/demo/b.toml: no command reads it; move it to tables/ or recipes/",
+            'warning: papers/demo/old.py: no table or recipe names a network of it; write model = "old.py:NAME" in a '
+            "row, or remove it",
+            "warning: papers/demo/recipe/a.toml: no command reads it; move it to recipes/a.toml",
+            "warning: papers/demo/tables/c.tml: no command reads it; files in tables/ end in .toml",
+            "0 errors, 4 warnings in 1 paper: 1 table and 1 recipe could be read",
+        ],
+    )
+
+
+def test_rows_that_are_the_same_and_unused_recipes_are_found(folder: Path, capsys: Capsys) -> None:
+    row = (folder / TABLE).read_text().partition("[[rows]]")[2].partition("[[rows]]")[0]
+    change(folder, TABLE, "[[rows]]", f"[[rows]]{row.replace('DenseNet-7', 'Again')}[[rows]]")
+    (folder / "recipes/more.toml").write_text('[recipes.more]\nextends = "demo"\n')
+    out = repro(capsys, "validate")[1]
+    assert "row 2 (DenseNet-7, k = 4): the same network, options, recipe and cells as row 1 (Again, k = 4)" in out
+    assert "recipe more: no table uses it, no recipe extends it, and it is no default" in out
+
+
+def test_rows_of_one_label_need_a_context(folder: Path, capsys: Capsys) -> None:
+    change(folder, TABLE, '"SmallNet, width 8"', '"DenseNet-7, k = 4"')
+    assert repro(capsys, "validate")[0] == 0
+    change(folder, TABLE, 'depth = "3"', 'depth = "7"')
+    status, out, _ = repro(capsys, "validate")
+    assert status == 1
+    assert "row 2 (DenseNet-7, k = 4): row 1 has the same label; add what distinguishes them" in out
+
+
+def test_one_table_is_checked_alone(folder: Path, capsys: Capsys) -> None:
+    change(folder, RECIPE, ', place = "section 4 (made up)"', "")
+    assert repro(capsys, "validate", f"papers/demo/{TABLE}")[1].startswith(
+        "0 errors, 0 warnings in 1 paper: 1 table and 0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["nowhere"], "nowhere does not exist; name the folder of a paper or the file of a table"),
+        (["papers"], "--papers papers has neither tables/*.toml nor recipes/*.toml; name the folder of one paper"),
+        (
+            [f"papers/demo/{RECIPE}"],
+            f"papers/demo/{RECIPE} is not a table but has recipes; name the folder of its paper",
+        ),
+        (["--papers", "nowhere"], "--papers nowhere is not a folder; name the folder of a paper"),
+    ],
+)
+def test_what_is_no_paper_is_refused(capsys: Capsys, arguments: list[str], line: str) -> None:
+    status, out, err = repro(capsys, "validate", *arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"error: {line}")
