@@ -37,6 +37,13 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return found
 
 
+def test_the_first_paper_is_trained_and_has_no_findings(answers: dict[str, str]) -> None:
+    trained = answers["repro table first --run"]
+    assert "✗" not in trained
+    assert "not measured" not in trained
+    assert answers["repro validate papers/first"].startswith("0 errors, 0 warnings in 1 paper")
+
+
 def test_the_recipe_has_the_values_of_both_files(answers: dict[str, str]) -> None:
     shown = answers["repro list recipes narrow-digits"]
     assert re.search(r"epochs +2 +printed: section 4", shown)
@@ -55,15 +62,15 @@ def test_the_rows_are_counted_trained_and_judged(answers: dict[str, str]) -> Non
 def test_the_paper_may_be_named_and_found_at_once(answers: dict[str, str]) -> None:
     assert answers["repro table narrow --papers papers/narrow"] == answers["repro table narrow --run"]
     assert "n = 2" in answers["repro table ./papers/narrow/tables/narrow.toml"]
-    assert answers["repro list runs"].count("finished") == 3
+    assert answers["repro list runs"].count("finished") == 5
 
 
 def test_a_network_of_a_file_is_counted_trained_and_judged(answers: dict[str, str]) -> None:
-    counted = answers["repro count nets.py:my_net --set depth=3 --dataset digits"]
+    counted = answers["repro count papers/narrow/nets.py:my_net --set depth=3 --dataset digits"]
     assert "own-nets: MyNet-3" in counted
     assert "2.1k ✓" in counted
     judged = answers["repro table own-nets --run"]
     assert "not measured" not in judged
     assert "n = 1 " in judged
-    trained = answers["repro train nets.py:my_net --set depth=3 --set width=4 --recipe narrow-digits"]
+    trained = answers["repro train papers/narrow/nets.py:my_net --set depth=3 --set width=4 --recipe narrow-digits"]
     assert trained.startswith("nets.my_net-depth3-width4-digits-s0-")

@@ -47,7 +47,7 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
         ('"24.65"', "24.65", 'row 1 (ResNet-110): cell error is 24.65, not a printed number in quotes such as "2.23M"'),
         ('"24.65"', '"24,65"', "row 1 (ResNet-110): cell error is '24,65'"),
         ('model = "resnet110"', 'model = "resnet111"', "row 1 (ResNet-110): model 'resnet111' is unknown"),
-        ("N = 2 }", 'N = "2" }', "row 2 (DenseResNet-110, N = 2): option N is '2', not of type int"),
+        ("N = 2 }", 'N = "2" }', "row 2 (DenseResNet-110, N = 2): option N is '2', but it must be a whole number"),
         ("{ N = 2 }", "{ M = 2 }", "row 2 (DenseResNet-110, N = 2): option 'M' is unknown"),
         ('source = "', 'sauce = "', "the table: unknown key 'sauce'"),
         ('caption = "', '# caption = "', "the table: key 'caption' is missing"),

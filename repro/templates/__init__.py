@@ -20,7 +20,13 @@ def paper_files(name: str, folder: Path, *, found: bool) -> dict[Path, bytes]:
         folder: its folder as the user typed it, which the commands in its README name.
         found: whether commands find the folder without `--papers`.
     """
-    given = {"name": name, "folder": quote(str(folder)), "papers": "" if found else f" --papers {quote(str(folder))}"}
+    shell = quote(str(folder))
+    given = {
+        "name": name,
+        "folder": shell,
+        "network": quote(f"{folder}/nets.py:small_net"),
+        "papers": "" if found else f" --papers {shell}",
+    }
     files = [each for each in sorted(PAPER.rglob("*")) if each.suffix in SUFFIXES]
     return {
         Path(str(each.relative_to(PAPER)).replace("NAME", name)): Template(each.read_text("utf-8"))
