@@ -1,5 +1,7 @@
 """Hardware and software in a record: a GPU's driver, clocks and peak memory."""
 
+import re
+import socket
 import subprocess
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -16,7 +18,7 @@ from repro.runtime import Runtime
 from repro.store.results import Record, append_record, every_record
 from repro.training import checkpoint, provenance
 from repro.training.engine import Engine
-from repro.training.provenance import machine, through
+from repro.training.provenance import environment, machine, through
 from repro.training.signals import Stopped
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
@@ -79,6 +81,32 @@ def test_without_nvidia_smi_the_facts_are_absent(smi: object, monkeypatch: pytes
     assert found() == {}
 
 
+def installed(monkeypatch: pytest.MonkeyPatch, *packages: tuple[str | None, str]) -> str:
+    """Return the hash of an environment with these distributions."""
+    made = [SimpleNamespace(name=name, version=version) for name, version in packages]
+    monkeypatch.setattr(provenance, "distributions", lambda: made)
+    return environment.__wrapped__()
+
+
+def test_the_hash_of_an_environment_tells_versions_and_not_spellings(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = installed(monkeypatch, ("torch", "2.11"), ("typing_extensions", "4"))
+    assert re.fullmatch("[0-9a-f]{12}", one)
+    broken = (None, "1")
+    assert installed(monkeypatch, ("Typing-Extensions", "4"), broken, ("torch", "2.11"), ("torch", "2.11")) == one
+    assert installed(monkeypatch, ("torch", "2.12"), ("typing_extensions", "4")) != one
+    assert installed(monkeypatch, ("torch", "2.11")) != one
+
+
+def test_host_and_environment_of_both_machines_are_recorded() -> None:
+    now = machine(CPU)
+    assert (now["host"], now["environment"]) == (socket.gethostname(), environment())
+    before = {**now, "host": "node1", "environment": "0123456789ab"}
+    joined = through(before, now)
+    assert (joined["host"], joined["environment"]) == (f"node1; {now['host']}", f"0123456789ab; {now['environment']}")
+    older = {name: value for name, value in now.items() if name not in ("host", "environment")}
+    assert through(older, now) == now
+
+
 def test_a_changed_driver_is_recorded_with_the_former_one() -> None:
     before, now = {"driver": "570.1", "clocks": "345 of 1980 MHz"}, {"driver": "580.2", "clocks": "345 of 1980 MHz"}
     assert through(before, now) == {"driver": "570.1; 580.2", "clocks": "345 of 1980 MHz"}
@@ -103,11 +131,19 @@ def test_records_from_before_these_fields_are_read_and_kept(folders: Folders, re
     append_record(old, folders.results)
     path = folders.results / "runs.csv"
     header, line = path.read_text().splitlines()
-    fields = ",driver,clocks,peak_bytes,network"
+    fields = ",driver,clocks,peak_bytes,network,host,environment"
     assert header.endswith(fields)
     path.write_text(f"{header.removesuffix(fields)}\n{line.removesuffix(',' * fields.count(','))}\n")
     assert every_record(folders.results) == [old]
-    new = replace(old, seed=1, driver="580.2", clocks="345 of 1980 MHz", peak_bytes=1 << 30)
+    new = replace(
+        old,
+        seed=1,
+        driver="580.2",
+        clocks="345 of 1980 MHz",
+        peak_bytes=1 << 30,
+        host="node7",
+        environment="0123456789ab",
+    )
     append_record(new, folders.results)
     assert every_record(folders.results) == [old, new]
 

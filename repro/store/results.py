@@ -125,6 +125,10 @@ class Record:
 
     network: str | None = None
     """SHA-256 of the file, or version of the package, of a network from outside the package."""
+    host: str | None = None
+    """Name of the machine of all sessions, like `device`; None in older records, like the next one."""
+    environment: str | None = None
+    """Hash of the installed distributions with their versions, in all sessions, like `device`."""
 
     def __post_init__(self) -> None:
         for error in (self.error, self.error5):

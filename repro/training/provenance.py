@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
+import socket
 import subprocess
 from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import distributions
 
 import torch
 
 from repro import __version__
 from repro.commit import commit
 from repro.store.results import SEPARATOR
+from repro.text import canonical
 from repro.training.device import device_name
 
 SMI_SECONDS = 10.0
@@ -30,15 +35,27 @@ def through(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]
 
 
 def machine(device: torch.device) -> dict[str, str]:
-    """Return device, versions and commit, and of a GPU driver and clocks, by the names of a record's fields."""
+    """Return host, device, versions and commit, and of a GPU driver and clocks, by the names of a record's fields."""
     return {
+        "host": socket.gethostname(),
         "device": device_name(device),
         "torch": str(torch.__version__),  # a plain string, since a checkpoint may not hold other classes
         "python": platform.python_version(),
         "version": __version__,
         "commit": commit(),
+        "environment": environment(),
         **(_driver_and_clocks(device) if device.type == "cuda" else {}),
     }
+
+
+@cache
+def environment() -> str:
+    """Return a hash of all installed distributions with their versions, twelve hexadecimal digits.
+
+    Equal hashes mean equal packages, in whatever order and spelling they are listed.
+    """
+    installed = {f"{canonical(each.name)}=={each.version}" for each in distributions() if each.name}
+    return hashlib.sha256("\n".join(sorted(installed)).encode()).hexdigest()[:12]
 
 
 def _driver_and_clocks(device: torch.device) -> dict[str, str]:
