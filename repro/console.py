@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
@@ -159,6 +159,34 @@ def open_with_bar(path: Path, what: str) -> Iterator[BinaryIO]:
 
     with open_with_progress(path, "rb", description=what, console=stderr(), transient=True) as bar:
         yield bar
+
+
+@contextmanager
+def arriving(what: str, begin: int, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show progress and the time left of a download on stderr; give each number of new bytes to what this yields.
+
+    Args:
+        what: is downloaded.
+        begin: bytes that were there before.
+        total: bytes of the whole file; None if the server does not say.
+    """
+    if not stderr().is_terminal:
+        lines, arrived = _Lines(what, (total or 0) - begin), 0
+
+        def count(size: int) -> None:
+            nonlocal arrived
+            arrived += size
+            if total:
+                lines.update(arrived, f"{100 * (begin + arrived) / total:.0f} %")
+
+        yield count
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=stderr(), transient=True) as bar:
+        task = bar.add_task(what, total=total, completed=begin)
+        yield lambda size: bar.advance(task, size)
 
 
 def _console(*, stderr: bool) -> Console:

@@ -1,10 +1,8 @@
 """Data sets: both layouts of CIFAR, checked before they are read; downloads; the embedded digits."""
 
 import hashlib
-import io
 import os
 import pickle
-import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import pytest
 import torch
 
 from repro import data
-from repro.data import cifar, download
+from repro.data import cifar
 from repro.errors import UserError
 from repro.paths import folders
 
@@ -139,39 +137,3 @@ def test_the_digits_have_the_shape_of_cifar() -> None:
     assert loaded.train.pixels.shape[1:] == (3, 32, 32)
     assert loaded.train.pixels.max() == 255
     assert loaded.test.labels.bincount().tolist() == [35, 36, 35, 36, 36, 36, 36, 35, 34, 36]
-
-
-def archive_of(name: str, content: bytes) -> bytes:
-    """Return a tar archive with one file."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        entry = tarfile.TarInfo(name)
-        entry.size = len(content)
-        tar.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def test_the_next_mirror_is_used_when_one_fails_or_has_a_wrong_file(server: tuple[str, Path], tmp_path: Path) -> None:
-    address, folder = server
-    good = archive_of("set/train", b"pixels")
-    (folder / "lies.tar.gz").write_bytes(archive_of("set/train", b"other"))
-    (folder / "good.tar.gz").write_bytes(good)
-    urls = [f"{address}/{name}.tar.gz" for name in ("absent", "lies", "good")]
-    download.fetch_archive(urls, hashlib.md5(good).hexdigest(), tmp_path / "root")
-    assert (tmp_path / "root" / "set" / "train").read_bytes() == b"pixels"
-    assert [path.name for path in (tmp_path / "root").iterdir()] == ["set"]
-
-
-def test_without_a_mirror_one_line_says_what_to_do(server: tuple[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"absent\.tar\.gz is not under .* or name another folder with --data"):
-        download.fetch_archive([f"{server[0]}/absent.tar.gz"], "0", tmp_path / "root")
-    assert not (tmp_path / "root").exists()
-
-
-def test_an_archive_cannot_write_outside_its_folder(server: tuple[str, Path], tmp_path: Path) -> None:
-    address, folder = server
-    bad = archive_of("../escaped", b"x")
-    (folder / "bad.tar.gz").write_bytes(bad)
-    with pytest.raises(tarfile.FilterError):
-        download.fetch_archive([f"{address}/bad.tar.gz"], hashlib.md5(bad).hexdigest(), tmp_path / "root")
-    assert not (tmp_path / "escaped").exists()

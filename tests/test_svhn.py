@@ -10,6 +10,7 @@ import torch
 from scipy.io import savemat
 
 from repro.data import svhn
+from repro.data.stored import Missing
 from repro.data.svhn import File, Svhn
 from repro.errors import UserError
 
@@ -64,7 +65,7 @@ def test_missing_files_are_downloaded_and_the_others_kept(server: tuple[str, Pat
     there.write_bytes((folder / there.name).read_bytes())
     (folder / there.name).unlink()
     assert len(svhn.load(published, tmp_path / "root").train) == 100
-    names = sorted(path.name for path in there.parent.iterdir())
+    names = sorted(path.name for path in there.parent.iterdir() if path.suffix != ".lock")
     assert names == ["extra_32x32.mat", "test_32x32.mat", "train_32x32.mat"]
 
 
@@ -74,7 +75,18 @@ def test_a_file_that_cannot_be_downloaded_is_named(server: tuple[str, Path], tmp
     (folder / "extra_32x32.mat").write_bytes(b"lies")
     with pytest.raises(UserError, match=r"extra_32x32\.mat is not in .*svhn and cannot be downloaded .*MD5.* by hand"):
         svhn.load(published, tmp_path)
-    assert sorted(path.name for path in (tmp_path / "svhn").iterdir()) == ["train_32x32.mat"]
+    assert sorted(path.name for path in (tmp_path / "svhn").iterdir() if path.suffix != ".lock") == ["train_32x32.mat"]
+
+
+def test_files_are_checked_without_a_download(tmp_path: Path) -> None:
+    published = small(tmp_path / "svhn")
+    folder = tmp_path / "svhn"
+    stored = svhn.check(published, tmp_path)
+    assert (stored.folder, stored.size) == (folder, sum(path.stat().st_size for path in folder.iterdir()))
+    (folder / "extra_32x32.mat").unlink()
+    with pytest.raises(Missing, match=r"svhn lacks extra_32x32\.mat"):
+        svhn.check(published, tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == ["test_32x32.mat", "train_32x32.mat"]
 
 
 def test_validation_images_have_a_fixed_number_per_class_and_file(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from repro import __version__
 from repro.cli import figure, new
 from repro.cli.bench import bench
 from repro.cli.count import count
+from repro.cli.data import data
 from repro.cli.evaluate import evaluate
 from repro.cli.listing import list_
-from repro.cli.options import Quiet, with_quiet
+from repro.cli.options import Command, Quiet, with_quiet
 from repro.cli.papers import with_papers
 from repro.cli.table import table
 from repro.cli.train import train
@@ -27,7 +28,15 @@ from repro.errors import RunFailed, UserError, explained
 from repro.runtime import let_threads_sleep
 
 INTERRUPTED = 130
-COMMANDS = {"count": count, "train": train, "eval": evaluate, "table": table, "list": list_, "bench": bench}
+COMMANDS: dict[str, Command] = {
+    "count": count,
+    "train": train,
+    "eval": evaluate,
+    "table": table,
+    "list": list_,
+    "bench": bench,
+    "data": data,
+}
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
 """Names on the package index of packages that are imported under another name."""
 

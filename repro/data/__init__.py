@@ -138,8 +138,13 @@ def load(name: str, root: Path) -> Dataset | ImageFolder:
         raise UserError(
             f"the images of {name} cannot be read yet, only its networks counted; data sets for training: {can}"
         )
-    if root.exists() and not root.is_dir():
-        raise UserError(f"{root} is not a folder; give the folder of the data sets with --data")
+    check_root(root)
     file, function = loader.split(":")
     dataset: Dataset | ImageFolder = getattr(import_module(f"repro.data.{file}"), function)(root)
     return dataset
+
+
+def check_root(root: Path) -> None:
+    """Raise UserError if the folder of the data sets is a file."""
+    if root.exists() and not root.is_dir():
+        raise UserError(f"{root} is not a folder; give the folder of the data sets with --data")

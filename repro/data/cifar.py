@@ -16,8 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from repro.console import with_bar
 from repro.data import Dataset, Images
 from repro.data.download import fetch_archive
+from repro.data.stored import Missing, Stored
 from repro.errors import UserError
 
 PIXELS = 3 * 32 * 32
@@ -35,6 +37,11 @@ class Layout:
     test: dict[str, str]
     """Likewise."""
 
+    @property
+    def files(self) -> dict[str, str]:
+        """File names and checksums of both splits."""
+        return {**self.train, **self.test}
+
 
 @dataclass(frozen=True)
 class Cifar:
@@ -48,6 +55,11 @@ class Cifar:
     label_key: str
     archive: str
     archive_md5: str
+
+    @property
+    def layouts(self) -> tuple[Layout, Layout]:
+        """Both layouts; if both are there, the first one is read."""
+        return self.binary, self.pickled
 
     @property
     def urls(self) -> list[str]:
@@ -123,19 +135,38 @@ def load_cifar100(root: Path) -> Dataset:
     return load(CIFAR100, root)
 
 
+def fetch(cifar: Cifar, root: Path) -> None:
+    """Download a data set unless one of its layouts is under `root`; UserError if it cannot be downloaded."""
+    if _found(cifar, root) is None:
+        fetch_archive(cifar.urls, cifar.archive_md5, root, cifar.pickled.folder)
+
+
+def check(cifar: Cifar, root: Path) -> Stored:
+    """Compare the files that `load` reads with their published checksums, without downloading any.
+
+    Raises:
+        Missing: no layout is under `root`.
+        UserError: a file is missing or is not the published one.
+    """
+    found = _found(cifar, root)
+    if found is None:
+        raise Missing(root / cifar.pickled.folder)
+    layout, folder = found
+    files = with_bar(list(layout.files.items()), f"checking {cifar.name}")
+    return Stored(folder, sum(len(_checked(folder / name, layout.algorithm, sum_)) for name, sum_ in files))
+
+
 def load(cifar: Cifar, root: Path) -> Dataset:
     """Return a data set from the layout under `root`, downloaded if there is none.
 
     Raises:
         UserError: the files are not the published ones, or cannot be downloaded.
     """
-    if not any(_folder(root, layout) for layout in (cifar.binary, cifar.pickled)):
-        fetch_archive(cifar.urls, cifar.archive_md5, root)
-    if folder := _folder(root, cifar.binary):
-        layout, read = cifar.binary, _read_binary
-    else:
-        layout, read = cifar.pickled, _read_pickle
-        folder = root / layout.folder
+    fetch(cifar, root)
+    found = _found(cifar, root)
+    assert found is not None
+    layout, folder = found
+    read = _read_binary if layout is cifar.binary else _read_pickle
     splits = []
     for files in (layout.train, layout.test):
         parts = [read(cifar, _checked(folder / name, layout.algorithm, sum_)) for name, sum_ in files.items()]
@@ -145,11 +176,12 @@ def load(cifar: Cifar, root: Path) -> Dataset:
     return Dataset(train, test, fingerprint=f"{cifar.name}:{cifar.archive_md5[:12]}")
 
 
-def _folder(root: Path, layout: Layout) -> Path | None:
-    """Return the layout's folder, which is under `root` or is `root` itself; None if there is none."""
-    for folder in (root / layout.folder, root):
-        if folder.name == layout.folder and folder.is_dir():
-            return folder
+def _found(cifar: Cifar, root: Path) -> tuple[Layout, Path] | None:
+    """Return the layout that is there and its folder, which is under `root` or is `root` itself; None without one."""
+    for layout in cifar.layouts:
+        for folder in (root / layout.folder, root):
+            if folder.name == layout.folder and folder.is_dir():
+                return layout, folder
     return None
 
 

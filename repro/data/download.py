@@ -1,97 +1,146 @@
-"""Downloads with a progress bar, mirrors and the published checksum."""
+"""Downloads with mirrors, repeated attempts, and the published checksum; an interrupted one is resumed."""
 
 from __future__ import annotations
 
-import hashlib
+import shutil
 import tarfile
-import tempfile
-import urllib.request
-from collections.abc import Sequence
-from http.client import HTTPException
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from repro.atomic import part_of
+from repro.console import note, open_with_bar, waiting
+from repro.data.archives import unpack
+from repro.data.checksum import checksum
+from repro.data.transfer import Broken, Refused, transfer
 from repro.errors import UserError
+from repro.locks import Held, locked
 
-TIMEOUT_SECONDS = 20
-CHUNK = 1 << 18
+PAUSES = (2.0, 5.0, 10.0)
+"""Seconds before each further round through the mirrors that may succeed."""
 
 
-def fetch_archive(urls: Sequence[str], md5: str, root: Path) -> None:
-    """Download a tar archive from the first of `urls` that has it, and unpack it under `root`.
+def fetch_archive(urls: Sequence[str], md5: str, root: Path, folder: str) -> None:
+    """Download a tar archive, and unpack it under `root` unless its folder is there.
+
+    Args:
+        urls: mirrors of the archive.
+        md5: its published checksum.
+        root: of the data sets.
+        folder: the folder that the archive holds.
 
     Raises:
-        UserError: no URL gave the file with the published checksum; the message names the folder to fill by hand.
+        UserError: no URL gave the published file; the message names the folder to fill by hand.
     """
     name = urls[0].rsplit("/", 1)[-1].split("?")[0]
-    archive = part_of(root / name)
-    if failures := _fetch_from_first(urls, archive, md5):
-        raise UserError(
-            f"{name} is not under {root} and cannot be downloaded ({failures}); "
-            f"unpack it there by hand, or name another folder with --data"
-        )
-    _unpack(archive, root)
+    with _alone(root, name):
+        if (root / folder).exists():  # another process was faster
+            return
+        part = root / f"{name}.part"
+        if failures := _download(urls, md5, part, name):
+            raise UserError(
+                f"{name} is not under {root} and cannot be downloaded ({failures}); "
+                f"unpack it there by hand, or name another folder with --data"
+            )
+        _unpack(part, root, name, folder)
+        part.unlink()
 
 
 def fetch_file(urls: Sequence[str], md5: str, path: Path) -> None:
-    """Download a file from the first of `urls` that has it.
+    """Download a file unless it is there.
 
     Raises:
-        UserError: no URL gave the file with the published checksum; the message names the folder to put it in.
+        UserError: no URL gave the published file; the message names the folder to put it in.
     """
-    if failures := _fetch_from_first(urls, path, md5):
-        raise UserError(
-            f"{path.name} is not in {path.parent} and cannot be downloaded ({failures}); "
-            f"put it there by hand, or name another folder with --data"
-        )
+    with _alone(path.parent, path.name):
+        if path.exists():  # another process was faster
+            return
+        part = path.with_name(f"{path.name}.part")
+        if failures := _download(urls, md5, part, path.name):
+            raise UserError(
+                f"{path.name} is not in {path.parent} and cannot be downloaded ({failures}); "
+                f"put it there by hand, or name another folder with --data"
+            )
+        part.replace(path)
 
 
-def _fetch_from_first(urls: Sequence[str], target: Path, md5: str) -> str:
-    """Download from the first URL that has the file; return the reasons if none has it, else an empty string."""
-    failures = []
-    for url in urls:
+@contextmanager
+def _alone(folder: Path, name: str) -> Iterator[None]:
+    """Keep other processes from downloading the same file, also on other machines; wait for one that does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / f".{name}.lock"
+    with ExitStack() as stack:
         try:
-            _fetch(url, target, md5)
-            return ""
-        except (OSError, ValueError, HTTPException) as error:
-            failures.append(f"{url.split('/')[2]}: {getattr(error, 'reason', error)}")
-    return "; ".join(failures)
+            stack.enter_context(locked(lock, 0))
+        except Held as held:
+            with waiting(f"waiting for {name}, which {held} is downloading"):
+                stack.enter_context(locked(lock))
+        yield
 
 
-def _unpack(archive: Path, root: Path) -> None:
+def _download(urls: Sequence[str], md5: str, part: Path, name: str) -> str:
+    """Complete `part` from the first URL that gives the published file.
+
+    Mirrors have the same bytes, so that one continues what another began; the checksum decides.
+
+    Returns:
+        The reason of each URL if none gave the file, else an empty text.
+    """
+    reasons: dict[str, str] = {}
+    left = list(urls)
+    for pause in (0.0, *PAUSES):
+        if pause and left:
+            note(f"{name}: {'; '.join(reasons.values())}; trying again in {pause:.0f} s")
+            time.sleep(pause)
+        for url in tuple(left):
+            try:
+                _complete(url, md5, part, name)
+                return ""
+            except (Broken, Refused) as error:
+                reasons[url] = f"{url.split('/')[2]}: {error}"
+                if isinstance(error, Refused):
+                    left.remove(url)
+    return "; ".join(reasons.values())
+
+
+def _complete(url: str, md5: str, part: Path, name: str) -> None:
+    """Transfer from one URL for as long as each attempt brings new bytes, and compare the checksum.
+
+    Raises:
+        Broken: an attempt brought nothing new.
+        Refused: the server has no such file, or another one.
+    """
+    resumed = _size(part) > 0
+    while True:
+        before = _size(part)
+        try:
+            transfer(url, part, name)
+        except Broken:
+            if _size(part) > before:
+                continue
+            raise
+        found = checksum(part, "md5")
+        if found == md5:
+            return
+        part.unlink()
+        if not resumed:
+            raise Refused(f"MD5 {found} instead of the published {md5}")
+        resumed = False  # the part may have been wrong, and not this server's file
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _unpack(archive: Path, root: Path, name: str, folder: str) -> None:
     """Unpack into a temporary folder, then rename, so that an interruption leaves no partial data set."""
+    beside = root / f".unpacking-{name}"
+    shutil.rmtree(beside, ignore_errors=True)  # of a killed process: the lock is held
     try:
-        with tempfile.TemporaryDirectory(dir=root, prefix=".unpacking-") as beside:
-            with tarfile.open(archive) as tar:
-                tar.extractall(beside, filter="data")
-            for entry in Path(beside).iterdir():
-                if not (root / entry.name).exists():  # another process may have been faster
-                    entry.replace(root / entry.name)
+        with open_with_bar(archive, f"unpacking {name}") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
+            unpack(tar, beside)
+        (beside / folder).rename(root / folder)
+    except (tarfile.TarError, EOFError, FileNotFoundError) as error:
+        raise UserError(f"{name} is not the expected archive of {folder} ({error}); nothing was unpacked") from error
     finally:
-        archive.unlink()
-
-
-def _fetch(url: str, target: Path, md5: str) -> None:
-    """Download from one URL; ValueError if the checksum differs, OSError if the network fails."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
-
-    from repro.console import stderr
-
-    beside = part_of(target)
-    digest = hashlib.md5(usedforsecurity=False)
-    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            size = int(answer.headers.get("Content-Length") or 0) or None
-            with beside.open("wb") as file, Progress(*columns, console=stderr()) as progress:
-                task = progress.add_task(target.name, total=size)
-                while chunk := answer.read(CHUNK):
-                    file.write(chunk)
-                    digest.update(chunk)
-                    progress.advance(task, len(chunk))
-        if digest.hexdigest() != md5:
-            raise ValueError(f"MD5 {digest.hexdigest()} instead of the published {md5}")
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+        shutil.rmtree(beside, ignore_errors=True)

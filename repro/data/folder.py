@@ -19,7 +19,8 @@ from torch import Tensor
 
 from repro.console import with_bar
 from repro.data import DATASETS
-from repro.data.ilsvrc import flat_labels, unpack
+from repro.data.ilsvrc import archives_in, flat_labels, unpack
+from repro.data.stored import Missing, Stored, size_of
 from repro.errors import UserError
 
 ENDINGS = (".jpeg", ".jpg", ".png")
@@ -103,6 +104,27 @@ def load_tiny_imagenet_10(root: Path) -> ImageFolder:
     return _image_folder("tiny-imagenet-10", _folder(root, "tiny-imagenet-10"))
 
 
+def unpack_imagenet(root: Path) -> None:
+    """Unpack the organisers' archives if they are in `root`/imagenet; UserError if one is broken."""
+    unpack(_folder(root, "imagenet"))
+
+
+def check(name: str, root: Path) -> Stored:
+    """List both splits and compare the numbers of classes and images, without unpacking archives.
+
+    Raises:
+        Missing: the data set is not under `root`, or its archives are not unpacked.
+        UserError: it has not the right numbers of classes and images, or a split is missing.
+    """
+    folder = _folder(root, name)
+    if archives := archives_in(folder):
+        raise Missing(folder, f"{', '.join(archives)} in {folder} must be unpacked once: repro data {name}")
+    images = _image_folder(name, folder)
+    assert len(images.train)
+    assert len(images.test)
+    return Stored(folder, size_of(folder))
+
+
 def is_there(name: str, root: Path) -> bool:
     """Whether both splits of a data set are under `root`, unpacked."""
     folder = _folder(root, name)
@@ -154,7 +176,7 @@ def _images(folder: Path) -> list[os.DirEntry[str]]:
 
 def _image_folder(name: str, folder: Path) -> ImageFolder:
     if not (folder / VAL).is_dir() and not (folder / TRAIN).is_dir():
-        raise UserError(f"{name} is not in {folder}; {_what_is_expected(name, folder)}")
+        raise Missing(folder, f"{name} is not in {folder}; {_what_is_expected(name, folder)}")
     return ImageFolder(name, folder)
 
 

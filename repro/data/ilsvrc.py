@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from repro.console import open_with_bar
+from repro.data.archives import unpack as write_files
 from repro.errors import UserError
 from repro.locks import locked
 
@@ -27,9 +28,8 @@ def unpack(folder: Path) -> None:
     Raises:
         UserError: an archive is broken.
     """
-    for archive, split, each in ((TRAIN_ARCHIVE, "train", _unpack_classes), (VAL_ARCHIVE, "val", _unpack_flat)):
-        if not (folder / archive).is_file() or (folder / split).exists():
-            continue
+    writers = {TRAIN_ARCHIVE: _unpack_classes, VAL_ARCHIVE: _unpack_flat}
+    for archive, split in archives_in(folder).items():
         with locked(folder / ".unpacking.lock"):
             if (folder / split).exists():  # another process was faster
                 continue
@@ -37,10 +37,16 @@ def unpack(folder: Path) -> None:
             beside.mkdir(exist_ok=True)
             try:
                 with open_with_bar(folder / archive, f"unpacking {archive}") as file:
-                    each(file, beside)
+                    writers[archive](file, beside)
             except (tarfile.TarError, EOFError) as error:
                 raise UserError(f"{folder / archive} is broken ({error}); replace it") from error
             beside.rename(folder / split)
+
+
+def archives_in(folder: Path) -> dict[str, str]:
+    """Return the archives in a folder that are not unpacked yet, each with the name of its split."""
+    splits = {TRAIN_ARCHIVE: "train", VAL_ARCHIVE: "val"}
+    return {name: each for name, each in splits.items() if (folder / name).is_file() and not (folder / each).exists()}
 
 
 def _unpack_classes(file: IO[bytes], beside: Path) -> None:
@@ -54,13 +60,13 @@ def _unpack_classes(file: IO[bytes], beside: Path) -> None:
                 continue
             part = beside / f".{name.stem}.part"
             with tarfile.open(fileobj=outer.extractfile(member), mode="r:") as inner:
-                inner.extractall(part, filter="data")
+                write_files(inner, part)
             part.rename(beside / name.stem)
 
 
 def _unpack_flat(file: IO[bytes], beside: Path) -> None:
     with tarfile.open(fileobj=file, mode="r:") as archive:
-        archive.extractall(beside, filter="data")
+        write_files(archive, beside)
 
 
 def flat_labels(folder: Path) -> tuple[tuple[str, ...], Callable[[str], int]]:

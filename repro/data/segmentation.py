@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from repro.data import Dataset, Images
+from repro.data.stored import Missing
 from repro.errors import UserError
 
 ISBI_SLICES = 30
@@ -42,9 +43,10 @@ def load_isbi2012(root: Path) -> Dataset:
     elif (folder / "image").is_dir() and (folder / "label").is_dir():
         pixels, labels = _pairs(folder / "image", folder / "label")
     else:
-        raise UserError(
+        raise Missing(
+            folder,
             f"ISBI 2012 is not in {folder}: put train-volume.tif and train-labels.tif there, from "
-            "https://imagej.net/events/isbi-2012-segmentation-challenge, or image/ and label/ with one PNG per slice"
+            "https://imagej.net/events/isbi-2012-segmentation-challenge, or image/ and label/ with one PNG per slice",
         )
     if len(pixels) != ISBI_SLICES or pixels.shape != labels.shape:
         raise UserError(
@@ -65,7 +67,7 @@ def load_folder(root: Path) -> Dataset:
     folder = root / "segmentation"
     test = next((each for each in ("test", "val") if (folder / each / "images").is_dir()), None)
     if test is None or not (folder / "train" / "images").is_dir():
-        raise UserError(f"{folder} needs train/ and test/ (or val/), each with images/ and masks/ of equal names")
+        raise Missing(folder, f"{folder} needs train/ and test/ (or val/), each with images/ and masks/ of equal names")
     splits = [_pairs(folder / each / "images", folder / each / "masks") for each in ("train", test)]
     return _dataset("segmentation", *splits)
 

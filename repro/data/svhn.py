@@ -6,6 +6,7 @@ Format 2, cropped digits. As in papers, the training set is the published one an
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from torch import Tensor
 
 from repro.console import open_with_bar
 from repro.data import Dataset, Images
+from repro.data.checksum import checksum
 from repro.data.download import fetch_file
+from repro.data.stored import Missing, Stored
 from repro.errors import UserError
 
 
@@ -36,6 +39,11 @@ class Svhn:
     test: File
     address: str
 
+    @property
+    def files(self) -> Sequence[File]:
+        """All files, the test images last."""
+        return *self.train, self.test
+
 
 # MD5 as in torchvision.datasets.SVHN; 400 and 200 a class: svhn-dataset.lua of yueatsprograms/Stochastic_Depth 88bcc69.
 SVHN = Svhn(
@@ -47,12 +55,35 @@ SVHN = Svhn(
     address="http://ufldl.stanford.edu/housenumbers",
 )
 VALIDATION_SEED = 0
-CHUNK = 1 << 20
 
 
 def load_svhn(root: Path) -> Dataset:
     """Return SVHN from `root` or its folder svhn, downloaded if needed."""
     return load(SVHN, root)
+
+
+def fetch(svhn: Svhn, root: Path) -> None:
+    """Download the files that are missing; UserError if one cannot be downloaded."""
+    folder = _folder(svhn, root)
+    for file in svhn.files:
+        if not (folder / file.name).exists():
+            fetch_file([f"{svhn.address}/{file.name}"], file.md5, folder / file.name)
+
+
+def check(svhn: Svhn, root: Path) -> Stored:
+    """Compare the files with their published checksums, without downloading any.
+
+    Raises:
+        Missing: files are missing.
+        UserError: a file is not the published one.
+    """
+    folder = _folder(svhn, root)
+    missing = [file.name for file in svhn.files if not (folder / file.name).exists()]
+    if missing:
+        raise Missing(folder, f"{folder} lacks {', '.join(missing)}" if folder.exists() else "")
+    for file in svhn.files:
+        _check(folder / file.name, file.md5)
+    return Stored(folder, sum((folder / file.name).stat().st_size for file in svhn.files))
 
 
 def load(svhn: Svhn, root: Path) -> Dataset:
@@ -61,15 +92,11 @@ def load(svhn: Svhn, root: Path) -> Dataset:
     Raises:
         UserError: the files are not the published ones, or cannot be downloaded.
     """
-    folder = root if (root / svhn.train[0].name).exists() else root / "svhn"
-    files = [*svhn.train, svhn.test]
-    for file in files:
-        if not (folder / file.name).exists():
-            fetch_file([f"{svhn.address}/{file.name}"], file.md5, folder / file.name)
-    for file in files:
-        _check(folder / file.name, file.md5)
-    *train, test = (_read(folder / file.name) for file in files)
-    digest = hashlib.sha256("".join(file.md5 for file in files).encode()).hexdigest()[:12]
+    fetch(svhn, root)
+    folder = check(svhn, root).folder
+    assert folder is not None
+    *train, test = (_read(folder / file.name) for file in svhn.files)
+    digest = hashlib.sha256("".join(file.md5 for file in svhn.files).encode()).hexdigest()[:12]
     return Dataset(
         Images(torch.cat([each.pixels for each in train]), torch.cat([each.labels for each in train])),
         test,
@@ -78,16 +105,18 @@ def load(svhn: Svhn, root: Path) -> Dataset:
     )
 
 
+def _folder(svhn: Svhn, root: Path) -> Path:
+    """Return the folder of the files, which is `root` if it holds the first one."""
+    return root if (root / svhn.train[0].name).exists() else root / "svhn"
+
+
 def _check(path: Path, published: str) -> None:
     """Raise UserError unless a file has its published checksum."""
-    digest = hashlib.md5(usedforsecurity=False)
     try:
-        with open_with_bar(path, f"checking {path.name}") as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
+        found = checksum(path, "md5")
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})") from error
-    if digest.hexdigest() != published:
+    if found != published:
         raise UserError(f"{path} is not the published file (MD5 differs); remove it to download it again")
 
 

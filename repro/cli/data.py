@@ -1,0 +1,91 @@
+"""`repro data`: download and verify datasets, for example on a login node before jobs without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from repro.cli.options import AnswerFormat, Data, Format, completing
+from repro.cli.suggestion import suggest
+from repro.console import loading, note, print_json, problem, stdout
+from repro.data import DATASETS, check_root
+from repro.data import find as find_dataset
+from repro.errors import UserError
+from repro.paths import folders
+
+if TYPE_CHECKING:
+    from repro.data.sources import Found
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="NAME",
+        help="Datasets (default: all that can be downloaded); see repro list datasets.",
+        autocompletion=completing(lambda: DATASETS),
+    ),
+]
+Check = Annotated[
+    bool,
+    typer.Option("--check", help="Only verify what is there; exit with status 1 if something is missing or wrong."),
+]
+
+
+def data(names: Names = None, check: Check = False, data: Data = None, format: Format = AnswerFormat.RICH) -> None:
+    """Download datasets and verify them: checksums, or the numbers of files."""
+    chosen = _chosen(names or ())
+    root = folders(data).data
+    check_root(root)
+    with loading():
+        from repro.data.sources import DOWNLOADED, State, examined, fetched
+
+    shown = chosen or [name for name, spec in DATASETS.items() if spec.loader]
+    required = chosen or DOWNLOADED
+    found = [(fetched if name in required and not check else examined)(name, root) for name in shown]
+    if format == AnswerFormat.JSON:
+        print_json({"datasets": [_answer(each) for each in found]})
+    else:
+        _show(found)
+    failed = [each for each in found if each.state == State.WRONG or (each.problem and each.name in required)]
+    for each in found:
+        if each.problem:
+            (problem if each in failed else note)(f"{each.name}: {each.problem}")
+    if failed:
+        raise typer.Exit(1)
+    suggest("repro list recipes")
+
+
+def _chosen(names: Sequence[str]) -> list[str]:
+    """Return the registered names, each once; UserError for a dataset without images."""
+    chosen = list(dict.fromkeys(map(find_dataset, names)))
+    for name in chosen:
+        if not DATASETS[name].loader:
+            raise UserError(f"{name} has no images here: its networks can only be counted; see repro list datasets")
+    return chosen
+
+
+def _answer(found: Found) -> dict[str, object]:
+    return {
+        "name": found.name,
+        "state": found.state.value,
+        "folder": None if found.folder is None else str(found.folder),
+        "bytes": found.size,
+        "problem": found.problem or None,
+    }
+
+
+def _show(found: Sequence[Found]) -> None:
+    """Show a grid with a line for each dataset."""
+    from rich.filesize import decimal
+    from rich.markup import escape
+
+    from repro.report.fitted import Fitted, empty_grid
+
+    grid = empty_grid()
+    for heading in ("Dataset", "Folder", "State", "Size"):
+        grid.add_column(heading, no_wrap=heading == "Dataset", justify="right" if heading == "Size" else "left")
+    for each in found:
+        size = decimal(each.size) if each.size else "–"
+        grid.add_row(each.name, escape(str(each.folder or "–")), each.state.value, size)
+    stdout().print(Fitted(grid))

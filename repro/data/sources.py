@@ -1,0 +1,99 @@
+"""Where the files of the data sets come from: which are downloaded, which a user places, and whether they are right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+
+from repro.data import DATASETS, DatasetKind, load
+from repro.data.stored import Missing, Stored, size_of
+from repro.errors import UserError
+
+DOWNLOADED = ("cifar10", "cifar100", "svhn")
+"""The data sets that are downloaded; a user places the others, or a package holds them."""
+
+
+class State(StrEnum):
+    """The state of a data set on disk."""
+
+    COMPLETE = "complete"
+    MISSING = "missing"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found of a data set."""
+
+    name: str
+    state: State
+    folder: Path | None
+    """None if it is not known, or a package holds the images."""
+    size: int | None = None
+    """Bytes of its files; None unless it is complete."""
+    problem: str = ""
+    """What is missing or wrong, and what to do; empty if it is complete."""
+
+
+def fetched(name: str, root: Path) -> Found:
+    """Download or unpack what is missing of a data set, verify it, and return what is there then."""
+    try:
+        _source_of(name).fetch(root)
+    except UserError as error:
+        return Found(name, State.MISSING, root, problem=str(error))
+    return examined(name, root)
+
+
+def examined(name: str, root: Path) -> Found:
+    """Verify what is there of a data set, without downloading or writing anything."""
+    try:
+        stored = _source_of(name).check(root)
+    except Missing as error:
+        hint = f"; repro data {name} downloads it" if name in DOWNLOADED else ""
+        return Found(name, State.MISSING, error.folder, problem=f"{error}{hint}")
+    except UserError as error:
+        return Found(name, State.WRONG, None, problem=str(error))
+    return Found(name, State.COMPLETE, stored.folder, stored.size)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """How a data set gets into the folder of the data sets."""
+
+    fetch: Callable[[Path], None]
+    """Downloads or unpacks what is missing; UserError if it cannot."""
+    check: Callable[[Path], Stored]
+    """Verifies what is there and writes nothing; Missing if it is not there, UserError if it is wrong."""
+
+
+def _source_of(name: str) -> _Source:
+    """Return the source of a data set whose images can be read; torch is loaded."""
+    if name in ("cifar10", "cifar100"):
+        from repro.data import cifar
+
+        published = {"cifar10": cifar.CIFAR10, "cifar100": cifar.CIFAR100}[name]
+        return _Source(partial(cifar.fetch, published), partial(cifar.check, published))
+    if name == "svhn":
+        from repro.data import svhn
+
+        return _Source(partial(svhn.fetch, svhn.SVHN), partial(svhn.check, svhn.SVHN))
+    if DATASETS[name].kind is DatasetKind.IMAGE_FILES:
+        from repro.data import folder
+
+        fetch = folder.unpack_imagenet if name == "imagenet" else _nothing
+        return _Source(fetch, partial(folder.check, name))
+    return _Source(_nothing, partial(_read, name))
+
+
+def _nothing(root: Path) -> None:
+    """Fetch nothing: a user places the files, or a package holds them."""
+
+
+def _read(name: str, root: Path) -> Stored:
+    """Check a small data set by reading it."""
+    load(name, root)
+    folder = root / name
+    return Stored(folder, size_of(folder)) if folder.is_dir() else Stored(None, 0)

@@ -1,0 +1,34 @@
+"""What is on disk of a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from repro.console import waiting
+from repro.errors import UserError
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The files of a data set that were found complete."""
+
+    folder: Path | None
+    """None if a package holds the images."""
+    size: int
+    """Bytes of the files that are read."""
+
+
+class Missing(UserError):
+    """A data set is not there, or not completely."""
+
+    def __init__(self, folder: Path, what: str = "") -> None:
+        """`what` says which part of the data set is missing, or what to do; the folder alone if empty."""
+        super().__init__(what or f"{folder} does not exist")
+        self.folder = folder
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
+    with waiting(f"measuring {folder}", seconds=True):
+        return sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())

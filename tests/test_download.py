@@ -1,0 +1,278 @@
+"""Downloads from servers that break off, refuse, lie, stall or fail; archives; two processes at once."""
+
+import hashlib
+import io
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from repro.data import download, transfer
+from repro.data.archives import unpack
+from repro.errors import UserError
+
+FILE = bytes(range(256)) * 400
+MD5 = hashlib.md5(FILE).hexdigest()
+WHOLE, BREAKS, NO_RANGE, WRONG, BUSY, STALLS, ABSENT, SHIFTED = range(8)
+
+
+class Server:
+    """Answers each request for a file by the next behaviour of its name; the last one stays."""
+
+    def __init__(self) -> None:
+        self.plans: dict[str, list[int]] = {}
+        self.content = FILE
+        self.ranges: list[str | None] = []
+        """The Range header of each request."""
+        self.release = threading.Event()
+        self.address = ""
+
+    def url(self, name: str, *plan: int) -> str:
+        self.plans[name] = list(plan)
+        return f"{self.address}/{name}"
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        plan = self.plans[request.path.lstrip("/")]
+        what = plan.pop(0) if len(plan) > 1 else plan[0]
+        asked = request.headers.get("Range")
+        self.ranges.append(asked)
+        if what in (BUSY, ABSENT):
+            return request.send_error(503 if what == BUSY else 404)
+        content = FILE[::-1] if what == WRONG else self.content
+        begin = int(asked.removeprefix("bytes=").rstrip("-")) if asked and what != NO_RANGE else 0
+        if begin >= len(content) and asked:
+            return request.send_error(416)
+        request.send_response(206 if asked and what != NO_RANGE else 200)
+        request.send_header("Content-Length", str(len(content) - begin))
+        if asked and what != NO_RANGE:
+            first = begin + (what == SHIFTED)
+            request.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+        request.end_headers()
+        end = begin + 30_000 if what in (BREAKS, STALLS) else None
+        request.wfile.write(content[begin:end])
+        if what == STALLS:
+            request.wfile.flush()
+            self.release.wait(10)
+        return None
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            made.answer(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
+        thread.start()
+        made.address = f"http://127.0.0.1:{httpd.server_port}"
+        yield made
+        made.release.set()
+        httpd.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "PAUSES", (0.001, 0.001))
+
+
+def names(folder: Path) -> list[str]:
+    """Return the names in a folder without locks."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
+def test_a_broken_download_continues_where_it_broke_off(server: Server, tmp_path: Path) -> None:
+    download.fetch_file([server.url("file", BREAKS)], MD5, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == FILE
+    assert server.ranges == [None, "bytes=30000-", "bytes=60000-", "bytes=90000-"]
+    assert names(tmp_path) == ["file"]
+
+
+def test_an_interrupted_download_is_resumed_by_the_next_command(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(download, "checksum", interrupted)
+        patch.setattr(download, "transfer", only_once)
+        with pytest.raises(KeyboardInterrupt):
+            download.fetch_file([server.url("file", BREAKS)], MD5, tmp_path / "file")
+    assert (tmp_path / "file.part").read_bytes() == FILE[:30_000]
+    download.fetch_file([server.url("file", WHOLE)], MD5, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == FILE
+    assert server.ranges[1:] == ["bytes=30000-"]
+
+
+def only_once(url: str, part: Path, name: str) -> None:
+    try:
+        transfer.transfer(url, part, name)
+    except transfer.Broken:
+        raise KeyboardInterrupt from None
+
+
+def interrupted(*_: object) -> str:
+    raise AssertionError("the file is not complete")
+
+
+def test_a_part_that_is_complete_is_verified_and_not_transferred_again(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file.part").write_bytes(FILE)
+    download.fetch_file([server.url("file", WHOLE)], MD5, tmp_path / "file")
+    assert server.ranges == [f"bytes={len(FILE)}-"]
+    assert (tmp_path / "file").read_bytes() == FILE
+
+
+@pytest.mark.parametrize("part", [b"other" * 1000, FILE + b"more"])
+def test_a_wrong_part_is_replaced(server: Server, tmp_path: Path, part: bytes) -> None:
+    (tmp_path / "file.part").write_bytes(part)
+    download.fetch_file([server.url("file", WHOLE)], MD5, tmp_path / "file")
+    assert server.ranges == [f"bytes={len(part)}-", None]
+    assert (tmp_path / "file").read_bytes() == FILE
+
+
+def test_a_server_without_range_sends_the_whole_file_again(server: Server, tmp_path: Path) -> None:
+    download.fetch_file([server.url("file", BREAKS, NO_RANGE)], MD5, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == FILE
+    assert server.ranges == [None, "bytes=30000-"]
+
+
+def test_a_server_that_sends_another_range_is_refused(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"it sent the range 'bytes 30001-102399/102400' instead of the bytes from 30"):
+        download.fetch_file([server.url("file", BREAKS, SHIFTED)], MD5, tmp_path / "file")
+    assert (tmp_path / "file.part").read_bytes() == FILE[:30_000]
+
+
+def test_a_busy_server_is_asked_again(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    download.fetch_file([server.url("file", BUSY, BUSY, WHOLE)], MD5, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == FILE
+    assert capsys.readouterr().err.count("503 Service Unavailable; trying again in 0 s") == 2
+
+
+def test_a_server_that_stays_busy_is_given_up_and_the_part_stays(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"file is not in .* cannot be downloaded \(127\.0\.0\.1:\d+: 503 Service Unav"):
+        download.fetch_file([server.url("file", BREAKS, BUSY)], MD5, tmp_path / "file")
+    assert len(server.ranges) == 2 + 2
+    assert names(tmp_path) == ["file.part"]
+
+
+def test_a_stalled_server_is_left_after_a_while(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "TIMEOUT_SECONDS", 0.2)
+    download.fetch_file([server.url("file", STALLS, WHOLE)], MD5, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == FILE
+    assert server.ranges == [None, "bytes=30000-"]
+
+
+def test_the_next_mirror_is_used_when_one_has_no_file_or_a_wrong_one(server: Server, tmp_path: Path) -> None:
+    urls = [server.url("absent", ABSENT), server.url("lies", WRONG), server.url("good", WHOLE)]
+    download.fetch_file(urls, MD5, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == FILE
+    assert len(server.ranges) == 3
+
+
+def test_a_mirror_without_the_file_is_not_asked_again(server: Server, tmp_path: Path) -> None:
+    urls = [server.url("absent", ABSENT), server.url("lies", WRONG)]
+    with pytest.raises(UserError, match=r"404 Not Found; 127\..*: MD5 .* instead of the published .* put it there by"):
+        download.fetch_file(urls, MD5, tmp_path / "file")
+    assert len(server.ranges) == 2
+    assert names(tmp_path) == []
+
+
+def test_two_processes_download_a_file_once(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    urls = [server.url("file", STALLS, WHOLE)]
+    threads = [threading.Thread(target=download.fetch_file, args=(urls, MD5, tmp_path / "file")) for _ in range(2)]
+    for each in threads:
+        each.start()
+    await_(lambda: "waiting for file, which" in capsys.readouterr().err)
+    server.release.set()
+    for each in threads:
+        each.join()
+    assert (tmp_path / "file").read_bytes() == FILE
+    assert server.ranges == [None, "bytes=30000-"]
+
+
+def await_(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def archive_of(*members: tarfile.TarInfo | str) -> bytes:
+    """Return a tar archive; a name is a file with the content `pixels`."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for each in members:
+            if isinstance(each, tarfile.TarInfo):
+                tar.addfile(each)
+            else:
+                entry = tarfile.TarInfo(each)
+                entry.size = 6
+                tar.addfile(entry, io.BytesIO(b"pixels"))
+    return buffer.getvalue()
+
+
+def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    made.type, made.linkname = kind, target
+    return made
+
+
+def fetch(server: Server, archive: bytes, root: Path) -> None:
+    server.content = archive
+    download.fetch_archive([server.url("set.tar.gz", WHOLE)], hashlib.md5(archive).hexdigest(), root, "set")
+
+
+def test_an_archive_is_unpacked_and_removed(server: Server, tmp_path: Path) -> None:
+    (tmp_path / ".unpacking-set.tar.gz" / "set").mkdir(parents=True)
+    (tmp_path / ".unpacking-set.tar.gz" / "set" / "old").touch()  # of a killed process
+    fetch(server, archive_of(special("set", tarfile.DIRTYPE), "set/train", "set/deep/test"), tmp_path)
+    assert names(tmp_path) == ["set"]
+    assert names(tmp_path / "set") == ["deep", "train"]
+    assert (tmp_path / "set" / "train").read_bytes() == b"pixels"
+    fetch(server, b"", tmp_path)  # it is there
+    assert len(server.ranges) == 1
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        "../escaped",
+        "/escaped",
+        "set/../../escaped",
+        special("set/link", tarfile.SYMTYPE, "/etc/passwd"),
+        special("set/hard", tarfile.LNKTYPE, "set/train"),
+        special("set/pipe", tarfile.FIFOTYPE),
+        special("set/device", tarfile.CHRTYPE),
+    ],
+    ids=lambda each: getattr(each, "name", each),
+)
+def test_only_regular_files_with_plain_names_are_unpacked(
+    server: Server, tmp_path: Path, member: tarfile.TarInfo | str
+) -> None:
+    name = getattr(member, "name", member)
+    with pytest.raises(UserError, match=rf"set\.tar\.gz .*'{name}' is not a regular file with a plain name.*nothing"):
+        fetch(server, archive_of("set/train", member), tmp_path / "root")
+    assert names(tmp_path / "root") == ["set.tar.gz.part"]
+    assert names(tmp_path) == ["root"]
+
+
+def test_an_archive_of_another_folder_is_refused(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"set\.tar\.gz is not the expected archive of set"):
+        fetch(server, archive_of("other/train"), tmp_path)
+
+
+def test_a_file_is_not_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "archive").write_bytes(archive_of(special("set", tarfile.SYMTYPE, str(tmp_path)), "set/train"))
+    with tarfile.open(tmp_path / "archive") as tar, pytest.raises(tarfile.ReadError, match="'set' is not a regular"):
+        unpack(tar, tmp_path / "into")
+    assert not (tmp_path / "train").exists()
