@@ -41,7 +41,16 @@ HELPS = [[name, "--help"] for name in (*COMMANDS, "figure")]
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], *HELPS, ["figure", "curves", "-h"], ["figure", "gates", "-h"], ["list", "recipes"], ["list", "runs"]],
+    [
+        ["--help"],
+        *HELPS,
+        ["runs", "-h"],
+        ["runs", "rm", "-h"],
+        ["figure", "curves", "-h"],
+        ["figure", "gates", "-h"],
+        ["list", "recipes"],
+        ["list", "runs"],
+    ],
 )
 def test_help_and_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     loaded = loaded_by(*arguments)

@@ -11,12 +11,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from repro import __version__
-from repro.cli import figure, new
+from repro.cli import figure, new, runs
 from repro.cli.bench import bench
 from repro.cli.count import count
 from repro.cli.data import data
 from repro.cli.evaluate import evaluate
 from repro.cli.listing import list_
+from repro.cli.merge import merge
 from repro.cli.options import Command, Quiet, with_quiet
 from repro.cli.papers import with_papers
 from repro.cli.table import table
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Command] = {
     "list": list_,
     "bench": bench,
     "data": data,
+    "merge": merge,
 }
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
 """Names on the package index of packages that are imported under another name."""
@@ -52,6 +54,7 @@ app.command("work", hidden=True)(work)
 app.command("validate")(with_quiet(validate))  # it goes on after a mistake, at which other commands end
 app.add_typer(figure.app, name="figure")
 app.add_typer(new.app, name="new")
+app.add_typer(runs.app, name="runs")
 
 
 @app.callback(invoke_without_command=True)

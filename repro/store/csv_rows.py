@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -44,12 +44,35 @@ def csv_of(rows: Sequence[Mapping[str, Any]], header: Sequence[str]) -> bytes:
 
 
 def lines_of(path: Path) -> list[dict[str, str]]:
-    """Return the lines of a CSV file as text; none if the file does not exist."""
+    """Return the lines of a CSV file as text; none if the file does not exist.
+
+    A header may stand above any line, and equal lines count once: git joins the lines of two branches that way.
+    """
+    return [line for _, line in _numbered(path)]
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the lines of a CSV file with their numbers in the file."""
     if not path.exists():
-        return []
+        return
+    header: list[str] = []
+    seen = set[frozenset[tuple[str, str]]]()
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+            lines = csv.reader(file)
+            for cells in filter(None, lines):
+                if cells[0] == (header or cells)[0]:  # the first column holds names or numbers, never its own name
+                    header = cells
+                    continue
+                if len(cells) > len(header):
+                    raise UserError(
+                        f"{path}, line {lines.line_num}: more cells than columns; repair or remove the line"
+                    )
+                line = dict(zip(header, cells, strict=False))
+                filled = frozenset((column, cell) for column, cell in line.items() if cell)
+                if filled not in seen:
+                    seen.add(filled)
+                    yield lines.line_num, line
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} is not a CSV file in UTF-8 ({error}); repair or remove it") from error
 
@@ -65,7 +88,12 @@ def read(path: Path, kind: type[T], what: str) -> list[T]:
     Raises:
         UserError: the file is not a CSV file, or a line does not fit the dataclass.
     """
-    return [_parse(line, kind, f"{path}, line {number}: not {what}") for number, line in enumerate(lines_of(path), 2)]
+    return [row for row, _ in read_with_lines(path, kind, what)]
+
+
+def read_with_lines(path: Path, kind: type[T], what: str) -> list[tuple[T, dict[str, str]]]:
+    """Return the lines of a file as dataclasses, each with its line as text; arguments and errors as in `read`."""
+    return [(_parse(line, kind, f"{path}, line {number}: not {what}"), line) for number, line in _numbered(path)]
 
 
 def _parse(line: Mapping[str, str], kind: type[T], wrong: str) -> T:

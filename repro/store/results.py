@@ -182,21 +182,26 @@ def append_times(times: Sequence[StepTime], results: Path) -> None:
 
 def _append(path: Path, added: Sequence[Record] | Sequence[StepTime]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    header = list(vars(added[0]))
-    with locked(_lock_of(path)):
-        lines = lines_of(path)
-        own = [each for each in lines[0] if each not in header] if lines else []  # columns that the user added
-        write_atomically(path, csv_of([*lines, *(line_of(each) for each in added)], [*header, *own]))
+    with locked(lock_of(path)):
+        rewrite(path, [*lines_of(path), *map(line_of, added)], type(added[0]))
+
+
+def rewrite(path: Path, lines: Sequence[Mapping[str, Any]], kind: type[Record] | type[StepTime]) -> None:
+    """Replace the lines of runs.csv or times.csv, whose lock is held; columns that the user added stay."""
+    header = columns_of(kind)
+    own = dict.fromkeys(column for line in lines for column in line if column not in header)
+    write_atomically(path, csv_of(lines, [*header, *own]))
 
 
 def check_locks(results: Path) -> None:
     """Raise UserError if `results` is on a file system without locks, which is reported before the training."""
     results.mkdir(parents=True, exist_ok=True)
-    with locked(_lock_of(results / "runs.csv")):
+    with locked(lock_of(results / "runs.csv")):
         pass
 
 
-def _lock_of(path: Path) -> Path:
+def lock_of(path: Path) -> Path:
+    """Return the lock of a file in a folder of results."""
     return path.with_name(f".{path.stem}.lock")
 
 

@@ -1,0 +1,38 @@
+"""`repro merge`: the results of several machines in one folder."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from repro.cli.options import AnswerFormat, Format, Results
+from repro.cli.suggestion import suggest
+from repro.console import print_json, stdout
+from repro.paths import folders
+from repro.store.merging import merge as merge_results
+from repro.text import number_of
+
+Sources = Annotated[
+    list[Path], typer.Argument(metavar="FOLDER...", help="Folders of records, such as results-0 results-1.")
+]
+
+
+def merge(sources: Sources, results: Results = Path("results"), format: Format = AnswerFormat.RICH) -> None:
+    """Add the records, curves, gate weights and times of other folders to --results."""
+    folders(results=results, measures=True)
+    added = merge_results(sources, results)
+    if format == AnswerFormat.JSON:
+        print_json({"results": str(results), **asdict(added)})
+        return
+    counts = (
+        number_of(added.records, "record"),
+        number_of(added.curves, "curve"),
+        number_of(added.gates, "file") + " of gate weights",
+        number_of(added.times, "time"),
+    )
+    present = f"; {number_of(added.present, 'record')} already there" if added.present else ""
+    stdout().print(f"added to {results}: {', '.join(counts)}{present}", soft_wrap=True, markup=False)
+    suggest("repro table")

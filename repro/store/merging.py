@@ -1,0 +1,163 @@
+"""The results of several machines joined into one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from repro.atomic import write_atomically
+from repro.console import with_bar
+from repro.errors import UserError
+from repro.locks import locked
+from repro.store.csv_rows import line_of, lines_of, read, read_with_lines
+from repro.store.results import Record, StepTime, lock_of, read_curve, read_gates, rewrite
+
+Row = TypeVar("Row", Record, StepTime)
+RUNS, TIMES = "runs.csv", "times.csv"
+FILES: Mapping[str, Callable[[Path], Sequence[Any]]] = {"curves": read_curve, "gates": read_gates}
+"""The folders with a file for each run, and the readers of these files."""
+SHOWN = 4
+"""Maximum number of differing columns in a message."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """How much a merge added, and how many records were there before."""
+
+    records: int
+    curves: int
+    gates: int
+    times: int
+    present: int
+
+
+def merge(sources: Sequence[Path], results: Path) -> Added:
+    """Add the records, curves, gates and times of other folders to a folder of results.
+
+    What is there already is left as it is, so a second merge changes nothing.
+
+    Args:
+        sources: folders of results.
+        results: the folder to extend; it is created if needed.
+
+    Raises:
+        UserError: a source is no folder of results, a line is invalid, or two folders have different content for one
+            run. Nothing is written then.
+    """
+    for source in sources:
+        _check(source, results)
+    results.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as locks:
+        for name in (RUNS, TIMES):
+            locks.enter_context(locked(lock_of(results / name)))
+        runs = _Lines(results / RUNS, Record, "a record of a run", _run)
+        times = _Lines(results / TIMES, StepTime, "a measured time", _time)
+        files = {folder: _Files(results / folder, reader) for folder, reader in FILES.items()}
+        for source in with_bar(sources, "reading results"):
+            runs.add(source / RUNS)
+            times.add(source / TIMES)
+            for folder, each in files.items():
+                each.add(source / folder)
+        for each in files.values():  # first, so that no record is without its curve
+            each.write()
+        runs.write()
+        times.write()
+    return Added(len(runs.new), len(files["curves"].new), len(files["gates"].new), len(times.new), runs.present)
+
+
+def _check(source: Path, results: Path) -> None:
+    if not any((source / name).exists() for name in (RUNS, TIMES, *FILES)):
+        raise UserError(f"{source} is no folder of results: it has none of {RUNS}, {TIMES}, curves/ and gates/")
+    if source.resolve() == results.resolve():
+        raise UserError(f"{source} is the folder that is merged into; choose another one with --results")
+
+
+def _run(record: Record) -> str:
+    return record.name
+
+
+def _time(time: StepTime) -> str:
+    return f"row {time.row} of table {time.table}, measurement {time.measurement}"
+
+
+@dataclass
+class _Lines(Generic[Row]):
+    """A CSV file with one line for each record or time, and the lines that a merge adds to it."""
+
+    path: Path
+    kind: type[Row]
+    what: str
+    """A line's name in error messages."""
+    name: Callable[[Row], str]
+    known: dict[str, list[tuple[Row, Path]]] = field(default_factory=dict)
+    """The rows of each name, and the files that they are in."""
+    new: list[Mapping[str, Any]] = field(default_factory=list)
+    present: int = 0
+
+    def __post_init__(self) -> None:
+        for row in read(self.path, self.kind, self.what):
+            self.known.setdefault(self.name(row), []).append((row, self.path))
+
+    def add(self, path: Path) -> None:
+        """Plan to add the rows of another file; UserError if an earlier file has another row of a name."""
+        for row, line in read_with_lines(path, self.kind, self.what):
+            known = self.known.setdefault(self.name(row), [])
+            if any(row == each for each, _ in known):
+                self.present += 1
+                continue
+            for each, other in known:
+                if other != path:  # a run that was repeated in one folder has several records there
+                    raise _conflict(self.name(row), other, path, asdict(each), asdict(row))
+            known.append((row, path))
+            self.new.append({**line, **line_of(row)})
+
+    def write(self) -> None:
+        """Write the file if there is something to add."""
+        if self.new:
+            rewrite(self.path, [*lines_of(self.path), *self.new], self.kind)
+
+
+@dataclass
+class _Files:
+    """A folder with one file for each run, and the files that a merge adds to it."""
+
+    folder: Path
+    reader: Callable[[Path], Sequence[Any]]
+    new: dict[str, Path] = field(default_factory=dict)
+    """Paths of the files to copy, by their names."""
+
+    def add(self, folder: Path) -> None:
+        """Plan to add the files of another folder; UserError if an earlier folder has another file of the name."""
+        for path in sorted(folder.glob("*.csv")):
+            rows, known = self.reader(path), self.new.get(path.name, self.folder / path.name)
+            if not known.exists():
+                self.new[path.name] = path
+            elif (others := self.reader(known)) != rows:
+                one, other = _first_difference(others, rows)
+                raise _conflict(f"{folder.name}/{path.name}", known, path, one, other)
+
+    def write(self) -> None:
+        """Copy the planned files."""
+        for name, path in self.new.items():
+            write_atomically(self.folder / name, path.read_bytes())
+
+
+def _first_difference(ours: Sequence[Any], theirs: Sequence[Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the first two rows that differ, or the numbers of rows."""
+    for one, other in zip(ours, theirs, strict=False):
+        if one != other:
+            return vars(one), vars(other)
+    return {"lines": len(ours)}, {"lines": len(theirs)}
+
+
+def _conflict(name: str, ours: Path, theirs: Path, one: Mapping[str, Any], other: Mapping[str, Any]) -> UserError:
+    """Return the error for two files with different content of one name."""
+    differing = [f"{key} {one[key]} and {other[key]}" for key in one if one[key] != other[key]]
+    more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
+    return UserError(
+        f"{name} differs in {ours} and {theirs}: {', '.join(differing[:SHOWN])}{more}; nothing was merged; "
+        "remove one of the two"
+    )

@@ -1,0 +1,113 @@
+"""Removing runs: their folders, and what the results say about them."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from repro.errors import UserError
+from repro.locks import Held, is_held, locked
+from repro.paths import Folders
+from repro.store.csv_rows import lines_of
+from repro.store.results import (
+    Record,
+    curve_path,
+    every_record,
+    gates_path,
+    lock_of,
+    rewrite,
+    shipped_results,
+)
+from repro.store.run_folders import CURVE, DESCRIPTION, LOCK, run_named, run_names
+
+LOCK_SECONDS = 1.0
+"""Wait for a run's lock, which `repro list runs` may hold for a moment."""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What removing a run deletes."""
+
+    name: str
+    folder: Path | None
+    """The run's folder; None if only its record is left."""
+    results: Path
+    records: int
+    """Records of the run in `results`."""
+    files: tuple[Path, ...]
+    """Its curve and its mean gate weights in `results`."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in the run's folder."""
+        return sum(each.stat().st_size for each in self.folder.rglob("*") if each.is_file()) if self.folder else 0
+
+
+def planned(what: str, folders: Folders) -> Removal:
+    """Return what removing a run would delete.
+
+    Args:
+        what: run (name, prefix, ID or folder).
+        folders: runs and results.
+
+    Raises:
+        UserError: there is no such run, another process trains it, or its record is shipped with the program.
+    """
+    results = folders.results
+    recorded = [each.name for each in every_record(results)]
+    folder = Path(what)
+    if folder.is_dir():
+        _check_folder(folder)
+    elif folder.is_file():
+        raise UserError(f"{what} is a file; give the run (name, prefix, ID or folder)")
+    else:
+        known = dict.fromkeys([*run_names(folders.runs), *recorded])
+        folder = folders.runs / run_named(what, known, f"{folders.runs} or {results}")
+    name = folder.resolve().name
+    if is_held(folder / LOCK):
+        raise UserError(f"another process is training {name}; stop it first, and then remove the run")
+    files = tuple(each for each in (curve_path(results, name), gates_path(results, name)) if each.exists())
+    if (files or name in recorded) and results.resolve() == shipped_results().resolve():
+        raise UserError(f"the record of {name} in {results} is shipped with the program and is never deleted")
+    return Removal(name, folder if folder.is_dir() else None, results, recorded.count(name), files)
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise UserError unless a folder is that of a run, so that no other one is ever deleted."""
+    if not any((folder / each).is_file() for each in (DESCRIPTION, CURVE)):
+        raise UserError(f"{folder} is not the folder of a run: it has neither {DESCRIPTION} nor {CURVE}")
+
+
+def remove(removal: Removal) -> None:
+    """Delete a run's records, curve and gate weights, and then its folder.
+
+    Raises:
+        UserError: another process has begun to train the run.
+        OSError: a file could not be deleted; the same command deletes what is left.
+    """
+    if removal.folder is None:
+        _remove_record(removal)
+        return
+    lock = removal.folder / LOCK
+    try:
+        with locked(lock, LOCK_SECONDS):
+            _remove_record(removal)
+            for each in removal.folder.iterdir():
+                if not each.name.startswith(LOCK):  # the lock and who holds it
+                    shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+    except Held as held:
+        raise UserError(f"{held} is training {removal.name}; stop it first, and then remove the run") from None
+    with suppress(OSError):  # a process that has begun the run anew keeps the folder
+        lock.unlink()
+        removal.folder.rmdir()
+
+
+def _remove_record(removal: Removal) -> None:
+    if removal.records:
+        path = removal.results / "runs.csv"
+        with locked(lock_of(path)):
+            rewrite(path, [line for line in lines_of(path) if line["name"] != removal.name], Record)
+    for each in removal.files:
+        each.unlink(missing_ok=True)

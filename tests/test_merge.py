@@ -1,0 +1,223 @@
+"""`repro merge`, and the merging of results by git."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_cli import repro
+
+from repro.store.csv_rows import columns_of, csv_of, line_of
+from repro.store.results import (
+    EpochRow,
+    GateRow,
+    Record,
+    StepTime,
+    append_record,
+    append_times,
+    curve_path,
+    every_record,
+    gates_path,
+    read_curve,
+    read_gates,
+    read_times,
+    write_curve,
+    write_gates,
+)
+
+ROOT = Path(__file__).parents[1]
+EPOCH = EpochRow(epoch=1, step=9, lr=0.1, train_loss=1, train_error=30, test_loss=1, test_error=22.7, seconds=5)
+GATE = GateRow(
+    run="run", deviations=[], step=9, epoch=1, epochs=1, step_of_epoch=0, steps_of_epoch=9, images=9, block=1,
+    distance=1, mean=0.5,
+)  # fmt: skip
+TIME = StepTime(
+    measurement="m1", table="t", row="r", model="resnet20", options={}, dataset="cifar10", batch=1, seconds=1.0,
+    fastest=1.0, slowest=1.0, windows=3, device="CPU", threads=1, precision="fp32", torch="2", version="0", commit="",
+    started="2026",
+)  # fmt: skip
+Make = Callable[..., Record]
+
+
+def machine(folder: Path, record: Record, measurement: str) -> Path:
+    """Write the results of a machine that trained one run."""
+    append_record(record, folder)
+    write_curve([EPOCH], curve_path(folder, record.name))
+    write_gates([replace(GATE, run=record.name)], gates_path(folder, record.name))
+    append_times([replace(TIME, measurement=measurement)], folder)
+    return folder
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.csv"))}
+
+
+def test_results_of_two_machines_are_joined_once(
+    tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [record(seed=seed) for seed in range(3)]
+    one, other = machine(tmp_path / "one", runs[0], "m1"), machine(tmp_path / "other", runs[1], "m2")
+    own = tmp_path / "results"
+    append_record(runs[2], own)
+    append_record(runs[0], own)
+    status, out, err = repro(capsys, "merge", one, other, "--results", own)
+    assert status == 0
+    counts = "1 record, 2 curves, 2 files of gate weights, 2 times; 1 record already there"
+    assert out == f"added to {own}: {counts}\n"
+    assert err.endswith("next: repro table\n")
+    assert every_record(own) == [runs[2], runs[0], runs[1]]
+    assert read_curve(curve_path(own, runs[1].name)) == [EPOCH]
+    assert [each.run for each in read_gates(gates_path(own, runs[0].name))] == [runs[0].name]
+    assert [each.measurement for each in read_times([own])] == ["m1", "m2"]
+    before = content(own)
+    answer = json.loads(repro(capsys, "merge", other, one, "--results", own, "--format", "json")[1])
+    assert answer == {
+        "schema": 1, "results": str(own), "records": 0, "curves": 0, "gates": 0, "times": 0, "present": 2,
+    }  # fmt: skip
+    assert content(own) == before
+
+
+def test_a_run_with_two_records_is_refused_and_nothing_is_written(
+    tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fine, mine = machine(tmp_path / "fine", record(seed=1), "m2"), machine(tmp_path / "mine", record(), "m1")
+    theirs = machine(tmp_path / "theirs", record(error=23.0, device="H100"), "m1")
+    before = content(mine)
+    status, out, err = repro(capsys, "merge", fine, theirs, "--results", mine)
+    assert (status, out, err.count("error: ")) == (2, "", 1)
+    places = f"{mine / 'runs.csv'} and {theirs / 'runs.csv'}"
+    assert f"{record().name} differs in {places}: error 22.7 and 23.0, device CPU and H100; nothing was merged" in err
+    assert content(mine) == before
+    assert (
+        f"differs in {theirs / 'runs.csv'} and {mine / 'runs.csv'}"
+        in (repro(capsys, "merge", theirs, mine, "--results", tmp_path / "new")[2])
+    )
+    assert content(tmp_path / "new") == {}
+
+
+@pytest.mark.parametrize("kind", ["curves", "gates", "times"])
+def test_other_files_that_differ_are_named(
+    kind: str, tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, theirs = (machine(tmp_path / name, record(), "m1") for name in ("mine", "theirs"))
+    name = record().name
+    if kind == "curves":
+        write_curve([replace(EPOCH, test_error=1.0)], curve_path(theirs, name))
+        line = (
+            f"curves/{name}.csv differs in {curve_path(mine, name)} and {curve_path(theirs, name)}: test_error 22.7 and"
+        )
+    elif kind == "gates":
+        write_gates([replace(GATE, run=name)] * 2, gates_path(theirs, name))
+        write_gates([replace(GATE, run=name), replace(GATE, run=name, block=2)], gates_path(theirs, name))
+        line = f"gates/{name}.csv differs in {gates_path(mine, name)} and {gates_path(theirs, name)}: lines 1 and 2;"
+    else:
+        (theirs / "times.csv").write_bytes(csv_of([line_of(replace(TIME, seconds=2.0))], columns_of(StepTime)))
+        line = "row r of table t, measurement m1 differs in"
+    before = content(mine)
+    status, _, err = repro(capsys, "merge", theirs, "--results", mine)
+    assert status == 2
+    assert line in err
+    assert content(mine) == before
+
+
+def test_a_run_that_one_machine_repeated_keeps_both_records(
+    tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = record(), record(error=23.0, started="2026-02-01T00:00:00+00:00")
+    for each in (first, second):
+        append_record(each, tmp_path / "one")
+    for _ in range(2):
+        assert repro(capsys, "merge", tmp_path / "one", "--results", tmp_path / "results")[0] == 0
+        assert every_record(tmp_path / "results") == [first, second]
+
+
+def test_records_with_fewer_columns_and_columns_of_a_user_are_merged(
+    tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = record(), record(seed=1, host="node7")
+    columns = [each for each in columns_of(Record) if each not in ("host", "environment")]
+    lines = [{key: value for key, value in line_of(old).items() if key in columns}]
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "runs.csv").write_bytes(csv_of([{**lines[0], "remark": "slow"}], [*columns, "remark"]))
+    append_record(new, tmp_path / "results")
+    assert repro(capsys, "merge", tmp_path / "old", "--results", tmp_path / "results")[0] == 0
+    assert every_record(tmp_path / "results") == [new, old]
+    assert ",remark\n" in (tmp_path / "results" / "runs.csv").read_text()
+    append_record(record(seed=2), tmp_path / "results")
+    assert ",slow\n" in (tmp_path / "results" / "runs.csv").read_text()
+
+
+def test_folders_that_cannot_be_merged_are_refused(
+    tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = machine(tmp_path / "mine", record(), "m1")
+    (tmp_path / "empty").mkdir()
+    for source in (tmp_path / "empty", tmp_path / "absent"):
+        line = f"{source} is no folder of results: it has none of runs.csv, times.csv, curves/ and gates/"
+        assert line in repro(capsys, "merge", source, "--results", mine)[2]
+    assert "is the folder that is merged into" in repro(capsys, "merge", mine, "--results", mine)[2]
+    (tmp_path / "empty" / "runs.csv").write_text("id,name\n1,2,3\n")
+    assert (
+        "runs.csv, line 2: more cells than columns" in repro(capsys, "merge", tmp_path / "empty", "--results", mine)[2]
+    )
+
+
+def git(folder: Path, *words: str) -> None:
+    own = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main")
+    subprocess.run(["git", *own, *words], cwd=folder, check=True, capture_output=True)
+
+
+def merged_by_git(folder: Path, *branches: Callable[[Path], object]) -> Path:
+    """Return a folder of results that each branch extended from the same state before git merged them."""
+    results = folder / "results"
+    (folder / ".gitattributes").write_bytes((ROOT / ".gitattributes").read_bytes())
+    git(folder, "init")
+    git(folder, "add", ".")
+    git(folder, "commit", "-m", "before")
+    for number, extend in enumerate(branches):
+        git(folder, "checkout", "-b", f"branch{number}", "main")
+        extend(results)
+        git(folder, "commit", "-am", "after")
+    for number in range(1, len(branches)):
+        git(folder, "checkout", "branch0")
+        git(folder, "merge", f"branch{number}")
+    return results
+
+
+def test_git_keeps_the_lines_of_both_branches(tmp_path: Path, record: Make) -> None:
+    runs = [record(seed=seed) for seed in range(4)]
+    append_record(runs[0], tmp_path / "results")
+
+    def two(results: Path) -> None:
+        append_record(runs[2], results)
+        append_record(runs[3], results)
+
+    results = merged_by_git(tmp_path, lambda results: append_record(runs[1], results), two)
+    text = (results / "runs.csv").read_text()
+    assert text.count("id,name,model") == 1
+    assert len(text.splitlines()) == 5
+    assert sorted(every_record(results), key=lambda each: each.seed) == runs
+
+
+def test_lines_of_branches_with_different_columns_are_read(tmp_path: Path, record: Make) -> None:
+    """One branch has a program with fewer columns, so git keeps two headers and both forms of the first line."""
+    runs = [record(seed=seed) for seed in range(4)]
+    columns = [each for each in columns_of(Record) if each not in ("host", "environment")]
+
+    def older(results: Path, *records: Record) -> None:
+        lines = [{key: value for key, value in line_of(each).items() if key in columns} for each in records]
+        results.mkdir(exist_ok=True)
+        (results / "runs.csv").write_bytes(csv_of(lines, columns))
+
+    older(tmp_path / "results", runs[0])
+    results = merged_by_git(
+        tmp_path, lambda results: older(results, *runs[:2]), lambda results: append_record(runs[2], results)
+    )
+    assert (results / "runs.csv").read_text().count("id,name,model") == 2
+    assert sorted(every_record(results), key=lambda each: each.seed) == runs[:3]
+    append_record(runs[3], results)
+    text = (results / "runs.csv").read_text()
+    assert (text.count("id,name,model"), len(text.splitlines())) == (1, 5)
+    assert sorted(every_record(results), key=lambda each: each.seed) == runs

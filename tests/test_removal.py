@@ -1,0 +1,150 @@
+"""`repro runs rm`: what is deleted, what is refused, and the question before."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from test_cli import repro
+
+from repro.locks import locked
+from repro.paths import Folders
+from repro.store import removal
+from repro.store.results import (
+    Record,
+    append_record,
+    curve_path,
+    every_record,
+    gates_path,
+    shipped_results,
+)
+from repro.store.run_folders import CURVE, DESCRIPTION, LOCK
+
+Make = Callable[..., Record]
+
+
+@pytest.fixture
+def pair(folders: Folders, record: Make) -> list[Record]:
+    """Write two runs, with the files that training leaves."""
+    made = [record(seed=seed) for seed in range(2)]
+    for each in made:
+        append_record(each, folders.results)
+        (folders.runs / each.name / "logs").mkdir(parents=True)
+        for name in (DESCRIPTION, CURVE, "checkpoint.pt", LOCK, "logs/events"):
+            (folders.runs / each.name / name).write_bytes(b"content")
+        for path in (curve_path(folders.results, each.name), gates_path(folders.results, each.name)):
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+    return made
+
+
+def rm(capsys: pytest.CaptureFixture[str], folders: Folders, *arguments: object) -> tuple[int, str, str]:
+    return repro(capsys, "runs", "rm", *arguments, "--runs", folders.runs, "--results", folders.results)
+
+
+def left(folders: Folders) -> list[str]:
+    """Return the runs of which anything is left."""
+    places = (folders.runs.iterdir(), (folders.results / "curves").iterdir(), (folders.results / "gates").iterdir())
+    found = {path.stem for place in places for path in place}
+    return sorted(found | {each.name for each in every_record(folders.results)})
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    """Let a user at a terminal give an answer."""
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("typer.confirm", lambda text, err: print(text, file=sys.stderr) or answer == "y")
+
+
+@pytest.mark.parametrize("spelling", ["id", "name", "folder"])
+def test_a_run_is_deleted_with_its_record(
+    spelling: str, pair: list[Record], folders: Folders, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = pair
+    what = {"id": first.id, "name": first.name, "folder": folders.runs / first.name}[spelling]
+    status, out, err = rm(capsys, folders, what, "--yes")
+    assert (status, out) == (0, "")
+    assert err == f"deleted {first.name}\nnext: repro list runs\n"
+    assert left(folders) == [second.name]
+    assert not (folders.runs / first.name).exists()
+
+
+def test_what_will_be_deleted_is_named_before_the_question(
+    pair: list[Record], folders: Folders, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, "n")
+    name = pair[0].name
+    status, _, err = rm(capsys, folders, name)
+    parts = f"{folders.runs / name} (35 bytes), 1 record in {folders.results / 'runs.csv'}"
+    files = f"{curve_path(folders.results, name)}, {gates_path(folders.results, name)}"
+    assert err == f"{name}: {parts}, {files}\nDelete 1 run?\nfailed: nothing was deleted\n"
+    assert status == 1
+    assert len(left(folders)) == 2
+    answering(monkeypatch, "y")
+    assert rm(capsys, folders, name, pair[1].id, name)[0] == 0
+    assert left(folders) == []
+
+
+def test_without_a_terminal_nothing_is_deleted(
+    pair: list[Record], folders: Folders, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
+    status, _, err = rm(capsys, folders, pair[0].name)
+    assert (status, err) == (2, "error: there is no terminal to confirm the deletion of 1 run; add --yes\n")
+    assert len(left(folders)) == 2
+
+
+def test_a_run_that_is_being_trained_is_refused_with_all_others(
+    pair: list[Record], folders: Folders, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = pair
+    with locked(folders.runs / second.name / LOCK):
+        status, _, err = rm(capsys, folders, first.id, second.id, "--yes")
+        assert status == 2
+        assert f"another process is training {second.name}; stop it first" in err
+        monkeypatch.setattr(removal, "is_held", lambda lock: False)  # it has begun after the question
+        monkeypatch.setattr(removal, "LOCK_SECONDS", 0.0)
+        assert f"is training {second.name}; stop it first" in rm(capsys, folders, second.id, "--yes")[2]
+    assert left(folders) == sorted([first.name, second.name])
+
+
+def test_a_record_without_a_folder_and_a_folder_without_a_record_are_deleted(
+    pair: list[Record], folders: Folders, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    first, second = pair
+    (folders.runs / first.name).rename(tmp_path / "elsewhere")
+    assert rm(capsys, folders, first.id, "--yes")[0] == 0
+    assert left(folders) == [second.name]
+    assert (tmp_path / "elsewhere" / "checkpoint.pt").exists()
+    (folders.results / "runs.csv").unlink()
+    assert rm(capsys, folders, second.id, "--yes")[0] == 0
+    assert left(folders) == []
+
+
+def test_other_folders_and_files_are_refused(
+    pair: list[Record], folders: Folders, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "precious").mkdir()
+    line = "precious is not the folder of a run: it has neither run.json nor curve.csv"
+    assert line in rm(capsys, folders, tmp_path / "precious", "--yes")[2]
+    assert "is not the folder of a run" in rm(capsys, folders, folders.runs, "--yes")[2]
+    assert "is a file; give the run" in rm(capsys, folders, folders.runs / pair[0].name / DESCRIPTION, "--yes")[2]
+    assert "'absent' is neither a run in" in rm(capsys, folders, pair[0].id, "absent", "--yes")[2]
+    assert "matches 2 runs" in rm(capsys, folders, "denseresnet110", "--yes")[2]
+    assert len(left(folders)) == 2
+
+
+def test_a_shipped_record_is_never_deleted(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
+    shipped = every_record(shipped_results())[0]
+    before = (shipped_results() / "runs.csv").read_bytes()
+    (folders.runs / shipped.name).mkdir(parents=True)
+    (folders.runs / shipped.name / DESCRIPTION).touch()
+    arguments = ("runs", "rm", shipped.id, "--yes", "--runs", folders.runs, "--results")
+    status, _, err = repro(capsys, *arguments, shipped_results())
+    assert status == 2
+    assert f"the record of {shipped.name} in {shipped_results()} is shipped with the program and is never del" in err
+    assert (folders.runs / shipped.name).is_dir()
+    append_record(shipped, folders.results)  # the user's own run of the same experiment
+    assert repro(capsys, *arguments, folders.results)[0] == 0
+    assert every_record(folders.results) == []
+    assert not (folders.runs / shipped.name).exists()
+    assert (shipped_results() / "runs.csv").read_bytes() == before
