@@ -16,6 +16,7 @@ from repro.cli.bench import bench
 from repro.cli.count import count
 from repro.cli.data import data
 from repro.cli.evaluate import evaluate
+from repro.cli.export import export
 from repro.cli.listing import list_
 from repro.cli.merge import merge
 from repro.cli.options import Command, Quiet, with_quiet
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Command] = {
     "bench": bench,
     "data": data,
     "merge": merge,
+    "export": export,
 }
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
 """Names on the package index of packages that are imported under another name."""

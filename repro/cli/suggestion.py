@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Any
 
@@ -14,7 +14,7 @@ from repro.models import as_typed
 from repro.models.typed import told, typed_name, typed_options
 from repro.recipes import current_library, default_recipe
 from repro.recipes.overrides import is_value
-from repro.tables import read_table, table_names
+from repro.tables import Table, read_table, table_names
 
 
 def suggest(command: str) -> None:
@@ -34,13 +34,18 @@ def after_count(model: str, options: Mapping[str, Any], dataset: str) -> str:
 
 def after_run(model: str, options: Mapping[str, Any], recipe: str) -> str:
     """Return what to look at after a run: the first table with an error of the model and recipe, or all tables."""
+    for table in tables_of(model, options, recipe):
+        return f"repro table {table.name}"
+    return "repro list runs"
+
+
+def tables_of(model: str, options: Mapping[str, Any], recipe: str) -> Iterator[Table]:
+    """Yield the tables with a printed error of a model, its options and a recipe."""
     wanted = model, dict(options), recipe
-    for name in table_names():
-        table = read_table(name)
+    for table in map(read_table, table_names()):
         rows = [row for row in table.rows if row.model == model]
         if any((each.row.model, each.options, each.recipe) == wanted for each in table.errors(rows)):
-            return f"repro table {name}"
-    return "repro list runs"
+            yield table
 
 
 def after_table(named: str, comparison: Comparison) -> str:

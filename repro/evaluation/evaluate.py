@@ -92,9 +92,7 @@ def evaluate(
         raise UserError("--picture is for segmentations, and this run classifies images; leave it out")
     network, runtime = _as_trained(saved, runtime)
     metrics, protocol = test(network, experiment, folders.data, runtime, crops, picture)
-    last = saved.history[-1] if saved.history else None
-    recorded = last.test_error if last and last.step == saved.step else None
-    return Evaluation(experiment, saved.step, len(saved.history), saved.finished, metrics, recorded, protocol)
+    return Evaluation(experiment, saved.step, len(saved.history), saved.finished, metrics, saved.error, protocol)
 
 
 def test(

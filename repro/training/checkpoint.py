@@ -58,6 +58,12 @@ class Checkpoint:
         total = self.total or total_steps(self.experiment.recipe, self.experiment.train_images)
         return bool(self.history) and self.step == self.history[-1].step == total
 
+    @property
+    def error(self) -> float | None:
+        """Test error in % that the run measured with these weights; None within an epoch."""
+        last = self.history[-1] if self.history else None
+        return last.test_error if last and last.step == self.step else None
+
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
     """Write a run's checkpoint; the previous one stays until the new one is complete on disk.

@@ -1,0 +1,82 @@
+"""`repro export`: the weights of a run as safetensors, with a model card."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from repro.atomic import write_atomically
+from repro.cli.options import Results, RunName, Runs
+from repro.cli.suggestion import suggest, tables_of
+from repro.cli.table import compared
+from repro.comparison.corrections import as_of_today
+from repro.console import loading, note
+from repro.errors import PackageMissing, UserError
+from repro.experiment import Experiment
+from repro.paths import folders
+from repro.store.results import Record, every_record, result_folders
+
+if TYPE_CHECKING:
+    from repro.report.model_card import CardFacts
+    from repro.training.checkpoint import Checkpoint
+
+SUFFIX = ".safetensors"
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        metavar="FILE",
+        help="A .safetensors file (default: named after the run); the model card is written to a .md file next to it.",
+    ),
+]
+
+
+def export(run: RunName, output: Output = None, results: Results = Path("results"), runs: Runs = None) -> None:
+    """Export the weights of a run as safetensors, with a model card."""
+    if find_spec("safetensors") is None:
+        raise PackageMissing("safetensors", "weights are exported with it")
+    places = folders(runs=runs, results=results)
+    if output:
+        _check(output)
+    with loading():
+        from repro.evaluation.evaluate import load_run
+        from repro.evaluation.weights import write_weights
+        from repro.report.model_card import model_card
+
+    saved = load_run(run, places.runs)
+    output = output or Path(f"{saved.experiment.name}{SUFFIX}")
+    facts = _facts(saved, results)
+    write_weights(saved, output)
+    card = output.with_suffix(".md")
+    write_atomically(card, model_card(facts, output).encode())
+    note(f"wrote {output} and its model card, {card}")
+    suggest(f"repro eval {run}")
+
+
+def _check(output: Path) -> None:
+    """Raise UserError if the file cannot be written, before anything is read."""
+    if output.is_dir() or not output.parent.is_dir():
+        raise UserError(f"{output} cannot be written: it is a folder, or its folder does not exist")
+    if output.suffix.lower() != SUFFIX:
+        raise UserError(f"{output}: unknown extension (known: {SUFFIX})")
+
+
+def _facts(saved: Checkpoint, results: Path) -> CardFacts:
+    """Return what the model card tells, with the verdict that the first table with the experiment shows."""
+    from repro.report.model_card import CardFacts
+
+    experiment = saved.experiment
+    tables = tables_of(experiment.model, experiment.options, experiment.recipe.name)
+    comparison = next((compared([(table, table.rows)], results)[0] for table in tables), None)
+    record = _record(experiment, saved.started, results)
+    return CardFacts(experiment, len(saved.history), saved.step, saved.error, record, comparison)
+
+
+def _record(experiment: Experiment, started: str, results: Path) -> Record | None:
+    """Return the record of exactly this run, with its deviations from today's recipe; None if it is not finished."""
+    made = (each for folder in result_folders(results) for each in every_record(folder))
+    found = next((each for each in made if (each.id, each.started) == (experiment.id, started)), None)
+    return found and as_of_today(found)

@@ -1,0 +1,119 @@
+"""A model card: what exported weights are, how they were trained, and how to load them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from repro.comparison.join import Comparison, ErrorCell
+from repro.data import DATASETS
+from repro.experiment import Experiment
+from repro.models.typed import typed_name
+from repro.recipes import deviations
+from repro.recipes.values import values_of
+from repro.report.runs import METRICS, shown_metric
+from repro.store.results import Record
+from repro.text import number_of
+
+INPUT = ("preprocessing", "mean", "std")
+"""The values of a recipe that say what the network's input is."""
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a model card tells."""
+
+    experiment: Experiment
+    epochs: int
+    """Epochs trained."""
+    steps: int
+    error: float | None
+    """Test error in % that training measured with exactly these weights; None if it did not."""
+    record: Record | None
+    """The record of the run; None if it is not finished."""
+    comparison: Comparison | None
+    """The first table with a row of the experiment; None without one."""
+
+    @property
+    def deviations(self) -> Sequence[str]:
+        """What the run changed in the recipe, as a table shows it."""
+        return self.record.deviations if self.record else deviations(self.experiment.recipe)
+
+    @property
+    def cells(self) -> list[tuple[str, ErrorCell]]:
+        """The printed errors of the experiment, each with its paper, table and row."""
+        if self.comparison is None:
+            return []
+        table = self.comparison.table
+        wanted = self.experiment.model, dict(self.experiment.options), self.experiment.recipe.name
+        return [
+            (f"{table.paper}, {table.title}, {table.called(row.row)}", cell)
+            for row in self.comparison.rows
+            for cell in row.errors.values()
+            if (row.row.model, cell.printed.options, cell.printed.recipe) == wanted
+        ]
+
+
+def model_card(facts: CardFacts, weights: Path) -> str:
+    """Return the model card of a file of weights as Markdown."""
+    from tabulate import tabulate
+
+    lines = [(name, value.replace("|", r"\|")) for name, value in _lines(facts)]
+    table = tabulate(lines, headers=("", ""), tablefmt="github", disable_numparse=True)
+    return f"# {facts.experiment.name}\n\n{table}\n\n{_how_to_load(facts.experiment, weights)}"
+
+
+def _lines(facts: CardFacts) -> Iterator[tuple[str, str]]:
+    experiment = facts.experiment
+    recipe = experiment.recipe
+    options = ", ".join(f"{name} = {value}" for name, value in experiment.options.items())
+    yield "Network", f"{typed_name(experiment.model)}{f' ({options})' if options else ''}"
+    yield "Dataset", f"{experiment.dataset}: {DATASETS[experiment.dataset].summary}"
+    yield "Recipe", f"{recipe.name} ({recipe.paper})"
+    yield "Deviations from the recipe", ", ".join(facts.deviations) or "none"
+    yield "Seed", str(experiment.seed)
+    whole = "the whole recipe" if facts.record else f"not finished, of {number_of(recipe.all_epochs, 'epoch')}"
+    yield "Training", f"{number_of(facts.epochs, 'epoch')}, {number_of(facts.steps, 'step')}: {whole}"
+    yield from _results(facts)
+    if facts.record:
+        yield "Trained with", f"repro {facts.record.version}, torch {facts.record.torch}, {facts.record.precision}"
+
+
+def _results(facts: CardFacts) -> Iterator[tuple[str, str]]:
+    """Yield our errors, and for each printed one the figure and the verdict on its row."""
+    if facts.error is not None:
+        yield "Test error of these weights", f"{shown_metric(facts.error, 'error')} %"
+    if (record := facts.record) and record.error != facts.error:  # a recipe may report an earlier epoch
+        yield "Test error of the run", f"{shown_metric(record.error, 'error')} %, after epoch {record.reported_epoch}"
+    if not facts.cells:
+        yield "Printed error", "no table has a row of this experiment"
+    for where, cell in facts.cells:
+        heading = METRICS[cell.printed.column.metric]
+        counted = facts.record is not None and facts.record.id in {run.id for run in cell.runs}
+        of = f"{number_of(cell.n, 'run')}{'' if counted else ', without this one'}"
+        yield f"Printed: {heading}", f"{cell.published} ({where})"
+        yield f"Verdict: {heading}", f"{cell.verdict.value}, of {of}: {cell.verdict.meaning}"
+
+
+def _how_to_load(experiment: Experiment, weights: Path) -> str:
+    """Return how the file is loaded, and what the network's input is."""
+    data = DATASETS[experiment.dataset]
+    channels, height, width = data.input
+    settings = {each.name: each.text for each in values_of(experiment.recipe)}
+    shown = "; ".join(f"{name}: {settings[name]}" for name in INPUT if name in settings)
+    return f"""## Load
+
+With `repro` installed, in Python:
+
+```python
+from pathlib import Path
+
+from repro.evaluation.weights import load_weights
+
+network, experiment = load_weights(Path("{weights.name}"))
+```
+
+The input has the shape (images, {channels}, {height}, {width}); values of pixels are divided by 255 and
+normalised as in training ({shown}). The output has {data.classes} classes. The tensors have the names of `repro`.
+"""

@@ -1,0 +1,158 @@
+"""`repro export`: the same network again from the file, and the facts of its model card."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from test_cli import repro
+from watching import Silent, stop_at, train_one
+
+from repro.data import load
+from repro.evaluation import evaluate
+from repro.evaluation.evaluate import load_run
+from repro.experiment import Experiment
+from repro.paths import Folders
+from repro.report.model_card import CardFacts, model_card
+from repro.runtime import Runtime
+from repro.store.results import Record, append_record
+from repro.tables import read_table
+from repro.training.signals import Stopped
+
+safetensors = pytest.importorskip("safetensors")
+CPU = Runtime(device="cpu")
+Make = Callable[..., Experiment]
+pytestmark = pytest.mark.usefixtures("small_digits")
+
+
+def export(capsys: pytest.CaptureFixture[str], folders: Folders, *arguments: object) -> tuple[int, str, str]:
+    return repro(capsys, "export", *arguments, "--runs", folders.runs, "--results", folders.results)
+
+
+def loaded_by(card: str) -> dict[str, object]:
+    """Run the code of a model card, and return its names."""
+    code = re.search("```python\n(.+?)```", card, re.DOTALL)
+    assert code
+    names: dict[str, object] = {}
+    exec(code[1], names)
+    return names
+
+
+def test_the_card_loads_a_network_with_the_same_logits(
+    tiny: Make,
+    folders: Folders,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    record = train_one(tiny(), CPU, folders, Silent())
+    status, out, err = export(capsys, folders, tiny().id, "--output", tmp_path / "net.safetensors")
+    assert (status, out) == (0, "")
+    assert f"wrote {tmp_path / 'net.safetensors'} and its model card, {tmp_path / 'net.md'}" in err
+    assert err.endswith(f"next: repro eval {tiny().id}\n")
+    monkeypatch.chdir(tmp_path)
+    card = (tmp_path / "net.md").read_text()
+    found = loaded_by(card)
+    ours = evaluate._as_trained(load_run(tiny().id, folders.runs), CPU)[0].eval()
+    images = load("digits", tmp_path).test.pixels[:50, :, ::4, ::4] / 255  # type: ignore[union-attr]
+    with torch.no_grad():
+        assert torch.equal(found["network"](images), ours(images))  # type: ignore[operator]
+    assert found["experiment"] == tiny()
+    for line in (
+        f"# {record.name}",
+        f"Test error of these weights | {record.error:.2f} %",
+        "Printed error               | no table has a row of this experiment",
+        f"repro {record.version}, torch {record.torch}, fp32",
+        "dropout=0.1",
+    ):
+        assert line in card
+
+
+def test_the_file_says_what_it_is(
+    tiny: Make, folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Stopped):
+        train_one(tiny(), CPU, folders, stop_at(7))
+    monkeypatch.chdir(tmp_path)
+    assert export(capsys, folders, tiny().name)[0] == 0
+    with safetensors.safe_open(f"{tiny().name}.safetensors", "pt") as file:
+        metadata = file.metadata()
+    assert Experiment.from_json(json.loads(metadata.pop("experiment"))) == tiny()
+    assert metadata == {
+        "format": "pt", "run": tiny().name, "error": "", "epochs": "1", "steps": "7", "finished": "false",
+        "names": "repro", "version": metadata["version"],
+    }  # fmt: skip
+    card = Path(f"{tiny().name}.md").read_text()
+    assert "1 epoch, 7 steps: not finished, of 2 epochs" in card
+    assert "Test error" not in card
+
+
+def test_the_card_of_a_row_tells_printed_error_and_verdict(
+    folders: Folders, record: Callable[..., Record], tmp_path: Path
+) -> None:
+    from repro.cli.table import compared
+
+    table = read_table("cifar100")
+    runs = [record(seed=seed, error=22.5 + seed / 10, reported_epoch=290) for seed in range(2)]
+    for each in runs:
+        append_record(each, folders.results)
+    comparison = compared([(table, table.rows)], folders.results)[0]
+    experiment = next(error for error in table.errors() if error.options == {"N": 4}).experiment(0)
+    facts = CardFacts(experiment, 300, 234_600, 23.0, runs[0], comparison)
+    card = model_card(facts, tmp_path / "net.safetensors")
+    cell = facts.cells[0][1]
+    for line in (
+        "Test error of these weights | 23.00 %",
+        "Test error of the run       | 22.50 %, after epoch 290",
+        f"22.62 ({table.paper}, {table.title}, ",
+        f"{cell.verdict.value}, of 2 runs: {cell.verdict.meaning}",
+        "300 epochs, 234,600 steps: the whole recipe",
+    ):
+        assert line in card
+    other = replace(facts, record=record(seed=7, deviations=["batch=32 (64)"]))
+    card = model_card(other, tmp_path / "net.safetensors")
+    assert f"{cell.verdict.value}, of 2 runs, without this one" in card
+    assert "batch=32 (64)" in card
+
+
+def test_wrong_files_are_refused(
+    tiny: Make, folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from safetensors.torch import save_file
+
+    from repro.errors import UserError
+    from repro.evaluation.weights import load_weights
+
+    for output, line in (
+        (tmp_path / "net.pt", "net.pt: unknown extension (known: .safetensors)"),
+        (tmp_path / "absent" / "net.safetensors", "its folder does not exist"),
+    ):
+        status, _, err = export(capsys, folders, tiny().id, "--output", output)
+        assert (status, err.count("\n")) == (2, 1)
+        assert line in err
+    assert "is neither a run in" in export(capsys, folders, tiny().id)[2]
+    path = tmp_path / "other.safetensors"
+    with pytest.raises(UserError, match=r"other\.safetensors cannot be read as a safetensors file"):
+        load_weights(path)
+    path.write_bytes(b"no weights")
+    with pytest.raises(UserError, match=r"other\.safetensors cannot be read as a safetensors file"):
+        load_weights(path)
+    save_file({"weight": torch.zeros(1)}, path)
+    with pytest.raises(UserError, match="was not written by repro export"):
+        load_weights(path)
+    save_file({"weight": torch.zeros(1)}, path, {"names": "repro", "experiment": json.dumps(tiny().to_json())})
+    with pytest.raises(UserError, match="do not match the network"):
+        load_weights(path)
+
+
+def test_without_the_package_the_command_says_how_to_install_it(
+    folders: Folders, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("repro.cli.export.find_spec", lambda name: None)
+    status, _, err = export(capsys, folders, "any")
+    assert status == 2
+    assert "the package safetensors is missing" in err
+    assert "pip install safetensors" in err
