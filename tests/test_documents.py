@@ -39,7 +39,7 @@ def test_a_figure_shows_the_recorded_numbers(picture: Path, tmp_path: Path) -> N
     assert picture.with_suffix(".csv").read_bytes() == (tmp_path / picture.name).with_suffix(".csv").read_bytes()
 
 
-@pytest.mark.parametrize("command", ["repro", "repro figure", "repro new"])
+@pytest.mark.parametrize("command", ["repro", "repro figure", "repro new", "repro runs"])
 def test_every_command_is_documented(command: str) -> None:
     listed = answer(f"{command} --help").partition("Commands:\n")[2]
     names = re.findall(r"^  (\w+)", listed, re.MULTILINE)

@@ -187,6 +187,24 @@ def test_a_mirror_without_the_file_is_not_asked_again(server: Server, tmp_path: 
     assert names(tmp_path) == []
 
 
+def test_without_a_network_nothing_is_tried_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match=r"cannot be downloaded \(host\.invalid: .*\); put it there by hand"):
+        download.fetch_file(["http://host.invalid/file"], MD5, tmp_path / "file")
+    assert "trying again" not in capsys.readouterr().err
+
+
+def test_a_full_disk_is_not_taken_for_a_broken_connection(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        download.fetch_file([server.url("file", WHOLE)], MD5, tmp_path / "file")
+    assert len(server.ranges) == 1
+
+
 def test_two_processes_download_a_file_once(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     urls = [server.url("file", STALLS, WHOLE)]
     threads = [threading.Thread(target=download.fetch_file, args=(urls, MD5, tmp_path / "file")) for _ in range(2)]

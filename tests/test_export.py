@@ -52,7 +52,7 @@ def test_the_card_loads_a_network_with_the_same_logits(
     status, out, err = export(capsys, folders, tiny().id, "--output", tmp_path / "net.safetensors")
     assert (status, out) == (0, "")
     assert f"wrote {tmp_path / 'net.safetensors'} and its model card, {tmp_path / 'net.md'}" in err
-    assert err.endswith(f"next: repro eval {tiny().id}\n")
+    assert err.endswith(f"next: repro eval {tiny().id} --runs {folders.runs}\n")
     monkeypatch.chdir(tmp_path)
     card = (tmp_path / "net.md").read_text()
     found = loaded_by(card)
@@ -109,7 +109,7 @@ def test_the_card_of_a_row_tells_printed_error_and_verdict(
         "Test error of the run       | 22.50 %, after epoch 290",
         f"22.62 ({table.paper}, {table.title}, ",
         f"{cell.verdict.value}, of 2 runs: {cell.verdict.meaning}",
-        "300 epochs, 234,600 steps: the whole recipe",
+        "300 epochs, 234,600 steps: finished",
     ):
         assert line in card
     other = replace(facts, record=record(seed=7, deviations=["batch=32 (64)"]))

@@ -66,7 +66,7 @@ def test_results_of_two_machines_are_joined_once(
     assert status == 0
     counts = "1 record, 2 curves, 2 files of gate weights, 2 times; 1 record already there"
     assert out == f"added to {own}: {counts}\n"
-    assert err.endswith("next: repro table\n")
+    assert err.endswith(f"next: repro table --results {own}\n")
     assert every_record(own) == [runs[2], runs[0], runs[1]]
     assert read_curve(curve_path(own, runs[1].name)) == [EPOCH]
     assert [each.run for each in read_gates(gates_path(own, runs[0].name))] == [runs[0].name]

@@ -63,7 +63,7 @@ def test_a_run_is_deleted_with_its_record(
     what = {"id": first.id, "name": first.name, "folder": folders.runs / first.name}[spelling]
     status, out, err = rm(capsys, folders, what, "--yes")
     assert (status, out) == (0, "")
-    assert err == f"deleted {first.name}\nnext: repro list runs\n"
+    assert err == f"deleted {first.name}\nnext: repro list runs --runs {folders.runs}\n"
     assert left(folders) == [second.name]
     assert not (folders.runs / first.name).exists()
 

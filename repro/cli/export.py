@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from repro.atomic import write_atomically
 from repro.cli.options import Results, RunName, Runs
-from repro.cli.suggestion import suggest, tables_of
+from repro.cli.suggestion import suggest, tables_of, with_places
 from repro.cli.table import compared
 from repro.comparison.corrections import as_of_today
 from repro.console import loading, note
@@ -53,7 +54,7 @@ def export(run: RunName, output: Output = None, results: Results = Path("results
     card = output.with_suffix(".md")
     write_atomically(card, model_card(facts, output).encode())
     note(f"wrote {output} and its model card, {card}")
-    suggest(f"repro eval {run}")
+    suggest(with_places(f"repro eval {quote(run)}", runs=runs))
 
 
 def _check(output: Path) -> None:

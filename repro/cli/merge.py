@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from repro.cli.options import AnswerFormat, Format, Results
-from repro.cli.suggestion import suggest
+from repro.cli.suggestion import suggest, with_places
 from repro.console import print_json, stdout
 from repro.paths import folders
 from repro.store.merging import merge as merge_results
 from repro.text import number_of
 
 Sources = Annotated[
-    list[Path], typer.Argument(metavar="FOLDER...", help="Folders of records, such as results-0 results-1.")
+    list[Path], typer.Argument(metavar="FOLDER", help="Folders of records, such as results-0 results-1.")
 ]
 
 
@@ -35,4 +35,4 @@ def merge(sources: Sources, results: Results = Path("results"), format: Format =
     )
     present = f"; {number_of(added.present, 'record')} already there" if added.present else ""
     stdout().print(f"added to {results}: {', '.join(counts)}{present}", soft_wrap=True, markup=False)
-    suggest("repro table")
+    suggest(with_places("repro table", results=None if results == Path("results") else results))

@@ -10,7 +10,7 @@ import typer
 
 from repro.cli.options import Results, Runs, with_quiet
 from repro.cli.papers import with_papers
-from repro.cli.suggestion import suggest
+from repro.cli.suggestion import suggest, with_places
 from repro.console import note, problem
 from repro.errors import RunFailed, UserError
 from repro.paths import folders
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from repro.store.removal import Removal
 
 app = typer.Typer(help="Remove runs.")
-RunNames = Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs (name, prefix, ID or folder).")]
+RunNames = Annotated[list[str], typer.Argument(metavar="RUN", help="Runs (name, prefix, ID or folder).")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")]
 
 
@@ -45,7 +45,7 @@ def rm(names: RunNames, yes: Yes = False, results: Results = Path("results"), ru
     for each in removals.values():
         remove(each)
         note(f"deleted {each.name}")
-    suggest("repro list runs")
+    suggest(with_places("repro list runs", runs=runs))
 
 
 def _ask(removals: list[Removal]) -> None:

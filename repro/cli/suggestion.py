@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -21,6 +22,12 @@ def suggest(command: str) -> None:
     """Print the next useful command on stderr, with the `--papers` of this one; nothing with `--quiet`."""
     papers = [as_typed({"papers": str(each)}) for each in current_library().named]
     note(f"next: {' '.join([command, *papers])}")
+
+
+def with_places(command: str, **places: Path | None) -> str:
+    """Return a command with the folders of this one, by option; None stands for the default."""
+    given = {option: str(folder) for option, folder in places.items() if folder is not None}
+    return f"{command} {as_typed(given)}".rstrip()
 
 
 def after_count(model: str, options: Mapping[str, Any], dataset: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +21,8 @@ PARTIAL, NOTHING_FOLLOWS = 206, 416
 """HTTP statuses: the requested range of the file, and a file that ends where the range begins."""
 BUSY = (408, 425, 429)
 """HTTP statuses, besides those from 500, after which the same request may succeed."""
+HOPELESS = (socket.gaierror, ssl.SSLCertVerificationError)
+"""Errors that stay: a machine without a network knows no host, and nothing makes a wrong certificate right."""
 
 
 class Broken(Exception):
@@ -39,7 +43,7 @@ def transfer(url: str, part: Path, name: str) -> None:
 
     Raises:
         Broken: the server is busy, or the connection failed or ended early.
-        Refused: the server has no such file.
+        Refused: the server has no such file, or cannot be found.
         OSError: `part` cannot be written.
     """
     there = part.stat().st_size if part.exists() else 0
@@ -109,4 +113,5 @@ def _network() -> Iterator[None]:
         temporary = error.code >= 500 or error.code in BUSY
         raise (Broken if temporary else Refused)(f"{error.code} {error.reason}") from error
     except (OSError, HTTPException) as error:
-        raise Broken(str(getattr(error, "reason", error)) or type(error).__name__) from error
+        reason = getattr(error, "reason", error)
+        raise (Refused if isinstance(reason, HOPELESS) else Broken)(str(reason) or type(reason).__name__) from error

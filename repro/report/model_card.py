@@ -73,7 +73,7 @@ def _lines(facts: CardFacts) -> Iterator[tuple[str, str]]:
     yield "Recipe", f"{recipe.name} ({recipe.paper})"
     yield "Deviations from the recipe", ", ".join(facts.deviations) or "none"
     yield "Seed", str(experiment.seed)
-    whole = "the whole recipe" if facts.record else f"not finished, of {number_of(recipe.all_epochs, 'epoch')}"
+    whole = "finished" if facts.record else f"not finished, of {number_of(recipe.all_epochs, 'epoch')}"
     yield "Training", f"{number_of(facts.epochs, 'epoch')}, {number_of(facts.steps, 'step')}: {whole}"
     yield from _results(facts)
     if facts.record:
