@@ -52,6 +52,12 @@ def test_the_card_loads_a_network_with_the_same_logits(
     status, out, err = export(capsys, folders, tiny().id, "--output", tmp_path / "net.safetensors")
     assert (status, out) == (0, "")
     assert f"wrote {tmp_path / 'net.safetensors'} and its model card, {tmp_path / 'net.md'}" in err
+    assert export(capsys, folders, tiny().id, "--output", tmp_path / "net.safetensors")[0] == 0  # again
+    (tmp_path / "README.md").write_text("# precious")
+    refused = export(capsys, folders, tiny().id, "--output", tmp_path / "README.safetensors")
+    assert refused[0] == 2
+    assert f"would overwrite {tmp_path / 'README.md'}, which is another file" in refused[2]
+    assert not (tmp_path / "README.safetensors").exists()
     assert err.endswith(f"next: repro eval {tiny().id} --runs {folders.runs}\n")
     monkeypatch.chdir(tmp_path)
     card = (tmp_path / "net.md").read_text()

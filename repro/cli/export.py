@@ -49,9 +49,11 @@ def export(run: RunName, output: Output = None, results: Results = Path("results
 
     saved = load_run(run, places.runs)
     output = output or Path(f"{saved.experiment.name}{SUFFIX}")
+    card = output.with_suffix(".md")
+    if card.exists() and not output.exists():
+        raise UserError(f"the model card would overwrite {card}, which is another file; choose another --output")
     facts = _facts(saved, results)
     write_weights(saved, output)
-    card = output.with_suffix(".md")
     write_atomically(card, model_card(facts, output).encode())
     note(f"wrote {output} and its model card, {card}")
     suggest(with_places(f"repro eval {quote(run)}", runs=runs))

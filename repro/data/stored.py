@@ -16,7 +16,7 @@ class Stored:
     folder: Path | None
     """None if a package holds the images."""
     size: int
-    """Bytes of the files that are read."""
+    """Bytes of its files."""
 
 
 class Missing(UserError):
@@ -30,5 +30,5 @@ class Missing(UserError):
 
 def size_of(folder: Path) -> int:
     """Return the bytes of all files below a folder."""
-    with waiting(f"measuring {folder}", seconds=True):
+    with waiting(f"measuring {folder}"):
         return sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())

@@ -10,6 +10,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from repro.atomic import write_atomically
 from repro.errors import UserError
 
 if TYPE_CHECKING:
@@ -75,6 +76,13 @@ def _numbered(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                     yield lines.line_num, line
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} is not a CSV file in UTF-8 ({error}); repair or remove it") from error
+
+
+def rewrite(path: Path, lines: Sequence[Mapping[str, Any]], kind: type[DataclassInstance]) -> None:
+    """Replace the lines of a file of dataclasses, whose lock is held; columns that the user added stay."""
+    header = columns_of(kind)
+    own = dict.fromkeys(column for line in lines for column in line if column not in header)
+    write_atomically(path, csv_of(lines, [*header, *own]))
 
 
 def read(path: Path, kind: type[T], what: str) -> list[T]:

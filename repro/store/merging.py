@@ -12,8 +12,8 @@ from repro.atomic import write_atomically
 from repro.console import with_bar
 from repro.errors import UserError
 from repro.locks import locked
-from repro.store.csv_rows import line_of, lines_of, read, read_with_lines
-from repro.store.results import Record, StepTime, lock_of, read_curve, read_gates, rewrite
+from repro.store.csv_rows import line_of, lines_of, read, read_with_lines, rewrite
+from repro.store.results import Record, StepTime, lock_of, read_curve, read_gates
 
 Row = TypeVar("Row", Record, StepTime)
 RUNS, TIMES = "runs.csv", "times.csv"

@@ -10,14 +10,13 @@ from pathlib import Path
 from repro.errors import UserError
 from repro.locks import Held, is_held, locked
 from repro.paths import Folders
-from repro.store.csv_rows import lines_of
+from repro.store.csv_rows import lines_of, rewrite
 from repro.store.results import (
     Record,
     curve_path,
     every_record,
     gates_path,
     lock_of,
-    rewrite,
     shipped_results,
 )
 from repro.store.run_folders import CURVE, DESCRIPTION, LOCK, run_named, run_names

@@ -10,7 +10,7 @@ from typing import Any
 from repro.atomic import write_atomically
 from repro.errors import UserError
 from repro.locks import locked
-from repro.store.csv_rows import columns_of, csv_of, line_of, lines_of, read
+from repro.store.csv_rows import columns_of, csv_of, line_of, lines_of, read, rewrite
 
 SEPARATOR = "; "
 """Separates the values of a record's field that changed between sessions of the run."""
@@ -184,13 +184,6 @@ def _append(path: Path, added: Sequence[Record] | Sequence[StepTime]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(lock_of(path)):
         rewrite(path, [*lines_of(path), *map(line_of, added)], type(added[0]))
-
-
-def rewrite(path: Path, lines: Sequence[Mapping[str, Any]], kind: type[Record] | type[StepTime]) -> None:
-    """Replace the lines of runs.csv or times.csv, whose lock is held; columns that the user added stay."""
-    header = columns_of(kind)
-    own = dict.fromkeys(column for line in lines for column in line if column not in header)
-    write_atomically(path, csv_of(lines, [*header, *own]))
 
 
 def check_locks(results: Path) -> None:
