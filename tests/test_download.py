@@ -210,7 +210,7 @@ def test_two_processes_download_a_file_once(server: Server, tmp_path: Path, caps
     threads = [threading.Thread(target=download.fetch_file, args=(urls, MD5, tmp_path / "file")) for _ in range(2)]
     for each in threads:
         each.start()
-    await_(lambda: "waiting for file, which" in capsys.readouterr().err)
+    await_(lambda: "waiting for the download of file by" in capsys.readouterr().err)
     server.release.set()
     for each in threads:
         each.join()

@@ -73,7 +73,7 @@ def _alone(folder: Path, name: str) -> Iterator[None]:
         try:
             stack.enter_context(locked(lock, 0))
         except Held as held:
-            with waiting(f"waiting for {name}, which {held} is downloading"):
+            with waiting(f"waiting for the download of {name} by {held}"):
                 stack.enter_context(locked(lock))
         yield
 
