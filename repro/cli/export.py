@@ -11,8 +11,8 @@ import typer
 
 from repro.atomic import write_atomically
 from repro.cli.options import Results, RunName, Runs
+from repro.cli.selection import compared
 from repro.cli.suggestion import suggest, tables_of, with_places
-from repro.cli.table import compared
 from repro.comparison.corrections import as_of_today
 from repro.console import loading, note
 from repro.errors import PackageMissing, UserError
