@@ -49,6 +49,12 @@ class Experiment:
         return DATASETS[self.dataset].train_images - self.recipe.validation_images
 
     @property
+    def input(self) -> tuple[int, int, int]:
+        """C, H, W of the network's training input."""
+        side = self.recipe.scaled_crop
+        return (3, side, side) if side else DATASETS[self.dataset].input
+
+    @property
     def id(self) -> str:
         """The ID: a hash of the experiment, eight hexadecimal digits."""
         content = [self.model, self._telling_options(), self.recipe.name, self.recipe.values(), self.seed]

@@ -65,16 +65,16 @@ def locked(path: Path, seconds: float = inf) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_UN)  # closing does not unlock while a forked worker has the file open
 
 
-def is_held(path: Path) -> bool:
-    """Whether another process holds a lock; false if the file cannot be opened or locked."""
+def holder_of(path: Path) -> str | None:
+    """Return the process that holds a lock, in words; None if there is none, or the file cannot be opened or locked."""
     try:
         with path.open("r+b") as file:
             _lock(file, path, 0)
-            return False
-    except Held:
-        return True
+            return None
+    except Held as held:
+        return str(held)
     except (OSError, UserError):
-        return False
+        return None
 
 
 def _lock(file: BinaryIO, path: Path, seconds: float) -> None:

@@ -17,11 +17,12 @@ from repro.benchmark import roofline
 from repro.benchmark.baseline import Decoded, baseline, folder_baseline
 from repro.benchmark.bench import ROUNDS, _measure, bench, data_of, images_of
 from repro.benchmark.random_images import FILES, LISTED, random_data
-from repro.benchmark.roofline import matmul_rate, work_of
+from repro.benchmark.roofline import matmul_rate
 from repro.benchmark.variants import Queue, Variant, VariantKind, combinations, in_memory_variants
 from repro.cli.app import main
 from repro.cli.bench import _input_speeds
 from repro.counting.count import Subject, count
+from repro.counting.demand import work_of
 from repro.data.augment import normaliser
 from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment, experiment_for

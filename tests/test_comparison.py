@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from repro.cli.missing import missing
 from repro.cli.selection import all_tables, compared, select
 from repro.comparison.explain import mismatch_lines, reasons
 from repro.comparison.join import Comparison, compare, pooled_over
@@ -19,6 +18,7 @@ from repro.comparison.summary import summarise
 from repro.comparison.verdict import Verdict
 from repro.errors import UserError
 from repro.experiment import experiment_for
+from repro.planning.needed import missing
 from repro.recipes import recipe
 from repro.report import Report
 from repro.store.results import Record, append_record, read_records, result_folders
@@ -354,11 +354,11 @@ def test_a_broken_line_is_named(record: Make, tmp_path: Path) -> None:
 
 def test_only_rows_without_records_are_missing(record: Make, tmp_path: Path) -> None:
     selection = select("cifar100", "DenseResNet*")
-    assert len(missing(selection, None, None, tmp_path)) == 4
+    assert len(missing(*selection, None, None, tmp_path)) == 4
     append_record(record(seed=0), tmp_path)
-    left = missing(selection, None, None, tmp_path)
+    left = missing(*selection, None, None, tmp_path)
     assert [dict(each.options) for each in left] == [{"N": 2}, {"N": 6}, {"N": 8}]
-    assert len(missing(selection, 3, None, tmp_path)) == 11
+    assert len(missing(*selection, 3, None, tmp_path)) == 11
 
 
 def test_rows_are_chosen_by_pattern() -> None:

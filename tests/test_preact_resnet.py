@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from repro.benchmark.roofline import saved_bytes
+from repro.counting.demand import saved_bytes
 from repro.models import build, save_memory
 from repro.models.preact_resnet import PreActivationBlock, preresnet_cifar
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from watching import Silent, train_one
 
-from repro.benchmark.roofline import saved_bytes
 from repro.cli.app import main
+from repro.counting.demand import saved_bytes
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.models import OptionValue, build, save_memory

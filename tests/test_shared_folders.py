@@ -22,7 +22,7 @@ from repro.cli import missing as command
 from repro.cli.selection import select
 from repro.errors import BeingTrained, UserError
 from repro.experiment import Experiment
-from repro.locks import Held, Holder, is_held, locked
+from repro.locks import Held, Holder, holder_of, locked
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import every_record
@@ -64,7 +64,7 @@ def test_a_lock_says_who_holds_it(tmp_path: Path) -> None:
         said = Holder(**json.loads((tmp_path / ".lock.json").read_bytes()))
         assert (said.host, said.process) == (socket.gethostname(), program.pid)
         assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\+00:00", said.since)
-        assert is_held(path)
+        assert holder_of(path) == str(said)
         with pytest.raises(Held, match=f"process {program.pid} on {socket.gethostname()} since {said.since[:10]}"):
             locked(path, 0).__enter__()
     assert program.returncode == 0
@@ -76,7 +76,7 @@ def test_a_lock_says_who_holds_it(tmp_path: Path) -> None:
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     with started(HOLD, tmp_path / ".lock") as program:
         program.kill()
-    assert not is_held(tmp_path / ".lock")
+    assert not holder_of(tmp_path / ".lock")
     with locked(tmp_path / ".lock", 0):
         assert json.loads((tmp_path / ".lock.json").read_bytes())["process"] == os.getpid()
 
@@ -90,7 +90,7 @@ def test_a_released_lock_is_free_while_a_forked_process_lives(tmp_path: Path) ->
         if child == 0:
             os.read(wait, 1)
             os._exit(0)
-    assert not is_held(tmp_path / ".lock")
+    assert not holder_of(tmp_path / ".lock")
     os.write(release, b".")
     os.waitpid(child, 0)
 

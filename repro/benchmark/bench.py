@@ -15,16 +15,16 @@ from tempfile import TemporaryDirectory
 import torch
 
 from repro.benchmark.random_images import random_data, random_folder
-from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise, work_of
+from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise
 from repro.benchmark.variants import (
     DTYPES,
     Variant,
     VariantKind,
     image_file_variants,
     in_memory_variants,
-    shape_of,
 )
 from repro.console import note, stderr
+from repro.counting.demand import work_of
 from repro.data import DATASETS, Dataset, DatasetKind, load
 from repro.data.folder import ImageFolder, is_there
 from repro.errors import RunFailed, UserError
@@ -229,7 +229,7 @@ def _speeds(variants: Sequence[Variant], experiment: Experiment, device: torch.d
 def _speed(variant: Variant, baseline: Variant, experiment: Experiment, peaks: tuple[float, float] | None) -> Speed:
     recipe, rate = experiment.recipe, statistics.median(variant.rates)
     with torch.device("meta"):
-        work = work_of(network_of(experiment), shape_of(experiment))
+        work = work_of(network_of(experiment), experiment.input)
     return Speed(
         kind=variant.kind,
         precision=variant.precision,

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from repro.benchmark.baseline import BASELINE_PREFETCH, baseline, folder_baseline
-from repro.benchmark.roofline import saved_bytes
-from repro.data import DATASETS, Dataset
+from repro.counting.demand import saved_bytes
+from repro.data import Dataset
 from repro.data.folder import ImageFolder
 from repro.experiment import Experiment
 from repro.runtime import Runtime
@@ -161,13 +161,7 @@ def _in_memory_steps(
 def _saved_bytes(experiment: Experiment, *, memory_saved: bool) -> int:
     with torch.device("meta"):
         network = network_of(experiment, memory_saved=memory_saved)
-    return saved_bytes(network, shape_of(experiment), experiment.recipe.batch)
-
-
-def shape_of(experiment: Experiment) -> tuple[int, int, int]:
-    """Return C, H, W of the network's training input."""
-    side = experiment.recipe.scaled_crop
-    return (3, side, side) if side else DATASETS[experiment.dataset].input
+    return saved_bytes(network, experiment.input, experiment.recipe.batch)
 
 
 def combinations(runtime: Runtime, seeds: int, precision: str) -> list[tuple[dict[str, Any], int]]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from pathlib import Path
 
-from repro.cli.missing import train_runs, without_record
+from repro.cli.missing import train_runs
+from repro.cli.output import show
 from repro.cli.selection import Selection, compared
+from repro.cli.suggestion import after_alternatives, suggest
 from repro.comparison.alternatives import Trial, differing_cells, trials_of, tried
 from repro.comparison.corrections import records_today
 from repro.comparison.join import Comparison
 from repro.console import note
-from repro.errors import UserError
+from repro.errors import Diverged, UserError
 from repro.experiment import Experiment
 from repro.paths import Folders
+from repro.planning.needed import without_record
 from repro.recipes import recipe
 from repro.report import ReportFormat
 from repro.report.alternatives import FORMATS, AlternativesReport
@@ -26,6 +30,27 @@ def check_format(format: ReportFormat) -> None:
     """Raise UserError for a format in which alternatives are not shown."""
     if format not in FORMATS:
         raise UserError(f"--try has no format {format}; choose --format {one_of([*FORMATS])}")
+
+
+def show_alternatives(
+    name: str,
+    selection: Selection,
+    seeds: int | None,
+    epochs: int | None,
+    runtime: Runtime,
+    folders: Folders,
+    format: ReportFormat,
+    output: Path | None,
+) -> None:
+    """Train the alternatives for some rows of a table, and show what they did; Diverged at the end if some run did."""
+    check_format(format)
+    report, diverged = try_alternatives(selection, seeds, epochs, runtime, folders)
+    if report.tried or output or format != ReportFormat.RICH:  # a program reads an empty answer too
+        show(report, format, output)
+    if diverged:
+        raise Diverged("; ".join(diverged))
+    if format == ReportFormat.RICH and not output:
+        suggest(after_alternatives(name, report.comparison, report.tried))
 
 
 def try_alternatives(

@@ -1,11 +1,10 @@
-"""The runs that a table still needs, and their training."""
+"""The training of the runs that a table still needs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
-from pathlib import Path
 
 from repro.cli.selection import Selection, count_networks
 from repro.cli.train import train_all
@@ -13,36 +12,10 @@ from repro.console import note, problem
 from repro.errors import BeingTrained, Diverged
 from repro.experiment import Experiment
 from repro.paths import Folders
+from repro.planning.needed import missing, without_record
 from repro.runtime import Runtime
-from repro.store.results import read_records, result_folders
 from repro.text import number_of
 from repro.torchrun import process_count
-
-
-def missing(selection: Selection, seeds: int | None, epochs: int | None, results: Path) -> list[Experiment]:
-    """Return the experiments that some rows still need: for each published error, seeds 0, 1, ... without a record.
-
-    Args:
-        selection: a table and some of its rows.
-        seeds: number of seeds for each error (default: as many as the paper ran).
-        epochs: number of epochs of each run (default: the recipe's).
-        results: the folder of the records.
-    """
-    table, rows = selection
-    experiments = [
-        each.experiment(seed, epochs)
-        for each in table.errors(rows)
-        if each.recipe
-        for seed in range(seeds or each.runs)
-    ]
-    return without_record(experiments, results)
-
-
-def without_record(experiments: Iterable[Experiment], results: Path) -> list[Experiment]:
-    """Return the experiments that have no record in `results` or in the shipped results, each once."""
-    once = {each.id: each for each in experiments}
-    done = {record.id for record in read_records(result_folders(results))}
-    return [each for each in once.values() if each.id not in done]
 
 
 def train_missing(
@@ -55,7 +28,7 @@ def train_missing(
     """
     table, rows = selection
     count_networks([selection])  # an error in counting is reported before days of training
-    experiments = missing(selection, seeds, epochs, folders.results)
+    experiments = missing(table, rows, seeds, epochs, folders.results)
     without = sum(each.recipe is None for each in table.errors(rows))
     omitted = f"; no recipe is implemented for {number_of(without, 'result')}" if without else ""
     note(f"{table.name}: {number_of(len(experiments), 'run')} to train{omitted}")

@@ -116,6 +116,10 @@ Crops = Annotated[
     ),
 ]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Run (name, prefix, ID or folder) or checkpoint file.")]
+SeedsPerRow = Annotated[
+    int | None,
+    typer.Option("--seeds", min=1, metavar="N", help="Seeds to train for each row (default: as many as in the paper)."),
+]
 TableName = Annotated[
     str,
     typer.Argument(

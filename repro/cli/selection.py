@@ -8,11 +8,11 @@ from pathlib import Path
 
 from repro.comparison.corrections import records_today
 from repro.comparison.counts import counts_of, uncounted
-from repro.comparison.join import Comparison, compare, pooled_over
+from repro.comparison.join import Comparison, compare, spreads_for
 from repro.console import note, with_bar
 from repro.errors import PackageMissing, UserError
 from repro.store.results import Record, curve_of, read_times, result_folders
-from repro.tables import Row, Table, read_table, shipped_tables, table_names
+from repro.tables import Row, Table, read_table, table_names
 from repro.text import number_of
 
 Selection = tuple[Table, Sequence[Row]]
@@ -45,14 +45,11 @@ def compared(selections: Sequence[Selection], results: Path) -> list[Comparison]
     places = result_folders(results)
     records, times = records_today(places), read_times(places)
     count_networks(selections)
-    lowest, shipped = partial(_lowest_error, places), {each.name: each for each in shipped_tables()}
-
-    def joined(table: Table, rows: Sequence[Row]) -> Comparison:
-        # The runs of a user's table say nothing about the spread of the shipped ones.
-        spread = pooled_over([*(shipped | {table.name: table}).values()], records)
-        return compare(table, records, times, shown=rows, spread=spread, lowest=lowest)
-
-    return [joined(*each) for each in selections]
+    lowest, spreads = partial(_lowest_error, places), spreads_for([table for table, _ in selections], records)
+    return [
+        compare(table, records, times, shown=rows, spread=spread, lowest=lowest)
+        for (table, rows), spread in zip(selections, spreads, strict=True)
+    ]
 
 
 def _lowest_error(folders: Sequence[Path], record: Record) -> float | None:

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from repro.cli.missing import missing
 from repro.cli.options import Command, choice, with_options
 from repro.cli.selection import Selection
 from repro.cluster.queue import live_jobs
@@ -19,6 +18,7 @@ from repro.console import note, stdout
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.paths import Folders
+from repro.planning.needed import missing
 from repro.runtime import Runtime
 from repro.store.run_folders import DIVERGED, runs_in
 from repro.text import number_of
@@ -104,8 +104,8 @@ def submit_missing(
     selection: Selection, seeds: int | None, epochs: int | None, runtime: Runtime, folders: Folders, use: Resources
 ) -> None:
     """Submit the runs of some rows that are neither recorded nor queued nor diverged, and say how to watch them."""
-    table, _ = selection
-    needed = missing(selection, seeds, epochs, folders.results)
+    table, rows = selection
+    needed = missing(table, rows, seeds, epochs, folders.results)
     queued, diverged = _queued(needed, folders), _diverged(folders)
     left = [each for each in needed if each.name not in queued | diverged]
     for count, what in ((len(queued), "queued or running"), (_count(needed, diverged), "diverged, which is final")):

@@ -9,24 +9,24 @@ from typing import Annotated, Any
 
 import typer
 
-from repro.atomic import write_atomically
-from repro.cli.alternatives import check_format, try_alternatives
+from repro.cli.alternatives import show_alternatives
 from repro.cli.missing import train_missing
-from repro.cli.options import Data, Epochs, Results, Rows, Runs, choice, completing, runtime_options
+from repro.cli.options import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing, runtime_options
+from repro.cli.output import Format, Output, format_of, show
+from repro.cli.plan import DeviceName, plan_format, plan_of, show_plan
 from repro.cli.selection import Selection, all_tables, compared, select
 from repro.cli.submit import cluster_options, resources_of, submit_missing
-from repro.cli.suggestion import after_alternatives, after_table, suggest
+from repro.cli.suggestion import after_table, suggest
 from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison
-from repro.console import note, problem, stdout, with_bar
-from repro.errors import Diverged, UserError
-from repro.paths import Folders, folders
-from repro.report import SUFFIXES, Report, ReportFormat
-from repro.report.alternatives import AlternativesReport
+from repro.console import note, problem, with_bar
+from repro.errors import UserError
+from repro.paths import folders
+from repro.report import Report, ReportFormat
 from repro.runtime import Runtime
 from repro.store.results import append_times, result_folders
 from repro.tables import table_names
-from repro.text import number_of, one_of
+from repro.text import number_of
 
 WINDOW_SECONDS = 2.0
 """How long the steps of one row are measured before the next row's turn."""
@@ -54,23 +54,9 @@ Time = Annotated[bool, typer.Option("--time", help="First measure a training ste
 Check = Annotated[
     bool, typer.Option("--check", help="List the cells that do not match, and exit with status 1 if there are any.")
 ]
-Format = Annotated[
-    ReportFormat | None,
-    choice(
-        "--format",
-        metavar="NAME",
-        help=f"Output format: {one_of([*ReportFormat])} (default: by the extension of --output, else rich).",
-    ),
-]
-Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write to a file.")]
-SeedsPerRow = Annotated[
-    int | None,
-    typer.Option(
-        "--seeds",
-        min=1,
-        metavar="N",
-        help="Seeds to train for each row (default: as many as in the paper; with --try, those of its runs).",
-    ),
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="With --run: train nothing; show what would be trained, and how long it takes."),
 ]
 
 
@@ -81,6 +67,7 @@ def table(
     cluster: dict[str, Any],
     name: Name = None,
     run: Run = False,
+    dry_run: DryRun = False,
     try_: Try = False,
     time: Time = False,
     rows: Rows = "*",
@@ -89,6 +76,7 @@ def table(
     output: Output = None,
     seeds: SeedsPerRow = None,
     epochs: Epochs = None,
+    device_name: DeviceName = None,
     data: Data = None,
     results: Results = Path("results"),
     runs: Runs = None,
@@ -96,27 +84,32 @@ def table(
     """Show a published table next to our counts and measured errors, or a summary of all tables."""
     training_options = {"seeds": seeds, "epochs": epochs, "data": data, "runs": runs, **switches, **cluster}
     _refuse_without_run(training_options, run or try_, time)
+    _refuse_together("--try", try_, {"--run": run, "--time": time, "--check": check})
+    _refuse_with_dry_run(run, dry_run, device_name, {"--time": time, "--check": check, "--on": bool(cluster)})
     if name is None and (run or try_ or time or rows != "*"):
         raise UserError("--run, --try, --time and --rows require the name of a table; see repro list tables")
-    if try_ and (run or time or check):
-        raise UserError("--try excludes --run, --time and --check; give them in a command of their own")
     selections = [(each, each.rows) for each in all_tables()] if name is None else [select(name, rows)]
-    chosen = format_of(format, output)
+    if dry_run:
+        given = {"rows": rows, "seeds": seeds, "epochs": epochs, "results": results, "runs": runs, **switches}
+        shown_as = plan_format(format, output)
+        made = plan_of(selections, switches, device_name, results, runs, seeds=seeds, epochs=epochs)
+        show_plan(made, given, shown_as, output, name)
+        return
+    chosen, runtime = format_of(format, output), Runtime(**switches)
     places = folders(data, runs, results, trains=run or try_, measures=time, shows=not (run or try_ or time))
     if try_:
-        _try(name or "", selections[0], seeds, epochs, Runtime(**switches), places, chosen, output)
+        show_alternatives(name or "", selections[0], seeds, epochs, runtime, places, chosen, output)
         return
-    if time:
-        check_timed(selections[0])
-    runtime = Runtime(**switches)
     if use := resources_of(cluster, runtime):
         submit_missing(selections[0], seeds, epochs, runtime, places, use)
         return
+    if time:
+        check_timed(selections[0])
     if run:
         train_missing(selections[0], seeds, epochs, runtime, places)
     if time:
-        runtime = Runtime(**{key: value for key, value in switches.items() if key in TIMED})
-        measure_times(selections[0], runtime, results)
+        limited = Runtime(**{key: value for key, value in switches.items() if key in TIMED})
+        measure_times(selections[0], limited, results)
     comparisons = compared(selections, results)
     show(Report(comparisons, result_folders(results), summary=name is None), chosen, output)
     if check and _report_mismatches(comparisons):
@@ -133,45 +126,20 @@ def _refuse_without_run(options: Mapping[str, Any], trains: bool, time: bool) ->
             raise UserError(f"--{option} requires --run or --try; without them, nothing is trained")
 
 
-def _try(
-    name: str,
-    selection: Selection,
-    seeds: int | None,
-    epochs: int | None,
-    runtime: Runtime,
-    places: Folders,
-    format: ReportFormat,
-    output: Path | None,
-) -> None:
-    """Train the alternatives for some rows of a table, and show what they did; Diverged at the end if some run did."""
-    check_format(format)
-    report, diverged = try_alternatives(selection, seeds, epochs, runtime, places)
-    if report.tried or output or format != ReportFormat.RICH:  # a program reads an empty answer too
-        show(report, format, output)
-    if diverged:
-        raise Diverged("; ".join(diverged))
-    if format == ReportFormat.RICH and not output:
-        suggest(after_alternatives(name, report.comparison, report.tried))
+def _refuse_with_dry_run(run: bool, dry_run: bool, device_name: str | None, others: Mapping[str, bool]) -> None:
+    """Raise UserError for options that have no effect without a dry run, or with one."""
+    if dry_run and not run:
+        raise UserError("--dry-run requires --run: it shows what --run would train")
+    if device_name is not None and not dry_run:
+        raise UserError("--device-name requires --run --dry-run; runs are trained on this machine's --device")
+    _refuse_together("--dry-run", dry_run, others)
 
 
-def format_of(format: ReportFormat | None, output: Path | None) -> ReportFormat:
-    """Return the format that was asked for, by name or by the extension of the file.
-
-    Raises:
-        UserError: name and extension contradict each other, or the file cannot be written.
-    """
-    if output is None:
-        return format or ReportFormat.RICH
-    if output.is_dir() or not output.parent.is_dir():
-        raise UserError(f"{output} cannot be written: it is a folder, or its folder does not exist")
-    by_ending = SUFFIXES.get(output.suffix.lower())
-    if format and by_ending and format != by_ending:
-        raise UserError(f"{output} has the extension of {by_ending}, but --format is {format}; leave out one of them")
-    if format:
-        return format
-    if by_ending is None:
-        raise UserError(f"{output}: unknown extension (known: {', '.join(SUFFIXES)}); or choose a --format")
-    return by_ending
+def _refuse_together(option: str, given: bool, others: Mapping[str, bool]) -> None:
+    """Raise UserError if an option was given with one of some others."""
+    for other, too in others.items():
+        if given and too:
+            raise UserError(f"{option} and {other} exclude each other; leave out one of them")
 
 
 def check_timed(selection: Selection) -> None:
@@ -190,24 +158,6 @@ def measure_times(selection: Selection, runtime: Runtime, results: Path) -> None
     times = measure_steps(table, rows, runtime, WINDOW_SECONDS, lambda windows: with_bar(windows, what))
     append_times(times, results)
     note(f"recorded the times in {results / 'times.csv'}")
-
-
-def show(report: Report | AlternativesReport, format: ReportFormat, output: Path | None) -> None:
-    """Print a report, or write it to a file."""
-    if output:
-        _write(report.text(format), output)
-    elif format == ReportFormat.RICH:
-        stdout().print(report.rich())
-    else:
-        print(report.text(format), end="")
-
-
-def _write(text: str, output: Path) -> None:
-    try:
-        write_atomically(output, text.encode())
-    except OSError as error:
-        raise UserError(f"{output} cannot be written ({error.strerror})") from error
-    note(f"wrote {output}")
 
 
 def _report_mismatches(comparisons: Sequence[Comparison]) -> bool:

@@ -14,7 +14,7 @@ from repro.comparison.spread import PRINTED_SPREAD, Spread
 from repro.comparison.times import TimeCell, time_cells
 from repro.comparison.verdict import Verdict
 from repro.store.results import Record, StepTime
-from repro.tables import PrintedError, Row, Table
+from repro.tables import PrintedError, Row, Table, shipped_tables
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def compare(
         lowest: returns the lowest test error of a run after any epoch; None if its curve is missing.
     """
     rows = table.rows if shown is None else tuple(shown)
-    errors = [_with_runs(table.errors([row]), records) for row in rows]
+    errors = [with_runs(table.errors([row]), records) for row in rows]
     cells = sum(each.error.judgeable for each in chain(*errors))
     timed = time_cells(table, rows, times, [once_each(chain(*(each.runs for each in row))) for row in errors])
     compared = [
@@ -193,11 +193,22 @@ def compare(
     return Comparison(table, tuple(compared), tuple(deviating), spread if judged else None, cells)
 
 
+def spreads_for(tables: Sequence[Table], records: Sequence[Record]) -> list[Spread]:
+    """Return the spread between seeds that the verdicts of each table use, pooled over the shipped tables and itself.
+
+    The runs of a user's table say nothing about the spread of the shipped ones.
+    """
+    shipped = {each.name: each for each in shipped_tables()}
+    pools = {each.name: {**shipped, each.name: each} for each in tables}
+    common = pooled_over([*shipped.values()], records) if any(each == shipped for each in pools.values()) else None
+    return [common if common and pool == shipped else pooled_over([*pool.values()], records) for pool in pools.values()]
+
+
 def pooled_over(tables: Iterable[Table], records: Sequence[Record]) -> Spread:
     """Return the spread between seeds, from the printed spreads and all tables' rows; each run counts once."""
     seen: set[str] = set()
     rows = []
-    for each in chain(*(_with_runs(table.errors(), records) for table in tables)):
+    for each in chain(*(with_runs(table.errors(), records) for table in tables)):
         ids = {run.id for run in each.runs}
         if each.judged and seen.isdisjoint(ids):
             rows.append(each.measured)
@@ -212,7 +223,7 @@ def measured_error(error: PrintedError, runs: Sequence[Record]) -> MeasuredError
 
 
 @dataclass(frozen=True)
-class _WithRuns:
+class WithRuns:
     """A printed error and its runs."""
 
     error: PrintedError
@@ -229,19 +240,19 @@ class _WithRuns:
         return bool(self.runs) and self.error.judgeable
 
 
-def _with_runs(errors: Iterable[PrintedError], records: Sequence[Record]) -> list[_WithRuns]:
+def with_runs(errors: Iterable[PrintedError], records: Sequence[Record]) -> list[WithRuns]:
     """Return printed errors with the runs that followed the recipe and have the column's metric."""
     return [
-        _WithRuns(error, tuple(run for run in runs_of(error, records) if getattr(run, error.column.metric) is not None))
+        WithRuns(error, tuple(run for run in runs_of(error, records) if getattr(run, error.column.metric) is not None))
         for error in errors
     ]
 
 
-def _judgement(found: _WithRuns, spread: Spread, cells: int) -> Judgement | None:
+def _judgement(found: WithRuns, spread: Spread, cells: int) -> Judgement | None:
     return judge(found.measured, spread, cells) if found.judged else None
 
 
-def _error_cell(found: _WithRuns, judgement: Judgement | None, lowest: Callable[[Record], float | None]) -> ErrorCell:
+def _error_cell(found: WithRuns, judgement: Judgement | None, lowest: Callable[[Record], float | None]) -> ErrorCell:
     error = found.error
     if not found.runs:
         return ErrorCell(error, Verdict.NOT_MEASURED if error.recipe else Verdict.NO_RECIPE)

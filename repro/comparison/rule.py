@@ -126,7 +126,7 @@ class MeasuredError:
     runs: int
     """Number of runs behind the printed figure."""
     values: tuple[float, ...]
-    """Our errors in %, by seed; at least one."""
+    """Our errors in %, by seed; none before the first run, which has no value, difference and spread yet."""
     images: int
     """Number of test images."""
 

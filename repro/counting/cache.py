@@ -11,6 +11,7 @@ from pathlib import Path
 
 from repro.atomic import write_atomically
 from repro.counting.count import Count, Subject, count, parameters_of, without_memory
+from repro.counting.demand import Demand, demand_of
 from repro.models import MODELS, is_outside
 from repro.models.outside import outside
 from repro.paths import cache_folder
@@ -54,6 +55,23 @@ def _cached_parameters(subject: Subject) -> int | None:
     try:
         return int(_path(subject, "parameters").read_bytes())
     except (OSError, ValueError):
+        return None
+
+
+def demanded(subject: Subject) -> Demand:
+    """Return what training a network demands, from the cache if possible; UserError if it cannot be built."""
+    known = cached_demand(subject)
+    if known is None:
+        known = demand_of(subject)
+        _keep(asdict(known), _path(subject, "demands"))
+    return known
+
+
+def cached_demand(subject: Subject) -> Demand | None:
+    """Return what training a network demands if it is in the cache."""
+    try:
+        return Demand(**json.loads(_path(subject, "demands").read_bytes()))
+    except (OSError, ValueError, TypeError):  # a damaged file counts as missing
         return None
 
 

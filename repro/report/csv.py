@@ -54,7 +54,7 @@ def table_csv(content: Content) -> str:
     """Return a table, one line per row; printed cells are the printed strings."""
     columns = content.table.columns
     header = ["row", *(name for column in columns for name in _names(column)), "verdict", "why"]
-    return _csv([_row(line.data, columns) for line in content.grid.lines], header)
+    return csv_text([_row(line.data, columns) for line in content.grid.lines], header)
 
 
 def summary_csv(summary: Grid) -> str:
@@ -76,13 +76,13 @@ def summary_csv(summary: Grid) -> str:
         }
         for line in summary.lines
     ]
-    return _csv(rows, [*names.values(), *judged])
+    return csv_text(rows, [*names.values(), *judged])
 
 
 def alternatives_csv(grid: Grid) -> str:
     """Return the alternatives that were tried, one line each; a list has spaces between its items."""
     rows = [{name: _cell(line.data[key]) for key, name in ALTERNATIVE.items()} for line in grid.lines]
-    return _csv(rows, list(ALTERNATIVE.values()))
+    return csv_text(rows, list(ALTERNATIVE.values()))
 
 
 def _cell(value: object) -> object:
@@ -90,7 +90,8 @@ def _cell(value: object) -> object:
     return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else _rounded(value)
 
 
-def _csv(rows: Sequence[Mapping[str, Any]], header: Sequence[str]) -> str:
+def csv_text(rows: Sequence[Mapping[str, Any]], header: Sequence[str]) -> str:
+    """Return rows as CSV with these columns; missing cells are empty."""
     import pandas as pd
 
     frame = pd.DataFrame(rows, columns=list(header), dtype=object)  # else integers in a column with gaps become floats

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro.errors import UserError
-from repro.locks import Held, is_held, locked
+from repro.locks import Held, holder_of, locked
 from repro.paths import Folders
 from repro.store.csv_rows import lines_of, rewrite
 from repro.store.results import (
@@ -65,7 +65,7 @@ def planned(what: str, folders: Folders) -> Removal:
         known = dict.fromkeys([*run_names(folders.runs), *recorded])
         folder = folders.runs / run_named(what, known, f"{folders.runs} or {results}")
     name = folder.resolve().name
-    if is_held(folder / LOCK):
+    if holder_of(folder / LOCK):
         raise UserError(f"another process is training {name}; stop it first, and then remove the run")
     files = tuple(each for each in (curve_path(results, name), gates_path(results, name)) if each.exists())
     if (files or name in recorded) and results.resolve() == shipped_results().resolve():

@@ -14,7 +14,7 @@ from typing import Any
 from repro.atomic import write_atomically
 from repro.errors import UserError
 from repro.experiment import Experiment
-from repro.locks import is_held
+from repro.locks import holder_of
 from repro.models import MODELS, as_typed, is_outside
 from repro.models.outside import is_current, label, outside
 from repro.paths import Folders
@@ -56,8 +56,8 @@ class Run:
     """The description; None if there is none, or it cannot be read."""
     last: EpochRow | None
     """The last complete epoch."""
-    trained_now: bool
-    """Whether another process is training the run."""
+    holder: str | None
+    """The process that trains the run, in words; None if there is none."""
 
     @property
     def epochs(self) -> int | None:
@@ -67,7 +67,7 @@ class Run:
     @property
     def state(self) -> str:
         """State in words: being trained, stopped, finished, diverged, or not known."""
-        if self.trained_now:
+        if self.holder:
             return "being trained"
         if self.description is None:
             return "not known"
@@ -107,15 +107,16 @@ def runs_in(folder: Path) -> Iterator[Run]:
     """Yield the runs of a folder, sorted by name."""
     for name in run_names(folder):
         if any((folder / name / each).exists() for each in (DESCRIPTION, CURVE)):
-            yield _run(folder / name)
+            yield run_at(folder / name)
 
 
-def _run(folder: Path) -> Run:
-    trained_now = is_held(folder / LOCK)  # checked first: if the run ends meanwhile, the files read below are newer
+def run_at(folder: Path) -> Run:
+    """Return the state of the run in a folder."""
+    holder = holder_of(folder / LOCK)  # checked first: if the run ends meanwhile, the files read below are newer
     curve: list[EpochRow] = []
     with suppress(UserError):  # an invalid file must not hide the other runs
         curve = read_curve(folder / CURVE)
-    return Run(folder, _description(folder / DESCRIPTION), curve[-1] if curve else None, trained_now)
+    return Run(folder, _description(folder / DESCRIPTION), curve[-1] if curve else None, holder)
 
 
 def _description(path: Path) -> Description | None:

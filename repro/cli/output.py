@@ -1,0 +1,77 @@
+"""The format of an answer, and writing it to a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import typer
+
+from repro.atomic import write_atomically
+from repro.cli.options import choice
+from repro.console import note, stdout
+from repro.errors import UserError
+from repro.report import SUFFIXES, ReportFormat
+from repro.text import one_of
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Format = Annotated[
+    ReportFormat | None,
+    choice(
+        "--format",
+        metavar="NAME",
+        help=f"Output format: {one_of([*ReportFormat])} (default: by the extension of --output, else rich).",
+    ),
+]
+Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write to a file.")]
+
+
+def format_of(format: ReportFormat | None, output: Path | None) -> ReportFormat:
+    """Return the format that was asked for, by name or by the extension of the file.
+
+    Raises:
+        UserError: name and extension contradict each other, or the file cannot be written.
+    """
+    if output is None:
+        return format or ReportFormat.RICH
+    if output.is_dir() or not output.parent.is_dir():
+        raise UserError(f"{output} cannot be written: it is a folder, or its folder does not exist")
+    by_ending = SUFFIXES.get(output.suffix.lower())
+    if format and by_ending and format != by_ending:
+        raise UserError(f"{output} has the extension of {by_ending}, but --format is {format}; leave out one of them")
+    if format:
+        return format
+    if by_ending is None:
+        raise UserError(f"{output}: unknown extension (known: {', '.join(SUFFIXES)}); or choose a --format")
+    return by_ending
+
+
+class Shown(Protocol):
+    """What an answer is shown from."""
+
+    def rich(self) -> RenderableType:
+        """Return it for a terminal."""
+
+    def text(self, format: ReportFormat) -> str:
+        """Return it in any other format."""
+
+
+def show(report: Shown, format: ReportFormat, output: Path | None) -> None:
+    """Print an answer, or write it to a file; UserError if it cannot be written."""
+    if output:
+        write_text(report.text(format), output)
+    elif format == ReportFormat.RICH:
+        stdout().print(report.rich())
+    else:
+        print(report.text(format), end="")
+
+
+def write_text(text: str, output: Path) -> None:
+    """Write an answer to a file; UserError if it cannot be written."""
+    try:
+        write_atomically(output, text.encode())
+    except OSError as error:
+        raise UserError(f"{output} cannot be written ({error.strerror})") from error
+    note(f"wrote {output}")

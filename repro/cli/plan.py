@@ -1,0 +1,174 @@
+"""`repro plan`, and `repro table NAME --run --dry-run`: what is left to train, how long it takes, and what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from shlex import quote
+from typing import Annotated, Any
+
+import typer
+
+from repro.cli.options import Results, Rows, Runs, SeedsPerRow, choice, runtime_options
+from repro.cli.output import Output, format_of, write_text
+from repro.cli.selection import Selection, all_tables
+from repro.cli.suggestion import suggest
+from repro.comparison.corrections import records_today
+from repro.comparison.join import spreads_for
+from repro.console import loading, stdout, with_bar
+from repro.counting.cache import demanded
+from repro.errors import UserError
+from repro.models import as_typed
+from repro.paths import folders
+from repro.planning.device import device_called
+from repro.planning.pace import measurements_on
+from repro.planning.plan import Plan, needs, planned, uncounted
+from repro.report import ReportFormat
+from repro.report.plan import FORMATS, plan_rich, plan_text
+from repro.runtime import Runtime
+from repro.store.results import Record, StepTime, read_times, result_folders
+from repro.tables import Row, Table, table_names
+from repro.text import one_of
+
+Format = Annotated[
+    ReportFormat | None,
+    choice(
+        "--format",
+        metavar="NAME",
+        help=f"Output format: {one_of(FORMATS)} (default: by the extension of --output, else rich).",
+    ),
+]
+DeviceName = Annotated[
+    str | None,
+    typer.Option(
+        "--device-name",
+        metavar="NAME",
+        help="Estimate for a device elsewhere, by its name in records, such as H100 (default: this machine's).",
+    ),
+]
+
+
+@runtime_options("device", "precision", "compile", "graph", "fused", "side_by_side", "threads")
+def plan(
+    switches: dict[str, Any],
+    rows: Rows = "*",
+    seeds: SeedsPerRow = None,
+    device_name: DeviceName = None,
+    format: Format = None,
+    output: Output = None,
+    results: Results = Path("results"),
+    runs: Runs = None,
+) -> None:
+    """Show what all tables still need: runs, device time, disk, memory, and the seeds that would decide each row."""
+    chosen = plan_format(format, output)
+    found = [(each, _matching(each, rows)) for each in all_tables()]
+    selections = [(table, shown) for table, shown in found if shown]
+    if not selections:
+        raise UserError(f"no row of any table matches {rows!r}; see repro table NAME")
+    made = plan_of(selections, switches, device_name, results, runs, seeds=seeds)
+    show_plan(made, {"rows": rows, "seeds": seeds, "results": results, "runs": runs, **switches}, chosen, output)
+
+
+def plan_of(
+    selections: Sequence[Selection],
+    switches: Mapping[str, Any],
+    device_name: str | None,
+    results: Path,
+    runs: Path | None,
+    *,
+    seeds: int | None = None,
+    epochs: int | None = None,
+) -> Plan:
+    """Return the plan for some rows of some tables; only the cache of counts is written.
+
+    Raises:
+        UserError: a device is not known or not there, or all checkpoints of a stopped run are broken.
+    """
+    places = folders(None, runs, results)
+    read = result_folders(results)
+    records, times, runtime = records_today(read), read_times(read), Runtime(**switches)
+    device = _device(runtime, device_name, records, times)
+    spreads = spreads_for([table for table, _ in selections], records)
+    found = needs(selections, spreads, records, places.runs, seeds=seeds, epochs=epochs)
+    for subject in with_bar(uncounted(found), "computing what training demands"):
+        demanded(subject)
+    return planned(found, measurements_on(device, runtime, records, times))
+
+
+def show_plan(
+    made: Plan, given: Mapping[str, Any], format: ReportFormat, output: Path | None, named: str | None = None
+) -> None:
+    """Print a plan and the next command, or write it to a file.
+
+    Args:
+        made: the plan.
+        given: the options of the command that the next command takes too, by name.
+        format: one of FORMATS.
+        output: the file.
+        named: the table or its file, as the user gave it; None for all tables.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    if output:
+        write_text(plan_text(made, format), output)
+    elif format == ReportFormat.RICH:
+        stdout().print(plan_rich(made))
+        suggest(after_plan(made, given, named))
+    else:
+        print(plan_text(made, format), end="")
+
+
+def plan_format(format: ReportFormat | None, output: Path | None) -> ReportFormat:
+    """Return the format of a plan; UserError as in `format_of`, or if a plan is not printed in this format."""
+    chosen = format_of(format, output)
+    if chosen not in FORMATS:
+        raise UserError(f"a plan is printed as {one_of(FORMATS)}, not as {chosen}; choose another --format")
+    return chosen
+
+
+def after_plan(made: Plan, given: Mapping[str, Any], named: str | None) -> str:
+    """Return the command that trains the table with the least time left, or shows a table if nothing is to train.
+
+    Args:
+        made: the plan.
+        given: as for `show_plan`, like the next one; values that are None or a default are left out.
+        named: the table.
+    """
+    left = dict[str, float]()
+    for row in made.rows:
+        for each in row.to_train:
+            left[row.need.table.name] = left.get(row.need.table.name, 0.0) + (each.seconds or 0.0)
+    name = min(left, key=lambda each: left[each], default=None)
+    if named and named not in table_names():
+        name = quote(named) if name or not made.rows else None
+    if name is None:
+        return f"repro table {named or ''}".rstrip()
+    usual = {"rows": "*", "results": Path("results")}
+    options = {
+        key.replace("_", "-"): value if isinstance(value, bool) else str(value)
+        for key, value in given.items()
+        if value not in (None, usual.get(key))
+    }
+    return " ".join(filter(None, ["repro table", name, "--run", as_typed(options)]))
+
+
+def _matching(table: Table, pattern: str) -> Sequence[Row]:
+    """Return the rows of a table that match; none if no row does."""
+    try:
+        return table.matching(pattern)
+    except UserError:
+        return ()
+
+
+def _device(runtime: Runtime, name: str | None, records: Sequence[Record], times: Sequence[StepTime]) -> str:
+    """Return the name of the device that is planned for."""
+    if name is not None:
+        if runtime.device != "auto":
+            raise UserError("--device and --device-name exclude each other: this machine's device, or one elsewhere")
+        return device_called(name, records, times)
+    with loading():
+        import torch
+
+        from repro.training.device import chosen_device, device_name
+    return device_name(torch.device(chosen_device(runtime)))

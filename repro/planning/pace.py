@@ -1,0 +1,212 @@
+"""How long a training image takes on a device, from the best measurements that there are.
+
+In this order: the run's own steps so far, records of the same network, measured steps of the same network, and at last
+a guess: FLOPs at the rate of other networks on the device, or at a stated rate. Each answer says what it rests on.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Any
+
+from repro.counting.cache import demanded
+from repro.counting.count import Subject
+from repro.data import DATASETS
+from repro.errors import UserError
+from repro.experiment import Experiment
+from repro.models import MODELS
+from repro.planning.state import RunStatus
+from repro.recipes import RECIPES
+from repro.runtime import Runtime
+from repro.store.results import Record, StepTime
+from repro.text import number_of
+
+STATED = {"CPU": 1.5e11, "GPU": 5e12}
+"""FLOPs per second of training for a guess, 2 per multiply-add, once forward and twice backward.
+
+CPU: ResNet-20 at 618 images/s on two cores (docs/running.md). GPU: between DenseResNet-110, N = 4, at 22.7 ms a step
+and ResNet-110 at 10.2 ms a step, both on an H100 (docs/measurements/h100.json). Wider networks are faster.
+"""
+SWITCHES = ("precision", "compile", "graph", "fused", "deterministic", "save_memory", "processes", "threads")
+"""The runtime options that change the time of a step the most."""
+
+
+class Basis(Enum):
+    """What an estimate rests on, best first."""
+
+    OWN = "its own steps so far"
+    RECORDS = "{} on this device"
+    STEPS = "step time on this device"
+    RATE = "guess from FLOPs, at the rate of {} of other networks on this device"
+    STATED = "guess from FLOPs, at a stated {}"
+
+    @property
+    def guess(self) -> bool:
+        """Whether the network itself was not measured."""
+        return self in (Basis.RATE, Basis.STATED)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """The time of a training image, and what it rests on."""
+
+    seconds: float
+    """Seconds per image, including the tests after the epochs."""
+    basis: Basis
+    detail: str = ""
+    """How many records, or which rate."""
+    alike: bool = True
+    """Whether what was measured had the same switches, such as precision, and as many seeds at once or one alone."""
+
+    @property
+    def text(self) -> str:
+        """What the estimate rests on, in words."""
+        return f"{self.basis.value.format(self.detail)}{'' if self.alike else ', other switches'}"
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What was measured on one device, and how the runs will be trained there."""
+
+    device: str
+    """Its name, as in records."""
+    runtime: Runtime
+    records: Sequence[Record]
+    """Only those of the device."""
+    times: Sequence[StepTime]
+    """Only those of the device."""
+
+    def together(self, experiment: Experiment, seeds: int) -> bool:
+        """Whether several seeds of an experiment will be trained at once; those with dropout never are."""
+        asked, on_gpu = self.runtime.side_by_side, not self.device.startswith("CPU")
+        alone = self.runtime.save_memory or self.runtime.fused
+        dropout = experiment.recipe.dropout or experiment.options.get("dropout")
+        return seeds > 1 and (on_gpu if asked is None else asked) and not (alone or dropout)
+
+    def pace(self, status: RunStatus, together: bool) -> Pace | None:
+        """Return the time of an image of a run; None if nothing tells it.
+
+        Args:
+            status: the run, and how far it is.
+            together: whether it is trained at once with other seeds.
+        """
+        return (
+            self._own(status)
+            or self._of_records(status.experiment, together)
+            or self._of_steps(status.experiment, together)
+            or self._guess(status.experiment, together)
+        )
+
+    def _own(self, status: RunStatus) -> Pace | None:
+        if status.device != self.device or not (status.seconds and status.images_so_far):
+            return None
+        return Pace(status.seconds / status.images_so_far, Basis.OWN)
+
+    def _of_records(self, experiment: Experiment, together: bool) -> Pace | None:
+        found, alike = self.alike(self.of_network(experiment), together)
+        if not found:
+            return None
+        seconds = sum(self._seconds(each) for each in found) / sum(map(images_of, found))
+        return Pace(seconds, Basis.RECORDS, number_of(len(found), "record"), alike)
+
+    def of_network(self, experiment: Experiment) -> list[Record]:
+        """Return the records of the network of an experiment."""
+        return [each for each in self.records if _is_network(each, experiment) and images_of(each)]
+
+    def _of_steps(self, experiment: Experiment, together: bool) -> Pace | None:
+        same = [each for each in self.times if _is_network(each, experiment)]
+        exact = [each for each in same if each.precision == self.runtime.precision]
+        images, data = experiment.train_images, DATASETS[experiment.dataset]
+        if not same or not images:
+            return None
+        step = statistics.median(each.seconds / each.batch for each in exact or same)
+        # A test image is shown forward only, a third of the work of a training image.
+        return Pace(step * (1 + data.test_images / images / 3), Basis.STEPS, alike=bool(exact) and not together)
+
+    def _guess(self, experiment: Experiment, together: bool) -> Pace | None:
+        flops = demanded(subject_of(experiment)).flops
+        others, alike = self.alike([each for each in self.records if each.id in self._rates], together)
+        if not others:
+            kind = "CPU" if self.device.startswith("CPU") else "GPU"
+            return Pace(flops / STATED[kind], Basis.STATED, f"{STATED[kind] / 1e12:g} TFLOP/s")
+        rate = statistics.median(self._rates[each.id] for each in others)
+        return Pace(flops / rate, Basis.RATE, number_of(len(others), "record"), alike)
+
+    @cached_property
+    def _rates(self) -> dict[str, float]:
+        """FLOPs per second of the records whose FLOPs are known, by ID."""
+        return {each.id: _flops(each) * images_of(each) / self._seconds(each) for each in self.records if _flops(each)}
+
+    def alike(self, records: Sequence[Record], together: bool) -> tuple[Sequence[Record], bool]:
+        """Return the records with the planned switches and True; without any, all records and False."""
+        planned = _switches({**self.runtime.values(), "side_by_side": together})
+        exact = [each for each in records if _switches(each.runtime) == planned]
+        return (exact, True) if exact else (records, False)
+
+    def _seconds(self, record: Record) -> float:
+        """Return the device time of a run: seeds that were trained at once share their wall time."""
+        return record.seconds / self.at_once(record)
+
+    def at_once(self, record: Record) -> int:
+        """Return the number of seeds that were trained at once in the session of a record."""
+        if not record.runtime.get("side_by_side"):
+            return 1
+        return Counter(map(_session, self.records))[_session(record)]
+
+
+def measurements_on(
+    device: str, runtime: Runtime, records: Sequence[Record], times: Sequence[StepTime]
+) -> Measurements:
+    """Return what was measured on a device; runs that changed their device are left out."""
+    return Measurements(
+        device, runtime, [each for each in records if each.device == device], [t for t in times if t.device == device]
+    )
+
+
+def subject_of(experiment: Experiment) -> Subject:
+    """Return the network of an experiment, with the size of its training images."""
+    classes = DATASETS[experiment.dataset].classes
+    return Subject(experiment.model, experiment.options, experiment.input, classes)
+
+
+def images_of(record: Record) -> int:
+    """Return the number of training images that a run showed, its tuning included; 0 if unknown."""
+    if record.dataset not in DATASETS:
+        return 0
+    held_out = RECIPES[record.recipe].validation_images if record.recipe in RECIPES else 0
+    return record.epochs * max(0, DATASETS[record.dataset].train_images - held_out)
+
+
+def _is_network(measured: Record | StepTime, experiment: Experiment) -> bool:
+    """Whether a measurement is of the network of an experiment, on images of the same size; classes may differ."""
+    same = (measured.model, dict(measured.options)) == (experiment.model, dict(experiment.options))
+    return (
+        same and measured.dataset in DATASETS and DATASETS[measured.dataset].input == DATASETS[experiment.dataset].input
+    )
+
+
+def _flops(record: Record) -> float:
+    """Return the FLOPs of an image of a recorded network; 0 if it cannot be built, or only by code from elsewhere."""
+    if record.model not in MODELS or not images_of(record):
+        return 0.0
+    data = DATASETS[record.dataset]
+    try:
+        return demanded(Subject(record.model, record.options, data.input, data.classes)).flops
+    except UserError:  # an option that was removed
+        return 0.0
+
+
+def _switches(runtime: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the runtime options that change the time of a step; older records lack those that were off."""
+    values = {**Runtime(processes=1).values(), **runtime}
+    return {**{name: values[name] for name in SWITCHES}, "together": bool(values["side_by_side"])}
+
+
+def _session(record: Record) -> tuple[str, ...]:
+    """Return what seeds that were trained at once have in common."""
+    return (record.started, record.model, str(sorted(record.options.items())), record.recipe)

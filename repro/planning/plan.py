@@ -1,0 +1,174 @@
+"""The plan of some tables: the state of each run, what is left to train, and the seeds that would decide each row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from repro.comparison.join import with_runs
+from repro.comparison.spread import Spread
+from repro.counting.cache import cached_demand, demanded
+from repro.counting.count import Subject
+from repro.planning.deciding import deciding_seeds
+from repro.planning.needed import needed
+from repro.planning.pace import Measurements, Pace, subject_of
+from repro.planning.space import Memory, disk_bytes, memory_of
+from repro.planning.state import RunState, RunStatus, status_of
+from repro.store.results import Record
+from repro.tables import PrintedError, Row, Table
+
+
+@dataclass(frozen=True)
+class Need:
+    """A printed error, and the states of the runs that it needs."""
+
+    table: Table
+    error: PrintedError
+    runs: tuple[RunStatus, ...]
+    seeds: int | None
+    """The least number of seeds that would decide the row; None if no number that was tried does, or without a
+    verdict."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run, and what is left of it."""
+
+    status: RunStatus
+    pace: Pace | None = None
+    """None if it is not to be trained, or nothing tells its time, like the next one."""
+    seconds: float | None = None
+    """Device time that is left."""
+    disk: int = 0
+    """Bytes of checkpoints that it adds."""
+    memory: Memory | None = None
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """A printed error with its runs."""
+
+    need: Need
+    runs: tuple[PlannedRun, ...]
+
+    @property
+    def to_train(self) -> list[PlannedRun]:
+        """The runs that are to be trained now."""
+        return [each for each in self.runs if each.status.state.to_train]
+
+    def count(self, state: RunState) -> int:
+        """Return the number of runs in a state."""
+        return sum(each.status.state is state for each in self.runs)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The rows of some tables, on one device."""
+
+    device: str
+    rows: tuple[PlannedRow, ...]
+    without_recipe: int
+    """Number of printed errors that are left out because no recipe is implemented for them."""
+
+    @property
+    def to_train(self) -> list[PlannedRun]:
+        """The runs that are to be trained now."""
+        return [each for each in self.runs if each.status.state.to_train]
+
+    @property
+    def seconds(self) -> float:
+        """Device time that is left of the runs to train, without those whose time is unknown."""
+        return sum(each.seconds or 0.0 for each in self.to_train)
+
+    @property
+    def guessed(self) -> float:
+        """The part of that time that is guessed from FLOPs."""
+        return sum(each.seconds or 0.0 for each in self.to_train if each.pace and each.pace.basis.guess)
+
+    @property
+    def disk(self) -> int:
+        """Bytes of checkpoints that these runs add."""
+        return sum(each.disk for each in self.to_train)
+
+    @property
+    def memory(self) -> Memory | None:
+        """The largest memory that one of these runs needs; None without such a run."""
+        return max((each.memory for each in self.to_train if each.memory), key=lambda each: each.bytes, default=None)
+
+    @property
+    def runs(self) -> list[PlannedRun]:
+        """All runs, each once: a run may be behind several printed errors."""
+        return list({each.status.experiment.id: each for row in self.rows for each in row.runs}.values())
+
+    @property
+    def states(self) -> Counter[RunState]:
+        """The number of runs in each state."""
+        return Counter(each.status.state for each in self.runs)
+
+
+def needs(
+    selections: Sequence[tuple[Table, Sequence[Row]]],
+    spreads: Sequence[Spread],
+    records: Sequence[Record],
+    runs: Path,
+    *,
+    seeds: int | None = None,
+    epochs: int | None = None,
+) -> list[Need]:
+    """Return the printed errors of some rows with the states of their runs; nothing is written.
+
+    Args:
+        selections: tables, and those of their rows that are planned.
+        spreads: the spread between seeds for each table.
+        records: the records of all experiments, with their deviations from today's recipes.
+        runs: the folder of the runs.
+        seeds: as for `needed`, like the next one.
+        epochs: of each run.
+
+    Raises:
+        UserError: all checkpoints of a stopped run are broken.
+    """
+    recorded, found = {each.id for each in records}, list[Need]()
+    for (table, rows), spread in zip(selections, spreads, strict=True):
+        errors = with_runs(table.errors(rows), records)
+        cells = sum(each.error.judgeable for each in errors)
+        for each in errors:
+            states = tuple(status_of(run, recorded, runs) for run in needed(each.error, seeds, epochs))
+            decides = deciding_seeds(each.measured, spread, cells) if each.error.judgeable else None
+            found.append(Need(table, each.error, states, decides))
+    return found
+
+
+def uncounted(found: Iterable[Need]) -> list[Subject]:
+    """Return the networks that are to be trained and whose demands are not cached; each takes up to seconds."""
+    trained = [run.experiment for need in found for run in need.runs if run.state.to_train]
+    return [
+        each for each in {repr(each): each for each in map(subject_of, trained)}.values() if not cached_demand(each)
+    ]
+
+
+def planned(found: Sequence[Need], known: Measurements) -> Plan:
+    """Return the plan for some printed errors on a device."""
+    rows = [PlannedRow(each, _planned_runs(each, known)) for each in found if each.error.recipe]
+    return Plan(known.device, tuple(rows), sum(each.error.recipe is None for each in found))
+
+
+def _planned_runs(need: Need, known: Measurements) -> tuple[PlannedRun, ...]:
+    """Return the runs of a printed error with what is left of each."""
+    left = [each for each in need.runs if each.state.to_train]
+    at_once = len(left) if left and known.together(left[0].experiment, len(left)) else 1
+    return tuple(_left_of(each, known, at_once) if each.state.to_train else PlannedRun(each) for each in need.runs)
+
+
+def _left_of(status: RunStatus, known: Measurements, at_once: int) -> PlannedRun:
+    demand = demanded(subject_of(status.experiment))
+    pace = known.pace(status, together=at_once > 1) if status.experiment.train_images else None
+    return PlannedRun(
+        status,
+        pace,
+        pace.seconds * status.images_left if pace else None,
+        disk_bytes(status.experiment, demand) if status.state is RunState.MISSING else 0,
+        memory_of(status.experiment, demand, known, at_once),
+    )

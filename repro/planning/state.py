@@ -1,0 +1,119 @@
+"""How far each run is: recorded, being trained, stopped with a checkpoint, or missing."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from repro.errors import UserError
+from repro.experiment import Experiment
+from repro.store.run_folders import DIVERGED, run_at
+from repro.training.schedule import images_shown, total_steps
+
+if TYPE_CHECKING:
+    from repro.training.checkpoint import Checkpoint
+
+
+class RunState(StrEnum):
+    """The state of a run that a table needs."""
+
+    DONE = "done"
+    """It is recorded."""
+    RUNNING = "running"
+    """Another process trains it."""
+    QUEUED = "queued"
+    """A scheduler will start it. No command submits runs yet, so that no run has this state."""
+    STOPPED = "stopped"
+    """It has a checkpoint, from which it resumes."""
+    DIVERGED = "diverged"
+    """It ended because a loss or a weight became NaN or infinite; trained again, it would do so again."""
+    MISSING = "missing"
+    """It has not begun, or has no checkpoint yet."""
+
+    @property
+    def to_train(self) -> bool:
+        """Whether `repro table NAME --run` would have to train it now."""
+        return self in (RunState.STOPPED, RunState.MISSING)
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A run that a table needs, and how far it is."""
+
+    experiment: Experiment
+    state: RunState
+    step: int = 0
+    """Steps in its last checkpoint."""
+    seconds: float = 0.0
+    """Wall time up to that checkpoint."""
+    device: str | None = None
+    """The device of its sessions up to that checkpoint; None without a checkpoint."""
+    holder: str | None = None
+    """The process that trains it, in words."""
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run; 0 if the number of training images is unknown."""
+        return total_steps(self.experiment.recipe, self.experiment.train_images)
+
+    @property
+    def images_so_far(self) -> int:
+        """Number of training images shown up to the last checkpoint."""
+        return self._images(self.step)
+
+    @property
+    def images_left(self) -> int:
+        """Number of training images that are still to be shown; 0 also if the number of training images is unknown."""
+        if self.state in (RunState.DONE, RunState.DIVERGED):
+            return 0
+        return self._images(self.steps) - self.images_so_far
+
+    def _images(self, step: int) -> int:
+        recipe, images = self.experiment.recipe, self.experiment.train_images
+        return images_shown(recipe, step, images) if images else 0
+
+
+def status_of(experiment: Experiment, recorded: Container[str], runs: Path) -> RunStatus:
+    """Return the state of a run; nothing is written.
+
+    Args:
+        experiment: the run.
+        recorded: the IDs of all recorded experiments.
+        runs: the folder of the runs.
+
+    Raises:
+        UserError: all checkpoints of a stopped run are broken.
+    """
+    folder = runs / experiment.name
+    if experiment.id in recorded:
+        return RunStatus(experiment, RunState.DONE)
+    if not folder.is_dir():
+        return RunStatus(experiment, RunState.MISSING)
+    run = run_at(folder)
+    if run.holder:
+        with suppress(UserError):  # the other process may be writing the checkpoint
+            return _at(experiment, RunState.RUNNING, _newest(folder), run.holder)
+        return RunStatus(experiment, RunState.RUNNING, holder=run.holder)
+    if run.description and run.description.ended == DIVERGED:
+        return RunStatus(experiment, RunState.DIVERGED)
+    saved = _newest(folder)
+    return _at(experiment, RunState.STOPPED if saved else RunState.MISSING, saved)
+
+
+def _newest(folder: Path) -> Checkpoint | None:
+    """Return the newest intact checkpoint of a run; torch is loaded only if there is one."""
+    if not any(folder.glob("*.pt")):
+        return None
+    from repro.training.checkpoint import load_newest
+
+    return load_newest(folder)[0]
+
+
+def _at(experiment: Experiment, state: RunState, saved: Checkpoint | None, holder: str | None = None) -> RunStatus:
+    if saved is None:
+        return RunStatus(experiment, state, holder=holder)
+    return RunStatus(experiment, state, saved.step, saved.seconds, saved.machine.get("device"), holder)

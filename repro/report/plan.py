@@ -1,0 +1,190 @@
+"""A plan for a terminal, as CSV and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from repro.console import json_text
+from repro.planning.deciding import ENOUGH
+from repro.planning.plan import Plan, PlannedRow, PlannedRun
+from repro.planning.state import RunState
+from repro.report import ReportFormat
+from repro.report.csv import csv_text
+from repro.report.grid import Grid, Heading, Line, Shown
+from repro.text import number_of
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+NONE = "–"
+SHARE = f"{ENOUGH:.0%}".replace("%", " %")
+MEANING = (
+    "Seeds: the least number, those so far included, with which the verdict is decided with a probability of "
+    f"{SHARE} if there is no true difference."
+)
+
+
+FORMATS = (ReportFormat.RICH, ReportFormat.CSV, ReportFormat.JSON)
+"""The formats of a plan."""
+
+
+def plan_text(plan: Plan, format: ReportFormat) -> str:
+    """Return a plan in one of FORMATS, with a newline at the end."""
+    if format is ReportFormat.RICH:
+        from repro.report.terminal import plain
+
+        return plain(plan_rich(plan))
+    if format is ReportFormat.JSON:
+        rows = [line.data for line in _grid(plan).lines]
+        return json_text({"device": plan.device, "rows": rows, "totals": _totals(plan)})
+    rows = [{name: value for name, value in _row_data(row).items() if name != "runs"} for row in plan.rows]
+    return csv_text(rows, [*COLUMNS])
+
+
+def plan_rich(plan: Plan) -> RenderableType:
+    """Return what a terminal shows: a line for each printed error, the runs that others train, and the totals."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from repro.report.terminal import grid_rich
+
+    holders = [f"{each.status.experiment.name} is being trained by {each.status.holder}" for each in _held(plan)]
+    return Group(grid_rich(_grid(plan)), *map(Text, holders), Text(summary(plan)), Text(MEANING, style="dim"))
+
+
+def summary(plan: Plan) -> str:
+    """Return the totals of a plan as sentences."""
+    states = ", ".join(f"{plan.states[each]} {each}" for each in RunState if plan.states[each])
+    omitted = (
+        f"; no recipe is implemented for {number_of(plan.without_recipe, 'result')}" if plan.without_recipe else ""
+    )
+    first = f"{number_of(len(plan.runs), 'run')}{f': {states}' if states else ''}{omitted}."
+    if not plan.to_train or plan.memory is None:
+        return f"{first} There is nothing to train."
+    guessed = f", {duration(plan.guessed)} of it guessed" if plan.guessed else ""
+    unknown = sum(each.seconds is None for each in plan.to_train)
+    untimed = f" and {number_of(unknown, 'run')} of unknown time" if unknown else ""
+    return (
+        f"{first} To train: {duration(plan.seconds)} of device time on {plan.device}{guessed}{untimed}; "
+        f"{size(plan.disk)} of checkpoints; at most {size(plan.memory.bytes)} of memory ({plan.memory.text})."
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a time with two digits, in seconds, minutes or hours."""
+    unit, scale = next((each for each in (("h", 3600), ("min", 60)) if seconds >= each[1]), ("s", 1))
+    figure = seconds / scale
+    return f"{figure:,.0f} {unit}" if figure >= 10 else f"{figure:.1f} {unit}"
+
+
+def size(number: float) -> str:
+    """Return a number of bytes in MiB or GiB."""
+    return f"{number / 2**30:,.1f} GiB" if number >= 2**30 else f"{number / 2**20:.1f} MiB"
+
+
+def _grid(plan: Plan) -> Grid:
+    """Return a line for each printed error."""
+    headings = (
+        Heading("Table"),
+        Heading("Row"),
+        Heading("Paper", numeric=True),
+        Heading("Runs"),
+        Heading("Time left", numeric=True),
+        Heading("Memory", numeric=True),
+        Heading("Estimated from"),
+        Heading("Seeds", numeric=True),
+    )
+    return Grid("Runs that the tables need", headings, tuple(map(_line, plan.rows)))
+
+
+def _line(row: PlannedRow) -> Line:
+    error, data = row.need.error, _row_data(row)
+    states = "; ".join(_state(row, each) for each in RunState if row.count(each))
+    seconds, memory = data["seconds"], data["memory_bytes"]
+    cells = (
+        row.need.table.name,
+        row.need.table.called(error.row),
+        error.cell.text,
+        states,
+        NONE if seconds is None else duration(seconds),
+        NONE if memory is None else size(memory),
+        data["basis"] or NONE,
+        _seeds(row),
+    )
+    return Line(tuple(map(Shown, cells)), data={**data, "runs": [_run_data(each) for each in row.runs]})
+
+
+def _state(row: PlannedRow, state: RunState) -> str:
+    """Return how many runs are in a state, and how far those with checkpoints are."""
+    steps = [run.status for run in row.runs if run.status.state is state and run.status.step]
+    far = ", ".join(f"step {each.step:,} of {each.steps:,}" for each in steps)
+    return f"{row.count(state)} {state}{f' ({far})' if far else ''}"
+
+
+def _seeds(row: PlannedRow) -> str:
+    if not row.need.error.judgeable:
+        return NONE
+    return "never" if row.need.seeds is None else str(row.need.seeds)
+
+
+def _row_data(row: PlannedRow) -> dict[str, Any]:
+    """Return a row as plain data, with exact figures."""
+    left = row.to_train
+    times = [each.seconds for each in left if each.seconds is not None]
+    memory = max((each.memory for each in left if each.memory), key=lambda each: each.bytes, default=None)
+    return {
+        "table": row.need.table.name,
+        "row": row.need.error.row.label,
+        "column": row.need.error.column.key,
+        "published": row.need.error.cell.text,
+        **{each.value: row.count(each) for each in RunState},
+        "seconds": sum(times) if times else None,
+        "basis": "; ".join(dict.fromkeys(each.pace.text for each in left if each.pace)),
+        "guess": any(each.pace.basis.guess for each in left if each.pace),
+        "disk_bytes": sum(each.disk for each in left),
+        "memory_bytes": memory and memory.bytes,
+        "memory_basis": memory and memory.text,
+        "judged": row.need.error.judgeable,
+        "deciding_seeds": row.need.seeds,
+    }
+
+
+COLUMNS = (
+    *("table", "row", "column", "published", *(each.value for each in RunState), "seconds", "basis", "guess"),
+    *("disk_bytes", "memory_bytes", "memory_basis", "judged", "deciding_seeds"),
+)
+"""The columns of the CSV file: the data of a row without its runs."""
+
+
+def _run_data(run: PlannedRun) -> dict[str, Any]:
+    status = run.status
+    return {
+        "id": status.experiment.id,
+        "name": status.experiment.name,
+        "seed": status.experiment.seed,
+        "state": status.state.value,
+        "step": status.step,
+        "steps": status.steps,
+        "holder": status.holder,
+        "seconds": run.seconds,
+        "basis": run.pace and run.pace.text,
+    }
+
+
+def _totals(plan: Plan) -> dict[str, Any]:
+    return {
+        **{each.value: plan.states[each] for each in RunState},
+        "without_recipe": plan.without_recipe,
+        "device_hours": plan.seconds / 3600,
+        "device_hours_guessed": plan.guessed / 3600,
+        "runs_of_unknown_time": sum(each.seconds is None for each in plan.to_train),
+        "disk_bytes": plan.disk,
+        "memory_bytes": plan.memory and plan.memory.bytes,
+        "memory_basis": plan.memory and plan.memory.text,
+    }
+
+
+def _held(plan: Plan) -> Iterable[PlannedRun]:
+    """Return the runs that other processes train."""
+    return [each for each in plan.runs if each.status.holder]
