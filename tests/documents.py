@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -29,10 +30,10 @@ PLAIN = {"COLUMNS": "80", "NO_COLOR": "1", "TYPER_USE_RICH": "0"}
 def answer(command: str) -> str:
     """Return what a command prints on the shipped results alone, in a terminal of 80 columns without color."""
     with tempfile.TemporaryDirectory() as folder:
-        words = [sys.executable, "-m", *command.split()]
+        words = [sys.executable, "-m", *shlex.split(command)]
         environment = {**os.environ, **PLAIN}
         done = subprocess.run(words, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    return done.stdout.strip()
+    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
 
 
 def measured_rows() -> str:
@@ -126,7 +127,7 @@ def made_by(maker: str) -> str:
     if maker in GENERATORS:
         return GENERATORS[maker]()
     shown = answer(maker)
-    return f"```text\n{shown}\n```" if maker.endswith("--help") else shown
+    return shown if maker.endswith("--format md") else f"```text\n{shown}\n```"
 
 
 def renewed(text: str) -> str:

@@ -30,7 +30,7 @@ STATED = {"CPU": 1.5e11, "GPU": 5e12}
 """FLOPs per second of training for a guess, 2 per multiply-add, once forward and twice backward.
 
 CPU: ResNet-20 at 618 images/s on two cores (docs/running.md). GPU: between DenseResNet-110, N = 4, at 22.7 ms a step
-and ResNet-110 at 10.2 ms a step, both on an H100 (docs/measurements/h100.json). Wider networks are faster.
+and ResNet-110 at 10.2 ms, both on an H100 (docs/measurements/h100.json). Wider networks are faster.
 """
 SWITCHES = ("precision", "compile", "graph", "fused", "deterministic", "save_memory", "processes", "threads")
 """The runtime options that change the time of a step the most."""
@@ -42,8 +42,8 @@ class Basis(Enum):
     OWN = "its own steps so far"
     RECORDS = "{} on this device"
     STEPS = "step time on this device"
-    RATE = "guess from FLOPs, at the rate of {} of other networks on this device"
-    STATED = "guess from FLOPs, at a stated {}"
+    RATE = "guess from FLOPs ({} on this device)"
+    STATED = "guess from FLOPs ({} stated)"
 
     @property
     def guess(self) -> bool:

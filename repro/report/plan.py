@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 NONE = "–"
 SHARE = f"{ENOUGH:.0%}".replace("%", " %")
 MEANING = (
-    "Seeds: the least number, those so far included, with which the verdict is decided with a probability of "
-    f"{SHARE} if there is no true difference."
+    f"Seeds: how many decide the verdict with a probability of {SHARE} if there is no true difference, those so far "
+    "included."
 )
 
 
@@ -50,25 +50,25 @@ def plan_rich(plan: Plan) -> RenderableType:
     from repro.report.terminal import grid_rich
 
     holders = [f"{each.status.experiment.name} is being trained by {each.status.holder}" for each in _held(plan)]
-    return Group(grid_rich(_grid(plan)), *map(Text, holders), Text(summary(plan)), Text(MEANING, style="dim"))
+    return Group(grid_rich(_grid(plan)), *map(Text, holders), *map(Text, summary(plan)), Text(MEANING, style="dim"))
 
 
-def summary(plan: Plan) -> str:
-    """Return the totals of a plan as sentences."""
-    states = ", ".join(f"{plan.states[each]} {each}" for each in RunState if plan.states[each])
-    omitted = (
-        f"; no recipe is implemented for {number_of(plan.without_recipe, 'result')}" if plan.without_recipe else ""
-    )
-    first = f"{number_of(len(plan.runs), 'run')}{f': {states}' if states else ''}{omitted}."
+def summary(plan: Plan) -> list[str]:
+    """Return the totals of a plan, each run counted once."""
+    states = [f"{plan.states[each]} {each}" for each in RunState if plan.states[each]]
+    first = ": ".join(filter(None, [number_of(len(plan.runs), "run"), ", ".join(states)]))
+    if plan.without_recipe:
+        first += f"; no recipe is implemented for {number_of(plan.without_recipe, 'result')}"
     if not plan.to_train or plan.memory is None:
-        return f"{first} There is nothing to train."
+        return [f"{first}. There is nothing to train."]
     guessed = f", {duration(plan.guessed)} of it guessed" if plan.guessed else ""
     unknown = sum(each.seconds is None for each in plan.to_train)
-    untimed = f" and {number_of(unknown, 'run')} of unknown time" if unknown else ""
-    return (
-        f"{first} To train: {duration(plan.seconds)} of device time on {plan.device}{guessed}{untimed}; "
-        f"{size(plan.disk)} of checkpoints; at most {size(plan.memory.bytes)} of memory ({plan.memory.text})."
-    )
+    untimed = f", and {number_of(unknown, 'run')} of unknown time" if unknown else ""
+    return [
+        f"{first}.",
+        f"To train: {duration(plan.seconds)} of device time on {plan.device}{guessed}{untimed}.",
+        f"Needed: {size(plan.disk)} for checkpoints, at most {size(plan.memory.bytes)} of memory ({plan.memory.text}).",
+    ]
 
 
 def duration(seconds: float) -> str:
@@ -85,8 +85,9 @@ def size(number: float) -> str:
 
 def _grid(plan: Plan) -> Grid:
     """Return a line for each printed error."""
+    several = len({row.need.table.name for row in plan.rows}) > 1
     headings = (
-        Heading("Table"),
+        *([Heading("Table")] if several else []),
         Heading("Row"),
         Heading("Paper", numeric=True),
         Heading("Runs"),
@@ -95,15 +96,16 @@ def _grid(plan: Plan) -> Grid:
         Heading("Estimated from"),
         Heading("Seeds", numeric=True),
     )
-    return Grid("Runs that the tables need", headings, tuple(map(_line, plan.rows)))
+    return Grid("Runs that are needed", headings, tuple(_line(row, several) for row in plan.rows))
 
 
-def _line(row: PlannedRow) -> Line:
+def _line(row: PlannedRow, several: bool) -> Line:
+    """Return the line of a row, which names its table if the plan has several."""
     error, data = row.need.error, _row_data(row)
     states = "; ".join(_state(row, each) for each in RunState if row.count(each))
     seconds, memory = data["seconds"], data["memory_bytes"]
     cells = (
-        row.need.table.name,
+        *([row.need.table.name] if several else []),
         row.need.table.called(error.row),
         error.cell.text,
         states,
