@@ -149,6 +149,7 @@ def test_time_is_estimated_from_the_best_measurement(record: Make) -> None:
     assert found(measured, own) == (pytest.approx(0.005), Basis.OWN, "its own steps so far")
     assert found(measured, replace(own, device="another"))[1] is Basis.RECORDS
     assert found(measured, new) == (pytest.approx(0.01), Basis.RECORDS, "1 record on this device")
+    assert found(on_device(times=(step_time(),)), new, own)[2] == "steps so far of another seed"
     by_steps = 0.02 * (1 + 355 / 1442 / 3)
     assert found(on_device(other, times=(step_time(),)), new) == (
         pytest.approx(by_steps),
@@ -163,9 +164,8 @@ def test_time_is_estimated_from_the_best_measurement(record: Make) -> None:
     assert found(on_gpu, new)[2] == "guess from FLOPs (5 TFLOP/s stated)"
 
 
-def found(measured: Measurements, status: RunStatus) -> tuple[float, Basis, str]:
-    pace = measured.pace(status, together=False)
-    assert pace
+def found(measured: Measurements, status: RunStatus, *seeds: RunStatus) -> tuple[float, Basis, str]:
+    pace = measured.pace(status, together=False, seeds=seeds)
     return pace.seconds, pace.basis, pace.text
 
 
@@ -188,7 +188,6 @@ def test_seeds_trained_at_once_share_their_time(record: Make) -> None:
     both = [of_digits(record, id=str(seed), seed=seed, runtime={"side_by_side": True}) for seed in range(2)]
     measured = on_device(*both, runtime=replace(CPU, side_by_side=True))
     pace = measured.pace(RunStatus(small(), RunState.MISSING), together=measured.together(small(), 2))
-    assert pace
     assert (pace.seconds, pace.text) == (pytest.approx(0.005), "2 records on this device")
     assert not measured.together(small(dropout=0.1), 2)
     assert not on_device().together(small(), 2)

@@ -1,7 +1,8 @@
 """How long a training image takes on a device, from the best measurements that there are.
 
-In this order: the run's own steps so far, records of the same network, measured steps of the same network, and at last
-a guess: FLOPs at the rate of other networks on the device, or at a stated rate. Each answer says what it rests on.
+In this order: the run's own steps so far, records of the same network, the steps so far of another seed, measured steps
+of the same network, and at last a guess: FLOPs at the rate of other networks on the device, or at a stated rate. Each
+answer says what it rests on.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Basis(Enum):
 
     OWN = "its own steps so far"
     RECORDS = "{} on this device"
+    SEED = "steps so far of another seed"
     STEPS = "step time on this device"
     RATE = "guess from FLOPs ({} on this device)"
     STATED = "guess from FLOPs ({} stated)"
@@ -88,24 +90,27 @@ class Measurements:
         dropout = experiment.recipe.dropout or experiment.options.get("dropout")
         return seeds > 1 and (on_gpu if asked is None else asked) and not (alone or dropout)
 
-    def pace(self, status: RunStatus, together: bool) -> Pace | None:
-        """Return the time of an image of a run; None if nothing tells it.
+    def pace(self, status: RunStatus, together: bool, seeds: Sequence[RunStatus] = ()) -> Pace:
+        """Return the time of an image of a run.
 
         Args:
             status: the run, and how far it is.
             together: whether it is trained at once with other seeds.
+            seeds: all runs of the same experiment.
         """
         return (
-            self._own(status)
+            self._own(status, Basis.OWN)
             or self._of_records(status.experiment, together)
+            or next(filter(None, (self._own(each, Basis.SEED) for each in seeds)), None)
             or self._of_steps(status.experiment, together)
             or self._guess(status.experiment, together)
         )
 
-    def _own(self, status: RunStatus) -> Pace | None:
+    def _own(self, status: RunStatus, basis: Basis) -> Pace | None:
+        """Return the time of an image up to the last checkpoint of a run on this device."""
         if status.device != self.device or not (status.seconds and status.images_so_far):
             return None
-        return Pace(status.seconds / status.images_so_far, Basis.OWN)
+        return Pace(status.seconds / status.images_so_far, basis)
 
     def _of_records(self, experiment: Experiment, together: bool) -> Pace | None:
         found, alike = self.alike(self.of_network(experiment), together)
@@ -128,7 +133,7 @@ class Measurements:
         # A test image is shown forward only, a third of the work of a training image.
         return Pace(step * (1 + data.test_images / images / 3), Basis.STEPS, alike=bool(exact) and not together)
 
-    def _guess(self, experiment: Experiment, together: bool) -> Pace | None:
+    def _guess(self, experiment: Experiment, together: bool) -> Pace:
         flops = demanded(subject_of(experiment)).flops
         others, alike = self.alike([each for each in self.records if each.id in self._rates], together)
         if not others:

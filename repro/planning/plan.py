@@ -159,12 +159,14 @@ def _planned_runs(need: Need, known: Measurements) -> tuple[PlannedRun, ...]:
     """Return the runs of a printed error with what is left of each."""
     left = [each for each in need.runs if each.state.to_train]
     at_once = len(left) if left and known.together(left[0].experiment, len(left)) else 1
-    return tuple(_left_of(each, known, at_once) if each.state.to_train else PlannedRun(each) for each in need.runs)
+    return tuple(
+        _left_of(each, need, known, at_once) if each.state.to_train else PlannedRun(each) for each in need.runs
+    )
 
 
-def _left_of(status: RunStatus, known: Measurements, at_once: int) -> PlannedRun:
+def _left_of(status: RunStatus, need: Need, known: Measurements, at_once: int) -> PlannedRun:
     demand = demanded(subject_of(status.experiment))
-    pace = known.pace(status, together=at_once > 1) if status.experiment.train_images else None
+    pace = known.pace(status, at_once > 1, need.runs) if status.experiment.train_images else None
     return PlannedRun(
         status,
         pace,
