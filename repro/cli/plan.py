@@ -27,7 +27,7 @@ from repro.report import ReportFormat
 from repro.report.plan import FORMATS, plan_rich, plan_text
 from repro.runtime import Runtime
 from repro.store.results import Record, StepTime, read_times, result_folders
-from repro.tables import Row, Table, table_names
+from repro.tables import Row, Table
 from repro.text import one_of
 
 Format = Annotated[
@@ -82,7 +82,7 @@ def plan_of(
     """Return the plan for some rows of some tables; only the cache of counts is written.
 
     Raises:
-        UserError: a device is not known or not there, or all checkpoints of a stopped run are broken.
+        UserError: a device is ambiguous or missing, switches exclude each other, or the checkpoints of a run are broken.
     """
     places = folders(None, runs, results)
     read = result_folders(results)
@@ -139,11 +139,9 @@ def after_plan(made: Plan, given: Mapping[str, Any], named: str | None) -> str:
     for row in made.rows:
         for each in row.to_train:
             left[row.need.table.name] = left.get(row.need.table.name, 0.0) + (each.seconds or 0.0)
-    name = min(left, key=lambda each: left[each], default=None)
-    if named and named not in table_names():
-        name = quote(named) if name or not made.rows else None
-    if name is None:
-        return f"repro table {named or ''}".rstrip()
+    name = quote(named) if named else min(left, key=lambda each: left[each], default="")
+    if not left:
+        return f"repro table {name}".rstrip()
     usual = {"rows": "*", "results": Path("results")}
     options = {
         key.replace("_", "-"): value if isinstance(value, bool) else str(value)
@@ -168,7 +166,5 @@ def _device(runtime: Runtime, name: str | None, records: Sequence[Record], times
             raise UserError("--device and --device-name exclude each other: this machine's device, or one elsewhere")
         return device_called(name, records, times)
     with loading():
-        import torch
-
-        from repro.training.device import chosen_device, device_name
-    return device_name(torch.device(chosen_device(runtime)))
+        from repro.training.device import device_name, prepare
+    return device_name(prepare(runtime))

@@ -90,7 +90,8 @@ def table(
         raise UserError("--run, --try, --time and --rows require the name of a table; see repro list tables")
     selections = [(each, each.rows) for each in all_tables()] if name is None else [select(name, rows)]
     if dry_run:
-        given = {"rows": rows, "seeds": seeds, "epochs": epochs, "results": results, "runs": runs, **switches}
+        asked = {"data": data, "results": results, "runs": runs}
+        given = {"rows": rows, "seeds": seeds, "epochs": epochs, **asked, **switches}
         shown_as = plan_format(format, output)
         made = plan_of(selections, switches, device_name, results, runs, seeds=seeds, epochs=epochs)
         show_plan(made, given, shown_as, output, name)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from repro.models import spec_of
-from repro.store.results import Record
+from repro.store.results import Record, StepTime
 from repro.tables import PrintedError
 
 
@@ -29,9 +30,13 @@ def is_of(record: Record, error: PrintedError) -> bool:
     wanted = (error.row.model, error.dataset, error.recipe)
     if (record.model, record.dataset, record.recipe) != wanted:
         return False
-    # An option that was added to the network after the run has its default.
-    spec = spec_of(record.model)
-    return {**spec.options, **spec.options_on.get(record.dataset, {}), **record.options} == error.options
+    return all_options(record) == error.options
+
+
+def all_options(measured: Record | StepTime) -> dict[str, Any]:
+    """Return the options of a measured network; one that was added to the network later has its default."""
+    spec = spec_of(measured.model)
+    return {**spec.options, **spec.options_on.get(measured.dataset, {}), **measured.options}
 
 
 def conditions(runs: Sequence[Record]) -> list[str]:

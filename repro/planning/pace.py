@@ -15,6 +15,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
+from repro.comparison.match import all_options
 from repro.counting.cache import demanded
 from repro.counting.count import Subject
 from repro.data import DATASETS
@@ -145,7 +146,8 @@ class Measurements:
     @cached_property
     def _rates(self) -> dict[str, float]:
         """FLOPs per second of the records whose FLOPs are known, by ID."""
-        return {each.id: _flops(each) * images_of(each) / self._seconds(each) for each in self.records if _flops(each)}
+        known = {each.id: (each, _flops(each)) for each in self.records if each.seconds}
+        return {id: flops * images_of(each) / self._seconds(each) for id, (each, flops) in known.items() if flops}
 
     def alike(self, records: Sequence[Record], together: bool) -> tuple[Sequence[Record], bool]:
         """Return the records with the planned switches and True; without any, all records and False."""
@@ -189,10 +191,10 @@ def images_of(record: Record) -> int:
 
 def _is_network(measured: Record | StepTime, experiment: Experiment) -> bool:
     """Whether a measurement is of the network of an experiment, on images of the same size; classes may differ."""
-    same = (measured.model, dict(measured.options)) == (experiment.model, dict(experiment.options))
-    return (
-        same and measured.dataset in DATASETS and DATASETS[measured.dataset].input == DATASETS[experiment.dataset].input
-    )
+    if measured.model != experiment.model or measured.dataset not in DATASETS:
+        return False
+    same_size = DATASETS[measured.dataset].input == DATASETS[experiment.dataset].input
+    return same_size and all_options(measured) == experiment.options
 
 
 def _flops(record: Record) -> float:

@@ -38,7 +38,7 @@ class PlannedRun:
 
     status: RunStatus
     pace: Pace | None = None
-    """None if it is not to be trained, or nothing tells its time, like the next one."""
+    """None if it is not to be trained, or the number of training images is unknown; so is the next one."""
     seconds: float | None = None
     """Device time that is left."""
     disk: int = 0

@@ -49,7 +49,7 @@ class RunStatus:
     step: int = 0
     """Steps in its last checkpoint."""
     seconds: float = 0.0
-    """Wall time up to that checkpoint."""
+    """Wall time up to that checkpoint; 0 if seeds were trained at once, which share it."""
     device: str | None = None
     """The device of its sessions up to that checkpoint; None without a checkpoint."""
     holder: str | None = None
@@ -116,4 +116,5 @@ def _newest(folder: Path) -> Checkpoint | None:
 def _at(experiment: Experiment, state: RunState, saved: Checkpoint | None, holder: str | None = None) -> RunStatus:
     if saved is None:
         return RunStatus(experiment, state, holder=holder)
-    return RunStatus(experiment, state, saved.step, saved.seconds, saved.machine.get("device"), holder)
+    seconds = 0.0 if saved.runtime.side_by_side else saved.seconds
+    return RunStatus(experiment, state, saved.step, seconds, saved.machine.get("device"), holder)
