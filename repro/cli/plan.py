@@ -82,7 +82,7 @@ def plan_of(
     """Return the plan for some rows of some tables; only the cache of counts is written.
 
     Raises:
-        UserError: a device is ambiguous or missing, switches exclude each other, or the checkpoints of a run are broken.
+        UserError: a device is ambiguous or missing, switches exclude each other, or a run's checkpoints are broken.
     """
     places = folders(None, runs, results)
     read = result_folders(results)

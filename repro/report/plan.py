@@ -106,7 +106,7 @@ def _line(row: PlannedRow, several: bool) -> Line:
     seconds, memory = data["seconds"], data["memory_bytes"]
     cells = (
         *([row.need.table.name] if several else []),
-        row.need.table.called(error.row),
+        _named(row),
         error.cell.text,
         states,
         NONE if seconds is None else duration(seconds),
@@ -115,6 +115,13 @@ def _line(row: PlannedRow, several: bool) -> Line:
         _seeds(row),
     )
     return Line(tuple(map(Shown, cells)), data={**data, "runs": [_run_data(each) for each in row.runs]})
+
+
+def _named(row: PlannedRow) -> str:
+    """Return the label of a row, with that of the column if the table has errors in several."""
+    table, error = row.need.table, row.need.error
+    columns = [error.column.label] if len(table.of_kind("error")) > 1 else []
+    return ", ".join([table.called(error.row), *columns])
 
 
 def _state(row: PlannedRow, state: RunState) -> str:
