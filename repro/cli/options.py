@@ -118,7 +118,12 @@ Crops = Annotated[
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Run (name, prefix, ID or folder) or checkpoint file.")]
 SeedsPerRow = Annotated[
     int | None,
-    typer.Option("--seeds", min=1, metavar="N", help="Seeds to train for each row (default: as many as in the paper; with --try, those of its runs)."),
+    typer.Option(
+        "--seeds",
+        min=1,
+        metavar="N",
+        help="Seeds to train for each row (default: as many as in the paper; with --try, those of its runs).",
+    ),
 ]
 TableName = Annotated[
     str,
