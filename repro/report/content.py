@@ -14,6 +14,7 @@ from repro.report.cells import count_cell, difference_cell, error_cell, printed_
 from repro.report.data import row_data, table_data
 from repro.report.grid import Grid, Heading, Line, Shown
 from repro.report.notes import Note, notes_of
+from repro.report.replications import others_cell, references
 from repro.report.runs import deviating_grid, runs_grid
 from repro.tables import Column, Table
 
@@ -71,6 +72,7 @@ def _line(comparison: Comparison, parts: list[_Part], row: ComparedRow) -> Line:
         name=comparison.table.called(row.row),
         reasons=tuple(reasons(comparison, row)),
         reasons_heading=heading,
+        references=tuple(references(comparison.table, row.row)),
         muted=row.row.quoted,
         data=row_data(comparison, row),
     )
@@ -85,10 +87,10 @@ class _Part:
 
 
 def _parts(comparison: Comparison, column: Column) -> list[_Part]:
-    """Return the grid's columns for a printed column: the printed cells and, if we have such figures, ours."""
-    ours = _ours(comparison, column)
-    heading = Heading("paper", column.label, numeric=True) if ours else Heading(column.label, numeric=True)
-    return [_Part(heading, lambda row: printed_cell(row, column)), *ours]
+    """Return the grid's columns for a printed column: the printed cells and, where there are any, ours and others'."""
+    further = [*_ours(comparison, column), *_others(comparison, column)]
+    heading = Heading("paper", column.label, numeric=True) if further else Heading(column.label, numeric=True)
+    return [_Part(heading, lambda row: printed_cell(row, column)), *further]
 
 
 def _ours(comparison: Comparison, column: Column) -> list[_Part]:
@@ -111,3 +113,10 @@ def _our_errors(comparison: Comparison, column: Column, heading: Heading) -> lis
         return [ours]
     difference = Heading("difference", column.label, numeric=True)
     return [ours, _Part(difference, lambda row: difference_cell(row.errors.get(column.key)))]
+
+
+def _others(comparison: Comparison, column: Column) -> list[_Part]:
+    """Return what others report for the printed cells, if they report any of the shown rows."""
+    if not any(row.row.replications_of(column.key) for row in comparison.rows):
+        return []
+    return [_Part(Heading("others", column.label, numeric=True), lambda row: others_cell(row.row, column))]

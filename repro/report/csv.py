@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,13 +48,15 @@ ALTERNATIVE = {
     "within_margin": "within margin",
 }
 """The CSV columns of an alternative, by the keys of its data."""
+OTHERS = ("others n", "others lowest", "others highest")
+"""The CSV columns of what others report for an error: the number of replications and their range."""
 FIGURES: Mapping[str, Mapping[str, str]] = {"error": ERROR, "time": TIME}
 
 
 def table_csv(content: Content) -> str:
     """Return a table, one line per row; printed cells are the printed strings."""
     columns = content.table.columns
-    header = ["row", *(name for column in columns for name in _names(column)), "verdict", "why"]
+    header = ["row", *(name for column in columns for name in _names(column)), "verdict", "why", "replications"]
     return csv_text([_row(line.data, columns) for line in content.grid.lines], header)
 
 
@@ -101,12 +104,15 @@ def csv_text(rows: Sequence[Mapping[str, Any]], header: Sequence[str]) -> str:
 def _names(column: Column) -> list[str]:
     """Return the names of the CSV columns for a printed column."""
     ours = ["ours", "match"] if column.kind in ("params", "flops") else FIGURES.get(column.kind, {}).values()
-    return [f"{column.key} {name}" for name in ("paper", *ours)]
+    others = OTHERS if column.kind == "error" else ()
+    return [f"{column.key} {name}" for name in ("paper", *ours, *others)]
 
 
 def _row(data: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, Any]:
     row = {"row": data["label"], "verdict": data["verdict"], "why": "; ".join(data["why"])}
+    row["replications"] = json.dumps(data["replications"], ensure_ascii=False) if data["replications"] else ""
     for column in columns:
+        row |= _others(column.key, data["replications"])
         key, measured = column.key, data["measured"].get(column.key)
         row[f"{key} paper"] = data["published"].get(key, "")
         if column.kind in FIGURES and measured:
@@ -114,6 +120,13 @@ def _row(data: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, Any]
         elif measured is not None:
             row |= {f"{key} ours": measured, f"{key} match": MARK[data["matches"][key]]}
     return row
+
+
+def _others(key: str, replications: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the number of replications of an error and their range; nothing without any."""
+    errors = [each["error"] for each in replications if each["column"] == key]
+    figures = (len(errors), min(errors), max(errors)) if errors else ()
+    return {f"{key} {name}": figure for name, figure in zip(OTHERS, figures, strict=False)}
 
 
 def _rounded(value: object) -> object:

@@ -9,6 +9,7 @@ from repro.comparison.join import ComparedRow, Comparison, ErrorCell
 from repro.comparison.rule import RULE, t_of_equivalence, t_of_margin
 from repro.comparison.summary import Summary
 from repro.comparison.times import TimeCell
+from repro.report.replications import replication_data
 
 
 def table_data(comparison: Comparison) -> dict[str, Any]:
@@ -79,6 +80,7 @@ def row_data(comparison: Comparison, compared: ComparedRow) -> dict[str, Any]:
             **{key: _time_data(cell) for key, cell in compared.times.items()},
         },
         "matches": {key: cell.matches for key, cell in compared.counts.items()},
+        "replications": [replication_data(each) for each in row.replications],
         "verdict": compared.verdict,
         "why": reasons(comparison, compared),
     }

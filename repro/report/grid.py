@@ -72,6 +72,17 @@ class Heading:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """An item of a list that the HTML page shows on request."""
+
+    text: str
+    name: str
+    """The words of the link."""
+    href: str
+    details: str
+
+
+@dataclass(frozen=True)
 class Line:
     """A line, whose first cell is its heading."""
 
@@ -81,6 +92,8 @@ class Line:
     reasons: tuple[str, ...] = ()
     """Why the line may differ from what is printed."""
     reasons_heading: str = ""
+    references: tuple[Reference, ...] = ()
+    """What others report, with their sources."""
     muted: bool = False
     data: Mapping[str, Any] = field(default_factory=dict)
     """The line as plain data, with exact figures."""

@@ -32,7 +32,7 @@ class Note:
 
 
 def notes_of(comparison: Comparison) -> tuple[Note, ...]:
-    """Return source, conventions, recipes, protocols, times, the table's own notes, and how verdicts were reached."""
+    """Return the notes of a table, from its source to the best epochs, without those that do not apply."""
     table = comparison.table
     convention = Convention(table.flops_convention)
     notes = {
@@ -41,6 +41,7 @@ def notes_of(comparison: Comparison) -> tuple[Note, ...]:
         RECIPES: [f"{name}, {_inferred(name)}" for name in recipe_names(comparison)],
         "Errors": list(_protocols(comparison)),
         "Times": time_lines(comparison),
+        "Others": _others(comparison),
         "Notes": list(table.notes),
         "Marks": _marks(comparison),
         "Verdicts": _figures_of_the_rule(comparison),
@@ -110,6 +111,14 @@ def _figures_of_the_rule(comparison: Comparison) -> list[str]:
     margin, equivalence = t_of_margin(spread.degrees, cells), t_of_equivalence(spread.degrees)
     shared = f"the 5 % shared among {number_of(cells, 'cell')}"
     return [f"{share}; {shared}; t = {margin:.2f} for the margin, {equivalence:.2f} for equivalence"]
+
+
+def _others(comparison: Comparison) -> list[str]:
+    """Return what the column of replications means; nothing without any."""
+    if not any(each.row.replications for each in comparison.rows):
+        return []
+    what = "5: 6.2–7.1 means five replications by others, with errors from 6.2 to 7.1 %; no verdict uses them"
+    return [f"{what}; repro table {comparison.table.name} --format json lists their sources and differences"]
 
 
 def _best_epochs(comparison: Comparison) -> list[str]:

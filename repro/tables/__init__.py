@@ -2,6 +2,7 @@
 
 from repro.tables.printed import LAST, UNITS, Cell, Column, PrintedError, Row, Table
 from repro.tables.reading import check_tables, parse_table, read_table, shipped_tables, table_names
+from repro.tables.replications import Replication, ReplicationSource
 
 __all__ = [
     "LAST",
@@ -9,6 +10,8 @@ __all__ = [
     "Cell",
     "Column",
     "PrintedError",
+    "Replication",
+    "ReplicationSource",
     "Row",
     "Table",
     "check_tables",

@@ -15,6 +15,7 @@ from repro.data.crops import Averaged
 from repro.errors import Mistake, UserError, WrongFiles
 from repro.experiment import Experiment, experiment_for
 from repro.models import OptionValue, resolve_options
+from repro.tables.replications import Replication
 
 KINDS = ("params", "flops", "error", "time", "context")
 METRICS = ("error", "error5", "iou", "isbi_pixel", "isbi_rand")
@@ -116,6 +117,12 @@ class Row:
     count_only: bool = False
     """Whether the network is implemented although the paper quotes the row's errors: it is counted and timed, but no
     run is compared with the errors."""
+    replications: tuple[Replication, ...] = ()
+    """What others report for its errors; not a key of the row, but a file of its own."""
+
+    def replications_of(self, column: str) -> list[Replication]:
+        """Return what others report for one of its errors."""
+        return [each for each in self.replications if each.reported.column == column]
 
     @property
     def quoted(self) -> bool:

@@ -28,6 +28,7 @@ from repro.tables.printed import (
     Table,
     where_of,
 )
+from repro.tables.replication_files import orphans, with_replications
 from repro.text import canonical, choose
 
 
@@ -37,12 +38,13 @@ def table_names() -> list[str]:
 
 
 def check_tables() -> None:
-    """Read every table of the current library that is not shipped; WrongFiles with the mistakes of all."""
+    """Read every table of the current library that is not shipped, and its replications; WrongFiles with all mistakes."""
     library, mistakes = current_library(), list[Mistake]()
     for file in library.tables.values():
         if library.origin(file):
             with collecting(mistakes):
                 parse_table(file)
+    mistakes += orphans(file for file in library.tables.values() if library.origin(file))
     refuse(mistakes)
 
 
@@ -69,11 +71,12 @@ def read_table(name: str) -> Table:
 
 
 def parse_table(path: Path) -> Table:
-    """Return the table of one file; WrongFiles with each malformed row and the reason."""
+    """Return the table of one file, with its replications; WrongFiles with each malformed row and the reason."""
     try:
-        return _table(path, toml_of(path))
+        table = _table(path, toml_of(path))
     except Malformed as error:
         raise WrongFiles(*(Mistake(path, where, reason) for where, reason in error.places)) from error
+    return with_replications(table)
 
 
 def _table(file: Path, content: dict[str, Any]) -> Table:
@@ -184,7 +187,7 @@ def _is_judged(content: dict[str, Any]) -> bool:
 
 def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str], paper: Path) -> Row:
     where = where_of(index, content.get("label", "without label"))
-    expect_keys(where, content, Row)
+    expect_keys(where, content, Row, besides={"replications"})
     _find_outside(where, content, paper)
     if not is_outside(content.get("model")):
         expect_one_of(where, "model", content.get("model"), [*MODELS, None])

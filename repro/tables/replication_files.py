@@ -1,0 +1,107 @@
+"""The reader of replications: TOML files in the folder `replications` next to the tables, named after their tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from repro.errors import Mistake, WrongFiles, refuse
+from repro.papers import toml_of
+from repro.tables.printed import Column, Row, Table
+from repro.tables.replications import FAR, Replication, ReplicationSource, Unit
+from repro.text import one_of
+
+FOLDER = "replications"
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_PLACE = re.compile(r" - at `\$\.sources\[(\d+)\](?:\.values\[(\d+)\])?(?:\.(\w+))?[^`]*`$")
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    sources: tuple[ReplicationSource, ...]
+
+
+def with_replications(table: Table) -> Table:
+    """Return a table whose rows have what others report for them.
+
+    Raises:
+        WrongFiles: the file of its replications is malformed, or names an unknown row or column; each mistake names
+            file, source and reason.
+    """
+    file = table.file.parent / FOLDER / table.file.name
+    if not file.is_file():
+        return table
+    found: dict[str, list[Replication]] = {table.called(row): [] for row in table.rows}
+    mistakes = list[Mistake]()
+    for index, source in enumerate(_sources(file), 1):
+        for reported in source.values:
+            replication = Replication(source, reported)
+            if reason := _mistake(table, replication):
+                mistakes.append(Mistake(file, f"source {index} ({source.url})", reason))
+            else:
+                found[reported.row].append(replication)
+    refuse(mistakes)
+    rows = tuple(replace(row, replications=tuple(found[table.called(row)])) for row in table.rows)
+    return replace(table, rows=rows)
+
+
+def orphans(tables: Iterable[Path]) -> Iterator[Mistake]:
+    """Yield a mistake for each file of replications without a table of its name, in the folders of some tables."""
+    for folder in sorted({file.parent for file in tables}):
+        for file in sorted((folder / FOLDER).glob("*.toml")):
+            if not (folder / file.name).is_file():
+                reason = f"there is no table {folder / file.name}; rename the file after its table"
+                yield Mistake(file, "", reason)
+
+
+def _sources(file: Path) -> tuple[ReplicationSource, ...]:
+    content = toml_of(file)
+    try:
+        return msgspec.convert(content, _File).sources
+    except msgspec.ValidationError as error:
+        raise WrongFiles(Mistake(file, "", _located(str(error), content))) from None
+
+
+def _located(reason: str, content: dict[str, Any]) -> str:
+    """Return msgspec's reason, after the source, the value and the key that it is about instead of a path."""
+    place = _PLACE.search(reason)
+    if place is None:
+        return reason
+    source, value, key = place.groups()
+    entry = content["sources"][int(source)]
+    words = [f"source {int(source) + 1} ({entry.get('url', 'without url') if isinstance(entry, dict) else entry!r})"]
+    words += [f"value {int(value) + 1}"] if value else []
+    words += [key] if key else []
+    return f"{': '.join(words)}: {reason[: place.start()]}"
+
+
+def _mistake(table: Table, replication: Replication) -> str:
+    """Return why a value cannot be right; empty if it can."""
+    reported = replication.reported
+    rows = {table.called(row): row for row in table.rows}
+    if reported.row not in rows:
+        return f"row {reported.row!r} is not in the table; its rows: {' | '.join(rows)}"
+    columns = {column.key: column for column in table.of_kind("error")}
+    where = f"{reported.row}, {reported.column}"
+    if reported.column not in columns:
+        return f"{where}: the table has no column of errors {reported.column!r}; write {one_of([*columns])}"
+    return _wrong_value(rows[reported.row], columns[reported.column], replication, where)
+
+
+def _wrong_value(row: Row, column: Column, replication: Replication, where: str) -> str:
+    value, most = replication.reported.value, 1 if replication.source.unit == Unit.FRACTION else 100
+    if column.key not in row.cells:
+        return f"{where}: the table prints nothing in this cell"
+    if not _NUMBER.fullmatch(value) or not 0 < Decimal(value) < most:
+        return f'{where}: value is {value!r}, not a number in quotes between 0 and {most} such as "8.27" or "0.0827"'
+    printed = row.cells[column.key]
+    if (abs(replication.error - printed.value) >= FAR) == replication.reported.far:
+        return ""
+    distance = f"{replication.error} % is {abs(replication.error - printed.value)} points from {printed.text}"
+    right = "remove far" if replication.reported.far else "check kind and unit, or confirm it with far = true"
+    return f"{where}: {distance}; {right}"
