@@ -13,13 +13,17 @@ class Page(HTMLParser):
         super().__init__()
         self.sections: dict[str, list[list[str]]] = {}
         self.loaded: list[str] = []
-        """All addresses on the page, including those within the page."""
+        """All addresses on the page, including those within the page, without `links`."""
+        self.links: list[str] = []
+        """The addresses elsewhere that a reader may follow."""
         self._rows: list[list[str]] = []
         self._inside = False
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.loaded += [str(value) for name, value in attrs if name in PLACES]
+        for place in (str(value) for name, value in attrs if name in PLACES):
+            elsewhere = tag == "a" and not place.startswith("#")
+            (self.links if elsewhere else self.loaded).append(place)
         if tag == "section":
             self._rows = self.sections.setdefault(str(dict(attrs)["id"]), [])
         elif tag == "tr":

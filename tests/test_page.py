@@ -114,10 +114,11 @@ def _in_order(words: Sequence[str], cells: Sequence[str]) -> bool:
 
 def test_errors_are_shown_with_spread_difference_and_verdict(text: str) -> None:
     row = next(line for line in Page(text).sections["cifar100"] if line and line[0] == "DenseResNet-110, N = 4")
-    paper, ours, difference, verdict = row[-4:]
+    paper, ours, difference, others, verdict = row[-5:]
     assert paper == "22.62"
     assert ours == "24.20 ± 0.13n = 3"
     assert re.fullmatch(r"\+1\.58margin ± 1\.\d\d", difference)
+    assert others == ""
     assert verdict.endswith("not reproduced")
 
 
@@ -165,6 +166,7 @@ def test_nothing_is_loaded_from_elsewhere(text: str) -> None:
     places = Page(text).loaded
     assert len(places) > 10
     assert all(place.startswith(("#", "data:")) for place in places)
+    assert all(link.startswith("https://") for link in Page(text).links)
     assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest|import\(", text)
 
 

@@ -31,12 +31,17 @@ Make = Callable[..., Record]
 
 
 def cifar100(record: Make) -> Comparison:
-    """Return Table 2 with three seeds of N = 4 that are too high, one of N = 2, and a run that deviates."""
+    """Return Table 2 with three seeds of N = 4 that are too high, one of N = 2, and a run that deviates.
+
+    It is without what others report, so that it is narrow: test_replications.py tests that column.
+    """
+    table = read_table("cifar100")
+    table = replace(table, rows=tuple(replace(row, replications=()) for row in table.rows))
     runs = [record(seed=seed, error=error) for seed, error in enumerate((25.0, 25.1, 25.2))]
     other = experiment_for("denseresnet110", {"N": 2}, seed=0)
     runs.append(record(id=other.id, options={"N": 2}, error=23.1, precision="bf16"))
     runs.append(record(id="short", name="short-run", deviations=["epochs=1 (300)"], error=91.56))
-    return compare(read_table("cifar100"), runs, lowest=lambda run: run.error - 0.5)
+    return compare(table, runs, lowest=lambda run: run.error - 0.5)
 
 
 def text(comparison: Comparison, format: str) -> str:

@@ -85,7 +85,7 @@ def _cells(grid: Grid, line: Line) -> list[str]:
 
 
 def _broken(cell: str) -> str:
-    return cell.replace(" ± ", "\n± ").replace(", ", ",\n")
+    return cell.replace(" ± ", "\n± ").replace(", ", ",\n").replace(": ", ":\n")
 
 
 def _rows(cells: Sequence[str]) -> list[str]:

@@ -38,7 +38,7 @@ def table_names() -> list[str]:
 
 
 def check_tables() -> None:
-    """Read every table of the current library that is not shipped, and its replications; WrongFiles with all mistakes."""
+    """Read every table that is not shipped, and its replications; WrongFiles with the mistakes of all."""
     library, mistakes = current_library(), list[Mistake]()
     for file in library.tables.values():
         if library.origin(file):

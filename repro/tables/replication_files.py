@@ -6,15 +6,16 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
+from enum import EnumType
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
 from repro.errors import Mistake, WrongFiles, refuse
 from repro.papers import toml_of
-from repro.tables.printed import Column, Row, Table
-from repro.tables.replications import FAR, Replication, ReplicationSource, Unit
+from repro.tables.printed import PERCENT, Column, Row, Table
+from repro.tables.replications import FAR, Replication, ReplicationSource, Reported, Unit
 from repro.text import one_of
 
 FOLDER = "replications"
@@ -68,16 +69,26 @@ def _sources(file: Path) -> tuple[ReplicationSource, ...]:
 
 
 def _located(reason: str, content: dict[str, Any]) -> str:
-    """Return msgspec's reason, after the source, the value and the key that it is about instead of a path."""
+    """Return msgspec's reason after the source, the value and the key that it is about, and what would be right."""
     place = _PLACE.search(reason)
     if place is None:
         return reason
     source, value, key = place.groups()
     entry = content["sources"][int(source)]
-    words = [f"source {int(source) + 1} ({entry.get('url', 'without url') if isinstance(entry, dict) else entry!r})"]
+    url = entry.get("url", "without url") if isinstance(entry, dict) else repr(entry)
+    words = [f"source {int(source) + 1} ({url})"]
     words += [f"value {int(value) + 1}"] if value else []
     words += [key] if key else []
-    return f"{': '.join(words)}: {reason[: place.start()]}"
+    right = _right(reason, Reported if value else ReplicationSource, key)
+    return f"{': '.join(words)}: {reason[: place.start()]}{right}"
+
+
+def _right(reason: str, kind: type[msgspec.Struct], key: str | None) -> str:
+    """Return the keys or the values that are known, where msgspec's reason does not say them."""
+    if "unknown field" in reason:
+        return f"; known: {', '.join(kind.__struct_fields__)}"
+    values = get_type_hints(kind).get(key or "")
+    return f"; write {one_of([*values])}" if isinstance(values, EnumType) and "enum value" in reason else ""
 
 
 def _mistake(table: Table, replication: Replication) -> str:
@@ -86,10 +97,10 @@ def _mistake(table: Table, replication: Replication) -> str:
     rows = {table.called(row): row for row in table.rows}
     if reported.row not in rows:
         return f"row {reported.row!r} is not in the table; its rows: {' | '.join(rows)}"
-    columns = {column.key: column for column in table.of_kind("error")}
+    columns = {column.key: column for column in table.of_kind("error") if column.metric in PERCENT}
     where = f"{reported.row}, {reported.column}"
     if reported.column not in columns:
-        return f"{where}: the table has no column of errors {reported.column!r}; write {one_of([*columns])}"
+        return f"{where}: the table has no column {reported.column!r} of errors in %; known: {', '.join(columns)}"
     return _wrong_value(rows[reported.row], columns[reported.column], replication, where)
 
 
