@@ -117,7 +117,7 @@ def _others(comparison: Comparison) -> list[str]:
     """Return what the column of replications means; nothing without any."""
     if not any(each.row.replications for each in comparison.rows):
         return []
-    what = "5: 6.2–7.1 means five replications by others, with errors from 6.2 to 7.1 %; no verdict uses them"
+    what = "a cell such as 5: 6.2–7.1 means five replications, with errors from 6.2 to 7.1 %; no verdict uses them"
     return [f"{what}; repro table {comparison.table.name} --format json lists their sources and differences"]
 
 
