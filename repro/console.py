@@ -192,7 +192,8 @@ def arriving(what: str, begin: int, total: int | None) -> Iterator[Callable[[int
 def _console(*, stderr: bool) -> Console:
     from rich.console import Console
 
-    console = Console(stderr=stderr, highlight=False, quiet=not is_first())
+    # In a notebook progress is lines of text: rich's bars need ipywidgets there.
+    console = Console(stderr=stderr, highlight=False, quiet=not is_first(), force_jupyter=False)
     if not console.is_terminal:
         console.width = 160
     return console

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from repro.cli.selection import all_tables, compared, select
+from repro.api.selection import all_tables, select
+from repro.api.tables import compared
 from repro.comparison.explain import mismatch_lines, reasons
 from repro.comparison.join import Comparison, compare, pooled_over
 from repro.comparison.match import conditions

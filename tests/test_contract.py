@@ -82,7 +82,7 @@ def test_shapes_gradients_and_counts(subject: Subject) -> None:
     output.sum().backward()
     assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
 
-    ours = analysis(subject, network.to_empty(device="cpu").eval())
+    ours = analysis(network.to_empty(device="cpu").eval(), subject.input, subject.model)
     assert total(ours.by_operator(), "macs") * 4 == counter.get_total_flops()  # two images, 2 for a multiply-add
     assert {each.removeprefix("aten::") for each in ours.unsupported_ops()} <= FREE
 

@@ -217,7 +217,7 @@ def test_option_a_misses_the_cell_of_resnet_110_on_cifar_100() -> None:
 @pytest.mark.parametrize("convention", ["paper", "fvcore", "macs"])
 def test_modules_add_up_to_the_network(convention: str) -> None:
     subject = Subject("denseresnet34", {"N": 2}, (3, 32, 32), 100)
-    whole, *rest = count_modules(subject, convention)
+    whole, *rest = count_modules(empty_network(subject), subject.input, subject.model, convention)
     counts = count(subject)
     assert (whole.params, whole.flops) == (counts.params, counts.flops[convention])
     assert sum(each.params for each in rest if "." not in each.name) == counts.params

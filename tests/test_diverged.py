@@ -8,8 +8,8 @@ import pytest
 import torch
 from watching import Silent, stop_at, train_one
 
+from repro.api.selection import select
 from repro.cli import missing as command
-from repro.cli.selection import select
 from repro.errors import Diverged, PackageMissing, RunFailed, UserError
 from repro.experiment import Experiment
 from repro.paths import Folders
@@ -83,7 +83,7 @@ def test_a_table_with_a_network_that_cannot_be_counted_is_not_trained(
         raise UserError("does not accept an input")
 
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path / "empty"))
-    monkeypatch.setattr("repro.cli.selection.counted", refused)
+    monkeypatch.setattr("repro.api.selection.counted", refused)
     monkeypatch.setattr(command, "train_all", lambda *arguments: pytest.fail("trained"))
     with pytest.raises(UserError):
         command.train_missing(select("cifar100", "N = 4"), None, None, CPU, folders)
@@ -97,7 +97,7 @@ def test_a_table_is_trained_where_fvcore_is_missing(
 
     trained: list[Experiment] = []
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path / "empty"))
-    monkeypatch.setattr("repro.cli.selection.counted", without_fvcore)
+    monkeypatch.setattr("repro.api.selection.counted", without_fvcore)
     monkeypatch.setattr(command, "train_all", lambda experiments, *others: trained.extend(experiments))
     command.train_missing(select("cifar100", "N = 4"), None, None, CPU, folders)
     assert trained

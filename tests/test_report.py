@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from repro.api.selection import select
+from repro.api.tables import compared
 from repro.cli.app import main
-from repro.cli.selection import compared, select
 from repro.comparison.join import Comparison, compare
 from repro.comparison.rule import RULE
 from repro.comparison.summary import summarise

@@ -17,9 +17,9 @@ from typing import BinaryIO
 import pytest
 from watching import Silent, train_one
 
+from repro.api.selection import select
 from repro.atomic import remove_unfinished, write_atomically
 from repro.cli import missing as command
-from repro.cli.selection import select
 from repro.errors import BeingTrained, UserError
 from repro.experiment import Experiment
 from repro.locks import Held, Holder, holder_of, locked
@@ -204,7 +204,7 @@ import sys
 from pathlib import Path
 from watching import shrink_digits
 from repro.cli import missing as table
-from repro.cli.selection import select
+from repro.api.selection import select
 from repro.experiment import experiment_for
 from repro.paths import Folders
 from repro.runtime import Runtime

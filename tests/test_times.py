@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import torch
 
+from repro.api.tables import compared
 from repro.benchmark.random_images import random_data
 from repro.benchmark.steps import ROUNDS, measure_steps, step_experiment
 from repro.benchmark.variants import endless
-from repro.cli.selection import compared
 from repro.cli.table import measure_times, show
 from repro.comparison.join import Comparison, compare
 from repro.comparison.times import IN_TURN, OF_RUNS

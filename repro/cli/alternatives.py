@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
+from repro.api.selection import Selection
+from repro.api.tables import compared
 from repro.cli.missing import train_runs
 from repro.cli.output import show
-from repro.cli.selection import Selection, compared
 from repro.cli.suggestion import after_alternatives, suggest
 from repro.comparison.alternatives import Trial, differing_cells, trials_of, tried
 from repro.comparison.corrections import records_today

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from repro.api.tables import compared
 from repro.atomic import write_atomically
 from repro.cli.options import Results, RunName, Runs
-from repro.cli.selection import compared
 from repro.cli.suggestion import suggest, tables_of, with_places
 from repro.comparison.corrections import as_of_today
 from repro.console import loading, note

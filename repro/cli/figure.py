@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from repro.api.selection import select
 from repro.atomic import write_atomically
 from repro.cli.options import Data, Results, Rows, RunName, Runs, TableName, runtime_options, with_quiet
 from repro.cli.papers import with_papers
-from repro.cli.selection import select
 from repro.comparison.corrections import records_today
 from repro.console import note, waiting
 from repro.errors import UserError

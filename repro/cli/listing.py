@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from repro.api.listing import Line, dataset_lines, model_lines, origin, recipe_lines, table_lines
+from repro.api.records import run_lines
 from repro.cli.options import AnswerFormat, Format, Runs, completing
 from repro.cli.suggestion import suggest
-from repro.console import note, print_json, stdout, with_bar
-from repro.counting.cache import counted_parameters
-from repro.counting.count import Subject
-from repro.data import DATASETS
+from repro.console import note, print_json, stdout
 from repro.errors import UserError
-from repro.models import MODELS, as_typed, resolve_options
-from repro.recipes import RECIPES, Recipe, current_library, recipe
+from repro.models import as_typed
+from repro.recipes import RECIPES, Recipe, recipe
 from repro.recipes.source import sources_text
 from repro.recipes.values import unused, values_of
-from repro.store.run_folders import runs_in
-from repro.tables import read_table
 from repro.text import choose
-
-Line = Mapping[str, Any]
 
 
 class Kind(StrEnum):
@@ -81,87 +76,13 @@ def list_(what: What = Kind.MODELS, name: Name = None, runs: Runs = None, format
 def _lines(kind: Kind, runs: Path) -> list[Line]:
     """Return a dictionary for each item of a kind."""
     listed: dict[Kind, Callable[[], list[Line]]] = {
-        Kind.MODELS: _models,
-        Kind.TABLES: _tables,
-        Kind.DATASETS: _datasets,
-        Kind.RECIPES: _recipes,
-        Kind.RUNS: partial(_runs, runs),
+        Kind.MODELS: model_lines,
+        Kind.TABLES: table_lines,
+        Kind.DATASETS: dataset_lines,
+        Kind.RECIPES: recipe_lines,
+        Kind.RUNS: partial(run_lines, runs),
     }
     return listed[kind]()
-
-
-def _models() -> list[Line]:
-    """Return every model with its number of parameters, for default options and the dataset of its paper."""
-    subjects = [default_subject(name) for name in MODELS]
-    params = counted_parameters(subjects, lambda missing: with_bar(missing, "counting parameters"))
-    return [
-        {
-            "name": name,
-            "network": spec.summary,
-            "params": each,
-            "options": dict(spec.options),
-            "dataset": spec.dataset,
-        }
-        for (name, spec), each in zip(MODELS.items(), params, strict=True)
-    ]
-
-
-def default_subject(model: str) -> Subject:
-    """Return a model with default options and the dataset of its paper."""
-    spec = DATASETS[MODELS[model].dataset]
-    return Subject(model, resolve_options(model, {}, MODELS[model].dataset), spec.input, spec.classes)
-
-
-def _tables() -> list[Line]:
-    tables = [(read_table(name), file) for name, file in current_library().tables.items()]
-    return [
-        {"name": each.name, "paper": each.paper, "table": each.title, "caption": each.caption, "file": _origin(file)}
-        for each, file in tables
-    ]
-
-
-def _origin(file: Path) -> str | None:
-    """Return the file of a table or a recipe; None if it is shipped."""
-    found = current_library().origin(file)
-    return None if found is None else str(found)
-
-
-def _datasets() -> list[Line]:
-    return [
-        {
-            "name": name,
-            "images": spec.summary,
-            "train_images": spec.train_images or None,
-            "test_images": spec.test_images or None,
-            "input": "x".join(map(str, spec.input)),
-            "classes": spec.classes,
-        }
-        for name, spec in DATASETS.items()
-    ]
-
-
-def _recipes() -> list[Line]:
-    keys = ("name", "paper", "dataset", "epochs", "iterations", "tune_epochs", "batch", "lr", "schedule")
-    return [
-        {**{key: getattr(each, key) for key in (*keys, "weight_decay")}, "file": _origin(each.file)}
-        for each in RECIPES.values()
-    ]
-
-
-def _runs(folder: Path) -> list[Line]:
-    """Return the progress of the runs in a folder, and the commands that resume the stopped ones."""
-    return [
-        {
-            "name": run.folder.name,
-            "epoch": run.last and run.last.epoch,
-            "epochs": run.epochs,
-            "test_error": run.last.test_error if run.last else None,
-            "state": run.state,
-            "reason": run.reason,
-            "command": run.command,
-        }
-        for run in runs_in(folder)
-    ]
 
 
 def _show(kind: Kind, lines: Sequence[Line]) -> None:
@@ -217,7 +138,7 @@ def _show_recipe(chosen: Recipe, format: AnswerFormat) -> None:
         about = {
             name: getattr(chosen, name) for name in ("name", "summary", "notes", "paper", "default_for", "default_with")
         }
-        about["file"] = _origin(chosen.file)
+        about["file"] = origin(chosen.file)
         print_json({**about, "values": {each.name: each.to_json() for each in values}, "unused": unused(chosen)})
         return
     from rich.markup import escape
@@ -234,8 +155,8 @@ def _show_recipe(chosen: Recipe, format: AnswerFormat) -> None:
         others = (each.alternatives_text,) if alternatives else ()
         grid.add_row(*map(escape, (each.name, each.text, *others, sources_text(each.sources))))
     stdout().print(Fitted(grid))
-    if origin := _origin(chosen.file):
-        stdout().print(f"From: {origin}", style="dim", markup=False, soft_wrap=True)
+    if file := origin(chosen.file):
+        stdout().print(f"From: {file}", style="dim", markup=False, soft_wrap=True)
     if chosen.default_for:
         stdout().print(f"Default for: {_defaults(chosen)}", style="dim")
     stdout().print(f"Not used: {', '.join(unused(chosen))}", style="dim")

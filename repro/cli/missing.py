@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from repro.cli.selection import Selection, count_networks
+from repro.api.selection import Selection, count_networks
 from repro.cli.train import train_all
 from repro.console import note, problem
 from repro.errors import BeingTrained, Diverged

@@ -9,11 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from repro.api.library import using
 from repro.cli.options import Command, with_options
-from repro.experiment import check_recipes
 from repro.papers import find_papers, paper_of
-from repro.recipes import Library, within
-from repro.tables import check_tables
 
 Papers = Annotated[
     list[Path] | None,
@@ -35,7 +33,7 @@ def with_papers(command: Command) -> Command:
 
     @wraps(command)
     def informed(papers: Sequence[Path], **arguments: Any) -> Any:
-        with within(checked_library([*papers, *_paper_of(arguments.get("name"), papers)])):
+        with using([*papers, *_paper_of(arguments.get("name"), papers)]):
             return command(**arguments)
 
     return with_options(informed, {"papers": Papers}, lambda given: {"papers": given.get("papers", ())})
@@ -53,13 +51,3 @@ def _paper_of(name: str | None, named: Sequence[Path]) -> list[Path]:
     if folder is None or any(file.samefile(each) for paper in find_papers(named) for each in paper.tables):
         return []
     return [folder]
-
-
-def checked_library(named: Sequence[Path]) -> Library:
-    """Return the library with the folders of `--papers`; UserError if a file that is not shipped is wrong."""
-    library = Library(find_papers(named))
-    if any(not each.shipped for each in library.papers):
-        with within(library):
-            check_recipes(library.own_recipes)
-            check_tables()
-    return library

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from repro.api.selection import Selection, all_tables
 from repro.cli.options import Results, Rows, Runs, SeedsPerRow, choice, runtime_options
 from repro.cli.output import Output, format_of, write_text
-from repro.cli.selection import Selection, all_tables
 from repro.cli.suggestion import suggest
 from repro.comparison.corrections import records_today
 from repro.comparison.join import spreads_for

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from repro.api.selection import Selection
 from repro.cli.options import Command, choice, with_options
-from repro.cli.selection import Selection
 from repro.cluster.queue import live_jobs
 from repro.cluster.submit import Resources, submit
 from repro.cluster.tasks import JOBS, Where, split, submissions_in, trains_seeds_at_once

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
+from repro.api.selection import Selection, all_tables, select
+from repro.api.tables import report_on
 from repro.cli.alternatives import show_alternatives
 from repro.cli.missing import train_missing
 from repro.cli.options import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing, runtime_options
 from repro.cli.output import Format, Output, format_of, show
 from repro.cli.plan import DeviceName, plan_format, plan_of, show_plan
-from repro.cli.selection import Selection, all_tables, compared, select
 from repro.cli.submit import cluster_options, resources_of, submit_missing
 from repro.cli.suggestion import after_table, suggest
 from repro.comparison.explain import mismatch_lines
@@ -22,9 +23,9 @@ from repro.comparison.join import Comparison
 from repro.console import note, problem, with_bar
 from repro.errors import UserError
 from repro.paths import folders
-from repro.report import Report, ReportFormat
+from repro.report import ReportFormat
 from repro.runtime import Runtime
-from repro.store.results import append_times, result_folders
+from repro.store.results import append_times
 from repro.tables import table_names
 from repro.text import number_of
 
@@ -111,12 +112,12 @@ def table(
     if time:
         limited = Runtime(**{key: value for key, value in switches.items() if key in TIMED})
         measure_times(selections[0], limited, results)
-    comparisons = compared(selections, results)
-    show(Report(comparisons, result_folders(results), summary=name is None), chosen, output)
-    if check and _report_mismatches(comparisons):
+    report = report_on(selections, results, summary=name is None)
+    show(report, chosen, output)
+    if check and _report_mismatches(report.comparisons):
         raise typer.Exit(1)
     if chosen == ReportFormat.RICH and not output:
-        suggest(after_table(name, comparisons[0]) if name else "repro table cifar100")
+        suggest(after_table(name, report.comparisons[0]) if name else "repro table cifar100")
 
 
 def _refuse_without_run(options: Mapping[str, Any], trains: bool, time: bool) -> None:

@@ -6,8 +6,10 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from repro.comparison.counts import CountCell, count_cells
+from repro.comparison.frame import errors_frame
 from repro.comparison.match import is_of, once_each, runs_of
 from repro.comparison.rule import Judgement, MeasuredError, judge, pooled
 from repro.comparison.spread import PRINTED_SPREAD, Spread
@@ -15,6 +17,9 @@ from repro.comparison.times import TimeCell, time_cells
 from repro.comparison.verdict import Verdict
 from repro.store.results import Record, StepTime
 from repro.tables import PrintedError, Row, Table, shipped_tables
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,7 @@ class ComparedRow:
         return {**self.mismatches, **{key: cell for key, cell in self.errors.items() if cell.differs}}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """A table, or some rows of it, compared with ours."""
 
@@ -154,6 +159,14 @@ class Comparison:
     def runs(self) -> tuple[Record, ...]:
         """The runs that verdicts use, without repetitions."""
         return tuple(once_each(run for row in self.rows for cell in row.errors.values() for run in cell.runs))
+
+    def to_frame(self) -> DataFrame:
+        """Return a row for each printed error, with our figures and the verdict; errors are in %."""
+        return errors_frame(self)
+
+    def __repr__(self) -> str:
+        rows = (f"  {each.verdict.mark} {self.table.called(each.row)}: {each.verdict}" for each in self.rows)
+        return "\n".join([f"{self.table.name}: {self.table.caption}", *rows])
 
 
 def compare(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from repro.counting.conventions import EXTRA_HANDLES, Convention, total
 from repro.errors import PackageMissing, UserError
 from repro.models import OptionValue, build, is_outside
 from repro.models.factory import check_output
+from repro.models.options import Shape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -89,8 +91,13 @@ def flop_counter() -> Any:
     return FlopCountAnalysis
 
 
-def analysis(subject: Subject, network: nn.Module) -> Any:
+def analysis(network: nn.Module, input: Shape, called: str) -> Any:
     """Return fvcore's analysis of a network, each operator counted by the rules in conventions.py.
+
+    Args:
+        network: in evaluation mode.
+        input: C, H, W of an image.
+        called: the network's name in messages.
 
     Raises:
         PackageMissing: fvcore is not installed.
@@ -99,17 +106,18 @@ def analysis(subject: Subject, network: nn.Module) -> Any:
     import torch
 
     counter = flop_counter()
+    device = next((each.device for each in network.parameters()), None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fvcore traces, which torch deprecates
         try:
-            flops = counter(network, torch.zeros(1, *subject.input))
+            flops = counter(network, torch.zeros(1, *input, device=device))
             flops.set_op_handle(**EXTRA_HANDLES)
             flops.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
             flops.total()
         except (RuntimeError, ValueError) as error:
-            size = "x".join(map(str, subject.input))
+            size = "x".join(map(str, input))
             reason = str(error).strip().splitlines()[0]
-            raise UserError(f"{subject.model} does not accept an input of {size} (CxHxW): {reason}") from error
+            raise UserError(f"{called} does not accept an input of {size} (CxHxW): {reason}") from error
     return flops
 
 
@@ -121,15 +129,18 @@ def count(subject: Subject) -> Count:
         UserError: the network does not accept this input.
     """
     flop_counter()  # reported before a network is built
-    network = empty_network(subject)
-    operators = analysis(subject, network).by_operator()
+    return count_network(empty_network(subject), subject.input, subject.model)
+
+
+def count_network(network: nn.Module, input: Shape, called: str) -> Count:
+    """Return the counts of a network that is built; arguments and errors as in `analysis`."""
+    operators = analysis(network, input, called).by_operator()
     return Count(parameters_of(network), {each.value: total(operators, each) for each in Convention})
 
 
-def count_modules(subject: Subject, convention: str) -> list[ModuleCount]:
-    """Return the counts of every module, outermost first; the network itself has the name ''."""
-    network = empty_network(subject)
-    operators = analysis(subject, network).by_module_and_operator()
+def count_modules(network: nn.Module, input: Shape, called: str, convention: str) -> list[ModuleCount]:
+    """Return the counts of every module of a network that is built, outermost first; the network has the name ''."""
+    operators = analysis(network, input, called).by_module_and_operator()
     return [
         ModuleCount(
             name,
@@ -139,3 +150,15 @@ def count_modules(subject: Subject, convention: str) -> list[ModuleCount]:
         )
         for name, module in network.named_modules()
     ]
+
+
+@contextmanager
+def in_evaluation(network: nn.Module) -> Iterator[None]:
+    """Put a user's network into evaluation mode, and each of its modules back into its own mode afterwards."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training

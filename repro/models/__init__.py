@@ -13,8 +13,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from repro.errors import UserError
+from repro.models.options import EXPECTED, Shape
 from repro.models.options import OptionValue as OptionValue
-from repro.models.options import Shape
 from repro.models.options import as_typed as as_typed
 from repro.models.outside import HERE, find_outside, outside
 from repro.models.outside import is_outside as is_outside
@@ -207,7 +207,7 @@ def resolve_options(name: str, given: Mapping[str, OptionValue], dataset: str) -
     """Return all options of a model: the given values, and the defaults on `dataset` for the others.
 
     Raises:
-        UserError: the model has no such option.
+        UserError: the model has no such option, or a value is of another type.
     """
     if is_outside(name):
         from repro.models.factory import resolved
@@ -218,12 +218,17 @@ def resolve_options(name: str, given: Mapping[str, OptionValue], dataset: str) -
         if option not in spec.options:
             has = ", ".join(f"--{each}" for each in spec.options) or "none"
             raise UserError(f"{name} has no option --{option}; its options: {has}")
-    chosen = {option: _canonical(value) for option, value in given.items()}
+    chosen = {option: _canonical(name, option, value) for option, value in given.items()}
     return {**spec.options, **spec.options_on.get(dataset, {}), **chosen}
 
 
-def _canonical(value: OptionValue) -> OptionValue:
-    """Return a value as it is stored: text such as `B(3,3)` in capitals and without spaces."""
+def _canonical(name: str, option: str, value: OptionValue) -> OptionValue:
+    """Return a value as it is stored, in the type of its option: text such as `B(3,3)` in capitals without spaces."""
+    kind = OPTIONS[option][0]
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise UserError(f"{name}: option {option} must be {EXPECTED[kind]}, not {value!r}")
     return value.upper().replace(" ", "") if isinstance(value, str) else value
 
 

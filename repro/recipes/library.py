@@ -118,10 +118,10 @@ def _unnamed() -> Library:
 
 
 @contextmanager
-def within(library: Library) -> Iterator[None]:
+def within(library: Library) -> Iterator[Library]:
     """Make a library the current one."""
     token = _CURRENT.set(library)
     try:
-        yield
+        yield library
     finally:
         _CURRENT.reset(token)

@@ -1,21 +1,26 @@
-"""How comparisons are shown: in a terminal, as CSV, JSON, Markdown and LaTeX, and as an HTML page."""
+"""How comparisons are shown: in a terminal, in a notebook, as CSV, JSON, Markdown and LaTeX, and as an HTML page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.comparison.join import Comparison
+from repro.console import stdout
+from repro.recipes import Library, current_library, within
 from repro.report import csv, json, latex, markdown
 from repro.report.content import Content, content_of
+from repro.report.frame import summary_frame, table_frame
 from repro.report.grid import Grid
 from repro.report.summary import summary_of
+from repro.text import choose
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from rich.console import RenderableType
 
 
@@ -54,19 +59,22 @@ SUMMARIES = {
 """The function that renders the summary of tables, by format."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
-    """One table, or the summary of several."""
+    """One table, or the summary of several. A notebook shows it as HTML, and `repr` is what a terminal shows."""
 
     comparisons: Sequence[Comparison]
     folders: Sequence[Path]
     """The results folders, which hold the curves."""
     summary: bool
+    library: Library = field(default_factory=current_library)
+    """The library that the tables are of; it has their recipes."""
 
     @cached_property
     def contents(self) -> list[Content]:
         """The content of each table."""
-        return [content_of(each) for each in self.comparisons]
+        with within(self.library):
+            return [content_of(each) for each in self.comparisons]
 
     @cached_property
     def totals(self) -> Grid:
@@ -79,14 +87,34 @@ class Report:
 
         return terminal.summary_rich(self.totals) if self.summary else terminal.table_rich(self.contents[0])
 
-    def text(self, format: ReportFormat) -> str:
+    def text(self, format: ReportFormat | str) -> str:
         """Return the report in a format, with a newline at the end; HTML has both the summary and the tables."""
-        if format == ReportFormat.RICH:
+        chosen = ReportFormat(choose("format", format, [*ReportFormat]))
+        if chosen == ReportFormat.RICH:
             from repro.report import terminal
 
             return terminal.plain(self.rich())
-        if format == ReportFormat.HTML:
+        if chosen == ReportFormat.HTML:
             from repro.report.html import html_page
 
-            return html_page(self.comparisons, self.folders)
-        return SUMMARIES[format](self.totals) if self.summary else TABLES[format](self.contents[0])
+            with within(self.library):
+                return html_page(self.comparisons, self.folders)
+        return SUMMARIES[chosen](self.totals) if self.summary else TABLES[chosen](self.contents[0])
+
+    def to_frame(self) -> DataFrame:
+        """Return a row for each printed row, or in a summary for each table; figures are exact, and errors in %."""
+        return summary_frame(self.totals) if self.summary else table_frame(self.contents[0])
+
+    def __repr__(self) -> str:
+        from repro.report import terminal
+
+        return terminal.plain(self.rich(), stdout().width).rstrip()
+
+    def _repr_html_(self) -> str:
+        from repro.report.html import notebook_html
+
+        if self.summary:
+            return notebook_html([self.totals.without_details()])
+        content = self.contents[0]
+        deviating = [content.deviating.without_details()] if content.deviating else []
+        return notebook_html([content.grid, *deviating], content.notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rich.console import Console, Group, JustifyMethod, RenderableType
@@ -47,9 +48,17 @@ def grid_rich(grid: Grid) -> RenderableType:
     return Fitted(_to_rich(grid.without_details(), grid.title))
 
 
-def plain(renderable: RenderableType) -> str:
-    """Return what a terminal of 160 columns would show, without colours."""
-    console = Console(width=160, file=io.StringIO(), record=True)
+def count_rich(title: str, grid: Grid, notes: Sequence[Note], modules: Grid | None) -> RenderableType:
+    """Return the counts of a network, what was counted, and the counts of its modules."""
+    name = Text(title, style="bold", no_wrap=True, overflow="ignore")  # on one line, so that it can be copied
+    parts: list[RenderableType] = [name, Fitted(_to_rich(grid, "", whole=True))]
+    parts += [part for note in notes for part in _note(note)]
+    return Group(*parts, *([Fitted(_to_rich(modules, "", whole=True))] if modules else []))
+
+
+def plain(renderable: RenderableType, width: int = 160) -> str:
+    """Return what a terminal of some columns would show, without colours."""
+    console = Console(width=width, file=io.StringIO(), record=True, force_jupyter=False)  # else a notebook shows it
     console.print(renderable)
     return console.export_text()
 

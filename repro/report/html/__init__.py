@@ -1,5 +1,9 @@
-"""The report as one self-contained page: tables, curves, gates, recipes and runs; nothing is loaded from elsewhere."""
+"""HTML: the report as one page with tables, curves, gates, recipes and runs, and the tables that a notebook shows.
 
+Both are self-contained: nothing is loaded from elsewhere.
+"""
+
+from repro.report.html.notebook import notebook_html
 from repro.report.html.page import html_page
 
-__all__ = ["html_page"]
+__all__ = ["html_page", "notebook_html"]

@@ -17,10 +17,9 @@ from repro.report.content import Content, content_of
 from repro.report.html.pictures import Picture, curve_pictures, gate_pictures
 from repro.report.html.recipes import ShownRecipe, recipes_of
 from repro.report.html.stamp import stamp_of
+from repro.report.html.templates import HERE, templates
 from repro.report.notes import RECIPES, Note
 from repro.report.summary import short_name, summary_of
-
-HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -42,25 +41,24 @@ def html_page(comparisons: Sequence[Comparison], folders: Sequence[Path]) -> str
         comparisons: the tables, in the order of the page.
         folders: the results folders, with curves/ and gates/.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    loader = FileSystemLoader(HERE)
-    templates = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return templates.get_template("page.html.j2").render(
-        title=_title(comparisons),
-        stamp=stamp_of(comparisons),
-        rule=RULE,
-        verdicts=[(verdict_tag(each), each.meaning) for each in Verdict],
-        matches=list(MATCH.values()),
-        summary=summary_of(comparisons),
-        sections=[_section(each, folders) for each in with_bar(comparisons, "making the page")],
-        style=Markup(style),
-        script=Markup(script),
-        policy=_policy(style, script),
+    return (
+        templates()
+        .get_template("page.html.j2")
+        .render(
+            title=_title(comparisons),
+            stamp=stamp_of(comparisons),
+            rule=RULE,
+            verdicts=[(verdict_tag(each), each.meaning) for each in Verdict],
+            matches=list(MATCH.values()),
+            summary=summary_of(comparisons),
+            sections=[_section(each, folders) for each in with_bar(comparisons, "making the page")],
+            style=Markup(style),
+            script=Markup(script),
+            policy=_policy(style, script),
+        )
     )
 
 

@@ -1,0 +1,153 @@
+"""Counts of one network next to the published ones: a network by its name, or one that the user built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from repro.api.library import Papers, using
+from repro.comparison.published import published_counts
+from repro.console import waiting
+from repro.counting.cache import cached, counted
+from repro.counting.conventions import Convention
+from repro.counting.count import Count, Subject, count_modules, count_network, empty_network, in_evaluation
+from repro.data import DATASETS
+from repro.data import find as find_dataset
+from repro.errors import UserError
+from repro.experiment import check_task, own_dataset
+from repro.models import OptionValue, is_outside, is_small, resolve_options
+from repro.models.options import Shape
+from repro.models.typed import typed_name
+from repro.recipes import find_network
+from repro.report.counts import CountReport
+from repro.text import choose
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def count(
+    model: str | nn.Module,
+    *,
+    dataset: str | None = None,
+    input: Sequence[int] | None = None,
+    classes: int | None = None,
+    flops: str = "paper",
+    by_module: bool = False,
+    papers: Papers = (),
+    **options: OptionValue,
+) -> CountReport:
+    """Return the exact parameters and FLOPs of a network for one image, next to the published ones.
+
+    The answer has `params`, `flops`, `macs` and `published`; `to_frame()` returns our counts and a row for each
+    published row.
+
+    Args:
+        model: the name of a network, `FILE.py:NAME`, `PACKAGE.MODULE:NAME`, `timm:NAME` or `torchvision:NAME`; or a
+            torch.nn.Module, which is left as it was.
+        dataset: names the input shape and the classes (default: the dataset of the network's paper).
+        input: C, H, W of an image (default: the dataset's).
+        classes: the number of classes (default: the dataset's); not for a torch.nn.Module.
+        flops: the convention: `paper`, `fvcore` or `macs`.
+        by_module: whether the answer also has `modules`, the counts of every module.
+        papers: the folder of a paper besides those that are found, or several.
+        options: those of the network, such as `depth=28`; not for a torch.nn.Module.
+
+    Raises:
+        UserError: there is no such network, option or dataset, or the network does not accept the input.
+    """
+    convention = Convention(choose("FLOPs convention", flops, [*Convention]))
+    shape = None if input is None else _shape(input)
+    with using(papers):
+        if isinstance(model, str):
+            return count_named(find_network(model), options, dataset, shape, classes, convention, by_module)
+        if options or classes is not None:
+            given = ", ".join([*options, *([] if classes is None else ["classes"])])
+            raise UserError(f"{given}: only for the name of a network; a torch.nn.Module already has its form")
+        return _count_built(model, dataset, shape, convention, by_module)
+
+
+def _shape(input: Sequence[int]) -> Shape:
+    sides = tuple(input)
+    if len(sides) != 3 or not all(type(each) is int and each > 0 for each in sides):
+        raise UserError(f"input={input!r} is not a shape; give (C, H, W), such as (3, 32, 32)")
+    return sides[0], sides[1], sides[2]
+
+
+def count_named(
+    model: str,
+    options: Mapping[str, OptionValue],
+    dataset: str | None,
+    input: Shape | None,
+    classes: int | None,
+    convention: Convention,
+    by_module: bool,
+) -> CountReport:
+    """Return the counts of a network that `find_network` returned; arguments and errors as in `count`."""
+    where = find_dataset(dataset) if dataset else own_dataset(model)
+    if is_outside(model):
+        check_task(model, where)
+    spec = DATASETS[where]
+    subject = Subject(model, resolve_options(model, options, where), input or spec.input, classes or spec.classes)
+    counts = _counted(subject)
+    as_published = (subject.input, subject.classes) == (spec.input, spec.classes)
+    modules = []
+    if by_module:
+        with waiting(f"counting the modules of {typed_name(model)}", seconds=True):
+            modules = count_modules(empty_network(subject), subject.input, model, convention)
+    return CountReport(
+        model=model,
+        options=subject.options,
+        dataset=where if as_published else None,
+        input=subject.input,
+        classes=subject.classes,
+        params=counts.params,
+        flops=counts.flops[convention],
+        flops_convention=convention,
+        macs=counts.flops[Convention.MACS],
+        small=is_small(model, subject.input),
+        published=published_counts(subject, where, counts) if as_published else (),
+        modules=tuple(modules),
+    )
+
+
+def _counted(subject: Subject) -> Count:
+    """Return the counts; if they are not cached, count for some seconds and show that."""
+    known = cached(subject)
+    if known is None:
+        with waiting(f"counting {typed_name(subject.model)}", seconds=True):
+            known = counted(subject)
+    return known
+
+
+def _count_built(
+    network: nn.Module, dataset: str | None, input: Shape | None, convention: Convention, by_module: bool
+) -> CountReport:
+    """Return the counts of a network that the user built."""
+    from torch import nn
+    from torch.nn.parameter import is_lazy
+
+    name = type(network).__name__
+    if not isinstance(network, nn.Module):
+        raise UserError(f"a network is the name of one or a torch.nn.Module, not {network!r}")
+    if input is None and dataset is None:
+        raise UserError(f"the size of the images of {name} is missing; give it, such as input=(3, 32, 32)")
+    if any(map(is_lazy, network.parameters())):
+        raise UserError(f"{name} has lazy layers; call it once, so that they have their sizes")
+    shape = input or DATASETS[find_dataset(dataset or "")].input
+    with in_evaluation(network), waiting(f"counting {name}", seconds=True):
+        counts = count_network(network, shape, name)
+        modules = count_modules(network, shape, name, convention) if by_module else []
+    return CountReport(
+        model=name,
+        options={},
+        dataset=None,
+        input=shape,
+        classes=None,
+        params=counts.params,
+        flops=counts.flops[convention],
+        flops_convention=convention,
+        macs=counts.flops[Convention.MACS],
+        small=False,
+        modules=tuple(modules),
+    )

@@ -1,0 +1,60 @@
+"""Networks as torch modules, initialised as their papers do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from repro.api.library import Papers, using
+from repro.console import loading
+from repro.data import DATASETS
+from repro.data import find as find_dataset
+from repro.experiment import check_task, experiment_for, own_dataset
+from repro.models import OptionValue, resolve_options
+from repro.models import build as build_network
+from repro.recipes import default_recipe, find_network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def build(
+    model: str,
+    *,
+    dataset: str | None = None,
+    recipe: str | None = None,
+    seed: int = 0,
+    papers: Papers = (),
+    **options: OptionValue,
+) -> nn.Module:
+    """Return a network on the CPU, for images (n, C, H, W) of a dataset.
+
+    Its weights are those with which `repro train` starts, with the initialisation of the recipe and the seed. If no
+    paper trains the network on the dataset, they are initialised as its code does. The random numbers of your program
+    stay as they were.
+
+    Args:
+        model: the name of a network, `FILE.py:NAME`, `PACKAGE.MODULE:NAME`, `timm:NAME` or `torchvision:NAME`.
+        dataset: names the input shape and the classes (default: the dataset of the recipe, or of the network's paper).
+        recipe: names the initialisation (default: the recipe in the network's paper).
+        seed: of the weights.
+        papers: the folder of a paper besides those that are found, or several.
+        options: those of the network, such as `depth=28`.
+
+    Raises:
+        UserError: there is no such network, option, dataset or recipe, or they do not go together.
+    """
+    with using(papers):
+        name = find_network(model)
+        where = None if recipe else find_dataset(dataset) if dataset else own_dataset(name)
+        with loading():
+            import torch
+
+            from repro.training.initialise import initialised
+            from repro.training.randomness import seed_of
+        with torch.random.fork_rng(devices=[]):
+            if where is None or default_recipe(name, where, options):
+                return initialised(experiment_for(name, options, seed=seed, dataset=dataset, recipe_name=recipe))
+            check_task(name, where)
+            data = DATASETS[where]
+            torch.manual_seed(seed_of(seed, "init"))
+            return build_network(name, resolve_options(name, options, where), classes=data.classes, input=data.input)

@@ -1,0 +1,142 @@
+"""Runs and what they recorded, as DataFrames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from repro.api.library import Papers, Place, using
+from repro.comparison.corrections import records_today
+from repro.errors import UserError
+from repro.frames import Dtype, frame_of
+from repro.paths import folders
+from repro.recipes import deviations
+from repro.store.results import EpochRow, Record, curve_of, read_curve, result_folders
+from repro.store.run_folders import CURVE, Run, run_named, run_names, runs_in
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+    from pandas import DataFrame
+
+KINDS = {"int": Dtype.INTEGER, "float": Dtype.NUMBER, "str": Dtype.TEXT}
+"""The types of columns, by the annotation of a field; the others are objects."""
+
+
+def _columns_of(kind: type[DataclassInstance]) -> dict[str, Dtype]:
+    return {each.name: KINDS.get(str(each.type).removesuffix(" | None"), Dtype.OBJECT) for each in fields(kind)}
+
+
+RUN_COLUMNS = {
+    "name": Dtype.TEXT,
+    "epoch": Dtype.INTEGER,
+    "epochs": Dtype.INTEGER,
+    "test_error": Dtype.NUMBER,
+    "state": Dtype.TEXT,
+    "reason": Dtype.TEXT,
+    "command": Dtype.TEXT,
+    "model": Dtype.TEXT,
+    "options": Dtype.OBJECT,
+    "dataset": Dtype.TEXT,
+    "recipe": Dtype.TEXT,
+    "deviations": Dtype.OBJECT,
+    "seed": Dtype.INTEGER,
+}
+"""The columns of `runs`."""
+RECORD_COLUMNS = _columns_of(Record) | {"started": Dtype.TIME}
+"""The columns of `results`: those of results/runs.csv."""
+EPOCH_COLUMNS = _columns_of(EpochRow)
+"""The columns of `curve`: those of the files in results/curves."""
+
+
+def runs(folder: Place = "runs", *, papers: Papers = ()) -> DataFrame:
+    """Return a row for each run in a folder: how far it is, what is trained, and the command that resumes it.
+
+    Args:
+        folder: of the checkpoints; without runs the frame is empty.
+        papers: the folder of a paper besides those that are found, or several.
+
+    Raises:
+        UserError: the folder is a file, or a paper is wrong.
+    """
+    with using(papers):
+        return frame_of(run_lines(folders(runs=Path(folder)).runs), RUN_COLUMNS)
+
+
+def run_lines(folder: Path) -> list[dict[str, Any]]:
+    """Return the progress of the runs in a folder, and the commands that resume the stopped ones."""
+    return [
+        {
+            "name": run.folder.name,
+            "epoch": run.last and run.last.epoch,
+            "epochs": run.epochs,
+            "test_error": run.last.test_error if run.last else None,
+            "state": run.state,
+            "reason": run.reason,
+            "command": run.command,
+            **_trained(run),
+        }
+        for run in runs_in(folder)
+    ]
+
+
+def _trained(run: Run) -> dict[str, Any]:
+    """Return what a run trains; nothing if its description cannot be read."""
+    if run.description is None:
+        return {}
+    found = run.description.experiment
+    return {
+        "model": found.model,
+        "options": dict(found.options),
+        "dataset": found.dataset,
+        "recipe": found.recipe.name,
+        "deviations": deviations(found.recipe),
+        "seed": found.seed,
+    }
+
+
+def results(folder: Place = "results", *, papers: Papers = ()) -> DataFrame:
+    """Return a row for each experiment with a finished run: its latest record, shipped or yours.
+
+    `deviations` are those from today's recipe, as verdicts use them. Errors are in %, times in seconds.
+
+    Args:
+        folder: of your records.
+        papers: the folder of a paper besides those that are found, or several.
+
+    Raises:
+        UserError: there is no such folder, or a line is not a record.
+    """
+    with using(papers):
+        return frame_of(map(vars, records_today(_places(folder))), RECORD_COLUMNS)
+
+
+def _places(results: Place) -> list[Path]:
+    return result_folders(folders(results=Path(results), shows=True).results)
+
+
+def curve(run: str, *, results: Place = "results", runs: Place = "runs", papers: Papers = ()) -> DataFrame:
+    """Return the metrics of a run, a row for each epoch: errors in %, losses in nats per image, times in seconds.
+
+    Args:
+        run: its name, a prefix of it, or its ID; the run may be finished, stopped or in progress.
+        results: the folder of your records; the shipped ones are always included.
+        runs: the folder of the checkpoints.
+        papers: the folder of a paper besides those that are found, or several.
+
+    Raises:
+        UserError: there is no such run or several, or the run has no curve.
+    """
+    with using(papers):
+        return frame_of(map(vars, _curve(run, _places(results), folders(runs=Path(runs)).runs)), EPOCH_COLUMNS)
+
+
+def _curve(run: str, results: Sequence[Path], runs: Path) -> list[EpochRow]:
+    recorded = {each.name: each for each in records_today(results)}
+    where = ", ".join(map(str, [runs, *results]))
+    name = run_named(run, dict.fromkeys([*recorded, *run_names(runs)]), where)
+    found = curve_of(recorded[name], results) if name in recorded else read_curve(runs / name / CURVE)
+    if not found:
+        raise UserError(f"{name} has no curve in {where}; repro.runs() shows whether it has finished an epoch")
+    return found

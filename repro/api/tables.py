@@ -1,0 +1,92 @@
+"""Printed tables joined with our counts and runs: as `repro table` shows them, and as objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from repro.api.library import Papers, Place, using
+from repro.api.selection import Selection, all_tables, count_networks, select
+from repro.comparison.corrections import records_today
+from repro.comparison.join import Comparison, spreads_for
+from repro.comparison.join import compare as joined
+from repro.errors import UserError
+from repro.paths import folders
+from repro.report import Report
+from repro.store.results import Record, curve_of, read_times, result_folders
+
+
+def table(name: Place | None = None, *, rows: str = "*", results: Place = "results", papers: Papers = ()) -> Report:
+    """Return a printed table next to our counts and measured errors, as `repro table` shows it.
+
+    A notebook shows it as HTML and a terminal as text; `to_frame()` returns a row for each printed row, and
+    `text(format)` any of the formats of `repro table --format`.
+
+    Args:
+        name: a table, such as `cifar100`, or the file of one (default: the summary of all tables).
+        rows: the rows to include: a part of the label, or a pattern with `*` and `?`.
+        results: the folder of your records; the shipped ones are always included.
+        papers: the folder of a paper besides those that are found, or several.
+
+    Raises:
+        UserError: there is no such table, row or folder, or a file is wrong.
+    """
+    with using(papers):
+        if name is None and rows != "*":
+            raise UserError("rows requires the name of a table; see repro.list_tables()")
+        return report_on(_selections(name, rows), _checked(results), summary=name is None)
+
+
+def compare(name: Place, *, rows: str = "*", results: Place = "results", papers: Papers = ()) -> Comparison:
+    """Return the comparison of a printed table with our counts and runs: the verdicts, as objects.
+
+    `comparison.rows` has `row`, `verdict`, and by the key of a column `counts`, `errors` and `times`; `to_frame()`
+    returns a row for each printed error. The rows that are compared share the rate of false alarms, so select them
+    before you see their runs.
+
+    Args:
+        name: a table, such as `cifar100`, or the file of one.
+        rows: the rows to compare: a part of the label, or a pattern with `*` and `?`.
+        results: the folder of your records; the shipped ones are always included.
+        papers: the folder of a paper besides those that are found, or several.
+
+    Raises:
+        UserError: there is no such table, row or folder, or a file is wrong.
+    """
+    with using(papers):
+        return compared(_selections(name, rows), _checked(results))[0]
+
+
+def _selections(name: Place | None, rows: str) -> list[Selection]:
+    return [(each, each.rows) for each in all_tables()] if name is None else [select(str(name), rows)]
+
+
+def _checked(results: Place) -> Path:
+    return folders(results=Path(results), shows=True).results
+
+
+def report_on(selections: Sequence[Selection], results: Path, *, summary: bool) -> Report:
+    """Return the report on some tables, with the shipped records and those in `results`."""
+    return Report(compared(selections, results), result_folders(results), summary=summary)
+
+
+def compared(selections: Sequence[Selection], results: Path) -> list[Comparison]:
+    """Return tables joined with our counts, the shipped records, and the records in `results`."""
+    places = result_folders(results)
+    records, times = records_today(places), read_times(places)
+    count_networks(selections)
+    lowest, spreads = partial(_lowest_error, places), spreads_for([each for each, _ in selections], records)
+    return [
+        joined(each, records, times, shown=rows, spread=spread, lowest=lowest)
+        for (each, rows), spread in zip(selections, spreads, strict=True)
+    ]
+
+
+def _lowest_error(folders: Sequence[Path], record: Record) -> float | None:
+    """Return the lowest test error of a run after any epoch; None if its curve is missing."""
+    try:
+        curve = curve_of(record, folders)
+    except UserError:
+        return None  # only additional information: the table is shown without it
+    return min((row.test_error for row in curve), default=None)
