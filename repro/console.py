@@ -192,8 +192,15 @@ def arriving(what: str, begin: int, total: int | None) -> Iterator[Callable[[int
 def _console(*, stderr: bool) -> Console:
     from rich.console import Console
 
-    # In a notebook progress is lines of text: rich's bars need ipywidgets there.
-    console = Console(stderr=stderr, highlight=False, quiet=not is_first(), force_jupyter=False)
+    # Rich's bars need ipywidgets in a notebook, which sets FORCE_COLOR too; progress is lines of text there.
+    notebook = Console().is_jupyter
+    console = Console(
+        stderr=stderr,
+        highlight=False,
+        quiet=not is_first(),
+        force_jupyter=False,
+        force_terminal=False if notebook else None,
+    )
     if not console.is_terminal:
         console.width = 160
     return console

@@ -1,5 +1,6 @@
 """The generated parts of the documents, which are between markers; `python tests/documents.py` writes them."""
 
+import inspect
 import json
 import os
 import re
@@ -13,10 +14,31 @@ from typing import Any
 
 from simulation import power_table
 
+import repro
+from repro.api import listing, records
+from repro.comparison import frame as errors
 from repro.comparison.verdict import Verdict
+from repro.frames import Columns, Dtype
 from repro.recipes import RECIPES, Recipe
 from repro.recipes.source import sources_text
 from repro.recipes.values import Value, values_of
+from repro.report import counts, frame
+from repro.report.frame import FIGURES
+
+FRAMES: dict[str, Columns] = {
+    "list_models()": listing.MODEL_COLUMNS,
+    "list_tables()": listing.TABLE_COLUMNS,
+    "list_datasets()": listing.DATASET_COLUMNS,
+    "list_recipes()": listing.RECIPE_COLUMNS,
+    "runs()": records.RUN_COLUMNS,
+    "results()": records.RECORD_COLUMNS,
+    "curve(RUN)": records.EPOCH_COLUMNS,
+    "count(MODEL).to_frame()": counts.COLUMNS,
+    "compare(NAME).to_frame()": errors.COLUMNS,
+    "table().to_frame()": frame.SUMMARY,
+    "table(NAME).to_frame()": frame.PRINTED | {"verdict": Dtype.TEXT},
+}
+"""The columns of each DataFrame; a table has more, and its summary a column for each verdict."""
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -107,6 +129,36 @@ def gpu_times() -> str:
     return "\n".join(["| Variant | ms a step | ms a step and seed | Memory |", "| --- | --- | --- | --- |", *lines])
 
 
+def python_api() -> str:
+    """Return a section for each function of the Python API: its signature and its docstring."""
+    functions = [(name, getattr(repro, name)) for name in repro.__all__]
+    return "\n\n".join(_function(name, each) for name, each in functions if inspect.isfunction(each))
+
+
+def _function(name: str, function: Callable[..., Any]) -> str:
+    lines, star = list[str](), False
+    for each in inspect.signature(function).parameters.values():
+        if each.kind is each.KEYWORD_ONLY and not star:
+            lines, star = [*lines, "    *,"], True
+        default = "" if each.default is each.empty else f" = {each.default!r}"
+        lines.append(f"    {'**' if each.kind is each.VAR_KEYWORD else ''}{each.name}: {each.annotation}{default},")
+    head = "\n".join([f"repro.{name}(", *lines, f") -> {function.__annotations__['return']}"])
+    return f"### {name}\n\n```text\n{head if lines else head.replace(chr(10), '')}\n\n{inspect.getdoc(function)}\n```"
+
+
+def frame_columns() -> str:
+    """Return the columns of each DataFrame of the Python API, with their types."""
+    lines = [f"| `{name}` | {_typed(columns)} |" for name, columns in FRAMES.items()]
+    ours = [
+        f"| a column of kind `{kind}` | `KEY_published` string, {_typed(FIGURES[kind], 'KEY_')} |" for kind in FIGURES
+    ]
+    return "\n".join(["| DataFrame | Columns and their types |", "| --- | --- |", *lines, *ours])
+
+
+def _typed(columns: Columns, start: str = "") -> str:
+    return ", ".join(f"`{start}{name}` {kind}" for name, kind in columns.items())
+
+
 def _listed(what: str) -> list[dict[str, Any]]:
     """Return the lines of `repro list`."""
     listed: list[dict[str, Any]] = json.loads(answer(f"repro list {what} --format json"))[what]
@@ -119,6 +171,8 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "tests/documents.py, every recipe": every_recipe,
     "tests/documents.py, every verdict": every_verdict,
     "tests/documents.py, times on a GPU": gpu_times,
+    "tests/documents.py, Python API": python_api,
+    "tests/documents.py, columns of frames": frame_columns,
 }
 
 

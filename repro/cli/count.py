@@ -48,6 +48,7 @@ def count(
     if format == AnswerFormat.JSON:
         print_json(answer.data())
         return
+    stdout().print(answer.title, style="bold", soft_wrap=True, markup=False)  # on one line, so that it can be copied
     stdout().print(answer.rich())
     where = find_dataset(dataset) if dataset else own_dataset(name)
     suggest(after_count(name, answer.options, where))

@@ -126,15 +126,15 @@ class CountReport:
         return Line(tuple(map(Shown, cells)))
 
     def rich(self) -> RenderableType:
-        """Return what a terminal shows."""
+        """Return what a terminal shows below the title."""
         from repro.report.terminal import count_rich
 
-        return count_rich(self.title, self.grid, self.notes, self.module_grid if self.modules else None)
+        return count_rich(self.grid, self.notes, self.module_grid if self.modules else None)
 
     def __repr__(self) -> str:
         from repro.report.terminal import plain
 
-        return plain(self.rich(), stdout().width).rstrip()
+        return f"{self.title}\n{plain(self.rich(), stdout().width)}".rstrip()
 
     def _repr_html_(self) -> str:
         from repro.report.html import notebook_html

@@ -48,10 +48,9 @@ def grid_rich(grid: Grid) -> RenderableType:
     return Fitted(_to_rich(grid.without_details(), grid.title))
 
 
-def count_rich(title: str, grid: Grid, notes: Sequence[Note], modules: Grid | None) -> RenderableType:
+def count_rich(grid: Grid, notes: Sequence[Note], modules: Grid | None) -> RenderableType:
     """Return the counts of a network, what was counted, and the counts of its modules."""
-    name = Text(title, style="bold", no_wrap=True, overflow="ignore")  # on one line, so that it can be copied
-    parts: list[RenderableType] = [name, Fitted(_to_rich(grid, "", whole=True))]
+    parts: list[RenderableType] = [Fitted(_to_rich(grid, "", whole=True))]
     parts += [part for note in notes for part in _note(note)]
     return Group(*parts, *([Fitted(_to_rich(modules, "", whole=True))] if modules else []))
 

@@ -1,0 +1,256 @@
+"""The Python API: types, DataFrames, HTML, errors, and that it imports nothing before it is used."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from documents import FRAMES
+from torch import nn
+
+import repro
+from repro import api
+from repro.comparison.join import compare
+from repro.comparison.verdict import Verdict
+from repro.console import stdout
+from repro.report import Report
+from repro.report.grid import Grid, Heading, Line, Shown
+from repro.report.html import notebook_html
+from repro.report.notes import Note
+from repro.store.results import Record, append_record
+from repro.tables import read_table
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"torch", "torchvision", "pandas", "numpy", "fvcore", "rich", "typer", "jinja2"}
+Make = Callable[..., Record]
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REPRO_PAPERS", raising=False)
+
+
+def small_network() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+
+
+def test_the_import_loads_nothing_and_names_everything() -> None:
+    code = "import sys; import repro; print(*sys.modules); print(*dir(repro)); repro.UserError; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+    imported, named, used = (set(line.split()) for line in done.stdout.splitlines())
+    assert not imported & {*HEAVY, "repro.api"}
+    assert {*api.__all__, "__version__"} <= named
+    assert "repro.api" in used
+    assert not used & {"torch", "torchvision", "pandas", "numpy", "fvcore"}
+
+
+def test_both_modules_have_the_same_names() -> None:
+    assert repro.__all__ == api.__all__
+    assert all(callable(getattr(repro, name)) for name in repro.__all__)
+    with pytest.raises(AttributeError, match="module 'repro' has no attribute 'tabel'"):
+        repro.tabel  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_the_types_of_a_users_script() -> None:
+    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "tests/user_script.py"]
+    environment = {**os.environ, "MYPYPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("call", [name for name in FRAMES if name != "curve(RUN)"])
+def test_a_frame_has_the_columns_and_types_that_are_documented(call: str) -> None:
+    frame = eval(f"repro.{call.replace('MODEL', repr('resnet20')).replace('NAME', repr('wrn-times'))}")
+    kinds = {name: str(kind) for name, kind in frame.dtypes.items()}
+    assert {name: kinds.get(name) for name in FRAMES[call]} == {name: kind.value for name, kind in FRAMES[call].items()}
+    if call not in ("table().to_frame()", "table(NAME).to_frame()"):
+        assert list(kinds) == list(FRAMES[call])
+
+
+def test_a_table_has_the_figures_of_each_kind_of_column() -> None:
+    frame = repro.table("cifar100").to_frame()
+    own = frame.set_index("row").loc["DenseResNet-110, N = 4"]
+    assert (own["params_published"], own["params_ours"], own["params_matches"]) == ("2.23M", 2_230_868, True)
+    assert (own["error_published"], own["error_n"], own["verdict"]) == ("22.62", 0, "not measured")
+    kinds = {"error_ours": "float64", "error_n": "Int64", "params_ours": "Int64", "flops_matches": "boolean"}
+    assert {name: str(frame.dtypes[name]) for name in kinds} == kinds
+    times = repro.table("wrn-times").to_frame()
+    assert times["time_published_ratio"].tolist()[0] == 1.0
+    summary = repro.table().to_frame().set_index("table")
+    assert summary.loc["cifar100", "counts_right"] == 10
+    assert summary["reproduced"].sum() == 0
+
+
+def test_a_comparison_has_verdicts_as_objects(record: Make, tmp_path: Path) -> None:
+    for seed, error in enumerate((25.0, 25.1, 25.2)):
+        run = record(seed=seed, error=error)
+        append_record(run, tmp_path / "results")
+    found = repro.compare("cifar100", rows="N=4")
+    assert [each.verdict for each in found.rows] == [Verdict.NOT_REPRODUCED]
+    assert "✗ DenseResNet-110, N = 4: not reproduced" in repr(found)
+    frame = found.to_frame()
+    assert frame.loc[0, ["seeds", "n", "mark", "verdict"]].tolist() == [[0, 1, 2], 3, "✗", "not reproduced"]
+    assert frame.loc[0, "value"] == pytest.approx(25.1)
+    assert (repro.results()["model"] == "denseresnet110").sum() >= 3
+    assert "not reproduced" in repro.table("cifar100", rows="N=4")._repr_html_()
+
+
+def test_the_text_of_a_table_is_that_of_the_command() -> None:
+    shown = repro.table("cifar100")
+    assert [line.rstrip() for line in repr(shown).splitlines()] == [
+        line.rstrip() for line in shown.text("rich").rstrip().splitlines()
+    ]
+    assert stdout().width == 160
+    with pytest.raises(repro.UserError, match="unknown format 'word'"):
+        shown.text("word")
+
+
+def test_html_is_escaped_and_self_contained() -> None:
+    evil = "<script>alert(1)</script>"
+    grid = Grid(evil, (Heading(evil, evil),), (Line((Shown(evil, notes=(evil,), details=(evil,)),)),))
+    html = notebook_html([grid], [Note(evil, (evil,))])
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;") >= 6
+    whole = repro.table("cifar100")._repr_html_() + repro.count("resnet20")._repr_html_() + repro.table()._repr_html_()
+    assert not re.search(r"<script|<link|@import|url\(|src=", whole)
+    assert 'class="number"' in whole
+
+
+def test_the_style_of_a_notebook_applies_to_our_tables_alone() -> None:
+    style = (ROOT / "repro/report/html/notebook.css").read_text(encoding="utf-8")
+    rules = [line for line in style.splitlines() if "{" in line]
+    assert all(selector.strip().startswith(".repro-report ") for line in rules for selector in parts(line))
+
+
+def parts(rule: str) -> list[str]:
+    return re.split(r",(?![^(]*\))", rule.partition("{")[0])
+
+
+def test_the_colours_of_marks_are_seen_on_white_and_on_black() -> None:
+    style = (ROOT / "repro/report/html/notebook.css").read_text(encoding="utf-8")
+    colours = re.findall(r"color: #(\w{6})", style)
+    assert len(colours) == 4
+    for colour in colours:
+        light = luminance(colour)
+        assert 1.05 / (light + 0.05) >= 3
+        assert (light + 0.05) / (luminance("111111") + 0.05) >= 3
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of WCAG."""
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in channels]
+    return sum(weight * each for weight, each in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_a_report_keeps_the_papers_that_it_was_made_with(tmp_path: Path) -> None:
+    paper = tmp_path / "narrow"
+    (paper / "recipes").mkdir(parents=True)
+    (paper / "tables").mkdir()
+    (paper / "recipes/narrow.toml").write_text(
+        '[recipes.narrow]\nextends = "digits"\nsummary = "s"\npaper = "p"\n'
+        'epochs = { value = 2, source = "printed", place = "section 4" }\n'
+    )
+    columns = '[{ key = "error", label = "Error", kind = "error", recipe = "narrow" }]'
+    table = paper / "tables/narrow.toml"
+    table.write_text(
+        'title = "T"\ncaption = "C"\npaper = "P"\nsource = "S"\ndataset = "digits"\nflops_convention = "macs"\n'
+        f'columns = {columns}\n[[rows]]\nlabel = "<b>"\nmodel = "densenet"\ncells = {{ error = "5.0" }}\n'
+    )
+    report = repro.table("narrow", papers=paper)
+    assert "&lt;b&gt;" in report._repr_html_()
+    assert "<b>" not in report._repr_html_()
+    assert "narrow" in report.text("html")
+    assert repro.list_recipes(papers=[paper]).set_index("name").loc["narrow", "epochs"] == 2
+    table.write_text(table.read_text().replace("5.0", "6.0"))
+    assert repro.compare("narrow", papers=str(paper)).to_frame()["published"].tolist() == ["6.0"]
+    with pytest.raises(repro.UserError, match="unknown table 'narrow'"):
+        repro.table("narrow")
+
+
+def test_a_network_of_ones_own_is_counted_and_left_as_it_was() -> None:
+    network = small_network()
+    network[1].eval()
+    before = {name: each.clone() for name, each in network.state_dict().items()}
+    counts = repro.count(network, dataset="cifar10", flops="macs", by_module=True)
+    assert (counts.params, counts.macs, counts.flops) == (130, 4 * 27 * 30 * 30 + 8, counts.macs)
+    assert [each.kind for each in counts.modules[:2]] == ["Sequential", "Conv2d"]
+    assert "Conv2d" in counts._repr_html_()
+    assert [each.training for each in network.modules()] == [True, True, False, True, True, True]
+    assert all(torch.equal(each, before[name]) for name, each in network.state_dict().items())
+
+
+def test_a_count_has_the_published_rows() -> None:
+    counts = repro.count("denseresnet110", N=4)
+    assert [(each.row, each.params_match) for each in counts.published] == [("DenseResNet-110, N = 4", True)]
+    frame = counts.to_frame()
+    assert frame["params"].tolist() == [2_230_868, 2_230_000]
+    assert frame["params_published"].isna().tolist() == [True, False]
+
+
+WRONG: list[tuple[Callable[[], object], str]] = [
+    (lambda: repro.table(rows="N=4"), "rows requires the name of a table; see repro.list_tables()"),
+    (lambda: repro.table("cifar"), "unknown table 'cifar'; did you mean cifar100?"),
+    (lambda: repro.table("cifar100", papers="nowhere"), "--papers nowhere is not a folder; name the folder of a paper"),
+    (lambda: repro.results("nowhere"), "--results nowhere does not exist; repro train creates it"),
+    (lambda: repro.curve("nothing"), "'nothing' is neither a run in runs"),
+    (lambda: repro.count("wrn", dept=28), "wrn has no option --dept; its options: --depth, --k"),
+    (lambda: repro.count("wrn", depth="28"), "wrn: option depth must be a whole number, not '28'"),
+    (lambda: repro.count("wrn", depth=True), "wrn: option depth must be a whole number, not True"),
+    (lambda: repro.count("wrn", input=(3, 32)), "input=(3, 32) is not a shape; give (C, H, W)"),
+    (lambda: repro.count("wrn", flops="all"), "unknown FLOPs convention 'all'; known: paper, fvcore, macs"),
+    (lambda: repro.count(small_network()), "the size of the images of Sequential is missing; give it"),
+    (lambda: repro.count(small_network(), input=(1, 9, 9)), "Sequential does not accept an input of 1x9x9 (CxHxW): "),
+    (lambda: repro.count(small_network(), depth=2, classes=3), "depth, classes: only for the name of a network"),
+    (lambda: repro.count(nn.LazyLinear(2), input=(3, 8, 8)), "LazyLinear has lazy layers; call it once"),
+    (lambda: repro.count(3, input=(3, 8, 8)), "a network is the name of one or a torch.nn.Module, not 3"),  # type: ignore[arg-type]
+    (lambda: repro.build("wrn", depth=27), "wrn: depth 27 is impossible"),
+    (lambda: repro.build("resnet20", dataset="isbi2012"), "resnet20 predicts one class for an image"),
+    (lambda: repro.build("torchvision:resnet18"), "torchvision:resnet18 has no dataset of its own; name one"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), WRONG, ids=[message[:40] for _, message in WRONG])
+def test_a_mistake_is_one_line(call: Callable[[], object], message: str, tmp_path: Path) -> None:
+    with pytest.raises(repro.UserError) as error:
+        call()
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_an_epoch_has_no_curve(tmp_path: Path) -> None:
+    (tmp_path / "runs/some-run").mkdir(parents=True)
+    with pytest.raises(repro.UserError, match="some-run has no curve in runs, .*; repro.runs\\(\\) shows whether"):
+        repro.curve("some-run")
+
+
+def test_a_network_is_that_with_which_training_starts() -> None:
+    from repro.experiment import experiment_for
+    from repro.training.initialise import initialised
+
+    random = torch.get_rng_state()
+    network = repro.build("wrn", depth=10, k=1, dataset="cifar10", seed=3)
+    assert torch.equal(torch.get_rng_state(), random)
+    wanted = initialised(experiment_for("wrn", {"depth": 10, "k": 1}, seed=3, dataset="cifar10")).state_dict()
+    assert all(torch.equal(each, wanted[name]) for name, each in network.state_dict().items())
+
+
+def test_networks_without_a_recipe_are_initialised_by_their_code(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text("from torch import nn\ndef net(*, classes):\n    return nn.Linear(4, classes)\n")
+    first, again, other = (repro.build("nets.py:net", dataset="cifar10", seed=seed) for seed in (0, 0, 1))
+    assert [each.shape for each in first.parameters()] == [(10, 4), (10,)]
+    assert torch.equal(next(first.parameters()), next(again.parameters()))
+    assert not torch.equal(next(first.parameters()), next(other.parameters()))
+
+
+def test_a_report_of_python_is_that_of_the_command(record: Make) -> None:
+    """The same type, so that there is no second way to show a table."""
+    made = Report([compare(read_table("cifar100"), [record()])], [], summary=False)
+    assert isinstance(repro.table("cifar100"), type(made))
+    assert made.to_frame()["error_n"].tolist() == [0, 0, 1, 0, 0]
