@@ -12,7 +12,7 @@ from repro.comparison.corrections import records_today
 from repro.errors import UserError
 from repro.frames import Dtype, frame_of
 from repro.paths import folders
-from repro.recipes import deviations
+from repro.recipes import current_library, deviations, within
 from repro.store.results import EpochRow, Record, curve_of, read_curve, result_folders
 from repro.store.run_folders import CURVE, Run, run_named, run_names, runs_in
 
@@ -86,12 +86,14 @@ def _trained(run: Run) -> dict[str, Any]:
     if run.description is None:
         return {}
     found = run.description.experiment
+    with within(current_library().also(map(Path, run.description.papers))):
+        changed = deviations(found.recipe)
     return {
         "model": found.model,
         "options": dict(found.options),
         "dataset": found.dataset,
         "recipe": found.recipe.name,
-        "deviations": deviations(found.recipe),
+        "deviations": changed,
         "seed": found.seed,
     }
 
