@@ -37,7 +37,7 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
 
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     client = nbclient.NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     )
     client.execute(env={**os.environ, "PYTHONPATH": str(ROOT)})
     outputs = {cell["id"]: cell["outputs"] for cell in notebook.cells if cell.cell_type == "code"}
