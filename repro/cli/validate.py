@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Annotated
@@ -67,7 +66,7 @@ def _with_table(file: Path, library: Library) -> Paper:
         if any(each.samefile(file) for each in paper.recipes):
             raise UserError(f"{file} is not a table but has recipes; name the folder of its paper: {paper.folder}")
     shipped = any(each.samefile(file) for paper in library.papers if paper.shipped for each in paper.tables)
-    return replace(Paper(file.parent, (file,), ()), shipped=shipped)
+    return Paper(file.parent, (file,), (), shipped=shipped)
 
 
 def _show(found: Validated, format: AnswerFormat) -> None:

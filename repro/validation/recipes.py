@@ -43,7 +43,7 @@ def _check_values(recipe: Recipe) -> None:
         reason = f"the images of {recipe.dataset} cannot be read, so that nothing is trained by this recipe"
         raise WrongFiles(Mistake(recipe.file, f"recipe {recipe.name}", reason))
     try:
-        check_values(recipe)
+        check_values(recipe, DATASETS[recipe.dataset].kind)
     except UserError as error:
         raise WrongFiles(Mistake(recipe.file, f"recipe {recipe.name}", str(error))) from None
 

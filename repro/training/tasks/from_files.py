@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from repro.data import DatasetKind
 from repro.data.augment import Normalise
 from repro.data.crops import Averaged
 from repro.data.folder import Files, ImageFolder
@@ -43,7 +44,7 @@ class Streamed(Classification):
     """
 
     def __init__(self, recipe: Recipe, data: ImageFolder, runtime: Runtime, device: torch.device) -> None:
-        check_values(recipe)
+        check_values(recipe, DatasetKind.IMAGE_FILES)
         self.recipe, self.runtime, self.device = recipe, runtime, device
         self.files = data.train
         self.images, self.fingerprint = len(data.train), data.fingerprint

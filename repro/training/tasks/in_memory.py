@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from repro.data import Dataset, Images
+from repro.data import Dataset, DatasetKind, Images
 from repro.data.augment import Draws, augment, draw, normaliser
 from repro.data.preprocess import preprocessed
 from repro.errors import UserError
@@ -34,7 +34,7 @@ class Resident(Classification):
     """The task of CIFAR, SVHN and the digits: batches are slices of tensors on the device, which never waits."""
 
     def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> None:
-        check_values(recipe)
+        check_values(recipe, DatasetKind.IN_MEMORY)
         self.recipe, self.runtime, self.device = recipe, runtime, device
         self.train_images, self.test_images = data.train.to(device), data.test.to(device)
         self.held_out = held_out(recipe, data).to(device)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from repro.console import with_bar
-from repro.data import Dataset
+from repro.data import Dataset, DatasetKind
 from repro.data.augment import normaliser
 from repro.data.deform import draw_warp, places, read
 from repro.errors import UserError
@@ -31,7 +31,7 @@ class Segmentation:
     """The task of ISBI 2012: an epoch shows one tile of every slice; a test covers whole slices with tiles."""
 
     def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> None:
-        check_values(recipe)
+        check_values(recipe, DatasetKind.SEGMENTATION)
         if runtime.processes > 1:
             raise UserError("a segmentation is trained by one process; start it without torchrun")
         self.recipe, self.runtime, self.device = recipe, runtime, device

@@ -86,9 +86,9 @@ class Task(Protocol):
         """Return a network's metrics on the test images, and leave it in evaluation mode."""
 
 
-def check_values(recipe: Recipe) -> None:
-    """Raise UserError for a recipe that lacks values for its data set's images, or has values that would be ignored."""
-    needed, ignored, images = _VALUES[DATASETS[recipe.dataset].kind]
+def check_values(recipe: Recipe, kind: DatasetKind) -> None:
+    """Raise UserError for a recipe that lacks values for a kind of data set, or has values that would be ignored."""
+    needed, ignored, images = _VALUES[kind]
     for name in needed:
         if not getattr(recipe, name):
             raise UserError(f"recipe {recipe.name} has no {name}, which {images} need")
