@@ -15,6 +15,7 @@ from repro.models import OptionValue, build, check_dropout, is_outside, resolve_
 from repro.models.factory import check_output
 from repro.models.outside import label, recorded, remember
 from repro.models.typed import typed_name
+from repro.paths import data_folder
 from repro.recipes import (
     RECIPES,
     Recipe,
@@ -45,7 +46,8 @@ class Experiment:
 
     @property
     def train_images(self) -> int:
-        """Number of images trained on."""
+        """Number of images trained on; UserError if it is unknown because a declared dataset is not there."""
+        check_counted(self.dataset)
         return DATASETS[self.dataset].train_images - self.recipe.validation_images
 
     @property
@@ -58,6 +60,8 @@ class Experiment:
     def id(self) -> str:
         """The ID: a hash of the experiment, eight hexadecimal digits."""
         content = [self.model, self._telling_options(), self.recipe.name, self.recipe.values(), self.seed]
+        if version := DATASETS[self.dataset].version:
+            content.append(version)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
     @property
@@ -88,6 +92,7 @@ class Experiment:
             "values": self.recipe.values(),
             "seed": self.seed,
             **({"network": recorded(self.model)} if is_outside(self.model) else {}),
+            **({"declaration": version} if (version := DATASETS[self.dataset].version) else {}),
         }
 
     @staticmethod
@@ -98,6 +103,7 @@ class Experiment:
                 f"its recipe {content['recipe']} is unknown here; name the folder of its paper with --papers"
             )
         changed = recipe(content["recipe"]).with_values(content["values"])
+        _check_declaration(changed.dataset, content.get("declaration"))
         model, options = content["model"], content["options"]
         if "network" in content:  # its code does not run before it is built
             return Experiment(remember(model, content["network"], network_folders()), options, changed, content["seed"])
@@ -173,6 +179,26 @@ def check_network(experiment: Experiment) -> None:
     check_output(experiment.model, network, data.classes, data.input)
 
 
+def check_counted(dataset: str) -> None:
+    """Raise UserError if the number of training images of a declared dataset is unknown."""
+    spec = DATASETS[dataset]
+    if spec.declaration and not spec.train_images:
+        raise spec.declaration.refused(
+            f"no training images are in {data_folder()}; put them there, name another folder with --data, or declare "
+            "train_images"
+        )
+
+
+def _check_declaration(dataset: str, version: str | None) -> None:
+    """Raise UserError if the dataset of a run is unknown, or was declared otherwise when it was trained."""
+    if dataset not in DATASETS:
+        raise UserError(f"its dataset {dataset} is unknown here; name the folder of its paper with --papers")
+    spec = DATASETS[dataset]
+    if spec.version != version:
+        where = spec.declaration.file if spec.declaration else "its file"
+        raise UserError(f"its dataset {dataset} was declared otherwise when it was trained; restore {where}")
+
+
 def check_recipes(recipes: Iterable[Recipe]) -> None:
     """Refuse recipes of an unknown data set, and those that do not suit its images; WrongFiles with all of them."""
     mistakes = list[Mistake]()
@@ -201,6 +227,8 @@ def _check_images(recipe: Recipe) -> None:
     channels, *sides = data.input
     if len(recipe.mean) not in (0, channels):
         raise UserError(f"mean and std need one number per channel, and images of {recipe.dataset} have {channels}")
+    if recipe.lighting and channels != 3:
+        raise UserError(f"lighting is for images in RGB, and images of {recipe.dataset} have {channels} channel")
     if recipe.padding_mode == "reflect" and recipe.crop_padding >= min(sides):
         raise UserError(f"crop_padding={recipe.crop_padding} is too large to mirror images of {min(sides)} pixels")
     if recipe.drop_last and 0 < data.train_images - recipe.validation_images < recipe.batch:

@@ -1,4 +1,4 @@
-"""The papers: folders with tables and recipes. One is the program's own; users add others."""
+"""The papers: folders with tables, recipes and datasets. One is the program's own; users add others."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ TABLES, RECIPES = "tables", "recipes"
 """The folders of a paper."""
 WORKING_FOLDER = Path("papers")
 """Each folder in it is a paper."""
+DATASETS = "datasets.toml"
+"""The file in a paper's folder that declares datasets."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Paper:
     folder: Path
     tables: tuple[Path, ...]
     recipes: tuple[Path, ...]
+    datasets: tuple[Path, ...] = ()
+    """The file that declares datasets, if there is one."""
     shipped: bool = False
     """Whether it comes with the program."""
     named: bool = False
@@ -101,7 +105,7 @@ def _of_working_folder() -> Iterator[Paper]:
         if folder.name.startswith("."):
             continue
         found = _files_of(folder)
-        if found.tables or found.recipes:
+        if not _is_empty(found):
             yield found
 
 
@@ -127,13 +131,18 @@ def _paper(folder: Path, where: str) -> Paper:
     if not folder.is_dir():
         raise UserError(f"{where} is not a folder; name the folder of a paper")
     found = _files_of(folder)
-    if not (found.tables or found.recipes):
-        raise UserError(f"{where} has neither tables/*.toml nor recipes/*.toml; name the folder of one paper")
+    if _is_empty(found):
+        raise UserError(f"{where} has no tables/*.toml, recipes/*.toml or {DATASETS}; name the folder of one paper")
     return found
 
 
 def _files_of(folder: Path) -> Paper:
-    return Paper(folder, _files(folder / TABLES), _files(folder / RECIPES))
+    declared = folder / DATASETS
+    return Paper(folder, _files(folder / TABLES), _files(folder / RECIPES), (declared,) if declared.is_file() else ())
+
+
+def _is_empty(paper: Paper) -> bool:
+    return not (paper.tables or paper.recipes or paper.datasets)
 
 
 def _files(folder: Path) -> tuple[Path, ...]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +22,24 @@ class Folders:
     """Checkpoints, a folder per run."""
     results: Path
     """Records of finished runs."""
+
+
+_DATA: ContextVar[Path | None] = ContextVar("data", default=None)
+
+
+def data_folder() -> Path:
+    """Return the folder of the datasets: `--data` of the running command, else $REPRO_DATA, else data/."""
+    return _DATA.get() or Path(os.environ.get("REPRO_DATA") or "data")
+
+
+@contextmanager
+def data_in(folder: Path | None) -> Iterator[None]:
+    """Make a folder the one of `--data`; None if the option is not given."""
+    token = _DATA.set(folder)
+    try:
+        yield
+    finally:
+        _DATA.reset(token)
 
 
 def cache_folder() -> Path:
@@ -48,7 +69,7 @@ def folders(
     """Return the folders of a command, checked before any long work.
 
     Args:
-        data: data sets; default $REPRO_DATA, else data/.
+        data: data sets; default `data_folder()`.
         runs: checkpoints; default runs/.
         results: records of finished runs.
         trains: whether the command will write to runs and results.
@@ -67,4 +88,4 @@ def folders(
             raise UserError(f"{name} {folder} is not writable; choose another folder")
     if shows and results != Path("results") and not results.is_dir():
         raise UserError(f"--results {results} does not exist; repro train creates it with the first record")
-    return Folders(data or Path(os.environ.get("REPRO_DATA") or "data"), runs, results)
+    return Folders(data or data_folder(), runs, results)

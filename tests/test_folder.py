@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from repro.data import DATASETS, folder, ilsvrc, load
+from repro.data import SHIPPED, folder, ilsvrc, load
 from repro.data.folder import list_files
 from repro.errors import UserError
 
@@ -21,8 +21,8 @@ WNIDS = ["n00000000", "n00000001", "n00000002"]
 @pytest.fixture
 def three_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reduce ImageNet to three classes with two training images and one validation image each."""
-    spec = replace(DATASETS["imagenet"], classes=3, train_images=6, test_images=3)
-    monkeypatch.setitem(DATASETS, "imagenet", spec)
+    spec = replace(SHIPPED["imagenet"], classes=3, train_images=6, test_images=3)
+    monkeypatch.setitem(SHIPPED, "imagenet", spec)
 
 
 @pytest.fixture
@@ -181,9 +181,9 @@ def test_a_changed_file_changes_the_fingerprint(pictures: Path) -> None:
 
 def test_a_test_lists_no_training_images(monkeypatch: pytest.MonkeyPatch, pictures: Path) -> None:
     listed = []
-    monkeypatch.setitem(DATASETS, "imagenet", replace(DATASETS["imagenet"], classes=3, test_images=3))
+    monkeypatch.setitem(SHIPPED, "imagenet", replace(SHIPPED["imagenet"], classes=3, test_images=3))
     monkeypatch.setattr(folder, "list_files", lambda path, title: listed.append(path.name) or list_files(path, title))
-    assert len(folder.ImageFolder("imagenet", pictures).test) == 3
+    assert len(folder.ImageFolder("imagenet", pictures, pictures / "val").test) == 3
     assert listed == ["val"]
 
 

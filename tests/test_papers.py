@@ -128,7 +128,10 @@ def test_papers_are_found_in_each_place(
     ("folder", "why"),
     [
         ("nowhere", "--papers nowhere is not a folder; name the folder of a paper"),
-        ("papers", "--papers papers has neither tables/*.toml nor recipes/*.toml; name the folder of one paper"),
+        (
+            "papers",
+            "--papers papers has no tables/*.toml, recipes/*.toml or datasets.toml; name the folder of one paper",
+        ),
     ],
 )
 def test_a_folder_that_is_no_paper_is_refused(

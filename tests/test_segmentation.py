@@ -152,10 +152,13 @@ def test_masks_of_0_and_1_are_refused(tmp_path: Path) -> None:
         load("segmentation", tmp_path)
 
 
-def test_slices_of_16_bits_are_refused(tmp_path: Path) -> None:
+def test_slices_of_16_bits_are_scaled_and_masks_of_16_bits_refused(tmp_path: Path) -> None:
     write_folder(tmp_path)
-    write(tmp_path / "segmentation" / "train" / "images" / "1.png", cells(1)[0].to(torch.uint16) * 256)
-    with pytest.raises(UserError, match=r"1\.png has more than 8 bits per pixel \(mode I;16\)"):
+    home, before = tmp_path / "segmentation" / "train", load("segmentation", tmp_path)
+    write(home / "images" / "1.png", cells(1)[0].to(torch.uint16) * 257)
+    assert torch.equal(load("segmentation", tmp_path).train.pixels, before.train.pixels)
+    write(home / "masks" / "1.png", cells(1)[1].to(torch.uint16) * 256)
+    with pytest.raises(UserError, match=r"masks/1\.png has more than 8 bits per pixel \(mode I;16\); save it with 8"):
         load("segmentation", tmp_path)
 
 

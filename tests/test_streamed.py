@@ -18,10 +18,10 @@ from torch.nn import functional
 from watching import Silent, assert_same, stop_at, train_one, weights
 
 from repro.cli.app import main
-from repro.data import DATASETS
+from repro.data import SHIPPED
 from repro.data.crops import Averaged
 from repro.data.folder import ImageFolder
-from repro.data.views import EIGENVALUES, EIGENVECTORS, Protocol, TrainViews, lighting_noise, protocol_of, read
+from repro.data.views import EIGENVALUES, EIGENVECTORS, Protocol, TrainViews, lighting_noise, protocol_of
 from repro.errors import UserError
 from repro.evaluation import evaluate as evaluation
 from repro.evaluation.evaluate import evaluate
@@ -46,12 +46,12 @@ RECIPE = replace(recipe("tiny-imagenet-10"), batch=8, scaled_crop=32, resize=36,
 @pytest.fixture
 def data(write_images: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageFolder:
     """Write twenty training and six test images of two classes in place of ten classes of Tiny ImageNet."""
-    spec = replace(DATASETS["tiny-imagenet-10"], classes=2, train_images=20, test_images=6)
-    monkeypatch.setitem(DATASETS, "tiny-imagenet-10", spec)
+    spec = replace(SHIPPED["tiny-imagenet-10"], classes=2, train_images=20, test_images=6)
+    monkeypatch.setitem(SHIPPED, "tiny-imagenet-10", spec)
     home = tmp_path / "data" / "tiny-imagenet-10"
     write_images(home / "train", classes=2, images=10, size=(48, 40))
     write_images(home / "val", classes=2, images=3, size=(40, 48), first=90)
-    return ImageFolder("tiny-imagenet-10", home)
+    return ImageFolder("tiny-imagenet-10", home, home / "val")
 
 
 def experiment(seed: int = 0, epochs: int = 2) -> Experiment:
@@ -171,7 +171,7 @@ def test_crops_are_torchvisions(data: ImageFolder, crops: int, interpolation: st
     cut = transforms.TenCrop(32) if crops == 10 else transforms.Compose([transforms.CenterCrop(32), lambda x: [x]])
     to_tensor = transforms.Compose([transforms.ToTensor(), transforms.Normalize(RECIPE.mean, RECIPE.std)])
     scaled = transforms.Resize(36, transforms.InterpolationMode(interpolation))
-    images = [cut(scaled(read(data.test.path(index)))) for index in range(6)]
+    images = [cut(scaled(data.test.read(index))) for index in range(6)]
     expected = torch.stack([to_tensor(each) for image in images for each in image])
     torch.testing.assert_close(torch.cat(network.seen), expected)
     assert metrics.images == 6
@@ -266,13 +266,6 @@ def test_a_broken_image_is_named_in_one_line(data: ImageFolder, workers: int) ->
     assert "\n" not in str(error.value)
 
 
-def test_grey_images_get_three_channels(tmp_path: Path) -> None:
-    from PIL import Image
-
-    Image.new("L", (8, 8), 7).save(tmp_path / "grey.JPEG")
-    assert read(tmp_path / "grey.JPEG").getpixel((0, 0)) == (7, 7, 7)
-
-
 def test_missing_and_unsupported_recipe_values_are_refused(data: ImageFolder) -> None:
     with pytest.raises(UserError, match="recipe digits has no scaled_crop, which image files need"):
         Streamed(recipe("digits"), data, HERE, CPU)
@@ -330,12 +323,12 @@ def run_and(at_batch_2: str, data: ImageFolder, folders: Folders) -> tuple[int, 
     code = (
         "import multiprocessing, os, signal, sys, time\n"
         "from dataclasses import replace\n"
-        "from repro.data import DATASETS\n"
+        "from repro.data import SHIPPED\n"
         "from repro.recipes import library\n"
         "from repro.training.tasks import from_files\n"
         "from repro.cli.app import main\n"
-        "spec, read = DATASETS['tiny-imagenet-10'], library.survey_recipes\n"
-        "DATASETS['tiny-imagenet-10'] = replace(spec, classes=2, train_images=20, test_images=6)\n"
+        "spec, read = SHIPPED['tiny-imagenet-10'], library.survey_recipes\n"
+        "SHIPPED['tiny-imagenet-10'] = replace(spec, classes=2, train_images=20, test_images=6)\n"
         "small = {'batch': 1, 'scaled_crop': 32, 'resize': 36, 'test_crop': 32}\n"
         "def small_recipe(files):\n"
         "    recipes = dict(read(files).recipes)\n"
@@ -421,8 +414,8 @@ def test_the_loss_falls_on_real_images(
             (home / split / wnid).mkdir(parents=True)
             for path in sorted((real_images / "tiny-imagenet-10" / split / wnid).iterdir())[:images]:
                 (home / split / wnid / path.name).symlink_to(path)
-    spec = replace(DATASETS["tiny-imagenet-10"], classes=2, train_images=96, test_images=20)
-    monkeypatch.setitem(DATASETS, "tiny-imagenet-10", spec)
+    spec = replace(SHIPPED["tiny-imagenet-10"], classes=2, train_images=96, test_images=20)
+    monkeypatch.setitem(SHIPPED, "tiny-imagenet-10", spec)
     small = {"tiny-imagenet-10": replace(RECIPE, batch=16, lr=0.02, epochs=6)}
     read = library.survey_recipes
     monkeypatch.setattr(

@@ -11,7 +11,7 @@ from test_processes import free_port, join_as
 from torch import Tensor, nn
 from watching import Silent, assert_same, stop_at, train_one, weights
 
-from repro.data import DATASETS
+from repro.data import SHIPPED
 from repro.experiment import Experiment
 from repro.models import MODELS, build, resolve_options
 from repro.paths import Folders
@@ -47,13 +47,13 @@ RECIPE = replace(
 """Two epochs of three steps on twenty images, then two epochs of two steps."""
 EXPERIMENT = Experiment("resnet20", {"shortcut": "A"}, RECIPE, 0)
 TRAINING_STEPS, STEPS = 6, 10
-SPEC = replace(DATASETS["tiny-imagenet-10"], classes=2, train_images=20, test_images=6)
+SPEC = replace(SHIPPED["tiny-imagenet-10"], classes=2, train_images=20, test_images=6)
 
 
 @pytest.fixture(autouse=True)
 def data(write_images: Callable[..., None], folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     """Write twenty training and six test images of two classes."""
-    monkeypatch.setitem(DATASETS, "tiny-imagenet-10", SPEC)
+    monkeypatch.setitem(SHIPPED, "tiny-imagenet-10", SPEC)
     home = folders.data / "tiny-imagenet-10"
     write_images(home / "train", classes=2, images=10, size=(48, 40))
     write_images(home / "val", classes=2, images=3, size=(40, 48), first=90)
@@ -179,7 +179,7 @@ STILL = replace(EXPERIMENT, recipe=replace(RECIPE, lr=0.0))
 
 def one_of_two(rank: int, port: int, folders: Folders) -> None:
     join_as(rank, port)
-    DATASETS["tiny-imagenet-10"] = SPEC
+    SHIPPED["tiny-imagenet-10"] = SPEC
     train([STILL], replace(HERE, processes=2), folders, Silent())
 
 

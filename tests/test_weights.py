@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from repro.cli.app import main
-from repro.data import DATASETS
+from repro.data import SHIPPED
 from repro.data.augment import Normalise
 from repro.errors import RunFailed, UserError
 from repro.evaluation import evaluate
@@ -195,8 +195,8 @@ def test_an_evaluation_of_published_weights_from_the_command_to_the_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Weights whose classifier has only a bias predict class 1 for every image: two errors out of three."""
-    spec = replace(DATASETS["imagenet"], classes=3, train_images=0, test_images=6)
-    monkeypatch.setitem(DATASETS, "imagenet", spec)
+    spec = replace(SHIPPED["imagenet"], classes=3, train_images=0, test_images=6)
+    monkeypatch.setitem(SHIPPED, "imagenet", spec)
     write_images(tmp_path / "data" / "imagenet" / "val", classes=3, images=2, size=(300, 260))  # type: ignore[operator]
     state = twin_of("resnet18", num_classes=3).state_dict()
     state["fc.weight"].zero_()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from repro.data import check_datasets
 from repro.experiment import check_recipes
 from repro.papers import find_papers
 from repro.recipes import Library, within
@@ -30,6 +31,7 @@ def using(papers: Papers) -> Iterator[None]:
     named = [papers] if isinstance(papers, str | Path) else papers
     with within(Library(find_papers([Path(each) for each in named]))) as library:
         if any(not each.shipped for each in library.papers):
+            check_datasets()
             check_recipes(library.own_recipes)
             check_tables()
         yield

@@ -35,6 +35,7 @@ DATASET_COLUMNS = {
     "test_images": Dtype.INTEGER,
     "input": Dtype.TEXT,
     "classes": Dtype.INTEGER,
+    "file": Dtype.TEXT,
 }
 RECIPE_COLUMNS = {
     "name": Dtype.TEXT,
@@ -69,9 +70,17 @@ def list_tables(*, papers: Papers = ()) -> DataFrame:
         return frame_of(table_lines(), TABLE_COLUMNS)
 
 
-def list_datasets() -> DataFrame:
-    """Return a row for each dataset, with its input shape as `CxHxW`."""
-    return frame_of(dataset_lines(), DATASET_COLUMNS)
+def list_datasets(*, papers: Papers = ()) -> DataFrame:
+    """Return a row for each dataset, with its input shape as `CxHxW`; `file` is missing for those of the program.
+
+    Args:
+        papers: the folder of a paper besides those that are found, or several.
+
+    Raises:
+        UserError: a folder is not a paper, or a file is wrong.
+    """
+    with using(papers):
+        return frame_of(dataset_lines(), DATASET_COLUMNS)
 
 
 def list_recipes(*, papers: Papers = ()) -> DataFrame:
@@ -134,6 +143,7 @@ def dataset_lines() -> list[Line]:
             "test_images": spec.test_images or None,
             "input": "x".join(map(str, spec.input)),
             "classes": spec.classes,
+            "file": str(spec.declaration.file) if spec.declaration else None,
         }
         for name, spec in DATASETS.items()
     ]

@@ -36,7 +36,10 @@ class Decoded(TorchDataset[tuple[Tensor, int]]):
             steps.append(transforms.RandomCrop(size, padding=recipe.crop_padding, padding_mode=mode))
         if recipe.flip:
             steps.append(transforms.RandomHorizontalFlip())
-        mean, std = recipe.mean or (0.5,) * 3, recipe.std or (0.5,) * 3
+        channels = images.pixels.shape[1]
+        if channels == 1:
+            self.pixels = self.pixels[..., 0]
+        mean, std = recipe.mean or (0.5,) * channels, recipe.std or (0.5,) * channels
         self.transform = transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(mean, std)])
 
     def __len__(self) -> int:
@@ -95,6 +98,8 @@ def _folder_transform(recipe: Recipe) -> Callable[[object], Tensor]:
     from torchvision import transforms
 
     steps: list[object] = [transforms.RandomResizedCrop(recipe.scaled_crop)]
+    if len(recipe.mean) == 1:
+        steps.append(transforms.Grayscale())
     if recipe.flip:
         steps.append(transforms.RandomHorizontalFlip())
     if recipe.color_jitter:

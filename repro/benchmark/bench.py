@@ -28,7 +28,7 @@ from repro.counting.demand import work_of
 from repro.data import DATASETS, Dataset, DatasetKind, load
 from repro.data.folder import ImageFolder, is_there
 from repro.errors import RunFailed, UserError
-from repro.experiment import Experiment
+from repro.experiment import Experiment, check_counted
 from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.training.device import check_fused, prepare, set_products
@@ -102,6 +102,7 @@ def bench(
         raise UserError(
             f"{experiment.model} cannot be trained on {experiment.dataset} yet, so its speed cannot be measured"
         )
+    check_counted(experiment.dataset)
     if experiment.recipe.tile:
         raise UserError(f"{experiment.recipe.name} trains on tiles of slices, whose speed cannot be measured yet")
     if seeds > 1:
@@ -112,6 +113,7 @@ def bench(
         _check_fused(experiment, runtime, precisions)
     with data_of(experiment, root) as data:
         if isinstance(data, ImageFolder):
+            experiment = replace(experiment, recipe=_normalised(experiment.recipe))
             variants = image_file_variants(experiment, runtime, precisions, data, device)
         else:
             variants = in_memory_variants(experiment, runtime, precisions, seeds, data, device)
@@ -121,6 +123,14 @@ def bench(
         speeds = _speeds(variants, experiment, device)
         variants.clear()  # ends the processes that read the files
     return speeds
+
+
+def _normalised(recipe: Recipe) -> Recipe:
+    """Return the recipe with some mean and std if it states none: their values do not change the speed."""
+    if recipe.mean:
+        return recipe
+    some = (0.5,) * DATASETS[recipe.dataset].input[0]
+    return replace(recipe, mean=some, std=some)
 
 
 def _check_fused(experiment: Experiment, runtime: Runtime, precisions: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from repro.console import with_bar
 from repro.data import DATASETS, Dataset, Images
-from repro.data.folder import TRAIN, VAL, Files, ImageFolder, list_files
+from repro.data.folder import Files, ImageFolder, list_files
+from repro.data.layout import TRAIN, VAL
 
 IMAGES = 12_800
 """Number of images in memory."""
@@ -39,12 +41,13 @@ class RandomFolder(ImageFolder):
     @cached_property
     def train(self) -> Files:
         """The files, each listed many times."""
-        return repeated(list_files(self.folder / TRAIN, "listing"), LISTED // FILES)
+        return repeated(self.test, LISTED // FILES)
 
     @cached_property
     def test(self) -> Files:
         """The files, each listed once."""
-        return list_files(self.folder / VAL, "listing")
+        spec, files = DATASETS[self.name], list_files(self.test_folder, "listing")
+        return replace(files, channels=spec.input[0], as_published=spec.as_published)
 
 
 def random_folder(dataset: str, folder: Path) -> RandomFolder:
@@ -60,13 +63,12 @@ def random_folder(dataset: str, folder: Path) -> RandomFolder:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(blocks.numpy()).resize((width, height), Image.Resampling.BICUBIC).save(path, quality=95)
     (folder / VAL).symlink_to(folder / TRAIN)
-    return RandomFolder(dataset, folder)
+    return RandomFolder(dataset, folder, folder / VAL)
 
 
 def repeated(files: Files, times: int) -> Files:
     """Return the files with their list repeated."""
     shifts = torch.arange(times)[:, None] * len(files.names)
     ends: Tensor = (files.ends[None] + shifts).flatten()
-    return Files(
-        files.folder, files.classes, files.names * times, ends, files.labels.repeat(times), f"{times}x{files.digest}"
-    )
+    digest = f"{times}x{files.digest}"
+    return replace(files, names=files.names * times, ends=ends, labels=files.labels.repeat(times), digest=digest)

@@ -106,7 +106,7 @@ def _show(kind: Kind, lines: Sequence[Line]) -> None:
 
 
 def _from(line: Line) -> str:
-    """Return the file of a table or a recipe; empty if it is shipped."""
+    """Return the file of a table, a recipe or a dataset; empty if it is shipped."""
     return line["file"] or ""
 
 

@@ -12,20 +12,21 @@ import typer
 from repro.api.library import using
 from repro.cli.options import Command, with_options
 from repro.papers import find_papers, paper_of
+from repro.paths import data_in
 
 Papers = Annotated[
     list[Path] | None,
     typer.Option(
         "--papers",
         metavar="DIR",
-        help="Folder of a paper with tables/*.toml or recipes/*.toml; repeat it for several (also: $REPRO_PAPERS, "
-        "papers/*).",
+        help="Folder of a paper with tables/*.toml, recipes/*.toml or datasets.toml; repeat it for several (also: "
+        "$REPRO_PAPERS, papers/*).",
     ),
 ]
 
 
 def with_papers(command: Command) -> Command:
-    """Add `--papers` to a command, which finds the tables and recipes of the papers in the current library.
+    """Add `--papers` to a command, which finds the tables, recipes and datasets of the papers in the current library.
 
     The file of a table names its paper too, as if `--papers` did. All files are checked before the command begins, so
     that none is refused after days of training.
@@ -33,7 +34,7 @@ def with_papers(command: Command) -> Command:
 
     @wraps(command)
     def informed(papers: Sequence[Path], **arguments: Any) -> Any:
-        with using([*papers, *_paper_of(arguments.get("name"), papers)]):
+        with data_in(arguments.get("data")), using([*papers, *_paper_of(arguments.get("name"), papers)]):
             return command(**arguments)
 
     return with_options(informed, {"papers": Papers}, lambda given: {"papers": given.get("papers", ())})

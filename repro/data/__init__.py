@@ -1,14 +1,20 @@
-"""The data sets as plain data; their readers are in the other files of this folder."""
+"""The datasets as plain data; their readers are in the other files of this folder."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from repro.data.declaration import Arrays, Binary, Declaration, Declared, ImageFiles, SegmentationFolder, read_datasets
+from repro.data.layout import count
 from repro.errors import UserError
+from repro.paths import data_folder
+from repro.recipes import Library, current_library
 from repro.text import choose
 
 if TYPE_CHECKING:
@@ -44,13 +50,25 @@ class DatasetSpec:
     test_images: int = 0
     """Images in the test set; 0 if unknown."""
     kind: DatasetKind = DatasetKind.IN_MEMORY
+    as_published: bool = False
+    """Whether image files are read as ImageNet's published pipelines read them: see `repro.data.pictures.read`."""
+    declaration: Declaration | None = None
+    """What a paper declares of it; None for the program's own."""
+
+    @property
+    def declared(self) -> Declared | None:
+        """The content of the declaration."""
+        return self.declaration.content if self.declaration else None
+
+    @property
+    def version(self) -> str | None:
+        """A hash of what is declared and changes training; None for the program's own, whose names do not change."""
+        return self.declared.version if self.declared else None
 
 
-DATASETS: dict[str, DatasetSpec] = {
-    "cifar10": DatasetSpec("CIFAR-10, 50,000 + 10,000 images", (3, 32, 32), 10, "cifar:load_cifar10", 50_000, 10_000),
-    "cifar100": DatasetSpec(
-        "CIFAR-100, 50,000 + 10,000 images", (3, 32, 32), 100, "cifar:load_cifar100", 50_000, 10_000
-    ),
+SHIPPED: dict[str, DatasetSpec] = {
+    "cifar10": DatasetSpec("CIFAR-10, 50,000 + 10,000 images", (3, 32, 32), 10, "cifar:load_cifar", 50_000, 10_000),
+    "cifar100": DatasetSpec("CIFAR-100, 50,000 + 10,000 images", (3, 32, 32), 100, "cifar:load_cifar", 50_000, 10_000),
     "digits": DatasetSpec("Digits of scikit-learn, 1,442 + 355 images", (3, 32, 32), 10, "digits:load", 1_442, 355),
     "svhn": DatasetSpec("SVHN, 604,388 + 26,032 images", (3, 32, 32), 10, "svhn:load_svhn", 604_388, 26_032),
     "imagenet": DatasetSpec(
@@ -61,12 +79,13 @@ DATASETS: dict[str, DatasetSpec] = {
         1_281_167,
         50_000,
         kind=DatasetKind.IMAGE_FILES,
+        as_published=True,
     ),
     "tiny-imagenet-10": DatasetSpec(
         "Ten classes of Tiny ImageNet, 5,000 + 500 images",
         (3, 64, 64),
         10,
-        "folder:load_tiny_imagenet_10",
+        "folder:load",
         5_000,
         500,
         kind=DatasetKind.IMAGE_FILES,
@@ -88,6 +107,60 @@ DATASETS: dict[str, DatasetSpec] = {
         kind=DatasetKind.SEGMENTATION,
     ),
 }
+"""The datasets of the program."""
+
+LOADERS: dict[type[Declared], tuple[str, DatasetKind]] = {
+    ImageFiles: ("folder:load", DatasetKind.IMAGE_FILES),
+    SegmentationFolder: ("segmentation:load_folder", DatasetKind.SEGMENTATION),
+    Arrays: ("arrays:load", DatasetKind.IN_MEMORY),
+    Binary: ("arrays:load", DatasetKind.IN_MEMORY),
+}
+"""The loader and the kind of a declared dataset."""
+
+
+class Datasets(Mapping[str, DatasetSpec]):
+    """The datasets of the program, and those that the papers of the current library declare, by name."""
+
+    def __getitem__(self, name: str) -> DatasetSpec:
+        return SHIPPED[name] if name in SHIPPED else _counted(current_library(), name, data_folder())
+
+    def __contains__(self, name: object) -> bool:
+        return name in SHIPPED or name in _declarations(current_library())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*SHIPPED, *_declarations(current_library())])
+
+    def __len__(self) -> int:
+        return len(SHIPPED) + len(_declarations(current_library()))
+
+
+DATASETS = Datasets()
+
+
+def check_datasets() -> None:
+    """Read what the papers of the current library declare; UserError as in `read_datasets`."""
+    _declarations(current_library())
+
+
+@lru_cache(maxsize=16)
+def _declarations(library: Library) -> Mapping[str, Declaration]:
+    return read_datasets(library.datasets, SHIPPED)
+
+
+@lru_cache(maxsize=64)
+def _counted(library: Library, name: str, root: Path) -> DatasetSpec:
+    """Return a declared dataset, with the numbers of its images if they are declared or the images are in `root`."""
+    declaration = _declarations(library)[name]
+    declared = declaration.content
+    train, test = declared.train_images, declared.test_images
+    if not (train and test):
+        counted = count(declared, root)
+        train, test = train or counted[0], test or counted[1]
+    loader, kind = LOADERS[type(declared)]
+    input = (declared.channels, declared.size, declared.size)
+    return DatasetSpec(
+        declared.summary, input, declared.number_of_classes, loader, train, test, kind, declaration=declaration
+    )
 
 
 @dataclass(frozen=True)
@@ -140,7 +213,10 @@ def load(name: str, root: Path) -> Dataset | ImageFolder:
         )
     check_root(root)
     file, function = loader.split(":")
-    dataset: Dataset | ImageFolder = getattr(import_module(f"repro.data.{file}"), function)(root)
+    dataset: Dataset | ImageFolder = getattr(import_module(f"repro.data.{file}"), function)(name, root)
+    if isinstance(dataset, Dataset):
+        check_number(name, "train_images", len(dataset.train))
+        check_number(name, "test_images", len(dataset.test))
     return dataset
 
 
@@ -148,3 +224,11 @@ def check_root(root: Path) -> None:
     """Raise UserError if the folder of the data sets is a file."""
     if root.exists() and not root.is_dir():
         raise UserError(f"{root} is not a folder; give the folder of the data sets with --data")
+
+
+def check_number(name: str, key: str, images: int) -> None:
+    """Raise UserError if a dataset has another number of images than its declaration says under `key`."""
+    declaration = DATASETS[name].declaration
+    wanted = getattr(declaration.content, key) if declaration else 0
+    if declaration and wanted not in (0, images):
+        raise declaration.refused(f"{key} is {wanted:,}, but there are {images:,}")

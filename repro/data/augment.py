@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from repro.data import DATASETS
 from repro.recipes import Recipe
 
 
@@ -44,6 +46,14 @@ class Normalise:
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return (n, C, H, W) uint8 as normalised floats."""
         return torch.addcmul(self.shift, pixels.to(self.scale.dtype), self.scale)
+
+
+def with_declared(recipe: Recipe) -> Recipe:
+    """Return the recipe with the mean and std that a paper declares of its dataset, if it states none itself."""
+    declared = DATASETS[recipe.dataset].declared
+    if recipe.mean or recipe.preprocessing or not (declared and declared.mean):
+        return recipe
+    return replace(recipe, mean=declared.mean, std=declared.std)
 
 
 def normaliser(recipe: Recipe, train_pixels: Tensor) -> Callable[[Tensor], Tensor]:

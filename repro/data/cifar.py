@@ -125,14 +125,9 @@ CIFAR100 = Cifar(
 )
 
 
-def load_cifar10(root: Path) -> Dataset:
-    """Return CIFAR-10 from `root`, downloaded if needed."""
-    return load(CIFAR10, root)
-
-
-def load_cifar100(root: Path) -> Dataset:
-    """Return CIFAR-100 with its 100 fine labels from `root`, downloaded if needed."""
-    return load(CIFAR100, root)
+def load_cifar(name: str, root: Path) -> Dataset:
+    """Return CIFAR-10, or CIFAR-100 with its 100 fine labels, from `root`, downloaded if needed."""
+    return load({each.name: each for each in (CIFAR10, CIFAR100)}[name], root)
 
 
 def fetch(cifar: Cifar, root: Path) -> None:

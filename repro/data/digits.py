@@ -19,8 +19,8 @@ TEST_EVERY = 5
 """Of each digit, every fifth image is a test image (scikit-learn defines no split)."""
 
 
-def load(root: Path) -> Dataset:
-    """Return the digits in the shape of CIFAR, (n, 3, 32, 32) uint8, grey; `root` is not used."""
+def load(name: str, root: Path) -> Dataset:
+    """Return the digits in the shape of CIFAR, (n, 3, 32, 32) uint8, grey; `root` is not read."""
     from sklearn.datasets import load_digits
 
     raw, labels = load_digits(return_X_y=True)

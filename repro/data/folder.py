@@ -1,30 +1,36 @@
-"""Data sets of image files, one folder per class: ImageNet-1K (Russakovsky et al., arXiv 1409.0575) and parts of it.
+"""Datasets of image files, one folder per class: ImageNet-1K (Russakovsky et al., arXiv 1409.0575), parts of it, and
+folders that papers declare.
 
 ROOT/imagenet holds train/<wnid>/*.JPEG and val/<wnid>/*.JPEG, or the organisers' flat val/*.JPEG with their
-development kit; their archives are unpacked once (repro/data/ilsvrc.py). Classes are the sorted wnids, as in
-torchvision.
+development kit; their archives are unpacked once (repro/data/ilsvrc.py). Classes are the sorted names of the
+folders, as in torchvision.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from repro.console import with_bar
-from repro.data import DATASETS
+from repro.data import DATASETS, check_number
 from repro.data.ilsvrc import archives_in, flat_labels, unpack
+from repro.data.layout import TRAIN, VAL, place_of, test_folder
+from repro.data.pictures import ENDINGS, is_image, read
 from repro.data.stored import Missing, Stored, size_of
 from repro.errors import UserError
 
-ENDINGS = (".jpeg", ".jpg", ".png")
-TRAIN, VAL = "train", "val"
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IMAGENET = "imagenet"
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,10 @@ class Files:
     """(n,) int64."""
     digest: str
     """Hash of the names and sizes of all files."""
+    channels: int = 3
+    """1 for grey, 3 for RGB."""
+    as_published: bool = False
+    """Whether files are read as in `repro.data.pictures.read`."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -50,23 +60,29 @@ class Files:
         begin = int(self.ends[index - 1]) + 1 if index else 0
         return self.folder / os.fsdecode(self.names[begin : int(self.ends[index])])
 
+    def read(self, index: int) -> Image:
+        """Return an image in grey or RGB; UserError as in `repro.data.pictures.read`."""
+        return read(self.path(index), channels=self.channels, as_published=self.as_published)
+
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """A data set whose splits are listed when first used: a test needs no training images."""
+    """A dataset whose splits are listed when first used: a test needs no training images."""
 
     name: str
     folder: Path
+    test_folder: Path
+    """The images on which results are reported: val/ of a shipped dataset, test/ or val/ of a declared one."""
 
     @cached_property
     def train(self) -> Files:
         """The training images."""
-        return self._split(TRAIN, DATASETS[self.name].train_images)
+        return self._split(self.folder / TRAIN, "train_images", DATASETS[self.name].train_images)
 
     @cached_property
     def test(self) -> Files:
-        """The validation images, on which results are reported."""
-        return self._split(VAL, DATASETS[self.name].test_images)
+        """The images on which results are reported."""
+        return self._split(self.test_folder, "test_images", DATASETS[self.name].test_images)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -74,39 +90,60 @@ class ImageFolder:
         digest = hashlib.sha256((self.train.digest + self.test.digest).encode()).hexdigest()
         return f"{self.name}:{digest[:12]}"
 
-    def _split(self, split: str, images: int) -> Files:
-        folder = self.folder / split
+    def _split(self, folder: Path, key: str, images: int) -> Files:
         if not folder.is_dir():
             raise UserError(f"{folder} does not exist; {_what_is_expected(self.name, self.folder)}")
-        files = list_files(folder, f"listing {self.name}/{split}")
-        classes = DATASETS[self.name].classes
-        if (len(files.classes), len(files)) != (classes, images):
+        if self.name != IMAGENET and not class_names(folder):
+            raise UserError(f"{folder} has no class folders; {_what_is_expected(self.name, self.folder)}")
+        files = list_files(folder, f"listing {self.name}/{folder.name}")
+        self._check_classes(files)
+        spec = DATASETS[self.name]
+        check_number(self.name, key, len(files))
+        if spec.declaration is None and (len(files.classes), len(files)) != (spec.classes, images):
             raise UserError(
                 f"{folder} has {len(files):,} images of {len(files.classes):,} classes; {self.name} has "
-                f"{images:,} of {classes:,}; restore the missing files"
+                f"{images:,} of {spec.classes:,}; restore the missing files"
             )
-        return files
+        return replace(files, channels=spec.input[0], as_published=spec.as_published)
+
+    def _check_classes(self, files: Files) -> None:
+        """Refuse other classes than those of train/, or than those that are declared."""
+        train, declaration = self.folder / TRAIN, DATASETS[self.name].declaration
+        if train.is_dir() and (known := class_names(train)):
+            _refuse_other_classes(files.folder, files.classes, f"{train}", known)
+        if declaration is None:
+            return
+        if not isinstance(declaration.content.classes, int):
+            _refuse_other_classes(
+                files.folder, files.classes, f"classes in {declaration.file}", declaration.content.classes
+            )
+        elif len(files.classes) != declaration.content.classes:
+            raise declaration.refused(
+                f"classes is {declaration.content.classes}, but {files.folder} has {len(files.classes)} class folders"
+            )
 
 
-def load_imagenet(root: Path) -> ImageFolder:
+def load_imagenet(name: str, root: Path) -> ImageFolder:
     """Return ImageNet-1K from `root`, its archives unpacked if needed.
 
     Raises:
         UserError: the files are missing, and cannot be downloaded without an account.
     """
-    folder = _folder(root, "imagenet")
-    unpack(folder)
-    return _image_folder("imagenet", folder)
+    unpack(_folder(name, root))
+    return load(name, root)
 
 
-def load_tiny_imagenet_10(root: Path) -> ImageFolder:
-    """Return ten classes of Tiny ImageNet, 64x64 pixels; UserError if the files are missing."""
-    return _image_folder("tiny-imagenet-10", _folder(root, "tiny-imagenet-10"))
+def load(name: str, root: Path) -> ImageFolder:
+    """Return a folder of image files; UserError if the files are missing."""
+    folder = _folder(name, root)
+    if not is_there(name, root) and not (folder / TRAIN).is_dir() and not _test_folder(name, folder).is_dir():
+        raise Missing(folder, f"{name} is not in {folder}; {_what_is_expected(name, folder)}")
+    return ImageFolder(name, folder, _test_folder(name, folder))
 
 
 def unpack_imagenet(root: Path) -> None:
     """Unpack the organisers' archives if they are in `root`/imagenet; UserError if one is broken."""
-    unpack(_folder(root, "imagenet"))
+    unpack(_folder(IMAGENET, root))
 
 
 def check(name: str, root: Path) -> Stored:
@@ -116,19 +153,24 @@ def check(name: str, root: Path) -> Stored:
         Missing: the data set is not under `root`, or its archives are not unpacked.
         UserError: it has not the right numbers of classes and images, or a split is missing.
     """
-    folder = _folder(root, name)
+    folder = _folder(name, root)
     if archives := archives_in(folder):
         raise Missing(folder, f"{', '.join(archives)} in {folder} must be unpacked once: repro data {name}")
-    images = _image_folder(name, folder)
+    images = load(name, root)
     assert len(images.train)
     assert len(images.test)
     return Stored(folder, size_of(folder))
 
 
 def is_there(name: str, root: Path) -> bool:
-    """Whether both splits of a data set are under `root`, unpacked."""
-    folder = _folder(root, name)
-    return (folder / TRAIN).is_dir() and (folder / VAL).is_dir()
+    """Whether both splits of a dataset are under `root`, unpacked."""
+    folder = _folder(name, root)
+    return (folder / TRAIN).is_dir() and _test_folder(name, folder).is_dir()
+
+
+def class_names(folder: Path) -> tuple[str, ...]:
+    """Return the names of the class folders, sorted; their order gives the labels."""
+    return tuple(sorted(each.name for each in os.scandir(folder) if each.is_dir() and each.name[0] != "."))
 
 
 def list_files(folder: Path, title: str) -> Files:
@@ -157,7 +199,7 @@ def list_files(folder: Path, title: str) -> Files:
 
 def _entries(folder: Path, title: str) -> tuple[tuple[str, ...], Iterator[tuple[str, int, int]]]:
     """Return the classes, and name, label and size of each image, in order."""
-    classes = tuple(sorted(each.name for each in os.scandir(folder) if each.is_dir() and each.name[0] != "."))
+    classes = class_names(folder)
     if not classes:
         classes, label_of = flat_labels(folder)
         return classes, ((each.name, label_of(each.name), each.stat().st_size) for each in _images(folder))
@@ -170,23 +212,36 @@ def _entries(folder: Path, title: str) -> tuple[tuple[str, ...], Iterator[tuple[
 
 
 def _images(folder: Path) -> list[os.DirEntry[str]]:
-    found = (each for each in os.scandir(folder) if each.name.lower().endswith(ENDINGS))
-    return sorted(found, key=lambda each: each.name)
+    found = sorted((each for each in os.scandir(folder) if is_image(each.name)), key=lambda each: each.name)
+    if not found:
+        raise UserError(f"{folder} has no images ({', '.join(ENDINGS)}); add some, or remove the folder")
+    return found
 
 
-def _image_folder(name: str, folder: Path) -> ImageFolder:
-    if not (folder / VAL).is_dir() and not (folder / TRAIN).is_dir():
-        raise Missing(folder, f"{name} is not in {folder}; {_what_is_expected(name, folder)}")
-    return ImageFolder(name, folder)
+def _refuse_other_classes(folder: Path, classes: Collection[str], where: str, known: Collection[str]) -> None:
+    """Refuse class folders that are not known, and known classes without a folder."""
+    for unknown in sorted({*classes} - {*known}):
+        raise UserError(f"{folder} has a class {unknown!r} that {where} lacks; both need the same classes")
+    for missing in sorted({*known} - {*classes}):
+        raise UserError(f"{folder} lacks the class {missing!r} of {where}; both need the same classes")
 
 
-def _folder(root: Path, name: str) -> Path:
-    """Return the data set's folder, which is under `root` or is `root` itself."""
-    return root if root.name == name and not (root / name).is_dir() else root / name
+def _folder(name: str, root: Path) -> Path:
+    """Return the dataset's folder, which is under `root` or is `root` itself."""
+    declared = DATASETS[name].declared
+    return place_of(root, declared.path if declared else name)
+
+
+def _test_folder(name: str, folder: Path) -> Path:
+    """Return the folder of the test images; ImageNet also has a test/, whose labels are not published."""
+    return test_folder(folder) if DATASETS[name].declared else folder / VAL
 
 
 def _what_is_expected(name: str, folder: Path) -> str:
+    if DATASETS[name].declared:
+        expected = f"{folder}/train/CLASS/*.png and {folder}/test/CLASS/*.png, or {', '.join(ENDINGS)}"
+        return f"expected: {expected}; or name the folder of the datasets with --data"
     where = f"expected: {folder}/train/<wnid>/*.JPEG and {folder}/val/<wnid>/*.JPEG"
-    if name == "imagenet":
+    if name == IMAGENET:
         return f"{where}, or the ILSVRC2012 archives; it cannot be downloaded without an account at image-net.org"
     return f"{where}; or name another folder with --data"

@@ -1,4 +1,4 @@
-"""Slices with a class for every pixel, in memory: ISBI 2012, and a user's own folder.
+"""Slices with a class for every pixel, in memory: ISBI 2012, and folders of images with masks.
 
 ISBI 2012: serial section electron microscopy of a fly's nerve cord, Cardona et al., PLoS Biology 8(10), 2010,
 published by the challenge on segmentation of neuronal structures. The download needs an account.
@@ -7,27 +7,31 @@ published by the challenge on segmentation of neuronal structures. The download 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from repro.data import Dataset, Images
+from repro.data import DATASETS, Dataset, Images
+from repro.data.layout import TRAIN, place_of, test_folder
+from repro.data.pictures import DEEP, DEEPER, ENDINGS, is_image, opened, read, refuse_pages, upright
 from repro.data.stored import Missing
 from repro.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 ISBI_SLICES = 30
 HELD_OUT = 5
 """Test slices: the last ones, 25 to 29. Adjacent slices are alike; this split separates only 24 and 25."""
 FOREGROUND = 128
 """Smallest grey value of a label that means inside a cell."""
-DEEP = ("I;16", "I;16B", "I;16L", "I", "F")
-"""PIL's modes with more than 8 bits per pixel, which conversion to grey would clip at 255."""
-ENDINGS = (".png", ".tif", ".tiff", ".bmp")
 
 
-def load_isbi2012(root: Path) -> Dataset:
+def load_isbi2012(name: str, root: Path) -> Dataset:
     """Return the 30 labelled slices of ISBI 2012, the last five as test images.
 
     Pixels (n, 1, 512, 512) uint8; labels (n, 512, 512) uint8, 1 inside a cell and 0 on a membrane. `root`/isbi2012
@@ -39,7 +43,8 @@ def load_isbi2012(root: Path) -> Dataset:
     folder = root / "isbi2012"
     stacks = folder / "train-volume.tif", folder / "train-labels.tif"
     if all(path.is_file() for path in stacks):
-        pixels, labels = (torch.stack(_pages(path)) for path in stacks)
+        pixels, labels = (_pages(path) for path in stacks)
+        pixels = pixels[:, None]
     elif (folder / "image").is_dir() and (folder / "label").is_dir():
         pixels, labels = _pairs(folder / "image", folder / "label")
     else:
@@ -48,7 +53,7 @@ def load_isbi2012(root: Path) -> Dataset:
             f"ISBI 2012 is not in {folder}: put train-volume.tif and train-labels.tif there, from "
             "https://imagej.net/events/isbi-2012-segmentation-challenge, or image/ and label/ with one PNG per slice",
         )
-    if len(pixels) != ISBI_SLICES or pixels.shape != labels.shape:
+    if len(pixels) != ISBI_SLICES or pixels[:, 0].shape != labels.shape:
         raise UserError(
             f"{folder} has {len(pixels)} slices and {len(labels)} labels, but ISBI 2012 has {ISBI_SLICES} of each"
         )
@@ -56,29 +61,30 @@ def load_isbi2012(root: Path) -> Dataset:
     return _dataset("isbi2012", (pixels[:train], labels[:train]), (pixels[train:], labels[train:]))
 
 
-def load_folder(root: Path) -> Dataset:
-    """Return a user's own data set: grey images with masks, bright inside a cell and dark outside.
+def load_folder(name: str, root: Path) -> Dataset:
+    """Return a folder of images with masks, bright inside a cell and dark outside.
 
-    `root`/segmentation has train/ and test/ (or val/), each with images/ and masks/ of equal names and sizes.
+    `root`/segmentation, or the path of a declared dataset, has train/ and test/ (or val/), each with images/ and masks/
+    of equal names and sizes.
 
     Raises:
         UserError: images or masks are missing, or differ in size.
     """
-    folder = root / "segmentation"
-    test = next((each for each in ("test", "val") if (folder / each / "images").is_dir()), None)
-    if test is None or not (folder / "train" / "images").is_dir():
+    spec = DATASETS[name]
+    folder = place_of(root, spec.declared.path if spec.declared else name)
+    splits = folder / TRAIN, test_folder(folder)
+    if not all((each / "images").is_dir() for each in splits):
         raise Missing(folder, f"{folder} needs train/ and test/ (or val/), each with images/ and masks/ of equal names")
-    splits = [_pairs(folder / each / "images", folder / each / "masks") for each in ("train", test)]
-    return _dataset("segmentation", *splits)
+    return _dataset(name, *(_pairs(each / "images", each / "masks", spec.input[0]) for each in splits))
 
 
 def _dataset(name: str, *splits: tuple[Tensor, Tensor]) -> Dataset:
-    """Return a data set from the grey slices and labels, (n, H, W), of its two splits."""
+    """Return a dataset from the slices, (n, C, H, W), and the labels, (n, H, W), of its two splits."""
     _refuse_one_class(name, splits[0][1])
     digest = hashlib.sha256()
-    for grey in (each for split in splits for each in split):
-        digest.update(grey.numpy().tobytes())
-    train, test = (Images(pixels[:, None], (labels >= FOREGROUND).to(torch.uint8)) for pixels, labels in splits)
+    for values in (each for split in splits for each in split):
+        digest.update(values.numpy().tobytes())
+    train, test = (Images(pixels, (labels >= FOREGROUND).to(torch.uint8)) for pixels, labels in splits)
     return Dataset(train, test, f"{name}:{digest.hexdigest()[:12]}")
 
 
@@ -92,15 +98,16 @@ def _refuse_one_class(name: str, labels: Tensor) -> None:
         )
 
 
-def _pairs(images: Path, labels: Path) -> tuple[Tensor, Tensor]:
-    """Return the slices of a folder and their labels, each (n, H, W), sorted by number or name."""
-    names = sorted((each.name for each in images.iterdir() if each.suffix.lower() in ENDINGS), key=_by_number)
+def _pairs(images: Path, labels: Path, channels: int = 1) -> tuple[Tensor, Tensor]:
+    """Return the slices of a folder, (n, C, H, W), and their labels, (n, H, W), sorted by number or name."""
+    names = sorted((each.name for each in images.iterdir() if is_image(each.name)), key=_by_number)
     if not names:
         raise UserError(f"{images} has no images ({', '.join(ENDINGS)})")
     for name in names:
         if not (labels / name).is_file():
             raise UserError(f"{labels / name} does not exist: every image in {images} needs a label of the same name")
-    return _stacked([images / name for name in names]), _stacked([labels / name for name in names])
+    slices = _stacked([images / name for name in names], partial(_slice, channels=channels))
+    return slices, _stacked([labels / name for name in names], _mask)
 
 
 def _by_number(name: str) -> tuple[int, str]:
@@ -109,34 +116,47 @@ def _by_number(name: str) -> tuple[int, str]:
     return int(digits or 0), name
 
 
-def _stacked(paths: Sequence[Path]) -> Tensor:
-    """Return the first pages of files as (n, H, W)."""
-    slices = [_pages(path)[0] for path in paths]
+def _stacked(paths: Sequence[Path], read: Callable[[Path], Tensor]) -> Tensor:
+    """Return files of equal height and width, as `read` returns them, as one tensor."""
+    slices = [read(path) for path in paths]
     for path, each in zip(paths, slices, strict=True):
         if each.shape != slices[0].shape:
-            (height, width), (first, second) = each.shape, slices[0].shape
+            (height, width), (first, second) = each.shape[-2:], slices[0].shape[-2:]
             raise UserError(
                 f"{path} has {height}x{width} pixels and the others {first}x{second}; all must have the same size"
             )
     return torch.stack(slices)
 
 
-def _pages(path: Path) -> list[Tensor]:
-    """Return the pages of an image file in grey, (H, W) uint8 each."""
-    from PIL import Image, ImageSequence
-
-    try:
-        with Image.open(path) as file:
-            if file.mode in DEEP:
-                raise UserError(f"{path} has more than 8 bits per pixel (mode {file.mode}); save it with 8")
-            return [_grey(page) for page in ImageSequence.Iterator(file)]
-    except OSError as error:
-        raise UserError(f"{path} cannot be read as an image ({error})") from error
+def _slice(path: Path, channels: int) -> Tensor:
+    """Return an image as (C, H, W)."""
+    return _as_tensor(read(path, channels=channels))
 
 
-def _grey(page: object) -> Tensor:
-    from PIL import Image
+def _mask(path: Path) -> Tensor:
+    """Return the mask in a file as (H, W)."""
+    with opened(path) as image:
+        refuse_pages(path, image)
+        return _grey(path, upright(image))
 
-    assert isinstance(page, Image.Image)
-    width, height = page.size
-    return torch.frombuffer(bytearray(page.convert("L").tobytes()), dtype=torch.uint8).view(height, width)
+
+def _pages(path: Path) -> Tensor:
+    """Return the pages of an image file in grey, (n, H, W)."""
+    from PIL import ImageSequence
+
+    with opened(path) as image:
+        return torch.stack([_grey(path, page) for page in ImageSequence.Iterator(image)])
+
+
+def _grey(path: Path, image: Image) -> Tensor:
+    """Return values that are no colours, such as labels, as (H, W): transparency means nothing."""
+    if image.mode in (*DEEP, *DEEPER):
+        raise UserError(f"{path} has more than 8 bits per pixel (mode {image.mode}); save it with 8")
+    return _as_tensor(image.convert("L"))[0]
+
+
+def _as_tensor(image: Image) -> Tensor:
+    """Return an image in grey or RGB as (C, H, W) uint8."""
+    width, height = image.size
+    values = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return values.view(height, width, -1).permute(2, 0, 1).contiguous()

@@ -57,7 +57,7 @@ SVHN = Svhn(
 VALIDATION_SEED = 0
 
 
-def load_svhn(root: Path) -> Dataset:
+def load_svhn(name: str, root: Path) -> Dataset:
     """Return SVHN from `root` or its folder svhn, downloaded if needed."""
     return load(SVHN, root)
 

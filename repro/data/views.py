@@ -6,10 +6,8 @@ bandwidth of floats. Every image has its own random seed, so that the order of w
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,9 +17,6 @@ from repro.data.crops import TEN, Averaged
 from repro.data.folder import Files
 from repro.errors import UserError
 from repro.recipes import Recipe
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 EIGENVALUES = torch.tensor((0.2175, 0.0188, 0.0045))
 EIGENVECTORS = torch.tensor(((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203)))
@@ -69,7 +64,7 @@ def protocol_of(recipe: Recipe) -> Protocol:
 
 
 class TrainViews(Dataset[tuple[Tensor, Tensor, int]]):
-    """Training images by (index, seed): pixels (3, side, side) uint8, lighting noise (3,) in 0..1, label."""
+    """Training images by (index, seed): pixels (C, side, side) uint8, lighting noise (3,) in 0..1, label."""
 
     def __init__(self, files: Files, recipe: Recipe) -> None:
         from torchvision.transforms import v2
@@ -89,7 +84,7 @@ class TrainViews(Dataset[tuple[Tensor, Tensor, int]]):
 
     def __getitem__(self, request: tuple[int, int]) -> tuple[Tensor, Tensor, int]:
         index, seed = request
-        image = read(self.files.path(index))
+        image = self.files.read(index)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPU
             pixels = self.transform(image)
@@ -98,7 +93,7 @@ class TrainViews(Dataset[tuple[Tensor, Tensor, int]]):
 
 
 class CropViews(Dataset[tuple[Tensor, int]]):
-    """Test images by index: pixels (crops, 3, crop, crop) uint8, label."""
+    """Test images by index: pixels (crops, C, crop, crop) uint8, label."""
 
     def __init__(self, files: Files, protocol: Protocol) -> None:
         from torchvision.transforms import v2
@@ -112,22 +107,9 @@ class CropViews(Dataset[tuple[Tensor, int]]):
         return len(self.files)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        pixels = self.transform(read(self.files.path(index)))
+        pixels = self.transform(self.files.read(index))
         crops = pixels[None] if isinstance(pixels, Tensor) else torch.stack(list(pixels))
         return crops, int(self.files.labels[index])
-
-
-def read(path: Path) -> Image:
-    """Return an image in RGB; UserError if the file is broken."""
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # some of ImageNet's files have broken EXIF data
-            with Image.open(path) as image:
-                return image.convert("RGB")
-    except (OSError, SyntaxError) as error:  # PIL raises SyntaxError for some broken files
-        raise UserError(f"{path} cannot be read as an image ({error}); restore the file") from error
 
 
 def lighting_noise(deviation: float) -> Tensor:

@@ -29,7 +29,7 @@ from repro.training import checkpoint as checkpoints
 from repro.training.device import chosen_device, placed, prepare
 from repro.training.gates import measured_gates
 from repro.training.initialise import network_of
-from repro.training.tasks.from_files import CropTest
+from repro.training.tasks.from_files import CropTest, with_statistics
 from repro.training.tasks.segmentation import Segmentation
 from repro.training.tasks.task import Metrics, task_for
 
@@ -114,9 +114,9 @@ def test(
             assert isinstance(task, Segmentation)
             draw_prediction(task, network, picture)
         return metrics, None
-    protocol = with_crops(protocol_of(experiment.recipe), experiment.model, crops)
     data = load(experiment.dataset, root)
     assert isinstance(data, ImageFolder)
+    protocol = with_crops(protocol_of(with_statistics(experiment.recipe, data, runtime)), experiment.model, crops)
     return CropTest(data.test, protocol, runtime, where).test(network, _with_bar), protocol
 
 

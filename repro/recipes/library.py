@@ -17,14 +17,14 @@ from repro.recipes.recipe import Recipe
 from repro.text import canonical
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Library:
-    """The recipes and the files of the tables of some papers. They are read on first use."""
+    """The recipes and the files of the tables and datasets of some papers. They are read on first use."""
 
     papers: tuple[Paper, ...]
     lenient: bool = False
     """Whether wrong recipes and second tables of a name are left out instead of refused; `mistakes` has them."""
-    _wider: dict[tuple[Path, ...], Library] = field(default_factory=dict, compare=False, repr=False)
+    _wider: dict[tuple[Path, ...], Library] = field(default_factory=dict, repr=False)
 
     @cached_property
     def reading(self) -> Reading:
@@ -60,6 +60,11 @@ class Library:
             if first is not file:
                 second.append(Mistake(file, "", f"{first} already is a table of that name; rename one of them"))
         return list(found.values()), second
+
+    @property
+    def datasets(self) -> list[Path]:
+        """The files that declare datasets."""
+        return [file for paper in self.papers for file in paper.datasets]
 
     @cached_property
     def _shipped(self) -> frozenset[Path]:

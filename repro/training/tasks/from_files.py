@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
+import json
+import math
 import os
 import signal
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from repro.atomic import write_atomically
+from repro.console import with_bar
 from repro.data import DatasetKind
-from repro.data.augment import Normalise
+from repro.data.augment import Normalise, with_declared
 from repro.data.crops import Averaged
 from repro.data.folder import Files, ImageFolder
 from repro.data.views import CropViews, Protocol, TrainViews, protocol_of
 from repro.errors import RunFailed, UserError
+from repro.paths import cache_folder
 from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.training import processes
@@ -45,6 +53,7 @@ class Streamed(Classification):
 
     def __init__(self, recipe: Recipe, data: ImageFolder, runtime: Runtime, device: torch.device) -> None:
         check_values(recipe, DatasetKind.IMAGE_FILES)
+        recipe = with_statistics(recipe, data, runtime)
         self.recipe, self.runtime, self.device = recipe, runtime, device
         self.files = data.train
         self.images, self.fingerprint = len(data.train), data.fingerprint
@@ -77,6 +86,43 @@ class Streamed(Classification):
     def test_batches(self, progress: Progress = iter) -> Iterator[Batch]:
         """Yield the validation images with the recipe's protocol and one crop."""
         return self.tester.batches(progress)
+
+
+def with_statistics(recipe: Recipe, data: ImageFolder, runtime: Runtime) -> Recipe:
+    """Return the recipe with mean and std: its own, those that are declared, or those of the training images.
+
+    The training images are then read once, as the test protocol shows them, and the result is kept in the cache.
+    """
+    known = with_declared(recipe)
+    if known.mean:
+        return known
+    unscaled = (0.0,) * data.train.channels
+    protocol = protocol_of(replace(recipe, mean=unscaled, std=unscaled))
+    key = hashlib.sha256(f"{data.fingerprint}/{protocol}".encode()).hexdigest()[:32]
+    path = cache_folder() / "statistics" / f"{key}.json"
+    with suppress(OSError, ValueError, KeyError):
+        kept = json.loads(path.read_bytes())
+        return replace(recipe, mean=tuple(kept["mean"]), std=tuple(kept["std"]))
+    mean, std = statistics(data.train, protocol, runtime)
+    if not all(std):
+        raise UserError(f"the training images of {data.name} have one colour; declare mean and std of the dataset")
+    with suppress(OSError):  # without a writable cache they are computed again next time
+        write_atomically(path, json.dumps({"mean": mean, "std": std}).encode())
+    return replace(recipe, mean=mean, std=std)
+
+
+def statistics(files: Files, protocol: Protocol, runtime: Runtime) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation per channel of pixels in 0..1, exact whatever the order of the files."""
+    begins = range(0, len(files), TEST_CROPS)
+    requests = [list(range(begin, min(begin + TEST_CROPS, len(files)))) for begin in begins]
+    batches = stream(CropViews(files, protocol), requests, runtime, torch.device("cpu"))
+    first, second, number = (torch.zeros(files.channels, dtype=torch.int64) for _ in range(3))
+    for _, (pixels, _labels) in zip(with_bar(begins, "computing mean and std"), batches, strict=False):
+        values = pixels.transpose(0, 2).flatten(1).long()
+        first, second, number = first + values.sum(1), second + values.square().sum(1), number + values.shape[1]
+    sums = list(zip(first.tolist(), second.tolist(), number.tolist(), strict=True))
+    mean = tuple(total / (255 * n) for total, _, n in sums)
+    return mean, tuple(math.sqrt(n * squares - total**2) / (255 * n) for total, squares, n in sums)
 
 
 class CropTest:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from repro.data import Dataset, DatasetKind, Images
-from repro.data.augment import Draws, augment, draw, normaliser
+from repro.data.augment import Draws, augment, draw, normaliser, with_declared
 from repro.data.preprocess import preprocessed
 from repro.errors import UserError
 from repro.recipes import Recipe
@@ -35,6 +35,7 @@ class Resident(Classification):
 
     def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> None:
         check_values(recipe, DatasetKind.IN_MEMORY)
+        recipe = with_declared(recipe)
         self.recipe, self.runtime, self.device = recipe, runtime, device
         self.train_images, self.test_images = data.train.to(device), data.test.to(device)
         self.held_out = held_out(recipe, data).to(device)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from repro.console import with_bar
 from repro.data import Dataset, DatasetKind
-from repro.data.augment import normaliser
+from repro.data.augment import normaliser, with_declared
 from repro.data.deform import draw_warp, places, read
 from repro.errors import UserError
 from repro.recipes import Recipe
@@ -37,7 +37,7 @@ class Segmentation:
         self.recipe, self.runtime, self.device = recipe, runtime, device
         self.train_images, self.test_images = data.train.to(device), data.test.to(device)
         self.images, self.fingerprint = len(data.train), data.fingerprint
-        self.normalise = normaliser(recipe, self.train_images.pixels)
+        self.normalise = normaliser(with_declared(recipe), self.train_images.pixels)
         for pixels in (data.train.pixels, data.test.pixels):
             self._check_size(*pixels.shape[2:])
 

@@ -1,0 +1,145 @@
+"""Small images in npz files and in binary records, which a paper declares."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from repro.console import open_with_bar
+from repro.data import DATASETS, Dataset, Images
+from repro.data.declaration import DIGITS, Arrays, Binary, Declaration
+from repro.data.layout import TEST, TRAIN, files_of, record_size
+from repro.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CHUNK = 1 << 20
+
+
+def load(name: str, root: Path) -> Dataset:
+    """Return a declared dataset of npz files or binary records.
+
+    Pixels are (n, channels, size, size) uint8.
+
+    Raises:
+        UserError: a file is missing or broken, has images of another shape or labels outside the classes, or the files
+            have another checksum than the declared one.
+    """
+    declaration = DATASETS[name].declaration
+    assert declaration
+    declared = declaration.content
+    assert isinstance(declared, Arrays | Binary)
+    train, test = files_of(declared, root)
+    digest = _digest(dict.fromkeys([*train, *test]))
+    if declared.sha256 not in ("", digest):
+        raise declaration.refused(f"sha256 is {declared.sha256}, but that of {_where(train, test)} is {digest}")
+    shown, tested = (_split(declaration, files, split) for files, split in ((train, TRAIN), (test, TEST)))
+    return Dataset(shown, tested, fingerprint=f"{name}:{digest[:DIGITS]}")
+
+
+def _where(train: list[Path], test: list[Path]) -> str:
+    return str(train[0]) if train == test else f"the files in {train[0].parent}"
+
+
+def _digest(files: Iterable[Path]) -> str:
+    """Return the SHA-256 of files, one after another."""
+    digest = hashlib.sha256()
+    for each in files:
+        try:
+            with open_with_bar(each, f"checking {each.name}") as file:
+                while chunk := file.read(CHUNK):
+                    digest.update(chunk)
+        except OSError as error:
+            raise UserError(
+                f"{each} cannot be read ({error.strerror}); put it there, or name another folder with --data"
+            ) from None
+    return digest.hexdigest()
+
+
+def _split(declaration: Declaration, files: Iterable[Path], split: str) -> Images:
+    read = _read_records if isinstance(declaration.content, Binary) else _read_arrays
+    parts = [read(declaration, each, split) for each in files]
+    pixels, labels = (torch.cat(each) for each in zip(*parts, strict=True))
+    if not len(labels):
+        raise declaration.refused(
+            f"there are no images for {split}ing" if split == TRAIN else "there are no test images"
+        )
+    return Images(pixels, labels)
+
+
+def _read_records(declaration: Declaration, file: Path, split: str) -> tuple[Tensor, Tensor]:
+    declared = declaration.content
+    assert isinstance(declared, Binary)
+    content, size = bytearray(file.read_bytes()), record_size(declared)
+    if len(content) % size:
+        raise declaration.refused(
+            f"{file} has {len(content):,} bytes, which is no multiple of the {size:,} of a record: "
+            f"{declared.label_bytes} of labels and {declared.channels} x {declared.size} x {declared.size} of pixels"
+        )
+    records = torch.frombuffer(content, dtype=torch.uint8).view(-1, size) if content else torch.empty(0, size).byte()
+    pixels = records[:, declared.label_bytes :].reshape(-1, declared.channels, declared.size, declared.size)
+    return pixels, _checked_labels(declaration, file, "labels", records[:, declared.label_bytes - 1].long())
+
+
+def _read_arrays(declaration: Declaration, file: Path, split: str) -> tuple[Tensor, Tensor]:
+    images, labels = _array(file, f"{split}_images"), _array(file, f"{split}_labels")
+    pixels = _as_pixels(declaration, file, f"{split}_images", images)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(pixels):
+        raise declaration.refused(
+            f"{file}: {split}_labels is {_shape(labels)}, but must be one integer for each of {len(pixels):,} images"
+        )
+    targets = torch.from_numpy(labels.astype("int64"))
+    return pixels, _checked_labels(declaration, file, f"{split}_labels", targets)
+
+
+def _array(file: Path, name: str) -> NDArray[Any]:
+    """Return an array of an npz file; UserError if it is missing or broken, or is a pickled object."""
+    import numpy as np
+
+    if not zipfile.is_zipfile(file):
+        raise UserError(f"{file} is not an npz file; write it with numpy.savez")
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            if name in content:
+                found: NDArray[Any] = content[name]
+                return found
+            known = ", ".join(content) or "no arrays"
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise UserError(f"{file} is broken: {name} cannot be read ({error}); replace the file") from None
+    raise UserError(f"{file} has no array {name}, only {known}; write it with numpy.savez")
+
+
+def _as_pixels(declaration: Declaration, file: Path, name: str, images: NDArray[Any]) -> Tensor:
+    """Return (N, H, W, C) or grey (N, H, W) as (n, C, H, W); grey images of a dataset in RGB are repeated."""
+    declared, shape = declaration.content, images.shape
+    sides = (declared.size, declared.size)
+    fits = shape[1:3] == sides and (len(shape) == 3 or shape[3:] == (declared.channels,))
+    if images.dtype != "uint8" or not fits:
+        right = f"(N, {declared.size}, {declared.size}, {declared.channels}) or (N, {declared.size}, {declared.size})"
+        raise declaration.refused(f"{file}: {name} is {_shape(images)}, but size and channels need {right} of uint8")
+    if len(shape) == 4:
+        return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    return torch.from_numpy(images)[:, None].repeat(1, declared.channels, 1, 1)
+
+
+def _shape(array: NDArray[Any]) -> str:
+    return f"({', '.join(map(str, array.shape))}) of {array.dtype}"
+
+
+def _checked_labels(declaration: Declaration, file: Path, name: str, labels: Tensor) -> Tensor:
+    """Return labels; UserError if one is outside of the classes."""
+    classes = declaration.content.number_of_classes
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    if len(wrong):
+        raise declaration.refused(
+            f"{file}: {name} has {wrong[0]}, but with classes = {classes} labels are 0 to {classes - 1}"
+        )
+    return labels

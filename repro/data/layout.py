@@ -1,0 +1,80 @@
+"""Where the files of a declared dataset are, and how many images they have, without reading these."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+from repro.data.declaration import Arrays, Binary, Declared, ImageFiles
+from repro.data.pictures import is_image
+
+TRAIN, TEST, VAL = "train", "test", "val"
+
+
+def test_folder(folder: Path) -> Path:
+    """Return the folder of the test images: test/, else val/."""
+    return next((each for name in (TEST, VAL) if (each := folder / name).is_dir()), folder / TEST)
+
+
+def place_of(root: Path, path: str) -> Path:
+    """Return a file or folder under `root`; `root` itself if it already is the folder of that name."""
+    return root if root.name == path and not (root / path).exists() else root / path
+
+
+def files_of(declared: Arrays | Binary, root: Path) -> tuple[list[Path], list[Path]]:
+    """Return the files with training images and those with test images, which may be the same one."""
+    place = place_of(root, declared.path)
+    if not declared.train:
+        return [place], [place]
+    return [place / each for each in declared.train], [place / each for each in declared.test]
+
+
+def record_size(declared: Binary) -> int:
+    """Return the bytes of a record: labels and pixels."""
+    return declared.label_bytes + declared.channels * declared.size**2
+
+
+def count(declared: Declared, root: Path) -> tuple[int, int]:
+    """Return the numbers of training and test images; 0 for those that are missing or broken, as a loader reports."""
+    if isinstance(declared, Arrays | Binary):
+        train, test = files_of(declared, root)
+        return sum(_in_file(declared, each, TRAIN) for each in train), sum(
+            _in_file(declared, each, TEST) for each in test
+        )
+    folder = place_of(root, declared.path)
+    counted = _in_classes if isinstance(declared, ImageFiles) else _in_images
+    return counted(folder / TRAIN), counted(test_folder(folder))
+
+
+def _in_file(declared: Arrays | Binary, file: Path, split: str) -> int:
+    if isinstance(declared, Binary):
+        return file.stat().st_size // record_size(declared) if file.is_file() else 0
+    try:
+        return _in_archive(file, f"{split}_labels.npy")
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return 0
+
+
+def _in_archive(file: Path, name: str) -> int:
+    """Return the length of an array in an npz file, from its header."""
+    from numpy.lib import format
+
+    with zipfile.ZipFile(file) as archive, archive.open(name) as array:
+        first = format.read_magic(array) == (1, 0)
+        shape, _, _ = (format.read_array_header_1_0 if first else format.read_array_header_2_0)(array)
+        return int(shape[0]) if shape else 0
+
+
+def _in_classes(folder: Path) -> int:
+    if not folder.is_dir():
+        return 0
+    return sum(_images(each.path) for each in os.scandir(folder) if each.is_dir() and each.name[0] != ".")
+
+
+def _in_images(folder: Path) -> int:
+    return _images(folder / "images") if (folder / "images").is_dir() else 0
+
+
+def _images(folder: Path | str) -> int:
+    return sum(is_image(each.name) for each in os.scandir(folder))
