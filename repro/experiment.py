@@ -103,7 +103,7 @@ class Experiment:
                 f"its recipe {content['recipe']} is unknown here; name the folder of its paper with --papers"
             )
         changed = recipe(content["recipe"]).with_values(content["values"])
-        _check_declaration(changed.dataset, content.get("declaration"))
+        check_declaration(changed.dataset, content.get("declaration"))
         model, options = content["model"], content["options"]
         if "network" in content:  # its code does not run before it is built
             return Experiment(remember(model, content["network"], network_folders()), options, changed, content["seed"])
@@ -189,7 +189,7 @@ def check_counted(dataset: str) -> None:
         )
 
 
-def _check_declaration(dataset: str, version: str | None) -> None:
+def check_declaration(dataset: str, version: str | None) -> None:
     """Raise UserError if the dataset of a run is unknown, or was declared otherwise when it was trained."""
     if dataset not in DATASETS:
         raise UserError(f"its dataset {dataset} is unknown here; name the folder of its paper with --papers")

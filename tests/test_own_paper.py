@@ -30,7 +30,11 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     found = dict[str, str]()
     for command in COMMANDS:
         start = time.monotonic()
-        words = [sys.executable, "-m", *command.split()]
+        words = [
+            sys.executable,
+            *(["-m"] if command.startswith("repro ") else []),
+            *command.removeprefix("python ").split(),
+        ]
         done = subprocess.run(words, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True)
         assert time.monotonic() - start < SECONDS
         found[command] = done.stdout
@@ -74,3 +78,11 @@ def test_a_network_of_a_file_is_counted_trained_and_judged(answers: dict[str, st
     assert "n = 1 " in judged
     trained = answers["repro train papers/narrow/nets.py:my_net --set depth=3 --set width=4 --recipe narrow-digits"]
     assert trained.startswith("nets.my_net-depth3-width4-digits-s0-")
+
+
+def test_a_declared_dataset_is_listed_counted_and_trained(answers: dict[str, str]) -> None:
+    assert re.search(r"small-digits .* 1x8x8 +10 +papers/narrow/datasets\.toml", answers["repro list datasets"])
+    counted = answers["repro count densenet --depth 7 --k 4 --dataset small-digits"]
+    assert "Input 1x8x8, 10 classes (small-digits)" in counted
+    trained = answers["repro train densenet --depth 7 --k 4 --dataset small-digits --seeds 2"]
+    assert trained.count("(small-digits, seed") == 2

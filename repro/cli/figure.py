@@ -21,7 +21,7 @@ from repro.paths import Folders, folders
 from repro.runtime import Runtime
 from repro.store.csv_rows import csv_of
 from repro.store.results import gates_path, read_records, result_folders, write_gates
-from repro.store.run_folders import check_recipe, run_named, run_names
+from repro.store.run_folders import check_papers, run_named, run_names
 
 if TYPE_CHECKING:
     from repro.training.checkpoint import Checkpoint
@@ -139,7 +139,7 @@ def _newest(folder: Path) -> Checkpoint | None:
         return None
     from repro.training.checkpoint import load_newest
 
-    check_recipe(folder)
+    check_papers(folder)
     return load_newest(folder)[0]
 
 

@@ -46,7 +46,7 @@ class DatasetSpec:
     loader: str | None
     """`file:function` in this package; None if the images cannot be read yet, and networks can only be counted."""
     train_images: int = 0
-    """Images in the training set; 0 if the images cannot be read yet."""
+    """Images in the training set; 0 if unknown."""
     test_images: int = 0
     """Images in the test set; 0 if unknown."""
     kind: DatasetKind = DatasetKind.IN_MEMORY

@@ -198,7 +198,7 @@ def _declared(name: str, given: Any) -> Declared:
     keys = KINDS[kind].__struct_fields__
     for key in given:
         if key not in (*keys, "kind"):
-            raise UserError(_unknown(key, kind, keys))
+            raise UserError(_unknown(key, keys))
     try:
         made = msgspec.convert(given, KINDS[kind])
     except msgspec.ValidationError as error:
@@ -208,9 +208,10 @@ def _declared(name: str, given: Any) -> Declared:
     return made
 
 
-def _unknown(key: str, kind: str, keys: Collection[str]) -> str:
+def _unknown(key: str, keys: Collection[str]) -> str:
+    """Return what is wrong with a key; a file must spell it exactly, which `choose` does not require."""
     try:
-        return f"unknown key {key!r} of kind {kind!r}; did you mean {choose('key', key, keys)}?"
+        return f"unknown key {key!r}; did you mean {choose('key', key, keys)}?"
     except UserError as error:
         return str(error)
 

@@ -77,12 +77,12 @@ class ImageFolder:
     @cached_property
     def train(self) -> Files:
         """The training images."""
-        return self._split(self.folder / TRAIN, "train_images", DATASETS[self.name].train_images)
+        return self._split(self.folder / TRAIN, "train_images")
 
     @cached_property
     def test(self) -> Files:
         """The images on which results are reported."""
-        return self._split(self.test_folder, "test_images", DATASETS[self.name].test_images)
+        return self._split(self.test_folder, "test_images")
 
     @cached_property
     def fingerprint(self) -> str:
@@ -90,36 +90,43 @@ class ImageFolder:
         digest = hashlib.sha256((self.train.digest + self.test.digest).encode()).hexdigest()
         return f"{self.name}:{digest[:12]}"
 
-    def _split(self, folder: Path, key: str, images: int) -> Files:
+    def _split(self, folder: Path, key: str) -> Files:
+        """Return the images in a folder, as many as the `key` of the dataset says."""
         if not folder.is_dir():
             raise UserError(f"{folder} does not exist; {_what_is_expected(self.name, self.folder)}")
-        if self.name != IMAGENET and not class_names(folder):
+        found = class_names(folder)
+        if self.name != IMAGENET and not found:
             raise UserError(f"{folder} has no class folders; {_what_is_expected(self.name, self.folder)}")
+        self._refuse_other_classes_than_in_training(folder, found)
         files = list_files(folder, f"listing {self.name}/{folder.name}")
-        self._check_classes(files)
+        self._refuse_other_classes_than_in_training(folder, files.classes)  # those of a flat folder
+        self._check_numbers(files, key)
         spec = DATASETS[self.name]
-        check_number(self.name, key, len(files))
-        if spec.declaration is None and (len(files.classes), len(files)) != (spec.classes, images):
-            raise UserError(
-                f"{folder} has {len(files):,} images of {len(files.classes):,} classes; {self.name} has "
-                f"{images:,} of {spec.classes:,}; restore the missing files"
-            )
         return replace(files, channels=spec.input[0], as_published=spec.as_published)
 
-    def _check_classes(self, files: Files) -> None:
-        """Refuse other classes than those of train/, or than those that are declared."""
-        train, declaration = self.folder / TRAIN, DATASETS[self.name].declaration
-        if train.is_dir() and (known := class_names(train)):
-            _refuse_other_classes(files.folder, files.classes, f"{train}", known)
+    def _refuse_other_classes_than_in_training(self, folder: Path, classes: Collection[str]) -> None:
+        train = self.folder / TRAIN
+        if train.is_dir() and classes and (known := class_names(train)):
+            _refuse_other_classes(folder, classes, str(train), known)
+
+    def _check_numbers(self, files: Files, key: str) -> None:
+        """Refuse other numbers of images and classes than those of the dataset."""
+        spec, declaration = DATASETS[self.name], DATASETS[self.name].declaration
         if declaration is None:
+            images: int = getattr(spec, key)
+            if (len(files.classes), len(files)) != (spec.classes, images):
+                raise UserError(
+                    f"{files.folder} has {len(files):,} images of {len(files.classes):,} classes; {self.name} has "
+                    f"{images:,} of {spec.classes:,}; restore the missing files"
+                )
             return
-        if not isinstance(declaration.content.classes, int):
-            _refuse_other_classes(
-                files.folder, files.classes, f"classes in {declaration.file}", declaration.content.classes
-            )
-        elif len(files.classes) != declaration.content.classes:
+        check_number(self.name, key, len(files))
+        classes = declaration.content.classes
+        if not isinstance(classes, int):
+            _refuse_other_classes(files.folder, files.classes, f"classes in {declaration.file}", classes)
+        elif len(files.classes) != classes:
             raise declaration.refused(
-                f"classes is {declaration.content.classes}, but {files.folder} has {len(files.classes)} class folders"
+                f"classes is {classes}, but {files.folder} has {len(files.classes)} class folders"
             )
 
 
@@ -136,9 +143,10 @@ def load_imagenet(name: str, root: Path) -> ImageFolder:
 def load(name: str, root: Path) -> ImageFolder:
     """Return a folder of image files; UserError if the files are missing."""
     folder = _folder(name, root)
-    if not is_there(name, root) and not (folder / TRAIN).is_dir() and not _test_folder(name, folder).is_dir():
+    test = _test_folder(name, folder)
+    if not (folder / TRAIN).is_dir() and not test.is_dir():
         raise Missing(folder, f"{name} is not in {folder}; {_what_is_expected(name, folder)}")
-    return ImageFolder(name, folder, _test_folder(name, folder))
+    return ImageFolder(name, folder, test)
 
 
 def unpack_imagenet(root: Path) -> None:
@@ -202,13 +210,21 @@ def _entries(folder: Path, title: str) -> tuple[tuple[str, ...], Iterator[tuple[
     classes = class_names(folder)
     if not classes:
         classes, label_of = flat_labels(folder)
-        return classes, ((each.name, label_of(each.name), each.stat().st_size) for each in _images(folder))
+        return classes, ((each.name, label_of(each.name), _size(each)) for each in _images(folder))
     folders = with_bar(classes, title)
     return classes, (
-        (f"{wnid}/{each.name}", label, each.stat().st_size)
+        (f"{wnid}/{each.name}", label, _size(each))
         for label, wnid in enumerate(folders)
         for each in _images(folder / wnid)
     )
+
+
+def _size(file: os.DirEntry[str]) -> int:
+    """Return the bytes of a file; UserError for a link to a file that is gone."""
+    try:
+        return file.stat().st_size
+    except OSError as error:
+        raise UserError(f"{file.path} cannot be read: {error.strerror}; restore the file") from None
 
 
 def _images(folder: Path) -> list[os.DirEntry[str]]:
@@ -219,7 +235,7 @@ def _images(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _refuse_other_classes(folder: Path, classes: Collection[str], where: str, known: Collection[str]) -> None:
-    """Refuse class folders that are not known, and known classes without a folder."""
+    """Raise UserError for the first class folder that is not known, or the first known class without a folder."""
     for unknown in sorted({*classes} - {*known}):
         raise UserError(f"{folder} has a class {unknown!r} that {where} lacks; both need the same classes")
     for missing in sorted({*known} - {*classes}):

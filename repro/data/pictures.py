@@ -59,10 +59,13 @@ def opened(path: Path) -> Iterator[Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # some of ImageNet's files have broken EXIF data
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # twice its size is an error
-            with Image.open(path, formats=FORMATS) as image:
+            # Given a path, Pillow 13 maps the file into memory and distorts a grey TIFF that lies on its side.
+            with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
                 yield image
     except UnidentifiedImageError:
-        raise UserError(f"{path} cannot be read as an image: it is not {one_of(FORMATS)}; replace the file") from None
+        raise UserError(
+            f"{path} cannot be read as an image: it is broken or not {one_of(FORMATS)}; replace the file"
+        ) from None
     except Image.DecompressionBombError:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise UserError(f"{path} has more than {most:,} pixels; scale the image down") from None

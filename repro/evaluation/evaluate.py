@@ -22,7 +22,7 @@ from repro.models import find as find_model
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import GateRow
-from repro.store.run_folders import check_recipe, model_of, model_spelled, run_named, run_names
+from repro.store.run_folders import check_papers, model_of, model_spelled, run_named, run_names
 from repro.tables import read_table, table_names
 from repro.text import choose
 from repro.training import checkpoint as checkpoints
@@ -197,7 +197,7 @@ def load_run(what: str, runs: Path) -> checkpoints.Checkpoint:
     if path.is_file():
         return checkpoints.load(path)
     folder = path if path.is_dir() else _folder(what, runs)
-    check_recipe(folder)
+    check_papers(folder)
     saved, warning = checkpoints.load_newest(folder)
     if warning:
         note(f"warning: {warning}")

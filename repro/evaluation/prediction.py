@@ -32,7 +32,7 @@ def draw_prediction(task: Segmentation, network: nn.Module, path: Path, index: i
     images = task.test_images
     inside = task.predict(network, images.pixels[index])[1]
     panels = {
-        f"test slice {index}": images.pixels[index, 0],
+        f"test slice {index}": images.pixels[index].float().mean(0).round(),
         "label": 255 * images.labels[index],
         "probability of being inside a cell": (255 * inside).round(),
     }

@@ -13,7 +13,7 @@ from typing import Any
 
 from repro.atomic import write_atomically
 from repro.errors import UserError
-from repro.experiment import Experiment
+from repro.experiment import Experiment, check_declaration
 from repro.locks import holder_of
 from repro.models import MODELS, as_typed, is_outside
 from repro.models.outside import is_current, label, outside
@@ -132,16 +132,21 @@ def _description(path: Path) -> Description | None:
         return None
 
 
-def check_recipe(folder: Path) -> None:
-    """Raise UserError if no paper of the current library has the recipe of a run, without which nothing reads it."""
+def check_papers(folder: Path) -> None:
+    """Raise UserError if the papers of the current library lack the recipe of a run, or now declare another dataset."""
     try:
         content = json.loads((folder / DESCRIPTION).read_bytes())
-        recipe, papers = content["experiment"]["recipe"], content.get("papers", [])
+        experiment, papers = content["experiment"], content.get("papers", [])
+        recipe, dataset, version = experiment["recipe"], experiment["values"]["dataset"], experiment.get("declaration")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return
     if recipe not in RECIPES:
         option = " ".join(as_typed({"papers": each}) for each in papers) or "--papers and its folder"
         raise UserError(f"{folder.name} follows the recipe {recipe}, which no paper here has; add {option}")
+    try:
+        check_declaration(dataset, version)
+    except UserError as error:
+        raise UserError(f"{folder.name} cannot be read: {error}") from None
 
 
 def run_names(runs: Path) -> list[str]:

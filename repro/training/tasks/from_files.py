@@ -98,14 +98,16 @@ def with_statistics(recipe: Recipe, data: ImageFolder, runtime: Runtime) -> Reci
         return known
     unscaled = (0.0,) * data.train.channels
     protocol = protocol_of(replace(recipe, mean=unscaled, std=unscaled))
-    key = hashlib.sha256(f"{data.fingerprint}/{protocol}".encode()).hexdigest()[:32]
+    key = hashlib.sha256(f"{data.fingerprint}/{protocol!r}".encode()).hexdigest()[:32]
     path = cache_folder() / "statistics" / f"{key}.json"
     with suppress(OSError, ValueError, KeyError):
         kept = json.loads(path.read_bytes())
         return replace(recipe, mean=tuple(kept["mean"]), std=tuple(kept["std"]))
     mean, std = statistics(data.train, protocol, runtime)
     if not all(std):
-        raise UserError(f"the training images of {data.name} have one colour; declare mean and std of the dataset")
+        raise UserError(
+            f"a channel of the training images of {data.name} is constant; declare mean and std of the dataset"
+        )
     with suppress(OSError):  # without a writable cache they are computed again next time
         write_atomically(path, json.dumps({"mean": mean, "std": std}).encode())
     return replace(recipe, mean=mean, std=std)
