@@ -21,7 +21,7 @@ TABLES, RECIPES = "tables", "recipes"
 """The folders of a paper."""
 WORKING_FOLDER = Path("papers")
 """Each folder in it is a paper."""
-DATASETS = "datasets.toml"
+DATASETS_FILE = "datasets.toml"
 """The file in a paper's folder that declares datasets."""
 
 
@@ -132,12 +132,14 @@ def _paper(folder: Path, where: str) -> Paper:
         raise UserError(f"{where} is not a folder; name the folder of a paper")
     found = _files_of(folder)
     if _is_empty(found):
-        raise UserError(f"{where} has no tables/*.toml, recipes/*.toml or {DATASETS}; name the folder of one paper")
+        raise UserError(
+            f"{where} has no tables/*.toml, recipes/*.toml or {DATASETS_FILE}; name the folder of one paper"
+        )
     return found
 
 
 def _files_of(folder: Path) -> Paper:
-    declared = folder / DATASETS
+    declared = folder / DATASETS_FILE
     return Paper(folder, _files(folder / TABLES), _files(folder / RECIPES), (declared,) if declared.is_file() else ())
 
 

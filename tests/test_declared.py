@@ -14,6 +14,7 @@ from PIL import Image
 from test_papers import refused, repro
 from watching import stop_at
 
+from repro.benchmark import random_images
 from repro.cli.papers import checked_library
 from repro.data import DATASETS, Dataset, find, load
 from repro.data.folder import ImageFolder
@@ -185,7 +186,7 @@ WRONG = [
     ('"npz"', '"nzp"', "kind 'nzp' is unknown; known: image folder, npz, CIFAR binary, segmentation folder"),
     ("classes = 3", "classes = 1", "Expected `int` >= 2 - at `$.classes`"),
     ("classes = 3", 'classes = ["a", "a", "b"]', "classes has a name twice"),
-    ("size = 8", "size = 8\nchannels = 2", "Invalid enum value 2 - at `$.channels`"),
+    ("size = 8", "size = 8\nchannels = 2", "channels is 2, but must be 1 for grey or 3 for RGB"),
     ("size = 8", "size = 8\nmean = [0.5]\nstd = [0.5]", "mean and std need one number for each of 3 channels"),
     ("size = 8", "size = 8\nmean = [0.5, 0.5, 0.5]", "mean and std need one number for each of 3 channels"),
     ("size = 8", "size = 8\nmean = [0, 0, 0]\nstd = [1, 1, 0]", "std must be greater than 0"),
@@ -335,6 +336,7 @@ WRONG_FILES: list[tuple[str, Callable[[], object], str]] = [
         lambda: (records() / "b.bin").write_bytes(b"12"),
         "data/records/b.bin has 2 bytes, which is no multiple of the 193 of a record: 1 of labels and 3 x 8 x 8 of",
     ),
+    (RECORDS, lambda: (records() / "c.bin").write_bytes(b""), "dataset my-squares: its test files have no images"),
     (RECORDS.replace("classes = 3", "classes = 2"), records, "a.bin: labels has 2, but with classes = 2 labels are"),
     (CELLS, lambda: None, "data/cells needs train/ and test/ (or val/), each with images/ and masks/"),
 ]
@@ -551,9 +553,20 @@ def test_what_needs_the_number_of_images_says_so_where_they_are_missing(
         "another folder with --data, or declare train_images"
     )
     paper(SQUARES, RECIPE, TABLE)
-    assert "verdicts need errors in % on a known number of images" in refused(capsys, "table", "mine")
+    assert refused(capsys, "table", "mine").endswith(
+        "verdicts need errors in % on a known number of images; set comparable = false, or declare test_images in "
+        "papers/mine/datasets.toml"
+    )
     paper(SQUARES + "test_images = 15\n")
     assert repro(capsys, "table", "mine")[0] == 0
+
+
+def test_random_files_stand_in_for_missing_ones(library: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    library(FLOWERS + "channels = 1\n")
+    monkeypatch.setattr(random_images, "FILES", 8)
+    data = random_images.random_folder("flowers", Path("random"))
+    assert data.train.labels.max() == 2
+    assert data.train.read(0).mode == "L"
 
 
 def test_images_are_counted_in_the_folder_of_data(library: Callable[..., None]) -> None:

@@ -54,12 +54,13 @@ def random_folder(dataset: str, folder: Path) -> RandomFolder:
     """Write random JPEG files with the size of a data set's to `folder` and return them."""
     from PIL import Image
 
-    width, height = SIZES.get(dataset, DATASETS[dataset].input[:0:-1])
+    spec = DATASETS[dataset]
+    width, height = SIZES.get(dataset, spec.input[:0:-1])
     generator = torch.Generator().manual_seed(0)
     for number in with_bar(range(FILES), "writing random images"):
         # Blocks of 8 pixels, scaled smoothly, compress about as well as photographs.
         blocks = torch.randint(256, (height // 8, width // 8, 3), dtype=torch.uint8, generator=generator)
-        path = folder / TRAIN / f"n{number % CLASSES:08}" / f"{number}.JPEG"
+        path = folder / TRAIN / f"n{number % min(CLASSES, spec.classes):08}" / f"{number}.JPEG"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(blocks.numpy()).resize((width, height), Image.Resampling.BICUBIC).save(path, quality=95)
     (folder / VAL).symlink_to(folder / TRAIN)

@@ -62,7 +62,7 @@ class DatasetSpec:
 
     @property
     def version(self) -> str | None:
-        """A hash of what is declared and changes training; None for the program's own, whose names do not change."""
+        """A hash of what is declared and changes training; None for the program's own, which stay as they are."""
         return self.declared.version if self.declared else None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from torch import Tensor
 from repro.console import open_with_bar
 from repro.data import DATASETS, Dataset, Images
 from repro.data.declaration import DIGITS, Arrays, Binary, Declaration
-from repro.data.layout import TEST, TRAIN, files_of, record_size
+from repro.data.layout import BROKEN_ARCHIVE, TEST, TRAIN, files_of, record_size
 from repro.errors import UserError
 
 if TYPE_CHECKING:
@@ -69,9 +68,7 @@ def _split(declaration: Declaration, files: Iterable[Path], split: str) -> Image
     parts = [read(declaration, each, split) for each in files]
     pixels, labels = (torch.cat(each) for each in zip(*parts, strict=True))
     if not len(labels):
-        raise declaration.refused(
-            f"there are no images for {split}ing" if split == TRAIN else "there are no test images"
-        )
+        raise declaration.refused(f"its {split} files have no images")
     return Images(pixels, labels)
 
 
@@ -112,7 +109,7 @@ def _array(file: Path, name: str) -> NDArray[Any]:
                 found: NDArray[Any] = content[name]
                 return found
             known = ", ".join(content) or "no arrays"
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except BROKEN_ARCHIVE as error:
         raise UserError(f"{file} is broken: {name} cannot be read ({error}); replace the file") from None
     raise UserError(f"{file} has no array {name}, only {known}; write it with numpy.savez")
 

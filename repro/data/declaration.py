@@ -8,13 +8,13 @@ import re
 import tomllib
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
 from repro.errors import UserError
-from repro.text import canonical, choose
+from repro.text import canonical, choose, number_of
 
 Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
@@ -40,7 +40,7 @@ class Declared(
     """The number of classes, or their names."""
     size: Positive
     """Height and width in pixels of a network's input."""
-    channels: Literal[1, 3] = 3
+    channels: int = 3
     """1 for grey, 3 for RGB."""
     mean: tuple[float, ...] = ()
     """Mean per channel of pixels in 0..1, for recipes that state none; empty: computed on the training set."""
@@ -66,8 +66,10 @@ class Declared(
         """Return what is wrong with values that have the right types; None if nothing is."""
         if not _is_inside(self.path):
             return f"path {self.path!r} must be below the folder of the datasets, relative and without '..'"
+        if self.channels not in (1, 3):
+            return f"channels is {self.channels}, but must be 1 for grey or 3 for RGB"
         if len(self.mean) != len(self.std) or len(self.mean) not in (0, self.channels):
-            return f"mean and std need one number for each of {self.channels} channels, or neither is given"
+            return f"mean and std need one number for each of {number_of(self.channels, 'channel')}, or leave out both"
         if not all(each > 0 for each in self.std):
             return "std must be greater than 0"
         if not isinstance(self.classes, int) and len({*self.classes}) < len(self.classes):
@@ -83,7 +85,7 @@ class SegmentationFolder(Declared, frozen=True, tag="segmentation folder"):
     """PATH/train and PATH/test (or val), each with images/ and masks/ of equal names."""
 
     classes: Annotated[int, Meta(ge=2)] | Names = 2
-    channels: Literal[1, 3] = 1
+    channels: int = 1
 
     def mistake(self) -> str | None:
         """Return what is wrong with the values; masks have two classes."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
+from functools import partial
 from pathlib import Path
 
 from repro.data.declaration import Arrays, Binary, Declared, ImageFiles
 from repro.data.pictures import is_image
 
 TRAIN, TEST, VAL = "train", "test", "val"
+BROKEN_ARCHIVE = (OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+"""What zipfile and NumPy raise for an npz file that is broken, encrypted or claims to be larger than the memory."""
 
 
 def test_folder(folder: Path) -> Path:
@@ -39,9 +43,8 @@ def count(declared: Declared, root: Path) -> tuple[int, int]:
     """Return the numbers of training and test images; 0 for those that are missing or broken, as a loader reports."""
     if isinstance(declared, Arrays | Binary):
         train, test = files_of(declared, root)
-        return sum(_in_file(declared, each, TRAIN) for each in train), sum(
-            _in_file(declared, each, TEST) for each in test
-        )
+        in_train, in_test = (partial(_in_file, declared, split=split) for split in (TRAIN, TEST))
+        return sum(map(in_train, train)), sum(map(in_test, test))
     folder = place_of(root, declared.path)
     counted = _in_classes if isinstance(declared, ImageFiles) else _in_images
     return counted(folder / TRAIN), counted(test_folder(folder))
@@ -52,7 +55,7 @@ def _in_file(declared: Arrays | Binary, file: Path, split: str) -> int:
         return file.stat().st_size // record_size(declared) if file.is_file() else 0
     try:
         return _in_archive(file, f"{split}_labels.npy")
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except BROKEN_ARCHIVE:
         return 0
 
 

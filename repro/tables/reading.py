@@ -167,7 +167,10 @@ def _column(index: int, content: dict[str, Any], dataset: str) -> Column:
     _expect_known(where, content)
     _check_crops(where, content)
     if content["kind"] == "error" and content.get("comparable", True) and not _is_judged(content):
-        raise Malformed(where, "verdicts need errors in % on a known number of images; set comparable = false")
+        declaration = DATASETS[content["dataset"]].declaration
+        right = f", or declare test_images in {declaration.file}" if declaration else ""
+        needed = "verdicts need errors in % on a known number of images"
+        raise Malformed(where, f"{needed}; set comparable = false{right}")
     return Column(**content)
 
 
