@@ -564,7 +564,7 @@ def test_what_needs_the_number_of_images_says_so_where_they_are_missing(
 def test_random_files_stand_in_for_missing_ones(library: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     library(FLOWERS + "channels = 1\n")
     monkeypatch.setattr(random_images, "FILES", 8)
-    data = random_images.random_folder("flowers", Path("random"))
+    data = random_images.random_folder("flowers", Path("random").absolute())
     assert data.train.labels.max() == 2
     assert data.train.read(0).mode == "L"
 
