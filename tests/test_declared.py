@@ -307,6 +307,12 @@ def test_images_and_masks_are_read_in_grey_or_rgb(library: Callable[..., None]) 
     assert grey.train.labels.sum().item() == 8 * (6 + 7 + 8)
 
 
+def test_val_is_tested_if_test_has_no_images(library: Callable[..., None]) -> None:
+    library(CELLS)
+    (cells() / "test").mkdir()
+    assert (len(read("my-squares").test), DATASETS["my-squares"].test_images) == (3, 3)
+
+
 def changed(name: str, **arrays: Any) -> Callable[[], object]:
     return lambda: squares(**{f"{name}_{key}": value for key, value in arrays.items()})
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from repro.console import with_bar
 from repro.data import DATASETS, check_number
 from repro.data.ilsvrc import archives_in, flat_labels, unpack
-from repro.data.layout import TRAIN, VAL, place_of, test_folder
+from repro.data.layout import TRAIN, VAL, folder_of_tests, place_of
 from repro.data.pictures import ENDINGS, is_image, read
 from repro.data.stored import Missing, Stored, size_of
 from repro.errors import UserError
@@ -250,7 +250,7 @@ def _folder(name: str, root: Path) -> Path:
 
 def _test_folder(name: str, folder: Path) -> Path:
     """Return the folder of the test images; ImageNet also has a test/, whose labels are not published."""
-    return test_folder(folder) if DATASETS[name].declared else folder / VAL
+    return folder_of_tests(folder) if DATASETS[name].declared else folder / VAL
 
 
 def _what_is_expected(name: str, folder: Path) -> str:

@@ -12,13 +12,14 @@ from repro.data.declaration import Arrays, Binary, Declared, ImageFiles
 from repro.data.pictures import is_image
 
 TRAIN, TEST, VAL = "train", "test", "val"
+IMAGES, MASKS = "images", "masks"
 BROKEN_ARCHIVE = (OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 """What zipfile and NumPy raise for an npz file that is broken, encrypted or claims to be larger than the memory."""
 
 
-def test_folder(folder: Path) -> Path:
-    """Return the folder of the test images: test/, else val/."""
-    return next((each for name in (TEST, VAL) if (each := folder / name).is_dir()), folder / TEST)
+def folder_of_tests(folder: Path, part: str = "") -> Path:
+    """Return the folder of the test images: test/, else val/; the first one that has the folder `part`."""
+    return next((folder / name for name in (TEST, VAL) if (folder / name / part).is_dir()), folder / TEST)
 
 
 def place_of(root: Path, path: str) -> Path:
@@ -46,8 +47,9 @@ def count(declared: Declared, root: Path) -> tuple[int, int]:
         in_train, in_test = (partial(_in_file, declared, split=split) for split in (TRAIN, TEST))
         return sum(map(in_train, train)), sum(map(in_test, test))
     folder = place_of(root, declared.path)
-    counted = _in_classes if isinstance(declared, ImageFiles) else _in_images
-    return counted(folder / TRAIN), counted(test_folder(folder))
+    if isinstance(declared, ImageFiles):
+        return _in_classes(folder / TRAIN), _in_classes(folder_of_tests(folder))
+    return _in_images(folder / TRAIN), _in_images(folder_of_tests(folder, IMAGES))
 
 
 def _in_file(declared: Arrays | Binary, file: Path, split: str) -> int:
@@ -76,7 +78,7 @@ def _in_classes(folder: Path) -> int:
 
 
 def _in_images(folder: Path) -> int:
-    return _images(folder / "images") if (folder / "images").is_dir() else 0
+    return _images(folder / IMAGES) if (folder / IMAGES).is_dir() else 0
 
 
 def _images(folder: Path | str) -> int:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from repro.data import DATASETS, Dataset, Images
-from repro.data.layout import TRAIN, place_of, test_folder
+from repro.data.layout import IMAGES, MASKS, TRAIN, folder_of_tests, place_of
 from repro.data.pictures import DEEP, DEEPER, ENDINGS, is_image, opened, read, refuse_pages, upright
 from repro.data.stored import Missing
 from repro.errors import UserError
@@ -72,10 +72,10 @@ def load_folder(name: str, root: Path) -> Dataset:
     """
     spec = DATASETS[name]
     folder = place_of(root, spec.declared.path if spec.declared else name)
-    splits = folder / TRAIN, test_folder(folder)
-    if not all((each / "images").is_dir() for each in splits):
+    splits = folder / TRAIN, folder_of_tests(folder, IMAGES)
+    if not all((each / IMAGES).is_dir() for each in splits):
         raise Missing(folder, f"{folder} needs train/ and test/ (or val/), each with images/ and masks/ of equal names")
-    return _dataset(name, *(_pairs(each / "images", each / "masks", spec.input[0]) for each in splits))
+    return _dataset(name, *(_pairs(each / IMAGES, each / MASKS, spec.input[0]) for each in splits))
 
 
 def _dataset(name: str, *splits: tuple[Tensor, Tensor]) -> Dataset:
