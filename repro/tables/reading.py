@@ -87,10 +87,11 @@ def _table(file: Path, content: dict[str, Any]) -> Table:
     expect_one_of("the table", "flops_convention", content["flops_convention"], [*Convention])
     if not columns or not rows:
         raise Malformed("the table", "it needs [[columns]] and [[rows]]")
+    keys = [str(each["key"]) for each in columns if "key" in each]
+    if len({*keys}) < len(keys):
+        raise Malformed("the table", "two columns have the same key")
     notes = tuple(content.pop("notes", ()))
     parsed, read = _columns_and_rows(columns, rows, content["dataset"], paper)
-    if len({column.key for column in parsed}) < len(parsed):
-        raise Malformed("the table", "two columns have the same key")
     table = Table(file.stem, columns=tuple(parsed), rows=tuple(read), notes=notes, file=file, **content)
     _check_labels(table)
     _check_times(table)
