@@ -247,7 +247,10 @@ def test_two_defaults_for_the_same_model_and_data_set_are_refused(tmp_path: Path
             "recipe = 1",
             "paper0.toml: Object contains unknown field `recipe`; a file of recipes has only tables [recipes.NAME]",
         ),
-        ("[recipes]\nbase = 1", "paper0.toml: recipe base: Expected `object`, got `int`"),
+        (
+            "[recipes]\nbase = 1",
+            "paper0.toml: recipe base: Expected `object`, got `int`; write [recipes.NAME] above its keys",
+        ),
     ],
 )
 def test_a_file_that_holds_no_recipes_is_refused(tmp_path: Path, text: str, why: str) -> None:
