@@ -14,8 +14,11 @@ from repro import __version__
 from repro.cli import figure, new, runs
 from repro.cli.bench import bench
 from repro.cli.count import count
+from repro.cli.data import data
 from repro.cli.evaluate import evaluate
+from repro.cli.export import export
 from repro.cli.listing import list_
+from repro.cli.merge import merge
 from repro.cli.options import Command, Quiet, with_quiet
 from repro.cli.papers import with_papers
 from repro.cli.plan import plan
@@ -36,6 +39,9 @@ COMMANDS: dict[str, Command] = {
     "list": list_,
     "plan": plan,
     "bench": bench,
+    "data": data,
+    "merge": merge,
+    "export": export,
 }
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
 """Names on the package index of packages that are imported under another name."""
