@@ -35,3 +35,10 @@ def one_of(names: Sequence[str]) -> str:
     """Return names, at least one, as a choice: `a, b or c`."""
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last
+
+
+def duration(seconds: float) -> str:
+    """Return a time with two digits, in seconds, minutes or hours."""
+    unit, scale = next((each for each in (("h", 3600), ("min", 60)) if seconds >= each[1]), ("s", 1))
+    figure = seconds / scale
+    return f"{figure:,.0f} {unit}" if figure >= 10 else f"{figure:.1f} {unit}"

@@ -49,7 +49,7 @@ def test_the_five_commands_of_a_new_paper_work(capsys: Capsys) -> None:
     assert table.count("✓") == 4
     assert "made up" in table
     assert "not measured" not in trained.partition("Source:")[0]
-    assert runs.count("finished") == 2
+    assert runs.count("done") == 2
     assert validated.startswith("0 errors, 0 warnings in 1 paper: 1 table and 1 recipe could be read")
 
 

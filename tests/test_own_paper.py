@@ -66,7 +66,7 @@ def test_the_rows_are_counted_trained_and_judged(answers: dict[str, str]) -> Non
 def test_the_paper_may_be_named_and_found_at_once(answers: dict[str, str]) -> None:
     assert answers["repro table narrow --papers papers/narrow"] == answers["repro table narrow --run"]
     assert "n = 2" in answers["repro table ./papers/narrow/tables/narrow.toml"]
-    assert answers["repro list runs"].count("finished") == 5
+    assert answers["repro list runs"].count("done") == 5
 
 
 def test_a_network_of_a_file_is_counted_trained_and_judged(answers: dict[str, str]) -> None:

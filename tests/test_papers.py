@@ -385,7 +385,7 @@ def test_a_run_whose_paper_is_gone_is_still_listed(
     assert repro(capsys, "eval", "densenet", "--papers", "mine")[0] == 0
     Path("mine").rename("moved")
     (line,) = json.loads(repro(capsys, "list", "runs", "--format", "json")[1])["runs"]
-    assert (line["state"], line["command"]) == ("not known", None)
+    assert (line["state"], line["command"]) == ("unknown", None)
 
 
 def test_runs_of_a_users_table_leave_the_spread_of_the_shipped_ones(

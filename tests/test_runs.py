@@ -80,7 +80,7 @@ def test_a_stopped_run_is_listed_with_the_command_that_resumes_it(
     main_ok(*shlex.split(line["command"])[1:], "--format", "json")
     assert json.loads(capsys.readouterr().out)["sittings"] == 2
     (line,) = listed(folders, capsys)
-    assert (line["epoch"], line["state"], line["command"]) == (2, "finished", None)
+    assert (line["epoch"], line["state"], line["command"]) == (2, "done", None)
 
 
 def test_a_run_without_its_record_is_not_called_finished(
@@ -99,7 +99,7 @@ def test_a_run_without_its_record_is_not_called_finished(
     assert (line["epoch"], line["state"]) == (2, "stopped")
     main_ok(*shlex.split(line["command"])[1:])
     capsys.readouterr()
-    assert listed(folders, capsys)[0]["state"] == "finished"
+    assert listed(folders, capsys)[0]["state"] == "done"
 
 
 def test_a_diverged_run_has_no_command_to_resume(folders: Folders) -> None:
@@ -156,7 +156,7 @@ def test_a_terminal_shows_the_whole_command(folders: Folders, capsys: pytest.Cap
 def test_a_run_that_another_process_trains_is_not_called_stopped(folders: Folders) -> None:
     stop(small(), folders, 3)
     with locked(folders.runs / small().name / LOCK):
-        assert next(runs_in(folders.runs)).state == "being trained"
+        assert next(runs_in(folders.runs)).state == "running"
     assert next(runs_in(folders.runs)).state == "stopped"
 
 
@@ -179,7 +179,7 @@ def test_folders_without_a_valid_description_are_not_known(folders: Folders) -> 
     (folders.runs / small().name).rename(folders.runs / "renamed")
     described = {run.folder: (run.state, run.last, run.command) for run in runs_in(folders.runs)}
     assert described == dict.fromkeys(
-        (older, broken, folders.runs / "copy", folders.runs / "renamed"), ("not known", None, None)
+        (older, broken, folders.runs / "copy", folders.runs / "renamed"), ("unknown", None, None)
     )
 
 

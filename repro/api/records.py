@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repro.api.library import Papers, Place, using
+from repro.cluster.queue import LiveJob, live_jobs
 from repro.comparison.corrections import records_today
+from repro.console import note
 from repro.errors import UserError
 from repro.frames import Dtype, frame_of
 from repro.paths import folders
 from repro.recipes import current_library, deviations, within
 from repro.store.results import EpochRow, Record, curve_of, read_curve, result_folders
-from repro.store.run_folders import CURVE, Run, run_named, run_names, runs_in
+from repro.store.run_folders import CURVE, Description, Run, run_named, run_names, runs_in
+from repro.store.run_state import RunState
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -34,6 +37,8 @@ RUN_COLUMNS = {
     "epochs": Dtype.INTEGER,
     "test_error": Dtype.NUMBER,
     "state": Dtype.TEXT,
+    "where": Dtype.TEXT,
+    "seconds_left": Dtype.NUMBER,
     "reason": Dtype.TEXT,
     "command": Dtype.TEXT,
     "model": Dtype.TEXT,
@@ -65,28 +70,52 @@ def runs(folder: Place = "runs", *, papers: Papers = ()) -> DataFrame:
 
 
 def run_lines(folder: Path) -> list[dict[str, Any]]:
-    """Return the progress of the runs in a folder, and the commands that resume the stopped ones."""
+    """Return the progress of the runs in a folder, begun or queued, and the commands that resume the stopped ones."""
+    found = list(runs_in(folder))
+    jobs = _jobs(folder, found)
+    begun = {run.folder.name for run in found}
     return [
-        {
-            "name": run.folder.name,
-            "epoch": run.last and run.last.epoch,
-            "epochs": run.epochs,
-            "test_error": run.last.test_error if run.last else None,
-            "state": run.state,
-            "reason": run.reason,
-            "command": run.command,
-            **_trained(run),
-        }
-        for run in runs_in(folder)
+        *(_line(run, jobs.get(run.folder.name)) for run in found),
+        *(_queued(name, job) for name, job in sorted(jobs.items()) if name not in begun),
     ]
 
 
-def _trained(run: Run) -> dict[str, Any]:
-    """Return what a run trains; nothing if its description cannot be read."""
-    if run.description is None:
+def _jobs(folder: Path, found: Iterable[Run]) -> dict[str, LiveJob]:
+    """Return the jobs that have not ended, by the names of their runs; none if SLURM does not answer."""
+    try:
+        return live_jobs(folder, (run.folder.name for run in found if run.state.final))
+    except UserError as error:
+        note(str(error))
         return {}
-    found = run.description.experiment
-    with within(current_library().also(map(Path, run.description.papers))):
+
+
+def _line(run: Run, job: LiveJob | None) -> dict[str, Any]:
+    waits = job is not None and run.state is RunState.STOPPED
+    state = RunState.QUEUED if waits else run.state
+    return {
+        "name": run.folder.name,
+        "epoch": run.last and run.last.epoch,
+        "epochs": run.epochs,
+        "test_error": run.last.test_error if run.last else None,
+        "state": state.value,
+        "where": ", ".join(filter(None, [job.place if job else None, run.holder])) or None,
+        "seconds_left": None if state.final else run.seconds_left,
+        "reason": run.reason,
+        "command": None if waits else run.command,
+        **(_trained(run.description) if run.description else {}),
+    }
+
+
+def _queued(name: str, job: LiveJob) -> dict[str, Any]:
+    """Return the line of a run that has not begun."""
+    line: dict[str, Any] = dict.fromkeys(RUN_COLUMNS)
+    return {**line, "name": name, "state": RunState.QUEUED.value, "where": job.place}
+
+
+def _trained(description: Description) -> dict[str, Any]:
+    """Return what a run trains."""
+    found = description.experiment
+    with within(current_library().also(map(Path, description.papers))):
         changed = deviations(found.recipe)
     return {
         "model": found.model,

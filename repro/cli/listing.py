@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,7 +22,10 @@ from repro.models import as_typed
 from repro.recipes import RECIPES, Recipe, recipe
 from repro.recipes.source import sources_text
 from repro.recipes.values import unused, values_of
-from repro.text import choose
+from repro.text import choose, duration
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 class Kind(StrEnum):
@@ -53,16 +57,31 @@ Name = Annotated[
 ]
 
 
-def list_(what: What = Kind.MODELS, name: Name = None, runs: Runs = None, format: Format = AnswerFormat.RICH) -> None:
+Watch = Annotated[bool, typer.Option("--watch", help="With runs: refresh the list until you press Ctrl-C.")]
+WATCH_SECONDS = 2.0
+"""Time between two refreshed lists."""
+
+
+def list_(
+    what: What = Kind.MODELS,
+    name: Name = None,
+    runs: Runs = None,
+    watch: Watch = False,
+    format: Format = AnswerFormat.RICH,
+) -> None:
     """List models, tables, datasets, recipes, or runs with the commands that resume them."""
-    if runs and what != Kind.RUNS:
-        raise UserError(f"--runs applies only to repro list runs, not to repro list {what}")
+    for option, given in (("--runs", runs), ("--watch", watch)):
+        if given and what != Kind.RUNS:
+            raise UserError(f"{option} applies only to repro list runs, not to repro list {what}")
     if name is not None:
         if what != Kind.RECIPES:
             raise UserError(f"repro list {what} takes no name; see repro count MODEL and repro table NAME")
         _show_recipe(recipe(choose("recipe", name, RECIPES)), format)
         return
     folder = runs or Path("runs")
+    if watch:
+        _watch(folder, format)
+        return
     lines = _lines(what, folder)
     if format == AnswerFormat.JSON:
         print_json({what.value: lines})
@@ -85,19 +104,37 @@ def _lines(kind: Kind, runs: Path) -> list[Line]:
     return listed[kind]()
 
 
-def _show(kind: Kind, lines: Sequence[Line]) -> None:
-    """Show a grid; names and commands are never cut, so that they can be copied."""
+def _watch(folder: Path, format: AnswerFormat) -> None:
+    """Show the runs in a folder again and again, until the user ends it."""
+    from rich.live import Live
+
+    if format == AnswerFormat.JSON or not stdout().is_terminal:
+        raise UserError("--watch refreshes a terminal; leave it out for a file, a pipe or --format json")
+    with Live(console=stdout(), screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(_grid(Kind.RUNS, run_lines(folder)), refresh=True)
+            time.sleep(WATCH_SECONDS)
+
+
+def _grid(kind: Kind, lines: Sequence[Line]) -> RenderableType:
+    """Return a grid; a column that is empty in all lines is left out."""
     from rich.markup import escape
 
     from repro.report.fitted import Fitted, empty_grid
 
     grid = empty_grid()
-    columns = COLUMNS[kind] | ({"From": _from} if any(line.get("file") for line in lines) else {})
-    for heading in columns:
+    cells = {heading: [escape(str(cell(line))) for line in lines] for heading, cell in COLUMNS[kind].items()}
+    shown = {heading: column for heading, column in cells.items() if any(column)}
+    for heading in shown:
         grid.add_column(heading, no_wrap=heading == "Name")
-    for line in lines:
-        grid.add_row(*(escape(str(cell(line))) for cell in columns.values()))
-    stdout().print(Fitted(grid))
+    for row in zip(*shown.values(), strict=True):
+        grid.add_row(*row)
+    return Fitted(grid)
+
+
+def _show(kind: Kind, lines: Sequence[Line]) -> None:
+    """Show a grid; names and commands are never cut, so that they can be copied."""
+    stdout().print(_grid(kind, lines))
     for line in lines:
         if line.get("command"):
             stdout().print(f"resume: {line['command']}", soft_wrap=True, markup=False)
@@ -125,6 +162,14 @@ def _progress(run: Line) -> str:
 
 def _error(run: Line) -> str:
     return "–" if run["test_error"] is None else f"{run['test_error']:.2f} %"
+
+
+def _where(run: Line) -> str:
+    return run["where"] or ""
+
+
+def _left(run: Line) -> str:
+    return "" if run["seconds_left"] is None else duration(run["seconds_left"])
 
 
 def _state(run: Line) -> str:
@@ -181,12 +226,14 @@ COLUMNS: dict[Kind, dict[str, Callable[[Line], object]]] = {
         "Paper": itemgetter("paper"),
         "Table": itemgetter("table"),
         "Caption": itemgetter("caption"),
+        "From": _from,
     },
     Kind.DATASETS: {
         "Name": itemgetter("name"),
         "Images": itemgetter("images"),
         "Input": itemgetter("input"),
         "Classes": itemgetter("classes"),
+        "From": _from,
     },
     Kind.RECIPES: {
         "Name": itemgetter("name"),
@@ -194,12 +241,15 @@ COLUMNS: dict[Kind, dict[str, Callable[[Line], object]]] = {
         "Dataset": itemgetter("dataset"),
         "Length": _length,
         "Batch size": itemgetter("batch"),
+        "From": _from,
     },
     Kind.RUNS: {
         "Name": itemgetter("name"),
         "Epoch": _progress,
         "Test error": _error,
         "State": _state,
+        "Left": _left,
+        "Where": _where,
     },
 }
 """The cells of a line, by kind and heading."""

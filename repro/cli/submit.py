@@ -5,22 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from repro.api.selection import Selection
 from repro.cli.options import Command, choice, with_options
+from repro.cli.suggestion import suggest, with_places
 from repro.cluster.queue import live_jobs
 from repro.cluster.submit import Resources, submit
-from repro.cluster.tasks import JOBS, Where, split, submissions_in, trains_seeds_at_once
+from repro.cluster.tasks import JOBS, Where, split, trains_seeds_at_once
 from repro.console import note, stdout
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.planning.needed import missing
 from repro.runtime import Runtime
-from repro.store.run_folders import DIVERGED, runs_in
+from repro.store.run_folders import runs_in
+from repro.store.run_state import RunState
 from repro.text import number_of
 
 PARALLEL = {Where.SLURM: 16, Where.LOCAL: 2}
@@ -106,7 +109,8 @@ def submit_missing(
     """Submit the runs of some rows that are neither recorded nor queued nor diverged, and say how to watch them."""
     table, rows = selection
     needed = missing(table, rows, seeds, epochs, folders.results)
-    queued, diverged = _queued(needed, folders), _diverged(folders)
+    diverged = {run.folder.name for run in runs_in(folders.runs) if run.state is RunState.DIVERGED}
+    queued = {each.name for each in needed} & live_jobs(folders.runs, diverged).keys()
     left = [each for each in needed if each.name not in queued | diverged]
     for count, what in ((len(queued), "queued or running"), (_count(needed, diverged), "diverged, which is final")):
         if count:
@@ -120,6 +124,7 @@ def submit_missing(
     job = f"array {array}" if use.where is Where.SLURM else f"processes {', '.join(submission.jobs)}"
     stdout().print(f"{table.name}: submitted {number_of(len(left), 'run')} in {number_of(len(tasks), 'job')}: {job}")
     note(f"logs: {submission.folder / JOBS}")
+    suggest(with_places("repro list runs --watch", runs=None if folders.runs == Path("runs") else folders.runs))
 
 
 def _count(experiments: Sequence[Experiment], names: set[str]) -> int:
@@ -139,15 +144,3 @@ def _tasks(left: Sequence[Experiment], runtime: Runtime, use: Resources) -> tupl
     turned = [rows[first:] + rows[:first] for first in (len(rows) * job // jobs for job in range(jobs))]
     threads = runtime.threads or max(1, len(os.sched_getaffinity(0)) // jobs)
     return [[each for row in order for each in row] for order in turned], replace(runtime, threads=threads)
-
-
-def _queued(needed: Sequence[Experiment], folders: Folders) -> set[str]:
-    """Return the names of the needed runs that jobs train or will train."""
-    names = {each.name for each in needed}
-    submissions = [each for each in submissions_in(folders.runs) if names & each.experiments.keys()]
-    return names & {name for job in live_jobs(submissions) for name in job.names}
-
-
-def _diverged(folders: Folders) -> set[str]:
-    """Return the names of the runs that diverged."""
-    return {run.folder.name for run in runs_in(folders.runs) if run.description and run.description.ended == DIVERGED}

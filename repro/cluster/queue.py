@@ -1,74 +1,83 @@
-"""The jobs of submissions that are queued or running now."""
+"""The jobs of submissions that have not ended."""
 
 from __future__ import annotations
 
 import getpass
 import socket
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-from repro.cluster.tasks import JOBS, Submission, Where
+from repro.cluster.tasks import JOBS, Submission, Where, submissions_in
 from repro.errors import UserError
 
 SECONDS = 30
 """Longest wait for squeue."""
-
-
-class JobState(StrEnum):
-    """The state of a job that has not ended."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
+Hosts = Mapping[str, str]
+"""Where each job runs, by its ID; empty while it is queued."""
 
 
 @dataclass(frozen=True)
-class QueuedJob:
+class LiveJob:
     """A job that has not ended."""
 
     id: str
-    state: JobState
     host: str
     """Where it runs; empty while it is queued."""
-    submission: Submission
-    task: int
+    names: Sequence[str]
+    """The names of the runs that it trains."""
 
     @property
-    def names(self) -> Iterable[str]:
-        """The names of the experiments that it trains."""
-        return self.submission.tasks[self.task]
+    def place(self) -> str:
+        """The job in words."""
+        return f"job {self.id} on {self.host}" if self.host else f"job {self.id}"
 
 
-def live_jobs(submissions: Iterable[Submission]) -> list[QueuedJob]:
-    """Return the jobs that have not ended; UserError if SLURM does not answer."""
-    submissions = list(submissions)
-    found = list[QueuedJob]()
+def live_jobs(runs: Path, ended: Iterable[str] = ()) -> dict[str, LiveJob]:
+    """Return the jobs that have not ended, by the names of their runs; a running job before a queued one.
+
+    Args:
+        runs: the folder of the runs.
+        ended: names of runs that are recorded or diverged; a submission of such runs alone is not asked about.
+
+    Raises:
+        UserError: SLURM does not answer.
+    """
+    over = {*ended}
+    submissions = [each for each in submissions_in(runs) if each.experiments.keys() - over]
     slurm = _of_slurm() if any(each.where is Where.SLURM for each in submissions) else {}
-    for each in submissions:
-        known = slurm if each.where is Where.SLURM else dict(_of_this_machine(each))
-        for task, job in enumerate(each.jobs):
-            if job in known:
-                found.append(QueuedJob(job, *known[job], each, task))
-    return found
+    jobs = [job for each in submissions for job in _of(each, slurm)]
+    found = dict[str, LiveJob]()
+    for job in sorted(jobs, key=lambda each: not each.host):
+        for name in job.names:
+            found.setdefault(name, job)
+    return {name: job for name, job in found.items() if name not in over}
 
 
-def _of_slurm() -> Mapping[str, tuple[JobState, str]]:
-    """Return state and host of all jobs of this user in SLURM, by ID."""
-    command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--format=%i|%T|%N"]
+def _of(submission: Submission, slurm: Hosts) -> Iterator[LiveJob]:
+    hosts = slurm if submission.where is Where.SLURM else dict(_of_this_machine(submission))
+    for job, names in zip(submission.jobs, submission.tasks, strict=True):
+        if job in hosts:
+            yield LiveJob(job, hosts[job], names)
+
+
+def _of_slurm() -> Hosts:
+    """Return where all jobs of this user in SLURM run."""
+    command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--format=%i|%N"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS).stdout
     except FileNotFoundError:
-        raise UserError("some runs are in SLURM's queue, and squeue is not found; ask from a login node") from None
-    except (OSError, subprocess.SubprocessError) as error:
-        raise UserError(f"squeue does not answer ({error}); try again later") from error
-    fields = (line.split("|") for line in answer.splitlines())
-    return {job: (JobState.RUNNING if host else JobState.QUEUED, host) for job, _, host in fields}
+        raise UserError("runs were submitted to SLURM, and squeue is not found here; ask from a login node") from None
+    except subprocess.CalledProcessError as error:
+        raise UserError(f"SLURM does not say which runs are queued: {error.stderr.strip()}") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UserError(f"SLURM does not say which runs are queued: {error}") from error
+    return dict(line.split("|") for line in answer.splitlines())
 
 
-def _of_this_machine(submission: Submission) -> Iterator[tuple[str, tuple[JobState, str]]]:
-    """Yield the jobs of a submission to this machine whose processes are running."""
+def _of_this_machine(submission: Submission) -> Iterator[tuple[str, str]]:
+    """Yield the jobs of a submission whose processes run on this machine, and its name."""
     if submission.host != socket.gethostname():
         return
     for job in submission.jobs:
@@ -77,4 +86,4 @@ def _of_this_machine(submission: Submission) -> Iterator[tuple[str, tuple[JobSta
         except OSError:
             continue
         if str(submission.folder / JOBS).encode() in command:
-            yield job, (JobState.RUNNING, submission.host)
+            yield job, submission.host

@@ -71,7 +71,7 @@ def read_submission(folder: Path) -> Submission:
     """Return the submission in a folder; UserError if there is none."""
     try:
         content = json.loads((folder / FILE).read_bytes())
-        return Submission(**{**content, "folder": folder, "where": Where(content["where"])})
+        return Submission(**{**content, "folder": folder.absolute(), "where": Where(content["where"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{folder} has no readable {FILE} ({error}); submit its runs again") from error
 

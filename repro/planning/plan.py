@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from repro.cluster.queue import live_jobs
 from repro.comparison.join import with_runs
 from repro.comparison.spread import Spread
 from repro.counting.cache import cached_demand, demanded
@@ -15,8 +16,9 @@ from repro.planning.deciding import deciding_seeds
 from repro.planning.needed import needed
 from repro.planning.pace import Measurements, Pace, subject_of
 from repro.planning.space import Memory, disk_bytes, memory_of
-from repro.planning.state import RunState, RunStatus, status_of
+from repro.planning.state import RunStatus, status_of
 from repro.store.results import Record
+from repro.store.run_state import RunState
 from repro.tables import PrintedError, Row, Table
 
 
@@ -128,14 +130,15 @@ def needs(
         epochs: of each run.
 
     Raises:
-        UserError: all checkpoints of a stopped run are broken.
+        UserError: all checkpoints of a stopped run are broken, or SLURM does not say which runs are queued.
     """
     recorded, found = {each.id for each in records}, list[Need]()
+    jobs = live_jobs(runs, (each.name for each in records))
     for (table, rows), spread in zip(selections, spreads, strict=True):
         errors = with_runs(table.errors(rows), records)
         cells = sum(each.error.judgeable for each in errors)
         for each in errors:
-            states = tuple(status_of(run, recorded, runs) for run in needed(each.error, seeds, epochs))
+            states = tuple(status_of(run, recorded, runs, jobs) for run in needed(each.error, seeds, epochs))
             decides = deciding_seeds(each.measured, spread, cells) if each.error.judgeable else None
             found.append(Need(table, each.error, states, decides))
     return found

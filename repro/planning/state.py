@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from repro.cluster.queue import LiveJob
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.store.run_folders import DIVERGED, run_at
+from repro.store.run_state import RunState
 from repro.training.schedule import images_shown, total_steps
 
 if TYPE_CHECKING:
     from repro.training.checkpoint import Checkpoint
 
-
-class RunState(StrEnum):
-    """The state of a run that a table needs."""
-
-    DONE = "done"
-    """It is recorded."""
-    RUNNING = "running"
-    """Another process trains it."""
-    QUEUED = "queued"
-    """A scheduler will start it. No command submits runs yet, so that no run has this state."""
-    STOPPED = "stopped"
-    """It has a checkpoint, from which it resumes."""
-    DIVERGED = "diverged"
-    """It ended because a loss or a weight became NaN or infinite; trained again, it would do so again."""
-    MISSING = "missing"
-    """It has not begun, or has no checkpoint yet."""
-
-    @property
-    def to_train(self) -> bool:
-        """Whether `repro table NAME --run` would have to train it now."""
-        return self in (RunState.STOPPED, RunState.MISSING)
+NO_JOBS: Mapping[str, LiveJob] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -53,7 +35,7 @@ class RunStatus:
     device: str | None = None
     """The device of its sessions up to that checkpoint; None without a checkpoint."""
     holder: str | None = None
-    """The process that trains it, in words."""
+    """The process that trains it, or the job that will, in words."""
 
     @property
     def steps(self) -> int:
@@ -68,7 +50,7 @@ class RunStatus:
     @property
     def images_left(self) -> int:
         """Number of training images that are still to be shown; 0 also if the number of training images is unknown."""
-        if self.state in (RunState.DONE, RunState.DIVERGED):
+        if self.state.final:
             return 0
         return self._images(self.steps) - self.images_so_far
 
@@ -77,22 +59,25 @@ class RunStatus:
         return images_shown(recipe, step, images) if images else 0
 
 
-def status_of(experiment: Experiment, recorded: Container[str], runs: Path) -> RunStatus:
+def status_of(
+    experiment: Experiment, recorded: Container[str], runs: Path, jobs: Mapping[str, LiveJob] = NO_JOBS
+) -> RunStatus:
     """Return the state of a run; nothing is written.
 
     Args:
         experiment: the run.
         recorded: the IDs of all recorded experiments.
         runs: the folder of the runs.
+        jobs: the jobs that have not ended, by the names of their runs.
 
     Raises:
         UserError: all checkpoints of a stopped run are broken.
     """
-    folder = runs / experiment.name
+    folder, job = runs / experiment.name, jobs.get(experiment.name)
     if experiment.id in recorded:
         return RunStatus(experiment, RunState.DONE)
     if not folder.is_dir():
-        return RunStatus(experiment, RunState.MISSING)
+        return _at(experiment, RunState.QUEUED if job else RunState.MISSING, None, job.place if job else None)
     run = run_at(folder)
     if run.holder:
         with suppress(UserError):  # the other process may be writing the checkpoint
@@ -101,6 +86,8 @@ def status_of(experiment: Experiment, recorded: Container[str], runs: Path) -> R
     if run.description and run.description.ended == DIVERGED:
         return RunStatus(experiment, RunState.DIVERGED)
     saved = _newest(folder)
+    if job:
+        return _at(experiment, RunState.QUEUED, saved, job.place)
     return _at(experiment, RunState.STOPPED if saved else RunState.MISSING, saved)
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from repro.console import json_text
 from repro.planning.deciding import ENOUGH
 from repro.planning.plan import Plan, PlannedRow, PlannedRun
-from repro.planning.state import RunState
 from repro.report import ReportFormat
 from repro.report.csv import csv_text
 from repro.report.grid import Grid, Heading, Line, Shown
-from repro.text import number_of
+from repro.store.run_state import RunState
+from repro.text import duration, number_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -69,13 +69,6 @@ def summary(plan: Plan) -> list[str]:
         f"To train: {duration(plan.seconds)} of device time on {plan.device}{guessed}{untimed}.",
         f"Needed: {size(plan.disk)} for checkpoints, at most {size(plan.memory.bytes)} of memory ({plan.memory.text}).",
     ]
-
-
-def duration(seconds: float) -> str:
-    """Return a time with two digits, in seconds, minutes or hours."""
-    unit, scale = next((each for each in (("h", 3600), ("min", 60)) if seconds >= each[1]), ("s", 1))
-    figure = seconds / scale
-    return f"{figure:,.0f} {unit}" if figure >= 10 else f"{figure:.1f} {unit}"
 
 
 def size(number: float) -> str:

@@ -22,6 +22,7 @@ from repro.recipes import RECIPES, current_library, within
 from repro.runtime import Runtime
 from repro.store.commands import command_of
 from repro.store.results import EpochRow, read_curve
+from repro.store.run_state import RunState
 from repro.text import canonical, one_of
 
 DESCRIPTION, CURVE, LOCK = "run.json", "curve.csv", ".lock"
@@ -65,13 +66,21 @@ class Run:
         return self.description.experiment.recipe.all_epochs if self.description else None
 
     @property
-    def state(self) -> str:
-        """State in words: being trained, stopped, finished, diverged, or not known."""
+    def state(self) -> RunState:
+        """The state, without what a scheduler knows."""
         if self.holder:
-            return "being trained"
+            return RunState.RUNNING
         if self.description is None:
-            return "not known"
-        return {RECORDED: "finished", DIVERGED: "diverged"}.get(self.description.ended or "", "stopped")
+            return RunState.UNKNOWN
+        ended = {RECORDED: RunState.DONE, DIVERGED: RunState.DIVERGED}
+        return ended.get(self.description.ended or "", RunState.STOPPED)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time that is left at the pace of the last epoch; None before the first epoch or if the length is unknown."""
+        if self.last is None or self.epochs is None:
+            return None
+        return (self.epochs - self.last.epoch) * self.last.seconds
 
     @property
     def reason(self) -> str | None:
@@ -86,7 +95,7 @@ class Run:
     @property
     def command(self) -> str | None:
         """The command that resumes the run; None if it cannot be resumed, or no command gives this experiment."""
-        if self.description is None or self.state != "stopped":
+        if self.description is None or self.state is not RunState.STOPPED:
             return None
         named = {"data": self.description.data, "runs": str(self.folder.parent), "results": self.description.results}
         places = {option: folder for option, folder in named.items() if folder not in (None, option)}

@@ -1,0 +1,34 @@
+"""How far a run is, in one word."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RunState(StrEnum):
+    """The state of a run."""
+
+    DONE = "done"
+    """It is recorded."""
+    RUNNING = "running"
+    """A process trains it now."""
+    QUEUED = "queued"
+    """A job will train it."""
+    STOPPED = "stopped"
+    """It has begun, and resumes where it stopped."""
+    DIVERGED = "diverged"
+    """It ended because a loss or a weight became NaN or infinite; trained again, it would do so again."""
+    MISSING = "missing"
+    """It has not begun, or has no checkpoint yet."""
+    UNKNOWN = "unknown"
+    """Its folder has no description that can be read."""
+
+    @property
+    def final(self) -> bool:
+        """Whether the run has ended."""
+        return self in (RunState.DONE, RunState.DIVERGED)
+
+    @property
+    def to_train(self) -> bool:
+        """Whether `repro table NAME --run` would have to train it now."""
+        return self in (RunState.STOPPED, RunState.MISSING)
