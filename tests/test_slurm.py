@@ -11,41 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from narrow_paper import NETWORK, write_paper
 from slurm_cluster import Cluster, cluster, missing, wait_for
 
 pytestmark = pytest.mark.slurm
 ROOT = Path(__file__).parents[1]
 MEASURED = ("id", "error", "loss", "train_loss", "epochs", "steps", "deviations")
 EPOCHS = 6
-TABLE = """
-title = "Table 1"
-caption = "Test error on the digits; the numbers are made up"
-paper = "Narrow Networks"
-source = "Narrow Networks, Table 1"
-dataset = "digits"
-flops_convention = "macs"
-columns = [{ key = "error", label = "Error %", kind = "error", recipe = "narrow-digits", runs = 2, statistic = "mean" }]
-rows = [
-  { label = "k = 4", model = "densenet", options = { depth = 7, k = 4 }, cells = { error = "80.0" } },
-  { label = "k = 6", model = "densenet", options = { depth = 7, k = 6 }, cells = { error = "70.0" } },
-  { label = "k = 8", model = "nets.py:my_net", options = { width = 8 }, cells = { error = "60.0" } },
-]
-"""
-RECIPE = f"""
-[recipes.narrow-digits]
-extends = "digits"
-summary = "Made up."
-paper = "Narrow Networks"
-epochs = {{ value = {EPOCHS}, source = "printed", place = "section 4" }}
-batch = {{ value = 32, source = "printed", place = "section 4" }}
-"""
-NETWORK = """
-from torch import nn
-
-def my_net(width: int = 4, *, classes: int, channels: int) -> nn.Module:
-    layers = [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +31,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture
 def paper(tmp_path: Path) -> Path:
     """A folder with a paper, in which the commands run."""
-    for file, text in (("tables/narrow.toml", TABLE), ("recipes/narrow.toml", RECIPE), ("nets.py", NETWORK)):
-        path = tmp_path / "papers" / "narrow" / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    write_paper(tmp_path, EPOCHS)
     return tmp_path
 
 

@@ -85,7 +85,7 @@ def table(
     """Show a published table next to our counts and measured errors, or a summary of all tables."""
     training_options = {"seeds": seeds, "epochs": epochs, "data": data, "runs": runs, **switches, **cluster}
     _refuse_without_run(training_options, run or try_, time)
-    _refuse_together("--try", try_, {"--run": run, "--time": time, "--check": check})
+    _refuse_together("--try", try_, {"--run": run, "--time": time, "--check": check, "--on": bool(cluster)})
     _refuse_with_dry_run(run, dry_run, device_name, {"--time": time, "--check": check, "--on": bool(cluster)})
     if name is None and (run or try_ or time or rows != "*"):
         raise UserError("--run, --try, --time and --rows require the name of a table; see repro list tables")

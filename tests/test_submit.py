@@ -1,0 +1,193 @@
+"""Submitting the runs of a table: what is refused, what is submitted, and jobs in the background of this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from narrow_paper import write_paper
+from slurm_cluster import wait_for
+
+from repro.cli.app import main
+from repro.cluster.program import copy_papers, copy_program
+from repro.cluster.queue import live_jobs
+from repro.cluster.submit import Resources
+from repro.cluster.tasks import Submission, Where, read_submission, split, submissions_in, trains_seeds_at_once
+from repro.commit import commit
+from repro.errors import UserError
+from repro.experiment import experiment_for
+from repro.papers import paper_in, shipped
+from repro.runtime import Runtime
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with a paper in it."""
+    images = write_paper(tmp_path, epochs=1) / "images"
+    images.mkdir()
+    (images / "large.png").write_text("not copied", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def answer(*words: str) -> str:
+    """Return what a command on the table prints; its jobs outlive it."""
+    command = [sys.executable, "-m", "repro", "table", "narrow", *words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert ran.returncode == 0, ran.stdout
+    return ran.stdout
+
+
+def submission(folder: Path, where: Where = Where.SLURM, jobs: Sequence[str] = ("7_0", "7_1")) -> Submission:
+    """Return two jobs of one run each."""
+    return Submission(
+        folder=folder,
+        where=where,
+        host="elsewhere",
+        submitted="2026-01-01 00:00:00+00:00",
+        tasks=[["first"], ["second"]],
+        experiments={"first": {}, "second": {}},
+        runtime=Runtime().values(),
+        folders={"data": "/data", "runs": "/runs", "results": "/results"},
+        papers=[],
+        jobs=list(jobs),
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ("--run --hours 4", "--hours requires --on slurm or --on local"),
+        ("--on local", "--on requires --run or --try"),
+        ("--run --on slurm", "--on slurm requires --hours, the time limit of each job"),
+        ("--run --on local --partition gpu", "--partition requires --on slurm"),
+        ("--run --on local --slurm account=x", "--slurm requires --on slurm"),
+        ("--run --on slurm --hours 1 --slurm account", "--slurm 'account' has no value; write NAME=VALUE"),
+        ("--run --on local --device cuda:1", "--device cuda:1 cannot be used with --on"),
+        ("--run --on local --dry-run", "--dry-run and --on exclude each other"),
+        ("--try --on local", "--try and --on exclude each other"),
+    ],
+)
+def test_options_that_have_no_effect_are_refused(
+    paper: Path, capsys: pytest.CaptureFixture[str], options: str, line: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["table", "narrow", *options.split()])
+    assert line in capsys.readouterr().err
+    assert not (paper / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("missing", "line"), [("submitit", "pip install submitit"), ("sbatch", "sbatch is not found; submit from a login")]
+)
+def test_what_is_missing_is_named(
+    paper: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, missing: str, line: str
+) -> None:
+    if missing == "submitit":
+        monkeypatch.setattr("repro.cluster.submit.find_spec", lambda name: None)
+    monkeypatch.setattr("repro.cluster.submit.which", lambda name: None)
+    with pytest.raises(SystemExit, match="2"):
+        main(["table", "narrow", "--run", "--on", "slurm", "--hours", "1", "--device", "cpu"])
+    assert line in capsys.readouterr().err
+    assert not (paper / "runs").exists()
+
+
+def test_tasks_are_rows_where_their_seeds_train_at_once() -> None:
+    runs = [experiment_for("resnet20", {}, dataset="digits", seed=seed) for seed in (0, 1)]
+    other = [experiment_for("resnet32", {}, dataset="digits", seed=0)]
+    assert split([*runs, *other], together=True) == [runs, other]
+    assert split([*runs, *other], together=False) == [runs[:1], runs[1:], other]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "at_once"),
+    [
+        (Runtime(), True),
+        (Runtime(device="cpu"), False),
+        (Runtime(device="cpu", side_by_side=True), True),
+        (Runtime(side_by_side=False), False),
+        (Runtime(fused=True), False),
+        (Runtime(save_memory=True), False),
+    ],
+)
+def test_which_seeds_train_at_once(runtime: Runtime, at_once: bool) -> None:
+    assert trains_seeds_at_once(runtime) == at_once
+
+
+@pytest.mark.parametrize(("hours", "seconds"), [(4, 120), (0.05, 45), (None, 120)])
+def test_a_run_has_time_to_save_before_the_limit(hours: float | None, seconds: int) -> None:
+    assert Resources(where=Where.SLURM, parallel=1, hours=hours).saving_seconds == seconds
+
+
+def test_a_submission_is_read_back(tmp_path: Path) -> None:
+    folder = tmp_path / "submissions" / "one"
+    folder.mkdir(parents=True)
+    submission(folder).write()
+    assert read_submission(folder) == submission(folder)
+    (tmp_path / "submissions" / "two").mkdir()
+    (tmp_path / "submissions" / "two" / "submission.json").write_text("{", encoding="utf-8")
+    assert submissions_in(tmp_path) == [submission(folder)]  # a broken one hides no other
+
+
+def test_jobs_of_slurm_are_matched_with_their_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "submissions" / "one"
+    folder.mkdir(parents=True)
+    submission(folder).write()
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    squeue = programs / "squeue"
+    squeue.write_text("#!/bin/sh\nprintf '7_0|node3\\n7_1|\\n9|node1\\n'\n", encoding="utf-8")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    jobs = live_jobs(tmp_path)
+    assert {name: (job.id, job.host) for name, job in jobs.items()} == {
+        "first": ("7_0", "node3"),
+        "second": ("7_1", ""),
+    }
+    assert live_jobs(tmp_path, ["first"]).keys() == {"second"}
+    squeue.write_text("#!/bin/sh\necho 'controller is down' >&2; exit 1\n", encoding="utf-8")
+    with pytest.raises(UserError, match="controller is down"):
+        live_jobs(tmp_path)
+    assert live_jobs(tmp_path, ["first", "second"]) == {}  # SLURM is not asked about runs that have ended
+
+
+def test_jobs_of_another_machine_are_not_looked_up_here(tmp_path: Path) -> None:
+    folder = tmp_path / "submissions" / "one"
+    folder.mkdir(parents=True)
+    submission(folder, Where.LOCAL, [str(os.getpid()), "1"]).write()
+    assert live_jobs(tmp_path) == {}
+
+
+def test_the_copied_program_runs_and_keeps_its_commit(tmp_path: Path) -> None:
+    copy_program(tmp_path / "program")
+    code = "import repro.commit; print(repro.commit.__file__, repro.commit.commit())"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "program"), "PYTHONSAFEPATH": "1"}
+    printed = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert printed.stdout.split() == [str(tmp_path / "program" / "repro" / "commit.py"), commit()]
+    assert (tmp_path / "program" / "tables" / "cifar100.toml").is_file()
+
+
+def test_of_a_paper_only_what_the_program_reads_is_copied(paper: Path) -> None:
+    (copy,) = copy_papers([shipped(), paper_in(paper / "papers" / "narrow")], paper / "copies")
+    files = {each.relative_to(copy).as_posix() for each in copy.rglob("*") if each.is_file()}
+    assert files == {"tables/narrow.toml", "recipes/narrow.toml", "nets.py"}
+
+
+def test_jobs_of_this_machine_train_a_table(paper: Path) -> None:
+    options = ["--run", "--rows", "k*4", "--on", "local", "--parallel", "2", "--device", "cpu"]
+    assert "narrow: submitted 2 runs in 2 jobs" in answer(*options)
+    for folder in ("recipes", "tables"):  # the jobs have a copy
+        shutil.rmtree(paper / "papers" / "narrow" / folder)
+    records = paper / "results" / "runs.csv"
+    wait_for("two records", lambda: records.exists() and len(records.read_text("utf-8").splitlines()) == 3, 300)
+    wait_for("the end of the jobs", lambda: not live_jobs(paper / "runs"))
+    write_paper(paper, epochs=1)
+    assert "no run to submit" in answer(*options)
