@@ -52,7 +52,7 @@ def _href(source: ReplicationSource) -> str:
 
 
 def _details(source: ReplicationSource) -> str:
-    """Return commit, place, runs, epoch and differences in words."""
+    """Return commit, place, runs, epoch, closeness and differences in words."""
     unsaid = "" if source.recipe_described else "the source does not describe its training"
     differences = "; ".join(filter(None, (*source.differences, unsaid))) or "none listed"
     parts = (
@@ -60,7 +60,7 @@ def _details(source: ReplicationSource) -> str:
         f"{source.place} (seen {source.seen})",
         _runs(source),
         f"epoch: {source.epoch}",
-        f"training: {source.closeness} (differences: {differences})",
+        f"closeness to the paper: {source.closeness} (differences: {differences})",
     )
     return "; ".join(filter(None, parts))
 
