@@ -69,6 +69,11 @@ def test_the_paper_may_be_named_and_found_at_once(answers: dict[str, str]) -> No
     assert answers["repro list runs"].count("done") == 5
 
 
+def test_what_others_report_is_shown(answers: dict[str, str]) -> None:
+    assert "1: 78.5" in answers["repro table narrow"]
+    assert "https://example.org/narrow-again" in answers["repro table narrow --format json"]
+
+
 def test_a_network_of_a_file_is_counted_trained_and_judged(answers: dict[str, str]) -> None:
     counted = answers["repro count papers/narrow/nets.py:my_net --set depth=3 --dataset digits"]
     assert "own-nets: MyNet-3" in counted
