@@ -62,6 +62,15 @@ def submission(folder: Path, where: Where = Where.SLURM, jobs: Sequence[str] = (
     )
 
 
+def program(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a shell program in place of one of SLURM's."""
+    path = folder / "bin" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{code}\n", encoding="utf-8")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(path.parent), prepend=os.pathsep)
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [
@@ -98,6 +107,18 @@ def test_what_is_missing_is_named(
         main(["table", "narrow", "--run", "--on", "slurm", "--hours", "1", "--device", "cpu"])
     assert line in capsys.readouterr().err
     assert not (paper / "runs").exists()
+
+
+def test_a_refusal_of_slurm_is_one_line_and_leaves_nothing(
+    paper: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("sbatch", "srun"):
+        program(paper, name, "echo 'sbatch: error: invalid partition: nope' >&2; exit 1", monkeypatch)
+    with pytest.raises(SystemExit, match="2"):
+        main(["table", "narrow", "--run", "--on", "slurm", "--hours", "1", "--device", "cpu", "--partition", "nope"])
+    refused = "error: slurm refuses the jobs: sbatch: error: invalid partition: nope\n"
+    assert capsys.readouterr().err == refused
+    assert list((paper / "runs" / "submissions").iterdir()) == []
 
 
 def test_tasks_are_rows_where_their_seeds_train_at_once() -> None:
@@ -141,19 +162,14 @@ def test_jobs_of_slurm_are_matched_with_their_runs(tmp_path: Path, monkeypatch: 
     folder = tmp_path / "submissions" / "one"
     folder.mkdir(parents=True)
     submission(folder).write()
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    squeue = programs / "squeue"
-    squeue.write_text("#!/bin/sh\nprintf '7_0|node3\\n7_1|\\n9|node1\\n'\n", encoding="utf-8")
-    squeue.chmod(0o755)
-    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    program(tmp_path, "squeue", "printf '7_0|node3\\n7_1|\\n9|node1\\n'", monkeypatch)
     jobs = live_jobs(tmp_path)
     assert {name: (job.id, job.host) for name, job in jobs.items()} == {
         "first": ("7_0", "node3"),
         "second": ("7_1", ""),
     }
     assert live_jobs(tmp_path, ["first"]).keys() == {"second"}
-    squeue.write_text("#!/bin/sh\necho 'controller is down' >&2; exit 1\n", encoding="utf-8")
+    program(tmp_path, "squeue", "echo 'controller is down' >&2; exit 1", monkeypatch)
     with pytest.raises(UserError, match="controller is down"):
         live_jobs(tmp_path)
     assert live_jobs(tmp_path, ["first", "second"]) == {}  # SLURM is not asked about runs that have ended

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
+import shutil
 import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -82,6 +84,19 @@ def submit(
         UserError: there is no SLURM here, or it refuses the jobs.
     """
     check_available(resources.where)
+    submission = _prepared(tasks, runtime, folders, resources)
+    jobs = [Job(str(submission.folder), task) for task in range(len(tasks))]
+    hand_over = _start if resources.where is Where.LOCAL else _queue
+    with _removed_if_refused(submission):
+        submission = replace(submission, jobs=hand_over(jobs, submission.folder, resources, name))
+    submission.write()
+    return submission
+
+
+def _prepared(
+    tasks: Sequence[Sequence[Experiment]], runtime: Runtime, folders: Folders, resources: Resources
+) -> Submission:
+    """Write a submission, and what its jobs need, into a new folder."""
     now = datetime.now(UTC)
     folder = folders.runs.absolute() / SUBMISSIONS / f"{now:%Y%m%d-%H%M%S}-{socket.gethostname()}-{os.getpid()}"
     folder.mkdir(parents=True)
@@ -97,13 +112,6 @@ def submit(
         folders={place: str(path.absolute()) for place, path in vars(folders).items()},
         papers=[str(each) for each in copy_papers(current_library().papers, folder / "papers")],
     )
-    submission.write()
-    jobs = [Job(str(folder), task) for task in range(len(tasks))]
-    with _submitit_errors(resources.where):
-        ids = (
-            _start(jobs, folder, resources) if resources.where is Where.LOCAL else _queue(jobs, folder, resources, name)
-        )
-    submission = replace(submission, jobs=ids)
     submission.write()
     return submission
 
@@ -145,7 +153,7 @@ def _queue(jobs: Sequence[Job], folder: Path, resources: Resources, name: str) -
     return [each.job_id for each in submitted]
 
 
-def _start(jobs: Sequence[Job], folder: Path, resources: Resources) -> list[str]:
+def _start(jobs: Sequence[Job], folder: Path, resources: Resources, _name: str) -> list[str]:
     """Start jobs in the background, the GPUs dealt out to them in turn, and return their IDs."""
     from submitit import LocalExecutor
 
@@ -181,12 +189,14 @@ def _hangup_ignored() -> Iterator[None]:
 
 
 @contextmanager
-def _submitit_errors(where: Where) -> Iterator[None]:
-    """Turn an error of a submission into a UserError."""
+def _removed_if_refused(submission: Submission) -> Iterator[None]:
+    """Remove the folder of a submission whose jobs are refused, and raise UserError."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     try:
-        yield
+        with redirect_stderr(io.StringIO()):  # submitit repeats there what the error says
+            yield
     except (FailedJobError, FailedSubmissionError, OSError) as error:
+        shutil.rmtree(submission.folder)
         reason = str(error).strip().splitlines()[-1]
-        raise UserError(f"{where} refused the jobs: {reason}") from error
+        raise UserError(f"{submission.where} refuses the jobs: {reason}") from error
