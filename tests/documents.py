@@ -42,7 +42,10 @@ FRAMES: dict[str, Columns] = {
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
-PICTURES = {ROOT / "docs/images/resnet-20.svg": "repro figure curves resnet-cifar --rows ResNet-20"}
+PICTURES = {
+    ROOT / "docs/images/resnet-cifar.svg": "repro figure forest resnet-cifar",
+    ROOT / "docs/images/resnet-20.svg": "repro figure curves resnet-cifar --rows ResNet-20",
+}
 """Each figure of the documents, and the command that draws it; the numbers are in the CSV file with the same name."""
 
 MARKED = re.compile(r"(?<=<!-- made by: )(?P<maker>.+?) -->\n(?P<shown>.*?)(?=<!-- end -->)", re.DOTALL)

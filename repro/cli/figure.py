@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from repro.api.selection import select
+from repro.api.tables import compared
 from repro.atomic import write_atomically
 from repro.cli.options import Data, Results, Rows, RunName, Runs, TableName, runtime_options, with_quiet
 from repro.cli.papers import with_papers
 from repro.comparison.corrections import records_today
 from repro.console import note, waiting
 from repro.errors import UserError
-from repro.figures import FORMATS, Curves, Figure, Gates, curves_of, draw, gates_of
+from repro.figures import FORMATS, Curves, Figure, Forest, Gates, curves_of, draw, forest_of, gates_of
 from repro.models import MODELS, spec_of
 from repro.paths import Folders, folders
 from repro.runtime import Runtime
@@ -26,7 +27,7 @@ from repro.store.run_folders import check_papers, run_named, run_names
 if TYPE_CHECKING:
     from repro.training.checkpoint import Checkpoint
 
-app = typer.Typer(help="Draw training curves, or the gate weights of a DenseResNet.")
+app = typer.Typer(help="Draw the evidence on a table, training curves, or the gate weights of a DenseResNet.")
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -65,6 +66,20 @@ def curves(
             f"no run of these rows has a curve in {' or '.join(map(str, places))}; "
             f"repro table {table.name} --run trains what is missing, and every run writes its curve"
         )
+    _write(found, output)
+
+
+@app.command("forest")
+@with_quiet
+@with_papers
+def forest(name: TableName, rows: Rows = "*", output: Output = None, results: Results = Path("results")) -> None:
+    """Draw each printed error of a table beside what others report and our runs."""
+    chosen = select(name, rows)
+    output = _checked(output or Path(f"forest-{chosen[0].name}.png"), Forest.COLUMNS)
+    (comparison,) = compared([chosen], folders(results=results, shows=True).results)
+    found = forest_of(comparison)
+    if found is None:
+        raise UserError(f"no printed error of these rows can be compared; repro table {name} says why")
     _write(found, output)
 
 

@@ -2,7 +2,8 @@
 
 from repro.figures.curves import Curves, curves_of
 from repro.figures.drawing import FORMATS, Figure, draw
+from repro.figures.forest import Forest, forest_of
 from repro.figures.gates import Gates, gates_of
 from repro.figures.themes import THEMES
 
-__all__ = ["FORMATS", "THEMES", "Curves", "Figure", "Gates", "curves_of", "draw", "gates_of"]
+__all__ = ["FORMATS", "THEMES", "Curves", "Figure", "Forest", "Gates", "curves_of", "draw", "forest_of", "gates_of"]

@@ -7,11 +7,12 @@ from typing import Any
 
 from repro.errors import UserError
 from repro.figures.curves import Curves
+from repro.figures.forest import Forest
 from repro.figures.gates import Gates
 from repro.figures.themes import THEMES, style
 from repro.text import choose
 
-Figure = Curves | Gates
+Figure = Curves | Gates | Forest
 
 DPI = 300
 FORMATS: dict[str, dict[str, Any]] = {
@@ -50,6 +51,9 @@ def draw(figure: Figure, format: str = "svg", theme: str = "light") -> bytes:
 def _canvas(figure: Figure, theme: str) -> Any:
     """Return matplotlib's figure."""
     from repro.figures.draw_curves import draw_curves
+    from repro.figures.draw_forest import draw_forest
     from repro.figures.draw_gates import draw_gates
 
+    if isinstance(figure, Forest):
+        return draw_forest(figure, THEMES[theme])
     return draw_curves(figure, THEMES[theme]) if isinstance(figure, Curves) else draw_gates(figure, THEMES[theme])

@@ -2,12 +2,13 @@
 
 from repro.tables.printed import LAST, UNITS, Cell, Column, PrintedError, Row, Table
 from repro.tables.reading import check_tables, parse_table, read_table, shipped_tables, table_names
-from repro.tables.replications import Replication, ReplicationSource
+from repro.tables.replications import Closeness, Replication, ReplicationSource
 
 __all__ = [
     "LAST",
     "UNITS",
     "Cell",
+    "Closeness",
     "Column",
     "PrintedError",
     "Replication",

@@ -14,7 +14,7 @@ from repro.comparison.verdict import Verdict
 from repro.console import with_bar
 from repro.report.cells import MATCH, verdict_tag
 from repro.report.content import Content, content_of
-from repro.report.html.pictures import Picture, curve_pictures, gate_pictures
+from repro.report.html.pictures import Picture, curve_pictures, forest_pictures, gate_pictures
 from repro.report.html.recipes import ShownRecipe, recipes_of
 from repro.report.html.stamp import stamp_of
 from repro.report.html.templates import HERE, templates
@@ -29,6 +29,7 @@ class Section:
     content: Content
     notes: list[Note]
     """All notes but the one on recipes, which are shown in full."""
+    forest: list[Picture]
     curves: list[Picture]
     gates: list[Picture]
     recipes: list[ShownRecipe]
@@ -67,6 +68,7 @@ def _section(comparison: Comparison, folders: Sequence[Path]) -> Section:
     return Section(
         content,
         [note for note in content.notes if note.heading != RECIPES],
+        forest_pictures(comparison),
         curve_pictures(comparison, folders),
         gate_pictures(comparison, folders),
         recipes_of(comparison),

@@ -1,4 +1,4 @@
-"""Curves and gates as pictures of the page, in both themes, with their numbers."""
+"""Forest plots, curves and gates as pictures of the page, in both themes, with their numbers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from repro.report.runs import shown_metric
 from repro.store.results import Record, gates_path, latest
 
 if TYPE_CHECKING:
-    from repro.figures import Curves, Figure, Gates
+    from repro.figures import Curves, Figure, Forest, Gates
     from repro.figures.curves import Band, Panel
+    from repro.figures.forest import ForestRow
 
 EPOCHS = 24
 """Approximate number of epochs in the table of a curve's numbers."""
@@ -42,6 +43,14 @@ def curve_pictures(comparison: Comparison, folders: Sequence[Path]) -> list[Pict
     return [_curves_picture(curves)] if curves else []
 
 
+def forest_pictures(comparison: Comparison) -> list[Picture]:
+    """Return the evidence on a table's printed errors, if there is more than what is printed."""
+    from repro.figures import forest_of
+
+    forest = forest_of(comparison)
+    return [_forest_picture(forest)] if forest and any(map(_has_evidence, _rows(forest))) else []
+
+
 def gate_pictures(comparison: Comparison, folders: Sequence[Path]) -> list[Picture]:
     """Return the gates of those of a table's runs that have recorded gates."""
     return [_gates_picture(gates) for gates in _gates(comparison, folders)]
@@ -49,6 +58,44 @@ def gate_pictures(comparison: Comparison, folders: Sequence[Path]) -> list[Pictu
 
 def _runs(comparison: Comparison) -> list[Record]:
     return [*comparison.runs, *comparison.deviating]
+
+
+def _rows(forest: Forest) -> list[ForestRow]:
+    return [row for panel in forest.panels for row in panel.rows]
+
+
+def _has_evidence(row: ForestRow) -> bool:
+    return len(row.points) > 1
+
+
+def _forest_picture(forest: Forest) -> Picture:
+    rows, known = _rows(forest), [row for row in _rows(forest) if _has_evidence(row)]
+    return Picture(
+        alt=f"Forest plot of {forest.table.name}: for each row the printed error with its margin, what others report "
+        f"and our runs. {len(known)} of {len(rows)} printed errors have replications or runs; their numbers follow.",
+        caption="The printed error and its margin, what others report, and our runs. No verdict uses the others.",
+        light=_uri(forest, "light"),
+        dark=_uri(forest, "dark"),
+        numbers=_forest_numbers(forest),
+    )
+
+
+def _forest_numbers(forest: Forest) -> Grid:
+    headings = ("Column", "Row", "Evidence", "Note")
+    figures = ("Error %", "From", "To")
+    lines = [
+        Line(
+            (
+                *map(Shown, (panel.column.label, row.label, point.kind.value, point.note)),
+                *(Shown(f"{each:.2f}") for each in (point.error, point.low, point.high)),
+            )
+        )
+        for panel in forest.panels
+        for row in panel.rows
+        for point in row.points
+    ]
+    numeric = (Heading(each, numeric=True) for each in figures)
+    return Grid(f"{forest.table.name}: all errors", (*map(Heading, headings), *numeric), tuple(lines))
 
 
 def _curves_picture(curves: Curves) -> Picture:

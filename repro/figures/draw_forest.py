@@ -1,0 +1,113 @@
+"""The picture of a forest plot: a line for each row, with the printed error, what others report, and our runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from repro.figures.forest import Evidence, Forest, ForestPanel, ForestRow
+from repro.figures.themes import POINTS, WIDTH, Theme
+from repro.tables import Closeness
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ROW = 0.24
+"""Height of a row in inches."""
+FRAME = 0.75
+"""Height of a panel's title and axis in inches."""
+MARKS: dict[str, tuple[str, bool]] = {
+    Closeness.SAME: ("o", True),
+    Closeness.CLOSE: ("o", False),
+    Closeness.OTHER: ("x", True),
+    Closeness.UNKNOWN: (".", True),
+}
+"""Marker of a replication by its closeness, and whether it is filled."""
+WORDS: dict[str, str] = {
+    Closeness.SAME: "others, as printed",
+    Closeness.CLOSE: "others, one or two differences",
+    Closeness.OTHER: "others, more differences",
+    Closeness.UNKNOWN: "others, training not described",
+    Evidence.SEED: "our seeds",
+    Evidence.MEAN: "their mean, 95 % interval",
+    Evidence.DEVIATING: "our runs that deviate from the recipe",
+}
+"""The legend."""
+
+
+def draw_forest(forest: Forest, theme: Theme) -> Figure:
+    """Return the picture."""
+    from matplotlib.figure import Figure
+
+    heights = [ROW * len(panel.rows) + FRAME for panel in forest.panels]
+    figure = Figure((WIDTH, sum(heights) + 0.9), layout="constrained")
+    figure.suptitle(f"{forest.table.paper}, {forest.table.title}", x=0.01, ha="left")
+    places = figure.subplots(len(heights), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
+    for axes, panel in zip(places, forest.panels, strict=True):
+        _draw_panel(axes, panel, theme)
+    _add_legend(figure, forest, theme)
+    return figure
+
+
+def _draw_panel(axes: Axes, panel: ForestPanel, theme: Theme) -> None:
+    for place, row in enumerate(panel.rows):
+        _draw_row(axes, place, row, theme)
+    axes.set_yticks(range(len(panel.rows)), [row.label for row in panel.rows])
+    axes.use_sticky_edges = False  # a bar would end at the frame
+    axes.margins(x=0.03)
+    axes.set_ylim(len(panel.rows) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", linewidth=0.5)
+    axes.spines["left"].set_visible(False)
+    axes.set_title(panel.title, loc="left")
+    axes.set_xlabel("test error (%)")
+
+
+def _draw_row(axes: Axes, place: int, row: ForestRow, theme: Theme) -> None:
+    looks = _looks(theme)
+    for point in row.of(Evidence.PRINTED):
+        axes.barh(place, point.high - point.low, left=point.low, height=0.62, color=theme.faint)
+        axes.plot([point.error] * 2, [place - 0.31, place + 0.31], color=theme.ink, linewidth=1.4)
+    for point in row.of(Evidence.REPLICATION):
+        axes.plot(point.error, place, **looks[point.note])
+    for point in row.of(Evidence.DEVIATING, Evidence.SEED):
+        axes.plot(point.error, place, **looks[point.kind])
+    for point in row.of(Evidence.MEAN):
+        axes.plot([point.low, point.high], [place] * 2, color=theme.series[1], linewidth=1.6)
+        axes.plot(point.error, place, **looks[point.kind])
+
+
+def _looks(theme: Theme) -> dict[str, dict[str, Any]]:
+    """Return how each kind of point is drawn: shapes differ, so that colours are not needed to tell them apart."""
+    others, ours = theme.series[0], theme.series[1]
+    same = {"linestyle": "none", "markersize": 4.5, "markeredgewidth": 0.9}
+    looks: dict[str, dict[str, Any]] = {
+        closeness: {**same, "marker": marker, "color": others, "markerfacecolor": others if filled else "none"}
+        for closeness, (marker, filled) in MARKS.items()
+    }
+    looks[Evidence.SEED] = {**same, "marker": "|", "color": ours, "markersize": 7}
+    looks[Evidence.MEAN] = {**same, "marker": "s", "color": ours}
+    looks[Evidence.DEVIATING] = {**same, "marker": "^", "color": ours, "markerfacecolor": "none"}
+    return looks
+
+
+def _add_legend(figure: Figure, forest: Forest, theme: Theme) -> None:
+    """Explain the marks that occur, below the picture."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    looks, occurring = _looks(theme), set(_kinds(forest))
+    handles: list[Any] = [
+        Line2D([], [], color=theme.ink, linestyle="none", marker="|", markersize=8, label="printed"),
+        Patch(color=theme.faint, label="margin for our runs, or for one"),
+    ]
+    handles += [Line2D([], [], label=text, **looks[kind]) for kind, text in WORDS.items() if kind in occurring]
+    figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=POINTS)
+
+
+def _kinds(forest: Forest) -> Iterator[str]:
+    for panel in forest.panels:
+        for row in panel.rows:
+            for point in row.points:
+                yield point.note if point.kind is Evidence.REPLICATION else point.kind

@@ -1,0 +1,161 @@
+"""The evidence on each printed error of a table as numbers: what is printed, what others report, and our runs."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from math import sqrt
+from typing import Any
+
+from repro.comparison.join import ComparedRow, Comparison, ErrorCell
+from repro.comparison.match import is_of
+from repro.comparison.rule import MeasuredError, judge, student_t
+from repro.comparison.spread import PRINTED_SPREAD, Spread
+from repro.tables import Column, Replication, Row, Table
+
+CONFIDENCE = 0.95
+"""Of the interval of our mean, by the spread between seeds that the verdicts use."""
+
+
+class Evidence(StrEnum):
+    """What an error in the plot is."""
+
+    PRINTED = "printed"
+    REPLICATION = "replication"
+    """What others report."""
+    SEED = "seed"
+    """A run of ours that followed the recipe."""
+    MEAN = "mean"
+    """The mean of our seeds."""
+    DEVIATING = "deviating run"
+    """A run of ours that changed the recipe; no verdict counts it."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """An error in %, and the range around it."""
+
+    kind: Evidence
+    error: float
+    low: float
+    high: float
+    """Printed: the margin for our number of runs, or for one. Mean: the confidence interval. Else the error itself."""
+    note: str = ""
+    """Of a replication how close its training is; of a run its seed."""
+    source: str = ""
+    """Where a replication is reported."""
+
+
+@dataclass(frozen=True)
+class ForestRow:
+    """The evidence on one printed error."""
+
+    label: str
+    points: tuple[Point, ...]
+
+    def of(self, *kinds: Evidence) -> list[Point]:
+        """Return the points of some kinds."""
+        return [each for each in self.points if each.kind in kinds]
+
+
+@dataclass(frozen=True)
+class ForestPanel:
+    """The rows of one column."""
+
+    column: Column
+    title: str
+    rows: tuple[ForestRow, ...]
+
+
+@dataclass(frozen=True)
+class Forest:
+    """A panel for each column of errors that can be compared."""
+
+    table: Table
+    panels: tuple[ForestPanel, ...]
+
+    COLUMNS = ("table", "column", "row", "evidence", "error", "low", "high", "note", "source")
+    """The columns of the frame."""
+
+    def frame(self) -> list[dict[str, Any]]:
+        """Return a line for each error."""
+        return [
+            {
+                "table": self.table.name,
+                "column": panel.column.key,
+                "row": row.label,
+                "evidence": point.kind.value,
+                **{name: round(getattr(point, name), 4) for name in ("error", "low", "high")},
+                "note": point.note,
+                "source": point.source,
+            }
+            for panel in self.panels
+            for row in panel.rows
+            for point in row.points
+        ]
+
+
+def forest_of(comparison: Comparison) -> Forest | None:
+    """Return the evidence on a table, or on some of its rows; None if no printed error can be compared."""
+    panels = (_panel(comparison, column) for column in comparison.table.of_kind("error") if column.comparable)
+    found = tuple(each for each in panels if each.rows)
+    return Forest(comparison.table, found) if found else None
+
+
+def _panel(comparison: Comparison, column: Column) -> ForestPanel:
+    table = comparison.table
+    dataset = column.dataset or table.dataset
+    title = f"{column.label}, {dataset}" if len(table.of_kind("error")) > 1 else dataset
+    rows = [each for each in comparison.rows if column.key in each.errors]
+    return ForestPanel(column, title, tuple(_row(comparison, each, each.errors[column.key]) for each in rows))
+
+
+def _row(comparison: Comparison, row: ComparedRow, cell: ErrorCell) -> ForestRow:
+    spread = comparison.spread or PRINTED_SPREAD
+    points = [_printed(cell, spread, max(1, comparison.cells))]
+    points += [_reported(each) for each in _replications(row.row, cell)]
+    metric = cell.printed.column.metric
+    changed = [run for run in comparison.deviating if is_of(run, cell.printed) and getattr(run, metric) is not None]
+    points += [_run(Evidence.DEVIATING, getattr(run, metric), run.seed) for run in changed]
+    points += [_run(Evidence.SEED, getattr(run, metric), run.seed) for run in cell.runs]
+    return ForestRow(comparison.table.called(row.row), (*points, *_mean(cell, spread)))
+
+
+def _replications(row: Row, cell: ErrorCell) -> list[Replication]:
+    return [each for each in row.replications if each.reported.column == cell.printed.column.key]
+
+
+def _printed(cell: ErrorCell, spread: Spread, cells: int) -> Point:
+    error = float(cell.printed.cell.value)
+    margin, expected = cell.margin, cell.expected
+    if margin is None or expected is None:
+        one = judge(replace(_measured(cell), values=(error,)), spread, cells)
+        margin, expected = one.margin, one.expected
+    return Point(Evidence.PRINTED, error, error + expected - margin, error + expected + margin)
+
+
+def _measured(cell: ErrorCell) -> MeasuredError:
+    printed = cell.printed
+    values = tuple(getattr(run, printed.column.metric) for run in cell.runs)
+    return MeasuredError(printed.cell, printed.statistic, printed.runs, values, printed.images)
+
+
+def _reported(replication: Replication) -> Point:
+    error, source = float(replication.error), replication.source
+    return Point(Evidence.REPLICATION, error, error, error, source.closeness.value, source.url)
+
+
+def _run(kind: Evidence, error: float, seed: int) -> Point:
+    return Point(kind, error, error, error, f"seed {seed}")
+
+
+def _mean(cell: ErrorCell, spread: Spread) -> Iterator[Point]:
+    """Yield the mean of our seeds with its confidence interval; nothing without runs."""
+    if not cell.runs:
+        return
+    measured = _measured(cell)
+    mean = statistics.fmean(measured.values)
+    half = student_t(spread.degrees, (1 + CONFIDENCE) / 2) * spread.phi * measured.binomial / sqrt(measured.n)
+    yield Point(Evidence.MEAN, mean, mean - half, mean + half, f"n = {measured.n}")
