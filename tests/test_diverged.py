@@ -83,7 +83,7 @@ def test_a_table_with_a_network_that_cannot_be_counted_is_not_trained(
         raise UserError("does not accept an input")
 
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path / "empty"))
-    monkeypatch.setattr("repro.api.selection.counted", refused)
+    monkeypatch.setattr("repro.comparison.counts.counted", refused)
     monkeypatch.setattr(command, "train_all", lambda *arguments: pytest.fail("trained"))
     with pytest.raises(UserError):
         command.train_missing(select("cifar100", "N = 4"), None, None, CPU, folders)
@@ -97,7 +97,7 @@ def test_a_table_is_trained_where_fvcore_is_missing(
 
     trained: list[Experiment] = []
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path / "empty"))
-    monkeypatch.setattr("repro.api.selection.counted", without_fvcore)
+    monkeypatch.setattr("repro.comparison.counts.counted", without_fvcore)
     monkeypatch.setattr(command, "train_all", lambda experiments, *others: trained.extend(experiments))
     command.train_missing(select("cifar100", "N = 4"), None, None, CPU, folders)
     assert trained

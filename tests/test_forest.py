@@ -122,7 +122,7 @@ def test_the_report_has_it_where_there_is_evidence(record: MakeRecord) -> None:
 
 
 def test_the_command_writes_picture_and_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = "figure forest resnet-cifar --rows ResNet-20 --output".split()
+    words = ["figure", "forest", "resnet-cifar", "--rows", "ResNet-20", "--output"]
     assert repro(capsys, *words, tmp_path / "one.svg")[0] == 0
     assert (tmp_path / "one.svg").read_bytes().startswith(b"<?xml")
     lines = list(csv.DictReader(io.StringIO((tmp_path / "one.csv").read_text("utf-8"))))

@@ -60,7 +60,7 @@ def narrow(classes):
 OWN = TABLE.replace(
     'model = "densenet"\noptions = { depth = 7, k = 4 }', 'model = "nets.py:Net"\noptions = { depth = 2 }'
 )
-ROW = "error: mine/tables/mine.toml: row 1 (Narrow)"
+ROW = "error: mine/tables/mine.toml: row 1 (Narrow): model"
 pytestmark = pytest.mark.usefixtures("small_digits")
 Capsys = pytest.CaptureFixture[str]
 
@@ -288,7 +288,7 @@ def test_a_recipe_may_be_the_default_of_a_network(write: Write, capsys: Capsys) 
 @pytest.mark.parametrize(
     ("model", "options", "line"),
     [
-        ("gone.py:Net", "{}", f"{ROW}: model: gone.py does not exist in "),
+        ("gone.py:Net", "{}", f"{ROW}: gone.py does not exist in "),
         (
             "nets.py:Net",
             "{ deep = 2 }",
