@@ -8,7 +8,8 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,15 @@ from repro.comparison import frame as errors
 from repro.comparison.verdict import Verdict
 from repro.frames import Columns, Dtype
 from repro.recipes import RECIPES, Recipe
-from repro.recipes.source import sources_text
+from repro.recipes.layout import HINTS, About, Given, GivenNumbers
+from repro.recipes.mistakes import form_text
+from repro.recipes.recipe import VALUES, shown
+from repro.recipes.schema import described
+from repro.recipes.source import Source, sources_text
 from repro.recipes.values import Value, values_of
 from repro.report import counts, frame
 from repro.report.frame import FIGURES
+from repro.training.initialise import INITIALISERS
 
 FRAMES: dict[str, Columns] = {
     "list_models()": listing.MODEL_COLUMNS,
@@ -113,6 +119,39 @@ def _default_for(recipe: Recipe) -> str:
     return ", ".join("every network" if each == "*" else f"`{each}`" for each in recipe.default_for)
 
 
+def recipe_keys() -> str:
+    """Return the keys of a recipe file, of the recipe and of each value, with what they may be and what they mean."""
+    texts, defaults = described(Recipe), {each.name: each for each in fields(Recipe)}
+    lines = [
+        f"| `{name}` | {form_text(HINTS[name])} | {_default(defaults[name])} | {texts[name]} |"
+        for name in VALUES
+        if name != "dataset"
+    ]
+    about = {**{name: texts[name] for name in ("paper", "dataset")}, **described(About)}
+    values = {"value": "What the paper did.", **described(GivenNumbers), **described(Source), **described(Given)}
+    parts = (
+        _meanings("Key of a recipe", about),
+        _meanings("Key of a value", {"source" if name == "kind" else name: text for name, text in values.items()}),
+        "\n".join(["| Value | What it may be | Default | Meaning |", "| --- | --- | --- | --- |", *lines]),
+        _meanings("`init`", {name: _initialisation(each) for name, each in INITIALISERS.items()}),
+    )
+    return "\n\n".join(parts)
+
+
+def _meanings(head: str, texts: Mapping[str, str]) -> str:
+    return "\n".join([f"| {head} | Meaning |", "| --- | --- |", *(f"| `{name}` | {texts[name]} |" for name in texts)])
+
+
+def _default(field: Field[Any]) -> str:
+    return "needed" if field.default is MISSING else shown(field.name, field.default)
+
+
+def _initialisation(function: Callable[..., Any]) -> str:
+    """Return the docstring of an initialisation in one line, with the names that recipes use."""
+    text = " ".join((inspect.getdoc(function) or "").split())
+    return re.sub(r"Like (\w+)", lambda found: f"Like `{found[1].replace('_', '-')}`", text)
+
+
 def every_verdict() -> str:
     """Return the verdicts with their marks and meanings."""
     lines = [f"| {each.mark} | {each.value} | {each.meaning} |" for each in Verdict]
@@ -172,6 +211,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "tests/simulation.py": power_table,
     "tests/documents.py, measured rows": measured_rows,
     "tests/documents.py, every recipe": every_recipe,
+    "tests/documents.py, recipe keys": recipe_keys,
     "tests/documents.py, every verdict": every_verdict,
     "tests/documents.py, times on a GPU": gpu_times,
     "tests/documents.py, Python API": python_api,

@@ -38,3 +38,12 @@ def test_weights_are_normal_and_the_rest_is_unchanged(kind: str, stds: dict[str,
         assert each.std().item() == pytest.approx(stds[key], rel=0.02), key
         # The largest of many normal draws; uniform draws would not exceed 1.7 standard deviations.
         assert each.abs().max() >= 3.5 * stds[key], key
+
+
+@pytest.mark.parametrize("kind", INITIALISERS)
+def test_layers_may_lack_bias_and_affine_weights(kind: str) -> None:
+    layers = [nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4, affine=False), nn.Linear(4, 2, bias=False)]
+    network = nn.Sequential(*layers)
+    INITIALISERS[kind](network)
+    assert len(list(network.parameters())) == 2
+    assert all(each.isfinite().all() for each in network.parameters())

@@ -94,6 +94,19 @@ def test_a_file_is_counted_with_its_options(write: Write, capsys: Capsys) -> Non
     assert count(capsys, "nets.py:Net", "--depth", "2", "--set", "bias=no") == found
 
 
+def test_no_dataset_is_needed_with_an_input_and_classes(write: Write, capsys: Capsys) -> None:
+    nets()
+    size = ("--input", "3x16x16", "--classes", 7)
+    status, out, err = repro(capsys, "count", "nets.py:Net", *size, "--format", "json")
+    assert status == 0, err
+    found = json.loads(out)
+    assert (found["dataset"], found["input"], found["classes"]) == (None, "3x16x16", 7)
+    assert found["params"] == 3 * 9 * 4 + 4 + 4 * 4 * 9 + 4 + 4 * 7 + 7
+    assert repro(capsys, "count", "nets.py:Net", *size)[2].endswith("next: repro list recipes\n")
+    for part in (size[:2], size[2:]):
+        assert "has no dataset of its own; name one with --dataset" in refused(capsys, "count", "nets.py:Net", *part)
+
+
 def test_an_option_of_a_registered_network_is_also_set(write: Write, capsys: Capsys) -> None:
     assert count(capsys, "densenet", "--set", "depth=7", "--k", 4) == count(capsys, "densenet", "--depth", 7, "--k", 4)
     assert "its options: shortcut" in refused(capsys, "count", "resnet20", "--set", "depth=3")

@@ -14,6 +14,7 @@ from repro.errors import UserError
 from repro.models import MODELS
 from repro.recipes import RECIPES, Source, SourceKind, default_recipe, read_recipes, recipe
 from repro.recipes.alternatives import alternatives_of
+from repro.recipes.reading import survey_recipes
 from repro.recipes.schema import schema
 from repro.recipes.values import unused, values_of
 
@@ -211,6 +212,23 @@ def test_a_wrong_recipe_is_refused_with_its_file_its_name_and_the_reason(
 ) -> None:
     assert changed in BASE
     assert reason(tmp_path, BASE.replace(changed, into, 1)).startswith(f"paper0.toml: recipe base: {why}")
+
+
+def test_every_wrong_key_of_a_recipe_is_a_mistake_of_its_own(tmp_path: Path) -> None:
+    text = BASE.replace('"conv-fan-out"', '"msra"').replace('"steps"', '"multistep"') + "rotation = 15\n"
+    found = [str(each) for each in survey_recipes(files(tmp_path, text)).mistakes]
+    assert [each.partition("recipe base: ")[2].partition(" - ")[0].partition(";")[0] for each in found] == [
+        "Invalid enum value 'multistep'",
+        "Invalid enum value 'msra'",
+        "Object contains unknown field `rotation`",
+    ]
+    assert reason(tmp_path, text).endswith("it must be cosine or steps (and 2 more: repro validate)")
+
+
+def test_epochs_as_milestones_need_the_number_of_epochs(tmp_path: Path) -> None:
+    said = reason(tmp_path, BASE.replace("[1, 3], of = 4", "[60, 120]"))
+    right = "without `of` they are fractions of the run; add of = 200 if they are epochs of 200"
+    assert said == f"paper0.toml: recipe base: Expected numbers from 0 to `of` - at `$.milestones`; {right}"
 
 
 def test_recipes_that_extend_each_other_are_refused(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ def count(
     Args:
         model: the name of a network, `FILE.py:NAME`, `PACKAGE.MODULE:NAME`, `timm:NAME` or `torchvision:NAME`; or a
             torch.nn.Module, which is left as it was.
-        dataset: names the input shape and the classes (default: the dataset of the network's paper).
+        dataset: names the input shape and the classes (default: the dataset of the network's paper). A network from
+            outside the package has no default: name one, or give `input` and `classes`.
         input: C, H, W of an image (default: the dataset's).
         classes: the number of classes (default: the dataset's); not for a torch.nn.Module.
         flops: the convention: `paper`, `fvcore` or `macs`.
@@ -84,13 +85,8 @@ def count_named(
     by_module: bool,
 ) -> CountReport:
     """Return the counts of a network that `find_network` returned; arguments and errors as in `count`."""
-    where = find_dataset(dataset) if dataset else own_dataset(model)
-    if is_outside(model):
-        check_task(model, where)
-    spec = DATASETS[where]
-    subject = Subject(model, resolve_options(model, options, where), input or spec.input, classes or spec.classes)
+    subject, where = _subject(model, options, dataset, input, classes)
     counts = _counted(subject)
-    as_published = (subject.input, subject.classes) == (spec.input, spec.classes)
     modules = []
     if by_module:
         with waiting(f"counting the modules of {typed_name(model)}", seconds=True):
@@ -98,7 +94,7 @@ def count_named(
     return CountReport(
         model=model,
         options=subject.options,
-        dataset=where if as_published else None,
+        dataset=where,
         input=subject.input,
         classes=subject.classes,
         params=counts.params,
@@ -106,9 +102,23 @@ def count_named(
         flops_convention=convention,
         macs=counts.flops[Convention.MACS],
         small=is_small(model, subject.input),
-        published=published_counts(subject, where, counts) if as_published else (),
+        published=published_counts(subject, where, counts) if where else (),
         modules=tuple(modules),
     )
+
+
+def _subject(
+    model: str, options: Mapping[str, OptionValue], dataset: str | None, input: Shape | None, classes: int | None
+) -> tuple[Subject, str | None]:
+    """Return what is counted, and the dataset whose input and classes it has, if it has them."""
+    if is_outside(model) and dataset is None and input and classes:
+        return Subject(model, resolve_options(model, options, ""), input, classes), None
+    where = find_dataset(dataset) if dataset else own_dataset(model)
+    if is_outside(model):
+        check_task(model, where)
+    spec = DATASETS[where]
+    subject = Subject(model, resolve_options(model, options, where), input or spec.input, classes or spec.classes)
+    return subject, where if (subject.input, subject.classes) == (spec.input, spec.classes) else None
 
 
 def _counted(subject: Subject) -> Count:

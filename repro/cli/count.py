@@ -15,7 +15,7 @@ from repro.console import print_json, stdout
 from repro.counting.conventions import Convention
 from repro.data import find as find_dataset
 from repro.errors import UserError
-from repro.experiment import own_dataset
+from repro.models import spec_of
 
 InputShape = Annotated[
     str | None, typer.Option("--input", metavar="CxHxW", help="Input shape (default: the dataset's).")
@@ -50,7 +50,7 @@ def count(
         return
     stdout().print(answer.title, style="bold", soft_wrap=True, markup=False)  # on one line, so that it can be copied
     stdout().print(answer.rich())
-    where = find_dataset(dataset) if dataset else own_dataset(name)
+    where = find_dataset(dataset) if dataset else spec_of(name).dataset
     suggest(after_count(name, answer.options, where))
 
 

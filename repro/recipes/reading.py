@@ -18,7 +18,7 @@ from repro.papers import toml_of
 from repro.recipes.alternatives import wrong_alternative
 from repro.recipes.contradictions import contradiction
 from repro.recipes.layout import About, Document, Entry, Given
-from repro.recipes.mistakes import explained
+from repro.recipes.mistakes import reasons
 from repro.recipes.recipe import VALUES, Recipe
 from repro.recipes.source import is_inferred
 from repro.text import canonical, choose
@@ -128,11 +128,11 @@ def _refuse_second(file: Path, name: str, names: dict[str, tuple[Path, str]]) ->
 
 
 def _written(file: Path, name: str, content: Any) -> _Written:
-    """Return a recipe as it is written."""
+    """Return a recipe as it is written; WrongFiles with a mistake for each wrong key."""
     try:
         return _Written(file, name, msgspec.convert(content, Entry))
     except msgspec.ValidationError as error:
-        raise WrongFiles(Mistake(file, f"recipe {name}", explained(error, content))) from None
+        raise WrongFiles(*(Mistake(file, f"recipe {name}", each) for each in reasons(error, content))) from None
 
 
 def _recipe(line: Sequence[_Written]) -> Recipe:

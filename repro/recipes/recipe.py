@@ -53,8 +53,11 @@ class Recipe:
 
     name: str
     paper: str
+    """The name of the paper in lists."""
     dataset: str
+    """The images that are trained on and tested; see `repro list datasets`."""
     epochs: Positive
+    """Passes over the training images."""
     iterations: Positive | None = None
     """The run stops after this number of steps, even in the middle of the last epoch."""
     batch: Positive
@@ -66,7 +69,7 @@ class Recipe:
     schedule: Literal["cosine", "steps"]
     """How the learning rate falls. `cosine`: once per epoch; `steps`: times `gamma` at each of `milestones`."""
     milestones: tuple[float, ...] = ()
-    """Fractions of the run's length."""
+    """Fractions of the run's length; `value = [60, 120], of = 200` for those after 60 and 120 of 200 epochs."""
     gamma: Amount = 0.1
     """Factor of the learning rate at each of `milestones`."""
     momentum_reset: bool = False
@@ -78,12 +81,15 @@ class Recipe:
     warmup_lr: Amount = 0.0
     """Learning rate of the first `warmup_iterations` steps."""
     momentum: Rate = 0.9
+    """Momentum of SGD, the optimizer of every recipe."""
     nesterov: bool
+    """Whether the momentum is Nesterov's."""
     weight_decay: Amount
+    """The gradient of a parameter has this times the parameter added."""
     decay_scope: Literal["all", "weights"] = "all"
     """What decays: `all` parameters, or only the `weights` of convolutions and linear layers."""
     init: Init
-    """How weights are initialised: a name of training/initialise.py."""
+    """How weights are initialised; docs/recipes.md explains the names."""
     dropout: Rate = 0.0
     """Rate of the dropout layers whose rate a recipe sets; 0: as the network sets it."""
     crop_padding: Count = 0

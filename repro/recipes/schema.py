@@ -17,20 +17,20 @@ from repro.recipes.source import Source
 def schema() -> str:
     """Return the schema as JSON text, with the docstrings of the attributes as descriptions of the keys."""
     whole: dict[str, Any] = msgspec.json.schema(Document[Entry])  # type: ignore[valid-type]
-    said = {**_described(Source), **_described(Given), **_described(GivenNumbers)}
+    said = {**described(Source), **described(Given), **described(GivenNumbers)}
     for name, definition in whole["$defs"].items():
         if "description" in definition:
             definition["description"] = " ".join(definition["description"].split())
-        described = {**_described(Recipe), **_described(About)} if name == "Entry" else said
+        texts = {**described(Recipe), **described(About)} if name == "Entry" else said
         for key, content in definition.get("properties", {}).items():
             spelled = "kind" if key == "source" else key
-            if spelled in described:
-                content["description"] = described[spelled]
+            if spelled in texts:
+                content["description"] = texts[spelled]
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **whole}, indent=1) + "\n"
 
 
-def _described(form: type) -> dict[str, str]:
-    """Return the docstrings of a class's attributes by name."""
+def described(form: type) -> dict[str, str]:
+    """Return the docstrings of a class's attributes by name, each in one line."""
     (body,) = ast.parse(inspect.getsource(form)).body
     assert isinstance(body, ast.ClassDef)
     return {

@@ -23,7 +23,7 @@ def conv_fan_out(network: nn.Module) -> None:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(module, nn.Linear):
-            nn.init.zeros_(module.bias)
+            _zero(module.bias)
 
 
 def conv_fan_in(network: nn.Module) -> None:
@@ -61,10 +61,16 @@ def _as_torch7(network: nn.Module, mode: Literal["fan_in", "fan_out"]) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, nn.BatchNorm2d) and module.affine:
             nn.init.uniform_(module.weight)
         elif isinstance(module, nn.Linear):
-            nn.init.zeros_(module.bias)
+            _zero(module.bias)
+
+
+def _zero(bias: torch.Tensor | None) -> None:
+    """Set the bias of a layer to 0; networks from outside the package may have layers without one."""
+    if bias is not None:
+        nn.init.zeros_(bias)
 
 
 def all_fan_in(network: nn.Module) -> None:
@@ -75,8 +81,7 @@ def all_fan_in(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-            assert module.bias is not None
-            nn.init.zeros_(module.bias)
+            _zero(module.bias)
 
 
 def conv_fan_out_alone(network: nn.Module) -> None:
@@ -92,12 +97,12 @@ def conv_fan_out_linear_normal(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.01)
-        if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            _zero(module.bias)
 
 
 def as_built(network: nn.Module) -> None:
-    """Every weight with torch's initialisation: torchvision's AlexNet."""
+    """Every weight as the network's own code leaves it; torchvision's AlexNet leaves torch's initialisation."""
 
 
 INITIALISERS: dict[str, Callable[[nn.Module], None]] = {
