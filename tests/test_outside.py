@@ -305,10 +305,14 @@ def test_a_recipe_may_be_the_default_of_a_network(write: Write, capsys: Capsys) 
         (
             "nets.py:Net",
             "{ deep = 2 }",
-            f"{ROW}: mine/nets.py:Net has no option deep; its options: depth, rate, bias, kind",
+            f"{ROW}: model: mine/nets.py:Net has no option deep; its options: depth, rate, bias, kind",
         ),
-        ("nets.py:Net", '{ depth = "2" }', f"{ROW}: mine/nets.py:Net: option depth must be a whole number, not '2'"),
-        ("nets.py:Nat", "{}", f"{ROW}: mine/nets.py has no class or function 'Nat'"),
+        (
+            "nets.py:Net",
+            '{ depth = "2" }',
+            f"{ROW}: model: mine/nets.py:Net: option depth must be a whole number, not '2'",
+        ),
+        ("nets.py:Nat", "{}", f"{ROW}: model: mine/nets.py has no class or function 'Nat'"),
     ],
 )
 def test_a_wrong_row_is_refused(write: Write, capsys: Capsys, model: str, options: str, line: str) -> None:
