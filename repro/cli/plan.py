@@ -59,7 +59,10 @@ def plan(
     results: Results = Path("results"),
     runs: Runs = None,
 ) -> None:
-    """Show what all tables still need: runs, device time, disk, memory, and the seeds that would decide each row."""
+    """Show what all tables still need: runs, device time, disk, memory, and the seeds that would decide each row.
+
+    For one table: repro table NAME --run --dry-run.
+    """
     chosen = plan_format(format, output)
     found = [(each, _matching(each, rows)) for each in all_tables()]
     selections = [(table, shown) for table, shown in found if shown]
