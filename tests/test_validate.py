@@ -173,7 +173,10 @@ def test_one_table_is_checked_alone(folder: Path, capsys: Capsys) -> None:
     ("arguments", "line"),
     [
         (["nowhere"], "nowhere does not exist; name the folder of a paper or the file of a table"),
-        (["papers"], "--papers papers has neither tables/*.toml nor recipes/*.toml; name the folder of one paper"),
+        (
+            ["papers"],
+            "--papers papers has no tables/*.toml, recipes/*.toml or datasets.toml; name the folder of one paper",
+        ),
         (
             [f"papers/demo/{RECIPE}"],
             f"papers/demo/{RECIPE} is not a table but has recipes; name the folder of its paper",
