@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -56,42 +56,61 @@ class Resident(Classification):
             inputs = augment(pixels, draws.at(part), self.recipe)
             yield Batch(laid_out(inputs, self.runtime), self.train_images.labels[order[part]])
 
-    @torch.inference_mode()
     def test(self, network: nn.Module, progress: Progress = iter) -> Metrics:
         """Return the metrics on the whole test set, and the error on the validation images, if there are any."""
-        network.eval()
-        tested = self._metrics(network, self.test_images, torch.arange(len(self.test_images)), progress)
+        tested = self._shown(self.test_images).test(network, progress)
         if not len(self.held_out):
             return tested
-        validated = self._metrics(network, self.train_images, self.held_out, iter)
+        validated = self._shown(self.train_images, self.held_out).test(network)
         return replace(tested, validation_error=validated.error)
 
     def test_batches(self, progress: Progress = iter) -> Iterator[Batch]:
         """Yield the test images in batches, each image once; each process yields its share."""
-        return self._whole(self.test_images, torch.arange(len(self.test_images)), progress)
+        return self._shown(self.test_images).batches(progress)
 
-    def _metrics(self, network: nn.Module, images: Images, places: Tensor, progress: Progress) -> Metrics:
-        """Return the metrics on the images at the given indices."""
-        sums = torch.zeros(3, device=self.device)
-        for inputs, labels in self._whole(images, places, progress):
-            with autocast(self.device, self.runtime):
-                logits = network(inputs)
-            sums += class_sums(logits, labels)
-        return class_metrics(processes.total(sums), len(places))
-
-    def _whole(self, images: Images, places: Tensor, progress: Progress) -> Iterator[Batch]:
-        """Yield the images at the given indices in normalised batches; each process yields its share of the batches."""
-        places, batch = places.to(self.device), TEST_BATCHES[self.device.type]
-        own = range(processes.rank() * batch, len(places), processes.count() * batch)
-        for begin in progress(own):
-            part = places[begin : begin + batch]
-            yield Batch(laid_out(self.normalise(images.pixels[part]), self.runtime), images.labels[part])
+    def _shown(self, images: Images, places: Tensor | None = None) -> WholeTest:
+        return WholeTest(images, self.normalise, self.runtime, self.device, places)
 
     def _plan(self, seed: int, epoch: int) -> tuple[Tensor, Draws]:
         """Return the order of an epoch's images and the draws of their augmentation, both drawn on the CPU."""
         order = torch.randperm(self.images, generator=generator(seed, "order", epoch))
         draws = draw(self.recipe, self.images, generator(seed, "augmentation", epoch))
         return self.trained_on[order.to(self.device)], Draws(*(each.to(self.device) for each in draws))
+
+
+class WholeTest:
+    """The test of a network on images in memory, which are shown whole."""
+
+    def __init__(
+        self,
+        images: Images,
+        normalise: Callable[[Tensor], Tensor],
+        runtime: Runtime,
+        device: torch.device,
+        places: Tensor | None = None,
+    ) -> None:
+        """Take the images on the device, and the indices of those to test with (default: all)."""
+        self.images, self.normalise, self.runtime, self.device = images, normalise, runtime, device
+        self.places = torch.arange(len(images), device=device) if places is None else places.to(device)
+
+    @torch.inference_mode()
+    def test(self, network: nn.Module, progress: Progress = iter) -> Metrics:
+        """Return the metrics on the images; the network is left in evaluation mode."""
+        network.eval()
+        sums = torch.zeros(3, device=self.device)
+        for inputs, labels in self.batches(progress):
+            with autocast(self.device, self.runtime):
+                logits = network(inputs)
+            sums += class_sums(logits, labels)
+        return class_metrics(processes.total(sums), len(self.places))
+
+    def batches(self, progress: Progress = iter) -> Iterator[Batch]:
+        """Yield the images in normalised batches; each process yields its share of the batches."""
+        batch = TEST_BATCHES[self.device.type]
+        own = range(processes.rank() * batch, len(self.places), processes.count() * batch)
+        for begin in progress(own):
+            part = self.places[begin : begin + batch]
+            yield Batch(laid_out(self.normalise(self.images.pixels[part]), self.runtime), self.images.labels[part])
 
 
 def held_out(recipe: Recipe, data: Dataset) -> Tensor:
