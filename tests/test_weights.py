@@ -17,8 +17,11 @@ from repro.data.augment import Normalise
 from repro.errors import RunFailed, UserError
 from repro.evaluation import evaluate
 from repro.evaluation import pretrained as weights
-from repro.evaluation.pretrained import TWINS, fetch, insert, published
-from repro.models import MODELS, build
+from repro.evaluation.mapping import Subject, TensorMapping
+from repro.evaluation.mapping import insert as insert_into
+from repro.evaluation.pretrained import TWINS, fetch, published
+from repro.evaluation.state_dicts import StateDict
+from repro.models import MODELS, build, resolve_options
 
 
 def randomly(network: nn.Module) -> nn.Module:
@@ -52,6 +55,16 @@ def ours(model: str, classes: int = 1000) -> nn.Module:
     with torch.device("meta"):
         network = build(model, {}, classes=classes)
     return network.to_empty(device="cpu").eval()
+
+
+def insert(network: nn.Module, model: str, tensors: dict[str, torch.Tensor]) -> TensorMapping:
+    return insert_into(
+        Subject(network, model, resolve_options(model, {}, "imagenet"), "imagenet"), published_as(tensors)
+    )
+
+
+def published_as(tensors: dict[str, torch.Tensor]) -> StateDict:
+    return StateDict(Path("theirs.pth"), tensors)
 
 
 @pytest.mark.parametrize("model", TWINS)
@@ -106,9 +119,11 @@ def test_the_order_of_the_file_is_not_trusted() -> None:
 
 
 def test_weights_of_another_network_are_refused() -> None:
-    with pytest.raises(UserError, match=r"not those of torchvision's resnet34: layer1\.2\.conv1\.weight is missing"):
+    with pytest.raises(
+        UserError, match=r"theirs\.pth has no layer1\.2\.conv1\.weight for resnet34 with the names of t"
+    ):
         insert(ours("resnet34"), "resnet34", twin_of("resnet18").state_dict())
-    with pytest.raises(UserError, match="the weights do not match resnet18"):
+    with pytest.raises(UserError, match=r"has 1000 classes \(fc\.weight\), and imagenet has 10"):
         insert(ours("resnet18", classes=10), "resnet18", twin_of("resnet18").state_dict())
 
 
@@ -141,9 +156,9 @@ def serve(folder: Path, content: object) -> str:
 def test_weights_are_downloaded_once(server: tuple[str, Path], hub: Path) -> None:
     address, folder = server
     name = serve(folder, {"weight": torch.arange(3.0)})
-    assert torch.equal(fetch(f"{address}/{name}")["weight"], torch.arange(3.0))
+    assert torch.equal(fetch(f"{address}/{name}").tensors["weight"], torch.arange(3.0))
     (folder / name).unlink()
-    assert torch.equal(fetch(f"{address}/{name}")["weight"], torch.arange(3.0))
+    assert torch.equal(fetch(f"{address}/{name}").tensors["weight"], torch.arange(3.0))
     assert [path.name for path in hub.iterdir()] == [name]
 
 
@@ -219,7 +234,7 @@ def test_an_evaluation_of_published_weights_from_the_command_to_the_error(
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["eval", "resnet34", "--weights", "timm"], "unknown source of weights 'timm'; known: torchvision"),
+        (["eval", "resnet34", "--weights", "timm"], "timm does not exist; name the file of a state dict"),
         (["eval", "resnet43", "--weights", "torchvision"], "unknown model 'resnet43'"),
         (["eval", "xception", "--weights", "torchvision"], "torchvision has no weights for xception"),
         (

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from repro.cli.options import AnswerFormat, Crops, Data, Format, Runs, runtime_options
+from repro.cli.options import AnswerFormat, Crops, Data, Format, Runs, Settings, runtime_options
 from repro.cli.suggestion import after_run, suggest
+from repro.cli.weights import Given, show_weights
 from repro.console import loading, note, print_json, stdout
 from repro.data import find as find_dataset
 from repro.errors import UserError
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from repro.evaluation.evaluate import Evaluation, PublishedEvaluation
     from repro.training.tasks.task import Metrics
 
+TORCHVISION = "torchvision"
 What = Annotated[
     str,
     typer.Argument(metavar="RUN|CHECKPOINT|MODEL", help="Run (name, prefix, ID or folder), checkpoint file, or model."),
@@ -29,12 +32,30 @@ What = Annotated[
 Weights = Annotated[
     str | None,
     typer.Option(
-        "--weights", metavar="torchvision", help="Test the model with the weights that torchvision publishes."
+        "--weights",
+        metavar="torchvision|FILE",
+        help="Test the model with the weights that torchvision publishes, or with a state dict that others published "
+        "(.pt, .pth, .th or .safetensors).",
     ),
 ]
 WeightsDataset = Annotated[
-    str | None, typer.Option("--dataset", metavar="NAME", help="Dataset for --weights (default: imagenet).")
+    str | None,
+    typer.Option(
+        "--dataset",
+        metavar="NAME",
+        help="Dataset for --weights (default: imagenet for torchvision, that of the model's paper for a file).",
+    ),
 ]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        "--mean",
+        metavar="R,G,B",
+        help="What the weights in a file need subtracted from pixels in 0..1 (default: as the repository whose names "
+        "they have).",
+    ),
+]
+Std = Annotated[str | None, typer.Option("--std", metavar="R,G,B", help="What they need pixels divided by, likewise.")]
 Picture = Annotated[
     Path | None,
     typer.Option(
@@ -48,7 +69,10 @@ def evaluate(
     what: What,
     switches: dict[str, Any],
     weights: Weights = None,
+    settings: Settings = None,
     dataset: WeightsDataset = None,
+    mean: Mean = None,
+    std: Std = None,
     crops: Crops = 1,
     data: Data = None,
     runs: Runs = None,
@@ -60,11 +84,29 @@ def evaluate(
         raise UserError("--dataset requires --weights; a run is tested on the dataset that it was trained on")
     if picture and weights:
         raise UserError("--picture needs a run of a U-Net and cannot be combined with --weights")
+    file = _file(weights)
+    if not file:
+        _check_only_for_files({"--set": settings, "--mean": mean, "--std": std})
     places, runtime = folders(data, runs), Runtime(**switches)
-    if weights:
+    if file:
+        given = Given(what, settings or (), file, dataset and find_dataset(dataset), mean, std, crops)
+        show_weights(given, places.data, runtime, format)
+    elif weights:
         _evaluate_published(what, weights, find_dataset(dataset or "imagenet"), crops, places, runtime, format)
     else:
         _evaluate_run(what, crops, picture, places, runtime, format)
+
+
+def _file(weights: str | None) -> Path | None:
+    """Return the file of `--weights`; None for torchvision."""
+    return None if weights is None or weights.lower() == TORCHVISION else Path(weights)
+
+
+def _check_only_for_files(given: Mapping[str, object]) -> None:
+    """Raise UserError for options that describe the weights in a file."""
+    for option, value in given.items():
+        if value:
+            raise UserError(f"{option} requires --weights FILE; a run and torchvision's weights say it themselves")
 
 
 def _evaluate_run(

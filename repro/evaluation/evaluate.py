@@ -14,8 +14,9 @@ from repro.data.crops import Averaged
 from repro.data.folder import ImageFolder
 from repro.data.views import Protocol, protocol_of
 from repro.errors import UserError
+from repro.evaluation.mapping import Subject, insert
 from repro.evaluation.prediction import draw_prediction
-from repro.evaluation.pretrained import TWINS, Published, fetch, insert, published
+from repro.evaluation.pretrained import TWINS, Published, fetch, published
 from repro.experiment import Experiment, segments
 from repro.models import build, resolve_options
 from repro.models import find as find_model
@@ -109,7 +110,7 @@ def test(
         if crops != 1:
             raise UserError(f"--crops {crops} is for image files; the images of {experiment.dataset} are shown whole")
         task = task_for(experiment, root, runtime, where)
-        metrics = task.test(network, _with_bar)
+        metrics = task.test(network, shown_progress)
         if picture:
             assert isinstance(task, Segmentation)
             draw_prediction(task, network, picture)
@@ -117,7 +118,7 @@ def test(
     data = load(experiment.dataset, root)
     assert isinstance(data, ImageFolder)
     protocol = with_crops(protocol_of(with_statistics(experiment.recipe, data, runtime)), experiment.model, crops)
-    return CropTest(data.test, protocol, runtime, where).test(network, _with_bar), protocol
+    return CropTest(data.test, protocol, runtime, where).test(network, shown_progress), protocol
 
 
 def evaluate_published(
@@ -138,10 +139,11 @@ def evaluate_published(
     data = load(dataset, root)
     assert isinstance(data, ImageFolder)
     files, where = data.test, prepare(runtime)
-    network = build(model, resolve_options(model, {}, dataset), classes=DATASETS[dataset].classes)
-    insert(network, model, fetch(weights.url))
+    options = resolve_options(model, {}, dataset)
+    network = build(model, options, classes=DATASETS[dataset].classes)
+    insert(Subject(network, model, options, dataset), fetch(weights.url))
     tester = CropTest(files, protocol, runtime, where)
-    metrics = tester.test(placed(network, where, runtime), _with_bar)
+    metrics = tester.test(placed(network, where, runtime), shown_progress)
     return PublishedEvaluation(model, dataset, weights, protocol, metrics)
 
 
@@ -163,7 +165,8 @@ def printed_average(model: str, crops: int) -> Averaged | None:
     return next(printed, None)
 
 
-def _with_bar(begins: range) -> Iterable[int]:
+def shown_progress(begins: range) -> Iterable[int]:
+    """Show the progress of a test over the first places of its batches."""
     return with_bar(begins, "testing")
 
 

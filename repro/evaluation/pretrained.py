@@ -1,19 +1,17 @@
-"""Published weights of torchvision, loaded into our own networks."""
+"""Published weights of torchvision."""
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
 
 from repro.errors import RunFailed, UserError
+from repro.evaluation.state_dicts import StateDict
 
 if TYPE_CHECKING:
     from repro.data.views import Protocol
@@ -79,7 +77,7 @@ def published(model: str) -> Published:
     )
 
 
-def fetch(url: str) -> dict[str, Tensor]:
+def fetch(url: str) -> StateDict:
     """Return the tensors at a URL, downloaded once to torch's cache and checked against the hash in the file's name.
 
     Raises:
@@ -90,7 +88,7 @@ def fetch(url: str) -> dict[str, Tensor]:
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     try:
         with redirect_stdout(sys.stderr):  # torch announces a download on stdout, which is for the answer
-            return torch.hub.load_state_dict_from_url(
+            tensors = torch.hub.load_state_dict_from_url(
                 url, map_location="cpu", progress=True, check_hash=True, weights_only=True
             )
     except Exception as error:  # torch's reader raises all kinds of errors for a broken file
@@ -98,44 +96,4 @@ def fetch(url: str) -> dict[str, Tensor]:
         if (folder / name).exists():
             raise UserError(f"{folder / name} is broken ({reason}); remove it to download it again") from error
         raise RunFailed(f"{url} could not be downloaded ({reason}); put the file into {folder} by hand") from error
-
-
-def insert(network: nn.Module, model: str, weights: Mapping[str, Tensor]) -> None:
-    """Load torchvision's weights for a model into our network.
-
-    Our network has torchvision's parameters and buffers in the same order under other names. The order in the file
-    is not used, since it depends on the version that wrote the file.
-
-    Raises:
-        UserError: the weights are not those of this network.
-    """
-    values = _in_order(TWINS[model], weights)
-    own = {name: value for name, value in network.state_dict().items() if _counts(name)}
-    if [each.shape for each in own.values()] != [each.shape for each in values]:
-        raise UserError(
-            f"the weights do not match {model}: their shapes differ from those of torchvision's {TWINS[model]}"
-        )
-    network.load_state_dict(dict(zip(own, values, strict=True)), strict=False)
-
-
-def _in_order(twin: str, weights: Mapping[str, Tensor]) -> list[Tensor]:
-    """Return the weights in the order of torchvision's network."""
-    import torchvision
-
-    # The files of DenseNet have older names: norm1 was norm.1.
-    named = {
-        re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name): each for name, each in weights.items()
-    }
-    # GoogLeNet's file also has the auxiliary classifiers, which exist only in training.
-    extra = {"init_weights": False, "aux_logits": False} if twin == "googlenet" else {}
-    with torch.device("meta"):
-        network = torchvision.models.get_model(twin, **extra)
-    names = [name for name in network.state_dict() if _counts(name)]
-    if missing := [name for name in names if name not in named]:
-        raise UserError(f"the weights are not those of torchvision's {twin}: {missing[0]} is missing")
-    return [named[name] for name in names]
-
-
-def _counts(name: str) -> bool:
-    """Whether a tensor affects the output; BatchNorm's count of batches does not, and old files lack it."""
-    return not name.endswith("num_batches_tracked")
+    return StateDict(folder / name, tensors)

@@ -1,0 +1,143 @@
+"""The answer of `repro eval --weights FILE`: what was read from the file, and the test error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from repro.cli.networks import chosen_network
+from repro.cli.options import AnswerFormat
+from repro.cli.suggestion import suggest
+from repro.console import loading, print_json, stdout
+from repro.errors import UserError
+from repro.models.typed import typed_name
+from repro.runtime import Runtime
+from repro.text import number_of
+
+if TYPE_CHECKING:
+    from repro.evaluation.layouts import Normalisation
+    from repro.evaluation.third_party import TestedWeights
+
+MEANING = (
+    "weights of others are shown beside the printed error and never counted in a verdict: they tell what this "
+    "network and this test can reach, not whether the paper's recipe reaches it"
+)
+OWN_MEANING = "weights that repro exported; its run is what a verdict counts: repro eval RUN"
+
+
+class Given(NamedTuple):
+    """What a user gave with `--weights FILE`."""
+
+    model: str
+    settings: Sequence[str]
+    file: Path
+    dataset: str | None
+    mean: str | None
+    std: str | None
+    crops: int
+
+
+def show_weights(given: Given, data: Path, runtime: Runtime, format: AnswerFormat) -> None:
+    """Test a model with the weights in a file and print what was found.
+
+    Raises:
+        UserError: as `evaluate_weights`, or a normalisation is not complete.
+    """
+    model, options, _ = chosen_network(given.model, {}, given.settings, counting=True)
+    normalisation = _normalisation(given.mean, given.std)
+    with loading():
+        from repro.evaluation.third_party import evaluate_weights
+
+    found = evaluate_weights(
+        model,
+        options,
+        given.file,
+        data,
+        runtime,
+        dataset=given.dataset,
+        normalisation=normalisation,
+        crops=given.crops,
+    )
+    if format == AnswerFormat.JSON:
+        print_json(found.to_json())
+        return
+    for line in _lines(found):
+        stdout().print(line, soft_wrap=True, markup=False, highlight=False)
+    suggest(f"repro table {found.printed[0].table}" if found.printed else f"repro count {typed_name(model)}")
+
+
+def _normalisation(mean: str | None, std: str | None) -> Normalisation | None:
+    """Return the normalisation of `--mean` and `--std`; None without them."""
+    from repro.evaluation.layouts import Normalisation
+
+    if mean is None and std is None:
+        return None
+    if mean is None or std is None:
+        raise UserError("--mean and --std belong together; give both, as --mean 0.5,0.5,0.5 --std 0.25,0.25,0.25")
+    values = Normalisation(_numbers("--mean", mean), _numbers("--std", std))
+    if not all(each > 0 for each in values.std):
+        raise UserError(f"--std {std} is impossible: each number must be above 0")
+    return values
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    try:
+        values = tuple(map(float, text.split(",")))
+    except ValueError:
+        values = ()
+    if not values or not all(0 <= each <= 1 for each in values):
+        raise UserError(f"{option} {text} is impossible: it must be numbers from 0 to 1 with commas between them")
+    return values
+
+
+def _lines(found: TestedWeights) -> Iterator[str]:
+    options = "".join(f", {name} {value}" for name, value in found.options.items())
+    protocol = f", {found.protocol}" if found.protocol else ""
+    yield (
+        f"{typed_name(found.model)}{options}, with {found.file}: test error {found.error:.2f} %, "
+        f"top-5 {found.error5:.2f} %, on {found.images:,} images of {found.dataset}{protocol}"
+    )
+    for name, text in (
+        ("file", f"SHA-256 {found.sha256}{f'; exported from the run {found.run}' if found.run else ''}"),
+        ("names", _names(found)),
+        ("normalisation", _normalised(found)),
+        ("printed", _printed(found)),
+        ("meaning", OWN_MEANING.replace("RUN", found.run) if found.run else MEANING),
+    ):
+        yield f"  {name:<13}  {text}"
+    if not found.layouts:
+        yield "  mapping        by order, shape and kind; check it, since equal shapes can be exchanged:"
+        yield from (f"    {theirs} -> {ours}" for ours, theirs in found.mapping.items())
+
+
+def _names(found: TestedWeights) -> str:
+    """Return the layout, where the tensors were in the file, and what was done with them."""
+    parts = [" and ".join(found.layouts) if found.layouts else "of no known layout"]
+    parts.append(number_of(len(found.mapping), "tensor") + (f" under {found.key!r}" if found.key else ""))
+    if found.prefix:
+        parts.append(f"without the prefix {found.prefix!r}")
+    if found.permuted:
+        parts.append("channels reordered, since its shortcuts pad zeros on both sides")
+    elif not found.layouts and found.options.get("shortcut") == "A":
+        parts.append("its shortcuts are taken to pad zeros behind the channels")
+    return "; ".join(parts)
+
+
+def _normalised(found: TestedWeights) -> str:
+    values = ", ".join(f"{each:.6g}" for each in found.mean), ", ".join(f"{each:.6g}" for each in found.std)
+    return f"{f'mean {values[0]}, std {values[1]}; ' if found.mean else ''}from {found.normalised_as}"
+
+
+def _printed(found: TestedWeights) -> str:
+    if not found.printed:
+        return f"no table prints an error of this network on {found.dataset}"
+    return "; ".join(
+        f"{each.error} % ({each.table}, {each.row}, {each.column}): {_distance(found.error - float(each.error))}"
+        for each in found.printed
+    )
+
+
+def _distance(difference: float) -> str:
+    """Return how far these weights are from a printed error."""
+    return f"these weights {'−' if difference < 0 else '+'}{abs(difference):.2f} points"

@@ -1,0 +1,171 @@
+"""Which tensor of a published state dict is which tensor of our network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from repro.errors import UserError
+from repro.evaluation.channels import from_centred
+from repro.evaluation.layouts import Layout, Networks, layouts, theirs
+from repro.evaluation.state_dicts import StateDict
+from repro.models import OptionValue
+from repro.models.typed import typed_name
+from repro.text import number_of
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Our network, and how its user chose it."""
+
+    network: nn.Module
+    model: str
+    options: Mapping[str, OptionValue]
+    """All options."""
+    dataset: str
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The parameters and buffers that affect the output."""
+        return {name: value for name, value in self.network.state_dict().items() if counts(name)}
+
+    @property
+    def zero_padded(self) -> bool:
+        """Whether its shortcuts pad with zeros, so that the order of channels is part of the network."""
+        return self.options.get("shortcut") == "A"
+
+
+@dataclass(frozen=True)
+class TensorMapping:
+    """The tensors of a file by those of our network."""
+
+    layouts: tuple[Layout, ...]
+    """The layouts whose names the file has; none if it was mapped by order and shape."""
+    pairs: Mapping[str, str]
+    """The name in the file by our name."""
+    permuted: bool = False
+    """Whether the channels of the file are in another order, as in `repro.evaluation.channels`."""
+
+
+def counts(name: str) -> bool:
+    """Whether a tensor affects the output; BatchNorm's count of batches does not, and old files lack it."""
+    return not name.endswith("num_batches_tracked")
+
+
+def insert(subject: Subject, found: StateDict) -> TensorMapping:
+    """Load a state dict into our network, and return how it was mapped.
+
+    The names of a known layout are used. Without one, the tensors must have our order, shapes and kinds.
+
+    Raises:
+        UserError: the state dict is not that of this network; the message names the first mismatch.
+    """
+    mapping = mapping_of(subject, found)
+    values = {ours: found.tensors[name] for ours, name in mapping.pairs.items()}
+    own = subject.tensors
+    for ours in own:
+        _check(subject, found, mapping.pairs[ours], own[ours], is_last=ours in [*own][-2:])
+    subject.network.load_state_dict(from_centred(values) if mapping.permuted else values, strict=False)
+    return mapping
+
+
+def mapping_of(subject: Subject, found: StateDict) -> TensorMapping:
+    """Return the mapping by names, else by order, kind and shape; UserError if there is neither."""
+    names = [name for name in found.tensors if counts(name)]
+    fits = [Fit.of(layout, networks, subject, names) for layout, networks in _candidates(subject)]
+    whole = [fit for fit in fits if not fit.missing and not fit.surplus]
+    if whole:
+        permuted = whole[0].networks.centred and subject.zero_padded
+        return TensorMapping(tuple(fit.layout for fit in whole), whole[0].pairs, permuted)
+    nearest = max(fits, key=lambda fit: len(fit.pairs))
+    if 2 * len(nearest.pairs) < len(subject.tensors):
+        return TensorMapping((), _by_order(subject, found, names))
+    raise UserError(f"{found.file} {_difference(nearest, subject)}")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How far the names in a file are those of a layout."""
+
+    layout: Layout
+    networks: Networks
+    pairs: Mapping[str, str]
+    """The name in the file by our name, for those that the file has."""
+    missing: tuple[str, ...]
+    """Names of the layout that the file does not have, in our order."""
+    surplus: tuple[str, ...]
+    """Names in the file that the layout does not have, in the file's order."""
+
+    @classmethod
+    def of(cls, layout: Layout, networks: Networks, subject: Subject, names: Sequence[str]) -> Fit:
+        """Compare the names in a file with those of a layout."""
+        expected = theirs(networks, subject.tensors)
+        current = layout.current(names)
+        return cls(
+            layout,
+            networks,
+            {ours: current[their] for ours, their in expected.items() if their in current},
+            tuple(their for their in expected.values() if their not in current),
+            tuple(name for their, name in current.items() if their not in set(expected.values())),
+        )
+
+
+def _candidates(subject: Subject) -> list[tuple[Layout, Networks]]:
+    named = ((layout, layout.networks_of(subject.model, subject.options)) for layout in layouts().values())
+    return [(layout, networks) for layout, networks in named if networks]
+
+
+def _difference(fit: Fit, subject: Subject) -> str:
+    """Return the first missing or surplus tensor of a file that has most names of a layout."""
+    model = typed_name(subject.model)
+    first = f"has no {fit.missing[0]}" if fit.missing else f"has {fit.surplus[0]}, which is too much"
+    options = ", ".join(f"{name}={value}" for name, value in subject.options.items())
+    chosen = f"{model} ({options})" if options else model
+    return f"{first} for {chosen} with the names of {fit.layout.name}; name another model, or its options with --set"
+
+
+def _by_order(subject: Subject, found: StateDict, names: Sequence[str]) -> dict[str, str]:
+    """Return the mapping by position; UserError for the first tensor of another shape or kind."""
+    own = subject.tensors
+    for index, (ours, name) in enumerate(zip(own, names, strict=False), 1):
+        shape, wanted = tuple(found.tensors[name].shape), tuple(own[ours].shape)
+        if shape != wanted or _kind(name) != _kind(ours):
+            raise UserError(
+                f"{found.file} has the names of no known layout, and its tensor {index}, {name} {shape}, does not "
+                f"match {ours} {wanted} of {typed_name(subject.model)}; name another model, or its options with --set"
+            )
+    if len(names) != len(own):
+        raise UserError(
+            f"{found.file} has the names of no known layout and {number_of(len(names), 'tensor')}, "
+            f"and {typed_name(subject.model)} has {len(own)}; name another model, or its options with --set"
+        )
+    return dict(zip(own, names, strict=True))
+
+
+def _kind(name: str) -> str:
+    """Return the last part of a name: weight, bias, running_mean or running_var, which have one shape in BatchNorm."""
+    return name.rpartition(".")[2]
+
+
+def _check(subject: Subject, found: StateDict, name: str, own: Tensor, *, is_last: bool) -> None:
+    """Raise UserError if a tensor has another shape than ours, or values that are no numbers.
+
+    `is_last` says whether it is the weight or the bias of the last layer.
+    """
+    value = found.tensors[name]
+    if value.shape != own.shape:
+        if is_last and value.shape[1:] == own.shape[1:]:
+            raise UserError(
+                f"{found.file} has {len(value)} classes ({name}), and {subject.dataset} has {len(own)}; "
+                "name the dataset of these weights with --dataset"
+            )
+        raise UserError(
+            f"{found.file}: {name} has the shape {tuple(value.shape)}, and {typed_name(subject.model)} needs "
+            f"{tuple(own.shape)}; name another model or dataset, or its options with --set"
+        )
+    if not value.is_floating_point():
+        raise UserError(f"{found.file}: {name} has the type {value.dtype}; only floating-point weights can be read")
+    if not value.isfinite().all():
+        raise UserError(f"{found.file}: {name} has NaN or infinite values; the weights are of no use")

@@ -1,0 +1,154 @@
+"""State dicts in files that others published, read without executing any code in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from repro.errors import UserError
+from repro.experiment import Experiment
+
+SAFETENSORS = ".safetensors"
+KEYS = ("state_dict", "model", "net", "state_dict_ema", "model_state_dict", "network")
+"""Where training scripts put a state dict; the first that a file has is read."""
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.")
+"""What DataParallel, `torch.compile` and modules around a network put before all names."""
+
+
+@dataclass(frozen=True)
+class StateDict:
+    """The tensors in a file."""
+
+    file: Path
+    tensors: Mapping[str, Tensor]
+    """By name, without a prefix that all names had, in the order of the file."""
+    sha256: str = ""
+    """The hash of the file; empty for a download, whose name has the hash that was checked."""
+    key: str = ""
+    """The key in the file under which they are; empty if the file has nothing else."""
+    prefix: str = ""
+    """What was removed from all names."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What a safetensors file says of itself."""
+
+
+def read_state_dict(file: Path) -> StateDict:
+    """Return the state dict in a safetensors file, or in one of `torch.save`.
+
+    Raises:
+        UserError: there is no such file, it is broken, it holds more than tensors and plain values, or no state dict.
+    """
+    if not file.is_file():
+        raise UserError(f"{file} {'is a folder' if file.is_dir() else 'does not exist'}; name the file of a state dict")
+    if not file.stat().st_size:
+        raise UserError(f"{file} is empty; copy or download it again")
+    read = _safetensors if file.suffix.lower() == SAFETENSORS else _saved
+    key, tensors, metadata = read(file)
+    if not tensors:
+        raise UserError(f"{file} has no tensors; name the file of a state dict")
+    prefix = common_prefix(tensors)
+    bare = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    return StateDict(file, bare, digest, key, prefix, metadata)
+
+
+def exported_experiment(found: StateDict) -> Experiment | None:
+    """Return the experiment that `repro export` wrote into a file; None for a file of others.
+
+    Raises:
+        UserError: its recipe or dataset is unknown here, or has changed.
+    """
+    if "experiment" not in found.metadata:
+        return None
+    try:
+        return Experiment.from_json(json.loads(found.metadata["experiment"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+    except UserError as error:
+        raise UserError(f"{found.file}: {error}") from error
+
+
+def common_prefix(names: Mapping[str, Any]) -> str:
+    """Return the prefixes of PREFIXES, one after another, that all names have."""
+    found = ""
+    while more := next((each for each in PREFIXES if all(name.startswith(found + each) for name in names)), ""):
+        found += more
+    return found
+
+
+Content = tuple[str, Mapping[str, Tensor], Mapping[str, str]]
+"""The key of a state dict in its file, the state dict, and what the file says of itself."""
+
+
+def _safetensors(file: Path) -> Content:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "pt") as opened:
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (it is no dictionary)
+            return "", tensors, opened.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{file} cannot be read as a safetensors file ({error}); download it again") from error
+
+
+def _saved(file: Path) -> Content:
+    """Return the state dict in a file of `torch.save`."""
+    content = _loaded(file)
+    if not isinstance(content, Mapping):
+        raise UserError(f"{file} holds a {type(content).__name__}, not a state dict; save model.state_dict()")
+    if "experiment" in content and "history" in content:
+        raise UserError(f"{file} is a checkpoint of repro train; test it without --weights: repro eval {file}")
+    key = next((each for each in KEYS if isinstance(content.get(each), Mapping)), "")
+    found = content[key] if key else content
+    for name, value in found.items():
+        if not isinstance(value, Tensor):
+            kind = type(value).__name__
+            raise UserError(f"{file}: {name} is a {kind}, not a tensor; a state dict is at the top or under {_keys()}")
+    return key, found, {}
+
+
+def _keys() -> str:
+    return ", ".join(KEYS)
+
+
+def _loaded(file: Path) -> Any:
+    """Return what `torch.save` wrote; UserError if it is broken, or could be read only by unpickling objects."""
+    if _is_torchscript(file):
+        raise UserError(f"{file} is a TorchScript archive, which is code; save model.state_dict() and name that file")
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{file} cannot be read without unpickling{_objects(file)}, which could run code; "
+            "save only model.state_dict() and name that file"
+        ) from error
+    except Exception as error:  # torch's reader raises all kinds of errors for a broken file
+        raise UserError(f"{file} is broken or was not written by torch.save; download it again") from error
+
+
+def _is_torchscript(file: Path) -> bool:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:  # the format before 2020, or no file of torch at all
+        return False
+
+
+def _objects(file: Path) -> str:
+    """Return the first class or function that a file would import, as ` torchvision.models.resnet.ResNet`."""
+    unsafe: Callable[[Path], list[str]] = torch.serialization.get_unsafe_globals_in_checkpoint
+    try:
+        names = unsafe(file)
+    except Exception:  # it reads only the present format, and only files that are whole
+        return ""
+    return f" {names[0]}" if names else ""

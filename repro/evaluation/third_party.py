@@ -1,0 +1,241 @@
+"""The test of weights in a file: those that others published, or those that `repro export` wrote.
+
+Such a test is shown beside the printed error of a row. It is never a run: verdicts count runs of the paper's recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from repro.data import DATASETS, load
+from repro.data.augment import Normalise
+from repro.data.folder import ImageFolder
+from repro.data.views import Protocol, protocol_of
+from repro.errors import UserError
+from repro.evaluation.evaluate import shown_progress, test, with_crops
+from repro.evaluation.layouts import Layout, Normalisation
+from repro.evaluation.mapping import Subject, TensorMapping, insert
+from repro.evaluation.state_dicts import StateDict, exported_experiment, read_state_dict
+from repro.experiment import Experiment, check_task, own_dataset, segments
+from repro.models import OptionValue, build, resolve_options
+from repro.models.typed import typed_name
+from repro.recipes import RECIPES, default_recipe
+from repro.runtime import Runtime
+from repro.tables import read_table, table_names
+from repro.text import number_of
+from repro.training.device import placed, prepare
+from repro.training.tasks.from_files import CropTest
+from repro.training.tasks.in_memory import WholeTest
+from repro.training.tasks.task import Metrics
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A printed error of the network on the dataset that weights were tested on."""
+
+    table: str
+    row: str
+    column: str
+    error: str
+    """In %, as printed."""
+
+
+@dataclass(frozen=True)
+class TestedWeights:
+    """What a test of weights in a file found. All values are plain, so that it can be stored."""
+
+    file: str
+    sha256: str
+    model: str
+    options: Mapping[str, OptionValue]
+    dataset: str
+    key: str
+    """The key of the state dict in the file; empty if the file has nothing else."""
+    prefix: str
+    """What was removed from all names in the file."""
+    layouts: tuple[str, ...]
+    """The layouts whose names the file has; empty if it was mapped by order and shape."""
+    permuted: bool
+    """Whether channels were reordered, since the file's shortcuts pad on both sides."""
+    mapping: Mapping[str, str]
+    """The name of a tensor in the file by ours."""
+    mean: tuple[float, ...]
+    """What was subtracted from pixels in 0..1, by channel; empty if a run's recipe says it in another way."""
+    std: tuple[float, ...]
+    normalised_as: str
+    """Where the normalisation is from."""
+    protocol: str | None
+    """How image files were cropped; None for images that are shown whole."""
+    error: float
+    """Top-1 error in %."""
+    error5: float
+    """Top-5 error in %."""
+    images: int
+    run: str | None
+    """The run, if `repro export` wrote the file."""
+    printed: tuple[Printed, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the test as plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """A normalisation and where it is from."""
+
+    values: Normalisation
+    source: str
+
+
+def evaluate_weights(
+    model: str,
+    options: Mapping[str, OptionValue],
+    file: Path,
+    root: Path,
+    runtime: Runtime,
+    *,
+    dataset: str | None = None,
+    normalisation: Normalisation | None = None,
+    crops: int = 1,
+) -> TestedWeights:
+    """Return the test error of one of our networks with the weights in a file.
+
+    Args:
+        model: its name.
+        options: the options that the user gave.
+        file: a state dict, written by `torch.save` or as safetensors.
+        root: the datasets.
+        runtime: how to run the network.
+        dataset: its name (default: that of the exported run, else that of the model's paper).
+        normalisation: that of the weights (default: that of the exported run, else that of the layout).
+        crops: crops of an image file, 1 or 10.
+
+    Raises:
+        UserError: the file or the images cannot be read, the weights are not those of the network, or their
+            normalisation is unknown.
+    """
+    found = read_state_dict(file)
+    exported = exported_experiment(found)
+    of_run = exported if exported and exported.model == model and dataset in (None, exported.dataset) else None
+    where = dataset or (of_run.dataset if of_run else own_dataset(model))
+    _check(model, where)
+    given = {**of_run.options, **options} if of_run else options
+    chosen = resolve_options(model, given, where)
+    data = DATASETS[where]
+    subject = Subject(build(model, chosen, classes=data.classes, input=data.input), model, chosen, where)
+    mapping = insert(subject, found)
+    if of_run and not normalisation:
+        recipe = of_run.recipe
+        shown = Normalised(Normalisation(recipe.mean, recipe.std), f"the recipe {recipe.name} of the exported run")
+        metrics, protocol = test(subject.network, of_run, root, runtime, crops, None)
+    else:
+        shown = _normalised(normalisation, mapping.layouts, subject, file)
+        metrics, protocol = _tested(subject, shown.values, root, runtime, crops)
+    return _answer(found, subject, mapping, shown, protocol, metrics, of_run)
+
+
+def printed_beside(model: str, options: Mapping[str, OptionValue], dataset: str) -> tuple[Printed, ...]:
+    """Return the printed top-1 errors of a network with one crop on a dataset, in all tables."""
+    return tuple(
+        Printed(table.name, table.called(each.row), each.column.label, each.cell.text)
+        for table in map(read_table, table_names())
+        for each in table.errors([row for row in table.rows if row.model == model])
+        if (each.options, each.dataset, each.column.metric) == (dict(options), dataset, "error")
+    )
+
+
+def _check(model: str, dataset: str) -> None:
+    """Raise UserError if a model does not classify the images of a dataset, or cannot be tested on it."""
+    check_task(model, dataset)
+    if segments(dataset):
+        raise UserError(f"--weights FILE is for models that classify images; {typed_name(model)} segments them")
+
+
+def _normalised(given: Normalisation | None, layouts: Sequence[Layout], subject: Subject, file: Path) -> Normalised:
+    """Return the given normalisation, else the one with which the repositories of the layouts train on the dataset.
+
+    Raises:
+        UserError: there is none or more than one, or it has another number of channels than the images.
+    """
+    dataset = subject.dataset
+    channels = DATASETS[dataset].input[0]
+    if given:
+        if {len(given.mean), len(given.std)} != {channels}:
+            raise UserError(f"--mean and --std need {number_of(channels, 'number')} each for {dataset}, as 0.5,0.5,0.5")
+        return Normalised(given, "--mean and --std")
+    found = ((each.source, each.normalisation_of(subject.model, subject.options, dataset)) for each in layouts)
+    known = {source: values for source, values in found if values}
+    if len(set(known.values())) != 1:
+        raise UserError(
+            f"the normalisation of {file} is unknown: no known repository trains this network with these names on "
+            f"{dataset}; state it for pixels in 0..1, as --mean 0.5,0.5,0.5 --std 0.25,0.25,0.25"
+        )
+    return Normalised(next(iter(known.values())), ", ".join(known))
+
+
+def _tested(
+    subject: Subject, normalisation: Normalisation, root: Path, runtime: Runtime, crops: int
+) -> tuple[Metrics, Protocol | None]:
+    """Return the metrics on the test images, and the protocol of image files (else None)."""
+    where = prepare(runtime)
+    network: nn.Module = placed(subject.network, where, runtime)
+    data = load(subject.dataset, root)
+    if isinstance(data, ImageFolder):
+        protocol = with_crops(_protocol(subject, normalisation), subject.model, crops)
+        return CropTest(data.test, protocol, runtime, where).test(network, shown_progress), protocol
+    if crops != 1:
+        raise UserError(f"--crops {crops} is for image files; the images of {subject.dataset} are shown whole")
+    mean, std = (torch.tensor(each, device=where) for each in (normalisation.mean, normalisation.std))
+    tester = WholeTest(data.test.to(where), Normalise(mean, std), runtime, where)
+    return tester.test(network, shown_progress), None
+
+
+def _protocol(subject: Subject, normalisation: Normalisation) -> Protocol:
+    """Return how the model's recipe for a dataset crops image files; UserError if there is no recipe."""
+    name = default_recipe(subject.model, subject.dataset, subject.options)
+    if name is None:
+        raise UserError(
+            f"no recipe says how {typed_name(subject.model)} is tested on {subject.dataset}; "
+            "see repro list recipes for the models that are"
+        )
+    return replace(protocol_of(RECIPES[name]), mean=normalisation.mean, std=normalisation.std)
+
+
+def _answer(
+    found: StateDict,
+    subject: Subject,
+    mapping: TensorMapping,
+    shown: Normalised,
+    protocol: Protocol | None,
+    metrics: Metrics,
+    of_run: Experiment | None,
+) -> TestedWeights:
+    assert metrics.error5 is not None
+    return TestedWeights(
+        file=str(found.file),
+        sha256=found.sha256,
+        model=subject.model,
+        options=dict(subject.options),
+        dataset=subject.dataset,
+        key=found.key,
+        prefix=found.prefix,
+        layouts=tuple(each.name for each in mapping.layouts),
+        permuted=mapping.permuted,
+        mapping=mapping.pairs,
+        mean=shown.values.mean,
+        std=shown.values.std,
+        normalised_as=shown.source,
+        protocol=str(protocol) if protocol else None,
+        error=metrics.error,
+        error5=metrics.error5,
+        images=metrics.images,
+        run=of_run.name if of_run else None,
+        printed=printed_beside(subject.model, subject.options, subject.dataset),
+    )
