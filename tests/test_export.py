@@ -58,7 +58,7 @@ def test_the_card_loads_a_network_with_the_same_logits(
     assert refused[0] == 2
     assert f"would overwrite {tmp_path / 'README.md'}, which is another file" in refused[2]
     assert not (tmp_path / "README.safetensors").exists()
-    assert err.endswith(f"next: repro eval {tiny().id} --runs {folders.runs}\n")
+    assert err.endswith(f"next: repro eval densenet --weights {tmp_path / 'net.safetensors'}\n")
     monkeypatch.chdir(tmp_path)
     card = (tmp_path / "net.md").read_text()
     found = loaded_by(card)
@@ -99,7 +99,7 @@ def test_the_file_says_what_it_is(
 def test_the_card_of_a_row_tells_printed_error_and_verdict(
     folders: Folders, record: Callable[..., Record], tmp_path: Path
 ) -> None:
-    from repro.cli.table import compared
+    from repro.api.tables import compared
 
     table = read_table("cifar100")
     runs = [record(seed=seed, error=22.5 + seed / 10, reported_epoch=290) for seed in range(2)]
@@ -141,7 +141,7 @@ def test_wrong_files_are_refused(
         assert line in err
     assert "is neither a run in" in export(capsys, folders, tiny().id)[2]
     path = tmp_path / "other.safetensors"
-    with pytest.raises(UserError, match=r"other\.safetensors cannot be read as a safetensors file"):
+    with pytest.raises(UserError, match=r"other\.safetensors does not exist"):
         load_weights(path)
     path.write_bytes(b"no weights")
     with pytest.raises(UserError, match=r"other\.safetensors cannot be read as a safetensors file"):
@@ -150,7 +150,9 @@ def test_wrong_files_are_refused(
     with pytest.raises(UserError, match="was not written by repro export"):
         load_weights(path)
     save_file({"weight": torch.zeros(1)}, path, {"names": "repro", "experiment": json.dumps(tiny().to_json())})
-    with pytest.raises(UserError, match="do not match the network"):
+    with pytest.raises(
+        UserError, match=r"its tensor 1, weight \(1,\), does not match stem\.weight \(16, 3, 3, 3\) of densenet"
+    ):
         load_weights(path)
 
 

@@ -11,12 +11,14 @@ import typer
 
 from repro.api.tables import compared
 from repro.atomic import write_atomically
-from repro.cli.options import Results, RunName, Runs
-from repro.cli.suggestion import suggest, tables_of, with_places
+from repro.cli.options import Results, RunName, Runs, completing
+from repro.cli.suggestion import suggest, tables_of
 from repro.comparison.corrections import as_of_today
 from repro.console import loading, note
 from repro.errors import PackageMissing, UserError
+from repro.evaluation.layouts import OWN, layout_named, layouts
 from repro.experiment import Experiment
+from repro.models.typed import typed_name
 from repro.paths import folders
 from repro.store.results import Record, every_record, result_folders
 
@@ -34,8 +36,20 @@ Output = Annotated[
     ),
 ]
 
+Names = Annotated[
+    str,
+    typer.Option(
+        "--names",
+        metavar="NAME",
+        help="Whose names the tensors get: repro, torchvision, timm, or a repository, such as akamaster.",
+        autocompletion=completing(layouts),
+    ),
+]
 
-def export(run: RunName, output: Output = None, results: Results = Path("results"), runs: Runs = None) -> None:
+
+def export(
+    run: RunName, output: Output = None, names: Names = OWN, results: Results = Path("results"), runs: Runs = None
+) -> None:
     """Export the weights of a run as safetensors, with a model card."""
     if find_spec("safetensors") is None:
         raise PackageMissing("safetensors", "weights are exported with it")
@@ -52,11 +66,13 @@ def export(run: RunName, output: Output = None, results: Results = Path("results
     card = output.with_suffix(".md")
     if card.exists() and not output.exists():
         raise UserError(f"the model card would overwrite {card}, which is another file; choose another --output")
-    facts = _facts(saved, results)
-    write_weights(saved, output)
+    experiment = saved.experiment
+    layout, _ = layout_named(names, experiment.model, experiment.options)
+    facts = _facts(saved, layout.source, results)
+    write_weights(saved, output, names=layout.name)
     write_atomically(card, model_card(facts, output).encode())
     note(f"wrote {output} and its model card, {card}")
-    suggest(with_places(f"repro eval {quote(run)}", runs=runs))
+    suggest(f"repro eval {quote(typed_name(experiment.model))} --weights {quote(str(output))}")
 
 
 def _check(output: Path) -> None:
@@ -67,7 +83,7 @@ def _check(output: Path) -> None:
         raise UserError(f"{output}: unknown extension (known: {SUFFIX})")
 
 
-def _facts(saved: Checkpoint, results: Path) -> CardFacts:
+def _facts(saved: Checkpoint, names: str, results: Path) -> CardFacts:
     """Return what the model card tells, with the verdict that the first table with the experiment shows."""
     from repro.report.model_card import CardFacts
 
@@ -75,7 +91,7 @@ def _facts(saved: Checkpoint, results: Path) -> CardFacts:
     tables = tables_of(experiment.model, experiment.options, experiment.recipe.name)
     comparison = next((compared([(table, table.rows)], results)[0] for table in tables), None)
     record = _record(experiment, saved.started, results)
-    return CardFacts(experiment, len(saved.history), saved.step, saved.error, record, comparison)
+    return CardFacts(experiment, len(saved.history), saved.step, saved.error, record, comparison, names)
 
 
 def _record(experiment: Experiment, started: str, results: Path) -> Record | None:

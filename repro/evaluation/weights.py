@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro import __version__
 from repro.atomic import write_atomically
 from repro.errors import UserError
+from repro.evaluation.layouts import OWN, layout_named, theirs
 from repro.experiment import Experiment
 from repro.training.initialise import network_of
 
@@ -18,32 +19,38 @@ if TYPE_CHECKING:
 
     from repro.training.checkpoint import Checkpoint
 
-OWN_NAMES = "repro"
-Renamed = Callable[[Mapping[str, "Tensor"]], dict[str, "Tensor"]]
-NAMES: dict[str, Renamed] = {OWN_NAMES: dict}
-"""How the tensors of a file may be named: functions from our names of all tensors. The file states which was used."""
 
-
-def write_weights(saved: Checkpoint, path: Path, *, names: str = OWN_NAMES) -> None:
+def write_weights(saved: Checkpoint, path: Path, *, names: str = OWN) -> None:
     """Write the weights of a checkpoint, and in the file's metadata the experiment, its error and the version.
 
     Args:
         saved: the checkpoint.
         path: the file, which is replaced.
-        names: one of NAMES.
+        names: the layout whose names the tensors get; the file states it.
 
     Raises:
         ModuleNotFoundError: the package safetensors is missing.
-        UserError: the file cannot be written.
+        UserError: the layout has no names for the network, or the file cannot be written.
     """
     from safetensors.torch import save
 
-    renamed = NAMES[names](saved.network)
+    experiment = saved.experiment
+    renamed = with_names(saved.network, names, experiment)
     tensors = {name: tensor.detach().contiguous().clone() for name, tensor in renamed.items()}  # none shares memory
     try:
         write_atomically(path, save(tensors, _metadata(saved, names)))
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror})") from error
+
+
+def with_names(tensors: Mapping[str, Tensor], names: str, experiment: Experiment) -> dict[str, Tensor]:
+    """Return all tensors of our network as a layout has them; UserError if it has no names for the network."""
+    _, networks = layout_named(names, experiment.model, experiment.options)
+    if networks.centred and experiment.options.get("shortcut") == "A":
+        from repro.evaluation.channels import to_centred
+
+        tensors = to_centred(tensors)
+    return {their: tensors[ours] for ours, their in theirs(networks, tensors).items()}
 
 
 def _metadata(saved: Checkpoint, names: str) -> dict[str, str]:
@@ -66,20 +73,13 @@ def load_weights(path: Path) -> tuple[nn.Module, Experiment]:
     Raises:
         UserError: the file is broken, was not exported by this program, or does not match its network.
     """
-    from safetensors import SafetensorError, safe_open
+    from repro.evaluation.mapping import Subject, insert
+    from repro.evaluation.state_dicts import exported_experiment, read_state_dict
 
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dictionary)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} cannot be read as a safetensors file ({error})") from error
-    if metadata.get("names") != OWN_NAMES:
-        raise UserError(f"{path} was not written by repro export with the names of repro")
-    try:
-        experiment = Experiment.from_json(json.loads(metadata["experiment"]))
-        network = network_of(experiment)
-        network.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"the weights in {path} do not match the network of this version of repro") from error
+    found = read_state_dict(path)
+    experiment = exported_experiment(found)
+    if experiment is None:
+        raise UserError(f"{path} was not written by repro export; test it with repro eval MODEL --weights {path}")
+    network = network_of(experiment)
+    insert(Subject(network, experiment.model, experiment.options, experiment.dataset), found)
     return network.eval(), experiment

@@ -34,6 +34,8 @@ class CardFacts:
     """The record of the run; None if it is not finished."""
     comparison: Comparison | None
     """The first table with a row of the experiment; None without one."""
+    names: str = "repro"
+    """Whose names the tensors have."""
 
     @property
     def deviations(self) -> Sequence[str]:
@@ -61,7 +63,7 @@ def model_card(facts: CardFacts, weights: Path) -> str:
 
     lines = [(name, value.replace("|", r"\|")) for name, value in _lines(facts)]
     table = tabulate(lines, headers=("", ""), tablefmt="github", disable_numparse=True)
-    return f"# {facts.experiment.name}\n\n{table}\n\n{_how_to_load(facts.experiment, weights)}"
+    return f"# {facts.experiment.name}\n\n{table}\n\n{_how_to_load(facts, weights)}"
 
 
 def _lines(facts: CardFacts) -> Iterator[tuple[str, str]]:
@@ -96,8 +98,9 @@ def _results(facts: CardFacts) -> Iterator[tuple[str, str]]:
         yield f"Verdict: {heading}", f"{cell.verdict.value}, of {of}: {cell.verdict.meaning}"
 
 
-def _how_to_load(experiment: Experiment, weights: Path) -> str:
+def _how_to_load(facts: CardFacts, weights: Path) -> str:
     """Return how the file is loaded, and what the network's input is."""
+    experiment = facts.experiment
     data = DATASETS[experiment.dataset]
     channels, height, width = data.input
     settings = {each.name: each.text for each in values_of(experiment.recipe)}
@@ -115,5 +118,6 @@ network, experiment = load_weights(Path("{weights.name}"))
 ```
 
 The input has the shape (images, {channels}, {height}, {width}); values of pixels are divided by 255 and
-normalised as in training ({shown}). The output has {data.classes} classes. The tensors have the names of `repro`.
+normalised as in training ({shown}). The output has {data.classes} classes. The tensors have the names of
+{facts.names}; `load_weights` reads them.
 """
