@@ -51,11 +51,13 @@ Mean = Annotated[
     typer.Option(
         "--mean",
         metavar="R,G,B",
-        help="What the weights in a file need subtracted from pixels in 0..1 (default: as the repository whose names "
-        "they have).",
+        help="Mean of the channels that is subtracted from pixels in 0..1, for weights in a file (default: that of the "
+        "repository whose names they have).",
     ),
 ]
-Std = Annotated[str | None, typer.Option("--std", metavar="R,G,B", help="What they need pixels divided by, likewise.")]
+Std = Annotated[
+    str | None, typer.Option("--std", metavar="R,G,B", help="Standard deviation of the channels; as for --mean.")
+]
 Picture = Annotated[
     Path | None,
     typer.Option(

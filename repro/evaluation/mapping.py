@@ -31,11 +31,6 @@ class Subject:
         """The parameters and buffers that affect the output."""
         return {name: value for name, value in self.network.state_dict().items() if counts(name)}
 
-    @property
-    def zero_padded(self) -> bool:
-        """Whether its shortcuts pad with zeros, so that the order of channels is part of the network."""
-        return self.options.get("shortcut") == "A"
-
 
 @dataclass(frozen=True)
 class TensorMapping:
@@ -77,7 +72,7 @@ def mapping_of(subject: Subject, found: StateDict) -> TensorMapping:
     fits = [Fit.of(layout, networks, subject, names) for layout, networks in _candidates(subject)]
     whole = [fit for fit in fits if not fit.missing and not fit.surplus]
     if whole:
-        permuted = whole[0].networks.centred and subject.zero_padded
+        permuted = whole[0].networks.is_centred(subject.options)
         return TensorMapping(tuple(fit.layout for fit in whole), whole[0].pairs, permuted)
     nearest = max(fits, key=lambda fit: len(fit.pairs))
     if 2 * len(nearest.pairs) < len(subject.tensors):

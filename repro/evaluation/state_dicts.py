@@ -128,9 +128,10 @@ def _loaded(file: Path) -> Any:
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        needs = _object(file)
+        what = f"needs the object {needs}" if needs else "is broken or needs objects other than tensors"
         raise UserError(
-            f"{file} cannot be read without unpickling{_objects(file)}, which could run code; "
-            "save only model.state_dict() and name that file"
+            f"{file} {what}, and nothing is unpickled here, since that could run code; save only model.state_dict()"
         ) from error
     except Exception as error:  # torch's reader raises all kinds of errors for a broken file
         raise UserError(f"{file} is broken or was not written by torch.save; download it again") from error
@@ -144,11 +145,10 @@ def _is_torchscript(file: Path) -> bool:
         return False
 
 
-def _objects(file: Path) -> str:
-    """Return the first class or function that a file would import, as ` torchvision.models.resnet.ResNet`."""
+def _object(file: Path) -> str:
+    """Return a class or function that a file would import, as `nets.Net`, rather one from outside torch; "" if none."""
     unsafe: Callable[[Path], list[str]] = torch.serialization.get_unsafe_globals_in_checkpoint
     try:
-        names = unsafe(file)
+        return min(unsafe(file), key=lambda name: (name.startswith("torch."), name), default="")
     except Exception:  # it reads only the present format, and only files that are whole
         return ""
-    return f" {names[0]}" if names else ""

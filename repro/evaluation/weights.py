@@ -12,6 +12,7 @@ from repro.atomic import write_atomically
 from repro.errors import UserError
 from repro.evaluation.layouts import OWN, layout_named, theirs
 from repro.experiment import Experiment
+from repro.models import OptionValue
 from repro.training.initialise import network_of
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def write_weights(saved: Checkpoint, path: Path, *, names: str = OWN) -> None:
     from safetensors.torch import save
 
     experiment = saved.experiment
-    renamed = with_names(saved.network, names, experiment)
+    renamed = with_names(saved.network, names, experiment.model, experiment.options)
     tensors = {name: tensor.detach().contiguous().clone() for name, tensor in renamed.items()}  # none shares memory
     try:
         write_atomically(path, save(tensors, _metadata(saved, names)))
@@ -43,10 +44,12 @@ def write_weights(saved: Checkpoint, path: Path, *, names: str = OWN) -> None:
         raise UserError(f"{path} cannot be written ({error.strerror})") from error
 
 
-def with_names(tensors: Mapping[str, Tensor], names: str, experiment: Experiment) -> dict[str, Tensor]:
-    """Return all tensors of our network as a layout has them; UserError if it has no names for the network."""
-    _, networks = layout_named(names, experiment.model, experiment.options)
-    if networks.centred and experiment.options.get("shortcut") == "A":
+def with_names(
+    tensors: Mapping[str, Tensor], names: str, model: str, options: Mapping[str, OptionValue]
+) -> dict[str, Tensor]:
+    """Return all tensors of our network, with all its options, as a layout has them; UserError if it has no names."""
+    _, networks = layout_named(names, model, options)
+    if networks.is_centred(options):
         from repro.evaluation.channels import to_centred
 
         tensors = to_centred(tensors)

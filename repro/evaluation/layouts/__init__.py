@@ -61,6 +61,10 @@ class Networks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     normalise: dict[str, Normalisation] = {}
     """How these networks are normalised if not as the layout's others, by dataset."""
 
+    def is_centred(self, options: Mapping[str, OptionValue]) -> bool:
+        """Whether a network with these options has its channels in another order than ours."""
+        return self.centred and options["shortcut"] == "A"
+
 
 class Former(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A spelling in older files."""

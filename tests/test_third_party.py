@@ -1,0 +1,457 @@
+"""State dicts of others in our networks: the same outputs, known names, one line for each mistake, real checkpoints."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from test_cli import repro
+from torch import Tensor, nn
+from watching import Silent, train_one
+
+from repro.data import DATASETS
+from repro.errors import UserError
+from repro.evaluation.channels import from_centred, orders, to_centred
+from repro.evaluation.layouts import layout_named, layouts, theirs
+from repro.evaluation.mapping import Subject, insert
+from repro.evaluation.state_dicts import StateDict, common_prefix, read_state_dict
+from repro.evaluation.weights import load_weights, with_names
+from repro.experiment import experiment_for
+from repro.models import OptionValue, build, resolve_options
+from repro.models.resnet import ZeroPadShortcut
+from repro.paths import Folders
+from repro.runtime import Runtime
+
+BC: dict[str, OptionValue] = {"depth": 22, "k": 6}
+WRN: dict[str, OptionValue] = {"depth": 16, "k": 2}
+NETWORKS: list[tuple[str, str, dict[str, OptionValue], str]] = [
+    ("akamaster", "resnet20", {}, "cifar10"),
+    ("akamaster", "resnet20", {"shortcut": "B"}, "cifar10"),
+    ("chenyaofo", "resnet32", {"shortcut": "B"}, "cifar100"),
+    ("gpleiss", "densenet-bc", BC, "cifar10"),
+    ("kuangliu", "resnet18", {}, "cifar10"),
+    ("kuangliu", "resnet50", {}, "cifar10"),
+    ("repro", "wrn", WRN, "cifar10"),
+    ("timm", "resnet20", {}, "cifar10"),
+    ("timm", "resnet18", {}, "imagenet"),
+    ("timm", "mobilenetv2", {}, "imagenet"),
+    ("timm", "densenet121", {}, "imagenet"),
+    ("torchvision", "resnet20", {}, "cifar10"),
+    ("torchvision", "resnet18", {}, "imagenet"),
+    ("torchvision", "mobilenetv2", {}, "imagenet"),
+    ("weiaicunzai", "resnet18", {}, "cifar100"),
+    ("weiaicunzai", "resnet50", {}, "cifar100"),
+    ("xternalz", "wrn", WRN, "cifar100"),
+]
+"""A layout, and a network of ours that it names."""
+KNOWN = {
+    "akamaster resnet20": ("conv1.weight", "layer2.0.conv1.weight", "layer3.2.bn2.running_var", "linear.bias"),
+    "chenyaofo resnet32": ("bn1.weight", "layer1.4.conv2.weight", "layer3.0.downsample.1.bias", "fc.bias"),
+    "gpleiss densenet-bc": (
+        "features.conv0.weight",
+        "features.denseblock1.denselayer3.norm1.running_mean",
+        "features.denseblock1.denselayer3.conv2.weight",
+        "features.transition2.conv.weight",
+        "features.norm_final.bias",
+        "classifier.bias",
+    ),
+    "kuangliu resnet50": ("conv1.weight", "layer4.2.bn3.weight", "layer1.0.shortcut.0.weight", "linear.weight"),
+    "timm mobilenetv2": (
+        "conv_stem.weight",
+        "blocks.0.0.conv_pw.weight",
+        "blocks.0.0.bn2.bias",
+        "blocks.5.2.conv_pwl.weight",
+        "blocks.6.0.bn3.running_var",
+        "conv_head.weight",
+        "bn2.weight",
+        "classifier.bias",
+    ),
+    "weiaicunzai resnet50": (
+        "conv1.0.weight",
+        "conv2_x.0.residual_function.7.weight",
+        "conv5_x.2.residual_function.3.weight",
+        "conv3_x.0.shortcut.1.running_mean",
+        "fc.weight",
+    ),
+    "xternalz wrn": (
+        "conv1.weight",
+        "block1.layer.0.convShortcut.weight",
+        "block3.layer.1.bn2.running_mean",
+        "block2.layer.1.conv2.weight",
+        "bn1.bias",
+        "fc.bias",
+    ),
+}
+"""Names in the files of the repositories, read in their code."""
+
+
+def randomly(model: str, options: Mapping[str, OptionValue], dataset: str) -> Subject:
+    """Return a network with random weights and statistics, in evaluation mode."""
+    torch.manual_seed(0)
+    data = DATASETS[dataset]
+    chosen = resolve_options(model, options, dataset)
+    network = build(model, chosen, classes=data.classes, input=data.input).eval()
+    for name, value in network.state_dict().items():
+        if name.endswith(("running_mean", "running_var", "bias")) or value.dim() == 1:
+            value.uniform_(0.5, 1.0)
+    return Subject(network, model, chosen, dataset)
+
+
+def empty(subject: Subject) -> Subject:
+    """Return the same network with other weights."""
+    data = DATASETS[subject.dataset]
+    network = build(subject.model, subject.options, classes=data.classes, input=data.input).eval()
+    return replace(subject, network=network)
+
+
+def published(subject: Subject, layout: str) -> dict[str, Tensor]:
+    """Return the state dict of a network as a layout has it."""
+    return with_names(subject.network.state_dict(), layout, subject.model, subject.options)
+
+
+@pytest.fixture(scope="module")
+def ours() -> Subject:
+    return randomly("resnet20", {}, "cifar10")
+
+
+@pytest.mark.parametrize(("layout", "model", "options", "dataset"), NETWORKS)
+@torch.inference_mode()
+def test_a_state_dict_with_the_names_of_a_layout_gives_the_same_logits(
+    layout: str, model: str, options: dict[str, OptionValue], dataset: str
+) -> None:
+    subject = randomly(model, options, dataset)
+    state = published(subject, layout)
+    other = empty(subject)
+    mapping = insert(other, StateDict(Path("f"), dict(reversed(state.items()))))
+    assert layout in [each.name for each in mapping.layouts]
+    images = torch.randn(2, 3, 64, 64) if dataset == "imagenet" else torch.randn(2, 3, 32, 32)
+    logits = subject.network(images)
+    assert logits.isfinite().all()
+    assert torch.equal(other.network(images), logits)
+
+
+def test_every_layout_is_tested() -> None:
+    assert {layout for layout, *_ in NETWORKS} == set(layouts())
+    assert {f"{layout} {model}" for layout, model, *_ in NETWORKS} >= set(KNOWN)
+
+
+@pytest.mark.parametrize(("layout", "model", "options", "dataset"), NETWORKS)
+def test_names_are_those_of_the_repository(
+    layout: str, model: str, options: dict[str, OptionValue], dataset: str
+) -> None:
+    with torch.device("meta"):
+        network = build(model, options, classes=10, input=DATASETS[dataset].input)
+    _, networks = layout_named(layout, model, resolve_options(model, options, dataset))
+    names = theirs(networks, network.state_dict())
+    assert len(set(names.values())) == len(names)
+    assert set(KNOWN.get(f"{layout} {model}", ())) <= set(names.values())
+    if layout != "repro" and model not in ("densenet121",):
+        assert not [ours for ours, their in names.items() if ours == their and not ours.startswith("classifier")]
+
+
+@torch.inference_mode()
+def test_channels_are_permuted_exactly(ours: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that pads on both sides, with permuted weights, computes what ours does."""
+    images = torch.randn(2, 3, 32, 32)
+    logits = ours.network(images)
+    centred = empty(ours)
+    centred.network.load_state_dict(to_centred(ours.network.state_dict()))
+    assert (centred.network(images) - logits).abs().max() > 0.1 * logits.std()
+
+    def both_sides(self: ZeroPadShortcut, x: Tensor) -> Tensor:
+        half = self.new_channels // 2
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, half, half))
+
+    monkeypatch.setattr(ZeroPadShortcut, "forward", both_sides)
+    torch.testing.assert_close(centred.network(images), logits, rtol=1e-4, atol=1e-4 * logits.abs().max().item())
+
+
+def test_the_permutation_has_an_inverse(ours: Subject) -> None:
+    assert [order.sort().values.tolist() for order in orders()] == [list(range(width)) for width in (16, 32, 64)]
+    state = ours.network.state_dict()
+    again = from_centred(to_centred(state))
+    assert all(torch.equal(again[name], value) for name, value in state.items())
+
+
+def test_prefixes_are_removed_only_from_all_names() -> None:
+    assert common_prefix({"module._orig_mod.a": 0, "module._orig_mod.b": 0}) == "module._orig_mod."
+    assert common_prefix({"module.a": 0, "b": 0}) == ""
+
+
+@pytest.mark.parametrize("key", ["", "state_dict", "model", "net", "state_dict_ema"])
+def test_a_state_dict_is_found_in_its_file(key: str, ours: Subject, tmp_path: Path) -> None:
+    state = {f"module.{name}": value for name, value in published(ours, "akamaster").items()}
+    torch.save({key: state, "epoch": 3} if key else state, tmp_path / "net.pth")
+    found = read_state_dict(tmp_path / "net.pth")
+    assert (found.key, found.prefix) == (key, "module.")
+    assert insert(empty(ours), found).permuted
+
+
+def test_without_known_names_order_and_shape_decide(ours: Subject) -> None:
+    own = ours.tensors
+    state = {f"layer{index:03}.{name.rpartition('.')[2]}": value for index, (name, value) in enumerate(own.items())}
+    other = empty(ours)
+    mapping = insert(other, StateDict(Path("f"), state))
+    assert (mapping.layouts, list(mapping.pairs)) == ((), list(own))
+    assert all(torch.equal(value, own[name]) for name, value in other.tensors.items())
+    statistics = [name for name in state if name.endswith("running_mean")]
+    moved = {name: state[name] for name in [*[each for each in state if each not in statistics], *statistics]}
+    with pytest.raises(
+        UserError, match=r"its tensor 4, layer004\.running_var \(16,\), does not match stem\.1\.running"
+    ):
+        insert(empty(ours), StateDict(Path("f"), moved))
+    with pytest.raises(UserError, match=r"no known layout and 96 tensors, and resnet20 has 97"):
+        insert(empty(ours), StateDict(Path("f"), dict(list(state.items())[:-1])))
+
+
+class Whole(nn.Module):
+    """A module that is pickled whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)
+
+
+Write = Callable[[Path, dict[str, Tensor]], object]
+WRONG: dict[str, tuple[Write, str]] = {
+    "absent": (lambda file, state: None, "does not exist; name the file of a state dict"),
+    "folder": (lambda file, state: file.mkdir(), "is a folder; name the file of a state dict"),
+    "empty": (lambda file, state: file.touch(), "is empty; copy or download it again"),
+    "garbage": (lambda file, state: file.write_bytes(b"garbage" * 99), "is broken or needs objects other than tensors"),
+    "cut": (lambda file, state: (torch.save(state, file), os.truncate(file, 20_000)), "is broken or was not written"),
+    "whole model": (lambda file, state: torch.save(Whole(), file), "needs the object test_third_party.Whole, and noth"),
+    "TorchScript": (lambda file, state: torch.jit.save(torch.jit.script(Whole()), str(file)), "a TorchScript archive"),
+    "a tensor": (lambda file, state: torch.save(torch.zeros(1), file), "holds a Tensor, not a state dict"),
+    "no tensors": (lambda file, state: torch.save({}, file), "has no tensors"),
+    "a number": (lambda file, state: torch.save({**state, "epoch": 3}, file), "epoch is a int, not a tensor"),
+    "NaN": (
+        lambda file, state: torch.save({**state, "bn1.weight": torch.full((16,), torch.nan)}, file),
+        "bn1.weight has NaN or infinite values",
+    ),
+    "integers": (
+        lambda file, state: torch.save({**state, "bn1.weight": torch.ones(16, dtype=torch.int8)}, file),
+        "bn1.weight has the type torch.int8",
+    ),
+    "classes": (
+        lambda file, state: torch.save(
+            {**state, "linear.weight": torch.zeros(100, 64), "linear.bias": torch.zeros(100)}, file
+        ),
+        "has 100 classes (linear.weight), and cifar10 has 10; name the dataset of these weights with --dataset",
+    ),
+    "shape": (
+        lambda file, state: torch.save({**state, "conv1.weight": torch.zeros(64, 3, 3, 3)}, file),
+        "conv1.weight has the shape (64, 3, 3, 3), and resnet20 needs (16, 3, 3, 3)",
+    ),
+    "missing": (
+        lambda file, state: torch.save({name: each for name, each in state.items() if name != "bn1.bias"}, file),
+        "has no bn1.bias for resnet20 (shortcut=A) with the names of akamaster",
+    ),
+    "surplus": (
+        lambda file, state: torch.save({**state, "extra.weight": torch.zeros(1)}, file),
+        "has extra.weight, which is too much for resnet20 (shortcut=A) with the names of akamaster",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_file_is_refused_in_one_line(
+    case: str, ours: Subject, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write, line = WRONG[case]
+    write(tmp_path / "net.pt", published(ours, "akamaster"))
+    status, out, err = repro(capsys, "eval", "resnet20", "--weights", tmp_path / "net.pt")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"error: {tmp_path / 'net.pt'}")
+    assert line in err
+
+
+@pytest.mark.parametrize(
+    ("model", "line"), [("resnet32", "has no layer1.3.conv1.weight"), ("resnet8", "unknown model")]
+)
+def test_another_depth_is_refused(
+    model: str, line: str, ours: Subject, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(published(ours, "akamaster"), tmp_path / "net.pt")
+    status, _, err = repro(capsys, "eval", model, "--weights", tmp_path / "net.pt")
+    assert (status, err.count("\n")) == (2, 1)
+    assert line in err
+
+
+def test_a_deeper_file_has_tensors_too_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(published(randomly("resnet32", {}, "cifar10"), "akamaster"), tmp_path / "net.pt")
+    err = repro(capsys, "eval", "resnet20", "--weights", tmp_path / "net.pt")[2]
+    assert "has layer1.3.conv1.weight, which is too much for resnet20" in err
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        (["--mean", "0.5,0.5,0.5"], "--mean and --std belong together"),
+        (["--mean", "0.5,x,0.5", "--std", "1,1,1"], "--mean 0.5,x,0.5 is impossible: it must be numbers from 0 to 1"),
+        (["--mean", "125,123,114", "--std", "63,62,67"], "--mean 125,123,114 is impossible: it must be numbers from 0"),
+        (["--mean", "0.5,0.5,0.5", "--std", "1,0,1"], "--std 1,0,1 is impossible: each number must be above 0"),
+        (["--mean", "0.5", "--std", "1"], "--mean and --std need 3 numbers each for cifar10"),
+        (["--dataset", "digits"], "is unknown: no known repository trains this network with these names on digits"),
+        (["--dataset", "isbi2012"], "resnet20 predicts one class for an image, and isbi2012 needs"),
+        (["--set", "depth=20"], "resnet20 has no option depth; its options: shortcut"),
+        (["--set", "shortcut=B"], "has no layer2.0.shortcut.0.weight for resnet20 (shortcut=B)"),
+        (
+            ["--crops", "10", "--dataset", "digits", "--mean", "0,0,0", "--std", "1,1,1"],
+            "--crops 10 is for image files",
+        ),
+        (["--picture", "x.png"], "--picture needs a run of a U-Net"),
+    ],
+)
+def test_impossible_requests_are_refused(
+    more: list[str], line: str, ours: Subject, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(published(ours, "akamaster"), tmp_path / "net.pt")
+    status, out, err = repro(capsys, "eval", "resnet20", "--weights", tmp_path / "net.pt", *more)
+    assert (status, out) == (2, "")
+    assert line in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("option", ["--set", "--mean", "--std"])
+def test_options_of_a_file_need_one(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for source in ([], ["--weights", "torchvision"]):
+        err = repro(capsys, "eval", "resnet18", *source, option, "a=1")[2]
+        assert f"{option} requires --weights FILE" in err
+
+
+def test_a_network_that_segments_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "net.pt")
+    err = repro(capsys, "eval", "unet", "--weights", tmp_path / "net.pt")[2]
+    assert "--weights FILE is for models that classify images; unet segments them" in err
+
+
+@pytest.mark.usefixtures("small_digits")
+def test_the_answer_says_what_was_read(ours: Subject, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "net.th"
+    torch.save({"state_dict": {f"module.{name}": each for name, each in published(ours, "akamaster").items()}}, file)
+    command = [
+        "eval",
+        "resnet20",
+        "--weights",
+        file,
+        "--dataset",
+        "digits",
+        "--mean",
+        "0.5,0.4,0.3",
+        "--std",
+        "1,1,0.5",
+    ]
+    answer = json.loads(repro(capsys, *command, "--device", "cpu", "--format", "json")[1])
+    facts = {
+        name: answer[name] for name in ("file", "model", "options", "dataset", "layouts", "permuted", "mean", "std")
+    }
+    assert facts == {
+        "file": str(file), "model": "resnet20", "options": {"shortcut": "A"}, "dataset": "digits",
+        "layouts": ["akamaster"], "permuted": True, "mean": [0.5, 0.4, 0.3], "std": [1, 1, 0.5],
+    }  # fmt: skip
+    assert answer["mapping"]["stages.1.0.conv1.weight"] == "layer2.0.conv1.weight"
+    assert (answer["normalised_as"], answer["printed"], answer["run"]) == ("--mean and --std", [], None)
+    status, out, err = repro(capsys, *command, "--device", "cpu")
+    assert status == 0
+    for line in (
+        f"with {file}: test error {answer['error']:.2f} %",
+        "akamaster; 97 tensors under 'state_dict'; without the prefix 'module.'; channels reordered",
+        "mean 0.5, 0.4, 0.3, std 1, 1, 0.5; from --mean and --std",
+        "no table prints an error of this network on digits",
+        "never counted in a verdict",
+    ):
+        assert line in out
+    assert "->" not in out
+    assert err.endswith("next: repro count resnet20\n")
+
+
+@pytest.mark.usefixtures("small_digits")
+def test_a_mapping_by_order_is_shown(ours: Subject, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = {f"t{index}.{name.rpartition('.')[2]}": each for index, (name, each) in enumerate(ours.tensors.items())}
+    torch.save(state, tmp_path / "net.pt")
+    normalised = ["--dataset", "digits", "--mean", "0,0,0", "--std", "1,1,1", "--device", "cpu"]
+    out = repro(capsys, "eval", "resnet20", "--weights", tmp_path / "net.pt", *normalised)[1]
+    assert "of no known layout; 97 tensors; its shortcuts are taken to pad zeros behind the channels" in out
+    assert "by order, shape and kind; check it" in out
+    assert "t96.bias -> classifier.bias" in out
+
+
+@pytest.mark.parametrize("names", ["repro", "akamaster", "torchvision", "timm"])
+@pytest.mark.usefixtures("small_digits")
+def test_an_exported_run_has_the_same_error(
+    names: str, folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = experiment_for("resnet20", {}, seed=0, dataset="digits", epochs=1)
+    record = train_one(experiment, Runtime(device="cpu"), folders, Silent())
+    file = tmp_path / "net.safetensors"
+    places = ["--runs", folders.runs, "--results", folders.results]
+    assert repro(capsys, "export", experiment.id, "--output", file, "--names", names, *places)[0] == 0
+    source = layouts()[names].source
+    assert f"The tensors have the names of\n{source};" in file.with_suffix(".md").read_text()
+    answer = json.loads(repro(capsys, "eval", "resnet20", "--weights", file, "--device", "cpu", "--format", "json")[1])
+    assert (answer["error"], answer["dataset"], answer["run"]) == (record.error, "digits", record.name)
+    assert names in answer["layouts"]
+    out = repro(capsys, "eval", "resnet20", "--weights", file, "--device", "cpu")[1]
+    assert f"from the recipe {experiment.recipe.name} of the exported run" in out
+    network, again = load_weights(file)
+    assert again == experiment
+    assert network.state_dict().keys() == empty(randomly("resnet20", {}, "digits")).network.state_dict().keys()
+
+
+def test_a_layout_without_names_for_a_network_is_refused() -> None:
+    with pytest.raises(
+        UserError, match=r"xternalz has no names for the tensors of resnet20 .* akamaster, timm or torch"
+    ):
+        layout_named("xternalz", "resnet20", {"shortcut": "A"})
+    with pytest.raises(UserError, match="unknown layout 'pytorch'"):
+        layout_named("pytorch", "resnet20", {"shortcut": "A"})
+
+
+def test_rules_of_layouts_are_for_our_networks() -> None:
+    """Each rule of each layout changes a name of some network, so that none is left over."""
+    used = set[tuple[str, str]]()
+    for layout, model, options, dataset in NETWORKS:
+        with torch.device("meta"):
+            network = build(model, options, classes=10, input=DATASETS[dataset].input)
+        _, networks = layout_named(layout, model, resolve_options(model, options, dataset))
+        for name in network.state_dict():
+            for rule in networks.names:
+                used |= {(layout, rule.ours)} if rule.applied(name) != name else set()
+                name = rule.applied(name)
+    rules = {(each.name, rule.ours) for each in layouts().values() for some in each.networks for rule in some.names}
+    assert rules == used
+
+
+def test_a_checkpoint_of_ours_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"experiment": {}, "history": [], "network": {"weight": torch.zeros(1)}}, tmp_path / "checkpoint.pt")
+    err = repro(capsys, "eval", "resnet20", "--weights", tmp_path / "checkpoint.pt")[2]
+    assert "is a checkpoint of repro train; test it without --weights: repro eval" in err
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "digits"),
+    [
+        ("resnet20", 8.27, "12fca82f"),
+        ("resnet32", 7.37, "d509ac18"),
+        ("resnet44", 6.90, "014dd654"),
+        ("resnet56", 6.61, "4bfd9763"),
+    ],
+)
+def test_published_checkpoints_have_their_published_errors(
+    model: str, error: float, digits: str, real_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The errors are those of the README of akamaster/pytorch_resnet_cifar10, on the 10,000 test images of CIFAR-10."""
+    file = real_data / "akamaster" / f"{model}.th"
+    if not file.is_file() or not (real_data / "cifar-10-batches-bin").is_dir():
+        pytest.skip(f"needs CIFAR-10 and akamaster/{model}.th under $REPRO_DATA")
+    status, out, _ = repro(capsys, "eval", model, "--weights", file, "--data", real_data, "--format", "json")
+    answer = json.loads(out)
+    assert (status, round(answer["error"], 2), answer["sha256"][:8]) == (0, error, digits)
+    assert (answer["layouts"], answer["permuted"], answer["mean"]) == (["akamaster"], True, [0.485, 0.456, 0.406])
+    assert [each["table"] for each in answer["printed"]] == ["resnet-cifar"]
