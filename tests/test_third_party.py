@@ -13,12 +13,14 @@ from test_cli import repro
 from torch import Tensor, nn
 from watching import Silent, train_one
 
-from repro.data import DATASETS
+from repro.data import DATASETS, SHIPPED
 from repro.errors import UserError
+from repro.evaluation import pretrained, third_party
 from repro.evaluation.channels import from_centred, orders, to_centred
-from repro.evaluation.layouts import layout_named, layouts, theirs
+from repro.evaluation.layouts import Normalisation, layout_named, layouts, theirs
 from repro.evaluation.mapping import Subject, insert
 from repro.evaluation.state_dicts import StateDict, common_prefix, read_state_dict
+from repro.evaluation.third_party import Printed, printed_beside
 from repro.evaluation.weights import load_weights, with_names
 from repro.experiment import experiment_for
 from repro.models import OptionValue, build, resolve_options
@@ -39,7 +41,7 @@ NETWORKS: list[tuple[str, str, dict[str, OptionValue], str]] = [
     ("timm", "resnet20", {}, "cifar10"),
     ("timm", "resnet18", {}, "imagenet"),
     ("timm", "mobilenetv2", {}, "imagenet"),
-    ("timm", "densenet121", {}, "imagenet"),
+    ("torchvision", "alexnet", {}, "imagenet"),
     ("torchvision", "resnet20", {}, "cifar10"),
     ("torchvision", "resnet18", {}, "imagenet"),
     ("torchvision", "mobilenetv2", {}, "imagenet"),
@@ -149,7 +151,7 @@ def test_names_are_those_of_the_repository(
     names = theirs(networks, network.state_dict())
     assert len(set(names.values())) == len(names)
     assert set(KNOWN.get(f"{layout} {model}", ())) <= set(names.values())
-    if layout != "repro" and model not in ("densenet121",):
+    if layout != "repro" and model != "alexnet":
         assert not [ours for ours, their in names.items() if ours == their and not ours.startswith("classifier")]
 
 
@@ -432,6 +434,46 @@ def test_a_checkpoint_of_ours_is_named(tmp_path: Path, capsys: pytest.CaptureFix
     torch.save({"experiment": {}, "history": [], "network": {"weight": torch.zeros(1)}}, tmp_path / "checkpoint.pt")
     err = repro(capsys, "eval", "resnet20", "--weights", tmp_path / "checkpoint.pt")[2]
     assert "is a checkpoint of repro train; test it without --weights: repro eval" in err
+
+
+def test_printed_errors_of_the_same_network_are_found(ours: Subject) -> None:
+    assert printed_beside(ours, 1) == (Printed("resnet-cifar", "ResNet-20", "Error %", "8.75"),)
+    assert printed_beside(ours, 10) == printed_beside(replace(ours, dataset="cifar100"), 1) == ()
+
+
+def test_googlenet_is_normalised_as_torchvision_does_it() -> None:
+    found = layouts()["torchvision"].normalisation_of("googlenet", {}, "imagenet")
+    assert found is not None
+    assert list(found.mean) == list(pretrained.published("googlenet").protocol.mean)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_image_files_are_cropped_as_torchvision_does_it(
+    tmp_path: Path,
+    write_images: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Weights whose classifier has only a bias predict class 1 for every image: two errors out of three."""
+    spec = replace(SHIPPED["imagenet"], classes=3, train_images=0, test_images=6)
+    monkeypatch.setitem(SHIPPED, "imagenet", spec)
+    write_images(tmp_path / "imagenet" / "val", classes=3, images=2, size=(300, 260))
+    subject = randomly("resnet18", {}, "imagenet")
+    state = published(subject, "torchvision")
+    state["fc.weight"].zero_()
+    state["fc.bias"].copy_(torch.tensor([0.0, 3.0, 0.0]))
+    torch.save(state, tmp_path / "net.pth")
+    command = ["eval", "resnet18", "--weights", tmp_path / "net.pth", "--data", tmp_path, "--workers", 0]
+    answer = json.loads(repro(capsys, *command, "--device", "cpu", "--format", "json")[1])
+    assert (answer["error"], answer["images"]) == (pytest.approx(100 * 2 / 3), 6)
+    assert (answer["layouts"], answer["normalised_as"]) == (["timm", "torchvision"], "timm, torchvision")
+    assert (answer["protocol"]["resize"], answer["protocol"]["crop"], answer["protocol"]["crops"]) == (256, 224, 1)
+    assert answer["protocol"]["mean"] == answer["mean"] == [0.485, 0.456, 0.406]
+
+
+def test_image_files_that_no_recipe_crops_are_refused() -> None:
+    with pytest.raises(UserError, match="no recipe says how resnet20 is tested on tiny-imagenet-10"):
+        third_party._protocol(randomly("resnet20", {}, "tiny-imagenet-10"), Normalisation((0.5,) * 3, (1.0,) * 3))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from repro.runtime import Runtime
 from repro.text import number_of
 
 if TYPE_CHECKING:
-    from repro.data.views import Protocol
     from repro.evaluation.evaluate import Evaluation, PublishedEvaluation
     from repro.training.tasks.task import Metrics
 
@@ -94,7 +93,7 @@ def evaluate(
         given = Given(what, settings or (), file, dataset and find_dataset(dataset), mean, std, crops)
         show_weights(given, places.data, runtime, format)
     elif weights:
-        _evaluate_published(what, weights, find_dataset(dataset or "imagenet"), crops, places, runtime, format)
+        _evaluate_published(what, find_dataset(dataset or "imagenet"), crops, places, runtime, format)
     else:
         _evaluate_run(what, crops, picture, places, runtime, format)
 
@@ -138,7 +137,7 @@ def _run_answer(found: Evaluation) -> dict[str, object]:
         "finished": found.finished,
         **_figures(found.metrics),
         "recorded_error": found.recorded,
-        "protocol": found.protocol and _protocol(found.protocol),
+        "protocol": found.protocol and found.protocol.to_json(),
     }
 
 
@@ -166,12 +165,12 @@ def _trained(found: Evaluation) -> str:
 
 
 def _evaluate_published(
-    model: str, weights: str, dataset: str, crops: int, folders: Folders, runtime: Runtime, format: AnswerFormat
+    model: str, dataset: str, crops: int, folders: Folders, runtime: Runtime, format: AnswerFormat
 ) -> None:
     with loading():
         from repro.evaluation.evaluate import evaluate_published
 
-    found = evaluate_published(model, weights, folders.data, runtime, dataset=dataset, crops=crops)
+    found = evaluate_published(model, folders.data, runtime, dataset=dataset, crops=crops)
     if format == AnswerFormat.JSON:
         print_json(_published_answer(found))
         return
@@ -186,7 +185,7 @@ def _published_answer(found: PublishedEvaluation) -> dict[str, object]:
         "dataset": found.dataset,
         "weights": weights.name,
         "url": weights.url,
-        "protocol": _protocol(found.protocol),
+        "protocol": found.protocol.to_json(),
         **_figures(found.metrics),
         "published_error": weights.error,
         "published_error5": weights.error5,
@@ -207,10 +206,6 @@ def _figures(metrics: Metrics) -> dict[str, object]:
     figures = asdict(metrics)
     extra = figures.pop("extra")
     return {**figures, **extra}
-
-
-def _protocol(protocol: Protocol) -> dict[str, object]:
-    return {**asdict(protocol), "antialias": True}
 
 
 def _print(line: str) -> None:

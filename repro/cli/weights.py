@@ -113,7 +113,7 @@ def _lines(found: TestedWeights) -> Iterator[str]:
 
 def _names(found: TestedWeights) -> str:
     """Return the layout, where the tensors were in the file, and what was done with them."""
-    parts = [" and ".join(found.layouts) if found.layouts else "of no known layout"]
+    parts = [", ".join(found.layouts) if found.layouts else "of no known layout"]
     parts.append(number_of(len(found.mapping), "tensor") + (f" under {found.key!r}" if found.key else ""))
     if found.prefix:
         parts.append(f"without the prefix {found.prefix!r}")

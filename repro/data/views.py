@@ -6,7 +6,7 @@ bandwidth of floats. Every image has its own random seed, so that the order of w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -46,6 +46,10 @@ class Protocol:
             )
         if not 0 < self.crop <= self.resize:
             raise UserError(f"a crop of {self.crop} pixels cannot be cut from images of {self.resize}")
+
+    def to_json(self) -> dict[str, object]:
+        """Return the protocol as plain data."""
+        return {**asdict(self), "antialias": True}
 
     def __str__(self) -> str:
         crops = f"{TEN} crops, {self.averaged.words}" if self.crops == TEN else "1 centre crop"

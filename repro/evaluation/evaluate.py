@@ -25,7 +25,6 @@ from repro.runtime import Runtime
 from repro.store.results import GateRow
 from repro.store.run_folders import check_papers, model_of, model_spelled, run_named, run_names
 from repro.tables import read_table, table_names
-from repro.text import choose
 from repro.training import checkpoint as checkpoints
 from repro.training.device import chosen_device, placed, prepare
 from repro.training.gates import measured_gates
@@ -33,9 +32,6 @@ from repro.training.initialise import network_of
 from repro.training.tasks.from_files import CropTest, with_statistics
 from repro.training.tasks.segmentation import Segmentation
 from repro.training.tasks.task import Metrics, task_for
-
-SOURCES = ("torchvision",)
-"""Sources of published weights."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +118,7 @@ def test(
 
 
 def evaluate_published(
-    model: str, source: str, root: Path, runtime: Runtime, *, dataset: str = "imagenet", crops: int = 1
+    model: str, root: Path, runtime: Runtime, *, dataset: str = "imagenet", crops: int = 1
 ) -> PublishedEvaluation:
     """Return the validation error of one of our networks with published weights and their own test protocol.
 
@@ -130,11 +126,10 @@ def evaluate_published(
         UserError: a name is unknown, there are no such weights, or the images are missing.
         RunFailed: the weights cannot be downloaded.
     """
-    choose("source of weights", source, SOURCES)
     model = find_model(model)
     weights = published(model)
     if dataset != "imagenet":
-        raise UserError(f"the weights of {source} are for imagenet, not for {dataset}")
+        raise UserError(f"the weights of torchvision are for imagenet, not for {dataset}")
     protocol = with_crops(weights.protocol, model, crops)
     data = load(dataset, root)
     assert isinstance(data, ImageFolder)
@@ -217,7 +212,7 @@ def _folder(what: str, runs: Path) -> Path:
         model = model_spelled(what)
         if model is None or any(model_of(name) == model for name in run_names(runs)):
             raise
-    weights = f", or use --weights {SOURCES[0]} for its published weights" if model in TWINS else ""
+    weights = ", or use --weights torchvision for its published weights" if model in TWINS else ""
     raise UserError(f"there is no run of {model} in {runs}; train one with repro train {model}{weights}")
 
 

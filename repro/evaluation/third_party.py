@@ -21,6 +21,7 @@ from repro.errors import UserError
 from repro.evaluation.evaluate import shown_progress, test, with_crops
 from repro.evaluation.layouts import Layout, Normalisation
 from repro.evaluation.mapping import Subject, TensorMapping, insert
+from repro.evaluation.pretrained import TWINS, published
 from repro.evaluation.state_dicts import StateDict, exported_experiment, read_state_dict
 from repro.experiment import Experiment, check_task, own_dataset, segments
 from repro.models import OptionValue, build, resolve_options
@@ -48,7 +49,7 @@ class Printed:
 
 @dataclass(frozen=True)
 class TestedWeights:
-    """What a test of weights in a file found. All values are plain, so that it can be stored."""
+    """What a test of weights in a file found; `to_json` is for storing it."""
 
     file: str
     sha256: str
@@ -70,7 +71,7 @@ class TestedWeights:
     std: tuple[float, ...]
     normalised_as: str
     """Where the normalisation is from."""
-    protocol: str | None
+    protocol: Protocol | None
     """How image files were cropped; None for images that are shown whole."""
     error: float
     """Top-1 error in %."""
@@ -83,7 +84,7 @@ class TestedWeights:
 
     def to_json(self) -> dict[str, Any]:
         """Return the test as plain data."""
-        return asdict(self)
+        return {**asdict(self), "protocol": self.protocol.to_json() if self.protocol else None}
 
 
 @dataclass(frozen=True)
@@ -141,13 +142,14 @@ def evaluate_weights(
     return _answer(found, subject, mapping, shown, protocol, metrics, of_run)
 
 
-def printed_beside(model: str, options: Mapping[str, OptionValue], dataset: str) -> tuple[Printed, ...]:
-    """Return the printed top-1 errors of a network with one crop on a dataset, in all tables."""
+def printed_beside(subject: Subject, crops: int) -> tuple[Printed, ...]:
+    """Return the printed top-1 errors of a network on its dataset with this number of crops, in all tables."""
+    wanted = dict(subject.options), subject.dataset, "error", crops
     return tuple(
         Printed(table.name, table.called(each.row), each.column.label, each.cell.text)
         for table in map(read_table, table_names())
-        for each in table.errors([row for row in table.rows if row.model == model])
-        if (each.options, each.dataset, each.column.metric) == (dict(options), dataset, "error")
+        for each in table.errors([row for row in table.rows if row.model == subject.model])
+        if (each.options, each.dataset, each.column.metric, each.column.crops or 1) == wanted
     )
 
 
@@ -198,14 +200,22 @@ def _tested(
 
 
 def _protocol(subject: Subject, normalisation: Normalisation) -> Protocol:
-    """Return how the model's recipe for a dataset crops image files; UserError if there is no recipe."""
-    name = default_recipe(subject.model, subject.dataset, subject.options)
-    if name is None:
+    """Return how image files are cropped: as torchvision tests its own weights on ImageNet, else as in the recipe.
+
+    Raises:
+        UserError: there is neither.
+    """
+    model, dataset = subject.model, subject.dataset
+    name = default_recipe(model, dataset, subject.options)
+    if dataset == "imagenet" and model in TWINS:
+        found = published(model).protocol
+    elif name:
+        found = protocol_of(RECIPES[name])
+    else:
         raise UserError(
-            f"no recipe says how {typed_name(subject.model)} is tested on {subject.dataset}; "
-            "see repro list recipes for the models that are"
+            f"no recipe says how {typed_name(model)} is tested on {dataset}; see repro list recipes for others"
         )
-    return replace(protocol_of(RECIPES[name]), mean=normalisation.mean, std=normalisation.std)
+    return replace(found, mean=normalisation.mean, std=normalisation.std)
 
 
 def _answer(
@@ -232,10 +242,10 @@ def _answer(
         mean=shown.values.mean,
         std=shown.values.std,
         normalised_as=shown.source,
-        protocol=str(protocol) if protocol else None,
+        protocol=protocol,
         error=metrics.error,
         error5=metrics.error5,
         images=metrics.images,
         run=of_run.name if of_run else None,
-        printed=printed_beside(subject.model, subject.options, subject.dataset),
+        printed=printed_beside(subject, protocol.crops if protocol else 1),
     )
