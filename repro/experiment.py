@@ -26,6 +26,7 @@ from repro.recipes import (
     recipe,
 )
 from repro.recipes.alternatives import alternatives_of
+from repro.recipes.layout import check_values
 from repro.text import choose
 
 
@@ -102,6 +103,7 @@ class Experiment:
             raise UserError(
                 f"its recipe {content['recipe']} is unknown here; name the folder of its paper with --papers"
             )
+        check_values(content["values"])
         changed = recipe(content["recipe"]).with_values(content["values"])
         check_declaration(changed.dataset, content.get("declaration"))
         model, options = content["model"], content["options"]

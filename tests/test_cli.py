@@ -227,7 +227,7 @@ def test_a_broken_checkpoint_is_refused(capsys: pytest.CaptureFixture[str], tmp_
     (tmp_path / "bad.pt").write_bytes(b"garbage")
     status, _, err = repro(capsys, "eval", tmp_path / "bad.pt")
     assert (status, err.count("\n")) == (2, 1)
-    assert "broken or not a checkpoint" in err
+    assert "damaged or not a checkpoint" in err
 
 
 def test_from_training_to_the_table(

@@ -537,7 +537,7 @@ def test_gates_from_the_command_line(
         (["curves", "cifar100", "--output", "runs.png"], "would overwrite runs.csv, which is another file"),
         (["gates", "nothing"], "'nothing' is neither a run in runs, "),
         (["gates", "nothing", "--output", "a"], "a: unknown extension"),
-        (["gates", "runs.csv"], "runs.csv is broken or not a checkpoint"),
+        (["gates", "runs.csv"], "runs.csv is damaged or not a checkpoint"),
         (["flowers"], "No such command 'flowers'"),
     ],
 )

@@ -120,7 +120,7 @@ def test_evaluation_warns_of_a_broken_newest_checkpoint(
     newest.write_bytes(newest.read_bytes()[:1000])
     assert evaluate(tiny().name, folders, CPU).steps < 9
     assert "warning: " in (said := capsys.readouterr().err)
-    assert "resuming from the previous checkpoint" in said
+    assert "using the previous checkpoint" in said
 
 
 def test_a_record_names_every_state_of_the_program_that_made_the_run(
@@ -205,7 +205,7 @@ def test_a_damaged_newest_checkpoint_is_replaced_by_the_previous_one(tiny: Make,
     newest.write_bytes({"truncated": content[:-1000], "flipped": content, "emptied": b""}[damage])
     watcher = Silent()
     train_one(tiny(), CPU, folders, watcher)
-    assert "resuming from the previous checkpoint" in watcher.said[1]
+    assert "using the previous checkpoint" in watcher.said[1]
     assert "resuming from step 6" in watcher.said[2]
     assert checkpoint.load(newest.with_name(checkpoint.BEFORE)).step == 6
 
@@ -214,7 +214,7 @@ def test_an_error_is_reported_when_all_checkpoints_are_broken(tiny: Make, folder
     with pytest.raises(Stopped):
         train_one(tiny(), CPU, folders, stop_at(1))
     (folders.runs / tiny().name / checkpoint.NEWEST).write_bytes(b"broken")
-    with pytest.raises(UserError, match=r"all checkpoints in .* are broken"):
+    with pytest.raises(UserError, match=r"all checkpoints are damaged: .* remove .* to start again"):
         train_one(tiny(), CPU, folders, Silent())
 
 
@@ -326,7 +326,7 @@ def test_a_pickled_object_is_refused_as_a_checkpoint(tmp_path: Path) -> None:
             return os.mkdir, (str(tmp_path / "owned"),)
 
     torch.save({"format": 1, "network": Owned()}, tmp_path / "attack.pt")
-    with pytest.raises(UserError, match="broken or not a checkpoint"):
+    with pytest.raises(UserError, match="has other objects than tensors and is not a checkpoint"):
         checkpoint.load(tmp_path / "attack.pt")
     assert not (tmp_path / "owned").exists()
 

@@ -6,9 +6,7 @@ As in pylearn2's scripts/datasets/make_cifar10_gcn_whitened.py (Goodfellow), wit
 from __future__ import annotations
 
 import hashlib
-import pickle
 import time
-import zipfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +18,9 @@ from torch import Tensor
 from repro.atomic import write_atomically
 from repro.console import waiting, with_bar
 from repro.data import Dataset, Images
+from repro.errors import UserError
 from repro.paths import cache_folder
+from repro.tensor_file import read_tensors
 
 SCALE = 55.0
 """Euclidean norm of every image after contrast normalisation."""
@@ -118,8 +118,6 @@ def _path(data: Dataset) -> Path:
 def _load(path: Path) -> Whitener | None:
     """Return the whitener in a file; None if the file is missing or damaged."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        return None if damaged else Whitener(**torch.load(path, weights_only=True))
-    except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, TypeError, pickle.UnpicklingError):
+        return Whitener(**read_tensors(path))
+    except (UserError, TypeError):
         return None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import NoneType
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from repro.errors import UserError
 from repro.models import OptionValue
 from repro.recipes.recipe import VALUES, Recipe
 from repro.recipes.source import Source
@@ -125,6 +126,17 @@ def value_of(name: str, value: Any) -> Any:
     """Return a value as `Recipe` has it, from the form of a file; msgspec.ValidationError if no file may have it."""
     entry = msgspec.convert({name: {"value": value, "source": "inferred"}}, Entry)
     return getattr(entry, name).meaning
+
+
+def check_values(values: Mapping[str, Any]) -> None:
+    """Raise UserError for a value of a run that no recipe may have, and TypeError for an unknown name."""
+    for name, value in values.items():
+        if name not in VALUES:
+            raise TypeError(f"recipes have no value {name}")
+        try:
+            msgspec.convert(value, HINTS[name])
+        except msgspec.ValidationError as error:
+            raise UserError(f"{name} = {value!r} is no value of a recipe: {error}") from error
 
 
 def number_text(hint: Any) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from repro.atomic import write_atomically
@@ -15,9 +15,10 @@ from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.runtime import Runtime
 from repro.store.results import EpochRow
+from repro.tensor_file import Damaged, read_tensors
+from repro.training.layout import FORMAT, Layout, checked, checksum_of
 from repro.training.schedule import total_steps
 
-FORMAT = 1
 NEWEST, BEFORE = "checkpoint.pt", "checkpoint.previous.pt"
 
 
@@ -78,6 +79,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
         "runtime": checkpoint.runtime.values(),
         "history": [vars(row) for row in checkpoint.history],
     }
+    content["checksum"] = checksum_of(content)
     new = folder / "checkpoint.new.pt"
     write_atomically(new, lambda file: torch.save(content, file))
     newest = folder / NEWEST
@@ -90,51 +92,54 @@ def load(path: Path) -> Checkpoint:
     """Return the checkpoint in a file.
 
     Raises:
-        UserError: the file is broken or not a checkpoint of this program.
+        UserError: the file cannot be read, or is not a checkpoint of this version of the program.
+        Damaged: its content is not what was written.
+        RunFailed: the memory is too small.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged:
-            raise UserError(f"{path} is damaged (checksum of {damaged})")
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist") from error
-    except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise UserError(f"{path} is broken or not a checkpoint of repro train") from error
-    return _parse(content, path)
-
-
-def _parse(content: Any, path: Path) -> Checkpoint:
-    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+    content = read_tensors(path)
+    if not isinstance(content, dict) or not isinstance(content.get("format"), int):
         raise UserError(f"{path} holds tensors but is not a checkpoint of repro train")
+    if content["format"] > FORMAT:
+        raise UserError(f"{path} was written by a later version of repro (format {content['format']}); update repro")
     try:
-        values = {
-            **content,
-            "experiment": Experiment.from_json(content["experiment"]),
-            "runtime": Runtime(**content["runtime"]),
-            "history": [EpochRow(**row) for row in content["history"]],
-        }
-        return Checkpoint(**values)
-    except (AttributeError, KeyError, TypeError, UserError) as error:
-        raise UserError(f"{path} is not a checkpoint of this version of repro ({error})") from error
+        stored = checked(content)
+    except msgspec.ValidationError as error:
+        raise UserError(
+            f"{path} is not a checkpoint of this version of repro ({error}); a later version may have written it"
+        ) from error
+    if stored.checksum and stored.checksum != checksum_of(content):
+        raise Damaged(f"{path} is damaged (checksum of its content)")
+    return _parsed(content, stored, path)
+
+
+def _parsed(content: Mapping[str, Any], stored: Layout, path: Path) -> Checkpoint:
+    try:
+        experiment = Experiment.from_json(content["experiment"])
+    except (KeyError, TypeError, UserError) as error:
+        raise UserError(f"{path} cannot be used: {error}") from error
+    states = {name: content[name] for name in ("network", "optimizer")}  # with what torch adds to a dictionary
+    values = {each.name: getattr(stored, each.name) for each in fields(Checkpoint)}
+    return Checkpoint(**{**values, **states, "experiment": experiment})
 
 
 def load_newest(folder: Path) -> tuple[Checkpoint | None, str | None]:
-    """Return a run's newest intact checkpoint, if there is one, and a warning if a newer one is broken.
+    """Return a run's newest checkpoint that is not damaged, if there is one, and a warning if a newer one is damaged.
 
     Raises:
-        UserError: there are checkpoints and all of them are broken.
+        UserError: the newest one that is not damaged cannot be used, for example because it cannot be read.
+        Damaged: there are checkpoints and all of them are damaged.
     """
-    warning = None
+    damaged = []
     for name in (NEWEST, BEFORE):
         if (folder / name).exists():
             try:
-                return load(folder / name), warning
-            except UserError as error:
-                warning = f"{error}; resuming from the previous checkpoint"
-    if warning:
-        raise UserError(f"all checkpoints in {folder} are broken; remove the folder to start again")
+                saved = load(folder / name)
+            except Damaged as error:
+                damaged.append(str(error))
+            else:
+                return saved, f"{damaged[0]}; using the previous checkpoint" if damaged else None
+    if damaged:
+        raise Damaged(f"all checkpoints are damaged: {'; '.join(damaged)}; remove {folder} to start again")
     return None, None
 
 

@@ -23,7 +23,15 @@ from repro.training.initialise import initialised
 from repro.training.optimizer import forget_momentum, load_optimizer_states, optimizer_for, optimizer_state_of
 from repro.training.provenance import machine, through
 from repro.training.randomness import seed_of
-from repro.training.schedule import Phase, lr_at, phase_of_epoch, resets_momentum, steps_per_epoch, total_steps
+from repro.training.schedule import (
+    Phase,
+    first_step_of_epoch,
+    lr_at,
+    phase_of_epoch,
+    resets_momentum,
+    steps_per_epoch,
+    total_steps,
+)
 from repro.training.stacked import as_networks
 from repro.training.statistics import take_exact_statistics
 from repro.training.step import step_class
@@ -100,7 +108,7 @@ class Engine:
 
     @property
     def _first_step_of_epoch(self) -> int:
-        return self.phase.step + (self.epochs - self.phase.epoch) * self.steps_per_epoch
+        return first_step_of_epoch(self.recipe, self.epochs, self.task.images)
 
     @property
     def lr(self) -> float:

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from repro.errors import RunFailed
+
 
 class Networks(nn.Module):
     """S networks of one architecture that are trained together, each from its own seed.
@@ -97,3 +99,10 @@ class Single(Networks):
     def layers_by_name(self) -> dict[str, nn.Module]:
         """Return the network's layers."""
         return dict(self.network.named_modules())
+
+
+def check_finite(state: Mapping[str, Tensor], whose: str) -> None:
+    """Raise RunFailed, which begins with `whose`, if a weight or a BatchNorm statistic is NaN or infinite."""
+    for name, each in state.items():
+        if not each.isfinite().all():
+            raise RunFailed(f"{whose} has weights that are NaN or infinite, the first one in {name}")

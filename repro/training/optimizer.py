@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -63,12 +63,31 @@ def optimizer_state_of(optimizer: torch.optim.SGD, networks: Networks, seed: int
 
 
 def load_optimizer_states(optimizer: torch.optim.SGD, networks: Networks, states: Sequence[dict[str, Any]]) -> None:
-    """Set the optimizer's state from the states of the networks alone."""
+    """Set the optimizer's momentum from the states of the networks alone; its settings are those of the recipe.
+
+    Raises:
+        ValueError: a state is not one of these parameters.
+    """
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    shapes = {index: networks.apart(each.detach())[0].shape for index, each in enumerate(parameters)}
+    for each in states:
+        _check_momentum(each["state"], shapes)
+        if each["state"].keys() != states[0]["state"].keys():
+            raise ValueError("the momentum of one seed is missing")
     joined = _of_tensors(lambda *each: networks.joined(each), [each["state"] for each in states])
-    optimizer.load_state_dict({**states[0], "state": joined})
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": joined})
     for parameter, state in optimizer.state.items():
         # The fused update walks through memory: a buffer in another layout would update the wrong weights.
         state["momentum_buffer"] = torch.empty_like(parameter).copy_(state["momentum_buffer"])
+
+
+def _check_momentum(state: Mapping[int, Mapping[str, Tensor]], shapes: Mapping[int, torch.Size]) -> None:
+    """Raise ValueError unless a state has the momentum of parameters of these shapes, or of some of them."""
+    for index, values in state.items():
+        if index not in shapes or values.keys() != {"momentum_buffer"}:
+            raise ValueError(f"the optimizer has no parameter {index}, or no {', '.join(values)}")
+        if (found := values["momentum_buffer"].shape) != shapes[index]:
+            raise ValueError(f"momentum of shape {tuple(found)} is for no parameter of shape {tuple(shapes[index])}")
 
 
 def _of_tensors(function: Callable[..., Tensor], states: Sequence[dict[int, dict[str, Any]]]) -> dict[int, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,8 +12,10 @@ from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.training.checkpoint import Checkpoint, load_before, load_newest, set_aside_newest
 from repro.training.engine import Engine
+from repro.training.networks import check_finite
 from repro.training.progress import Watcher
 from repro.training.record import check_runtime
+from repro.training.schedule import first_step_of_epoch, phase_of_epoch
 from repro.training.session import Session
 
 Part = tuple[list[Experiment], list[Checkpoint]]
@@ -23,7 +26,7 @@ def equally_far(group: Sequence[Experiment], runs: Path, watcher: Watcher) -> li
     """Return the experiments in parts that are at the same step.
 
     Raises:
-        UserError: all checkpoints of an experiment are broken.
+        UserError: all checkpoints of an experiment are damaged, or one cannot be used.
     """
     newest = {}
     for experiment in group:
@@ -49,6 +52,7 @@ def engine_at(part: Part, session: Session) -> Engine:
 
     Raises:
         UserError: a checkpoint is not of this experiment, runtime, data set or network.
+        RunFailed: its weights are NaN or infinite.
     """
     experiments, saved = part
     engine = Engine(experiments, session.runtime.together(len(experiments)), session.task, session.device)
@@ -60,6 +64,8 @@ def engine_at(part: Part, session: Session) -> Engine:
         engine.restore(saved)
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise  # an error of the device, not of the checkpoint
+    except ValueError as error:
+        raise _impossible(experiments[0], str(error)) from error
     except (KeyError, RuntimeError) as error:
         raise UserError(
             f"the checkpoint of {names_of(experiments)} does not match the model; use another --runs folder"
@@ -76,6 +82,28 @@ def _check(saved: Checkpoint, experiment: Experiment, engine: Engine) -> None:
         raise UserError(
             f"the data set has changed since the checkpoint of {experiment.name} was written; restore the old files"
         )
+    _check_progress(saved, engine)
+    check_finite(saved.network, f"the checkpoint of {experiment.name}")
+
+
+def _check_progress(saved: Checkpoint, engine: Engine) -> None:
+    """Raise UserError for a progress that the recipe cannot have."""
+    recipe, images = engine.recipe, engine.task.images
+    first = partial(first_step_of_epoch, recipe, images=images)
+    tested = len(saved.history)
+    if saved.total not in (0, engine.total_steps):
+        raise _impossible(saved.experiment, f"it has {saved.total} steps instead of {engine.total_steps}")
+    if tested > recipe.all_epochs or any(row.step != first(row.epoch) for row in saved.history):
+        raise _impossible(saved.experiment, "its history has other epochs than the recipe")
+    if not first(tested) <= saved.step <= first(tested + 1):
+        raise _impossible(saved.experiment, f"step {saved.step} is not in epoch {tested + 1}")
+    phase = phase_of_epoch(recipe, tested, images)
+    if saved.step > phase.step and phase.recipe.momentum and not saved.optimizer["state"]:
+        raise _impossible(saved.experiment, "its momentum is missing")
+
+
+def _impossible(experiment: Experiment, reason: str) -> UserError:
+    return UserError(f"the checkpoint of {experiment.name} is not from this run: {reason}; use another --runs folder")
 
 
 def names_of(experiments: Sequence[Experiment]) -> str:

@@ -78,6 +78,13 @@ def epoch_at(recipe: Recipe, step: int, images: int) -> int:
     return min(epoch, recipe.all_epochs - 1)
 
 
+def first_step_of_epoch(recipe: Recipe, epoch: int, images: int) -> int:
+    """Return the first step of epoch 0, 1, ...; after the last epoch, the steps of the whole run."""
+    phase = phase_of_epoch(recipe, epoch, images)
+    step = phase.step + (epoch - phase.epoch) * steps_per_epoch(phase.recipe, images)
+    return min(step, total_steps(recipe, images))
+
+
 def lr_at(recipe: Recipe, step: int, images: int) -> float:
     """Return the learning rate of step 0, 1, ... of a run on `images` training images."""
     phase = phase_of_step(recipe, step, images)

@@ -70,6 +70,8 @@ class Stacked(Networks):
     def load_state_of(self, seed: int, state: Mapping[str, Tensor]) -> None:
         """Copy a state into one network."""
         for name, stacked in {**self.parameters_by_name(), **self._buffers_by_name()}.items():
+            if state[name].shape != stacked.shape[1:]:  # copying would repeat smaller ones
+                raise RuntimeError(f"{name} has another shape")
             stacked[seed].copy_(state[name])
 
     def alone(self, seed: int) -> nn.Module:

@@ -1,0 +1,120 @@
+"""The layout of a checkpoint file: its keys, the types of their values, and their checksum."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Annotated, Any
+
+import msgspec
+import torch
+from msgspec import Meta
+from torch import Tensor
+
+from repro.runtime import Runtime
+from repro.store.results import EpochRow
+
+FORMAT = 1
+EXPANDED = 1 << 26
+"""Bytes up to which a tensor may repeat its values, as buffers of a network may."""
+Scalar = bool | int | float | str | None
+Count = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0)]
+
+
+class StoredExperiment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What `Experiment.to_json` returns."""
+
+    model: str
+    options: dict[str, Scalar]
+    recipe: str
+    values: dict[str, Scalar | tuple[Scalar, ...]]
+    seed: int
+    network: dict[str, Scalar | dict[str, Scalar]] | None = None
+    declaration: str | None = None
+
+
+class StoredOptimizer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What `optimizer_state_of` returns; the settings in `param_groups` are not used, since a recipe states them."""
+
+    state: dict[int, dict[str, Tensor]]
+    param_groups: list[dict[str, Scalar | tuple[int, ...]]]
+
+
+class Layout(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The keys of a checkpoint; those with a default are missing in older ones. See `Checkpoint`."""
+
+    format: int
+    experiment: StoredExperiment
+    runtime: Runtime
+    network: dict[str, Tensor]
+    optimizer: StoredOptimizer
+    step: Count
+    sums: Tensor
+    rng: list[Tensor]
+    history: list[EpochRow]
+    seconds: Seconds
+    epoch_seconds: Seconds
+    sittings: Annotated[int, Meta(ge=1)]
+    started: str
+    data: str
+    total: Count = 0
+    machine: dict[str, str] = {}
+    peak_bytes: Count | None = None
+    checksum: str | None = None
+
+    def __post_init__(self) -> None:
+        """Require a progress that a run can have."""
+        steps = [0, *(row.step for row in self.history)]
+        if [row.epoch for row in self.history] != list(range(1, len(steps))) or steps != sorted({*steps}):
+            raise ValueError("the epochs of its history do not follow each other")
+        if self.step < steps[-1] or (self.total and self.step > self.total):
+            raise ValueError(f"step {self.step} is impossible: {steps[-1]} are tested, and the run has {self.total}")
+        if self.sums.shape != (2,):
+            raise ValueError(f"sums has the shape {tuple(self.sums.shape)}, not (2,)")
+        kinds, left = divmod(len(self.rng), self.runtime.processes)
+        if left or not kinds or any(each.dtype != torch.uint8 for each in self.rng):
+            raise ValueError("rng has no state for each process")
+
+
+def checked(content: Mapping[str, Any]) -> Layout:
+    """Return the content of a checkpoint with the types that it must have.
+
+    Raises:
+        msgspec.ValidationError: a key is missing or unknown, or a value has another type or is impossible.
+    """
+    found = msgspec.convert(content, Layout, dec_hook=_tensor)
+    _refuse_unknown(content["runtime"], Runtime, "runtime")
+    for row in content["history"]:
+        _refuse_unknown(row, EpochRow, "history")
+    return found
+
+
+def _tensor(_: type, value: object) -> Tensor:
+    """Return a plain tensor; TypeError for other values, and for views that are much larger than their memory."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
+        raise TypeError(f"Expected a tensor, got {type(value).__name__}")
+    if value.nbytes > max(EXPANDED, value.untyped_storage().nbytes()):
+        raise TypeError(f"a tensor of {value.nbytes:,} bytes repeats fewer values")
+    return value
+
+
+def _refuse_unknown(content: Mapping[str, Any], form: type, where: str) -> None:
+    """Raise ValidationError for a key that a dataclass does not have."""
+    if unknown := content.keys() - {each.name for each in fields(form)}:
+        raise msgspec.ValidationError(f"{where} has an unknown key {min(unknown)}")
+
+
+def checksum_of(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the content of a checkpoint without its key `checksum`: of all tensors and plain values."""
+    rest = {name: value for name, value in content.items() if name != "checksum"}
+    return hashlib.sha256(msgspec.msgpack.encode(rest, enc_hook=_digest)).hexdigest()
+
+
+def _digest(tensor: object) -> tuple[str, tuple[int, ...], str]:
+    """Return type, shape and hash of the values of a tensor."""
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"a checkpoint cannot hold {type(tensor).__name__}")
+    values = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+    return str(tensor.dtype), tuple(tensor.shape), hashlib.sha256(values.numpy().data).hexdigest()
