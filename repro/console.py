@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import signal
 import sys
 import threading
@@ -213,5 +214,17 @@ def print_json(answer: Mapping[str, object]) -> None:
 
 
 def json_text(answer: Mapping[str, object]) -> str:
-    """Return an answer as JSON text with the schema number first and a newline at the end."""
-    return json.dumps({"schema": SCHEMA, **answer}, indent=2, ensure_ascii=False) + "\n"
+    """Return an answer as JSON text with the schema number first and a newline at the end.
+
+    NaN and infinities become null: JSON has no such numbers, and strict readers refuse the whole text.
+    """
+    content = _without_nan({"schema": SCHEMA, **answer})
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -58,7 +58,7 @@ def locked(path: Path, seconds: float = inf) -> Iterator[None]:
         _lock(file, path, seconds)
         try:
             with suppress(OSError):  # on a full disk the lock still holds
-                write_atomically(_beside(path), json.dumps(asdict(_this_process())).encode())
+                write_atomically(_beside(path), json.dumps(asdict(_this_process()), allow_nan=False).encode())
             yield
         finally:
             _beside(path).unlink(missing_ok=True)

@@ -15,6 +15,7 @@ import pytest
 import torch
 from watching import Silent, assert_same, stop_at, train_one, weights
 
+from repro.cli.app import main
 from repro.errors import RunFailed, UserError
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment
@@ -285,3 +286,22 @@ def test_weights_that_are_no_numbers_are_not_trained_on(newest: Path, tiny: Make
     rewrite(newest, lambda content: content["network"]["classifier.bias"].fill_(float("nan")))
     with pytest.raises(RunFailed, match=r"has weights that are NaN or infinite, the first one in classifier\.bias"):
         train_one(tiny(), CPU, folders, Silent())
+
+
+def test_weights_that_are_no_numbers_are_not_evaluated(newest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """NaN is never the largest output: the answer was the share of the images whose class is not the first one."""
+    rewrite(newest, lambda content: content["network"]["classifier.bias"].fill_(float("inf")))
+    with pytest.raises(SystemExit) as ended:
+        main(["eval", str(newest), "--device", "cpu", "--format", "json"])
+    assert ended.value.code == 1
+    out, err = capsys.readouterr()
+    assert not out
+    assert "has weights that are NaN or infinite, the first one in classifier.bias" in err.splitlines()[-1]
+
+
+def test_outputs_that_are_no_numbers_are_not_evaluated(newest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rewrite(newest, lambda content: content["network"]["classifier.weight"].fill_(3e38))
+    with pytest.raises(SystemExit) as ended:
+        main(["eval", str(newest), "--device", "cpu"])
+    assert ended.value.code == 1
+    assert "has outputs that are NaN or infinite on the test images" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Progress, with and without a terminal."""
 
+import json
 import re
 import signal
 from pathlib import Path
@@ -52,6 +53,20 @@ def test_an_empty_file_can_be_read_without_a_terminal(tmp_path: Path) -> None:
 def test_nothing_is_printed_if_there_is_nothing_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(with_bar([], "working")) == []
     assert capsys.readouterr().err == ""
+
+
+def test_json_never_has_nan() -> None:
+    """JSON has no such numbers; jq and JavaScript refuse the whole text."""
+    text = console.json_text({"loss": float("nan"), "rows": [{"error": float("inf")}, (1.5, -float("inf"))]})
+    assert json.loads(text) == {"schema": console.SCHEMA, "loss": None, "rows": [{"error": None}, [1.5, None]]}
+
+
+def test_everything_that_writes_json_refuses_nan() -> None:
+    """Hashes of JSON are not read as JSON."""
+    package = Path(console.__file__).parent
+    calls = [line for file in package.rglob("*.py") for line in file.read_text().splitlines() if "json.dump" in line]
+    assert len(calls) > 8
+    assert not [line for line in calls if "allow_nan=False" not in line and "sort_keys=True).encode" not in line]
 
 
 def test_the_time_left_assumes_a_constant_rate() -> None:

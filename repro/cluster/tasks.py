@@ -64,7 +64,7 @@ class Submission:
     def write(self) -> None:
         """Write the submission into its folder."""
         content = {**vars(self), "folder": str(self.folder)}
-        write_atomically(self.folder / FILE, json.dumps(content, indent=1).encode())
+        write_atomically(self.folder / FILE, json.dumps(content, indent=1, allow_nan=False).encode())
 
 
 def read_submission(folder: Path) -> Submission:

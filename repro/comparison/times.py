@@ -137,7 +137,12 @@ def _of_runs(table: Table, rows: Sequence[Row], runs: Sequence[Sequence[Record]]
         for run in runs[number]:
             if _is_timed(run, table, row):
                 options = {key: value for key, value in run.runtime.items() if key not in IRRELEVANT}
-                conditions = (run.device, run.precision, run.torch, json.dumps(options, sort_keys=True))
+                conditions = (
+                    run.device,
+                    run.precision,
+                    run.torch,
+                    json.dumps(options, sort_keys=True, allow_nan=False),
+                )
                 found[conditions][number].append(run)
     return [
         Timing(

@@ -78,7 +78,7 @@ def cached_demand(subject: Subject) -> Demand | None:
 def _keep(content: object, path: Path) -> None:
     """Write to the cache; without a writable cache the value is computed again next time."""
     with suppress(OSError):
-        write_atomically(path, json.dumps(content).encode())
+        write_atomically(path, json.dumps(content, allow_nan=False).encode())
 
 
 def _path(subject: Subject, kind: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from repro.data import DATASETS, DatasetKind, load
 from repro.data.crops import Averaged
 from repro.data.folder import ImageFolder
 from repro.data.views import Protocol, protocol_of
-from repro.errors import UserError
+from repro.errors import RunFailed, UserError
 from repro.evaluation.mapping import Subject, insert
 from repro.evaluation.prediction import draw_prediction
 from repro.evaluation.pretrained import TWINS, Published, fetch, published
@@ -29,6 +30,7 @@ from repro.training import checkpoint as checkpoints
 from repro.training.device import chosen_device, placed, prepare
 from repro.training.gates import measured_gates
 from repro.training.initialise import network_of
+from repro.training.networks import check_finite
 from repro.training.tasks.from_files import CropTest, with_statistics
 from repro.training.tasks.segmentation import Segmentation
 from repro.training.tasks.task import Metrics, task_for
@@ -82,6 +84,7 @@ def evaluate(
     Raises:
         UserError: there is no such run, the checkpoint is broken, or `crops` or `picture` does not apply to this
             data set.
+        RunFailed: the weights or the test loss are NaN or infinite.
     """
     saved = load_run(what, folders.runs)
     experiment = saved.experiment
@@ -89,6 +92,7 @@ def evaluate(
         raise UserError("--picture is for segmentations, and this run classifies images; leave it out")
     network, runtime = _as_trained(saved, runtime)
     metrics, protocol = test(network, experiment, folders.data, runtime, crops, picture)
+    _check_loss(metrics, experiment.name)
     return Evaluation(experiment, saved.step, len(saved.history), saved.finished, metrics, saved.error, protocol)
 
 
@@ -124,7 +128,7 @@ def evaluate_published(
 
     Raises:
         UserError: a name is unknown, there are no such weights, or the images are missing.
-        RunFailed: the weights cannot be downloaded.
+        RunFailed: the weights cannot be downloaded, or they or the test loss are NaN or infinite.
     """
     model = find_model(model)
     weights = published(model)
@@ -137,8 +141,10 @@ def evaluate_published(
     options = resolve_options(model, {}, dataset)
     network = build(model, options, classes=DATASETS[dataset].classes)
     insert(Subject(network, model, options, dataset), fetch(weights.url))
+    check_finite(network.state_dict(), weights.name)
     tester = CropTest(files, protocol, runtime, where)
     metrics = tester.test(placed(network, where, runtime), shown_progress)
+    _check_loss(metrics, weights.name)
     return PublishedEvaluation(model, dataset, weights, protocol, metrics)
 
 
@@ -162,6 +168,15 @@ def printed_average(model: str, crops: int) -> Averaged | None:
 
 def shown_progress(begins: range) -> Iterable[int]:
     """Show the progress of a test over the first places of its batches."""
+
+
+def _check_loss(metrics: Metrics, whose: str) -> None:
+    """Raise RunFailed if outputs were NaN or infinite: counted as wrong, they would pass for an error rate."""
+    if not math.isfinite(metrics.loss):
+        raise RunFailed(f"{whose} has outputs that are NaN or infinite on the test images: the loss is {metrics.loss}")
+
+
+def _with_bar(begins: range) -> Iterable[int]:
     return with_bar(begins, "testing")
 
 
@@ -219,6 +234,7 @@ def _folder(what: str, runs: Path) -> Path:
 def _as_trained(saved: checkpoints.Checkpoint, runtime: Runtime) -> tuple[nn.Module, Runtime]:
     """Return the network of a checkpoint, and the runtime with the precision of its training."""
     network, experiment = network_of(saved.experiment), saved.experiment
+    check_finite(saved.network, experiment.name)
     try:
         network.load_state_dict(saved.network)
     except RuntimeError as error:

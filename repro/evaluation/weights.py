@@ -60,7 +60,7 @@ def _metadata(saved: Checkpoint, names: str) -> dict[str, str]:
     return {
         "format": "pt",
         "run": saved.experiment.name,
-        "experiment": json.dumps(saved.experiment.to_json()),
+        "experiment": json.dumps(saved.experiment.to_json(), allow_nan=False),
         "error": "" if saved.error is None else str(saved.error),
         "epochs": str(len(saved.history)),
         "steps": str(saved.step),

@@ -26,7 +26,8 @@ def schema() -> str:
             spelled = "kind" if key == "source" else key
             if spelled in texts:
                 content["description"] = texts[spelled]
-    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **whole}, indent=1) + "\n"
+    document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **whole}
+    return json.dumps(document, indent=1, allow_nan=False) + "\n"
 
 
 def described(form: type) -> dict[str, str]:

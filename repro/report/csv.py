@@ -110,7 +110,8 @@ def _names(column: Column) -> list[str]:
 
 def _row(data: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, Any]:
     row = {"row": data["label"], "verdict": data["verdict"], "why": "; ".join(data["why"])}
-    row["replications"] = json.dumps(data["replications"], ensure_ascii=False) if data["replications"] else ""
+    others = data["replications"]
+    row["replications"] = json.dumps(others, ensure_ascii=False, allow_nan=False) if others else ""
     for column in columns:
         row |= _others(column.key, data["replications"])
         key, measured = column.key, data["measured"].get(column.key)

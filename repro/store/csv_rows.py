@@ -26,7 +26,7 @@ def line_of(written: DataclassInstance) -> dict[str, Any]:
     values = dict(vars(written))
     for each in fields(written):
         if str(each.type).startswith(JSON_TYPES):
-            values[each.name] = json.dumps(values[each.name], sort_keys=True)
+            values[each.name] = json.dumps(values[each.name], sort_keys=True, allow_nan=False)
     return values
 
 

@@ -109,7 +109,9 @@ def describe(experiment: Experiment, runtime: Runtime, folders: Folders, ended: 
     papers = [str(each) for each in current_library().needed_by(experiment.recipe)]
     written = Description(experiment, runtime.values(), data, str(folders.results), ended, papers)
     content = {**vars(written), "experiment": experiment.to_json()}
-    write_atomically(folders.runs / experiment.name / DESCRIPTION, json.dumps(content, indent=2).encode())
+    write_atomically(
+        folders.runs / experiment.name / DESCRIPTION, json.dumps(content, indent=2, allow_nan=False).encode()
+    )
 
 
 def runs_in(folder: Path) -> Iterator[Run]:

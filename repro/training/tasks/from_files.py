@@ -109,7 +109,7 @@ def with_statistics(recipe: Recipe, data: ImageFolder, runtime: Runtime) -> Reci
             f"a channel of the training images of {data.name} is constant; declare mean and std of the dataset"
         )
     with suppress(OSError):  # without a writable cache they are computed again next time
-        write_atomically(path, json.dumps({"mean": mean, "std": std}).encode())
+        write_atomically(path, json.dumps({"mean": mean, "std": std}, allow_nan=False).encode())
     return replace(recipe, mean=mean, std=std)
 
 
