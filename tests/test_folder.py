@@ -1,5 +1,6 @@
 """Image folders and the archives of ILSVRC: listed, checked, and unpacked once, completely or not at all."""
 
+import gzip
 import io
 import tarfile
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from scipy.io import savemat
 
 from repro.data import SHIPPED, folder, ilsvrc, load
 from repro.data.folder import list_files
+from repro.data.synsets import leaves_in
 from repro.errors import UserError
 
 Write = Callable[..., None]
@@ -159,6 +161,35 @@ def test_a_broken_development_kit_is_reported_in_one_line(tmp_path: Path, conten
         (tmp_path / name).write_bytes(content if name.endswith("meta.mat") else whole)
     with pytest.raises(UserError, match="is not that of ILSVRC 2012"):
         list_files(flat, "listing")
+
+
+def test_a_development_kit_that_crashes_scipy_is_reported_in_one_line() -> None:
+    """With a structure that says it is a sparse matrix, SciPy 1.17 ends with SIGSEGV."""
+    meta = bytearray(next(content for name, content in kit().items() if name.endswith("meta.mat")))
+    assert meta[144] == 2
+    meta[144] = 5
+    with pytest.raises(ValueError, match=r"meta\.mat cannot be read"):
+        leaves_in(bytes(meta))
+
+
+def test_a_development_kit_that_inflates_is_refused(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / f"{ilsvrc.KIT}.tar.gz", "wb", 1) as file:
+        file.write(bytes(ilsvrc.KIT_SIZE + 1))
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "ILSVRC2012_val_00000001.JPEG").touch()
+    with pytest.raises(UserError, match=r"has more than 67,108,864 bytes and is not the development kit; replace it"):
+        list_files(tmp_path / "val", "listing")
+
+
+def test_the_development_kit_is_not_read_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "ILSVRC2012_val_00000001.JPEG").touch()
+    with tarfile.open(tmp_path / f"{ilsvrc.KIT}.tar.gz", "w:gz") as archive:
+        member = tarfile.TarInfo(f"{ilsvrc.KIT}/{ilsvrc.TRUTH}")
+        member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(member)
+    with pytest.raises(UserError, match=r"is broken or not the development kit .* is not a regular file"):
+        list_files(tmp_path / "val", "listing")
 
 
 @pytest.mark.usefixtures("three_classes")

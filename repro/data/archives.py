@@ -1,4 +1,4 @@
-"""Archives of data sets, read member by member: only regular files with plain names are ever written."""
+"""Archives of data sets, read as streams: regular files of one folder, written under their plain names."""
 
 from __future__ import annotations
 
@@ -8,28 +8,39 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+LONGEST = 255
+"""Bytes of the longest name that file systems take."""
 
-def files_in(archive: tarfile.TarFile) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
-    """Yield the relative path and the content of each file, in order; folders are passed over.
+
+def files_in(archive: tarfile.TarFile, within: str = "") -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield the name and the content of each file, in order; folders are passed over.
+
+    Args:
+        archive: opened for reading.
+        within: the folder of the archive that holds all files; empty if they are in none.
 
     Raises:
-        tarfile.ReadError: a member is a link or a device, or its path is absolute or leaves the folder.
+        tarfile.ReadError: a member is a link, a device or a sparse file, which may be larger than the archive, or is in
+            another folder, or its name is not plain.
     """
     for member in archive:
         if member.isdir():
             continue
         path = PurePosixPath(member.name)
-        content = archive.extractfile(member) if member.isreg() else None
-        if content is None or not path.parts or path.is_absolute() or ".." in path.parts or "\0" in member.name:
-            raise tarfile.ReadError(f"{member.name!r} is not a regular file with a plain name")
-        yield path, content
+        regular = member.isreg() and not member.issparse() and path.parent == PurePosixPath(within)
+        content = archive.extractfile(member) if regular and _is_plain(path.name) else None
+        if content is None:
+            raise tarfile.ReadError(f"{member.name[:LONGEST]!r} is not a regular file with a plain name")
+        yield path.name, content
 
 
-def unpack(archive: tarfile.TarFile, folder: Path) -> None:
-    """Write the files of an archive below a folder; tarfile.ReadError as in `files_in`."""
+def _is_plain(name: str) -> bool:
+    return name not in ("", "..") and name.isprintable() and len(name.encode(errors="replace")) <= LONGEST
+
+
+def unpack(archive: tarfile.TarFile, folder: Path, within: str = "") -> None:
+    """Write the files of an archive into a folder; tarfile.ReadError as in `files_in`."""
     folder.mkdir(parents=True, exist_ok=True)
-    for path, content in files_in(archive):
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as file:
+    for name, content in files_in(archive, within):
+        with (folder / name).open("wb") as file:
             shutil.copyfileobj(content, file)

@@ -138,9 +138,9 @@ def _unpack(archive: Path, root: Path, name: str, folder: str) -> None:
     shutil.rmtree(beside, ignore_errors=True)  # of a killed process: the lock is held
     try:
         with open_with_bar(archive, f"unpacking {name}") as file, tarfile.open(fileobj=file, mode="r|*") as tar:
-            unpack(tar, beside)
-        (beside / folder).rename(root / folder)
-    except (tarfile.TarError, EOFError, FileNotFoundError) as error:
+            unpack(tar, beside, folder)
+        beside.rename(root / folder)
+    except (tarfile.TarError, EOFError) as error:
         raise UserError(f"{name} is not the expected archive of {folder} ({error}); nothing was unpacked") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)

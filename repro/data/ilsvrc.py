@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 import zlib
@@ -9,15 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from repro.console import open_with_bar
+from repro.console import open_with_bar, waiting
 from repro.data.archives import unpack as write_files
+from repro.data.synsets import leaves_in
 from repro.errors import UserError
 from repro.locks import locked
 
 TRAIN_ARCHIVE, VAL_ARCHIVE = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 KIT = "ILSVRC2012_devkit_t12"
 TRUTH, META = "data/ILSVRC2012_validation_ground_truth.txt", "data/meta.mat"
-CLASSES = 1000
+KIT_SIZE = 64 << 20
+"""Bytes of the unpacked development kit that are read at most."""
 
 
 def unpack(folder: Path) -> None:
@@ -54,7 +57,7 @@ def _unpack_classes(file: IO[bytes], beside: Path) -> None:
     with tarfile.open(fileobj=file, mode="r:") as outer:
         for member in outer:
             name = Path(member.name)
-            if not (member.isfile() and name.suffix == ".tar" and name.name == member.name):
+            if not (member.isreg() and not member.issparse() and name.suffix == ".tar" and name.name == member.name):
                 raise tarfile.ReadError(f"{member.name!r} is not the archive of a class")
             if (beside / name.stem).is_dir():
                 continue
@@ -75,19 +78,14 @@ def flat_labels(folder: Path) -> tuple[tuple[str, ...], Callable[[str], int]]:
     Raises:
         UserError: the development kit is missing, or is not that of ILSVRC 2012.
     """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     truth, meta = (_of_kit(folder.parent, name) for name in (TRUTH, META))
     try:
-        synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
-        # IDs above 1000 are groups of classes.
-        wnids = {int(each["ILSVRC2012_ID"]): str(each["WNID"]) for each in synsets}
-        leaves = {number: wnid for number, wnid in wnids.items() if number <= CLASSES}
+        with waiting(f"reading {META} of the development kit", seconds=True):
+            leaves = leaves_in(meta)
         classes = tuple(sorted(leaves.values()))
         label = {number: classes.index(wnid) for number, wnid in leaves.items()}
         labels = [label[int(line)] for line in truth.split()]
-    except (KeyError, ValueError, TypeError, IndexError, MatReadError, zlib.error) as error:
+    except (KeyError, ValueError) as error:
         raise UserError(f"the development kit in {folder.parent} is not that of ILSVRC 2012 ({error})") from error
 
     def label_of(name: str) -> int:
@@ -107,12 +105,17 @@ def _of_kit(folder: Path, name: str) -> bytes:
         return (folder / KIT / name).read_bytes()
     archive = folder / f"{KIT}.tar.gz"
     try:
-        with tarfile.open(archive) as tar:
-            member = tar.extractfile(f"{KIT}/{name}")
-            if member is not None:
-                return member.read()
+        with gzip.open(archive) as file:
+            content = file.read(KIT_SIZE + 1)
+        if len(content) > KIT_SIZE:
+            raise UserError(f"{archive} has more than {KIT_SIZE:,} bytes and is not the development kit; replace it")
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
+            member = tar.getmember(f"{KIT}/{name}")
+            if member.isreg() and not member.issparse() and (found := tar.extractfile(member)):
+                return found.read()
+        raise tarfile.ReadError(f"{name} is not a regular file")
     except FileNotFoundError:
         pass
-    except (KeyError, tarfile.TarError, EOFError, OSError) as error:
+    except (KeyError, tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise UserError(f"{archive} is broken or not the development kit ({error})") from error
     raise UserError(f"{folder}/val has no class folders, and {KIT}.tar.gz with the labels is not in {folder}")
