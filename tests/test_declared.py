@@ -279,6 +279,16 @@ def test_grey_arrays_are_repeated_for_a_dataset_in_rgb_and_stay_grey_else(librar
     assert [read(name).train.pixels.shape[1] for name in ("my-squares", "grey")] == [3, 1]
 
 
+def test_an_array_larger_than_the_memory_is_refused_before_it_is_read(
+    library: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library(SQUARES)
+    squares()
+    monkeypatch.setattr("repro.data.arrays.host_memory", lambda: 1000)
+    with pytest.raises(UserError, match=r"train_images needs [\d,]+ bytes, more than the memory of this machine"):
+        read("my-squares")
+
+
 def test_an_npz_may_be_in_several_files(library: Callable[..., None]) -> None:
     library(SQUARES.replace("squares.npz", "parts") + 'train = ["1.npz", "2.npz"]\ntest = ["test.npz"]\n')
     whole = np.load(squares())

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from repro.data import pictures
 from repro.data.pictures import is_image, read
 from repro.errors import UserError
 
@@ -122,3 +123,12 @@ def test_image_files_are_known_by_their_extensions() -> None:
     names = ["1.JPEG", "1.Jpg", "1.png", "1.WEBP", "1.bmp", "1.tif", "1.TIFF"]
     assert all(map(is_image, names))
     assert not any(map(is_image, ["1.eps", "1.txt", "png", "._1.png", ".DS_Store"]))
+
+
+def test_every_image_is_opened_with_a_list_of_formats() -> None:
+    """Pillow recognises a file by its content, and hands an EPS named .JPEG to Ghostscript."""
+    package = Path(pictures.__file__).parents[1]
+    opens = [line for file in package.rglob("*.py") for line in file.read_text().splitlines() if "Image.open(" in line]
+    assert opens
+    assert all("formats=FORMATS" in line for line in opens)
+    assert "EPS" not in pictures.FORMATS

@@ -106,6 +106,20 @@ def test_isbi_is_the_same_from_stacks_and_from_a_file_per_slice(tmp_path: Path) 
     assert torch.equal(one.test.pixels[:, 0], torch.stack(slices[25:]))  # 10.png comes after 2.png
 
 
+def test_a_stack_of_other_pages_is_refused_before_they_are_read(tmp_path: Path) -> None:
+    """A small TIFF may have a million empty pages."""
+    pages = [Image.new("L", (4, 4))] * 31
+    (tmp_path / "isbi2012").mkdir()
+    for name in ("train-volume.tif", "train-labels.tif"):
+        pages[0].save(tmp_path / "isbi2012" / name, save_all=True, append_images=pages[1:])
+    with pytest.raises(UserError, match=r"train-volume\.tif has 31 pages, but ISBI 2012 has 30 slices"):
+        load("isbi2012", tmp_path)
+    pages = [*pages[:29], Image.new("L", (4, 5))]
+    pages[0].save(tmp_path / "isbi2012" / "train-volume.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(UserError, match=r"the pages of .*train-volume\.tif differ in size"):
+        load("isbi2012", tmp_path)
+
+
 def test_without_isbi_the_message_names_its_source(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is not in .*isbi2012: put train-volume\.tif .*imagej\.net"):
         load("isbi2012", tmp_path)

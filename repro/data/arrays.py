@@ -15,6 +15,7 @@ from repro.console import open_with_bar
 from repro.data import DATASETS, Dataset, Images
 from repro.data.declaration import DIGITS, Arrays, Binary, Declaration
 from repro.data.layout import BROKEN_ARCHIVE, TEST, TRAIN, files_of, record_size
+from repro.data.memory import host_memory
 from repro.errors import UserError
 
 if TYPE_CHECKING:
@@ -106,12 +107,21 @@ def _array(file: Path, name: str) -> NDArray[Any]:
     try:
         with np.load(file, allow_pickle=False) as content:
             if name in content:
+                _refuse_larger_than_memory(file, name)
                 found: NDArray[Any] = content[name]
                 return found
             known = ", ".join(content) or "no arrays"
     except BROKEN_ARCHIVE as error:
         raise UserError(f"{file} is broken: {name} cannot be read ({error}); replace the file") from None
     raise UserError(f"{file} has no array {name}, only {known}; write it with numpy.savez")
+
+
+def _refuse_larger_than_memory(file: Path, name: str) -> None:
+    """Raise UserError for an array that is compressed and needs more memory than the machine has."""
+    with zipfile.ZipFile(file) as archive:
+        size = archive.getinfo(f"{name}.npy").file_size
+    if (memory := host_memory()) and size > memory:
+        raise UserError(f"{file}: {name} needs {size:,} bytes, more than the memory of this machine; split the file")
 
 
 def _as_pixels(declaration: Declaration, file: Path, name: str, images: NDArray[Any]) -> Tensor:

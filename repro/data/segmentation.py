@@ -145,7 +145,13 @@ def _pages(path: Path) -> Tensor:
     from PIL import ImageSequence
 
     with opened(path) as image:
-        return torch.stack([_grey(path, page) for page in ImageSequence.Iterator(image)])
+        pages = getattr(image, "n_frames", 1)
+        if pages != ISBI_SLICES:
+            raise UserError(f"{path} has {pages} pages, but ISBI 2012 has {ISBI_SLICES} slices; restore the file")
+        slices = [_grey(path, page) for page in ImageSequence.Iterator(image)]
+    if any(each.shape != slices[0].shape for each in slices):
+        raise UserError(f"the pages of {path} differ in size; restore the file")
+    return torch.stack(slices)
 
 
 def _grey(path: Path, image: Image) -> Tensor:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-from contextlib import AbstractContextManager, suppress
-from pathlib import Path
+from contextlib import AbstractContextManager
 from types import ModuleType
 
 import torch
 from torch import Tensor, nn
 
 from repro.data import DATASETS, DatasetKind
+from repro.data.memory import host_memory
 from repro.errors import UserError
 from repro.recipes import Recipe
 from repro.runtime import Runtime
@@ -20,8 +20,6 @@ from repro.text import number_of
 from repro.torchrun import gpu_number
 from repro.training import processes
 
-CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""Files with the memory limit of a container, cgroup versions 2 and 1."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Options in malloc.h, in bytes: how much freed memory is kept, and from what size blocks are mapped separately."""
 
@@ -144,11 +142,7 @@ def memory_of(device: torch.device) -> int | None:
     """Return the bytes of a GPU's memory, or of the memory that this process may use; None if unknown."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
-    for path in CGROUP_LIMITS:
-        with suppress(OSError, ValueError):  # the file is missing, or says "max"
-            limits.append(int(path.read_text()))
-    return min(limits, default=None)
+    return host_memory()
 
 
 def keep_freed_memory() -> None:
