@@ -180,8 +180,17 @@ def test_without_a_network_one_line_says_what_to_do(server: tuple[str, Path], hu
 
 def test_a_broken_file_in_the_cache_is_named(hub: Path) -> None:
     hub.mkdir(parents=True)
-    (hub / "made-up-00000000.pth").write_bytes(b"broken")
+    name = f"made-up-{hashlib.sha256(b'broken').hexdigest()[:8]}.pth"
+    (hub / name).write_bytes(b"broken")
     with pytest.raises(UserError, match="is broken"):
+        fetch(f"http://127.0.0.1:1/{name}")
+
+
+def test_a_file_in_the_cache_that_is_not_the_published_one_is_refused(hub: Path) -> None:
+    """Weights of anybody's under the name of torchvision's would be reported as torchvision's."""
+    hub.mkdir(parents=True)
+    torch.save({"weight": torch.zeros(1)}, hub / "made-up-00000000.pth")
+    with pytest.raises(UserError, match=r"made-up-00000000\.pth is not the published file \(SHA-256 differs\); remove"):
         fetch("http://127.0.0.1:1/made-up-00000000.pth")
 
 

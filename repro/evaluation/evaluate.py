@@ -92,7 +92,7 @@ def evaluate(
         raise UserError("--picture is for segmentations, and this run classifies images; leave it out")
     network, runtime = _as_trained(saved, runtime)
     metrics, protocol = test(network, experiment, folders.data, runtime, crops, picture)
-    _check_loss(metrics, experiment.name)
+    check_loss(metrics, experiment.name)
     return Evaluation(experiment, saved.step, len(saved.history), saved.finished, metrics, saved.error, protocol)
 
 
@@ -144,7 +144,7 @@ def evaluate_published(
     check_finite(network.state_dict(), weights.name)
     tester = CropTest(files, protocol, runtime, where)
     metrics = tester.test(placed(network, where, runtime), shown_progress)
-    _check_loss(metrics, weights.name)
+    check_loss(metrics, weights.name)
     return PublishedEvaluation(model, dataset, weights, protocol, metrics)
 
 
@@ -166,17 +166,14 @@ def printed_average(model: str, crops: int) -> Averaged | None:
     return next(printed, None)
 
 
-def shown_progress(begins: range) -> Iterable[int]:
-    """Show the progress of a test over the first places of its batches."""
-
-
-def _check_loss(metrics: Metrics, whose: str) -> None:
+def check_loss(metrics: Metrics, whose: str) -> None:
     """Raise RunFailed if outputs were NaN or infinite: counted as wrong, they would pass for an error rate."""
     if not math.isfinite(metrics.loss):
         raise RunFailed(f"{whose} has outputs that are NaN or infinite on the test images: the loss is {metrics.loss}")
 
 
-def _with_bar(begins: range) -> Iterable[int]:
+def shown_progress(begins: range) -> Iterable[int]:
+    """Show the progress of a test over the first places of its batches."""
     return with_bar(begins, "testing")
 
 

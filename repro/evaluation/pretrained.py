@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from repro.data.checksum import checksum
 from repro.errors import RunFailed, UserError
 from repro.evaluation.state_dicts import StateDict
 
@@ -82,10 +84,11 @@ def fetch(url: str) -> StateDict:
 
     Raises:
         RunFailed: the download failed, or the file is not the published one.
-        UserError: the file in the cache is broken.
+        UserError: the file in the cache is broken or not the published one.
     """
     name = url.rsplit("/", 1)[-1]
     folder = Path(torch.hub.get_dir()) / "checkpoints"
+    _check_cached(folder / name)
     try:
         with redirect_stdout(sys.stderr):  # torch announces a download on stdout, which is for the answer
             tensors = torch.hub.load_state_dict_from_url(
@@ -97,3 +100,13 @@ def fetch(url: str) -> StateDict:
             raise UserError(f"{folder / name} is broken ({reason}); remove it to download it again") from error
         raise RunFailed(f"{url} could not be downloaded ({reason}); put the file into {folder} by hand") from error
     return StateDict(folder / name, tensors)
+
+
+def _check_cached(path: Path) -> None:
+    """Raise UserError unless a file has the SHA-256 that begins as its name says; torch checks only what it downloads.
+
+    `resnet18-f37072fd.pth` has one that begins with f37072fd.
+    """
+    published = re.search(r"-([0-9a-f]{8,})\.", path.name)
+    if path.exists() and published and not checksum(path, "sha256").startswith(published[1]):
+        raise UserError(f"{path} is not the published file (SHA-256 differs); remove it to download it again")

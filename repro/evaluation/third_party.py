@@ -18,7 +18,7 @@ from repro.data.augment import Normalise
 from repro.data.folder import ImageFolder
 from repro.data.views import Protocol, protocol_of
 from repro.errors import UserError
-from repro.evaluation.evaluate import shown_progress, test, with_crops
+from repro.evaluation.evaluate import check_loss, shown_progress, test, with_crops
 from repro.evaluation.layouts import Layout, Normalisation
 from repro.evaluation.mapping import Subject, TensorMapping, insert
 from repro.evaluation.pretrained import TWINS, published
@@ -139,6 +139,7 @@ def evaluate_weights(
     else:
         shown = _normalised(normalisation, mapping.layouts, subject, file)
         metrics, protocol = _tested(subject, shown.values, root, runtime, crops)
+    check_loss(metrics, str(file))
     return _answer(found, subject, mapping, shown, protocol, metrics, of_run)
 
 
