@@ -183,16 +183,6 @@ def test_a_value_belongs_to_a_printed_cell(tmp_path: Path) -> None:
         parse_table(tmp_path / "wrn-cifar.toml")
 
 
-def test_a_value_belongs_to_one_row(tmp_path: Path) -> None:
-    file = tmp_path / "replications" / TABLE.name
-    file.parent.mkdir()
-    file.write_text(SOURCE, encoding="utf-8")
-    twice = TABLE.read_text(encoding="utf-8").replace('"DenseResNet-110, N = 2"', '"ResNet-110"')
-    (tmp_path / TABLE.name).write_text(twice, encoding="utf-8")
-    with pytest.raises(UserError, match="several rows of the table are called 'ResNet-110'"):
-        parse_table(tmp_path / TABLE.name)
-
-
 def test_a_paper_of_ones_own_may_have_replications_and_no_orphans(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -97,8 +97,6 @@ def _mistake(table: Table, replication: Replication) -> str:
     rows = {table.called(row): row for row in table.rows}
     if reported.row not in rows:
         return f"row {reported.row!r} is not in the table; its rows: {' | '.join(rows)}"
-    if [table.called(row) for row in table.rows].count(reported.row) > 1:
-        return f"several rows of the table are called {reported.row!r}; give them different labels"
     columns = {column.key: column for column in table.of_kind("error") if column.metric in PERCENT}
     where = f"{reported.row}, {reported.column}"
     if reported.column not in columns:
