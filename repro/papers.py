@@ -36,8 +36,10 @@ class Paper:
     """The file that declares datasets, if there is one."""
     shipped: bool = False
     """Whether it comes with the program."""
-    named: bool = False
-    """Whether only `--papers` names it, so that the next command needs the option too."""
+    named: Path | None = None
+    """The folder that only `--papers` names, so that the next command needs the option too."""
+    unasked: bool = False
+    """Whether it only lies in ./papers/. Its networks then run only if a command names it, its table or the network."""
 
 
 def find_papers(named: Sequence[Path] = ()) -> tuple[Paper, ...]:
@@ -54,7 +56,7 @@ def find_papers(named: Sequence[Path] = ()) -> tuple[Paper, ...]:
     unnamed = [*_of_environment(), *_of_working_folder(), *_installed()]
     known = {each.folder.resolve() for each in unnamed}
     given = [_paper(each, f"--papers {each}") for each in named]
-    given = [replace(each, named=each.folder.resolve() not in known) for each in given]
+    given = [replace(each, named=None if each.folder.resolve() in known else each.folder) for each in given]
     found = dict[Path, Paper]()
     for each in (shipped(), *given, *unnamed):
         found.setdefault(each.folder.resolve(), each)
@@ -106,7 +108,7 @@ def _of_working_folder() -> Iterator[Paper]:
             continue
         found = _files_of(folder)
         if not _is_empty(found):
-            yield found
+            yield replace(found, unasked=True)
 
 
 def _installed() -> Iterator[Paper]:

@@ -26,6 +26,14 @@ def choose(kind: str, name: str, known: Iterable[str]) -> str:
     raise UserError(f"unknown {kind} {name!r}; {hint}")
 
 
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return what is wrong with a name in a file, which must spell it exactly as `choose` does not require."""
+    try:
+        return f"unknown {kind} {name!r}; did you mean {choose(kind, name, known)}?"
+    except UserError as error:
+        return str(error)
+
+
 def number_of(number: int, noun: str) -> str:
     """Return a number and its noun, with an s in the plural."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -14,14 +14,13 @@ from PIL import Image
 from test_papers import refused, repro
 from watching import stop_at
 
+from repro.api.library import using
 from repro.benchmark import random_images
-from repro.cli.papers import checked_library
 from repro.data import DATASETS, Dataset, find, load
 from repro.data.folder import ImageFolder
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
 from repro.paths import data_in
-from repro.recipes import within
 from repro.runtime import Runtime
 from repro.training import progress
 from repro.training.tasks import from_files
@@ -113,7 +112,7 @@ def library(paper: Write) -> Iterator[Callable[..., None]]:
 
     def enter(*texts: str) -> None:
         paper(*texts)
-        entered.append(within(checked_library(())))
+        entered.append(using(()))
         entered[-1].__enter__()
 
     yield enter
@@ -456,7 +455,7 @@ def test_other_classes_in_the_test_set_of_a_shipped_dataset_are_named(write_imag
 def test_an_id_changes_with_what_changes_training_only(paper: Write) -> None:
     def id_of(datasets: str) -> str:
         paper(datasets, RECIPE)
-        with within(checked_library(())):
+        with using(()):
             return squares_experiment().id
 
     first = id_of(SQUARES)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from repro.cli.papers import checked_library
+from repro.api.library import using
 from repro.errors import WrongFiles
 from repro.papers import find_papers
 from repro.recipes.library import Library, within
@@ -95,7 +95,8 @@ def test_one_line_names_the_file_and_the_key(good: dict[Path, str], name: str) -
 def refusal(folder: Path) -> str:
     """Return the line with which a command refuses a paper; empty if it does not."""
     try:
-        checked_library([folder])
+        with using([folder]):
+            pass
     except WrongFiles as error:
         return str(error)
     return ""

@@ -12,6 +12,7 @@ import pytest
 from test_papers import RECIPE, TABLE, Write, refused, repro, write
 from watching import Silent, stop_at
 
+from repro.api.selection import select_all
 from repro.experiment import experiment_for
 from repro.models import find
 from repro.models.factory import factory_of
@@ -60,7 +61,7 @@ def narrow(classes):
 OWN = TABLE.replace(
     'model = "densenet"\noptions = { depth = 7, k = 4 }', 'model = "nets.py:Net"\noptions = { depth = 2 }'
 )
-ROW = "error: mine/tables/mine.toml: row 1 (Narrow): model"
+ROW = "error: mine/tables/mine.toml: row 1 (Narrow)"
 pytestmark = pytest.mark.usefixtures("small_digits")
 Capsys = pytest.CaptureFixture[str]
 
@@ -182,6 +183,15 @@ def test_code_runs_only_where_the_user_names_it(write: Write, capsys: Capsys) ->
     for command in ("count resnet20", "list tables", "list recipes", "list runs", "table resnet-cifar", "list models"):
         assert repro(capsys, *command.split())[0] == 0
         assert not Path("imported").exists(), command
+    assert "error: no row of any table matches 'Narrow'" in repro(capsys, "plan", "--rows", "Narrow")[2]
+    with within(Library(find_papers())):
+        assert "Narrow" not in {row.label for _, rows in select_all() for row in rows}
+    assert "mine: 1 row left out, since its network is code in papers/mine; repro table mine runs it" in (
+        capsys.readouterr().err
+    )
+    assert not Path("imported").exists()
+    with within(Library(find_papers([Path("papers/mine")]))):
+        assert "Narrow" in {row.label for _, rows in select_all() for row in rows}
     path = list(sys.path)
     assert repro(capsys, "table", "mine")[0] == 0
     assert Path("imported").exists()
@@ -301,7 +311,7 @@ def test_a_recipe_may_be_the_default_of_a_network(write: Write, capsys: Capsys) 
 @pytest.mark.parametrize(
     ("model", "options", "line"),
     [
-        ("gone.py:Net", "{}", f"{ROW}: gone.py does not exist in "),
+        ("gone.py:Net", "{}", f"{ROW}: model: gone.py does not exist in "),
         (
             "nets.py:Net",
             "{ deep = 2 }",

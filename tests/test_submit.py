@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from narrow_paper import write_paper
 from slurm_cluster import wait_for
 
 from repro.cli.app import main
+from repro.cli.work import work
 from repro.cluster.program import copy_papers, copy_program
 from repro.cluster.queue import live_jobs
 from repro.cluster.submit import Resources
@@ -21,7 +23,9 @@ from repro.cluster.tasks import Submission, Where, read_submission, split, submi
 from repro.commit import commit
 from repro.errors import UserError
 from repro.experiment import experiment_for
-from repro.papers import paper_in, shipped
+from repro.papers import find_papers, paper_in, shipped
+from repro.paths import Folders, data_folder
+from repro.recipes import current_library
 from repro.runtime import Runtime
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +61,7 @@ def submission(folder: Path, where: Where = Where.SLURM, jobs: Sequence[str] = (
         experiments={"first": {}, "second": {}},
         runtime=Runtime().values(),
         folders={"data": "/data", "runs": "/runs", "results": "/results"},
-        papers=[],
+        papers={},
         jobs=list(jobs),
     )
 
@@ -83,6 +87,11 @@ def program(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch)
         ("--run --on local --device cuda:1", "--device cuda:1 cannot be used with --on"),
         ("--run --on local --dry-run", "--dry-run and --on exclude each other"),
         ("--try --on local", "--try and --on exclude each other"),
+        ("--try --hours 4", "--try and --hours exclude each other"),
+        ("--run --on local --check", "--on and --check exclude each other"),
+        ("--run --on local --time", "--on and --time exclude each other"),
+        ("--run --on local --format json", "--on and --format exclude each other"),
+        ("--run --on local --output a.html", "--on and --output exclude each other"),
     ],
 )
 def test_options_that_have_no_effect_are_refused(
@@ -192,9 +201,30 @@ def test_the_copied_program_runs_and_keeps_its_commit(tmp_path: Path) -> None:
 
 
 def test_of_a_paper_only_what_the_program_reads_is_copied(paper: Path) -> None:
-    (copy,) = copy_papers([shipped(), paper_in(paper / "papers" / "narrow")], paper / "copies")
-    files = {each.relative_to(copy).as_posix() for each in copy.rglob("*") if each.is_file()}
+    ((copy, named),) = copy_papers([shipped(), paper_in(paper / "papers" / "narrow")], paper / "copies").items()
+    files = {each.relative_to(copy).as_posix() for each in Path(copy).rglob("*") if each.is_file()}
+    assert named is None
     assert files == {"tables/narrow.toml", "recipes/narrow.toml", "nets.py"}
+
+
+def test_a_job_has_the_folders_of_the_command_that_submitted_it(paper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = paper / "away"
+    (paper / "papers" / "narrow").rename(away)
+    copies = copy_papers(find_papers([away]), paper / "copies")
+    replace(submission(paper), tasks=[[]], experiments={}, papers=copies).write()
+    seen: list[object] = []
+
+    def look(experiments: object, runtime: Runtime, folders: Folders) -> list[str]:
+        seen.extend([data_folder(), current_library().named, *(each.folder for each in current_library().papers[1:])])
+        return []
+
+    monkeypatch.setattr("repro.cli.work.train_runs", look)
+    work(paper, 0)  # its run is resumed with `--papers away`
+    assert seen == [
+        Path("/data"),
+        (away,),
+        *map(Path, copies),
+    ]
 
 
 def test_jobs_of_this_machine_train_a_table(paper: Path) -> None:

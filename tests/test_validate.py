@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from repro.cli.app import main
+from repro.models.factory import factory_of
 from repro.templates import paper_files
 
 Capsys = pytest.CaptureFixture[str]
@@ -41,9 +42,64 @@ def change(folder: Path, name: str, old: str, new: str) -> None:
 
 
 def test_a_good_paper_has_no_findings(capsys: Capsys) -> None:
-    status, out, err = repro(capsys, "validate")
+    status, out, err = repro(capsys, "validate", "papers/demo")
     assert (status, out) == (0, "0 errors, 0 warnings in 1 paper: 1 table and 1 recipe could be read\n")
     assert err.splitlines()[-1] == "next: repro table demo"
+
+
+def test_code_of_a_paper_that_is_only_found_is_not_run(folder: Path, capsys: Capsys) -> None:
+    change(folder, "nets.py", "from torch", "open('imported', 'w').close()\nfrom torch")
+    status, _, err = repro(capsys, "validate")
+    assert (status, err.splitlines()[-1]) == (0, "next: repro validate papers/demo")
+    assert not Path("imported").exists()
+    for named in ("papers/demo", f"papers/demo/{TABLE}"):
+        assert repro(capsys, "validate", named)[0] == 0
+        assert Path("imported").exists()
+        Path("imported").unlink()
+        factory_of.cache_clear()
+
+
+DATASETS = """
+[datasets.mine]
+summary = "Squares"
+kind = "npz"
+path = "mine.npz"
+classes = 2
+size = 8
+"""
+
+
+def test_datasets_are_checked(folder: Path, capsys: Capsys) -> None:
+    file = folder / "datasets.toml"
+    file.write_text(DATASETS)
+    unused = f"warning: {file}: dataset mine: no recipe and no table uses it"
+    status, out, _ = repro(capsys, "validate", "papers/demo")
+    assert (status, out.splitlines()[0][: len(unused)]) == (0, unused)
+    assert "1 table, 1 dataset and 1 recipe could be read" in out
+    Path("data").mkdir()
+    Path("data/mine.npz").write_text("no archive")
+    status, out, _ = repro(capsys, "validate", "papers/demo")
+    assert (status, f"error: {file}: dataset mine: data/mine.npz is not an npz file" in out) == (1, True)
+    assert "not an npz file" not in repro(capsys, "validate", "papers/demo", "--data", "elsewhere")[1]
+    file.write_text(DATASETS.replace("classes = 2", "clases = 2") + DATASETS.replace("mine]", "digits]"))
+    status, out, _ = repro(capsys, "validate", "papers/demo")
+    assert status == 1
+    assert f"error: {file}: dataset mine: unknown key 'clases'; did you mean classes?" in out
+    assert f"error: {file}: dataset digits: the dataset digits comes with the program" in out
+
+
+def test_replications_are_read_and_need_a_table(folder: Path, capsys: Capsys) -> None:
+    others = folder / "tables/replications"
+    others.mkdir()
+    (others / "demo.toml").write_text("sources = []\n")
+    assert repro(capsys, "validate", "papers/demo")[1].startswith("0 errors, 0 warnings")
+    (others / "demo.toml").rename(others / "gone.toml")
+    status, out, _ = repro(capsys, "validate", "papers/demo")
+    assert (status, out.splitlines()[0]) == (
+        1,
+        f"error: {others}/gone.toml: there is no table papers/demo/tables/gone.toml; rename the file after its table",
+    )
+    assert len(out.splitlines()) == 2
 
 
 EXTRA = 'weight_decay = { value = 0.0, source = "printed", place = "3" }\n'
@@ -130,7 +186,7 @@ def test_files_that_nobody_reads_are_found(folder: Path, capsys: Capsys) -> None
     for name in ("recipe/a.toml", "b.toml", "tables/c.tml", "old.py", "notes/d.txt", ".hidden/e.toml"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("")
-    status, out, _ = repro(capsys, "validate")
+    status, out, _ = repro(capsys, "validate", "papers/demo")
     assert (status, out.splitlines()) == (
         0,
         [
@@ -179,7 +235,7 @@ def test_one_table_is_checked_alone(folder: Path, capsys: Capsys) -> None:
         ),
         (
             [f"papers/demo/{RECIPE}"],
-            f"papers/demo/{RECIPE} is not a table but has recipes; name the folder of its paper",
+            f"papers/demo/{RECIPE} is not a table; name the folder of its paper",
         ),
         (["--papers", "nowhere"], "--papers nowhere is not a folder; name the folder of a paper"),
     ],

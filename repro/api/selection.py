@@ -7,16 +7,26 @@ from collections.abc import Sequence
 from repro.comparison.counts import counts_of, uncounted
 from repro.console import note, with_bar
 from repro.errors import PackageMissing
-from repro.tables import Row, Table, read_table, table_names
+from repro.papers import paper_of
+from repro.tables import Row, Table, asked_rows, read_table, table_names
 from repro.text import number_of
 
 Selection = tuple[Table, Sequence[Row]]
 """A table, and those of its rows that are shown."""
 
 
-def all_tables() -> list[Table]:
-    """Return every table."""
-    return [read_table(name) for name in table_names()]
+def select_all() -> list[Selection]:
+    """Return every table with its rows; say which are left out because a table's name is needed to run their code."""
+    found = [(each, asked_rows(each)) for each in map(read_table, table_names())]
+    for table, rows in found:
+        if left_out := len(table.rows) - len(rows):
+            network = "their networks are" if left_out > 1 else "its network is"
+            where = paper_of(table.file) or table.file.parent
+            note(
+                f"{table.name}: {number_of(left_out, 'row')} left out, since {network} code in {where}; "
+                f"repro table {table.name} runs it"
+            )
+    return [(table, rows) for table, rows in found if rows]
 
 
 def select(name: str, rows: str) -> Selection:

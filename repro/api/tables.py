@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from repro.api.library import Papers, Place, using
-from repro.api.selection import Selection, all_tables, count_networks, select
+from repro.api.selection import Selection, count_networks, select, select_all
 from repro.comparison.corrections import records_today
 from repro.comparison.join import Comparison, spreads_for
 from repro.comparison.join import compare as joined
@@ -59,7 +59,7 @@ def compare(name: Place, *, rows: str = "*", results: Place = "results", papers:
 
 
 def _selections(name: Place | None, rows: str) -> list[Selection]:
-    return [(each, each.rows) for each in all_tables()] if name is None else [select(str(name), rows)]
+    return select_all() if name is None else [select(str(name), rows)]
 
 
 def _checked(results: Place) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
@@ -21,6 +22,7 @@ from repro.experiment import Experiment
 from repro.models.typed import typed_name
 from repro.paths import folders
 from repro.store.results import Record, every_record, result_folders
+from repro.tables import Row, Table, asked_rows
 
 if TYPE_CHECKING:
     from repro.report.model_card import CardFacts
@@ -89,9 +91,16 @@ def _facts(saved: Checkpoint, names: str, results: Path) -> CardFacts:
 
     experiment = saved.experiment
     tables = tables_of(experiment.model, experiment.options, experiment.recipe.name)
-    comparison = next((compared([(table, table.rows)], results)[0] for table in tables), None)
+    shown = ((table, [*_rows(table, experiment.model)]) for table in tables)
+    comparison = next((compared([selection], results)[0] for selection in shown), None)
     record = _record(experiment, saved.started, results)
     return CardFacts(experiment, len(saved.history), saved.step, saved.error, record, comparison, names)
+
+
+def _rows(table: Table, model: str) -> Iterator[Row]:
+    """Yield the rows that are compared: the code of other networks runs only where the user named it."""
+    asked = asked_rows(table)
+    return (row for row in table.rows if row in asked or row.model == model)
 
 
 def _record(experiment: Experiment, started: str, results: Path) -> Record | None:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from repro.api.selection import Selection, all_tables
-from repro.cli.options import Results, Rows, Runs, SeedsPerRow, choice, runtime_options
+from repro.api.selection import Selection, select_all
+from repro.cli.options import Data, Results, Rows, Runs, SeedsPerRow, choice, runtime_options
 from repro.cli.output import Output, format_of, write_text
 from repro.cli.suggestion import suggest
 from repro.comparison.corrections import records_today
@@ -56,6 +56,7 @@ def plan(
     device_name: DeviceName = None,
     format: Format = None,
     output: Output = None,
+    data: Data = None,
     results: Results = Path("results"),
     runs: Runs = None,
 ) -> None:
@@ -64,12 +65,13 @@ def plan(
     For one table: repro table NAME --run --dry-run.
     """
     chosen = plan_format(format, output)
-    found = [(each, _matching(each, rows)) for each in all_tables()]
+    found = [(table, _matching(table, asked, rows)) for table, asked in select_all()]
     selections = [(table, shown) for table, shown in found if shown]
     if not selections:
         raise UserError(f"no row of any table matches {rows!r}; see repro table NAME")
     made = plan_of(selections, switches, device_name, results, runs, seeds=seeds)
-    show_plan(made, {"rows": rows, "seeds": seeds, "results": results, "runs": runs, **switches}, chosen, output)
+    places = {"data": data, "results": results, "runs": runs}
+    show_plan(made, {"rows": rows, "seeds": seeds, **places, **switches}, chosen, output)
 
 
 def plan_of(
@@ -154,10 +156,10 @@ def after_plan(made: Plan, given: Mapping[str, Any], named: str | None) -> str:
     return " ".join(filter(None, ["repro table", name, "--run", as_typed(options)]))
 
 
-def _matching(table: Table, pattern: str) -> Sequence[Row]:
-    """Return the rows of a table that match; none if no row does."""
+def _matching(table: Table, rows: Sequence[Row], pattern: str) -> Sequence[Row]:
+    """Return those of some rows of a table that match; none if no row does."""
     try:
-        return table.matching(pattern)
+        return [each for each in table.matching(pattern) if each in rows]
     except UserError:
         return ()
 

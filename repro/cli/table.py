@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from repro.api.selection import Selection, all_tables, select
+from repro.api.selection import Selection, select, select_all
 from repro.api.tables import report_on
 from repro.cli.alternatives import show_alternatives
 from repro.cli.missing import train_missing
@@ -85,11 +85,14 @@ def table(
     """Show a published table next to our counts and measured errors, or a summary of all tables."""
     training_options = {"seeds": seeds, "epochs": epochs, "data": data, "runs": runs, **switches, **cluster}
     _refuse_without_run(training_options, run or try_, time)
-    _refuse_together("--try", try_, {"--run": run, "--time": time, "--check": check, "--on": bool(cluster)})
-    _refuse_with_dry_run(run, dry_run, device_name, {"--time": time, "--check": check, "--on": bool(cluster)})
+    submitting = {f"--{each}": True for each in cluster}
+    _refuse_together("--try", try_, {"--run": run, "--time": time, "--check": check, **submitting})
+    _refuse_with_dry_run(run, dry_run, device_name, {"--time": time, "--check": check, **submitting})
+    shown = {"--time": time, "--check": check, "--format": format is not None, "--output": output is not None}
+    _refuse_together("--on", "on" in cluster, shown)
     if name is None and (run or try_ or time or rows != "*"):
         raise UserError("--run, --try, --time and --rows require the name of a table; see repro list tables")
-    selections = [(each, each.rows) for each in all_tables()] if name is None else [select(name, rows)]
+    selections = select_all() if name is None else [select(name, rows)]
     if dry_run:
         asked = {"data": data, "results": results, "runs": runs}
         given = {"rows": rows, "seeds": seeds, "epochs": epochs, **asked, **switches}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Annotated
 
 import typer
 
-from repro.cli.options import AnswerFormat, Format
+from repro.cli.options import AnswerFormat, Data, Format
 from repro.cli.papers import Papers
 from repro.cli.suggestion import suggest
 from repro.console import print_json, stdout
 from repro.errors import UserError
 from repro.papers import Paper, find_papers
+from repro.paths import data_in
 from repro.recipes import Library, within
 from repro.text import number_of
 from repro.validation import Level, Validated
@@ -29,10 +31,12 @@ Folder = Annotated[
 ]
 
 
-def validate(folder: Folder = None, papers: Papers = None, format: Format = AnswerFormat.RICH) -> None:
-    """Check everything of a paper: tables, recipes, networks and counts; exit with status 1 if there is an error."""
+def validate(
+    folder: Folder = None, papers: Papers = None, data: Data = None, format: Format = AnswerFormat.RICH
+) -> None:
+    """Check all of a paper: tables, recipes, datasets, networks and counts; exit with status 1 if there is an error."""
     chosen, library = _chosen(folder, papers or [])
-    with within(library):
+    with data_in(data), within(library):
         found = validated(chosen, whole=folder is None or folder.is_dir())
         _show(found, format)
         failed = found.number_of(Level.ERROR) > 0
@@ -53,7 +57,9 @@ def _chosen(folder: Path | None, named: list[Path]) -> tuple[list[Paper], Librar
         return [each for each in library.papers if each.folder.resolve() == folder.resolve()], library
     library = Library(find_papers(named), lenient=True)
     if folder is not None:
-        return [_with_table(folder, library)], library
+        paper = _with_table(folder, library)  # the user named it, so that the code of its networks runs
+        papers = [replace(each, unasked=each.unasked and folder not in each.tables) for each in library.papers]
+        return [paper], Library(tuple(papers), lenient=True)
     own = [each for each in library.papers if not each.shipped]
     return own or list(library.papers), library
 
@@ -63,8 +69,8 @@ def _with_table(file: Path, library: Library) -> Paper:
     if not file.exists():
         raise UserError(f"{file} does not exist; name the folder of a paper or the file of a table")
     for paper in library.papers:
-        if any(each.samefile(file) for each in paper.recipes):
-            raise UserError(f"{file} is not a table but has recipes; name the folder of its paper: {paper.folder}")
+        if any(each.samefile(file) for each in (*paper.recipes, *paper.datasets)):
+            raise UserError(f"{file} is not a table; name the folder of its paper: {paper.folder}")
     shipped = any(each.samefile(file) for paper in library.papers if paper.shipped for each in paper.tables)
     return Paper(file.parent, (file,), (), shipped=shipped)
 
@@ -78,6 +84,7 @@ def _show(found: Validated, format: AnswerFormat) -> None:
                 "papers": [str(each.folder) for each in found.papers],
                 "tables": found.tables,
                 "recipes": found.recipes,
+                "datasets": found.datasets,
                 **{f"{level}s": number for level, number in numbers.items()},
                 "findings": [each.to_json() for each in found.findings],
             }
@@ -86,7 +93,8 @@ def _show(found: Validated, format: AnswerFormat) -> None:
     for each in found.findings:
         stdout().print(str(each), soft_wrap=True, markup=False)
     counts = ", ".join(number_of(number, level) for level, number in numbers.items())
-    read = f"{number_of(found.tables, 'table')} and {number_of(found.recipes, 'recipe')}"
+    datasets = f", {number_of(found.datasets, 'dataset')}" if found.datasets else ""
+    read = f"{number_of(found.tables, 'table')}{datasets} and {number_of(found.recipes, 'recipe')}"
     stdout().print(f"{counts} in {number_of(len(found.papers), 'paper')}: {read} could be read", markup=False)
 
 
@@ -94,5 +102,8 @@ def _next(found: Validated, folder: Path | None) -> str:
     """Return what to do next: validate again after the errors are corrected, or look at a table."""
     if found.number_of(Level.ERROR):
         return " ".join(["repro validate", *([quote(str(folder))] if folder else [])])
+    for paper in found.papers:
+        if paper.unasked and any(file.suffix == ".py" for file in paper.folder.iterdir()):
+            return f"repro validate {quote(str(paper.folder))}"
     tables = [table for paper in found.papers if not paper.shipped for table in paper.tables]
     return f"repro table {tables[0].stem}" if len(tables) == 1 else "repro list tables"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from repro.cli.missing import train_runs
 from repro.cluster.tasks import read_submission
 from repro.errors import Diverged
 from repro.papers import paper_in, shipped
+from repro.paths import data_in
 from repro.recipes import Library, within
 from repro.runtime import Runtime
 
@@ -21,8 +23,9 @@ def work(
 ) -> None:
     """Train the runs of one job of a submission."""
     submission = read_submission(folder)
-    papers = [paper_in(Path(each)) for each in submission.papers]
-    with within(Library((shipped(), *papers))):
+    named = {Path(copy): folder and Path(folder) for copy, folder in submission.papers.items()}
+    papers = [replace(paper_in(copy), named=folder or None) for copy, folder in named.items()]
+    with data_in(submission.places.data), within(Library((shipped(), *papers))):
         experiments = submission.experiments_of(task)
         diverged = train_runs(experiments, Runtime(**submission.runtime), submission.places)
     if diverged:

@@ -27,13 +27,13 @@ def copy_program(folder: Path) -> None:
     write_atomically(folder / PACKAGE.name / COMMIT_FILE, commit().encode())
 
 
-def copy_papers(papers: Sequence[Paper], folder: Path) -> list[Path]:
-    """Copy the folders of papers that do not come with the program, and return the copies."""
-    copies = []
+def copy_papers(papers: Sequence[Paper], folder: Path) -> dict[str, str | None]:
+    """Copy the folders of papers that do not come with the program; see `Submission.papers`."""
+    copies = dict[str, str | None]()
     for number, paper in enumerate(each for each in papers if not each.shipped):
         copy = folder / str(number) / paper.folder.resolve().name
         shutil.copytree(paper.folder, copy, ignore=_not_of_papers)
-        copies.append(copy)
+        copies[str(copy)] = str(paper.named.resolve()) if paper.named else None
     return copies
 
 

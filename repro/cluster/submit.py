@@ -110,7 +110,7 @@ def _prepared(
         experiments={each.name: each.to_json() for task in tasks for each in task},
         runtime=runtime.values(),
         folders={place: str(path.absolute()) for place, path in vars(folders).items()},
-        papers=[str(each) for each in copy_papers(current_library().papers, folder / "papers")],
+        papers=copy_papers(current_library().papers, folder / "papers"),
     )
     submission.write()
     return submission

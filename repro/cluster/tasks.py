@@ -47,8 +47,8 @@ class Submission:
     """The values of a Runtime."""
     folders: Mapping[str, str]
     """The values of a Folders."""
-    papers: Sequence[str]
-    """The copied folders of the papers that the jobs need."""
+    papers: Mapping[str, str | None]
+    """The copied folders of the papers that the jobs need, each with the folder that only `--papers` named, if so."""
     jobs: Sequence[str] = ()
     """The ID of each job; empty until they are submitted."""
 

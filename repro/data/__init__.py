@@ -10,9 +10,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro.data.declaration import Arrays, Binary, Declaration, Declared, ImageFiles, SegmentationFolder, read_datasets
+from repro.data.declaration import (
+    Arrays,
+    Binary,
+    Declaration,
+    Declarations,
+    Declared,
+    ImageFiles,
+    SegmentationFolder,
+    survey_datasets,
+)
 from repro.data.layout import count
-from repro.errors import UserError
+from repro.errors import UserError, refuse
 from repro.paths import data_folder
 from repro.recipes import Library, current_library
 from repro.text import choose
@@ -138,13 +147,22 @@ DATASETS = Datasets()
 
 
 def check_datasets() -> None:
-    """Read what the papers of the current library declare; UserError as in `read_datasets`."""
-    _declarations(current_library())
+    """Read what the papers of the current library declare; WrongFiles with all that is wrong."""
+    refuse(declarations(current_library()).mistakes)
 
 
 @lru_cache(maxsize=16)
+def declarations(library: Library) -> Declarations:
+    """Return what the papers of a library declare, right or wrong."""
+    return survey_datasets(library.datasets, SHIPPED)
+
+
 def _declarations(library: Library) -> Mapping[str, Declaration]:
-    return read_datasets(library.datasets, SHIPPED)
+    """Return the declared datasets; WrongFiles if one is wrong, unless the library is lenient."""
+    found = declarations(library)
+    if not library.lenient:
+        refuse(found.mistakes)
+    return found.datasets
 
 
 @lru_cache(maxsize=64)

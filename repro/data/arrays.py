@@ -16,6 +16,7 @@ from repro.data import DATASETS, Dataset, Images
 from repro.data.declaration import DIGITS, Arrays, Binary, Declaration
 from repro.data.layout import BROKEN_ARCHIVE, TEST, TRAIN, files_of, record_size
 from repro.data.memory import host_memory
+from repro.data.stored import Missing
 from repro.errors import UserError
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def _digest(files: Iterable[Path]) -> str:
             with open_with_bar(each, f"checking {each.name}") as file:
                 while chunk := file.read(CHUNK):
                     digest.update(chunk)
+        except FileNotFoundError:
+            raise Missing(each, f"{each} does not exist; put it there, or name another folder with --data") from None
         except OSError as error:
             raise UserError(
                 f"{each} cannot be read ({error.strerror}); put it there, or name another folder with --data"

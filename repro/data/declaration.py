@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-from repro.errors import UserError
-from repro.text import canonical, choose, number_of
+from repro.errors import Mistake, UserError, WrongFiles, collecting
+from repro.papers import toml_of
+from repro.text import canonical, number_of, unknown
 
 Positive = Annotated[int, Meta(ge=1)]
 Count = Annotated[int, Meta(ge=0)]
@@ -135,6 +135,17 @@ KINDS: dict[str, type[Declared]] = {
 }
 
 
+class Place(NamedTuple):
+    """Where a dataset is declared."""
+
+    file: Path
+    name: str
+
+    def refused(self, reason: str) -> WrongFiles:
+        """Return the error of a wrong declaration."""
+        return WrongFiles(Mistake(self.file, f"dataset {self.name}", reason))
+
+
 class Declaration(NamedTuple):
     """A dataset that a file declares."""
 
@@ -142,49 +153,64 @@ class Declaration(NamedTuple):
     name: str
     content: Declared
 
-    def refused(self, reason: str) -> UserError:
-        """Return the error of a wrong declaration, or of files that do not fit it."""
-        return UserError(f"{self.file}: dataset {self.name}: {reason}")
+    def refused(self, reason: str) -> WrongFiles:
+        """Return the error of files that do not fit the declaration."""
+        return Place(self.file, self.name).refused(reason)
 
 
-def read_datasets(files: Iterable[Path], shipped: Collection[str]) -> dict[str, Declaration]:
-    """Return the datasets that TOML files declare, by name.
+class Declarations(NamedTuple):
+    """What files declare, although some of it may be wrong."""
+
+    datasets: dict[str, Declaration]
+    """Those that are right, by name."""
+    mistakes: tuple[Mistake, ...]
+
+
+def survey_datasets(files: Iterable[Path], shipped: Collection[str]) -> Declarations:
+    """Return the datasets that TOML files declare, and the mistakes for which others are left out.
+
+    A mistake is a file that cannot be read or is not valid TOML, a key that is missing, unknown or has a wrong value,
+    and a name that differs from an earlier one at most in case, `-` and `_`. It names file, dataset and reason.
 
     Args:
         files: each declares datasets.
         shipped: the names of the program's own datasets.
-
-    Raises:
-        UserError: a file cannot be read or is not valid TOML, a key is missing, unknown or has a wrong value, or a name
-            differs from an earlier one at most in case, `-` and `_`. The message names file, dataset and reason.
     """
     own = {canonical(name): name for name in shipped}
-    found = dict[str, Declaration]()
-    for each in (each for file in files for each in _read(file)):
-        key = canonical(each.name)
-        if key in own:
-            raise each.refused(f"the dataset {own[key]} comes with the program; choose another name")
-        if key in found:
-            raise each.refused(f"{found[key].file} already has a dataset of that name; rename one of them")
-        found[key] = each
-    return {each.name: each for each in found.values()}
+    found, mistakes = dict[str, Declaration](), list[Mistake]()
+    for file in files:
+        with collecting(mistakes):
+            for name, given in _read(file).items():
+                with collecting(mistakes):
+                    _refuse_second(Place(file, name), own, found)
+                    found[canonical(name)] = _declaration(Place(file, name), given)
+    return Declarations({each.name: each for each in found.values()}, tuple(mistakes))
 
 
-def _read(file: Path) -> Iterator[Declaration]:
-    try:
-        content = tomllib.loads(file.read_text("utf-8"))
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: not a TOML file: {error}") from None
+def _read(file: Path) -> dict[str, Any]:
+    """Return the content of a file by the names of its datasets."""
+    content = toml_of(file)
     datasets = content.pop("datasets", None)
     if content or not isinstance(datasets, dict):
-        raise UserError(f"{file}: write only tables such as [datasets.flowers]")
-    for name, given in datasets.items():
-        try:
-            yield Declaration(file, name, _declared(name, given))
-        except UserError as error:
-            raise UserError(f"{file}: dataset {name}: {error}") from None
+        raise WrongFiles(Mistake(file, "", "write only tables such as [datasets.flowers]"))
+    return datasets
+
+
+def _refuse_second(place: Place, own: Mapping[str, str], found: Mapping[str, Declaration]) -> None:
+    """Refuse a name that another dataset has, in any spelling."""
+    key = canonical(place.name)
+    if key in own:
+        raise place.refused(f"the dataset {own[key]} comes with the program; choose another name")
+    if key in found:
+        raise place.refused(f"{found[key].file} already has a dataset of that name; rename one of them")
+
+
+def _declaration(place: Place, given: Any) -> Declaration:
+    """Return a dataset as it is declared."""
+    try:
+        return Declaration(place.file, place.name, _declared(place.name, given))
+    except UserError as error:
+        raise place.refused(str(error)) from None
 
 
 def _declared(name: str, given: Any) -> Declared:
@@ -200,7 +226,7 @@ def _declared(name: str, given: Any) -> Declared:
     keys = KINDS[kind].__struct_fields__
     for key in given:
         if key not in (*keys, "kind"):
-            raise UserError(_unknown(key, keys))
+            raise UserError(unknown("key", key, keys))
     try:
         made = msgspec.convert(given, KINDS[kind])
     except msgspec.ValidationError as error:
@@ -208,14 +234,6 @@ def _declared(name: str, given: Any) -> Declared:
     if reason := made.mistake():
         raise UserError(reason)
     return made
-
-
-def _unknown(key: str, keys: Collection[str]) -> str:
-    """Return what is wrong with a key; a file must spell it exactly, which `choose` does not require."""
-    try:
-        return f"unknown key {key!r}; did you mean {choose('key', key, keys)}?"
-    except UserError as error:
-        return str(error)
 
 
 def _mistake_of_files(files: Collection[str], sha256: str) -> str | None:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from repro.data import DATASETS, DatasetKind, load
+from repro.data.layout import place_of
 from repro.data.stored import Missing, Stored, size_of
 from repro.errors import UserError
 
@@ -95,5 +96,6 @@ def _nothing(root: Path) -> None:
 def _read(name: str, root: Path) -> Stored:
     """Check a small data set by reading it."""
     load(name, root)
-    folder = root / name
-    return Stored(folder, size_of(folder)) if folder.is_dir() else Stored(None, 0)
+    declared = DATASETS[name].declared
+    place = place_of(root, declared.path if declared else name)
+    return Stored(place, size_of(place)) if place.exists() else Stored(None, 0)

@@ -14,7 +14,7 @@ class Stored:
     """The files of a data set that were found complete."""
 
     folder: Path | None
-    """None if a package holds the images."""
+    """A folder or a single file; None if a package holds the images."""
     size: int
     """Bytes of its files."""
 
@@ -29,6 +29,8 @@ class Missing(UserError):
 
 
 def size_of(folder: Path) -> int:
-    """Return the bytes of all files below a folder."""
+    """Return the bytes of a file, or of all files below a folder."""
+    if folder.is_file():
+        return folder.stat().st_size
     with waiting(f"measuring {folder}"):
         return sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())

@@ -169,7 +169,7 @@ def _planned_runs(need: Need, known: Measurements) -> tuple[PlannedRun, ...]:
 
 def _left_of(status: RunStatus, need: Need, known: Measurements, at_once: int) -> PlannedRun:
     demand = demanded(subject_of(status.experiment))
-    pace = known.pace(status, at_once > 1, need.runs) if status.experiment.train_images else None
+    pace = known.pace(status, at_once > 1, need.runs) if status.train_images else None
     return PlannedRun(
         status,
         pace,

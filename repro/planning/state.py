@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from repro.cluster.queue import LiveJob
+from repro.data import DATASETS
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.store.run_folders import DIVERGED, run_at
@@ -38,9 +39,14 @@ class RunStatus:
     """The process that trains it, or the job that will, in words."""
 
     @property
+    def train_images(self) -> int:
+        """Number of training images; 0 if it is unknown, as where a declared dataset is not there."""
+        return self.experiment.train_images if DATASETS[self.experiment.dataset].train_images else 0
+
+    @property
     def steps(self) -> int:
         """Steps of the whole run; 0 if the number of training images is unknown."""
-        return total_steps(self.experiment.recipe, self.experiment.train_images)
+        return total_steps(self.experiment.recipe, self.train_images)
 
     @property
     def images_so_far(self) -> int:
@@ -55,8 +61,8 @@ class RunStatus:
         return self._images(self.steps) - self.images_so_far
 
     def _images(self, step: int) -> int:
-        recipe, images = self.experiment.recipe, self.experiment.train_images
-        return images_shown(recipe, step, images) if images else 0
+        images = self.train_images
+        return images_shown(self.experiment.recipe, step, images) if images else 0
 
 
 def status_of(

@@ -74,6 +74,10 @@ class Library:
         """Return the file of a table or a recipe if it is not shipped, else None."""
         return None if file in self._shipped else file
 
+    def is_unasked(self, table: Path) -> bool:
+        """Whether the paper of a table only lies in ./papers/: a command about all tables runs no code of it."""
+        return any(paper.unasked and table in paper.tables for paper in self.papers)
+
     @property
     def own_recipes(self) -> list[Recipe]:
         """The recipes that are not shipped."""
@@ -82,7 +86,7 @@ class Library:
     @property
     def named(self) -> tuple[Path, ...]:
         """The folders that a later command must name with `--papers` to have the same library."""
-        return tuple(each.folder for each in self.papers if each.named)
+        return tuple(each.named for each in self.papers if each.named)
 
     def needed_by(self, recipe: Recipe) -> tuple[Path, ...]:
         """Return the folders that a command with this recipe must name with `--papers`."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from repro.errors import Mistake, UserError, WrongFiles, collecting, refuse
+from repro.errors import Mistake, WrongFiles, collecting, refuse
 from repro.models import MODELS, OPTIONS
 from repro.models.outside import bare, is_outside
 from repro.papers import toml_of
@@ -21,7 +21,7 @@ from repro.recipes.layout import About, Document, Entry, Given
 from repro.recipes.mistakes import reasons
 from repro.recipes.recipe import VALUES, Recipe
 from repro.recipes.source import is_inferred
-from repro.text import canonical, choose
+from repro.text import canonical, unknown
 
 NEEDED = (
     "summary",
@@ -164,19 +164,11 @@ def _line(written: _Written, known: Mapping[str, _Written], names: Collection[st
         if extends not in known:
             if extends in names:
                 raise line[-1].refused(f"extends: recipe {extends} is wrong; correct it first")
-            raise line[-1].refused(f"extends: {_unknown(extends, known)}")
+            raise line[-1].refused(f"extends: {unknown('recipe', extends, known)}")
         if known[extends] in line:
             raise written.refused(f"extends itself: {' -> '.join([*(each.name for each in line), extends])}")
         line.append(known[extends])
     return line
-
-
-def _unknown(name: str, known: Iterable[str], kind: str = "recipe") -> str:
-    """Return what is wrong with a name; a file must spell it exactly, which `choose` does not require."""
-    try:
-        return f"unknown {kind} {name!r}; did you mean {choose(kind, name, known)}?"
-    except UserError as error:
-        return str(error)
 
 
 def _given(about: About) -> dict[str, Given[Any]]:
@@ -206,10 +198,10 @@ def _refuse_unknown_defaults(written: _Written) -> None:
         if is_outside(name) and name != bare(name):
             raise written.refused(f"default_for: write {bare(name)!r} without folders and version, not {name!r}")
         if name not in {*MODELS, "*"} and not is_outside(name):
-            raise written.refused(f"default_for: {_unknown(name, MODELS, 'model')}")
+            raise written.refused(f"default_for: {unknown('model', name, MODELS)}")
     for name in written.about.default_with:
         if name not in OPTIONS and not any(map(is_outside, written.about.default_for)):
-            raise written.refused(f"default_with: {_unknown(name, OPTIONS, 'option')}")
+            raise written.refused(f"default_with: {unknown('option', name, OPTIONS)}")
 
 
 def _second_defaults(recipes: Mapping[str, Recipe]) -> Iterator[Mistake]:

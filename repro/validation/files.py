@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from repro.papers import Paper
+from repro.papers import RECIPES, TABLES, Paper
+from repro.tables.replication_files import FOLDER as REPLICATIONS
 from repro.validation.findings import Finding, warning
 
-KINDS = ("tables", "recipes")
+KINDS = (TABLES, RECIPES)
 """The folders of a paper whose TOML files are read."""
 IGNORED = ("__pycache__",)
 
 
 def read_files(paper: Paper) -> set[Path]:
-    """Return the TOML files that commands read; a paper with further kinds of files adds them here."""
-    return {*paper.tables, *paper.recipes}
+    """Return the TOML files that commands read; replications without a table are a mistake that they report."""
+    replications = (paper.folder / TABLES / REPLICATIONS).glob("*.toml")
+    return {*paper.tables, *paper.recipes, *paper.datasets, *replications}
 
 
 def file_findings(paper: Paper, networks: Collection[Path] | None) -> Iterator[Finding]:

@@ -9,16 +9,16 @@ from repro.console import with_bar
 from repro.errors import PackageMissing, UserError, WrongFiles
 from repro.experiment import check_network
 from repro.models import is_outside
-from repro.tables import Row, Table
+from repro.tables import Row, Table, asked_rows
 from repro.validation.findings import Finding, errors, warning
 
 Place = tuple[Table, Row]
 
 
 def network_findings(tables: Iterable[Table]) -> Iterator[Finding]:
-    """Count the networks of tables, which shows progress, and yield what is found."""
+    """Count the networks of tables, which shows progress, and yield what is found; see `asked_rows`."""
     subjects = dict[str, list[Place]]()
-    for place in ((table, row) for table in tables for row in table.rows if row.model):
+    for place in ((table, row) for table in tables for row in asked_rows(table) if row.model):
         try:
             subjects.setdefault(repr(subject_of(*place)), []).append(place)
         except WrongFiles as error:

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from repro.data import declarations
 from repro.errors import Mistake, collecting
 from repro.models import is_outside
 from repro.models.outside import bare, outside
 from repro.papers import Paper
 from repro.recipes import RECIPES, Recipe, current_library
 from repro.tables import Table, parse_table
+from repro.tables.replication_files import orphans
+from repro.validation.datasets import dataset_findings
 from repro.validation.files import file_findings
 from repro.validation.findings import Finding, Level, errors
 from repro.validation.networks import network_findings
@@ -29,6 +32,8 @@ class Validated:
     """Tables that could be read."""
     recipes: int
     """Recipes that could be read."""
+    datasets: int
+    """Declarations of datasets that could be read."""
 
     def number_of(self, level: Level) -> int:
         """Return how many findings have a level."""
@@ -42,14 +47,30 @@ def validate(papers: Sequence[Paper], *, whole: bool = True) -> Validated:
         papers: what is checked.
         whole: whether they have all their files, so that what none of these uses is found too.
     """
-    files = {file for paper in papers for file in (*paper.tables, *paper.recipes)}
-    mistakes = [each for each in current_library().mistakes if each.file in files]
-    tables = _read([file for paper in papers for file in paper.tables], mistakes)
+    files = {file for paper in papers for file in (*paper.tables, *paper.recipes, *paper.datasets)}
+    declared = declarations(current_library())
+    mistakes = [each for each in (*declared.mistakes, *current_library().mistakes) if each.file in files]
+    named = [file for paper in papers for file in paper.tables]
+    tables = _read(named, mistakes)
+    mistakes += orphans(named) if whole else ()
     recipes = [each for each in RECIPES.values() if each.file in files]
     complete = whole and len(tables) == sum(len(paper.tables) for paper in papers)
-    found = [*errors(mistakes), *_found(papers, tables, recipes, whole=whole, complete=complete)]
+    datasets = [each for each in declared.datasets.values() if each.file in files]
+    used = _used_datasets(tables) if complete else {each.name for each in datasets}
+    found = [
+        *errors(mistakes),
+        *dataset_findings(datasets, used),
+        *_found(papers, tables, recipes, whole=whole, complete=complete),
+    ]
     order = sorted(dict.fromkeys(found), key=lambda each: str(each.mistake.file))  # as found within a file
-    return Validated(tuple(papers), tuple(order), len(tables), len(recipes))
+    return Validated(tuple(papers), tuple(order), len(tables), len(recipes), len(datasets))
+
+
+def _used_datasets(tables: Sequence[Table]) -> set[str]:
+    """Return the datasets of tables and of all recipes."""
+    of_tables = {table.dataset for table in tables} | {row.dataset for table in tables for row in table.rows}
+    of_errors = {each.dataset for table in tables for each in table.errors()}
+    return {each.dataset for each in RECIPES.values()} | {each for each in of_tables if each} | of_errors
 
 
 def _read(files: Sequence[Path], mistakes: list[Mistake]) -> list[Table]:

@@ -1,0 +1,29 @@
+"""Findings in the datasets of papers: those that nothing uses, and images that do not fit their declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from repro.data.declaration import Declaration
+from repro.paths import data_folder
+from repro.validation.findings import Finding, Level, warning
+
+
+def dataset_findings(declared: Iterable[Declaration], used: Collection[str]) -> Iterator[Finding]:
+    """Yield the findings in datasets; images are read only if they are there.
+
+    Args:
+        declared: those that are checked; their declarations can be read.
+        used: the names of the datasets that a recipe or a table uses.
+    """
+    from repro.data.sources import State, examined
+
+    for each in declared:
+        place = each.refused("").mistakes[0]
+        if each.name not in used:
+            reason = "no recipe and no table uses it; name it in one, or remove it"
+            yield warning(place.file, place.where, reason)
+        found = examined(each.name, data_folder())
+        if found.state is State.WRONG:
+            reason = found.problem.removeprefix(str(place))
+            yield Finding(Level.ERROR, each.refused(reason.removeprefix(": ")).mistakes[0])
