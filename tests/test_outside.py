@@ -3,6 +3,7 @@
 import csv
 import json
 import shlex
+import shutil
 import sys
 from hashlib import sha256
 from importlib.metadata import version
@@ -16,7 +17,7 @@ from repro.api.selection import select_all
 from repro.experiment import experiment_for
 from repro.models import find
 from repro.models.factory import factory_of
-from repro.models.outside import bare, label
+from repro.models.outside import bare, label, outside, recorded, remember
 from repro.papers import find_papers
 from repro.recipes import Library, within
 from repro.training import progress
@@ -306,6 +307,19 @@ def test_a_recipe_may_be_the_default_of_a_network(write: Write, capsys: Capsys) 
     write(recipe=RECIPE.replace("epochs", named.replace("nets.py", "sub/nets.py")))
     line = "default_for: write 'nets.py:Net' without folders and version, not 'sub/nets.py:Net'"
     assert line in refused(capsys, "list", "recipes", "--papers", folder)
+
+
+def test_a_network_is_found_in_a_copy_of_its_folder(tmp_path: Path) -> None:
+    file = tmp_path / "paper" / "sub" / "nets.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(NETS, encoding="utf-8")
+    name = find(f"{file}:Net")
+    content = recorded(name)
+    copy = tmp_path / "copies" / "paper"
+    shutil.copytree(tmp_path / "paper", copy)
+    file.write_text("changed", encoding="utf-8")
+    assert remember(name, content, [tmp_path / "copies" / "other", copy]) == name
+    assert outside(name).file == copy / "sub" / "nets.py"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from narrow_paper import write_paper
 from slurm_cluster import wait_for
 
+from repro.api.library import using
 from repro.cli.app import main
 from repro.cli.work import work
 from repro.cluster.program import copy_papers, copy_program
@@ -22,11 +24,14 @@ from repro.cluster.submit import Resources
 from repro.cluster.tasks import Submission, Where, read_submission, split, submissions_in, trains_seeds_at_once
 from repro.commit import commit
 from repro.errors import UserError
-from repro.experiment import experiment_for
+from repro.experiment import Experiment, experiment_for
+from repro.locks import locked
 from repro.papers import find_papers, paper_in, shipped
 from repro.paths import Folders, data_folder
 from repro.recipes import current_library
 from repro.runtime import Runtime
+from repro.store.run_folders import LOCK, describe
+from repro.tables import read_table
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,6 +53,12 @@ def answer(*words: str) -> str:
     ran = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert ran.returncode == 0, ran.stdout
     return ran.stdout
+
+
+def describe_in(folders: Folders, experiment: Experiment) -> None:
+    """Make the folder of a run that has begun."""
+    (folders.runs / experiment.name).mkdir(parents=True)
+    describe(experiment, Runtime(), folders)
 
 
 def submission(folder: Path, where: Where = Where.SLURM, jobs: Sequence[str] = ("7_0", "7_1")) -> Submission:
@@ -225,6 +236,32 @@ def test_a_job_has_the_folders_of_the_command_that_submitted_it(paper: Path, mon
         (away,),
         *map(Path, copies),
     ]
+
+
+def test_a_network_that_cannot_be_built_is_refused_before_anything_is_submitted(
+    paper: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nets = paper / "papers" / "narrow" / "nets.py"
+    nets.write_text(nets.read_text("utf-8").replace("nn.Flatten(), ", ""), encoding="utf-8")
+    with pytest.raises(SystemExit, match="2"):
+        main(["table", "narrow", "--run", "--rows", "k*8", "--on", "local", "--device", "cpu"])
+    assert "nets.py:my_net" in capsys.readouterr().err
+    assert not (paper / "runs").exists()
+
+
+def test_a_run_that_a_process_trains_is_not_submitted(paper: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with using(()):
+        (row,) = read_table("narrow").matching("k = 4")
+        (error,) = read_table("narrow").errors([row])
+        runs = [error.experiment(seed) for seed in (0, 1)]
+        folders = Folders(data=paper / "data", runs=paper / "runs", results=paper / "results")
+        with ExitStack() as locks:
+            for each in runs:
+                describe_in(folders, each)
+                locks.enter_context(locked(folders.runs / each.name / LOCK))
+            with pytest.raises(SystemExit, match="0"):
+                main(["table", "narrow", "--run", "--rows", "k*4", "--on", "local", "--device", "cpu"])
+    assert "2 runs queued or running" in capsys.readouterr().err
 
 
 def test_jobs_of_this_machine_train_a_table(paper: Path) -> None:

@@ -18,7 +18,7 @@ from repro.cluster.submit import Resources, submit
 from repro.cluster.tasks import JOBS, Where, split, trains_seeds_at_once
 from repro.console import note, stdout
 from repro.errors import UserError
-from repro.experiment import Experiment
+from repro.experiment import Experiment, check_network
 from repro.paths import Folders
 from repro.planning.needed import missing
 from repro.runtime import Runtime
@@ -108,16 +108,20 @@ def submit_missing(
 ) -> None:
     """Submit the runs of some rows that are neither recorded nor queued nor diverged, and say how to watch them."""
     table, rows = selection
-    needed = missing(table, rows, seeds, epochs, folders.results)
-    diverged = {run.folder.name for run in runs_in(folders.runs) if run.state is RunState.DIVERGED}
-    queued = {each.name for each in needed} & live_jobs(folders.runs, diverged).keys()
-    left = [each for each in needed if each.name not in queued | diverged]
-    for count, what in ((len(queued), "queued or running"), (_count(needed, diverged), "diverged, which is final")):
+    needed = {each.name: each for each in missing(table, rows, seeds, epochs, folders.results)}
+    states = {run.folder.name: run.state for run in runs_in(folders.runs)}
+    diverged = needed.keys() & {name for name, state in states.items() if state is RunState.DIVERGED}
+    running = {name for name, state in states.items() if state is RunState.RUNNING}
+    queued = needed.keys() & (running | live_jobs(folders.runs, diverged).keys())
+    left = [each for name, each in needed.items() if name not in queued | diverged]
+    for count, what in ((len(queued), "queued or running"), (len(diverged), "diverged, which is final")):
         if count:
             note(f"{table.name}: {number_of(count, 'run')} {what}")
     if not left:
         note(f"{table.name}: no run to submit; see repro list runs")
         return
+    for row in split(left, together=True):  # a mistake is reported before the jobs are submitted
+        check_network(row[0])
     tasks, runtime = _tasks(left, runtime, use)
     submission = submit(tasks, runtime, folders, use, f"repro-{table.name}")
     array = submission.jobs[0].split("_")[0]
@@ -125,10 +129,6 @@ def submit_missing(
     stdout().print(f"{table.name}: submitted {number_of(len(left), 'run')} in {number_of(len(tasks), 'job')}: {job}")
     note(f"logs: {submission.folder / JOBS}")
     suggest(with_places("repro list runs --watch", runs=None if folders.runs == Path("runs") else folders.runs))
-
-
-def _count(experiments: Sequence[Experiment], names: set[str]) -> int:
-    return sum(each.name in names for each in experiments)
 
 
 def _tasks(left: Sequence[Experiment], runtime: Runtime, use: Resources) -> tuple[list[list[Experiment]], Runtime]:

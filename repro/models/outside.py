@@ -135,12 +135,19 @@ def remember(name: str, content: Mapping[str, Any], folders: Iterable[Path]) -> 
     if name in _KNOWN and is_current(_KNOWN[name]):
         found = replace(_KNOWN[name], defaults=found.defaults)
     elif found.file and not is_current(found):
-        moved = [replace(found, place=f"{folder / found.file.name}:{found.factory}") for folder in folders]
+        places = (folder / tail for folder in folders for tail in _tails(found.file))
+        moved = (replace(found, place=f"{place}:{found.factory}") for place in places)
         found = next(filter(is_current, moved), found)
     if found.name != name:
         raise UserError(f"{name} is not the network {found.name}")
     _KNOWN[name] = found
     return name
+
+
+def _tails(file: Path) -> list[Path]:
+    """Return the ends of a path, the file's name first: a copy of a paper has its folders, but lies elsewhere."""
+    parts = file.parts[1:] if file.is_absolute() else file.parts
+    return [Path(*parts[-length:]) for length in range(1, len(parts) + 1)]
 
 
 def learn(name: str, defaults: Mapping[str, OptionValue]) -> None:
