@@ -28,12 +28,7 @@ def read_tensors(path: Path) -> Any:
         Damaged: its checksums fail, or torch cannot have written it.
         RunFailed: the memory is too small.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); the file may be intact") from error
+    content = _bytes(path)
     try:
         _check(content)
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -47,13 +42,25 @@ def read_tensors(path: Path) -> Any:
         raise Damaged(f"{path} is damaged ({type(error).__name__})") from error
 
 
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); the file may be intact") from error
+    except MemoryError as error:
+        raise RunFailed(f"the memory is too small to read {path}") from error
+
+
 def _check(content: bytes) -> None:
     """Raise BadZipFile for an archive with wrong checksums, or one that torch does not write."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = archive.infolist()
         for each in entries:
             plain = each.compress_type == zipfile.ZIP_STORED and each.compress_size == each.file_size
-            if not plain or each.external_attr:  # torch leaves the memory of an entry that says it is a folder as it is
+            # Torch does not read an entry that says it is a folder, and uses the memory for its tensor as it is.
+            if not plain or each.external_attr:
                 raise zipfile.BadZipFile(f"its entry {each.filename!r} is compressed or not a plain file")
         if sum(each.file_size for each in entries) > len(content):
             raise zipfile.BadZipFile("its entries are larger than the file")
