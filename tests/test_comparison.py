@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from repro.api.selection import all_tables, select
+from repro.api.selection import select
 from repro.api.tables import compared
 from repro.comparison.explain import mismatch_lines, reasons
 from repro.comparison.join import Comparison, compare, pooled_over
@@ -23,7 +23,7 @@ from repro.planning.needed import missing
 from repro.recipes import recipe
 from repro.report import Report
 from repro.store.results import Record, append_record, read_records, result_folders
-from repro.tables import Cell, read_table, table_names
+from repro.tables import Cell, read_table, shipped_tables, table_names
 
 Make = Callable[..., Record]
 ZCA_TABLES = ("wrn-blocks", "wrn-deepening", "wrn-width")  # Tables 2 to 4 of the WRN paper
@@ -124,10 +124,10 @@ def test_cells_that_can_be_judged_have_a_recipe_and_the_papers_test_images(name:
 def test_the_spread_is_pooled_over_all_tables(record: Make) -> None:
     """Rows that are not shown and rows of other tables also contribute to it."""
     runs = [*runs_of_n4(record, 22.5, 22.7, 22.9), *runs_of_n2(record, 23.0, 23.1)]
-    spread = pooled_over(all_tables(), runs)
+    spread = pooled_over(shipped_tables(), runs)
     assert spread.degrees == PRINTED_SPREAD.degrees + 2 + 1
     assert spread == pooled_over([read_table("cifar100")], runs)
-    assert pooled_over([read_table("resnet-cifar")], runs) == pooled_over(all_tables(), []) == PRINTED_SPREAD
+    assert pooled_over([read_table("resnet-cifar")], runs) == pooled_over(shipped_tables(), []) == PRINTED_SPREAD
     alone = compare_rows("cifar100", "N = 4", runs, spread=spread)
     assert alone.spread == spread
     assert alone.rows[0].errors["error"] != compare_rows("cifar100", "N = 4", runs).rows[0].errors["error"]
@@ -156,7 +156,7 @@ def test_a_second_metric_of_the_same_runs_is_not_pooled(record: Make) -> None:
 
 def test_a_row_with_a_failed_run_is_left_out_of_the_pool(record: Make) -> None:
     runs = [*runs_of_n4(record, 22.5, 22.7, 99.0), *runs_of_n2(record, 23.0, 23.1)]
-    assert pooled_over(all_tables(), runs).degrees == PRINTED_SPREAD.degrees + 1
+    assert pooled_over(shipped_tables(), runs).degrees == PRINTED_SPREAD.degrees + 1
 
 
 def test_a_table_is_judged_by_the_spread_of_all_tables(record: Make, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_table_is_judged_by_the_spread_of_all_tables(record: Make, tmp_path: P
         append_record(run, tmp_path)
     (comparison,) = compared([select("cifar100", "N = 4")], tmp_path)
     shipped = read_records(result_folders(tmp_path))
-    assert comparison.spread == pooled_over(all_tables(), shipped)
+    assert comparison.spread == pooled_over(shipped_tables(), shipped)
     assert comparison.spread
     assert comparison.spread.degrees >= PRINTED_SPREAD.degrees + 3
 

@@ -327,7 +327,7 @@ def changed(name: str, **arrays: Any) -> Callable[[], object]:
 
 
 WRONG_FILES: list[tuple[str, Callable[[], object], str]] = [
-    (SQUARES, lambda: None, "data/squares.npz cannot be read (No such file or directory); put it there, or name "),
+    (SQUARES, lambda: None, "data/squares.npz does not exist; put it there, or name "),
     (SQUARES, changed("train", images=None), "data/squares.npz has no array train_images, only "),
     (
         SQUARES,
@@ -345,7 +345,7 @@ WRONG_FILES: list[tuple[str, Callable[[], object], str]] = [
     (SQUARES + f'sha256 = "{"0" * 64}"\n', squares, f"sha256 is {'0' * 64}, but that of data/squares.npz is "),
     (SQUARES + "train_images = 61\n", squares, "train_images is 61, but there are 60"),
     (SQUARES + "test_images = 14\n", squares, "test_images is 14, but there are 15"),
-    (RECORDS, lambda: (records() / "b.bin").unlink(), "data/records/b.bin cannot be read (No such file or directory)"),
+    (RECORDS, lambda: (records() / "b.bin").unlink(), "data/records/b.bin does not exist"),
     (
         RECORDS,
         lambda: (records() / "b.bin").write_bytes(b"12"),
@@ -574,6 +574,35 @@ def test_what_needs_the_number_of_images_says_so_where_they_are_missing(
     )
     paper(SQUARES + "test_images = 15\n")
     assert repro(capsys, "table", "mine")[0] == 0
+
+
+def test_a_plan_without_the_images_has_no_time(paper: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    paper(SQUARES + "test_images = 15\n", RECIPE, TABLE)
+    command = ("plan", "--rows", "Narrow", "--papers", "papers/mine", "--device", "cpu", "--format", "json")
+    squares()
+    Path("data").rename("elsewhere")
+    (row,) = [each for each in json.loads(repro(capsys, *command)[1])["rows"] if each["table"] == "mine"]
+    assert (row["missing"], row["seconds"], [run["steps"] for run in row["runs"]]) == (len(row["runs"]), None, [0])
+    (row,) = [
+        each
+        for each in json.loads(repro(capsys, *command, "--data", "elsewhere")[1])["rows"]
+        if each["table"] == "mine"
+    ]
+    assert row["seconds"] > 0
+
+
+def test_the_file_of_a_dataset_is_missing_or_shown_with_its_size(
+    paper: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paper(SQUARES)
+
+    def found() -> dict[str, Any]:
+        (only,) = json.loads(repro(capsys, "data", "my-squares", "--check", "--format", "json")[1])["datasets"]
+        return only
+
+    assert found()["state"] == "missing"
+    file = squares()
+    assert (found()["state"], found()["folder"], found()["bytes"]) == ("complete", str(file), file.stat().st_size)
 
 
 def test_random_files_stand_in_for_missing_ones(library: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ FOR_TILES = ("tile", "margin", "turn", "elastic", "elastic_grid", "class_balance
 _VALUES: Mapping[DatasetKind, tuple[Collection[str], Collection[str], str]] = {
     DatasetKind.IN_MEMORY: ((), {*FOR_FILES, *FOR_TILES, "color_jitter"}, "images in memory"),
     DatasetKind.IMAGE_FILES: (
-        ("scaled_crop", "resize", "test_crop", "mean", "std"),
+        ("scaled_crop", "resize", "test_crop"),
         {*FOR_SMALL_IMAGES, *FOR_TILES},
         "image files",
     ),
