@@ -209,6 +209,15 @@ def test_the_id_depends_on_the_file_and_not_on_its_folder(write: Write) -> None:
     assert len(set(ids)) == 3
 
 
+def test_a_recorded_network_is_found_in_a_copy_of_its_paper(write: Write) -> None:
+    nets("paper/sub")
+    name = find("paper/sub/nets.py:Net")
+    content = recorded(name)
+    Path("paper").rename("copy")
+    assert remember(name, content, [Path(), Path("copy")]) == name
+    assert outside(name).place == "copy/sub/nets.py:Net"
+
+
 @pytest.mark.parametrize(
     ("typed", "line"),
     [

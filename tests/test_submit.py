@@ -218,6 +218,16 @@ def test_of_a_paper_only_what_the_program_reads_is_copied(paper: Path) -> None:
     assert files == {"tables/narrow.toml", "recipes/narrow.toml", "nets.py"}
 
 
+def test_a_network_that_cannot_be_built_is_refused_before_jobs_are_submitted(
+    paper: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (paper / "papers/narrow/nets.py").write_text("def my_net(width=4, *, classes, channels):\n    return None\n")
+    with pytest.raises(SystemExit, match="2"):
+        main(["table", "narrow", "--rows", "k*8", "--run", "--on", "local", "--device", "cpu"])
+    assert "nets.py:my_net returns NoneType; it must return a torch.nn.Module" in capsys.readouterr().err
+    assert not (paper / "runs").exists()
+
+
 def test_a_job_has_the_folders_of_the_command_that_submitted_it(paper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     away = paper / "away"
     (paper / "papers" / "narrow").rename(away)
