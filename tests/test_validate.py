@@ -51,6 +51,7 @@ def test_code_of_a_paper_that_is_only_found_is_not_run(folder: Path, capsys: Cap
     change(folder, "nets.py", "from torch", "open('imported', 'w').close()\nfrom torch")
     status, _, err = repro(capsys, "validate")
     assert (status, err.splitlines()[-1]) == (0, "next: repro validate papers/demo")
+    assert "papers/demo: the code of its networks was not run, since the paper was not named" in err
     assert not Path("imported").exists()
     for named in ("papers/demo", f"papers/demo/{TABLE}"):
         assert repro(capsys, "validate", named)[0] == 0

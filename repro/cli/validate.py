@@ -12,7 +12,7 @@ import typer
 from repro.cli.options import AnswerFormat, Data, Format
 from repro.cli.papers import Papers
 from repro.cli.suggestion import suggest
-from repro.console import print_json, stdout
+from repro.console import note, print_json, stdout
 from repro.errors import UserError
 from repro.papers import Paper, find_papers
 from repro.paths import data_in
@@ -40,6 +40,8 @@ def validate(
         found = validated(chosen, whole=folder is None or folder.is_dir())
         _show(found, format)
         failed = found.number_of(Level.ERROR) > 0
+        for paper in _not_run(found):
+            note(f"{paper}: the code of its networks was not run, since the paper was not named")
         if format == AnswerFormat.RICH:
             suggest(_next(found, folder))
     if failed:
@@ -98,12 +100,16 @@ def _show(found: Validated, format: AnswerFormat) -> None:
     stdout().print(f"{counts} in {number_of(len(found.papers), 'paper')}: {read} could be read", markup=False)
 
 
+def _not_run(found: Validated) -> list[Path]:
+    """Return the papers with Python files whose code was not run, since the user did not name them."""
+    return [each.folder for each in found.papers if each.unasked and any(each.folder.rglob("*.py"))]
+
+
 def _next(found: Validated, folder: Path | None) -> str:
     """Return what to do next: validate again after the errors are corrected, or look at a table."""
     if found.number_of(Level.ERROR):
         return " ".join(["repro validate", *([quote(str(folder))] if folder else [])])
-    for paper in found.papers:
-        if paper.unasked and any(file.suffix == ".py" for file in paper.folder.iterdir()):
-            return f"repro validate {quote(str(paper.folder))}"
+    if unrun := _not_run(found):
+        return f"repro validate {quote(str(unrun[0]))}"
     tables = [table for paper in found.papers if not paper.shipped for table in paper.tables]
     return f"repro table {tables[0].stem}" if len(tables) == 1 else "repro list tables"

@@ -23,8 +23,9 @@ def work(
 ) -> None:
     """Train the runs of one job of a submission."""
     submission = read_submission(folder)
-    named = {Path(copy): folder and Path(folder) for copy, folder in submission.papers.items()}
-    papers = [replace(paper_in(copy), named=folder or None) for copy, folder in named.items()]
+    papers = [
+        replace(paper_in(Path(copy)), named=Path(named) if named else None) for copy, named in submission.papers.items()
+    ]
     with data_in(submission.places.data), within(Library((shipped(), *papers))):
         experiments = submission.experiments_of(task)
         diverged = train_runs(experiments, Runtime(**submission.runtime), submission.places)
