@@ -323,7 +323,7 @@ def test_the_file_of_a_table_names_its_paper(write: Write, capsys: pytest.Captur
     err = repro(capsys, "table", "papers/y/tables/other.toml")[2]
     assert err.splitlines()[-1] == "next: repro table other --run"
     assert refused(capsys, "table", "x/tables/gone.toml").endswith(
-        "gone.toml cannot be read: No such file or directory"
+        "gone.toml: cannot be read: No such file or directory"
     )
     status, _, err = repro(capsys, "table", shipped_tables()[0].file)
     assert (status, "--papers" in err) == (0, False)

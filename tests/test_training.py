@@ -30,7 +30,6 @@ from repro.runtime import Runtime
 from repro.store.results import Record, read_records
 from repro.training import checkpoint, progress, resume, saver
 from repro.training.engine import Engine
-from repro.training.initialise import network_of
 from repro.training.progress import Bar
 from repro.training.run import train
 from repro.training.signals import Stopped, StopRequest
@@ -364,9 +363,8 @@ def test_one_step_is_a_nesterov_step(tiny: Make) -> None:
 
 
 def test_dropout_needs_a_network_that_has_it() -> None:
-    experiment = experiment_for("resnet20", {}, seed=0, recipe_name="densenet-cifar10")
     with pytest.raises(UserError, match=r"resnet20 has no dropout layers, and the recipe needs dropout 0\.2"):
-        network_of(experiment)
+        experiment_for("resnet20", {}, seed=0, recipe_name="densenet-cifar10")
 
 
 def test_two_processes_append_records_at_once(tmp_path: Path, record: Callable[..., Record]) -> None:
