@@ -401,7 +401,7 @@ def test_networks_of_timm_are_built_by_its_names(write: Write, capsys: Capsys, m
     found = count(capsys, "timm:resnet26", "--set", "width=2")
     assert (found["model"], found["params"]) == ("timm:resnet26@9.8", 3072 * 2 + 2 + 2 * 10 + 10)
     assert "did you mean resnet26?" in refused(capsys, "count", "timm:resnet266", "--dataset", "digits")
-    monkeypatch.delitem(sys.modules, "timm")
+    del sys.modules["timm"]  # which monkeypatch would put back
 
 
 def test_timm_is_optional(write: Write, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:

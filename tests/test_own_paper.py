@@ -88,6 +88,6 @@ def test_a_network_of_a_file_is_counted_trained_and_judged(answers: dict[str, st
 def test_a_declared_dataset_is_listed_counted_and_trained(answers: dict[str, str]) -> None:
     assert re.search(r"small-digits .* 1x8x8 +10 +papers/narrow/datasets\.toml", answers["repro list datasets"])
     counted = answers["repro count densenet --depth 7 --k 4 --dataset small-digits"]
-    assert "Input 1x8x8, 10 classes (small-digits)" in counted
+    assert "Input: 1x8x8, 10 classes (small-digits)" in counted
     trained = answers["repro train densenet --depth 7 --k 4 --dataset small-digits --seeds 2"]
     assert trained.count("(small-digits, seed") == 2

@@ -14,6 +14,7 @@ from repro.comparison.match import is_of
 from repro.comparison.rule import MeasuredError, judge, student_t
 from repro.comparison.spread import PRINTED_SPREAD, Spread
 from repro.tables import Column, Replication, Row, Table
+from repro.tables.printed import PERCENT
 
 CONFIDENCE = 0.95
 """Of the interval of our mean, by the spread between seeds that the verdicts use."""
@@ -71,7 +72,7 @@ class ForestPanel:
 
 @dataclass(frozen=True)
 class Forest:
-    """A panel for each column of errors that can be compared."""
+    """A panel for each column of errors in % on a known number of test images that are the paper's."""
 
     table: Table
     panels: tuple[ForestPanel, ...]
@@ -108,7 +109,8 @@ def _panel(comparison: Comparison, column: Column) -> ForestPanel:
     table = comparison.table
     dataset = column.dataset or table.dataset
     title = f"{column.label}, {dataset}" if len(table.of_kind("error")) > 1 else dataset
-    rows = [each for each in comparison.rows if column.key in each.errors]
+    cells = ((each, each.errors[column.key]) for each in comparison.rows if column.key in each.errors)
+    rows = [each for each, cell in cells if cell.printed.images and column.metric in PERCENT]
     return ForestPanel(column, title, tuple(_row(comparison, each, each.errors[column.key]) for each in rows))
 
 
