@@ -132,7 +132,7 @@ def _configure(folder: Path) -> None:
         "SchedulerType=sched/backfill",
         "SelectType=select/cons_tres",
         "SelectTypeParameters=CR_Core",
-        "KillWait=5",
+        "KillWait=3",
         "ReturnToService=2",
         "MpiDefault=none",
         *nodes,
