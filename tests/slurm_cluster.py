@@ -1,4 +1,4 @@
-"""A real SLURM of two nodes on this machine, for tests. It needs root and Debian's slurmctld, slurmd and munge."""
+"""A real Slurm of two nodes on this machine, for tests. It needs root and Debian's slurmctld, slurmd and munge."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START_SECONDS = 30
 def missing() -> str:
     """Return why there can be no cluster here; empty if there can."""
     if os.geteuid():
-        return "needs root, which SLURM's daemons need"
+        return "needs root, which Slurm's daemons need"
     without = [each for each in PROGRAMS if not shutil.which(each, path=f"{os.environ['PATH']}:/usr/sbin")]
     return f"needs {', '.join(without)} (Debian: slurmctld slurmd slurm-client munge)" if without else ""
 
@@ -42,7 +42,7 @@ class Cluster:
         return dict(line.split() for line in lines)
 
     def start_now(self) -> None:
-        """Start requeued jobs at once; SLURM itself waits for two minutes."""
+        """Start requeued jobs at once; Slurm itself waits for two minutes."""
         for job, state in self.states().items():
             if state == "PENDING":
                 words = ["scontrol", "update", f"jobid={job}", "starttime=now"]

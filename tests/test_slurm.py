@@ -1,4 +1,4 @@
-"""Jobs on a real SLURM of two nodes: requeued, over their time limit, on a node that goes down, and killed."""
+"""Jobs on a real Slurm of two nodes: requeued, over their time limit, on a node that goes down, and killed."""
 
 from __future__ import annotations
 

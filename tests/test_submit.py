@@ -78,7 +78,7 @@ def submission(folder: Path, where: Where = Where.SLURM, jobs: Sequence[str] = (
 
 
 def program(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a shell program in place of one of SLURM's."""
+    """Put a shell program in place of one of Slurm's."""
     path = folder / "bin" / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"#!/bin/sh\n{code}\n", encoding="utf-8")
@@ -192,7 +192,7 @@ def test_jobs_of_slurm_are_matched_with_their_runs(tmp_path: Path, monkeypatch: 
     program(tmp_path, "squeue", "echo 'controller is down' >&2; exit 1", monkeypatch)
     with pytest.raises(UserError, match="controller is down"):
         live_jobs(tmp_path)
-    assert live_jobs(tmp_path, ["first", "second"]) == {}  # SLURM is not asked about runs that have ended
+    assert live_jobs(tmp_path, ["first", "second"]) == {}  # Slurm is not asked about runs that have ended
 
 
 def test_jobs_of_another_machine_are_not_looked_up_here(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def run_lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def _jobs(folder: Path, found: Iterable[Run]) -> dict[str, LiveJob]:
-    """Return the jobs that have not ended, by the names of their runs; none if SLURM does not answer."""
+    """Return the jobs that have not ended, by the names of their runs; none if Slurm does not answer."""
     try:
         return live_jobs(folder, (run.folder.name for run in found if run.state.final))
     except UserError as error:

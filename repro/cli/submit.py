@@ -1,4 +1,4 @@
-"""`repro table NAME --run --on`: the missing runs of a table as jobs of SLURM or of this machine."""
+"""`repro table NAME --run --on`: the missing runs of a table as jobs of Slurm or of this machine."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ OPTIONS = {
         choice(
             "--on",
             metavar="slurm|local",
-            help="With --run, submit the missing runs as jobs and return: to SLURM, or to the background of this "
+            help="With --run, submit the missing runs as jobs and return: to Slurm, or to the background of this "
             "machine.",
             rich_help_panel="Cluster options",
         ),
@@ -48,7 +48,7 @@ OPTIONS = {
     "hours": _option(
         float, "--hours", text="Time limit of a job; it saves, and is requeued until its runs are done.", min=0.02
     ),
-    "partition": _option(str, "--partition", text="Partition of SLURM (default: the cluster's).", metavar="NAME"),
+    "partition": _option(str, "--partition", text="Partition of Slurm (default: the cluster's).", metavar="NAME"),
     "parallel": _option(
         int, "--parallel", text="Jobs that run at once (default: 16; on this machine 2).", min=1, metavar="N"
     ),
@@ -134,7 +134,7 @@ def submit_missing(
 def _tasks(left: Sequence[Experiment], runtime: Runtime, use: Resources) -> tuple[list[list[Experiment]], Runtime]:
     """Return the experiments of each job, and how the jobs train.
 
-    Jobs of SLURM have one row each. On this machine `parallel` jobs share all runs, and the cores: each begins with
+    Jobs of Slurm have one row each. On this machine `parallel` jobs share all runs, and the cores: each begins with
     another row and takes what no other job trains.
     """
     rows = split(left, together=trains_seeds_at_once(runtime))

@@ -1,1 +1,1 @@
-"""Training on SLURM or in the background of this machine: tasks, submissions, and the jobs that run them."""
+"""Training on Slurm or in the background of this machine: tasks, submissions, and the jobs that run them."""

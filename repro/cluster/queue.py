@@ -42,7 +42,7 @@ def live_jobs(runs: Path, ended: Iterable[str] = ()) -> dict[str, LiveJob]:
         ended: names of runs that are recorded or diverged; a submission of such runs alone is not asked about.
 
     Raises:
-        UserError: SLURM does not answer.
+        UserError: Slurm does not answer.
     """
     over = {*ended}
     submissions = [each for each in submissions_in(runs) if each.experiments.keys() - over]
@@ -63,16 +63,16 @@ def _of(submission: Submission, slurm: Hosts) -> Iterator[LiveJob]:
 
 
 def _of_slurm() -> Hosts:
-    """Return where all jobs of this user in SLURM run."""
+    """Return where all jobs of this user in Slurm run."""
     command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--format=%i|%N"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS).stdout
     except FileNotFoundError:
-        raise UserError("runs were submitted to SLURM, and squeue is not found here; ask from a login node") from None
+        raise UserError("runs were submitted to Slurm, and squeue is not found here; ask from a login node") from None
     except subprocess.CalledProcessError as error:
-        raise UserError(f"SLURM does not say which runs are queued: {error.stderr.strip()}") from error
+        raise UserError(f"Slurm does not say which runs are queued: {error.stderr.strip()}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UserError(f"SLURM does not say which runs are queued: {error}") from error
+        raise UserError(f"Slurm does not say which runs are queued: {error}") from error
     return dict(line.split("|") for line in answer.splitlines())
 
 

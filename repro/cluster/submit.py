@@ -19,13 +19,14 @@ from shutil import which
 
 from repro.cluster.job import Job
 from repro.cluster.program import copy_papers, copy_program
-from repro.cluster.tasks import JOBS, SUBMISSIONS, Submission, Where
+from repro.cluster.tasks import JOBS, Submission, Where
 from repro.console import loading
 from repro.errors import PackageMissing, UserError
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.recipes import current_library
 from repro.runtime import Runtime
+from repro.store.run_folders import SUBMISSIONS
 
 SAVING_SECONDS, SAVING_SHARE = 120, 0.25
 """Longest time between SIGUSR2 and the time limit of a job, in which its run saves, and its share of that limit."""
@@ -50,7 +51,7 @@ class Resources:
     gpu: bool = False
     """Whether each job has a GPU; on this machine jobs share the GPUs if there are too few."""
     partition: str | None = None
-    """As the next one only for SLURM."""
+    """As the next one only for Slurm."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Other options of sbatch, by their long names."""
 
@@ -81,7 +82,7 @@ def submit(
 
     Raises:
         PackageMissing: submitit is not installed.
-        UserError: there is no SLURM here, or it refuses the jobs.
+        UserError: there is no Slurm here, or it refuses the jobs.
     """
     check_available(resources.where)
     submission = _prepared(tasks, runtime, folders, resources)
@@ -121,7 +122,7 @@ def check_available(where: Where) -> None:
     if find_spec("submitit") is None:
         raise PackageMissing("submitit", "jobs are submitted with it")
     if where is Where.SLURM and not (which("sbatch") and which("srun")):
-        raise UserError("--on slurm needs SLURM's commands, and sbatch is not found; submit from a login node")
+        raise UserError("--on slurm needs Slurm's commands, and sbatch is not found; submit from a login node")
 
 
 def _python(folder: Path) -> str:
@@ -132,7 +133,7 @@ def _python(folder: Path) -> str:
 
 
 def _queue(jobs: Sequence[Job], folder: Path, resources: Resources, name: str) -> list[str]:
-    """Submit jobs to SLURM as an array, and return their IDs."""
+    """Submit jobs to Slurm as an array, and return their IDs."""
     from submitit import SlurmExecutor
 
     asks_for_gpus = any(each.startswith(GPU_OPTIONS) for each in resources.options)

@@ -15,9 +15,8 @@ from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
+from repro.store.run_folders import SUBMISSIONS
 
-SUBMISSIONS = "submissions"
-"""The folder of the submissions, next to the runs."""
 FILE, JOBS = "submission.json", "jobs"
 
 

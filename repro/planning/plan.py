@@ -130,7 +130,7 @@ def needs(
         epochs: of each run.
 
     Raises:
-        UserError: all checkpoints of a stopped run are broken, or SLURM does not say which runs are queued.
+        UserError: all checkpoints of a stopped run are broken, or Slurm does not say which runs are queued.
     """
     recorded, found = {each.id for each in records}, list[Need]()
     jobs = live_jobs(runs, (each.name for each in records))

@@ -26,6 +26,8 @@ from repro.store.run_state import RunState
 from repro.text import canonical, one_of
 
 DESCRIPTION, CURVE, LOCK = "run.json", "curve.csv", ".lock"
+SUBMISSIONS = "submissions"
+"""The folder of submitted jobs, next to those of the runs."""
 RECORDED, DIVERGED = "recorded", "diverged"
 SHOWN_RUNS = 10
 """Maximum number of runs named in a hint."""
@@ -162,7 +164,8 @@ def check_papers(folder: Path) -> None:
 
 def run_names(runs: Path) -> list[str]:
     """Return the names of all runs in a folder."""
-    return sorted(each.name for each in runs.iterdir() if each.is_dir()) if runs.is_dir() else []
+    folders = [each for each in runs.iterdir() if each.is_dir()] if runs.is_dir() else []
+    return sorted(each.name for each in folders if each.name != SUBMISSIONS)
 
 
 def run_named(what: str, known: Iterable[str], where: str) -> str:
