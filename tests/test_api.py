@@ -1,6 +1,5 @@
 """The Python API: types, DataFrames, HTML, errors, and that it imports nothing before it is used."""
 
-import os
 import re
 import subprocess
 import sys
@@ -54,13 +53,6 @@ def test_both_modules_have_the_same_names() -> None:
     assert all(callable(getattr(repro, name)) for name in repro.__all__)
     with pytest.raises(AttributeError, match="module 'repro' has no attribute 'tabel'"):
         repro.tabel  # type: ignore[attr-defined]  # noqa: B018
-
-
-def test_the_types_of_a_users_script() -> None:
-    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "tests/user_script.py"]
-    environment = {**os.environ, "MYPYPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("call", [name for name in FRAMES if name != "curve(RUN)"])
