@@ -175,6 +175,7 @@ def arriving(what: str, begin: int, total: int | None) -> Iterator[Callable[[int
         lines, arrived = _Lines(what, (total or 0) - begin), 0
 
         def count(size: int) -> None:
+            """Add to the bytes that have arrived."""
             nonlocal arrived
             arrived += size
             if total:

@@ -101,7 +101,7 @@ def test_a_run_that_is_being_trained_is_refused_with_all_others(
         status, _, err = rm(capsys, folders, first.id, second.id, "--yes")
         assert status == 2
         assert f"another process is training {second.name}; stop it first" in err
-        monkeypatch.setattr(removal, "holder_of", lambda lock: None)  # it has begun after the question
+        monkeypatch.setattr(removal, "holder_of", lambda lock: None)  # it starts after the question
         monkeypatch.setattr(removal, "LOCK_SECONDS", 0.0)
         assert f"is training {second.name}; stop it first" in rm(capsys, folders, second.id, "--yes")[2]
     assert left(folders) == sorted([first.name, second.name])

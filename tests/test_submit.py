@@ -56,7 +56,7 @@ def answer(*words: str) -> str:
 
 
 def describe_in(folders: Folders, experiment: Experiment) -> None:
-    """Make the folder of a run that has begun."""
+    """Make the folder of a run that was started."""
     (folders.runs / experiment.name).mkdir(parents=True)
     describe(experiment, Runtime(), folders)
 

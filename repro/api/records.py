@@ -70,13 +70,13 @@ def runs(folder: Place = "runs", *, papers: Papers = ()) -> DataFrame:
 
 
 def run_lines(folder: Path) -> list[dict[str, Any]]:
-    """Return the progress of the runs in a folder, begun or queued, and the commands that resume the stopped ones."""
+    """Return the progress of the runs in a folder, started or queued, and the commands that resume stopped ones."""
     found = list(runs_in(folder))
     jobs = _jobs(folder, found)
-    begun = {run.folder.name for run in found}
+    started = {run.folder.name for run in found}
     return [
         *(_line(run, jobs.get(run.folder.name)) for run in found),
-        *(_queued(name, job) for name, job in sorted(jobs.items()) if name not in begun),
+        *(_queued(name, job) for name, job in sorted(jobs.items()) if name not in started),
     ]
 
 
@@ -107,7 +107,7 @@ def _line(run: Run, job: LiveJob | None) -> dict[str, Any]:
 
 
 def _queued(name: str, job: LiveJob) -> dict[str, Any]:
-    """Return the line of a run that has not begun."""
+    """Return the line of a run that has not started."""
     line: dict[str, Any] = dict.fromkeys(RUN_COLUMNS)
     return {**line, "name": name, "state": RunState.QUEUED.value, "where": job.place}
 

@@ -58,8 +58,8 @@ Name = Annotated[
 
 
 Watch = Annotated[bool, typer.Option("--watch", help="With runs: refresh the list until you press Ctrl-C.")]
-WATCH_SECONDS = 2.0
-"""Time between two refreshed lists."""
+WATCH_SECONDS = 10.0
+"""Time between two refreshed lists, each of which asks Slurm about its queue."""
 
 
 def list_(

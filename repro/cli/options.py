@@ -36,6 +36,7 @@ def completing(names: Callable[[], Iterable[str]]) -> Callable[[typer.Context, s
     """Return a function that completes names in a shell, those of the `--papers` before them too."""
 
     def complete(context: typer.Context, incomplete: str) -> list[str]:
+        """Return the names that begin with what is typed."""
         try:
             with within(Library(find_papers([Path(each) for each in context.params.get("papers") or ()]))):
                 return [name for name in names() if name.startswith(incomplete.lower())]

@@ -22,7 +22,7 @@ from repro.models import as_typed
 from repro.paths import folders
 from repro.planning.device import device_called
 from repro.planning.pace import measurements_on
-from repro.planning.plan import Plan, needs, planned, uncounted
+from repro.planning.plan import Plan, needs, planned, without_demand
 from repro.report import ReportFormat
 from repro.report.plan import FORMATS, plan_rich, plan_text
 from repro.runtime import Runtime
@@ -95,7 +95,7 @@ def plan_of(
     device = _device(runtime, device_name, records, times)
     spreads = spreads_for([table for table, _ in selections], records)
     found = needs(selections, spreads, records, places.runs, seeds=seeds, epochs=epochs)
-    for subject in with_bar(uncounted(found), "computing what training demands"):
+    for subject in with_bar(without_demand(found), "computing what training demands"):
         demanded(subject)
     return planned(found, measurements_on(device, runtime, records, times))
 

@@ -36,10 +36,10 @@ def runs(context: typer.Context) -> None:
 @with_papers
 def rm(names: RunNames, yes: Yes = False, results: Results = Path("results"), runs: Runs = None) -> None:
     """Delete runs: their checkpoints, curves and gate weights, and their records in --results."""
-    from repro.store.removal import planned, remove
+    from repro.store.removal import removal_of, remove
 
     places = folders(runs=runs, results=results)
-    removals = {each.name: each for each in (planned(name, places) for name in names)}
+    removals = {each.name: each for each in (removal_of(name, places) for name in names)}
     if not yes:
         _ask(list(removals.values()))
     for each in removals.values():

@@ -85,11 +85,11 @@ def table(
     """Show a published table next to our counts and measured errors, or a summary of all tables."""
     training_options = {"seeds": seeds, "epochs": epochs, "data": data, "runs": runs, **switches, **cluster}
     _refuse_without_run(training_options, run or try_, time)
+    once = {"--time": time, "--check": check}
     submitting = {f"--{each}": True for each in cluster}
-    _refuse_together("--try", try_, {"--run": run, "--time": time, "--check": check, **submitting})
-    _refuse_with_dry_run(run, dry_run, device_name, {"--time": time, "--check": check, **submitting})
-    shown = {"--time": time, "--check": check, "--format": format is not None, "--output": output is not None}
-    _refuse_together("--on", "on" in cluster, shown)
+    _refuse_together("--try", try_, {"--run": run, **once, **submitting})
+    _refuse_with_dry_run(run, dry_run, device_name, {**once, **submitting})
+    _refuse_together("--on", "on" in cluster, {**once, "--format": bool(format), "--output": bool(output)})
     if name is None and (run or try_ or time or rows != "*"):
         raise UserError("--run, --try, --time and --rows require the name of a table; see repro list tables")
     selections = select_all() if name is None else [select(name, rows)]

@@ -9,9 +9,9 @@ from enum import StrEnum
 from math import sqrt
 from typing import Any
 
-from repro.comparison.join import ComparedRow, Comparison, ErrorCell
+from repro.comparison.join import ComparedRow, Comparison, ErrorCell, measured_error
 from repro.comparison.match import is_of
-from repro.comparison.rule import MeasuredError, judge, student_t
+from repro.comparison.rule import judge, student_t
 from repro.comparison.spread import PRINTED_SPREAD, Spread
 from repro.tables import Column, Replication, Row, Table
 from repro.tables.printed import PERCENT
@@ -133,15 +133,9 @@ def _printed(cell: ErrorCell, spread: Spread, cells: int) -> Point:
     error = float(cell.printed.cell.value)
     margin, expected = cell.margin, cell.expected
     if margin is None or expected is None:
-        one = judge(replace(_measured(cell), values=(error,)), spread, cells)
+        one = judge(replace(measured_error(cell.printed, cell.runs), values=(error,)), spread, cells)
         margin, expected = one.margin, one.expected
     return Point(Evidence.PRINTED, error, error + expected - margin, error + expected + margin)
-
-
-def _measured(cell: ErrorCell) -> MeasuredError:
-    printed = cell.printed
-    values = tuple(getattr(run, printed.column.metric) for run in cell.runs)
-    return MeasuredError(printed.cell, printed.statistic, printed.runs, values, printed.images)
 
 
 def _reported(replication: Replication) -> Point:
@@ -157,7 +151,7 @@ def _mean(cell: ErrorCell, spread: Spread) -> Iterator[Point]:
     """Yield the mean of our seeds with its confidence interval; nothing without runs."""
     if not cell.runs:
         return
-    measured = _measured(cell)
+    measured = measured_error(cell.printed, cell.runs)
     mean = statistics.fmean(measured.values)
     half = student_t(spread.degrees, (1 + CONFIDENCE) / 2) * spread.phi * measured.binomial / sqrt(measured.n)
     yield Point(Evidence.MEAN, mean, mean - half, mean + half, f"n = {measured.n}")

@@ -135,7 +135,7 @@ class Measurements:
         return Pace(step * (1 + data.test_images / images / 3), Basis.STEPS, alike=bool(exact) and not together)
 
     def _guess(self, experiment: Experiment, together: bool) -> Pace:
-        flops = demanded(subject_of(experiment)).flops
+        flops = demanded(trained_subject(experiment)).flops
         others, alike = self.alike([each for each in self.records if each.id in self._rates], together)
         if not others:
             kind = "CPU" if self.device.startswith("CPU") else "GPU"
@@ -175,7 +175,7 @@ def measurements_on(
     )
 
 
-def subject_of(experiment: Experiment) -> Subject:
+def trained_subject(experiment: Experiment) -> Subject:
     """Return the network of an experiment, with the size of its training images."""
     classes = DATASETS[experiment.dataset].classes
     return Subject(experiment.model, experiment.options, experiment.input, classes)

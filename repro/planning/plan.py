@@ -14,7 +14,7 @@ from repro.counting.cache import cached_demand, demanded
 from repro.counting.count import Subject
 from repro.planning.deciding import deciding_seeds
 from repro.planning.needed import needed
-from repro.planning.pace import Measurements, Pace, subject_of
+from repro.planning.pace import Measurements, Pace, trained_subject
 from repro.planning.space import Memory, disk_bytes, memory_of
 from repro.planning.state import RunStatus, status_of
 from repro.store.results import Record
@@ -144,11 +144,13 @@ def needs(
     return found
 
 
-def uncounted(found: Iterable[Need]) -> list[Subject]:
+def without_demand(found: Iterable[Need]) -> list[Subject]:
     """Return the networks that are to be trained and whose demands are not cached; each takes up to seconds."""
     trained = [run.experiment for need in found for run in need.runs if run.state.to_train]
     return [
-        each for each in {repr(each): each for each in map(subject_of, trained)}.values() if not cached_demand(each)
+        each
+        for each in {repr(each): each for each in map(trained_subject, trained)}.values()
+        if not cached_demand(each)
     ]
 
 
@@ -168,7 +170,7 @@ def _planned_runs(need: Need, known: Measurements) -> tuple[PlannedRun, ...]:
 
 
 def _left_of(status: RunStatus, need: Need, known: Measurements, at_once: int) -> PlannedRun:
-    demand = demanded(subject_of(status.experiment))
+    demand = demanded(trained_subject(status.experiment))
     pace = known.pace(status, at_once > 1, need.runs) if status.train_images else None
     return PlannedRun(
         status,

@@ -44,7 +44,7 @@ class Removal:
         return sum(each.stat().st_size for each in self.folder.rglob("*") if each.is_file()) if self.folder else 0
 
 
-def planned(what: str, folders: Folders) -> Removal:
+def removal_of(what: str, folders: Folders) -> Removal:
     """Return what removing a run would delete.
 
     Args:
@@ -83,7 +83,7 @@ def remove(removal: Removal) -> None:
     """Delete a run's records, curve and gate weights, and then its folder.
 
     Raises:
-        UserError: another process has begun to train the run.
+        UserError: another process has started to train the run.
         OSError: a file could not be deleted; the same command deletes what is left.
     """
     if removal.folder is None:
@@ -98,7 +98,7 @@ def remove(removal: Removal) -> None:
                     shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
     except Held as held:
         raise UserError(f"{held} is training {removal.name}; stop it first, and then remove the run") from None
-    with suppress(OSError):  # a process that has begun the run anew keeps the folder
+    with suppress(OSError):  # a process that has started the run anew keeps the folder
         lock.unlink()
         removal.folder.rmdir()
 

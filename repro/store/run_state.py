@@ -15,11 +15,11 @@ class RunState(StrEnum):
     QUEUED = "queued"
     """A job will train it."""
     STOPPED = "stopped"
-    """It has begun, and resumes where it stopped."""
+    """It was started, and resumes where it stopped."""
     DIVERGED = "diverged"
     """It ended because a loss or a weight became NaN or infinite; trained again, it would do so again."""
     MISSING = "missing"
-    """It has not begun, or has no checkpoint yet."""
+    """It was not started, or has no checkpoint yet."""
     UNKNOWN = "unknown"
     """Its folder has no description that can be read."""
 
