@@ -116,7 +116,7 @@ def test_the_frame_has_every_point(record: MakeRecord) -> None:
 
 def test_the_report_has_it_where_there_is_evidence(record: MakeRecord) -> None:
     (picture,) = forest_pictures(compared([run(record, 0, 8.6)]))
-    assert "6 of 6 printed errors have replications or runs" in picture.alt
+    assert "6 of 6 printed errors have any" in picture.alt
     bare = replace(RESNET, rows=tuple(replace(row, replications=()) for row in RESNET.rows))
     assert forest_pictures(compared(table=bare)) == []
 

@@ -64,7 +64,7 @@ def test_results_of_two_machines_are_joined_once(
     append_record(runs[0], own)
     status, out, err = repro(capsys, "merge", one, other, "--results", own)
     assert status == 0
-    counts = "1 record, 2 curves, 2 files of gate weights, 2 times; 1 record already there"
+    counts = "1 record, 2 curves, 2 files of gate weights, 2 times, 0 tests of weights; 1 record already there"
     assert out == f"added to {own}: {counts}\n"
     assert err.endswith(f"next: repro table --results {own}\n")
     assert every_record(own) == [runs[2], runs[0], runs[1]]
@@ -74,7 +74,7 @@ def test_results_of_two_machines_are_joined_once(
     before = content(own)
     answer = json.loads(repro(capsys, "merge", other, one, "--results", own, "--format", "json")[1])
     assert answer == {
-        "schema": 1, "results": str(own), "records": 0, "curves": 0, "gates": 0, "times": 0, "present": 2,
+        "schema": 1, "results": str(own), "records": 0, "curves": 0, "gates": 0, "times": 0, "weights": 0, "present": 2,
     }  # fmt: skip
     assert content(own) == before
 
@@ -155,7 +155,7 @@ def test_folders_that_cannot_be_merged_are_refused(
     mine = machine(tmp_path / "mine", record(), "m1")
     (tmp_path / "empty").mkdir()
     for source in (tmp_path / "empty", tmp_path / "absent"):
-        line = f"{source} is no folder of results: it has none of runs.csv, times.csv, curves/ and gates/"
+        line = f"{source} is no folder of results: it has none of runs.csv, times.csv, weights.csv, curves/ and gates/"
         assert line in repro(capsys, "merge", source, "--results", mine)[2]
     assert "is the folder that is merged into" in repro(capsys, "merge", mine, "--results", mine)[2]
     (tmp_path / "empty" / "runs.csv").write_text("id,name\n1,2,3\n")

@@ -15,6 +15,7 @@ from repro.errors import UserError
 from repro.paths import folders
 from repro.report import Report
 from repro.store.results import Record, curve_of, read_times, result_folders
+from repro.store.weights import read_weights_tests
 
 
 def table(name: Place | None = None, *, rows: str = "*", results: Place = "results", papers: Papers = ()) -> Report:
@@ -74,11 +75,11 @@ def report_on(selections: Sequence[Selection], results: Path, *, summary: bool) 
 def compared(selections: Sequence[Selection], results: Path) -> list[Comparison]:
     """Return tables joined with our counts, the shipped records, and the records in `results`."""
     places = result_folders(results)
-    records, times = records_today(places), read_times(places)
+    records, times, weights = records_today(places), read_times(places), read_weights_tests(places)
     count_networks(selections)
     lowest, spreads = partial(_lowest_error, places), spreads_for([each for each, _ in selections], records)
     return [
-        joined(each, records, times, shown=rows, spread=spread, lowest=lowest)
+        joined(each, records, times, weights, shown=rows, spread=spread, lowest=lowest)
         for (each, rows), spread in zip(selections, spreads, strict=True)
     ]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from repro.cli.options import AnswerFormat, Crops, Data, Format, Runs, Settings, runtime_options
+from repro.cli.options import AnswerFormat, Crops, Data, Format, Results, Runs, Settings, runtime_options
 from repro.cli.suggestion import after_run, suggest
 from repro.cli.weights import Given, show_weights
 from repro.console import loading, note, print_json, stdout
@@ -57,6 +57,14 @@ Mean = Annotated[
 Std = Annotated[
     str | None, typer.Option("--std", metavar="R,G,B", help="Standard deviation of the channels; as for --mean.")
 ]
+Record = Annotated[
+    bool,
+    typer.Option(
+        "--record",
+        help="Record the test of weights in a file in --results; tables and forest plots show it, no verdict uses it.",
+    ),
+]
+Source = Annotated[str, typer.Option("--source", metavar="URL", help="Where the weights are published, for --record.")]
 Picture = Annotated[
     Path | None,
     typer.Option(
@@ -77,6 +85,9 @@ def evaluate(
     crops: Crops = 1,
     data: Data = None,
     runs: Runs = None,
+    record: Record = False,
+    source: Source = "",
+    results: Results = Path("results"),
     picture: Picture = None,
     format: Format = AnswerFormat.RICH,
 ) -> None:
@@ -87,10 +98,13 @@ def evaluate(
         raise UserError("--picture needs a run of a U-Net and cannot be combined with --weights")
     file = _file(weights)
     if not file:
-        _check_only_for_files({"--set": settings, "--mean": mean, "--std": std})
-    places, runtime = folders(data, runs), Runtime(**switches)
+        _check_only_for_files({"--set": settings, "--mean": mean, "--std": std, "--record": record})
+    if source and not record:
+        raise UserError("--source requires --record, which stores it with the test")
+    places, runtime = folders(data, runs, results, measures=record), Runtime(**switches)
     if file:
-        given = Given(what, settings or (), file, dataset and find_dataset(dataset), mean, std, crops)
+        chosen = dataset and find_dataset(dataset)
+        given = Given(what, settings or (), file, chosen, mean, std, crops, results if record else None, source)
         show_weights(given, places.data, runtime, format)
     elif weights:
         _evaluate_published(what, find_dataset(dataset or "imagenet"), crops, places, runtime, format)

@@ -21,7 +21,7 @@ Sources = Annotated[
 
 
 def merge(sources: Sources, results: Results = Path("results"), format: Format = AnswerFormat.RICH) -> None:
-    """Add the records, curves, gate weights and times of other folders to --results."""
+    """Add the records, curves, gate weights, times and tests of weights of other folders to --results."""
     folders(results=results, measures=True)
     added = merge_results(sources, results)
     if format == AnswerFormat.JSON:
@@ -32,6 +32,7 @@ def merge(sources: Sources, results: Results = Path("results"), format: Format =
         number_of(added.curves, "curve"),
         number_of(added.gates, "file") + " of gate weights",
         number_of(added.times, "time"),
+        number_of(added.weights, "test") + " of weights",
     )
     present = f"; {number_of(added.present, 'record')} already there" if added.present else ""
     stdout().print(f"added to {results}: {', '.join(counts)}{present}", soft_wrap=True, markup=False)

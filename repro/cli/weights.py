@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from repro.cli.networks import chosen_network
 from repro.cli.options import AnswerFormat
 from repro.cli.suggestion import suggest
-from repro.console import loading, print_json, stdout
+from repro.console import loading, note, print_json, stdout
 from repro.errors import UserError
 from repro.models.typed import typed_name
 from repro.runtime import Runtime
@@ -36,6 +36,10 @@ class Given(NamedTuple):
     mean: str | None
     std: str | None
     crops: int
+    results: Path | None
+    """The folder in which the test is recorded; None if it is not."""
+    source: str
+    """The URL where the weights are published, for the record."""
 
 
 def show_weights(given: Given, data: Path, runtime: Runtime, format: AnswerFormat) -> None:
@@ -59,12 +63,30 @@ def show_weights(given: Given, data: Path, runtime: Runtime, format: AnswerForma
         normalisation=normalisation,
         crops=given.crops,
     )
+    if given.results:
+        _record(found, given.results, given.source, runtime)
     if format == AnswerFormat.JSON:
         print_json(found.to_json())
         return
     for line in _lines(found):
         stdout().print(line, soft_wrap=True, markup=False, highlight=False)
     suggest(f"repro table {found.printed[0].table}" if found.printed else f"repro count {typed_name(model)}")
+
+
+def _record(found: TestedWeights, results: Path, source: str, runtime: Runtime) -> None:
+    """Record a test in a folder of results.
+
+    Raises:
+        UserError: the weights are those of a run, which has its own record.
+    """
+    from repro.store.weights import WEIGHTS, append_weights_test
+    from repro.training.device import prepare
+
+    if found.run:
+        raise UserError(f"--record is for weights of others; {found.file} was exported from the run {found.run}")
+    added = append_weights_test(found.recorded(source, prepare(runtime)), results)
+    path = results / WEIGHTS
+    note(f"recorded the test in {path}" if added else f"{path} already has this test of these weights")
 
 
 def _normalisation(mean: str | None, std: str | None) -> Normalisation | None:

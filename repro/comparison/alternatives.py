@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from repro.comparison.join import Comparison, ErrorCell, measured_error
+from repro.comparison.join import Comparison, ErrorCell
+from repro.comparison.match import measured_error
 from repro.comparison.rule import Judgement, judge
 from repro.experiment import Experiment
 from repro.recipes import recipe

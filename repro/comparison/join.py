@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from repro.comparison.counts import CountCell, count_cells
 from repro.comparison.frame import errors_frame
-from repro.comparison.match import is_of, once_each, runs_of
-from repro.comparison.rule import Judgement, MeasuredError, judge, pooled
+from repro.comparison.match import WithRuns, is_of, once_each, weights_of, with_runs
+from repro.comparison.rule import Judgement, judge, pooled
 from repro.comparison.spread import PRINTED_SPREAD, Spread
 from repro.comparison.times import TimeCell, time_cells
 from repro.comparison.verdict import Verdict
 from repro.store.results import Record, StepTime
+from repro.store.weights import WeightsTest
 from repro.tables import PrintedError, Row, Table, shipped_tables
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class ErrorCell:
     """The difference that matters: an error is reproduced if `at_most` is no larger."""
     best_epoch: float | None = None
     """The lowest error after any epoch, mean over the runs. It is chosen on the test set, so no verdict uses it."""
+    weights: tuple[WeightsTest, ...] = ()
+    """Tests of weights that others published, from the lowest error; no verdict uses them."""
 
     @property
     def published(self) -> str:
@@ -173,6 +176,7 @@ def compare(
     table: Table,
     records: Sequence[Record],
     times: Sequence[StepTime] = (),
+    weights: Sequence[WeightsTest] = (),
     *,
     shown: Sequence[Row] | None = None,
     spread: Spread = PRINTED_SPREAD,
@@ -184,6 +188,7 @@ def compare(
         table: the printed table.
         records: the records of all experiments.
         times: all measured times of training steps.
+        weights: all tests of weights that others published.
         shown: the rows to compare, which share the rate of false alarms (default: all).
         spread: the spread between seeds, pooled over all tables (default: only the printed spreads).
         lowest: returns the lowest test error of a run after any epoch; None if its curve is missing.
@@ -192,11 +197,16 @@ def compare(
     errors = [with_runs(table.errors([row]), records) for row in rows]
     cells = sum(each.error.judgeable for each in chain(*errors))
     timed = time_cells(table, rows, times, [once_each(chain(*(each.runs for each in row))) for row in errors])
+
+    def error_cell(found: WithRuns) -> ErrorCell:
+        cell = _error_cell(found, _judgement(found, spread, cells), lowest)
+        return replace(cell, weights=tuple(weights_of(found.error, weights)))
+
     compared = [
         ComparedRow(
             row,
             count_cells(table, row),
-            {each.error.column.key: _error_cell(each, _judgement(each, spread, cells), lowest) for each in of_row},
+            {each.error.column.key: error_cell(each) for each in of_row},
             ratios,
         )
         for row, of_row, ratios in zip(rows, errors, timed, strict=True)
@@ -227,38 +237,6 @@ def pooled_over(tables: Iterable[Table], records: Sequence[Record]) -> Spread:
             rows.append(each.measured)
             seen |= ids
     return pooled(rows)
-
-
-def measured_error(error: PrintedError, runs: Sequence[Record]) -> MeasuredError:
-    """Return a printed error with the figures of some runs, at least one."""
-    values = tuple(getattr(run, error.column.metric) for run in runs)
-    return MeasuredError(error.cell, error.statistic, error.runs, values, error.images)
-
-
-@dataclass(frozen=True)
-class WithRuns:
-    """A printed error and its runs."""
-
-    error: PrintedError
-    runs: tuple[Record, ...]
-
-    @property
-    def measured(self) -> MeasuredError:
-        """The printed figure and ours."""
-        return measured_error(self.error, self.runs)
-
-    @property
-    def judged(self) -> bool:
-        """Whether there are runs that get a verdict."""
-        return bool(self.runs) and self.error.judgeable
-
-
-def with_runs(errors: Iterable[PrintedError], records: Sequence[Record]) -> list[WithRuns]:
-    """Return printed errors with the runs that followed the recipe and have the column's metric."""
-    return [
-        WithRuns(error, tuple(run for run in runs_of(error, records) if getattr(run, error.column.metric) is not None))
-        for error in errors
-    ]
 
 
 def _judgement(found: WithRuns, spread: Spread, cells: int) -> Judgement | None:

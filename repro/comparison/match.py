@@ -1,13 +1,16 @@
-"""Which runs belong to a printed error, and what is unusual about them."""
+"""Which runs and tests of weights belong to a printed error, and what is unusual about them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from repro.comparison.rule import MeasuredError
 from repro.models import spec_of
 from repro.store.results import Record, StepTime
+from repro.store.weights import WeightsTest
 from repro.tables import PrintedError
 
 
@@ -18,6 +21,38 @@ def runs_of(error: PrintedError, records: Sequence[Record]) -> list[Record]:
     faithful = (record for record in records if record.faithful and is_of(record, error))
     runs = [record for record in faithful if record.id == error.experiment(record.seed).id]
     return sorted(runs, key=lambda each: each.seed)
+
+
+def measured_error(error: PrintedError, runs: Sequence[Record]) -> MeasuredError:
+    """Return a printed error with the figures of some runs, at least one."""
+    values = tuple(getattr(run, error.column.metric) for run in runs)
+    return MeasuredError(error.cell, error.statistic, error.runs, values, error.images)
+
+
+@dataclass(frozen=True)
+class WithRuns:
+    """A printed error and its runs."""
+
+    error: PrintedError
+    runs: tuple[Record, ...]
+
+    @property
+    def measured(self) -> MeasuredError:
+        """The printed figure and ours."""
+        return measured_error(self.error, self.runs)
+
+    @property
+    def judged(self) -> bool:
+        """Whether there are runs that get a verdict."""
+        return bool(self.runs) and self.error.judgeable
+
+
+def with_runs(errors: Iterable[PrintedError], records: Sequence[Record]) -> list[WithRuns]:
+    """Return printed errors with the runs that followed the recipe and have the column's metric."""
+    return [
+        WithRuns(error, tuple(run for run in runs_of(error, records) if getattr(run, error.column.metric) is not None))
+        for error in errors
+    ]
 
 
 def once_each(runs: Iterable[Record]) -> list[Record]:
@@ -33,7 +68,14 @@ def is_of(record: Record, error: PrintedError) -> bool:
     return all_options(record) == error.options
 
 
-def all_options(measured: Record | StepTime) -> dict[str, Any]:
+def weights_of(error: PrintedError, tests: Sequence[WeightsTest]) -> list[WeightsTest]:
+    """Return the tests of weights in the printed error's network, on its images and with its crops; lowest first."""
+    own = [each for each in tests if each.model == error.row.model]
+    found = (each for each in own if error.is_of_network(each.model, all_options(each), each.dataset, each.crops))
+    return sorted(found, key=lambda each: each.error)
+
+
+def all_options(measured: Record | StepTime | WeightsTest) -> dict[str, Any]:
     """Return the options of a measured network; one that was added to the network later has its default."""
     spec = spec_of(measured.model)
     return {**spec.options, **spec.options_on.get(measured.dataset, {}), **measured.options}

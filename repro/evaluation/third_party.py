@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,11 @@ from repro.models import OptionValue, build, resolve_options
 from repro.models.typed import typed_name
 from repro.recipes import RECIPES, default_recipe
 from repro.runtime import Runtime
+from repro.store.weights import WeightsTest
 from repro.tables import read_table, table_names
 from repro.text import number_of
 from repro.training.device import placed, prepare
+from repro.training.provenance import machine
 from repro.training.tasks.from_files import CropTest
 from repro.training.tasks.in_memory import WholeTest
 from repro.training.tasks.task import Metrics
@@ -49,7 +52,7 @@ class Printed:
 
 @dataclass(frozen=True)
 class TestedWeights:
-    """What a test of weights in a file found; `to_json` is for storing it."""
+    """What a test of weights in a file found."""
 
     file: str
     sha256: str
@@ -85,6 +88,32 @@ class TestedWeights:
     def to_json(self) -> dict[str, Any]:
         """Return the test as plain data."""
         return {**asdict(self), "protocol": self.protocol.to_json() if self.protocol else None}
+
+    def recorded(self, source: str, where: torch.device) -> WeightsTest:
+        """Return the test as a line of weights.csv.
+
+        Args:
+            source: the URL where the weights are published; may be empty.
+            where: the device that tested them.
+        """
+        made = machine(where)
+        return WeightsTest(
+            sha256=self.sha256,
+            file=Path(self.file).name,
+            source=source,
+            model=self.model,
+            options=self.options,
+            dataset=self.dataset,
+            crops=self.protocol.crops if self.protocol else 1,
+            normalised_as=self.normalised_as,
+            mean=self.mean,
+            std=self.std,
+            error=self.error,
+            error5=self.error5,
+            images=self.images,
+            tested=datetime.now(UTC).isoformat(timespec="seconds"),
+            **{name: made[name] for name in ("device", "torch", "version", "commit")},
+        )
 
 
 @dataclass(frozen=True)
@@ -145,12 +174,12 @@ def evaluate_weights(
 
 def printed_beside(subject: Subject, crops: int) -> tuple[Printed, ...]:
     """Return the printed top-1 errors of a network on its dataset with this number of crops, in all tables."""
-    wanted = dict(subject.options), subject.dataset, "error", crops
+    wanted = subject.model, dict(subject.options), subject.dataset, crops
     return tuple(
         Printed(table.name, table.called(each.row), each.column.label, each.cell.text)
         for table in map(read_table, table_names())
         for each in table.errors([row for row in table.rows if row.model == subject.model])
-        if (each.options, each.dataset, each.column.metric, each.column.crops or 1) == wanted
+        if each.is_of_network(*wanted)
     )
 
 

@@ -29,6 +29,7 @@ WORDS: dict[str, str] = {
     Closeness.CLOSE: "others, one or two differences",
     Closeness.OTHER: "others, more differences",
     Closeness.UNKNOWN: "others, training not described",
+    Evidence.WEIGHTS: "weights of others, tested here",
     Evidence.SEED: "our seeds",
     Evidence.MEAN: "their mean, 95 % interval",
     Evidence.DEVIATING: "our runs that deviate from the recipe",
@@ -71,7 +72,7 @@ def _draw_row(axes: Axes, place: int, row: ForestRow, theme: Theme) -> None:
         axes.plot([point.error] * 2, [place - 0.31, place + 0.31], color=theme.ink, linewidth=1.4)
     for point in row.of(Evidence.REPLICATION):
         axes.plot(point.error, place, **looks[point.note])
-    for point in row.of(Evidence.DEVIATING, Evidence.SEED):
+    for point in row.of(Evidence.WEIGHTS, Evidence.DEVIATING, Evidence.SEED):
         axes.plot(point.error, place, **looks[point.kind])
     for point in row.of(Evidence.MEAN):
         axes.plot([point.low, point.high], [place] * 2, color=theme.series[1], linewidth=1.6)
@@ -86,6 +87,7 @@ def _looks(theme: Theme) -> dict[str, dict[str, Any]]:
         closeness: {**same, "marker": marker, "color": others, "markerfacecolor": others if filled else "none"}
         for closeness, (marker, filled) in MARKS.items()
     }
+    looks[Evidence.WEIGHTS] = {**same, "marker": "D", "color": others, "markerfacecolor": "none"}
     looks[Evidence.SEED] = {**same, "marker": "|", "color": ours, "markersize": 7}
     looks[Evidence.MEAN] = {**same, "marker": "s", "color": ours}
     looks[Evidence.DEVIATING] = {**same, "marker": "^", "color": ours, "markerfacecolor": "none"}

@@ -1,4 +1,4 @@
-"""The evidence on each printed error of a table as numbers: what is printed, what others report, and our runs."""
+"""The evidence on each printed error of a table as numbers: what is printed, what others report, and ours."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from enum import StrEnum
 from math import sqrt
 from typing import Any
 
-from repro.comparison.join import ComparedRow, Comparison, ErrorCell, measured_error
-from repro.comparison.match import is_of
+from repro.comparison.join import ComparedRow, Comparison, ErrorCell
+from repro.comparison.match import is_of, measured_error
 from repro.comparison.rule import judge, student_t
 from repro.comparison.spread import PRINTED_SPREAD, Spread
+from repro.store.weights import WeightsTest
 from repro.tables import Column, Replication, Row, Table
 from repro.tables.printed import PERCENT
 
@@ -26,6 +27,8 @@ class Evidence(StrEnum):
     PRINTED = "printed"
     REPLICATION = "replication"
     """What others report."""
+    WEIGHTS = "weights of others"
+    """Weights that others published, tested by us."""
     SEED = "seed"
     """A run of ours that followed the recipe."""
     MEAN = "mean"
@@ -44,9 +47,9 @@ class Point:
     high: float
     """Printed: the margin for our number of runs, or for one. Mean: the confidence interval. Else the error itself."""
     note: str = ""
-    """Of a replication how close its training is; of a run its seed."""
+    """Of a replication how close its training is; of weights their file; of a run its seed."""
     source: str = ""
-    """Where a replication is reported."""
+    """Where a replication is reported, or weights are published."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ def _row(comparison: Comparison, row: ComparedRow, cell: ErrorCell) -> ForestRow
     spread = comparison.spread or PRINTED_SPREAD
     points = [_printed(cell, spread, max(1, comparison.cells))]
     points += [_reported(each) for each in _replications(row.row, cell)]
+    points += [_tested(each) for each in cell.weights]
     metric = cell.printed.column.metric
     changed = [run for run in comparison.deviating if is_of(run, cell.printed) and getattr(run, metric) is not None]
     points += [_run(Evidence.DEVIATING, getattr(run, metric), run.seed) for run in changed]
@@ -141,6 +145,10 @@ def _printed(cell: ErrorCell, spread: Spread, cells: int) -> Point:
 def _reported(replication: Replication) -> Point:
     error, source = float(replication.error), replication.source
     return Point(Evidence.REPLICATION, error, error, error, source.closeness.value, source.url)
+
+
+def _tested(test: WeightsTest) -> Point:
+    return Point(Evidence.WEIGHTS, test.error, test.error, test.error, test.file, test.source)
 
 
 def _run(kind: Evidence, error: float, seed: int) -> Point:

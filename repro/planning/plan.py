@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro.cluster.queue import live_jobs
-from repro.comparison.join import with_runs
+from repro.comparison.match import with_runs
 from repro.comparison.spread import Spread
 from repro.counting.cache import cached_demand, demanded
 from repro.counting.count import Subject

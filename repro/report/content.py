@@ -14,7 +14,7 @@ from repro.report.cells import count_cell, difference_cell, error_cell, printed_
 from repro.report.data import row_data, table_data
 from repro.report.grid import Grid, Heading, Line, Shown
 from repro.report.notes import Note, notes_of
-from repro.report.replications import others_cell, references
+from repro.report.replications import others_cell, references, weights_cell
 from repro.report.runs import deviating_grid, runs_grid
 from repro.tables import Column, Table
 
@@ -72,7 +72,7 @@ def _line(comparison: Comparison, parts: list[_Part], row: ComparedRow) -> Line:
         name=comparison.table.called(row.row),
         reasons=tuple(reasons(comparison, row)),
         reasons_heading=heading,
-        references=tuple(references(comparison.table, row.row)),
+        references=tuple(references(comparison.table, row)),
         muted=row.row.quoted,
         data=row_data(comparison, row),
     )
@@ -116,7 +116,11 @@ def _our_errors(comparison: Comparison, column: Column, heading: Heading) -> lis
 
 
 def _others(comparison: Comparison, column: Column) -> list[_Part]:
-    """Return what others report for the printed cells, if they report any of the shown rows."""
-    if not any(row.row.replications_of(column.key) for row in comparison.rows):
-        return []
-    return [_Part(Heading("others", column.label, numeric=True), lambda row: others_cell(row.row, column))]
+    """Return what others report for the printed cells, and the errors of their weights, where there are any."""
+    parts = []
+    if any(row.row.replications_of(column.key) for row in comparison.rows):
+        parts.append(_Part(Heading("others", column.label, numeric=True), lambda row: others_cell(row.row, column)))
+    if any(cell.weights for row in comparison.rows for key, cell in row.errors.items() if key == column.key):
+        weights = Heading("weights", column.label, numeric=True)
+        parts.append(_Part(weights, lambda row: weights_cell(row.errors.get(column.key))))
+    return parts

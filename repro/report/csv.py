@@ -50,13 +50,22 @@ ALTERNATIVE = {
 """The CSV columns of an alternative, by the keys of its data."""
 OTHERS = ("others n", "others lowest", "others highest")
 """The CSV columns of what others report for an error: the number of replications and their range."""
+EVIDENCE = ("replications", "weights")
+"""The CSV columns of the evidence of others, as JSON."""
 FIGURES: Mapping[str, Mapping[str, str]] = {"error": ERROR, "time": TIME}
 
 
 def table_csv(content: Content) -> str:
     """Return a table, one line per row; printed cells are the printed strings."""
     columns = content.table.columns
-    header = ["row", *(name for column in columns for name in _names(column)), "verdict", "why", "replications"]
+    header = [
+        "row",
+        *(name for column in columns for name in _names(column)),
+        "verdict",
+        "why",
+        "replications",
+        "weights",
+    ]
     return csv_text([_row(line.data, columns) for line in content.grid.lines], header)
 
 
@@ -110,8 +119,8 @@ def _names(column: Column) -> list[str]:
 
 def _row(data: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, Any]:
     row = {"row": data["label"], "verdict": data["verdict"], "why": "; ".join(data["why"])}
-    others = data["replications"]
-    row["replications"] = json.dumps(others, ensure_ascii=False, allow_nan=False) if others else ""
+    for evidence in EVIDENCE:
+        row[evidence] = json.dumps(data[evidence], ensure_ascii=False, allow_nan=False) if data[evidence] else ""
     for column in columns:
         row |= _others(column.key, data["replications"])
         key, measured = column.key, data["measured"].get(column.key)

@@ -9,7 +9,7 @@ from repro.comparison.join import ComparedRow, Comparison, ErrorCell
 from repro.comparison.rule import RULE, t_of_equivalence, t_of_margin
 from repro.comparison.summary import Summary
 from repro.comparison.times import TimeCell
-from repro.report.replications import replication_data
+from repro.report.replications import replication_data, weights_data
 
 
 def table_data(comparison: Comparison) -> dict[str, Any]:
@@ -81,6 +81,7 @@ def row_data(comparison: Comparison, compared: ComparedRow) -> dict[str, Any]:
         },
         "matches": {key: cell.matches for key, cell in compared.counts.items()},
         "replications": [replication_data(each) for each in row.replications],
+        "weights": [weights_data(key, each) for key, cell in compared.errors.items() for each in cell.weights],
         "verdict": compared.verdict,
         "why": reasons(comparison, compared),
     }

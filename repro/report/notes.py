@@ -42,6 +42,7 @@ def notes_of(comparison: Comparison) -> tuple[Note, ...]:
         "Errors": list(_protocols(comparison)),
         "Times": time_lines(comparison),
         "Others": _others(comparison),
+        "Weights": _weights(comparison),
         "Notes": list(table.notes),
         "Marks": _marks(comparison),
         "Verdicts": _figures_of_the_rule(comparison),
@@ -119,6 +120,13 @@ def _others(comparison: Comparison) -> list[str]:
         return []
     what = "a cell such as 5: 6.2–7.1 means five replications, with errors from 6.2 to 7.1 %; no verdict uses them"
     return [f"{what}; repro table {comparison.table.name} --format json lists their sources and differences"]
+
+
+def _weights(comparison: Comparison) -> list[str]:
+    """Return what the column of weights means; nothing without any."""
+    if not any(cell.weights for row in comparison.rows for cell in row.errors.values()):
+        return []
+    return ["the error of weights that others published, tested here; no verdict uses it"]
 
 
 def _best_epochs(comparison: Comparison) -> list[str]:

@@ -1,13 +1,16 @@
-"""How replications are shown: what others report for a printed cell."""
+"""How the evidence of others is shown: what they report for a printed cell, and their weights, tested by us."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
 
+from repro.comparison.join import ComparedRow, ErrorCell
 from repro.report.grid import Reference, Shown
+from repro.store.weights import WeightsTest
 from repro.tables import Column, Replication, ReplicationSource, Row, Table
 from repro.tables.replications import span
 from repro.text import number_of
@@ -33,18 +36,42 @@ def replication_data(replication: Replication) -> dict[str, Any]:
     }
 
 
-def references(table: Table, row: Row) -> Iterator[Reference]:
-    """Yield what others report for a row, column by column, from the lowest to the highest error."""
+def weights_cell(cell: ErrorCell | None) -> Shown:
+    """Return the errors of weights that others published: one error, or their number and range."""
+    if cell is None or not cell.weights:
+        return Shown()
+    errors = [cell.rounded(each.error) for each in cell.weights]
+    text = errors[0] if len(errors) == 1 else f"{len(errors)}: {errors[0]}–{errors[-1]}"
+    return Shown(text, sort_key=cell.weights[0].error)
+
+
+def weights_data(column: str, test: WeightsTest) -> dict[str, Any]:
+    """Return a test of weights as plain data."""
+    return {"column": column, **asdict(test)}
+
+
+def references(table: Table, compared: ComparedRow) -> Iterator[Reference]:
+    """Yield what others report for a row and their weights, column by column, from the lowest to the highest error."""
     columns = table.of_kind("error")
     for column in columns:
         before = f"{column.label}: " if len(columns) > 1 else ""
-        for each in sorted(row.replications_of(column.key), key=lambda each: each.error):
+        for each in sorted(compared.row.replications_of(column.key), key=lambda each: each.error):
             text = f"{before}{each.error} %"
-            yield Reference(text, _name(each.source), _href(each.source), _details(each.source))
+            yield Reference(text, _name(each.source.url), _href(each.source), _details(each.source))
+        cell = compared.errors.get(column.key)
+        for test in cell.weights if cell else ():
+            text = f"{before}{test.error:.2f} %, tested here"
+            yield Reference(text, _name(test.source) or test.file, test.source, _test_details(test))
 
 
-def _name(source: ReplicationSource) -> str:
-    return source.url.removeprefix("https://").removeprefix("github.com/")
+def _name(url: str) -> str:
+    return url.removeprefix("https://").removeprefix("github.com/")
+
+
+def _test_details(test: WeightsTest) -> str:
+    images = f"{test.images:,} images of {test.dataset}"
+    crops = f", {test.crops} crops" if test.crops > 1 else ""
+    return f"weights {test.file}, SHA-256 {test.sha256}; {images}{crops}; normalised as {test.normalised_as}"
 
 
 def _href(source: ReplicationSource) -> str:

@@ -116,7 +116,7 @@ def _parse(line: Mapping[str, str], kind: type[T], wrong: str) -> T:
 def _reader(type_: str) -> Callable[[str], Any]:
     """Return the function that parses a cell for a field's type."""
     if type_.startswith(JSON_TYPES):
-        return _mapping if type_.startswith("Mapping") else _words
+        return {"Sequence[str]": _words, "Sequence[float]": _numbers}.get(type_, _mapping)
     return {"int": int, "float": float}.get(type_.removesuffix(" | None"), str)
 
 
@@ -131,4 +131,11 @@ def _words(text: str) -> list[str]:
     content = json.loads(text)
     if not (isinstance(content, list) and all(isinstance(each, str) for each in content)):
         raise ValueError(f"{text} is not a list of strings")
+    return content
+
+
+def _numbers(text: str) -> list[float]:
+    content = json.loads(text)
+    if not (isinstance(content, list) and all(type(each) in (int, float) for each in content)):
+        raise ValueError(f"{text} is not a list of numbers")
     return content

@@ -14,8 +14,9 @@ from repro.errors import UserError
 from repro.locks import locked
 from repro.store.csv_rows import line_of, lines_of, read, read_with_lines, rewrite
 from repro.store.results import Record, StepTime, lock_of, read_curve, read_gates
+from repro.store.weights import WEIGHTS, WeightsTest
 
-Row = TypeVar("Row", Record, StepTime)
+Row = TypeVar("Row", Record, StepTime, WeightsTest)
 RUNS, TIMES = "runs.csv", "times.csv"
 FILES: Mapping[str, Callable[[Path], Sequence[Any]]] = {"curves": read_curve, "gates": read_gates}
 """The folders with a file for each run, and the readers of these files."""
@@ -31,11 +32,12 @@ class Added:
     curves: int
     gates: int
     times: int
+    weights: int
     present: int
 
 
 def merge(sources: Sequence[Path], results: Path) -> Added:
-    """Add the records, curves, gates and times of other folders to a folder of results.
+    """Add the records, curves, gates, times and tests of weights of other folders to a folder of results.
 
     What is there already is left as it is, so a second merge changes nothing.
 
@@ -51,26 +53,37 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
         _check(source, results)
     results.mkdir(parents=True, exist_ok=True)
     with ExitStack() as locks:
-        for name in (RUNS, TIMES):
+        for name in (RUNS, TIMES, WEIGHTS):
             locks.enter_context(locked(lock_of(results / name)))
         runs = _Lines(results / RUNS, Record, "a record of a run", _run)
         times = _Lines(results / TIMES, StepTime, "a measured time", _time)
+        weights = _Lines(results / WEIGHTS, WeightsTest, "a test of weights", _weights)
         files = {folder: _Files(results / folder, reader) for folder, reader in FILES.items()}
         for source in with_bar(sources, "reading results"):
             runs.add(source / RUNS)
             times.add(source / TIMES)
+            weights.add(source / WEIGHTS)
             for folder, each in files.items():
                 each.add(source / folder)
         for each in files.values():  # first, so that no record is without its curve
             each.write()
         runs.write()
         times.write()
-    return Added(len(runs.new), len(files["curves"].new), len(files["gates"].new), len(times.new), runs.present)
+        weights.write()
+    return Added(
+        records=len(runs.new),
+        curves=len(files["curves"].new),
+        gates=len(files["gates"].new),
+        times=len(times.new),
+        weights=len(weights.new),
+        present=runs.present,
+    )
 
 
 def _check(source: Path, results: Path) -> None:
-    if not any((source / name).exists() for name in (RUNS, TIMES, *FILES)):
-        raise UserError(f"{source} is no folder of results: it has none of {RUNS}, {TIMES}, curves/ and gates/")
+    if not any((source / name).exists() for name in (RUNS, TIMES, WEIGHTS, *FILES)):
+        files = f"{RUNS}, {TIMES}, {WEIGHTS}, curves/ and gates/"
+        raise UserError(f"{source} is no folder of results: it has none of {files}")
     if source.resolve() == results.resolve():
         raise UserError(f"{source} is the folder that is merged into; choose another one with --results")
 
@@ -83,9 +96,13 @@ def _time(time: StepTime) -> str:
     return f"row {time.row} of table {time.table}, measurement {time.measurement}"
 
 
+def _weights(test: WeightsTest) -> str:
+    return f"the test of {test.file} ({test.sha256[:8]}) with {test.model} on {test.dataset}, {test.crops} crops"
+
+
 @dataclass
 class _Lines(Generic[Row]):
-    """A CSV file with one line for each record or time, and the lines that a merge adds to it."""
+    """A CSV file with one line for each record, time or test, and the lines that a merge adds to it."""
 
     path: Path
     kind: type[Row]

@@ -160,6 +160,11 @@ class PrintedError:
         """Whether its runs get a verdict: there is a recipe, and our test images are the paper's."""
         return self.recipe is not None and self.column.comparable
 
+    def is_of_network(self, model: str, options: Mapping[str, OptionValue], dataset: str, crops: int) -> bool:
+        """Whether this is a top-1 error of a network, with all its options, tested on a dataset with so many crops."""
+        own = (self.row.model, self.dataset, self.column.metric, self.column.crops or 1)
+        return own == (model, dataset, "error", crops) and self.options == options
+
     def experiment(self, seed: int, epochs: int | None = None, overrides: Sequence[str] = ()) -> Experiment:
         """Return the experiment of an error with a recipe; UserError if `epochs` is below 1.
 

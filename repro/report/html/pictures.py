@@ -71,9 +71,10 @@ def _has_evidence(row: ForestRow) -> bool:
 def _forest_picture(forest: Forest) -> Picture:
     rows, known = _rows(forest), [row for row in _rows(forest) if _has_evidence(row)]
     return Picture(
-        alt=f"Forest plot of {forest.table.name}: for each row the printed error with its margin, what others report "
-        f"and our runs. {len(known)} of {len(rows)} printed errors have replications or runs; their numbers follow.",
-        caption="The printed error and its margin, what others report, and our runs. No verdict uses the others.",
+        alt=f"Forest plot of {forest.table.name}: for each row the printed error with its margin, what others report, "
+        f"their weights and our runs. {len(known)} of {len(rows)} printed errors have any; their numbers follow.",
+        caption="The printed error and its margin, what others report, their weights tested here, and our runs. "
+        "Verdicts use our runs only.",
         light=_uri(forest, "light"),
         dark=_uri(forest, "dark"),
         numbers=_forest_numbers(forest),

@@ -1,0 +1,79 @@
+"""weights.csv: a line for each test of weights that others published (`repro eval --weights FILE --record`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from repro.locks import locked
+from repro.store.csv_rows import line_of, lines_of, read, rewrite
+from repro.store.results import lock_of
+
+WEIGHTS = "weights.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsTest:
+    """The test of weights that others published: measured here, though trained elsewhere. No verdict uses it."""
+
+    sha256: str
+    """SHA-256 of the file."""
+    file: str
+    """Name of the file, without its folder."""
+    source: str
+    """URL where the file is published; empty if the user gave none."""
+    model: str
+    options: Mapping[str, Any]
+    dataset: str
+    crops: int
+    """Crops of a test image over which a prediction is averaged."""
+    normalised_as: str
+    """Where the normalisation is from."""
+    mean: Sequence[float]
+    """What was subtracted from pixels in 0..1, by channel."""
+    std: Sequence[float]
+    error: float
+    """Top-1 test error in %."""
+    error5: float
+    """Top-5 test error in %."""
+    images: int
+    """Number of test images."""
+    device: str
+    torch: str
+    version: str
+    commit: str
+    tested: str
+    """Time of the test, UTC."""
+
+    def __post_init__(self) -> None:
+        if not all(0 <= error <= 100 for error in (self.error, self.error5)):
+            raise ValueError(f"an error of {self.error} or {self.error5} % is impossible")
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What was tested, and how: two tests of one key repeat each other."""
+        options = tuple(sorted(self.options.items()))
+        return self.sha256, self.model, options, self.dataset, self.crops, tuple(self.mean), tuple(self.std)
+
+
+def append_weights_test(test: WeightsTest, results: Path) -> bool:
+    """Add a line to `results`/weights.csv, unless the same test is there; return whether it was added."""
+    path = results / WEIGHTS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(lock_of(path)):
+        if any(each.key == test.key for each in _read(path)):
+            return False
+        rewrite(path, [*lines_of(path), line_of(test)], WeightsTest)
+    return True
+
+
+def read_weights_tests(folders: Iterable[Path]) -> list[WeightsTest]:
+    """Return the tests of all folders without repetitions; UserError for an invalid line."""
+    tests = (each for folder in folders for each in _read(folder / WEIGHTS))
+    return list({each.key: each for each in tests}.values())
+
+
+def _read(path: Path) -> list[WeightsTest]:
+    return read(path, WeightsTest, "a test of weights")

@@ -1,0 +1,128 @@
+"""Tests of weights that others published: recorded, shown beside the printed error, and in no verdict."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from test_cli import repro
+
+from repro.comparison.join import ErrorCell, compare
+from repro.errors import UserError
+from repro.evaluation.weights import with_names
+from repro.figures import draw, forest_of
+from repro.figures.forest import Evidence
+from repro.models import build
+from repro.report.content import content_of
+from repro.report.csv import table_csv
+from repro.report.html.pictures import forest_pictures
+from repro.store.csv_rows import columns_of, csv_of, line_of
+from repro.store.results import shipped_results
+from repro.store.weights import WEIGHTS, WeightsTest, append_weights_test, read_weights_tests
+from repro.tables import read_table
+
+RESNET = read_table("resnet-cifar")
+TEST = WeightsTest(
+    sha256="ab" * 32, file="net.th", source="https://example.org/net", model="resnet20", options={"shortcut": "A"},
+    dataset="cifar10", crops=1, normalised_as="example", mean=[0.5, 0.5, 0.5], std=[0.2, 0.2, 0.2], error=8.5,
+    error5=0.4, images=10_000, device="CPU", torch="2", version="1", commit="c", tested="2026-01-01T00:00:00+00:00",
+)  # fmt: skip
+
+
+def cell_of(*tests: WeightsTest) -> ErrorCell:
+    """Return the compared cell of ResNet-20."""
+    (row,) = compare(RESNET, [], weights=tests, shown=RESNET.matching("ResNet-20")).rows
+    return row.errors["error"]
+
+
+def test_a_test_is_of_the_network_with_all_its_options_on_its_images_with_its_crops() -> None:
+    assert cell_of(TEST, replace(TEST, error=8.1)).weights == (replace(TEST, error=8.1), TEST)
+    assert cell_of(replace(TEST, options={})).weights  # an option that was added later has its default
+    others = ({"model": "resnet32"}, {"options": {"shortcut": "B"}}, {"dataset": "cifar100"}, {"crops": 10})
+    assert cell_of(*(replace(TEST, **each) for each in others)).weights == ()  # type: ignore[arg-type]
+
+
+def test_no_verdict_uses_it() -> None:
+    assert replace(cell_of(TEST), weights=()) == cell_of()
+
+
+def test_the_forest_plot_has_it() -> None:
+    comparison = compare(RESNET, [], weights=[TEST])
+    forest = forest_of(comparison)
+    assert forest
+    (point,) = forest.panels[0].rows[0].of(Evidence.WEIGHTS)
+    assert (point.error, point.note, point.source) == (8.5, "net.th", "https://example.org/net")
+    assert "weights of others, tested here" in draw(forest, "svg").decode()
+    rows = [replace(row, replications=()) for row in RESNET.rows]
+    (picture,) = forest_pictures(compare(replace(RESNET, rows=tuple(rows)), [], weights=[TEST]))
+    assert "1 of 6 printed errors have any" in picture.alt
+
+
+def test_every_format_has_it() -> None:
+    comparison = compare(RESNET, [], weights=[TEST, replace(TEST, sha256="c", error=8.25)])
+    content = content_of(comparison)
+    place = [each.label for each in content.grid.headings].index("weights")
+    (line,) = [each for each in content.grid.lines if each.name == "ResNet-20"]
+    assert line.cells[place].text == "2: 8.25–8.50"
+    assert [each["error"] for each in line.data["weights"]] == [8.25, 8.5]
+    assert [each.text for each in line.references][-2:] == ["8.25 %, tested here", "8.50 %, tested here"]
+    (row,) = [each for each in csv.DictReader(io.StringIO(table_csv(content))) if each["row"] == "ResNet-20"]
+    assert [each["file"] for each in json.loads(row["weights"])] == ["net.th", "net.th"]
+    assert "weights" not in [each.label for each in content_of(compare(RESNET, [])).grid.headings]
+
+
+def test_a_test_is_recorded_once(tmp_path: Path) -> None:
+    assert append_weights_test(TEST, tmp_path)
+    assert not append_weights_test(replace(TEST, tested="later"), tmp_path)
+    assert append_weights_test(replace(TEST, mean=[0, 0, 0]), tmp_path)
+    assert read_weights_tests([tmp_path, tmp_path]) == [TEST, replace(TEST, mean=[0, 0, 0])]
+
+
+@pytest.mark.parametrize(("column", "value"), [("error", "101"), ("error", "nan"), ("mean", '["a"]'), ("mean", "{}")])
+def test_a_wrong_line_is_named(column: str, value: str, tmp_path: Path) -> None:
+    (tmp_path / WEIGHTS).write_bytes(csv_of([{**line_of(TEST), column: value}], columns_of(WeightsTest)))
+    with pytest.raises(UserError, match=r"weights\.csv, line 2: not a test of weights \("):
+        read_weights_tests([tmp_path])
+
+
+def test_tests_of_several_machines_are_joined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, tests in (("one", [TEST]), ("two", [TEST, replace(TEST, crops=10)])):
+        for each in tests:
+            append_weights_test(each, tmp_path / name)
+    out = repro(capsys, "merge", tmp_path / "two", "--results", tmp_path / "one")[1]
+    assert "0 times, 1 test of weights" in out
+    assert read_weights_tests([tmp_path / "one"]) == [TEST, replace(TEST, crops=10)]
+
+
+@pytest.mark.usefixtures("small_digits")
+def test_the_command_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    state = with_names(build("resnet20", {}, classes=10).state_dict(), "akamaster", "resnet20", {"shortcut": "A"})
+    torch.save(state, tmp_path / "net.th")
+    given = ["--dataset", "digits", "--mean", "0,0,0", "--std", "1,1,1", "--device", "cpu"]
+    command = ["eval", "resnet20", "--weights", tmp_path / "net.th", *given, "--results", tmp_path / "results"]
+    repro(capsys, *command)
+    assert not (tmp_path / "results").exists()
+    recording = [*command, "--record", "--source", "https://example.org/net"]
+    assert "recorded the test in" in repro(capsys, *recording)[2]
+    assert "already has this test of these weights" in repro(capsys, *recording)[2]
+    (found,) = read_weights_tests([tmp_path / "results"])
+    answer = json.loads(repro(capsys, *command, "--format", "json")[1])
+    assert (found.error, found.sha256, found.source) == (answer["error"], answer["sha256"], "https://example.org/net")
+
+
+def test_what_cannot_be_recorded_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--record requires --weights FILE" in repro(capsys, "eval", "resnet20", "--record")[2]
+    assert "--source requires --record" in repro(capsys, "eval", "resnet20", "--weights", "x.pt", "--source", "u")[2]
+
+
+def test_the_shipped_tests_give_what_their_authors_state() -> None:
+    # README.md of akamaster/pytorch_resnet_cifar10 at commit d5489e8.
+    stated = {"resnet20": 8.27, "resnet32": 7.37, "resnet44": 6.90, "resnet56": 6.61}
+    found = read_weights_tests([shipped_results()])
+    assert {each.model: each.error for each in found if "akamaster" in each.source} == stated
