@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROW = 0.24
+ROW = 0.3
 """Height of a row in inches."""
+APART = 0.17
+"""What is measured here is above the middle of its row by this share of its height, and what others report below."""
 FRAME = 0.75
 """Height of a panel's title and axis in inches."""
 MARKS: dict[str, tuple[str, bool]] = {
@@ -71,12 +73,12 @@ def _draw_row(axes: Axes, place: int, row: ForestRow, theme: Theme) -> None:
         axes.barh(place, point.high - point.low, left=point.low, height=0.62, color=theme.faint)
         axes.plot([point.error] * 2, [place - 0.31, place + 0.31], color=theme.ink, linewidth=1.4)
     for point in row.of(Evidence.REPLICATION):
-        axes.plot(point.error, place, **looks[point.note])
+        axes.plot(point.error, place + APART, **looks[point.note])
     for point in row.of(Evidence.WEIGHTS, Evidence.DEVIATING, Evidence.SEED):
-        axes.plot(point.error, place, **looks[point.kind])
+        axes.plot(point.error, place - APART, **looks[point.kind])
     for point in row.of(Evidence.MEAN):
-        axes.plot([point.low, point.high], [place] * 2, color=theme.series[1], linewidth=1.6)
-        axes.plot(point.error, place, **looks[point.kind])
+        axes.plot([point.low, point.high], [place - APART] * 2, color=theme.series[1], linewidth=1.6)
+        axes.plot(point.error, place - APART, **looks[point.kind])
 
 
 def _looks(theme: Theme) -> dict[str, dict[str, Any]]:
