@@ -4,15 +4,16 @@ import inspect
 import json
 import os
 import re
-import shlex
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import MISSING, Field, fields
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from commands import printed, set_environment
 from simulation import power_table
 
 import repro
@@ -58,13 +59,17 @@ MARKED = re.compile(r"(?<=<!-- made by: )(?P<maker>.+?) -->\n(?P<shown>.*?)(?=<!
 PLAIN = {"COLUMNS": "80", "NO_COLOR": "1", "TYPER_USE_RICH": "0"}
 
 
+@cache
+def _plain() -> ProcessPoolExecutor:
+    """Return a process of its own for commands: Typer reads its setting for color when it is imported."""
+    return ProcessPoolExecutor(1, get_context("spawn"), initializer=set_environment, initargs=(PLAIN,))
+
+
 def answer(command: str) -> str:
     """Return what a command prints on the shipped results alone, in a terminal of 80 columns without color."""
     with tempfile.TemporaryDirectory() as folder:
-        words = [sys.executable, "-m", *shlex.split(command)]
-        environment = {**os.environ, **PLAIN}
-        done = subprocess.run(words, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+        shown = _plain().submit(printed, command, Path(folder)).result()
+    return "\n".join(line.rstrip() for line in shown.strip().splitlines())
 
 
 def measured_rows() -> str:

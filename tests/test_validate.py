@@ -70,7 +70,8 @@ size = 8
 """
 
 
-def test_datasets_are_checked(folder: Path, capsys: Capsys) -> None:
+def test_datasets_are_checked(folder: Path, capsys: Capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REPRO_DATA", raising=False)
     file = folder / "datasets.toml"
     file.write_text(DATASETS)
     unused = f"warning: {file}: dataset mine: no recipe and no table uses it"

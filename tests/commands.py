@@ -1,0 +1,27 @@
+"""Commands of the program, run in this process: each new process takes seconds to import torch."""
+
+import io
+import os
+import shlex
+from collections.abc import Mapping
+from contextlib import chdir, redirect_stdout
+from pathlib import Path
+
+from repro.__main__ import main
+
+
+def printed(command: str, folder: Path) -> str:
+    """Return what `repro ...` prints in a folder; AssertionError if its exit status is not 0."""
+    program, *words = shlex.split(command)
+    assert program == "repro"
+    with chdir(folder), redirect_stdout(io.StringIO()) as out:
+        try:
+            main(words)
+        except SystemExit as end:
+            assert not end.code, f"{command}: exit status {end.code}"
+    return out.getvalue()
+
+
+def set_environment(variables: Mapping[str, str]) -> None:
+    """Set environment variables of this process."""
+    os.environ.update(variables)
