@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from contextlib import chdir, redirect_stdout
 from pathlib import Path
 
+import pytest
+
 from repro.__main__ import main
 
 
@@ -14,11 +16,9 @@ def printed(command: str, folder: Path) -> str:
     """Return what `repro ...` prints in a folder; AssertionError if its exit status is not 0."""
     program, *words = shlex.split(command)
     assert program == "repro"
-    with chdir(folder), redirect_stdout(io.StringIO()) as out:
-        try:
-            main(words)
-        except SystemExit as end:
-            assert not end.code, f"{command}: exit status {end.code}"
+    with chdir(folder), redirect_stdout(io.StringIO()) as out, pytest.raises(SystemExit) as end:
+        main(words)
+    assert not end.value.code, f"{command}: exit status {end.value.code}"
     return out.getvalue()
 
 

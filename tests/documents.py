@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
+from forked import two_of
 from test_cli import HEAVY, loaded_by, repro
-from test_processes import TWO, free_port, join_as
+from test_processes import TWO, join_as
 from watching import Silent, shrink_digits, stop_at, train_one
 
 from repro.data import Dataset
@@ -424,7 +424,7 @@ def test_of_two_processes_the_first_writes_the_means_over_all_images(
     gated: Callable[..., Experiment], folders: Folders
 ) -> None:
     """The second process has no test image, since all 355 are one batch."""
-    mp.spawn(one_of_two, (free_port(), folders), nprocs=2)
+    two_of(one_of_two, folders)
     torch.set_default_dtype(torch.float64)
     try:
         expected = in_one_pass(gated(), folders)

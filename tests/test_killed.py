@@ -1,6 +1,5 @@
 """A run that is killed twenty times equals an uninterrupted one."""
 
-import multiprocessing as mp
 import random
 import time
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from multiprocessing.connection import Connection
 
 import pytest
 import torch
+from forked import SERVER
 from watching import Silent, shrink_digits
 
 from repro.experiment import Experiment
@@ -33,11 +33,9 @@ def test_twenty_kills_change_nothing(tiny: Callable[..., Experiment], folders: F
     """SIGKILL is sent at random moments, also while a checkpoint is written; `pytest -s` shows when."""
     experiment = tiny(epochs=12)
     draws = random.Random(0)
-    processes = mp.get_context("forkserver")
-    processes.set_forkserver_preload(["repro.training.run", "sklearn.datasets"])
     for kill in range(KILLS):
-        received, sent = processes.Pipe(duplex=False)
-        process = processes.Process(target=train_and_report, args=(experiment, folders, sent))
+        received, sent = SERVER.Pipe(duplex=False)
+        process = SERVER.Process(target=train_and_report, args=(experiment, folders, sent))
         process.start()
         for _ in range(draws.randint(1, 4)):
             step = received.recv()

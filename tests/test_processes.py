@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
+from forked import two_of
 from torch import nn
 from watching import Silent, shrink_digits, stop_at
 
@@ -56,19 +56,6 @@ def one_of_two(rank: int, port: int, experiment: Experiment, folders: Folders, s
         assert stop
 
 
-def two_processes(experiment: Experiment, folders: Folders, port: int, stop: int | None = None) -> None:
-    mp.spawn(one_of_two, (port, experiment, folders, stop), nprocs=2)
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
 def train_by_halves(experiment: Experiment, task: Task) -> nn.Module:
     """Train in one process, normalising each half of a batch separately; the statistics are those of the first half."""
     recipe, network = experiment.recipe, initialised(experiment)
@@ -97,9 +84,9 @@ def test_two_processes_equal_one_that_normalises_each_half_separately(
     experiment: Experiment, folders: Folders, tmp_path: Path
 ) -> None:
     """A run that a signal to the second process stops, and that is resumed, is equal up to rounding in fp64."""
-    two_processes(experiment, folders, free_port(), stop=3)
+    two_of(one_of_two, experiment, folders, 3)
     stopped = checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST)
-    two_processes(experiment, folders, free_port())
+    two_of(one_of_two, experiment, folders, None)
     torch.set_default_dtype(torch.float64)
     try:
         network = train_by_halves(experiment, task_for(experiment, folders.data, ALONE, CPU))

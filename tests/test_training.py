@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from forked import ended, start
 from rich.console import Console
 from watching import Silent, assert_same, engine_of, stop_at, train_one, weights
 
@@ -139,23 +140,22 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(tiny: Make, folders: Fold
     other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
     arguments = ["train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits", "--epochs", "3"]
     places = ["--runs", str(folders.runs), "--results", str(folders.results), "--device", "cpu"]
-    command = [sys.executable, "-m", "repro", *arguments, *places]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr
-    for line in process.stderr:
-        if line.startswith("epoch 1/3"):
-            process.kill()
-            break
-    assert process.wait() == -signal.SIGKILL
-    process.stderr.close()
+    process, lines = start([*arguments, *places])
+    with lines:
+        for line in lines:
+            if line.startswith("epoch 1/3"):
+                process.kill()
+                break
+    assert ended(process) == -signal.SIGKILL
     assert read_records([folders.results]) == []
-    again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "resuming from step" in again.stderr
-    subprocess.run(
-        [*command[:-6], "--runs", str(other.runs), "--results", str(other.results), "--device", "cpu"],
-        check=True,
-        capture_output=True,
-    )
+    process, lines = start([*arguments, *places])
+    with lines:
+        assert "resuming from step" in lines.read()
+    assert ended(process) == 0
+    process, lines = start([*arguments, "--runs", str(other.runs), "--results", str(other.results), "--device", "cpu"])
+    with lines:
+        lines.read()
+    assert ended(process) == 0
     (killed,), (straight,) = read_records([folders.results]), read_records([other.results])
     assert killed.sittings == 2
     assert killed.error == straight.error
@@ -166,15 +166,14 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(tiny: Make, folders: Fold
 def test_sigterm_saves_and_reports_how_to_resume(folders: Folders) -> None:
     arguments = ["train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits", "--epochs", "200"]
     places = ["--runs", str(folders.runs), "--results", str(folders.results), "--device", "cpu"]
-    process = subprocess.Popen([sys.executable, "-m", "repro", *arguments, *places], stderr=subprocess.PIPE, text=True)
-    assert process.stderr
+    process, stderr = start([*arguments, *places])
     lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if line.startswith("epoch 1/200"):
-            process.terminate()
-    assert process.wait() == 128 + signal.SIGTERM
-    process.stderr.close()
+    with stderr:
+        for line in stderr:
+            lines.append(line)
+            if line.startswith("epoch 1/200"):
+                process.terminate()
+    assert ended(process) == 128 + signal.SIGTERM
     assert "run the same command again to resume" in lines[-1]
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
-from test_processes import free_port, join_as
+from forked import two_of
+from test_processes import join_as
 from torch import Tensor, nn
 from watching import Silent, assert_same, stop_at, train_one, weights
 
@@ -186,7 +186,7 @@ def one_of_two(rank: int, port: int, folders: Folders) -> None:
 @pytest.mark.usefixtures("float64")
 def test_two_processes_tune_as_one_does(folders: Folders) -> None:
     """Batch statistics are not used, so that the halves of a batch give the same result as the whole batch."""
-    mp.spawn(one_of_two, (free_port(), folders), nprocs=2)
+    two_of(one_of_two, folders)
     tuned = checkpoint.load(folders.runs / STILL.name / checkpoint.NEWEST).network
     started = initialised(STILL)
     classifier = {f"classifier.{name}": value for name, value in started.classifier.state_dict().items()}
