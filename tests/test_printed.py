@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from repro.data.crops import TEN
+from repro.data.protocol import ONE_CROP, Averaged, Protocol, Views
 from repro.recipes import recipe
 from repro.tables import PrintedError, read_table, table_names
 
@@ -50,11 +50,14 @@ QUOTED = {
     "wrn-times": ["ResNet-164", "ResNet-1001"],
 }
 """Rows of registered networks with quoted errors."""
-AVERAGED = {
-    "classics": dict.fromkeys(("top1-10", "top5-10"), "probabilities"),
-    "densenet-imagenet": dict.fromkeys(("top1-10", "top5-10"), "outputs"),
+TEN = Protocol(views=Views.TEN_CROP, averaged=Averaged.PROBABILITIES)
+TEN_OUTPUTS = Protocol(views=Views.TEN_CROP, averaged=Averaged.OUTPUTS)
+DENSE = Protocol(views=Views.DENSE, scales=(384,), averaged=Averaged.PROBABILITIES)
+PROTOCOLS = {
+    "classics": {**dict.fromkeys(("top1-10", "top5-10"), TEN), **dict.fromkeys(("top1-dense", "top5-dense"), DENSE)},
+    "densenet-imagenet": dict.fromkeys(("top1-10", "top5-10"), TEN_OUTPUTS),
 }
-"""What is averaged over ten crops, by column."""
+"""How errors are tested that are not tested with one crop, by column."""
 
 
 @pytest.mark.parametrize("name", table_names())
@@ -100,11 +103,9 @@ def test_the_resnets_of_table_6_have_shortcuts_of_option_a() -> None:
 
 
 @pytest.mark.parametrize("name", table_names())
-def test_ten_crops_are_averaged_as_in_the_authors_code(name: str) -> None:
-    columns = [column for column in read_table(name).of_kind("error") if column.crops]
-    assert {column.key: column.averaged for column in columns} == AVERAGED.get(name, {})
-    assert all(column.crops == TEN for column in columns)
-    assert all(column.averaged and column.averaged.words in column.protocol for column in columns)
+def test_an_error_is_tested_by_the_protocol_of_its_paper(name: str) -> None:
+    for error in read_table(name).errors():
+        assert error.protocol == PROTOCOLS.get(name, {}).get(error.column.key, ONE_CROP), error.row.label
 
 
 def test_quoted_rows_with_the_printed_spread_say_what_was_averaged() -> None:

@@ -29,9 +29,11 @@ from repro.tables import read_table
 RESNET = read_table("resnet-cifar")
 TEST = WeightsTest(
     sha256="ab" * 32, file="net.th", source="https://example.org/net", model="resnet20", options={"shortcut": "A"},
-    dataset="cifar10", crops=1, normalised_as="example", mean=[0.5, 0.5, 0.5], std=[0.2, 0.2, 0.2], error=8.5,
+    dataset="cifar10", protocol={}, normalised_as="example", mean=[0.5, 0.5, 0.5], std=[0.2, 0.2, 0.2], error=8.5,
     error5=0.4, images=10_000, device="CPU", torch="2", version="1", commit="c", tested="2026-01-01T00:00:00+00:00",
 )  # fmt: skip
+
+TEN = {"views": "ten-crop", "averaged": "outputs"}
 
 
 def cell_of(*tests: WeightsTest) -> ErrorCell:
@@ -40,10 +42,10 @@ def cell_of(*tests: WeightsTest) -> ErrorCell:
     return row.errors["error"]
 
 
-def test_a_test_is_of_the_network_with_all_its_options_on_its_images_with_its_crops() -> None:
+def test_a_test_is_of_the_network_with_all_its_options_on_its_images_by_its_protocol() -> None:
     assert cell_of(TEST, replace(TEST, error=8.1)).weights == (replace(TEST, error=8.1), TEST)
     assert cell_of(replace(TEST, options={})).weights  # an option that was added later has its default
-    others = ({"model": "resnet32"}, {"options": {"shortcut": "B"}}, {"dataset": "cifar100"}, {"crops": 10})
+    others = ({"model": "resnet32"}, {"options": {"shortcut": "B"}}, {"dataset": "cifar100"}, {"protocol": TEN})
     assert cell_of(*(replace(TEST, **each) for each in others)).weights == ()  # type: ignore[arg-type]
 
 
@@ -83,7 +85,10 @@ def test_a_test_is_recorded_once(tmp_path: Path) -> None:
     assert read_weights_tests([tmp_path, tmp_path]) == [TEST, replace(TEST, mean=[0, 0, 0])]
 
 
-@pytest.mark.parametrize(("column", "value"), [("error", "101"), ("error", "nan"), ("mean", '["a"]'), ("mean", "{}")])
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("error", "101"), ("error", "nan"), ("mean", '["a"]'), ("mean", "{}"), ("protocol", '{"views": "x"}')],
+)
 def test_a_wrong_line_is_named(column: str, value: str, tmp_path: Path) -> None:
     (tmp_path / WEIGHTS).write_bytes(csv_of([{**line_of(TEST), column: value}], columns_of(WeightsTest)))
     with pytest.raises(UserError, match=r"weights\.csv, line 2: not a test of weights \("):
@@ -91,12 +96,12 @@ def test_a_wrong_line_is_named(column: str, value: str, tmp_path: Path) -> None:
 
 
 def test_tests_of_several_machines_are_joined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, tests in (("one", [TEST]), ("two", [TEST, replace(TEST, crops=10)])):
+    for name, tests in (("one", [TEST]), ("two", [TEST, replace(TEST, protocol=TEN)])):
         for each in tests:
             append_weights_test(each, tmp_path / name)
     out = repro(capsys, "merge", tmp_path / "two", "--results", tmp_path / "one")[1]
     assert "0 times, 1 test of weights" in out
-    assert read_weights_tests([tmp_path / "one"]) == [TEST, replace(TEST, crops=10)]
+    assert read_weights_tests([tmp_path / "one"]) == [TEST, replace(TEST, protocol=TEN)]
 
 
 @pytest.mark.usefixtures("small_digits")

@@ -1,4 +1,4 @@
-"""Image files: the randomness of each image is independent of workers and stops; test protocols."""
+"""Image files: the randomness of each image is independent of workers and stops."""
 
 import json
 import multiprocessing
@@ -13,27 +13,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from watching import Silent, assert_same, stop_at, train_one, weights
 
 from repro.cli.app import main
 from repro.data import SHIPPED
-from repro.data.crops import Averaged
 from repro.data.folder import ImageFolder
-from repro.data.views import EIGENVALUES, EIGENVECTORS, Protocol, TrainViews, lighting_noise, protocol_of
+from repro.data.views import EIGENVALUES, EIGENVECTORS, TrainViews, lighting_noise
 from repro.errors import UserError
-from repro.evaluation import evaluate as evaluation
-from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
 from repro.recipes import RECIPES, Recipe, library, recipe
 from repro.runtime import Runtime
-from repro.tables import read_table, table_names
 from repro.training import checkpoint
-from repro.training.initialise import network_of
 from repro.training.signals import Stopped
-from repro.training.tasks.from_files import CropTest, Streamed, mean_guess, stream
+from repro.training.tasks.from_files import Streamed
+from repro.training.tasks.stream import stream
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
@@ -148,113 +144,6 @@ def test_lighting_is_added_before_the_normalisation(data: ImageFolder) -> None:
     assert 1e-3 < added.std() < 0.1
 
 
-class Looks(nn.Module):
-    """Collects its inputs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[Tensor] = []
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.seen.append(x)
-        return torch.zeros(len(x), 2)
-
-
-@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-@pytest.mark.parametrize("crops", [1, 10])
-def test_crops_are_torchvisions(data: ImageFolder, crops: int, interpolation: str) -> None:
-    from torchvision import transforms
-
-    network = Looks()
-    chosen = replace(RECIPE, interpolation=interpolation)
-    metrics = CropTest(data.test, replace(protocol_of(chosen), crops=crops), HERE, CPU).test(network)
-    cut = transforms.TenCrop(32) if crops == 10 else transforms.Compose([transforms.CenterCrop(32), lambda x: [x]])
-    to_tensor = transforms.Compose([transforms.ToTensor(), transforms.Normalize(RECIPE.mean, RECIPE.std)])
-    scaled = transforms.Resize(36, transforms.InterpolationMode(interpolation))
-    images = [cut(scaled(data.test.read(index))) for index in range(6)]
-    expected = torch.stack([to_tensor(each) for image in images for each in image])
-    torch.testing.assert_close(torch.cat(network.seen), expected)
-    assert metrics.images == 6
-
-
-@pytest.fixture
-def divided() -> Tensor:
-    """Outputs for ten crops of two images: nine crops of the first prefer class 0 slightly, one class 1 strongly."""
-    outputs = torch.tensor([[1.0, 0.0]]).repeat(20, 1)
-    outputs[9] = torch.tensor([0.0, 100.0])
-    return outputs
-
-
-def test_averages_of_probabilities_and_of_outputs_choose_different_classes(divided: Tensor) -> None:
-    of_outputs, of_probabilities = (mean_guess(divided, 10, each) for each in Averaged)
-    assert (of_outputs.argmax(1).tolist(), of_probabilities.argmax(1).tolist()) == ([1, 0], [0, 0])
-    torch.testing.assert_close(of_outputs, torch.stack([divided[:10].mean(0), divided[10:].mean(0)]))
-    torch.testing.assert_close(of_probabilities.exp(), divided.softmax(1).view(2, 10, 2).mean(1))
-
-
-class Divided(nn.Module):
-    """Returns the same divided outputs for the ten crops of every image."""
-
-    def __init__(self, outputs: Tensor) -> None:
-        super().__init__()
-        self.outputs = outputs
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.outputs.repeat(len(x) // 10, 1)
-
-
-@pytest.mark.parametrize(
-    ("averaged", "error"), [(Averaged.OUTPUTS, 100 * 2 / 6), (Averaged.PROBABILITIES, 100 * 4 / 6)]
-)
-def test_a_test_averages_as_its_protocol_says(
-    data: ImageFolder, divided: Tensor, averaged: Averaged, error: float
-) -> None:
-    """Four of the six test images are labelled as class 1."""
-    data.test.labels[:] = torch.tensor([0, 0, 1, 1, 1, 1])
-    protocol = replace(protocol_of(RECIPE), crops=10, averaged=averaged)
-    assert CropTest(data.test, protocol, HERE, CPU).test(Divided(divided[:10])).error == pytest.approx(error)
-
-
-@pytest.mark.parametrize(
-    ("model", "averaged"),
-    [
-        ("densenet121", Averaged.OUTPUTS),
-        ("resnet50", Averaged.PROBABILITIES),
-        ("alexnet", Averaged.PROBABILITIES),
-        ("wrn50-2-bottleneck", None),
-        ("densenet161", None),
-    ],
-)
-def test_a_network_is_averaged_as_its_printed_column(model: str, averaged: Averaged | None) -> None:
-    assert evaluation.printed_average(model, 10) == averaged
-    one = protocol_of(RECIPE)
-    assert evaluation.with_crops(one, model, 1) == one
-    ten = evaluation.with_crops(one, model, 10)
-    assert (ten.crops, ten.averaged) == (10, averaged or Averaged.PROBABILITIES)
-
-
-def test_no_two_tables_average_the_same_network_differently() -> None:
-    tables = [read_table(name) for name in table_names()]
-    found = {
-        (row.model, column.crops, column.averaged)
-        for table in tables
-        for column in table.of_kind("error")
-        for row in table.rows
-        if row.model and column.crops and column.key in row.cells
-    }
-    assert len(found) == len({(model, crops) for model, crops, _ in found}) >= 10
-
-
-def test_a_protocol_describes_itself() -> None:
-    protocol = Protocol(resize=256, crop=224, crops=10, mean=(0.5,) * 3, std=(0.5,) * 3)
-    shown = "shorter side to 256 (bilinear, antialiased), 10 crops, probabilities averaged, 224x224"
-    assert str(protocol) == shown
-    of_outputs = replace(protocol, averaged=Averaged.OUTPUTS)
-    assert str(of_outputs) == shown.replace("probabilities averaged", "raw outputs averaged")
-    with pytest.raises(UserError, match="a crop of 300 pixels cannot be cut from images of 256"):
-        replace(protocol, crop=300)
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_broken_image_is_named_in_one_line(data: ImageFolder, workers: int) -> None:
     path = data.train.path(0)
@@ -289,28 +178,6 @@ def test_resume_with_other_workers_continues_bit_for_bit(
     record = train_one(experiment(), HERE, folders, Silent())
     assert (record.error, record.loss, record.train_loss) == (straight.error, straight.loss, straight.train_loss)
     assert_same(weights(folders, experiment()), weights(other, experiment()))
-
-
-@pytest.mark.usefixtures("data")
-def test_evaluation_gives_the_recorded_error_and_ten_crops_another_loss(
-    folders: Folders, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Probabilities are averaged unless a table prints a ten-crop error of the network with another average."""
-    record = train_one(experiment(epochs=1), HERE, folders, Silent())
-    one, ten = (evaluate(record.id, folders, HERE, crops=crops) for crops in (1, 10))
-    monkeypatch.setattr(evaluation, "printed_average", lambda model, crops: Averaged.OUTPUTS)
-    as_printed = evaluate(record.id, folders, HERE, crops=10)
-    assert one.metrics.error == record.error == one.recorded
-    assert len({record.loss, ten.metrics.loss, as_printed.metrics.loss}) == 3
-    assert one.metrics.loss == record.loss
-    protocols = [each.protocol for each in (ten, as_printed)]
-    shown = [(each.crops, each.averaged) for each in protocols if each]
-    assert shown == [(10, Averaged.PROBABILITIES), (10, Averaged.OUTPUTS)]
-
-
-def test_ten_crops_of_images_that_are_shown_whole_are_refused(tiny: Callable[..., Experiment]) -> None:
-    with pytest.raises(UserError, match="--crops 10 is for image files; the images of digits are shown whole"):
-        evaluation.test(network_of(tiny()), tiny(), Path(), HERE, 10, None)
 
 
 def run_and(at_batch_2: str, data: ImageFolder, folders: Folders) -> tuple[int, str]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from watching import Silent, train_one
 
 from repro.data import DATASETS, SHIPPED
+from repro.data.protocol import ONE_CROP, Averaged, Protocol, Views
 from repro.errors import UserError
 from repro.evaluation import pretrained, third_party
 from repro.evaluation.channels import from_centred, orders, to_centred
@@ -305,8 +306,8 @@ def test_a_deeper_file_has_tensors_too_many(tmp_path: Path, capsys: pytest.Captu
         (["--set", "depth=20"], "resnet20 has no option depth; its options: shortcut"),
         (["--set", "shortcut=B"], "has no layer2.0.shortcut.0.weight for resnet20 (shortcut=B)"),
         (
-            ["--crops", "10", "--dataset", "digits", "--mean", "0,0,0", "--std", "1,1,1"],
-            "--crops 10 is for image files",
+            ["--protocol", "ten-crop", "--dataset", "digits", "--mean", "0,0,0", "--std", "1,1,1"],
+            "--protocol is for image files; the images of digits are shown whole",
         ),
         (["--picture", "x.png"], "--picture needs a run of a U-Net"),
     ],
@@ -437,14 +438,15 @@ def test_a_checkpoint_of_ours_is_named(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_printed_errors_of_the_same_network_are_found(ours: Subject) -> None:
-    assert printed_beside(ours, 1) == (Printed("resnet-cifar", "ResNet-20", "Error %", "8.75"),)
-    assert printed_beside(ours, 10) == printed_beside(replace(ours, dataset="cifar100"), 1) == ()
+    assert printed_beside(ours, ONE_CROP) == (Printed("resnet-cifar", "ResNet-20", "Error %", "8.75"),)
+    ten = Protocol(views=Views.TEN_CROP, averaged=Averaged.PROBABILITIES)
+    assert printed_beside(ours, ten) == printed_beside(replace(ours, dataset="cifar100"), ONE_CROP) == ()
 
 
 def test_googlenet_is_normalised_as_torchvision_does_it() -> None:
     found = layouts()["torchvision"].normalisation_of("googlenet", {}, "imagenet")
     assert found is not None
-    assert list(found.mean) == list(pretrained.published("googlenet").protocol.mean)
+    assert list(found.mean) == list(pretrained.published("googlenet").procedure.mean)
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -467,13 +469,17 @@ def test_image_files_are_cropped_as_torchvision_does_it(
     answer = json.loads(repro(capsys, *command, "--device", "cpu", "--format", "json")[1])
     assert (answer["error"], answer["images"]) == (pytest.approx(100 * 2 / 3), 6)
     assert (answer["layouts"], answer["normalised_as"]) == (["timm", "torchvision"], "timm, torchvision")
-    assert (answer["protocol"]["resize"], answer["protocol"]["crop"], answer["protocol"]["crops"]) == (256, 224, 1)
+    assert (answer["protocol"]["resize"], answer["protocol"]["crop"], answer["protocol"]["views"]) == (
+        256,
+        224,
+        "one-crop",
+    )
     assert answer["protocol"]["mean"] == answer["mean"] == [0.485, 0.456, 0.406]
 
 
 def test_image_files_that_no_recipe_crops_are_refused() -> None:
     with pytest.raises(UserError, match="no recipe says how mobilenetv1 is tested on imagenet"):
-        third_party._protocol(randomly("mobilenetv1", {}, "imagenet"), Normalisation((0.5,) * 3, (1.0,) * 3))
+        third_party._procedure(randomly("mobilenetv1", {}, "imagenet"), Normalisation((0.5,) * 3, (1.0,) * 3))
 
 
 @pytest.mark.parametrize(

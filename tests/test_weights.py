@@ -14,6 +14,7 @@ from torch import nn
 from repro.cli.app import main
 from repro.data import SHIPPED
 from repro.data.augment import Normalise
+from repro.data.protocol import ONE_CROP
 from repro.errors import RunFailed, UserError
 from repro.evaluation import evaluate
 from repro.evaluation import pretrained as weights
@@ -74,7 +75,7 @@ def test_our_network_has_the_outputs_of_torchvisions(model: str) -> None:
     insert(own, model, theirs.state_dict())
     pixels = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     imagenet = torch.tensor((0.485, 0.456, 0.406)), torch.tensor((0.229, 0.224, 0.225))
-    meant = published(model).protocol
+    meant = published(model).procedure
     expected = theirs(Normalise(*imagenet)(pixels))
     outputs = own(Normalise(torch.tensor(meant.mean), torch.tensor(meant.std))(pixels))
     assert expected.std() > 0
@@ -131,8 +132,8 @@ def test_torchvisions_figures_are_passed_on() -> None:
     found = published("resnet34")
     assert (found.name, found.error, found.error5) == ("ResNet34_Weights.IMAGENET1K_V1", 26.686, 8.58)
     assert found.url == "https://download.pytorch.org/models/resnet34-b627a593.pth"
-    assert (found.protocol.resize, found.protocol.crop, found.protocol.crops) == (256, 224, 1)
-    assert published("resnext101-64x4d").protocol.resize == 232
+    assert (found.procedure.resize, found.procedure.crop, found.procedure.protocol) == (256, 224, ONE_CROP)
+    assert published("resnext101-64x4d").procedure.resize == 232
     with pytest.raises(UserError, match="torchvision has no weights for denseresnet34; it has weights for resnet18"):
         published("denseresnet34")
 
@@ -208,9 +209,9 @@ def test_published_weights_contain_only_tensors(server: tuple[str, Path], hub: P
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-@pytest.mark.parametrize("crops", [1, 10])
+@pytest.mark.parametrize("asked", [[], ["--protocol", "Dense", "--scales", "256"]])
 def test_an_evaluation_of_published_weights_from_the_command_to_the_error(
-    crops: int,
+    asked: list[str],
     server: tuple[str, Path],
     hub: Path,
     tmp_path: Path,
@@ -228,7 +229,7 @@ def test_an_evaluation_of_published_weights_from_the_command_to_the_error(
     address, folder = server
     found = replace(published("resnet18"), url=f"{address}/{serve(folder, dict(state))}")
     monkeypatch.setattr(evaluate, "published", lambda model: found)
-    command = ["eval", "ResNet_18", "--weights", "torchvision", "--crops", crops, "--workers", 0, "--device", "cpu"]
+    command = ["eval", "ResNet_18", "--weights", "torchvision", *asked, "--workers", 0, "--device", "cpu"]
     with pytest.raises(SystemExit) as end:
         main([*map(str, command), "--data", str(tmp_path / "data"), "--format", "json"])
     assert not end.value.code
@@ -236,8 +237,11 @@ def test_an_evaluation_of_published_weights_from_the_command_to_the_error(
     assert answer["error"] == pytest.approx(100 * 2 / 3)
     assert (answer["error5"], answer["images"], answer["published_error"]) == (0, 6, 30.242)
     assert answer["weights"] == "ResNet18_Weights.IMAGENET1K_V1"
-    assert (answer["protocol"]["resize"], answer["protocol"]["crop"], answer["protocol"]["crops"]) == (256, 224, crops)
-    assert answer["protocol"]["averaged"] == "probabilities"
+    protocol = answer["protocol"]
+    views = asked[1].lower() if asked else "one-crop"
+    assert (protocol["resize"], protocol["crop"], protocol["views"]) == (256, 224, views)
+    assert protocol.get("averaged") == ("probabilities" if asked else None)
+    assert protocol.get("scales") == ([256] if views == "dense" else None)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +258,14 @@ def test_an_evaluation_of_published_weights_from_the_command_to_the_error(
             ["eval", "resnet34", "--weights", "torchvision", "--dataset", "cifar10"],
             "the weights of torchvision are for imagenet, not for cifar10",
         ),
-        (["eval", "resnet34", "--weights", "torchvision", "--crops", "5"], "--crops 5 is impossible: use 1"),
+        (
+            ["eval", "resnet34", "--weights", "torchvision", "--scales", "256,0"],
+            "--scales 256,0 is impossible: it must be lengths in pixels with commas between them",
+        ),
+        (
+            ["eval", "resnet34", "--weights", "torchvision", "--protocol", "5-crop"],
+            "'5-crop' is not one of 'one-crop', 'central-crop', 'ten-crop', '144-crop', 'dense'",
+        ),
         (["eval", "resnet34", "--dataset", "imagenet"], "--dataset requires --weights"),
     ],
 )

@@ -20,8 +20,9 @@ from repro.training.device import check_side_by_side
 from repro.training.engine import Engine
 from repro.training.initialise import network_of
 from repro.training.schedule import images_per_epoch
-from repro.training.tasks.from_files import PREFETCH, Streamed, workers_of
+from repro.training.tasks.from_files import Streamed
 from repro.training.tasks.in_memory import Resident
+from repro.training.tasks.stream import PREFETCH, workers_of
 from repro.training.tasks.task import Batch, Metrics, Progress, Task
 
 T = TypeVar("T")

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from repro.cli.options import AnswerFormat, Crops, Data, Format, Results, Runs, Settings, runtime_options
+from repro.cli.options import AnswerFormat, Data, Format, Results, Runs, Settings, runtime_options
+from repro.cli.protocol import Scales, ViewsName, asked
 from repro.cli.suggestion import after_run, suggest
 from repro.cli.weights import Given, show_weights
 from repro.console import loading, note, print_json, stdout
 from repro.data import find as find_dataset
+from repro.data.protocol import ONE_CROP, Views
 from repro.errors import UserError
 from repro.paths import Folders, folders
 from repro.runtime import Runtime
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from repro.training.tasks.task import Metrics
 
 TORCHVISION = "torchvision"
+Test = tuple[Views | None, str | None]
+"""What `--protocol` and `--scales` give."""
 What = Annotated[
     str,
     typer.Argument(metavar="RUN|CHECKPOINT|MODEL", help="Run (name, prefix, ID or folder), checkpoint file, or model."),
@@ -82,7 +86,8 @@ def evaluate(
     dataset: WeightsDataset = None,
     mean: Mean = None,
     std: Std = None,
-    crops: Crops = 1,
+    protocol: ViewsName = None,
+    scales: Scales = None,
     data: Data = None,
     runs: Runs = None,
     record: Record = False,
@@ -101,15 +106,15 @@ def evaluate(
         _check_only_for_files({"--set": settings, "--mean": mean, "--std": std, "--record": record})
     if source and not record:
         raise UserError("--source requires --record, which stores it with the test")
-    places, runtime = folders(data, runs, results, measures=record), Runtime(**switches)
+    places, runtime, test = folders(data, runs, results, measures=record), Runtime(**switches), (protocol, scales)
     if file:
         chosen = dataset and find_dataset(dataset)
-        given = Given(what, settings or (), file, chosen, mean, std, crops, results if record else None, source)
+        given = Given(what, settings or (), file, chosen, mean, std, test, results if record else None, source)
         show_weights(given, places.data, runtime, format)
     elif weights:
-        _evaluate_published(what, find_dataset(dataset or "imagenet"), crops, places, runtime, format)
+        _evaluate_published(what, find_dataset(dataset or "imagenet"), test, places, runtime, format)
     else:
-        _evaluate_run(what, crops, picture, places, runtime, format)
+        _evaluate_run(what, test, picture, places, runtime, format)
 
 
 def _file(weights: str | None) -> Path | None:
@@ -125,12 +130,12 @@ def _check_only_for_files(given: Mapping[str, object]) -> None:
 
 
 def _evaluate_run(
-    what: str, crops: int, picture: Path | None, folders: Folders, runtime: Runtime, format: AnswerFormat
+    what: str, test: Test, picture: Path | None, folders: Folders, runtime: Runtime, format: AnswerFormat
 ) -> None:
     with loading():
         from repro.evaluation.evaluate import evaluate
 
-    found = evaluate(what, folders, runtime, crops=crops, picture=picture)
+    found = evaluate(what, folders, runtime, asked=asked(*test), picture=picture)
     if picture:
         note(f"wrote {picture}")
     if format == AnswerFormat.JSON:
@@ -151,15 +156,15 @@ def _run_answer(found: Evaluation) -> dict[str, object]:
         "finished": found.finished,
         **_figures(found.metrics),
         "recorded_error": found.recorded,
-        "protocol": found.protocol and found.protocol.to_json(),
+        "protocol": found.procedure and found.procedure.to_json(),
     }
 
 
 def _run_line(found: Evaluation) -> str:
     experiment, metrics = found.experiment, found.metrics
-    shown = f", {found.protocol}" if found.protocol else ""
+    shown = f", {found.procedure}" if found.procedure else ""
     recorded = f"; recorded during training: {found.recorded:.2f} %" if found.recorded is not None else ""
-    if found.protocol and found.protocol.crops > 1 and recorded:
+    if found.procedure and found.procedure.protocol != ONE_CROP and recorded:
         recorded += " with 1 crop"
     top5 = "" if metrics.error5 is None else f", top-5 {metrics.error5:.2f} %"
     extra = "".join(f", {name} {value:.4f}" for name, value in metrics.extra.items())
@@ -179,12 +184,12 @@ def _trained(found: Evaluation) -> str:
 
 
 def _evaluate_published(
-    model: str, dataset: str, crops: int, folders: Folders, runtime: Runtime, format: AnswerFormat
+    model: str, dataset: str, test: Test, folders: Folders, runtime: Runtime, format: AnswerFormat
 ) -> None:
     with loading():
         from repro.evaluation.evaluate import evaluate_published
 
-    found = evaluate_published(model, folders.data, runtime, dataset=dataset, crops=crops)
+    found = evaluate_published(model, folders.data, runtime, dataset=dataset, asked=asked(*test))
     if format == AnswerFormat.JSON:
         print_json(_published_answer(found))
         return
@@ -199,7 +204,7 @@ def _published_answer(found: PublishedEvaluation) -> dict[str, object]:
         "dataset": found.dataset,
         "weights": weights.name,
         "url": weights.url,
-        "protocol": found.protocol.to_json(),
+        "protocol": found.procedure.to_json(),
         **_figures(found.metrics),
         "published_error": weights.error,
         "published_error5": weights.error5,
@@ -210,7 +215,7 @@ def _published_line(found: PublishedEvaluation) -> str:
     weights, metrics = found.published, found.metrics
     return (
         f"{found.model} with {weights.name}: test error {metrics.error:.3f} %, top-5 {metrics.error5:.3f} %, "
-        f"on {metrics.images:,} images of {found.dataset}, {found.protocol}; "
+        f"on {metrics.images:,} images of {found.dataset}, {found.procedure}; "
         f"torchvision reports {weights.error:.3f} % and {weights.error5:.3f} % with 1 crop"
     )
 

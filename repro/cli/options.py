@@ -110,12 +110,6 @@ Seed = Annotated[
     typer.Option("--seed", min=0, metavar="S", help="Seed of weights, data order and augmentation (default: 0)."),
 ]
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, metavar="N", help="Train the seeds 0 to N - 1.")]
-Crops = Annotated[
-    int,
-    typer.Option(
-        "--crops", metavar="1|10", help="Number of crops of each image file; 10 are averaged as in the model's paper."
-    ),
-]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Run (name, prefix, ID or folder) or checkpoint file.")]
 SeedsPerRow = Annotated[
     int | None,

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from repro.cli.networks import chosen_network
 from repro.cli.options import AnswerFormat
+from repro.cli.protocol import asked
 from repro.cli.suggestion import suggest
 from repro.console import loading, note, print_json, stdout
+from repro.data.protocol import Views
 from repro.errors import UserError
 from repro.models.typed import typed_name
 from repro.runtime import Runtime
@@ -35,7 +37,8 @@ class Given(NamedTuple):
     dataset: str | None
     mean: str | None
     std: str | None
-    crops: int
+    test: tuple[Views | None, str | None]
+    """What `--protocol` and `--scales` give."""
     results: Path | None
     """The folder in which the test is recorded; None if it is not."""
     source: str
@@ -61,7 +64,7 @@ def show_weights(given: Given, data: Path, runtime: Runtime, format: AnswerForma
         runtime,
         dataset=given.dataset,
         normalisation=normalisation,
-        crops=given.crops,
+        asked=asked(*given.test),
     )
     if given.results:
         _record(found, given.results, given.source, runtime)
@@ -115,10 +118,10 @@ def _numbers(option: str, text: str) -> tuple[float, ...]:
 
 def _lines(found: TestedWeights) -> Iterator[str]:
     options = "".join(f", {name} {value}" for name, value in found.options.items())
-    protocol = f", {found.protocol}" if found.protocol else ""
+    procedure = f", {found.procedure}" if found.procedure else ""
     yield (
         f"{typed_name(found.model)}{options}, with {found.file}: test error {found.error:.2f} %, "
-        f"top-5 {found.error5:.2f} %, on {found.images:,} images of {found.dataset}{protocol}"
+        f"top-5 {found.error5:.2f} %, on {found.images:,} images of {found.dataset}{procedure}"
     )
     for name, text in (
         ("file", f"SHA-256 {found.sha256}{f'; exported from the run {found.run}' if found.run else ''}"),

@@ -69,9 +69,9 @@ def is_of(record: Record, error: PrintedError) -> bool:
 
 
 def weights_of(error: PrintedError, tests: Sequence[WeightsTest]) -> list[WeightsTest]:
-    """Return the tests of weights in the printed error's network, on its images and with its crops; lowest first."""
+    """Return the tests of weights in the printed error's network, on its images by its protocol; lowest first."""
     own = [each for each in tests if each.model == error.row.model]
-    found = (each for each in own if error.is_of_network(each.model, all_options(each), each.dataset, each.crops))
+    found = (each for each in own if error.is_of_network(each.model, all_options(each), each.dataset, each.tested_by))
     return sorted(found, key=lambda each: each.error)
 
 

@@ -11,13 +11,13 @@ from torch import nn
 
 from repro.console import note, with_bar
 from repro.data import DATASETS, DatasetKind, load
-from repro.data.crops import Averaged
 from repro.data.folder import ImageFolder
-from repro.data.views import Protocol, protocol_of
+from repro.data.procedure import Procedure, procedure_of
 from repro.errors import RunFailed, UserError
 from repro.evaluation.mapping import Subject, insert
 from repro.evaluation.prediction import draw_prediction
 from repro.evaluation.pretrained import TWINS, Published, fetch, published
+from repro.evaluation.protocols import PRINTED, Asked, protocol_for, protocol_of_run
 from repro.experiment import Experiment, segments
 from repro.models import build, resolve_options
 from repro.models import find as find_model
@@ -25,13 +25,13 @@ from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import GateRow
 from repro.store.run_folders import check_papers, model_of, model_spelled, run_named, run_names
-from repro.tables import read_table, table_names
 from repro.training import checkpoint as checkpoints
 from repro.training.device import chosen_device, placed, prepare
 from repro.training.gates import measured_gates
 from repro.training.initialise import network_of
 from repro.training.networks import check_finite
-from repro.training.tasks.from_files import CropTest, with_statistics
+from repro.training.tasks.file_test import FileTest
+from repro.training.tasks.from_files import with_statistics
 from repro.training.tasks.segmentation import Segmentation
 from repro.training.tasks.task import Metrics, task_for
 
@@ -49,8 +49,8 @@ class Evaluation:
     metrics: Metrics
     recorded: float | None
     """Test error in % that the run itself measured with these weights and one crop; None if it did not."""
-    protocol: Protocol | None
-    """The test protocol of image files; None for other data sets, whose images are shown whole."""
+    procedure: Procedure | None
+    """How image files were tested; None for other data sets, whose images are shown whole."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class PublishedEvaluation:
     model: str
     dataset: str
     published: Published
-    protocol: Protocol
+    procedure: Procedure
     metrics: Metrics
 
 
@@ -69,7 +69,7 @@ def evaluate(
     folders: Folders,
     runtime: Runtime,
     *,
-    crops: int = 1,
+    asked: Asked = PRINTED,
     picture: Path | None = None,
 ) -> Evaluation:
     """Return the test error of a run or a checkpoint, in the precision in which it was trained.
@@ -78,11 +78,11 @@ def evaluate(
         what: run (name, prefix, ID or folder) or checkpoint file.
         folders: data sets and runs.
         runtime: how to run the network; its precision is replaced.
-        crops: crops of an image file, 1 or 10.
+        asked: the protocol of image files (default: the printed one).
         picture: PNG file for a picture of a segmentation.
 
     Raises:
-        UserError: there is no such run, the checkpoint is broken, or `crops` or `picture` does not apply to this
+        UserError: there is no such run, the checkpoint is broken, or `asked` or `picture` does not apply to this
             data set.
         RunFailed: the weights or the test loss are NaN or infinite.
     """
@@ -91,40 +91,48 @@ def evaluate(
     if picture and not segments(experiment.dataset):
         raise UserError("--picture is for segmentations, and this run classifies images; leave it out")
     network, runtime = _as_trained(saved, runtime)
-    metrics, protocol = test(network, experiment, folders.data, runtime, crops, picture)
+    metrics, procedure = test(network, experiment, folders.data, runtime, asked, picture)
     check_loss(metrics, experiment.name)
-    return Evaluation(experiment, saved.step, len(saved.history), saved.finished, metrics, saved.error, protocol)
+    return Evaluation(experiment, saved.step, len(saved.history), saved.finished, metrics, saved.error, procedure)
 
 
 def test(
-    network: nn.Module, experiment: Experiment, root: Path, runtime: Runtime, crops: int, picture: Path | None
-) -> tuple[Metrics, Protocol | None]:
-    """Return the metrics on a data set's test images, and the test protocol of image files (else None).
+    network: nn.Module, experiment: Experiment, root: Path, runtime: Runtime, asked: Asked, picture: Path | None
+) -> tuple[Metrics, Procedure | None]:
+    """Return the metrics on a data set's test images, and how image files were tested (else None).
 
     Raises:
-        UserError: the images are missing, or several crops are requested of images that are shown whole.
+        UserError: the images are missing, or a protocol is requested of images that are shown whole.
     """
     where = prepare(runtime)
     network = placed(network, where, runtime)
     if DATASETS[experiment.dataset].kind is not DatasetKind.IMAGE_FILES:
-        if crops != 1:
-            raise UserError(f"--crops {crops} is for image files; the images of {experiment.dataset} are shown whole")
+        check_shown_whole(asked, experiment.dataset)
         task = task_for(experiment, root, runtime, where)
         metrics = task.test(network, shown_progress)
         if picture:
             assert isinstance(task, Segmentation)
             draw_prediction(task, network, picture)
         return metrics, None
+    protocol = protocol_of_run(asked, experiment)
     data = load(experiment.dataset, root)
     assert isinstance(data, ImageFolder)
-    protocol = with_crops(protocol_of(with_statistics(experiment.recipe, data, runtime)), experiment.model, crops)
-    return CropTest(data.test, protocol, runtime, where).test(network, shown_progress), protocol
+    procedure = replace(procedure_of(with_statistics(experiment.recipe, data, runtime)), protocol=protocol)
+    return FileTest(data.test, procedure, runtime, where).test(network, shown_progress), procedure
+
+
+def check_shown_whole(asked: Asked, dataset: str) -> None:
+    """Raise UserError if a protocol is asked for images that are shown whole."""
+    if asked != PRINTED:
+        raise UserError(f"--protocol is for image files; the images of {dataset} are shown whole")
 
 
 def evaluate_published(
-    model: str, root: Path, runtime: Runtime, *, dataset: str = "imagenet", crops: int = 1
+    model: str, root: Path, runtime: Runtime, *, dataset: str = "imagenet", asked: Asked = PRINTED
 ) -> PublishedEvaluation:
-    """Return the validation error of one of our networks with published weights and their own test protocol.
+    """Return the validation error of one of our networks with published weights.
+
+    The scaling and normalisation are those published with the weights, and so is the protocol, one crop, by default.
 
     Raises:
         UserError: a name is unknown, there are no such weights, or the images are missing.
@@ -134,7 +142,7 @@ def evaluate_published(
     weights = published(model)
     if dataset != "imagenet":
         raise UserError(f"the weights of torchvision are for imagenet, not for {dataset}")
-    protocol = with_crops(weights.protocol, model, crops)
+    procedure = replace(weights.procedure, protocol=protocol_for(asked, model))
     data = load(dataset, root)
     assert isinstance(data, ImageFolder)
     files, where = data.test, prepare(runtime)
@@ -142,28 +150,10 @@ def evaluate_published(
     network = build(model, options, classes=DATASETS[dataset].classes)
     insert(Subject(network, model, options, dataset), fetch(weights.url))
     check_finite(network.state_dict(), weights.name)
-    tester = CropTest(files, protocol, runtime, where)
+    tester = FileTest(files, procedure, runtime, where)
     metrics = tester.test(placed(network, where, runtime), shown_progress)
     check_loss(metrics, weights.name)
-    return PublishedEvaluation(model, dataset, weights, protocol, metrics)
-
-
-def with_crops(protocol: Protocol, model: str, crops: int) -> Protocol:
-    """Return a protocol with `crops` crops, averaged as in the network's printed column, if there is one."""
-    averaged = printed_average(model, crops) if crops > 1 else None
-    return replace(protocol, crops=crops, averaged=averaged or Averaged.PROBABILITIES)
-
-
-def printed_average(model: str, crops: int) -> Averaged | None:
-    """Return the averaging behind the printed errors of a network with `crops` crops; None if no table has any."""
-    printed = (
-        column.averaged
-        for table in map(read_table, table_names())
-        for column in table.of_kind("error")
-        for row in table.rows
-        if column.crops == crops and row.model == model and column.key in row.cells
-    )
-    return next(printed, None)
+    return PublishedEvaluation(model, dataset, weights, procedure, metrics)
 
 
 def check_loss(metrics: Metrics, whose: str) -> None:

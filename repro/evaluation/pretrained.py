@@ -16,7 +16,7 @@ from repro.errors import RunFailed, UserError
 from repro.evaluation.state_dicts import StateDict
 
 if TYPE_CHECKING:
-    from repro.data.views import Protocol
+    from repro.data.procedure import Procedure
 
 TWINS = {
     **{f"resnet{depth}": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)},
@@ -42,8 +42,8 @@ class Published:
     name: str
     """Name of the weights, as in ResNet34_Weights.IMAGENET1K_V1."""
     url: str
-    protocol: Protocol
-    """The test protocol published with the weights."""
+    procedure: Procedure
+    """The test published with the weights: one crop."""
     error: float
     """Top-1 error in % with one crop, as torchvision reports it."""
     error5: float
@@ -56,7 +56,7 @@ def published(model: str) -> Published:
         raise UserError(f"torchvision has no weights for {model}; it has weights for {', '.join(TWINS)}")
     from torchvision.models import get_model_weights
 
-    from repro.data.views import Protocol
+    from repro.data.procedure import Procedure
 
     weights: Any = get_model_weights(TWINS[model])["IMAGENET1K_V1"]
     shown = weights.transforms()
@@ -67,7 +67,7 @@ def published(model: str) -> Published:
     return Published(
         name=str(weights),
         url=weights.url,
-        protocol=Protocol(
+        procedure=Procedure(
             resize=shown.resize_size[0],
             crop=shown.crop_size[0],
             interpolation=shown.interpolation.value,

@@ -11,18 +11,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import nn
 
 from repro.data import DATASETS, load
 from repro.data.augment import Normalise
 from repro.data.folder import ImageFolder
-from repro.data.views import Protocol, protocol_of
+from repro.data.procedure import Procedure, procedure_of
+from repro.data.protocol import ONE_CROP, Protocol
 from repro.errors import UserError
-from repro.evaluation.evaluate import check_loss, shown_progress, test, with_crops
+from repro.evaluation.evaluate import check_loss, check_shown_whole, shown_progress, test
 from repro.evaluation.layouts import Layout, Normalisation
 from repro.evaluation.mapping import Subject, TensorMapping, insert
 from repro.evaluation.pretrained import TWINS, published
+from repro.evaluation.protocols import PRINTED, Asked, protocol_for
 from repro.evaluation.state_dicts import StateDict, exported_experiment, read_state_dict
 from repro.experiment import Experiment, check_task, own_dataset, segments
 from repro.models import OptionValue, build, resolve_options
@@ -30,11 +33,11 @@ from repro.models.typed import typed_name
 from repro.recipes import RECIPES, default_recipe
 from repro.runtime import Runtime
 from repro.store.weights import WeightsTest
-from repro.tables import read_table, table_names
+from repro.tables.lookup import errors_of
 from repro.text import number_of
 from repro.training.device import placed, prepare
 from repro.training.provenance import machine
-from repro.training.tasks.from_files import CropTest
+from repro.training.tasks.file_test import FileTest
 from repro.training.tasks.in_memory import WholeTest
 from repro.training.tasks.task import Metrics
 
@@ -74,8 +77,8 @@ class TestedWeights:
     std: tuple[float, ...]
     normalised_as: str
     """Where the normalisation is from."""
-    protocol: Protocol | None
-    """How image files were cropped; None for images that are shown whole."""
+    procedure: Procedure | None
+    """How image files were tested; None for images that are shown whole."""
     error: float
     """Top-1 error in %."""
     error5: float
@@ -87,7 +90,8 @@ class TestedWeights:
 
     def to_json(self) -> dict[str, Any]:
         """Return the test as plain data."""
-        return {**asdict(self), "protocol": self.protocol.to_json() if self.protocol else None}
+        values = {name: value for name, value in asdict(self).items() if name != "procedure"}
+        return {**values, "protocol": self.procedure.to_json() if self.procedure else None}
 
     def recorded(self, source: str, where: torch.device) -> WeightsTest:
         """Return the test as a line of weights.csv.
@@ -104,7 +108,7 @@ class TestedWeights:
             model=self.model,
             options=self.options,
             dataset=self.dataset,
-            crops=self.protocol.crops if self.protocol else 1,
+            protocol=msgspec.to_builtins(self.procedure.protocol if self.procedure else ONE_CROP),
             normalised_as=self.normalised_as,
             mean=self.mean,
             std=self.std,
@@ -133,7 +137,7 @@ def evaluate_weights(
     *,
     dataset: str | None = None,
     normalisation: Normalisation | None = None,
-    crops: int = 1,
+    asked: Asked = PRINTED,
 ) -> TestedWeights:
     """Return the test error of one of our networks with the weights in a file.
 
@@ -145,7 +149,7 @@ def evaluate_weights(
         runtime: how to run the network.
         dataset: its name (default: that of the exported run, else that of the model's paper).
         normalisation: that of the weights (default: that of the exported run, else that of the layout).
-        crops: crops of an image file, 1 or 10.
+        asked: the protocol of image files (default: one crop; of an exported run, the printed one).
 
     Raises:
         UserError: the file or the images cannot be read, the weights are not those of the network, or their
@@ -164,21 +168,20 @@ def evaluate_weights(
     if of_run and not normalisation:
         recipe = of_run.recipe
         shown = Normalised(Normalisation(recipe.mean, recipe.std), f"the recipe {recipe.name} of the exported run")
-        metrics, protocol = test(subject.network, of_run, root, runtime, crops, None)
+        metrics, procedure = test(subject.network, of_run, root, runtime, asked, None)
     else:
         shown = _normalised(normalisation, mapping.layouts, subject, file)
-        metrics, protocol = _tested(subject, shown.values, root, runtime, crops)
+        metrics, procedure = _tested(subject, shown.values, root, runtime, asked)
     check_loss(metrics, str(file))
-    return _answer(found, subject, mapping, shown, protocol, metrics, of_run)
+    return _answer(found, subject, mapping, shown, procedure, metrics, of_run)
 
 
-def printed_beside(subject: Subject, crops: int) -> tuple[Printed, ...]:
-    """Return the printed top-1 errors of a network on its dataset with this number of crops, in all tables."""
-    wanted = subject.model, dict(subject.options), subject.dataset, crops
+def printed_beside(subject: Subject, protocol: Protocol) -> tuple[Printed, ...]:
+    """Return the printed top-1 errors of a network on its dataset by this protocol, in all tables."""
+    wanted = subject.model, dict(subject.options), subject.dataset, protocol
     return tuple(
-        Printed(table.name, table.called(each.row), each.column.label, each.cell.text)
-        for table in map(read_table, table_names())
-        for each in table.errors([row for row in table.rows if row.model == subject.model])
+        Printed(each.table.name, each.table.called(each.row), each.column.label, each.cell.text)
+        for each in errors_of(subject.model)
         if each.is_of_network(*wanted)
     )
 
@@ -213,24 +216,24 @@ def _normalised(given: Normalisation | None, layouts: Sequence[Layout], subject:
 
 
 def _tested(
-    subject: Subject, normalisation: Normalisation, root: Path, runtime: Runtime, crops: int
-) -> tuple[Metrics, Protocol | None]:
-    """Return the metrics on the test images, and the protocol of image files (else None)."""
+    subject: Subject, normalisation: Normalisation, root: Path, runtime: Runtime, asked: Asked
+) -> tuple[Metrics, Procedure | None]:
+    """Return the metrics on the test images, and how image files were tested (else None)."""
     where = prepare(runtime)
     network: nn.Module = placed(subject.network, where, runtime)
     data = load(subject.dataset, root)
     if isinstance(data, ImageFolder):
-        protocol = with_crops(_protocol(subject, normalisation), subject.model, crops)
-        return CropTest(data.test, protocol, runtime, where).test(network, shown_progress), protocol
-    if crops != 1:
-        raise UserError(f"--crops {crops} is for image files; the images of {subject.dataset} are shown whole")
+        protocol = protocol_for(asked, subject.model)
+        procedure = replace(_procedure(subject, normalisation), protocol=protocol)
+        return FileTest(data.test, procedure, runtime, where).test(network, shown_progress), procedure
+    check_shown_whole(asked, subject.dataset)
     mean, std = (torch.tensor(each, device=where) for each in (normalisation.mean, normalisation.std))
     tester = WholeTest(data.test.to(where), Normalise(mean, std), runtime, where)
     return tester.test(network, shown_progress), None
 
 
-def _protocol(subject: Subject, normalisation: Normalisation) -> Protocol:
-    """Return how image files are cropped: as torchvision tests its own weights on ImageNet, else as in the recipe.
+def _procedure(subject: Subject, normalisation: Normalisation) -> Procedure:
+    """Return how image files are scaled: as torchvision tests its own weights on ImageNet, else as in the recipe.
 
     Raises:
         UserError: there is neither.
@@ -238,9 +241,9 @@ def _protocol(subject: Subject, normalisation: Normalisation) -> Protocol:
     model, dataset = subject.model, subject.dataset
     name = default_recipe(model, dataset, subject.options)
     if dataset == "imagenet" and model in TWINS:
-        found = published(model).protocol
+        found = published(model).procedure
     elif name:
-        found = protocol_of(RECIPES[name])
+        found = procedure_of(RECIPES[name])
     else:
         raise UserError(
             f"no recipe says how {typed_name(model)} is tested on {dataset}; see repro list recipes for others"
@@ -253,7 +256,7 @@ def _answer(
     subject: Subject,
     mapping: TensorMapping,
     shown: Normalised,
-    protocol: Protocol | None,
+    procedure: Procedure | None,
     metrics: Metrics,
     of_run: Experiment | None,
 ) -> TestedWeights:
@@ -272,10 +275,10 @@ def _answer(
         mean=shown.values.mean,
         std=shown.values.std,
         normalised_as=shown.source,
-        protocol=protocol,
+        procedure=procedure,
         error=metrics.error,
         error5=metrics.error5,
         images=metrics.images,
         run=of_run.name if of_run else None,
-        printed=printed_beside(subject, protocol.crops if protocol else 1),
+        printed=printed_beside(subject, procedure.protocol if procedure else ONE_CROP),
     )

@@ -76,8 +76,16 @@ def _protocol(comparison: Comparison, column: Column) -> str:
     """Return the statistic of a column's errors, how the test images are shown, and whether there is a recipe."""
     cells = [row.errors[column.key] for row in comparison.rows if column.key in row.errors]
     without = Verdict.NO_RECIPE if not any(cell.printed.recipe for cell in cells) else ""
-    words = (_statistic(column, [cell.printed for cell in cells]), column.protocol, without)
+    tested = _tested(column, [cell.printed for cell in cells])
+    words = (_statistic(column, [cell.printed for cell in cells]), tested, column.remark, without)
     return "; ".join(each for each in words if each)
+
+
+def _tested(column: Column, errors: Sequence[PrintedError]) -> str:
+    """Return the test protocol of a column's errors on image files, and that of rows that differ."""
+    differing = [f"{each.row.label}: {each.protocol}" for each in errors if each.row.protocol]
+    usual = [str(column.protocol)] if column.protocol and len(differing) < len(errors) else []
+    return "; ".join([*usual, *differing])
 
 
 def _statistic(column: Column, errors: Sequence[PrintedError]) -> str:

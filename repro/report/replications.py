@@ -70,8 +70,8 @@ def _name(url: str) -> str:
 
 def _test_details(test: WeightsTest) -> str:
     images = f"{test.images:,} images of {test.dataset}"
-    crops = f", {test.crops} crops" if test.crops > 1 else ""
-    return f"weights {test.file}, SHA-256 {test.sha256}; {images}{crops}; normalised as {test.normalised_as}"
+    shown = f", {test.tested_by}" if test.protocol else ""
+    return f"weights {test.file}, SHA-256 {test.sha256}; {images}{shown}; normalised as {test.normalised_as}"
 
 
 def _href(source: ReplicationSource) -> str:

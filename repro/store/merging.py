@@ -97,7 +97,7 @@ def _time(time: StepTime) -> str:
 
 
 def _weights(test: WeightsTest) -> str:
-    return f"the test of {test.file} ({test.sha256[:8]}) with {test.model} on {test.dataset}, {test.crops} crops"
+    return f"the test of {test.file} ({test.sha256[:8]}) with {test.model} on {test.dataset}, {test.tested_by}"
 
 
 @dataclass

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from repro.data.protocol import Protocol
 from repro.locks import locked
 from repro.store.csv_rows import line_of, lines_of, read, rewrite
 from repro.store.results import lock_of
@@ -27,8 +30,8 @@ class WeightsTest:
     model: str
     options: Mapping[str, Any]
     dataset: str
-    crops: int
-    """Crops of a test image over which a prediction is averaged."""
+    protocol: Mapping[str, Any]
+    """The test protocol of image files, as `repro.data.protocol.Protocol`; empty for one crop and for whole images."""
     normalised_as: str
     """Where the normalisation is from."""
     mean: Sequence[float]
@@ -48,6 +51,7 @@ class WeightsTest:
     """Time of the test, UTC."""
 
     def __post_init__(self) -> None:
+        msgspec.convert(self.protocol, Protocol)
         if not all(0 <= error <= 100 for error in (self.error, self.error5)):
             raise ValueError(f"an error of {self.error} or {self.error5} % is impossible")
 
@@ -55,7 +59,12 @@ class WeightsTest:
     def key(self) -> tuple[object, ...]:
         """What was tested, and how: two tests of one key repeat each other."""
         options = tuple(sorted(self.options.items()))
-        return self.sha256, self.model, options, self.dataset, self.crops, tuple(self.mean), tuple(self.std)
+        return self.sha256, self.model, options, self.dataset, self.tested_by, tuple(self.mean), tuple(self.std)
+
+    @property
+    def tested_by(self) -> Protocol:
+        """The test protocol."""
+        return msgspec.convert(self.protocol, Protocol)
 
 
 def append_weights_test(test: WeightsTest, results: Path) -> bool:

@@ -1,6 +1,7 @@
 """The papers' tables as data: what they print, read from TOML files and checked."""
 
-from repro.tables.printed import LAST, UNITS, Cell, Column, PrintedError, Row, Table
+from repro.tables.cell import UNITS, Cell
+from repro.tables.printed import LAST, Column, PrintedError, Row, Table
 from repro.tables.reading import asked_rows, check_tables, parse_table, read_table, shipped_tables, table_names
 from repro.tables.replications import Closeness, Replication, ReplicationSource
 

@@ -82,13 +82,13 @@ def _is_table(value: object) -> bool:
 
 _TYPES: dict[str, tuple[Callable[[object], bool], str]] = {
     "str": (_is_text, "not a string in quotes"),
-    "Averaged": (_is_text, "not a string in quotes"),
     "int": (_is_positive, "not an integer of 1 or more"),
     "bool": (lambda value: isinstance(value, bool), "neither true nor false"),
     "tuple[str, ...]": (
         lambda value: isinstance(value, list) and all(map(_is_text, value)),
         "not a list of strings in quotes",
     ),
+    "Protocol": (_is_table, 'not a table such as { views = "ten-crop", averaged = "probabilities" }'),
     "Mapping[str, Cell]": (_is_table, 'not a table such as { error = "22.62" }'),
     "Mapping[str, OptionValue]": (_is_table, "not a table such as { N = 4 }"),
 }

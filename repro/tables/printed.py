@@ -1,20 +1,19 @@
-"""A printed table: columns, rows and cells. A cell is the printed string, whose digits are the precision."""
+"""A printed table: columns, rows and their cells."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import ROUND_HALF_UP, Decimal
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
 from repro.data import DATASETS
-from repro.data.crops import Averaged
+from repro.data.protocol import ONE_CROP, Protocol
 from repro.errors import Mistake, UserError, WrongFiles
 from repro.experiment import Experiment, experiment_for
 from repro.models import OptionValue, resolve_options
+from repro.tables.cell import Cell
 from repro.tables.replications import Replication
 
 KINDS = ("params", "flops", "error", "time", "context")
@@ -23,49 +22,6 @@ PERCENT = ("error", "error5")
 """The metrics in %; only these get verdicts."""
 LAST = "last"
 STATISTICS = (LAST, "median", "mean", "best")
-UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
-PRINTED = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A printed number, with its digits and unit as printed."""
-
-    text: str
-
-    @property
-    def value(self) -> Decimal:
-        """The printed number without its unit."""
-        return Decimal(self._parts[0])
-
-    @property
-    def number(self) -> float:
-        """The printed number with its unit."""
-        return float(self.value) * UNITS[self._parts[1]]
-
-    @property
-    def half_unit(self) -> float:
-        """Half a unit of the last printed digit."""
-        exponent = self.value.as_tuple().exponent
-        assert isinstance(exponent, int)
-        return 0.5 * 10.0**exponent
-
-    def matches(self, exact: int) -> bool:
-        """Whether an exact count, rounded to the printed digits, equals the printed number."""
-        return self._rounded(exact) == self.value
-
-    def like(self, exact: int) -> str:
-        """Return an exact count with the digits and the unit of this cell."""
-        return f"{self._rounded(exact)}{self._parts[1]}"
-
-    def _rounded(self, exact: int) -> Decimal:
-        return (Decimal(exact) / UNITS[self._parts[1]]).quantize(self.value, ROUND_HALF_UP)
-
-    @property
-    def _parts(self) -> tuple[str, str]:
-        match = PRINTED.fullmatch(self.text)
-        assert match
-        return match[1], match[2]
 
 
 @dataclass(frozen=True)
@@ -86,12 +42,10 @@ class Column:
     """The statistic of the runs behind a printed cell: one of STATISTICS; None if it is not given: LAST."""
     runs: int | None = None
     """Number of runs behind a printed cell; None if the paper does not say, which is taken as one."""
-    protocol: str = ""
-    """How the test images are shown to the network."""
-    crops: int | None = None
-    """Errors: the crops of a test image over which a prediction is averaged; None if nothing is averaged."""
-    averaged: Averaged | None = None
-    """What is averaged over the crops."""
+    protocol: Protocol | None = None
+    """Errors on image files: how the paper tests (default: with one crop); a row may have a different one."""
+    remark: str = ""
+    """Errors: what a reader should know about how they were measured."""
     comparable: bool = True
     """False if our test images are not the paper's: both errors are shown, and no verdict is given."""
     batch: int | None = None
@@ -110,10 +64,11 @@ class Row:
     """None for a row that the paper quotes from elsewhere."""
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     dataset: str | None = None
-    """The dataset, if it differs from the table's and the column's; the next three fields likewise."""
+    """The dataset, if it differs from the table's and the column's; the next four fields likewise."""
     recipe: str | None = None
     statistic: str | None = None
     runs: int | None = None
+    protocol: Protocol | None = None
     count_only: bool = False
     """Whether the network is implemented although the paper quotes the row's errors: it is counted and timed, but no
     run is compared with the errors."""
@@ -142,6 +97,8 @@ class PrintedError:
     statistic: str
     """The statistic of the runs behind the cell: one of STATISTICS."""
     runs: int
+    protocol: Protocol
+    """The test protocol of image files."""
     cell: Cell
     table: Table = field(compare=False, repr=False)
 
@@ -160,10 +117,10 @@ class PrintedError:
         """Whether its runs get a verdict: there is a recipe, and our test images are the paper's."""
         return self.recipe is not None and self.column.comparable
 
-    def is_of_network(self, model: str, options: Mapping[str, OptionValue], dataset: str, crops: int) -> bool:
-        """Whether this is a top-1 error of a network, with all its options, tested on a dataset with so many crops."""
-        own = (self.row.model, self.dataset, self.column.metric, self.column.crops or 1)
-        return own == (model, dataset, "error", crops) and self.options == options
+    def is_of_network(self, model: str, options: Mapping[str, OptionValue], dataset: str, protocol: Protocol) -> bool:
+        """Whether this is a top-1 error of a network, with all its options, tested on a dataset by a protocol."""
+        own = (self.row.model, self.dataset, self.column.metric, self.protocol)
+        return own == (model, dataset, "error", protocol) and self.options == options
 
     def experiment(self, seed: int, epochs: int | None = None, overrides: Sequence[str] = ()) -> Experiment:
         """Return the experiment of an error with a recipe; UserError if `epochs` is below 1.
@@ -222,6 +179,7 @@ class Table:
             recipe=row.recipe or column.recipe,
             statistic=row.statistic or column.statistic or LAST,
             runs=row.runs or column.runs or 1,
+            protocol=row.protocol or column.protocol or ONE_CROP,
             cell=row.cells[column.key],
             table=self,
         )

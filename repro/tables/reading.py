@@ -6,28 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from repro.counting.conventions import Convention
-from repro.data import DATASETS
-from repro.data.crops import TEN, Averaged
+from repro.data import DATASETS, DatasetKind
+from repro.data.protocol import Protocol
 from repro.errors import Mistake, UserError, WrongFiles, collecting, refuse
 from repro.models import MODELS, OPTIONS, check_dropout, find, is_outside
 from repro.models.options import EXPECTED
 from repro.papers import paper_of, toml_of
 from repro.recipes import RECIPES, current_library
+from repro.tables.cell import PRINTED, Cell
 from repro.tables.checks import Malformed, every, expect_keys, expect_one_of, tables_of
-from repro.tables.printed import (
-    KINDS,
-    METRICS,
-    PERCENT,
-    PRINTED,
-    STATISTICS,
-    Cell,
-    Column,
-    PrintedError,
-    Row,
-    Table,
-    where_of,
-)
+from repro.tables.printed import KINDS, METRICS, PERCENT, STATISTICS, Column, PrintedError, Row, Table, where_of
 from repro.tables.replication_files import orphans, with_replications
 from repro.text import canonical, choose
 
@@ -116,7 +107,7 @@ def _columns_and_rows(
     judged = {str(each.get("key")) for each in columns if each.get("kind") == "error" and each.get("comparable", True)}
     parts: list[Callable[[], list[Any]]] = [
         lambda: every(columns, lambda index, each: _column(index, each, dataset)),
-        lambda: every(rows, lambda index, each: _row(index, each, keys, judged, paper)),
+        lambda: every(rows, lambda index, each: _row(index, each, keys, judged, dataset, paper)),
     ]
     parsed, read = every(parts, lambda _, part: part())
     return parsed, read
@@ -171,11 +162,11 @@ def _column(index: int, content: dict[str, Any], dataset: str) -> Column:
     if content["kind"] == "error":
         content.setdefault("dataset", dataset)
         expect_one_of(where, "metric", content.get("metric", "error"), METRICS)
-    for key, kind in (("batch", "time"), ("reference", "time"), ("crops", "error"), ("averaged", "error")):
+    for key, kind in (("batch", "time"), ("reference", "time"), ("protocol", "error"), ("remark", "error")):
         if key in content and content["kind"] != kind:
             raise Malformed(where, f"{key} belongs to a column of kind {kind!r}, not {content['kind']!r}")
     _expect_known(where, content)
-    _check_crops(where, content)
+    _read_protocol(where, content, content.get("dataset", dataset))
     if content["kind"] == "error" and content.get("comparable", True) and not _is_judged(content):
         declaration = DATASETS[content["dataset"]].declaration
         right = f", or declare test_images in {declaration.file}" if declaration else ""
@@ -184,21 +175,24 @@ def _column(index: int, content: dict[str, Any], dataset: str) -> Column:
     return Column(**content)
 
 
-def _check_crops(where: str, content: dict[str, Any]) -> None:
-    """Refuse crops without averaged and vice versa, and values that are not implemented; parse `averaged`."""
-    if ("crops" in content) != ("averaged" in content):
-        raise Malformed(where, "crops and averaged go together")
-    if "crops" in content:
-        expect_one_of(where, "crops", content["crops"], (TEN,))
-        expect_one_of(where, "averaged", content["averaged"], list(Averaged))
-        content["averaged"] = Averaged(content["averaged"])
+def _read_protocol(where: str, content: dict[str, Any], dataset: str) -> None:
+    """Replace the protocol of a column or a row by the parsed one; refuse one of images that are shown whole."""
+    if "protocol" not in content:
+        return
+    try:
+        content["protocol"] = msgspec.convert(content["protocol"], Protocol)
+    except msgspec.ValidationError as error:
+        raise Malformed(where, f"protocol: {error}") from None
+    spec = DATASETS[dataset]
+    if spec.loader and spec.kind is not DatasetKind.IMAGE_FILES:
+        raise Malformed(where, f"protocol is for image files; the images of {dataset} are shown whole")
 
 
 def _is_judged(content: dict[str, Any]) -> bool:
     return DATASETS[content["dataset"]].test_images > 0 and content.get("metric", "error") in PERCENT
 
 
-def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str], paper: Path) -> Row:
+def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str], dataset: str, paper: Path) -> Row:
     where = where_of(index, content.get("label", "without label"))
     expect_keys(where, content, Row, besides={"replications"})
     _find_outside(where, content, paper)
@@ -217,6 +211,7 @@ def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str], 
         if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
             point = " with a point, such as 2.0" if kind is float else ""
             raise Malformed(where, f"option {option} is {value!r}, but it must be {EXPECTED[kind]}{point}")
+    _read_protocol(where, content, content.get("dataset", dataset))
     cells = content.pop("cells")
     for key, text in cells.items():
         expect_one_of(where, "cell", key, keys)

@@ -33,7 +33,7 @@ from repro.training.schedule import images_per_epoch
 from repro.training.session import Session
 from repro.training.signals import Stopped, StopRequest
 from repro.training.stacked import can_be_stacked
-from repro.training.tasks.from_files import raise_if_a_worker_died
+from repro.training.tasks.stream import raise_if_a_worker_died
 from repro.training.tasks.task import task_for
 from repro.training.tensorboard import board, check_log
 

@@ -1,0 +1,46 @@
+"""The options that say how image files are tested."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from repro.cli.options import choice
+from repro.data.protocol import Views
+from repro.errors import UserError
+
+if TYPE_CHECKING:
+    from repro.evaluation.protocols import Asked
+
+ViewsName = Annotated[
+    Views | None,
+    choice(
+        "--protocol",
+        help="Test protocol of image files (default: the one with which the run's error is printed, else one crop; "
+        "for weights of others, one crop).",
+    ),
+]
+Scales = Annotated[
+    str | None,
+    typer.Option(
+        "--scales",
+        metavar="PIXELS",
+        help="Lengths of the shorter side for --protocol dense, such as 384 or 256,384,512 (default: the printed "
+        "ones).",
+    ),
+]
+
+
+def asked(views: Views | None, scales: str | None) -> Asked:
+    """Return what the two options say; UserError for scales that are no lengths."""
+    from repro.evaluation.protocols import Asked
+
+    return Asked(views, _lengths(scales) if scales is not None else ())
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(each.strip().isdecimal() and int(each) > 0 for each in parts):
+        raise UserError(f"--scales {text} is impossible: it must be lengths in pixels with commas between them")
+    return tuple(map(int, parts))

@@ -1,0 +1,75 @@
+"""Batches of image files, which worker processes read, decode and augment while the device computes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from repro.errors import RunFailed, UserError
+from repro.runtime import Runtime
+from repro.training.signals import blocked_in_children
+
+PREFETCH = 4
+"""Batches that each worker prepares ahead."""
+PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h."""
+
+
+def stream(
+    views: Dataset[Any], requests: Iterable[list[Any]], runtime: Runtime, device: torch.device
+) -> Iterator[list[Tensor]]:
+    """Yield the requested batches of views, in order, on the device.
+
+    Raises:
+        UserError: a file cannot be read.
+        RunFailed: a worker process was killed, for example because memory ran out.
+    """
+    workers = workers_of(runtime)
+    on_gpu = device.type == "cuda"
+    loader: Iterable[list[Tensor]] = DataLoader(
+        views,
+        batch_sampler=requests,  # consumed while the first batches are already being read
+        num_workers=workers,
+        pin_memory=on_gpu,
+        prefetch_factor=PREFETCH if workers else None,
+        worker_init_fn=_end_with_the_run,
+        generator=torch.Generator(),  # without it the loader draws from the default generator, which dropout uses
+    )
+    try:
+        with blocked_in_children():  # a run that is stopped saves before its workers end
+            batches = iter(loader)
+        for batch in batches:
+            yield [each.to(device, non_blocking=on_gpu) for each in batch]
+    except UserError as error:  # a worker's error has a traceback before its message
+        raise UserError(str(error).strip().splitlines()[-1].removeprefix("repro.errors.UserError: ")) from error
+    except RuntimeError as error:
+        raise_if_a_worker_died(error)
+        raise
+
+
+def raise_if_a_worker_died(error: RuntimeError) -> None:
+    """Raise RunFailed if torch reports with this error, which may come at any time, that a worker was killed."""
+    if "DataLoader worker" in str(error):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # otherwise torch reports every worker that ends
+        raise RunFailed(
+            f"{str(error).strip(' .')}; the last checkpoint is kept; fewer --workers need less memory"
+        ) from error
+
+
+def workers_of(runtime: Runtime) -> int:
+    """Return the number of worker processes that read images."""
+    if runtime.workers is not None:
+        return runtime.workers
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _end_with_the_run(worker: int) -> None:
+    """Let Linux kill this worker when the run dies: a worker still holds the run's locks, which a fork copies."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

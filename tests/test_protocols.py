@@ -1,0 +1,351 @@
+"""Test protocols of image files: which pixels a network sees, and how its predictions are combined."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from watching import Silent, train_one
+
+from repro.data import SHIPPED
+from repro.data.folder import ImageFolder
+from repro.data.procedure import Procedure, TestViews, central, procedure_of, squares
+from repro.data.protocol import ONE_CROP, Averaged, Protocol, Views
+from repro.errors import UserError
+from repro.evaluation import evaluate as evaluation
+from repro.evaluation.evaluate import evaluate
+from repro.evaluation.protocols import PRINTED, Asked, protocol_for
+from repro.experiment import Experiment
+from repro.models import build
+from repro.models.dense import fully_convolutional
+from repro.paths import Folders
+from repro.recipes import recipe
+from repro.runtime import Runtime
+from repro.training.initialise import network_of
+from repro.training.tasks.file_test import FileTest, mean_guess
+
+CPU = torch.device("cpu")
+HERE = Runtime(device="cpu", workers=0)
+RECIPE = replace(recipe("tiny-imagenet-10"), batch=8, scaled_crop=32, resize=36, test_crop=32)
+"""A recipe with small crops and small batches."""
+PROCEDURE = procedure_of(RECIPE)
+TEN = Protocol(views=Views.TEN_CROP, averaged=Averaged.PROBABILITIES)
+ALL = Protocol(views=Views.CROPS_144, averaged=Averaged.PROBABILITIES)
+DENSE = Protocol(views=Views.DENSE, scales=(36,), averaged=Averaged.PROBABILITIES)
+
+
+@pytest.fixture
+def data(write_images: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageFolder:
+    """Write eight training and six test images of two classes in place of ten classes of Tiny ImageNet."""
+    spec = replace(SHIPPED["tiny-imagenet-10"], classes=2, train_images=8, test_images=6)
+    monkeypatch.setitem(SHIPPED, "tiny-imagenet-10", spec)
+    home = tmp_path / "data" / "tiny-imagenet-10"
+    write_images(home / "train", classes=2, images=4, size=(48, 40))
+    write_images(home / "val", classes=2, images=3, size=(40, 48), first=90)
+    return ImageFolder("tiny-imagenet-10", home, home / "val")
+
+
+class Looks(nn.Module):
+    """Collects its inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(x)
+        return torch.zeros(len(x), 2)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("protocol", [ONE_CROP, TEN])
+def test_crops_are_torchvisions(data: ImageFolder, protocol: Protocol, interpolation: str) -> None:
+    from torchvision import transforms
+
+    network = Looks()
+    procedure = replace(procedure_of(replace(RECIPE, interpolation=interpolation)), protocol=protocol)
+    metrics = FileTest(data.test, procedure, HERE, CPU).test(network)
+    cut = transforms.TenCrop(32) if protocol is TEN else transforms.Compose([transforms.CenterCrop(32), lambda x: [x]])
+    to_tensor = transforms.Compose([transforms.ToTensor(), transforms.Normalize(RECIPE.mean, RECIPE.std)])
+    scaled = transforms.Resize(36, transforms.InterpolationMode(interpolation))
+    images = [cut(scaled(data.test.read(index))) for index in range(6)]
+    expected = torch.stack([to_tensor(each) for image in images for each in image])
+    torch.testing.assert_close(torch.cat(network.seen), expected)
+    assert metrics.images == 6
+
+
+def views_of(protocol: Protocol, pixels: Tensor, **values: int) -> list[Tensor]:
+    """Return what a network sees of an image (C, H, W) uint8."""
+    from torchvision.transforms.v2.functional import to_pil_image
+
+    class One:
+        labels = torch.zeros(1)
+
+        def read(self, index: int) -> object:
+            return to_pil_image(pixels)
+
+    procedure = replace(PROCEDURE, protocol=protocol, **values)
+    *views, _ = TestViews(One(), procedure)[0]  # type: ignore[arg-type]
+    return views
+
+
+def ramp(height: int, width: int) -> Tensor:
+    """Return an image whose red is the column and whose green is the row, so that a pixel tells its place."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.stack([columns, rows, torch.zeros_like(rows)]).byte()
+
+
+def test_ten_crops_are_at_the_corners_and_the_centre() -> None:
+    (crops,) = views_of(TEN, ramp(40, 50), resize=40, crop=32)
+    corners = [(int(each[0, 0, 0]), int(each[1, 0, 0])) for each in crops[:5]]
+    assert corners == [(0, 0), (18, 0), (0, 8), (18, 8), (9, 4)]
+    mirrored = crops[[1, 0, 3, 2, 4]].flip(3)  # the corners of the mirrored image
+    assert torch.equal(crops[5:], mirrored)
+
+
+def test_the_centre_crop_and_the_central_crop_are_where_they_should_be() -> None:
+    (one,) = views_of(ONE_CROP, ramp(40, 50), resize=40, crop=32)
+    assert one[0, :2, 0, 0].tolist() == [9, 4]
+    from torchvision.transforms.v2.functional import to_pil_image
+
+    kept = central(to_pil_image(ramp(40, 50)))  # int(50 * 0.0625) = 3 columns and int(40 * 0.0625) = 2 rows are cut off
+    assert (kept.size, kept.getpixel((0, 0))) == ((44, 36), (3, 2, 0))
+    (crop,) = views_of(Protocol(views=Views.CENTRAL_CROP), ramp(40, 50), resize=40, crop=22)
+    assert crop.shape == (1, 3, 22, 22)
+    assert crop[0, 0, 5].diff().float().mean() == pytest.approx(44 / 22, abs=0.1)
+    assert crop[0, 1, :, 5].diff().float().mean() == pytest.approx(36 / 22, abs=0.1)
+
+
+def test_144_crops_are_four_scales_three_squares_six_crops_and_their_mirrors() -> None:
+    from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
+
+    procedure = replace(PROCEDURE, protocol=ALL, resize=256, crop=224)
+    assert procedure.scales == (256, 288, 320, 352)
+    (crops,) = views_of(ALL, ramp(28, 42), resize=32, crop=28)
+    assert crops.shape == (4 * 3 * 6 * 2, 3, 28, 28)
+    for tall in (False, True):
+        image = to_pil_image(ramp(60, 40) if tall else ramp(40, 60))
+        places = [pil_to_tensor(each)[:2, 0, 0].tolist() for each in squares(image)]
+        assert places == ([[0, 0], [0, 10], [0, 20]] if tall else [[0, 0], [10, 0], [20, 0]])
+        assert {each.size for each in squares(image)} == {(40, 40)}
+    for scale in range(4):
+        for square in range(3):
+            twelve = crops[36 * scale + 12 * square :][:12]
+            assert torch.equal(twelve[6:], twelve[:6].flip(3))
+
+
+def test_144_crops_of_the_first_square_are_its_corners_its_centre_and_itself() -> None:
+    from torchvision.transforms import functional
+
+    pixels = ramp(36, 54)
+    (crops,) = views_of(ALL, pixels, resize=32, crop=28)
+    scaled = functional.pil_to_tensor(functional.resize(functional.to_pil_image(pixels), 32))
+    right = scaled[:, :, 48 - 32 :]
+    places = [(0, 0), (0, 4), (4, 0), (4, 4), (2, 2)]  # top and left, of the square at the right
+    for crop, (top, left) in zip(crops[24:29], places, strict=True):
+        assert torch.equal(crop, right[:, top : top + 28, left : left + 28])
+    whole = functional.resize(functional.to_pil_image(right), [28, 28])
+    assert torch.equal(crops[29], functional.pil_to_tensor(whole))
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    """Return a small random network with global average pooling and without borders of zeros."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)).eval()
+
+
+def loss_of(protocol: Protocol, data: ImageFolder, network: nn.Module, **values: int) -> float:
+    procedure = replace(PROCEDURE, protocol=protocol, **values)
+    return FileTest(data.test, procedure, HERE, CPU).test(network).loss
+
+
+def overwrite(data: ImageFolder, pixels: Callable[[int], Tensor]) -> None:
+    """Replace each test image by the one that `pixels` gives for its index."""
+    from torchvision.transforms.functional import to_pil_image
+
+    for index in range(len(data.test)):
+        to_pil_image(pixels(index)).save(data.test.path(index), format="PNG")
+
+
+def test_protocols_differ_on_textures_and_agree_on_images_of_one_colour(data: ImageFolder, network: nn.Module) -> None:
+    two_scales = Protocol(views=Views.DENSE, scales=(36, 48), averaged=Averaged.PROBABILITIES)
+    protocols = [ONE_CROP, Protocol(views=Views.CENTRAL_CROP), TEN, ALL, DENSE, two_scales]
+    assert len({loss_of(each, data, network) for each in protocols}) == len(protocols)
+    overwrite(data, lambda index: torch.tensor([40 * index, 200, 9]).byte().view(3, 1, 1).expand(3, 48, 40))
+    one, *others = [loss_of(each, data, network) for each in protocols]
+    assert others == pytest.approx([one] * 5, rel=1e-5)
+
+
+def test_a_dense_test_of_a_symmetric_image_of_the_size_of_a_crop_equals_one_crop(
+    data: ImageFolder, network: nn.Module
+) -> None:
+    def symmetric(index: int) -> Tensor:
+        half = torch.randint(256, (3, 32, 16), generator=torch.Generator().manual_seed(index))
+        return torch.cat([half, half.flip(2)], 2).byte()
+
+    overwrite(data, symmetric)
+    dense = Protocol(views=Views.DENSE, scales=(32,), averaged=Averaged.PROBABILITIES)
+    losses = [loss_of(each, data, net, resize=32) for each in (ONE_CROP, dense) for net in (network, Classic().eval())]
+    assert losses[:2] == pytest.approx(losses[2:], rel=1e-6)
+
+
+class Classic(nn.Module):
+    """A network in the form of AlexNet and VGG: maps of 4x4 positions on images of 32 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.features = nn.Sequential(nn.Conv2d(3, 6, 8, stride=8), nn.ReLU())
+        self.avgpool = nn.AdaptiveAvgPool2d((4, 4))
+        self.classifier = nn.Sequential(nn.Linear(6 * 16, 5), nn.ReLU(), nn.Dropout(), nn.Linear(5, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.avgpool(self.features(x)).flatten(1))
+
+
+def test_a_fully_convolutional_network_gives_at_each_position_what_its_crop_gives() -> None:
+    network = Classic().double().eval()
+    dense = fully_convolutional(network)
+    images = torch.randn(2, 3, 48, 40, dtype=torch.float64)
+    maps = dense(images)
+    assert maps.shape == (2, 2, 3, 2)
+    crops = [
+        network(images[:, :, 8 * row : 8 * row + 32, 8 * col : 8 * col + 32]) for row in range(3) for col in (0, 1)
+    ]
+    torch.testing.assert_close(maps.flatten(2), torch.stack(crops, 2), rtol=0, atol=1e-14)
+    with pytest.raises(UserError, match=r"an image of 24x32 pixels is too small .* 3x4 positions, .* needs 4x4"):
+        dense(images[:, :, :32, :24])
+
+
+@pytest.mark.parametrize(("model", "positions"), [("alexnet", (6, 6)), ("vgg16", (6, 6)), ("vgg16-bn", (6, 6))])
+def test_the_classics_become_fully_convolutional(model: str, positions: tuple[int, int]) -> None:
+    with torch.device("meta"):
+        network = build(model, {}, classes=1000).eval()
+        small = fully_convolutional(network)(torch.empty(1, 3, 224, 224))
+        large = fully_convolutional(network)(torch.empty(1, 3, 384, 384))
+    assert small.shape == (1, 1000, 1, 1)
+    assert large.shape == (1, 1000, *positions)
+
+
+def test_a_network_with_global_pooling_is_dense_and_one_with_other_linear_layers_is_refused() -> None:
+    with torch.device("meta"):
+        residual, mobile = (build(name, {}, classes=10) for name in ("resnet18", "mobilenetv3-small"))
+    assert fully_convolutional(residual) is residual
+    with pytest.raises(UserError, match="a dense test of MobileNetV3 is not implemented: it has several linear layers"):
+        fully_convolutional(mobile)
+
+
+@pytest.fixture
+def divided() -> Tensor:
+    """Outputs for ten crops of two images: nine crops of the first prefer class 0 slightly, one class 1 strongly."""
+    outputs = torch.tensor([[1.0, 0.0]]).repeat(20, 1)
+    outputs[9] = torch.tensor([0.0, 100.0])
+    return outputs
+
+
+def test_averages_of_probabilities_and_of_outputs_choose_different_classes(divided: Tensor) -> None:
+    of_outputs, of_probabilities = (mean_guess(divided, 10, each) for each in Averaged)
+    assert (of_outputs.argmax(1).tolist(), of_probabilities.argmax(1).tolist()) == ([1, 0], [0, 0])
+    torch.testing.assert_close(of_outputs, torch.stack([divided[:10].mean(0), divided[10:].mean(0)]))
+    torch.testing.assert_close(of_probabilities.exp(), divided.softmax(1).view(2, 10, 2).mean(1))
+
+
+class Divided(nn.Module):
+    """Returns the same divided outputs for the ten crops of every image."""
+
+    def __init__(self, outputs: Tensor) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.outputs.repeat(len(x) // 10, 1)
+
+
+@pytest.mark.parametrize(
+    ("averaged", "error"), [(Averaged.OUTPUTS, 100 * 2 / 6), (Averaged.PROBABILITIES, 100 * 4 / 6)]
+)
+def test_a_test_averages_as_its_protocol_says(
+    data: ImageFolder, divided: Tensor, averaged: Averaged, error: float
+) -> None:
+    """Four of the six test images are labelled as class 1."""
+    data.test.labels[:] = torch.tensor([0, 0, 1, 1, 1, 1])
+    procedure = replace(PROCEDURE, protocol=Protocol(views=Views.TEN_CROP, averaged=averaged))
+    assert FileTest(data.test, procedure, HERE, CPU).test(Divided(divided[:10])).error == pytest.approx(error)
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "protocol"),
+    [
+        ("densenet121", Asked(Views.TEN_CROP), Protocol(views=Views.TEN_CROP, averaged=Averaged.OUTPUTS)),
+        ("resnet50", Asked(Views.TEN_CROP), TEN),
+        ("densenet161", Asked(Views.TEN_CROP), TEN),  # no table prints an error of it
+        ("densenet121", Asked(Views.CROPS_144), ALL),
+        ("densenet121", Asked(Views.CENTRAL_CROP), Protocol(views=Views.CENTRAL_CROP)),
+        ("densenet121", PRINTED, ONE_CROP),
+        ("vgg16", Asked(Views.DENSE), Protocol(views=Views.DENSE, scales=(384,), averaged=Averaged.PROBABILITIES)),
+        ("resnet18", Asked(Views.DENSE, (36,)), DENSE),
+    ],
+)
+def test_the_protocol_that_is_asked_for_is_completed_by_the_printed_one(
+    model: str, asked: Asked, protocol: Protocol
+) -> None:
+    assert protocol_for(asked, model) == protocol
+
+
+def test_a_protocol_without_its_scales_and_scales_without_it_are_refused() -> None:
+    with pytest.raises(UserError, match=r"no table prints a dense error of resnet18; add .* as --scales 384 or"):
+        protocol_for(Asked(Views.DENSE), "resnet18")
+    with pytest.raises(UserError, match="--scales is for --protocol dense; the other protocols have their own scale"):
+        protocol_for(Asked(Views.TEN_CROP, (384,)), "resnet18")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "shown"),
+    [
+        (ONE_CROP, "shorter side to 256 (bilinear, antialiased), 1 crop, 224x224"),
+        (TEN, "shorter side to 256 (bilinear, antialiased), 10 crops, probabilities averaged, 224x224"),
+        (
+            ALL,
+            "shorter side to 256, 288, 320, 352 (bilinear, antialiased), 144 crops, probabilities averaged, 224x224",
+        ),
+        (
+            Protocol(views=Views.CENTRAL_CROP),
+            "1 crop of the middle 87.5 %, 224x224 (bilinear, antialiased)",
+        ),
+        (
+            Protocol(views=Views.DENSE, scales=(256, 384), averaged=Averaged.OUTPUTS),
+            "shorter side to 256, 384 (bilinear, antialiased), the whole image, mirrored too, raw outputs averaged",
+        ),
+    ],
+)
+def test_a_procedure_describes_itself(protocol: Protocol, shown: str) -> None:
+    procedure = Procedure(resize=256, crop=224, protocol=protocol, mean=(0.5,) * 3, std=(0.5,) * 3)
+    assert str(procedure) == shown
+    with pytest.raises(UserError, match="a crop of 300 pixels cannot be cut from images of 256"):
+        replace(procedure, crop=300)
+
+
+def test_a_protocol_of_images_that_are_shown_whole_is_refused(tiny: Callable[..., Experiment]) -> None:
+    with pytest.raises(UserError, match="--protocol is for image files; the images of digits are shown whole"):
+        evaluation.test(network_of(tiny()), tiny(), Path(), HERE, Asked(Views.TEN_CROP), None)
+
+
+@pytest.mark.usefixtures("data")
+def test_a_run_is_tested_by_the_protocol_that_is_asked_for(folders: Folders) -> None:
+    experiment = Experiment("resnet20", {"shortcut": "A"}, RECIPE.with_epochs(1), 0)
+    record = train_one(experiment, HERE, folders, Silent())
+    one, ten, dense = (
+        evaluate(record.id, folders, HERE, asked=each)
+        for each in (PRINTED, Asked(Views.TEN_CROP), Asked(Views.DENSE, (36, 40)))
+    )
+    assert one.metrics.error == record.error == one.recorded
+    assert one.metrics.loss == record.loss
+    assert len({record.loss, ten.metrics.loss, dense.metrics.loss}) == 3
+    assert [each.procedure and each.procedure.protocol.views for each in (one, ten, dense)] == [
+        Views.ONE_CROP,
+        Views.TEN_CROP,
+        Views.DENSE,
+    ]
