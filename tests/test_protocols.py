@@ -1,6 +1,7 @@
 """Test protocols of image files: which pixels a network sees, and how its predictions are combined."""
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from watching import Silent, train_one
 
+from repro.comparison.join import compare
+from repro.comparison.summary import summarise
+from repro.comparison.verdict import Verdict
 from repro.data import SHIPPED
 from repro.data.folder import ImageFolder
 from repro.data.procedure import Procedure, TestViews, central, procedure_of, squares
@@ -21,9 +25,17 @@ from repro.experiment import Experiment
 from repro.models import build
 from repro.models.dense import fully_convolutional
 from repro.paths import Folders
-from repro.recipes import recipe
+from repro.recipes import current_library, recipe
+from repro.report.cells import error_cell
+from repro.report.notes import notes_of
 from repro.runtime import Runtime
+from repro.store.protocol_tests import ProtocolTest, measured, plain, recorded_tests
+from repro.store.results import Record, append_record, every_record, read_records
+from repro.tables import parse_table
+from repro.training import final_tests
 from repro.training.initialise import network_of
+from repro.training.signals import Stopped
+from repro.training.tasks import file_test
 from repro.training.tasks.file_test import FileTest, mean_guess
 
 CPU = torch.device("cpu")
@@ -349,3 +361,126 @@ def test_a_run_is_tested_by_the_protocol_that_is_asked_for(folders: Folders) -> 
         Views.TEN_CROP,
         Views.DENSE,
     ]
+
+
+@pytest.fixture
+def printed(monkeypatch: pytest.MonkeyPatch) -> list[Protocol]:
+    """Pretend that the errors of the experiment are printed by two protocols besides one crop."""
+    protocols = [TEN, ONE_CROP, DENSE]
+    monkeypatch.setattr(final_tests, "protocols_of", lambda experiment: protocols)
+    return protocols
+
+
+@pytest.mark.usefixtures("data")
+def test_a_finished_run_is_tested_by_the_printed_protocols_and_a_stopped_test_goes_on(
+    folders: Folders, printed: list[Protocol], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(file_test, "TEST_CROPS", 20)  # two images in a batch
+    experiment = Experiment("resnet20", {"shortcut": "A"}, RECIPE.with_epochs(1), 0)
+    watcher = Stopping()
+    with pytest.raises(Stopped, match=r"saved when 4 of 6 images were tested with 10 crops"):
+        train_one(experiment, HERE, folders, watcher)
+    assert not (folders.results / "runs.csv").exists()
+    watcher = Stopping()
+    with pytest.raises(Stopped, match=r"saved when 2 of 6 images were tested with the whole image at 36 pixels"):
+        train_one(experiment, HERE, folders, watcher)
+    assert watcher.batches == [1, 2]  # the last two images with ten crops, then one image at a time
+    record = train_one(experiment, HERE, folders, Silent())
+    elsewhere = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
+    straight = train_one(experiment, HERE, elsewhere, Silent())
+    assert record.tests == straight.tests
+    assert read_records([folders.results]) == [record]
+    for protocol in (TEN, DENSE):
+        asked = Asked(protocol.views, protocol.scales)
+        metrics = evaluate(record.id, folders, HERE, asked=asked).metrics
+        shown = [measured(record, each, protocol) for each in ("error", "error5", "loss")]
+        assert shown == pytest.approx([metrics.error, metrics.error5, metrics.loss], rel=1e-6)
+    assert measured(record, "error", ONE_CROP) == record.error
+    assert measured(record, "error", ALL) is None
+
+
+class Stopping(Silent):
+    """Sends SIGINT to this process before the second batch of the second test of a session."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches = list[int]()
+
+    def testing(self, begins: range) -> Iterator[int]:
+        self.batches.append(0)
+        for number, begin in enumerate(begins):
+            if len(self.batches) == 2 and number == 1:
+                signal.raise_signal(signal.SIGINT)
+            self.batches[-1] += 1
+            yield begin
+
+
+@pytest.mark.usefixtures("data")
+def test_a_record_without_the_test_of_a_printed_protocol_gets_it(folders: Folders, printed: list[Protocol]) -> None:
+    experiment = Experiment("resnet20", {"shortcut": "A"}, RECIPE.with_epochs(1), 0)
+    printed.clear()
+    before = train_one(experiment, HERE, folders, Silent())
+    printed.append(DENSE)
+    watcher = Silent()
+    after = train_one(experiment, HERE, folders, watcher)
+    assert (before.tests, [each.protocol for each in recorded_tests(after)]) == ((), [DENSE])
+    assert after == replace(before, tests=after.tests, sittings=after.sittings, runtime=after.runtime)
+    assert read_records([folders.results]) == every_record(folders.results) == [after]
+    again = Silent()
+    assert train_one(experiment, HERE, folders, again) == after
+    assert again.said == [f"{experiment.name} is already finished; showing its record"]
+
+
+def test_a_cell_is_compared_only_with_results_of_its_own_protocol(
+    record: Callable[..., Record], tmp_path: Path
+) -> None:
+    (tmp_path / "ten.toml").write_text(TEN_CROP_TABLE, "utf-8")
+    printed = parse_table(tmp_path / "ten.toml")
+    (error,) = printed.errors([printed.rows[0]])
+    experiment = error.experiment(0)
+    of_run = {"model": "resnet34", "options": {}, "dataset": "imagenet", "recipe": experiment.recipe.name}
+    one_crop = record(id=experiment.id, name=experiment.name, error=24.99, **of_run)
+    tests = plain([ProtocolTest(protocol=TEN, error=24.0, error5=7.0, loss=1.0)])
+    shown = [compare(printed, [each]).rows[0] for each in (one_crop, replace(one_crop, tests=tests))]
+    cells = [each.errors["error"] for each in shown]
+    assert [each.verdict for each in cells] == [Verdict.OTHER_PROTOCOL, Verdict.LOWER]
+    assert [each.value for each in cells] == [None, 24.0]
+    assert error_cell(cells[0], alone=True).notes == ("tested with 1 crop", "printed with 10 crops")
+    assert (shown[0].verdict, shown[0].share_measured) == (Verdict.OTHER_PROTOCOL, "")
+    assert summarise(compare(printed, [one_crop])).measured == 0
+    note = next(each for each in notes_of(compare(printed, [one_crop])) if each.heading == "Errors")
+    assert "10 crops, probabilities averaged" in note.lines[0]
+
+
+TEN_CROP_TABLE = """
+title = "Table 1"
+caption = "Errors with ten crops"
+paper = "made up"
+source = "made up"
+dataset = "imagenet"
+flops_convention = "macs"
+
+[[columns]]
+key = "error"
+label = "Error"
+kind = "error"
+recipe = "miru2020-imagenet-resnet34"
+protocol = { views = "ten-crop", averaged = "probabilities" }
+
+[[rows]]
+label = "ResNet-34"
+model = "resnet34"
+cells = { error = "24.99" }
+"""
+
+
+def test_the_tests_of_a_record_survive_its_file(record: Callable[..., Record], tmp_path: Path) -> None:
+    tests = [ProtocolTest(protocol=each, error=1.5, error5=0.25, loss=0.1) for each in (TEN, DENSE)]
+    append_record(record(tests=plain(tests)), tmp_path)
+    (found,) = read_records([tmp_path])
+    assert recorded_tests(found) == tests
+    assert [measured(found, each, DENSE) for each in ("error", "error5", "loss")] == [1.5, 0.25, 0.1]
+    wrong = (tmp_path / "runs.csv").read_text("utf-8").replace("[{", '{""tests"": [{').replace("}]", "}]}")
+    (tmp_path / "runs.csv").write_text(wrong, "utf-8")
+    with pytest.raises(UserError, match="is not a list of mappings"):
+        read_records([tmp_path])

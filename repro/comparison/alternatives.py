@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from repro.comparison.join import Comparison, ErrorCell
-from repro.comparison.match import measured_error
+from repro.comparison.match import figure_of, measured_error
 from repro.comparison.rule import Judgement, judge
 from repro.experiment import Experiment
 from repro.recipes import recipe
@@ -139,4 +139,4 @@ def tried(trial: Trial, comparison: Comparison, records: Mapping[str, Record]) -
 def _found(experiments: Sequence[Experiment], error: PrintedError, records: Mapping[str, Record]) -> list[Record]:
     """Return the records of experiments that have the figure of the error's column."""
     found = [records[each.id] for each in experiments if each.id in records]
-    return [each for each in found if getattr(each, error.column.metric) is not None]
+    return [each for each in found if figure_of(each, error) is not None]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from repro.comparison.counts import CountCell
 from repro.comparison.join import ComparedRow, Comparison, ErrorCell
-from repro.comparison.match import is_of
+from repro.comparison.match import figure_of, is_of
 from repro.recipes import SourceKind, recipe
 from repro.recipes.source import sources_text
 from repro.recipes.values import values_of
@@ -86,7 +86,7 @@ def _seeds(runs: Iterable[Record]) -> str:
 
 
 def _deviating(error: PrintedError, deviating: Sequence[Record]) -> list[str]:
-    found = [(run, getattr(run, error.column.metric)) for run in deviating if is_of(run, error)]
+    found = [(run, figure_of(run, error)) for run in deviating if is_of(run, error)]
     return [
         f"not used: seed {run.seed} with {', '.join(run.deviations)}: {value:.2f}"
         for run, value in found

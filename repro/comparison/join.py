@@ -15,6 +15,7 @@ from repro.comparison.rule import Judgement, judge, pooled
 from repro.comparison.spread import PRINTED_SPREAD, Spread
 from repro.comparison.times import TimeCell, time_cells
 from repro.comparison.verdict import Verdict
+from repro.data.protocol import ONE_CROP
 from repro.store.results import Record, StepTime
 from repro.store.weights import WeightsTest
 from repro.tables import PrintedError, Row, Table, shipped_tables
@@ -129,7 +130,7 @@ class ComparedRow:
     def share_measured(self) -> str:
         """How many of the row's printed errors are behind the verdict, as `1 of 5`; empty if all or none."""
         measurable = [cell.verdict for cell in self.errors.values() if cell.verdict != Verdict.NO_RECIPE]
-        measured = sum(verdict != Verdict.NOT_MEASURED for verdict in measurable)
+        measured = sum(verdict.measured for verdict in measurable)
         return f"{measured} of {len(measurable)}" if 0 < measured < len(measurable) else ""
 
     @property
@@ -246,8 +247,10 @@ def _judgement(found: WithRuns, spread: Spread, cells: int) -> Judgement | None:
 def _error_cell(found: WithRuns, judgement: Judgement | None, lowest: Callable[[Record], float | None]) -> ErrorCell:
     error = found.error
     if not found.runs:
-        return ErrorCell(error, Verdict.NOT_MEASURED if error.recipe else Verdict.NO_RECIPE)
+        unmeasured = Verdict.OTHER_PROTOCOL if found.tested_otherwise else Verdict.NOT_MEASURED
+        return ErrorCell(error, unmeasured if error.recipe else Verdict.NO_RECIPE)
     measured = found.measured
+    is_of_curves = error.column.metric == "error" and error.protocol == ONE_CROP
     cell = ErrorCell(
         error,
         Verdict.TESTED_OTHERWISE,
@@ -255,7 +258,7 @@ def _error_cell(found: WithRuns, judgement: Judgement | None, lowest: Callable[[
         value=measured.value,
         mean=statistics.fmean(measured.values),
         std=statistics.stdev(measured.values) if measured.n > 1 else None,
-        best_epoch=_mean_lowest(found.runs, lowest) if error.column.metric == "error" else None,
+        best_epoch=_mean_lowest(found.runs, lowest) if is_of_curves else None,
     )
     return replace(cell, difference=measured.difference, **vars(judgement)) if judgement else cell
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from repro.comparison.rule import MeasuredError
 from repro.models import spec_of
+from repro.store.protocol_tests import measured
 from repro.store.results import Record, StepTime
 from repro.store.weights import WeightsTest
 from repro.tables import PrintedError
@@ -23,9 +24,14 @@ def runs_of(error: PrintedError, records: Sequence[Record]) -> list[Record]:
     return sorted(runs, key=lambda each: each.seed)
 
 
+def figure_of(run: Record, error: PrintedError) -> float | None:
+    """Return a run's figure for a printed error, its metric by the error's protocol; None if it was not tested so."""
+    return measured(run, error.column.metric, error.protocol)
+
+
 def measured_error(error: PrintedError, runs: Sequence[Record]) -> MeasuredError:
     """Return a printed error with the figures of some runs, at least one."""
-    values = tuple(getattr(run, error.column.metric) for run in runs)
+    values = tuple(value for run in runs if (value := figure_of(run, error)) is not None)
     return MeasuredError(error.cell, error.statistic, error.runs, values, error.images)
 
 
@@ -35,6 +41,8 @@ class WithRuns:
 
     error: PrintedError
     runs: tuple[Record, ...]
+    tested_otherwise: bool = False
+    """Whether there are runs, but none that was tested by the error's protocol."""
 
     @property
     def measured(self) -> MeasuredError:
@@ -48,10 +56,12 @@ class WithRuns:
 
 
 def with_runs(errors: Iterable[PrintedError], records: Sequence[Record]) -> list[WithRuns]:
-    """Return printed errors with the runs that followed the recipe and have the column's metric."""
+    """Return printed errors with the runs that followed the recipe and have the column's metric by the protocol."""
+    found = [(error, runs_of(error, records)) for error in errors]
+    fitting = [tuple(run for run in runs if figure_of(run, error) is not None) for error, runs in found]
     return [
-        WithRuns(error, tuple(run for run in runs_of(error, records) if getattr(run, error.column.metric) is not None))
-        for error in errors
+        WithRuns(error, own, tested_otherwise=bool(runs) and not own and error.protocol != ONE_CROP)
+        for (error, runs), own in zip(found, fitting, strict=True)
     ]
 
 

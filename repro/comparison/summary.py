@@ -37,7 +37,7 @@ def summarise(comparison: Comparison) -> Summary:
     counts = [cell for row in comparison.rows for cell in row.counts.values() if cell.matches is not None]
     printed = [cell for row in comparison.rows for cell in row.errors.values()]
     errors = [cell for cell in printed if cell.verdict != Verdict.NO_RECIPE]
-    found: Counter[Verdict] = Counter(cell.verdict for cell in errors if cell.verdict != Verdict.NOT_MEASURED)
+    found: Counter[Verdict] = Counter(cell.verdict for cell in errors if cell.verdict.measured)
     return Summary(
         comparison.table,
         counted=len(counts),

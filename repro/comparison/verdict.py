@@ -57,6 +57,13 @@ class Verdict(StrEnum):
         "none",
         "our test images are not the paper's: both errors are shown, without a verdict",
     )
+    OTHER_PROTOCOL = (
+        "tested by another protocol",
+        "◈",
+        "none",
+        "our runs were not tested by the protocol of the printed error, such as ten crops; the command that trained a "
+        "run also tests it",
+    )
     NOT_MEASURED = "not measured", "○", "none", "no run has followed the recipe yet"
     NO_RECIPE = (
         "no recipe",
@@ -80,6 +87,11 @@ class Verdict(StrEnum):
     def differs(self) -> bool:
         """Whether our error is higher or lower than randomness explains."""
         return self.mismatch or self in (Verdict.BETTER, Verdict.LOWER, Verdict.WITHIN_HIGHER, Verdict.WITHIN_LOWER)
+
+    @property
+    def measured(self) -> bool:
+        """Whether there are runs by the recipe and the protocol of the printed error."""
+        return self.judged or self is Verdict.TESTED_OTHERWISE
 
     @property
     def judged(self) -> bool:

@@ -58,7 +58,7 @@ class Procedure:
         """Return the procedure as plain data."""
         values = asdict(self)
         protocol = msgspec.to_builtins(values.pop("protocol"))
-        return {"views": self.protocol.views.value, **protocol, **values, "antialias": True}
+        return {"views": self.protocol.views, **protocol, **values, "antialias": True}
 
     def __str__(self) -> str:
         how, size = f"({self.interpolation}, antialiased)", f"{self.crop}x{self.crop}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from repro.comparison.match import is_of, reduced, runs_of
+from repro.data.protocol import ONE_CROP
 from repro.store.results import EpochRow, Record, curve_of
 from repro.tables import Column, PrintedError, Row, Table
 
@@ -155,7 +156,7 @@ def _figure(column: Column) -> str:
 
 def _curve(name: str, error: PrintedError, found: Sequence[tuple[Record, list[EpochRow]]]) -> Curve:
     column, runs, curves = error.column, [run for run, _ in found], [curve for _, curve in found]
-    comparable = column.comparable and not runs[0].deviations
+    comparable = column.comparable and error.protocol == ONE_CROP and not runs[0].deviations
     return Curve(
         row=name,
         seeds=tuple(run.seed for run in runs),

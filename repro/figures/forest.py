@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import sqrt
 from typing import Any
 
 from repro.comparison.join import ComparedRow, Comparison, ErrorCell
-from repro.comparison.match import is_of, measured_error
+from repro.comparison.match import figure_of, is_of, measured_error
 from repro.comparison.rule import judge, student_t
 from repro.comparison.spread import PRINTED_SPREAD, Spread
+from repro.store.results import Record
 from repro.store.weights import WeightsTest
-from repro.tables import Column, Replication, Row, Table
+from repro.tables import Column, PrintedError, Replication, Row, Table
 from repro.tables.printed import PERCENT
 
 CONFIDENCE = 0.95
@@ -122,10 +123,8 @@ def _row(comparison: Comparison, row: ComparedRow, cell: ErrorCell) -> ForestRow
     points = [_printed(cell, spread, max(1, comparison.cells))]
     points += [_reported(each) for each in _replications(row.row, cell)]
     points += [_tested(each) for each in cell.weights]
-    metric = cell.printed.column.metric
-    changed = [run for run in comparison.deviating if is_of(run, cell.printed) and getattr(run, metric) is not None]
-    points += [_run(Evidence.DEVIATING, getattr(run, metric), run.seed) for run in changed]
-    points += [_run(Evidence.SEED, getattr(run, metric), run.seed) for run in cell.runs]
+    changed = [run for run in comparison.deviating if is_of(run, cell.printed)]
+    points += [*_runs(Evidence.DEVIATING, cell.printed, changed), *_runs(Evidence.SEED, cell.printed, cell.runs)]
     return ForestRow(comparison.table.called(row.row), (*points, *_mean(cell, spread)))
 
 
@@ -151,8 +150,11 @@ def _tested(test: WeightsTest) -> Point:
     return Point(Evidence.WEIGHTS, test.error, test.error, test.error, test.file, test.source)
 
 
-def _run(kind: Evidence, error: float, seed: int) -> Point:
-    return Point(kind, error, error, error, f"seed {seed}")
+def _runs(kind: Evidence, printed: PrintedError, runs: Iterable[Record]) -> Iterator[Point]:
+    """Yield the errors of the runs that were tested by the protocol of the printed one."""
+    for run in runs:
+        if (error := figure_of(run, printed)) is not None:
+            yield Point(kind, error, error, error, f"seed {run.seed}")
 
 
 def _mean(cell: ErrorCell, spread: Spread) -> Iterator[Point]:

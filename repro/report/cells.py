@@ -7,6 +7,7 @@ from repro.comparison.join import ComparedRow, ErrorCell
 from repro.comparison.match import conditions
 from repro.comparison.times import TimeCell
 from repro.comparison.verdict import Verdict
+from repro.data.protocol import ONE_CROP
 from repro.report.grid import Shown, Tag
 from repro.tables import LAST, Column
 
@@ -64,7 +65,7 @@ def error_cell(cell: ErrorCell | None, *, alone: bool) -> Shown:
     if cell is None:
         return Shown()
     if cell.value is None:
-        return Shown("–", spoken=cell.verdict, sort_key="", muted=True)
+        return Shown("–", notes=_other_protocol(cell), spoken=cell.verdict, sort_key="", muted=True)
     text, notes = _figure_and_spread(cell)
     if alone:
         return Shown(text, notes=notes, sort_key=cell.value)
@@ -76,6 +77,13 @@ def error_cell(cell: ErrorCell | None, *, alone: bool) -> Shown:
         tags=(Tag("", cell.verdict.mark, cell.verdict.tone, short=True),),
         sort_key=cell.value,
     )
+
+
+def _other_protocol(cell: ErrorCell) -> tuple[str, ...]:
+    """Return how our runs and the paper's were tested, if the protocols differ."""
+    if cell.verdict is not Verdict.OTHER_PROTOCOL:
+        return ()
+    return f"tested with {ONE_CROP.short}", f"printed with {cell.printed.protocol.short}"
 
 
 def _figure_and_spread(cell: ErrorCell) -> tuple[str, tuple[str, ...]]:

@@ -29,6 +29,7 @@ SPELLINGS = {
     "≈": r"$\approx$",
     "≠": r"$\neq$",
     "◇": r"$\diamond$",
+    "◈": r"$\circledast$",
     "○": r"$\circ$",
     "”": "''",
     "–": "--",

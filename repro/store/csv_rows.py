@@ -116,7 +116,8 @@ def _parse(line: Mapping[str, str], kind: type[T], wrong: str) -> T:
 def _reader(type_: str) -> Callable[[str], Any]:
     """Return the function that parses a cell for a field's type."""
     if type_.startswith(JSON_TYPES):
-        return {"Sequence[str]": _words, "Sequence[float]": _numbers}.get(type_, _mapping)
+        readers = {"Sequence[str]": _words, "Sequence[float]": _numbers, "Sequence[Mapping[str, Any]]": _mappings}
+        return readers.get(type_, _mapping)
     return {"int": int, "float": float}.get(type_.removesuffix(" | None"), str)
 
 
@@ -125,6 +126,13 @@ def _mapping(text: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{text} is not a mapping")
     return content
+
+
+def _mappings(text: str) -> tuple[dict[str, Any], ...]:
+    content = json.loads(text)
+    if not (isinstance(content, list) and all(isinstance(each, dict) for each in content)):
+        raise ValueError(f"{text} is not a list of mappings")
+    return tuple(content)
 
 
 def _words(text: str) -> list[str]:

@@ -122,13 +122,14 @@ class Record:
     """The GPU's SM clock at the start of each session and the highest possible one, as `1755 of 1980 MHz`."""
     peak_bytes: int | None = None
     """Peak of the memory allocated on the GPU by all seeds that were trained at once, in the first process."""
-
     network: str | None = None
     """SHA-256 of the file, or version of the package, of a network from outside the package."""
     host: str | None = None
     """Name of the machine of all sessions, like `device`; None in older records, like the next one."""
     environment: str | None = None
     """Hash of the installed distributions with their versions, in all sessions, like `device`."""
+    tests: Sequence[Mapping[str, Any]] = ()
+    """Test errors by other protocols than one crop; see `protocol_tests`."""
 
     def __post_init__(self) -> None:
         for error in (self.error, self.error5):
@@ -171,8 +172,8 @@ class StepTime:
 
 
 def append_record(record: Record, results: Path) -> None:
-    """Add a line to `results`/runs.csv; several processes may do so at once."""
-    _append(results / "runs.csv", [record])
+    """Add a line to `results`/runs.csv, in place of an earlier one of the run; several processes may do so at once."""
+    _append(results / "runs.csv", [record], replaces=("id", "started"))
 
 
 def append_times(times: Sequence[StepTime], results: Path) -> None:
@@ -180,10 +181,13 @@ def append_times(times: Sequence[StepTime], results: Path) -> None:
     _append(results / "times.csv", times)
 
 
-def _append(path: Path, added: Sequence[Record] | Sequence[StepTime]) -> None:
+def _append(path: Path, added: Sequence[Record] | Sequence[StepTime], replaces: Sequence[str] = ()) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    new = [line_of(each) for each in added]
+    keys = [[str(line[column]) for column in replaces] for line in new if replaces]
     with locked(lock_of(path)):
-        rewrite(path, [*lines_of(path), *map(line_of, added)], type(added[0]))
+        kept = [line for line in lines_of(path) if [line.get(column) for column in replaces] not in keys]
+        rewrite(path, [*kept, *new], type(added[0]))
 
 
 def check_locks(results: Path) -> None:
@@ -226,8 +230,7 @@ def curve_of(record: Record, folders: Sequence[Path]) -> list[EpochRow]:
     paths = [path for folder in reversed(folders) if (path := curve_path(folder, record.name)).exists()]
     for path in paths:
         curve = read_curve(path)
-        reported = record.reported_epoch or record.epochs
-        if len(curve) == record.epochs and curve[reported - 1].test_error == record.error:
+        if len(curve) == record.epochs and curve[(record.reported_epoch or 0) - 1].test_error == record.error:
             return curve
     if paths:
         raise UserError(f"{paths[0]} is not the curve of the run's record, whose error is {record.error:g}; remove it")

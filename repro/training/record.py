@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from repro.data.protocol import Protocol
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.models.outside import version_of
 from repro.paths import Folders
 from repro.recipes import Recipe, deviations
 from repro.runtime import Runtime
+from repro.store.protocol_tests import ProtocolTest, is_tested, plain
 from repro.store.results import EpochRow, Record, append_record, curve_path, every_record, write_curve
 from repro.training import processes
 from repro.training.checkpoint import Checkpoint, load_newest
@@ -32,8 +34,12 @@ def check_runtime(saved: Checkpoint | None, runtime: Runtime) -> None:
         )
 
 
-def recorded(experiment: Experiment, runtime: Runtime, folders: Folders) -> Record | None:
-    """Return the record of a finished run; None if the run is not finished or its record is lost."""
+def recorded(
+    experiment: Experiment, runtime: Runtime, folders: Folders, protocols: Iterable[Protocol]
+) -> Record | None:
+    """Return the record of a finished run; None if the run is not finished, or its record or a test by one of the
+    protocols is missing.
+    """
     folder = folders.runs / experiment.name
     saved = load_newest(folder)[0] if folder.is_dir() else None
     check_runtime(saved, runtime)
@@ -41,11 +47,12 @@ def recorded(experiment: Experiment, runtime: Runtime, folders: Folders) -> Reco
         return None
     made = (each for each in every_record(folders.results) if each.id == saved.experiment.id)
     # Another run of the same experiment, for example from another folder, has its own record.
-    return next((each for each in made if each.started == saved.started), None)
+    own = next((each for each in made if each.started == saved.started), None)
+    return own if own and is_tested(own, protocols) else None
 
 
-def write_record(engine: Engine, number: int, results: Path) -> Record:
-    """Write the record of run `number` into `results` and return it."""
+def write_record(engine: Engine, number: int, tests: Sequence[ProtocolTest], results: Path) -> Record:
+    """Write the record of run `number`, with its tests by other protocols than one crop, into `results`; return it."""
     experiment, history = engine.experiments[number], engine.histories[number]
     last, reported = history[-1], reported_row(experiment.recipe, history)
     made = Record(
@@ -76,6 +83,7 @@ def write_record(engine: Engine, number: int, results: Path) -> Record:
         data=engine.task.fingerprint,
         peak_bytes=engine.peak_bytes,
         network=version_of(experiment.model),
+        tests=plain(tests),
     )
     if processes.rank() == 0:
         write_curve(history, curve_path(results, experiment.name))

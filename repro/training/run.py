@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from repro.atomic import remove_unfinished
+from repro.data.protocol import Protocol
 from repro.errors import BeingTrained, Diverged, RunFailed, UserError, is_out_of_memory
 from repro.experiment import Experiment
 from repro.locks import Held, locked
@@ -21,6 +22,7 @@ from repro.store.run_folders import CURVE, DIVERGED, LOCK, RECORDED, describe
 from repro.training import processes
 from repro.training.device import check_deterministic, check_fused, check_memory, prepare
 from repro.training.engine import Engine
+from repro.training.final_tests import final_protocols, test_finished
 from repro.training.gates import write_run_gates
 from repro.training.initialise import network_of
 from repro.training.memory import too_small
@@ -61,7 +63,8 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
     with torch.device("meta"):
         # An impossible network is refused before anything is read or written.
         network = network_of(experiments[0], memory_saved=runtime.save_memory)
-    records = _finished(experiments, runtime, folders, watcher)
+    protocols = final_protocols(experiments[0])  # a wrong table is reported before the training
+    records = _finished(experiments, runtime, folders, watcher, protocols)
     missing = [each for each in experiments if each.id not in records]
     if missing:
         device = prepare(runtime)
@@ -77,18 +80,22 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
         _warn_of_deviations(experiments[0].recipe, watcher)
         if processes.rank() == 0:
             check_locks(folders.results)
-        for record in _train_groups(groups, Session(runtime, task, device, folders, watcher)):
+        for record in _train_groups(groups, Session(runtime, task, device, folders, watcher, protocols)):
             records[record.id] = record
     return [records[each.id] for each in experiments]
 
 
 def _finished(
-    experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, watcher: Watcher
+    experiments: Sequence[Experiment],
+    runtime: Runtime,
+    folders: Folders,
+    watcher: Watcher,
+    protocols: Sequence[Protocol],
 ) -> dict[str, Record]:
-    """Return the records of the experiments that are finished, by ID."""
+    """Return the records of the experiments that are finished and tested by all protocols, by ID."""
     records = {}
     for experiment in experiments:
-        if done := recorded(experiment, runtime, folders):
+        if done := recorded(experiment, runtime, folders, protocols):
             watcher.say(f"{experiment.name} is already finished; showing its record")
             records[experiment.id] = done
             _describe([experiment], runtime, folders, RECORDED)
@@ -179,9 +186,11 @@ def _train(engine: Engine, session: Session) -> list[Record]:
             rows = _train_epoch(engine, saver, pace, stop)
             curves.epoch(rows)
         write_run_gates(engine, folders.results, watcher)
+        tests = test_finished(engine, session, stop)
         records = [
-            recorded(experiment, engine.runtime, folders)  # by another process, while this one waited for the data
-            or write_record(engine, number, folders.results)
+            # by another process, while this one waited for the data
+            recorded(experiment, engine.runtime, folders, session.protocols)
+            or write_record(engine, number, tests[number], folders.results)
             for number, experiment in enumerate(engine.experiments)
         ]
         _describe(engine.experiments, engine.runtime, folders, RECORDED)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from repro.data.protocol import Protocol
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.training.progress import Watcher
@@ -21,3 +22,5 @@ class Session:
     device: torch.device
     folders: Folders
     watcher: Watcher
+    protocols: tuple[Protocol, ...] = ()
+    """The protocols by which finished runs are tested, besides one crop."""

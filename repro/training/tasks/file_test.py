@@ -39,29 +39,47 @@ class FileTest:
         Raises:
             UserError: a dense test of the network is not implemented, or an image is too small for it.
         """
-        network.eval()
         sums = torch.zeros(3, device=self.device)
-        guesses = self._dense_guesses if self.dense else self._guesses
-        for guess, labels in guesses(network, progress):
-            sums += class_sums(guess, labels)
+        for _, so_far in self.running_sums(network, progress, 0, sums):
+            sums = so_far
         return class_metrics(processes.total(sums), len(self.files))
 
-    def _guesses(self, network: nn.Module, progress: Progress) -> Iterator[tuple[Tensor, Tensor]]:
+    @torch.inference_mode()
+    def running_sums(
+        self, network: nn.Module, progress: Progress, first: int, sums: Tensor
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Yield after each batch the number of files so far, and the sums of `class_sums` over those of this process.
+
+        Args:
+            network: it is left in evaluation mode.
+            progress: wraps the range of the batches.
+            first: the number of files that are tested already.
+            sums: their sums.
+        """
+        network.eval()
+        sums = sums.to(self.device)
+        guesses = self._dense_guesses if self.dense else self._guesses
+        for guess, labels in guesses(network, progress, first):
+            sums = sums + class_sums(guess, labels)
+            first += len(labels) * processes.count()
+            yield first, sums
+
+    def _guesses(self, network: nn.Module, progress: Progress, first: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the predictions for some images, (n, classes), and their labels, (n,)."""
         protocol = self.procedure.protocol
-        for inputs, labels in self.batches(progress):
+        for inputs, labels in self.batches(progress, first):
             with autocast(self.device, self.runtime):
                 outputs = network(inputs)
             yield mean_guess(outputs, protocol.views.number, protocol.averaged), labels
 
-    def _dense_guesses(self, network: nn.Module, progress: Progress) -> Iterator[tuple[Tensor, Tensor]]:
+    def _dense_guesses(self, network: nn.Module, progress: Progress, first: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the same from whole images, one at a time since their shapes differ.
 
         The outputs of the positions are averaged, then those of the mirror image and of the scales as the protocol
         says: Simonyan & Zisserman 1409.1556, section 3.2.
         """
         network, protocol = fully_convolutional(network), self.procedure.protocol
-        for *scales, labels in self._stream(progress, 1):
+        for *scales, labels in self._stream(progress, 1, first):
             outputs = []
             for pixels in scales:
                 image = self.normalise(pixels.flatten(0, 1))
@@ -70,14 +88,18 @@ class FileTest:
                 outputs.append(maps.flatten(2).mean(2) if maps.dim() == 4 else maps)
             yield mean_guess(torch.cat(outputs), 2 * len(scales), protocol.averaged), labels
 
-    def batches(self, progress: Progress = iter) -> Iterator[Batch]:
-        """Yield the crops of all files, (n * crops, C, H, W), and the labels, (n,); each process yields its share."""
-        for pixels, labels in self._stream(progress, max(1, TEST_CROPS // self.procedure.protocol.views.number)):
+    def batches(self, progress: Progress = iter, first: int = 0) -> Iterator[Batch]:
+        """Yield the crops of the files from `first` on, (n * crops, C, H, W), and the labels, (n,).
+
+        Each process yields its share.
+        """
+        size = max(1, TEST_CROPS // self.procedure.protocol.views.number)
+        for pixels, labels in self._stream(progress, size, first):
             yield Batch(laid_out(self.normalise(pixels.flatten(0, 1)), self.runtime), labels)
 
-    def _stream(self, progress: Progress, size: int) -> Iterator[list[Tensor]]:
+    def _stream(self, progress: Progress, size: int, first: int) -> Iterator[list[Tensor]]:
         """Yield the views of `size` files at a time, and their labels."""
-        begins = range(processes.rank() * size, len(self.files), processes.count() * size)
+        begins = range(first + processes.rank() * size, len(self.files), processes.count() * size)
         requests = [list(range(begin, min(begin + size, len(self.files)))) for begin in begins]
         batches = stream(TestViews(self.files, self.procedure), requests, self.runtime, self.device)
         for _, batch in zip(progress(begins), batches, strict=False):

@@ -18,6 +18,7 @@ from repro.data import DatasetKind
 from repro.data.augment import with_declared
 from repro.data.folder import Files, ImageFolder
 from repro.data.procedure import Procedure, TestViews, procedure_of
+from repro.data.protocol import ONE_CROP, Protocol
 from repro.data.views import TrainViews
 from repro.errors import UserError
 from repro.paths import cache_folder
@@ -46,7 +47,8 @@ class Streamed(Classification):
         self.recipe, self.runtime, self.device = recipe, runtime, device
         self.files = data.train
         self.images, self.fingerprint = len(data.train), data.fingerprint
-        self.tester = FileTest(data.test, procedure_of(recipe), runtime, device)
+        self.test_files = data.test
+        self.tester = self.tester_by(ONE_CROP)
         self.normalise, self.std = self.tester.normalise, torch.tensor(recipe.std, device=device)
 
     def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
@@ -67,6 +69,11 @@ class Streamed(Classification):
             share = processes.share(min(phase.batch, end - first))
             part = order[first + share.start : first + share.stop].tolist()
             yield [(index, seed_of(seed, f"augmentation of image {index}", epoch)) for index in part]
+
+    def tester_by(self, protocol: Protocol) -> FileTest:
+        """Return the test on the validation images by a protocol."""
+        procedure = replace(procedure_of(self.recipe), protocol=protocol)
+        return FileTest(self.test_files, procedure, self.runtime, self.device)
 
     def test(self, network: nn.Module, progress: Progress = iter) -> Metrics:
         """Return the metrics on the validation images with one crop."""

@@ -1,0 +1,72 @@
+"""The tests of a finished run by the protocols of its printed errors, besides the one crop after every epoch."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+import torch
+from torch import nn
+
+from repro.data.protocol import ONE_CROP, Protocol
+from repro.experiment import Experiment
+from repro.store.protocol_tests import Begun, ProtocolTest, Tests, read_tests, write_tests
+from repro.tables.lookup import protocols_of
+from repro.training import processes
+from repro.training.engine import Engine
+from repro.training.session import Session
+from repro.training.signals import Stopped, StopRequest
+from repro.training.tasks.classification import class_metrics
+from repro.training.tasks.from_files import Streamed
+
+
+def final_protocols(experiment: Experiment) -> tuple[Protocol, ...]:
+    """Return the protocols by which a finished run is tested, besides one crop."""
+    return tuple(each for each in protocols_of(experiment) if each != ONE_CROP)
+
+
+def test_finished(engine: Engine, session: Session, stop: StopRequest) -> list[list[ProtocolTest]]:
+    """Return for each run its tests by the final protocols; those that were stopped are continued.
+
+    Raises:
+        Stopped: a signal arrived; what is tested so far is saved.
+    """
+    return [_tests(engine, number, session, stop) for number in range(len(engine.experiments))]
+
+
+def _tests(engine: Engine, number: int, session: Session, stop: StopRequest) -> list[ProtocolTest]:
+    name = engine.experiments[number].name
+    tests = processes.of_first(read_tests(session.folders.runs / name, engine.step))
+    have = {each.protocol: each for each in tests.finished}
+    for protocol in session.protocols:
+        if protocol not in have:
+            session.watcher.say(f"{name}: testing with {protocol}")
+            have[protocol] = _test(engine.alone(number), name, protocol, session, tests, stop)
+            tests = Tests(step=engine.step, finished=tuple(have.values()))
+            if processes.rank() == 0:
+                write_tests(tests, session.folders.runs / name)
+    return [have[each] for each in session.protocols]
+
+
+def _test(
+    network: nn.Module, name: str, protocol: Protocol, session: Session, tests: Tests, stop: StopRequest
+) -> ProtocolTest:
+    """Test one run by one protocol, from where it was stopped; several processes start again and do not stop."""
+    assert isinstance(session.task, Streamed)
+    tester, alone = session.task.tester_by(protocol), processes.count() == 1
+    begun = tests.begun if alone and tests.begun and tests.begun.protocol == protocol else None
+    first, sums = (begun.files, torch.tensor(begun.sums)) if begun else (0, torch.zeros(3, device=session.device))
+    images, saved = len(tester.files), time.monotonic()
+    for files, so_far in tester.running_sums(network, session.watcher.testing, first, sums):
+        sums = so_far
+        late = time.monotonic() - saved > session.runtime.checkpoint_seconds
+        if alone and files < images and (stop.requested or late):
+            state = Begun(protocol=protocol, files=files, sums=tuple(sums.tolist()))
+            write_tests(msgspec.structs.replace(tests, begun=state), session.folders.runs / name)
+            saved = time.monotonic()
+            if stop.requested:
+                raise Stopped(
+                    f"saved when {files:,} of {images:,} images were tested with {protocol.short}", stop.signal
+                )
+    metrics = class_metrics(processes.total(sums), images)
+    return ProtocolTest(protocol=protocol, error=metrics.error, error5=metrics.error5, loss=metrics.loss)
