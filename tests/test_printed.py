@@ -57,7 +57,7 @@ PROTOCOLS = {
     "classics": {**dict.fromkeys(("top1-10", "top5-10"), TEN), **dict.fromkeys(("top1-dense", "top5-dense"), DENSE)},
     "densenet-imagenet": dict.fromkeys(("top1-10", "top5-10"), TEN_OUTPUTS),
 }
-"""How errors are tested that are not tested with one crop, by column."""
+"""How errors are tested that are not tested with one crop, by column; TF-Slim tests the MobileNets."""
 
 
 @pytest.mark.parametrize("name", table_names())
@@ -105,7 +105,9 @@ def test_the_resnets_of_table_6_have_shortcuts_of_option_a() -> None:
 @pytest.mark.parametrize("name", table_names())
 def test_an_error_is_tested_by_the_protocol_of_its_paper(name: str) -> None:
     for error in read_table(name).errors():
-        assert error.protocol == PROTOCOLS.get(name, {}).get(error.column.key, ONE_CROP), error.row.label
+        of_column = PROTOCOLS.get(name, {}).get(error.column.key, ONE_CROP)
+        of_slim = name == "classics" and error.row.label.startswith("MobileNet")
+        assert error.protocol == (Protocol(views=Views.CENTRAL_CROP) if of_slim else of_column), error.row.label
 
 
 def test_quoted_rows_with_the_printed_spread_say_what_was_averaged() -> None:

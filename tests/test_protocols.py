@@ -25,7 +25,7 @@ from repro.experiment import Experiment
 from repro.models import build
 from repro.models.dense import fully_convolutional
 from repro.paths import Folders
-from repro.recipes import current_library, recipe
+from repro.recipes import recipe
 from repro.report.cells import error_cell
 from repro.report.notes import notes_of
 from repro.runtime import Runtime
