@@ -301,6 +301,15 @@ def test_the_loss_falls_on_real_images(
     assert answer["error"] == answer["recorded_error"]
 
 
+def test_a_batch_has_the_channels_last_in_memory_and_its_labels(data: ImageFolder) -> None:
+    (batch,) = stream(TrainViews(data.train, RECIPE), [[(0, 1), (3, 2)]], HERE, CPU)
+    pixels, noise, labels = batch
+    one, other = (TrainViews(data.train, RECIPE)[each] for each in ((0, 1), (3, 2)))
+    assert torch.equal(pixels, torch.stack([one[0], other[0]]))
+    assert pixels.is_contiguous(memory_format=torch.channels_last)
+    assert (noise.shape, labels.tolist(), labels.dtype) == ((2, 3), [one[2], other[2]], torch.int64)
+
+
 def test_streaming_ends_its_workers(data: ImageFolder) -> None:
     views = TrainViews(data.train, RECIPE)
     before = set(multiprocessing.active_children())

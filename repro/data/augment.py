@@ -45,7 +45,9 @@ class Normalise:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return (n, C, H, W) uint8 as normalised floats."""
-        return torch.addcmul(self.shift, pixels.to(self.scale.dtype), self.scale)
+        values = pixels.to(self.scale.dtype, copy=True)
+        # A second new tensor would take more time than the arithmetic, since a CPU maps its memory page by page.
+        return torch.addcmul(self.shift, values, self.scale, out=values)
 
 
 def with_declared(recipe: Recipe) -> Recipe:

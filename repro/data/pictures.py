@@ -45,7 +45,8 @@ def read(path: Path, *, channels: int = 3, as_published: bool = False) -> Image:
     """
     with opened(path) as image:
         if as_published:
-            return image.convert("RGB")
+            image.load()
+            return image if image.mode == "RGB" else image.convert("RGB")
         refuse_pages(path, image)
         return in_channels(path, image, channels)
 

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import torch
 from torch.utils.data import Dataset
 
 from repro.data.folder import Files
 from repro.data.protocol import ONE_CROP, Protocol, Views
+from repro.data.views import stacked
 from repro.errors import UserError
 from repro.recipes import Recipe
 
@@ -104,7 +104,7 @@ class TestViews(Dataset[tuple[Any, ...]]):
 
         pixels = [F.pil_to_tensor(each) for each in self._views(self.files.read(index))]
         dense = self.procedure.protocol.views is Views.DENSE
-        views = [each[None] for each in pixels] if dense else [torch.stack(pixels)]
+        views = [each[None] for each in pixels] if dense else [stacked(pixels)]
         return *views, int(self.files.labels[index])
 
     def _views(self, image: Image) -> Iterator[Image]:

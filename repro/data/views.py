@@ -6,6 +6,7 @@ bandwidth of floats. Every image has its own random seed, so that the order of w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -57,3 +58,10 @@ def lighting_noise(deviation: float) -> Tensor:
     if not deviation:
         return torch.zeros(3)
     return EIGENVECTORS @ (torch.randn(3) * deviation * EIGENVALUES)
+
+
+def stacked(tensors: Sequence[Tensor]) -> Tensor:
+    """Return tensors of one shape as one; images (..., C, H, W) with the channels last in memory."""
+    if tensors[0].dim() < 3:
+        return torch.stack(list(tensors))
+    return torch.stack([each.movedim(-3, -1) for each in tensors]).movedim(-1, -3)

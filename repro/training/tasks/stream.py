@@ -5,13 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from repro.data.views import stacked
 from repro.errors import RunFailed, UserError
 from repro.runtime import Runtime
 from repro.training.signals import blocked_in_children
@@ -39,6 +40,7 @@ def stream(
         num_workers=workers,
         pin_memory=on_gpu,
         prefetch_factor=PREFETCH if workers else None,
+        collate_fn=collated,
         worker_init_fn=_end_with_the_run,
         generator=torch.Generator(),  # without it the loader draws from the default generator, which dropout uses
     )
@@ -52,6 +54,14 @@ def stream(
     except RuntimeError as error:
         raise_if_a_worker_died(error)
         raise
+
+
+def collated(samples: Sequence[tuple[Any, ...]]) -> list[Tensor]:
+    """Return images (..., C, H, W), other tensors and labels as batches.
+
+    The memory of a batch has the channels last, as in a decoded image and in a network: no pixel is transposed.
+    """
+    return [stacked(each) if isinstance(each[0], Tensor) else torch.tensor(each) for each in zip(*samples, strict=True)]
 
 
 def raise_if_a_worker_died(error: RuntimeError) -> None:
