@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from repro.benchmark import bench as measured
-from repro.benchmark import roofline
+from repro.benchmark import random_images, roofline
 from repro.benchmark.baseline import Decoded, baseline, folder_baseline
 from repro.benchmark.bench import ROUNDS, _measure, bench, data_of, images_of
 from repro.benchmark.random_images import FILES, LISTED, random_data
@@ -23,6 +23,7 @@ from repro.cli.app import main
 from repro.cli.bench import _input_speeds
 from repro.counting.count import Subject, count
 from repro.counting.demand import work_of
+from repro.data import SHIPPED
 from repro.data.augment import normaliser
 from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment, experiment_for
@@ -127,17 +128,19 @@ STREAMED = replace(STREAMED, recipe=replace(STREAMED.recipe, batch=4, scaled_cro
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_input_and_network_are_measured_separately_and_together(tmp_path: Path) -> None:
     speeds = bench(STREAMED, Runtime(device="cpu", workers=1), 0.01, tmp_path)
-    names = ["baseline, fp32", "repro, fp32", "repro, bf16", "input only"]
+    names = ["baseline, fp32", "repro, fp32", "repro, bf16", "baseline, input only", "repro, input only"]
     assert [each.name for each in speeds] == [*names, "network only, fp32", "network only, bf16"]
-    kinds = [VariantKind.BASELINE, *[VariantKind.TRAINING] * 2, VariantKind.INPUT, *[VariantKind.NETWORK] * 2]
+    inputs = [VariantKind.BASELINE_INPUT, VariantKind.INPUT]
+    kinds = [VariantKind.BASELINE, *[VariantKind.TRAINING] * 2, *inputs, *[VariantKind.NETWORK] * 2]
     assert [each.kind for each in speeds] == kinds
-    assert [each.precision for each in speeds] == ["fp32", "fp32", "bf16", None, "fp32", "bf16"]
-    assert speeds[3].matmul_share is None
+    assert [each.precision for each in speeds] == ["fp32", "fp32", "bf16", None, None, "fp32", "bf16"]
+    assert [each.ratio == 1 for each in speeds] == [True, False, False, True, False, False, False]
+    assert speeds[3].matmul_share is speeds[4].matmul_share is None
     assert all(0 < each.slowest <= each.images_per_second <= each.fastest for each in speeds)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_random_files_replace_a_missing_data_set(tmp_path: Path) -> None:
+def test_random_files_replace_a_missing_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with data_of(experiment_for("resnet34", {}, seed=0), tmp_path) as data:
         assert (len(data.train), len(data.test)) == (LISTED, FILES)
         assert data.train.path(FILES + 3) == data.train.path(3)
@@ -145,6 +148,24 @@ def test_random_files_replace_a_missing_data_set(tmp_path: Path) -> None:
             assert image.size == (500, 375)
         home = data.folder
     assert not home.exists()
+    assert f"imagenet is not in {tmp_path}: measuring with random images, unlike photographs" in capsys.readouterr().err
+
+
+def test_enlarged_photographs_replace_imagenet(
+    tmp_path: Path,
+    write_images: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    small = replace(SHIPPED["tiny-imagenet-10"], classes=2, train_images=2, test_images=2)
+    monkeypatch.setitem(SHIPPED, "tiny-imagenet-10", small)
+    monkeypatch.setattr(random_images, "FILES", 4)
+    for split in ("train", "val"):
+        write_images(tmp_path / "tiny-imagenet-10" / split, classes=2, images=1, size=(64, 64))
+    with data_of(experiment_for("resnet34", {}, seed=0), tmp_path) as data, Image.open(data.test.path(0)) as image:
+        assert image.size == (500, 375)
+        assert image.getpixel((250, 190))[0] > 100  # the images of the first class are red
+    assert "measuring with photographs of tiny-imagenet-10, enlarged" in capsys.readouterr().err
 
 
 def test_real_files_are_measured_if_present(real_images: Path) -> None:
@@ -159,7 +180,8 @@ def test_what_limits_training_on_image_files_is_reported() -> None:
         replace(usual, kind=VariantKind.NETWORK, precision=name, images_per_second=rate)
         for name, rate in (("fp32", 100.0), ("bf16", 900.0))
     ]
-    assert _input_speeds([usual, files, *networks]) == [
+    assert _input_speeds([usual, replace(files, ratio=1.254), *networks]) == [
+        "Reading alone is 1.25 times as fast as torchvision's ImageFolder in a DataLoader.",
         "Training in fp32 is limited by the model: 500 images/s are read, the model can process 100.",
         "Training in bf16 is limited by reading the images: 500 images/s are read, the model can process 900.",
     ]

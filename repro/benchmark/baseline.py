@@ -68,17 +68,28 @@ def baseline(experiment: Experiment, images: Images, device: torch.device) -> It
     return _train(experiment, chain.from_iterable(repeat(loader)), device)
 
 
+Drained = Callable[[Iterable[list[Tensor]]], Iterator[list[Tensor]]]
+"""Wraps batches and discards those that are ready."""
+
+
 def folder_baseline(
-    experiment: Experiment,
-    files: Files,
-    workers: int,
-    device: torch.device,
-    drained: Callable[[Iterable[list[Tensor]]], Iterator[list[Tensor]]],
+    experiment: Experiment, files: Files, workers: int, device: torch.device, drained: Drained
 ) -> Iterator[int]:
-    """Train on image files forever, yielding the number of images of each step; `drained` wraps the batches."""
+    """Train on image files forever, yielding the number of images of each step."""
+    return _train(experiment, drained(_folder_batches(experiment.recipe, files, workers, device)), device)
+
+
+def folder_input(recipe: Recipe, files: Files, workers: int, device: torch.device, drained: Drained) -> Iterator[int]:
+    """Read image files forever, yielding the number of images of each batch when it is on the device."""
+    for pixels, labels in drained(_folder_batches(recipe, files, workers, device)):
+        pixels.to(device, non_blocking=True)
+        yield len(labels)
+
+
+def _folder_batches(recipe: Recipe, files: Files, workers: int, device: torch.device) -> Iterator[list[Tensor]]:
+    """Yield normalised batches of image files forever."""
     from torchvision.datasets import ImageFolder
 
-    recipe = experiment.recipe
     folder = ImageFolder(files.folder, _folder_transform(recipe))
     folder.samples *= len(files) // len(folder.samples)
     pinned = device.type == "cuda"
@@ -90,7 +101,7 @@ def folder_baseline(
         pin_memory=pinned,
         persistent_workers=workers > 0,
     )
-    return _train(experiment, drained(chain.from_iterable(repeat(loader))), device)
+    return chain.from_iterable(repeat(loader))
 
 
 def _folder_transform(recipe: Recipe) -> Callable[[object], Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from repro.benchmark.random_images import random_data, random_folder
+from repro.benchmark.random_images import PHOTOGRAPHS, random_data, random_folder
 from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise
 from repro.benchmark.variants import (
     DTYPES,
@@ -27,6 +27,7 @@ from repro.console import note, stderr
 from repro.counting.demand import work_of
 from repro.data import DATASETS, Dataset, DatasetKind, load
 from repro.data.folder import ImageFolder, is_there
+from repro.data.folder import load as load_folder
 from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment, check_counted
 from repro.recipes import Recipe
@@ -58,7 +59,7 @@ class Speed:
     slowest: float
     fastest: float
     ratio: float
-    """Speed relative to the baseline, the median of the windows' ratios."""
+    """Speed relative to the baseline, that of the input for the input; the median of the windows' ratios."""
     recipe_seconds: float
     """Time for the recipe's whole training at this rate."""
     matmul_share: float | None
@@ -155,7 +156,7 @@ def _check_seeds(experiment: Experiment, runtime: Runtime) -> None:
 
 @contextmanager
 def data_of(experiment: Experiment, root: Path) -> Iterator[Dataset | ImageFolder]:
-    """Provide the images to measure with: real image files if there are any, else random images in the same shape."""
+    """Provide the images to measure with: real image files if there are any, else others in the same shape."""
     dataset = experiment.dataset
     if DATASETS[dataset].kind is not DatasetKind.IMAGE_FILES:
         held_out = torch.arange(experiment.recipe.validation_images)
@@ -165,8 +166,11 @@ def data_of(experiment: Experiment, root: Path) -> Iterator[Dataset | ImageFolde
         assert isinstance(data, ImageFolder)
         yield data
     else:
+        photographs = load_folder(PHOTOGRAPHS, root).test if is_there(PHOTOGRAPHS, root) else None
+        used = f"photographs of {PHOTOGRAPHS}, enlarged" if photographs else "random images, unlike photographs"
+        note(f"{dataset} is not in {root}: measuring with {used}; the size of the files changes the speed of reading")
         with TemporaryDirectory(prefix="repro-bench-") as folder:
-            yield random_folder(dataset, Path(folder))
+            yield random_folder(dataset, Path(folder), photographs)
 
 
 def _measure(variant: Variant, variants: list[Variant], number: int, device: torch.device, seconds: float) -> None:
@@ -231,9 +235,15 @@ def _peaks(precision: str, device: torch.device) -> tuple[float, float]:
 
 
 def _speeds(variants: Sequence[Variant], experiment: Experiment, device: torch.device) -> list[Speed]:
-    (baseline,) = (each for each in variants if each.kind is VariantKind.BASELINE)
+    usual: dict[VariantKind, Variant] = {each.kind: each for each in variants if not each.kind.ours}
     peaks = {name: _peaks(name, device) for name in dict.fromkeys(each.precision for each in variants) if name}
-    return [_speed(each, baseline, experiment, peaks.get(each.precision or "")) for each in variants]
+    return [_speed(each, _compared(each, usual), experiment, peaks.get(each.precision or "")) for each in variants]
+
+
+def _compared(variant: Variant, usual: Mapping[VariantKind, Variant]) -> Variant:
+    """Return the baseline of a variant: of the same work if there is one."""
+    of_input = variant.kind in (VariantKind.INPUT, VariantKind.BASELINE_INPUT)
+    return usual.get(VariantKind.BASELINE_INPUT if of_input else VariantKind.BASELINE, usual[VariantKind.BASELINE])
 
 
 def _speed(variant: Variant, baseline: Variant, experiment: Experiment, peaks: tuple[float, float] | None) -> Speed:

@@ -1,4 +1,4 @@
-"""Random images for measurements without a data set; the content of images does not change the speed."""
+"""Images for measurements without a data set, random or enlarged."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ FILES = 256
 LISTED = 51_200
 """Length of the list that repeats the files: in a long epoch the start takes a negligible part of the time."""
 CLASSES = 4
+PHOTOGRAPHS = "tiny-imagenet-10"
+"""The dataset whose images are enlarged if another one is not there."""
 SIZES = {"imagenet": (500, 375)}
 """Width and height of a typical image by data set; images of other data sets have the input size."""
 
@@ -50,8 +52,14 @@ class RandomFolder(ImageFolder):
         return replace(files, channels=spec.input[0], as_published=spec.as_published)
 
 
-def random_folder(dataset: str, folder: Path) -> RandomFolder:
-    """Write random JPEG files with the size of a data set's to `folder` and return them."""
+def random_folder(dataset: str, folder: Path, photographs: Files | None = None) -> RandomFolder:
+    """Write JPEG files with the size of a data set's to `folder` and return them.
+
+    Args:
+        dataset: its name.
+        folder: an empty folder.
+        photographs: images that are enlarged (default: random images).
+    """
     from PIL import Image
 
     spec = DATASETS[dataset]
@@ -60,9 +68,10 @@ def random_folder(dataset: str, folder: Path) -> RandomFolder:
     for number in with_bar(range(FILES), "writing random images"):
         # Blocks of 8 pixels, scaled smoothly, compress about as well as photographs.
         blocks = torch.randint(256, (height // 8, width // 8, 3), dtype=torch.uint8, generator=generator)
+        small = photographs.read(number % len(photographs)) if photographs else Image.fromarray(blocks.numpy())
         path = folder / TRAIN / f"n{number % min(CLASSES, spec.classes):08}" / f"{number}.JPEG"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(blocks.numpy()).resize((width, height), Image.Resampling.BICUBIC).save(path, quality=95)
+        small.resize((width, height), Image.Resampling.BICUBIC).save(path, quality=95)
     (folder / VAL).symlink_to(folder / TRAIN)
     return RandomFolder(dataset, folder, folder / VAL)
 

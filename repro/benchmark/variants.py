@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from repro.benchmark.baseline import BASELINE_PREFETCH, baseline, folder_baseline
+from repro.benchmark.baseline import BASELINE_PREFETCH, baseline, folder_baseline, folder_input
 from repro.counting.demand import saved_bytes
 from repro.data import Dataset
 from repro.data.folder import ImageFolder
@@ -54,10 +54,17 @@ class VariantKind(StrEnum):
     """The loop of popular repositories."""
     TRAINING = "repro"
     """Our training, from images to update."""
-    INPUT = "input only"
+    BASELINE_INPUT = "baseline, input only"
+    """The baseline's reading of image files, without a network."""
+    INPUT = "repro, input only"
     """Reading, decoding and augmenting image files, without a network."""
     NETWORK = "network only"
     """Our training on one repeated batch, without reading."""
+
+    @property
+    def ours(self) -> bool:
+        """Whether it measures this program."""
+        return self not in (VariantKind.BASELINE, VariantKind.BASELINE_INPUT)
 
 
 @dataclass
@@ -213,7 +220,13 @@ def image_file_variants(
             made.append(Variant(kind, precision, steps, queue, switches=on))
     queue = Queue(PREFETCH * workers)
     task = Measured(Streamed(experiment.recipe, data, runtime, device), queue)
-    return [*variants, Variant(VariantKind.INPUT, None, shown(task), queue), *networks]
+    usual_queue = Queue(BASELINE_PREFETCH * workers)
+    files = folder_input(experiment.recipe, data.train, workers, device, usual_queue.drained)
+    inputs = [
+        Variant(VariantKind.BASELINE_INPUT, None, files, usual_queue),
+        Variant(VariantKind.INPUT, None, shown(task), queue),
+    ]
+    return [*variants, *inputs, *networks]
 
 
 def _image_file_steps(experiment: Experiment, runtime: Runtime, task: Task, device: torch.device) -> Iterator[int]:
