@@ -13,7 +13,7 @@ from watching import Silent, train_one
 from repro.comparison.join import compare
 from repro.comparison.summary import summarise
 from repro.comparison.verdict import Verdict
-from repro.data import SHIPPED
+from repro.data import SHIPPED, load
 from repro.data.folder import ImageFolder
 from repro.data.procedure import Procedure, TestViews, central, procedure_of, squares
 from repro.data.protocol import ONE_CROP, Averaged, Protocol, Views
@@ -189,6 +189,20 @@ def test_protocols_differ_on_textures_and_agree_on_images_of_one_colour(data: Im
     overwrite(data, lambda index: torch.tensor([40 * index, 200, 9]).byte().view(3, 1, 1).expand(3, 48, 40))
     one, *others = [loss_of(each, data, network) for each in protocols]
     assert others == pytest.approx([one] * 5, rel=1e-5)
+
+
+def test_protocols_differ_on_photographs(real_images: Path, network: nn.Module) -> None:
+    data = load("tiny-imagenet-10", real_images)
+    assert isinstance(data, ImageFolder)
+    few = replace(data.test, ends=data.test.ends[:6], labels=data.test.labels[:6] * 0)
+    procedure = procedure_of(recipe("tiny-imagenet-10"))
+    dense = Protocol(views=Views.DENSE, scales=(72, 96), averaged=Averaged.PROBABILITIES)
+    metrics = [
+        FileTest(few, replace(procedure, protocol=each), HERE, CPU).test(network)
+        for each in (ONE_CROP, Protocol(views=Views.CENTRAL_CROP), TEN, ALL, dense)
+    ]
+    assert len({each.loss for each in metrics}) == 5
+    assert max(each.loss for each in metrics) - min(each.loss for each in metrics) < 0.1
 
 
 def test_a_dense_test_of_a_symmetric_image_of_the_size_of_a_crop_equals_one_crop(
