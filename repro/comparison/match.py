@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from repro.comparison.rule import MeasuredError
+from repro.data.protocol import ONE_CROP
 from repro.models import spec_of
 from repro.store.protocol_tests import measured
 from repro.store.results import Record, StepTime
