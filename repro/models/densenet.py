@@ -8,6 +8,7 @@ The concatenated, normalised and rectified maps of the layers are most of the ac
 `save_memory` only the outputs of convolutions are saved and the rest is recomputed in the backward pass (recompute.py).
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -52,12 +53,13 @@ class DenseLayer(nn.Module):
         """Return k new maps from all previous maps: (B, C, H, W) -> (B, k, H, W)."""
         return self.dropout(self.conv(F.relu(self.bn(self.reduce(x)))))
 
-    def of_parts(self, maps: list[Tensor]) -> Tensor:
-        """Return k new maps from separate previous maps, without saving these concatenated, normalised or rectified."""
+    def saving_memory(self, x: Tensor, again: Callable[[], Tensor]) -> Tensor:
+        """Return the same; `again` returns the previous maps in the backward pass, for which they are not saved."""
         if isinstance(self.reduce, nn.Sequential):
             norm, _, conv, dropout = self.reduce
-            maps = [dropout(recomputed(partial(convolved, norm, conv), norm, maps))]
-        return self.dropout(recomputed(partial(convolved, self.bn, self.conv), self.bn, maps))
+            reduced = dropout(recomputed(norm, conv, x, again))
+            return self.dropout(recomputed(self.bn, self.conv, reduced))
+        return self.dropout(recomputed(self.bn, self.conv, x, again))
 
 
 class DenseBlock(nn.Sequential):
@@ -66,15 +68,20 @@ class DenseBlock(nn.Sequential):
     save_memory = False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the maps of the input and of every layer, concatenated."""
-        if self.save_memory:
-            maps = [x]
-            for layer in self:
-                assert isinstance(layer, DenseLayer)
-                maps.append(layer.of_parts(maps))
-            return torch.cat(maps, dim=1)
+        """Return the maps of the input and of every layer, concatenated.
+
+        To save memory, the input of a layer is not saved: it is the beginning of what the block returns.
+        """
+        whole: list[Tensor] = []
+
+        def beginning(channels: int) -> Tensor:
+            return whole[0][:, :channels].clone()  # in the layout of the whole
+
         for layer in self:
-            x = torch.cat([x, layer(x)], dim=1)
+            assert isinstance(layer, DenseLayer)
+            new = layer.saving_memory(x, partial(beginning, x.shape[1])) if self.save_memory else layer(x)
+            x = torch.cat([x, new], dim=1)
+        whole.append(x.detach())  # with its graph, the whole would keep itself alive
         return x
 
 
@@ -94,8 +101,7 @@ class Transition(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         norm, _, conv, dropout, pool = self
-        unit = partial(convolved, norm, conv)
-        return pool(dropout(recomputed(unit, norm, [x]) if self.save_memory else unit([x])))
+        return pool(dropout(recomputed(norm, conv, x) if self.save_memory else convolved(norm, conv, x)))
 
 
 class DenseNet(nn.Module):
@@ -209,4 +215,10 @@ def save_memory(network: nn.Module) -> None:
             module.save_memory = True
         elif hasattr(module, "bn_function"):
             # A layer of torchvision, whose own memory_efficient updates BatchNorm's statistics twice per batch.
-            module.bn_function = partial(recomputed, module.bn_function, module.norm1)
+            module.bn_function = partial(_first_unit, module.norm1, module.conv1)
+
+
+def _first_unit(norm: nn.Module, conv: nn.Module, parts: list[Tensor]) -> Tensor:
+    """Return BN-ReLU-conv1x1 of maps that are concatenated again in the backward pass."""
+    saved = [each.detach() for each in parts]
+    return recomputed(norm, conv, torch.cat(parts, dim=1), lambda: torch.cat(saved, dim=1))

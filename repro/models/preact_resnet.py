@@ -5,8 +5,6 @@ first BN-ReLU of a stage shared with its projection, the stride on the first 1x1
 authors' code, github.com/KaimingHe/resnet-1k-layers, resnet-pre-act.lua, with which Wide ResNet is compared.
 """
 
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -49,8 +47,7 @@ class PreActivationBlock(nn.Module):
         return shortcut + self._unit(self.bn3, self.conv3, y)
 
     def _unit(self, norm: nn.Module, conv: nn.Module, x: Tensor) -> Tensor:
-        unit = partial(convolved, norm, conv)
-        return recomputed(unit, norm, [x]) if self.save_memory else unit([x])
+        return recomputed(norm, conv, x) if self.save_memory else convolved(norm, conv, x)
 
 
 class PreActivationResNet(nn.Module):

@@ -1,41 +1,86 @@
 """Activations that are recomputed in the backward pass instead of saved: less memory, the same results.
 
-BatchNorm and ReLU are cheap, and their outputs are most of the activations that a network of BN-ReLU-convolution units
-saves: Pleiss et al., Memory-Efficient Implementation of DenseNets, arXiv 1707.06990.
+BatchNorm and ReLU are cheap, and their inputs and outputs are most of the activations that a network of
+BN-ReLU-convolution units saves: Pleiss et al., Memory-Efficient Implementation of DenseNets, arXiv 1707.06990.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from enum import Enum
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 
-def convolved(norm: nn.Module, conv: nn.Module, maps: list[Tensor]) -> Tensor:
-    """Return BatchNorm, ReLU and convolution of the concatenated feature maps."""
-    return conv(F.relu(norm(torch.cat(maps, dim=1) if len(maps) > 1 else maps[0])))
+def convolved(norm: nn.Module, conv: nn.Module, x: Tensor) -> Tensor:
+    """Return BatchNorm, ReLU and convolution of feature maps."""
+    return conv(F.relu(norm(x)))
 
 
-def recomputed(function: Callable[[list[Tensor]], Tensor], norm: Any, maps: list[Tensor]) -> Tensor:
-    """Return `function(maps)`, saving only `maps`: the backward pass recomputes what it needs.
+def recomputed(norm: nn.Module, conv: nn.Module, x: Tensor, again: Callable[[], Tensor] | None = None) -> Tensor:
+    """Return what `convolved` does, without saving BatchNorm's output for the backward pass.
 
-    A final convolution is not recomputed, since the backward pass needs only its input. `norm` is the function's
-    BatchNorm, whose running statistics are not updated again. The function must have no dropout: random generators
-    are not reset.
+    Args:
+        norm: BatchNorm, whose running statistics are updated once per batch.
+        conv: the convolution, which is not computed twice.
+        x: feature maps.
+        again: returns the same maps in the backward pass; they are then not saved either. None: they are saved.
     """
     if not torch.is_grad_enabled():
-        return function(maps)
+        return convolved(norm, conv, x)
+    unit = _Unit(norm, x, again)
+    with unit.hooks() if again else nullcontext():
+        normalised = norm(x)
+    with unit.hooks():
+        return conv(F.relu(normalised))
 
-    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), without_updates(norm)
 
-    def of_all(*maps: Tensor) -> Tensor:
-        return function(list(maps))
+class _Maps(Enum):
+    """Feature maps of a unit that are not saved."""
 
-    return checkpoint(of_all, *maps, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+    INPUT = "input of BatchNorm"
+    OUTPUT = "output of ReLU, which ReLU and the convolution need"
+
+
+class _Unit:
+    """What a unit saves. The graph of the backward pass stays that of a unit that saves everything."""
+
+    def __init__(self, norm: nn.Module, x: Tensor, again: Callable[[], Tensor] | None) -> None:
+        kept = x.detach()
+        self.norm, self.shape, self.again = norm, x.shape, again or (lambda: kept)
+        self.storages = {x.untyped_storage()._cdata: _Maps.INPUT}
+        self.recomputed: tuple[Tensor, Tensor] | None = None
+        """Input and output, from the backward pass of the convolution to that of BatchNorm."""
+
+    def hooks(self) -> AbstractContextManager[None]:
+        """Return the context in which maps are not saved."""
+        return torch.autograd.graph.saved_tensors_hooks(self._packed, self._unpacked)
+
+    def _packed(self, tensor: Tensor) -> Tensor | _Maps:
+        """Return a tensor that is saved, or which maps it is."""
+        storage = tensor.untyped_storage()._cdata
+        if len(self.storages) == 1 and tensor.shape == self.shape:  # BatchNorm and ReLU come before the convolution
+            self.storages.setdefault(storage, _Maps.OUTPUT)
+        return self.storages.get(storage, tensor)
+
+    def _unpacked(self, saved: Tensor | _Maps) -> Tensor:
+        """Return a saved tensor, or compute the maps."""
+        if isinstance(saved, Tensor):
+            return saved
+        x, y = self.recomputed = self.recomputed or self._recompute()
+        if saved is _Maps.OUTPUT:
+            return y
+        self.recomputed = None
+        return x
+
+    def _recompute(self) -> tuple[Tensor, Tensor]:
+        x = self.again()
+        with torch.no_grad(), without_updates(self.norm):
+            return x, F.relu_(self.norm(x))
 
 
 @contextmanager
