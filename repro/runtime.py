@@ -71,8 +71,11 @@ class Runtime:
     """`tensorboard`: TensorBoard's files are written next to the checkpoints."""
     threads: int | None = None
     """CPU threads; None: torch's default."""
-    save_memory: bool = False
-    """Whether activations are recomputed in the backward pass instead of saved; not every network can."""
+    save_memory: bool | None = None
+    """Whether activations are recomputed in the backward pass instead of saved; not every network can.
+
+    None: where memory is short. A run is recorded with what was chosen.
+    """
     workers: int | None = None
     """Processes that read and augment image files; None: one per core, 0: the training process itself."""
     checkpoint_seconds: float = 60.0

@@ -45,6 +45,11 @@ def one_of(names: Sequence[str]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
+def size(number: float) -> str:
+    """Return a number of bytes in MiB or GiB."""
+    return f"{number / 2**30:,.1f} GiB" if number >= 2**30 else f"{number / 2**20:.1f} MiB"
+
+
 def duration(seconds: float) -> str:
     """Return a time with two digits, in seconds, minutes or hours."""
     unit, scale = next((each for each in (("h", 3600), ("min", 60)) if seconds >= each[1]), ("s", 1))

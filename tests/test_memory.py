@@ -1,20 +1,24 @@
 """Memory of the device that is too small: one line, which names what needs less."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from unittest import mock
 
 import pytest
 import torch
 from gpu.stand_in import stand_in
-from watching import Silent, train_one
+from watching import Silent, assert_same, train_one, weights
 
+from repro.data import memory
 from repro.errors import RunFailed, explained, is_out_of_memory
 from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
 from repro.runtime import Runtime
-from repro.training.memory import too_small
+from repro.training import memory as module
+from repro.training.memory import needed_bytes, too_small
 from repro.training.run import train
 from repro.training.step import GraphedStep
 
@@ -86,3 +90,66 @@ def test_other_words_for_a_full_memory(text: str) -> None:
     assert line is not None
     assert line.startswith("out of memory")
     assert not is_out_of_memory(RuntimeError("shapes differ"))
+
+
+@pytest.mark.usefixtures("small_digits")
+def test_where_memory_is_short_activations_are_recomputed_with_the_same_results(
+    tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = replace(folders, runs=folders.runs / "short", results=folders.results / "short")
+    watchers, records = [Silent(), Silent()], []
+    for free, watcher, places in zip((2**50, 2**22), watchers, (folders, elsewhere), strict=True):
+        monkeypatch.setattr(module, "free_memory_of", lambda device, free=free: free)
+        records.append(train_one(tiny(epochs=1), CPU, places, watcher))
+    assert [each.runtime["save_memory"] for each in records] == [False, True]
+    assert_same(weights(folders, tiny(epochs=1)), weights(elsewhere, tiny(epochs=1)))
+    assert not any("memory" in line for line in watchers[0].said)
+    chosen, warning, *_ = [line for line in watchers[1].said if "memory" in line]
+    size = r"[\d.]+ [MG]iB"
+    assert re.fullmatch(
+        rf"memory is short \(about {size} needed, 4.0 MiB free\), so activations are recomputed in the backward pass, "
+        r"with the same results; --no-save-memory keeps them",
+        chosen,
+    )
+    assert re.fullmatch(
+        rf"warning: training needs about {size} of memory and 4.0 MiB are free, so it may fail; "
+        r"what helps: a machine with more memory",
+        warning,
+    )
+
+
+@pytest.mark.usefixtures("small_digits")
+def test_the_user_overrides_the_choice(tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "free_memory_of", lambda device: 2**22)
+    watcher = Silent()
+    record = train_one(tiny(epochs=1), replace(CPU, save_memory=False), folders, watcher)
+    assert record.runtime["save_memory"] is False
+    (line,) = [line for line in watcher.said if "memory" in line]
+    assert line.endswith("so it may fail; what helps: --save-memory")
+
+
+def test_the_memory_of_a_run_depends_on_how_it_is_trained() -> None:
+    densenet = experiment_for("densenet", {"depth": 22, "k": 12}, seed=0, dataset="cifar10")
+
+    def needed(device: str, **switches: object) -> int:
+        return needed_bytes(densenet, replace(CPU, **switches), torch.device(device))  # type: ignore[arg-type]
+
+    plain = needed("cpu")
+    assert needed("cpu", save_memory=True) < 0.5 * plain
+    assert needed("cpu", precision="bf16") == pytest.approx(plain / 2, rel=0.05)
+    assert needed("cuda", processes=4) == pytest.approx(plain / 4, rel=0.05)
+    assert needed("cpu", processes=4) == plain
+
+
+def test_free_memory_is_the_least_of_the_machine_and_the_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert memory.free_host_memory() is None
+    (tmp_path / "meminfo").write_text("MemTotal: 900 kB\nMemAvailable: 500 kB\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.free_host_memory() == 500 * 1024
+    for name, content in (("max", "9000\n"), ("current", "7000\n"), ("stat", "anon 1\ninactive_file 3000\n")):
+        (tmp_path / f"memory.{name}").write_text(content)
+    assert memory.free_host_memory() == 5000

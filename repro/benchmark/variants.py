@@ -140,7 +140,7 @@ def in_memory_variants(
     """
     saved = _saved_bytes(experiment, memory_saved=False)
     variants = [Variant(VariantKind.BASELINE, "fp32", baseline(experiment, data.train, device), kept=saved)]
-    saved = _saved_bytes(experiment, memory_saved=runtime.save_memory)
+    saved = _saved_bytes(experiment, memory_saved=bool(runtime.save_memory))
     for precision in precisions:
         for switches, number in combinations(runtime, seeds, precision):
             precise = replace(runtime, **switches, precision=precision).together(number)

@@ -166,8 +166,9 @@ RUNTIME_OPTIONS = {
     ),
     "save_memory": _switch(
         bool,
-        "--save-memory",
-        "Recompute activations in the backward pass (DenseNet and pre-activation ResNet; less memory, slower).",
+        "--save-memory/--no-save-memory",
+        "Recompute activations in the backward pass: same results, less memory, slower (DenseNet and pre-activation "
+        "ResNet; default: where memory is short).",
     ),
     "threads": _switch(int, "--threads", "Number of CPU threads (default: chosen by PyTorch).", min=1, metavar="N"),
     "workers": _switch(

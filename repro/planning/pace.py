@@ -27,6 +27,7 @@ from repro.recipes import RECIPES
 from repro.runtime import Runtime
 from repro.store.results import Record, StepTime
 from repro.text import number_of
+from repro.training.estimate import trained_subject
 
 STATED = {"CPU": 1.5e11, "GPU": 5e12}
 """FLOPs per second of training for a guess, 2 per multiply-add, once forward and twice backward.
@@ -175,12 +176,6 @@ def measurements_on(
     )
 
 
-def trained_subject(experiment: Experiment) -> Subject:
-    """Return the network of an experiment, with the size of its training images."""
-    classes = DATASETS[experiment.dataset].classes
-    return Subject(experiment.model, experiment.options, experiment.input, classes)
-
-
 def images_of(record: Record) -> int:
     """Return the number of training images that a run showed, its tuning included; 0 if unknown."""
     if record.dataset not in DATASETS:
@@ -211,6 +206,7 @@ def _flops(record: Record) -> float:
 def _switches(runtime: Mapping[str, Any]) -> dict[str, Any]:
     """Return the runtime options that change the time of a step; older records lack those that were off."""
     values = {**Runtime(processes=1).values(), **runtime}
+    values["save_memory"] = bool(values["save_memory"])
     return {**{name: values[name] for name in SWITCHES}, "together": bool(values["side_by_side"])}
 
 

@@ -14,12 +14,13 @@ from repro.counting.cache import cached_demand, demanded
 from repro.counting.count import Subject
 from repro.planning.deciding import deciding_seeds
 from repro.planning.needed import needed
-from repro.planning.pace import Measurements, Pace, trained_subject
+from repro.planning.pace import Measurements, Pace
 from repro.planning.space import Memory, disk_bytes, memory_of
 from repro.planning.state import RunStatus, status_of
 from repro.store.results import Record
 from repro.store.run_state import RunState
 from repro.tables import PrintedError, Row, Table
+from repro.training.estimate import trained_subject
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from repro.counting.demand import Demand
 from repro.experiment import Experiment
 from repro.planning.pace import Measurements
+from repro.training.estimate import resting_bytes, state_bytes
 
-NUMBER_BYTES = 4
-"""Bytes of a weight: weights, gradients and momentum are in fp32 in every precision."""
 CHECKPOINTS = 2
 """Checkpoints that a run keeps: the newest and the one before; curves and records are small."""
 
@@ -30,8 +29,8 @@ class Memory:
 
 
 def disk_bytes(experiment: Experiment, demand: Demand) -> int:
-    """Return the bytes of the checkpoints of a run: weights and, if the recipe has momentum, as many numbers again."""
-    return CHECKPOINTS * NUMBER_BYTES * demand.params * _kinds(experiment)
+    """Return the bytes of the checkpoints of a run."""
+    return CHECKPOINTS * state_bytes(experiment, demand)
 
 
 def memory_of(experiment: Experiment, demand: Demand, known: Measurements, at_once: int) -> Memory:
@@ -47,10 +46,5 @@ def memory_of(experiment: Experiment, demand: Demand, known: Measurements, at_on
     if peaks and alike:
         alone = max(each.peak_bytes / known.at_once(each) for each in peaks if each.peak_bytes)
         return Memory(round(alone * at_once), measured=True)
-    resting = NUMBER_BYTES * demand.params * (1 + _kinds(experiment))
-    return Memory(round((resting + demand.saved_bytes * experiment.recipe.batch) * at_once), measured=False)
-
-
-def _kinds(experiment: Experiment) -> int:
-    """Return how many numbers a checkpoint has for each weight."""
-    return 2 if experiment.recipe.momentum else 1
+    saved = demand.saved_bytes * experiment.recipe.batch
+    return Memory(round((resting_bytes(experiment, demand) + saved) * at_once), measured=False)

@@ -12,7 +12,7 @@ from repro.report import ReportFormat
 from repro.report.csv import csv_text
 from repro.report.grid import Grid, Heading, Line, Shown
 from repro.store.run_state import RunState
-from repro.text import duration, number_of
+from repro.text import duration, number_of, size
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -69,11 +69,6 @@ def summary(plan: Plan) -> list[str]:
         f"To train: {duration(plan.seconds)} of device time on {plan.device}{guessed}{untimed}.",
         f"Needed: {size(plan.disk)} for checkpoints, at most {size(plan.memory.bytes)} of memory ({plan.memory.text}).",
     ]
-
-
-def size(number: float) -> str:
-    """Return a number of bytes in MiB or GiB."""
-    return f"{number / 2**30:,.1f} GiB" if number >= 2**30 else f"{number / 2**20:.1f} MiB"
 
 
 def _grid(plan: Plan) -> Grid:

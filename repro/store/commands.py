@@ -19,7 +19,7 @@ from repro.runtime import Runtime
 SWITCHES = (
     "device", "precision", "compile", "graph", "fused", "deterministic", "save_memory", "threads", "workers", "log",
 )  # fmt: skip
-"""The fields of Runtime that a command states if they differ from their defaults."""
+"""The fields of Runtime that a command states if they differ from their defaults and are not off."""
 
 
 def command_of(experiment: Experiment, runtime: Mapping[str, Any], places: Mapping[str, str]) -> str | None:
@@ -99,7 +99,11 @@ def _describe(
 
 def _switches(runtime: Mapping[str, Any]) -> dict[str, Any]:
     defaults = vars(Runtime())
-    given = {name: runtime[name] for name in SWITCHES if runtime.get(name, defaults[name]) != defaults[name]}
+    given = {
+        name: runtime[name]
+        for name in SWITCHES
+        if runtime.get(name, defaults[name]) != defaults[name] and runtime[name] is not False
+    }
     if not runtime.get("side_by_side") and not runtime.get("channels_last", True):  # several seeds always use NCHW
         given["channels_last"] = False
     return {name.replace("_", "-"): value for name, value in given.items()}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from repro.data import DATASETS, DatasetKind
-from repro.data.memory import host_memory
+from repro.data.memory import free_host_memory, host_memory
 from repro.errors import UserError
 from repro.recipes import Recipe
 from repro.runtime import Runtime
@@ -143,6 +143,14 @@ def memory_of(device: torch.device) -> int | None:
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     return host_memory()
+
+
+def free_memory_of(device: torch.device) -> int | None:
+    """Return the bytes that are free on a GPU, or that this process may still take; None if unknown."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free
+    return free_host_memory()
 
 
 def keep_freed_memory() -> None:

@@ -53,7 +53,8 @@ class Engine:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)  # the peak of an earlier run does not count
         networks = [
-            placed(initialised(each, memory_saved=runtime.save_memory), device, runtime) for each in self.experiments
+            placed(initialised(each, memory_saved=bool(runtime.save_memory)), device, runtime)
+            for each in self.experiments
         ]
         self.networks = as_networks(networks)
         self.sums = torch.zeros(len(networks), 2, device=device)

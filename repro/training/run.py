@@ -25,7 +25,7 @@ from repro.training.engine import Engine
 from repro.training.final_tests import final_protocols, test_finished
 from repro.training.gates import write_run_gates
 from repro.training.initialise import network_of
-from repro.training.memory import too_small
+from repro.training.memory import too_small, warn_if_short, with_memory_choice
 from repro.training.pace import Pace
 from repro.training.progress import Course, Watcher
 from repro.training.record import recorded, write_record
@@ -62,7 +62,7 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
     every_record(folders.results)  # a file that cannot be extended is reported before the training
     with torch.device("meta"):
         # An impossible network is refused before anything is read or written.
-        network = network_of(experiments[0], memory_saved=runtime.save_memory)
+        network = network_of(experiments[0], memory_saved=bool(runtime.save_memory))
     protocols = final_protocols(experiments[0])  # a wrong table is reported before the training
     records = _finished(experiments, runtime, folders, watcher, protocols)
     missing = [each for each in experiments if each.id not in records]
@@ -71,8 +71,10 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
         if runtime.fused:
             check_fused(network, experiments[0].recipe)
         check_deterministic(experiments[0].model, network, runtime, device)
+        runtime = with_memory_choice(experiments[0], runtime, device, watcher)
         groups = _groups(missing, network, runtime, device, watcher)
         check_memory(network, len(groups[0]), device)
+        warn_if_short(groups[0], runtime, device, watcher)
         runtime = runtime.together(len(groups[0]))
         with processes.first_alone():
             task = task_for(experiments[0], folders.data, runtime, device)
