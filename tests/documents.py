@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from commands import printed, set_environment
+from peers import ratio
 from simulation import power_table
 
 import repro
@@ -175,6 +177,21 @@ def gpu_times() -> str:
     return "\n".join(["| Variant | ms a step | ms a step and seed | Memory |", "| --- | --- | --- | --- |", *lines])
 
 
+def peers_on_a_cpu() -> str:
+    """Return the speed of the loops of public repositories on a CPU, of the baseline and of ours, with ratios."""
+    networks = json.loads((ROOT / "docs/measurements/peers.json").read_text(encoding="utf-8"))
+    head = "| Network | Batch | Repository | Its loop differs | Its images/s | Baseline | repro, fp32 |"
+    return "\n".join([head, "| --- | --- | --- | --- | --- | --- | --- |", *map(_of_peer, networks.values())])
+
+
+def _of_peer(measured: dict[str, Any]) -> str:
+    repository, commit = measured["repository"], measured["commit"]
+    link = f"[{repository}](https://github.com/{repository}/tree/{commit})"
+    rate = statistics.median(measured["images_per_second"]["peer"])
+    ours = " | ".join(f"× {ratio(measured, loop):.2f}" for loop in ("baseline", "repro"))
+    return f"| {measured['network']} | {measured['batch']} | {link} | {measured['differs']} | {rate:.0f} | {ours} |"
+
+
 def python_api() -> str:
     """Return a section for each function of the Python API: its signature and its docstring."""
     functions = [(name, getattr(repro, name)) for name in repro.__all__]
@@ -218,6 +235,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "tests/documents.py, recipe keys": recipe_keys,
     "tests/documents.py, every verdict": every_verdict,
     "tests/documents.py, times on a GPU": gpu_times,
+    "tests/documents.py, loops on a CPU": peers_on_a_cpu,
     "tests/documents.py, Python API": python_api,
     "tests/documents.py, columns of frames": frame_columns,
 }
