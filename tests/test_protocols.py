@@ -14,14 +14,14 @@ from repro.comparison.join import compare
 from repro.comparison.summary import summarise
 from repro.comparison.verdict import Verdict
 from repro.data import SHIPPED, load
-from repro.data.folder import ImageFolder
+from repro.data.folder import Files, ImageFolder
 from repro.data.procedure import Procedure, TestViews, central, procedure_of, squares
 from repro.data.protocol import ONE_CROP, Averaged, Protocol, Views
 from repro.errors import UserError
 from repro.evaluation import evaluate as evaluation
 from repro.evaluation.evaluate import evaluate
 from repro.evaluation.protocols import PRINTED, Asked, protocol_for
-from repro.experiment import Experiment
+from repro.experiment import Experiment, experiment_for
 from repro.models import build
 from repro.models.dense import fully_convolutional
 from repro.paths import Folders
@@ -171,7 +171,11 @@ def network() -> nn.Module:
 
 def loss_of(protocol: Protocol, data: ImageFolder, network: nn.Module, **values: int) -> float:
     procedure = replace(PROCEDURE, protocol=protocol, **values)
-    return FileTest(data.test, procedure, HERE, CPU).test(network).loss
+    return FileTest(first(2, data), procedure, HERE, CPU).test(network).loss
+
+
+def first(images: int, data: ImageFolder) -> Files:
+    return replace(data.test, ends=data.test.ends[:images], labels=data.test.labels[:images])
 
 
 def overwrite(data: ImageFolder, pixels: Callable[[int], Tensor]) -> None:
@@ -194,11 +198,10 @@ def test_protocols_differ_on_textures_and_agree_on_images_of_one_colour(data: Im
 def test_protocols_differ_on_photographs(real_images: Path, network: nn.Module) -> None:
     data = load("tiny-imagenet-10", real_images)
     assert isinstance(data, ImageFolder)
-    few = replace(data.test, ends=data.test.ends[:6], labels=data.test.labels[:6] * 0)
     procedure = procedure_of(recipe("tiny-imagenet-10"))
     dense = Protocol(views=Views.DENSE, scales=(72, 96), averaged=Averaged.PROBABILITIES)
     metrics = [
-        FileTest(few, replace(procedure, protocol=each), HERE, CPU).test(network)
+        FileTest(first(6, data), replace(procedure, protocol=each), HERE, CPU).test(network)
         for each in (ONE_CROP, Protocol(views=Views.CENTRAL_CROP), TEN, ALL, dense)
     ]
     assert len({each.loss for each in metrics}) == 5
@@ -375,6 +378,15 @@ def test_a_run_is_tested_by_the_protocol_that_is_asked_for(folders: Folders) -> 
         Views.TEN_CROP,
         Views.DENSE,
     ]
+
+
+def test_a_dense_test_that_is_not_implemented_is_refused_before_the_training(
+    folders: Folders, printed: list[Protocol]
+) -> None:
+    experiment = experiment_for("mobilenetv3-small", {}, seed=0, dataset="tiny-imagenet-10")
+    with pytest.raises(UserError, match="a dense test of MobileNetV3 is not implemented"):
+        train_one(experiment, HERE, folders, Silent())
+    assert not folders.runs.exists()
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import msgspec
 import torch
 from torch import nn
 
-from repro.data.protocol import ONE_CROP, Protocol
+from repro.data.protocol import ONE_CROP, Protocol, Views
 from repro.experiment import Experiment
+from repro.models.dense import fully_convolutional
 from repro.store.protocol_tests import Begun, ProtocolTest, Tests, read_tests, write_tests
 from repro.tables.lookup import protocols_of
 from repro.training import processes
@@ -20,9 +21,17 @@ from repro.training.tasks.classification import class_metrics
 from repro.training.tasks.from_files import Streamed
 
 
-def final_protocols(experiment: Experiment) -> tuple[Protocol, ...]:
-    """Return the protocols by which a finished run is tested, besides one crop."""
-    return tuple(each for each in protocols_of(experiment) if each != ONE_CROP)
+def final_protocols(experiment: Experiment, network: nn.Module) -> tuple[Protocol, ...]:
+    """Return the protocols by which a finished run is tested, besides one crop.
+
+    Raises:
+        UserError: a table is malformed, or a dense test of the network is not implemented.
+    """
+    protocols = tuple(each for each in protocols_of(experiment) if each != ONE_CROP)
+    if any(each.views is Views.DENSE for each in protocols):
+        with torch.device("meta"):
+            fully_convolutional(network)
+    return protocols
 
 
 def test_finished(engine: Engine, session: Session, stop: StopRequest) -> list[list[ProtocolTest]]:

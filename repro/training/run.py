@@ -63,7 +63,7 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
     with torch.device("meta"):
         # An impossible network is refused before anything is read or written.
         network = network_of(experiments[0], memory_saved=bool(runtime.save_memory))
-    protocols = final_protocols(experiments[0])  # a wrong table is reported before the training
+    protocols = final_protocols(experiments[0], network)  # before the training, since it may be impossible
     records = _finished(experiments, runtime, folders, watcher, protocols)
     missing = [each for each in experiments if each.id not in records]
     if missing:
