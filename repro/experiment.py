@@ -11,7 +11,7 @@ from typing import Any
 from repro.data import DATASETS, DatasetKind
 from repro.data import find as find_dataset
 from repro.errors import Mistake, UserError, refuse
-from repro.models import OptionValue, build, check_dropout, is_outside, resolve_options, spec_of
+from repro.models import OptionValue, build, check_layers, is_outside, resolve_options, spec_of
 from repro.models.factory import check_output
 from repro.models.outside import label, recorded, remember
 from repro.models.typed import typed_name
@@ -54,7 +54,7 @@ class Experiment:
     @property
     def input(self) -> tuple[int, int, int]:
         """C, H, W of the network's training input."""
-        side = self.recipe.scaled_crop
+        side = self.recipe.train_side
         return (3, side, side) if side else DATASETS[self.dataset].input
 
     @property
@@ -147,7 +147,7 @@ def experiment_for(
     length = [] if epochs is None else [f"epochs={epochs}"]
     changed = overridden(chosen, [*length, *overrides])
     _check_images(changed)
-    check_dropout(model, changed.dropout)
+    check_layers(model, changed.dropout, changed.auxiliary)
     return Experiment(model, resolve_options(model, options, where), changed, seed)
 
 

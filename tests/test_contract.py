@@ -26,7 +26,8 @@ VARIANTS: list[tuple[str, dict[str, OptionValue]]] = [
     ("densemobilenetv2", {"N": 100}),
 ]
 FREE = {"hardtanh", "hardtanh_", "softmax", "mean", "pad", "dropout", "dropout_", "sub", "hardswish_", "hardsigmoid"}
-"""Operators that no convention counts; the last two occur in no network of the paper behind `paper`."""
+FREE |= {"avg_pool3d", "mul", "div", "pow"}  # of local response normalisation
+"""Operators that no convention counts; the last six occur in no network of the paper behind `paper`."""
 KINDS = {(spec.builder, spec.fixed.get("name")): name for name, spec in reversed(MODELS.items())}
 """The first network of every builder."""
 MAPS = {(572, 572): (388, 388), (64, 64): (64, 64)}

@@ -31,6 +31,8 @@ TRAINED: list[tuple[str, tuple[Any, Any], Changes, Changes]] = [
 ]
 """A value, two settings of it, and changes of the recipe with which it has no effect and with which it has one."""
 OF_TILES = {"elastic_grid", "border_sigma"}
+OF_SEVERAL_EPOCHS = {"patience"}
+"""test_engine_values.py trains with it."""
 
 
 def weights(experiment: Experiment) -> Tensor:
@@ -57,7 +59,7 @@ def test_training_depends_on_a_value_only_if_its_need_is_met(
 
 
 def test_every_value_with_a_need_is_tried() -> None:
-    assert {name for name, *_ in TRAINED} | OF_TILES == EFFECTS.keys()
+    assert {name for name, *_ in TRAINED} | OF_TILES | OF_SEVERAL_EPOCHS == EFFECTS.keys()
 
 
 def test_a_coarse_grid_without_displacements_moves_nothing() -> None:

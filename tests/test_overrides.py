@@ -63,7 +63,10 @@ REFUSED = [
     (["lr=nan"], "lr = nan is impossible: it must be a number of at least 0 (recipe: 0.1)"),
     (["momentum=1"], "momentum = 1 is impossible: it must be a number of at least 0 and below 1 (recipe: 0.9)"),
     (["nesterov=maybe"], "nesterov = maybe is impossible: it must be yes or no (recipe: yes)"),
-    (["decay_scope=some"], "decay_scope = some is impossible: it must be all or weights (recipe: all)"),
+    (
+        ["decay_scope=some"],
+        "decay_scope = some is impossible: it must be all, weights or weights-not-depthwise (recipe: all)",
+    ),
     (["preprocessing=pca"], "preprocessing = pca is impossible: it must be empty, zca or mean-image (recipe: –)"),
     (["milestones=7,11"], "milestones = 7,11 is impossible: it must be numbers from 0 to 1 with commas between them"),
     (["batch=32", "batch=64"], "batch is given twice"),

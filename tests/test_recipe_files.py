@@ -39,7 +39,7 @@ init = { value = "conv-fan-out", source = "inferred" }
 
 
 SOURCE = "it must be printed, code or inferred"
-SCHEDULE = "at `$.schedule.value`; it must be cosine or steps"
+SCHEDULE = "at `$.schedule.value`; it must be cosine, steps, exponential or plateau"
 KEYS = "a value has the keys value, source, place, covers, note, also and alternatives"
 WRITE = 'at `$.epochs`; write epochs = { value = ..., source = "printed" }, or "code" or "inferred"'
 DECAY = "weight_decay: the alternative"
@@ -222,7 +222,9 @@ def test_every_wrong_key_of_a_recipe_is_a_mistake_of_its_own(tmp_path: Path) -> 
         "Invalid enum value 'msra'",
         "Object contains unknown field `rotation`",
     ]
-    assert reason(tmp_path, text).endswith("it must be cosine or steps (and 2 more: repro validate)")
+    assert reason(tmp_path, text).endswith(
+        "it must be cosine, steps, exponential or plateau (and 2 more: repro validate)"
+    )
 
 
 def test_epochs_as_milestones_need_the_number_of_epochs(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def _folder_transform(recipe: Recipe) -> Callable[[object], Tensor]:
     """Return the usual transforms for ImageNet, without lighting noise, which torchvision does not have."""
     from torchvision import transforms
 
-    steps: list[object] = [transforms.RandomResizedCrop(recipe.scaled_crop)]
+    steps: list[object] = [transforms.RandomResizedCrop(recipe.train_side)]
     if len(recipe.mean) == 1:
         steps.append(transforms.Grayscale())
     if recipe.flip:

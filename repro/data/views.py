@@ -7,7 +7,7 @@ bandwidth of floats. Every image has its own random seed, so that the order of w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,6 +15,10 @@ from torch.utils.data import Dataset
 
 from repro.data.folder import Files
 from repro.recipes import Recipe
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torchvision.transforms import InterpolationMode
 
 EIGENVALUES = torch.tensor((0.2175, 0.0188, 0.0045))
 EIGENVECTORS = torch.tensor(((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203)))
@@ -29,7 +33,7 @@ class TrainViews(Dataset[tuple[Tensor, Tensor, int]]):
 
         self.files, self.lighting = files, recipe.lighting
         filter = v2.InterpolationMode(recipe.interpolation)
-        steps: list[Any] = [v2.RandomResizedCrop(recipe.scaled_crop, (0.08, 1.0), (3 / 4, 4 / 3), filter)]
+        steps: list[Any] = _cropped(recipe, filter)
         if recipe.flip:
             steps.append(v2.RandomHorizontalFlip())
         if recipe.color_jitter:
@@ -48,6 +52,22 @@ class TrainViews(Dataset[tuple[Tensor, Tensor, int]]):
             pixels = self.transform(image)
             noise = lighting_noise(self.lighting)
         return pixels, noise, int(self.files.labels[index])
+
+
+def _cropped(recipe: Recipe, filter: InterpolationMode) -> list[Any]:
+    """Return the steps that make a training image of an image file."""
+    from torchvision.transforms import v2
+
+    if recipe.scaled_crop:
+        return [v2.RandomResizedCrop(recipe.scaled_crop, (0.08, 1.0), (3 / 4, 4 / 3), filter)]
+    smallest, largest = recipe.shorter_side, recipe.shorter_side_max or recipe.shorter_side
+
+    def scaled(image: Image) -> Image:
+        side = int(torch.randint(smallest, largest + 1, ())) if largest > smallest else smallest
+        whole: Image = v2.functional.resize(image, [side], filter)
+        return v2.functional.center_crop(whole, [side]) if recipe.square else whole
+
+    return [v2.Lambda(scaled), v2.RandomCrop(recipe.random_crop)]
 
 
 def lighting_noise(deviation: float) -> Tensor:

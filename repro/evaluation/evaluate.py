@@ -221,9 +221,9 @@ def _folder(what: str, runs: Path) -> Path:
 def _as_trained(saved: checkpoints.Checkpoint, runtime: Runtime) -> tuple[nn.Module, Runtime]:
     """Return the network of a checkpoint, and the runtime with the precision of its training."""
     network, experiment = network_of(saved.experiment), saved.experiment
-    check_finite(saved.network, experiment.name)
+    check_finite(saved.tested, experiment.name)
     try:
-        network.load_state_dict(saved.network)
+        network.load_state_dict(saved.tested)
     except RuntimeError as error:
         raise UserError(
             f"the weights of {experiment.name} do not match the model {experiment.model} {dict(experiment.options)}"

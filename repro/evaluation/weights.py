@@ -36,7 +36,7 @@ def write_weights(saved: Checkpoint, path: Path, *, names: str = OWN) -> None:
     from safetensors.torch import save
 
     experiment = saved.experiment
-    renamed = with_names(saved.network, names, experiment.model, experiment.options)
+    renamed = with_names(saved.tested, names, experiment.model, experiment.options)
     tensors = {name: tensor.detach().contiguous().clone() for name, tensor in renamed.items()}  # none shares memory
     try:
         write_atomically(path, save(tensors, _metadata(saved, names)))

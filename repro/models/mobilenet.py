@@ -76,7 +76,7 @@ class MobileNetV2(nn.Module):
 class MobileNetV1(nn.Module):
     """A convolution, thirteen depthwise separable layers, global average pooling and a classifier."""
 
-    def __init__(self, *, classes: int, channels: int, small: bool) -> None:
+    def __init__(self, *, classes: int, channels: int, small: bool, dropout: float) -> None:
         super().__init__()
         layers = [*conv_bn(channels, STEM_CHANNELS, 3, 1 if small else 2), nn.ReLU()]
         width = STEM_CHANNELS
@@ -85,15 +85,23 @@ class MobileNetV1(nn.Module):
             layers += [*conv_bn(width, out_channels, 1), nn.ReLU()]
             width = out_channels
         self.layers = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(torch.flatten(F.adaptive_avg_pool2d(self.layers(x), 1), 1))
+        return self.classifier(self.dropout(torch.flatten(F.adaptive_avg_pool2d(self.layers(x), 1), 1)))
 
 
-def mobilenet_v1(*, classes: int, channels: int = 3, small: bool = False) -> MobileNetV1:
-    """Return MobileNet 1.0: (B, channels, 224, 224), or 32 if small, -> (B, classes)."""
-    return MobileNetV1(classes=classes, channels=channels, small=small)
+def mobilenet_v1(*, classes: int, channels: int = 3, small: bool = False, dropout: float = 0.0) -> MobileNetV1:
+    """Return MobileNet 1.0: (B, channels, 224, 224), or 32 if small, -> (B, classes).
+
+    Args:
+        classes: outputs of the classifier.
+        channels: channels of the images.
+        small: the form for small images.
+        dropout: rate before the classifier; the paper prints none.
+    """
+    return MobileNetV1(classes=classes, channels=channels, small=small, dropout=dropout)
 
 
 def mobilenet_v2(*, classes: int, channels: int = 3, small: bool = False, dropout: float = 0.0) -> MobileNetV2:

@@ -50,7 +50,7 @@ class MiddleBlock(nn.Module):
 class Xception(nn.Module):
     """Entry flow, eight middle blocks, exit flow."""
 
-    def __init__(self, *, classes: int, channels: int, small: bool) -> None:
+    def __init__(self, *, classes: int, channels: int, small: bool, dropout: float) -> None:
         super().__init__()
         stride, padding = (1, 1) if small else (2, 0)
         self.stem = nn.Sequential(
@@ -74,13 +74,21 @@ class Xception(nn.Module):
             *separable(1536, 2048),
             nn.ReLU(),
         )
+        self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(2048, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.exit(self.middle(self.entry(self.stem(x))))
-        return self.classifier(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
+        return self.classifier(self.dropout(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)))
 
 
-def xception(*, classes: int, channels: int = 3, small: bool = False) -> Xception:
-    """Return Xception: (B, channels, 299, 299), or 32 if small, -> (B, classes)."""
-    return Xception(classes=classes, channels=channels, small=small)
+def xception(*, classes: int, channels: int = 3, small: bool = False, dropout: float = 0.0) -> Xception:
+    """Return Xception: (B, channels, 299, 299), or 32 if small, -> (B, classes).
+
+    Args:
+        classes: outputs of the classifier.
+        channels: channels of the images.
+        small: the form for small images.
+        dropout: rate before the classifier; 0.5 on ImageNet in the paper.
+    """
+    return Xception(classes=classes, channels=channels, small=small, dropout=dropout)

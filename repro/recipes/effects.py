@@ -16,16 +16,21 @@ class Need:
     holds: Callable[[Recipe], bool]
 
 
-def _steps(recipe: Recipe) -> bool:
-    return recipe.schedule == "steps" and bool(recipe.milestones)
+def _falls_by_gamma(recipe: Recipe) -> bool:
+    return recipe.schedule == "plateau" or (recipe.schedule in AT_MILESTONES and bool(recipe.milestones))
+
+
+AT_MILESTONES = ("steps", "exponential")
+"""The schedules that use `milestones`."""
 
 
 EFFECTS: Mapping[str, Need] = {
     "milestones": Need(
-        'schedule = "steps" or momentum_reset',
-        lambda recipe: recipe.schedule == "steps" or bool(recipe.momentum_reset and recipe.momentum),
+        'schedule = "steps" or "exponential", or momentum_reset',
+        lambda recipe: recipe.schedule in AT_MILESTONES or bool(recipe.momentum_reset and recipe.momentum),
     ),
-    "gamma": Need('schedule = "steps" and milestones', _steps),
+    "gamma": Need('milestones and schedule = "steps" or "exponential", or schedule = "plateau"', _falls_by_gamma),
+    "patience": Need('schedule = "plateau"', lambda recipe: recipe.schedule == "plateau"),
     "momentum_reset": Need("milestones and momentum", lambda recipe: bool(recipe.milestones and recipe.momentum)),
     "warmup_lr": Need("warmup_iterations", lambda recipe: recipe.warmup_iterations > 0),
     "decay_scope": Need("a weight_decay above 0", lambda recipe: recipe.weight_decay > 0),

@@ -27,6 +27,9 @@ Init = Literal[
     "all-fan-in",
     "conv-fan-out-alone",
     "conv-fan-out-linear-normal",
+    "glorot",
+    "truncated-normal",
+    "alexnet",
     "as-built",
 ]
 """How weights are initialised: the names of training/initialise.py."""
@@ -66,12 +69,15 @@ class Recipe:
     """Whether an epoch leaves out a smaller last batch."""
     lr: Amount
     """Learning rate."""
-    schedule: Literal["cosine", "steps"]
-    """How the learning rate falls. `cosine`: once per epoch; `steps`: times `gamma` at each of `milestones`."""
+    schedule: Literal["cosine", "steps", "exponential", "plateau"]
+    """How the learning rate falls. `cosine`: once per epoch; `steps`: times `gamma` at each of `milestones`;
+    `exponential`: by as much, but evenly at every step; `plateau`: times `gamma` when the error stops falling."""
     milestones: tuple[float, ...] = ()
     """Fractions of the run's length; `value = [60, 120], of = 200` for those after 60 and 120 of 200 epochs."""
     gamma: Amount = 0.1
-    """Factor of the learning rate at each of `milestones`."""
+    """Factor of the learning rate at each of `milestones`, or at a plateau."""
+    patience: Count = 0
+    """`plateau`: epochs without a new lowest validation error (test error if there are no `validation_images`)."""
     momentum_reset: bool = False
     """Whether the momentum is set to zero at each of `milestones`."""
     warmup_epochs: Count = 0
@@ -80,18 +86,33 @@ class Recipe:
     """Steps at the start with the learning rate `warmup_lr`."""
     warmup_lr: Amount = 0.0
     """Learning rate of the first `warmup_iterations` steps."""
+    optimizer: Literal["sgd", "rmsprop", "rmsprop-tensorflow"] = "sgd"
+    """`rmsprop`: as in torch; `rmsprop-tensorflow`: `epsilon` is inside the root, the mean square starts at 1, and the
+    momentum sums updates that are already multiplied by the learning rate."""
+    square_decay: Rate = 0.0
+    """RMSprop: decay of the mean square of the gradients."""
+    epsilon: Amount = 0.0
+    """RMSprop: what is added to the mean square or its root."""
     momentum: Rate = 0.9
-    """Momentum of SGD, the optimizer of every recipe."""
+    """Momentum of the optimizer."""
     nesterov: bool
     """Whether the momentum is Nesterov's."""
     weight_decay: Amount
     """The gradient of a parameter has this times the parameter added."""
-    decay_scope: Literal["all", "weights"] = "all"
-    """What decays: `all` parameters, or only the `weights` of convolutions and linear layers."""
+    decay_scope: Literal["all", "weights", "weights-not-depthwise"] = "all"
+    """What decays: `all` parameters, only the `weights` of convolutions and linear layers, or these without depthwise
+    convolutions."""
+    ema: Rate = 0.0
+    """Decay per step of the moving average of weights and BatchNorm statistics, which is tested in their place; after
+    n steps at most (1 + n) / (10 + n), as in TensorFlow. 0: no average."""
     init: Init
     """How weights are initialised; docs/recipes.md explains the names."""
     dropout: Rate = 0.0
     """Rate of the dropout layers whose rate a recipe sets; 0: as the network sets it."""
+    label_smoothing: Rate = 0.0
+    """Share of each target that is spread evenly over all classes in training."""
+    auxiliary: Amount = 0.0
+    """Weight of the training loss of each auxiliary classifier; 0: the network has none."""
     crop_padding: Count = 0
     """Pixels added on each side before a random crop to the original size; 0: no crop."""
     padding_mode: Literal["zero", "reflect"] = "zero"
@@ -104,6 +125,14 @@ class Recipe:
     """Whether exactly half of each batch, rounded down, is mirrored instead of each image independently."""
     scaled_crop: Count = 0
     """Side of a random crop of 8 % to 100 % of the area, scaled to this size (ImageNet); 0: none."""
+    random_crop: Count = 0
+    """Side of a random crop that is not scaled, from an image with the `shorter_side`; 0: none."""
+    shorter_side: Count = 0
+    """The shorter side of a training image is scaled to this size before a `random_crop`."""
+    shorter_side_max: Count = 0
+    """Instead, it is scaled to a random size from `shorter_side` to this one; 0: always to `shorter_side`."""
+    square: bool = False
+    """Whether a `random_crop` is taken from the central square of the scaled image."""
     resize: Count = 0
     """The shorter side of a test image is scaled to this size, antialiased; 0: not scaled."""
     test_crop: Count = 0
@@ -147,6 +176,8 @@ class Recipe:
     """Standard deviation per channel of pixels in 0..1; empty: computed on the training set."""
     batchnorm_images: Count = 0
     """Images of a batch that BatchNorm normalises together in training; 0: all of them."""
+    batchnorm_decay: Rate = 0.0
+    """Decay per step of BatchNorm's running averages; 0: as the network sets it (0.9 in torch)."""
     batchnorm_statistics: Literal["running", "exact"] = "running"
     """The statistics with which a finished network is tested: `running` averages, or `exact` ones over the training
     images."""
@@ -228,6 +259,11 @@ class Recipe:
             scaled_crop=self.test_crop,
         )
         return training, tuning
+
+    @property
+    def train_side(self) -> int:
+        """Side of a training image of an image file in pixels; 0 for images that are shown whole."""
+        return self.scaled_crop or self.random_crop
 
     @property
     def all_epochs(self) -> int:

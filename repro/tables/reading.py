@@ -12,7 +12,7 @@ from repro.counting.conventions import Convention
 from repro.data import DATASETS, DatasetKind
 from repro.data.protocol import Protocol
 from repro.errors import Mistake, UserError, WrongFiles, collecting, refuse
-from repro.models import MODELS, OPTIONS, check_dropout, find, is_outside
+from repro.models import MODELS, OPTIONS, check_layers, find, is_outside
 from repro.models.options import EXPECTED
 from repro.papers import paper_of, toml_of
 from repro.recipes import RECIPES, current_library
@@ -137,7 +137,7 @@ def _check_recipe(table: Table, error: PrintedError) -> None:
     assert error.row.model
     try:
         if is_outside(error.row.model):  # its options are checked when its code has run
-            check_dropout(error.row.model, recipe.dropout)
+            check_layers(error.row.model, recipe.dropout, recipe.auxiliary)
         else:
             error.experiment(0)
     except WrongFiles as wrong:  # of the options

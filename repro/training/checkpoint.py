@@ -29,6 +29,7 @@ class Checkpoint:
     experiment: Experiment
     runtime: Runtime
     network: dict[str, Any]
+    """The weights that are trained."""
     optimizer: dict[str, Any]
     step: int
     """Steps taken so far."""
@@ -52,6 +53,13 @@ class Checkpoint:
     """Hardware and versions of all sessions, as in a record."""
     peak_bytes: int | None = None
     """Peak of the memory allocated on the GPU in all sessions, as in a record."""
+    average: dict[str, Any] | None = None
+    """The moving average of the weights, if the recipe tests one."""
+
+    @property
+    def tested(self) -> dict[str, Any]:
+        """The weights that the run tests: their moving average, if the recipe has one."""
+        return self.average or self.network
 
     @property
     def finished(self) -> bool:
@@ -79,6 +87,8 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
         "runtime": checkpoint.runtime.values(),
         "history": [vars(row) for row in checkpoint.history],
     }
+    if checkpoint.average is None:
+        del content["average"]
     content["checksum"] = checksum_of(content)
     new = folder / "checkpoint.new.pt"
     write_atomically(new, lambda file: torch.save(content, file))
@@ -117,7 +127,8 @@ def _parsed(content: Mapping[str, Any], stored: Layout, path: Path) -> Checkpoin
         experiment = Experiment.from_json(content["experiment"])
     except (KeyError, TypeError, UserError) as error:
         raise UserError(f"{path} cannot be used: {error}") from error
-    states = {name: content[name] for name in ("network", "optimizer")}  # with what torch adds to a dictionary
+    kept = {"network", "optimizer", "average"} & content.keys()
+    states = {name: content[name] for name in kept}  # with what torch adds to a dictionary
     values = {each.name: getattr(stored, each.name) for each in fields(Checkpoint)}
     return Checkpoint(**{**values, **states, "experiment": experiment})
 

@@ -17,9 +17,11 @@ from repro.experiment import Experiment
 from repro.runtime import Runtime
 from repro.store.results import EpochRow
 from repro.training import processes
+from repro.training.average import Average
 from repro.training.checkpoint import Checkpoint
 from repro.training.device import autocast, placed
 from repro.training.initialise import initialised
+from repro.training.networks import Networks
 from repro.training.optimizer import forget_momentum, load_optimizer_states, optimizer_for, optimizer_state_of
 from repro.training.provenance import machine, through
 from repro.training.randomness import seed_of
@@ -28,6 +30,7 @@ from repro.training.schedule import (
     first_step_of_epoch,
     lr_at,
     phase_of_epoch,
+    plateaus_in,
     resets_momentum,
     steps_per_epoch,
     total_steps,
@@ -57,6 +60,7 @@ class Engine:
             for each in self.experiments
         ]
         self.networks = as_networks(networks)
+        self.average = Average(self.networks, self.recipe.ema) if self.recipe.ema else None
         self.sums = torch.zeros(len(networks), 2, device=device)
         self.total_steps = total_steps(self.recipe, task.images)
         self.step = 0
@@ -114,7 +118,20 @@ class Engine:
     @property
     def lr(self) -> float:
         """Learning rate of the next step; after the last step, that step's learning rate."""
-        return lr_at(self.recipe, min(self.step, self.total_steps - 1), self.task.images)
+        return lr_at(self.recipe, min(self.step, self.total_steps - 1), self.task.images, self._plateaus)
+
+    @property
+    def _plateaus(self) -> int:
+        """How many plateaus the error of the first run had; runs of such a recipe are trained alone."""
+        validated = (
+            row.test_error if row.validation_error is None else row.validation_error for row in self.histories[0]
+        )
+        return plateaus_in(validated, self.recipe.patience)
+
+    @property
+    def tested(self) -> Networks:
+        """The networks that are tested: those that are trained, or their moving average."""
+        return self.average.networks if self.average else self.networks
 
     @property
     def peak_bytes(self) -> int | None:
@@ -140,6 +157,8 @@ class Engine:
                 forget_momentum(self.optimizer)
             self.take_step(batch, self.lr, self._weight(len(batch[0].targets)))
             self.step += 1
+            if self.average:
+                self.average.update(self.step)
             now = time.perf_counter()
             self.epoch_seconds += now - clock
             clock = now
@@ -189,7 +208,7 @@ class Engine:
             EpochRow(
                 epoch=self.epochs + 1,
                 step=self.step,
-                lr=lr_at(self.recipe, self.step - 1, self.task.images),
+                lr=lr_at(self.recipe, self.step - 1, self.task.images, self._plateaus),
                 train_loss=loss,
                 train_error=100 * wrong,
                 test_loss=each.loss,
@@ -218,20 +237,22 @@ class Engine:
             with autocast(self.device, self.runtime):
                 batches = self.task.batches(experiment.seed, self.epochs, 0)
                 take_exact_statistics(network, (each.inputs for each in batches))
-            self.networks.load_state_of(number, network.state_dict())
+            self.tested.load_state_of(number, network.state_dict())
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return for each run the checkpoint from which it resumes, alone or together with others."""
         rng = [torch.get_rng_state()]
         if self.device.type == "cuda":
             rng.append(torch.cuda.get_rng_state(self.device))
-        processes.as_the_first(self.networks)
+        for each in {self.networks, self.tested}:
+            processes.as_the_first(each)
         rng, sums = processes.of_all(rng), processes.total(self.sums)
         return [
             Checkpoint(
                 experiment=experiment,
                 runtime=self.runtime,
                 network=self.networks.state_of(number),
+                average=self.average.networks.state_of(number) if self.average else None,
                 optimizer=optimizer_state_of(self.optimizer, self.networks, number, self.phase.recipe.lr),
                 step=self.step,
                 total=self.total_steps,
@@ -253,6 +274,8 @@ class Engine:
         """Resume from checkpoints of the same experiments, all at the same step."""
         for number, each in enumerate(saved):
             self.networks.load_state_of(number, each.network)
+            if self.average:
+                self.average.networks.load_state_of(number, each.average or {})
             if processes.rank() == 0:  # the saved sums are those of all processes
                 self.sums[number].copy_(each.sums)
         first = saved[0]
@@ -272,5 +295,5 @@ class Engine:
             torch.cuda.set_rng_state(own[1], self.device)
 
     def alone(self, number: int) -> nn.Module:
-        """Return the network of run `number`; with several runs at once, the next call changes it."""
-        return self.networks.alone(number)
+        """Return the network of run `number` as it is tested; with several runs at once, the next call changes it."""
+        return self.tested.alone(number)

@@ -18,10 +18,12 @@ def trained_subject(experiment: Experiment) -> Subject:
 
 
 def state_bytes(experiment: Experiment, demand: Demand) -> int:
-    """Return the bytes of a checkpoint: weights and, if the recipe has momentum, as many numbers again."""
-    return NUMBER_BYTES * demand.params * (2 if experiment.recipe.momentum else 1)
+    """Return the bytes of a checkpoint: weights, and what optimizer and moving average keep of each."""
+    recipe = experiment.recipe
+    optimizer = 2 if recipe.optimizer != "sgd" else 1 if recipe.momentum else 0
+    return NUMBER_BYTES * demand.params * (1 + optimizer + (1 if recipe.ema else 0))
 
 
 def resting_bytes(experiment: Experiment, demand: Demand) -> int:
-    """Return the bytes of weights, gradients and momentum."""
+    """Return the bytes of weights and gradients, and of what optimizer and moving average keep."""
     return state_bytes(experiment, demand) + NUMBER_BYTES * demand.params

@@ -39,7 +39,7 @@ def write_run_gates(engine: Engine, results: Path, watcher: Watcher) -> None:
 def _with_gates(engine: Engine, number: int) -> nn.Module:
     """Return a network as its model makes it, with the state of a run whose gates are computed by kernels."""
     network = placed(network_of(engine.experiments[number]), engine.device, replace(engine.runtime, fused=False))
-    network.load_state_dict(engine.networks.state_of(number))
+    network.load_state_dict(engine.tested.state_of(number))
     return network
 
 

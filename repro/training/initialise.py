@@ -101,6 +101,34 @@ def conv_fan_out_linear_normal(network: nn.Module) -> None:
             _zero(module.bias)
 
 
+def glorot(network: nn.Module) -> None:
+    """Glorot & Bengio (2010): weights uniform with variance 2 / (inputs + outputs); biases 0. Keras' default."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            _zero(module.bias)
+
+
+def truncated_normal(network: nn.Module) -> None:
+    """Weights normal with std 0.09, redrawn beyond two of these; biases 0: MobileNet in TensorFlow-Slim."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.09, a=-0.18, b=0.18)
+            _zero(module.bias)
+
+
+def alexnet(network: nn.Module) -> None:
+    """Krizhevsky et al. 2012, section 5: weights normal with std 0.01.
+
+    Biases are 1 in the second, fourth and fifth convolutions and the hidden linear layers, and 0 in the others.
+    """
+    layers = [each for each in network.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
+    for number, module in enumerate(layers, 1):
+        nn.init.normal_(module.weight, std=0.01)
+        if module.bias is not None:
+            nn.init.constant_(module.bias, 0.0 if number in (1, 3, len(layers)) else 1.0)
+
+
 def as_built(network: nn.Module) -> None:
     """Every weight as the network's own code leaves it; torchvision's AlexNet leaves torch's initialisation."""
 
@@ -114,6 +142,9 @@ INITIALISERS: dict[str, Callable[[nn.Module], None]] = {
     "all-fan-in": all_fan_in,
     "conv-fan-out-alone": conv_fan_out_alone,
     "conv-fan-out-linear-normal": conv_fan_out_linear_normal,
+    "glorot": glorot,
+    "truncated-normal": truncated_normal,
+    "alexnet": alexnet,
     "as-built": as_built,
 }
 
@@ -128,8 +159,18 @@ def network_of(experiment: Experiment, *, memory_saved: bool = False) -> nn.Modu
     Raises:
         UserError: no such network exists, or it cannot save memory.
     """
-    data, dropout = DATASETS[experiment.dataset], experiment.recipe.dropout
-    network = build(experiment.model, experiment.options, classes=data.classes, input=data.input, dropout=dropout)
+    data, recipe = DATASETS[experiment.dataset], experiment.recipe
+    network = build(
+        experiment.model,
+        experiment.options,
+        classes=data.classes,
+        input=data.input,
+        dropout=recipe.dropout,
+        auxiliary=recipe.auxiliary > 0,
+    )
+    if recipe.batchnorm_decay:
+        for norm in (each for each in network.modules() if isinstance(each, nn.BatchNorm2d)):
+            norm.momentum = 1 - recipe.batchnorm_decay
     if memory_saved:
         save_memory(experiment.model, network)
     return network

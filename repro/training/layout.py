@@ -62,6 +62,7 @@ class Layout(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     total: Count = 0
     machine: dict[str, str] = {}
     peak_bytes: Count | None = None
+    average: dict[str, Tensor] | None = None
     checksum: str | None = None
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from repro.experiment import Experiment
 from repro.training.checkpoint import Checkpoint, load_before, load_newest, set_aside_newest
 from repro.training.engine import Engine
 from repro.training.networks import check_finite
+from repro.training.optimizer import keeps_state
 from repro.training.progress import Watcher
 from repro.training.record import check_runtime
 from repro.training.schedule import first_step_of_epoch, phase_of_epoch
@@ -83,7 +84,9 @@ def _check(saved: Checkpoint, experiment: Experiment, engine: Engine) -> None:
             f"the data set has changed since the checkpoint of {experiment.name} was written; restore the old files"
         )
     _check_progress(saved, engine)
-    check_finite(saved.network, f"the checkpoint of {experiment.name}")
+    if (saved.average is None) != (engine.average is None):
+        raise _impossible(experiment, "its moving average is missing, or its recipe has none")
+    check_finite({**saved.network, **(saved.average or {})}, f"the checkpoint of {experiment.name}")
 
 
 def _check_progress(saved: Checkpoint, engine: Engine) -> None:
@@ -98,7 +101,7 @@ def _check_progress(saved: Checkpoint, engine: Engine) -> None:
     if not first(tested) <= saved.step <= first(tested + 1):
         raise _impossible(saved.experiment, f"step {saved.step} is not in epoch {tested + 1}")
     phase = phase_of_epoch(recipe, tested, images)
-    if saved.step > phase.step and phase.recipe.momentum and not saved.optimizer["state"]:
+    if saved.step > phase.step and keeps_state(phase.recipe) and not saved.optimizer["state"]:
         raise _impossible(saved.experiment, "its momentum is missing")
 
 

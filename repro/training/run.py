@@ -113,6 +113,9 @@ def _groups(
     if together and not can_be_stacked(network):
         watcher.say("The model uses dropout, so seeds are trained one after another.")
         together = False
+    if together and experiments[0].recipe.schedule == "plateau":
+        watcher.say("The learning rate falls at the plateaus of each seed, so seeds are trained one after another.")
+        together = False
     for switch, alone in (("--save-memory", runtime.save_memory), ("--fused", runtime.fused)):
         if together and alone:
             watcher.say(f"{switch} supports one network at a time, so seeds are trained one after another.")

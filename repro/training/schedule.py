@@ -6,6 +6,7 @@ A recipe that tunes the classifier at the end has two phases, each with its own 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from repro.recipes import Recipe
@@ -85,10 +86,31 @@ def first_step_of_epoch(recipe: Recipe, epoch: int, images: int) -> int:
     return min(step, total_steps(recipe, images))
 
 
-def lr_at(recipe: Recipe, step: int, images: int) -> float:
-    """Return the learning rate of step 0, 1, ... of a run on `images` training images."""
+def lr_at(recipe: Recipe, step: int, images: int, plateaus: int = 0) -> float:
+    """Return the learning rate of step 0, 1, ... of a run on `images` training images.
+
+    Args:
+        recipe: the recipe.
+        step: the step.
+        images: number of training images.
+        plateaus: how many plateaus the error had before; only the schedule `plateau` uses them.
+    """
     phase = phase_of_step(recipe, step, images)
-    return _lr_in_phase(phase.recipe, step - phase.step, images)
+    return _lr_in_phase(phase.recipe, step - phase.step, images, plateaus)
+
+
+def plateaus_in(errors: Iterable[float], patience: int) -> int:
+    """Return how many plateaus the errors after each epoch have.
+
+    A plateau is `patience` epochs in a row without a new lowest error; the next one starts after it.
+    """
+    lowest, waited, found = math.inf, 0, 0
+    for error in errors:
+        waited = 0 if error < lowest else waited + 1
+        lowest = min(lowest, error)
+        if waited and waited == patience:
+            found, waited = found + 1, 0
+    return found
 
 
 def drops(recipe: Recipe, images: int) -> list[int]:
@@ -108,7 +130,7 @@ def _length(phase: Recipe, images: int) -> int:
     return min(steps, phase.iterations) if phase.iterations else steps
 
 
-def _lr_in_phase(phase: Recipe, step: int, images: int) -> float:
+def _lr_in_phase(phase: Recipe, step: int, images: int, plateaus: int) -> float:
     epoch = step // steps_per_epoch(phase, images)
     if step < phase.warmup_iterations:
         return phase.warmup_lr
@@ -116,6 +138,15 @@ def _lr_in_phase(phase: Recipe, step: int, images: int) -> float:
         return phase.lr * (epoch + 1) / (phase.warmup_epochs + 1)
     if phase.schedule == "cosine":
         return phase.lr * (1 + math.cos(math.pi * epoch / phase.epochs)) / 2
-    if phase.schedule != "steps":
-        raise ValueError(f"schedule {phase.schedule!r} is neither cosine nor steps")
-    return phase.lr * phase.gamma ** sum(step >= drop for drop in drops(phase, images))
+    return phase.lr * phase.gamma ** _falls(phase, step, images, plateaus)
+
+
+def _falls(phase: Recipe, step: int, images: int, plateaus: int) -> float:
+    """Return how often the learning rate was multiplied by `gamma` before a step; the exponential schedule does it in
+    parts.
+    """
+    if phase.schedule == "plateau":
+        return plateaus
+    if phase.schedule == "exponential":
+        return step / (phase.milestones[0] * _length(phase, images))
+    return sum(step >= drop for drop in drops(phase, images))

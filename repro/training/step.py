@@ -30,7 +30,7 @@ class Step:
     """Takes one training step of S networks, each on its own batch. Nothing here waits for the device."""
 
     networks: Networks
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
     task: Task
     """Defines the loss and the errors."""
     runtime: Runtime

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.training.tasks.task import Batch, Metrics, Progress
 
@@ -15,6 +16,7 @@ from repro.training.tasks.task import Batch, Metrics, Progress
 class Classification:
     """The loss and the errors of a batch of labelled images."""
 
+    recipe: Recipe
     runtime: Runtime
     device: torch.device
 
@@ -23,12 +25,23 @@ class Classification:
         raise NotImplementedError
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean cross-entropy in nats; outputs (n, classes)."""
-        return F.cross_entropy(outputs.to(torch.get_default_dtype()), targets)
+        """Return the mean cross-entropy in nats, with the recipe's label smoothing and auxiliary classifiers.
+
+        Args:
+            outputs: (n, classes), or (n, classifiers, classes) with the auxiliary classifiers after the main one.
+            targets: (n,), the labels.
+        """
+        smoothing = self.recipe.label_smoothing
+        main, *auxiliary = (
+            F.cross_entropy(each.to(torch.get_default_dtype()), targets, label_smoothing=smoothing)
+            for each in (outputs.unbind(1) if outputs.ndim > 2 else (outputs,))
+        )
+        return main + self.recipe.auxiliary * torch.stack(auxiliary).sum() if auxiliary else main
 
     def wrong(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the number of wrong top-1 predictions."""
-        return (outputs.argmax(1) != targets).sum()
+        """Return the number of wrong top-1 predictions of the main classifier; outputs as for `loss`."""
+        main = outputs[:, 0] if outputs.ndim > 2 else outputs
+        return (main.argmax(1) != targets).sum()
 
 
 def class_sums(logits: Tensor, labels: Tensor) -> Tensor:

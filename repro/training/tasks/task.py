@@ -21,22 +21,27 @@ Progress = Callable[[range], Iterable[int]]
 """Wraps the range of a test's batches, for a progress bar."""
 
 
-FOR_FILES = ("scaled_crop", "resize", "test_crop", "interpolation", "lighting", "tune_epochs", "tune_batch", "tune_lr")
+FOR_FILES = (
+    *("scaled_crop", "random_crop", "shorter_side", "shorter_side_max", "square", "resize", "test_crop"),
+    *("interpolation", "lighting", "tune_epochs", "tune_batch", "tune_lr"),
+)
 """Values of recipes that only a task of image files uses."""
 FOR_SMALL_IMAGES = ("crop_padding", "padding_mode", "crop_draw", "flip_half", "preprocessing", "validation_images")
 """Values that only a task of small images in memory uses."""
 FOR_TILES = ("tile", "margin", "turn", "elastic", "elastic_grid", "class_balance", "border_weight", "border_sigma")
 """Values that only a segmentation uses."""
-_VALUES: Mapping[DatasetKind, tuple[Collection[str], Collection[str], str]] = {
+FOR_CLASSES = ("label_smoothing", "auxiliary")
+"""Values that only a classification uses."""
+_VALUES: Mapping[DatasetKind, tuple[Collection[tuple[str, ...]], Collection[str], str]] = {
     DatasetKind.IN_MEMORY: ((), {*FOR_FILES, *FOR_TILES, "color_jitter"}, "images in memory"),
     DatasetKind.IMAGE_FILES: (
-        ("scaled_crop", "resize", "test_crop"),
+        (("scaled_crop", "random_crop"), ("resize",), ("test_crop",)),
         {*FOR_SMALL_IMAGES, *FOR_TILES},
         "image files",
     ),
-    DatasetKind.SEGMENTATION: (("tile",), {*FOR_FILES, *FOR_SMALL_IMAGES}, "slices for segmentation"),
+    DatasetKind.SEGMENTATION: ((("tile",),), {*FOR_FILES, *FOR_SMALL_IMAGES, *FOR_CLASSES}, "slices for segmentation"),
 }
-"""By kind of data set: the values that it needs, those that it would ignore, and its images in words."""
+"""By kind of data set: the values of which it needs one each, those that it would ignore, and its images in words."""
 
 
 class Batch(NamedTuple):
@@ -89,9 +94,9 @@ class Task(Protocol):
 def check_values(recipe: Recipe, kind: DatasetKind) -> None:
     """Raise UserError for a recipe that lacks values for a kind of data set, or has values that would be ignored."""
     needed, ignored, images = _VALUES[kind]
-    for name in needed:
-        if not getattr(recipe, name):
-            raise UserError(f"recipe {recipe.name} has no {name}, which {images} need")
+    for names in needed:
+        if not any(getattr(recipe, name) for name in names):
+            raise UserError(f"recipe {recipe.name} has no {' or '.join(names)}, which {images} need")
     for name, value in recipe.values().items():
         if name in ignored:
             raise UserError(
