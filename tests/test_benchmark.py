@@ -52,12 +52,6 @@ def test_validation_images_dropped_batches_and_whitening_are_measured_too() -> N
         assert each.recipe_seconds == pytest.approx(200 * 49_000 / each.images_per_second)
 
 
-def test_what_cannot_be_trained_is_not_measured() -> None:
-    small = replace(TINY, recipe=replace(TINY.recipe, dataset="imagenet-299"))
-    with pytest.raises(UserError, match="cannot be trained on imagenet-299 yet"):
-        bench(small, Runtime(device="cpu"), 0.01, Path())
-
-
 @pytest.mark.parametrize(
     ("experiment", "reason"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import chain, repeat
 
 import torch
@@ -120,7 +121,8 @@ def _folder_transform(recipe: Recipe) -> Callable[[object], Tensor]:
 
 def _train(experiment: Experiment, batches: Iterable[list[Tensor]], device: torch.device) -> Iterator[int]:
     recipe = experiment.recipe
-    network = network_of(experiment).to(device).train()
+    # Such loops have no auxiliary classifiers.
+    network = network_of(replace(experiment, recipe=replace(recipe, auxiliary=0.0))).to(device).train()
     optimizer = torch.optim.SGD(
         network.parameters(),
         lr=recipe.lr,

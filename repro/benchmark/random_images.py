@@ -23,7 +23,7 @@ LISTED = 51_200
 CLASSES = 4
 PHOTOGRAPHS = "tiny-imagenet-10"
 """The dataset whose images are enlarged if another one is not there."""
-SIZES = {"imagenet": (500, 375)}
+SIZES = dict.fromkeys(("imagenet", "imagenet-299"), (500, 375))
 """Width and height of a typical image by data set; images of other data sets have the input size."""
 
 

@@ -12,7 +12,6 @@ from repro.cli.suggestion import suggest
 from repro.console import loading, note, print_json, problem, stdout
 from repro.data import DATASETS, check_root
 from repro.data import find as find_dataset
-from repro.errors import UserError
 from repro.paths import folders
 
 if TYPE_CHECKING:
@@ -34,13 +33,13 @@ Check = Annotated[
 
 def data(names: Names = None, check: Check = False, data: Data = None, format: Format = AnswerFormat.RICH) -> None:
     """Download datasets and verify them: checksums, or the numbers of files."""
-    chosen = _chosen(names or ())
+    chosen = list(dict.fromkeys(map(find_dataset, names or ())))
     root = folders(data).data
     check_root(root)
     with loading():
         from repro.data.sources import DOWNLOADED, State, examined, fetched
 
-    shown = chosen or [name for name, spec in DATASETS.items() if spec.loader]
+    shown = chosen or list(DATASETS)
     required = chosen or DOWNLOADED
     found = [(fetched if name in required and not check else examined)(name, root) for name in shown]
     if format == AnswerFormat.JSON:
@@ -54,15 +53,6 @@ def data(names: Names = None, check: Check = False, data: Data = None, format: F
     if failed:
         raise typer.Exit(1)
     suggest("repro list recipes")
-
-
-def _chosen(names: Sequence[str]) -> list[str]:
-    """Return the registered names, each once; UserError for a dataset without images."""
-    chosen = list(dict.fromkeys(map(find_dataset, names)))
-    for name in chosen:
-        if not DATASETS[name].loader:
-            raise UserError(f"{name} has no images here: its networks can only be counted; see repro list datasets")
-    return chosen
 
 
 def _answer(found: Found) -> dict[str, object]:

@@ -52,13 +52,15 @@ class DatasetSpec:
     input: tuple[int, int, int]
     """C, H, W of a network's input."""
     classes: int
-    loader: str | None
-    """`file:function` in this package; None if the images cannot be read yet, and networks can only be counted."""
+    loader: str
+    """`file:function` in this package."""
     train_images: int = 0
     """Images in the training set; 0 if unknown."""
     test_images: int = 0
     """Images in the test set; 0 if unknown."""
     kind: DatasetKind = DatasetKind.IN_MEMORY
+    folder: str = ""
+    """The dataset whose files it uses; empty: it has its own."""
     as_published: bool = False
     """Whether image files are read as ImageNet's published pipelines read them: see `repro.data.pictures.read`."""
     declaration: Declaration | None = None
@@ -99,7 +101,17 @@ SHIPPED: dict[str, DatasetSpec] = {
         500,
         kind=DatasetKind.IMAGE_FILES,
     ),
-    "imagenet-299": DatasetSpec("ImageNet-1K at 299 pixels; for counting only", (3, 299, 299), 1000, None),
+    "imagenet-299": DatasetSpec(
+        "ImageNet-1K for networks with an input of 299 pixels",
+        (3, 299, 299),
+        1000,
+        "folder:load_imagenet",
+        1_281_167,
+        50_000,
+        kind=DatasetKind.IMAGE_FILES,
+        folder="imagenet",
+        as_published=True,
+    ),
     "isbi2012": DatasetSpec(
         "ISBI 2012 membranes, 25 slices + 5 held out by us, in tiles of 572 pixels",
         (1, 572, 572),
@@ -223,14 +235,8 @@ def load(name: str, root: Path) -> Dataset | ImageFolder:
     Raises:
         UserError: the data set is missing and cannot be downloaded, or its files are not the published ones.
     """
-    loader = DATASETS[name].loader
-    if loader is None:
-        can = ", ".join(each for each, spec in DATASETS.items() if spec.loader)
-        raise UserError(
-            f"the images of {name} cannot be read yet, only its networks counted; data sets for training: {can}"
-        )
     check_root(root)
-    file, function = loader.split(":")
+    file, function = DATASETS[name].loader.split(":")
     dataset: Dataset | ImageFolder = getattr(import_module(f"repro.data.{file}"), function)(name, root)
     if isinstance(dataset, Dataset):
         check_number(name, "train_images", len(dataset.train))

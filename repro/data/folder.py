@@ -95,7 +95,7 @@ class ImageFolder:
         if not folder.is_dir():
             raise UserError(f"{folder} does not exist; {_what_is_expected(self.name, self.folder)}")
         found = class_names(folder)
-        if self.name != IMAGENET and not found:
+        if not is_imagenet(self.name) and not found:
             raise UserError(f"{folder} has no class folders; {_what_is_expected(self.name, self.folder)}")
         self._refuse_other_classes_than_in_training(folder, found)
         files = list_files(folder, f"listing {self.name}/{folder.name}")
@@ -168,6 +168,11 @@ def check(name: str, root: Path) -> Stored:
     assert len(images.train)
     assert len(images.test)
     return Stored(folder, size_of(folder))
+
+
+def is_imagenet(name: str) -> bool:
+    """Whether a dataset has the files of ImageNet-1K."""
+    return IMAGENET in (name, DATASETS[name].folder)
 
 
 def is_there(name: str, root: Path) -> bool:
@@ -245,7 +250,7 @@ def _refuse_other_classes(folder: Path, classes: Collection[str], where: str, kn
 def _folder(name: str, root: Path) -> Path:
     """Return the dataset's folder, which is under `root` or is `root` itself."""
     declared = DATASETS[name].declared
-    return place_of(root, declared.path if declared else name)
+    return place_of(root, declared.path if declared else DATASETS[name].folder or name)
 
 
 def _test_folder(name: str, folder: Path) -> Path:
@@ -258,6 +263,6 @@ def _what_is_expected(name: str, folder: Path) -> str:
         expected = f"{folder}/train/CLASS/*.png and {folder}/test/CLASS/*.png, or {', '.join(ENDINGS)}"
         return f"expected: {expected}; or name the folder of the datasets with --data"
     where = f"expected: {folder}/train/<wnid>/*.JPEG and {folder}/val/<wnid>/*.JPEG"
-    if name == IMAGENET:
+    if is_imagenet(name):
         return f"{where}, or the ILSVRC2012 archives; it cannot be downloaded without an account at image-net.org"
     return f"{where}; or name another folder with --data"

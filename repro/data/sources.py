@@ -84,7 +84,7 @@ def _source_of(name: str) -> _Source:
     if DATASETS[name].kind is DatasetKind.IMAGE_FILES:
         from repro.data import folder
 
-        fetch = folder.unpack_imagenet if name == "imagenet" else _nothing
+        fetch = folder.unpack_imagenet if folder.is_imagenet(name) else _nothing
         return _Source(fetch, partial(folder.check, name))
     return _Source(_nothing, partial(_read, name))
 

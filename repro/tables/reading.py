@@ -184,7 +184,7 @@ def _read_protocol(where: str, content: dict[str, Any], dataset: str) -> None:
     except msgspec.ValidationError as error:
         raise Malformed(where, f"protocol: {error}") from None
     spec = DATASETS[dataset]
-    if spec.loader and spec.kind is not DatasetKind.IMAGE_FILES:
+    if spec.kind is not DatasetKind.IMAGE_FILES:
         raise Malformed(where, f"protocol is for image files; the images of {dataset} are shown whole")
 
 

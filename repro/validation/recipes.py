@@ -39,9 +39,6 @@ def _check_values(recipe: Recipe) -> None:
     """Refuse values that the training of the dataset lacks or ignores."""
     from repro.training.tasks.task import check_values
 
-    if DATASETS[recipe.dataset].loader is None:
-        reason = f"the images of {recipe.dataset} cannot be read, so that nothing is trained by this recipe"
-        raise WrongFiles(Mistake(recipe.file, f"recipe {recipe.name}", reason))
     try:
         check_values(recipe, DATASETS[recipe.dataset].kind)
     except UserError as error:
