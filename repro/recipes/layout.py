@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import count, takewhile
 from types import NoneType
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
@@ -46,9 +47,9 @@ class GivenNumbers(Given[tuple[float, ...] | UnsetType], frozen=True, kw_only=Tr
     """A list of numbers with its source, as fractions of a whole if `of` is given: `[149, 224]` of 300 epochs."""
 
     value: tuple[float, ...] | UnsetType = UNSET
-    every: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    every: Annotated[float, Meta(gt=0)] | UnsetType = UNSET
     """Instead of `value`: the numbers are the multiples of this number below `of`."""
-    of: Annotated[int, Meta(ge=1)] = 1
+    of: Annotated[float, Meta(gt=0)] = 1
     """The whole; every number is divided by it, those of the alternatives too."""
     alternatives: tuple[tuple[float, ...], ...] = ()
 
@@ -63,7 +64,8 @@ class GivenNumbers(Given[tuple[float, ...] | UnsetType], frozen=True, kw_only=Tr
     def meaning(self) -> tuple[float, ...]:
         """The numbers as a `Recipe` stores them."""
         if self.every is not UNSET:
-            return self._parts(range(self.every, self.of, self.every))
+            every = self.every
+            return self._parts(takewhile(lambda each: each < self.of, (every * number for number in count(1))))
         return self._parts(self.value or ())
 
     @property
