@@ -191,7 +191,7 @@ def test_an_abstract_recipe_is_only_extended(tmp_path: Path) -> None:
         ('value = "steps"', 'value = "stairs"', f"Invalid enum value 'stairs' - {SCHEDULE}"),
         ("value = [1, 3], of", "every = 1, value = [1], of", "Expected either `value` or `every` - at `$.milestones`"),
         ("value = [1, 3], of", "of", "Expected either `value` or `every` - at `$.milestones`"),
-        ("of = 4", "of = 0", "Expected `int` >= 1 - at `$.milestones.of`"),
+        ("of = 4", "of = 0", "Expected `float` > 0.0 - at `$.milestones.of`"),
         ('note = "the default"', 'page = "3"', f"Object contains unknown field `page` - at `$.batch`; {KEYS}"),
         ("value = 4", "value = 0", "Expected `int` >= 1 - at `$.epochs.value`"),
         ("[1, 3], of = 4", "[1, 5], of = 4", "Expected numbers from 0 to `of` - at `$.milestones`"),

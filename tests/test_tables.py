@@ -74,6 +74,11 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
             'model = "resnet110"\nprotocol = {}',
             "row 1 (ResNet-110): protocol is for image files",
         ),
+        (
+            "[[rows]]",
+            '[[rows]]\nrecipe = "digits"\nno_recipe = "unknown"',
+            "row 1 (ResNet-110): recipe and no_recipe exclude each other; leave one of them out",
+        ),
         ('model = "resnet110"', "count_only = true", "row 1 (ResNet-110): count_only is for a row with a model"),
         ('error = "23.03"', 'top9 = "23.03"', "row 2 (DenseResNet-110, N = 2): cell 'top9' is unknown"),
     ],

@@ -134,7 +134,7 @@ WRONG = [
     (RECIPE, "lr =", EXTRA + 'decay_scope = { value = "weights", source = "printed", place = "3" }\nlr =', "warning",
      "recipe demo", "decay_scope has no effect without a weight_decay above 0; leave it out"),
     (RECIPE, "lr =", 'gamma = { value = 0.5, source = "printed", place = "3" }\nlr =', "warning",
-     "recipe demo", 'gamma has no effect without schedule = "steps" and milestones'),
+     "recipe demo", 'gamma has no effect without milestones and schedule = "steps" or "exponential", or schedule ='),
     (RECIPE, "lr =", 'dropout = { value = 0.5, source = "printed", place = "3" }\nlr =', "error",
      ROW_2, "has no dropout layers, and the recipe needs dropout 0.5"),
     (RECIPE, "lr =", 'resize = { value = 64, source = "printed", place = "3" }\nlr =', "error",

@@ -39,7 +39,7 @@ def notes_of(comparison: Comparison) -> tuple[Note, ...]:
         "Source": [table.source],
         "FLOPs": [f"{convention.meaning} ({convention.value!r})"] if table.of_kind("flops") else [],
         RECIPES: [f"{name}, {_inferred(name)}" for name in recipe_names(comparison)],
-        "Errors": list(_protocols(comparison)),
+        "Errors": [*_protocols(comparison), *_without_recipe(comparison)],
         "Times": time_lines(comparison),
         "Others": _others(comparison),
         "Weights": _weights(comparison),
@@ -70,6 +70,16 @@ def _protocols(comparison: Comparison) -> Iterator[str]:
         found.setdefault(_protocol(comparison, column), []).append(column.label)
     for protocol, labels in found.items():
         yield protocol if len(comparison.table.of_kind("error")) == 1 else f"{'; '.join(labels)}: {protocol}"
+
+
+def _without_recipe(comparison: Comparison) -> Iterator[str]:
+    """Yield why rows have no recipe; rows with the same reason share a line."""
+    found: dict[str, list[str]] = {}
+    for each in comparison.rows:
+        if each.row.no_recipe:
+            found.setdefault(each.row.no_recipe, []).append(comparison.table.called(each.row))
+    for reason, labels in found.items():
+        yield f"{', '.join(labels)}: {Verdict.NO_RECIPE}: {reason}"
 
 
 def _protocol(comparison: Comparison, column: Column) -> str:

@@ -69,6 +69,8 @@ class Row:
     statistic: str | None = None
     runs: int | None = None
     protocol: Protocol | None = None
+    no_recipe: str = ""
+    """Why its errors have no recipe: what is not known of their training."""
     count_only: bool = False
     """Whether the network is implemented although the paper quotes the row's errors: it is counted and timed, but no
     run is compared with the errors."""
@@ -93,7 +95,7 @@ class PrintedError:
     column: Column
     dataset: str
     recipe: str | None
-    """None if no recipe is implemented for it."""
+    """None if there is no recipe for it."""
     statistic: str
     """The statistic of the runs behind the cell: one of STATISTICS."""
     runs: int
@@ -176,7 +178,7 @@ class Table:
             row=row,
             column=column,
             dataset=row.dataset or column.dataset or self.dataset,
-            recipe=row.recipe or column.recipe,
+            recipe=None if row.no_recipe else row.recipe or column.recipe,
             statistic=row.statistic or column.statistic or LAST,
             runs=row.runs or column.runs or 1,
             protocol=row.protocol or column.protocol or ONE_CROP,

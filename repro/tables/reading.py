@@ -232,7 +232,9 @@ def _find_outside(where: str, content: dict[str, Any], paper: Path) -> None:
 
 
 def _expect_known(where: str, content: dict[str, Any]) -> None:
-    """Refuse unknown datasets, recipes and statistics, and recipes that no network can follow."""
+    """Refuse unknown datasets, recipes and statistics, recipes that no network can follow, and one beside no_recipe."""
+    if "recipe" in content and "no_recipe" in content:
+        raise Malformed(where, "recipe and no_recipe exclude each other; leave one of them out")
     if (name := content.get("recipe")) and name not in RECIPES:
         reading = current_library().reading
         if name in reading.abstract:

@@ -28,7 +28,9 @@ def _lacking(cells: list[PrintedError]) -> dict[str, list[PrintedError]]:
     """Return the printed errors that lack something for a verdict, by what they lack."""
     judged = [each for each in cells if each.judgeable]
     return {
-        "no recipe, so that there is no verdict; add recipe": [each for each in cells if each.recipe is None],
+        "no recipe, so that there is no verdict; add recipe": [
+            each for each in cells if each.recipe is None and not each.row.no_recipe
+        ],
         f"no statistic, which is taken as {LAST}; add statistic": [
             each for each in judged if not (each.row.statistic or each.column.statistic)
         ],
