@@ -69,7 +69,7 @@ class Verdict(StrEnum):
         "no recipe",
         "–",
         "none",
-        "no recipe is implemented for the printed error, or none that tests by its protocol",
+        "there is no recipe for the printed error",
     )
     QUOTED = "quoted by the paper", "”", "none", "the paper quotes the error from elsewhere"
 
