@@ -156,7 +156,7 @@ def test_a_broken_image_is_named_in_one_line(data: ImageFolder, workers: int) ->
 
 
 def test_missing_and_unsupported_recipe_values_are_refused(data: ImageFolder) -> None:
-    with pytest.raises(UserError, match="recipe digits has no scaled_crop, which image files need"):
+    with pytest.raises(UserError, match="recipe digits has no scaled_crop or random_crop, which image files need"):
         Streamed(recipe("digits"), data, HERE, CPU)
     with pytest.raises(UserError, match="crop_padding=4, which is not supported for image files"):
         Streamed(replace(RECIPE, crop_padding=4), data, HERE, CPU)
