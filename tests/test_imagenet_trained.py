@@ -35,13 +35,10 @@ REAL_EPOCHS = 12
 
 
 def shrunk(recipe: Recipe, side: int, batch: int, epochs: int) -> Recipe:
-    """Return a recipe for ten classes and images of `side` pixels; lengths and batches shrink, and the rate with them.
-
-    The rate is proportional to the batch, and RMSprop's to its root.
-    """
+    """Return a recipe for images of `side` pixels, with another length and batch, and a rate proportional to the batch."""
     crops = {"scaled_crop": side} if recipe.scaled_crop else {"random_crop": side, "shorter_side": side}
     largest = {"shorter_side_max": 2 * side} if recipe.shorter_side_max else {}
-    lr = recipe.lr * (batch / recipe.batch) ** (1.0 if recipe.optimizer == "sgd" else 0.5)
+    lr = recipe.lr * batch / recipe.batch
     sizes = {"resize": side, "test_crop": side, "batchnorm_images": 0, "iterations": None}
     short = replace(recipe.with_epochs(epochs), dataset=TINY, batch=batch, lr=lr, **crops, **largest, **sizes)
     return replace(short, tune_epochs=0, tune_batch=0, tune_lr=0.0)
