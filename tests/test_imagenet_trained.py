@@ -35,7 +35,7 @@ REAL_EPOCHS = 12
 
 
 def shrunk(recipe: Recipe, side: int, batch: int, epochs: int) -> Recipe:
-    """Return a recipe for images of `side` pixels, with another length and batch, and a rate proportional to the batch."""
+    """Return a recipe for images of `side` pixels, with a rate proportional to the batch."""
     crops = {"scaled_crop": side} if recipe.scaled_crop else {"random_crop": side, "shorter_side": side}
     largest = {"shorter_side_max": 2 * side} if recipe.shorter_side_max else {}
     lr = recipe.lr * batch / recipe.batch
