@@ -508,7 +508,7 @@ def test_no_message_names_another_distribution() -> None:
     ("command", "following"),
     [
         ("count resnet20", "repro train resnet20 --shortcut A --dataset cifar10"),
-        ("count xception", "repro list recipes"),
+        ("count xception", "repro train xception --dataset imagenet-299"),
         ("table cifar100", "repro table cifar100 --run"),
         ("list tables", "repro table NAME"),
     ],
