@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum, StrEnum
 from typing import Any
@@ -39,10 +40,25 @@ class Precision(StrEnum):
     """Autocast, with weights in fp32."""
 
 
+class Together(StrEnum):
+    """How several runs share a device."""
+
+    STACKED = "stacked"
+    """Seeds of one experiment in the same kernels, as one network whose parameters have one more dimension."""
+    BRANCHES = "branches"
+    """Any runs, each on its own stream; a CUDA graph launches a step of each. Each has the bits of the run alone."""
+    OFF = "off"
+    """One after another."""
+
+
 class Log(StrEnum):
     """A log for other programs, written next to a run's checkpoints."""
 
     TENSORBOARD = "tensorboard"
+
+
+MEASURED = ("channels_last", "compile", "graph", "fused", "together", "at_once")
+"""Switches whose best values depend on the network and the card."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +77,10 @@ class Runtime:
     """Whether the whole step is replayed as one CUDA graph; GPU only."""
     fused: bool = False
     """Whether Triton kernels compute narrow convolutions, BatchNorm and gates; GPU only, in TF32 or bf16."""
-    side_by_side: bool | None = None
-    """Whether several seeds of one experiment are trained at once, in the same kernels; None: on a GPU only."""
+    together: str | None = None
+    """How several runs share the device, as in Together; None: one after another on a CPU, as branches on a GPU."""
+    at_once: int | None = None
+    """Largest number of runs that share the device; None: as many as its memory holds."""
     deterministic: bool = False
     """Whether a GPU uses only kernels that give the same bits every time; a CPU always does."""
     processes: int = field(default_factory=process_count)
@@ -80,17 +98,42 @@ class Runtime:
     """Processes that read and augment image files; None: one per core, 0: the training process itself."""
     checkpoint_seconds: float = 60.0
     """Within an epoch, a checkpoint is written when the last one is this old."""
+    unset: frozenset[str] = frozenset()
+    """Switches of MEASURED that the user did not set, so that a measurement may choose them; not recorded."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "unset", frozenset(self.unset))  # a list where it was read from JSON
         if self.precision not in [*Precision]:
             raise UserError(f"unknown precision {self.precision!r}; known: {', '.join(Precision)}")
+        if self.together not in [None, *Together]:
+            raise UserError(f"unknown way {self.together!r} to share a device; known: {', '.join(Together)}")
         if not re.fullmatch(DEVICES, self.device):
             raise UserError(f"unknown device {self.device!r}; known: auto, cpu, cuda, cuda:1, ...")
 
-    def together(self, seeds: int) -> Runtime:
-        """Return the switches for `seeds` seeds at once, whose grouped convolutions need the contiguous layout."""
-        return replace(self, side_by_side=seeds > 1, channels_last=self.channels_last and seeds == 1)
+    @property
+    def shares(self) -> bool:
+        """Whether it is known that several runs share the device."""
+        return self.together in (Together.STACKED, Together.BRANCHES)
+
+    def stacked(self, seeds: int) -> Runtime:
+        """Return the switches for `seeds` seeds in the same kernels, whose grouped convolutions need NCHW."""
+        together = Together.STACKED if seeds > 1 else Together.OFF
+        channels_last = self.channels_last and seeds == 1
+        return replace(self, together=together.value, at_once=seeds, channels_last=channels_last)
+
+    def branched(self, runs: int) -> Runtime:
+        """Return the switches for each of `runs` runs that share a CUDA graph."""
+        together = Together.BRANCHES if runs > 1 else Together.OFF
+        return replace(self, together=together.value, at_once=runs, graph=True)
 
     def values(self) -> dict[str, Any]:
         """Return the switches as plain data, which a checkpoint may hold."""
-        return {name: value.value if isinstance(value, Enum) else value for name, value in asdict(self).items()}
+        kept = {name: value for name, value in asdict(self).items() if name != "unset"}
+        return {name: value.value if isinstance(value, Enum) else value for name, value in kept.items()}
+
+
+def switches_today(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return recorded switches under today's names: older versions recorded `side_by_side` instead of `together`."""
+    known = {name: value for name, value in values.items() if name != "side_by_side"}
+    beside = values.get("side_by_side")
+    return known if beside is None else {"together": str(Together.STACKED if beside else Together.OFF), **known}

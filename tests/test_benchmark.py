@@ -199,15 +199,17 @@ def test_image_files_have_a_baseline_too(real_images: Path) -> None:
 def test_switches_and_seeds_are_measured_in_addition_to_the_eager_step(capsys: pytest.CaptureFixture[str]) -> None:
     speeds = bench(TINY, Runtime(device="cpu"), 0.01, Path(), seeds=2)
     assert [each.name for each in speeds[1:]] == ["repro, fp32", "repro, fp32, 2 seeds", "repro, bf16"]
-    assert "repro, bf16, 2 seeds is left out: seeds side by side in bf16 need a GPU" in capsys.readouterr().err
+    assert "repro, bf16, 2 seeds is left out: stacked seeds in bf16 need a GPU" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("precision", "fused"), [("fp32", []), ("tf32", ["fused", "fused graph"])])
 def test_which_switches_are_measured_together(precision: str, fused: list[str]) -> None:
     every = combinations(Runtime(compile=True, graph=True, fused=True), 5, precision)
-    names = [(" ".join(sorted(name for name, on in each.items() if on)), seeds) for each, seeds in every]
+    names = [(" ".join(sorted(name for name, on in each.items() if on)), seeds, way) for each, seeds, way in every]
     others = ["", "compile", "graph", "compile graph"]
-    assert sorted(names) == sorted([*((name, 1) for name in [*others, *fused]), *((name, 5) for name in others)])
+    alone = [(name, 1, "off") for name in [*others, *fused]]
+    branches = [(name, number, "branches") for name, *_ in alone if "graph" in name for number in (2, 3, 4, 6)]
+    assert sorted(names) == sorted([*alone, *((name, 5, "stacked") for name in others), *branches])
 
 
 def failing(after: int, error: Exception, name: str = "repro, bf16") -> Callable[..., list[Variant]]:

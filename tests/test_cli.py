@@ -71,7 +71,8 @@ def test_known_networks_load_no_torch(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_training_on_cifar_needs_no_torchvision_fvcore_or_tabulate() -> None:
     code = (
-        "import sys; import repro.training.run, repro.training.progress, repro.data.cifar, repro.cli.train\n"
+        "import sys; import repro.benchmark.fastest, repro.training.run, repro.training.progress\n"
+        "import repro.data.cifar, repro.cli.train\n"
         "unwanted = {'torchvision', 'fvcore', 'tabulate', 'sklearn', 'scipy', 'platformdirs'}\n"
         "print(sorted(unwanted & set(sys.modules)))"
     )
@@ -179,7 +180,10 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
             ["train", "wrn", "--k", "100000", "--dataset", "digits", "--epochs", "1", "--device", "cpu"],
             "GiB of memory; choose a smaller network",
         ),
-        (["train", "resnet20", "--side-by-side"], "--side-by-side trains several seeds at once; set their number"),
+        (
+            ["train", "resnet20", "--together", "stacked"],
+            "--together stacked trains several seeds at once; set their number",
+        ),
         (["table", ""], "unknown table ''"),
         (["table", "cifar100", "--results", "elsewhere"], "--results elsewhere does not exist"),
         (["table", "--nope"], "(repro table --help)"),

@@ -502,7 +502,7 @@ def test_a_stopped_run_is_resumed_by_the_command_that_the_list_prints(
 def test_seeds_are_trained_side_by_side(paper: Write, capsys: pytest.CaptureFixture[str]) -> None:
     paper(SQUARES, RECIPE)
     squares()
-    status, out, _ = repro(capsys, *TRAIN, "--seeds", 2, "--side-by-side", "--format", "json")
+    status, out, _ = repro(capsys, *TRAIN, "--seeds", 2, "--together", "stacked", "--format", "json")
     assert (status, len(json.loads(out)["records"])) == (0, 2)
 
 

@@ -45,7 +45,7 @@ def test_seeds_after_one_that_diverges_are_trained(
     with pytest.raises(Diverged, match=f"{seeds[1].name}: the training loss is nan in epoch 1"):
         train(seeds, CPU, folders, watcher)
     assert [record.seed for record in read_records([folders.results])] == [0, 2]
-    assert any(line.endswith("continuing with the next seed") for line in watcher.said)
+    assert any(line.endswith("continuing with the next runs") for line in watcher.said)
 
 
 def test_a_seed_that_diverges_among_others_is_reported_with_a_way_to_continue(
@@ -54,10 +54,10 @@ def test_a_seed_that_diverges_among_others_is_reported_with_a_way_to_continue(
     seeds = [tiny(seed=seed, epochs=1, dropout=0.0) for seed in range(2)]
     with monkeypatch.context() as patch:
         break_seed(1, patch)
-        with pytest.raises(Diverged, match=r"of seed 1 is nan .* use --one-by-one to train the other seeds"):
-            train(seeds, replace(CPU, side_by_side=True), folders, Silent())
+        with pytest.raises(Diverged, match=r"of seed 1 is nan .* use --together off to train the other seeds"):
+            train(seeds, replace(CPU, together="stacked"), folders, Silent())
         with pytest.raises(Diverged):
-            train(seeds, replace(CPU, side_by_side=False), folders, Silent())
+            train(seeds, replace(CPU, together="off"), folders, Silent())
     assert [record.seed for record in read_records([folders.results])] == [0]
 
 

@@ -161,9 +161,9 @@ def test_the_average_follows_the_weights_and_is_tested(tiny: Make, folders: Fold
 def test_plateau_seeds_are_trained_one_after_another(tiny: Make, folders: Folders) -> None:
     experiments = [tiny(seed, epochs=1, dropout=0.0, schedule="plateau", patience=1) for seed in (0, 1)]
     watcher = Silent()
-    train(experiments, replace(CPU, side_by_side=True), folders, watcher)
+    train(experiments, replace(CPU, together="stacked"), folders, watcher)
     assert any(
-        "falls at the plateaus of each seed, so seeds are trained one after another" in each for each in watcher.said
+        "falls at the plateaus of each seed, so runs are trained one after another" in each for each in watcher.said
     )
 
 

@@ -397,7 +397,7 @@ def by_block(folders: Folders, experiment: Experiment) -> list[list[float]]:
 
 def test_seeds_side_by_side_have_a_file_each(gated: Callable[..., Experiment], folders: Folders) -> None:
     seeds = [gated(seed) for seed in (0, 1)]
-    train(seeds, replace(CPU, side_by_side=True), folders, Silent())
+    train(seeds, replace(CPU, together="stacked"), folders, Silent())
     one, other = (means_of(gates_path(folders.results, each.name)) for each in seeds)
     assert one == pytest.approx(in_one_pass(seeds[0], folders), abs=1e-6)
     assert other == pytest.approx(in_one_pass(seeds[1], folders), abs=1e-6)

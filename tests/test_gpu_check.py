@@ -41,9 +41,9 @@ from repro.runtime import Runtime
 from repro.training import checkpoint
 from repro.training import engine as engines
 from repro.training.engine import Engine
+from repro.training.graphs import Captured, GraphedStep
 from repro.training.saver import Saver
 from repro.training.stacked import Stacked
-from repro.training.step import GraphedStep
 
 TRAIN = Path(__file__).parent / "gpu" / "train.sh"
 CHECKS = {each.name: each for each in checks(GRAPHED)}
@@ -108,7 +108,7 @@ def test_the_smaller_last_batch_of_an_epoch_has_its_own_graph() -> None:
             ends.append(trained(engine("cpu", group, CPU.images(), graph=graph), 24))
         graphed = ends[0].take_step
     assert isinstance(graphed, GraphedStep)
-    assert {images: each.inputs.shape[0] for images, each in graphed.captured.items()} == {16: 16, 7: 7}
+    assert [each.steps[0].inputs.shape[0] for each in graphed.graphs.captured.values()] == [16, 7]
     assert [each.replays for each in graphs] == [17, 1]  # 20 full batches and 4 smaller ones, of which 3 warm up
     assert difference(*(states(each) for each in ends)) == 0
 
@@ -118,7 +118,8 @@ def test_a_replay_reads_inputs_and_rate_where_they_were_captured(graphed: tuple[
     step = ended.take_step
     assert isinstance(step, GraphedStep)
     inputs, captured = graph.read[0]
-    assert inputs is step.captured[16].inputs
+    (captured_step,) = (each.steps[0] for each in step.graphs.captured.values())
+    assert inputs is captured_step.inputs
     assert inputs.shape == captured.shape == (16, 3, CPU.side, CPU.side)
     batches = list(ended.task.batches(ended.experiments[0].seed, 1, 0))
     assert torch.equal(inputs, batches[3].inputs)  # of the ninth step, the fourth of the second epoch
@@ -209,9 +210,17 @@ def without_smaller_batches(take: Callable[..., None]) -> Callable[..., None]:
         (engines, "forget_momentum", forget_elsewhere, "graph and eager: resnet20, momentum reset"),
         (GraphedStep, "__call__", without_smaller_batches(GraphedStep.__call__), "graph and eager: resnet20, momentum"),
         (engines, "load_optimizer_states", lambda *_: None, "resumed and unbroken: resnet20, graph"),
+        (Captured, "replay", lambda captured, ready: captured.graph.replay(), "branches and alone"),
         (Stacked, "state_of", lambda stacked, seed, of=Stacked.state_of: of(stacked, 0), "together and alone"),
     ],
-    ids=["a capture that runs", "a reset elsewhere", "smaller batches left out", "momentum lost", "seeds mixed up"],
+    ids=[
+        "a capture that runs",
+        "a reset elsewhere",
+        "smaller batches left out",
+        "momentum lost",
+        "branches with old batches",
+        "seeds mixed up",
+    ],
 )
 def test_a_wrong_step_is_caught(
     place: Any, name: str, fault: Callable[..., object], check: str, monkeypatch: pytest.MonkeyPatch
@@ -288,6 +297,7 @@ def test_variants_and_figures_are_measured() -> None:
         "resnet20, fp32",
         "resnet20, fp32, graph",
         "resnet20, fp32, graph, 2 seeds",
+        "resnet20, fp32, graph, 2 branches",
     ]
     for each in variants:
         assert isinstance(each, TimeResult)

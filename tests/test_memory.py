@@ -18,9 +18,9 @@ from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.training import memory as module
+from repro.training.graphs import GraphedStep
 from repro.training.memory import needed_bytes, too_small
 from repro.training.run import train
-from repro.training.step import GraphedStep
 
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]
@@ -48,11 +48,11 @@ class FullCapture:
 @pytest.mark.parametrize("several", [False, True])
 def test_a_full_memory_behind_the_end_of_a_capture_is_one_line(tiny: Make, folders: Folders, several: bool) -> None:
     seeds = [tiny(seed=seed, dropout=0.0) for seed in range(2 if several else 1)]
-    runtime = replace(CPU, graph=True, side_by_side=several)
+    runtime = replace(CPU, graph=True, together="stacked" if several else None)
     with stand_in(), mock.patch("torch.cuda.graph", FullCapture), pytest.raises(RunFailed) as failed:
         train(seeds, runtime, folders, Silent())
     names = ", ".join(each.name for each in seeds)
-    ways = "--one-by-one (one seed at a time) or --save-memory" if several else "--save-memory"
+    ways = "--together off (one run at a time) or --save-memory" if several else "--save-memory"
     line = f"the device's memory is too small for {names}; the last checkpoint is kept; what helps: {ways}"
     assert str(failed.value) == line
 
@@ -73,7 +73,7 @@ def test_what_helps_depends_on_model_and_switches() -> None:
     assert line("resnet20", 1, True) == "what helps: torchrun on more GPUs (a smaller share of each batch)"
     assert "torchrun on more GPUs, without --graph and --fused (" in line("resnet20", 1, True, graph=True, fused=True)
     assert line("densenet-bc", 3, True, compile=True).startswith(
-        "what helps: --one-by-one (one seed at a time), --save-memory without --compile or torchrun on more GPUs ("
+        "what helps: --together off (one run at a time), --save-memory without --compile or torchrun on more GPUs ("
     )
     assert "--save-memory" not in line("densenet-bc", 1, True, save_memory=True)
 

@@ -186,7 +186,7 @@ def test_records_with_the_same_switches_come_first(record: Make) -> None:
 
 def test_seeds_trained_at_once_share_their_time(record: Make) -> None:
     both = [of_digits(record, id=str(seed), seed=seed, runtime={"side_by_side": True}) for seed in range(2)]
-    measured = on_device(*both, runtime=replace(CPU, side_by_side=True))
+    measured = on_device(*both, runtime=replace(CPU, together="stacked"))
     pace = measured.pace(RunStatus(small(), RunState.MISSING), together=measured.together(small(), 2))
     assert (pace.seconds, pace.text) == (pytest.approx(0.005), "2 records on this device")
     assert not measured.together(small(dropout=0.1), 2)
@@ -199,7 +199,8 @@ def test_memory_is_the_recorded_peak_or_an_estimate(record: Make) -> None:
     assert (estimate.bytes, estimate.measured) == (3 * 4 * 1000 + 10 * small().recipe.batch, False)
     measured = on_device(of_digits(record, peak_bytes=123))
     assert memory_of(small(), demand, measured, 1).bytes == 123
-    assert not memory_of(small(), demand, measured, 3).measured  # nothing was trained at once
+    stacked = replace(measured, runtime=replace(CPU, together="stacked"))
+    assert not memory_of(small(), demand, stacked, 3).measured  # nothing was trained at once
 
 
 @pytest.mark.usefixtures("small_digits")

@@ -160,16 +160,16 @@ def wanted(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> list[Experiment]:
 
 
 @pytest.mark.usefixtures("small_digits")
-@pytest.mark.parametrize("side_by_side", [False, True])
+@pytest.mark.parametrize("together", ["off", "stacked"])
 def test_a_table_trains_the_runs_that_are_free(
-    wanted: list[Experiment], folders: Folders, capsys: pytest.CaptureFixture[str], side_by_side: bool
+    wanted: list[Experiment], folders: Folders, capsys: pytest.CaptureFixture[str], together: str
 ) -> None:
     """Those that another process trains are named, and left to it."""
     wanted[:] = [replace(each, recipe=replace(each.recipe, dropout=0.0)) for each in wanted]
     first, second, other = wanted
     with ExitStack() as locks:
         hold(locks, folders, first)
-        runtime = replace(CPU, side_by_side=side_by_side)
+        runtime = replace(CPU, together=together)
         command.train_missing(select("cifar100", "N = 4"), None, None, runtime, folders)
     assert [each.id for each in every_record(folders.results)] == [second.id, other.id]
     held = f"{first.name} is being trained by process {os.getpid()} on {socket.gethostname()} since 20"

@@ -27,8 +27,8 @@ from repro.training.stacked import Stacked, as_networks
 from repro.training.tasks.task import task_for
 
 pytestmark = pytest.mark.usefixtures("small_digits")
-TOGETHER = Runtime(device="cpu", side_by_side=True)
-ALONE = replace(TOGETHER, side_by_side=False)
+TOGETHER = Runtime(device="cpu", together="stacked")
+ALONE = replace(TOGETHER, together="off")
 SEEDS = range(3)
 Make = Callable[..., Experiment]
 
@@ -69,7 +69,7 @@ def test_each_seed_equals_itself_alone(seeds: list[Experiment], folders: Folders
     assert [record.seed for record in together] == list(SEEDS)
     assert [record.error for record in together] == [record.error for record in alone]
     assert len({record.loss for record in together}) == len(SEEDS)
-    assert not any(record.runtime["side_by_side"] for record in alone)
+    assert {record.runtime["together"] for record in alone} == {"off"}
     for experiment in seeds:
         assert largest_difference(folders, other, experiment) < 1e-12
 
@@ -77,7 +77,7 @@ def test_each_seed_equals_itself_alone(seeds: list[Experiment], folders: Folders
 def test_each_seed_has_its_own_record_and_curve(seeds: list[Experiment], folders: Folders) -> None:
     records = train(seeds, TOGETHER, folders, Silent())
     assert read_records([folders.results]) == records
-    assert [record.runtime["side_by_side"] for record in records] == [True] * 3
+    assert [(record.runtime["together"], record.runtime["at_once"]) for record in records] == [("stacked", 3)] * 3
     for record in records:
         with (folders.results / "curves" / f"{record.name}.csv").open(newline="") as file:
             curve = list(csv.DictReader(file))
@@ -221,7 +221,7 @@ def test_torch_compile_sees_one_batch_norm_of_all_seeds() -> None:
     assert not any("repro" in each for each in operators)
 
 
-def test_bf16_side_by_side_is_refused_on_a_cpu(seeds: list[Experiment], folders: Folders) -> None:
-    with pytest.raises(UserError, match="on a CPU their convolutions stay in fp32; use --one-by-one"):
+def test_stacked_seeds_in_bf16_are_refused_on_a_cpu(seeds: list[Experiment], folders: Folders) -> None:
+    with pytest.raises(UserError, match="on a CPU their convolutions stay in fp32; use --together off"):
         train(seeds, replace(TOGETHER, precision="bf16"), folders, Silent())
     assert not folders.runs.exists()

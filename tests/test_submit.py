@@ -153,10 +153,11 @@ def test_tasks_are_rows_where_their_seeds_train_at_once() -> None:
     [
         (Runtime(), True),
         (Runtime(device="cpu"), False),
-        (Runtime(device="cpu", side_by_side=True), True),
-        (Runtime(side_by_side=False), False),
-        (Runtime(fused=True), False),
-        (Runtime(save_memory=True), False),
+        (Runtime(device="cpu", together="stacked"), True),
+        (Runtime(together="off"), False),
+        (Runtime(fused=True), True),
+        (Runtime(fused=True, together="stacked"), False),
+        (Runtime(save_memory=True, together="stacked"), False),
     ],
 )
 def test_which_seeds_train_at_once(runtime: Runtime, at_once: bool) -> None:

@@ -167,8 +167,8 @@ def test_a_run_resumes_from_the_checkpoint_between_the_phases(folders: Folders) 
 def test_each_seed_trained_at_once_equals_itself_alone(folders: Folders, tmp_path: Path) -> None:
     seeds = [replace(EXPERIMENT, seed=seed) for seed in range(2)]
     other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
-    train(seeds, replace(HERE, side_by_side=True), folders, Silent())
-    train(seeds, replace(HERE, side_by_side=False), other, Silent())
+    train(seeds, replace(HERE, together="stacked"), folders, Silent())
+    train(seeds, replace(HERE, together="off"), other, Silent())
     for each in seeds:
         torch.testing.assert_close(weights(folders, each), weights(other, each), rtol=0, atol=1e-10)
 

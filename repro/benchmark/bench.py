@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from repro.benchmark.fastest import remember
 from repro.benchmark.random_images import PHOTOGRAPHS, random_data, random_folder
 from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise
 from repro.benchmark.variants import (
@@ -32,7 +33,7 @@ from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment, check_counted
 from repro.recipes import Recipe
 from repro.runtime import Runtime
-from repro.training.device import check_fused, prepare, set_products
+from repro.training.device import check_fused, device_name, prepare, set_products
 from repro.training.initialise import network_of
 from repro.training.schedule import images_shown, total_steps
 from repro.training.stacked import can_be_stacked
@@ -58,6 +59,8 @@ class Speed:
     """Images per second: the median over the windows."""
     slowest: float
     fastest: float
+    milliseconds: float | None
+    """Time of a step divided by the runs that take it at once; None without a network."""
     ratio: float
     """Speed relative to the baseline, that of the input for the input; the median of the windows' ratios."""
     recipe_seconds: float
@@ -118,6 +121,8 @@ def bench(
             for each in list(variants):
                 _measure(each, variants, number, device, window_seconds)
         speeds = _speeds(variants, experiment, device)
+        if device.type == "cuda" and not isinstance(data, ImageFolder):
+            remember(experiment, runtime, device_name(device), variants)
         variants.clear()  # ends the processes that read the files
     return speeds
 
@@ -253,6 +258,7 @@ def _speed(variant: Variant, baseline: Variant, experiment: Experiment, peaks: t
         images_per_second=rate,
         slowest=min(variant.rates),
         fastest=max(variant.rates),
+        milliseconds=1000 * recipe.batch / rate if variant.precision else None,
         ratio=statistics.median(ours / theirs for ours, theirs in zip(variant.rates, baseline.rates, strict=True)),
         recipe_seconds=images_of(recipe, experiment.train_images) * variant.seeds / rate,
         matmul_share=work.flops * rate / peaks[1] if peaks else None,

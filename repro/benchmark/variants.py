@@ -15,9 +15,10 @@ from repro.counting.demand import saved_bytes
 from repro.data import Dataset
 from repro.data.folder import ImageFolder
 from repro.experiment import Experiment
-from repro.runtime import Runtime
-from repro.training.device import check_side_by_side
+from repro.runtime import Runtime, Together
+from repro.training.device import check_stacked
 from repro.training.engine import Engine
+from repro.training.graphs import Graphs
 from repro.training.initialise import network_of
 from repro.training.schedule import images_per_epoch
 from repro.training.tasks.from_files import Streamed
@@ -26,6 +27,8 @@ from repro.training.tasks.stream import PREFETCH, workers_of
 from repro.training.tasks.task import Batch, Metrics, Progress, Task
 
 T = TypeVar("T")
+BRANCHES = (2, 3, 4, 6)
+"""How many branches of a graph are measured."""
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -87,11 +90,14 @@ class Variant:
     """Names of the switches that are on, of `compile`, `graph` and `fused`."""
     seeds: int = 1
     """Seeds trained at once; a step shows each of them a batch."""
+    together: Together = Together.OFF
+    """How several seeds share the device."""
 
     @property
     def name(self) -> str:
         """A readable name, such as `repro, bf16, 5 seeds, graph`."""
-        seeds = [f"{self.seeds} seeds"] if self.seeds > 1 else []
+        what = "branches" if self.together is Together.BRANCHES else "seeds"
+        seeds = [f"{self.seeds} {what}"] if self.seeds > 1 else []
         return ", ".join([self.kind, *filter(None, [self.precision]), *seeds, *self.switches])
 
     @property
@@ -142,28 +148,34 @@ def in_memory_variants(
     variants = [Variant(VariantKind.BASELINE, "fp32", baseline(experiment, data.train, device), kept=saved)]
     saved = _saved_bytes(experiment, memory_saved=bool(runtime.save_memory))
     for precision in precisions:
-        for switches, number in combinations(runtime, seeds, precision):
-            precise = replace(runtime, **switches, precision=precision).together(number)
+        for switches, number, way in combinations(runtime, seeds, precision):
+            switched = replace(runtime, **switches, precision=precision)
+            precise = switched.branched(number) if way is Together.BRANCHES else switched.stacked(number)
             on = [name for name, value in switches.items() if value]
             variants.append(
                 Variant(
                     VariantKind.TRAINING,
                     precision,
-                    _in_memory_steps(experiment, precise, number, data, device),
+                    in_memory_steps(experiment, precise, data, device),
                     kept=saved if DTYPES[precision] is torch.float32 and number == 1 and not on else None,
                     switches=on,
                     seeds=number,
+                    together=way,
                 )
             )
     return variants
 
 
-def _in_memory_steps(
-    experiment: Experiment, runtime: Runtime, seeds: int, data: Dataset, device: torch.device
-) -> Iterator[int]:
-    check_side_by_side(runtime, device.type)
-    several = [replace(experiment, seed=seed) for seed in range(seeds)]
-    yield from endless(Engine(several, runtime, Resident(experiment.recipe, data, runtime, device), device))
+def in_memory_steps(experiment: Experiment, runtime: Runtime, data: Dataset, device: torch.device) -> Iterator[int]:
+    """Take steps of as many seeds as the runtime says at once, yielding the number of images of each step."""
+    check_stacked(runtime, device.type)
+    several = [replace(experiment, seed=seed) for seed in range(runtime.at_once or 1)]
+    task = Resident(experiment.recipe, data, runtime, device)
+    if runtime.together == Together.BRANCHES:
+        graphs = Graphs(shared=True)
+        yield from endless_together([Engine([each], runtime, task, device, graphs) for each in several], graphs)
+    else:
+        yield from endless(Engine(several, runtime, task, device))
 
 
 def _saved_bytes(experiment: Experiment, *, memory_saved: bool) -> int:
@@ -172,22 +184,23 @@ def _saved_bytes(experiment: Experiment, *, memory_saved: bool) -> int:
     return saved_bytes(network, experiment.input, experiment.recipe.batch)
 
 
-def combinations(runtime: Runtime, seeds: int, precision: str) -> list[tuple[dict[str, Any], int]]:
-    """Return the switches and the number of seeds of each kind of step to measure, the eager step first.
+def combinations(runtime: Runtime, seeds: int, precision: str) -> list[tuple[dict[str, Any], int, Together]]:
+    """Return the switches, the number of seeds and how these share the device, for each kind of step to measure.
 
-    `compile` and `fused` exclude each other, and each is also measured within a graph if one is asked for. There are
-    no fused kernels in fp32 and for several seeds at once.
+    The eager step is the first. `compile` and `fused` exclude each other, and each is also measured within a graph if
+    one is asked for, alone and in several branches. There are no fused kernels in fp32 and for stacked seeds.
     """
     asked = _asked(runtime, precision)
     off = dict.fromkeys(asked, False)
     alone = [{**off, name: True} for name, on in asked.items() if on]
     in_graph = [{**each, "graph": True} for each in alone if not each["graph"]] if runtime.graph else []
     switched = [off, *alone, *in_graph]
+    stacked = [each for each in switched if not each["fused"]] if seeds > 1 else []
+    graphs = [each for each in switched if each["graph"]]
     return [
-        (switches, number)
-        for number in ([1, seeds] if seeds > 1 else [1])
-        for switches in switched
-        if number == 1 or not switches["fused"]
+        *((each, 1, Together.OFF) for each in switched),
+        *((each, seeds, Together.STACKED) for each in stacked),
+        *((each, number, Together.BRANCHES) for each in graphs for number in BRANCHES),
     ]
 
 
@@ -240,6 +253,15 @@ def shown(task: Measured) -> Iterator[int]:
         for batch in task.batches(0, epoch, 0):
             yield len(batch.targets)
         epoch += 1
+
+
+def endless_together(engines: Sequence[Engine], graphs: Graphs) -> Iterator[int]:
+    """Take steps of several engines at once, yielding the number of images of all."""
+    each = [endless(engine) for engine in engines]
+    while True:
+        images = sum(map(next, each))
+        graphs.launch()
+        yield images
 
 
 def endless(engine: Engine) -> Iterator[int]:

@@ -14,9 +14,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
+from repro.check.branches import branch_checks
 from repro.check.jobs import Quiet
 from repro.check.results import CheckResult
 from repro.check.setting import (
+    EXACT,
     SHORT,
     STEPS,
     Network,
@@ -38,7 +40,7 @@ from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.training import checkpoint
-from repro.training.progress import Course, Lines
+from repro.training.progress import Course, Lines, SharedCourse
 from repro.training.run import train
 from repro.training.signals import Stopped
 
@@ -82,8 +84,8 @@ Listed = tuple[str, Callable[[Setting], float], float]
 
 def checks(setting: Setting) -> list[Check]:
     """Return all checks but those that compile, the most important first."""
-    listed = [*_device_checks(setting), *_graph_checks(setting), *_run_checks(setting), *_precision_checks(setting)]
-    return [Check(name, measure, limit, setting) for name, measure, limit in listed]
+    kinds = _device_checks, _graph_checks, branch_checks, _run_checks, _precision_checks
+    return [Check(name, measure, limit, setting) for kind in kinds for name, measure, limit in kind(setting)]
 
 
 def _device_checks(setting: Setting) -> list[Listed]:
@@ -118,10 +120,9 @@ def _graph_checks(setting: Setting) -> list[Listed]:
 
 def _run_checks(setting: Setting) -> list[Listed]:
     """Return the checks of whole runs: stopped, resumed, side by side."""
-    small, best = setting.small, "graph" if setting.graphs else "eager"
-    resumed = {"eager": False, "graph": True} if setting.graphs else {"eager": False}
+    small, resumed = setting.small, {"eager": False} | ({"graph": True} if setting.graphs else {})
     return [
-        (f"SIGTERM saves and the run resumes: {small}, {best}", stopped_and_unbroken, 0.0),
+        (f"SIGTERM saves and the run resumes: {small}, {[*resumed][-1]}", stopped_and_unbroken, 0.0),
         *(
             (f"resumed and unbroken: {small}, {name}", partial(resumed_and_unbroken, graph=graph), 0.0)
             for name, graph in resumed.items()
@@ -152,7 +153,6 @@ def compiled_checks(setting: Setting) -> list[Check]:
 
 RESET: dict[str, Any] = {"schedule": "steps", "milestones": (0.4,), "momentum_reset": True}
 """The momentum is forgotten before the seventh step, which is a replay."""
-EXACT: dict[str, Any] = {"deterministic": True}
 FUSED: dict[str, Any] = {"precision": "tf32", "fused": True}
 
 
@@ -287,7 +287,7 @@ class Unseen(Lines):
         self.spoken = time.monotonic()
 
     @contextmanager
-    def run(self, course: Course) -> Iterator[None]:
+    def run(self, course: Course | SharedCourse) -> Iterator[None]:
         """Note the step from which the run continues."""
         self.first = course.step
         with super().run(course):

@@ -28,7 +28,7 @@ class TimeResult:
     name: str
     network: str
     seeds: int
-    """Number of seeds trained in one step."""
+    """Number of seeds trained in one step, or at once as branches of a graph."""
     milliseconds: float | None
     """Median time of a step over the windows, for all seeds; None if the measurement failed."""
     spread: float | None

@@ -18,6 +18,7 @@ from repro.runtime import Runtime
 from repro.training.checkpoint import Checkpoint
 from repro.training.device import prepare
 from repro.training.engine import Engine
+from repro.training.graphs import Graphs
 from repro.training.tasks.in_memory import Resident
 
 DATASET, RECIPE = "cifar100", "miru2020-cifar100"
@@ -25,6 +26,7 @@ IMAGES = 71
 """With batches of 16 an epoch has five steps, the last one of 7 images."""
 SHORT: dict[str, Any] = {"epochs": 3, "batch": 16, "warmup_epochs": 1}
 """Fifteen steps, with another learning rate in each epoch."""
+EXACT: dict[str, Any] = {"deterministic": True}
 STEPS = 9
 """All steps of two epochs except the last; a graph is captured at the fourth step and replayed five times."""
 
@@ -85,9 +87,18 @@ def experiments(network: Network, seeds: int = 1, **changes: Any) -> list[Experi
 
 def engine(device: str, group: Sequence[Experiment], data: Dataset, **switches: Any) -> Engine:
     """Return an engine of experiments that differ only in the seed; switches are those of a Runtime."""
-    runtime = Runtime(device=device, **switches).together(len(group))
+    runtime = Runtime(device=device, **switches).stacked(len(group))
     place = prepare(runtime)
     return Engine(group, runtime, Resident(group[0].recipe, data, runtime, place), place)
+
+
+def branches(device: str, runs: Sequence[Experiment], data: Dataset, **switches: Any) -> tuple[list[Engine], Graphs]:
+    """Return an engine for each run, and the graphs that launch their steps together."""
+    runtime, graphs = Runtime(device=device, **switches).branched(len(runs)), Graphs(shared=True)
+    place = prepare(runtime)
+    return [
+        Engine([each], runtime, Resident(each.recipe, data, runtime, place), place, graphs) for each in runs
+    ], graphs
 
 
 def trained(started: Engine, steps: int) -> Engine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,11 @@ import torch
 
 from repro.benchmark.random_images import random_data
 from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise
-from repro.benchmark.variants import DTYPES, endless
+from repro.benchmark.variants import DTYPES, endless, endless_together
 from repro.check.jobs import Quiet
 from repro.check.results import FactResult, TimeResult
-from repro.check.setting import DATASET, Network, Setting, engine, experiments
+from repro.check.setting import DATASET, Network, Setting, branches, engine, experiments
+from repro.runtime import Together
 from repro.training import checkpoint
 from repro.training.device import set_products
 from repro.training.engine import Engine
@@ -54,7 +55,7 @@ class Variant:
     network: Network
     seeds: int
     switches: dict[str, Any]
-    """Fields of a Runtime that differ from the defaults."""
+    """Fields of a Runtime that differ from the defaults; `together` says whether several seeds are branches."""
     setting: Setting
     amount: Amount
     needs: float = 12.0
@@ -64,15 +65,26 @@ class Variant:
         """The variant in words, as `resnet110, tf32, graph, 5 seeds`."""
         words = [key for key in ("compile", "graph", "fused") if self.switches.get(key)]
         words += ["NCHW"] if self.switches.get("channels_last") is False else []
-        words += [f"{self.seeds} seeds"] if self.seeds > 1 else []
+        words += [f"{self.seeds} {'branches' if self.branched else 'seeds'}"] if self.seeds > 1 else []
         return ", ".join([str(self.network), self.switches.get("precision", "fp32"), *words])
+
+    @property
+    def branched(self) -> bool:
+        """Whether the seeds are branches of a graph instead of stacked."""
+        return self.switches.get("together") == Together.BRANCHES
+
+    def _steps(self) -> Iterator[int]:
+        """Take steps of all seeds."""
+        group = experiments(self.network, self.seeds, **self.amount.changes)
+        data = random_data(DATASET, self.amount.images)
+        if self.branched:
+            return endless_together(*branches(self.setting.device, group, data, **self.switches))
+        return endless(engine(self.setting.device, group, data, **self.switches))
 
     def run(self, quiet: Quiet) -> TimeResult:
         """Return the time of a step; the first ones, which compile and capture, come before the device is quiet."""
         begin, on_gpu = time.monotonic(), self.setting.on_gpu
-        group = experiments(self.network, self.seeds, **self.amount.changes)
-        data = random_data(DATASET, self.amount.images)
-        step = endless(engine(self.setting.device, group, data, **self.switches)).__next__
+        step = self._steps().__next__
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()
         for _ in range(WARM_UP):
@@ -117,14 +129,19 @@ def milliseconds(step: Callable[[], object], synchronised: Callable[[], None], a
 def step_times(setting: Setting) -> list[Variant]:
     """Return the variants that are timed one after another, the most important first."""
     if not setting.on_gpu:
-        kinds = [(1, False), (1, True), (2, True)] if setting.graphs else [(1, False), (2, False)]
-        return [Variant(setting.small, seeds, {"graph": graph}, setting, LITTLE) for seeds, graph in kinds]
+        graph = {"graph": True}
+        kinds: list[tuple[int, dict[str, Any]]] = [(1, {}), (2, {})]
+        if setting.graphs:
+            kinds = [(1, {}), (1, graph), (2, graph), (2, BRANCHED)]
+        return [Variant(setting.small, seeds, switches, setting, LITTLE) for seeds, switches in kinds]
     deep, (two, four, six, eight) = setting.deep, (_dense(N) for N in (2, 4, 6, 8))
     fused, fused_bf16 = ({"graph": True, "fused": True, "precision": each} for each in ("tf32", "bf16"))
     tf32, bf16, fp32 = ({"graph": True, "precision": each} for each in ("tf32", "bf16", "fp32"))
     eager = {"precision": "tf32"}
     wanted: list[tuple[Network, int, dict[str, Any]]] = [
         (deep, 1, fused), (four, 1, fused), (eight, 1, fused), (deep, 1, fused_bf16), (deep, 1, tf32), (two, 1, fused),
+        *((deep, number, fused | BRANCHED) for number in (3, 6, 2, 4)), (four, 3, fused | BRANCHED),
+        (deep, 3, tf32 | BRANCHED), (four, 3, tf32 | BRANCHED), (deep, 6, fused_bf16 | BRANCHED),
         (six, 1, fused), (four, 1, tf32), (two, 1, tf32), (deep, 1, bf16), (deep, 5, tf32), (deep, 5, bf16),
         (four, 5, tf32), (deep, 1, tf32 | NCHW), (four, 1, bf16), (deep, 1, eager), (deep, 1, fp32), (two, 5, tf32),
         (six, 1, tf32), (eight, 1, tf32), (deep, 3, tf32), (deep, 10, tf32), (four, 1, eager), (four, 1, tf32 | NCHW),
@@ -141,6 +158,7 @@ def compiled_step_times(setting: Setting) -> list[Variant]:
 
 
 NCHW = {"channels_last": False}
+BRANCHED = {"graph": True, "together": "branches"}
 
 
 def _dense(N: int) -> Network:

@@ -39,7 +39,7 @@ Precisions = Annotated[
     list[Precision] | None,
     choice("--precision", help="Precision to measure; can be given several times (default: fp32 and bf16)."),
 ]
-SideBySide = Annotated[int, typer.Option("--seeds", min=1, metavar="N", help="Also measure N seeds trained at once.")]
+SideBySide = Annotated[int, typer.Option("--seeds", min=1, metavar="N", help="Also measure N stacked seeds.")]
 Window = Annotated[
     float, typer.Option("--window", min=0.01, max=600, metavar="SECONDS", help="Length of one timing window.")
 ]
@@ -145,6 +145,7 @@ COLUMNS: dict[str, Callable[[Speed], str]] = {
     "": lambda speed: speed.name,
     "Images/s": lambda speed: f"{speed.images_per_second:.0f}",
     "Range": lambda speed: f"{speed.slowest:.0f} to {speed.fastest:.0f}",
+    "ms a step and run": lambda speed: "" if speed.milliseconds is None else f"{speed.milliseconds:.1f}",
     "Ratio": lambda speed: f"{speed.ratio:.2f}",
     "Time for recipe": lambda speed: str(timedelta(seconds=round(speed.recipe_seconds))),
     "% of peak matmul": lambda speed: _percent(speed.matmul_share),

@@ -8,12 +8,12 @@ from itertools import groupby
 
 from repro.api.selection import Selection, count_networks
 from repro.cli.train import train_all
-from repro.console import note, problem
+from repro.console import loading, note, problem
 from repro.errors import BeingTrained, Diverged
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.planning.needed import missing, without_record
-from repro.runtime import Runtime
+from repro.runtime import Runtime, Together
 from repro.text import number_of
 from repro.torchrun import process_count
 
@@ -37,7 +37,7 @@ def train_missing(
 
 
 def train_runs(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> list[str]:
-    """Train experiments, the seeds of one together, and return a line for each run that diverged.
+    """Train experiments and return a line for each run that diverged.
 
     Runs that other processes train are tried again at the end, and reported if they are still being trained.
     """
@@ -57,18 +57,15 @@ def _train_free(
     """Train the experiments that no other process trains or has recorded meanwhile; return those that others train.
 
     Args:
-        experiments: what is trained, the seeds of one experiment together.
+        experiments: what is trained, the seeds of one experiment in a row.
         runtime: as for `train_all`, like the next one.
         folders: of the runs.
         diverged: gets a line for what diverges.
         report: called with who trains a run.
     """
     held: list[Experiment] = []
-    for _, seeds_of_one in groupby(experiments, key=lambda each: replace(each, seed=0).id):
-        free = list(seeds_of_one)
-        if process_count() == 1:  # several processes may read different records, but must train the same
-            free = without_record(free, folders.results)
-        while free:
+    for free in _sets(experiments, runtime):
+        while free := _without_record(free, folders):
             try:
                 train_all(free, runtime, folders)
                 break
@@ -82,3 +79,25 @@ def _train_free(
                 diverged.append(str(error))
                 break
     return held
+
+
+def _without_record(experiments: list[Experiment], folders: Folders) -> list[Experiment]:
+    """Return what is not recorded yet; several processes may read different records, but must train the same."""
+    return without_record(experiments, folders.results) if process_count() == 1 else experiments
+
+
+def _sets(experiments: Sequence[Experiment], runtime: Runtime) -> list[list[Experiment]]:
+    """Return the experiments in sets that one call trains: all where any runs share the device, else seeds of one."""
+    if experiments and _shares_among_all(runtime):
+        return [list(experiments)]
+    return [list(same) for _, same in groupby(experiments, key=lambda each: replace(each, seed=0).id)]
+
+
+def _shares_among_all(runtime: Runtime) -> bool:
+    """Whether runs of different networks share the device."""
+    if runtime.together is not None or runtime.device == "cpu" or runtime.processes > 1:
+        return runtime.together == Together.BRANCHES
+    with loading():
+        from repro.training.device import chosen_device
+
+    return chosen_device(runtime) != "cpu"

@@ -18,7 +18,7 @@ from repro.models import MODELS, OPTIONS
 from repro.papers import find_papers
 from repro.recipes import RECIPES, Library, within
 from repro.recipes.overrides import SETTABLE
-from repro.runtime import Log, Precision
+from repro.runtime import MEASURED, Log, Precision, Runtime, Together
 from repro.tables import table_names
 from repro.text import one_of
 
@@ -174,10 +174,15 @@ RUNTIME_OPTIONS = {
     "workers": _switch(
         int, "--workers", "Processes that read image files (default: one per core; 0: none).", min=0, metavar="N"
     ),
-    "side_by_side": _switch(
-        bool,
-        "--side-by-side/--one-by-one",
-        "Train several seeds at once or one after another (default: at once on a GPU).",
+    "together": _switch(
+        Together,
+        "--together",
+        "How several runs share a device: stacked (seeds in the same kernels), branches (any runs, each on its own "
+        "stream of a CUDA graph; GPU only) or off (default: off on a CPU).",
+        metavar="WAY",
+    ),
+    "at_once": _switch(
+        int, "--at-once", "Largest number of runs that share a device (default: as many as fit).", min=1, metavar="N"
     ),
     "channels_last": _switch(
         bool,
@@ -185,16 +190,23 @@ RUNTIME_OPTIONS = {
         "Memory layout (default: channels last; several seeds at once always use NCHW).",
     ),
     "compile": _switch(
-        bool, "--compile", "Compile the model first; it takes a minute or more and speeds up the steps."
+        bool, "--compile/--no-compile", "Compile the model first; it takes a minute or more and speeds up the steps."
     ),
-    "graph": _switch(bool, "--graph", "Replay each training step as one CUDA graph."),
+    "graph": _switch(bool, "--graph/--no-graph", "Replay each training step as one CUDA graph."),
     "fused": _switch(
-        bool, "--fused", "Use Triton kernels made for narrow networks, in TF32 or bf16 on a GPU (ResNet, DenseResNet)."
+        bool,
+        "--fused/--no-fused",
+        "Use Triton kernels made for narrow networks, in TF32 or bf16 on a GPU (ResNet, DenseResNet).",
     ),
     "deterministic": _switch(bool, "--deterministic", "Use only deterministic kernels on a GPU."),
     "log": _switch(Log, "--log", f"Also write logs next to the checkpoints: {one_of([*Log])}.", metavar="NAME"),
 }
 """The fields of Runtime that a user may set."""
+
+
+def runtime_of(switches: Mapping[str, Any]) -> Runtime:
+    """Return the runtime of a training; where a GPU is faster with switches that were not given, they are chosen."""
+    return Runtime(**switches, unset=frozenset(MEASURED) - switches.keys())
 
 
 def model_options(command: Command) -> Command:

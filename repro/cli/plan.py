@@ -48,7 +48,7 @@ DeviceName = Annotated[
 ]
 
 
-@runtime_options("device", "precision", "compile", "graph", "fused", "side_by_side", "threads")
+@runtime_options("device", "precision", "compile", "graph", "fused", "together", "threads")
 def plan(
     switches: dict[str, Any],
     rows: Rows = "*",

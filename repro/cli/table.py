@@ -13,7 +13,7 @@ from repro.api.selection import Selection, select, select_all
 from repro.api.tables import report_on
 from repro.cli.alternatives import show_alternatives
 from repro.cli.missing import train_missing
-from repro.cli.options import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing, runtime_options
+from repro.cli.options import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing, runtime_of, runtime_options
 from repro.cli.output import Format, Output, format_of, show
 from repro.cli.plan import DeviceName, plan_format, plan_of, show_plan
 from repro.cli.submit import cluster_options, resources_of, submit_missing
@@ -100,7 +100,7 @@ def table(
         made = plan_of(selections, switches, device_name, results, runs, seeds=seeds, epochs=epochs)
         show_plan(made, given, shown_as, output, name)
         return
-    chosen, runtime = format_of(format, output), Runtime(**switches)
+    chosen, runtime = format_of(format, output), runtime_of(switches)
     places = folders(data, runs, results, trains=run or try_, measures=time, shows=not (run or try_ or time))
     if try_:
         show_alternatives(name or "", selections[0], seeds, epochs, runtime, places, chosen, output)

@@ -22,6 +22,7 @@ from repro.cli.options import (
     Seed,
     Seeds,
     model_options,
+    runtime_of,
     runtime_options,
 )
 from repro.cli.suggestion import after_run, suggest
@@ -58,9 +59,9 @@ def train(
         experiment_for(name, options, seed=each, dataset=dataset, recipe_name=recipe, epochs=epochs, overrides=values)
         for each in _chosen(seed, seeds)
     ]
-    runtime = Runtime(**switches)
-    if runtime.side_by_side and len(experiments) == 1:
-        raise UserError("--side-by-side trains several seeds at once; set their number with --seeds")
+    runtime = runtime_of(switches)
+    if runtime.shares and len(experiments) == 1:
+        raise UserError(f"--together {runtime.together} trains several seeds at once; set their number with --seeds")
     records = train_all(experiments, runtime, folders(data, runs, results, trains=True))
     if format == AnswerFormat.JSON:
         answers = [asdict(record) for record in records]
@@ -86,12 +87,13 @@ def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Fold
     """
     check_network(experiments[0])
     with loading():
+        from repro.benchmark.fastest import fastest
         from repro.training.progress import watcher
         from repro.training.run import train
         from repro.training.signals import Stopped
 
     try:
-        return train(experiments, runtime, folders, watcher())
+        return train(experiments, runtime, folders, watcher(), fastest)
     except Stopped as stop:
         problem(f"stopped: {stop}; run the same command again to resume")
         raise SystemExit(stop.exit_status) from stop

@@ -14,7 +14,7 @@ from repro.errors import Diverged
 from repro.papers import paper_in, shipped
 from repro.paths import data_in
 from repro.recipes import Library, within
-from repro.runtime import Runtime
+from repro.runtime import Runtime, switches_today
 
 
 def work(
@@ -28,6 +28,6 @@ def work(
     ]
     with data_in(submission.places.data), within(Library((shipped(), *papers))):
         experiments = submission.experiments_of(task)
-        diverged = train_runs(experiments, Runtime(**submission.runtime), submission.places)
+        diverged = train_runs(experiments, Runtime(**switches_today(submission.runtime)), submission.places)
     if diverged:
         raise Diverged("; ".join(diverged))

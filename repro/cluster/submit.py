@@ -109,7 +109,7 @@ def _prepared(
         submitted=now.isoformat(" ", "seconds"),
         tasks=[[each.name for each in task] for task in tasks],
         experiments={each.name: each.to_json() for task in tasks for each in task},
-        runtime=runtime.values(),
+        runtime={**runtime.values(), "unset": sorted(runtime.unset)},
         folders={place: str(path.absolute()) for place, path in vars(folders).items()},
         papers=copy_papers(current_library().papers, folder / "papers"),
     )

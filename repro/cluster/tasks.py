@@ -14,7 +14,7 @@ from repro.atomic import write_atomically
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.paths import Folders
-from repro.runtime import Runtime
+from repro.runtime import Runtime, Together
 from repro.store.run_folders import SUBMISSIONS
 
 FILE, JOBS = "submission.json", "jobs"
@@ -100,6 +100,6 @@ def split(experiments: Sequence[Experiment], *, together: bool) -> list[list[Exp
 
 def trains_seeds_at_once(runtime: Runtime) -> bool:
     """Whether one process trains several seeds at once where it can: on a GPU, unless a switch excludes it."""
-    if runtime.save_memory or runtime.fused:
+    if runtime.together == Together.STACKED and (runtime.save_memory or runtime.fused):
         return False
-    return runtime.device != "cpu" if runtime.side_by_side is None else runtime.side_by_side
+    return runtime.device != "cpu" if runtime.together is None else runtime.shares

@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from repro.recipes import recipe
+from repro.runtime import Together
 from repro.store.results import Record, StepTime
 from repro.tables import Row, Table
 
 IN_TURN = "steps measured in turn"
 OF_RUNS = "whole runs, including their tests"
-IRRELEVANT = ("device", "checkpoint_seconds", "log", "side_by_side")
+IRRELEVANT = ("device", "checkpoint_seconds", "log", "together", "at_once")
 """Runtime options that do not change the time of a step, or that are checked separately."""
 STEADY = 1.2
 """The largest ratio of a median window to the fastest one at which the measurement is meaningful."""
@@ -161,8 +162,8 @@ def _of_runs(table: Table, rows: Sequence[Row], runs: Sequence[Sequence[Record]]
 
 def _is_timed(run: Record, table: Table, row: Row) -> bool:
     """Whether a run's seconds can be compared: it has the printed batch size, and its seed was trained alone."""
-    beside = run.runtime.get("side_by_side")
-    alone = beside is False or (beside is None and run.device.startswith("CPU"))
+    way = run.runtime.get("together")
+    alone = way == Together.OFF or (way is None and run.device.startswith("CPU"))
     printed = table.time.batch if table.time else None
     same_batch = printed in (None, recipe(run.recipe).batch)
     return alone and same_batch and run.dataset == (table.dataset_of(row))

@@ -10,12 +10,13 @@ from torch import Tensor
 
 
 class Beside:
-    """Launches work on a second stream, until the first one joins it."""
+    """Launches work on a second stream for each first one, until the first one joins it."""
 
     def __init__(self) -> None:
-        self._stream: torch.cuda.Stream | None = None
+        self._streams: dict[torch.cuda.Stream, torch.cuda.Stream] = {}
+        """By the first stream: runs that share a GPU have one each."""
         self._read: list[Tensor] = []
-        """Tensors that the second stream may still read, kept so that nothing else gets their memory."""
+        """Tensors that a second stream may still read, kept so that nothing else gets their memory."""
 
     @contextmanager
     def launched(self, *read: Tensor) -> Iterator[None]:
@@ -27,19 +28,20 @@ class Beside:
         if not read[0].is_cuda:
             yield
             return
-        if self._stream is None:
-            self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        first = torch.cuda.current_stream()
+        if first not in self._streams:
+            self._streams[first] = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._read += read
-        self._stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._stream):
+        self._streams[first].wait_stream(first)
+        with torch.cuda.stream(self._streams[first]):
             yield
 
     def join(self) -> None:
-        """Let the current stream wait for everything launched on the second one."""
-        if self._stream is not None and self._read:
-            torch.cuda.current_stream().wait_stream(self._stream)
+        """Let the current stream wait for everything launched on its second one."""
+        if self._read and (second := self._streams.get(torch.cuda.current_stream())):
+            torch.cuda.current_stream().wait_stream(second)
         self._read.clear()
 
 
 BESIDE = Beside()
-"""The second stream of this process, which trains one network at a time."""
+"""The second streams of this process, which launches the steps of one network after another."""

@@ -24,7 +24,7 @@ from repro.experiment import Experiment
 from repro.models import MODELS
 from repro.planning.state import RunStatus
 from repro.recipes import RECIPES
-from repro.runtime import Runtime
+from repro.runtime import Runtime, Together
 from repro.store.results import Record, StepTime
 from repro.text import number_of
 from repro.training.estimate import trained_subject
@@ -87,10 +87,15 @@ class Measurements:
 
     def together(self, experiment: Experiment, seeds: int) -> bool:
         """Whether several seeds of an experiment will be trained at once; those with dropout never are."""
-        asked, on_gpu = self.runtime.side_by_side, not self.device.startswith("CPU")
-        alone = self.runtime.save_memory or self.runtime.fused
+        way = self._way
+        alone = way == Together.STACKED and (self.runtime.save_memory or self.runtime.fused)
         dropout = experiment.recipe.dropout or experiment.options.get("dropout")
-        return seeds > 1 and (on_gpu if asked is None else asked) and not (alone or dropout)
+        return seeds > 1 and way != Together.OFF and not (alone or dropout)
+
+    @property
+    def _way(self) -> str:
+        """How several runs will share the device."""
+        return self.runtime.together or (Together.OFF if self.device.startswith("CPU") else Together.BRANCHES)
 
     def pace(self, status: RunStatus, together: bool, seeds: Sequence[RunStatus] = ()) -> Pace:
         """Return the time of an image of a run.
@@ -152,19 +157,20 @@ class Measurements:
 
     def alike(self, records: Sequence[Record], together: bool) -> tuple[Sequence[Record], bool]:
         """Return the records with the planned switches and True; without any, all records and False."""
-        planned = _switches({**self.runtime.values(), "side_by_side": together})
+        runtime = self.runtime.branched(2) if together and self._way == Together.BRANCHES else self.runtime
+        planned = _switches({**runtime.values(), "together": self._way if together else Together.OFF})
         exact = [each for each in records if _switches(each.runtime) == planned]
         return (exact, True) if exact else (records, False)
 
     def _seconds(self, record: Record) -> float:
-        """Return the device time of a run: seeds that were trained at once share their wall time."""
+        """Return the device time of a run: runs that were trained at once share their wall time."""
         return record.seconds / self.at_once(record)
 
     def at_once(self, record: Record) -> int:
-        """Return the number of seeds that were trained at once in the session of a record."""
-        if not record.runtime.get("side_by_side"):
+        """Return the number of runs that were trained at once in the last session of a record."""
+        if record.runtime.get("together") not in (Together.STACKED, Together.BRANCHES):
             return 1
-        return Counter(map(_session, self.records))[_session(record)]
+        return record.runtime.get("at_once") or Counter(map(_session, self.records))[_session(record)]
 
 
 def measurements_on(
@@ -207,7 +213,7 @@ def _switches(runtime: Mapping[str, Any]) -> dict[str, Any]:
     """Return the runtime options that change the time of a step; older records lack those that were off."""
     values = {**Runtime(processes=1).values(), **runtime}
     values["save_memory"] = bool(values["save_memory"])
-    return {**{name: values[name] for name in SWITCHES}, "together": bool(values["side_by_side"])}
+    return {**{name: values[name] for name in SWITCHES}, "together": values["together"] or Together.OFF}
 
 
 def _session(record: Record) -> tuple[str, ...]:

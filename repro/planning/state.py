@@ -109,5 +109,5 @@ def _newest(folder: Path) -> Checkpoint | None:
 def _at(experiment: Experiment, state: RunState, saved: Checkpoint | None, holder: str | None = None) -> RunStatus:
     if saved is None:
         return RunStatus(experiment, state, holder=holder)
-    seconds = 0.0 if saved.runtime.side_by_side else saved.seconds
+    seconds = 0.0 if saved.runtime.shares else saved.seconds
     return RunStatus(experiment, state, saved.step, seconds, saved.machine.get("device"), holder)

@@ -14,7 +14,7 @@ from repro.models.outside import is_current, outside
 from repro.models.typed import told, typed_name, typed_options
 from repro.recipes import current_library, default_recipe, overridden, overrides_of, recipe
 from repro.recipes.overrides import OF_RECIPE, is_value
-from repro.runtime import Runtime
+from repro.runtime import Runtime, Together
 
 SWITCHES = (
     "device", "precision", "compile", "graph", "fused", "deterministic", "save_memory", "threads", "workers", "log",
@@ -104,6 +104,7 @@ def _switches(runtime: Mapping[str, Any]) -> dict[str, Any]:
         for name in SWITCHES
         if runtime.get(name, defaults[name]) != defaults[name] and runtime[name] is not False
     }
-    if not runtime.get("side_by_side") and not runtime.get("channels_last", True):  # several seeds always use NCHW
+    stacked = runtime.get("together") == Together.STACKED  # always in NCHW
+    if not stacked and not runtime.get("channels_last", True):
         given["channels_last"] = False
     return {name.replace("_", "-"): value for name, value in given.items()}

@@ -10,6 +10,7 @@ from typing import Any
 from repro.atomic import write_atomically
 from repro.errors import UserError
 from repro.locks import locked
+from repro.runtime import switches_today
 from repro.store.csv_rows import columns_of, csv_of, line_of, lines_of, read, rewrite
 
 SEPARATOR = "; "
@@ -132,6 +133,7 @@ class Record:
     """Test errors by other protocols than one crop; see `protocol_tests`."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "runtime", switches_today(self.runtime))
         for error in (self.error, self.error5):
             if error is not None and not 0 <= error <= 100:
                 raise ValueError(f"an error of {error} % is impossible")

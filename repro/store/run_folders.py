@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from repro.models import MODELS, as_typed, is_outside
 from repro.models.outside import is_current, label, outside
 from repro.paths import Folders
 from repro.recipes import RECIPES, current_library, within
-from repro.runtime import Runtime
+from repro.runtime import Runtime, switches_today
 from repro.store.commands import command_of
 from repro.store.results import EpochRow, read_curve
 from repro.store.run_state import RunState
@@ -137,6 +137,7 @@ def _description(path: Path) -> Description | None:
         content = json.loads(path.read_bytes())
         with within(current_library().also(map(Path, content.get("papers", ())))):
             found = Description(**{**content, "experiment": Experiment.from_json(content["experiment"])})
+        found = replace(found, runtime=switches_today(found.runtime))
         Runtime(**found.runtime)
         # A copied or renamed folder is not a run: no command would resume it.
         known = found.experiment.name == path.parent.name and found.ended in (None, RECORDED, DIVERGED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from types import ModuleType
 
@@ -15,7 +16,7 @@ from repro.data import DATASETS, DatasetKind
 from repro.data.memory import free_host_memory, host_memory
 from repro.errors import UserError
 from repro.recipes import Recipe
-from repro.runtime import Runtime
+from repro.runtime import Runtime, Together
 from repro.text import number_of
 from repro.torchrun import gpu_number
 from repro.training import processes
@@ -73,17 +74,18 @@ def chosen_device(runtime: Runtime) -> str:
 
 def _check_switches(runtime: Runtime, device: torch.device) -> None:
     """Raise UserError for switches that the device does not support or that exclude each other."""
-    if runtime.graph and device.type == "cpu":
-        raise UserError("--graph needs a GPU (CUDA graphs), and this run uses the CPU")
-    if runtime.graph and runtime.processes > 1:
-        raise UserError("--graph supports one process only; leave it out")
+    for name, asked in (("--graph", runtime.graph), ("--together branches", runtime.together == Together.BRANCHES)):
+        if asked and device.type == "cpu":
+            raise UserError(f"{name} needs a GPU (CUDA graphs), and this run uses the CPU")
+        if asked and runtime.processes > 1:
+            raise UserError(f"{name} supports one process only; leave it out")
     if runtime.save_memory and runtime.compile:
         raise UserError("--save-memory and --compile cannot be combined; leave out one of them")
     if runtime.precision == "tf32" and device.type == "cpu":
         raise UserError("--precision tf32 needs a GPU; on the CPU use fp32 or bf16")
     if runtime.fused:
         _check_fused_switches(runtime, device)
-    check_side_by_side(runtime, device.type)
+    check_stacked(runtime, device.type)
 
 
 def _check_fused_switches(runtime: Runtime, device: torch.device) -> None:
@@ -118,18 +120,17 @@ def check_deterministic(model: str, network: nn.Module, runtime: Runtime, device
             )
 
 
-def check_memory(network: nn.Module, networks: int, device: torch.device) -> None:
+def check_memory(networks: Sequence[nn.Module], device: torch.device) -> None:
     """Refuse networks whose weights, gradients and momentum alone exceed the device's memory.
 
     Args:
-        network: one of the networks, on any device.
-        networks: how many are trained at once.
+        networks: those that are trained at once, on any device.
         device: the device to train on.
 
     Raises:
         UserError: the networks do not fit.
     """
-    needed = 3 * networks * sum(each.numel() * each.element_size() for each in network.parameters())
+    needed = 3 * sum(each.numel() * each.element_size() for network in networks for each in network.parameters())
     there = memory_of(device)
     if there is not None and needed > there:
         raise UserError(
@@ -174,11 +175,11 @@ def set_products(precision: str) -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
 
 
-def check_side_by_side(runtime: Runtime, device: str) -> None:
-    """Raise UserError for seeds side by side in bf16 on a CPU: its autocast leaves convolutions under vmap in fp32."""
-    if runtime.side_by_side and runtime.precision == "bf16" and device == "cpu":
+def check_stacked(runtime: Runtime, device: str) -> None:
+    """Raise UserError for stacked seeds in bf16 on a CPU: its autocast leaves convolutions under vmap in fp32."""
+    if runtime.together == Together.STACKED and runtime.precision == "bf16" and device == "cpu":
         raise UserError(
-            "seeds side by side in bf16 need a GPU: on a CPU their convolutions stay in fp32; use --one-by-one"
+            "stacked seeds in bf16 need a GPU: on a CPU their convolutions stay in fp32; use --together off"
         )
 
 

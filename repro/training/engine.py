@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from functools import reduce
+from functools import partial, reduce
 from itertools import islice
 
 import torch
@@ -20,11 +20,12 @@ from repro.training import processes
 from repro.training.average import Average
 from repro.training.checkpoint import Checkpoint
 from repro.training.device import autocast, placed
+from repro.training.graphs import GraphedStep, Graphs
 from repro.training.initialise import initialised
 from repro.training.networks import Networks
 from repro.training.optimizer import forget_momentum, load_optimizer_states, optimizer_for, optimizer_state_of
 from repro.training.provenance import machine, through
-from repro.training.randomness import seed_of
+from repro.training.randomness import seed_of, set_generators, states_of_generators
 from repro.training.schedule import (
     Phase,
     first_step_of_epoch,
@@ -37,7 +38,7 @@ from repro.training.schedule import (
 )
 from repro.training.stacked import as_networks
 from repro.training.statistics import take_exact_statistics
-from repro.training.step import step_class
+from repro.training.step import Step
 from repro.training.tasks.task import Progress, Task
 from repro.training.tuning import freeze_all_but_the_classifier
 
@@ -50,8 +51,17 @@ class Engine:
     for bit.
     """
 
-    def __init__(self, experiments: Sequence[Experiment], runtime: Runtime, task: Task, device: torch.device) -> None:
+    def __init__(
+        self,
+        experiments: Sequence[Experiment],
+        runtime: Runtime,
+        task: Task,
+        device: torch.device,
+        graphs: Graphs | None = None,
+    ) -> None:
+        """Make the networks and the optimizer; `graphs`, if given, launch its steps with those of other engines."""
         self.experiments, self.runtime, self.device, self.task = list(experiments), runtime, device, task
+        self.graphs = graphs or Graphs()
         self.recipe = self.experiments[0].recipe
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)  # the peak of an earlier run does not count
@@ -79,7 +89,8 @@ class Engine:
             freeze_all_but_the_classifier(self.networks)
         self.optimizer = optimizer_for(self.networks, recipe)
         batch = min(recipe.batch, self.task.images)
-        self.take_step = step_class(self.runtime)(
+        kind = partial(GraphedStep, graphs=self.graphs) if self.runtime.graph else Step
+        self.take_step = kind(
             networks=self.networks,
             optimizer=self.optimizer,
             task=self.task,
@@ -110,6 +121,11 @@ class Engine:
     def steps_of_epoch(self) -> int:
         """Steps taken in the current epoch, which is not in the histories yet."""
         return self.step - self._first_step_of_epoch
+
+    @property
+    def steps_left(self) -> int:
+        """Steps left in the current epoch; 0 if it is only to be tested."""
+        return min(self._first_step_of_epoch + self.steps_per_epoch, self.total_steps) - self.step
 
     @property
     def _first_step_of_epoch(self) -> int:
@@ -148,11 +164,10 @@ class Engine:
         self.networks.train(not self.phase.tunes)  # BatchNorm keeps its statistics while the classifier is tuned
         if self.steps_of_epoch == 0:
             torch.manual_seed(seed_of(self.experiments[0].seed, "dropout", self.epochs) + processes.rank())
-        left = min(self._first_step_of_epoch + self.steps_per_epoch, self.total_steps) - self.step
         seeds = [each.seed for each in self.experiments]
         batches = zip(*(self.task.batches(seed, self.epochs, self.steps_of_epoch) for seed in seeds), strict=True)
         clock = time.perf_counter()
-        for batch in islice(batches, left):
+        for batch in islice(batches, self.steps_left):
             if resets_momentum(self.recipe, self.step, self.task.images):
                 forget_momentum(self.optimizer)
             self.take_step(batch, self.lr, self._weight(len(batch[0].targets)))
@@ -177,7 +192,7 @@ class Engine:
                 where = f"epoch {self.epochs + 1} (step {self.step})"
                 several = len(self.experiments) > 1
                 who = f" of seed {experiment.seed}" if several else ""
-                others = "; use --one-by-one to train the other seeds" if several else ""
+                others = "; use --together off to train the other seeds" if several else ""
                 raise Diverged(f"the training loss{who} is {loss} in {where}; the last good checkpoint is kept{others}")
 
     def check_weights(self) -> None:
@@ -241,12 +256,9 @@ class Engine:
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return for each run the checkpoint from which it resumes, alone or together with others."""
-        rng = [torch.get_rng_state()]
-        if self.device.type == "cuda":
-            rng.append(torch.cuda.get_rng_state(self.device))
         for each in {self.networks, self.tested}:
             processes.as_the_first(each)
-        rng, sums = processes.of_all(rng), processes.total(self.sums)
+        rng, sums = processes.of_all(states_of_generators(self.device)), processes.total(self.sums)
         return [
             Checkpoint(
                 experiment=experiment,
@@ -289,10 +301,7 @@ class Engine:
         made_on = [each.machine for each in saved]
         self.machine = reduce(through, made_on if self.finished else [*made_on, self.machine]) or self.machine
         kinds = len(first.rng) // self.runtime.processes
-        own = first.rng[processes.rank() * kinds :]
-        torch.set_rng_state(own[0])
-        if self.device.type == "cuda" and kinds > 1:
-            torch.cuda.set_rng_state(own[1], self.device)
+        set_generators(first.rng[processes.rank() * kinds :][:kinds], self.device)
 
     def alone(self, number: int) -> nn.Module:
         """Return the network of run `number` as it is tested; with several runs at once, the next call changes it."""

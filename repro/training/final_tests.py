@@ -47,22 +47,24 @@ def _tests(engine: Engine, number: int, session: Session, stop: StopRequest) -> 
     name = engine.experiments[number].name
     tests = processes.of_first(read_tests(session.folders.runs / name, engine.step))
     have = {each.protocol: each for each in tests.finished}
-    for protocol in session.protocols:
+    protocols = session.protocols_of(engine.experiments[number])
+    for protocol in protocols:
         if protocol not in have:
             session.watcher.say(f"{name}: testing with {protocol}")
-            have[protocol] = _test(engine.alone(number), name, protocol, session, tests, stop)
+            have[protocol] = _test(engine, number, protocol, session, tests, stop)
             tests = Tests(step=engine.step, finished=tuple(have.values()))
             if processes.rank() == 0:
                 write_tests(tests, session.folders.runs / name)
-    return [have[each] for each in session.protocols]
+    return [have[each] for each in protocols]
 
 
 def _test(
-    network: nn.Module, name: str, protocol: Protocol, session: Session, tests: Tests, stop: StopRequest
+    engine: Engine, number: int, protocol: Protocol, session: Session, tests: Tests, stop: StopRequest
 ) -> ProtocolTest:
     """Test one run by one protocol, from where it was stopped; several processes start again and do not stop."""
-    assert isinstance(session.task, Streamed)
-    tester, alone = session.task.tester_by(protocol), processes.count() == 1
+    assert isinstance(engine.task, Streamed)
+    folder, network = session.folders.runs / engine.experiments[number].name, engine.alone(number)
+    tester, alone = engine.task.tester_by(protocol), processes.count() == 1
     begun = tests.begun if alone and tests.begun and tests.begun.protocol == protocol else None
     first, sums = (begun.files, torch.tensor(begun.sums)) if begun else (0, torch.zeros(3, device=session.device))
     images, saved = len(tester.files), time.monotonic()
@@ -71,7 +73,7 @@ def _test(
         late = time.monotonic() - saved > session.runtime.checkpoint_seconds
         if alone and files < images and (stop.requested or late):
             state = Begun(protocol=protocol, files=files, sums=tuple(sums.tolist()))
-            write_tests(msgspec.structs.replace(tests, begun=state), session.folders.runs / name)
+            write_tests(msgspec.structs.replace(tests, begun=state), folder)
             saved = time.monotonic()
             if stop.requested:
                 raise Stopped(

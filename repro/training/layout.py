@@ -12,7 +12,7 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from repro.runtime import Runtime
+from repro.runtime import Runtime, switches_today
 from repro.store.results import EpochRow
 
 FORMAT = 1
@@ -85,6 +85,8 @@ def checked(content: Mapping[str, Any]) -> Layout:
     Raises:
         msgspec.ValidationError: a key is missing or unknown, or a value has another type or is impossible.
     """
+    if isinstance(content.get("runtime"), dict):
+        content = {**content, "runtime": switches_today(content["runtime"])}
     found = msgspec.convert(content, Layout, dec_hook=_tensor)
     _refuse_unknown(content["runtime"], Runtime, "runtime")
     for row in content["history"]:

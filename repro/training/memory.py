@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from repro.counting.cache import demanded
-from repro.counting.demand import saved_bytes
+from repro.counting.demand import demand_of, saved_bytes
 from repro.experiment import Experiment
 from repro.models import MODELS, is_outside
 from repro.runtime import Runtime
@@ -18,6 +18,14 @@ from repro.training.estimate import resting_bytes, trained_subject
 from repro.training.initialise import network_of
 from repro.training.progress import Watcher
 
+WORKSPACE = 2**28
+"""Bytes for the workspaces of a GPU's libraries and for images on it."""
+GRAPH_GAPS = 1.0
+"""As GAPS, on a GPU: the gradients of activations need about as much as the activations that a step saves.
+
+For ResNet-110 and DenseResNet-110, N = 4, in batches of 64 this gives 1.3 and 1.6 GiB; 1.5 and 1.7 GiB were reserved on
+an H100.
+"""
 GAPS = 0.5
 """What a step allocates and frees again, and the gaps between tensors, as a share of all activations.
 
@@ -28,15 +36,18 @@ IMAGES = 2
 """Images with which saved activations are counted."""
 
 
-def with_memory_choice(experiment: Experiment, runtime: Runtime, device: torch.device, watcher: Watcher) -> Runtime:
-    """Return the runtime with `save_memory` chosen if the user left it open: where one run would not fit without it."""
+def with_memory_choice(
+    experiments: Sequence[Experiment], runtime: Runtime, device: torch.device, watcher: Watcher
+) -> Runtime:
+    """Return the runtime with `save_memory` chosen if the user left it open: where a run would not fit without it."""
     if runtime.save_memory is not None:
         return runtime
-    plain = replace(runtime, save_memory=False)
-    if runtime.compile or is_outside(experiment.model) or not MODELS[experiment.model].saves_memory:
+    plain, free = replace(runtime, save_memory=False), free_memory_of(device)
+    able = {each.model: each for each in experiments if not is_outside(each.model) and MODELS[each.model].saves_memory}
+    if runtime.compile or free is None or not able:
         return plain
-    needed, free = needed_bytes(experiment, plain, device), free_memory_of(device)
-    if free is None or needed <= free:
+    needed = max(needed_bytes(each, plain, device) for each in able.values())
+    if needed <= free:
         return plain
     watcher.say(
         f"memory is short (about {size(needed)} needed, {size(free)} free), so activations are recomputed in the "
@@ -48,9 +59,9 @@ def with_memory_choice(experiment: Experiment, runtime: Runtime, device: torch.d
 def warn_if_short(group: Sequence[Experiment], runtime: Runtime, device: torch.device, watcher: Watcher) -> None:
     """Warn before training if runs that are trained at once will probably not fit into the memory that is free."""
     free = free_memory_of(device)
-    if free is None or is_outside(group[0].model):
+    if free is None or any(is_outside(each.model) for each in group):
         return
-    needed = len(group) * needed_bytes(group[0], runtime, device)
+    needed = sum(needed_bytes(each, runtime, device) for each in group)
     if needed > free:
         watcher.say(
             f"warning: training needs about {size(needed)} of memory and {size(free)} are free, so it may fail; "
@@ -63,11 +74,13 @@ def needed_bytes(experiment: Experiment, runtime: Runtime, device: torch.device)
 
     Processes of torchrun share the memory of a machine, and each has a GPU and a share of every batch.
     """
-    demand = demanded(trained_subject(experiment))
+    subject, on_gpu = trained_subject(experiment), device.type == "cuda"
+    demand = demand_of(subject) if is_outside(experiment.model) else demanded(subject)
     saved = _bytes_if_recomputed(experiment) if runtime.save_memory else demand.saved_bytes
-    batch = experiment.recipe.batch / (runtime.processes if device.type == "cuda" else 1)
+    batch = experiment.recipe.batch / (runtime.processes if on_gpu else 1)
     narrow = 0.5 if runtime.precision == "bf16" else 1.0
-    return round(resting_bytes(experiment, demand) + narrow * batch * (saved + GAPS * demand.saved_bytes))
+    activations = saved + (GRAPH_GAPS if on_gpu else GAPS) * demand.saved_bytes
+    return round(resting_bytes(experiment, demand) + narrow * batch * activations) + (WORKSPACE if on_gpu else 0)
 
 
 def _bytes_if_recomputed(experiment: Experiment) -> float:
@@ -100,7 +113,7 @@ def _ways(group: Sequence[Experiment], runtime: Runtime, on_gpu: bool) -> list[s
     """Return the switches that need less memory."""
     ways = []
     if len(group) > 1:
-        ways.append("--one-by-one (one seed at a time)")
+        ways.append("--together off (one run at a time)")
     if MODELS[group[0].model].saves_memory and not runtime.save_memory:
         ways.append(f"--save-memory{' without --compile' if runtime.compile else ''}")
     if on_gpu:

@@ -64,10 +64,52 @@ class Course:
         return self.runs * images_shown(self.recipe, step, self.images)
 
 
+@dataclass(frozen=True)
+class SharedCourse:
+    """The courses of runs that take their steps at the same time; the steps are those of the longest one."""
+
+    name: str
+    courses: Sequence[Course]
+
+    @property
+    def longest(self) -> Course:
+        """The course with the most steps left."""
+        return max(self.courses, key=lambda each: each.total - each.step)
+
+    @property
+    def last(self) -> Sequence[EpochRow]:
+        """The last epoch of each run."""
+        return [row for each in self.courses for row in each.last]
+
+    @property
+    def start(self) -> str:
+        """Whether the longest run starts or resumes, in words."""
+        return self.longest.start
+
+    @property
+    def step(self) -> int:
+        """Steps that the longest run has taken already."""
+        return self.longest.step
+
+    @property
+    def total(self) -> int:
+        """Steps of the longest run."""
+        return self.longest.total
+
+    def epoch(self, step: int) -> str:
+        """Return the epoch of the longest run, as `2/300`."""
+        return self.longest.epoch(step)
+
+    def shown(self, step: int) -> int:
+        """Return the images shown to all runs when the longest one has taken `step` steps."""
+        taken = step - self.step
+        return sum(each.shown(min(each.step + taken, each.total)) for each in self.courses)
+
+
 class Watcher(Protocol):
     """Receives the progress of runs."""
 
-    def run(self, course: Course) -> AbstractContextManager[None]:
+    def run(self, course: Course | SharedCourse) -> AbstractContextManager[None]:
         """Return the context in which a run is trained."""
 
     def step(self, step: int, lr: float) -> None:
@@ -76,8 +118,8 @@ class Watcher(Protocol):
     def testing(self, begins: range) -> Iterable[int]:
         """Wrap the range of the batches of the test after an epoch."""
 
-    def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
-        """Receive an epoch that has ended, one row per run."""
+    def epoch(self, rows: Sequence[EpochRow], epochs: int, name: str = "") -> None:
+        """Receive an epoch that has ended, one row per stacked run; `name` is that of a run among others."""
 
     def say(self, text: str) -> None:
         """Show a line of text."""
@@ -89,8 +131,8 @@ def watcher() -> Watcher:
     return Bar(console) if console.is_terminal else Lines(console)
 
 
-def describe(rows: Sequence[EpochRow], epochs: int) -> str:
-    """Return an epoch as one line; with several runs, each metric has several values."""
+def describe(rows: Sequence[EpochRow], epochs: int, name: str = "") -> str:
+    """Return an epoch as one line, after a name if there is one; with stacked runs, each metric has several values."""
 
     def of_all(name: str, digits: int) -> str:
         return " ".join(f"{getattr(row, name):.{digits}f}" for row in rows)
@@ -99,7 +141,7 @@ def describe(rows: Sequence[EpochRow], epochs: int) -> str:
     segmented = "" if first.iou is None else f"  IoU {of_all('iou', 3)}"
     validated = "" if first.validation_error is None else f"  validation error {of_all('validation_error', 2)} %"
     return (
-        f"epoch {first.epoch}/{epochs}  lr {first.lr:.4g}"
+        f"{name}{'  ' if name else ''}epoch {first.epoch}/{epochs}  lr {first.lr:.4g}"
         f"  train loss {of_all('train_loss', 3)} error {of_all('train_error', 2)} %"
         f"  test loss {of_all('test_loss', 3)} error {of_all('test_error', 2)} %{segmented}{validated}"
         f"  {first.seconds:.1f} s"
@@ -114,7 +156,7 @@ class Lines:
         self.now = 0
 
     @contextmanager
-    def run(self, course: Course) -> Iterator[None]:
+    def run(self, course: Course | SharedCourse) -> Iterator[None]:
         """Print the first step and the length of the run."""
         self.course, self.now = course, course.step
         self.timed_from = time.monotonic(), course.step
@@ -138,9 +180,9 @@ class Lines:
                 self.say(f"testing, batch {number + 1}/{len(begins)}  {left}")
             yield begin
 
-    def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
+    def epoch(self, rows: Sequence[EpochRow], epochs: int, name: str = "") -> None:
         """Print the metrics of the epoch."""
-        self.say(f"{describe(rows, epochs)}{self._pace()}")
+        self.say(f"{describe(rows, epochs, name)}{self._pace()}")
         self.timed_from = time.monotonic(), self.now
 
     def say(self, text: str) -> None:
@@ -166,7 +208,7 @@ class Bar:
         self.console = console
 
     @contextmanager
-    def run(self, course: Course) -> Iterator[None]:
+    def run(self, course: Course | SharedCourse) -> Iterator[None]:
         """Show the bar while the run is trained."""
         columns = (
             TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=False)),  # wraps on a narrow terminal
@@ -198,10 +240,10 @@ class Bar:
         yield from self.progress.track(begins, task_id=task)
         self.progress.remove_task(task)
 
-    def epoch(self, rows: Sequence[EpochRow], epochs: int) -> None:
+    def epoch(self, rows: Sequence[EpochRow], epochs: int, name: str = "") -> None:
         """Print the metrics of the epoch and show them next to the bar."""
         self.tested = _tested(rows)
-        self.say(describe(rows, epochs))
+        self.say(describe(rows, epochs, name))
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import torch
 
 from repro.errors import UserError
 from repro.experiment import Experiment
+from repro.runtime import Runtime
 from repro.training.checkpoint import Checkpoint, load_before, load_newest, set_aside_newest
 from repro.training.engine import Engine
+from repro.training.graphs import Graphs
 from repro.training.networks import check_finite
 from repro.training.optimizer import keeps_state
 from repro.training.progress import Watcher
@@ -48,15 +51,21 @@ def equally_far(group: Sequence[Experiment], runs: Path, watcher: Watcher) -> li
     return [parts[step] for step in sorted(parts)]
 
 
-def engine_at(part: Part, session: Session) -> Engine:
+def engine_at(part: Part, runtime: Runtime, session: Session, graphs: Graphs | None = None) -> Engine:
     """Return the engine of the experiments, at the step of their checkpoints.
+
+    Args:
+        part: the experiments, with their checkpoints.
+        runtime: how they are trained.
+        session: of the runs.
+        graphs: launch the steps of several engines.
 
     Raises:
         UserError: a checkpoint is not of this experiment, runtime, data set or network.
         RunFailed: its weights are NaN or infinite.
     """
     experiments, saved = part
-    engine = Engine(experiments, session.runtime.together(len(experiments)), session.task, session.device)
+    engine = Engine(experiments, runtime, session.task_of(experiments[0]), session.device, graphs)
     if not saved:
         return engine
     for checkpoint, experiment in zip(saved, experiments, strict=True):
@@ -112,4 +121,5 @@ def _impossible(experiment: Experiment, reason: str) -> UserError:
 def names_of(experiments: Sequence[Experiment]) -> str:
     """Return the name of a run, or a short name for several runs."""
     first, *others = (each.name for each in experiments)
-    return f"{first} and {len(others)} other seeds" if others else first
+    what = "seeds" if len({replace(each, seed=0).id for each in experiments}) == 1 else "runs"
+    return f"{first} and {len(others)} other {what}" if others else first

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,37 +19,46 @@ from repro.experiment import Experiment
 from repro.locks import Held, locked
 from repro.paths import Folders
 from repro.recipes import Recipe, deviations
-from repro.runtime import Runtime
-from repro.store.results import EpochRow, Record, check_locks, every_record, write_curve
-from repro.store.run_folders import CURVE, DIVERGED, LOCK, RECORDED, describe
+from repro.runtime import Runtime, Together
+from repro.store.results import Record, check_locks, every_record
+from repro.store.run_folders import LOCK, RECORDED
 from repro.training import processes
 from repro.training.device import check_deterministic, check_fused, check_memory, prepare
-from repro.training.engine import Engine
-from repro.training.final_tests import final_protocols, test_finished
-from repro.training.gates import write_run_gates
+from repro.training.final_tests import final_protocols
+from repro.training.graphs import Graphs
+from repro.training.grouping import Group, groups_of, in_groups, network_key, way_of
 from repro.training.initialise import network_of
+from repro.training.loop import describe_all, train_engines
 from repro.training.memory import too_small, warn_if_short, with_memory_choice
-from repro.training.pace import Pace
-from repro.training.progress import Course, Watcher
-from repro.training.record import recorded, write_record
-from repro.training.resume import engine_at, equally_far, names_of
-from repro.training.saver import Saver
+from repro.training.progress import Watcher
+from repro.training.record import recorded
+from repro.training.resume import engine_at, equally_far
 from repro.training.schedule import images_per_epoch
 from repro.training.session import Session
-from repro.training.signals import Stopped, StopRequest
-from repro.training.stacked import can_be_stacked
 from repro.training.tasks.stream import raise_if_a_worker_died
-from repro.training.tasks.task import task_for
-from repro.training.tensorboard import board, check_log
+from repro.training.tensorboard import check_log
 
 LOCK_SECONDS = 1.0
 """Wait for a run's lock, which `repro list runs` may hold for a moment."""
 
 
-def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, watcher: Watcher) -> list[Record]:
-    """Train experiments that differ only in the seed to their end, resuming those that were stopped.
+def train(
+    experiments: Sequence[Experiment],
+    runtime: Runtime,
+    folders: Folders,
+    watcher: Watcher,
+    choose: Callable[[Sequence[Experiment], Runtime], Runtime] = lambda _, runtime: runtime,
+) -> list[Record]:
+    """Train experiments to their end, resuming those that were stopped.
 
     They are trained one after another, or several at once if the runtime says so.
+
+    Args:
+        experiments: the runs.
+        runtime: how they are trained.
+        folders: of data, checkpoints and records.
+        watcher: receives the progress.
+        choose: returns the switches for the runs that are not finished, those that the user left open included.
 
     Returns:
         The records, in the order of the experiments.
@@ -60,31 +72,60 @@ def train(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders,
     """
     check_log(runtime.log)
     every_record(folders.results)  # a file that cannot be extended is reported before the training
-    with torch.device("meta"):
-        # An impossible network is refused before anything is read or written.
-        network = network_of(experiments[0], memory_saved=bool(runtime.save_memory))
-    protocols = final_protocols(experiments[0], network)  # before the training, since it may be impossible
+    networks = _networks(experiments, runtime)  # an impossible one is refused before anything is read or written
+    protocols = _protocols(experiments, networks)
     records = _finished(experiments, runtime, folders, watcher, protocols)
     missing = [each for each in experiments if each.id not in records]
     if missing:
+        runtime = choose(missing, runtime)
         device = prepare(runtime)
-        if runtime.fused:
-            check_fused(network, experiments[0].recipe)
-        check_deterministic(experiments[0].model, network, runtime, device)
-        runtime = with_memory_choice(experiments[0], runtime, device, watcher)
-        groups = _groups(missing, network, runtime, device, watcher)
-        check_memory(network, len(groups[0]), device)
-        warn_if_short(groups[0], runtime, device, watcher)
-        runtime = runtime.together(len(groups[0]))
-        with processes.first_alone():
-            task = task_for(experiments[0], folders.data, runtime, device)
-        _check_shares(experiments[0].recipe, task.images)
-        _warn_of_deviations(experiments[0].recipe, watcher)
+        _check_networks(missing, networks, runtime, device)
+        runtime = with_memory_choice(missing, runtime, device, watcher)
+        runtime = replace(runtime, together=way_of(missing, networks, runtime, device, watcher).value)
+        groups = groups_of(missing, runtime, device)
+        for group in groups:
+            check_memory([networks[network_key(each)] for stack in group for each in stack], device)
+            warn_if_short([each for stack in group for each in stack], runtime, device, watcher)
+        largest = max(len(stack) for group in groups for stack in group)
+        session = Session(runtime.stacked(largest) if largest > 1 else runtime, device, folders, watcher, protocols)
+        _check_tasks(missing, session)
         if processes.rank() == 0:
             check_locks(folders.results)
-        for record in _train_groups(groups, Session(runtime, task, device, folders, watcher, protocols)):
+        for record in _train_groups(groups, session):
             records[record.id] = record
     return [records[each.id] for each in experiments]
+
+
+def _networks(experiments: Sequence[Experiment], runtime: Runtime) -> dict[str, nn.Module]:
+    """Return the networks of experiments on the meta device, by `network_key`; UserError for an impossible one."""
+    with torch.device("meta"):
+        return {
+            key: network_of(each, memory_saved=bool(runtime.save_memory))
+            for key, each in {network_key(each): each for each in experiments}.items()
+        }
+
+
+def _protocols(experiments: Sequence[Experiment], networks: Mapping[str, nn.Module]) -> dict[str, tuple[Protocol, ...]]:
+    """Return the protocols of the tests at the end, by `network_key`; UserError for an impossible test."""
+    one_of_each = {network_key(each): each for each in experiments}
+    return {key: final_protocols(each, networks[key]) for key, each in one_of_each.items()}
+
+
+def _check_networks(
+    experiments: Sequence[Experiment], networks: Mapping[str, nn.Module], runtime: Runtime, device: torch.device
+) -> None:
+    """Raise UserError for networks that the runtime excludes."""
+    for key, experiment in {network_key(each): each for each in experiments}.items():
+        if runtime.fused:
+            check_fused(networks[key], experiment.recipe)
+        check_deterministic(experiment.model, networks[key], runtime, device)
+
+
+def _check_tasks(experiments: Sequence[Experiment], session: Session) -> None:
+    """Read the images before anything is written, and warn of runs that will not count."""
+    for experiment in {network_key(each): each for each in experiments}.values():
+        _check_shares(experiment.recipe, session.task_of(experiment).images)
+        _warn_of_deviations(experiment.recipe, session.watcher)
 
 
 def _finished(
@@ -92,73 +133,84 @@ def _finished(
     runtime: Runtime,
     folders: Folders,
     watcher: Watcher,
-    protocols: Sequence[Protocol],
+    protocols: Mapping[str, tuple[Protocol, ...]],
 ) -> dict[str, Record]:
     """Return the records of the experiments that are finished and tested by all protocols, by ID."""
     records = {}
     for experiment in experiments:
-        if done := recorded(experiment, runtime, folders, protocols):
+        if done := recorded(experiment, runtime, folders, protocols[network_key(experiment)]):
             watcher.say(f"{experiment.name} is already finished; showing its record")
             records[experiment.id] = done
-            _describe([experiment], runtime, folders, RECORDED)
+            describe_all([experiment], runtime, folders, RECORDED)
     return records
 
 
-def _groups(
-    experiments: Sequence[Experiment], network: nn.Module, runtime: Runtime, device: torch.device, watcher: Watcher
-) -> list[Sequence[Experiment]]:
-    """Return the experiments in groups, each of which is trained at once."""
-    asked = runtime.side_by_side
-    together = len(experiments) > 1 and (device.type == "cuda" if asked is None else asked)
-    if together and not can_be_stacked(network):
-        watcher.say("The model uses dropout, so seeds are trained one after another.")
-        together = False
-    if together and experiments[0].recipe.schedule == "plateau":
-        watcher.say("The learning rate falls at the plateaus of each seed, so seeds are trained one after another.")
-        together = False
-    for switch, alone in (("--save-memory", runtime.save_memory), ("--fused", runtime.fused)):
-        if together and alone:
-            watcher.say(f"{switch} supports one network at a time, so seeds are trained one after another.")
-            together = False
-    return [experiments] if together else [[each] for each in experiments]
-
-
-def _train_groups(groups: Sequence[Sequence[Experiment]], session: Session) -> list[Record]:
+def _train_groups(groups: Sequence[Group], session: Session) -> list[Record]:
     """Train one group after another; if one diverges, the others are still trained."""
-    records, diverged = [], []
-    for group in groups:
+    records, diverged, left = [], [], list(groups)
+    while left:
+        group = left.pop(0)
         try:
-            records += _train_locked(group, session)
+            trained = _train_if_it_fits(group, session)
         except Diverged as error:
-            diverged.append(f"{names_of(group)}: {error}")
-            if len(group) == 1:  # seeds trained at once can continue one by one
-                _describe(group, session.runtime, session.folders, DIVERGED)
-            if group is not groups[-1]:
-                session.watcher.say(f"failed: {diverged[-1]}; continuing with the next seed")
+            diverged.append(str(error))
+            if left:
+                session.watcher.say(f"failed: {diverged[-1]}; continuing with the next runs")
+            continue
+        if trained is None:
+            fewer = len(group) - 1
+            session.watcher.say(
+                f"the memory of {session.device} is too small for {len(group)} runs at once; training {fewer} at once "
+                f"(--at-once {fewer} starts with that number)"
+            )
+            left = in_groups([*group, *(each for one in left for each in one)], fewer)
+        else:
+            records += trained
     if diverged:
         raise Diverged("; ".join(diverged))
     return records
 
 
-def _train_locked(group: Sequence[Experiment], session: Session) -> list[Record]:
-    """Lock the runs' folders and train; runs at different steps are trained separately."""
-    names = ", ".join(each.name for each in group)
-    runs = session.folders.runs
+def _train_if_it_fits(group: Group, session: Session) -> list[Record] | None:
+    """Train the runs of a group; None if the memory of the device is too small for so many branches."""
+    everyone = [each for stack in group for each in stack]
     try:
-        with ExitStack() as locks:
-            _lock(group, runs, locks)
-            with processes.first_alone():
-                parts = equally_far(group, runs, session.watcher)
-            records = []
-            for part in parts:
-                records += _train(engine_at(part, session), session)
-            return records
+        return _train_locked(group, session)
     except RuntimeError as error:
-        if is_out_of_memory(error):
-            on_gpu = session.device.type == "cuda"
-            raise RunFailed(too_small(names, group, session.runtime, on_gpu=on_gpu)) from error
-        raise_if_a_worker_died(error)
-        raise
+        if not is_out_of_memory(error):
+            raise_if_a_worker_died(error)
+            raise
+        if len(group) == 1:
+            on_gpu, names = session.device.type == "cuda", ", ".join(each.name for each in everyone)
+            raise RunFailed(too_small(names, everyone, session.runtime, on_gpu=on_gpu)) from error
+    gc.collect()  # the error, which has ended, held the engines
+    if session.device.type == "cuda":
+        torch.cuda.empty_cache()
+    return None
+
+
+def _train_locked(group: Group, session: Session) -> list[Record]:
+    """Lock the folders of a group's runs and train; stacked runs at different steps are trained separately."""
+    runs, watcher = session.folders.runs, session.watcher
+    with ExitStack() as locks:
+        _lock([each for stack in group for each in stack], runs, locks)
+        with processes.first_alone():
+            parts = [part for stack in group for part in equally_far(stack, runs, watcher)]
+        if len(group) > 1:
+            graphs, runtime = Graphs(shared=True), session.runtime.branched(len(group))
+            return train_engines(
+                [partial(engine_at, each, runtime, session, graphs) for each in parts], graphs, session
+            )
+        records = []
+        for part in parts:
+            runtime = _alone(len(part[0]), session.runtime)
+            records += train_engines([partial(engine_at, part, runtime, session)], None, session)
+        return records
+
+
+def _alone(seeds: int, runtime: Runtime) -> Runtime:
+    """Return the switches of one engine: a graph that others could share too launches the steps of a single run."""
+    return runtime.branched(1) if runtime.together == Together.BRANCHES else runtime.stacked(seeds)
 
 
 def _lock(group: Sequence[Experiment], runs: Path, locks: ExitStack) -> None:
@@ -176,71 +228,6 @@ def _lock(group: Sequence[Experiment], runs: Path, locks: ExitStack) -> None:
         raise BeingTrained(holders)
 
 
-def _train(engine: Engine, session: Session) -> list[Record]:
-    """Train runs to their end and record them; their folders are locked."""
-    folders, watcher = session.folders, session.watcher
-    _describe(engine.experiments, engine.runtime, folders)
-    logged = [folders.runs / each.name for each in engine.experiments] if processes.rank() == 0 else []
-    with (
-        StopRequest() as stop,
-        board(engine.runtime.log, logged, engine.epochs) as curves,
-        watcher.run(_course(engine)),
-    ):
-        saver, pace = Saver(engine, folders.runs), Pace(engine, watcher)
-        while not engine.finished:
-            rows = _train_epoch(engine, saver, pace, stop)
-            curves.epoch(rows)
-        write_run_gates(engine, folders.results, watcher)
-        tests = test_finished(engine, session, stop)
-        records = [
-            # by another process, while this one waited for the data
-            recorded(experiment, engine.runtime, folders, session.protocols)
-            or write_record(engine, number, tests[number], folders.results)
-            for number, experiment in enumerate(engine.experiments)
-        ]
-        _describe(engine.experiments, engine.runtime, folders, RECORDED)
-    if stop.requested:  # this run has ended, but the next one must not start
-        raise Stopped(f"{names_of(engine.experiments)} finished and recorded", stop.signal)
-    return records
-
-
-def _describe(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, ended: str | None = None) -> None:
-    """Let the first process write descriptions of the runs into their folders."""
-    if processes.rank() == 0:
-        folders.results.mkdir(parents=True, exist_ok=True)  # `repro table` may read this folder meanwhile
-        for experiment in experiments:
-            describe(experiment, runtime, folders, ended)
-
-
-CONTINUE, SAVE, STOP = range(3)
-
-
-def _train_epoch(engine: Engine, saver: Saver, pace: Pace, stop: StopRequest) -> list[EpochRow]:
-    """Train the rest of an epoch, with checkpoints at intervals, at its end, and on a stop."""
-    watcher = pace.watcher
-    for step in pace.timed(engine.steps()):
-        watcher.step(step, engine.lr)
-        wish = STOP if stop.requested else SAVE if saver.older_than(engine.runtime.checkpoint_seconds) else CONTINUE
-        if processes.count() > 1:
-            agree = step % processes.AGREE_EVERY == 0
-            wish = processes.greatest(wish, engine.device) if agree else CONTINUE
-        if wish != CONTINUE:
-            # A diverged state must not replace a good checkpoint; at the end of an epoch the engine checks for it.
-            engine.check_loss()
-            engine.check_weights()
-            saver.save()
-        if wish == STOP:
-            where = f"epoch {engine.epochs + 1}, step {engine.steps_of_epoch} of {engine.steps_per_epoch}"
-            raise Stopped(f"saved at {where}", processes.greatest(stop.signal, engine.device))
-    rows = engine.end_epoch(watcher.testing)
-    saver.end_epoch()
-    if processes.rank() == 0:
-        for experiment, history in zip(engine.experiments, engine.histories, strict=True):
-            write_curve(history, saver.runs / experiment.name / CURVE)
-    watcher.epoch(rows, engine.recipe.all_epochs)
-    return rows
-
-
 def _check_shares(recipe: Recipe, images: int) -> None:
     """Refuse more processes than the smallest batch has pairs of images: BatchNorm needs two images per process."""
     smallest = min(images_per_epoch(each, images) % each.batch or min(each.batch, images) for each in recipe.phases)
@@ -254,15 +241,3 @@ def _warn_of_deviations(recipe: Recipe, watcher: Watcher) -> None:
         watcher.say(
             f"warning: this run deviates from {recipe.name} ({', '.join(changes)}) and will not count as a reproduction"
         )
-
-
-def _course(engine: Engine) -> Course:
-    """Return the facts about a run that a watcher needs."""
-    return Course(
-        name=names_of(engine.experiments),
-        recipe=engine.recipe,
-        images=engine.task.images,
-        runs=len(engine.experiments),
-        step=engine.step,
-        last=[history[-1] for history in engine.histories if history],
-    )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 
 from repro.data.protocol import Protocol
+from repro.experiment import Experiment
 from repro.paths import Folders
+from repro.recipes import Recipe
 from repro.runtime import Runtime
+from repro.training import processes
+from repro.training.grouping import network_key
 from repro.training.progress import Watcher
-from repro.training.tasks.task import Task
+from repro.training.tasks.task import Task, task_for
 
 
 @dataclass(frozen=True)
@@ -18,9 +23,27 @@ class Session:
     """What all runs that are trained in one session share."""
 
     runtime: Runtime
-    task: Task
     device: torch.device
     folders: Folders
     watcher: Watcher
-    protocols: tuple[Protocol, ...] = ()
-    """The protocols by which finished runs are tested, besides one crop."""
+    protocols: Mapping[str, tuple[Protocol, ...]] = field(default_factory=dict)
+    """The protocols by which finished runs are tested, besides one crop, by `network_key`."""
+    tasks: list[tuple[Recipe, Task]] = field(default_factory=list)
+
+    def protocols_of(self, experiment: Experiment) -> tuple[Protocol, ...]:
+        """Return the protocols by which a run is tested at its end, besides one crop."""
+        return self.protocols.get(network_key(experiment), ())
+
+    def task_of(self, experiment: Experiment) -> Task:
+        """Return the task of an experiment; those that follow one recipe share it, and the images on the device.
+
+        Raises:
+            UserError: the images are missing and cannot be downloaded, or are not the published ones.
+        """
+        for recipe, task in self.tasks:
+            if recipe == experiment.recipe:
+                return task
+        with processes.first_alone():
+            made = task_for(experiment, self.folders.data, self.runtime, self.device)
+        self.tasks.append((experiment.recipe, made))
+        return made

@@ -1,9 +1,8 @@
-"""One training step: forward, backward, update; run eagerly, compiled, or replayed from a CUDA graph."""
+"""One training step: forward, backward, update; run eagerly or compiled, and in graphs.py from a CUDA graph."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -19,8 +18,6 @@ from repro.training.processes import parallel
 from repro.training.tasks.task import Batch, Task
 
 Forward = Callable[[Tensor], Tensor]
-GRAPH_WARM_UP = 3
-"""Number of eager steps before the capture, so that all lazily created state exists by then."""
 COMPILED_NETWORKS = 256
 """Number of networks of one class that a process may compile."""
 
@@ -94,75 +91,6 @@ class Step:
         return torch.cat([forward(part) for part in torch.split(inputs, self.batchnorm_images, dim)], dim)
 
 
-@dataclass(frozen=True)
-class Captured:
-    """A step in a CUDA graph, and the batch that it reads."""
-
-    graph: torch.cuda.CUDAGraph
-    inputs: Tensor
-    targets: Tensor
-
-    def replay(self, inputs: Tensor, targets: Tensor) -> None:
-        """Take the step on another batch of the same size."""
-        self.inputs.copy_(inputs)
-        self.targets.copy_(targets)
-        self.graph.replay()
-
-
-@dataclass(kw_only=True, eq=False)
-class GraphedStep(Step):
-    """The whole step as one CUDA graph, launched at once; an epoch's smaller last batch has its own graph."""
-
-    lr: Tensor = field(init=False)
-    """The learning rate, which the graphs read at every replay."""
-    stream: torch.cuda.Stream = field(init=False)
-    captured: dict[int, Captured] = field(init=False, default_factory=dict)
-    """By the images of a batch."""
-    steps: Counter[int] = field(init=False, default_factory=Counter)
-    """Steps so far on batches of each size."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.lr = torch.zeros((), device=self.sums.device)
-        set_lr(self.optimizer, self.lr)
-        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-
-    def __call__(self, batches: Sequence[Batch], lr: float, weight: float = 1.0) -> None:
-        """Take a step: for each size of a batch the first few eagerly, then one capture, then replays."""
-        self.set_lr(lr)
-        inputs, targets = self.joined(batches)
-        images, forward = len(batches[0].targets), self._forward_for(batches)
-        self.steps[images] += 1
-        if self.steps[images] <= GRAPH_WARM_UP:
-            self._warm_up(forward, inputs, targets, weight)
-            return
-        if images not in self.captured:
-            self.captured[images] = self._capture(forward, inputs, targets, weight)
-        self.captured[images].replay(inputs, targets)
-
-    def set_lr(self, lr: float) -> None:
-        """Set the learning rate that the graphs read."""
-        set_lr(self.optimizer, self.lr)
-        self.lr.fill_(lr)
-
-    def _warm_up(self, forward: Forward, inputs: Tensor, targets: Tensor, weight: float) -> None:
-        """Take a real step on a side stream, as a capture requires; always the same one, which has separate memory."""
-        self.stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self.stream):
-            self.take(forward, inputs, targets, weight)
-        torch.cuda.current_stream().wait_stream(self.stream)
-
-    def _capture(self, forward: Forward, inputs: Tensor, targets: Tensor, weight: float) -> Captured:
-        """Return a step in a graph; the capture runs nothing and changes nothing."""
-        inputs, targets = inputs.clone(), targets.clone()
-        graph = torch.cuda.CUDAGraph()
-        self.optimizer.zero_grad(set_to_none=True)
-        # Other threads, such as the one that pins images, make their own CUDA calls meanwhile.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self.take(forward, inputs, targets, weight)
-        return Captured(graph, inputs, targets)
-
-
 def compiled(forward: Forward) -> Forward:
     """Return a network's forward pass through torch.compile.
 
@@ -173,8 +101,3 @@ def compiled(forward: Forward) -> Forward:
     # With CUDA's compiler but without a GPU it warns that there is none; the device is known by then.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     return torch.compile(forward, dynamic=False)
-
-
-def step_class(runtime: Runtime) -> type[Step]:
-    """Return the kind of step that a runtime asks for."""
-    return GraphedStep if runtime.graph else Step

@@ -8,7 +8,7 @@ the operators again on the very same tensors: new values must be written into th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest import mock
@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 from repro.check.jobs import Job, Quiet
 from repro.check.results import Result
 from repro.check.setting import CPU
-from repro.runtime import Runtime
+from repro.runtime import Runtime, Together
 from repro.training import device as devices
 
 WAITS = {"_local_scalar_dense", "nonzero", "equal", "masked_select", "_unique2"}
@@ -66,6 +66,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Note an operator and call it."""
         if operator.overloadpacket.__name__ in WAITS:
             raise RuntimeError(f"operation not permitted when stream is capturing: {operator}")
+        if CURRENT[-1] not in CAPTURING:
+            raise RuntimeError(f"the stream of {operator} was not forked from that of the capture")
         for each in _tensors((args, kwargs)):
             if (key := _key(each)) not in self.taken and key not in self.before:
                 self.before[key] = each, _bytes(each).clone()
@@ -100,10 +102,29 @@ class Graph:
 
 
 class Stream:
-    """Replaces torch.cuda.Stream: all work is in order on a CPU."""
+    """Replaces torch.cuda.Stream: all work is in order on a CPU, and a capture sees what must be forked and joined."""
 
     def wait_stream(self, other: Stream) -> None:
-        """Wait for nothing."""
+        """Let this stream belong to the capture of another one, or join that one."""
+        if other in CAPTURING and self not in CAPTURING:
+            CAPTURING.append(self)
+        elif self in CAPTURING[:1] and other in CAPTURING:
+            CAPTURING.remove(other)
+
+
+CURRENT = [Stream()]
+"""The streams of the contexts around the running code; work goes to the last one."""
+CAPTURING: list[Stream] = []
+"""The stream of the capture in progress, and those that were forked from it and not joined."""
+
+
+@contextmanager
+def _on(stream: Stream) -> Iterator[None]:
+    CURRENT.append(stream)
+    try:
+        yield
+    finally:
+        CURRENT.pop()
 
 
 @contextmanager
@@ -121,8 +142,8 @@ def stand_in(kind: type[Graph] = Graph) -> Iterator[list[Graph]]:
             CUDAGraph=made,
             graph=_capture,
             Stream=Stream,
-            current_stream=Stream,
-            stream=lambda stream: nullcontext(),
+            current_stream=lambda: CURRENT[-1],
+            stream=_on,
         ),
         mock.patch.object(devices, "_check_switches", _graph_is_possible(devices._check_switches)),
     ):
@@ -132,11 +153,15 @@ def stand_in(kind: type[Graph] = Graph) -> Iterator[list[Graph]]:
 @contextmanager
 def _capture(graph: Graph, **_: Any) -> Iterator[None]:
     """Record what is called into a graph."""
-    random_state, recorder = torch.get_rng_state(), Recorder()
+    random_state, recorder, stream = torch.get_rng_state(), Recorder(), Stream()
+    CAPTURING[:] = [stream]
     try:
-        with recorder:
+        with _on(stream), recorder:
             yield
+        if [stream] != CAPTURING:
+            raise RuntimeError("capturing stream has unjoined work")
     finally:
+        CAPTURING.clear()
         recorder.undo()
         torch.set_rng_state(random_state)
     graph.calls = recorder.calls
@@ -145,7 +170,12 @@ def _capture(graph: Graph, **_: Any) -> Iterator[None]:
 
 def _graph_is_possible(check: Callable[[Runtime, torch.device], None]) -> Callable[[Runtime, torch.device], None]:
     """Return a check of a runtime's switches that allows graphs on a CPU."""
-    return lambda runtime, device: check(replace(runtime, graph=False), device)
+
+    def checked(runtime: Runtime, device: torch.device) -> None:
+        way = None if runtime.together == Together.BRANCHES else runtime.together
+        check(replace(runtime, graph=False, together=way), device)
+
+    return checked
 
 
 @dataclass(frozen=True)

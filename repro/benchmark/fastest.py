@@ -1,0 +1,263 @@
+"""The fastest switches for runs on a GPU: measured once for a network on a card, and then read from the cache."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from repro.atomic import write_atomically
+from repro.benchmark.random_images import random_data
+from repro.benchmark.roofline import synchronise
+from repro.benchmark.variants import BRANCHES, Variant, VariantKind, in_memory_steps
+from repro.console import note, with_bar
+from repro.data import DATASETS, DatasetKind
+from repro.errors import UserError
+from repro.experiment import Experiment
+from repro.models import as_typed
+from repro.models.outside import version_of
+from repro.paths import cache_folder
+from repro.runtime import MEASURED, Runtime, Together
+from repro.training.device import check_fused, chosen_device, device_name, prepare
+from repro.training.grouping import network_key
+from repro.training.initialise import network_of
+from repro.training.stacked import can_be_stacked
+
+Switches = Mapping[str, Any]
+"""Values of fields of a Runtime."""
+LIMIT_SECONDS = 50.0
+"""After this time nothing further is measured; the next session measures the rest."""
+WARM_UP, WINDOW_SECONDS = 8, 0.7
+"""Steps before the clock starts, which also capture graphs, and the time that is then measured."""
+STACKED = 5
+"""Seeds in the stack that is measured."""
+ALONE: Sequence[Switches] = (
+    {"graph": False, "fused": False, "compile": False, "channels_last": True},
+    {"graph": True, "fused": False, "compile": False, "channels_last": True},
+    {"graph": True, "fused": False, "compile": False, "channels_last": False},
+    {"graph": True, "fused": True, "compile": False, "channels_last": True},
+)
+"""What is measured for one run. Compiling takes minutes: it is chosen only if `repro bench --compile` measured it."""
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """The step times of one network on one card, which are kept in the cache."""
+
+    path: Path
+    known: list[tuple[Switches, float]]
+    """Switches, and the milliseconds of a step divided by the runs that take it at once."""
+
+    def of(self, switches: Switches) -> float | None:
+        """Return the time with these switches; None if it is not known."""
+        return next((each for known, each in self.known if known == switches), None)
+
+    def add(self, switches: Switches, milliseconds: float) -> None:
+        """Add a time, also to the cache if that can be written."""
+        others = [each for each in self.known if each[0] != switches]
+        self.known[:] = [*others, (dict(switches), milliseconds)]
+        content = [{"switches": dict(of), "milliseconds": each} for of, each in self.known]
+        with suppress(OSError):
+            write_atomically(self.path, json.dumps(content, indent=1, allow_nan=False).encode())
+
+
+def step_times(experiment: Experiment, runtime: Runtime, card: str) -> StepTimes:
+    """Return the known step times of a network; a damaged file counts as missing."""
+    about: list[object] = [card, torch.__version__, experiment.model, dict(experiment.options), experiment.dataset]
+    about += [experiment.recipe.batch, runtime.precision, runtime.save_memory, runtime.deterministic]
+    about += [version_of(experiment.model)]
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
+    path = cache_folder() / "step-times" / f"{digest}.json"
+    known: list[tuple[Switches, float]] = []
+    try:
+        known += [(dict(each["switches"]), float(each["milliseconds"])) for each in json.loads(path.read_bytes())]
+    except (OSError, ValueError, KeyError, TypeError):
+        known.clear()
+    return StepTimes(path, known)
+
+
+def remember(experiment: Experiment, runtime: Runtime, card: str, variants: Sequence[Variant]) -> None:
+    """Keep the step times of training variants, which `repro bench` measured, for later sessions."""
+    for each in variants:
+        if each.kind is VariantKind.TRAINING and each.precision:
+            switches: dict[str, Any] = {name: name in each.switches for name in ("graph", "fused", "compile")}
+            switches["channels_last"] = runtime.channels_last
+            if each.seeds > 1:
+                switches |= {"together": each.together.value, "at_once": each.seeds}
+            milliseconds = 1000 * experiment.recipe.batch / statistics.median(each.rates)
+            step_times(experiment, replace(runtime, precision=each.precision), card).add(switches, milliseconds)
+
+
+def step_milliseconds(experiment: Experiment, runtime: Runtime, device: torch.device) -> float:
+    """Return the time of a step on random images, divided by the runs that take it at once."""
+    prepare(runtime)
+    experiment = replace(experiment, recipe=replace(experiment.recipe, validation_images=0))
+    data = random_data(experiment.dataset, 20 * experiment.recipe.batch)
+    steps = in_memory_steps(experiment, runtime, data, device)
+    for _ in range(WARM_UP):
+        next(steps)
+    synchronise(device)
+    begin, taken = time.perf_counter(), 0
+    while time.perf_counter() - begin < WINDOW_SECONDS:
+        for _ in range(WARM_UP):
+            next(steps)
+        taken += WARM_UP
+        synchronise(device)
+    return 1000 * (time.perf_counter() - begin) / (taken * (runtime.at_once or 1))
+
+
+Measure = Callable[[Experiment, Runtime, torch.device], float]
+
+
+def fastest(experiments: Sequence[Experiment], runtime: Runtime, measure: Measure = step_milliseconds) -> Runtime:
+    """Return the switches for runs, those that the user left open as is fastest on the GPU; unchanged on a CPU.
+
+    Precision is never changed. What is not in the cache is measured first, for the first of the runs.
+
+    Args:
+        experiments: what is trained.
+        runtime: its `unset` names the switches that may be chosen.
+        measure: returns the milliseconds of a step with some switches.
+    """
+    device = torch.device(chosen_device(runtime))
+    files = any(DATASETS[each.dataset].kind is not DatasetKind.IN_MEMORY for each in experiments)
+    if device.type == "cpu" or not runtime.unset or files or runtime.processes > 1:
+        return runtime
+    card = device_name(device)
+    times = step_times(experiments[0], runtime, card)
+    chooser = Chooser(experiments, runtime, device, times, measure)
+    chosen = chooser.chosen()
+    if not chosen:
+        return runtime
+    note(f"{experiments[0].model} on {card}: {chooser.reason(chosen)}")
+    excluded = any("together" in of for of, _ in times.known) or not (runtime.graph or "graph" in runtime.unset)
+    off = excluded and "together" not in chosen and "together" in runtime.unset
+    together: dict[str, Any] = {"together": Together.OFF.value} if off else {}
+    return replace(runtime, **together, **chosen)
+
+
+@dataclass
+class Chooser:
+    """Chooses among the switches that some runs can have."""
+
+    experiments: Sequence[Experiment]
+    runtime: Runtime
+    device: torch.device
+    times: StepTimes
+    measure: Measure
+    deadline: float = field(init=False)
+    """The time on the monotonic clock after which nothing further is measured."""
+
+    def __post_init__(self) -> None:
+        self.deadline = time.monotonic() + LIMIT_SECONDS
+
+    def chosen(self) -> Switches:
+        """Return the fastest switches; none if no time is known."""
+        alone = self._best(self._alone())
+        return self._best([alone, *self._together(alone)]) if alone else {}
+
+    def reason(self, chosen: Switches) -> str:
+        """Return what was chosen, and the speed with other switches relative to the slowest."""
+        slowest = max(each for _, each in self.times.known)
+        ratios = [f"{_words(of)} {slowest / each:.1f}" for of, each in self.times.known]
+        given = as_typed(
+            {key.replace("_", "-"): value for key, value in chosen.items() if value != vars(Runtime())[key]}
+        )
+        milliseconds = self.times.of(chosen) or 0.0
+        return (
+            f"chose {given or 'eager steps'}, {milliseconds:.1f} ms a step and run (relative speeds: "
+            f"{', '.join(ratios)}); options override this"
+        )
+
+    def _best(self, candidates: Sequence[Switches]) -> Switches:
+        """Return the fastest candidate, measuring those whose time is not known yet; {} if none can be measured."""
+        missing = [each for each in candidates if self.times.of(each) is None]
+        for each in with_bar(missing, f"measuring the switches for {self.experiments[0].model}"):
+            self._measure(each)
+        known = {place: self.times.of(each) for place, each in enumerate(candidates)}
+        found = {place: each for place, each in known.items() if each is not None}
+        return candidates[min(found, key=lambda place: found[place])] if found else {}
+
+    def _measure(self, switches: Switches) -> None:
+        """Measure switches if there is time; those that fail are left out."""
+        if time.monotonic() > self.deadline:
+            return
+        failure = ""
+        try:
+            self.times.add(switches, self.measure(self.experiments[0], self._runtime(switches), self.device))
+        except Exception as error:  # compilers and GPUs raise all kinds of errors
+            failure = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        if failure:
+            note(f"{_words(switches)} is left out: {failure}")
+        _release()  # the error, which has ended, held the engines
+
+    def _runtime(self, switches: Switches) -> Runtime:
+        """Return the runtime with switches, as an engine has it."""
+        runtime = replace(self.runtime, **{"together": None, "at_once": None, **switches})
+        number = runtime.at_once or 1
+        return runtime.branched(number) if runtime.together == Together.BRANCHES else runtime.stacked(number)
+
+    def _alone(self) -> list[Switches]:
+        """Return the candidates for a run alone that the user's own switches allow."""
+        compiled = [{**each, "compile": True} for each in ALONE if not each["fused"]]
+        candidates = [*ALONE, *(each for each in compiled if self.times.of(each) is not None)]
+        return [each for each in candidates if self._possible(each) and (self._fuses() or not each["fused"])]
+
+    def _together(self, alone: Switches) -> list[Switches]:
+        """Return the candidates for several runs at once, which have the layout and kernels of a run alone."""
+        if not all(map(can_be_stacked, self._networks.values())):
+            return []
+        runs = len(self.experiments)
+        graphed = {**alone, "graph": True}
+        branches = [{**graphed, "together": Together.BRANCHES.value, "at_once": n} for n in BRANCHES if n <= runs]
+        stacks = [{**graphed, "together": Together.STACKED.value, "at_once": min(runs, STACKED)}]
+        stackable = runs > 1 and len(self._networks) == 1 and not (self.runtime.save_memory or alone["fused"])
+        return [each for each in [*branches, *(stacks if stackable else [])] if self._possible(each)]
+
+    @cached_property
+    def _networks(self) -> dict[str, nn.Module]:
+        """The networks of the runs on the meta device, by `network_key`."""
+        one_of_each = {network_key(each): each for each in self.experiments}
+        with torch.device("meta"):
+            return {key: network_of(each) for key, each in one_of_each.items()}
+
+    def _possible(self, switches: Switches) -> bool:
+        """Whether the switches are those that the user set."""
+        set_by_user = set(MEASURED) - self.runtime.unset
+        return all(getattr(self.runtime, key) == switches[key] for key in set_by_user & switches.keys())
+
+    def _fuses(self) -> bool:
+        """Whether there are fused kernels for all networks."""
+        try:
+            for each in self.experiments:
+                check_fused(self._networks[network_key(each)], each.recipe)
+        except UserError:
+            return False
+        return self.runtime.precision != "fp32"
+
+
+def _release() -> None:
+    """Free the memory of the GPU that a measurement used."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def _words(switches: Switches) -> str:
+    """Return switches in a few words, as `graph, fused, 3 branches`."""
+    words = [key for key in ("graph", "fused", "compile") if switches[key]] or ["eager"]
+    words += [] if switches["channels_last"] else ["NCHW"]
+    if way := switches.get("together"):
+        words.append(f"{switches['at_once']} {'branches' if way == Together.BRANCHES else 'stacked seeds'}")
+    return ", ".join(words)

@@ -1,0 +1,100 @@
+"""Which runs are trained at once on a device, and how they share it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+import torch
+from torch import nn
+
+from repro.data import DATASETS, DatasetKind
+from repro.experiment import Experiment
+from repro.runtime import Runtime, Together
+from repro.training.device import free_memory_of
+from repro.training.memory import needed_bytes
+from repro.training.progress import Watcher
+from repro.training.stacked import can_be_stacked
+
+Stack = Sequence[Experiment]
+"""Runs of one engine: a single run, or seeds of one experiment in the same kernels."""
+Group = Sequence[Stack]
+"""What is trained at once: a stack, or several that each have one run, as branches."""
+BRANCHES = 3
+"""Branches where no measurement says how many are fastest: three ResNet-110 in TF32 took 7.2 ms a step and run on an
+H100, and one alone 10.2 ms."""
+FREE_SHARE = 0.9
+"""Share of the free memory that estimates may fill."""
+
+
+def network_key(experiment: Experiment) -> str:
+    """Return what the seeds of an experiment have in common."""
+    return replace(experiment, seed=0).id
+
+
+def way_of(
+    experiments: Stack, networks: Mapping[str, nn.Module], runtime: Runtime, device: torch.device, watcher: Watcher
+) -> Together:
+    """Return how runs share a device, and say why if they are trained one after another although it was asked.
+
+    Args:
+        experiments: the runs.
+        networks: by `network_key`, on any device.
+        runtime: may ask for a way.
+        device: the device to train on.
+        watcher: is told the reason.
+    """
+    files = any(DATASETS[each.dataset].kind is DatasetKind.IMAGE_FILES for each in experiments)
+    if len(experiments) == 1:  # in a graph, like the others of its table, if branches are asked for
+        return Together.BRANCHES if runtime.together == Together.BRANCHES else Together.OFF
+    way = Together(runtime.together) if runtime.together else _usual(runtime, device, files)
+    if way is Together.OFF:
+        return way
+    stacked = way is Together.STACKED
+    reasons = {
+        "The model uses dropout": not all(map(can_be_stacked, networks.values())),
+        "The learning rate falls at the plateaus of each seed": stacked
+        and any(each.recipe.schedule == "plateau" for each in experiments),
+        "--save-memory supports one network at a time": stacked and runtime.save_memory,
+        "--fused supports one network at a time": stacked and runtime.fused,
+        "Image files are read for one run at a time": files and not stacked,
+    }
+    for reason, applies in reasons.items():
+        if applies:
+            watcher.say(f"{reason}, so runs are trained one after another.")
+            return Together.OFF
+    return way
+
+
+def _usual(runtime: Runtime, device: torch.device, files: bool) -> Together:
+    """Return how runs share a device if the user does not say it."""
+    if device.type == "cpu":
+        return Together.OFF
+    return Together.STACKED if files or runtime.processes > 1 else Together.BRANCHES
+
+
+def groups_of(experiments: Stack, runtime: Runtime, device: torch.device) -> list[Group]:
+    """Return the runs in groups; `runtime.together` says how those of a group share the device."""
+    if runtime.together == Together.BRANCHES:
+        return in_groups([[each] for each in experiments], runtime.at_once or _fitting(experiments, runtime, device))
+    if runtime.together == Together.STACKED:
+        seeds = [list(same) for _, same in groupby(experiments, network_key)]
+        size = runtime.at_once or len(experiments)
+        return [[each[first : first + size]] for each in seeds for first in range(0, len(each), size)]
+    return [[[each]] for each in experiments]
+
+
+def in_groups(stacks: Sequence[Stack], size: int) -> list[Group]:
+    """Return stacks in groups of a size; the last group may be smaller."""
+    return [stacks[first : first + size] for first in range(0, len(stacks), size)]
+
+
+def _fitting(experiments: Stack, runtime: Runtime, device: torch.device) -> int:
+    """Return how many branches the free memory holds by estimate, at least one and at most BRANCHES."""
+    if device.type == "cpu":
+        return BRANCHES
+    free = free_memory_of(device) or 0
+    one_of_each = {network_key(each): each for each in experiments}
+    largest = max(needed_bytes(each, runtime, device) for each in one_of_each.values())
+    return max(1, min(BRANCHES, int(FREE_SHARE * free / largest)))

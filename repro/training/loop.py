@@ -1,0 +1,262 @@
+"""The steps of engines to their ends: of one engine, or of several whose steps are launched together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+from repro.errors import Diverged
+from repro.experiment import Experiment
+from repro.paths import Folders
+from repro.runtime import Runtime
+from repro.store.results import Record, write_curve
+from repro.store.run_folders import CURVE, DIVERGED, RECORDED, describe
+from repro.text import number_of
+from repro.training import processes
+from repro.training.engine import Engine
+from repro.training.final_tests import test_finished
+from repro.training.gates import write_run_gates
+from repro.training.graphs import Graphs
+from repro.training.pace import Pace
+from repro.training.progress import Course, SharedCourse
+from repro.training.randomness import set_generators, states_of_generators
+from repro.training.record import recorded, write_record
+from repro.training.resume import names_of
+from repro.training.saver import Saver
+from repro.training.session import Session
+from repro.training.signals import Stopped, StopRequest
+from repro.training.tensorboard import board
+
+CONTINUE, SAVE, STOP = range(3)
+"""What a process wants after a step; if the processes want different things, the greatest of them wins."""
+
+
+class Training:
+    """An engine in a session: its steps, and what is written between them."""
+
+    def __init__(self, engine: Engine, session: Session, stop: StopRequest, logs: ExitStack, *, alone: bool) -> None:
+        """Take an engine that was just made: torch's generators are in the state that it resumes from.
+
+        Args:
+            engine: at the step from which it resumes.
+            session: what it shares with others.
+            stop: knows whether a signal arrived.
+            logs: closes the logs at the end.
+            alone: whether no other engine takes its steps at the same time.
+        """
+        self.engine, self.session, self.stop, self.alone = engine, session, stop, alone
+        self.generators = states_of_generators(engine.device)
+        self.saver, self.pace = Saver(engine, session.folders.runs), Pace(engine, session.watcher)
+        folders = [session.folders.runs / each.name for each in engine.experiments] if processes.rank() == 0 else []
+        self.curves = logs.enter_context(board(engine.runtime.log, folders, engine.epochs))
+        self.steps: Iterator[int] = iter(())
+        self.records: list[Record] = []
+
+    @property
+    def name(self) -> str:
+        """The name of the run, or a short name of the stacked runs."""
+        return names_of(self.engine.experiments)
+
+    @property
+    def course(self) -> Course:
+        """The facts about the run that a watcher needs."""
+        engine = self.engine
+        return Course(
+            name=self.name,
+            recipe=engine.recipe,
+            images=engine.task.images,
+            runs=len(engine.experiments),
+            step=engine.step,
+            last=[history[-1] for history in engine.histories if history],
+        )
+
+    def begin(self) -> None:
+        """Test an epoch that was saved after its last step, or record a run that was saved after its last test."""
+        if self.engine.finished:
+            self._record()
+        elif self.engine.steps_left == 0:
+            self._end_epoch()
+
+    def step(self) -> None:
+        """Take the next step, or let it wait for those of the other engines."""
+        if next(self.steps, None) is None:
+            self.steps = self.pace.timed(self.engine.steps())
+            with self._own_generators():  # an epoch begins with its seed
+                next(self.steps)
+
+    def end_step(self, wish: int) -> None:
+        """Save if that is wished, and end the epoch after its last step.
+
+        Raises:
+            Diverged: a loss or a weight is NaN or infinite; the last good checkpoint is kept.
+        """
+        if wish != CONTINUE:
+            # A diverged state must not replace a good checkpoint; at the end of an epoch the engine checks for it.
+            self.engine.check_loss()
+            self.engine.check_weights()
+            with self._own_generators():
+                self.saver.save()
+        if wish != STOP and self.engine.steps_left == 0:
+            next(self.steps, None)  # ends the processes that read the images of the epoch
+            self._end_epoch()
+
+    def wish(self) -> int:
+        """Return what all processes want after a step."""
+        late = self.saver.older_than(self.engine.runtime.checkpoint_seconds)
+        wish = STOP if self.stop.requested else SAVE if late else CONTINUE
+        if processes.count() == 1:
+            return wish
+        agree = self.engine.step % processes.AGREE_EVERY == 0
+        return processes.greatest(wish, self.engine.device) if agree else CONTINUE
+
+    def _end_epoch(self) -> None:
+        """Test, save and show an epoch; after the last one, record the run."""
+        engine, watcher = self.engine, self.session.watcher
+        with self._own_generators():
+            rows = engine.end_epoch(watcher.testing)
+            self.saver.end_epoch()
+        if processes.rank() == 0:
+            for experiment, history in zip(engine.experiments, engine.histories, strict=True):
+                write_curve(history, self.saver.runs / experiment.name / CURVE)
+        watcher.epoch(rows, engine.recipe.all_epochs, "" if self.alone else self.name)
+        self.curves.epoch(rows)
+        if engine.finished:
+            self._record()
+
+    def _record(self) -> None:
+        """Test the runs, which have ended, by the protocols of their printed errors, and record them.
+
+        Raises:
+            Stopped: a signal arrived during these tests; what is tested so far is saved.
+        """
+        engine, folders = self.engine, self.session.folders
+        write_run_gates(engine, folders.results, self.session.watcher)
+        tests = test_finished(engine, self.session, self.stop)
+        self.records = [
+            # by another process, while this one waited for the data
+            recorded(experiment, engine.runtime, folders, self.session.protocols_of(experiment))
+            or write_record(engine, number, tests[number], folders.results)
+            for number, experiment in enumerate(engine.experiments)
+        ]
+        describe_all(engine.experiments, engine.runtime, folders, RECORDED)
+
+    @contextmanager
+    def _own_generators(self) -> Iterator[None]:
+        """Let torch's generators have the states that they would have if this engine were alone."""
+        if self.alone:
+            yield
+            return
+        set_generators(self.generators, self.engine.device)
+        yield
+        self.generators = states_of_generators(self.engine.device)
+
+
+def train_engines(makers: Sequence[Callable[[], Engine]], graphs: Graphs | None, session: Session) -> list[Record]:
+    """Train runs to their ends and record them; their folders are locked.
+
+    Args:
+        makers: each makes an engine; torch's generators are then in the state that it resumes from.
+        graphs: launch the steps of several engines.
+        session: of the runs.
+
+    Raises:
+        Diverged: of some engines; raised when the others have ended.
+        Stopped: a signal came; the runs are saved, or recorded.
+    """
+    with ExitStack() as stack:
+        stop = stack.enter_context(StopRequest())
+        trainings = [Training(make(), session, stop, stack, alone=len(makers) == 1) for make in makers]
+        for each in trainings:
+            describe_all(each.engine.experiments, each.engine.runtime, session.folders)
+        stack.enter_context(session.watcher.run(_course(trainings)))
+        diverged = Loop(trainings, graphs, session, stop).run()
+    if diverged:
+        raise Diverged("; ".join(diverged))
+    if stop.requested:  # these runs have ended, but the next ones must not start
+        names = names_of([each for one in trainings for each in one.engine.experiments])
+        raise Stopped(f"{names} finished and recorded", stop.signal)
+    return [record for each in trainings for record in each.records]
+
+
+class Loop:
+    """Takes the steps of engines, one of each at a time, until all have ended."""
+
+    def __init__(
+        self, trainings: Sequence[Training], graphs: Graphs | None, session: Session, stop: StopRequest
+    ) -> None:
+        self.active, self.graphs, self.session, self.stop = list(trainings), graphs, session, stop
+        self.diverged: list[str] = []
+        """A line for each engine whose loss or weights became NaN or infinite."""
+
+    def run(self) -> list[str]:
+        """Train, and return why engines diverged; Stopped if a signal came."""
+        step = _course(self.active).step
+        self._each(Training.begin)
+        while self.active:
+            for each in self.active:
+                each.step()
+            if self.graphs:
+                self.graphs.launch()
+            step += 1
+            self.session.watcher.step(step, self.active[0].engine.lr)
+            wishes = {each: each.wish() for each in self.active}
+            if stops := STOP in wishes.values():  # the signal may have come between two of them
+                wishes = dict.fromkeys(self.active, STOP)
+            self._each(partial(_end_step, wishes))
+            if stops:
+                self._stopped()
+        return self.diverged
+
+    def _each(self, action: Callable[[Training], None]) -> None:
+        """Do something with every engine, and leave out those that have ended then."""
+        for each in list(self.active):
+            try:
+                action(each)
+            except Diverged as error:
+                self.active.remove(each)
+                self._failed(each, str(error))
+            else:
+                if each.records:
+                    self.active.remove(each)
+
+    def _failed(self, training: Training, why: str) -> None:
+        """Note that an engine diverged."""
+        engine = training.engine
+        self.diverged.append(f"{training.name}: {why}")
+        if len(engine.experiments) == 1:  # stacked seeds can continue one by one
+            describe_all(engine.experiments, engine.runtime, self.session.folders, DIVERGED)
+        if self.active:
+            self.session.watcher.say(f"failed: {self.diverged[-1]}; the other runs continue")
+
+    def _stopped(self) -> None:
+        """Raise Stopped if there are engines that were saved."""
+        if not self.active:
+            return
+        engine, others = self.active[0].engine, len(self.active) - 1
+        where = f"epoch {engine.epochs + 1}, step {engine.steps_of_epoch} of {engine.steps_per_epoch}"
+        more = f" ({self.active[0].name}), and {number_of(others, 'other run')}" if others else ""
+        raise Stopped(f"saved at {where}{more}", processes.greatest(self.stop.signal, engine.device))
+
+
+def _end_step(wishes: Mapping[Training, int], training: Training) -> None:
+    """End a step of an engine as it wishes."""
+    training.end_step(wishes[training])
+
+
+def _course(trainings: Sequence[Training]) -> Course | SharedCourse:
+    """Return the facts about some runs that a watcher needs."""
+    courses = [each.course for each in trainings]
+    if len(courses) == 1:
+        return courses[0]
+    return SharedCourse(names_of([each for one in trainings for each in one.engine.experiments]), courses)
+
+
+def describe_all(
+    experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, ended: str | None = None
+) -> None:
+    """Let the first process write descriptions of the runs into their folders."""
+    if processes.rank() == 0:
+        folders.results.mkdir(parents=True, exist_ok=True)  # `repro table` may read this folder meanwhile
+        for experiment in experiments:
+            describe(experiment, runtime, folders, ended)
