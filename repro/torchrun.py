@@ -17,6 +17,22 @@ def is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def check_process() -> None:
+    """Raise UserError for a RANK that is not one of the processes, as another launcher or a test leaves it behind.
+
+    Such a process would print and write nothing, because it takes itself for one of several.
+    """
+    rank, processes = os.environ.get("RANK", "0"), process_count()
+    if not rank.isdecimal() or int(rank) >= processes:
+        size = "WORLD_SIZE is not set" if "WORLD_SIZE" not in os.environ else f"WORLD_SIZE is {processes}"
+        raise UserError(f"RANK is {rank!r}, and {size}; unset RANK, or start several processes with torchrun")
+    if int(rank) and "MASTER_ADDR" not in os.environ:
+        raise UserError(
+            f"RANK is {rank!r}, and MASTER_ADDR is not set, where the processes meet; unset RANK and WORLD_SIZE, or "
+            "start several processes with torchrun"
+        )
+
+
 def gpu_number() -> int:
     """Return the number of this process's GPU on its machine; UserError if LOCAL_RANK is not a number."""
     return _number("LOCAL_RANK", 0, "the number of a process on its machine")

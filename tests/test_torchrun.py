@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from repro import torchrun
+from repro.cli.app import main
 from repro.errors import UserError
 from repro.runtime import Runtime
 
@@ -15,7 +16,7 @@ VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
 
 @pytest.fixture(autouse=True)
 def without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in VARIABLES:
+    for name in (*VARIABLES, "MASTER_ADDR"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -35,6 +36,36 @@ def test_an_impossible_number_of_processes_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.setenv("WORLD_SIZE", value)
     with pytest.raises(UserError, match=f"WORLD_SIZE is '{value}', which torchrun sets to the number of processes"):
         Runtime()
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"RANK": "1"}, "RANK is '1', and WORLD_SIZE is not set; unset RANK"),
+        ({"RANK": "one"}, "RANK is 'one', and WORLD_SIZE is not set; unset RANK"),
+        ({"RANK": "2", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"}, "RANK is '2', and WORLD_SIZE is 2; unset RANK"),
+        ({"RANK": "1", "WORLD_SIZE": "2"}, "RANK is '1', and MASTER_ADDR is not set"),
+        ({"WORLD_SIZE": "many"}, "WORLD_SIZE is 'many'"),
+    ],
+)
+def test_variables_that_were_left_behind_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variables: dict[str, str], reason: str
+) -> None:
+    """Such a process would take itself for one of several, and print nothing."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as end:
+        main(["list", "tables"])
+    assert end.value.code == 2
+    assert f"error: {reason}" in capsys.readouterr().err
+
+
+def test_variables_that_fit_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for rank, size in (("0", "1"), ("1", "2")):
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("WORLD_SIZE", size)
+        monkeypatch.setenv("MASTER_ADDR", "localhost")
+        torchrun.check_process()
 
 
 def test_no_other_module_reads_them() -> None:
