@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
+from repro.encoding import as_utf8, legible
 from repro.torchrun import is_first
 
 if TYPE_CHECKING:
@@ -193,10 +194,17 @@ def arriving(what: str, begin: int, total: int | None) -> Iterator[Callable[[int
 
 def _console(*, stderr: bool) -> Console:
     from rich.console import Console
+    from rich.text import Text
+
+    class Legible(Console):
+        """A console that lays a table out with the characters that its encoding has."""
+
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(legible(text, self.encoding), **options)
 
     # Rich's bars need ipywidgets in a notebook, which sets FORCE_COLOR too; progress is lines of text there.
     notebook = Console().is_jupyter
-    console = Console(
+    console = Legible(
         stderr=stderr,
         highlight=False,
         quiet=not is_first(),
@@ -208,10 +216,16 @@ def _console(*, stderr: bool) -> Console:
     return console
 
 
+def print_file(text: str) -> None:
+    """Print on stdout what is the content of a file, such as CSV, as it is: in UTF-8 unless stdout is a terminal."""
+    as_utf8(sys.stdout)
+    print(text, end="")
+
+
 def print_json(answer: Mapping[str, object]) -> None:
     """Print an answer as JSON on stdout."""
     if not stdout().quiet:
-        print(json_text(answer), end="")
+        print_file(json_text(answer))
 
 
 def json_text(answer: Mapping[str, object]) -> str:

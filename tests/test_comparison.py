@@ -74,6 +74,9 @@ def test_unusual_conditions_are_shown_next_to_the_number_of_runs(record: Make) -
     assert conditions(runs) == ["1 in bf16", "1 by 4 processes", "2 versions of the images"]
     assert conditions(runs[1:]) == ["bf16", "4 processes"]
     assert conditions(runs[:1]) == []
+    beside = record(runtime={"side_by_side": True})
+    assert conditions([beside]) == ["side by side"]
+    assert conditions([beside, *runs[:1]]) == ["1 trained side by side"]
 
 
 def test_the_lowest_of_fewer_seeds_is_expected_to_be_higher(record: Make) -> None:
@@ -401,7 +404,7 @@ def test_csv_keeps_printed_digits() -> None:
     text = Report([compare(read_table("imagenet"), [])], [], summary=False).text("csv")
     lines = list(csv.DictReader(text.splitlines()))
     assert lines[3]["params paper"] == "24.00M"
-    assert [line["flops match"] for line in lines] == ["✓"] * 5 + ["✗", "✓"]
+    assert [line["flops match"] for line in lines] == ["yes"] * 5 + ["no", "yes"]
 
 
 def test_a_mismatch_states_the_expected_difference_of_a_lowest_of_fewer_runs(record: Callable[..., Record]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -27,8 +26,10 @@ from repro.cli.train import train
 from repro.cli.validate import validate
 from repro.cli.work import work
 from repro.console import set_quiet
+from repro.encoding import never_fail
 from repro.errors import RunFailed, UserError, explained
 from repro.runtime import let_threads_sleep
+from repro.torchrun import check_process
 
 INTERRUPTED = 130
 COMMANDS: dict[str, Command] = {
@@ -81,9 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     let_threads_sleep()
     usage_error: Any = typer.BadParameter.__base__  # click's class, which newer versions of Typer bundle
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that cannot print a mark still shows the table
+        never_fail(stream)
     try:
+        check_process()
         status = app(arguments, prog_name="repro", standalone_mode=False)
     except UserError as error:
         _end(f"error: {error}", 2)

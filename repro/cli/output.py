@@ -9,7 +9,7 @@ import typer
 
 from repro.atomic import write_atomically
 from repro.cli.options import choice
-from repro.console import note, stdout
+from repro.console import note, print_file, stdout
 from repro.errors import UserError
 from repro.report import SUFFIXES, ReportFormat
 from repro.text import one_of
@@ -65,7 +65,7 @@ def show(report: Shown, format: ReportFormat, output: Path | None) -> None:
     elif format == ReportFormat.RICH:
         stdout().print(report.rich())
     else:
-        print(report.text(format), end="")
+        print_file(report.text(format))
 
 
 def write_text(text: str, output: Path) -> None:

@@ -15,7 +15,7 @@ from repro.cli.output import Output, format_of, write_text
 from repro.cli.suggestion import suggest
 from repro.comparison.corrections import records_today
 from repro.comparison.join import spreads_for
-from repro.console import loading, stdout, with_bar
+from repro.console import loading, print_file, stdout, with_bar
 from repro.counting.cache import demanded
 from repro.errors import UserError
 from repro.models import as_typed
@@ -121,7 +121,7 @@ def show_plan(
         stdout().print(plan_rich(made))
         suggest(after_plan(made, given, named))
     else:
-        print(plan_text(made, format), end="")
+        print_file(plan_text(made, format))
 
 
 def plan_format(format: ReportFormat | None, output: Path | None) -> ReportFormat:

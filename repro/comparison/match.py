@@ -93,11 +93,12 @@ def all_options(measured: Record | StepTime | WeightsTest) -> dict[str, Any]:
 
 
 def conditions(runs: Sequence[Record]) -> list[str]:
-    """Return what is unusual about runs: other than fp32, several processes, different versions of the images."""
+    """Return what is unusual about runs: other than fp32, side by side, several processes, several sets of images."""
+    beside = ["side by side" if run.runtime.get("side_by_side") else "alone" for run in runs]
     processes = [f"{run.runtime.get('processes', 1)} processes" for run in runs]
     images = len({run.data for run in runs})
     several = [f"{images} versions of the images"] if images > 1 else []
-    return [*reduced(runs), *_unusual(processes, "1 processes", "by"), *several]
+    return [*reduced(runs), *_unusual(beside, "alone", "trained"), *_unusual(processes, "1 processes", "by"), *several]
 
 
 def reduced(runs: Sequence[Record]) -> list[str]:

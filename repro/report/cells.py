@@ -11,9 +11,8 @@ from repro.data.protocol import ONE_CROP
 from repro.report.grid import Shown, Tag
 from repro.tables import LAST, Column
 
-MARK = {True: "✓", False: "✗", None: ""}
-"""The mark by whether our exact count, rounded to the printed digits, equals the printed one."""
 MATCH = {True: Tag("as printed", "✓", "good", short=True), False: Tag("not as printed", "✗", "bad", short=True)}
+"""The tag by whether our exact count, rounded to the printed digits, equals the printed one."""
 
 
 def verdict_tag(verdict: Verdict, text: str = "") -> Tag:

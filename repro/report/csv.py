@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from repro.comparison.verdict import Verdict
-from repro.report.cells import MARK
 from repro.report.content import Content
 from repro.report.grid import Grid
 from repro.tables import Column
@@ -52,6 +51,8 @@ OTHERS = ("others n", "others lowest", "others highest")
 """The CSV columns of what others report for an error: the number of replications and their range."""
 EVIDENCE = ("replications", "weights")
 """The CSV columns of the evidence of others, as JSON."""
+MATCHES = {True: "yes", False: "no", None: ""}
+"""Whether our exact count, rounded to the printed digits, equals the printed one; in words, which any encoding has."""
 FIGURES: Mapping[str, Mapping[str, str]] = {"error": ERROR, "time": TIME}
 
 
@@ -128,7 +129,7 @@ def _row(data: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, Any]
         if column.kind in FIGURES and measured:
             row |= {f"{key} {name}": _rounded(measured[figure]) for figure, name in FIGURES[column.kind].items()}
         elif measured is not None:
-            row |= {f"{key} ours": measured, f"{key} match": MARK[data["matches"][key]]}
+            row |= {f"{key} ours": measured, f"{key} match": MATCHES[data["matches"][key]]}
     return row
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from repro.comparison.explain import mismatch_lines, reasons
 from repro.comparison.join import ComparedRow, Comparison, ErrorCell
+from repro.comparison.match import conditions
 from repro.comparison.rule import RULE, t_of_equivalence, t_of_margin
 from repro.comparison.summary import Summary
 from repro.comparison.times import TimeCell
@@ -102,6 +103,7 @@ def _error_data(cell: ErrorCell) -> dict[str, Any]:
         "bound": cell.bound,
         "best_epoch": cell.best_epoch,
         "precisions": list(cell.precisions),
+        "conditions": conditions(cell.runs),
         "verdict": cell.verdict,
     }
 
