@@ -22,7 +22,8 @@ from repro.experiment import experiment_for
 from repro.planning.needed import missing
 from repro.recipes import recipe
 from repro.report import Report
-from repro.store.results import Record, append_record, read_records, result_folders
+from repro.report.notes import notes_of
+from repro.store.results import Record, append_record, read_records, repeated_records, result_folders
 from repro.tables import Cell, read_table, shipped_tables, table_names
 
 Make = Callable[..., Record]
@@ -282,10 +283,30 @@ def test_a_run_of_an_earlier_recipe_is_not_used(record: Make) -> None:
     assert all(row.errors["error"].n == 0 for row in compare(read_table("cifar100"), runs).rows)
 
 
-def test_the_latest_record_of_an_experiment_counts(record: Make, tmp_path: Path) -> None:
-    append_record(record(error=30.0, started="2026-01-01T00:00:00+00:00"), tmp_path)
-    append_record(record(error=22.0, started="2026-02-01T00:00:00+00:00"), tmp_path)
-    assert [each.error for each in read_records([tmp_path])] == [22.0]
+def test_no_later_record_of_an_experiment_replaces_the_first(record: Make, tmp_path: Path) -> None:
+    """Whatever its date says, and in whatever folder it is; a copy of a record is no other one."""
+    first = record(error=22.7, started="2026-01-01T00:00:00+00:00")
+    others = [record(error=20.0, started="2036-01-01T00:00:00+00:00"), record(error=30.0)]
+    for each in (first, first, *others):
+        append_record(each, tmp_path / "one")
+    append_record(first, tmp_path / "two")
+    append_record(record(seed=1), tmp_path / "two")
+    folders = [tmp_path / "one", tmp_path / "two"]
+    assert [each.error for each in read_records(folders)] == [22.7, 22.7]
+    assert repeated_records(folders) == {first.id: [first, *others]}
+
+
+def test_several_records_of_a_run_are_shown(record: Make, tmp_path: Path) -> None:
+    runs = [record(), record(error=30.0)]
+    comparison = compare(read_table("cifar100"), runs[:1], repeated={runs[0].id: runs})
+    assert comparison.rows[N4].errors["error"].value == 22.7
+    name = runs[0].name
+    line = f"2 records of seed 0 (22.70, 30.00 %): the first is used; repro runs keep {name} lists them and keeps one"
+    report = Report([comparison], [], summary=False)
+    assert all(line.split(";")[0] in " ".join(report.text(format).split()) for format in ("rich", "md", "html"))
+    assert [note.lines for note in notes_of(comparison) if note.heading == "Records"] == [(line,)]
+    used = {"name": name, "seed": 0, "error": 22.7, "unused": [30.0]}
+    assert json.loads(report.text("json"))["repeated"] == [used]
 
 
 def test_records_survive_the_file(record: Make, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from test_cli import repro
 
 from repro.store.csv_rows import columns_of, csv_of, line_of
+from repro.store.curves import curve_path, read_curve, write_curve
 from repro.store.results import (
     EpochRow,
     GateRow,
@@ -17,13 +18,10 @@ from repro.store.results import (
     StepTime,
     append_record,
     append_times,
-    curve_path,
     every_record,
     gates_path,
-    read_curve,
     read_gates,
     read_times,
-    write_curve,
     write_gates,
 )
 

@@ -10,14 +10,8 @@ from test_cli import repro
 from repro.locks import locked
 from repro.paths import Folders
 from repro.store import removal
-from repro.store.results import (
-    Record,
-    append_record,
-    curve_path,
-    every_record,
-    gates_path,
-    shipped_results,
-)
+from repro.store.curves import curve_path
+from repro.store.results import Record, append_record, every_record, gates_path, shipped_results
 from repro.store.run_folders import CURVE, DESCRIPTION, LOCK
 
 Make = Callable[..., Record]

@@ -28,7 +28,8 @@ from repro.experiment import Experiment, experiment_for
 from repro.locks import locked
 from repro.paths import Folders
 from repro.runtime import Runtime
-from repro.store.results import Record, read_records
+from repro.store.curves import curve_of
+from repro.store.results import Record, read_records, repeated_records
 from repro.training import checkpoint, progress, resume, saver
 from repro.training.engine import Engine
 from repro.training.progress import Bar
@@ -453,9 +454,14 @@ def test_infinite_weights_do_not_replace_a_good_checkpoint(tiny: Make, folders: 
 def test_another_run_of_the_same_experiment_has_its_own_record(tiny: Make, folders: Folders) -> None:
     train_one(tiny(), CPU, folders, Silent())
     elsewhere = replace(folders, runs=folders.runs / "other")
-    record = train_one(tiny(), replace(CPU, precision="bf16"), elsewhere, Silent())
+    watcher = Silent()
+    record = train_one(tiny(), replace(CPU, precision="bf16"), elsewhere, watcher)
     assert record.precision == "bf16"
-    assert read_records([folders.results]) == [record]  # the newest of the experiment
+    ((first, second),) = repeated_records([folders.results]).values()
+    assert (first.precision, second) == ("fp32", record)
+    assert read_records([folders.results]) == [first]
+    assert [curve_of(each, [folders.results])[-1].test_error for each in (first, second)] == [first.error, second.error]
+    assert any("has a record from" in line for line in watcher.said)
     assert train_one(tiny(), replace(CPU, precision="bf16"), elsewhere, Silent()) == record
     again = Silent()
     assert train_one(tiny(), CPU, folders, again).precision == "fp32"

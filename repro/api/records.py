@@ -15,7 +15,8 @@ from repro.errors import UserError
 from repro.frames import Dtype, frame_of
 from repro.paths import folders
 from repro.recipes import current_library, deviations, within
-from repro.store.results import EpochRow, Record, curve_of, read_curve, result_folders
+from repro.store.curves import curve_of, read_curve
+from repro.store.results import EpochRow, Record, result_folders
 from repro.store.run_folders import CURVE, Description, Run, run_named, run_names, runs_in
 from repro.store.run_state import RunState
 
@@ -128,7 +129,7 @@ def _trained(description: Description) -> dict[str, Any]:
 
 
 def results(folder: Place = "results", *, papers: Papers = ()) -> DataFrame:
-    """Return a row for each experiment with a finished run: its latest record, shipped or yours.
+    """Return a row for each experiment with a finished run: its first record, shipped or yours.
 
     `deviations` are those from today's recipe, as verdicts use them. Errors are in %, times in seconds.
 

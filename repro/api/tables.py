@@ -14,7 +14,8 @@ from repro.comparison.join import compare as joined
 from repro.errors import UserError
 from repro.paths import folders
 from repro.report import Report
-from repro.store.results import Record, curve_of, read_times, result_folders
+from repro.store.curves import curve_of
+from repro.store.results import Record, read_times, repeated_records, result_folders
 from repro.store.weights import read_weights_tests
 
 
@@ -77,9 +78,10 @@ def compared(selections: Sequence[Selection], results: Path) -> list[Comparison]
     places = result_folders(results)
     records, times, weights = records_today(places), read_times(places), read_weights_tests(places)
     count_networks(selections)
+    repeated = repeated_records(places)
     lowest, spreads = partial(_lowest_error, places), spreads_for([each for each, _ in selections], records)
     return [
-        joined(each, records, times, weights, shown=rows, spread=spread, lowest=lowest)
+        joined(each, records, times, weights, shown=rows, spread=spread, lowest=lowest, repeated=repeated)
         for (each, rows), spread in zip(selections, spreads, strict=True)
     ]
 

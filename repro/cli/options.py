@@ -177,7 +177,8 @@ RUNTIME_OPTIONS = {
     "together": _switch(
         Together,
         "--together",
-        "How several runs share a device: stacked (seeds in the same kernels, which changes rounding), branches (any runs, each on its own "
+        "How several runs share a device: stacked (seeds in the same kernels, which changes rounding), branches "
+        "(any runs, each on its own "
         "stream of a CUDA graph; GPU only) or off (default: off on a CPU).",
         metavar="WAY",
     ),

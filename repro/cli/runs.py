@@ -11,16 +11,21 @@ import typer
 from repro.cli.options import Results, Runs, with_quiet
 from repro.cli.papers import with_papers
 from repro.cli.suggestion import suggest, with_places
-from repro.console import note, problem
+from repro.console import note, problem, stdout
 from repro.errors import RunFailed, UserError
 from repro.paths import folders
 from repro.text import number_of
 
 if TYPE_CHECKING:
+    from repro.store.keeping import Kept
     from repro.store.removal import Removal
 
-app = typer.Typer(help="Remove runs.")
+app = typer.Typer(help="Remove runs, or choose between several records of one.")
 RunNames = Annotated[list[str], typer.Argument(metavar="RUN", help="Runs (name, prefix, ID or folder).")]
+Repeated = Annotated[str, typer.Argument(metavar="RUN", help="Run (name, prefix or ID).")]
+Number = Annotated[
+    int | None, typer.Option("--record", min=1, metavar="N", help="Number of the record to keep (default: list them).")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")]
 
 
@@ -41,14 +46,44 @@ def rm(names: RunNames, yes: Yes = False, results: Results = Path("results"), ru
     places = folders(runs=runs, results=results)
     removals = {each.name: each for each in (removal_of(name, places) for name in names)}
     if not yes:
-        _ask(list(removals.values()))
+        _confirm([_shown(each) for each in removals.values()], number_of(len(removals), "run"))
     for each in removals.values():
         remove(each)
         note(f"deleted {each.name}")
     suggest(with_places("repro list runs", runs=runs))
 
 
-def _ask(removals: list[Removal]) -> None:
+@app.command("keep")
+@with_quiet
+@with_papers
+def keep(name: Repeated, record: Number = None, yes: Yes = False, results: Results = Path("results")) -> None:
+    """List the records of a run that has several, or keep one of them and delete the others."""
+    from repro.store.keeping import delete, others_of, records_of
+
+    found = records_of(name, folders(results=results, shows=True).results)
+    run, elsewhere = found[0].record.name, results if results != Path("results") else None
+    if record is None:
+        for number, each in enumerate(found, 1):
+            stdout().print(_record_line(number, each), soft_wrap=True, markup=False)
+        if len(found) > 1:
+            suggest(with_places(f"repro runs keep {run} --record 2", results=elsewhere))
+        return
+    others = others_of(found, record)
+    if others and not yes:
+        _confirm([_record_line(found.index(each) + 1, each) for each in others], number_of(len(others), "record"))
+    delete(others, found[record - 1])
+    note(f"kept record {record} of {run}, and deleted {number_of(len(others), 'other record')}")
+    suggest(with_places("repro table", results=elsewhere))
+
+
+def _record_line(number: int, kept: Kept) -> str:
+    """Return a record as one line."""
+    record = kept.record
+    parts = [f"{record.error:.2f} %", record.started, record.device, record.host, str(kept.folder / "runs.csv")]
+    return f"{number}: {', '.join(filter(None, parts))}{' (used)' if number == 1 else ''}"
+
+
+def _confirm(lines: list[str], what: str) -> None:
     """Name what will be deleted, and ask.
 
     Raises:
@@ -56,10 +91,10 @@ def _ask(removals: list[Removal]) -> None:
         RunFailed: the answer is no.
     """
     if not sys.stdin.isatty():
-        raise UserError(f"there is no terminal to confirm the deletion of {number_of(len(removals), 'run')}; add --yes")
-    for each in removals:
-        problem(_shown(each))
-    if not typer.confirm(f"Delete {number_of(len(removals), 'run')}?", err=True):
+        raise UserError(f"there is no terminal to confirm the deletion of {what}; add --yes")
+    for line in lines:
+        problem(line)
+    if not typer.confirm(f"Delete {what}?", err=True):
         raise RunFailed("nothing was deleted")
 
 

@@ -14,7 +14,7 @@ from repro.store.results import Record, read_records
 
 
 def records_today(folders: Iterable[Path]) -> list[Record]:
-    """Return the latest record of each experiment in `folders`; UserError if a line is not a record."""
+    """Return the first record of each experiment in `folders`; UserError if a line is not a record."""
     return [as_of_today(each) for each in read_records(folders)]
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from repro.comparison.counts import CountCell, count_cells
@@ -156,6 +157,8 @@ class Comparison:
     """Runs of these rows that changed their recipe; no verdict uses them."""
     spread: Spread | None = None
     """The spread between seeds that the verdicts use; None without verdicts."""
+    repeated: tuple[tuple[Record, ...], ...] = ()
+    """The records of each run of these rows that has several; the first one is used."""
     cells: int = 0
     """Number of printed errors that can be judged, measured or not; they share the rate of false alarms."""
 
@@ -182,6 +185,7 @@ def compare(
     shown: Sequence[Row] | None = None,
     spread: Spread = PRINTED_SPREAD,
     lowest: Callable[[Record], float | None] = lambda record: None,
+    repeated: Mapping[str, Sequence[Record]] = MappingProxyType({}),
 ) -> Comparison:
     """Join a table with our counts, times and records.
 
@@ -193,6 +197,7 @@ def compare(
         shown: the rows to compare, which share the rate of false alarms (default: all).
         spread: the spread between seeds, pooled over all tables (default: only the printed spreads).
         lowest: returns the lowest test error of a run after any epoch; None if its curve is missing.
+        repeated: all records of the experiments that have several, by ID.
     """
     rows = table.rows if shown is None else tuple(shown)
     errors = [with_runs(table.errors([row]), records) for row in rows]
@@ -214,7 +219,9 @@ def compare(
     ]
     deviating = [run for run in records if not run.faithful and any(is_of(run, each.error) for each in chain(*errors))]
     judged = any(each.judged for each in chain(*errors))
-    return Comparison(table, tuple(compared), tuple(deviating), spread if judged else None, cells)
+    used = once_each([*chain(*(each.runs for each in chain(*errors))), *deviating])
+    several = tuple(tuple(repeated[each.id]) for each in used if each.id in repeated)
+    return Comparison(table, tuple(compared), tuple(deviating), spread if judged else None, several, cells)
 
 
 def spreads_for(tables: Sequence[Table], records: Sequence[Record]) -> list[Spread]:

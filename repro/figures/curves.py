@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from repro.comparison.match import is_of, reduced, runs_of
 from repro.data.protocol import ONE_CROP
-from repro.store.results import EpochRow, Record, curve_of
+from repro.store.curves import curve_of
+from repro.store.results import EpochRow, Record
 from repro.tables import Column, PrintedError, Row, Table
 
 METRICS = {"error": "test_error", "error5": "test_error5"}

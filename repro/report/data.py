@@ -22,6 +22,10 @@ def table_data(comparison: Comparison) -> dict[str, Any]:
         "source": table.source,
         "flops_convention": table.flops_convention,
         "rule": _rule_data(comparison),
+        "repeated": [
+            {"name": used.name, "seed": used.seed, "error": used.error, "unused": [each.error for each in others]}
+            for used, *others in comparison.repeated
+        ],
         "deviating": [
             {
                 "name": each.name,

@@ -41,6 +41,7 @@ def notes_of(comparison: Comparison) -> tuple[Note, ...]:
         RECIPES: [f"{name}, {_inferred(name)}" for name in recipe_names(comparison)],
         "Errors": [*_protocols(comparison), *_without_recipe(comparison)],
         "Times": time_lines(comparison),
+        "Records": _repeated(comparison),
         "Others": _others(comparison),
         "Weights": _weights(comparison),
         "Notes": list(table.notes),
@@ -130,6 +131,15 @@ def _figures_of_the_rule(comparison: Comparison) -> list[str]:
     margin, equivalence = t_of_margin(spread.degrees, cells), t_of_equivalence(spread.degrees)
     shared = f"the 5 % shared among {number_of(cells, 'cell')}"
     return [f"{share}; {shared}; t = {margin:.2f} for the margin, {equivalence:.2f} for equivalence"]
+
+
+def _repeated(comparison: Comparison) -> list[str]:
+    """Return the runs with several records, of which one is used."""
+    return [
+        f"{len(records)} records of seed {records[0].seed} ({', '.join(f'{each.error:.2f}' for each in records)} %): "
+        f"the first is used; repro runs keep {records[0].name} lists them and keeps one"
+        for records in comparison.repeated
+    ]
 
 
 def _others(comparison: Comparison) -> list[str]:

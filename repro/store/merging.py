@@ -13,7 +13,8 @@ from repro.console import with_bar
 from repro.errors import UserError
 from repro.locks import locked
 from repro.store.csv_rows import line_of, lines_of, read, read_with_lines, rewrite
-from repro.store.results import Record, StepTime, lock_of, read_curve, read_gates
+from repro.store.curves import read_curve
+from repro.store.results import RECORD, Record, StepTime, lock_of, read_gates
 from repro.store.weights import WEIGHTS, WeightsTest
 
 Row = TypeVar("Row", Record, StepTime, WeightsTest)
@@ -55,7 +56,7 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
     with ExitStack() as locks:
         for name in (RUNS, TIMES, WEIGHTS):
             locks.enter_context(locked(lock_of(results / name)))
-        runs = _Lines(results / RUNS, Record, "a record of a run", _run)
+        runs = _Lines(results / RUNS, Record, RECORD, _run)
         times = _Lines(results / TIMES, StepTime, "a measured time", _time)
         weights = _Lines(results / WEIGHTS, WeightsTest, "a test of weights", _weights)
         files = {folder: _Files(results / folder, reader) for folder, reader in FILES.items()}

@@ -11,14 +11,8 @@ from repro.errors import UserError
 from repro.locks import Held, holder_of, locked
 from repro.paths import Folders
 from repro.store.csv_rows import lines_of, rewrite
-from repro.store.results import (
-    Record,
-    curve_path,
-    every_record,
-    gates_path,
-    lock_of,
-    shipped_results,
-)
+from repro.store.curves import curve_paths
+from repro.store.results import Record, every_record, gates_path, lock_of, shipped_results
 from repro.store.run_folders import CURVE, DESCRIPTION, LOCK, run_named, run_names
 
 LOCK_SECONDS = 1.0
@@ -36,7 +30,7 @@ class Removal:
     records: int
     """Records of the run in `results`."""
     files: tuple[Path, ...]
-    """Its curve and its mean gate weights in `results`."""
+    """Its curves and its mean gate weights in `results`."""
 
     @property
     def size(self) -> int:
@@ -67,7 +61,8 @@ def removal_of(what: str, folders: Folders) -> Removal:
     name = folder.resolve().name
     if holder_of(folder / LOCK):
         raise UserError(f"another process is training {name}; stop it first, and then remove the run")
-    files = tuple(each for each in (curve_path(results, name), gates_path(results, name)) if each.exists())
+    gates = gates_path(results, name)
+    files = (*curve_paths(results, name), *([gates] if gates.exists() else []))
     if (files or name in recorded) and results.resolve() == shipped_results().resolve():
         raise UserError(f"the record of {name} in {results} is shipped with the program and is never deleted")
     return Removal(name, folder if folder.is_dir() else None, results, recorded.count(name), files)

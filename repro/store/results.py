@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from repro.atomic import write_atomically
-from repro.errors import UserError
 from repro.locks import locked
 from repro.runtime import switches_today
 from repro.store.csv_rows import columns_of, csv_of, line_of, lines_of, read, rewrite
 
+RECORD = "a record of a run"
+"""What a line of runs.csv is, in error messages."""
 SEPARATOR = "; "
 """Separates the values of a record's field that changed between sessions of the run."""
 
@@ -204,47 +205,12 @@ def lock_of(path: Path) -> Path:
     return path.with_name(f".{path.stem}.lock")
 
 
-def write_curve(history: Iterable[EpochRow], path: Path) -> None:
-    """Write a run's curve, one line per epoch."""
-    write_atomically(path, csv_of([vars(row) for row in history], columns_of(EpochRow)))
-
-
-def curve_path(folder: Path, run: str) -> Path:
-    """Return the path of a run's curve in a folder of results."""
-    return folder / "curves" / f"{run}.csv"
-
-
-def read_curve(path: Path) -> list[EpochRow]:
-    """Return a run's curve, epoch by epoch; empty without a file; UserError for an invalid line."""
-    return read(path, EpochRow, "an epoch of a curve")
-
-
-def curve_of(record: Record, folders: Sequence[Path]) -> list[EpochRow]:
-    """Return the curve of a run; empty if there is none.
-
-    Args:
-        record: the run's record; two runs of one experiment have curves of the same name.
-        folders: folders of results; a later folder takes precedence.
-
-    Raises:
-        UserError: there are curves of that name but none belongs to the record, or a line is invalid.
-    """
-    paths = [path for folder in reversed(folders) if (path := curve_path(folder, record.name)).exists()]
-    for path in paths:
-        curve = read_curve(path)
-        if len(curve) == record.epochs and curve[(record.reported_epoch or 0) - 1].test_error == record.error:
-            return curve
-    if paths:
-        raise UserError(f"{paths[0]} is not the curve of the run's record, whose error is {record.error:g}; remove it")
-    return []
-
-
 def latest(folders: Sequence[Path], where: Callable[[Path, str], Path], run: str) -> Path | None:
     """Return the existing path of a run's file; a later folder takes precedence.
 
     Args:
         folders: of results.
-        where: `curve_path` or `gates_path`.
+        where: returns the path in a folder, as `gates_path` does.
         run: name of the run.
     """
     return next((path for folder in reversed(folders) if (path := where(folder, run)).exists()), None)
@@ -266,22 +232,33 @@ def read_gates(path: Path) -> list[GateRow]:
 
 
 def read_records(folders: Iterable[Path]) -> list[Record]:
-    """Return the records of all folders, the latest one of each experiment, in the order of first appearance.
+    """Return the records of all folders, the first one of each experiment; UserError if a line is not a record.
 
-    Raises:
-        UserError: a line is not a record.
+    A later record never replaces one without a word, whatever its date: see `repeated_records`.
     """
-    latest: dict[str, Record] = {}
-    for record in (each for folder in folders for each in every_record(folder)):
-        known = latest.get(record.id)
-        if known is None or record.started >= known.started:
-            latest[record.id] = record
-    return list(latest.values())
+    first: dict[str, Record] = {}
+    for record in _records_in(folders):
+        first.setdefault(record.id, record)
+    return list(first.values())
+
+
+def repeated_records(folders: Iterable[Path]) -> dict[str, list[Record]]:
+    """Return the different records of each experiment that has several, by its ID; UserError as in `read_records`."""
+    found: dict[str, list[Record]] = {}
+    for record in _records_in(folders):
+        of_experiment = found.setdefault(record.id, [])
+        if record not in of_experiment:  # a copy of a file is no other run
+            of_experiment.append(record)
+    return {id: records for id, records in found.items() if len(records) > 1}
+
+
+def _records_in(folders: Iterable[Path]) -> Iterator[Record]:
+    return (each for folder in folders for each in every_record(folder))
 
 
 def every_record(folder: Path) -> list[Record]:
     """Return all records of a folder, also several of one experiment; UserError for an invalid line."""
-    return read(folder / "runs.csv", Record, "a record of a run")
+    return read(folder / "runs.csv", Record, RECORD)
 
 
 def read_times(folders: Iterable[Path]) -> list[StepTime]:

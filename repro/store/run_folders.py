@@ -21,7 +21,8 @@ from repro.paths import Folders
 from repro.recipes import RECIPES, current_library, within
 from repro.runtime import Runtime, switches_today
 from repro.store.commands import command_of
-from repro.store.results import EpochRow, read_curve
+from repro.store.curves import read_curve
+from repro.store.results import EpochRow
 from repro.store.run_state import RunState
 from repro.text import canonical, one_of
 

@@ -10,7 +10,8 @@ from repro.errors import Diverged
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
-from repro.store.results import Record, write_curve
+from repro.store.curves import write_curve
+from repro.store.results import Record
 from repro.store.run_folders import CURVE, DIVERGED, RECORDED, describe
 from repro.text import number_of
 from repro.training import processes

@@ -12,8 +12,9 @@ from repro.models.outside import version_of
 from repro.paths import Folders
 from repro.recipes import Recipe, deviations
 from repro.runtime import Runtime
+from repro.store.curves import new_curve_path, write_curve
 from repro.store.protocol_tests import ProtocolTest, is_tested, plain
-from repro.store.results import EpochRow, Record, append_record, curve_path, every_record, write_curve
+from repro.store.results import EpochRow, Record, append_record, every_record
 from repro.training import processes
 from repro.training.checkpoint import Checkpoint, load_newest
 from repro.training.engine import Engine
@@ -86,7 +87,7 @@ def write_record(engine: Engine, number: int, tests: Sequence[ProtocolTest], res
         tests=plain(tests),
     )
     if processes.rank() == 0:
-        write_curve(history, curve_path(results, experiment.name))
+        write_curve(history, new_curve_path(results, made))
         append_record(made, results)
     return made
 

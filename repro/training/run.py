@@ -20,7 +20,7 @@ from repro.locks import Held, locked
 from repro.paths import Folders
 from repro.recipes import Recipe, deviations
 from repro.runtime import Runtime, Together
-from repro.store.results import Record, check_locks, every_record
+from repro.store.results import Record, check_locks, every_record, read_records, result_folders
 from repro.store.run_folders import LOCK, RECORDED
 from repro.training import processes
 from repro.training.device import check_deterministic, check_fused, check_memory, prepare
@@ -89,6 +89,7 @@ def train(
         largest = max(len(stack) for group in groups for stack in group)
         session = Session(runtime.stacked(largest) if largest > 1 else runtime, device, folders, watcher, protocols)
         _check_tasks(missing, session)
+        _warn_of_records(missing, folders.results, watcher)
         if processes.rank() == 0:
             check_locks(folders.results)
         for record in _train_groups(groups, session):
@@ -241,3 +242,14 @@ def _warn_of_deviations(recipe: Recipe, watcher: Watcher) -> None:
         watcher.say(
             f"warning: this run deviates from {recipe.name} ({', '.join(changes)}) and will not count as a reproduction"
         )
+
+
+def _warn_of_records(experiments: Sequence[Experiment], results: Path, watcher: Watcher) -> None:
+    """Say that a run will be the second one of its experiment, for example because its checkpoints were removed."""
+    known = {each.id: each for each in read_records(result_folders(results))}
+    for experiment in experiments:
+        if first := known.get(experiment.id):
+            watcher.say(
+                f"warning: {experiment.name} has a record from {first.started[:10]} ({first.error:.2f} %); this "
+                "run adds another one, and tables use the first"
+            )

@@ -1,0 +1,78 @@
+"""The curves of runs: a file for each run, and for each further record of the same experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from glob import escape
+from itertools import count
+from pathlib import Path
+
+from repro.atomic import write_atomically
+from repro.errors import UserError
+from repro.store.csv_rows import columns_of, csv_of, read
+from repro.store.results import EpochRow, Record, every_record
+
+
+def write_curve(history: Iterable[EpochRow], path: Path) -> None:
+    """Write a run's curve, one line per epoch."""
+    write_atomically(path, csv_of([vars(row) for row in history], columns_of(EpochRow)))
+
+
+def curve_path(folder: Path, run: str) -> Path:
+    """Return the path of a run's curve in a folder of results."""
+    return folder / "curves" / f"{run}.csv"
+
+
+def read_curve(path: Path) -> list[EpochRow]:
+    """Return a run's curve, epoch by epoch; empty without a file; UserError for an invalid line."""
+    return read(path, EpochRow, "an epoch of a curve")
+
+
+def curve_paths(folder: Path, run: str) -> list[Path]:
+    """Return the existing curves of a run: that of its first record, and NAME.2.csv, ... of further ones."""
+    first = curve_path(folder, run)
+    others = first.parent.glob(f"{escape(run)}.[0-9]*.csv")
+    return [*([first] if first.exists() else []), *sorted(others)]
+
+
+def new_curve_path(folder: Path, record: Record) -> Path:
+    """Return where the curve of a new record is written, beside those of earlier records of the experiment."""
+    earlier = [each for each in every_record(folder) if each.id == record.id]
+    first = curve_path(folder, record.name)
+    numbered = (first.with_name(f"{record.name}.{number}.csv") for number in count(2))
+    path = first
+    while path.exists() and any(is_curve_of(path, each) for each in earlier):
+        path = next(numbered)
+    return path
+
+
+def is_curve_of(path: Path, record: Record) -> bool:
+    """Whether a curve is that of a record: it has its epochs and its error."""
+    with suppress(UserError):
+        return _fits(read_curve(path), record)
+    return False
+
+
+def _fits(curve: Sequence[EpochRow], record: Record) -> bool:
+    reported = record.reported_epoch or record.epochs
+    return len(curve) == record.epochs and curve[reported - 1].test_error == record.error
+
+
+def curve_of(record: Record, folders: Sequence[Path]) -> list[EpochRow]:
+    """Return the curve of a record; empty if there is none.
+
+    Args:
+        record: of a run; other records of its experiment have curves of their own.
+        folders: folders of results; a later folder takes precedence.
+
+    Raises:
+        UserError: there are curves of that run but none belongs to the record, or a line is invalid.
+    """
+    paths = [path for folder in reversed(folders) for path in curve_paths(folder, record.name)]
+    for path in paths:
+        if _fits(curve := read_curve(path), record):
+            return curve
+    if paths:
+        raise UserError(f"{paths[0]} is not the curve of the run's record, whose error is {record.error:g}; remove it")
+    return []

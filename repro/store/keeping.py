@@ -1,0 +1,85 @@
+"""Several records of one experiment: which one is used, and keeping only one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from repro.errors import UserError
+from repro.locks import locked
+from repro.store.csv_rows import read_with_lines, rewrite
+from repro.store.curves import curve_path, curve_paths, is_curve_of
+from repro.store.results import RECORD, Record, every_record, lock_of, result_folders, shipped_results
+from repro.store.run_folders import run_named
+from repro.text import number_of
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A record and the folder of results that it is in."""
+
+    record: Record
+    folder: Path
+
+    @property
+    def shipped(self) -> bool:
+        """Whether it comes with the program and is never deleted."""
+        return self.folder.resolve() == shipped_results().resolve()
+
+
+def records_of(run: str, results: Path) -> list[Kept]:
+    """Return the different records of a run; the first one is used.
+
+    Args:
+        run: name, prefix or ID.
+        results: the folder of the user's records; the shipped ones come first.
+
+    Raises:
+        UserError: no run or several runs match, or a line is not a record.
+    """
+    folders = result_folders(results)
+    found = [Kept(record, folder) for folder in folders for record in every_record(folder)]
+    name = run_named(run, dict.fromkeys(each.record.name for each in found), " or ".join(map(str, folders)))
+    once: list[Kept] = []
+    for each in found:
+        if each.record.name == name and all(each.record != other.record for other in once):
+            once.append(each)
+    return once
+
+
+def others_of(records: Sequence[Kept], number: int) -> list[Kept]:
+    """Return the records that are deleted if one is kept.
+
+    Args:
+        records: of one run.
+        number: of the record to keep, from 1.
+
+    Raises:
+        UserError: there is no such record, or another one is shipped with the program.
+    """
+    name = records[0].record.name
+    if not 1 <= number <= len(records):
+        raise UserError(f"--record {number}: {name} has {number_of(len(records), 'record')}")
+    others = [each for place, each in enumerate(records, 1) if place != number]
+    for each in others:
+        if each.shipped:
+            raise UserError(
+                f"record {records.index(each) + 1} of {name} is shipped with the program, so it is used and never "
+                "deleted; keep that one, or train another --seed"
+            )
+    return others
+
+
+def delete(others: Sequence[Kept], kept: Kept) -> None:
+    """Delete records and their curves; the kept record's curve gets the name of the run."""
+    for folder in dict.fromkeys(each.folder for each in others):
+        path, unwanted = folder / "runs.csv", [each.record for each in others]
+        with locked(lock_of(path)):
+            lines = [line for record, line in read_with_lines(path, Record, RECORD) if record not in unwanted]
+            rewrite(path, lines, Record)
+        for curve in curve_paths(folder, kept.record.name):
+            if is_curve_of(curve, kept.record):
+                curve.replace(curve_path(folder, kept.record.name))
+            elif any(is_curve_of(curve, each) for each in unwanted):
+                curve.unlink()

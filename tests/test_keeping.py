@@ -1,0 +1,92 @@
+"""`repro runs keep`: several records of one run are listed, and one of them is kept."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_cli import repro
+
+from repro.store.curves import curve_path, new_curve_path, read_curve, write_curve
+from repro.store.results import EpochRow, Record, append_record, every_record, shipped_results
+
+Make = Callable[..., Record]
+EPOCH = EpochRow(epoch=1, step=1, lr=0.1, train_loss=1, train_error=1, test_loss=1, test_error=1, seconds=1)
+
+
+@pytest.fixture
+def three(record: Make, tmp_path: Path) -> list[Record]:
+    """Write three records of one run, each with its curve, and one of another run."""
+    made = [record(error=error, epochs=1, device=f"CPU {error:g}") for error in (22.0, 23.0, 24.0)]
+    for each in made:
+        write_curve([replace(EPOCH, test_error=each.error)], new_curve_path(tmp_path, each))
+        append_record(each, tmp_path)
+    append_record(record(seed=1), tmp_path)
+    return made
+
+
+def keep(capsys: pytest.CaptureFixture[str], results: Path, *arguments: object) -> tuple[int, str, str]:
+    return repro(capsys, "runs", "keep", *arguments, "--results", results)
+
+
+def curves_in(results: Path) -> dict[str, float]:
+    return {path.name: read_curve(path)[0].test_error for path in sorted((results / "curves").iterdir())}
+
+
+def test_the_records_are_listed(three: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = keep(capsys, tmp_path, three[0].id)
+    lines = out.splitlines()
+    assert (status, len(lines)) == (0, 3)
+    assert lines[0] == f"1: 22.00 %, {three[0].started}, CPU 22, {tmp_path / 'runs.csv'} (used)"
+    assert lines[2].startswith("3: 24.00 %")
+    assert err == f"next: repro runs keep {three[0].name} --record 2 --results {tmp_path}\n"
+
+
+def test_one_is_kept_with_its_curve(three: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = three[0].name
+    assert curves_in(tmp_path) == {f"{name}.2.csv": 23.0, f"{name}.3.csv": 24.0, f"{name}.csv": 22.0}
+    status, _, err = keep(capsys, tmp_path, name, "--record", 2, "--yes")
+    assert status == 0
+    assert err.startswith(f"kept record 2 of {name}, and deleted 2 other records\n")
+    assert [each.error for each in every_record(tmp_path)] == [23.0, 22.7]
+    assert curves_in(tmp_path) == {f"{name}.csv": 23.0}
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (4, "error: --record 4: NAME has 3 records"),
+        (2, "error: there is no terminal to confirm the deletion of 2 records; add --yes"),
+    ],
+)
+def test_nothing_is_deleted_otherwise(
+    three: list[Record],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    message: str,
+) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
+    status, _, err = keep(capsys, tmp_path, three[0].name, "--record", number)
+    assert (status, err.strip()) == (2, message.replace("NAME", three[0].name))
+    assert len(every_record(tmp_path)) == 4
+
+
+def test_a_shipped_record_is_never_deleted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shipped = every_record(shipped_results())[0]
+    own = replace(shipped, error=1.0)
+    append_record(own, tmp_path)
+    status, _, err = keep(capsys, tmp_path, shipped.name, "--record", 2, "--yes")
+    assert status == 2
+    assert f"record 1 of {shipped.name} is shipped with the program" in err
+    assert keep(capsys, tmp_path, shipped.name, "--record", 1, "--yes")[0] == 0
+    assert every_record(tmp_path) == []
+
+
+def test_a_curve_without_a_record_is_replaced(record: Make, tmp_path: Path) -> None:
+    """A process that was killed between the two files left it behind."""
+    made = record(epochs=1)
+    write_curve([EPOCH], curve_path(tmp_path, made.name))
+    assert new_curve_path(tmp_path, made) == curve_path(tmp_path, made.name)
