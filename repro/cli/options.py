@@ -178,8 +178,7 @@ RUNTIME_OPTIONS = {
         Together,
         "--together",
         "How several runs share a device: stacked (seeds in the same kernels, which changes rounding), branches "
-        "(any runs, each on its own "
-        "stream of a CUDA graph; GPU only) or off (default: off on a CPU).",
+        "(any runs, each on its own stream of a CUDA graph; GPU only) or off (default: off on a CPU).",
         metavar="WAY",
     ),
     "at_once": _switch(

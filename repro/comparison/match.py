@@ -10,6 +10,7 @@ from typing import Any
 from repro.comparison.rule import MeasuredError
 from repro.data.protocol import ONE_CROP
 from repro.models import spec_of
+from repro.runtime import Together
 from repro.store.protocol_tests import measured
 from repro.store.results import Record, StepTime
 from repro.store.weights import WeightsTest
@@ -93,12 +94,12 @@ def all_options(measured: Record | StepTime | WeightsTest) -> dict[str, Any]:
 
 
 def conditions(runs: Sequence[Record]) -> list[str]:
-    """Return what is unusual about runs: other than fp32, side by side, several processes, several sets of images."""
-    beside = ["side by side" if run.runtime.get("side_by_side") else "alone" for run in runs]
+    """Return what is unusual about runs: other than fp32, stacked seeds, several processes, several sets of images."""
+    together = ["stacked" if run.runtime.get("together") == Together.STACKED else "alone" for run in runs]
     processes = [f"{run.runtime.get('processes', 1)} processes" for run in runs]
     images = len({run.data for run in runs})
     several = [f"{images} versions of the images"] if images > 1 else []
-    return [*reduced(runs), *_unusual(beside, "alone", "trained"), *_unusual(processes, "1 processes", "by"), *several]
+    return [*reduced(runs), *_unusual(together, "alone", "trained"), *_unusual(processes, "1 processes", "by"), *several]
 
 
 def reduced(runs: Sequence[Record]) -> list[str]:
