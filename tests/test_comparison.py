@@ -76,8 +76,8 @@ def test_unusual_conditions_are_shown_next_to_the_number_of_runs(record: Make) -
     assert conditions(runs[1:]) == ["bf16", "4 processes"]
     assert conditions(runs[:1]) == []
     beside = record(runtime={"side_by_side": True})
-    assert conditions([beside]) == ["side by side"]
-    assert conditions([beside, *runs[:1]]) == ["1 trained side by side"]
+    assert conditions([beside]) == ["stacked"]
+    assert conditions([beside, *runs[:1]]) == ["1 trained stacked"]
 
 
 def test_the_lowest_of_fewer_seeds_is_expected_to_be_higher(record: Make) -> None:

@@ -252,8 +252,10 @@ def repeated_records(folders: Iterable[Path]) -> dict[str, list[Record]]:
     return {id: records for id, records in found.items() if len(records) > 1}
 
 
-def _records_in(folders: Iterable[Path]) -> Iterator[Record]:
-    return (each for folder in folders for each in every_record(folder))
+def _records_in(folders: Iterable[Path]) -> Iterable[Record]:
+    """Return one record of each run; a run that was recorded again has further tests in its last record."""
+    records = (each for folder in folders for each in every_record(folder))
+    return {(each.id, each.started): each for each in records}.values()
 
 
 def every_record(folder: Path) -> list[Record]:
