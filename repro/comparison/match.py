@@ -99,7 +99,8 @@ def conditions(runs: Sequence[Record]) -> list[str]:
     processes = [f"{run.runtime.get('processes', 1)} processes" for run in runs]
     images = len({run.data for run in runs})
     several = [f"{images} versions of the images"] if images > 1 else []
-    return [*reduced(runs), *_unusual(together, "alone", "trained"), *_unusual(processes, "1 processes", "by"), *several]
+    shared = [*_unusual(together, "alone", "trained"), *_unusual(processes, "1 processes", "by")]
+    return [*reduced(runs), *shared, *several]
 
 
 def reduced(runs: Sequence[Record]) -> list[str]:
