@@ -16,6 +16,7 @@ from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.training import run
 from repro.training.device import check_deterministic
+from repro.training.session import Session
 
 SCRIPT = """
 import resource
@@ -50,7 +51,7 @@ def test_a_pooling_without_deterministic_kernel_is_refused_before_the_training(
     model: str, folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "prepare", lambda runtime: torch.device("cuda:0"))
-    monkeypatch.setattr(run, "task_for", lambda *arguments: pytest.fail("read data"))
+    monkeypatch.setattr(Session, "task_of", lambda *arguments: pytest.fail("read data"))
     experiment = experiment_for(model, {}, seed=0, dataset="imagenet", recipe_name=f"torchvision-{model}")
     with pytest.raises(UserError, match=rf"^--deterministic: .* of {model} \(avgpool, to \(\d, \d\)\); leave it out"):
         run.train([experiment], Runtime(deterministic=True), folders, Silent())

@@ -18,7 +18,10 @@ EPOCH = EpochRow(epoch=1, step=1, lr=0.1, train_loss=1, train_error=1, test_loss
 @pytest.fixture
 def three(record: Make, tmp_path: Path) -> list[Record]:
     """Write three records of one run, each with its curve, and one of another run."""
-    made = [record(error=error, epochs=1, device=f"CPU {error:g}") for error in (22.0, 23.0, 24.0)]
+    made = [
+        record(error=error, epochs=1, device=f"CPU {error:g}", started=f"2026-01-{error:g}T00:00:00+00:00")
+        for error in (22.0, 23.0, 24.0)
+    ]
     for each in made:
         write_curve([replace(EPOCH, test_error=each.error)], new_curve_path(tmp_path, each))
         append_record(each, tmp_path)

@@ -1,9 +1,10 @@
-"""Grids as LaTeX tables, for a document that uses the package booktabs."""
+"""Grids as LaTeX tables, for a document that uses the packages booktabs and, for wide tables, graphicx."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from repro.report.content import Content
 from repro.report.grid import Grid, Line
@@ -61,21 +62,30 @@ def _booktabs(grid: Grid, caption: str, label: str, legend: str = "") -> str:
     lines = [_rows(_cells(grid, line)) for line in grid.lines]
     total = _rows(_cells(grid, grid.total)) if grid.total else []
     columns = "".join("r" if heading.numeric else "l" for heading in grid.headings)
+    wide = _width(grid) > WIDTH
     return "\n".join(
         [
-            "% needs \\usepackage{booktabs}",
+            f"% needs \\usepackage{{booktabs{',graphicx' if wide else ''}}}",
             "\\begin{table}[htbp]",
             "\\centering\\scriptsize\\setlength{\\tabcolsep}{3pt}",
             f"\\caption{{{escaped(caption)}}}",
             f"\\label{{{label}}}",
+            *(["\\resizebox{\\linewidth}{!}{%"] if wide else []),
             f"\\begin{{tabular}}{{{columns}}}",
             *("\\toprule", *_rows(grid.heading_lines), "\\midrule", *(row for line in lines for row in line)),
             *(["\\midrule", *total] if total else []),
-            *("\\bottomrule", "\\end{tabular}"),
+            *("\\bottomrule", f"\\end{{tabular}}{'}' if wide else ''}"),
             *([f"\\par\\smallskip\\parbox{{\\linewidth}}{{{legend}}}"] if legend else []),
             "\\end{table}\n",
         ]
     )
+
+
+def _width(grid: Grid) -> int:
+    """Return the number of characters of a line, with a space between columns."""
+    lines = [*grid.heading_lines, *(_cells(grid, line) for line in grid.lines)]
+    widths = ([max(map(len, cell.split("\n"))) for cell in cells] for cells in lines)
+    return sum(map(max, zip_longest(*widths, fillvalue=0))) + len(grid.headings) - 1
 
 
 def _cells(grid: Grid, line: Line) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -252,10 +252,8 @@ def repeated_records(folders: Iterable[Path]) -> dict[str, list[Record]]:
     return {id: records for id, records in found.items() if len(records) > 1}
 
 
-def _records_in(folders: Iterable[Path]) -> Iterable[Record]:
-    """Return one record of each run; a run that was recorded again has further tests in its last record."""
-    records = (each for folder in folders for each in every_record(folder))
-    return {(each.id, each.started): each for each in records}.values()
+def _records_in(folders: Iterable[Path]) -> Iterator[Record]:
+    return (each for folder in folders for each in every_record(folder))
 
 
 def every_record(folder: Path) -> list[Record]:

@@ -46,9 +46,9 @@ def recorded(
     check_runtime(saved, runtime)
     if saved is None or not saved.finished:
         return None
-    made = [each for each in every_record(folders.results) if each.id == saved.experiment.id]
-    # Another run of the same experiment, for example from another folder, has its own record; the last has all tests.
-    own = next((each for each in reversed(made) if each.started == saved.started), None)
+    made = (each for each in every_record(folders.results) if each.id == saved.experiment.id)
+    # Another run of the same experiment, for example from another folder, has its own record.
+    own = next((each for each in made if each.started == saved.started), None)
     return own if own and is_tested(own, protocols) else None
 
 
