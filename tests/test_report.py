@@ -189,7 +189,8 @@ def test_latex_compiles_and_fits_the_page(record: Make, tmp_path: Path, monkeypa
     monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})
     whole += [all_measured(record, name) for name in table_names()]
     tables = [text(each, "latex") for each in whole] + [Report(whole, [], summary=True).text("latex")]
-    head = "\\documentclass{article}\\usepackage[a4paper,margin=2cm]{geometry}\\usepackage{booktabs,graphicx}\\begin{document}"
+    packages = "\\usepackage[a4paper,margin=2cm]{geometry}\\usepackage{booktabs,graphicx}"
+    head = f"\\documentclass{{article}}{packages}\\begin{{document}}"
     document = "\n\\clearpage\n".join([head, *tables, "\\end{document}\n"])
     (tmp_path / "all.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]

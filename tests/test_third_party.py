@@ -478,8 +478,8 @@ def test_image_files_are_cropped_as_torchvision_does_it(
 
 
 def test_image_files_that_no_recipe_crops_are_refused() -> None:
-    with pytest.raises(UserError, match="no recipe says how mobilenetv1 is tested on tiny-imagenet-10"):
-        third_party._procedure(randomly("mobilenetv1", {}, "tiny-imagenet-10"), Normalisation((0.5,) * 3, (1.0,) * 3))
+    with pytest.raises(UserError, match="no recipe says how mobilenetv1 is tested on imagenet-299"):
+        third_party._procedure(randomly("mobilenetv1", {}, "imagenet-299"), Normalisation((0.5,) * 3, (1.0,) * 3))
 
 
 @pytest.mark.parametrize(
