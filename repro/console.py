@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypeVar
 
 from repro.encoding import as_utf8, legible
 from repro.torchrun import is_first
@@ -44,6 +45,53 @@ def stderr() -> Console:
     return _console(stderr=True)
 
 
+class Droppable(io.TextIOBase):
+    """The stderr of the moment. What cannot be written is dropped, as on a full disk: progress must not end a run."""
+
+    def write(self, text: str) -> int:
+        """Write a text, or drop it and everything after it."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._drop_from_now_on()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or drop what is left and everything after it."""
+        try:
+            self._stream.flush()
+        except OSError:
+            self._drop_from_now_on()
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the file descriptor."""
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The encoding, by which Rich chooses the lines of its tables."""
+        return self._stream.encoding or "utf-8"
+
+    @property
+    def _stream(self) -> TextIO:
+        return getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # without the proxy of a live display
+
+    def _drop_from_now_on(self) -> None:
+        """Let the descriptor lead nowhere: else Python's own flush at its end fails too, with exit status 120."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+
+def is_live() -> bool:
+    """Whether stderr is a terminal that redraws lines. With $FORCE_COLOR a file has colours and no cursor codes."""
+    return stderr().is_interactive and stderr().file.isatty()
+
+
 def note(line: str) -> None:
     """Print a line on stderr as it is; nothing with `--quiet`."""
     stderr().print(line, soft_wrap=True, markup=False)
@@ -52,7 +100,7 @@ def note(line: str) -> None:
 def problem(line: str) -> None:
     """Print on stderr, in one line, what went wrong; `--quiet` does not hide it."""
     if is_first():
-        print(" ".join(line.split()), file=sys.stderr)
+        print(" ".join(line.split()), file=Droppable(), flush=True)
 
 
 def set_quiet(quiet: bool) -> None:
@@ -64,7 +112,7 @@ def with_bar(items: Sequence[T], what: str) -> Iterable[T]:
     """Return the items and show progress and the time left on stderr while they are processed."""
     if not items:
         return items
-    if not stderr().is_terminal:
+    if not is_live():
         return _with_lines(items, what)
     from rich.progress import track
 
@@ -122,7 +170,7 @@ def waiting(what: str, *, seconds: bool = False) -> Iterator[None]:
 
     `seconds` means that it takes only seconds; nothing is then shown without a terminal.
     """
-    if not stderr().is_terminal:
+    if not is_live():
         if not seconds:
             note(f"{what} ...")
         yield
@@ -153,7 +201,7 @@ def loading() -> Iterator[None]:
 @contextmanager
 def open_with_bar(path: Path, what: str) -> Iterator[BinaryIO]:
     """Open a file for reading and show progress and the time left on stderr while it is read."""
-    if not stderr().is_terminal:
+    if not is_live():
         with io.BufferedReader(_FileWithLines(path, what)) as file:
             yield file
         return
@@ -172,7 +220,7 @@ def arriving(what: str, begin: int, total: int | None) -> Iterator[Callable[[int
         begin: bytes that were there before.
         total: bytes of the whole file; None if the server does not say.
     """
-    if not stderr().is_terminal:
+    if not is_live():
         lines, arrived = _Lines(what, (total or 0) - begin), 0
 
         def count(size: int) -> None:
@@ -205,7 +253,7 @@ def _console(*, stderr: bool) -> Console:
     # Rich's bars need ipywidgets in a notebook, which sets FORCE_COLOR too; progress is lines of text there.
     notebook = Console().is_jupyter
     console = Legible(
-        stderr=stderr,
+        file=cast(TextIO, Droppable()) if stderr else None,
         highlight=False,
         quiet=not is_first(),
         force_jupyter=False,

@@ -3,6 +3,8 @@
 import json
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -85,3 +87,21 @@ def test_ctrl_c_waits_until_torch_is_loaded() -> None:
         load()
     assert done == ["loaded"]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_progress_that_cannot_be_written_is_dropped() -> None:
+    code = "from repro.console import note, problem; note('one'); problem('two'); note('three'); print('answer')"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=full, text=True)
+    assert (done.returncode, done.stdout) == (0, "answer\n")
+
+
+def test_a_file_has_no_cursor_codes_even_with_colours(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    console.stderr.cache_clear()
+    assert console.stderr().is_terminal
+    assert list(with_bar([1, 2], "working")) == [1, 2]
+    assert capsys.readouterr().err == "working ...\n"
+    console.stderr.cache_clear()

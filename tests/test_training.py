@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -531,17 +531,30 @@ def test_the_first_step_is_left_out_of_the_time_estimate(tiny: Make, monkeypatch
     assert watcher.said[3] == f"step 43/500  lr 0.1  {each:.0f} images/s  left {timedelta(seconds=61 * 457)}"
 
 
-def test_a_terminal_shows_a_bar_of_the_test(tiny: Make, folders: Folders) -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, width=120)
-    bar = Bar(console)
-    shown: list[list[int]] = []
-    original = bar.testing
+@pytest.mark.parametrize(("width", "parts"), [(80, 5), (60, 4), (40, 3), (16, 1)])
+def test_a_terminal_shows_one_line_that_fits(
+    tiny: Make, monkeypatch: pytest.MonkeyPatch, width: int, parts: int
+) -> None:
+    """A step may take longer than the time over which the rate is averaged."""
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    bar, experiment = Bar(Console(file=io.StringIO(), force_terminal=True, width=width)), tiny(epochs=100)
+    course = progress.Course("a run", experiment.recipe, images=1280, runs=1, step=0, last=[])
+    with bar.run(course):
+        for step in (1, 2, 3):
+            now += 61.0
+            bar.step(step, 0.1)
+        bar.loss = "loss 1.196"
+        whole = ["epoch   1/100", "step 3/5", f"{experiment.recipe.batch / 61:5.0f} img/s", "loss 1.196"]
+        shown = bar._line().plain
+        assert len(shown) < width
+        assert len(shown.split(" · ")) == parts
+        assert shown.endswith(f"{timedelta(seconds=61 * 497)} left")
+        assert parts < 5 or shown.split(" · ")[:4] == whole
+        assert [bar.place for _ in bar.testing(range(2))] == ["testing 1/2", "testing 2/2"]
 
-    def testing(begins: range) -> Iterator[int]:
-        for each in original(begins):
-            shown.append([task.total for task in bar.progress.tasks if task.description == "testing"])
-            yield each
 
-    bar.testing = testing  # type: ignore[method-assign]
-    train([tiny()], CPU, folders, bar)
-    assert shown == [[1], [1]]  # one batch of 355 images after each of two epochs
+def test_a_line_on_a_terminal_is_removed_at_the_end(tiny: Make, folders: Folders) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    train([tiny()], CPU, folders, Bar(console))
+    assert console.file.getvalue().endswith("\x1b[2K")  # type: ignore[attr-defined]

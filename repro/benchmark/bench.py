@@ -24,7 +24,7 @@ from repro.benchmark.variants import (
     image_file_variants,
     in_memory_variants,
 )
-from repro.console import note, stderr
+from repro.console import is_live, note
 from repro.counting.demand import work_of
 from repro.data import DATASETS, Dataset, DatasetKind, load
 from repro.data.folder import ImageFolder, is_there
@@ -189,7 +189,7 @@ def _measure(variant: Variant, variants: list[Variant], number: int, device: tor
     elif number > 0:
         variant.rates.append(rate)
         variant.peak = None if peak is None or variant.graph else max(variant.peak or 0, peak)
-        if not stderr().is_terminal:  # if the process is killed, its results so far are known
+        if not is_live():  # if the process is killed, its results so far are known
             note(f"{variant.name}: {rate:.0f} images/s in window {number} of {ROUNDS}")
 
 

@@ -25,7 +25,7 @@ from repro.cli.table import table
 from repro.cli.train import train
 from repro.cli.validate import validate
 from repro.cli.work import work
-from repro.console import set_quiet
+from repro.console import Droppable, set_quiet
 from repro.encoding import never_fail
 from repro.errors import RunFailed, UserError, explained
 from repro.runtime import let_threads_sleep
@@ -122,5 +122,5 @@ def _missing(error: ModuleNotFoundError) -> str:
 
 
 def _end(line: str, status: int) -> NoReturn:
-    print(" ".join(line.split()), file=sys.stderr)
+    print(" ".join(line.split()), file=Droppable(), flush=True)
     sys.exit(status)

@@ -1,33 +1,36 @@
-"""The progress of a run on stderr: a bar on a terminal, a line per epoch elsewhere."""
+"""The progress of a run on stderr: a line that is redrawn on a terminal, a line per epoch elsewhere."""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from statistics import fmean
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column
+from rich.live import Live
+from rich.text import Text
 
-from repro.console import stderr, time_left
+from repro.console import is_live, stderr, time_left
 from repro.recipes import Recipe
 from repro.store.results import EpochRow
-from repro.training.schedule import epoch_at, images_shown, total_steps
+from repro.training.schedule import (
+    epoch_at,
+    first_step_of_epoch,
+    images_shown,
+    phase_of_step,
+    steps_per_epoch,
+    total_steps,
+)
 
 HEARTBEAT_SECONDS = 60.0
-"""Time between two lines within an epoch if there is no terminal for a bar."""
+"""Time between two lines within an epoch if there is no terminal."""
+RATE_SECONDS = 30.0
+"""Time over which a terminal's images per second are averaged; at least one step."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,12 @@ class Course:
     def epoch(self, step: int) -> str:
         """Return the epoch after `step` steps, as `2/300`."""
         return f"{epoch_at(self.recipe, step, self.images) + 1}/{self.recipe.all_epochs}"
+
+    def within_epoch(self, step: int) -> tuple[int, int]:
+        """Return the steps of the current epoch after `step` steps, and those of a whole one."""
+        before = max(step - 1, 0)  # the last step of an epoch belongs to it
+        first = first_step_of_epoch(self.recipe, epoch_at(self.recipe, before, self.images), self.images)
+        return step - first, steps_per_epoch(phase_of_step(self.recipe, before, self.images).recipe, self.images)
 
     def shown(self, step: int) -> int:
         """Return the images shown to all runs in `step` steps; unlike steps, images are comparable between phases."""
@@ -100,6 +109,10 @@ class SharedCourse:
         """Return the epoch of the longest run, as `2/300`."""
         return self.longest.epoch(step)
 
+    def within_epoch(self, step: int) -> tuple[int, int]:
+        """Return the steps of the longest run's epoch after `step` steps, and those of a whole one."""
+        return self.longest.within_epoch(step)
+
     def shown(self, step: int) -> int:
         """Return the images shown to all runs when the longest one has taken `step` steps."""
         taken = step - self.step
@@ -126,9 +139,9 @@ class Watcher(Protocol):
 
 
 def watcher() -> Watcher:
-    """Return the watcher for this stderr: a bar on a terminal, lines elsewhere."""
+    """Return the watcher for this stderr: one line that is redrawn on a terminal, lines elsewhere."""
     console = stderr()
-    return Bar(console) if console.is_terminal else Lines(console)
+    return Bar(console) if is_live() else Lines(console)
 
 
 def describe(rows: Sequence[EpochRow], epochs: int, name: str = "") -> str:
@@ -202,57 +215,75 @@ class Lines:
 
 
 class Bar:
-    """A bar with epoch, images per second, learning rate, the last epoch's metrics and the time left."""
+    """One line of a terminal, redrawn: epoch, step, images per second, training loss and the time left."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
 
     @contextmanager
     def run(self, course: Course | SharedCourse) -> Iterator[None]:
-        """Show the bar while the run is trained."""
-        columns = (
-            TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=False)),  # wraps on a narrow terminal
-            BarColumn(bar_width=None),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-        )
-        self.course = course
+        """Show the line while the run is trained, and remove it at the end."""
+        self.course, self.samples = course, deque[tuple[float, int]]()
+        self.loss = _loss(course.last)
+        self.place = ""
         self.say(f"{course.name}: {course.start}")
-        self.tested = _tested(course.last)
-        with Progress(*columns, console=self.console) as self.progress:
-            self.task: TaskID = self.progress.add_task(
-                "training", total=course.shown(course.total), completed=course.shown(course.step), figures=self.tested
-            )
+        self._at(course.step)
+        with Live(console=self.console, get_renderable=self._line, transient=True):
             yield
 
     def step(self, step: int, lr: float) -> None:
-        """Advance the bar and update its text."""
-        course, task = self.course, self.progress.tasks[0]
-        rate = f"  {task.speed:.0f} images/s" if task.speed else ""
-        figures = f"epoch {course.epoch(step)}{rate}  lr {lr:.4g}{self.tested}"
-        self.progress.update(self.task, completed=course.shown(step), figures=figures)
+        """Update the line."""
+        if not self.samples or step == self.course.step + 1:
+            self.samples.clear()  # the first step may compile, so its time says nothing about the others
+        self.samples.append((time.monotonic(), self.course.shown(step)))
+        while len(self.samples) > 2 and self.samples[-1][0] - self.samples[0][0] > RATE_SECONDS:
+            self.samples.popleft()
+        self._at(step)
 
     def testing(self, begins: range) -> Iterable[int]:
-        """Show a second bar during the test."""
-        task = self.progress.add_task("testing", total=len(begins), figures="testing")
-        yield from self.progress.track(begins, task_id=task)
-        self.progress.remove_task(task)
+        """Show the progress of the test in place of the step."""
+        began = time.monotonic()
+        for number, begin in enumerate(begins, 1):
+            self.place = f"testing {number}/{len(begins)}"
+            yield begin
+        waited = time.monotonic() - began  # the rate is that of training
+        self.samples = deque((at + waited, shown) for at, shown in self.samples)
 
     def epoch(self, rows: Sequence[EpochRow], epochs: int, name: str = "") -> None:
-        """Print the metrics of the epoch and show them next to the bar."""
-        self.tested = _tested(rows)
+        """Print the metrics of the epoch above the line."""
+        self.loss = _loss(rows)
         self.say(describe(rows, epochs, name))
 
     def say(self, text: str) -> None:
-        """Print a line above the bar."""
+        """Print a line above the one that is redrawn."""
         self.console.print(text, soft_wrap=True, markup=False)
 
+    def _at(self, step: int) -> None:
+        """Set the place to the step within its epoch."""
+        done, steps = self.course.within_epoch(step)
+        self.at, self.place = step, f"step {done:>{len(str(steps))}}/{steps}"
 
-def _tested(rows: Sequence[EpochRow]) -> str:
-    """Return the last epoch's loss and error, averaged over the runs."""
-    if not rows:
-        return ""
-    loss, error = fmean(row.train_loss for row in rows), fmean(row.test_error for row in rows)
-    return f"  loss {loss:.3f}  test error {error:.2f} %"
+    def _line(self) -> Text:
+        """Return the parts that fit the width of the terminal; those that matter least go first."""
+        epoch = self.course.epoch(max(self.at - 1, 0))  # the last step of an epoch belongs to it
+        rate, left = self._pace()
+        parts = [f"epoch {epoch:>{2 * len(epoch.split('/')[1]) + 1}}", self.place, rate, self.loss, left]
+        for least in (3, 2, 1, 0):
+            if len(" · ".join(filter(None, parts))) < self.console.width:
+                break
+            parts[least] = ""
+        return Text(" · ".join(filter(None, parts)), no_wrap=True, overflow="crop")
+
+    def _pace(self) -> tuple[str, str]:
+        """Return images per second and the time left, however long a step takes; empty before the second step."""
+        if len(self.samples) < 2:
+            return "", ""
+        (start, before), (now, shown) = self.samples[0], self.samples[-1]
+        rate = (shown - before) / max(now - start, 1e-9)
+        left = timedelta(seconds=round((self.course.shown(self.course.total) - shown) / max(rate, 1e-9)))
+        return f"{rate:5.0f} img/s", f"{left!s:>7} left"
+
+
+def _loss(rows: Sequence[EpochRow]) -> str:
+    """Return the training loss of the last epoch, averaged over the runs."""
+    return f"loss {fmean(row.train_loss for row in rows):.3f}" if rows else ""
