@@ -113,6 +113,21 @@ def test_seeds_killed_between_two_checkpoints_stay_together(seeds: list[Experime
     assert [each.step for each in saved] == [7, 7, 7]
 
 
+@pytest.mark.usefixtures("float64")
+def test_seeds_killed_between_their_last_checkpoints_record_the_last_epoch(
+    seeds: list[Experiment], folders: Folders, tmp_path: Path
+) -> None:
+    """One seed has the checkpoint after the last test, the other one that of the same step before it."""
+    other = elsewhere(folders, tmp_path)
+    expected = train(seeds[:2], TOGETHER, other, Silent())
+    with pytest.raises(Stopped):
+        train(seeds[:2], TOGETHER, folders, stop_at(12))
+    tested = other.runs / seeds[0].name / checkpoint.NEWEST
+    checkpoint.save(checkpoint.load(tested), folders.runs / seeds[0].name)
+    records = train(seeds[:2], TOGETHER, folders, Silent())
+    assert [(record.epochs, record.error) for record in records] == [(each.epochs, each.error) for each in expected]
+
+
 def test_networks_with_dropout_are_trained_one_after_another(tiny: Make, folders: Folders, tmp_path: Path) -> None:
     other = elsewhere(folders, tmp_path)
     seeds = [tiny(seed=seed, epochs=1, dropout=0.2) for seed in SEEDS]

@@ -68,6 +68,11 @@ class Checkpoint:
         return bool(self.history) and self.step == self.history[-1].step == total
 
     @property
+    def reached(self) -> tuple[int, int]:
+        """Epochs tested and steps taken: after the last step of an epoch there are states before and after its test."""
+        return len(self.history), self.step
+
+    @property
     def error(self) -> float | None:
         """Test error in % that the run measured with these weights; None within an epoch."""
         last = self.history[-1] if self.history else None
@@ -154,13 +159,13 @@ def load_newest(folder: Path) -> tuple[Checkpoint | None, str | None]:
     return None, None
 
 
-def load_before(folder: Path, step: int) -> Checkpoint | None:
-    """Return the previous checkpoint if it is intact and at this step."""
+def load_before(folder: Path, reached: tuple[int, int]) -> Checkpoint | None:
+    """Return the previous checkpoint if it is intact and has reached these epochs and steps."""
     try:
         saved = load(folder / BEFORE)
     except UserError:
         return None
-    return saved if saved.step == step else None
+    return saved if saved.reached == reached else None
 
 
 def set_aside_newest(folder: Path) -> None:

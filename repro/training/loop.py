@@ -92,6 +92,8 @@ class Training:
         Raises:
             Diverged: a loss or a weight is NaN or infinite; the last good checkpoint is kept.
         """
+        if wish == SAVE and self.engine.steps_left == 0:
+            wish = CONTINUE  # the checkpoint after the test of the epoch follows at once
         if wish != CONTINUE:
             # A diverged state must not replace a good checkpoint; at the end of an epoch the engine checks for it.
             self.engine.check_loss()

@@ -27,7 +27,7 @@ Part = tuple[list[Experiment], list[Checkpoint]]
 
 
 def equally_far(group: Sequence[Experiment], runs: Path, watcher: Watcher) -> list[Part]:
-    """Return the experiments in parts that are at the same step.
+    """Return the experiments in parts that have tested the same epochs and are at the same step.
 
     Raises:
         UserError: all checkpoints of an experiment are damaged, or one cannot be used.
@@ -39,16 +39,17 @@ def equally_far(group: Sequence[Experiment], runs: Path, watcher: Watcher) -> li
         if warning:
             watcher.say(warning)
             set_aside_newest(folder)
-    first = min(saved.step if saved else 0 for saved in newest.values())
-    parts: dict[int, Part] = {}
+    reached = {key: saved.reached if saved else (0, 0) for key, saved in newest.items()}
+    first = min(reached.values())
+    parts: dict[tuple[int, int], Part] = {}
     for experiment in group:
         saved = newest[experiment.id]
-        if saved and saved.step > first:  # the process was killed between the checkpoints of two seeds
+        if saved and saved.reached > first:  # the process was killed between the checkpoints of two seeds
             saved = load_before(runs / experiment.name, first) or saved
-        experiments, checkpoints = parts.setdefault(saved.step if saved else 0, ([], []))
+        experiments, checkpoints = parts.setdefault(saved.reached if saved else (0, 0), ([], []))
         experiments.append(experiment)
         checkpoints += [saved] if saved else []
-    return [parts[step] for step in sorted(parts)]
+    return [parts[each] for each in sorted(parts)]
 
 
 def engine_at(part: Part, runtime: Runtime, session: Session, graphs: Graphs | None = None) -> Engine:
