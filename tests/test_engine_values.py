@@ -13,7 +13,7 @@ from watching import Silent, assert_same, engine_of, stop_at, train_one
 
 from repro.data.folder import Files
 from repro.data.views import TrainViews
-from repro.errors import UserError
+from repro.errors import RunFailed, UserError
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for
 from repro.models import build
@@ -25,6 +25,7 @@ from repro.training import checkpoint
 from repro.training.engine import Engine
 from repro.training.initialise import INITIALISERS, network_of
 from repro.training.optimizer import decays
+from repro.training.record import write_record
 from repro.training.rmsprop import RMSprop
 from repro.training.run import train
 from repro.training.schedule import lr_at, plateaus_in
@@ -112,6 +113,14 @@ def test_a_resumed_run_continues_bit_for_bit(
         assert_same(state, two.optimizer["state"][index])
     assert [row.lr for row in one.history] == [row.lr for row in two.history]
     assert one.history[-1].lr < one.history[0].lr
+
+
+@pytest.mark.usefixtures("small_digits")
+def test_no_error_is_recorded_but_that_of_the_final_weights(tiny: Make, tmp_path: Path) -> None:
+    engine = side_by_side(tiny(dropout=0.0), 2)
+    with pytest.raises(RunFailed, match="was not tested after its last step, so it is not recorded"):
+        write_record(engine, 1, [], tmp_path)
+    assert not (tmp_path / "runs.csv").exists()
 
 
 def side_by_side(experiment: Experiment, seeds: int) -> Engine:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from repro.data.protocol import Protocol
-from repro.errors import UserError
+from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment
 from repro.models.outside import version_of
 from repro.paths import Folders
@@ -53,8 +53,14 @@ def recorded(
 
 
 def write_record(engine: Engine, number: int, tests: Sequence[ProtocolTest], results: Path) -> Record:
-    """Write the record of run `number`, with its tests by other protocols than one crop, into `results`; return it."""
+    """Write the record of run `number`, with its tests by other protocols than one crop, into `results`; return it.
+
+    Raises:
+        RunFailed: the run was not tested after its last step, so there is no error of its final weights.
+    """
     experiment, history = engine.experiments[number], engine.histories[number]
+    if not engine.finished or history[-1].step != engine.step:
+        raise RunFailed(f"{experiment.name} was not tested after its last step, so it is not recorded; train it again")
     last, reported = history[-1], reported_row(experiment.recipe, history)
     made = Record(
         id=experiment.id,
