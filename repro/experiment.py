@@ -29,6 +29,13 @@ from repro.recipes.alternatives import alternatives_of
 from repro.recipes.layout import check_values
 from repro.text import choose
 
+ONE_CLASS = "predicts one class for an image"
+PREDICTS = {
+    DatasetKind.SEGMENTATION: "predicts a class for each pixel",
+    DatasetKind.DETECTION: "predicts a box and a class for each object",
+}
+"""What a model predicts for a kind of data set, if it is not one class for an image."""
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -135,7 +142,7 @@ def experiment_for(
 
     Raises:
         UserError: a name is unknown, the model has no such option, there is no recipe for this model and data set, only
-            one of model and data set is for segmentation, or the recipe cannot have a value.
+            model predicts something else than the data set has, or the recipe cannot have a value.
     """
     model = find_network(model)
     named = recipe(choose("recipe", recipe_name, RECIPES)) if recipe_name else None
@@ -160,12 +167,12 @@ def own_dataset(model: str) -> str:
 
 
 def check_task(model: str, dataset: str) -> None:
-    """Raise UserError if only one of model and data set is for segmentation."""
+    """Raise UserError if a model predicts something else than the labels of a data set."""
     own = spec_of(model).dataset
-    segmenting = bool(own) and segments(own)
-    if segments(dataset) != segmenting:
-        predicts = _predicts(own) if own else "is from outside the package and predicts one class for an image"
-        raise UserError(f"{typed_name(model)} {predicts}, and {dataset} needs a model that {_predicts(dataset)}")
+    predicts = _predicts(own) if own else ONE_CLASS
+    if predicts != _predicts(dataset):
+        told = predicts if own else f"is from outside the package and {ONE_CLASS}"
+        raise UserError(f"{typed_name(model)} {told}, and {dataset} needs a model that {_predicts(dataset)}")
 
 
 def check_network(experiment: Experiment) -> None:
@@ -237,13 +244,13 @@ def _check_images(recipe: Recipe) -> None:
         raise UserError(f"batch={recipe.batch} with drop_last leaves no batch of {recipe.dataset}")
 
 
-def segments(dataset: str) -> bool:
-    """Whether a data set has a class for each pixel instead of each image."""
-    return DATASETS[dataset].kind is DatasetKind.SEGMENTATION
+def classifies(dataset: str) -> bool:
+    """Whether a data set has one class for each image."""
+    return DATASETS[dataset].kind not in PREDICTS
 
 
 def _predicts(dataset: str) -> str:
-    return "predicts a class for each pixel" if segments(dataset) else "predicts one class for an image"
+    return PREDICTS.get(DATASETS[dataset].kind, ONE_CLASS)
 
 
 def _default(model: str, dataset: str, options: Mapping[str, OptionValue]) -> Recipe:

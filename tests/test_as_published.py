@@ -68,6 +68,7 @@ PUBLISHED: dict[str, dict[str, object]] = {
     **{f"wrn-{dataset}": {**LATER_WRN, "preprocessing": ""} for dataset in ("cifar10", "cifar100")},
     "wrn-svhn": {"init": "conv-fan-out-batchnorm-uniform", "crop_padding": 0, "flip": False},
     "unet-isbi": {"batch": 1, "momentum": 0.99},
+    "faster-rcnn-coco": {"batch": 16, "lr": 0.02, "epochs": 26, "milestones": (16 / 26, 22 / 26), "weight_decay": 1e-4},
 }
 
 

@@ -29,7 +29,8 @@ from repro.recipes import deviations
 from repro.runtime import Runtime
 from repro.store import results
 from repro.store.curves import curve_path, read_curve, write_curve
-from repro.store.results import EpochRow, GateRow, Record, append_record, gates_path, read_gates, write_gates
+from repro.store.gates import GateRow, gates_path, read_gates, write_gates
+from repro.store.results import EpochRow, Record, append_record
 from repro.tables import Table, read_table
 from repro.training import checkpoint
 from repro.training.gates import position

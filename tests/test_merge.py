@@ -11,18 +11,15 @@ from test_cli import repro
 
 from repro.store.csv_rows import columns_of, csv_of, line_of
 from repro.store.curves import curve_path, read_curve, write_curve
+from repro.store.gates import GateRow, gates_path, read_gates, write_gates
 from repro.store.results import (
     EpochRow,
-    GateRow,
     Record,
     StepTime,
     append_record,
     append_times,
     every_record,
-    gates_path,
-    read_gates,
     read_times,
-    write_gates,
 )
 
 ROOT = Path(__file__).parents[1]

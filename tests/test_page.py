@@ -26,7 +26,8 @@ from repro.report.html import html_page, stamp
 from repro.report.html.pictures import slim
 from repro.report.summary import short_name
 from repro.store.curves import curve_path, write_curve
-from repro.store.results import EpochRow, GateRow, Record, gates_path, write_gates
+from repro.store.gates import GateRow, gates_path, write_gates
+from repro.store.results import EpochRow, Record
 from repro.tables import Table, read_table, table_names
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>'

@@ -29,6 +29,7 @@ BEHIND = {
     "wrn-best": {column: (name, "last", 1) for column, (name, *_) in WRN.items()},
     "wrn-blocks": ZCA,
     "wrn-cifar": WRN,
+    "wrn-coco": {"ap": ("faster-rcnn-coco", "last", 1)},
     "wrn-deepening": ZCA,
     "wrn-imagenet-width": dict.fromkeys(("top1", "top5"), ("wrn-imagenet", "last", 1)),
     "wrn-dropout": WRN,

@@ -11,7 +11,8 @@ from repro.locks import locked
 from repro.paths import Folders
 from repro.store import removal
 from repro.store.curves import curve_path
-from repro.store.results import Record, append_record, every_record, gates_path, shipped_results
+from repro.store.gates import gates_path
+from repro.store.results import Record, append_record, every_record, shipped_results
 from repro.store.run_folders import CURVE, DESCRIPTION, LOCK
 
 Make = Callable[..., Record]

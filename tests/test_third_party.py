@@ -331,7 +331,7 @@ def test_options_of_a_file_need_one(option: str, capsys: pytest.CaptureFixture[s
 def test_a_network_that_segments_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"weight": torch.zeros(1)}, tmp_path / "net.pt")
     err = repro(capsys, "eval", "unet", "--weights", tmp_path / "net.pt")[2]
-    assert "--weights FILE is for models that classify images; unet segments them" in err
+    assert "--weights FILE is for models that classify images, which unet does not" in err
 
 
 @pytest.mark.usefixtures("small_digits")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from watching import Silent, assert_same, stop_at, train_one, weights
 
 from repro.data import SHIPPED
-from repro.experiment import Experiment
+from repro.experiment import Experiment, classifies
 from repro.models import MODELS, build, resolve_options
 from repro.paths import Folders
 from repro.recipes import RECIPES, deviations, recipe
@@ -195,7 +195,7 @@ def test_two_processes_tune_as_one_does(folders: Folders) -> None:
     torch.testing.assert_close(tuned, by_hand.state_dict(), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("model", [name for name in MODELS if name != "unet"])
+@pytest.mark.parametrize("model", [name for name, spec in MODELS.items() if classifies(spec.dataset)])
 def test_the_last_layer_is_the_classifier(model: str) -> None:
     with torch.device("meta"):
         network = build(model, resolve_options(model, {}, MODELS[model].dataset), classes=7)

@@ -30,13 +30,13 @@ from repro.data import DATASETS, Dataset, DatasetKind, load
 from repro.data.folder import ImageFolder, is_there
 from repro.data.folder import load as load_folder
 from repro.errors import RunFailed, UserError
-from repro.experiment import Experiment, check_counted
+from repro.experiment import Experiment, check_counted, classifies
 from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.training.device import check_fused, device_name, prepare, set_products
 from repro.training.initialise import network_of
 from repro.training.schedule import images_shown, total_steps
-from repro.training.stacked import can_be_stacked
+from repro.training.stacked import why_not_stacked
 
 ROUNDS = 7
 USUAL = ("fp32", "bf16")
@@ -103,8 +103,8 @@ def bench(
         RunFailed: every variant except the baseline failed.
     """
     check_counted(experiment.dataset)
-    if experiment.recipe.tile:
-        raise UserError(f"{experiment.recipe.name} trains on tiles of slices, whose speed cannot be measured yet")
+    if not classifies(experiment.dataset):
+        raise UserError(f"{experiment.model} does not classify images, and the speed of others cannot be measured yet")
     if seeds > 1:
         _check_seeds(experiment, runtime)
     for precision in precisions:
@@ -150,9 +150,9 @@ def _check_seeds(experiment: Experiment, runtime: Runtime) -> None:
     if DATASETS[experiment.dataset].kind is DatasetKind.IMAGE_FILES:
         raise UserError(f"{experiment.dataset} is read from files and measured with one seed; leave out --seeds")
     with torch.device("meta"):
-        stackable = can_be_stacked(network_of(experiment))
-    if not stackable:
-        raise UserError("the model uses dropout, so seeds are trained one after another; leave out --seeds")
+        reason = why_not_stacked(network_of(experiment))
+    if reason:
+        raise UserError(f"{reason}, so seeds are trained one after another; leave out --seeds")
 
 
 @contextmanager

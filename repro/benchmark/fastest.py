@@ -32,7 +32,7 @@ from repro.runtime import MEASURED, Runtime, Together
 from repro.training.device import check_fused, chosen_device, device_name, prepare
 from repro.training.grouping import network_key
 from repro.training.initialise import network_of
-from repro.training.stacked import can_be_stacked
+from repro.training.stacked import why_not_stacked
 
 Switches = Mapping[str, Any]
 """Values of fields of a Runtime."""
@@ -216,7 +216,7 @@ class Chooser:
 
     def _together(self, alone: Switches) -> list[Switches]:
         """Return the candidates for several runs at once, which have the layout and kernels of a run alone."""
-        if not all(map(can_be_stacked, self._networks.values())):
+        if any(map(why_not_stacked, self._networks.values())):
             return []
         runs = len(self.experiments)
         graphed = {**alone, "graph": True}

@@ -16,7 +16,7 @@ from repro.benchmark.random_images import random_data
 from repro.benchmark.roofline import synchronise
 from repro.benchmark.variants import endless
 from repro.errors import RunFailed, UserError
-from repro.experiment import Experiment, segments
+from repro.experiment import Experiment, classifies
 from repro.recipes import Recipe, recipe
 from repro.runtime import Runtime
 from repro.store.results import StepTime
@@ -111,8 +111,8 @@ def step_experiment(table: Table, row: Row) -> Experiment:
     assert row.model is not None
     assert table.time is not None
     dataset = table.dataset_of(row)
-    if segments(dataset):
-        raise UserError(f"{row.label} segments {dataset}, and steps of segmentation networks cannot be measured yet")
+    if not classifies(dataset):
+        raise UserError(f"{row.label} does not classify images, and steps of other networks cannot be measured yet")
     given = next((recipe(each.recipe) for each in table.errors([row]) if each.recipe), None)
     batch = table.time.batch or (given.batch if given else None)
     if batch is None:

@@ -19,6 +19,7 @@ from repro.data.protocol import ONE_CROP, Views
 from repro.errors import UserError
 from repro.paths import Folders, folders
 from repro.runtime import Runtime
+from repro.store.results import tested
 from repro.text import number_of
 
 if TYPE_CHECKING:
@@ -163,13 +164,16 @@ def _run_answer(found: Evaluation) -> dict[str, object]:
 def _run_line(found: Evaluation) -> str:
     experiment, metrics = found.experiment, found.metrics
     shown = f", {found.procedure}" if found.procedure else ""
-    recorded = f"; recorded during training: {found.recorded:.2f} %" if found.recorded is not None else ""
+    detection = "ap" in metrics.extra
+    measured = None if found.recorded is None else tested(found.recorded, detection)
+    recorded = f"; recorded during training: {measured}" if measured else ""
     if found.procedure and found.procedure.protocol != ONE_CROP and recorded:
         recorded += " with 1 crop"
     top5 = "" if metrics.error5 is None else f", top-5 {metrics.error5:.2f} %"
-    extra = "".join(f", {name} {value:.4f}" for name, value in metrics.extra.items())
+    shares = "".join(f", {name} {value:.4f}" for name, value in metrics.extra.items())
+    extra = f", AP50 {metrics.extra['ap50']:.2f} %" if detection else shares
     return (
-        f"{experiment.name}: test error {metrics.error:.2f} %{top5}{extra}, on {metrics.images:,} "
+        f"{experiment.name}: {tested(metrics.error, detection)}{top5}{extra}, on {metrics.images:,} "
         f"images of {experiment.dataset}{shown}, {_trained(found)}{recorded}"
     )
 

@@ -18,7 +18,7 @@ from repro.comparison.corrections import as_of_today
 from repro.console import loading, note
 from repro.errors import PackageMissing, UserError
 from repro.evaluation.layouts import OWN, layout_named, layouts
-from repro.experiment import Experiment
+from repro.experiment import Experiment, classifies
 from repro.models.typed import typed_name
 from repro.paths import folders
 from repro.store.results import Record, every_record, result_folders
@@ -74,7 +74,10 @@ def export(
     write_weights(saved, output, names=layout.name)
     write_atomically(card, model_card(facts, output).encode())
     note(f"wrote {output} and its model card, {card}")
-    suggest(f"repro eval {quote(typed_name(experiment.model))} --weights {quote(str(output))}")
+    if classifies(experiment.dataset):  # others are tested as runs only
+        suggest(f"repro eval {quote(typed_name(experiment.model))} --weights {quote(str(output))}")
+    else:
+        suggest(f"repro eval {experiment.name}")
 
 
 def _check(output: Path) -> None:

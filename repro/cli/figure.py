@@ -21,7 +21,8 @@ from repro.models import MODELS, spec_of
 from repro.paths import Folders, folders
 from repro.runtime import Runtime
 from repro.store.csv_rows import csv_of
-from repro.store.results import gates_path, read_records, result_folders, write_gates
+from repro.store.gates import gates_path, write_gates
+from repro.store.results import read_records, result_folders
 from repro.store.run_folders import check_papers, run_named, run_names
 
 if TYPE_CHECKING:

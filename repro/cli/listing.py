@@ -161,6 +161,8 @@ def _progress(run: Line) -> str:
 
 
 def _error(run: Line) -> str:
+    if run["test_ap"] is not None:
+        return f"AP {run['test_ap']:.2f} %"
     return "–" if run["test_error"] is None else f"{run['test_error']:.2f} %"
 
 

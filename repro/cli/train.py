@@ -31,6 +31,7 @@ from repro.errors import UserError
 from repro.experiment import Experiment, check_network, experiment_for
 from repro.paths import Folders, folders
 from repro.runtime import Runtime
+from repro.store.results import tested
 
 if TYPE_CHECKING:
     from repro.store.results import Record
@@ -103,6 +104,7 @@ def _summary(record: Record) -> str:
     """Return a record as one line."""
     deviation = f"; deviates from the recipe: {', '.join(record.deviations)}" if record.deviations else ""
     return (
-        f"{record.name}: test error {record.error:.2f} % after epoch {record.reported_epoch or record.epochs} "
+        f"{record.name}: {tested(record.error, record.ap is not None)} after epoch "
+        f"{record.reported_epoch or record.epochs} "
         f"({record.recipe}, seed {record.seed}, {record.precision}, {record.seconds:.0f} s){deviation}"
     )

@@ -2,7 +2,7 @@
 
 - `macs`: multiply-adds of convolutions and linear layers, 1 each. ResNet, ResNeXt and MobileNet print these.
 - `fvcore`: fvcore's default rules: macs, 2 per BatchNorm element (in evaluation mode), 1 per element of an
-  adaptive average pooling.
+  adaptive average pooling or an upsampled map.
 - `paper`: the rules of pthflops, with which the DenseResNet paper counts: macs without biases; 2 per element
   of BatchNorm and ReLU; 1 per element of an addition, multiplication or global pooling; k^2 per output of an
   average pooling and k^2 - 1 of a max pooling; 4 per element of a sigmoid; ReLU6, softmax and the gate's means
@@ -105,7 +105,7 @@ _EXTRA = frozenset(operator.removeprefix("aten::") for operator in EXTRA_HANDLES
 _LEFT_OUT: dict[str, frozenset[str]] = {
     "paper": frozenset(),
     "fvcore": _EXTRA,
-    "macs": _EXTRA | {"batch_norm", "adaptive_avg_pool2d"},
+    "macs": _EXTRA | {"batch_norm", "adaptive_avg_pool2d", "upsample_nearest2d"},
 }
 
 

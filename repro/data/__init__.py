@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from repro.data.declaration import (
     Arrays,
     Binary,
+    CocoFolder,
     Declaration,
     Declarations,
     Declared,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from repro.data.coco import DetectionFolder
     from repro.data.folder import ImageFolder
 
 
@@ -42,6 +44,8 @@ class DatasetKind(StrEnum):
     """Images with one class each, read from files while the network trains."""
     SEGMENTATION = "segmentation"
     """Slices with a class for every pixel."""
+    DETECTION = "detection"
+    """Image files of several sizes with a box and a class for every object."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ class DatasetSpec:
     folder: str = ""
     """The dataset whose files it uses; empty: it has its own."""
     as_published: bool = False
-    """Whether image files are read as ImageNet's published pipelines read them: see `repro.data.pictures.read`."""
+    """Whether image files are read as the published pipelines of ImageNet and COCO read them: see
+    `repro.data.pictures.read` and `repro.data.annotations.read_annotations`."""
     declaration: Declaration | None = None
     """What a paper declares of it; None for the program's own."""
 
@@ -127,12 +132,23 @@ SHIPPED: dict[str, DatasetSpec] = {
         "segmentation:load_folder",
         kind=DatasetKind.SEGMENTATION,
     ),
+    "coco": DatasetSpec(
+        "COCO 2017, 117,266 images with objects + 5,000 images, 80 classes",
+        (3, 800, 800),
+        80,
+        "coco:load",
+        117_266,
+        5_000,
+        kind=DatasetKind.DETECTION,
+        as_published=True,
+    ),
 }
 """The datasets of the program."""
 
 LOADERS: dict[type[Declared], tuple[str, DatasetKind]] = {
     ImageFiles: ("folder:load", DatasetKind.IMAGE_FILES),
     SegmentationFolder: ("segmentation:load_folder", DatasetKind.SEGMENTATION),
+    CocoFolder: ("coco:load", DatasetKind.DETECTION),
     Arrays: ("arrays:load", DatasetKind.IN_MEMORY),
     Binary: ("arrays:load", DatasetKind.IN_MEMORY),
 }
@@ -227,17 +243,18 @@ def find(name: str) -> str:
     return choose("data set", name, DATASETS)
 
 
-def load(name: str, root: Path) -> Dataset | ImageFolder:
+def load(name: str, root: Path) -> Dataset | ImageFolder | DetectionFolder:
     """Return a data set from `root`, downloaded if it is missing and can be downloaded.
 
-    Image files are an `ImageFolder`, everything else is a `Dataset`.
+    Image files are an `ImageFolder`, or a `DetectionFolder` if their objects have boxes; all else is a `Dataset`.
 
     Raises:
         UserError: the data set is missing and cannot be downloaded, or its files are not the published ones.
     """
     check_root(root)
     file, function = DATASETS[name].loader.split(":")
-    dataset: Dataset | ImageFolder = getattr(import_module(f"repro.data.{file}"), function)(name, root)
+    read = getattr(import_module(f"repro.data.{file}"), function)
+    dataset: Dataset | ImageFolder | DetectionFolder = read(name, root)
     if isinstance(dataset, Dataset):
         check_number(name, "train_images", len(dataset.train))
         check_number(name, "test_images", len(dataset.test))

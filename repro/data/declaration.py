@@ -94,6 +94,25 @@ class SegmentationFolder(Declared, frozen=True, tag="segmentation folder"):
         return Declared.mistake(self)
 
 
+class CocoFolder(Declared, frozen=True, tag="coco folder"):
+    """PATH/annotations with instances_TRAIN.json and instances_TEST.json, and images in PATH/TRAIN and PATH/TEST."""
+
+    classes: Annotated[int, Meta(ge=1)] | Annotated[tuple[str, ...], Meta(min_length=1)]
+    train: str = "train2017"
+    """The name of the training part."""
+    test: str = "val2017"
+    """The name of the test part."""
+
+    def mistake(self) -> str | None:
+        """Return what is wrong with the values."""
+        if self.channels != 3:
+            return f"channels is {self.channels}, but images in COCO's format are read in RGB: 3"
+        for each in (self.train, self.test):
+            if "/" in each or not _is_inside(each):
+                return f"{each!r} must be the name of a folder in path"
+        return Declared.mistake(self)
+
+
 class Arrays(Declared, frozen=True, tag="npz"):
     """One npz file, or a folder with npz files for training and for testing."""
 
@@ -131,7 +150,7 @@ class Binary(Declared, frozen=True, tag="CIFAR binary"):
 
 
 KINDS: dict[str, type[Declared]] = {
-    str(each.__struct_config__.tag): each for each in (ImageFiles, Arrays, Binary, SegmentationFolder)
+    str(each.__struct_config__.tag): each for each in (ImageFiles, Arrays, Binary, SegmentationFolder, CocoFolder)
 }
 
 

@@ -8,8 +8,10 @@ import zlib
 from functools import partial
 from pathlib import Path
 
-from repro.data.declaration import Arrays, Binary, Declared, ImageFiles
+from repro.data.annotations import read_annotations
+from repro.data.declaration import Arrays, Binary, CocoFolder, Declared, ImageFiles
 from repro.data.pictures import is_image
+from repro.errors import UserError
 
 TRAIN, TEST, VAL = "train", "test", "val"
 IMAGES, MASKS = "images", "masks"
@@ -25,6 +27,11 @@ def folder_of_tests(folder: Path, part: str = "") -> Path:
 def place_of(root: Path, path: str) -> Path:
     """Return a file or folder under `root`; `root` itself if it already is the folder of that name."""
     return root if root.name == path and not (root / path).exists() else root / path
+
+
+def annotations_of(folder: Path, part: str) -> Path:
+    """Return the file with the objects of a part of a folder in COCO's format."""
+    return folder / "annotations" / f"instances_{part}.json"
 
 
 def files_of(declared: Arrays | Binary, root: Path) -> tuple[list[Path], list[Path]]:
@@ -47,6 +54,8 @@ def count(declared: Declared, root: Path) -> tuple[int, int]:
         in_train, in_test = (partial(_in_file, declared, split=split) for split in (TRAIN, TEST))
         return sum(map(in_train, train)), sum(map(in_test, test))
     folder = place_of(root, declared.path)
+    if isinstance(declared, CocoFolder):
+        return _annotated(folder, declared.train, trained=True), _annotated(folder, declared.test, trained=False)
     if isinstance(declared, ImageFiles):
         return _in_classes(folder / TRAIN), _in_classes(folder_of_tests(folder))
     return _in_images(folder / TRAIN), _in_images(folder_of_tests(folder, IMAGES))
@@ -69,6 +78,15 @@ def _in_archive(file: Path, name: str) -> int:
         first = format.read_magic(array) == (1, 0)
         shape, _, _ = (format.read_array_header_1_0 if first else format.read_array_header_2_0)(array)
         return int(shape[0]) if shape else 0
+
+
+def _annotated(folder: Path, part: str, *, trained: bool) -> int:
+    """Return the number of annotated images, or of those with objects to train on."""
+    try:
+        read = read_annotations(annotations_of(folder, part), folder / part)
+    except UserError:
+        return 0
+    return len(read.trained_on if trained else read.scenes)
 
 
 def _in_classes(folder: Path) -> int:

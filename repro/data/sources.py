@@ -86,6 +86,10 @@ def _source_of(name: str) -> _Source:
 
         fetch = folder.unpack_imagenet if folder.is_imagenet(name) else _nothing
         return _Source(fetch, partial(folder.check, name))
+    if DATASETS[name].kind is DatasetKind.DETECTION:
+        from repro.data import coco
+
+        return _Source(_nothing, partial(coco.check, name))
     return _Source(_nothing, partial(_read, name))
 
 

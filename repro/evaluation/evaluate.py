@@ -18,12 +18,12 @@ from repro.evaluation.mapping import Subject, insert
 from repro.evaluation.prediction import draw_prediction
 from repro.evaluation.pretrained import TWINS, Published, fetch, published
 from repro.evaluation.protocols import PRINTED, Asked, protocol_for, protocol_of_run
-from repro.experiment import Experiment, segments
+from repro.experiment import Experiment
 from repro.models import build, resolve_options
 from repro.models import find as find_model
 from repro.paths import Folders
 from repro.runtime import Runtime
-from repro.store.results import GateRow
+from repro.store.gates import GateRow
 from repro.store.run_folders import check_papers, model_of, model_spelled, run_named, run_names
 from repro.training import checkpoint as checkpoints
 from repro.training.device import chosen_device, placed, prepare
@@ -88,8 +88,8 @@ def evaluate(
     """
     saved = load_run(what, folders.runs)
     experiment = saved.experiment
-    if picture and not segments(experiment.dataset):
-        raise UserError("--picture is for segmentations, and this run classifies images; leave it out")
+    if picture and DATASETS[experiment.dataset].kind is not DatasetKind.SEGMENTATION:
+        raise UserError("--picture is for segmentations, and this run is none; leave it out")
     network, runtime = _as_trained(saved, runtime)
     metrics, procedure = test(network, experiment, folders.data, runtime, asked, picture)
     check_loss(metrics, experiment.name)
@@ -158,7 +158,7 @@ def evaluate_published(
 
 def check_loss(metrics: Metrics, whose: str) -> None:
     """Raise RunFailed if outputs were NaN or infinite: counted as wrong, they would pass for an error rate."""
-    if not math.isfinite(metrics.loss):
+    if metrics.loss is not None and not math.isfinite(metrics.loss):
         raise RunFailed(f"{whose} has outputs that are NaN or infinite on the test images: the loss is {metrics.loss}")
 
 

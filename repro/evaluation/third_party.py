@@ -15,7 +15,7 @@ import msgspec
 import torch
 from torch import nn
 
-from repro.data import DATASETS, load
+from repro.data import DATASETS, Dataset, load
 from repro.data.augment import Normalise
 from repro.data.folder import ImageFolder
 from repro.data.procedure import Procedure, procedure_of
@@ -27,7 +27,7 @@ from repro.evaluation.mapping import Subject, TensorMapping, insert
 from repro.evaluation.pretrained import TWINS, published
 from repro.evaluation.protocols import PRINTED, Asked, protocol_for
 from repro.evaluation.state_dicts import StateDict, exported_experiment, read_state_dict
-from repro.experiment import Experiment, check_task, own_dataset, segments
+from repro.experiment import Experiment, check_task, classifies, own_dataset
 from repro.models import OptionValue, build, resolve_options
 from repro.models.typed import typed_name
 from repro.recipes import RECIPES, default_recipe
@@ -189,8 +189,8 @@ def printed_beside(subject: Subject, protocol: Protocol) -> tuple[Printed, ...]:
 def _check(model: str, dataset: str) -> None:
     """Raise UserError if a model does not classify the images of a dataset, or cannot be tested on it."""
     check_task(model, dataset)
-    if segments(dataset):
-        raise UserError(f"--weights FILE is for models that classify images; {typed_name(model)} segments them")
+    if not classifies(dataset):
+        raise UserError(f"--weights FILE is for models that classify images, which {typed_name(model)} does not")
 
 
 def _normalised(given: Normalisation | None, layouts: Sequence[Layout], subject: Subject, file: Path) -> Normalised:
@@ -227,6 +227,7 @@ def _tested(
         procedure = replace(_procedure(subject, normalisation), protocol=protocol)
         return FileTest(data.test, procedure, runtime, where).test(network, shown_progress), procedure
     check_shown_whole(asked, subject.dataset)
+    assert isinstance(data, Dataset)
     mean, std = (torch.tensor(each, device=where) for each in (normalisation.mean, normalisation.std))
     tester = WholeTest(data.test.to(where), Normalise(mean, std), runtime, where)
     return tester.test(network, shown_progress), None

@@ -164,9 +164,16 @@ def _curve(name: str, error: PrintedError, found: Sequence[tuple[Record, list[Ep
         reduced=tuple(reduced(runs)),
         deviations=tuple(runs[0].deviations),
         test=_bands(curves, lambda epoch: getattr(epoch, _figure(column))),
-        train=_bands(curves, lambda epoch: epoch.train_error) if column.metric == "error" else (),
+        train=_train_bands(curves) if column.metric == "error" else (),
         printed=error.cell.text if comparable else None,
     )
+
+
+def _train_bands(curves: Sequence[list[EpochRow]]) -> tuple[Band, ...]:
+    """Return the range of the training error; empty for a detection, which has none."""
+    if any(row.train_error is None for rows in curves for row in rows):
+        return ()
+    return _bands(curves, lambda epoch: epoch.train_error or 0.0)
 
 
 def _bands(curves: Sequence[list[EpochRow]], value: Callable[[EpochRow], float]) -> tuple[Band, ...]:

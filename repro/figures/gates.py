@@ -9,7 +9,7 @@ from typing import Any
 
 from repro.errors import UserError
 from repro.store.csv_rows import columns_of, line_of
-from repro.store.results import GateRow, read_gates
+from repro.store.gates import GateRow, read_gates
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from shlex import quote
 OptionValue = int | float | bool | str
 Shape = tuple[int, int, int]
 """C, H, W of an image."""
-
 OF_MODEL = "model."
 """What `--set` has before the name of an option that a recipe has a value of, too."""
 EXPECTED = {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}

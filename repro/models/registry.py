@@ -15,7 +15,8 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "bottleneck": (bool, "Put a 1x1 convolution before each 3x3 convolution (DenseNet)."),
     "compression": (float, "Fraction of the feature maps that a transition keeps (DenseNet)."),
     "block": (str, 'Kernel sizes of a block, such as "B(3,3)" (WRN).'),
-    "width": (float, "Width multiplier (WRN-18 and WRN-34)."),
+    "width": (float, "Width multiplier (WRN-18 and WRN-34, also with FPN)."),
+    "pyramid": (int, "Feature maps of each level of the pyramid (WRN with FPN)."),
     "l": (int, "Deepening factor: number of 3x3 convolutions in a block (WRN)."),
     "padded": (bool, "Pad the convolutions, so that the output has the size of the input (U-Net)."),
     "base": (int, "Feature maps of the first level (U-Net; 64 in the paper)."),
@@ -66,6 +67,16 @@ def _resnet_cifar(depth: int) -> ModelSpec:
 
 def _imagenet(summary: str, builder: str, *, dropout: bool = False, **fixed: OptionValue) -> ModelSpec:
     return ModelSpec(summary, builder, "imagenet", fixed=fixed, small=True, dropout=dropout)
+
+
+def _detector(depth: int) -> ModelSpec:
+    return ModelSpec(
+        f"Faster R-CNN with FPN on Wide ResNet-{depth}",
+        "detector:resnet_detector",
+        "coco",
+        fixed={"depth": depth},
+        options={"width": 2.0, "pyramid": 256},
+    )
 
 
 CLASSIC = "classics:torchvision_classic"
@@ -129,6 +140,7 @@ MODELS: dict[str, ModelSpec] = {
         )
         for depth in (18, 34)
     },
+    **{f"wrn{depth}-fpn": _detector(depth) for depth in (18, 34)},
     "wrn50-2-bottleneck": _imagenet("WRN-50-2, bottleneck", "resnet:resnet_bottleneck", depth=50, base=128),
     "wrn": ModelSpec(
         "Wide ResNet for 32x32 images",

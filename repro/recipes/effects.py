@@ -33,6 +33,7 @@ EFFECTS: Mapping[str, Need] = {
     "patience": Need('schedule = "plateau"', lambda recipe: recipe.schedule == "plateau"),
     "momentum_reset": Need("milestones and momentum", lambda recipe: bool(recipe.milestones and recipe.momentum)),
     "warmup_lr": Need("warmup_iterations", lambda recipe: recipe.warmup_iterations > 0),
+    "linear_warmup": Need("warmup_iterations", lambda recipe: recipe.warmup_iterations > 0),
     "decay_scope": Need("a weight_decay above 0", lambda recipe: recipe.weight_decay > 0),
     "padding_mode": Need("crop_padding", lambda recipe: recipe.crop_padding > 0),
     "batchnorm_images": Need("a larger batch", lambda recipe: recipe.batchnorm_images < recipe.batch),

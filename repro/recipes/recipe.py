@@ -86,6 +86,8 @@ class Recipe:
     """Steps at the start with the learning rate `warmup_lr`."""
     warmup_lr: Amount = 0.0
     """Learning rate of the first `warmup_iterations` steps."""
+    linear_warmup: bool = False
+    """Whether the learning rate rises from `warmup_lr` to `lr` in these steps, in equal parts."""
     optimizer: Literal["sgd", "rmsprop", "rmsprop-tensorflow"] = "sgd"
     """`rmsprop`: as in torch; `rmsprop-tensorflow`: `epsilon` is inside the root, the mean square starts at 1, and the
     momentum sums updates that are already multiplied by the learning rate."""
@@ -134,7 +136,10 @@ class Recipe:
     square: bool = False
     """Whether a `random_crop` is taken from the central square of the scaled image."""
     resize: Count = 0
-    """The shorter side of a test image is scaled to this size, antialiased; 0: not scaled."""
+    """The shorter side of a test image is scaled to this size, antialiased; 0: not scaled. Detection: that of every
+    image, not antialiased."""
+    resize_limit: Count = 0
+    """Detection: the longer side of an image is scaled to at most this size."""
     test_crop: Count = 0
     """Side of the centre crop of the scaled test image; 0: the whole image."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"

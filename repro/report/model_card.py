@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro.comparison.join import Comparison, ErrorCell
-from repro.data import DATASETS
+from repro.data import DATASETS, DatasetKind
 from repro.experiment import Experiment
 from repro.models.typed import typed_name
 from repro.recipes import deviations
@@ -84,7 +84,9 @@ def _lines(facts: CardFacts) -> Iterator[tuple[str, str]]:
 
 def _results(facts: CardFacts) -> Iterator[tuple[str, str]]:
     """Yield our errors, and for each printed one the figure and the verdict on its row."""
-    if facts.error is not None:
+    if facts.error is not None and DATASETS[facts.experiment.dataset].kind is DatasetKind.DETECTION:
+        yield "Test AP of these weights", f"{shown_metric(100 - facts.error, 'ap')} %"
+    elif facts.error is not None:
         yield "Test error of these weights", f"{shown_metric(facts.error, 'error')} %"
     if (record := facts.record) and record.error != facts.error:  # a recipe may report an earlier epoch
         yield "Test error of the run", f"{shown_metric(record.error, 'error')} %, after epoch {record.reported_epoch}"

@@ -15,8 +15,11 @@ METRICS = {
     "iou": "Mean IoU",
     "isbi_pixel": "Pixel error",
     "isbi_rand": "Rand error",
+    "ap": "AP %",
+    "ap50": "AP50 %",
 }
 """The headings of a record's figures."""
+IN_PERCENT = ("error", "error5", "ap", "ap50")
 WHERE = (
     Heading("Device", detail=True),
     Heading("Precision"),
@@ -38,8 +41,8 @@ def deviating_grid(comparison: Comparison) -> Grid | None:
 
 
 def shown_metric(value: float, metric: str) -> str:
-    """Return a figure of a record: an error in % with two decimals, a share with four."""
-    return f"{value:.{2 if metric in ('error', 'error5') else 4}f}"
+    """Return a figure of a record: one in % with two decimals, a share with four."""
+    return f"{value:.{2 if metric in IN_PERCENT else 4}f}"
 
 
 def _grid(title: str, comparison: Comparison, runs: Sequence[Record], deviation: bool = False) -> Grid | None:

@@ -14,7 +14,8 @@ from repro.errors import UserError
 from repro.locks import locked
 from repro.store.csv_rows import line_of, lines_of, read, read_with_lines, rewrite
 from repro.store.curves import read_curve
-from repro.store.results import RECORD, Record, StepTime, lock_of, read_gates
+from repro.store.gates import read_gates
+from repro.store.results import RECORD, Record, StepTime, lock_of
 from repro.store.weights import WEIGHTS, WeightsTest
 
 Row = TypeVar("Row", Record, StepTime, WeightsTest)

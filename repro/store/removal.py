@@ -12,7 +12,8 @@ from repro.locks import Held, holder_of, locked
 from repro.paths import Folders
 from repro.store.csv_rows import lines_of, rewrite
 from repro.store.curves import curve_paths
-from repro.store.results import Record, every_record, gates_path, lock_of, shipped_results
+from repro.store.gates import gates_path
+from repro.store.results import Record, every_record, lock_of, shipped_results
 from repro.store.run_folders import CURVE, DESCRIPTION, LOCK, run_named, run_names
 
 LOCK_SECONDS = 1.0

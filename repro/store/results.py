@@ -1,4 +1,4 @@
-"""Results on disk: runs.csv with a line per run, curves/ and gates/ with a file per run, and times.csv of steps."""
+"""Results on disk: runs.csv with a line per run, curves/ with a file per run, and times.csv of steps."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from repro.atomic import write_atomically
 from repro.locks import locked
 from repro.runtime import switches_today
-from repro.store.csv_rows import columns_of, csv_of, line_of, lines_of, read, rewrite
+from repro.store.csv_rows import line_of, lines_of, read, rewrite
 
 RECORD = "a record of a run"
 """What a line of runs.csv is, in error messages."""
@@ -29,8 +28,9 @@ class EpochRow:
     lr: float
     """Learning rate of the epoch's last step."""
     train_loss: float
-    train_error: float
-    test_loss: float
+    train_error: float | None = None
+    """None for a detection, like the next one."""
+    test_loss: float | None = None
     test_error: float
     seconds: float
     test_error5: float | None = None
@@ -41,34 +41,9 @@ class EpochRow:
     """Segmentation only, like the next two; see Record."""
     isbi_pixel: float | None = None
     isbi_rand: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class GateRow:
-    """The mean gate weight of one earlier feature map in one block of a run, and the progress of the run."""
-
-    run: str
-    """Name of the run."""
-    deviations: Sequence[str]
-    """The run's deviations from its recipe, as in Record."""
-    step: int
-    """Steps of the run so far."""
-    epoch: int
-    """Epoch of the last step, from 1."""
-    epochs: int
-    """Epochs of the whole run."""
-    step_of_epoch: int
-    """Steps taken in the epoch so far."""
-    steps_of_epoch: int
-    """Steps of the whole epoch."""
-    images: int
-    """Number of test images."""
-    block: int
-    """Block i, from 1."""
-    distance: int
-    """Distance of the earlier map: 1 for the nearest, which is the block's own input."""
-    mean: float
-    """Mean of w_ik over images and channels."""
+    ap: float | None = None
+    """Detection only, like the next one; see Record."""
+    ap50: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +63,9 @@ class Record:
     epochs: int
     steps: int
     error: float
-    """Test error in % after the epoch that the recipe reports; see `reported_epoch`."""
-    loss: float
+    """Test error in % after the epoch that the recipe reports, see `reported_epoch`; for a detection 100 - AP."""
+    loss: float | None = None
+    """Test loss in nats per image; None for a detection."""
     train_loss: float
     precision: str
     runtime: Mapping[str, Any]
@@ -132,6 +108,10 @@ class Record:
     """Hash of the installed distributions with their versions, in all sessions, like `device`."""
     tests: Sequence[Mapping[str, Any]] = ()
     """Test errors by other protocols than one crop; see `protocol_tests`."""
+    ap: float | None = None
+    """Detection: average precision in % over the overlaps 0.50, 0.55, ..., 0.95, the metric of COCO; more is better."""
+    ap50: float | None = None
+    """Detection: average precision in % at an overlap of 0.50."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "runtime", switches_today(self.runtime))
@@ -174,6 +154,11 @@ class StepTime:
     """Start of the measurement, UTC."""
 
 
+def tested(error: float, detection: bool) -> str:
+    """Return a test error in %, as people read it; for a detection AP, which is 100 less the error."""
+    return f"test AP {100 - error:.2f} %" if detection else f"test error {error:.2f} %"
+
+
 def append_record(record: Record, results: Path) -> None:
     """Add a line to `results`/runs.csv, in place of an earlier one of the run; several processes may do so at once."""
     _append(results / "runs.csv", [record], replaces=("id", "started"))
@@ -210,25 +195,10 @@ def latest(folders: Sequence[Path], where: Callable[[Path, str], Path], run: str
 
     Args:
         folders: of results.
-        where: returns the path in a folder, as `gates_path` does.
+        where: returns the path in a folder, as `repro.store.gates.gates_path` does.
         run: name of the run.
     """
     return next((path for folder in reversed(folders) if (path := where(folder, run)).exists()), None)
-
-
-def write_gates(rows: Sequence[GateRow], path: Path) -> None:
-    """Write the mean gate weights of a run."""
-    write_atomically(path, csv_of([line_of(row) for row in rows], columns_of(GateRow)))
-
-
-def gates_path(folder: Path, run: str) -> Path:
-    """Return the path of a run's mean gate weights in a folder of results."""
-    return folder / "gates" / f"{run}.csv"
-
-
-def read_gates(path: Path) -> list[GateRow]:
-    """Return a run's mean gate weights; empty without a file; UserError for an invalid line."""
-    return read(path, GateRow, "a mean gate weight")
 
 
 def read_records(folders: Iterable[Path]) -> list[Record]:

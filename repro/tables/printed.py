@@ -17,9 +17,9 @@ from repro.tables.cell import Cell
 from repro.tables.replications import Replication
 
 KINDS = ("params", "flops", "error", "time", "context")
-METRICS = ("error", "error5", "iou", "isbi_pixel", "isbi_rand")
+METRICS = ("error", "error5", "iou", "isbi_pixel", "isbi_rand", "ap", "ap50")
 PERCENT = ("error", "error5")
-"""The metrics in %; only these get verdicts."""
+"""The errors in %; only these get verdicts."""
 LAST = "last"
 STATISTICS = (LAST, "median", "mean", "best")
 

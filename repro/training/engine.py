@@ -225,7 +225,7 @@ class Engine:
                 step=self.step,
                 lr=lr_at(self.recipe, self.step - 1, self.task.images, self._plateaus),
                 train_loss=loss,
-                train_error=100 * wrong,
+                train_error=None if math.isnan(wrong) else 100 * wrong,
                 test_loss=each.loss,
                 test_error=each.error,
                 test_error5=each.error5,

@@ -80,4 +80,5 @@ def _test(
                     f"saved when {files:,} of {images:,} images were tested with {protocol.short}", stop.signal
                 )
     metrics = class_metrics(processes.total(sums), images)
+    assert metrics.loss is not None
     return ProtocolTest(protocol=protocol, error=metrics.error, error5=metrics.error5, loss=metrics.loss)

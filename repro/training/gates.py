@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from repro.experiment import Experiment
 from repro.models import spec_of
 from repro.models.dense_resnet import DenseResNet
 from repro.recipes import Recipe, deviations
-from repro.store.results import EpochRow, GateRow, gates_path, write_gates
+from repro.store.gates import GateRow, gates_path, write_gates
+from repro.store.results import EpochRow
 from repro.training import processes
 from repro.training.device import autocast, placed
 from repro.training.engine import Engine
@@ -96,6 +97,7 @@ def mean_gate_weights(
     sizes = [each.n for each in network.gates]
     sums = torch.zeros(sum(sizes) + 1, dtype=torch.float64, device=task.device)
     for inputs, labels in task.test_batches(progress):
+        assert isinstance(inputs, Tensor)
         with autocast(task.device, task.runtime):
             means = network.mean_gate_weights(inputs)
         sums[:-1] += len(labels) * torch.cat(means)

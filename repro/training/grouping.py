@@ -15,7 +15,7 @@ from repro.runtime import Runtime, Together
 from repro.training.device import free_memory_of
 from repro.training.memory import needed_bytes
 from repro.training.progress import Watcher
-from repro.training.stacked import can_be_stacked
+from repro.training.stacked import why_not_stacked
 
 Stack = Sequence[Experiment]
 """Runs of one engine: a single run, or seeds of one experiment in the same kernels."""
@@ -45,15 +45,17 @@ def way_of(
         device: the device to train on.
         watcher: is told the reason.
     """
-    files = any(DATASETS[each.dataset].kind is DatasetKind.IMAGE_FILES for each in experiments)
+    kinds = {DATASETS[each.dataset].kind for each in experiments}
+    files = DatasetKind.IMAGE_FILES in kinds
     if len(experiments) == 1:  # in a graph, like the others of its table, if branches are asked for
-        return Together.BRANCHES if runtime.together == Together.BRANCHES else Together.OFF
+        graphed = runtime.together == Together.BRANCHES and DatasetKind.DETECTION not in kinds
+        return Together.BRANCHES if graphed else Together.OFF
     way = Together(runtime.together) if runtime.together else _usual(runtime, device, files)
     if way is Together.OFF:
         return way
     stacked = way is Together.STACKED
     reasons = {
-        "The model uses dropout": not all(map(can_be_stacked, networks.values())),
+        **{reason.capitalize(): True for reason in map(why_not_stacked, networks.values()) if reason},
         "The learning rate falls at the plateaus of each seed": stacked
         and any(each.recipe.schedule == "plateau" for each in experiments),
         "--save-memory supports one network at a time": stacked and runtime.save_memory,

@@ -22,8 +22,8 @@ class Networks(nn.Module):
     """The batch dimension of inputs, targets and outputs."""
 
     @abstractmethod
-    def joined(self, tensors: Sequence[Tensor]) -> Tensor:
-        """Return one tensor per seed as one tensor for all seeds."""
+    def joined(self, tensors: Sequence[Any]) -> Any:
+        """Return one tensor per seed as one tensor for all seeds; the scenes of a single detector as they are."""
 
     @abstractmethod
     def apart(self, tensor: Tensor) -> Sequence[Tensor]:
@@ -67,8 +67,8 @@ class Single(Networks):
         """Return the network's outputs, (n, ...) of (n, C, H, W)."""
         return self.network(inputs)
 
-    def joined(self, tensors: Sequence[Tensor]) -> Tensor:
-        """Return the only tensor."""
+    def joined(self, tensors: Sequence[Any]) -> Any:
+        """Return the only tensor, or the only scenes."""
         (tensor,) = tensors
         return tensor
 

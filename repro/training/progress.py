@@ -151,11 +151,14 @@ def describe(rows: Sequence[EpochRow], epochs: int, name: str = "") -> str:
         return " ".join(f"{getattr(row, name):.{digits}f}" for row in rows)
 
     first = rows[0]
+    begin = f"{name}{'  ' if name else ''}epoch {first.epoch}/{epochs}  lr {first.lr:.4g}"
+    begin += f"  train loss {of_all('train_loss', 3)}"
+    if first.ap is not None:
+        return f"{begin}  test AP {of_all('ap', 2)} % AP50 {of_all('ap50', 2)} %  {first.seconds:.1f} s"
     segmented = "" if first.iou is None else f"  IoU {of_all('iou', 3)}"
     validated = "" if first.validation_error is None else f"  validation error {of_all('validation_error', 2)} %"
     return (
-        f"{name}{'  ' if name else ''}epoch {first.epoch}/{epochs}  lr {first.lr:.4g}"
-        f"  train loss {of_all('train_loss', 3)} error {of_all('train_error', 2)} %"
+        f"{begin} error {of_all('train_error', 2)} %"
         f"  test loss {of_all('test_loss', 3)} error {of_all('test_error', 2)} %{segmented}{validated}"
         f"  {first.seconds:.1f} s"
     )

@@ -79,6 +79,8 @@ def write_record(engine: Engine, number: int, tests: Sequence[ProtocolTest], res
         iou=reported.iou,
         isbi_pixel=reported.isbi_pixel,
         isbi_rand=reported.isbi_rand,
+        ap=reported.ap,
+        ap50=reported.ap50,
         loss=reported.test_loss,
         train_loss=reported.train_loss,
         precision=engine.runtime.precision,

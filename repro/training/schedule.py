@@ -133,7 +133,8 @@ def _length(phase: Recipe, images: int) -> int:
 def _lr_in_phase(phase: Recipe, step: int, images: int, plateaus: int) -> float:
     epoch = step // steps_per_epoch(phase, images)
     if step < phase.warmup_iterations:
-        return phase.warmup_lr
+        risen = step / phase.warmup_iterations if phase.linear_warmup else 0.0
+        return phase.warmup_lr + (phase.lr - phase.warmup_lr) * risen
     if epoch < phase.warmup_epochs:
         return phase.lr * (epoch + 1) / (phase.warmup_epochs + 1)
     if phase.schedule == "cosine":

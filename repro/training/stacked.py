@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
+from repro.models.detector import Detector
 from repro.training.merged_batchnorm import suit_to_vmap
 from repro.training.networks import Networks, Single
 
@@ -49,7 +50,7 @@ class Stacked(Networks):
         outputs: Tensor = of_all(self.parameters_by_name(), self._buffers_by_name(), inputs)
         return outputs
 
-    def joined(self, tensors: Sequence[Tensor]) -> Tensor:
+    def joined(self, tensors: Sequence[Any]) -> Any:
         """Return the tensors with the seed as first dimension."""
         return torch.stack(list(tensors))
 
@@ -96,6 +97,13 @@ def as_networks(networks: Sequence[nn.Module]) -> Networks:
     return Stacked(networks) if len(networks) > 1 else Single(networks[0])
 
 
-def can_be_stacked(network: nn.Module) -> bool:
-    """Whether seeds trained together draw the same random numbers as each alone: false with active dropout."""
-    return not any(isinstance(module, nn.Dropout) and module.p > 0 for module in network.modules())
+def why_not_stacked(network: nn.Module) -> str:
+    """Return why seeds must be trained one after another; empty if they can be trained together.
+
+    With dropout, and with the sampled regions of a detector, they would not draw the random numbers that each draws
+    alone.
+    """
+    if isinstance(network, Detector):
+        return "a detector samples regions"
+    dropout = any(isinstance(module, nn.Dropout) and module.p > 0 for module in network.modules())
+    return "the model uses dropout" if dropout else ""

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from repro.models.detector import Scenes
 from repro.training import processes
 
 
 @torch.no_grad()
-def take_exact_statistics(network: nn.Module, inputs: Iterable[Tensor]) -> None:
+def take_exact_statistics(network: nn.Module, inputs: Iterable[Tensor | Scenes]) -> None:
     """Set the statistics of every BatchNorm to their averages over batches of training images.
 
     KaimingHe/deep-residual-networks describes its ImageNet models this way: averages after training, not moving

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,8 @@ from repro.training.optimizer import set_lr
 from repro.training.processes import parallel
 from repro.training.tasks.task import Batch, Task
 
-Forward = Callable[[Tensor], Tensor]
+Forward = Callable[[Any], Tensor]
+"""The forward pass of networks: of images, or of scenes for a detector."""
 COMPILED_NETWORKS = 256
 """Number of networks of one class that a process may compile."""
 
@@ -64,12 +66,12 @@ class Step:
         """Set the learning rate of the next update."""
         set_lr(self.optimizer, lr)
 
-    def joined(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+    def joined(self, batches: Sequence[Batch]) -> tuple[Any, Tensor]:
         """Return the inputs and the targets of all networks, each as one tensor."""
         inputs, targets = (self.networks.joined(each) for each in zip(*batches, strict=True))
         return inputs, targets
 
-    def take(self, forward: Forward, inputs: Tensor, targets: Tensor, weight: float) -> None:
+    def take(self, forward: Forward, inputs: Any, targets: Tensor, weight: float) -> None:
         """Run forward, backward and update, and update the sums; inputs and targets are those that `joined` returns."""
         with autocast(inputs.device, self.runtime):
             outputs = self._outputs(forward, inputs)
@@ -83,7 +85,7 @@ class Step:
             wrong = torch.stack([self.task.wrong(output, target) for output, target in each])
             self.sums += torch.stack([losses.detach() * len(each[0][1]), wrong], dim=1)
 
-    def _outputs(self, forward: Forward, inputs: Tensor) -> Tensor:
+    def _outputs(self, forward: Forward, inputs: Any) -> Tensor:
         """Return the outputs of a batch, computed in parts if BatchNorm normalises over parts."""
         if not self.batchnorm_images:
             return forward(inputs)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from repro.comparison.join import Comparison
 from repro.report.grid import Grid, Heading, Line, Shown
 from repro.report.runs import shown_metric
-from repro.store.results import Record, gates_path, latest
+from repro.store.gates import gates_path
+from repro.store.results import Record, latest
 
 if TYPE_CHECKING:
     from repro.figures import Curves, Figure, Forest, Gates

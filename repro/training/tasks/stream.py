@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -24,9 +24,16 @@ PR_SET_PDEATHSIG = 1
 
 
 def stream(
-    views: Dataset[Any], requests: Iterable[list[Any]], runtime: Runtime, device: torch.device
+    views: Dataset[Any],
+    requests: Iterable[list[Any]],
+    runtime: Runtime,
+    device: torch.device,
+    *,
+    collate: Callable[[Sequence[Any]], list[Tensor]] | None = None,
 ) -> Iterator[list[Tensor]]:
     """Yield the requested batches of views, in order, on the device.
+
+    `collate` makes a batch of the views that were requested together (default: `collated`).
 
     Raises:
         UserError: a file cannot be read.
@@ -40,7 +47,7 @@ def stream(
         num_workers=workers,
         pin_memory=on_gpu,
         prefetch_factor=PREFETCH if workers else None,
-        collate_fn=collated,
+        collate_fn=collate or collated,
         worker_init_fn=_end_with_the_run,
         generator=torch.Generator(),  # without it the loader draws from the default generator, which dropout uses
     )

@@ -11,8 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from repro.data import DATASETS, Dataset, DatasetKind, load
+from repro.data.coco import DetectionFolder
+from repro.data.folder import ImageFolder
 from repro.errors import UserError
 from repro.experiment import Experiment
+from repro.models.detector import Scenes
 from repro.recipes import Recipe
 from repro.recipes.recipe import shown
 from repro.runtime import Runtime
@@ -32,14 +35,25 @@ FOR_TILES = ("tile", "margin", "turn", "elastic", "elastic_grid", "class_balance
 """Values that only a segmentation uses."""
 FOR_CLASSES = ("label_smoothing", "auxiliary")
 """Values that only a classification uses."""
+FOR_BOXES = ("resize_limit",)
+"""Values that only a detection uses."""
 _VALUES: Mapping[DatasetKind, tuple[Collection[tuple[str, ...]], Collection[str], str]] = {
-    DatasetKind.IN_MEMORY: ((), {*FOR_FILES, *FOR_TILES, "color_jitter"}, "images in memory"),
+    DatasetKind.IN_MEMORY: ((), {*FOR_FILES, *FOR_TILES, *FOR_BOXES, "color_jitter"}, "images in memory"),
     DatasetKind.IMAGE_FILES: (
         (("scaled_crop", "random_crop"), ("resize",), ("test_crop",)),
-        {*FOR_SMALL_IMAGES, *FOR_TILES},
+        {*FOR_SMALL_IMAGES, *FOR_TILES, *FOR_BOXES},
         "image files",
     ),
-    DatasetKind.SEGMENTATION: ((("tile",),), {*FOR_FILES, *FOR_SMALL_IMAGES, *FOR_CLASSES}, "slices for segmentation"),
+    DatasetKind.SEGMENTATION: (
+        (("tile",),),
+        {*FOR_FILES, *FOR_SMALL_IMAGES, *FOR_CLASSES, *FOR_BOXES},
+        "slices for segmentation",
+    ),
+    DatasetKind.DETECTION: (
+        (("resize",), ("resize_limit",), ("mean",)),
+        {*FOR_FILES, *FOR_SMALL_IMAGES, *FOR_TILES, *FOR_CLASSES, "color_jitter", "batchnorm_images"} - {"resize"},
+        "images for detection",
+    ),
 }
 """By kind of data set: the values of which it needs one each, those that it would ignore, and its images in words."""
 
@@ -47,10 +61,10 @@ _VALUES: Mapping[DatasetKind, tuple[Collection[tuple[str, ...]], Collection[str]
 class Batch(NamedTuple):
     """Training images on the device; with several processes, this process's share of them."""
 
-    inputs: Tensor
-    """(n, C, H, W), float32, normalised and augmented, in the runtime's memory format."""
+    inputs: Tensor | Scenes
+    """(n, C, H, W), float32, normalised and augmented, in the runtime's memory format; for a detector n scenes."""
     targets: Tensor
-    """(n, ...): the targets of the loss; labels are (n,) int64."""
+    """(n, ...): the targets of the loss; labels are (n,) int64. For a detector the numbers of objects, (n,)."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +72,11 @@ class Metrics:
     """Means over the test images, each image counted once."""
 
     error: float
-    """Top-1 error in %; for a segmentation, wrong pixels in %."""
+    """Top-1 error in %; for a segmentation, wrong pixels in %; for a detection, 100 - AP."""
     error5: float | None
-    """Top-5 error in %; None for a segmentation."""
-    loss: float
-    """Cross-entropy in nats."""
+    """Top-5 error in %; None for a segmentation or a detection."""
+    loss: float | None
+    """Cross-entropy in nats; None for a detection, whose losses need samples of its regions."""
     images: int
     validation_error: float | None = None
     """Error in % on the images that the recipe does not train on; None if it trains on all."""
@@ -85,7 +99,7 @@ class Task(Protocol):
         """Return the mean loss of a batch."""
 
     def wrong(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the number of wrong images in a batch."""
+        """Return the number of wrong images in a batch; NaN for a detection, which has no such number."""
 
     def test(self, network: nn.Module, progress: Progress = iter) -> Metrics:
         """Return a network's metrics on the test images, and leave it in evaluation mode."""
@@ -110,14 +124,17 @@ def task_for(experiment: Experiment, root: Path, runtime: Runtime, device: torch
     Raises:
         UserError: the images are missing and cannot be downloaded, or are not the published ones.
     """
+    from repro.training.tasks.detection import Detection
     from repro.training.tasks.from_files import Streamed
     from repro.training.tasks.in_memory import resident
     from repro.training.tasks.segmentation import Segmentation
 
     recipe, data = experiment.recipe, load(experiment.dataset, root)
     if DATASETS[experiment.dataset].kind is DatasetKind.IMAGE_FILES:
-        assert not isinstance(data, Dataset)
+        assert isinstance(data, ImageFolder)
         return Streamed(recipe, data, runtime, device)
+    if isinstance(data, DetectionFolder):
+        return Detection(recipe, data, runtime, device)
     assert isinstance(data, Dataset)
     if DATASETS[experiment.dataset].kind is DatasetKind.SEGMENTATION:
         return Segmentation(recipe, data, runtime, device)
