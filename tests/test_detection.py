@@ -33,9 +33,12 @@ from repro.models.resnet import resnet_bottleneck
 from repro.paths import Folders
 from repro.recipes import recipe
 from repro.report import Report
-from repro.runtime import Runtime
-from repro.store.results import Record, read_curve, read_records
+from repro.runtime import Runtime, Together
+from repro.store.curves import read_curve
+from repro.store.results import Record, read_records
 from repro.tables import read_table
+from repro.training.grouping import network_key, way_of
+from repro.training.initialise import network_of
 from repro.training.progress import describe
 from repro.training.schedule import lr_at
 from repro.training.signals import Stopped
@@ -353,6 +356,18 @@ def test_seeds_of_a_detector_are_trained_one_after_another() -> None:
         assert why_not_stacked(resnet_detector(depth=18, classes=2, pyramid=4)) == "a detector samples regions"
 
 
+@pytest.mark.parametrize("asked", [None, "stacked", "branches"])
+@pytest.mark.usefixtures("home")
+def test_detectors_do_not_share_a_gpu(asked: str | None) -> None:
+    seeds, watcher = [experiment(), replace(experiment(), seed=1)], Silent()
+    with torch.device("meta"):
+        networks = {network_key(each): network_of(each) for each in seeds}
+    gpu, runtime = torch.device("cuda"), Runtime(together=asked)
+    assert way_of(seeds, networks, runtime, gpu, watcher) is Together.OFF
+    assert watcher.said == ["A detector samples regions, so runs are trained one after another."]
+    assert way_of(seeds[:1], networks, runtime, gpu, watcher) is Together.OFF
+
+
 def test_the_learning_rate_rises_in_equal_parts_as_in_torchvision() -> None:
     """references/detection/engine.py: torch's LinearLR from 1/1000 within 1,000 steps."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.02)
@@ -412,7 +427,7 @@ def test_a_run_learns_and_records_its_ap(home: Path, trained: tuple[Record, Fold
     assert describe(curve[1:], 2) in watcher.said[-1]
     assert f"test AP {record.ap:.2f} % AP50 {record.ap50:.2f} %" in watcher.said[-1]
     header = (folders.results / "runs.csv").read_text().splitlines()[0]
-    assert header.endswith("environment,ap,ap50")
+    assert header.endswith("environment,tests,ap,ap50")
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(home: Path, trained: tuple[Record, Folders, Silent]) -> None:
