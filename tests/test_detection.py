@@ -465,6 +465,7 @@ def test_the_printed_ap_is_shown_beside_ours_without_a_verdict(record: Callable[
         id=about.id, name=about.name, model=about.model, options=about.options, dataset="coco",
         recipe=about.recipe.name, epochs=26, error=69.5, loss=None, ap=30.5, ap50=50.0,
     )  # fmt: skip
+    assert run.shown == "AP 30.50 %"
     comparison = compare(table, [run])
     cell = comparison.rows[0].errors["ap"]
     assert (cell.verdict, cell.value, cell.difference, comparison.cells) == (Verdict.TESTED_OTHERWISE, 30.5, None, 0)

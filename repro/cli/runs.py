@@ -79,7 +79,7 @@ def keep(name: Repeated, record: Number = None, yes: Yes = False, results: Resul
 def _record_line(number: int, kept: Kept) -> str:
     """Return a record as one line."""
     record = kept.record
-    parts = [f"{record.error:.2f} %", record.started, record.device, record.host, str(kept.folder / "runs.csv")]
+    parts = [record.shown, record.started, record.device, record.host, str(kept.folder / "runs.csv")]
     return f"{number}: {', '.join(filter(None, parts))}{' (used)' if number == 1 else ''}"
 
 

@@ -124,6 +124,11 @@ class Record:
         """Whether the run followed its recipe."""
         return not self.deviations
 
+    @property
+    def shown(self) -> str:
+        """The test error as people read it beside other records; for a detection AP."""
+        return f"{self.error:.2f} %" if self.ap is None else f"AP {self.ap:.2f} %"
+
 
 @dataclass(frozen=True, kw_only=True)
 class StepTime:

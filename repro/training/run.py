@@ -250,6 +250,6 @@ def _warn_of_records(experiments: Sequence[Experiment], results: Path, watcher: 
     for experiment in experiments:
         if first := known.get(experiment.id):
             watcher.say(
-                f"warning: {experiment.name} has a record from {first.started[:10]} ({first.error:.2f} %); this "
+                f"warning: {experiment.name} has a record from {first.started[:10]} ({first.shown}); this "
                 "run adds another one, and tables use the first"
             )
