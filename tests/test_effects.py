@@ -25,6 +25,7 @@ TRAINED: list[tuple[str, tuple[Any, Any], Changes, Changes]] = [
     ("gamma", (0.1, 0.5), {"schedule": "steps"}, {"schedule": "steps", "milestones": (0.5,)}),
     ("momentum_reset", (False, True), {}, {"milestones": (0.5,)}),
     ("warmup_lr", (0.01, 0.02), {}, {"warmup_iterations": 2}),
+    ("linear_warmup", (False, True), {}, {"warmup_iterations": 2, "warmup_lr": 0.01}),
     ("decay_scope", ("all", "weights"), {"weight_decay": 0.0}, {"weight_decay": 0.05}),
     ("padding_mode", ("zero", "reflect"), {"crop_padding": 0}, {"crop_padding": 2}),
     ("batchnorm_images", (256, 512), {}, {"batch": 600}),

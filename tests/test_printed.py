@@ -69,9 +69,14 @@ QUOTED = {
 """Rows of registered networks with quoted errors."""
 TEN = Protocol(views=Views.TEN_CROP, averaged=Averaged.PROBABILITIES)
 TEN_OUTPUTS = Protocol(views=Views.TEN_CROP, averaged=Averaged.OUTPUTS)
+ALL = Protocol(views=Views.CROPS_144, averaged=Averaged.PROBABILITIES)
 DENSE = Protocol(views=Views.DENSE, scales=(384,), averaged=Averaged.PROBABILITIES)
 PROTOCOLS = {
-    "classics": {**dict.fromkeys(("top1-10", "top5-10"), TEN), **dict.fromkeys(("top1-dense", "top5-dense"), DENSE)},
+    "classics": {
+        **dict.fromkeys(("top1-10", "top5-10"), TEN),
+        "top5-144": ALL,
+        **dict.fromkeys(("top1-dense", "top5-dense"), DENSE),
+    },
     "densenet-imagenet": dict.fromkeys(("top1-10", "top5-10"), TEN_OUTPUTS),
 }
 """How errors are tested that are not tested with one crop, by column; TF-Slim tests the MobileNets."""

@@ -131,7 +131,7 @@ def test_records_from_before_these_fields_are_read_and_kept(folders: Folders, re
     append_record(old, folders.results)
     path = folders.results / "runs.csv"
     header, line = path.read_text().splitlines()
-    fields = ",driver,clocks,peak_bytes,network,host,environment,tests"
+    fields = ",driver,clocks,peak_bytes,network,host,environment,tests,ap,ap50"
     assert header.endswith(fields)
     path.write_text(f"{header.removesuffix(fields)}\n{line.rsplit(',', fields.count(','))[0]}\n")
     assert every_record(folders.results) == [old]
