@@ -81,16 +81,16 @@ PEERS = (
 
 def in_turns(steps: Iterator[Any], size: int, seconds: float, answer: Callable[[float], None]) -> Iterator[Any]:
     """Pass steps of `size` images on in windows; each begins with a line on stdin and is answered with images/s."""
-    untimed, begun, images = UNTIMED, 0.0, 0
+    untimed, started, images = UNTIMED, 0.0, 0
     sys.stdin.readline()
     for each in steps:
         now = time.perf_counter()
         if untimed:
-            untimed, begun, images = untimed - 1, now, 0
+            untimed, started, images = untimed - 1, now, 0
         else:
             images += size
-            if now - begun >= seconds:
-                answer(images / (now - begun))
+            if now - started >= seconds:
+                answer(images / (now - started))
                 sys.stdin.readline()
                 untimed = UNTIMED
         yield each

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_streamed import CPU, HERE, RECIPE
 from torch import Tensor, nn
 from watching import Silent, train_one
 
@@ -28,7 +29,6 @@ from repro.paths import Folders
 from repro.recipes import recipe
 from repro.report.cells import error_cell
 from repro.report.notes import notes_of
-from repro.runtime import Runtime
 from repro.store.protocol_tests import ProtocolTest, measured, plain, recorded_tests
 from repro.store.results import Record, append_record, every_record, read_records
 from repro.tables import parse_table
@@ -38,10 +38,6 @@ from repro.training.signals import Stopped
 from repro.training.tasks import file_test
 from repro.training.tasks.file_test import FileTest, mean_guess
 
-CPU = torch.device("cpu")
-HERE = Runtime(device="cpu", workers=0)
-RECIPE = replace(recipe("tiny-imagenet-10"), batch=8, scaled_crop=32, resize=36, test_crop=32)
-"""A recipe with small crops and small batches."""
 PROCEDURE = procedure_of(RECIPE)
 TEN = Protocol(views=Views.TEN_CROP, averaged=Averaged.PROBABILITIES)
 ALL = Protocol(views=Views.CROPS_144, averaged=Averaged.PROBABILITIES)

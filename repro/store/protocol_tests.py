@@ -12,7 +12,7 @@ from repro.data.protocol import ONE_CROP, Protocol
 from repro.store.results import Record
 
 FILE = "tests.json"
-"""The file in a run's folder with the tests that are finished or begun."""
+"""The file in a run's folder with the tests that are finished or stopped."""
 
 
 class ProtocolTest(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +24,7 @@ class ProtocolTest(msgspec.Struct, frozen=True, kw_only=True):
     loss: float
 
 
-class Begun(msgspec.Struct, frozen=True, kw_only=True):
+class StoppedTest(msgspec.Struct, frozen=True, kw_only=True):
     """A test that was stopped."""
 
     protocol: Protocol
@@ -40,7 +40,7 @@ class Tests(msgspec.Struct, frozen=True, kw_only=True):
     step: int
     """The steps of the run that made the weights."""
     finished: tuple[ProtocolTest, ...] = ()
-    begun: Begun | None = None
+    stopped: StoppedTest | None = None
 
 
 def read_tests(folder: Path, step: int) -> Tests:

@@ -11,7 +11,7 @@ from torch import nn
 from repro.data.protocol import ONE_CROP, Protocol, Views
 from repro.experiment import Experiment
 from repro.models.dense import fully_convolutional
-from repro.store.protocol_tests import Begun, ProtocolTest, Tests, read_tests, write_tests
+from repro.store.protocol_tests import ProtocolTest, StoppedTest, Tests, read_tests, write_tests
 from repro.tables.lookup import protocols_of
 from repro.training import processes
 from repro.training.engine import Engine
@@ -65,15 +65,15 @@ def _test(
     assert isinstance(engine.task, Streamed)
     folder, network = session.folders.runs / engine.experiments[number].name, engine.alone(number)
     tester, alone = engine.task.tester_by(protocol), processes.count() == 1
-    begun = tests.begun if alone and tests.begun and tests.begun.protocol == protocol else None
-    first, sums = (begun.files, torch.tensor(begun.sums)) if begun else (0, torch.zeros(3, device=session.device))
+    stopped = tests.stopped if alone and tests.stopped and tests.stopped.protocol == protocol else None
+    first, sums = (stopped.files, torch.tensor(stopped.sums)) if stopped else (0, torch.zeros(3, device=session.device))
     images, saved = len(tester.files), time.monotonic()
     for files, so_far in tester.running_sums(network, session.watcher.testing, first, sums):
         sums = so_far
         late = time.monotonic() - saved > session.runtime.checkpoint_seconds
         if alone and files < images and (stop.requested or late):
-            state = Begun(protocol=protocol, files=files, sums=tuple(sums.tolist()))
-            write_tests(msgspec.structs.replace(tests, begun=state), folder)
+            state = StoppedTest(protocol=protocol, files=files, sums=tuple(sums.tolist()))
+            write_tests(msgspec.structs.replace(tests, stopped=state), folder)
             saved = time.monotonic()
             if stop.requested:
                 raise Stopped(
