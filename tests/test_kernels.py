@@ -1,6 +1,7 @@
 """The Triton kernels compute what the modules compute, in Triton's interpreter; in fp64 to the last digits."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +21,18 @@ from repro.errors import UserError
 from repro.experiment import experiment_for
 from repro.kernels import batchnorm, convolution
 from repro.kernels.batchnorm import gradient_sums, gradients, normalise, statistics
-from repro.kernels.convolution import BACKWARD, FORWARD, GRADIENT, Convolution, GradientLaunch, Launch
+from repro.kernels.convolution import Convolution
 from repro.kernels.fuse import FusedBranch, has_kernels, use_kernels
+from repro.kernels.launch import (
+    BACKWARD,
+    FORWARD,
+    GRADIENT,
+    LARGEST_TILE,
+    MERGED,
+    GradientLaunch,
+    Launch,
+    forward_launch,
+)
 from repro.kernels.residual import fits
 from repro.models.dense_resnet import denseresnet_cifar
 from repro.models.resnet import resnet_bottleneck, resnet_cifar
@@ -175,6 +186,14 @@ def test_many_parts_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
         found = gradients(above, out, images, saved, gradient_sums(above, out, images, saved), norm.weight)
         ends.append((out, saved, norm.running_var, found.images, found.weight, found.bias))
     assert all(apart(one, other) < 1e-13 for one, other in zip(*ends, strict=True))
+
+
+@pytest.mark.parametrize(("shape", "tile"), [((3, 16, 32, 32), 64), ((128, 16, 32, 32), 256), ((64, 32, 16, 16), 64)])
+def test_large_maps_have_larger_tiles(shape: tuple[int, ...], tile: int) -> None:
+    """Merging the sums of many tiles took six launches for each BatchNorm of a batch of 128."""
+    launch = forward_launch(torch.empty(shape, device="meta"))
+    assert launch.tile == tile <= LARGEST_TILE
+    assert math.prod(shape) / tile <= MERGED
 
 
 def test_nan_stays_visible() -> None:

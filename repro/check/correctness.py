@@ -84,7 +84,7 @@ Listed = tuple[str, Callable[[Setting], float], float]
 
 def checks(setting: Setting) -> list[Check]:
     """Return all checks but those that compile, the most important first."""
-    kinds = _device_checks, _graph_checks, branch_checks, _run_checks, _precision_checks
+    kinds = _device_checks, _graph_checks, branch_checks, _run_checks, _precision_checks, _kernel_checks
     return [Check(name, measure, limit, setting) for kind in kinds for name, measure, limit in kind(setting)]
 
 
@@ -93,10 +93,6 @@ def _device_checks(setting: Setting) -> list[Listed]:
     small, deep = setting.small, setting.deep
     return [
         (f"fp64: {small} trains as on the CPU", partial(seven_steps, network=small), 1e-7),
-        *(
-            (f"fp64, fused: {each} trains as on the CPU", partial(seven_steps, network=each, **FUSED), 1e-7)
-            for each in ((small, setting.dense) if setting.on_gpu else ())
-        ),
         (f"fp32: forward pass of {deep} as on the CPU", partial(one_step, network=deep, part=forward), FORWARD),
         (f"fp32: gradient of {deep} as on the CPU", partial(one_step, network=deep, part=gradient), GRADIENT),
     ]
@@ -143,6 +139,14 @@ def _precision_checks(setting: Setting) -> list[Listed]:
             measure = partial(precise, network=network, precision=name, fused=True)
             listed.append((f"{name}, fused: loss of {network} near fp32's", measure, limit))
     return listed
+
+
+def _kernel_checks(setting: Setting) -> list[Listed]:
+    """Return the checks of the fused kernels in fp64, which Triton compiles for a minute."""
+    return [
+        (f"fp64, fused: {each} trains as on the CPU", partial(seven_steps, network=each, **FUSED), 1e-7)
+        for each in ((setting.small, setting.dense) if setting.on_gpu else ())
+    ]
 
 
 def compiled_checks(setting: Setting) -> list[Check]:

@@ -15,6 +15,7 @@ import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from repro.kernels.convolution import accumulator, accumulator_dtype
+from repro.kernels.launch import MERGED
 
 
 @triton.jit
@@ -145,10 +146,6 @@ def tiles(images: Tensor) -> Tiles:
     """Return the tiles of (B, C, H, W)."""
     batch, channels, height, width = images.shape
     return Tiles(batch * height * width, channels, max(1, ELEMENTS // channels))
-
-
-MERGED = 8192
-"""Values of a table of parts above which its parts are merged first: every program reads the whole table."""
 
 
 def _merged_statistics(partial: Tensor, rows: int, part_rows: int) -> tuple[Tensor, int]:

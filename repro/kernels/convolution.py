@@ -15,6 +15,8 @@ import triton  # type: ignore[import-untyped]
 import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
 
+from repro.kernels.launch import ADDED, BACKWARD, GRADIENT, Launch, forward_launch
+
 TAPS = 9
 """Products of one pixel of a 3x3 convolution with one channel."""
 
@@ -144,60 +146,6 @@ def _add_parts(partial, out, parts, size, tile: tl.constexpr, padded: tl.constex
     tl.store(out + at, tl.sum(values, 0).to(out.dtype.element_ty))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Launch:
-    """How a convolution is cut into programs."""
-
-    tile: int
-    """Pixels of one program."""
-    warps: int
-    stages: int = 0
-    """Taps that are read ahead; 0: the loop over the taps is unrolled."""
-    share: int = 64
-    """Output channels of one program, or all if there are fewer."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GradientLaunch:
-    """How a weight gradient is cut into programs."""
-
-    tile: int
-    """Pixels of one product."""
-    taps: int
-    """Taps of the kernel in one product: 1, 4 (one line) or 16 (all)."""
-    warps: int
-    parts: int
-    """Programs that share the pixels."""
-
-    @property
-    def groups(self) -> int:
-        """Products for all taps."""
-        return {1: 9, 4: 3, 16: 1}[self.taps]
-
-
-# The fastest of some on an H100 with triton 3.6, each measured by itself, for batches of 64 in TF32.
-FORWARD = {
-    16: Launch(tile=128, warps=4),
-    32: Launch(tile=128, warps=4, stages=3),
-    64: Launch(tile=64, warps=4, stages=3, share=32),
-}
-"""Convolutions, by channels."""
-BACKWARD = {
-    16: Launch(tile=128, warps=4),
-    32: Launch(tile=32, warps=2, stages=3),
-    64: Launch(tile=32, warps=4, stages=4, share=32),
-}
-"""Gradients of the input, by channels."""
-GRADIENT = {
-    16: GradientLaunch(tile=32, taps=16, warps=4, parts=256),
-    32: GradientLaunch(tile=32, taps=4, warps=4, parts=128),
-    64: GradientLaunch(tile=32, taps=1, warps=2, parts=32),
-}
-"""Gradients of the weight, by channels."""
-ADDED = 16
-"""Weights whose parts one program adds."""
-
-
 def accumulator(tensor: Tensor) -> Any:
     """Return Triton's type in which products of a tensor are added up."""
     return tl.float64 if tensor.dtype == torch.float64 else tl.float32
@@ -221,7 +169,7 @@ class Convolution:
 
     def with_statistics(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the convolution, and mean and squared deviations of each tile's channels: (2, programs, C)."""
-        return self._convolved(images, FORWARD[images.shape[1]], ending=1)
+        return self._convolved(images, forward_launch(images), ending=1)
 
     def gradient_before(self, gradient: Tensor, out: Tensor, normed: Tensor, saved: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradient before the ReLU in front of this convolution, and sums for the BatchNorm before it.
@@ -250,7 +198,7 @@ class Convolution:
         return self._gradient(gradient, ending=3, others=(out, gradient, gradient, added))[0]
 
     def _gradient(self, gradient: Tensor, *, ending: int, others: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        launch = BACKWARD[gradient.shape[1]]
+        launch = BACKWARD[gradient.shape[1]].of(gradient)
         return self._convolved(gradient, launch, ending=ending, transposed=True, others=others)
 
     def _convolved(

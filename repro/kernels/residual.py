@@ -10,7 +10,8 @@ from torch.autograd.function import once_differentiable
 
 from repro.kernels.batchnorm import gradient_sums, gradients, normalise, statistics, tiles
 from repro.kernels.beside import BESIDE
-from repro.kernels.convolution import FORWARD, Convolution
+from repro.kernels.convolution import Convolution
+from repro.kernels.launch import forward_launch
 
 LAYOUT = torch.channels_last
 Grads = tuple[Tensor | None, ...]
@@ -57,7 +58,7 @@ class _Pair(torch.autograd.Function):
         bias2: Tensor, norm1: nn.BatchNorm2d, norm2: nn.BatchNorm2d, residual: bool,
     ) -> Tensor:  # fmt: skip
         x = x.contiguous(memory_format=LAYOUT)
-        part = FORWARD[x.shape[1]].tile
+        part = forward_launch(x).tile
         z1, partial = Convolution(conv1).with_statistics(x)
         y, saved1 = normalise(z1, partial, part, norm1, added=None, relu=True)
         z2, partial = Convolution(conv2).with_statistics(y)
