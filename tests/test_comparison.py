@@ -23,7 +23,8 @@ from repro.planning.needed import missing
 from repro.recipes import recipe
 from repro.report import Report
 from repro.report.notes import notes_of
-from repro.store.results import Record, append_record, read_records, repeated_records, result_folders
+from repro.store.curves import read_curve, write_curve
+from repro.store.results import EpochRow, Record, append_record, read_records, repeated_records, result_folders
 from repro.tables import Cell, read_table, shipped_tables, table_names
 
 Make = Callable[..., Record]
@@ -353,10 +354,26 @@ def test_a_file_that_is_not_in_utf_8_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
-        ("error", "nan", "an error of nan % is impossible"),
-        ("error", "150", "an error of 150.0 % is impossible"),
-        ("options", "5", "5 is not a mapping"),
-        ("deviations", "[1]", "[1] is not a list of strings"),
+        ("error", "nan", "error: nan is not a number of at least 0 and of at most 100"),
+        ("error", "150", "error: 150 is not a number of at least 0 and of at most 100"),
+        ("error", "8,15", "error: 8,15 is not a number of at least 0 and of at most 100"),
+        ("loss", "inf", "loss: inf is not a number"),
+        ("options", "5", "options: 5 is not a mapping of plain values"),
+        ("options", '{"N": [4]}', 'options: {"N": [4]} is not a mapping of plain values'),
+        ("options", '{"N": 1e999}', 'options: {"N": 1e999} is not a mapping of plain values'),
+        ("options", "[" * 99_999, f"options: {'[' * 60}... is not a mapping of plain values"),
+        ("deviations", "[1]", "deviations: [1] is not a list of strings"),
+        ("deviations", r'["\ud800"]', r'deviations: ["\ud800"] is not a list of strings'),
+        ("runtime", '{"threads": "two"}', "Expected `int | null`, got `str` - at `$.threads`"),
+        ("tests", '[{"error": 3}]', "Object missing required field `protocol` - at `$[0]`"),
+        ("id", "../../home", "id: ../../home is not an ID of letters and digits"),
+        ("id", "4.65E+73", "id: 4.65E+73 is not an ID of letters and digits"),
+        ("name", "../run", "name: ../run is not the name of a run"),
+        ("seed", "", "seed: an empty cell is not a whole number of at least 0 and of at most 9223372036854775807"),
+        ("reported_epoch", "301", "epoch 301 of 300 is impossible"),
+        ("started", "2026-02-30T00:00:00+00:00", "is not a time such as 2026-01-31T12:00:00+00:00"),
+        ("started", "9999-01-01T00:00:00+00:00", "is not a time such as 2026-01-31T12:00:00+00:00"),
+        ("started", "2026-01-01T00:00:00", "is not a time such as 2026-01-31T12:00:00+00:00"),
     ],
 )
 def test_an_invalid_line_is_named(record: Make, tmp_path: Path, column: str, value: str, reason: str) -> None:
@@ -369,7 +386,42 @@ def test_an_invalid_line_is_named(record: Make, tmp_path: Path, column: str, val
         writer.writerow({**line, column: value})
     with pytest.raises(UserError) as error:
         read_records([tmp_path])
-    assert f"runs.csv, line 2: not a record of a run ({reason})" in str(error.value)
+    assert "runs.csv, line 2: not a record of a run (" in str(error.value)
+    assert f"{reason}); repair or remove the line" in str(error.value)
+
+
+def test_a_file_that_a_spreadsheet_saved_is_read_and_extended(record: Make, tmp_path: Path) -> None:
+    runs = [record(id=str(seed), seed=seed, device='CPU "x"; two, threads') for seed in range(3)]
+    for each in runs[:2]:
+        append_record(each, tmp_path)
+    path = tmp_path / "runs.csv"
+    lines = list(csv.reader(path.read_text().splitlines()))
+    for separator in ";,\t":
+        with path.open("w", newline="", encoding="utf-8-sig") as file:
+            writer = csv.writer(file, delimiter=separator, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+            writer.writerows([*([*line, "", ""] for line in lines), ["" for _ in lines[0]]])
+        assert read_records([tmp_path]) == runs[:2]
+    append_record(runs[2], tmp_path)
+    assert read_records([tmp_path]) == runs
+    assert path.read_text("utf-8").startswith("id,name,model,")
+
+
+def test_columns_that_are_missing_or_there_twice_are_named(record: Make, tmp_path: Path) -> None:
+    append_record(record(), tmp_path)
+    path = tmp_path / "runs.csv"
+    header, line = path.read_text().splitlines()
+    path.write_text(f"{header.replace('seed,epochs', 'Seed,Epochs')}\n{line}\n")
+    with pytest.raises(UserError, match=r"line 2: not a record of a run \(the header has no column seed, epochs\)"):
+        read_records([tmp_path])
+    path.write_text(f"{header.replace('epochs', 'seed')}\n{line}\n")
+    with pytest.raises(UserError, match=r"runs\.csv, line 1: the column 'seed' is there twice"):
+        read_records([tmp_path])
+
+
+def test_losses_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
+    row = EpochRow(epoch=1, step=1, lr=0.1, train_loss=1.0, test_loss=float("nan"), test_error=90.0, seconds=1.0)
+    write_curve([row], tmp_path / "curve.csv")
+    assert read_curve(tmp_path / "curve.csv") == [replace(row, test_loss=None)]
 
 
 def test_a_broken_line_is_named(record: Make, tmp_path: Path) -> None:

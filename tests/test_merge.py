@@ -31,7 +31,7 @@ GATE = GateRow(
 TIME = StepTime(
     measurement="m1", table="t", row="r", model="resnet20", options={}, dataset="cifar10", batch=1, seconds=1.0,
     fastest=1.0, slowest=1.0, windows=3, device="CPU", threads=1, precision="fp32", torch="2", version="0", commit="",
-    started="2026",
+    started="2026-01-01T00:00:00+00:00",
 )  # fmt: skip
 Make = Callable[..., Record]
 

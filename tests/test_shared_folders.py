@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from watching import Silent, train_one
+from watching import Silent, stop_at, train_one
 
 from repro.api.selection import select
 from repro.atomic import remove_unfinished, write_atomically
@@ -25,8 +25,10 @@ from repro.experiment import Experiment
 from repro.locks import Held, Holder, holder_of, locked
 from repro.paths import Folders
 from repro.runtime import Runtime
+from repro.store import writing
 from repro.store.results import every_record
 from repro.store.run_folders import LOCK
+from repro.store.writing import check_writable
 
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]
@@ -112,6 +114,41 @@ def test_a_file_system_without_locks_is_reported_before_the_training(
     without_locks(monkeypatch, number)
     with pytest.raises(UserError, match=r"the file system of .* has no file locks \(.*\).* on another file system"):
         train_one(tiny(), CPU, folders, Silent(lambda step: pytest.fail("trained without a lock")))
+
+
+def test_results_that_cannot_be_extended_are_reported_before_the_training(
+    tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, results = folders.results / ".runs.lock", folders.results
+    results.mkdir()
+    monkeypatch.setattr(writing, "QUICK_SECONDS", 0)
+    with started(HOLD, lock) as program:
+        said = rf"runs\.csv is locked: process {program.pid} on .* has held {lock} for over 0 seconds; wait for"
+        with pytest.raises(UserError, match=said):
+            train_one(tiny(), CPU, folders, stop_at(1))
+    (results / "curves").rmdir()
+    (results / "curves").write_text("")
+    with pytest.raises(UserError, match=rf"cannot be written \({results}/curves: File exists\); choose another --res"):
+        train_one(tiny(), CPU, folders, stop_at(1))
+    (results / "curves").unlink()
+    lock.unlink()
+    lock.mkdir()
+    with pytest.raises(UserError, match=rf"cannot be written \({lock}: Is a directory\)"):
+        train_one(tiny(), CPU, folders, stop_at(1))
+
+
+def test_a_file_of_results_that_only_its_owner_may_replace_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replace(part: Path, path: Path) -> None:
+        if path.name == "times.csv":
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+
+    (tmp_path / "times.csv").write_text("table\n")
+    monkeypatch.setattr(Path, "replace", replace)
+    check_writable(tmp_path / "runs.csv")
+    with pytest.raises(UserError, match=r"times\.csv: Operation not permitted\); choose another --results folder"):
+        check_writable(tmp_path / "times.csv")
 
 
 def test_files_are_written_without_locks_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,8 @@ from repro.data.protocol import Views
 from repro.errors import UserError
 from repro.models.typed import typed_name
 from repro.runtime import Runtime
+from repro.store.weights import WEIGHTS, append_weights_test, read_weights_tests
+from repro.store.writing import check_writable
 from repro.text import number_of
 
 if TYPE_CHECKING:
@@ -53,6 +55,9 @@ def show_weights(given: Given, data: Path, runtime: Runtime, format: AnswerForma
     """
     model, options, _ = chosen_network(given.model, {}, given.settings, counting=True)
     normalisation = _normalisation(given.mean, given.std)
+    if given.results:
+        read_weights_tests([given.results])
+        check_writable(given.results / WEIGHTS)
     with loading():
         from repro.evaluation.third_party import evaluate_weights
 
@@ -82,7 +87,6 @@ def _record(found: TestedWeights, results: Path, source: str, runtime: Runtime) 
     Raises:
         UserError: the weights are those of a run, which has its own record.
     """
-    from repro.store.weights import WEIGHTS, append_weights_test
     from repro.training.device import prepare
 
     if found.run:

@@ -166,4 +166,4 @@ def _is_timed(run: Record, table: Table, row: Row) -> bool:
     alone = way == Together.OFF or (way is None and run.device.startswith("CPU"))
     printed = table.time.batch if table.time else None
     same_batch = printed in (None, recipe(run.recipe).batch)
-    return alone and same_batch and run.dataset == (table.dataset_of(row))
+    return alone and same_batch and run.seconds > 0 and run.dataset == table.dataset_of(row)

@@ -154,7 +154,8 @@ def kind_of(hint: Any) -> Any:
 def _bounds(hint: Any) -> Iterator[str]:
     for each in get_args(hint)[1:]:
         assert isinstance(each, Meta)
-        yield f"of at least {each.ge}" + (f" and below {each.lt}" if each.lt is not None else "")
+        bounds = {"of at least": each.ge, "above": each.gt, "below": each.lt, "of at most": each.le}
+        yield " and ".join(f"{word} {bound}" for word, bound in bounds.items() if bound is not None)
 
 
 class Document(msgspec.Struct, Generic[T], frozen=True, forbid_unknown_fields=True):

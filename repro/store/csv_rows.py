@@ -5,28 +5,52 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
+from datetime import datetime
+from functools import cache
+from itertools import takewhile, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
 
 from repro.atomic import write_atomically
 from repro.errors import UserError
+from repro.recipes.layout import kind_of, number_text, without_none
 
 if TYPE_CHECKING:
+    from _csv import Reader
+
     from _typeshed import DataclassInstance
 
 T = TypeVar("T")
-JSON_TYPES = ("Mapping", "Sequence")
-"""Prefixes of the types of fields that are stored as JSON."""
+LARGEST = 2**63 - 1
+"""The largest whole number that the columns of a DataFrame hold."""
+Whole = Annotated[int, Meta(ge=0, le=LARGEST)]
+Positive = Annotated[int, Meta(ge=1, le=LARGEST)]
+Amount = Annotated[float, Meta(ge=0)]
+Percent = Annotated[float, Meta(ge=0, le=100)]
+Plain = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)] | float | bool | str
+"""A plain value within JSON, such as an option of a network."""
+TIME = Meta(title="a time such as 2026-01-31T12:00:00+00:00")
+Time = Annotated[str, TIME]
+LISTED = {str: "strings", float: "numbers"}
+"""What lists may hold, in words."""
+DELIMITERS = ",;\t"
+SHOWN = 60
+"""Maximum number of characters of a cell in a message."""
 
 
 def line_of(written: DataclassInstance) -> dict[str, Any]:
     """Return the cells of a line, by column."""
     values = dict(vars(written))
-    for each in fields(written):
-        if str(each.type).startswith(JSON_TYPES):
-            values[each.name] = json.dumps(values[each.name], sort_keys=True, allow_nan=False)
+    for name, hint in _hints(type(written)).items():
+        if _is_json(hint):
+            values[name] = json.dumps(values[name], sort_keys=True, allow_nan=False)
     return values
 
 
@@ -36,18 +60,23 @@ def columns_of(kind: type[DataclassInstance]) -> list[str]:
 
 
 def csv_of(rows: Sequence[Mapping[str, Any]], header: Sequence[str]) -> bytes:
-    """Return the content of a CSV file; missing cells are empty."""
+    """Return the content of a CSV file; missing cells are empty, and so are NaN and infinite numbers."""
     text = io.StringIO()
     writer = csv.DictWriter(text, header, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: "" if _is_endless(cell) else cell for name, cell in row.items()} for row in rows)
     return text.getvalue().encode()
+
+
+def _is_endless(cell: object) -> bool:
+    return isinstance(cell, float) and not math.isfinite(cell)
 
 
 def lines_of(path: Path) -> list[dict[str, str]]:
     """Return the lines of a CSV file as text; none if the file does not exist.
 
-    A header may stand above any line, and equal lines count once: git joins the lines of two branches that way.
+    A header may stand above any line, and equal lines count once: git joins the lines of two branches that way. A
+    spreadsheet may have saved the file: with a byte order mark, semicolons or tabs, and empty cells at the end.
     """
     return [line for _, line in _numbered(path)]
 
@@ -56,26 +85,47 @@ def _numbered(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the lines of a CSV file with their numbers in the file."""
     if not path.exists():
         return
-    header: list[str] = []
-    seen = set[frozenset[tuple[str, str]]]()
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            lines = csv.reader(file)
-            for cells in filter(None, lines):
-                if cells[0] == (header or cells)[0]:  # the first column holds names or numbers, never its own name
-                    header = cells
-                    continue
-                if len(cells) > len(header):
-                    raise UserError(
-                        f"{path}, line {lines.line_num}: more cells than columns; repair or remove the line"
-                    )
-                line = dict(zip(header, cells, strict=False))
-                filled = frozenset((column, cell) for column, cell in line.items() if cell)
-                if filled not in seen:
-                    seen.add(filled)
-                    yield lines.line_num, line
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            delimiter = _delimiter(file.readline())
+            file.seek(0)
+            yield from _lines(csv.reader(file, delimiter=delimiter), path)
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} is not a CSV file in UTF-8 ({error}); repair or remove it") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}; repair or remove it") from error
+
+
+def _delimiter(header: str) -> str:
+    """Return what separates the columns of a header."""
+    return max(DELIMITERS, key=header.count)
+
+
+def _lines(lines: Reader, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the lines below each header, once, with their numbers; UserError for more cells than columns."""
+    header: list[str] = []
+    seen = set[frozenset[tuple[str, str]]]()
+    for cells in lines:
+        if not any(cells):
+            continue
+        if cells[0] == (header or cells)[0]:  # the first column holds names or numbers, never its own name
+            header = _header(cells, f"{path}, line {lines.line_num}")
+            continue
+        if any(cells[len(header) :]):
+            raise UserError(f"{path}, line {lines.line_num}: more cells than columns; repair or remove the line")
+        line = dict(zip_longest(header, cells[: len(header)], fillvalue=""))
+        filled = frozenset((column, cell) for column, cell in line.items() if cell)
+        if filled not in seen:
+            seen.add(filled)
+            yield lines.line_num, line
+
+
+def _header(cells: Sequence[str], where: str) -> list[str]:
+    """Return the names of the columns, without empty ones at the end; UserError if two columns have one name."""
+    header = list(cells[: len(cells) - len(list(takewhile(lambda each: not each, reversed(cells))))])
+    if twice := [name for name, number in Counter(header).items() if number > 1]:
+        raise UserError(f"{where}: the column {twice[0]!r} is there twice; rename or remove one of them")
+    return header
 
 
 def rewrite(path: Path, lines: Sequence[Mapping[str, Any]], kind: type[DataclassInstance]) -> None:
@@ -106,44 +156,53 @@ def read_with_lines(path: Path, kind: type[T], what: str) -> list[tuple[T, dict[
 
 def _parse(line: Mapping[str, str], kind: type[T], wrong: str) -> T:
     """Return a line as a dataclass; a field with a default may be empty or missing in older files."""
+    hints = _hints(kind)  # type: ignore[arg-type]
+    needed = [each.name for each in fields(kind) if each.default is MISSING]  # type: ignore[arg-type]
+    present = [name for name in hints if name in needed or line.get(name)]
     try:
-        present = [each for each in fields(kind) if each.default is MISSING or line.get(each.name)]  # type: ignore[arg-type]
-        return kind(**{each.name: _reader(str(each.type))(line[each.name]) for each in present})
-    except (KeyError, TypeError, ValueError) as error:
+        if missing := [name for name in needed if name not in line]:
+            raise ValueError(f"the header has no column {', '.join(missing)}")
+        return kind(**{name: _value(name, hints[name], line[name]) for name in present})
+    except (ValueError, TypeError, UserError) as error:
         raise UserError(f"{wrong} ({error}); repair or remove the line") from error
 
 
-def _reader(type_: str) -> Callable[[str], Any]:
-    """Return the function that parses a cell for a field's type."""
-    if type_.startswith(JSON_TYPES):
-        readers = {"Sequence[str]": _words, "Sequence[float]": _numbers, "Sequence[Mapping[str, Any]]": _mappings}
-        return readers.get(type_, _mapping)
-    return {"int": int, "float": float}.get(type_.removesuffix(" | None"), str)
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """Return the types of a dataclass's fields, with the bounds of their values."""
+    return {name: without_none(hint) for name, hint in get_type_hints(kind, include_extras=True).items()}
 
 
-def _mapping(text: str) -> dict[str, Any]:
-    content = json.loads(text)
-    if not isinstance(content, dict):
-        raise ValueError(f"{text} is not a mapping")
-    return content
+def _value(name: str, hint: Any, text: str) -> Any:
+    """Return the value of a cell; ValueError if it does not have its column's type or bounds."""
+    as_json = _is_json(hint)
+    try:
+        value = msgspec.convert(msgspec.json.decode(text) if as_json else text, hint, strict=as_json)
+        if _is_endless(value) or (TIME in get_args(hint) and not _is_time(text)):
+            raise ValueError(text)
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors too
+        shown = f"{text[:SHOWN]}{'...' if len(text) > SHOWN else ''}" if text else "an empty cell"
+        raise ValueError(f"{name}: {shown} is not {_expected(hint)}") from None
+    return value
 
 
-def _mappings(text: str) -> tuple[dict[str, Any], ...]:
-    content = json.loads(text)
-    if not (isinstance(content, list) and all(isinstance(each, dict) for each in content)):
-        raise ValueError(f"{text} is not a list of mappings")
-    return tuple(content)
+def _is_time(text: str) -> bool:
+    """Whether text is a time with a zone, in this century; ValueError if it is no time."""
+    time = datetime.fromisoformat(text)
+    return time.tzinfo is not None and 2000 <= time.year < 2100
 
 
-def _words(text: str) -> list[str]:
-    content = json.loads(text)
-    if not (isinstance(content, list) and all(isinstance(each, str) for each in content)):
-        raise ValueError(f"{text} is not a list of strings")
-    return content
+def _is_json(hint: Any) -> bool:
+    return issubclass(get_origin(hint) or object, (Mapping, Sequence))
 
 
-def _numbers(text: str) -> list[float]:
-    content = json.loads(text)
-    if not (isinstance(content, list) and all(type(each) in (int, float) for each in content)):
-        raise ValueError(f"{text} is not a list of numbers")
-    return content
+def _expected(hint: Any) -> str:
+    """Return in words what a cell may be."""
+    if kind_of(hint) in (int, float):
+        return number_text(hint)
+    if not _is_json(hint):
+        return next(each.title for each in get_args(hint)[1:])
+    first, *others = get_args(hint)
+    if issubclass(get_origin(hint), Mapping):
+        return f"a mapping{'' if others[0] is Any else ' of plain values'}"
+    return f"a list of {'mappings' if get_origin(first) is Mapping else LISTED[first]}"

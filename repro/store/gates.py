@@ -7,32 +7,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro.atomic import write_atomically
-from repro.store.csv_rows import columns_of, csv_of, line_of, read
+from repro.store.csv_rows import Positive, Whole, columns_of, csv_of, line_of, read
+from repro.store.results import RunName
 
 
 @dataclass(frozen=True, kw_only=True)
 class GateRow:
     """The mean gate weight of one earlier feature map in one block of a run, and the progress of the run."""
 
-    run: str
+    run: RunName
     """Name of the run."""
     deviations: Sequence[str]
     """The run's deviations from its recipe, as in Record."""
-    step: int
+    step: Whole
     """Steps of the run so far."""
-    epoch: int
+    epoch: Positive
     """Epoch of the last step, from 1."""
-    epochs: int
+    epochs: Positive
     """Epochs of the whole run."""
-    step_of_epoch: int
+    step_of_epoch: Whole
     """Steps taken in the epoch so far."""
-    steps_of_epoch: int
+    steps_of_epoch: Positive
     """Steps of the whole epoch."""
-    images: int
+    images: Positive
     """Number of test images."""
-    block: int
+    block: Positive
     """Block i, from 1."""
-    distance: int
+    distance: Positive
     """Distance of the earlier map: 1 for the nearest, which is the block's own input."""
     mean: float
     """Mean of w_ik over images and channels."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro.errors import UserError
-from repro.locks import locked
 from repro.store.csv_rows import read_with_lines, rewrite
 from repro.store.curves import curve_path, curve_paths, is_curve_of
-from repro.store.results import RECORD, Record, every_record, lock_of, result_folders, shipped_results
+from repro.store.results import RECORD, Record, every_record, result_folders, shipped_results
 from repro.store.run_folders import run_named
+from repro.store.writing import locked_results
 from repro.text import number_of
 
 
@@ -75,7 +75,7 @@ def delete(others: Sequence[Kept], kept: Kept) -> None:
     """Delete records and their curves; the kept record's curve gets the name of the run."""
     for folder in dict.fromkeys(each.folder for each in others):
         path, unwanted = folder / "runs.csv", [each.record for each in others]
-        with locked(lock_of(path)):
+        with locked_results(path):
             lines = [line for record, line in read_with_lines(path, Record, RECORD) if record not in unwanted]
             rewrite(path, lines, Record)
         for curve in curve_paths(folder, kept.record.name):

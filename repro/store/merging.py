@@ -11,12 +11,12 @@ from typing import Any, Generic, TypeVar
 from repro.atomic import write_atomically
 from repro.console import with_bar
 from repro.errors import UserError
-from repro.locks import locked
 from repro.store.csv_rows import line_of, lines_of, read, read_with_lines, rewrite
 from repro.store.curves import read_curve
 from repro.store.gates import read_gates
-from repro.store.results import RECORD, Record, StepTime, lock_of
+from repro.store.results import RECORD, Record, StepTime
 from repro.store.weights import WEIGHTS, WeightsTest
+from repro.store.writing import locked_results
 
 Row = TypeVar("Row", Record, StepTime, WeightsTest)
 RUNS, TIMES = "runs.csv", "times.csv"
@@ -56,7 +56,7 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
     results.mkdir(parents=True, exist_ok=True)
     with ExitStack() as locks:
         for name in (RUNS, TIMES, WEIGHTS):
-            locks.enter_context(locked(lock_of(results / name)))
+            locks.enter_context(locked_results(results / name))
         runs = _Lines(results / RUNS, Record, RECORD, _run)
         times = _Lines(results / TIMES, StepTime, "a measured time", _time)
         weights = _Lines(results / WEIGHTS, WeightsTest, "a test of weights", _weights)

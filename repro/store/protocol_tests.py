@@ -9,19 +9,10 @@ import msgspec
 
 from repro.atomic import write_atomically
 from repro.data.protocol import ONE_CROP, Protocol
-from repro.store.results import Record
+from repro.store.results import ProtocolTest, Record
 
 FILE = "tests.json"
 """The file in a run's folder with the tests that are finished or stopped."""
-
-
-class ProtocolTest(msgspec.Struct, frozen=True, kw_only=True):
-    """The metrics of a test by one protocol, as in Record."""
-
-    protocol: Protocol
-    error: float
-    error5: float | None
-    loss: float
 
 
 class StoppedTest(msgspec.Struct, frozen=True, kw_only=True):

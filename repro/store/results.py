@@ -5,64 +5,93 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from repro.locks import locked
-from repro.runtime import switches_today
-from repro.store.csv_rows import line_of, lines_of, read, rewrite
+import msgspec
+from msgspec import Meta
+
+from repro.data.protocol import Protocol
+from repro.runtime import Runtime, switches_today
+from repro.store.csv_rows import (
+    Amount,
+    Percent,
+    Plain,
+    Positive,
+    Time,
+    Whole,
+    line_of,
+    lines_of,
+    read,
+    rewrite,
+)
+from repro.store.writing import locked_results
 
 RECORD = "a record of a run"
 """What a line of runs.csv is, in error messages."""
 SEPARATOR = "; "
 """Separates the values of a record's field that changed between sessions of the run."""
+Id = Annotated[str, Meta(pattern=r"^[0-9A-Za-z]+$", title="an ID of letters and digits")]
+RunName = Annotated[str, Meta(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,254}$", title="the name of a run")]
+"""It is the name of files, too."""
+Share = Annotated[float, Meta(ge=0, le=1)]
+Duration = Annotated[float, Meta(gt=0)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRow:
     """The metrics of one epoch: errors in %, losses in nats per image, wall time in seconds."""
 
-    epoch: int
+    epoch: Positive
     """Number of the epoch, from 1."""
-    step: int
+    step: Whole
     """Steps of the run up to the end of this epoch."""
-    lr: float
+    lr: Amount
     """Learning rate of the epoch's last step."""
     train_loss: float
-    train_error: float | None = None
+    train_error: Percent | None = None
     """None for a detection, like the next one."""
     test_loss: float | None = None
-    test_error: float
-    seconds: float
-    test_error5: float | None = None
+    test_error: Percent
+    seconds: Amount
+    test_error5: Percent | None = None
     """Top-5 error; None in curves older than this field."""
-    validation_error: float | None = None
+    validation_error: Percent | None = None
     """Error on the validation images; None if the recipe trains on all images."""
-    iou: float | None = None
+    iou: Share | None = None
     """Segmentation only, like the next two; see Record."""
     isbi_pixel: float | None = None
     isbi_rand: float | None = None
-    ap: float | None = None
+    ap: Percent | None = None
     """Detection only, like the next one; see Record."""
-    ap50: float | None = None
+    ap50: Percent | None = None
+
+
+class ProtocolTest(msgspec.Struct, frozen=True, kw_only=True):
+    """The metrics of a test by one protocol, as in Record."""
+
+    protocol: Protocol
+    error: Percent
+    error5: Percent | None
+    loss: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One finished run: measurements without a verdict."""
 
-    id: str
+    id: Id
     """ID of the experiment."""
-    name: str
+    name: RunName
     model: str
-    options: Mapping[str, Any]
+    options: Mapping[str, Plain]
     dataset: str
     recipe: str
     deviations: Sequence[str]
     """Values that differ from the recipe of that name; empty for a faithful run."""
-    seed: int
-    epochs: int
-    steps: int
-    error: float
+    seed: Whole
+    epochs: Positive
+    steps: Positive
+    error: Percent
     """Test error in % after the epoch that the recipe reports, see `reported_epoch`; for a detection 100 - AP."""
     loss: float | None = None
     """Test loss in nats per image; None for a detection."""
@@ -76,29 +105,29 @@ class Record:
     python: str
     version: str
     commit: str
-    started: str
+    started: Time
     """Start of the first session, UTC."""
-    seconds: float
+    seconds: Amount
     """Wall time of all sessions together."""
-    sittings: int
+    sittings: Positive
     """Number of sessions: one, and one more for each time the run was resumed."""
     data: str
     """Fingerprint of the data set's files."""
-    iou: float | None = None
+    iou: Share | None = None
     """Segmentation: intersection over union of the test pixels, mean over the classes, from 0 to 1."""
     isbi_pixel: float | None = None
     """Segmentation: pixel error of the ISBI 2012 challenge, 1 - the largest F-score over thresholds."""
     isbi_rand: float | None = None
     """Segmentation: Rand error of the challenge, 1 - the largest foreground-restricted Rand F-score."""
-    error5: float | None = None
+    error5: Percent | None = None
     """Top-5 test error in % after the same epoch; None in records older than this field."""
-    reported_epoch: int | None = None
+    reported_epoch: Positive | None = None
     """Epoch whose test error is reported, from 1; None in older records, which report the last one."""
     driver: str | None = None
     """Version of the GPU's driver in all sessions, like `device`; None on a CPU or if unknown, like the next two."""
     clocks: str | None = None
     """The GPU's SM clock at the start of each session and the highest possible one, as `1755 of 1980 MHz`."""
-    peak_bytes: int | None = None
+    peak_bytes: Whole | None = None
     """Peak of the memory allocated on the GPU by all seeds that were trained at once, in the first process."""
     network: str | None = None
     """SHA-256 of the file, or version of the package, of a network from outside the package."""
@@ -106,18 +135,19 @@ class Record:
     """Name of the machine of all sessions, like `device`; None in older records, like the next one."""
     environment: str | None = None
     """Hash of the installed distributions with their versions, in all sessions, like `device`."""
-    tests: Sequence[Mapping[str, Any]] = ()
+    tests: tuple[Mapping[str, Any], ...] = ()
     """Test errors by other protocols than one crop; see `protocol_tests`."""
-    ap: float | None = None
+    ap: Percent | None = None
     """Detection: average precision in % over the overlaps 0.50, 0.55, ..., 0.95, the metric of COCO; more is better."""
-    ap50: float | None = None
+    ap50: Percent | None = None
     """Detection: average precision in % at an overlap of 0.50."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "runtime", switches_today(self.runtime))
-        for error in (self.error, self.error5):
-            if error is not None and not 0 <= error <= 100:
-                raise ValueError(f"an error of {error} % is impossible")
+        if (self.reported_epoch or 1) > self.epochs:
+            raise ValueError(f"epoch {self.reported_epoch} of {self.epochs} is impossible")
+        msgspec.convert(self.runtime, Runtime)
+        msgspec.convert(self.tests, tuple[ProtocolTest, ...])
 
     @property
     def faithful(self) -> bool:
@@ -140,22 +170,22 @@ class StepTime:
     row: str
     """Label of the row."""
     model: str
-    options: Mapping[str, Any]
+    options: Mapping[str, Plain]
     dataset: str
-    batch: int
+    batch: Positive
     """Images per step."""
-    seconds: float
+    seconds: Duration
     """Wall time of a step (forward, backward, update): the median over the windows."""
-    fastest: float
-    slowest: float
-    windows: int
+    fastest: Duration
+    slowest: Duration
+    windows: Positive
     device: str
-    threads: int
+    threads: Positive
     precision: str
     torch: str
     version: str
     commit: str
-    started: str
+    started: Time
     """Start of the measurement, UTC."""
 
 
@@ -178,21 +208,9 @@ def _append(path: Path, added: Sequence[Record] | Sequence[StepTime], replaces: 
     path.parent.mkdir(parents=True, exist_ok=True)
     new = [line_of(each) for each in added]
     keys = [[str(line[column]) for column in replaces] for line in new if replaces]
-    with locked(lock_of(path)):
+    with locked_results(path):
         kept = [line for line in lines_of(path) if [line.get(column) for column in replaces] not in keys]
         rewrite(path, [*kept, *new], type(added[0]))
-
-
-def check_locks(results: Path) -> None:
-    """Raise UserError if `results` is on a file system without locks, which is reported before the training."""
-    results.mkdir(parents=True, exist_ok=True)
-    with locked(lock_of(results / "runs.csv")):
-        pass
-
-
-def lock_of(path: Path) -> Path:
-    """Return the lock of a file in a folder of results."""
-    return path.with_name(f".{path.stem}.lock")
 
 
 def latest(folders: Sequence[Path], where: Callable[[Path, str], Path], run: str) -> Path | None:

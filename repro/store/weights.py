@@ -10,9 +10,8 @@ from typing import Any
 import msgspec
 
 from repro.data.protocol import Protocol
-from repro.locks import locked
-from repro.store.csv_rows import line_of, lines_of, read, rewrite
-from repro.store.results import lock_of
+from repro.store.csv_rows import Percent, Plain, Positive, Time, line_of, lines_of, read, rewrite
+from repro.store.writing import locked_results
 
 WEIGHTS = "weights.csv"
 
@@ -28,7 +27,7 @@ class WeightsTest:
     source: str
     """URL where the file is published; empty if the user gave none."""
     model: str
-    options: Mapping[str, Any]
+    options: Mapping[str, Plain]
     dataset: str
     protocol: Mapping[str, Any]
     """The test protocol of image files, as `repro.data.protocol.Protocol`; empty for one crop and for whole images."""
@@ -37,23 +36,21 @@ class WeightsTest:
     mean: Sequence[float]
     """What was subtracted from pixels in 0..1, by channel."""
     std: Sequence[float]
-    error: float
+    error: Percent
     """Top-1 test error in %."""
-    error5: float
+    error5: Percent
     """Top-5 test error in %."""
-    images: int
+    images: Positive
     """Number of test images."""
     device: str
     torch: str
     version: str
     commit: str
-    tested: str
+    tested: Time
     """Time of the test, UTC."""
 
     def __post_init__(self) -> None:
         msgspec.convert(self.protocol, Protocol)
-        if not all(0 <= error <= 100 for error in (self.error, self.error5)):
-            raise ValueError(f"an error of {self.error} or {self.error5} % is impossible")
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -71,7 +68,7 @@ def append_weights_test(test: WeightsTest, results: Path) -> bool:
     """Add a line to `results`/weights.csv, unless the same test is there; return whether it was added."""
     path = results / WEIGHTS
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(lock_of(path)):
+    with locked_results(path):
         if any(each.key == test.key for each in _read(path)):
             return False
         rewrite(path, [*lines_of(path), line_of(test)], WeightsTest)

@@ -11,7 +11,8 @@ from torch import nn
 from repro.data.protocol import ONE_CROP, Protocol, Views
 from repro.experiment import Experiment
 from repro.models.dense import fully_convolutional
-from repro.store.protocol_tests import ProtocolTest, StoppedTest, Tests, read_tests, write_tests
+from repro.store.protocol_tests import StoppedTest, Tests, read_tests, write_tests
+from repro.store.results import ProtocolTest
 from repro.tables.lookup import protocols_of
 from repro.training import processes
 from repro.training.engine import Engine

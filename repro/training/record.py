@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from repro.paths import Folders
 from repro.recipes import Recipe, deviations
 from repro.runtime import Runtime
 from repro.store.curves import new_curve_path, write_curve
-from repro.store.protocol_tests import ProtocolTest, is_tested, plain
-from repro.store.results import EpochRow, Record, append_record, every_record
+from repro.store.protocol_tests import is_tested, plain
+from repro.store.results import EpochRow, ProtocolTest, Record, append_record, every_record
 from repro.training import processes
 from repro.training.checkpoint import Checkpoint, load_newest
 from repro.training.engine import Engine
@@ -81,7 +82,7 @@ def write_record(engine: Engine, number: int, tests: Sequence[ProtocolTest], res
         isbi_rand=reported.isbi_rand,
         ap=reported.ap,
         ap50=reported.ap50,
-        loss=reported.test_loss,
+        loss=reported.test_loss if math.isfinite(reported.test_loss or 0) else None,
         train_loss=reported.train_loss,
         precision=engine.runtime.precision,
         runtime=engine.runtime.values(),

@@ -20,8 +20,9 @@ from repro.locks import Held, locked
 from repro.paths import Folders
 from repro.recipes import Recipe, deviations
 from repro.runtime import Runtime, Together
-from repro.store.results import Record, check_locks, every_record, read_records, result_folders
+from repro.store.results import Record, every_record, read_records, result_folders
 from repro.store.run_folders import LOCK, RECORDED
+from repro.store.writing import check_writable
 from repro.training import processes
 from repro.training.device import check_deterministic, check_fused, check_memory, prepare
 from repro.training.final_tests import final_protocols
@@ -91,7 +92,7 @@ def train(
         _check_tasks(missing, session)
         _warn_of_records(missing, folders.results, watcher)
         if processes.rank() == 0:
-            check_locks(folders.results)
+            check_writable(folders.results / "runs.csv", beside="curves")
         for record in _train_groups(groups, session):
             records[record.id] = record
     return [records[each.id] for each in experiments]
