@@ -6,7 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from repro.data import DATASETS, DatasetKind
 from repro.data import find as find_dataset
@@ -35,6 +38,21 @@ PREDICTS = {
     DatasetKind.DETECTION: "predicts a box and a class for each object",
 }
 """What a model predicts for a kind of data set, if it is not one class for an image."""
+
+
+Scalar = bool | int | float | str | None
+
+
+class StoredExperiment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What `Experiment.to_json` returns."""
+
+    model: str
+    options: dict[str, OptionValue]
+    recipe: str
+    values: dict[str, Scalar | tuple[Scalar, ...]]
+    seed: Annotated[int, Meta(ge=0)]
+    network: dict[str, Scalar | dict[str, Scalar]] | msgspec.UnsetType = msgspec.UNSET
+    declaration: str | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True)
@@ -105,7 +123,11 @@ class Experiment:
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> Experiment:
-        """Return the experiment that `to_json` wrote; KeyError, TypeError or UserError for other content."""
+        """Return the experiment that `to_json` wrote; UserError for other content."""
+        try:
+            msgspec.convert(content, StoredExperiment)
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise UserError(f"it holds no experiment ({error})") from None
         if content["recipe"] not in RECIPES:
             raise UserError(
                 f"its recipe {content['recipe']} is unknown here; name the folder of its paper with --papers"

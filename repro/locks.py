@@ -15,6 +15,8 @@ from math import inf
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from repro.atomic import write_atomically
 from repro.errors import UserError
 
@@ -101,8 +103,8 @@ def _this_process() -> Holder:
 def _holder(path: Path) -> Holder | None:
     """Return who holds a lock; None if it is not stated, as in the moment after locking."""
     try:
-        return Holder(**json.loads(_beside(path).read_bytes()))
-    except (OSError, ValueError, TypeError):
+        return msgspec.json.decode(_beside(path).read_bytes(), type=Holder)
+    except (OSError, msgspec.MsgspecError, RecursionError):
         return None
 
 

@@ -246,13 +246,19 @@ def test_a_count_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counted(subject) == counts
 
 
-@pytest.mark.parametrize("content", ["[]", "7", '{"params": 1', ""])
-def test_a_damaged_cached_count_is_computed_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
-) -> None:
+def test_a_damaged_cached_count_is_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path))
-    subject = Subject("resnet20", {"shortcut": "B"}, (3, 32, 32), 8)
+    subject, other = (Subject("resnet20", {"shortcut": "B"}, (3, 32, 32), classes) for classes in (8, 9))
     counts = counted(subject)
-    next((tmp_path / "counts").iterdir()).write_text(content)
+    (file,) = (tmp_path / "counts").iterdir()
+    written = file.read_bytes()
+    damaged = [written[:place] + bytes([written[place] ^ 1]) + written[place + 1 :] for place in range(len(written))]
+    for content in (b"", b"[]", b"7", b"[" * 99_999, b'{"params": 1, "flops": {}}', written[:-1], *damaged):
+        file.write_bytes(content)
+        assert cached(subject) is None
+    counted(other)
+    (second,) = set((tmp_path / "counts").iterdir()) - {file}
+    file.write_bytes(second.read_bytes())
     assert cached(subject) is None
     assert counted(subject) == counts
+    assert cached(subject) == counts

@@ -230,3 +230,32 @@ def test_the_option_runs_is_only_for_runs(capsys: pytest.CaptureFixture[str]) ->
         main(["list", "tables", "--runs", "mine"])
     assert end.value.code == 2
     assert "--runs applies only to repro list runs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong"),
+    [
+        (("experiment", "seed"), "0"),
+        (("experiment", "options"), {"depth": [7]}),
+        (("experiment", "values"), {"batch": {}}),
+        (("experiment", "recipe"), ["digits"]),
+        (("runtime", "threads"), "two"),
+        (("runtime", "color"), "red"),
+        (("results",), 5),
+        (("ended",), "tomorrow"),
+        (("papers",), "papers"),
+    ],
+)
+def test_a_description_with_a_wrong_value_is_not_read(folders: Folders, path: tuple[str, ...], wrong: object) -> None:
+    describe(small(), CPU, folders)
+    file = folders.runs / small().name / DESCRIPTION
+    content = json.loads(file.read_bytes())
+    assert next(runs_in(folders.runs)).state == "stopped"
+    inner = content
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = wrong
+    file.write_text(json.dumps(content))
+    assert next(runs_in(folders.runs)).state == "unknown"
+    file.write_text("[" * 99_999)
+    assert next(runs_in(folders.runs)).state == "unknown"

@@ -8,7 +8,6 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +16,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from repro.atomic import write_atomically
 from repro.benchmark.random_images import random_data
 from repro.benchmark.roofline import synchronise
 from repro.benchmark.variants import BRANCHES, Variant, VariantKind, in_memory_steps
+from repro.cached import read_cached, write_cached
 from repro.console import note, with_bar
 from repro.data import DATASETS, DatasetKind
 from repro.errors import UserError
@@ -67,9 +66,7 @@ class StepTimes:
         """Add a time, also to the cache if that can be written."""
         others = [each for each in self.known if each[0] != switches]
         self.known[:] = [*others, (dict(switches), milliseconds)]
-        content = [{"switches": dict(of), "milliseconds": each} for of, each in self.known]
-        with suppress(OSError):
-            write_atomically(self.path, json.dumps(content, indent=1, allow_nan=False).encode())
+        write_cached(self.path, self.known)
 
 
 def step_times(experiment: Experiment, runtime: Runtime, card: str) -> StepTimes:
@@ -79,12 +76,7 @@ def step_times(experiment: Experiment, runtime: Runtime, card: str) -> StepTimes
     about += [version_of(experiment.model)]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
     path = cache_folder() / "step-times" / f"{digest}.json"
-    known: list[tuple[Switches, float]] = []
-    try:
-        known += [(dict(each["switches"]), float(each["milliseconds"])) for each in json.loads(path.read_bytes())]
-    except (OSError, ValueError, KeyError, TypeError):
-        known.clear()
-    return StepTimes(path, known)
+    return StepTimes(path, read_cached(path, list[tuple[Switches, float]]) or [])
 
 
 def remember(experiment: Experiment, runtime: Runtime, card: str, variants: Sequence[Variant]) -> None:

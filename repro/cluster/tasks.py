@@ -10,6 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from repro.atomic import write_atomically
 from repro.errors import UserError
 from repro.experiment import Experiment
@@ -69,10 +71,12 @@ class Submission:
 def read_submission(folder: Path) -> Submission:
     """Return the submission in a folder; UserError if there is none."""
     try:
-        content = json.loads((folder / FILE).read_bytes())
-        return Submission(**{**content, "folder": folder.absolute(), "where": Where(content["where"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        found = msgspec.json.decode(
+            (folder / FILE).read_bytes(), type=Submission, dec_hook=lambda kind, value: kind(value)
+        )
+    except (OSError, msgspec.MsgspecError, RecursionError) as error:
         raise UserError(f"{folder} has no readable {FILE} ({error}); submit its runs again") from error
+    return replace(found, folder=folder.absolute())
 
 
 def submissions_in(runs: Path) -> list[Submission]:

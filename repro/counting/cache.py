@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from repro.atomic import write_atomically
+from repro.cached import read_cached, write_cached
 from repro.counting.count import Count, Subject, count, parameters_of, without_memory
 from repro.counting.demand import Demand, demand_of
 from repro.models import MODELS, is_outside
@@ -22,17 +21,13 @@ def counted(subject: Subject) -> Count:
     known = cached(subject)
     if known is None:
         known = count(subject)
-        _keep(asdict(known), _path(subject, "counts"))
+        write_cached(_path(subject, "counts"), known)
     return known
 
 
 def cached(subject: Subject) -> Count | None:
     """Return the counts if they are in the cache."""
-    try:
-        content = json.loads(_path(subject, "counts").read_bytes())
-        return Count(params=content["params"], flops=content["flops"])
-    except (OSError, ValueError, KeyError, TypeError):  # a damaged file counts as missing
-        return None
+    return read_cached(_path(subject, "counts"), Count)
 
 
 def counted_parameters(
@@ -44,18 +39,11 @@ def counted_parameters(
         subjects: the networks.
         progress: wraps the indices of the networks that must be built, for a progress bar.
     """
-    known = {place: _cached_parameters(subject) for place, subject in enumerate(subjects)}
+    known = {place: read_cached(_path(subject, "parameters"), int) for place, subject in enumerate(subjects)}
     for place in progress([place for place, params in known.items() if params is None]):
         known[place] = parameters_of(without_memory(subjects[place]))
-        _keep(known[place], _path(subjects[place], "parameters"))
+        write_cached(_path(subjects[place], "parameters"), known[place])
     return [params for params in known.values() if params is not None]
-
-
-def _cached_parameters(subject: Subject) -> int | None:
-    try:
-        return int(_path(subject, "parameters").read_bytes())
-    except (OSError, ValueError):
-        return None
 
 
 def demanded(subject: Subject) -> Demand:
@@ -63,22 +51,13 @@ def demanded(subject: Subject) -> Demand:
     known = cached_demand(subject)
     if known is None:
         known = demand_of(subject)
-        _keep(asdict(known), _path(subject, "demands"))
+        write_cached(_path(subject, "demands"), known)
     return known
 
 
 def cached_demand(subject: Subject) -> Demand | None:
     """Return what training a network demands if it is in the cache."""
-    try:
-        return Demand(**json.loads(_path(subject, "demands").read_bytes()))
-    except (OSError, ValueError, TypeError):  # a damaged file counts as missing
-        return None
-
-
-def _keep(content: object, path: Path) -> None:
-    """Write to the cache; without a writable cache the value is computed again next time."""
-    with suppress(OSError):
-        write_atomically(path, json.dumps(content, allow_nan=False).encode())
+    return read_cached(_path(subject, "demands"), Demand)
 
 
 def _path(subject: Subject, kind: str) -> Path:

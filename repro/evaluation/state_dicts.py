@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
@@ -11,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 
 from repro.errors import UserError
-from repro.experiment import Experiment
+from repro.experiment import Experiment, StoredExperiment
 
 SAFETENSORS = ".safetensors"
 KEYS = ("state_dict", "model", "net", "state_dict_ema", "model_state_dict", "network")
@@ -71,9 +71,11 @@ def exported_experiment(found: StateDict) -> Experiment | None:
     if "experiment" not in found.metadata:
         return None
     try:
-        return Experiment.from_json(json.loads(found.metadata["experiment"]))
-    except (KeyError, TypeError, ValueError):
+        stored = msgspec.json.decode(found.metadata["experiment"], type=StoredExperiment)
+    except (msgspec.MsgspecError, RecursionError):
         return None
+    try:
+        return Experiment.from_json(msgspec.to_builtins(stored))
     except UserError as error:
         raise UserError(f"{found.file}: {error}") from error
 

@@ -131,10 +131,10 @@ def value_of(name: str, value: Any) -> Any:
 
 
 def check_values(values: Mapping[str, Any]) -> None:
-    """Raise UserError for a value of a run that no recipe may have, and TypeError for an unknown name."""
+    """Raise UserError for a value of a run that no recipe may have."""
     for name, value in values.items():
         if name not in VALUES:
-            raise TypeError(f"recipes have no value {name}")
+            raise UserError(f"recipes have no value {name}")
         try:
             msgspec.convert(value, HINTS[name])
         except msgspec.ValidationError as error:

@@ -6,14 +6,16 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from repro.atomic import write_atomically
 from repro.errors import UserError
-from repro.experiment import Experiment, check_declaration
+from repro.experiment import Experiment, StoredExperiment, check_declaration
 from repro.locks import holder_of
 from repro.models import MODELS, as_typed, is_outside
 from repro.models.outside import is_current, label, outside
@@ -133,28 +135,57 @@ def run_at(folder: Path) -> Run:
     return Run(folder, _description(folder / DESCRIPTION), curve[-1] if curve else None, holder)
 
 
-def _description(path: Path) -> Description | None:
+class _Stored(msgspec.Struct, kw_only=True):
+    """The content of DESCRIPTION, see `Description`."""
+
+    experiment: StoredExperiment
+    runtime: dict[str, Any]
+    data: str | None
+    results: str
+    ended: Literal["recorded", "diverged"] | None = None
+    papers: tuple[str, ...] = ()
+
+
+def _stored(path: Path) -> _Stored | None:
+    """Return the content of a description; None if it cannot be read."""
     try:
-        content = json.loads(path.read_bytes())
-        with within(current_library().also(map(Path, content.get("papers", ())))):
-            found = Description(**{**content, "experiment": Experiment.from_json(content["experiment"])})
-        found = replace(found, runtime=switches_today(found.runtime))
-        Runtime(**found.runtime)
-        # A copied or renamed folder is not a run: no command would resume it.
-        known = found.experiment.name == path.parent.name and found.ended in (None, RECORDED, DIVERGED)
-        return found if known else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError):
+        return msgspec.json.decode(path.read_bytes(), type=_Stored)
+    except (OSError, msgspec.MsgspecError, RecursionError):
         return None
+
+
+def _description(path: Path) -> Description | None:
+    stored = _stored(path)
+    if stored is None:
+        return None
+    content = msgspec.to_builtins(stored)
+    try:
+        with within(current_library().also(map(Path, stored.papers))):
+            runtime = switches_today(stored.runtime)
+            _refuse_others(runtime)
+            found = Description(
+                **{**content, "experiment": Experiment.from_json(content["experiment"]), "runtime": runtime}
+            )
+        # A copied or renamed folder is not a run: no command would resume it.
+        return found if found.experiment.name == path.parent.name else None
+    except (UserError, msgspec.ValidationError):
+        return None
+
+
+def _refuse_others(runtime: Mapping[str, Any]) -> None:
+    """Raise ValidationError or UserError for values that no Runtime has."""
+    if unknown := runtime.keys() - {each.name for each in fields(Runtime)}:
+        raise UserError(f"unknown switches: {', '.join(unknown)}")
+    msgspec.convert(runtime, Runtime)
 
 
 def check_papers(folder: Path) -> None:
     """Raise UserError if the papers of the current library lack the recipe of a run, or now declare another dataset."""
-    try:
-        content = json.loads((folder / DESCRIPTION).read_bytes())
-        experiment, papers = content["experiment"], content.get("papers", [])
-        recipe, dataset, version = experiment["recipe"], experiment["values"]["dataset"], experiment.get("declaration")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    stored = _stored(folder / DESCRIPTION)
+    dataset = stored.experiment.values.get("dataset") if stored else None
+    if stored is None or not isinstance(dataset, str):
         return
+    recipe, papers, version = stored.experiment.recipe, stored.papers, stored.experiment.declaration or None
     if recipe not in RECIPES:
         option = " ".join(as_typed({"papers": each}) for each in papers) or "--papers and its folder"
         raise UserError(f"{folder.name} follows the recipe {recipe}, which no paper here has; add {option}")

@@ -130,7 +130,7 @@ def load(path: Path) -> Checkpoint:
 def _parsed(content: Mapping[str, Any], stored: Layout, path: Path) -> Checkpoint:
     try:
         experiment = Experiment.from_json(content["experiment"])
-    except (KeyError, TypeError, UserError) as error:
+    except UserError as error:
         raise UserError(f"{path} cannot be used: {error}") from error
     kept = {"network", "optimizer", "average"} & content.keys()
     states = {name: content[name] for name in kept}  # with what torch adds to a dictionary

@@ -12,27 +12,15 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
+from repro.experiment import Scalar, StoredExperiment
 from repro.runtime import Runtime, switches_today
 from repro.store.results import EpochRow
 
 FORMAT = 1
 EXPANDED = 1 << 26
 """Bytes up to which a tensor may repeat its values, as buffers of a network may."""
-Scalar = bool | int | float | str | None
 Count = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0)]
-
-
-class StoredExperiment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What `Experiment.to_json` returns."""
-
-    model: str
-    options: dict[str, Scalar]
-    recipe: str
-    values: dict[str, Scalar | tuple[Scalar, ...]]
-    seed: int
-    network: dict[str, Scalar | dict[str, Scalar]] | None = None
-    declaration: str | None = None
 
 
 class StoredOptimizer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

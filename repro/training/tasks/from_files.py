@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 
 import torch
 from torch import nn
 
-from repro.atomic import write_atomically
+from repro.cached import read_cached, write_cached
 from repro.console import with_bar
 from repro.data import DatasetKind
 from repro.data.augment import with_declared
@@ -96,16 +94,14 @@ def with_statistics(recipe: Recipe, data: ImageFolder, runtime: Runtime) -> Reci
     procedure = procedure_of(replace(recipe, mean=unscaled, std=unscaled))
     key = hashlib.sha256(f"{data.fingerprint}/{procedure!r}".encode()).hexdigest()[:32]
     path = cache_folder() / "statistics" / f"{key}.json"
-    with suppress(OSError, ValueError, KeyError):
-        kept = json.loads(path.read_bytes())
-        return replace(recipe, mean=tuple(kept["mean"]), std=tuple(kept["std"]))
+    if found := read_cached(path, dict[str, tuple[float, ...]]):
+        return replace(recipe, mean=found["mean"], std=found["std"])
     mean, std = statistics(data.train, procedure, runtime)
     if not all(std):
         raise UserError(
             f"a channel of the training images of {data.name} is constant; declare mean and std of the dataset"
         )
-    with suppress(OSError):  # without a writable cache they are computed again next time
-        write_atomically(path, json.dumps({"mean": mean, "std": std}, allow_nan=False).encode())
+    write_cached(path, {"mean": mean, "std": std})
     return replace(recipe, mean=mean, std=std)
 
 
