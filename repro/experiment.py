@@ -260,6 +260,8 @@ def _check_images(recipe: Recipe) -> None:
         raise UserError(f"mean and std need one number per channel, and images of {recipe.dataset} have {channels}")
     if recipe.lighting and channels != 3:
         raise UserError(f"lighting is for images in RGB, and images of {recipe.dataset} have {channels} channel")
+    if recipe.crop_padding > min(sides):
+        raise UserError(f"crop_padding={recipe.crop_padding} is more than the side of images of {min(sides)} pixels")
     if recipe.padding_mode == "reflect" and recipe.crop_padding >= min(sides):
         raise UserError(f"crop_padding={recipe.crop_padding} is too large to mirror images of {min(sides)} pixels")
     if recipe.drop_last and 0 < data.train_images - recipe.validation_images < recipe.batch:

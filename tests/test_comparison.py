@@ -354,9 +354,9 @@ def test_a_file_that_is_not_in_utf_8_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
-        ("error", "nan", "error: nan is not a number of at least 0 and of at most 100"),
-        ("error", "150", "error: 150 is not a number of at least 0 and of at most 100"),
-        ("error", "8,15", "error: 8,15 is not a number of at least 0 and of at most 100"),
+        ("error", "nan", "error: nan is not a number from 0 to 100"),
+        ("error", "150", "error: 150 is not a number from 0 to 100"),
+        ("error", "8,15", "error: 8,15 is not a number from 0 to 100"),
         ("loss", "inf", "loss: inf is not a number"),
         ("options", "5", "options: 5 is not a mapping of plain values"),
         ("options", '{"N": [4]}', 'options: {"N": [4]} is not a mapping of plain values'),
@@ -369,7 +369,7 @@ def test_a_file_that_is_not_in_utf_8_is_refused(tmp_path: Path) -> None:
         ("id", "../../home", "id: ../../home is not an ID of letters and digits"),
         ("id", "4.65E+73", "id: 4.65E+73 is not an ID of letters and digits"),
         ("name", "../run", "name: ../run is not the name of a run"),
-        ("seed", "", "seed: an empty cell is not a whole number of at least 0 and of at most 9223372036854775807"),
+        ("seed", "", "seed: an empty cell is not a whole number from 0 to 9,223,372,036,854,775,807"),
         ("reported_epoch", "301", "epoch 301 of 300 is impossible"),
         ("started", "2026-02-30T00:00:00+00:00", "is not a time such as 2026-01-31T12:00:00+00:00"),
         ("started", "9999-01-01T00:00:00+00:00", "is not a time such as 2026-01-31T12:00:00+00:00"),

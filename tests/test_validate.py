@@ -130,7 +130,7 @@ WRONG = [
     (NETS, "nn.Linear(width, classes)", "nn.Linear(width, 3)", "error", ROW_2, "it must return (batch, classes)"),
     (RECIPE, 'extends = "digits"', 'extends = "demo"', "error", "recipe demo", "extends itself: demo -> demo"),
     (RECIPE, "epochs =", "epoch =", "error", "recipe demo", "unknown field `epoch`; did you mean epochs?"),
-    (RECIPE, "value = 2", 'value = "2"', "error", "recipe demo", "it must be a whole number of at least 1"),
+    (RECIPE, "value = 2", 'value = "2"', "error", "recipe demo", "it must be a whole number from 1 to 1,000,000,000"),
     (RECIPE, "lr =", EXTRA + 'decay_scope = { value = "weights", source = "printed", place = "3" }\nlr =', "warning",
      "recipe demo", "decay_scope has no effect without a weight_decay above 0; leave it out"),
     (RECIPE, "lr =", 'gamma = { value = 0.5, source = "printed", place = "3" }\nlr =', "warning",

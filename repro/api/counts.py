@@ -25,6 +25,9 @@ from repro.text import choose
 if TYPE_CHECKING:
     from torch import nn
 
+LARGEST = 1_000_000
+"""The largest height, width and number of channels or classes."""
+
 
 def count(
     model: str | nn.Module,
@@ -111,6 +114,7 @@ def _subject(
     model: str, options: Mapping[str, OptionValue], dataset: str | None, input: Shape | None, classes: int | None
 ) -> tuple[Subject, str | None]:
     """Return what is counted, and the dataset whose input and classes it has, if it has them."""
+    _check_sizes(input, classes)
     if is_outside(model) and dataset is None and input and classes:
         return Subject(model, resolve_options(model, options, ""), input, classes), None
     where = find_dataset(dataset) if dataset else own_dataset(model)
@@ -119,6 +123,15 @@ def _subject(
     spec = DATASETS[where]
     subject = Subject(model, resolve_options(model, options, where), input or spec.input, classes or spec.classes)
     return subject, where if (subject.input, subject.classes) == (spec.input, spec.classes) else None
+
+
+def _check_sizes(input: Shape | None, classes: int | None) -> None:
+    """Raise UserError for more channels, pixels or classes than any network has."""
+    if max(input or (0,)) > LARGEST:
+        size = "x".join(map(str, input or ()))
+        raise UserError(f"images of {size} are too large; channels, height and width are at most {LARGEST:,}")
+    if (classes or 0) > LARGEST:
+        raise UserError(f"{classes:,} classes are too many; the largest number is {LARGEST:,}")
 
 
 def _counted(subject: Subject) -> Count:
@@ -138,6 +151,7 @@ def _count_built(
     from torch.nn.parameter import is_lazy
 
     name = type(network).__name__
+    _check_sizes(input, None)
     if not isinstance(network, nn.Module):
         raise UserError(f"a network is the name of one or a torch.nn.Module, not {network!r}")
     if input is None and dataset is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,8 @@ from repro.errors import UserError
 from repro.frames import Dtype, frame_of
 from repro.paths import folders
 from repro.recipes import current_library, deviations, within
+from repro.recipes.layout import kind_of
+from repro.store.csv_rows import types_of
 from repro.store.curves import curve_of, read_curve
 from repro.store.results import EpochRow, Record, result_folders
 from repro.store.run_folders import CURVE, Description, Run, run_named, run_names, runs_in
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
     from pandas import DataFrame
 
-KINDS = {"int": Dtype.INTEGER, "float": Dtype.NUMBER, "str": Dtype.TEXT}
-"""The types of columns, by the annotation of a field; the others are objects."""
+KINDS = {int: Dtype.INTEGER, float: Dtype.NUMBER, str: Dtype.TEXT}
+"""The types of columns, by that of a field; the others are objects."""
 
 
 def _columns_of(kind: type[DataclassInstance]) -> dict[str, Dtype]:
-    return {each.name: KINDS.get(str(each.type).removesuffix(" | None"), Dtype.OBJECT) for each in fields(kind)}
+    return {name: KINDS.get(kind_of(hint), Dtype.OBJECT) for name, hint in types_of(kind).items()}
 
 
 RUN_COLUMNS = {

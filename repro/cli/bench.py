@@ -39,7 +39,7 @@ Precisions = Annotated[
     list[Precision] | None,
     choice("--precision", help="Precision to measure; can be given several times (default: fp32 and bf16)."),
 ]
-SideBySide = Annotated[int, typer.Option("--seeds", min=1, metavar="N", help="Also measure N stacked seeds.")]
+SideBySide = Annotated[int, typer.Option("--seeds", min=1, max=100, metavar="N", help="Also measure N stacked seeds.")]
 Window = Annotated[
     float, typer.Option("--window", min=0.01, max=600, metavar="SECONDS", help="Length of one timing window.")
 ]
@@ -55,7 +55,8 @@ BenchModel = Annotated[
 ]
 Check = Annotated[bool, typer.Option("--check", help="Check the device instead of measuring a model.")]
 Seconds = Annotated[
-    float | None, typer.Option("--seconds", min=0, metavar="SECONDS", help="With --check: when to stop (default: 220).")
+    float | None,
+    typer.Option("--seconds", min=0, max=86_400, metavar="SECONDS", help="With --check: when to stop (default: 220)."),
 ]
 Only = Annotated[
     str, typer.Option("--only", metavar="TEXT", help="With --check: run only what has this text in its name.")

@@ -22,6 +22,8 @@ from repro.runtime import MEASURED, Log, Precision, Runtime, Together
 from repro.tables import table_names
 from repro.text import one_of
 
+MOST_SEEDS = 1000
+"""The largest number of seeds, or of runs at once, that a command takes."""
 Command = Callable[..., Any]
 
 
@@ -107,15 +109,20 @@ Settings = Annotated[
 ]
 Seed = Annotated[
     int | None,
-    typer.Option("--seed", min=0, metavar="S", help="Seed of weights, data order and augmentation (default: 0)."),
+    typer.Option(
+        "--seed", min=0, max=2**31 - 1, metavar="S", help="Seed of weights, data order and augmentation (default: 0)."
+    ),
 ]
-Seeds = Annotated[int | None, typer.Option("--seeds", min=1, metavar="N", help="Train the seeds 0 to N - 1.")]
+Seeds = Annotated[
+    int | None, typer.Option("--seeds", min=1, max=MOST_SEEDS, metavar="N", help="Train the seeds 0 to N - 1.")
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Run (name, prefix, ID or folder) or checkpoint file.")]
 SeedsPerRow = Annotated[
     int | None,
     typer.Option(
         "--seeds",
         min=1,
+        max=MOST_SEEDS,
         metavar="N",
         help="Seeds to train for each row (default: as many as in the paper; with --try, those of its runs).",
     ),
@@ -170,9 +177,16 @@ RUNTIME_OPTIONS = {
         "Recompute activations in the backward pass: same results, less memory, slower (DenseNet and pre-activation "
         "ResNet; default: where memory is short).",
     ),
-    "threads": _switch(int, "--threads", "Number of CPU threads (default: chosen by PyTorch).", min=1, metavar="N"),
+    "threads": _switch(
+        int, "--threads", "Number of CPU threads (default: chosen by PyTorch).", min=1, max=1024, metavar="N"
+    ),
     "workers": _switch(
-        int, "--workers", "Processes that read image files (default: one per core; 0: none).", min=0, metavar="N"
+        int,
+        "--workers",
+        "Processes that read image files (default: one per core; 0: none).",
+        min=0,
+        max=1024,
+        metavar="N",
     ),
     "together": _switch(
         Together,
@@ -182,7 +196,12 @@ RUNTIME_OPTIONS = {
         metavar="WAY",
     ),
     "at_once": _switch(
-        int, "--at-once", "Largest number of runs that share a device (default: as many as fit).", min=1, metavar="N"
+        int,
+        "--at-once",
+        "Largest number of runs that share a device (default: as many as fit).",
+        min=1,
+        max=MOST_SEEDS,
+        metavar="N",
     ),
     "channels_last": _switch(
         bool,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,13 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from repro.counting.conventions import EXTRA_HANDLES, Convention, total
-from repro.errors import PackageMissing, UserError
+from repro.data.memory import free_host_memory
+from repro.errors import PackageMissing, UserError, is_out_of_memory
 from repro.models import OptionValue, build, is_outside
 from repro.models.factory import check_output
 from repro.models.options import Shape
+from repro.text import size
 
 if TYPE_CHECKING:
     from torch import nn
+
+SMALL_BYTES, SMALL_INPUT = 2**28, 2**20
+"""Weights in bytes and values of an image below which counting always fits into memory."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +76,61 @@ def empty_network(subject: Subject) -> nn.Module:
     if is_outside(subject.model):
         check_output(subject.model, network.eval(), subject.classes, subject.input)
         return network
+    check_memory(network, subject)
     try:
         return network.to_empty(device="cpu").eval()
     except RuntimeError as error:
         raise UserError(f"{subject.model} with these options does not fit into memory") from error
+
+
+def check_memory(network: nn.Module, subject: Subject) -> None:
+    """Raise UserError for a network on the meta device that cannot be counted in the memory that is free.
+
+    fvcore needs its weights and maps. Small ones are not estimated, which would take time.
+    """
+    weights = sum(each.numel() * each.element_size() for each in network.parameters())
+    free = free_host_memory()
+    if free is None or (weights < SMALL_BYTES and math.prod(subject.input) < SMALL_INPUT):
+        return
+    needed = weights + (0 if weights > free else _map_bytes(network.eval(), subject))
+    if needed > free:
+        raise UserError(
+            f"counting {subject.model} with images of {_size(subject.input)} needs about {size(needed)} of memory, and "
+            f"{size(free)} are free; choose smaller images or a smaller network"
+        )
+
+
+def _map_bytes(network: nn.Module, subject: Subject) -> int:
+    """Return the bytes of an image and of the two largest outputs that a network on the meta device makes of it."""
+    import torch
+
+    found = [4 * math.prod(subject.input)]
+
+    def note(module: nn.Module, inputs: object, output: object) -> None:
+        found.extend([output.nbytes] if isinstance(output, torch.Tensor) else [])
+
+    hooks = [module.register_forward_hook(note) for module in network.modules()]
+    with torch.no_grad(), refusing(subject.model, subject.input):
+        network(torch.zeros(1, *subject.input, device="meta"))
+    for hook in hooks:
+        hook.remove()
+    return found[0] + sum(sorted(found[1:])[-2:])
+
+
+@contextmanager
+def refusing(called: str, input: Shape) -> Iterator[None]:
+    """Raise UserError where a network does not accept an input of C, H, W, or it does not fit into memory."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise UserError(f"{called} with an input of {_size(input)} does not fit into memory") from error
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{called} does not accept an input of {_size(input)} (CxHxW): {reason}") from error
+
+
+def _size(input: Shape) -> str:
+    return "x".join(map(str, input))
 
 
 def flop_counter() -> Any:
@@ -107,17 +164,12 @@ def analysis(network: nn.Module, input: Shape, called: str) -> Any:
 
     counter = flop_counter()
     device = next((each.device for each in network.parameters()), None)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), refusing(called, input):
         warnings.simplefilter("ignore")  # fvcore traces, which torch deprecates
-        try:
-            flops = counter(network, torch.zeros(1, *input, device=device))
-            flops.set_op_handle(**EXTRA_HANDLES)
-            flops.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
-            flops.total()
-        except (RuntimeError, ValueError) as error:
-            size = "x".join(map(str, input))
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"{called} does not accept an input of {size} (CxHxW): {reason}") from error
+        flops = counter(network, torch.zeros(1, *input, device=device))
+        flops.set_op_handle(**EXTRA_HANDLES)
+        flops.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+        flops.total()
     return flops
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,7 @@ from repro.models.options import OptionValue as OptionValue
 from repro.models.options import as_typed as as_typed
 from repro.models.outside import HERE, find_outside, outside
 from repro.models.outside import is_outside as is_outside
+from repro.models.registry import LARGEST
 from repro.models.registry import MODELS as MODELS
 from repro.models.registry import OPTIONS as OPTIONS
 from repro.models.registry import ModelSpec as ModelSpec
@@ -71,6 +73,8 @@ def _canonical(name: str, option: str, value: OptionValue) -> OptionValue:
         return float(value)
     if type(value) is not kind:
         raise UserError(f"{name}: option {option} must be {EXPECTED[kind]}, not {value!r}")
+    if not isinstance(value, str) and value > LARGEST.get(option, math.inf):
+        raise UserError(f"{name}: option {option} is {value:,}; the largest is {LARGEST[option]:,}")
     return value.upper().replace(" ", "") if isinstance(value, str) else value
 
 

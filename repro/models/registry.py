@@ -23,6 +23,16 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "dropout": (float, "Dropout rate within a block (WRN)."),
 }
 """Type and meaning of every option of every model."""
+LARGEST: Mapping[str, float] = {
+    "depth": 2000,
+    "k": 10_000,
+    "N": 1000,
+    "l": 100,
+    "width": 100,
+    "pyramid": 10_000,
+    "base": 10_000,
+}
+"""The largest value of an option, far beyond every paper: larger networks would only fill the memory."""
 
 
 @dataclass(frozen=True)

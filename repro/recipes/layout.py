@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import count, takewhile
 from types import NoneType
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
@@ -16,6 +16,8 @@ from repro.recipes.recipe import VALUES, Recipe
 from repro.recipes.source import Source
 
 T = TypeVar("T")
+LARGEST = 10_000
+"""Largest number of the multiples of `every`."""
 
 
 class Given(Source, Generic[T], frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,6 +59,8 @@ class GivenNumbers(Given[tuple[float, ...] | UnsetType], frozen=True, kw_only=Tr
         """Require exactly one of the two forms."""
         if (self.value is UNSET) == (self.every is UNSET):
             raise ValueError("Expected either `value` or `every`")
+        if self.every is not UNSET and self.of / self.every > LARGEST:
+            raise ValueError(f"Expected at most {LARGEST:,} multiples of `every` below `of`")
         if not all(0 <= each <= 1 for numbers in (self.meaning, *self.others) for each in numbers):
             raise ValueError("Expected numbers from 0 to `of`")
 
@@ -142,8 +146,8 @@ def check_values(values: Mapping[str, Any]) -> None:
 
 
 def number_text(hint: Any) -> str:
-    """Return in words which numbers a field accepts: `a whole number of at least 1`."""
-    return " ".join(["a whole number" if kind_of(hint) is int else "a number", *_bounds(hint)])
+    """Return in words which numbers a field accepts: `a whole number from 1 to 10`."""
+    return " ".join(["a whole number" if kind_of(hint) is int else "a number", *map(_bounds, get_args(hint)[1:])])
 
 
 def kind_of(hint: Any) -> Any:
@@ -151,11 +155,11 @@ def kind_of(hint: Any) -> Any:
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
-def _bounds(hint: Any) -> Iterator[str]:
-    for each in get_args(hint)[1:]:
-        assert isinstance(each, Meta)
-        bounds = {"of at least": each.ge, "above": each.gt, "below": each.lt, "of at most": each.le}
-        yield " and ".join(f"{word} {bound}" for word, bound in bounds.items() if bound is not None)
+def _bounds(meta: Meta) -> str:
+    if meta.ge is not None and meta.le is not None:
+        return f"from {meta.ge:,} to {meta.le:,}"
+    bounds = {"of at least": meta.ge, "above": meta.gt, "below": meta.lt, "of at most": meta.le}
+    return " and ".join(f"{word} {bound:,}" for word, bound in bounds.items() if bound is not None)
 
 
 class Document(msgspec.Struct, Generic[T], frozen=True, forbid_unknown_fields=True):

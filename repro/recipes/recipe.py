@@ -13,8 +13,9 @@ from repro.models import OptionValue
 from repro.models.outside import bare, is_outside
 from repro.recipes.source import Source
 
-Count = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+Pixels = Annotated[int, Meta(ge=0, le=10_000)]
 Amount = Annotated[float, Meta(ge=0)]
 Rate = Annotated[float, Meta(ge=0, lt=1)]
 
@@ -115,7 +116,7 @@ class Recipe:
     """Share of each target that is spread evenly over all classes in training."""
     auxiliary: Amount = 0.0
     """Weight of the training loss of each auxiliary classifier; 0: the network has none."""
-    crop_padding: Count = 0
+    crop_padding: Pixels = 0
     """Pixels added on each side before a random crop to the original size; 0: no crop."""
     padding_mode: Literal["zero", "reflect"] = "zero"
     """What is added. `zero`: the mean colour, since images are normalised first; `reflect`: the mirror image."""
@@ -125,22 +126,22 @@ class Recipe:
     """Whether images are mirrored with probability 1/2."""
     flip_half: bool = False
     """Whether exactly half of each batch, rounded down, is mirrored instead of each image independently."""
-    scaled_crop: Count = 0
+    scaled_crop: Pixels = 0
     """Side of a random crop of 8 % to 100 % of the area, scaled to this size (ImageNet); 0: none."""
-    random_crop: Count = 0
+    random_crop: Pixels = 0
     """Side of a random crop that is not scaled, from an image with the `shorter_side`; 0: none."""
-    shorter_side: Count = 0
+    shorter_side: Pixels = 0
     """The shorter side of a training image is scaled to this size before a `random_crop`."""
-    shorter_side_max: Count = 0
+    shorter_side_max: Pixels = 0
     """Instead, it is scaled to a random size from `shorter_side` to this one; 0: always to `shorter_side`."""
     square: bool = False
     """Whether a `random_crop` is taken from the central square of the scaled image."""
-    resize: Count = 0
+    resize: Pixels = 0
     """The shorter side of a test image is scaled to this size, antialiased; 0: not scaled. Detection: that of every
     image, not antialiased."""
-    resize_limit: Count = 0
+    resize_limit: Pixels = 0
     """Detection: the longer side of an image is scaled to at most this size."""
-    test_crop: Count = 0
+    test_crop: Pixels = 0
     """Side of the centre crop of the scaled test image; 0: the whole image."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     """How images are scaled, in training and testing."""
@@ -158,15 +159,15 @@ class Recipe:
     preprocessing: Literal["", "zca", "mean-image"] = ""
     """Used instead of `mean` and `std`. `zca`: global contrast normalisation, then ZCA whitening; `mean-image`: the
     per-pixel mean of the training images is subtracted from images in 0..1, and nothing is divided."""
-    tile: Count = 0
+    tile: Pixels = 0
     """Segmentation: side of the square that the network classifies at once; 0: no segmentation."""
-    margin: Count = 0
+    margin: Pixels = 0
     """Pixels around a tile that the network sees too; beyond the slice they are its mirror image."""
     turn: bool = False
     """Whether slices are turned by 0, 90, 180 or 270 degrees."""
     elastic: Amount = 0.0
     """Standard deviation in pixels of the random displacements of a coarse grid; 0: none."""
-    elastic_grid: Count = 0
+    elastic_grid: Pixels = 0
     """Points of the coarse grid on each side."""
     class_balance: bool = False
     """Whether the loss of a pixel is divided by its class's share of the training pixels, times the number of

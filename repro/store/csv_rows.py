@@ -48,7 +48,7 @@ SHOWN = 60
 def line_of(written: DataclassInstance) -> dict[str, Any]:
     """Return the cells of a line, by column."""
     values = dict(vars(written))
-    for name, hint in _hints(type(written)).items():
+    for name, hint in types_of(type(written)).items():
         if _is_json(hint):
             values[name] = json.dumps(values[name], sort_keys=True, allow_nan=False)
     return values
@@ -156,7 +156,7 @@ def read_with_lines(path: Path, kind: type[T], what: str) -> list[tuple[T, dict[
 
 def _parse(line: Mapping[str, str], kind: type[T], wrong: str) -> T:
     """Return a line as a dataclass; a field with a default may be empty or missing in older files."""
-    hints = _hints(kind)  # type: ignore[arg-type]
+    hints = types_of(kind)  # type: ignore[arg-type]
     needed = [each.name for each in fields(kind) if each.default is MISSING]  # type: ignore[arg-type]
     present = [name for name in hints if name in needed or line.get(name)]
     try:
@@ -168,8 +168,8 @@ def _parse(line: Mapping[str, str], kind: type[T], wrong: str) -> T:
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
-    """Return the types of a dataclass's fields, with the bounds of their values."""
+def types_of(kind: type) -> dict[str, Any]:
+    """Return the types of a dataclass's fields, with the bounds of their values and without None."""
     return {name: without_none(hint) for name, hint in get_type_hints(kind, include_extras=True).items()}
 
 

@@ -1,0 +1,91 @@
+"""The ends of the number line: one line, at once, without filling the memory."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import repro
+from repro.cli.app import main
+from repro.counting import count
+from repro.errors import UserError
+from repro.papers import Paper
+from repro.recipes.library import Library
+
+HUGE = str(2**63 - 1)
+SMALL = ["train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits"]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ["count", "wrn", "--depth", HUGE],
+            "wrn: option depth is 9,223,372,036,854,775,807; the largest is 2,000",
+        ),
+        (["count", "wrn", "--l", "1000000000"], "wrn: option l is 1,000,000,000; the largest is 100"),
+        (["count", "densenet", "--k", HUGE], "the largest is 10,000"),
+        (["count", "denseresnet110", "--N", HUGE], "the largest is 1,000"),
+        (["count", "wrn18", "--width", "1e300"], "wrn18: option width is 1e+300; the largest is 100"),
+        (["count", "unet", "--base", "1000000"], "the largest is 10,000"),
+        (["count", "resnet20", "--classes", HUGE], "9,223,372,036,854,775,807 classes are too many"),
+        (["count", "resnet20", "--input", f"3x{HUGE}x9"], f"images of 3x{HUGE}x9 are too large"),
+        ([*SMALL, "--seeds", "2147483647"], "'--seeds': Input should be less than or equal to 1000"),
+        ([*SMALL, "--seed", "9" * 25], "'--seed': Input should be less than or equal to 2147483647"),
+        ([*SMALL, "--threads", "9" * 25], "'--threads': Input should be less than or equal to 1024"),
+        ([*SMALL, "--workers", HUGE], "'--workers': Input should be less than or equal to 1024"),
+        ([*SMALL, "--at-once", HUGE], "'--at-once': Input should be less than or equal to 1000"),
+        ([*SMALL, "--epochs", HUGE], "it must be a whole number from 1 to 1,000,000,000 (recipe: 15)"),
+        ([*SMALL, "--set", "lr=1e999"], "lr = 1e999 is impossible: it must be a number of at least 0"),
+        ([*SMALL, "--set", "crop_padding=9999"], "crop_padding=9999 is more than the side of images of 32 pixels"),
+        (["bench", "resnet20", "--window", "1e9"], "'--window': Input should be less than or equal to 600"),
+        (["bench", "resnet20", "--seeds", HUGE], "'--seeds': Input should be less than or equal to 100"),
+        (["bench", "--check", "--seconds", "1e400"], "'--seconds': Input should be less than or equal to 86400"),
+        (["plan", "--seeds", "9" * 14], "'--seeds': Input should be less than or equal to 1000"),
+        (["table", "cifar100", "--run", "--seeds", HUGE], "'--seeds': Input should be less than or equal to 1000"),
+    ],
+)
+def test_a_number_beyond_all_use_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: Sequence[str],
+    line: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("error: ")
+    assert line in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("side", [20_000, 99_999])
+def test_memory_is_estimated_before_a_count(monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+    """An image of 3 channels and two maps of 16 are in memory at once, in values of 4 bytes."""
+    monkeypatch.setattr(count, "free_host_memory", lambda: 2**34)
+    about = f"{(3 + 2 * 16) * 4 * side**2 / 2**30:,.1f} GiB of memory, and 16.0 GiB are free; choose smaller images"
+    with pytest.raises(UserError, match=f"counting resnet20 with images of 3x{side}x{side} needs about {about}"):
+        repro.count("resnet20", input=(3, side, side))
+
+
+def test_a_network_that_exceeds_the_memory_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The paper prints 11.0 M parameters for k = 8, and they grow with the square of k: 64 TiB."""
+    monkeypatch.setattr(count, "free_host_memory", lambda: 2**34)
+    with pytest.raises(UserError, match=r"counting wrn with images of 3x32x32 needs about 6[34],\d\d\d\.\d GiB of mem"):
+        repro.count("wrn", depth=16, k=10_000, classes=7)
+
+
+def test_multiples_without_end_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "steps.toml"
+    for every, line in (
+        ("1e-9", "Expected at most 10,000 multiples of `every` below `of`"),
+        ("0", "Expected `float` >"),
+    ):
+        file.write_text(
+            '[recipes.steps]\nextends = "digits"\nsummary = "Steps."\npaper = "Steps"\n'
+            f'milestones = {{ every = {every}, of = 300, source = "printed" }}\n'
+        )
+        library = Library((Paper(tmp_path, (), (file,)),))
+        assert any(line in str(each) for each in library.reading.mistakes)
