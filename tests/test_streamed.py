@@ -1,18 +1,20 @@
 """Image files: the randomness of each image is independent of workers and stops."""
 
+import errno
 import json
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from forked import start
 from torch import Tensor
 from torch.nn import functional
 from watching import Silent, assert_same, stop_at, train_one, weights
@@ -24,10 +26,11 @@ from repro.data.views import EIGENVALUES, EIGENVECTORS, TrainViews, lighting_noi
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
-from repro.recipes import RECIPES, Recipe, library, recipe
+from repro.recipes import RECIPES, Recipe, library, reading, recipe
 from repro.runtime import Runtime
-from repro.training import checkpoint
+from repro.training import checkpoint, saver
 from repro.training.signals import Stopped
+from repro.training.tasks import from_files
 from repro.training.tasks.from_files import Streamed
 from repro.training.tasks.stream import stream
 
@@ -180,46 +183,70 @@ def test_resume_with_other_workers_continues_bit_for_bit(
     assert_same(weights(folders, experiment()), weights(other, experiment()))
 
 
-def run_and(at_batch_2: str, data: ImageFolder, folders: Folders) -> tuple[int, str]:
-    """Train in another process, which runs code at its second batch and then drops the batches read ahead.
+Act = Callable[[list[int]], object]
+"""What a process does at its second batch; its argument are the IDs of the processes that read images."""
 
-    Return the exit status and the last line.
-    """
+
+def everyone_gets(number: int, workers: list[int]) -> None:
+    for each in (*workers, os.getpid()):
+        os.kill(each, number)
+
+
+def is_killed(note: Path, workers: list[int]) -> None:
+    note.write_text(" ".join(map(str, workers)))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def loses_a_reader(workers: list[int]) -> None:
+    os.kill(workers[0], signal.SIGKILL)
+
+
+def has_a_full_disk(workers: list[int]) -> None:
+    saver.save = full_disk
+    signal.raise_signal(signal.SIGTERM)
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def prepare(act: Act) -> None:
+    """Train on twenty small images, act at the second batch, and then drop the batches that were read ahead."""
+    SHIPPED["tiny-imagenet-10"] = replace(SHIPPED["tiny-imagenet-10"], classes=2, train_images=20, test_images=6)
+    read, original = library.survey_recipes, from_files.stream
+
+    def small_recipe(files: Iterable[Path]) -> reading.Reading:
+        found = read(files)
+        small = replace(found.recipes["tiny-imagenet-10"], batch=1, scaled_crop=32, resize=36, test_crop=32)
+        return replace(found, recipes={**found.recipes, "tiny-imagenet-10": small})
+
+    def acting(*arguments: Any) -> Iterator[list[Tensor]]:
+        for number, batch in enumerate(original(*arguments)):
+            if number == 2:
+                act([each.pid or 0 for each in multiprocessing.active_children()])
+                time.sleep(0.5)
+            if not 2 <= number < 15:
+                yield batch
+
+    library.survey_recipes, from_files.stream = small_recipe, acting
+
+
+def run_and(act: Act, folders: Folders) -> tuple[int | None, str]:
+    """Train in another process, which acts at its second batch; return its exit status and its last line."""
     places = ["--data", str(folders.data), "--runs", str(folders.runs), "--results", str(folders.results)]
     model = ["resnet20", "--dataset", "tiny-imagenet-10", "--workers", "2", "--device", "cpu"]
-    code = (
-        "import multiprocessing, os, signal, sys, time\n"
-        "from dataclasses import replace\n"
-        "from repro.data import SHIPPED\n"
-        "from repro.recipes import library\n"
-        "from repro.training.tasks import from_files\n"
-        "from repro.cli.app import main\n"
-        "spec, read = SHIPPED['tiny-imagenet-10'], library.survey_recipes\n"
-        "SHIPPED['tiny-imagenet-10'] = replace(spec, classes=2, train_images=20, test_images=6)\n"
-        "small = {'batch': 1, 'scaled_crop': 32, 'resize': 36, 'test_crop': 32}\n"
-        "def small_recipe(files):\n"
-        "    recipes = dict(read(files).recipes)\n"
-        "    recipes['tiny-imagenet-10'] = replace(recipes['tiny-imagenet-10'], **small)\n"
-        "    return replace(read(files), recipes=recipes)\n"
-        "library.survey_recipes = small_recipe\n"
-        "original = from_files.stream\n"
-        "def stream(*arguments):\n"
-        "    for number, batch in enumerate(original(*arguments)):\n"
-        "        workers = [each.pid for each in multiprocessing.active_children()]\n"
-        f"        if number == 2: {at_batch_2}; time.sleep(0.5)\n"
-        "        if not 2 <= number < 15: yield batch\n"
-        "from_files.stream = stream\n"
-        "main(sys.argv[1:])"
-    )
-    command = [sys.executable, "-c", code, "train", *model, *places]
-    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    return ended.returncode, ended.stderr.splitlines()[-1]
+    process, lines = start(["train", *model, *places], partial(prepare, act))
+    process.join(60)
+    status = process.exitcode
+    process.kill()
+    with lines:
+        return status, lines.read().splitlines()[-1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR2])
 def test_a_signal_to_every_process_of_a_job_saves(data: ImageFolder, folders: Folders, number: signal.Signals) -> None:
     """A terminal sends SIGINT to a process group, and a cluster sends signals to every process of a job."""
-    status, line = run_and(f"[os.kill(each, {int(number)}) for each in [*workers, os.getpid()]]", data, folders)
+    status, line = run_and(partial(everyone_gets, number), folders)
     assert (status, line[:18]) == (128 + number, "stopped: saved at ")
     assert "run the same command again to resume" in line
     (run,) = folders.runs.iterdir()
@@ -228,7 +255,7 @@ def test_a_signal_to_every_process_of_a_job_saves(data: ImageFolder, folders: Fo
 
 def test_a_run_whose_every_process_got_sigterm_resumes(data: ImageFolder, folders: Folders) -> None:
     for step in (3, 6):
-        status, _ = run_and("[os.kill(each, signal.SIGTERM) for each in [*workers, os.getpid()]]", data, folders)
+        status, _ = run_and(partial(everyone_gets, signal.SIGTERM), folders)
         (run,) = folders.runs.iterdir()
         assert (status, checkpoint.load(run / checkpoint.NEWEST).step) == (143, step)
 
@@ -246,8 +273,7 @@ def test_a_signal_to_the_readers_alone_changes_nothing(data: ImageFolder) -> Non
 def test_the_readers_die_with_a_killed_run(data: ImageFolder, folders: Folders, tmp_path: Path) -> None:
     """Otherwise they would keep the run's folder locked."""
     note = tmp_path / "workers"
-    kill = f"open({str(note)!r}, 'w').write(' '.join(map(str, workers))); os.kill(os.getpid(), signal.SIGKILL)"
-    assert run_and(kill, data, folders)[0] == -signal.SIGKILL
+    assert run_and(partial(is_killed, note), folders)[0] == -signal.SIGKILL
     workers = note.read_text().split()
     assert len(workers) == 2
     end = time.monotonic() + 3
@@ -265,10 +291,17 @@ def runs(process: str) -> bool:
 
 
 def test_a_killed_worker_is_reported_in_one_line(data: ImageFolder, folders: Folders) -> None:
-    status, line = run_and("os.kill(workers[0], signal.SIGKILL)", data, folders)
+    status, line = run_and(loses_a_reader, folders)
     assert status == 1
     assert line.startswith("failed: DataLoader worker")
     assert line.endswith("the last checkpoint is kept; fewer --workers need less memory")
+
+
+def test_a_run_that_cannot_be_saved_ends_with_its_readers(data: ImageFolder, folders: Folders) -> None:
+    """They are still there while the error is known, and block the SIGTERM with which Python ends them."""
+    status, line = run_and(has_a_full_disk, folders)
+    assert status == 1
+    assert "No space left on device" in line
 
 
 def test_the_loss_falls_on_real_images(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
+from multiprocessing.util import Finalize
 from typing import Any
 
 import torch
@@ -47,10 +50,12 @@ def stream(
         num_workers=workers,
         pin_memory=on_gpu,
         prefetch_factor=PREFETCH if workers else None,
+        multiprocessing_context="fork" if workers else None,  # the run must be the parent of its workers
         collate_fn=collate or collated,
-        worker_init_fn=_end_with_the_run,
+        worker_init_fn=partial(_end_with_the_run, os.getpid()),
         generator=torch.Generator(),  # without it the loader draws from the default generator, which dropout uses
     )
+    _kill_workers_at_exit(os.getpid())
     try:
         with blocked_in_children():  # a run that is stopped saves before its workers end
             batches = iter(loader)
@@ -87,6 +92,25 @@ def workers_of(runtime: Runtime) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _end_with_the_run(worker: int) -> None:
+@cache
+def _kill_workers_at_exit(process: int) -> None:
+    """Let this process kill workers that it has left when it ends.
+
+    Python would send them SIGTERM, which they block, and wait for them forever: a failed run whose traceback is still
+    known has the workers of its epoch.
+    """
+    Finalize(None, _kill_workers, exitpriority=1)
+
+
+def _kill_workers() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # otherwise torch reports them as killed
+    for each in multiprocessing.active_children():
+        if each.daemon:
+            each.kill()
+
+
+def _end_with_the_run(run: int, worker: int) -> None:
     """Let Linux kill this worker when the run dies: a worker still holds the run's locks, which a fork copies."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != run:  # it died before Linux knew
+        os.kill(os.getpid(), signal.SIGKILL)
