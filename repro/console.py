@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypeVar, cast
 
-from repro.encoding import as_utf8, legible
+from repro.encoding import as_utf8, legible, visible
 from repro.torchrun import is_first
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def note(line: str) -> None:
 def problem(line: str) -> None:
     """Print on stderr, in one line, what went wrong; `--quiet` does not hide it."""
     if is_first():
-        print(" ".join(line.split()), file=Droppable(), flush=True)
+        print(" ".join(visible(line).split()), file=Droppable(), flush=True)
 
 
 def set_quiet(quiet: bool) -> None:
@@ -175,7 +175,9 @@ def waiting(what: str, *, seconds: bool = False) -> Iterator[None]:
             note(f"{what} ...")
         yield
         return
-    with stderr().status(what):
+    from rich.markup import escape
+
+    with stderr().status(escape(what)):
         yield
 
 
@@ -241,14 +243,19 @@ def arriving(what: str, begin: int, total: int | None) -> Iterator[Callable[[int
 
 
 def _console(*, stderr: bool) -> Console:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
     from rich.text import Text
 
     class Legible(Console):
-        """A console that lays a table out with the characters that its encoding has."""
+        """A console that lays a table out with the characters that its encoding has, and obeys no text."""
 
         def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(legible(text, self.encoding), **options)
+
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+            for text, style, control in super().render(renderable, options):
+                yield Segment(text if control else visible(text), style, control)
 
     # Rich's bars need ipywidgets in a notebook, which sets FORCE_COLOR too; progress is lines of text there.
     notebook = Console().is_jupyter
@@ -267,7 +274,7 @@ def _console(*, stderr: bool) -> Console:
 def print_file(text: str) -> None:
     """Print on stdout what is the content of a file, such as CSV, as it is: in UTF-8 unless stdout is a terminal."""
     as_utf8(sys.stdout)
-    print(text, end="")
+    print(visible(text) if sys.stdout.isatty() else text, end="")
 
 
 def print_json(answer: Mapping[str, object]) -> None:

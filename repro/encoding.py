@@ -1,9 +1,10 @@
-"""Text in encodings that lack some of its characters, such as cp1252 and ASCII."""
+"""Text in encodings that lack some of its characters, such as cp1252 and ASCII, and text of others in a terminal."""
 
 from __future__ import annotations
 
 import codecs
 import io
+import re
 from typing import TextIO
 
 ASCII = {
@@ -29,6 +30,8 @@ ASCII = {
     "…": "...",
 }
 """What replaces a character that an encoding lacks. Two marks never become the same one."""
+STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+"""Characters that steer a terminal or turn the direction of writing, and halves of characters; not \\n and \\t."""
 REPLACED = "repro.ascii"
 """The name of the error handler that does so."""
 
@@ -42,6 +45,11 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error(REPLACED, _replaced)
+
+
+def visible(text: str) -> str:
+    """Return a text of a file or a folder's name with U+FFFD in place of each character that would act, not show."""
+    return STEERING.sub("\ufffd", text)
 
 
 def legible(text: str, encoding: str) -> str:

@@ -309,4 +309,4 @@ def test_signs_of_the_format_in_a_label_are_escaped() -> None:
     table = read_table("cifar100")
     named = replace(table, rows=(replace(table.rows[0], label="[1] a|b"), *table.rows[1:]))
     assert r"{[}1] a\textbar{}b" in text(compare(named, []), "latex")
-    assert r"| [1] a\|b " in text(compare(named, []), "md")
+    assert r"| \[1] a\|b " in text(compare(named, []), "md")

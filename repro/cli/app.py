@@ -26,7 +26,7 @@ from repro.cli.train import train
 from repro.cli.validate import validate
 from repro.cli.work import work
 from repro.console import Droppable, set_quiet
-from repro.encoding import never_fail
+from repro.encoding import never_fail, visible
 from repro.errors import RunFailed, UserError, explained
 from repro.runtime import let_threads_sleep
 from repro.torchrun import check_process
@@ -122,5 +122,5 @@ def _missing(error: ModuleNotFoundError) -> str:
 
 
 def _end(line: str, status: int) -> NoReturn:
-    print(" ".join(line.split()), file=Droppable(), flush=True)
+    print(" ".join(visible(line).split()), file=Droppable(), flush=True)
     sys.exit(status)

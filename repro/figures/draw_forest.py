@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from repro.encoding import visible
 from repro.figures.forest import Evidence, Forest, ForestPanel, ForestRow
 from repro.figures.themes import POINTS, WIDTH, Theme
 from repro.tables import Closeness
@@ -56,7 +57,7 @@ def draw_forest(forest: Forest, theme: Theme) -> Figure:
 def _draw_panel(axes: Axes, panel: ForestPanel, theme: Theme) -> None:
     for place, row in enumerate(panel.rows):
         _draw_row(axes, place, row, theme)
-    axes.set_yticks(range(len(panel.rows)), [row.label for row in panel.rows])
+    axes.set_yticks(range(len(panel.rows)), [visible(row.label) for row in panel.rows])
     axes.use_sticky_edges = False  # a bar would end at the frame
     axes.margins(x=0.03)
     axes.set_ylim(len(panel.rows) - 0.5, -0.5)

@@ -72,7 +72,7 @@ def _add_scale(figure: Figure, gates: Gates, colours: ScalarMappable, theme: The
     beyond = max(gates.means.values()) > _brightest(gates)
     scale = figure.colorbar(colours, ax=figure.axes, extend="max" if beyond else "neither", aspect=25, pad=0.01)
     scale.outline.set_visible(False)
-    scale.set_label("mean $w_{ik}$")
+    scale.set_label("mean $w_{ik}$", parse_math=True)
     scale.ax.axhline(1 / gates.most, color=theme.paper, linewidth=1.5)
 
 

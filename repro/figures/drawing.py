@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from repro.encoding import visible
 from repro.errors import UserError
 from repro.figures.curves import Curves
 from repro.figures.forest import Forest
@@ -36,7 +37,7 @@ def draw(figure: Figure, format: str = "svg", theme: str = "light") -> bytes:
     """
     format, theme = choose("format", format, FORMATS), choose("theme", theme, THEMES)
     try:
-        import matplotlib
+        import matplotlib.text
     except ImportError as error:
         raise UserError(f"figures need matplotlib ({error}); install it with pip install matplotlib") from error
     content = io.BytesIO()
@@ -44,6 +45,8 @@ def draw(figure: Figure, format: str = "svg", theme: str = "light") -> bytes:
         matplotlib.rcdefaults()  # ignores the user's own settings
         matplotlib.rcParams.update(style(THEMES[theme]))
         canvas = _canvas(figure, theme)
+        for text in canvas.findobj(matplotlib.text.Text):
+            text.set_text(visible(text.get_text()))
         canvas.savefig(content, format=format, dpi=DPI, metadata=FORMATS[format])
     return content.getvalue()
 

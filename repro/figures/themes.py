@@ -49,6 +49,7 @@ def style(theme: Theme) -> dict[Any, Any]:
         "axes.axisbelow": True,
         "figure.titlesize": POINTS + 1,
         "legend.frameon": False,
+        "text.parse_math": False,  # names of others may have a $
         # Text stays text in SVG, so that it can be searched, selected and read aloud; the fallback font (Verdana) is
         # as wide. PDF, which is for print, embeds its fonts.
         "svg.fonttype": "none",

@@ -78,7 +78,8 @@ class Reference:
     text: str
     name: str
     """The words of the link."""
-    href: str
+    href: str | None
+    """An address on the web; None if there is none to follow."""
     details: str
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from itertools import zip_longest
 
+from repro.encoding import visible
 from repro.report.content import Content
 from repro.report.grid import Grid, Line
 from repro.report.notes import Note
@@ -69,7 +70,7 @@ def _booktabs(grid: Grid, caption: str, label: str, legend: str = "") -> str:
             "\\begin{table}[htbp]",
             "\\centering\\scriptsize\\setlength{\\tabcolsep}{3pt}",
             f"\\caption{{{escaped(caption)}}}",
-            f"\\label{{{label}}}",
+            f"\\label{{{re.sub(r'[^a-zA-Z0-9:._-]', '-', label)}}}",
             *(["\\resizebox{\\linewidth}{!}{%"] if wide else []),
             f"\\begin{{tabular}}{{{columns}}}",
             *("\\toprule", *_rows(grid.heading_lines), "\\midrule", *(row for line in lines for row in line)),
@@ -108,5 +109,6 @@ def _rows(cells: Sequence[str]) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """Return a text as LaTeX source."""
-    return re.sub(".", lambda sign: SPELLINGS.get(sign[0], sign[0]), text)
+    """Return a text as LaTeX source, without line ends, since an empty line would end a paragraph."""
+    shown = visible(text).replace("\ufffd", "?").replace("\n", " ")
+    return re.sub(".", lambda sign: SPELLINGS.get(sign[0], sign[0]), shown)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
+from repro.encoding import visible
 from repro.report.content import Content
 from repro.report.grid import Grid
 from repro.report.notes import Note
 
+SPECIAL = re.compile(r"[\\`*\[<|~$&]|(?<!\w)_|_(?!\w)")
+"""Characters that may begin or end something else than text; `_` within a word does not."""
 WIDTH = 100
 """Number of characters that fit on a line of a page."""
 
@@ -28,14 +33,19 @@ def _beneath(content: Content) -> list[str]:
 
 def _note(note: Note) -> str:
     """Return a note; a list begins after an empty line, without which some readers of Markdown show one paragraph."""
-    items = "\n".join(f"- {line}" for line in note.lines)
-    return note.text("") if len(note.lines) == 1 else f"{note.heading}:\n\n{items}"
+    items = "\n".join(f"- {escaped(line)}" for line in note.lines)
+    return escaped(note.text("")) if len(note.lines) == 1 else f"{escaped(note.heading)}:\n\n{items}"
 
 
 def _table(grid: Grid) -> str:
     from tabulate import tabulate
 
-    headings = [" ".join(text.split()) for text in grid.heading_lines]
-    lines = [["; ".join(cell.lines()).strip().replace("|", r"\|") for cell in line.cells] for line in grid.all_lines]
+    headings = [escaped(text) for text in grid.heading_lines]
+    lines = [[escaped("; ".join(cell.lines())) for cell in line.cells] for line in grid.all_lines]
     alignment = ["right" if heading.numeric else "left" for heading in grid.headings]
     return tabulate(lines, headers=headings, tablefmt="github", disable_numparse=True, colalign=alignment) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Return a text as Markdown that shows it, on one line."""
+    return SPECIAL.sub(r"\\\g<0>", " ".join(visible(text).split()))

@@ -12,6 +12,7 @@ from repro.experiment import Experiment
 from repro.models.typed import typed_name
 from repro.recipes import deviations
 from repro.recipes.values import values_of
+from repro.report.markdown import escaped
 from repro.report.runs import METRICS, shown_metric
 from repro.store.results import Record
 from repro.text import number_of
@@ -61,9 +62,9 @@ def model_card(facts: CardFacts, weights: Path) -> str:
     """Return the model card of a file of weights as Markdown."""
     from tabulate import tabulate
 
-    lines = [(name, value.replace("|", r"\|")) for name, value in _lines(facts)]
+    lines = [(name, escaped(value)) for name, value in _lines(facts)]
     table = tabulate(lines, headers=("", ""), tablefmt="github", disable_numparse=True)
-    return f"# {facts.experiment.name}\n\n{table}\n\n{_how_to_load(facts, weights)}"
+    return f"# {escaped(facts.experiment.name)}\n\n{table}\n\n{_how_to_load(facts, weights)}"
 
 
 def _lines(facts: CardFacts) -> Iterator[tuple[str, str]]:
@@ -116,7 +117,7 @@ from pathlib import Path
 
 from repro.evaluation.weights import load_weights
 
-network, experiment = load_weights(Path("{weights.name}"))
+network, experiment = load_weights(Path({weights.name!a}))
 ```
 
 The input has the shape (images, {channels}, {height}, {width}); values of pixels are divided by 255 and

@@ -61,11 +61,16 @@ def references(table: Table, compared: ComparedRow) -> Iterator[Reference]:
         cell = compared.errors.get(column.key)
         for test in cell.weights if cell else ():
             text = f"{before}{test.error:.2f} %, tested here"
-            yield Reference(text, _name(test.source) or test.file, test.source, _test_details(test))
+            yield Reference(text, _name(test.source) or test.file, _address(test.source), _test_details(test))
 
 
 def _name(url: str) -> str:
     return url.removeprefix("https://").removeprefix("github.com/")
+
+
+def _address(source: str) -> str | None:
+    """Return the source of weights as an address to follow; a file may have any text there, such as a script."""
+    return source if source.startswith(("https://", "http://")) else None
 
 
 def _test_details(test: WeightsTest) -> str:

@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from repro.encoding import visible
 from repro.report.content import Content
 from repro.report.fitted import Fitted, empty_grid
 from repro.report.grid import Grid, Line, Shown, Tag
@@ -59,7 +60,7 @@ def plain(renderable: RenderableType, width: int = 160) -> str:
     """Return what a terminal of some columns would show, without colours."""
     console = Console(width=width, file=io.StringIO(), record=True, force_jupyter=False)  # else a notebook shows it
     console.print(renderable)
-    return console.export_text()
+    return visible(console.export_text())
 
 
 def _fitted_table(content: Content) -> Fitted:
