@@ -76,6 +76,12 @@ def test_the_folder_itself_may_be_named(tmp_path: Path) -> None:
     assert len(cifar.load(write_binary(tmp_path), tmp_path / "cifar-100-binary").train) == 6
 
 
+def test_an_empty_folder_does_not_hide_the_other_layout(tmp_path: Path) -> None:
+    published = write_pickled(tmp_path)
+    (tmp_path / published.binary.folder).mkdir()
+    assert len(cifar.load(published, tmp_path).train) == 6
+
+
 def test_a_changed_file_is_refused_in_one_line(tmp_path: Path) -> None:
     published = write_binary(tmp_path)
     path = tmp_path / "cifar-100-binary" / "train.bin"

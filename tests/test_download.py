@@ -297,6 +297,15 @@ def test_only_regular_files_with_plain_names_are_unpacked(
     assert names(tmp_path) == ["root"]
 
 
+def test_an_empty_archive_is_refused_and_an_empty_folder_hides_none(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"set\.tar\.gz is not the expected archive of set \(it has no files\)"):
+        fetch(server, archive_of(), tmp_path)
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set.tar.gz.part").unlink()
+    fetch(server, archive_of("set/train"), tmp_path)
+    assert names(tmp_path / "set") == ["train"]
+
+
 def test_an_archive_of_another_folder_is_refused(server: Server, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"set\.tar\.gz is not the expected archive of set"):
         fetch(server, archive_of("other/train"), tmp_path)

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -116,6 +117,29 @@ def test_a_broken_archive_leaves_no_data_set_and_whole_classes_are_kept(pictures
     assert (home / ".unpacking-train" / WNIDS[0]).is_dir()
     (home / ilsvrc.TRAIN_ARCHIVE).write_bytes(whole)
     assert len(load("imagenet", tmp_path / "root").train) == 6
+
+
+@pytest.mark.usefixtures("three_classes")
+def test_an_empty_archive_becomes_no_folder_that_hides_the_real_one(pictures: Path, tmp_path: Path) -> None:
+    home = hand_out(pictures, tmp_path / "root")
+    (home / "train").mkdir()  # as an earlier version left it
+    for archive, reason in ((ilsvrc.TRAIN_ARCHIVE, "it has no classes"), (ilsvrc.VAL_ARCHIVE, "it has no files")):
+        whole = (home / archive).read_bytes()
+        tar(home / archive, {})
+        with pytest.raises(UserError, match=rf"{re.escape(archive)} is broken \({reason}\); replace it"):
+            ilsvrc.unpack(home)
+        (home / archive).write_bytes(whole)
+    assert len(load("imagenet", tmp_path / "root").train) == 6
+
+
+@pytest.mark.usefixtures("three_classes")
+def test_a_class_without_images_is_a_broken_archive(pictures: Path, tmp_path: Path) -> None:
+    home = hand_out(pictures, tmp_path / "root")
+    tar(tmp_path / "empty.tar", {})
+    tar(home / ilsvrc.TRAIN_ARCHIVE, {"n00000001.tar": (tmp_path / "empty.tar").read_bytes()})
+    with pytest.raises(UserError, match="is broken"):
+        ilsvrc.unpack(home)
+    assert not (home / "train").exists()
 
 
 @pytest.mark.parametrize("name", ["../n00000001.tar", "n00000001.txt", "/n00000001.tar"])

@@ -39,8 +39,17 @@ def _is_plain(name: str) -> bool:
 
 
 def unpack(archive: tarfile.TarFile, folder: Path, within: str = "") -> None:
-    """Write the files of an archive into a folder; tarfile.ReadError as in `files_in`."""
+    """Write the files of an archive into a folder; tarfile.ReadError as in `files_in`, or if there are none."""
     folder.mkdir(parents=True, exist_ok=True)
+    empty = True
     for name, content in files_in(archive, within):
+        empty = False
         with (folder / name).open("wb") as file:
             shutil.copyfileobj(content, file)
+    if empty:
+        raise tarfile.ReadError("it has no files")
+
+
+def is_filled(folder: Path) -> bool:
+    """Whether a folder is there and not empty: an empty one is nothing that was unpacked, and hides no archive."""
+    return folder.is_dir() and any(folder.iterdir())

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from repro.console import with_bar
 from repro.data import Dataset, Images
+from repro.data.archives import is_filled
 from repro.data.download import fetch_archive
 from repro.data.stored import Missing, Stored
 from repro.errors import UserError
@@ -175,7 +176,7 @@ def _found(cifar: Cifar, root: Path) -> tuple[Layout, Path] | None:
     """Return the layout that is there and its folder, which is under `root` or is `root` itself; None without one."""
     for layout in cifar.layouts:
         for folder in (root / layout.folder, root):
-            if folder.name == layout.folder and folder.is_dir():
+            if folder.name == layout.folder and is_filled(folder):
                 return layout, folder
     return None
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from repro.console import note, open_with_bar, waiting
-from repro.data.archives import unpack
+from repro.data.archives import is_filled, unpack
 from repro.data.checksum import checksum
 from repro.data.transfer import Broken, Refused, transfer
 from repro.errors import UserError
@@ -34,7 +34,7 @@ def fetch_archive(urls: Sequence[str], md5: str, root: Path, folder: str) -> Non
     """
     name = urls[0].rsplit("/", 1)[-1].split("?")[0]
     with _alone(root, name):
-        if (root / folder).exists():  # another process was faster
+        if is_filled(root / folder):  # another process was faster
             return
         part = root / f"{name}.part"
         if failures := _download(urls, md5, part, name):

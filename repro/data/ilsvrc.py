@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from repro.console import open_with_bar, waiting
+from repro.data.archives import is_filled
 from repro.data.archives import unpack as write_files
 from repro.data.synsets import leaves_in
 from repro.errors import UserError
@@ -34,7 +35,7 @@ def unpack(folder: Path) -> None:
     writers = {TRAIN_ARCHIVE: _unpack_classes, VAL_ARCHIVE: _unpack_flat}
     for archive, split in archives_in(folder).items():
         with locked(folder / ".unpacking.lock"):
-            if (folder / split).exists():  # another process was faster
+            if is_filled(folder / split):  # another process was faster
                 continue
             beside = folder / f".unpacking-{split}"
             beside.mkdir(exist_ok=True)
@@ -49,7 +50,7 @@ def unpack(folder: Path) -> None:
 def archives_in(folder: Path) -> dict[str, str]:
     """Return the archives in a folder that are not unpacked yet, each with the name of its split."""
     splits = {TRAIN_ARCHIVE: "train", VAL_ARCHIVE: "val"}
-    return {name: each for name, each in splits.items() if (folder / name).is_file() and not (folder / each).exists()}
+    return {name: each for name, each in splits.items() if (folder / name).is_file() and not is_filled(folder / each)}
 
 
 def _unpack_classes(file: IO[bytes], beside: Path) -> None:
@@ -65,6 +66,8 @@ def _unpack_classes(file: IO[bytes], beside: Path) -> None:
             with tarfile.open(fileobj=outer.extractfile(member), mode="r:") as inner:
                 write_files(inner, part)
             part.rename(beside / name.stem)
+    if not is_filled(beside):
+        raise tarfile.ReadError("it has no classes")
 
 
 def _unpack_flat(file: IO[bytes], beside: Path) -> None:
