@@ -360,6 +360,21 @@ def test_training_ends_by_writing_the_mean_gate_weights(
     assert len({round(row.mean, 4) for row in rows}) > 8  # not merely equal shares
 
 
+def test_a_second_record_leaves_the_gate_weights_of_the_first(
+    gated: Callable[..., Experiment], folders: Folders, tmp_path: Path
+) -> None:
+    experiment = gated()
+    first = train_one(experiment, CPU, folders, Silent())
+    path, watcher = gates_path(folders.results, experiment.name), Silent()
+    before = path.read_bytes()
+    path.write_bytes(before.replace(b",0.", b",0.0"))  # so that a run of the same bits would show
+    kept = path.read_bytes()
+    second = train_one(experiment, CPU, replace(folders, runs=tmp_path / "again"), watcher)
+    assert second.started != first.started
+    assert path.read_bytes() == kept != before
+    assert f"{path} has the mean gate weights of the first record of {experiment.name}, and stays" in watcher.said
+
+
 def test_batches_of_other_sizes_give_the_same_means(
     gated: Callable[..., Experiment], folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from test_cli import repro
 
 from repro.store.curves import curve_path, new_curve_path, read_curve, write_curve
+from repro.store.gates import gates_path, write_gates
 from repro.store.results import EpochRow, Record, append_record, every_record, shipped_results
 
 Make = Callable[..., Record]
@@ -86,6 +87,21 @@ def test_a_shipped_record_is_never_deleted(tmp_path: Path, capsys: pytest.Captur
     assert f"record 1 of {shipped.name} is shipped with the program" in err
     assert keep(capsys, tmp_path, shipped.name, "--record", 1, "--yes")[0] == 0
     assert every_record(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_gate_weights_are_of_the_first_record(
+    three: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    gates = gates_path(tmp_path, three[0].name)
+    write_gates([], gates)
+    assert keep(capsys, tmp_path, three[0].name, "--record", number, "--yes")[0] == 0
+    assert gates.exists() == (number == 1)
+
+
+def test_a_record_that_is_written_again_keeps_the_name_of_its_curve(three: list[Record], tmp_path: Path) -> None:
+    names = [new_curve_path(tmp_path, each).name for each in three]
+    assert names == [f"{three[0].name}{number}.csv" for number in ("", ".2", ".3")]
 
 
 def test_a_curve_without_a_record_is_replaced(record: Make, tmp_path: Path) -> None:

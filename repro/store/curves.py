@@ -38,7 +38,7 @@ def curve_paths(folder: Path, run: str) -> list[Path]:
 
 def new_curve_path(folder: Path, record: Record) -> Path:
     """Return where the curve of a new record is written, beside those of earlier records of the experiment."""
-    earlier = [each for each in every_record(folder) if each.id == record.id]
+    earlier = [each for each in every_record(folder) if each.id == record.id and each.started != record.started]
     first = curve_path(folder, record.name)
     numbered = (first.with_name(f"{record.name}.{number}.csv") for number in count(2))
     path = first

@@ -9,6 +9,7 @@ from pathlib import Path
 from repro.errors import UserError
 from repro.store.csv_rows import read_with_lines, rewrite
 from repro.store.curves import curve_path, curve_paths, is_curve_of
+from repro.store.gates import gates_path
 from repro.store.results import RECORD, Record, every_record, result_folders, shipped_results
 from repro.store.run_folders import run_named
 from repro.store.writing import locked_results
@@ -72,9 +73,12 @@ def others_of(records: Sequence[Kept], number: int) -> list[Kept]:
 
 
 def delete(others: Sequence[Kept], kept: Kept) -> None:
-    """Delete records and their curves; the kept record's curve gets the name of the run."""
+    """Delete records, their curves and their gate weights; the kept record's curve gets the name of the run."""
     for folder in dict.fromkeys(each.folder for each in others):
         path, unwanted = folder / "runs.csv", [each.record for each in others]
+        first = next(each for each in every_record(folder) if each.id == kept.record.id)
+        if first in unwanted:  # the file is of the first record
+            gates_path(folder, kept.record.name).unlink(missing_ok=True)
         with locked_results(path):
             lines = [line for record, line in read_with_lines(path, Record, RECORD) if record not in unwanted]
             rewrite(path, lines, Record)

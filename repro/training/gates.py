@@ -14,7 +14,7 @@ from repro.models import spec_of
 from repro.models.dense_resnet import DenseResNet
 from repro.recipes import Recipe, deviations
 from repro.store.gates import GateRow, gates_path, write_gates
-from repro.store.results import EpochRow
+from repro.store.results import EpochRow, latest, read_records, result_folders
 from repro.training import processes
 from repro.training.device import autocast, placed
 from repro.training.engine import Engine
@@ -26,15 +26,30 @@ from repro.training.tasks.task import Progress, Task
 
 
 def write_run_gates(engine: Engine, results: Path, watcher: Watcher) -> None:
-    """Write the mean gate weights of an engine's runs into `results`; nothing for networks without gates."""
+    """Write the mean gate weights of an engine's runs into `results`; nothing for networks without gates.
+
+    Those of the first record of an experiment stay, as tables use this record.
+    """
     if not spec_of(engine.experiments[0].model).gates:
         return
+    firsts = processes.of_first(_of_first_records(engine, results))
     watcher.say("computing mean gate weights on the test images")
     for number, (experiment, history) in enumerate(zip(engine.experiments, engine.histories, strict=True)):
+        if path := firsts.get(experiment.id):
+            watcher.say(f"{path} has the mean gate weights of the first record of {experiment.name}, and stays")
+            continue
         network = _with_gates(engine, number) if engine.runtime.fused else engine.alone(number)
         rows = measured_gates(network, experiment, engine.task, engine.step, history, progress=watcher.testing)
         if processes.rank() == 0:
             write_gates(rows, gates_path(results, experiment.name))
+
+
+def _of_first_records(engine: Engine, results: Path) -> dict[str, Path]:
+    """Return the files with the mean gate weights of earlier records of an engine's experiments, by ID."""
+    folders = result_folders(results)
+    first = {each.id: each for each in read_records(folders)}
+    paths = {each.id: latest(folders, gates_path, each.name) for each in engine.experiments}
+    return {id: path for id, path in paths.items() if path and id in first and first[id].started != engine.started}
 
 
 def _with_gates(engine: Engine, number: int) -> nn.Module:
