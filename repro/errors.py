@@ -13,6 +13,15 @@ class UserError(Exception):
     """The request is impossible (exit status 2); the message says in one line what is wrong and what to do."""
 
 
+class UnknownName(UserError):
+    """A user typed a name that nothing of its kind has."""
+
+    def __init__(self, kind: str, name: str, meant: Sequence[str], hint: str) -> None:
+        """`kind` is in words, `meant` has the names that are near, and `hint` says what to do."""
+        super().__init__(f"unknown {kind} {name!r}; {hint}")
+        self.kind, self.name, self.meant = kind, name, meant
+
+
 @dataclass(frozen=True)
 class Mistake:
     """What is wrong in a file of a paper, and what would be right."""

@@ -1,29 +1,72 @@
 """Names as users type them, matched without regard to case, `-` and `_`; numbers and lists in sentences."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from types import MappingProxyType
 
-from repro.errors import UserError
+from repro.errors import UnknownName, UserError
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+MISTYPED = 0.85
+"""The same of whole names."""
+SHOWN = 10
+"""Maximum number of names in a hint."""
+MISSPELT = 0.72
+"""Least similarity of the letters of two names, by difflib, at which one may be meant by the other."""
 
 
 def canonical(name: str) -> str:
     """Return the form that all spellings of a name share."""
-    return name.lower().replace("-", "").replace("_", "")
+    return re.sub(r"[-_ ]", "", name.lower())
 
 
-def choose(kind: str, name: str, known: Iterable[str]) -> str:
+def choose(kind: str, name: str, known: Iterable[str], others: Mapping[str, str] = NOTHING, listed: str = "") -> str:
     """Return the one of `known` that matches `name`.
 
+    Args:
+        kind: what the names are of, in words.
+        name: as typed by a user.
+        known: the names.
+        others: what else is typed for some of them, and the name that it stands for.
+        listed: where to find a name if none is near (default: all names are listed).
+
     Raises:
-        UserError: no such name; the message suggests the names with this prefix, or else the closest one.
+        UnknownName: no such name; the message suggests the names with this prefix, or else those near in meaning.
     """
-    typed, spellings = canonical(name), {canonical(each): each for each in known}
+    names = list(known)
+    spellings = {canonical(each): meant for each, meant in [*others.items(), *zip(names, names, strict=True)]}
+    typed = canonical(name)
     if typed in spellings:
         return spellings[typed]
-    starting = [each for each in spellings if typed and each.startswith(typed)]
-    meant = [spellings[each] for each in starting or get_close_matches(typed, spellings, n=1, cutoff=0.5)]
-    hint = f"did you mean {one_of(meant)}?" if meant else f"known: {', '.join(spellings.values())}"
-    raise UserError(f"unknown {kind} {name!r}; {hint}")
+    starting = [meant for each, meant in spellings.items() if typed and each.startswith(typed)]
+    meant = list(dict.fromkeys(starting or _near(name, names)))
+    raise UnknownName(kind, name, meant, f"did you mean {one_of(meant)}?" if meant else listed or _all(names))
+
+
+def _near(name: str, known: Sequence[str]) -> list[str]:
+    """Return the names that differ from `name` in their numbers alone, or else one with another letter or two.
+
+    A name with other letters and other numbers means something else, however few characters differ: WRN-28-10 is not
+    wrn18.
+    """
+    letters, numbers = _parts(name)
+    family = {canonical(each): each for each in known if letters and _parts(each)[0] == letters}
+    if family:
+        return [family[each] for each in get_close_matches(canonical(name), family, n=3, cutoff=0)]
+    alike = {_parts(each)[0]: each for each in known if _parts(each)[1] == numbers}
+    whole = {canonical(each): each for each in known}
+    found = [alike[each] for each in get_close_matches(letters, alike, n=1, cutoff=MISSPELT)]
+    return found or [whole[each] for each in get_close_matches(canonical(name), whole, n=1, cutoff=MISTYPED)]
+
+
+def _parts(name: str) -> tuple[str, list[str]]:
+    """Return the letters of a name, and its numbers."""
+    return re.sub(r"\d", "", canonical(name)), re.findall(r"\d+", name)
+
+
+def _all(names: Sequence[str]) -> str:
+    return f"known: {', '.join(names)}" if names else "there are none"
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
@@ -43,6 +86,12 @@ def one_of(names: Sequence[str]) -> str:
     """Return names, at least one, as a choice: `a, b or c`."""
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last
+
+
+def first_of(names: Sequence[str]) -> str:
+    """Return the first names of some, and the number of the others."""
+    others = len(names) - SHOWN
+    return f"{', '.join(names[:SHOWN])}{f' and {others} others' if others > 0 else ''}"
 
 
 def size(number: float) -> str:

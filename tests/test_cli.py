@@ -118,7 +118,7 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["count", "denseresnet43"], "unknown model 'denseresnet43'; did you mean denseresnet34?"),
+        (["count", "denseresnet43"], "unknown model 'denseresnet43'; did you mean denseresnet34 or denseresnet110?"),
         (["count", "denseresnet34", "--N", "0"], "N = 0 is impossible"),
         (["count", "resnet20", "--k", "12"], "resnet20 has no option --k; its options: --shortcut"),
         (["count", "densenet", "--depth", "41"], "layers (40, 43, ...)"),

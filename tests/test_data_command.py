@@ -129,7 +129,7 @@ def test_archives_that_are_not_unpacked_are_named(tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["cifar11"], "unknown data set 'cifar11'; did you mean cifar10?"),
+        (["cifar11"], "unknown dataset 'cifar11'; did you mean cifar10 or cifar100?"),
         (["digits", "--data", __file__], "is not a folder; give the folder of the data sets with --data"),
     ],
 )

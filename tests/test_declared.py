@@ -631,6 +631,6 @@ def test_a_batch_that_leaves_none_of_its_images_is_refused(paper: Write, capsys:
 
 def test_an_unknown_name_has_the_nearest_one(library: Callable[..., None]) -> None:
     library(SQUARES)
-    with pytest.raises(UserError, match="unknown data set 'mysquare'; did you mean my-squares"):
+    with pytest.raises(UserError, match="unknown dataset 'mysquare'; did you mean my-squares"):
         find("mysquare")
     assert find("My_Squares") == "my-squares"

@@ -202,7 +202,7 @@ def test_an_abstract_recipe_is_only_extended(tmp_path: Path) -> None:
         ("epochs =", "default_with = { M = 2 }\nepochs =", "default_with: unknown option 'M'; known: depth, "),
         ("epochs = {", "# {", "no epochs is given"),
         ("summary =", "# =", "no summary is given"),
-        ('summary = "A recipe."', 'extends = "basis"', "extends: unknown recipe 'basis'; did you mean base?"),
+        ('summary = "A recipe."', 'extends = "bases"', "extends: unknown recipe 'bases'; did you mean base?"),
         ('summary = "A recipe."', 'extends = "BASE"', "extends: unknown recipe 'BASE'; did you mean base?"),
         ('summary = "A recipe."', 'extends = "base"', "extends itself: base -> base"),
     ],

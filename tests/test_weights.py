@@ -20,9 +20,10 @@ from repro.evaluation import evaluate
 from repro.evaluation import pretrained as weights
 from repro.evaluation.mapping import Subject, TensorMapping
 from repro.evaluation.mapping import insert as insert_into
-from repro.evaluation.pretrained import TWINS, fetch, published
+from repro.evaluation.pretrained import fetch, published
 from repro.evaluation.state_dicts import StateDict
 from repro.models import MODELS, build, resolve_options
+from repro.models.registry import TORCHVISION
 
 
 def randomly(network: nn.Module) -> nn.Module:
@@ -48,7 +49,7 @@ def twin_of(model: str, **arguments: object) -> nn.Module:
     if model == "googlenet":  # as the published weights are loaded by torchvision
         arguments |= {"init_weights": False, "aux_logits": True, "transform_input": True}
     with torch.device("meta"):
-        network = torchvision.models.get_model(TWINS[model], **arguments)
+        network = torchvision.models.get_model(TORCHVISION[model], **arguments)
     return randomly(network)
 
 
@@ -68,7 +69,7 @@ def published_as(tensors: dict[str, torch.Tensor]) -> StateDict:
     return StateDict(Path("theirs.pth"), tensors)
 
 
-@pytest.mark.parametrize("model", TWINS)
+@pytest.mark.parametrize("model", TORCHVISION)
 @torch.inference_mode()
 def test_our_network_has_the_outputs_of_torchvisions(model: str) -> None:
     theirs, own = twin_of(model), ours(model)
@@ -90,7 +91,7 @@ def test_every_network_that_torchvision_also_has_is_covered() -> None:
 
     theirs = {spelled(name) for name in list_models()}
     same_name = {name for name, spec in MODELS.items() if spelled(name) in theirs and spec.dataset == "imagenet"}
-    assert same_name <= set(TWINS)
+    assert same_name <= set(TORCHVISION)
 
 
 @torch.inference_mode()

@@ -18,8 +18,8 @@ from repro.experiment import check_task, own_dataset
 from repro.models import OptionValue, is_outside, is_small, resolve_options
 from repro.models.options import Shape
 from repro.models.typed import typed_name
-from repro.recipes import find_network
 from repro.report.counts import CountReport
+from repro.tables.names import network_called
 from repro.text import choose
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ def count(
     shape = None if input is None else _shape(input)
     with using(papers):
         if isinstance(model, str):
-            return count_named(find_network(model), options, dataset, shape, classes, convention, by_module)
+            called = network_called(model)
+            chosen = called.with_options(model, options)
+            return count_named(called.name, chosen, dataset, shape, classes, convention, by_module)
         if options or classes is not None:
             given = ", ".join([*options, *([] if classes is None else ["classes"])])
             raise UserError(f"{given}: only for the name of a network; a torch.nn.Module already has its form")
@@ -87,7 +89,7 @@ def count_named(
     convention: Convention,
     by_module: bool,
 ) -> CountReport:
-    """Return the counts of a network that `find_network` returned; arguments and errors as in `count`."""
+    """Return the counts of a network that `network_called` returned; arguments and errors as in `count`."""
     subject, where = _subject(model, options, dataset, input, classes)
     counts = _counted(subject)
     modules = []

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from repro.data import check_datasets
+from repro.errors import UnknownName
 from repro.experiment import check_recipes
 from repro.papers import find_papers
 from repro.recipes import Library, within
 from repro.tables import check_tables
+from repro.tables.names import named_otherwise
 
 Place = str | Path
 """A file or a folder."""
@@ -26,7 +28,8 @@ def using(papers: Papers) -> Iterator[None]:
     training.
 
     Raises:
-        UserError: a folder is not a paper, or a file that is not shipped is wrong.
+        UserError: a folder is not a paper, or a file that is not shipped is wrong. An unknown name that is of another
+            kind is answered with what belongs to it.
     """
     named = [papers] if isinstance(papers, str | Path) else papers
     with within(Library(find_papers([Path(each) for each in named]))) as library:
@@ -34,4 +37,7 @@ def using(papers: Papers) -> Iterator[None]:
             check_datasets()
             check_recipes(library.own_recipes)
             check_tables()
-        yield
+        try:
+            yield
+        except UnknownName as error:
+            raise named_otherwise(error) from None

@@ -11,7 +11,8 @@ from repro.data import find as find_dataset
 from repro.experiment import check_task, experiment_for, own_dataset
 from repro.models import OptionValue, resolve_options
 from repro.models import build as build_network
-from repro.recipes import default_recipe, find_network
+from repro.recipes import default_recipe
+from repro.tables.names import network_called
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,7 +45,8 @@ def build(
         UserError: there is no such network, option, dataset or recipe, or they do not go together.
     """
     with using(papers):
-        name = find_network(model)
+        called = network_called(model)
+        name, options = called.name, called.with_options(model, options)
         where = None if recipe else find_dataset(dataset) if dataset else own_dataset(name)
         with loading():
             import torch

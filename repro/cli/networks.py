@@ -9,8 +9,8 @@ from repro.errors import UserError
 from repro.models import OptionValue
 from repro.models.options import OF_MODEL
 from repro.models.typed import has_option, option_of_text, typed_name
-from repro.recipes import find_network
 from repro.recipes.overrides import OF_RECIPE, is_value
+from repro.tables.names import network_called
 
 
 class Chosen(NamedTuple):
@@ -37,7 +37,8 @@ def chosen_network(
     Raises:
         UserError: there is no such network, a name is both an option and a value, or an option is given twice or wrong.
     """
-    name = find_network(typed)
+    network = network_called(typed)
+    name = network.name
     chosen, values = dict(options), list[str]()
     for setting in settings:
         key, equals, text = (part.strip() for part in setting.partition("="))
@@ -50,7 +51,7 @@ def chosen_network(
         if option in chosen:
             raise UserError(f"{option} is given twice; give it once")
         chosen[option] = option_of_text(name, option, text)
-    return Chosen(name, chosen, values)
+    return Chosen(name, network.with_options(typed, chosen), values)
 
 
 def _option(name: str, key: str, *, counting: bool) -> str | None:

@@ -57,8 +57,8 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="Model, such as densenet-bc; see repro list models. Or your own: FILE.py:NAME, PACKAGE.MODULE:NAME, "
-        "timm:NAME or torchvision:NAME.",
+        help="Model, such as densenet-bc, or the label of a table's row, such as WRN-28-10; see repro list models. Or "
+        "your own: FILE.py:NAME, PACKAGE.MODULE:NAME, timm:NAME or torchvision:NAME.",
         autocompletion=completing(lambda: MODELS),
     ),
 ]

@@ -240,7 +240,7 @@ class Dataset:
 
 def find(name: str) -> str:
     """Return the registered name that matches `name`; UserError with the nearest name otherwise."""
-    return choose("data set", name, DATASETS)
+    return choose("dataset", name, DATASETS)
 
 
 def load(name: str, root: Path) -> Dataset | ImageFolder | DetectionFolder:

@@ -16,15 +16,17 @@ from repro.data.procedure import Procedure, procedure_of
 from repro.errors import RunFailed, UserError
 from repro.evaluation.mapping import Subject, insert
 from repro.evaluation.prediction import draw_prediction
-from repro.evaluation.pretrained import TWINS, Published, fetch, published
+from repro.evaluation.pretrained import Published, fetch, published
 from repro.evaluation.protocols import PRINTED, Asked, protocol_for, protocol_of_run
 from repro.experiment import Experiment
 from repro.models import build, resolve_options
-from repro.models import find as find_model
+from repro.models.registry import TORCHVISION
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.gates import GateRow
-from repro.store.run_folders import check_papers, model_of, model_spelled, run_named, run_names
+from repro.store.run_folders import check_papers, model_of, run_named, run_names, runs_in
+from repro.tables.names import Network, network_called
+from repro.text import first_of
 from repro.training import checkpoint as checkpoints
 from repro.training.device import chosen_device, placed, prepare
 from repro.training.gates import measured_gates
@@ -138,7 +140,7 @@ def evaluate_published(
         UserError: a name is unknown, there are no such weights, or the images are missing.
         RunFailed: the weights cannot be downloaded, or they or the test loss are NaN or infinite.
     """
-    model = find_model(model)
+    model, options = network_called(model)
     weights = published(model)
     if dataset != "imagenet":
         raise UserError(f"the weights of torchvision are for imagenet, not for {dataset}")
@@ -146,7 +148,7 @@ def evaluate_published(
     data = load(dataset, root)
     assert isinstance(data, ImageFolder)
     files, where = data.test, prepare(runtime)
-    options = resolve_options(model, {}, dataset)
+    options = resolve_options(model, options, dataset)
     network = build(model, options, classes=DATASETS[dataset].classes)
     insert(Subject(network, model, options, dataset), fetch(weights.url))
     check_finite(network.state_dict(), weights.name)
@@ -207,15 +209,31 @@ def load_run(what: str, runs: Path) -> checkpoints.Checkpoint:
 
 
 def _folder(what: str, runs: Path) -> Path:
-    """Return the folder of a run; the message for a model without runs names its published weights."""
+    """Return the folder of a run; the message for a network without runs names its published weights."""
+    names = run_names(runs)
     try:
-        return runs / run_named(what, run_names(runs), str(runs))
+        return runs / run_named(what, names, str(runs))
     except UserError:
-        model = model_spelled(what)
-        if model is None or any(model_of(name) == model for name in run_names(runs)):
+        network = _network(what)
+        if network is None or (not network.options and any(model_of(name) == network.name for name in names)):
             raise
-    weights = ", or use --weights torchvision for its published weights" if model in TWINS else ""
-    raise UserError(f"there is no run of {model} in {runs}; train one with repro train {model}{weights}")
+    found = [each for each in runs_in(runs) if each.description and network.fits(each.description.experiment)]
+    if len(found) == 1:
+        return found[0].folder
+    if found:
+        listed = first_of([each.folder.name for each in found])
+        raise UserError(f"{what!r} matches {len(found)} runs; give the ID of one: {listed}")
+    weights = ", or use --weights torchvision for its published weights" if network.name in TORCHVISION else ""
+    typed = network.typed()
+    raise UserError(f"there is no run of {typed} in {runs}; train one with repro train {typed}{weights}")
+
+
+def _network(what: str) -> Network | None:
+    """Return the network that a user may mean; None if there is none."""
+    try:
+        return network_called(what)
+    except UserError:
+        return None
 
 
 def _as_trained(saved: checkpoints.Checkpoint, runtime: Runtime) -> tuple[nn.Module, Runtime]:

@@ -14,25 +14,10 @@ import torch
 from repro.data.checksum import checksum
 from repro.errors import RunFailed, UserError
 from repro.evaluation.state_dicts import StateDict
+from repro.models.registry import TORCHVISION
 
 if TYPE_CHECKING:
     from repro.data.procedure import Procedure
-
-TWINS = {
-    **{f"resnet{depth}": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)},
-    "resnext50": "resnext50_32x4d",
-    "resnext101-64x4d": "resnext101_64x4d",
-    "wrn50-2-bottleneck": "wide_resnet50_2",
-    "mobilenetv2": "mobilenet_v2",
-    "mobilenetv3-large": "mobilenet_v3_large",
-    "mobilenetv3-small": "mobilenet_v3_small",
-    **{f"densenet{depth}": f"densenet{depth}" for depth in (121, 161, 169, 201)},
-    "alexnet": "alexnet",
-    "vgg16": "vgg16",
-    "vgg16-bn": "vgg16_bn",
-    "googlenet": "googlenet",
-}
-"""Our networks for which torchvision has ImageNet-1K weights, and their names in torchvision."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +37,13 @@ class Published:
 
 def published(model: str) -> Published:
     """Return torchvision's first weights for one of our networks; UserError if there are none."""
-    if model not in TWINS:
-        raise UserError(f"torchvision has no weights for {model}; it has weights for {', '.join(TWINS)}")
+    if model not in TORCHVISION:
+        raise UserError(f"torchvision has no weights for {model}; it has weights for {', '.join(TORCHVISION)}")
     from torchvision.models import get_model_weights
 
     from repro.data.procedure import Procedure
 
-    weights: Any = get_model_weights(TWINS[model])["IMAGENET1K_V1"]
+    weights: Any = get_model_weights(TORCHVISION[model])["IMAGENET1K_V1"]
     shown = weights.transforms()
     mean, std = tuple(shown.mean), tuple(shown.std)
     if model == "googlenet":  # torchvision's network replaces ImageNet's mean and std by these (transform_input),

@@ -24,11 +24,12 @@ from repro.errors import UserError
 from repro.evaluation.evaluate import check_loss, check_shown_whole, shown_progress, test
 from repro.evaluation.layouts import Layout, Normalisation
 from repro.evaluation.mapping import Subject, TensorMapping, insert
-from repro.evaluation.pretrained import TWINS, published
+from repro.evaluation.pretrained import published
 from repro.evaluation.protocols import PRINTED, Asked, protocol_for
 from repro.evaluation.state_dicts import StateDict, exported_experiment, read_state_dict
 from repro.experiment import Experiment, check_task, classifies, own_dataset
 from repro.models import OptionValue, build, resolve_options
+from repro.models.registry import TORCHVISION
 from repro.models.typed import typed_name
 from repro.recipes import RECIPES, default_recipe
 from repro.runtime import Runtime
@@ -241,7 +242,7 @@ def _procedure(subject: Subject, normalisation: Normalisation) -> Procedure:
     """
     model, dataset = subject.model, subject.dataset
     name = default_recipe(model, dataset, subject.options)
-    if dataset == "imagenet" and model in TWINS:
+    if dataset == "imagenet" and model in TORCHVISION:
         found = published(model).procedure
     elif name:
         found = procedure_of(RECIPES[name])

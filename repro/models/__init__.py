@@ -18,12 +18,15 @@ from repro.models.outside import is_outside as is_outside
 from repro.models.registry import LARGEST
 from repro.models.registry import MODELS as MODELS
 from repro.models.registry import OPTIONS as OPTIONS
+from repro.models.registry import TIMM, TORCHVISION
 from repro.models.registry import ModelSpec as ModelSpec
 from repro.text import choose
 
 if TYPE_CHECKING:
     from torch import nn
 
+ELSEWHERE = "see repro list models, or name one from elsewhere: torchvision:NAME, timm:NAME or FILE.py:NAME"
+"""What to do about a name that no model has."""
 SMALL = 64
 """Largest side of an image in pixels for which ImageNet models take the form that is usual in CIFAR repositories: the
 first layers keep height and width, and heads for 7x7 maps are left out. The papers have no such networks."""
@@ -33,13 +36,20 @@ def find(name: str, folders: Sequence[Path] = HERE) -> str:
     """Return the name of a network, as typed by a user.
 
     Args:
-        name: a registered name in any spelling, or a network from outside the package, such as `nets.py:MyNet`.
+        name: a registered name in any spelling, its summary, the name of the same network in torchvision or timm, or a
+            network from outside the package, such as `nets.py:MyNet`.
         folders: where files are searched.
 
     Raises:
         UserError: there is none; the message has the nearest name.
     """
-    return find_outside(name, folders) if is_outside(name) else choose("model", name, MODELS)
+    return find_outside(name, folders) if is_outside(name) else choose("model", name, MODELS, _others(), ELSEWHERE)
+
+
+def _others() -> dict[str, str]:
+    """Return what else a user may type for some models, by what they are called elsewhere and by their summaries."""
+    libraries = {theirs: ours for names in (TORCHVISION, TIMM) for ours, theirs in names.items()}
+    return {**{spec.summary: name for name, spec in MODELS.items()}, **libraries}
 
 
 def spec_of(name: str) -> ModelSpec:

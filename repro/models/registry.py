@@ -197,3 +197,28 @@ MODELS: dict[str, ModelSpec] = {
     "xception": ModelSpec("Xception", "xception:xception", "imagenet-299", dropout=True, small=True),
     "unet": ModelSpec("U-Net", "unet:unet", "isbi2012", options={"padded": False, "base": 64}, dropout=True),
 }
+
+TORCHVISION = {
+    **{f"resnet{depth}": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)},
+    "resnext50": "resnext50_32x4d",
+    "resnext101-64x4d": "resnext101_64x4d",
+    "wrn50-2-bottleneck": "wide_resnet50_2",
+    "mobilenetv2": "mobilenet_v2",
+    "mobilenetv3-large": "mobilenet_v3_large",
+    "mobilenetv3-small": "mobilenet_v3_small",
+    **{f"densenet{depth}": f"densenet{depth}" for depth in (121, 161, 169, 201)},
+    "alexnet": "alexnet",
+    "vgg16": "vgg16",
+    "vgg16-bn": "vgg16_bn",
+    "googlenet": "googlenet",
+}
+"""Our networks for which torchvision has ImageNet-1K weights, and their names in torchvision."""
+TIMM = {
+    "resnext101": "resnext101_32x4d",
+    "mobilenetv1": "mobilenetv1_100",
+    "mobilenetv2": "mobilenetv2_100",
+    "mobilenetv3-large": "mobilenetv3_large_100",
+    "mobilenetv3-small": "mobilenetv3_small_100",
+    "xception": "legacy_xception",
+}
+"""Our networks that timm has under a name that torchvision does not use."""

@@ -26,14 +26,12 @@ from repro.store.commands import command_of
 from repro.store.curves import read_curve
 from repro.store.results import EpochRow
 from repro.store.run_state import RunState
-from repro.text import canonical, one_of
+from repro.text import canonical, first_of, one_of
 
 DESCRIPTION, CURVE, LOCK = "run.json", "curve.csv", ".lock"
 SUBMISSIONS = "submissions"
 """The folder of submitted jobs, next to those of the runs."""
 RECORDED, DIVERGED = "recorded", "diverged"
-SHOWN_RUNS = 10
-"""Maximum number of runs named in a hint."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +218,7 @@ def run_named(what: str, known: Iterable[str], where: str) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UserError(f"{what!r} matches {len(found)} runs; give a longer prefix or the ID: {_first(found)}")
+        raise UserError(f"{what!r} matches {len(found)} runs; give a longer prefix or the ID: {first_of(found)}")
     raise UserError(f"{what!r} is neither a run in {where} nor a checkpoint file; {_hint(what, known)}")
 
 
@@ -242,10 +240,4 @@ def _hint(what: str, known: Sequence[str]) -> str:
     """Return a hint: the runs nearest in spelling, else the first runs."""
     if near := get_close_matches(what, known, n=3, cutoff=0.7):
         return f"did you mean {one_of(near)}?"
-    return f"its runs: {_first(known)}" if known else "it has no runs yet"
-
-
-def _first(runs: Sequence[str]) -> str:
-    """Return the first names of some runs, and the number of the others."""
-    others = len(runs) - SHOWN_RUNS
-    return f"{', '.join(runs[:SHOWN_RUNS])}{f' and {others} others' if others > 0 else ''}"
+    return f"its runs: {first_of(known)}" if known else "it has no runs yet"
