@@ -1,7 +1,6 @@
 """Reproduce the published tables of CNN papers, and say honestly whether they were reproduced."""
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # that of typing, which need not be loaded before Ctrl-C is handled
 __version__ = "0.1.0"
 __all__ = [
     "UserError",

@@ -227,6 +227,25 @@ def test_a_mistake_is_reported_in_one_line_with_status_2(
     assert list(tmp_path.iterdir()) == []
 
 
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "repro.cli.app":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+from repro.__main__ import main
+main(["list", "runs"])
+"""
+
+
+def test_ctrl_c_while_the_program_is_loaded_ends_it_in_one_line() -> None:
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED_IMPORT], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "interrupted\n")
+
+
 def test_a_broken_checkpoint_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "bad.pt").write_bytes(b"garbage")
     status, _, err = repro(capsys, "eval", tmp_path / "bad.pt")

@@ -79,11 +79,11 @@ def root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program; a user's mistake is reported in one line on stderr, with exit status 2."""
-    let_threads_sleep()
     usage_error: Any = typer.BadParameter.__base__  # click's class, which newer versions of Typer bundle
-    for stream in (sys.stdout, sys.stderr):
-        never_fail(stream)
     try:
+        let_threads_sleep()
+        for stream in (sys.stdout, sys.stderr):
+            never_fail(stream)
         check_process()
         status = app(arguments, prog_name="repro", standalone_mode=False)
     except UserError as error:
