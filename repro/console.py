@@ -9,13 +9,10 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 from repro.encoding import as_utf8, legible, visible
 from repro.torchrun import is_first
@@ -25,9 +22,6 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-
-LINE_SECONDS = 15.0
-"""Time between two progress lines if there is no terminal to show a bar."""
 
 SCHEMA = 1
 """Version of the JSON answers. It increases when a key changes its meaning or is removed."""
@@ -87,6 +81,17 @@ class Droppable(io.TextIOBase):
         os.close(nowhere)
 
 
+def open_closed_streams() -> None:
+    """Let a stdout or stderr that is closed (`2>&-`) lead nowhere: else the next opened file would be in its place."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
 def is_live() -> bool:
     """Whether stderr is a terminal that redraws lines. With $FORCE_COLOR a file has colours and no cursor codes."""
     return stderr().is_interactive and stderr().file.isatty()
@@ -106,62 +111,6 @@ def problem(line: str) -> None:
 def set_quiet(quiet: bool) -> None:
     """Hide progress and notes, or show them again."""
     stderr().quiet = quiet or not is_first()
-
-
-def with_bar(items: Sequence[T], what: str) -> Iterable[T]:
-    """Return the items and show progress and the time left on stderr while they are processed."""
-    if not items:
-        return items
-    if not is_live():
-        return _with_lines(items, what)
-    from rich.progress import track
-
-    return track(items, what, console=stderr(), transient=True)
-
-
-def _with_lines(items: Sequence[T], what: str) -> Iterator[T]:
-    """Yield the items; print a first line and, from time to time, how many are done and the time left."""
-    lines = _Lines(what, len(items))
-    for done, item in enumerate(items):
-        lines.update(done, f"{done}/{len(items)}")
-        yield item
-
-
-class _Lines:
-    """Progress without a terminal: a first line, and from time to time another one."""
-
-    def __init__(self, what: str, total: int) -> None:
-        self.what, self.total = what, total
-        self.started = self.printed = time.monotonic()
-        note(f"{what} ...")
-
-    def update(self, done: int, shown: str) -> None:
-        """Print how much is done, if it is time for a line."""
-        now = time.monotonic()
-        if done and now - self.printed > LINE_SECONDS:
-            note(f"{self.what}: {shown}  {time_left(done, self.total, now - self.started)}")
-            self.printed = now
-
-
-class _FileWithLines(io.FileIO):
-    """A file that reports from time to time how much of it was read."""
-
-    def __init__(self, path: Path, what: str) -> None:
-        super().__init__(path)
-        self.lines = _Lines(what, path.stat().st_size)
-
-    def readinto(self, buffer: Any) -> int | None:
-        """Read, and report progress."""
-        read = super().readinto(buffer)
-        done = self.tell()
-        if read:  # an empty file has no percentage
-            self.lines.update(done, f"{100 * done / self.lines.total:.0f} %")
-        return read
-
-
-def time_left(done: float, total: float, seconds: float) -> str:
-    """Return the remaining time as text if `done` of `total` took `seconds`."""
-    return f"left {timedelta(seconds=round(seconds / done * (total - done)))}"
 
 
 @contextmanager
@@ -198,48 +147,6 @@ def loading() -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
     if asked:
         raise KeyboardInterrupt
-
-
-@contextmanager
-def open_with_bar(path: Path, what: str) -> Iterator[BinaryIO]:
-    """Open a file for reading and show progress and the time left on stderr while it is read."""
-    if not is_live():
-        with io.BufferedReader(_FileWithLines(path, what)) as file:
-            yield file
-        return
-    from rich.progress import open as open_with_progress
-
-    with open_with_progress(path, "rb", description=what, console=stderr(), transient=True) as bar:
-        yield bar
-
-
-@contextmanager
-def arriving(what: str, begin: int, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show progress and the time left of a download on stderr; give each number of new bytes to what this yields.
-
-    Args:
-        what: is downloaded.
-        begin: bytes that were there before.
-        total: bytes of the whole file; None if the server does not say.
-    """
-    if not is_live():
-        lines, arrived = _Lines(what, (total or 0) - begin), 0
-
-        def count(size: int) -> None:
-            """Add to the bytes that have arrived."""
-            nonlocal arrived
-            arrived += size
-            if total:
-                lines.update(arrived, f"{100 * (begin + arrived) / total:.0f} %")
-
-        yield count
-        return
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=stderr(), transient=True) as bar:
-        task = bar.add_task(what, total=total, completed=begin)
-        yield lambda size: bar.advance(task, size)
 
 
 def _console(*, stderr: bool) -> Console:

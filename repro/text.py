@@ -104,3 +104,13 @@ def duration(seconds: float) -> str:
     unit, scale = next((each for each in (("h", 3600), ("min", 60)) if seconds >= each[1]), ("s", 1))
     figure = seconds / scale
     return f"{figure:,.0f} {unit}" if figure >= 10 else f"{figure:.1f} {unit}"
+
+
+def clock(seconds: float) -> str:
+    """Return a time to the second, as the time left is shown: `0:42`, `1:20:03` or `2 d 1:20:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if not days and not hours:
+        return f"{minutes}:{rest:02}"
+    return f"{f'{days:,} d ' if days else ''}{hours}:{minutes:02}:{rest:02}"

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from repro.console import with_bar
+from repro.bars import with_bar
 from repro.runtime import let_threads_sleep
 
 UNTIMED = 2

@@ -23,11 +23,11 @@ from repro.runtime import Runtime, switches_today
 from repro.store.results import every_record
 from repro.store.run_folders import LOCK
 from repro.training import checkpoint, graphs
+from repro.training.course import Course, SharedCourse
 from repro.training.engine import Engine
 from repro.training.grouping import groups_of, network_key, way_of
 from repro.training.initialise import network_of
 from repro.training.memory import needed_bytes
-from repro.training.progress import Course, SharedCourse
 from repro.training.run import train
 from repro.training.signals import Stopped
 
@@ -249,7 +249,7 @@ def test_a_way_to_share_that_nobody_knows_is_refused() -> None:
 
 
 def test_progress_of_runs_together_counts_the_images_of_all() -> None:
-    courses = [Course(each.name, each.recipe, IMAGES, 1, step, []) for each, step in zip(RUNS, (5, 0, 2), strict=True)]
+    courses = [Course(each.name, each.recipe, IMAGES, 1, step) for each, step in zip(RUNS, (5, 0, 2), strict=True)]
     shared = SharedCourse("three", courses)
     assert (shared.step, shared.total, shared.start) == (0, 15, "starting")
     assert shared.shown(0) == IMAGES + 64

@@ -1,7 +1,6 @@
 """Training on the embedded digits: exact results, resuming, and never losing what was saved."""
 
 import csv
-import io
 import json
 import os
 import signal
@@ -9,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,6 @@ from typing import Any
 import pytest
 import torch
 from forked import ended, start
-from rich.console import Console
 from watching import Silent, assert_same, engine_of, stop_at, train_one, weights
 
 from repro.cli.app import main
@@ -30,10 +27,8 @@ from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.curves import curve_of
 from repro.store.results import Record, read_records, repeated_records
-from repro.training import checkpoint, progress, resume, saver
+from repro.training import checkpoint, resume, saver
 from repro.training.engine import Engine
-from repro.training.progress import Bar
-from repro.training.run import train
 from repro.training.signals import Stopped, StopRequest
 from repro.training.step import compiled
 from repro.training.tasks import task as tasks
@@ -506,55 +501,3 @@ def test_a_run_in_tf32_is_tested_on_a_cpu_in_fp32(tiny: Make, folders: Folders) 
     saved.runtime = replace(saved.runtime, precision="tf32")
     checkpoint.save(saved, folder)
     assert evaluate(record.name, folders, CPU).metrics.error == pytest.approx(record.error)
-
-
-def test_a_long_test_reports_its_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "HEARTBEAT_SECONDS", -1.0)
-    watcher = Silent()
-    watcher.now = 0
-    watcher.say("started")
-    assert list(watcher.testing(range(0, 3, 1))) == [0, 1, 2]
-    assert [line.split("  ")[0] for line in watcher.said[1:]] == ["testing, batch 2/3", "testing, batch 3/3"]
-
-
-def test_the_first_step_is_left_out_of_the_time_estimate(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 0.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
-    watcher, experiment = Silent(), tiny(epochs=100)
-    course = progress.Course("a run", experiment.recipe, images=1280, runs=1, step=40, last=[])
-    with watcher.run(course):
-        for step, seconds in ((41, 100.0), (42, 61.0), (43, 61.0)):
-            now += seconds
-            watcher.step(step, 0.1)
-    each = experiment.recipe.batch / 61
-    assert watcher.said[1] == "step 41/500  lr 0.1"
-    assert watcher.said[3] == f"step 43/500  lr 0.1  {each:.0f} images/s  left {timedelta(seconds=61 * 457)}"
-
-
-@pytest.mark.parametrize(("width", "parts"), [(80, 5), (60, 4), (40, 3), (16, 1)])
-def test_a_terminal_shows_one_line_that_fits(
-    tiny: Make, monkeypatch: pytest.MonkeyPatch, width: int, parts: int
-) -> None:
-    """A step may take longer than the time over which the rate is averaged."""
-    now = 0.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
-    bar, experiment = Bar(Console(file=io.StringIO(), force_terminal=True, width=width)), tiny(epochs=100)
-    course = progress.Course("a run", experiment.recipe, images=1280, runs=1, step=0, last=[])
-    with bar.run(course):
-        for step in (1, 2, 3):
-            now += 61.0
-            bar.step(step, 0.1)
-        bar.loss = "loss 1.196"
-        whole = ["epoch   1/100", "step 3/5", f"{experiment.recipe.batch / 61:5.0f} img/s", "loss 1.196"]
-        shown = bar._line().plain
-        assert len(shown) < width
-        assert len(shown.split(" · ")) == parts
-        assert shown.endswith(f"{timedelta(seconds=61 * 497)} left")
-        assert parts < 5 or shown.split(" · ")[:4] == whole
-        assert [bar.place for _ in bar.testing(range(2))] == ["testing 1/2", "testing 2/2"]
-
-
-def test_a_line_on_a_terminal_is_removed_at_the_end(tiny: Make, folders: Folders) -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, width=80)
-    train([tiny()], CPU, folders, Bar(console))
-    assert console.file.getvalue().endswith("\x1b[2K")  # type: ignore[attr-defined]

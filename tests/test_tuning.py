@@ -19,9 +19,9 @@ from repro.recipes import RECIPES, deviations, recipe
 from repro.runtime import Runtime
 from repro.tables import read_table, table_names
 from repro.training import checkpoint
+from repro.training.course import Course
 from repro.training.engine import Engine
 from repro.training.initialise import initialised
-from repro.training.progress import Course
 from repro.training.run import train
 from repro.training.schedule import epoch_at, images_shown, lr_at, steps_per_epoch, total_steps
 from repro.training.signals import Stopped
@@ -248,7 +248,7 @@ def test_fewer_epochs_shorten_the_tuning_proportionally() -> None:
 
 
 def test_progress_counts_the_epochs_and_images_of_both_phases() -> None:
-    course = Course(name="", recipe=RECIPE, images=20, runs=3, step=0, last=())
+    course = Course(name="", recipe=RECIPE, images=20, runs=3, step=0)
     assert course.total == STEPS
     assert [course.epoch(step) for step in (0, 5, 6, 7, 8, 10)] == ["1/4", "2/4", "3/4", "3/4", "4/4", "4/4"]
     assert [images_shown(RECIPE, step, 20) for step in (0, 1, 3, 6, 7, 10)] == [0, 8, 20, 40, 50, 80]

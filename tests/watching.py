@@ -36,8 +36,8 @@ class Silent(Lines):
         self.spoken = time.monotonic()
         self.said.append(text)
 
-    def step(self, step: int, lr: float) -> None:
-        super().step(step, lr)
+    def step(self, step: int, loss: float | None) -> None:
+        super().step(step, loss)
         self.after(step)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repro.api.library import Papers, using
-from repro.console import with_bar
+from repro.bars import with_bar
 from repro.counting.cache import counted_parameters
 from repro.counting.count import Subject
 from repro.data import DATASETS

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from repro.bars import with_bar
 from repro.comparison.counts import counts_of, uncounted
-from repro.console import note, with_bar
+from repro.console import note
 from repro.errors import PackageMissing
 from repro.papers import paper_of
 from repro.tables import Row, Table, asked_rows, read_table, table_names

@@ -16,11 +16,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from repro.bars import with_bar
 from repro.benchmark.random_images import random_data
 from repro.benchmark.roofline import synchronise
 from repro.benchmark.variants import BRANCHES, Variant, VariantKind, in_memory_steps
 from repro.cached import read_cached, write_cached
-from repro.console import note, with_bar
+from repro.console import note
 from repro.data import DATASETS, DatasetKind
 from repro.errors import UserError
 from repro.experiment import Experiment

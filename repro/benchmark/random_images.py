@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from repro.console import with_bar
+from repro.bars import with_bar
 from repro.data import DATASETS, Dataset, Images
 from repro.data.folder import Files, ImageFolder, list_files
 from repro.data.layout import TRAIN, VAL

@@ -40,7 +40,8 @@ from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.training import checkpoint
-from repro.training.progress import Course, Lines, SharedCourse
+from repro.training.course import Course, SharedCourse
+from repro.training.progress import Lines
 from repro.training.run import train
 from repro.training.signals import Stopped
 
@@ -297,8 +298,8 @@ class Unseen(Lines):
         with super().run(course):
             yield
 
-    def step(self, step: int, lr: float) -> None:
+    def step(self, step: int, loss: float | None) -> None:
         """Send the signal if it is time."""
-        super().step(step, lr)
+        super().step(step, loss)
         if step == self.stop_at:
             signal.raise_signal(signal.SIGTERM)

@@ -25,7 +25,7 @@ from repro.cli.table import table
 from repro.cli.train import train
 from repro.cli.validate import validate
 from repro.cli.work import work
-from repro.console import Droppable, set_quiet
+from repro.console import Droppable, open_closed_streams, set_quiet
 from repro.encoding import never_fail, visible
 from repro.errors import RunFailed, UserError, explained
 from repro.runtime import let_threads_sleep
@@ -81,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program; a user's mistake is reported in one line on stderr, with exit status 2."""
     usage_error: Any = typer.BadParameter.__base__  # click's class, which newer versions of Typer bundle
     try:
+        open_closed_streams()
         let_threads_sleep()
         for stream in (sys.stdout, sys.stderr):
             never_fail(stream)

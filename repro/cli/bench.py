@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from repro.bars import with_bar
 from repro.cli.check import check_device
 from repro.cli.networks import chosen_network
 from repro.cli.options import (
@@ -24,7 +25,7 @@ from repro.cli.options import (
     runtime_options,
 )
 from repro.cli.suggestion import after_count, suggest
-from repro.console import loading, print_json, stdout, with_bar
+from repro.console import loading, print_json, stdout
 from repro.errors import UserError
 from repro.experiment import Experiment, check_network, experiment_for
 from repro.models import MODELS

@@ -108,7 +108,7 @@ def _watch(folder: Path, format: AnswerFormat) -> None:
     """Show the runs in a folder again and again, until the user ends it."""
     from rich.live import Live
 
-    if format == AnswerFormat.JSON or not stdout().is_terminal:
+    if format == AnswerFormat.JSON or not stdout().file.isatty():
         raise UserError("--watch refreshes a terminal; leave it out for a file, a pipe or --format json")
     with Live(console=stdout(), screen=True, auto_refresh=False) as live:
         while True:

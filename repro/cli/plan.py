@@ -10,12 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from repro.api.selection import Selection, select_all
+from repro.bars import with_bar
 from repro.cli.options import Data, Results, Rows, Runs, SeedsPerRow, choice, runtime_options
 from repro.cli.output import Output, format_of, write_text
 from repro.cli.suggestion import suggest
 from repro.comparison.corrections import records_today
 from repro.comparison.join import spreads_for
-from repro.console import loading, print_file, stdout, with_bar
+from repro.console import loading, print_file, stdout
 from repro.counting.cache import demanded
 from repro.errors import UserError
 from repro.models import as_typed

@@ -11,6 +11,7 @@ import typer
 
 from repro.api.selection import Selection, select, select_all
 from repro.api.tables import report_on
+from repro.bars import with_bar
 from repro.cli.alternatives import show_alternatives
 from repro.cli.missing import train_missing
 from repro.cli.options import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing, runtime_of, runtime_options
@@ -20,7 +21,7 @@ from repro.cli.submit import cluster_options, resources_of, submit_missing
 from repro.cli.suggestion import after_table, suggest
 from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison
-from repro.console import note, problem, with_bar
+from repro.console import note, problem
 from repro.errors import UserError
 from repro.paths import folders
 from repro.report import ReportFormat

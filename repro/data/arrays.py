@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from repro.console import open_with_bar
+from repro.bars import open_with_bar
 from repro.data import DATASETS, Dataset, Images
 from repro.data.declaration import DIGITS, Arrays, Binary, Declaration
 from repro.data.layout import BROKEN_ARCHIVE, TEST, TRAIN, files_of, record_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from repro.console import open_with_bar
+from repro.bars import open_with_bar
 
 CHUNK = 1 << 20
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repro.console import with_bar
+from repro.bars import with_bar
 from repro.data import Dataset, Images
 from repro.data.archives import is_filled
 from repro.data.download import fetch_archive

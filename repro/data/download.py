@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from repro.console import note, open_with_bar, waiting
+from repro.bars import open_with_bar
+from repro.console import note, waiting
 from repro.data.archives import is_filled, unpack
 from repro.data.checksum import checksum
 from repro.data.transfer import Broken, Refused, transfer

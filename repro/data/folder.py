@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from repro.console import with_bar
+from repro.bars import with_bar
 from repro.data import DATASETS, check_number
 from repro.data.ilsvrc import archives_in, flat_labels, unpack
 from repro.data.layout import TRAIN, VAL, folder_of_tests, place_of

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from repro.console import open_with_bar, waiting
+from repro.bars import open_with_bar
+from repro.console import waiting
 from repro.data.archives import is_filled
 from repro.data.archives import unpack as write_files
 from repro.data.synsets import leaves_in

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from repro.atomic import write_atomically
-from repro.console import waiting, with_bar
+from repro.bars import with_bar
+from repro.console import waiting
 from repro.data import Dataset, Images
 from repro.errors import UserError
 from repro.paths import cache_folder

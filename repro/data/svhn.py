@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from repro.console import open_with_bar
+from repro.bars import open_with_bar
 from repro.data import Dataset, Images
 from repro.data.checksum import checksum
 from repro.data.download import fetch_file

@@ -12,7 +12,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError
 
-from repro.console import arriving
+from repro.bars import arriving
 
 TIMEOUT_SECONDS = 20.0
 """Longest wait for the next bytes."""

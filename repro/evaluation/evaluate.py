@@ -9,7 +9,8 @@ from pathlib import Path
 
 from torch import nn
 
-from repro.console import note, with_bar
+from repro.bars import with_bar
+from repro.console import note
 from repro.data import DATASETS, DatasetKind, load
 from repro.data.folder import ImageFolder
 from repro.data.procedure import Procedure, procedure_of

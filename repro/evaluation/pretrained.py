@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from repro.console import is_live
 from repro.data.checksum import checksum
 from repro.errors import RunFailed, UserError
 from repro.evaluation.state_dicts import StateDict
@@ -77,7 +78,7 @@ def fetch(url: str) -> StateDict:
     try:
         with redirect_stdout(sys.stderr):  # torch announces a download on stdout, which is for the answer
             tensors = torch.hub.load_state_dict_from_url(
-                url, map_location="cpu", progress=True, check_hash=True, weights_only=True
+                url, map_location="cpu", progress=is_live(), check_hash=True, weights_only=True
             )
     except Exception as error:  # torch's reader raises all kinds of errors for a broken file
         reason = f"{getattr(error, 'reason', error)}".strip().partition("\n")[0]

@@ -15,10 +15,9 @@ from repro.models.options import OptionValue as OptionValue
 from repro.models.options import as_typed as as_typed
 from repro.models.outside import HERE, find_outside, outside
 from repro.models.outside import is_outside as is_outside
-from repro.models.registry import LARGEST
+from repro.models.registry import LARGEST, TIMM, TORCHVISION
 from repro.models.registry import MODELS as MODELS
 from repro.models.registry import OPTIONS as OPTIONS
-from repro.models.registry import TIMM, TORCHVISION
 from repro.models.registry import ModelSpec as ModelSpec
 from repro.text import choose
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from repro.atomic import write_atomically
-from repro.console import with_bar
+from repro.bars import with_bar
 from repro.errors import UserError
 from repro.store.csv_rows import line_of, lines_of, read, read_with_lines, rewrite
 from repro.store.curves import read_curve

@@ -123,6 +123,11 @@ class Engine:
         return self.step - self._first_step_of_epoch
 
     @property
+    def images_of_epoch(self) -> int:
+        """Images that each run was trained on in the current epoch."""
+        return min(self.task.images, self.steps_of_epoch * self.phase.recipe.batch)
+
+    @property
     def steps_left(self) -> int:
         """Steps left in the current epoch; 0 if it is only to be tested."""
         return min(self._first_step_of_epoch + self.steps_per_epoch, self.total_steps) - self.step
@@ -215,8 +220,7 @@ class Engine:
         self.check_loss()
         self.check_weights()
         self._take_statistics()
-        shown = min(self.task.images, self.steps_of_epoch * self.phase.recipe.batch)
-        sums = (processes.total(self.sums) / shown).tolist()
+        sums = (processes.total(self.sums) / self.images_of_epoch).tolist()
         tested = [self.task.test(self.alone(number), progress) for number in range(len(self.experiments))]
         self.epoch_seconds += time.perf_counter() - begin
         rows = [

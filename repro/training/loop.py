@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from statistics import fmean
 
 from repro.errors import Diverged
 from repro.experiment import Experiment
@@ -15,15 +16,16 @@ from repro.store.results import Record
 from repro.store.run_folders import CURVE, DIVERGED, RECORDED, describe
 from repro.text import number_of
 from repro.training import processes
+from repro.training.course import Course, SharedCourse
 from repro.training.engine import Engine
 from repro.training.final_tests import test_finished
 from repro.training.gates import write_run_gates
 from repro.training.graphs import Graphs
 from repro.training.pace import Pace
-from repro.training.progress import Course, SharedCourse
 from repro.training.randomness import set_generators, states_of_generators
 from repro.training.record import recorded, write_record
 from repro.training.resume import names_of
+from repro.training.running_loss import RunningLoss
 from repro.training.saver import Saver
 from repro.training.session import Session
 from repro.training.signals import Stopped, StopRequest
@@ -49,6 +51,7 @@ class Training:
         self.engine, self.session, self.stop, self.alone = engine, session, stop, alone
         self.generators = states_of_generators(engine.device)
         self.saver, self.pace = Saver(engine, session.folders.runs), Pace(engine, session.watcher)
+        self.loss = RunningLoss(engine)
         folders = [session.folders.runs / each.name for each in engine.experiments] if processes.rank() == 0 else []
         self.curves = logs.enter_context(board(engine.runtime.log, folders, engine.epochs))
         self.steps: Iterator[int] = iter(())
@@ -69,7 +72,6 @@ class Training:
             images=engine.task.images,
             runs=len(engine.experiments),
             step=engine.step,
-            last=[history[-1] for history in engine.histories if history],
         )
 
     def begin(self) -> None:
@@ -202,7 +204,7 @@ class Loop:
             if self.graphs:
                 self.graphs.launch()
             step += 1
-            self.session.watcher.step(step, self.active[0].engine.lr)
+            self.session.watcher.step(step, _loss(self.active))
             wishes = {each: each.wish() for each in self.active}
             if stops := STOP in wishes.values():  # the signal may have come between two of them
                 wishes = dict.fromkeys(self.active, STOP)
@@ -245,6 +247,12 @@ class Loop:
 def _end_step(wishes: Mapping[Training, int], training: Training) -> None:
     """End a step of an engine as it wishes."""
     training.end_step(wishes[training])
+
+
+def _loss(trainings: Sequence[Training]) -> float | None:
+    """Return the mean loss of some runs in the current epoch; None before it is known."""
+    known = [loss for each in trainings if (loss := each.loss.so_far()) is not None]
+    return fmean(known) if known else None
 
 
 def _course(trainings: Sequence[Training]) -> Course | SharedCourse:

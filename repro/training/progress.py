@@ -6,117 +6,22 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
-from statistics import fmean
 from typing import Protocol
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from repro.console import is_live, stderr, time_left
-from repro.recipes import Recipe
+from repro.bars import joined, time_left
+from repro.console import is_live, stderr
 from repro.store.results import EpochRow
-from repro.training.schedule import (
-    epoch_at,
-    first_step_of_epoch,
-    images_shown,
-    phase_of_step,
-    steps_per_epoch,
-    total_steps,
-)
+from repro.text import clock
+from repro.training.course import Course, SharedCourse
 
 HEARTBEAT_SECONDS = 60.0
 """Time between two lines within an epoch if there is no terminal."""
 RATE_SECONDS = 30.0
 """Time over which a terminal's images per second are averaged; at least one step."""
-
-
-@dataclass(frozen=True)
-class Course:
-    """The facts about a run, or about several runs at once, that a watcher gets before the first step."""
-
-    name: str
-    recipe: Recipe
-    images: int
-    """Number of images trained on."""
-    runs: int
-    """Number of runs at once."""
-    step: int
-    """Steps taken already."""
-    last: Sequence[EpochRow]
-    """The last epoch of each run; empty before the end of the first epoch."""
-
-    @property
-    def start(self) -> str:
-        """Whether the run starts or resumes, in words."""
-        return f"resuming from step {self.step}" if self.step else "starting"
-
-    @property
-    def total(self) -> int:
-        """Steps of the whole run."""
-        return total_steps(self.recipe, self.images)
-
-    def epoch(self, step: int) -> str:
-        """Return the epoch after `step` steps, as `2/300`."""
-        return f"{epoch_at(self.recipe, step, self.images) + 1}/{self.recipe.all_epochs}"
-
-    def within_epoch(self, step: int) -> tuple[int, int]:
-        """Return the steps of the current epoch after `step` steps, and those of a whole one."""
-        before = max(step - 1, 0)  # the last step of an epoch belongs to it
-        first = first_step_of_epoch(self.recipe, epoch_at(self.recipe, before, self.images), self.images)
-        return step - first, steps_per_epoch(phase_of_step(self.recipe, before, self.images).recipe, self.images)
-
-    def shown(self, step: int) -> int:
-        """Return the images shown to all runs in `step` steps; unlike steps, images are comparable between phases."""
-        return self.runs * images_shown(self.recipe, step, self.images)
-
-
-@dataclass(frozen=True)
-class SharedCourse:
-    """The courses of runs that take their steps at the same time; the steps are those of the longest one."""
-
-    name: str
-    courses: Sequence[Course]
-
-    @property
-    def longest(self) -> Course:
-        """The course with the most steps left."""
-        return max(self.courses, key=lambda each: each.total - each.step)
-
-    @property
-    def last(self) -> Sequence[EpochRow]:
-        """The last epoch of each run."""
-        return [row for each in self.courses for row in each.last]
-
-    @property
-    def start(self) -> str:
-        """Whether the longest run starts or resumes, in words."""
-        return self.longest.start
-
-    @property
-    def step(self) -> int:
-        """Steps that the longest run has taken already."""
-        return self.longest.step
-
-    @property
-    def total(self) -> int:
-        """Steps of the longest run."""
-        return self.longest.total
-
-    def epoch(self, step: int) -> str:
-        """Return the epoch of the longest run, as `2/300`."""
-        return self.longest.epoch(step)
-
-    def within_epoch(self, step: int) -> tuple[int, int]:
-        """Return the steps of the longest run's epoch after `step` steps, and those of a whole one."""
-        return self.longest.within_epoch(step)
-
-    def shown(self, step: int) -> int:
-        """Return the images shown to all runs when the longest one has taken `step` steps."""
-        taken = step - self.step
-        return sum(each.shown(min(each.step + taken, each.total)) for each in self.courses)
 
 
 class Watcher(Protocol):
@@ -125,8 +30,8 @@ class Watcher(Protocol):
     def run(self, course: Course | SharedCourse) -> AbstractContextManager[None]:
         """Return the context in which a run is trained."""
 
-    def step(self, step: int, lr: float) -> None:
-        """Receive the number of steps so far and the next learning rate."""
+    def step(self, step: int, loss: float | None) -> None:
+        """Receive the number of steps so far and the mean training loss of the epoch so far, if it is known."""
 
     def testing(self, begins: range) -> Iterable[int]:
         """Wrap the range of the batches of the test after an epoch."""
@@ -164,6 +69,14 @@ def describe(rows: Sequence[EpochRow], epochs: int, name: str = "") -> str:
     )
 
 
+def _parts(course: Course | SharedCourse, step: int, loss: float | None) -> tuple[str, str, str]:
+    """Return the epoch, the step in it and the loss after `step` steps; of the same width throughout a run."""
+    epoch = course.epoch(max(step - 1, 0))  # the last step of an epoch belongs to it
+    done, steps = course.within_epoch(step)
+    shown = "" if loss is None else f"loss {loss:.3f}"
+    return f"epoch {epoch:>{2 * len(epoch.split('/')[1]) + 1}}", f"step {done:>{len(str(steps))}}/{steps}", shown
+
+
 class Lines:
     """Prints a line per epoch, and one per minute within long epochs."""
 
@@ -179,13 +92,15 @@ class Lines:
         self.say(f"{course.name}: {course.start}, {course.total} steps in all")
         yield
 
-    def step(self, step: int, lr: float) -> None:
+    def step(self, step: int, loss: float | None) -> None:
         """Print a line once a minute."""
         if self.now == self.course.step:  # the first step may compile, so its time says nothing about the others
             self.timed_from = time.monotonic(), step
         self.now = step
         if time.monotonic() - self.spoken > HEARTBEAT_SECONDS:
-            self.say(f"step {step}/{self.course.total}  lr {lr:.4g}{self._pace()}")
+            epoch, place, shown = _parts(self.course, step, loss)
+            rate, left = self._pace()
+            self.say(joined((epoch, place, rate, shown, left)))
 
     def testing(self, begins: range) -> Iterator[int]:
         """Print the progress of the test once a minute."""
@@ -193,12 +108,12 @@ class Lines:
         for number, begin in enumerate(begins):
             if number and time.monotonic() - self.spoken > HEARTBEAT_SECONDS:
                 left = time_left(number, len(begins), time.monotonic() - started)
-                self.say(f"testing, batch {number + 1}/{len(begins)}  {left}")
+                self.say(joined((f"testing {number + 1}/{len(begins)}", left)))
             yield begin
 
     def epoch(self, rows: Sequence[EpochRow], epochs: int, name: str = "") -> None:
         """Print the metrics of the epoch."""
-        self.say(f"{describe(rows, epochs, name)}{self._pace()}")
+        self.say("  ".join(filter(None, (describe(rows, epochs, name), *self._pace()))))
         self.timed_from = time.monotonic(), self.now
 
     def say(self, text: str) -> None:
@@ -206,19 +121,22 @@ class Lines:
         self.spoken = time.monotonic()
         self.console.print(text, soft_wrap=True, markup=False)
 
-    def _pace(self) -> str:
+    def _pace(self) -> tuple[str, str]:
         """Return images per second since the epoch's start and the time left; empty before the first measured step."""
         start, step = self.timed_from
         shown, total = self.course.shown(self.now), self.course.shown(self.course.total)
         seconds, images = time.monotonic() - start, shown - self.course.shown(step)
         if not images:
-            return ""
+            return "", ""
         left = time_left(images, images + total - shown, seconds)
-        return f"  {images / max(seconds, 1e-9):.0f} images/s  {left}"
+        return f"{images / max(seconds, 1e-9):.0f} img/s", left
 
 
 class Bar:
-    """One line of a terminal, redrawn: epoch, step, images per second, training loss and the time left."""
+    """One line of a terminal, redrawn: epoch, step, images per second, mean training loss of the epoch, time left."""
+
+    loss: float | None
+    """Mean training loss of the epoch so far, if it is known."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -227,55 +145,48 @@ class Bar:
     def run(self, course: Course | SharedCourse) -> Iterator[None]:
         """Show the line while the run is trained, and remove it at the end."""
         self.course, self.samples = course, deque[tuple[float, int]]()
-        self.loss = _loss(course.last)
-        self.place = ""
+        self.at, self.loss, self.testing_at = course.step, None, ""
         self.say(f"{course.name}: {course.start}")
-        self._at(course.step)
         with Live(console=self.console, get_renderable=self._line, transient=True):
             yield
 
-    def step(self, step: int, lr: float) -> None:
+    def step(self, step: int, loss: float | None) -> None:
         """Update the line."""
         if not self.samples or step == self.course.step + 1:
             self.samples.clear()  # the first step may compile, so its time says nothing about the others
         self.samples.append((time.monotonic(), self.course.shown(step)))
         while len(self.samples) > 2 and self.samples[-1][0] - self.samples[0][0] > RATE_SECONDS:
             self.samples.popleft()
-        self._at(step)
+        self.at, self.loss = step, loss
 
     def testing(self, begins: range) -> Iterable[int]:
         """Show the progress of the test in place of the step."""
         began = time.monotonic()
         for number, begin in enumerate(begins, 1):
-            self.place = f"testing {number}/{len(begins)}"
+            self.testing_at = f"testing {number}/{len(begins)}"
             yield begin
+        self.testing_at = ""
         waited = time.monotonic() - began  # the rate is that of training
         self.samples = deque((at + waited, shown) for at, shown in self.samples)
 
     def epoch(self, rows: Sequence[EpochRow], epochs: int, name: str = "") -> None:
         """Print the metrics of the epoch above the line."""
-        self.loss = _loss(rows)
         self.say(describe(rows, epochs, name))
 
     def say(self, text: str) -> None:
         """Print a line above the one that is redrawn."""
         self.console.print(text, soft_wrap=True, markup=False)
 
-    def _at(self, step: int) -> None:
-        """Set the place to the step within its epoch."""
-        done, steps = self.course.within_epoch(step)
-        self.at, self.place = step, f"step {done:>{len(str(steps))}}/{steps}"
-
     def _line(self) -> Text:
         """Return the parts that fit the width of the terminal; those that matter least go first."""
-        epoch = self.course.epoch(max(self.at - 1, 0))  # the last step of an epoch belongs to it
+        epoch, place, loss = _parts(self.course, self.at, self.loss)
         rate, left = self._pace()
-        parts = [f"epoch {epoch:>{2 * len(epoch.split('/')[1]) + 1}}", self.place, rate, self.loss, left]
+        parts = [epoch, self.testing_at or place, rate, loss, left]
         for least in (3, 2, 1, 0):
-            if len(" · ".join(filter(None, parts))) < self.console.width:
+            if len(joined(parts)) < self.console.width:
                 break
             parts[least] = ""
-        return Text(" · ".join(filter(None, parts)), no_wrap=True, overflow="crop")
+        return Text(joined(parts), no_wrap=True, overflow="crop")
 
     def _pace(self) -> tuple[str, str]:
         """Return images per second and the time left, however long a step takes; empty before the second step."""
@@ -283,10 +194,5 @@ class Bar:
             return "", ""
         (start, before), (now, shown) = self.samples[0], self.samples[-1]
         rate = (shown - before) / max(now - start, 1e-9)
-        left = timedelta(seconds=round((self.course.shown(self.course.total) - shown) / max(rate, 1e-9)))
-        return f"{rate:5.0f} img/s", f"{left!s:>7} left"
-
-
-def _loss(rows: Sequence[EpochRow]) -> str:
-    """Return the training loss of the last epoch, averaged over the runs."""
-    return f"loss {fmean(row.train_loss for row in rows):.3f}" if rows else ""
+        left = (self.course.shown(self.course.total) - shown) / max(rate, 1e-9)
+        return f"{rate:5.0f} img/s", f"{clock(left):>7} left"

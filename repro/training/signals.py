@@ -10,7 +10,11 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any
 
+from repro.console import is_live
 from repro.torchrun import is_first
+
+CLEAR_LINE = "\r\x1b[2K"
+"""Removes the progress of a terminal, which is drawn again below what is written in its place."""
 
 
 class Stopped(Exception):
@@ -66,4 +70,4 @@ class StopRequest:
         if is_first():
             # Not through a console, which the signal may have interrupted. Without a reader the run is saved anyway.
             with suppress(OSError):
-                os.write(2, f"stopping and saving after this step{again}\n".encode())
+                os.write(2, f"{CLEAR_LINE if is_live() else ''}stopping and saving after this step{again}\n".encode())

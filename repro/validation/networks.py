@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from repro.bars import with_bar
 from repro.comparison.counts import count_cells, counts_of, subject_of
-from repro.console import with_bar
 from repro.errors import PackageMissing, UserError, WrongFiles
 from repro.experiment import check_network
 from repro.models import is_outside

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from repro.bars import with_bar
 from repro.comparison.join import Comparison
 from repro.comparison.rule import RULE
 from repro.comparison.verdict import Verdict
-from repro.console import with_bar
 from repro.report.cells import MATCH, verdict_tag
 from repro.report.content import Content, content_of
 from repro.report.html.pictures import Picture, curve_pictures, forest_pictures, gate_pictures

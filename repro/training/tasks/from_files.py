@@ -10,8 +10,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from repro.bars import with_bar
 from repro.cached import read_cached, write_cached
-from repro.console import with_bar
 from repro.data import DatasetKind
 from repro.data.augment import with_declared
 from repro.data.folder import Files, ImageFolder

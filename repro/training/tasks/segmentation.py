@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from repro.console import with_bar
+from repro.bars import with_bar
 from repro.data import Dataset, DatasetKind
 from repro.data.augment import normaliser, with_declared
 from repro.data.deform import draw_warp, places, read
