@@ -22,9 +22,10 @@ from repro.counting.count import Count, Subject
 from repro.experiment import experiment_for
 from repro.recipes import recipe
 from repro.report import html as page_module
+from repro.report.grid import Grid, Heading, Line, Shown, Tag
 from repro.report.html import html_page, stamp
 from repro.report.html.pictures import slim
-from repro.report.summary import short_name
+from repro.report.summary import headline_of, short_name
 from repro.store.curves import curve_path, write_curve
 from repro.store.gates import GateRow, gates_path, write_gates
 from repro.store.results import EpochRow, Record
@@ -151,6 +152,23 @@ def test_the_summary_has_a_line_for_every_table(text: str) -> None:
     assert rows["cifar100"][3] == "1/5"
     assert {"densenet-cifar", "2 tables"} < rows.keys()
     assert [short_name(read_table(name)) for name in ("cifar100", "classics")] == ["DenseResNet, Table 2", "Classics"]
+
+
+def test_the_headline_counts_what_the_tables_show(comparisons: Sequence[Comparison], text: str) -> None:
+    assert '<p class="headline">0 of 18 counts match; 1 of 32 errors measured</p>' in text
+    assert headline_of([compare(read_table("unet-isbi"), [])]) == "0 of 2 errors measured"
+
+
+def test_each_table_has_its_name_in_its_heading(text: str) -> None:
+    assert all(re.search(rf"<h2 id=\"{name}-title\">.*<code>{name}</code></h2>", text) for name in TABLES)
+
+
+def test_a_column_without_a_figure_is_left_out() -> None:
+    lines = [Line((Shown(""), Shown("–"), Shown("", tags=(Tag("good"),)), Shown(""))), Line((Shown(""),) * 4)]
+    grid = Grid("", tuple(Heading(each) for each in "abcd"), tuple(lines))
+    assert [each.label for each in grid.without_empty_columns().headings] == ["a", "c"]
+    heads = Page(html_page([compare(read_table("unet-isbi"), [])], [])).sections["summary"][0]
+    assert heads == ["Table", "Paper", "Errors\nmeasured"]  # no count is printed, and nothing is measured
 
 
 def test_foreign_text_is_escaped(text: str, folder: Path) -> None:
@@ -376,6 +394,16 @@ def test_a_phone_scrolls_tables_and_not_the_page(show: Callable[..., Any]) -> No
     wide = "all => all.filter(each => each.scrollWidth > each.clientWidth).every(each => each.tabIndex === 0)"
     assert page.locator(".scroll").evaluate_all(wide)
     assert page.locator("#densenet-cifar .scroll").first.evaluate("each => each.scrollWidth > each.clientWidth")
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_verdicts_are_in_view_without_scrolling(show: Callable[..., Any], width: int) -> None:
+    cells = show(width=width).locator(
+        ".compared tbody tr:not(.why) td:last-child, .compared thead tr:first-child th:last-child"
+    )
+    right = cells.evaluate_all("all => all.map(each => Math.ceil(each.getBoundingClientRect().right))")
+    assert len(right) > 20
+    assert max(right) <= width
 
 
 def test_it_works_with_a_screen_reader_and_without_a_mouse(show: Callable[..., Any]) -> None:

@@ -10,7 +10,7 @@ from repro.comparison.alternatives import TriedAlternative
 from repro.comparison.join import Comparison
 from repro.report import ReportFormat
 from repro.report.csv import alternatives_csv
-from repro.report.grid import Grid, Heading, Line, Shown, Tag
+from repro.report.grid import DASH, Grid, Heading, Line, Shown, Tag
 from repro.report.json import alternatives_json
 
 if TYPE_CHECKING:
@@ -75,13 +75,13 @@ def _figures(tried: TriedAlternative) -> list[Shown]:
     return [
         _error(tried.own, len(tried.own_seeds)),
         _error(tried.changed, len(tried.changed_seeds)),
-        Shown("–" if tried.difference is None else f"{tried.difference:+.2f}".replace("-", "−")),
-        Shown("–" if margin is None else f"± {margin:.2f}"),
+        Shown(DASH if tried.difference is None else f"{tried.difference:+.2f}".replace("-", "−")),
+        Shown(DASH if margin is None else f"± {margin:.2f}"),
     ]
 
 
 def _error(value: float | None, n: int) -> Shown:
-    return Shown("–", muted=True) if value is None else Shown(f"{value:.2f} (n = {n})")
+    return Shown(DASH, muted=True) if value is None else Shown(f"{value:.2f} (n = {n})")
 
 
 def _within(tried: TriedAlternative) -> Shown:

@@ -8,7 +8,7 @@ from repro.comparison.match import conditions
 from repro.comparison.times import TimeCell
 from repro.comparison.verdict import Verdict
 from repro.data.protocol import ONE_CROP
-from repro.report.grid import Shown, Tag
+from repro.report.grid import DASH, Shown, Tag
 from repro.tables import LAST, Column
 
 MATCH = {True: Tag("as printed", "✓", "good", short=True), False: Tag("not as printed", "✗", "bad", short=True)}
@@ -64,7 +64,7 @@ def error_cell(cell: ErrorCell | None, *, alone: bool) -> Shown:
     if cell is None:
         return Shown()
     if cell.value is None:
-        return Shown("–", notes=_other_protocol(cell), spoken=cell.verdict, sort_key="", muted=True)
+        return Shown(DASH, notes=_other_protocol(cell), spoken=cell.verdict, sort_key="", muted=True)
     text, notes = _figure_and_spread(cell)
     if alone:
         return Shown(text, notes=notes, sort_key=cell.value)
@@ -108,5 +108,5 @@ def time_cell(cell: TimeCell | None) -> Shown:
     if cell is None:
         return Shown()
     if cell.ratio is None:
-        return Shown("–", spoken=Verdict.NOT_MEASURED, sort_key="", muted=True)
+        return Shown(DASH, spoken=Verdict.NOT_MEASURED, sort_key="", muted=True)
     return Shown(f"({cell.ratio:.2f})", sort_key=cell.ratio)

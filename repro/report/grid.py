@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+DASH = "–"
+"""Stands for a figure that there is not."""
 Paint = Callable[[str, str], str]
 """A function that returns a text in the colour of a tone."""
 
@@ -44,6 +46,11 @@ class Shown:
     href: str | None = None
     """A link to a place on the page."""
     muted: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether it says nothing: no tag, no line, and at most a dash."""
+        return self.text in ("", DASH) and not (self.tags or self.notes or self.details)
 
     def lines(self, paint: Paint = unpainted) -> list[str]:
         """Return the cell as lines of text: the text with its marks, the tags in words, and the notes."""
@@ -146,7 +153,15 @@ class Grid:
 
     def without_details(self) -> Grid:
         """Return the grid without the columns that only the HTML page shows."""
-        kept = [number for number, heading in enumerate(self.headings) if not heading.detail]
+        return self._with([number for number, heading in enumerate(self.headings) if not heading.detail])
+
+    def without_empty_columns(self) -> Grid:
+        """Return the grid without the columns, after the first, in which all cells are empty."""
+        columns = enumerate(zip(*(line.cells for line in self.all_lines), strict=True))
+        return self._with([number for number, cells in columns if number == 0 or not all(each.empty for each in cells)])
+
+    def _with(self, kept: Sequence[int]) -> Grid:
+        """Return the grid with some of its columns."""
 
         def cut(line: Line) -> Line:
             return replace(line, cells=tuple(line.cells[number] for number in kept))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from repro.comparison.join import Comparison
-from repro.report.grid import Grid, Heading, Line, Shown
+from repro.report.grid import DASH, Grid, Heading, Line, Shown
 from repro.store.results import Record
 
 METRICS = {
@@ -60,12 +60,12 @@ def _line(run: Record, metrics: Sequence[str], deviation: bool) -> Line:
     seed = Shown(str(run.seed), sort_key=run.seed)
     errors = [_metric_cell(getattr(run, key), key) for key in metrics]
     changed = [Shown(", ".join(run.deviations))] if deviation else []
-    where = [Shown(text or "–") for text in (run.device, run.precision, run.torch, run.commit)]
+    where = [Shown(text or DASH) for text in (run.device, run.precision, run.torch, run.commit)]
     time = Shown(str(timedelta(seconds=round(run.seconds))), sort_key=run.seconds)
     return Line((Shown(run.name), seed, *errors, *changed, *where, time), name=run.name)
 
 
 def _metric_cell(value: float | None, metric: str) -> Shown:
     if value is None:
-        return Shown("–", sort_key="", muted=True)
+        return Shown(DASH, sort_key="", muted=True)
     return Shown(shown_metric(value, metric), sort_key=value)

@@ -10,8 +10,9 @@ from repro.comparison.summary import Summary, share, summarise
 from repro.comparison.verdict import Verdict
 from repro.report.cells import verdict_tag
 from repro.report.data import summary_data
-from repro.report.grid import Grid, Heading, Line, Shown
+from repro.report.grid import DASH, Grid, Heading, Line, Shown
 from repro.tables import Table
+from repro.text import number_of
 
 
 def summary_of(comparisons: Sequence[Comparison]) -> Grid:
@@ -28,6 +29,15 @@ def summary_of(comparisons: Sequence[Comparison]) -> Grid:
     lines = tuple(_line(*each) for each in zip(summaries, comparisons, strict=True))
     total = Line((Shown(f"{len(lines)} tables"), Shown(), *_figures(summaries))) if len(lines) > 1 else None
     return Grid("Summary of the tables", headings, lines, total, kind="summary")
+
+
+def headline_of(comparisons: Sequence[Comparison]) -> str:
+    """Return how many counts match and how many errors are measured in some tables, as a sentence."""
+    summaries = [summarise(each) for each in comparisons]
+    right, counted = sum(each.right for each in summaries), sum(each.counted for each in summaries)
+    measured, errors = sum(each.measured for each in summaries), sum(each.measurable for each in summaries)
+    counts = f"{right:,} of {number_of(counted, 'count')} {'matches' if counted == 1 else 'match'}" if counted else ""
+    return "; ".join(filter(None, (counts, f"{measured:,} of {number_of(errors, 'error')} measured" if errors else "")))
 
 
 def short_name(table: Table) -> str:
@@ -53,6 +63,6 @@ def _figures(summaries: Sequence[Summary]) -> tuple[Shown, ...]:
     return (
         Shown(share(right, counted), sort_key=right / counted if counted else "", muted=not right),
         Shown(share(measured, errors), sort_key=measured / errors if errors else "", muted=not measured),
-        Shown(f"{without}", sort_key=without, muted=not without),
+        Shown(f"{without}" if without else DASH, sort_key=without, muted=not without),
         Shown(tags=tags, sort_key=" ".join(tag.text for tag in tags)),
     )

@@ -19,7 +19,7 @@ from repro.report.html.recipes import ShownRecipe, recipes_of
 from repro.report.html.stamp import stamp_of
 from repro.report.html.templates import HERE, templates
 from repro.report.notes import RECIPES, Note
-from repro.report.summary import short_name, summary_of
+from repro.report.summary import headline_of, short_name, summary_of
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def html_page(comparisons: Sequence[Comparison], folders: Sequence[Path]) -> str
         .get_template("page.html.j2")
         .render(
             title=_title(comparisons),
+            headline=headline_of(comparisons),
             stamp=stamp_of(comparisons),
             rule=RULE,
             verdicts=[(verdict_tag(each), each.meaning) for each in Verdict],
