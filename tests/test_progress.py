@@ -12,6 +12,7 @@ from rich.console import Console
 from watching import Silent, engine_of, stop_at, train_one
 
 from repro.cli.app import main
+from repro.console import stdout
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
@@ -175,3 +176,4 @@ def test_a_training_whose_reader_has_ended_is_recorded(
             monkeypatch.setattr(sys, name, stream)
             assert trained_by_command(folders) == status
             monkeypatch.undo()
+    stdout.cache_clear()  # Rich prints nothing more on a console without a reader
