@@ -195,7 +195,7 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: repro.count("wrn", depth="28"), "wrn: option depth must be a whole number, not '28'"),
     (lambda: repro.count("wrn", depth=True), "wrn: option depth must be a whole number, not True"),
     (lambda: repro.count("wrn", input=(3, 32)), "input=(3, 32) is not a shape; give (C, H, W)"),
-    (lambda: repro.count("wrn", flops="all"), "unknown FLOPs convention 'all'; known: paper, fvcore, macs"),
+    (lambda: repro.count("wrn", flops="every"), "unknown FLOPs convention 'every'; known: paper, fvcore, macs, all"),
     (lambda: repro.count(small_network()), "the size of the images of Sequential is missing; give it"),
     (lambda: repro.count(small_network(), input=(1, 9, 9)), "Sequential does not accept an input of 1x9x9 (CxHxW): "),
     (lambda: repro.count(small_network(), depth=2, classes=3), "depth, classes: only for the name of a network"),

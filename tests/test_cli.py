@@ -110,6 +110,63 @@ def test_count_of_another_input_claims_no_published_row(capsys: pytest.CaptureFi
     assert answer["dataset"] is None
 
 
+def test_several_models_share_a_table_and_each_takes_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["count", "resnet20", "resnet32", "denseresnet110", "--N", 2, "--flops", "all"]
+    out = repro(capsys, *words)[1]
+    ours = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.startswith(("resnet", "dense"), 1)}
+    assert ours["resnet32"] == ["--shortcut", "A", "464,154", "70,222,464", "69,472,896", "68,862,592"]
+    assert ours["denseresnet110"][:2] == ["--N", "2"]
+    assert out.count("Default of resnet20, resnet32: shortcut A, zero padding") == 1
+    answer = json.loads(repro(capsys, *words, "--format", "json")[1])
+    assert [each["options"] for each in answer["counts"]] == [{"shortcut": "A"}, {"shortcut": "A"}, {"N": 2}]
+    assert answer["counts"][1]["flops_by_convention"] == {"paper": 70222464, "fvcore": 69472896, "macs": 68862592}
+
+
+def test_all_conventions_are_shown_and_a_printed_count_under_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line.split() for line in repro(capsys, "count", "denseresnet110", "--flops", "all")[1].splitlines()]
+    assert ["Parameters", "FLOPs", "(paper)", "FLOPs", "(fvcore)", "FLOPs", "(macs)"] in lines
+    assert ["ours", "2,230,868", "262,911,040", "255,765,728", "253,637,888"] in lines
+    (printed,) = [line for line in lines if line[:1] == ["cifar100:"]]
+    assert printed[-4:] == ["2.23M", "✓", "263M", "✓"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("", "Default: shortcut A, zero padding without parameters, as the ResNet paper uses on CIFAR-10"),
+        ("--dataset cifar100", "Default: shortcut B, projections, as the parameters that the DenseResNet paper prints"),
+        ("--shortcut B", ""),
+    ],
+)
+def test_count_says_why_a_shortcut_is_the_default(capsys: pytest.CaptureFixture[str], words: str, reason: str) -> None:
+    out = repro(capsys, "count", "resnet110", *words.split())[1]
+    assert (reason or "Input:") in out
+    assert reason or "Default" not in out
+
+
+def test_count_compares_nothing_with_a_row_that_prints_no_count(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "unet-isbi" not in repro(capsys, "count", "unet")[1]
+
+
+@pytest.mark.parametrize(
+    ("size", "why"),
+    [
+        (
+            "5x33x32",
+            "5 channels, where images have 1 or 3; not square; 33 cannot be halved, so that strides round",
+        ),
+        ("3x4x4", "a side of under 8 pixels"),
+        ("1x28x28", None),
+    ],
+)
+def test_an_unusual_input_is_questioned_in_one_line(
+    capsys: pytest.CaptureFixture[str], size: str, why: str | None
+) -> None:
+    status, _, err = repro(capsys, "count", "resnet20", "--input", size)
+    asked = f"is an input of {size} meant? {why}; the dataset of resnet20 has 3x32x32"
+    assert (status, err.splitlines()[:-1]) == (0, [asked] if why else [])
+
+
 def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
     out = repro(capsys, "count", "resnet20", "--by-module")[1]
     assert "stages.0.0.conv1" in out
@@ -128,8 +185,12 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["count", "resnet20", "--shortcut", "C"], "shortcut 'C' is unknown: A (zero padding) or B (projection)"),
         (["count", "resnet20", "--input", "3x4"], "--input '3x4' is not a shape; expected CxHxW"),
         (["count", "densenet", "--input", "3x2x2"], "densenet does not accept an input of 3x2x2"),
+        (["count", "resnet20", "--input", "32x32x3"], "it has 32 channels; did you mean 3x32x32?"),
+        (["count", "resnet20", "--input", "3x5000x5000"], "for at most 2048x2048 pixels; give a smaller input"),
+        (["count", "resnet20", "wrn", "--N", "4"], "none of resnet20, wrn has an option N; leave it out"),
+        (["count", "resnet20", "wrn", "--by-module"], "--by-module shows the modules of one model"),
         (["count", "resnet20", "--dataset", "cifar-11"], "did you mean cifar10"),
-        (["count", "resnet20", "--flops", "mac"], "'mac' is not one of 'paper', 'fvcore', 'macs'"),
+        (["count", "resnet20", "--flops", "mac"], "'mac' is not one of 'paper', 'fvcore', 'macs', 'all'"),
         (["count", "mobilenetv3"], "did you mean mobilenetv3-large or mobilenetv3-small?"),
         (["table", "cifar1000"], "did you mean cifar100?"),
         (["table", "cifar100", "--rows", "vgg"], "no row of cifar100 matches 'vgg'; its rows: ResNet-110 |"),
@@ -429,7 +490,7 @@ def test_a_json_answer_begins_with_its_schema_number(capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("command", "choices"),
     [
-        ("count", ["rich|json", "paper|fvcore|macs"]),
+        ("count", ["rich|json", "paper|fvcore|macs|all"]),
         ("train", ["fp32, tf32 or bf16", "cpu, cuda, cuda:1", "tensorboard"]),
         ("table", ["rich, csv, json, md, latex or html"]),
         ("list", ["models|tables|datasets|recipes|runs"]),

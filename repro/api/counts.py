@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 from repro.api.library import Papers, using
 from repro.comparison.published import published_counts
-from repro.console import waiting
+from repro.console import note, waiting
 from repro.counting.cache import cached, counted
-from repro.counting.conventions import Convention
+from repro.counting.conventions import Convention, conventions_of
 from repro.counting.count import Count, Subject, count_modules, count_network, empty_network, in_evaluation
+from repro.counting.sizes import check_size, shown, unusual
 from repro.data import DATASETS
 from repro.data import find as find_dataset
 from repro.errors import UserError
 from repro.experiment import check_task, own_dataset
-from repro.models import OptionValue, is_outside, is_small, resolve_options
+from repro.models import OptionValue, is_outside, is_small, reason_for, resolve_options
 from repro.models.options import Shape
 from repro.models.typed import typed_name
 from repro.report.counts import CountReport
 from repro.tables.names import network_called
-from repro.text import choose
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,7 +52,7 @@ def count(
             outside the package has no default: name one, or give `input` and `classes`.
         input: C, H, W of an image (default: the dataset's).
         classes: the number of classes (default: the dataset's); not for a torch.nn.Module.
-        flops: the convention: `paper`, `fvcore` or `macs`.
+        flops: the convention: `paper`, `fvcore` or `macs`; `all` shows them side by side, and `flops` is `paper`.
         by_module: whether the answer also has `modules`, the counts of every module.
         papers: the folder of a paper besides those that are found, or several.
         options: those of the network, such as `depth=28`; not for a torch.nn.Module.
@@ -60,17 +60,17 @@ def count(
     Raises:
         UserError: there is no such network, option or dataset, or the network does not accept the input.
     """
-    convention = Convention(choose("FLOPs convention", flops, [*Convention]))
+    conventions = conventions_of(flops)
     shape = None if input is None else _shape(input)
     with using(papers):
         if isinstance(model, str):
             called = network_called(model)
             chosen = called.with_options(model, options)
-            return count_named(called.name, chosen, dataset, shape, classes, convention, by_module)
+            return count_named(called.name, chosen, dataset, shape, classes, conventions, by_module)
         if options or classes is not None:
             given = ", ".join([*options, *([] if classes is None else ["classes"])])
             raise UserError(f"{given}: only for the name of a network; a torch.nn.Module already has its form")
-        return _count_built(model, dataset, shape, convention, by_module)
+        return _count_built(model, dataset, shape, conventions, by_module)
 
 
 def _shape(input: Sequence[int]) -> Shape:
@@ -86,27 +86,28 @@ def count_named(
     dataset: str | None,
     input: Shape | None,
     classes: int | None,
-    convention: Convention,
+    conventions: Sequence[Convention],
     by_module: bool,
 ) -> CountReport:
     """Return the counts of a network that `network_called` returned; arguments and errors as in `count`."""
     subject, where = _subject(model, options, dataset, input, classes)
     counts = _counted(subject)
+    if input:
+        _ask_about(model, input, dataset)
     modules = []
     if by_module:
         with waiting(f"counting the modules of {typed_name(model)}", seconds=True):
-            modules = count_modules(empty_network(subject), subject.input, model, convention)
+            modules = count_modules(empty_network(subject), subject.input, model, conventions[0])
     return CountReport(
         model=model,
         options=subject.options,
         dataset=where,
         input=subject.input,
         classes=subject.classes,
-        params=counts.params,
-        flops=counts.flops[convention],
-        flops_convention=convention,
-        macs=counts.flops[Convention.MACS],
+        counts=counts,
+        conventions=tuple(conventions),
         small=is_small(model, subject.input),
+        reason="" if is_outside(model) else reason_for(model, subject.options, _dataset_of(model, dataset)),
         published=published_counts(subject, where, counts) if where else (),
         modules=tuple(modules),
     )
@@ -118,11 +119,14 @@ def _subject(
     """Return what is counted, and the dataset whose input and classes it has, if it has them."""
     _check_sizes(input, classes)
     if is_outside(model) and dataset is None and input and classes:
+        check_size(typed_name(model), input)
         return Subject(model, resolve_options(model, options, ""), input, classes), None
-    where = find_dataset(dataset) if dataset else own_dataset(model)
+    where = _dataset_of(model, dataset)
     if is_outside(model):
         check_task(model, where)
     spec = DATASETS[where]
+    if input:
+        check_size(typed_name(model), input)
     subject = Subject(model, resolve_options(model, options, where), input or spec.input, classes or spec.classes)
     return subject, where if (subject.input, subject.classes) == (spec.input, spec.classes) else None
 
@@ -136,6 +140,18 @@ def _check_sizes(input: Shape | None, classes: int | None) -> None:
         raise UserError(f"{classes:,} classes are too many; the largest number is {LARGEST:,}")
 
 
+def _dataset_of(model: str, dataset: str | None) -> str:
+    """Return the dataset that gives what is not given otherwise; UserError if there is none."""
+    return find_dataset(dataset) if dataset else own_dataset(model)
+
+
+def _ask_about(model: str, input: Shape, dataset: str | None) -> None:
+    """Ask about a shape of an image that is probably not meant; without a dataset no shape is usual."""
+    usual = DATASETS[_dataset_of(model, dataset)].input if dataset or not is_outside(model) else input
+    if why := unusual(input, usual):
+        note(f"is an input of {shown(input)} meant? {why}; the dataset of {typed_name(model)} has {shown(usual)}")
+
+
 def _counted(subject: Subject) -> Count:
     """Return the counts; if they are not cached, count for some seconds and show that."""
     known = cached(subject)
@@ -146,7 +162,11 @@ def _counted(subject: Subject) -> Count:
 
 
 def _count_built(
-    network: nn.Module, dataset: str | None, input: Shape | None, convention: Convention, by_module: bool
+    network: nn.Module,
+    dataset: str | None,
+    input: Shape | None,
+    conventions: Sequence[Convention],
+    by_module: bool,
 ) -> CountReport:
     """Return the counts of a network that the user built."""
     from torch import nn
@@ -163,17 +183,15 @@ def _count_built(
     shape = input or DATASETS[find_dataset(dataset or "")].input
     with in_evaluation(network), waiting(f"counting {name}", seconds=True):
         counts = count_network(network, shape, name)
-        modules = count_modules(network, shape, name, convention) if by_module else []
+        modules = count_modules(network, shape, name, conventions[0]) if by_module else []
     return CountReport(
         model=name,
         options={},
         dataset=None,
         input=shape,
         classes=None,
-        params=counts.params,
-        flops=counts.flops[convention],
-        flops_convention=convention,
-        macs=counts.flops[Convention.MACS],
+        counts=counts,
+        conventions=tuple(conventions),
         small=False,
         modules=tuple(modules),
     )

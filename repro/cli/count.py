@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from repro.api.counts import count_named
-from repro.cli.networks import chosen_network
-from repro.cli.options import AnswerFormat, DatasetName, Format, Model, Settings, choice, model_options
+from repro.cli.networks import Chosen, chosen_network
+from repro.cli.options import AnswerFormat, DatasetName, Format, Settings, choice, completing, model_options
 from repro.cli.suggestion import after_count, suggest
 from repro.console import print_json, stdout
-from repro.counting.conventions import Convention
+from repro.counting.conventions import ALL, Convention, conventions_of
 from repro.data import find as find_dataset
 from repro.errors import UserError
-from repro.models import spec_of
+from repro.models import MODELS, spec_of
+from repro.models.options import OF_MODEL
+from repro.models.typed import has_option, typed_name
+from repro.report.counts import CountReport, CountReports
+from repro.tables.names import network_called
 
 InputShape = Annotated[
     str | None, typer.Option("--input", metavar="CxHxW", help="Input shape (default: the dataset's).")
@@ -23,35 +29,87 @@ InputShape = Annotated[
 Classes = Annotated[
     int | None, typer.Option("--classes", min=1, metavar="N", help="Number of classes (default: the dataset's).")
 ]
-Flops = Annotated[
-    Convention,
-    choice("--flops", help=f"FLOPs convention: {'; '.join(f'{each}, {each.meaning}' for each in Convention)}."),
+
+
+class Flops(StrEnum):
+    """The conventions of FLOPs to show."""
+
+    PAPER = Convention.PAPER.value
+    FVCORE = Convention.FVCORE.value
+    MACS = Convention.MACS.value
+    ALL = ALL
+
+
+Models = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="MODEL...",
+        help="Models, such as resnet20 wrn, or labels of a table's rows, such as WRN-28-10; see repro list models. Or your "
+        "own: FILE.py:NAME, PACKAGE.MODULE:NAME, timm:NAME or torchvision:NAME. An option applies to the models that "
+        "have it.",
+        autocompletion=completing(lambda: MODELS),
+    ),
 ]
-ByModule = Annotated[bool, typer.Option("--by-module", help="Also show the counts of every module.")]
+FlopsChoice = Annotated[
+    Flops,
+    choice(
+        "--flops",
+        help=f"FLOPs convention: {'; '.join(f'{each}, {each.meaning}' for each in Convention)}; or all, side by side.",
+    ),
+]
+ByModule = Annotated[bool, typer.Option("--by-module", help="Also show the counts of every module (of one model).")]
 
 
 @model_options
 def count(
-    model: Model,
+    models: Models,
     options: dict[str, Any],
     settings: Settings = None,
     dataset: DatasetName = None,
     input: InputShape = None,
     classes: Classes = None,
-    flops: Flops = Convention.PAPER,
+    flops: FlopsChoice = Flops.PAPER,
     by_module: ByModule = False,
     format: Format = AnswerFormat.RICH,
 ) -> None:
-    """Count a model's parameters and FLOPs and compare them with the published counts."""
-    name, options, _ = chosen_network(model, options, settings or (), counting=True)
-    answer = count_named(name, options, dataset, _shape(input) if input else None, classes, flops, by_module)
+    """Count the parameters and FLOPs of models and compare them with the published counts."""
+    if by_module and len(models) > 1:
+        raise UserError("--by-module shows the modules of one model; leave out the others")
+    shape = _shape(input) if input else None
+    reports = [
+        count_named(each.name, each.options, dataset, shape, classes, conventions_of(flops), by_module)
+        for each in _chosen(models, options, settings or ())
+    ]
+    answer = reports[0] if len(reports) == 1 else CountReports(reports)
     if format == AnswerFormat.JSON:
         print_json(answer.data())
         return
-    stdout().print(answer.title, style="bold", soft_wrap=True, markup=False)  # on one line, so that it can be copied
+    if isinstance(answer, CountReport):
+        stdout().print(answer.title, style="bold", soft_wrap=True, markup=False)  # on one line: it can be copied
     stdout().print(answer.rich())
-    where = find_dataset(dataset) if dataset else spec_of(name).dataset
-    suggest(after_count(name, answer.options, where))
+    first = reports[0]
+    where = find_dataset(dataset) if dataset else spec_of(first.model).dataset
+    suggest(after_count(first.model, first.options, where))
+
+
+def _chosen(typed: Sequence[str], options: Mapping[str, Any], settings: Sequence[str]) -> list[Chosen]:
+    """Return the models, each with those of the options that it has; UserError for an option that none of them has."""
+    if len(typed) == 1:
+        return [chosen_network(typed[0], options, settings, counting=True)]
+    names = [network_called(each).name for each in typed]
+    keys = {each: each.partition("=")[0].strip().removeprefix(OF_MODEL) for each in settings}
+    for option in (*options, *keys.values()):
+        if not any(has_option(name, option, besides=False) for name in names):
+            raise UserError(f"none of {', '.join(map(typed_name, names))} has an option {option}; leave it out")
+    return [
+        chosen_network(
+            each,
+            {option: value for option, value in options.items() if has_option(name, option, besides=False)},
+            [setting for setting, option in keys.items() if has_option(name, option, besides=False)],
+            counting=True,
+        )
+        for each, name in zip(typed, names, strict=True)
+    ]
 
 
 def _shape(text: str) -> tuple[int, int, int]:

@@ -17,6 +17,8 @@ from enum import StrEnum
 from math import prod
 from typing import Any
 
+from repro.text import choose
+
 
 class Convention(StrEnum):
     """What is counted as a FLOP."""
@@ -29,6 +31,16 @@ class Convention(StrEnum):
     def meaning(self) -> str:
         """A short description of the convention."""
         return _MEANINGS[self]
+
+
+ALL = "all"
+"""Asks for every convention, side by side."""
+
+
+def conventions_of(asked: str) -> tuple[Convention, ...]:
+    """Return the conventions that `all` or the name of one asks for; UserError for another name."""
+    chosen = choose("FLOPs convention", asked, [*Convention, ALL])
+    return tuple(Convention) if chosen == ALL else (Convention(chosen),)
 
 
 _MEANINGS = {

@@ -75,6 +75,14 @@ def resolve_options(name: str, given: Mapping[str, OptionValue], dataset: str) -
     return {**spec.options, **spec.options_on.get(dataset, {}), **chosen}
 
 
+def reason_for(name: str, options: Mapping[str, OptionValue], dataset: str) -> str:
+    """Return why a model has its default options on a dataset; empty for other options, or if there is no choice."""
+    spec = spec_of(name)
+    if not spec.reasons or dict(options) != resolve_options(name, {}, dataset):
+        return ""
+    return spec.reasons.get(dataset, spec.reasons[""])
+
+
 def _canonical(name: str, option: str, value: OptionValue) -> OptionValue:
     """Return a value as it is stored, in the type of its option: text such as `B(3,3)` in capitals without spaces."""
     kind = OPTIONS[option][0]

@@ -50,6 +50,8 @@ class ModelSpec:
     """Options that a user may choose, with their defaults."""
     options_on: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=dict)
     """Defaults that differ on some data sets."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why the options have their defaults, by data set; that of '' is for the others."""
     dropout: bool = False
     """Whether the model has dropout layers whose rate a recipe may set."""
     auxiliary: bool = False
@@ -72,6 +74,10 @@ def _resnet_cifar(depth: int) -> ModelSpec:
         options={"shortcut": "A"},
         # On CIFAR-100 the printed network is that of the DenseResNet paper, whose parameter count implies option B.
         options_on={"cifar100": {"shortcut": "B"}},
+        reasons={
+            "": "shortcut A, zero padding without parameters, as the ResNet paper uses on CIFAR-10 (section 4.2)",
+            "cifar100": "shortcut B, projections, as the parameters that the DenseResNet paper prints imply",
+        },
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from repro.comparison.published import PublishedCounts
 from repro.console import stdout
 from repro.counting.conventions import Convention
-from repro.counting.count import ModuleCount
+from repro.counting.count import Count, ModuleCount
+from repro.counting.sizes import shown as shown_size
 from repro.frames import Dtype, frame_of
 from repro.models.options import OptionValue, Shape
 from repro.models.typed import typed_name, typed_options
@@ -49,33 +50,60 @@ class CountReport:
     """C, H, W of an image."""
     classes: int | None
     """None for a network that was built elsewhere."""
-    params: int
-    flops: int
-    """In the convention `flops_convention`."""
-    flops_convention: Convention
-    macs: int
-    """Multiply-adds of convolutions and linear layers."""
+    counts: Count
+    conventions: tuple[Convention, ...]
+    """Those of the FLOPs that are shown."""
     small: bool
     """Whether the network has the form for small images, which the paper does not have."""
+    reason: str = ""
+    """Why the options have these values, if they are defaults that depend on the dataset."""
     published: tuple[PublishedCounts, ...] = ()
     modules: tuple[ModuleCount, ...] = ()
     """Every module, if they were asked for; the first one is the network."""
 
+    @property
+    def params(self) -> int:
+        """Exact number of parameters."""
+        return self.counts.params
+
+    @property
+    def flops(self) -> int:
+        """FLOPs in the convention `flops_convention`."""
+        return self.counts.flops[self.flops_convention]
+
+    @property
+    def flops_convention(self) -> Convention:
+        """The convention of `flops`: the first one that is shown."""
+        return self.conventions[0]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of convolutions and linear layers."""
+        return self.counts.flops[Convention.MACS]
+
     def data(self) -> dict[str, Any]:
         """Return the counts as plain data."""
-        input, published = "x".join(map(str, self.input)), list(map(asdict, self.published))
-        answer = {**vars(self), "input": input, "published": published}
-        modules = {"modules": list(map(asdict, self.modules))} if self.modules else {}
-        del answer["modules"]
-        return answer | modules
+        answer: dict[str, Any] = {key: getattr(self, key) for key in ("model", "options", "dataset")}
+        answer["input"] = shown_size(self.input)
+        for key in ("classes", "params", "flops", "flops_convention", "macs", "small"):
+            answer[key] = getattr(self, key)
+        if len(self.conventions) > 1:
+            answer["flops_by_convention"] = self.counts.flops
+        answer["published"] = list(map(asdict, self.published))
+        return answer | ({"modules": list(map(asdict, self.modules))} if self.modules else {})
 
     def to_frame(self) -> DataFrame:
         """Return our counts in the first row, whose table is missing, and a row for each published row.
 
+        With several conventions of FLOPs, our counts have a row for each.
+
         The `params` and `flops` of a published row are the printed numbers, whose digits are those of the text.
         """
-        ours = {"params": self.params, "flops": self.flops, "flops_convention": self.flops_convention.value}
-        return frame_of([{"row": "ours", **ours}, *map(_line, self.published)], COLUMNS)
+        ours = [
+            {"row": "ours", "params": self.params, "flops": self.counts.flops[each], "flops_convention": each.value}
+            for each in self.conventions
+        ]
+        return frame_of([*ours, *map(_line, self.published)], COLUMNS)
 
     @property
     def title(self) -> str:
@@ -89,34 +117,22 @@ class CountReport:
         """What was counted, and how."""
         classes = "" if self.classes is None else f", {self.classes} classes"
         dataset = f" ({self.dataset})" if self.dataset else ""
-        convention = self.flops_convention
         notes = {
-            "Input": f"{'x'.join(map(str, self.input))}{classes}{dataset}",
-            "FLOPs convention": f"{convention!s}, {convention.meaning}",
+            "Input": f"{shown_size(self.input)}{classes}{dataset}",
+            "Default": self.reason,
             "Small-image variant": "as used in CIFAR repositories; the paper has no such model" if self.small else "",
         }
-        return [Note(heading, (text,)) for heading, text in notes.items() if text]
+        return [*(Note(heading, (text,)) for heading, text in notes.items() if text), convention_note(self.conventions)]
 
     @property
     def grid(self) -> Grid:
-        """Our counts and, below them, the counts of every published row of the network."""
-        labels = "Parameters", f"FLOPs ({self.flops_convention})", "Multiply-adds"
-        headings = (Heading(""), *(Heading(each, numeric=True) for each in labels))
-        ours = Line((Shown("ours"), *(Shown(f"{each:,}") for each in (self.params, self.flops, self.macs))))
-        lines = (ours, *(self._published(each) for each in self.published))
-        return Grid(self.title, headings, lines, sortable=False)
-
-    def _published(self, row: PublishedCounts) -> Line:
-        """Return a published row; FLOPs are compared only in the convention of the table."""
-        flops = _printed(row.flops, row.flops_match)
-        if row.flops and row.flops_convention != self.flops_convention:
-            flops = Shown(f"{row.flops} (as {row.flops_convention})")
-        return Line((Shown(f"{row.table}: {row.row}"), _printed(row.params, row.params_match), flops, Shown()))
+        """Our counts and, below them, the counts of every published row of the network that prints some."""
+        return counts_grid(self.title, {"ours": self})
 
     @property
     def module_grid(self) -> Grid:
         """The counts of every module."""
-        labels = "Parameters", "FLOPs", "Share of FLOPs"
+        labels = "Parameters", f"FLOPs ({self.flops_convention})", "Share of FLOPs"
         headings = (Heading("Module"), Heading("Type"), *(Heading(each, numeric=True) for each in labels))
         return Grid("Modules", headings, tuple(self._module(each) for each in self.modules), sortable=False)
 
@@ -140,6 +156,74 @@ class CountReport:
         from repro.report.html import notebook_html
 
         return notebook_html([self.grid, *([self.module_grid] if self.modules else [])], self.notes)
+
+
+@dataclass(frozen=True)
+class CountReports:
+    """The counts of several networks in one table."""
+
+    reports: Sequence[CountReport]
+
+    def data(self) -> dict[str, Any]:
+        """Return the counts as plain data."""
+        return {"counts": [each.data() for each in self.reports]}
+
+    @property
+    def notes(self) -> list[Note]:
+        """What was counted, and how: the notes of each network, with equal ones once."""
+        found: dict[Note, list[str]] = {}
+        for report in self.reports:
+            for note in report.notes:
+                found.setdefault(note, []).append(typed_name(report.model))
+        shared = [note for note, names in found.items() if len(names) == len(self.reports)]
+        own = [
+            Note(f"{note.heading} of {', '.join(names)}", note.lines)
+            for note, names in found.items()
+            if note not in shared
+        ]
+        return [*own, *shared]
+
+    def rich(self) -> RenderableType:
+        """Return what a terminal shows."""
+        from repro.report.terminal import count_rich
+
+        return count_rich(counts_grid("", {each.title: each for each in self.reports}), self.notes, None)
+
+
+def convention_note(conventions: Sequence[Convention]) -> Note:
+    """Return what the conventions of FLOPs mean."""
+    heading = "FLOPs convention" if len(conventions) == 1 else "FLOPs conventions"
+    return Note(heading, tuple(f"{each}, {each.meaning}" for each in conventions))
+
+
+def counts_grid(title: str, reports: Mapping[str, CountReport]) -> Grid:
+    """Return our counts of networks, by label, and below each the published rows that print counts of it."""
+    conventions = next(iter(reports.values())).conventions
+    shown = conventions if Convention.MACS in conventions else (*conventions, Convention.MACS)
+    labels = ["Parameters", *(f"FLOPs ({each})" for each in conventions)]
+    headings = (Heading(""), *(Heading(each, numeric=True) for each in labels))
+    if shown != conventions:
+        headings += (Heading("Multiply-adds", numeric=True),)
+    lines = [line for label, each in reports.items() for line in _lines(label, each, shown)]
+    return Grid(title, headings, tuple(lines), sortable=False)
+
+
+def _lines(label: str, report: CountReport, shown: Sequence[Convention]) -> list[Line]:
+    ours = (report.params, *(report.counts.flops[each] for each in shown))
+    published = [each for each in report.published if each.params or each.flops]
+    return [
+        Line((Shown(label), *(Shown(f"{each:,}") for each in ours))),
+        *(_published(each, report.conventions, len(shown)) for each in published),
+    ]
+
+
+def _published(row: PublishedCounts, conventions: Sequence[Convention], columns: int) -> Line:
+    """Return a published row; its FLOPs are compared in the convention of its table, if that is shown."""
+    flops = [_printed(row.flops, row.flops_match) if each == row.flops_convention else Shown() for each in conventions]
+    if row.flops and row.flops_convention not in conventions:
+        flops[0] = Shown(f"{row.flops} (as {row.flops_convention})")
+    others = (Shown(),) * (columns - len(conventions))
+    return Line((Shown(f"{row.table}: {row.row}"), _printed(row.params, row.params_match), *flops, *others))
 
 
 def _printed(text: str | None, match: bool | None) -> Shown:

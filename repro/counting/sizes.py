@@ -1,0 +1,53 @@
+"""Sizes of images that a user gives: what cannot be counted, and what is probably not meant."""
+
+from __future__ import annotations
+
+from repro.errors import UserError
+from repro.models.options import Shape
+
+MOST_PIXELS = 2048**2
+"""Counting runs the network once; ResNet-20 then takes about 4 GB."""
+FEWEST_PIXELS = 8
+"""The shortest side of an image in any dataset, the digits of scikit-learn."""
+COLOURS = (1, 3)
+"""Channels of grey and RGB images."""
+
+
+def shown(input: Shape) -> str:
+    """Return a shape as it is typed: `3x32x32`."""
+    return "x".join(map(str, input))
+
+
+def check_size(model: str, input: Shape) -> None:
+    """Raise UserError for a shape that has another order than C, H, W, or whose maps do not fit into memory.
+
+    Args:
+        model: the name of the network.
+        input: C, H, W of an image.
+    """
+    channels, height, width = input
+    refused = f"{model} does not accept an input of {shown(input)} (CxHxW)"
+    if width in COLOURS and channels not in COLOURS:
+        raise UserError(f"{refused}: it has {channels} channels; did you mean {shown((width, channels, height))}?")
+    if height * width > MOST_PIXELS:
+        raise UserError(f"{refused}: counting runs it once, for at most 2048x2048 pixels; give a smaller input")
+
+
+def unusual(input: Shape, usual: Shape) -> str:
+    """Return in words what is unusual about the shape of an image; empty if nothing is.
+
+    Args:
+        input: C, H, W of an image.
+        usual: that of the dataset.
+    """
+    channels, *sides = input
+    if input == usual:
+        return ""
+    odd = [str(side) for side in dict.fromkeys(sides) if side % 2 and side not in usual[1:]]
+    found = {
+        f"{channels} channels, where images have 1 or 3": channels not in (*COLOURS, usual[0]),
+        "not square": sides[0] != sides[1] and usual[1] == usual[2],
+        f"a side of under {FEWEST_PIXELS} pixels": min(sides) < FEWEST_PIXELS,
+        f"{' and '.join(odd)} cannot be halved, so that strides round": bool(odd),
+    }
+    return "; ".join(text for text, holds in found.items() if holds)
