@@ -186,7 +186,7 @@ def test_a_count_has_the_published_rows() -> None:
 
 
 WRONG: list[tuple[Callable[[], object], str]] = [
-    (lambda: repro.table(rows="N=4"), "rows requires the name of a table; see repro.list_tables()"),
+    (lambda: repro.table(rows="N=4"), "rows, columns and bare require the name of a table; see repro.list_tables()"),
     (lambda: repro.table("cifar"), "unknown table 'cifar'; did you mean cifar100?"),
     (lambda: repro.table("cifar100", papers="nowhere"), "--papers nowhere is not a folder; name the folder of a paper"),
     (lambda: repro.results("nowhere"), "--results nowhere does not exist; repro train creates it"),

@@ -23,8 +23,9 @@ from repro.comparison.verdict import Verdict
 from repro.experiment import experiment_for
 from repro.report import Report
 from repro.report.content import content_of
-from repro.report.latex import escaped
+from repro.report.latex import PAGE, escaped, width_of
 from repro.report.terminal import COLOURS, table_rich
+from repro.report.view import View, view_of
 from repro.store.results import Record, append_record
 from repro.tables import read_table, table_names
 
@@ -182,22 +183,88 @@ def test_markdown_has_the_table_and_its_notes(record: Make) -> None:
     assert RULE in shown
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
-def test_latex_compiles_and_fits_the_page(record: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "results").mkdir()
-    whole = [cifar100(record)]
-    monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})
-    whole += [all_measured(record, name) for name in table_names()]
-    tables = [text(each, "latex") for each in whole] + [Report(whole, [], summary=True).text("latex")]
-    packages = "\\usepackage[a4paper,margin=2cm]{geometry}\\usepackage{booktabs,graphicx}"
-    head = f"\\documentclass{{article}}{packages}\\begin{{document}}"
-    document = "\n\\clearpage\n".join([head, *tables, "\\end{document}\n"])
+@pytest.fixture(scope="module")
+def latex_tables(record: Make) -> list[str]:
+    """All tables with five made-up seeds for each error, one with few columns, and the summary, as LaTeX."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("repro.comparison.join.count_cells", lambda table, row: {})
+        whole = [all_measured(record, name) for name in table_names()]
+    few = view_of(whole[0].table, ["error"], bare=True)
+    reports = [*(Report([each], [], summary=False) for each in whole), Report(whole[:1], [], summary=False, view=few)]
+    return [each.text("latex") for each in (*reports, Report(whole, [], summary=True))]
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex: apt install texlive-latex-base")
+@pytest.mark.parametrize("columns", ["onecolumn", "twocolumn"])
+def test_latex_compiles_and_fits_the_page(latex_tables: list[str], tmp_path: Path, columns: str) -> None:
+    head = f"\\documentclass[{columns}]{{article}}\\usepackage{{booktabs,graphicx}}\\begin{{document}}"
+    document = "\n\\clearpage\n".join([head, *latex_tables, "\\end{document}\n"])
     (tmp_path / "all.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
     assert done.returncode == 0, done.stdout[-2000:]
-    assert "Overfull" not in done.stdout
+    assert re.findall("Overfull.*|Float too large.*", done.stdout) == []
     assert (tmp_path / "all.pdf").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_a_latex_table_with_all_errors_measured_is_scaled_by_little(
+    record: Make, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})
+    grid = content_of(all_measured(record, name)).grid
+    scale = 0.55 if name == "classics" else 0.7  # it has seven columns of errors
+    assert min(width_of(grid), width_of(grid.stacked())) * scale <= PAGE
+
+
+COLUMNS = [
+    (["params", "verdict"], ["2.23M", "not reproduced"], ["263M", "22.62", "+2.48"]),
+    (["PARAMS", "Error %"], ["2.23M", "22.62"], ["263M", "9: 22.02"]),
+    (["error"], ["22.62"], ["2.23M", "263M"]),
+]
+
+
+@pytest.mark.parametrize(("columns", "shown", "hidden"), COLUMNS)
+def test_columns_are_chosen_in_every_format(
+    record: Make, columns: list[str], shown: list[str], hidden: list[str]
+) -> None:
+    comparison = cifar100(record)
+    view = view_of(comparison.table, columns, bare=True)
+    report = Report([comparison], [], summary=False, view=view)
+    for format in ("rich", "csv", "md", "latex", "html"):
+        text = report.text(format)
+        assert [each for each in shown if each not in text] == []
+        assert [each for each in hidden if each in text] == []
+    row = json.loads(report.text("json"))["rows"][2]
+    assert set(row["published"]) == {"params", "error"} & {each.lower().split()[0] for each in columns}
+    assert ("verdict" in row) == ("verdict" in report.to_frame().columns) == ("verdict" in columns)
+    assert not {"replications", "weights", "why"} & set(row)
+
+
+@pytest.mark.parametrize("format", ["rich", "csv", "md", "latex", "html", "json"])
+def test_a_bare_table_has_no_notes_and_no_runs(record: Make, format: str) -> None:
+    comparison = cifar100(record)
+    below = ("short-run", "91.56", "The number of epochs is not printed", "inferred", RULE[:40])
+    whole, bare = (Report([comparison], [], summary=False, view=View(bare=bare)).text(format) for bare in (False, True))
+    assert any(each in whole for each in below)
+    assert [each for each in below if each in bare] == []
+    assert "not reproduced" in bare
+
+
+def test_others_are_shown_by_either_name() -> None:
+    table = read_table("resnet-cifar")
+    assert view_of(table, ["others"], bare=False) == view_of(table, ["Replications"], bare=False)
+    report = Report(
+        [compare(table, [], shown=table.matching("ResNet-20"))],
+        [],
+        summary=False,
+        view=view_of(table, ["others"], bare=True),
+    )
+    assert "15: 5.97–8.73" in report.text("md")
+    assert (
+        report.text("csv").splitlines()[0] == "row,error others n,error others lowest,error others highest,replications"
+    )
+    assert "8.75" not in report.text("md")
 
 
 @pytest.mark.parametrize("verdict", Verdict)

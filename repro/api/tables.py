@@ -14,12 +14,21 @@ from repro.comparison.join import compare as joined
 from repro.errors import UserError
 from repro.paths import folders
 from repro.report import Report
+from repro.report.view import ALL, View, view_of
 from repro.store.curves import curve_of
 from repro.store.results import Record, read_times, repeated_records, result_folders
 from repro.store.weights import read_weights_tests
 
 
-def table(name: Place | None = None, *, rows: str = "*", results: Place = "results", papers: Papers = ()) -> Report:
+def table(
+    name: Place | None = None,
+    *,
+    rows: str = "*",
+    columns: Sequence[str] = (),
+    bare: bool = False,
+    results: Place = "results",
+    papers: Papers = (),
+) -> Report:
     """Return a printed table next to our counts and measured errors, as `repro table` shows it.
 
     A notebook shows it as HTML and a terminal as text; `to_frame()` returns a row for each printed row, and
@@ -28,16 +37,20 @@ def table(name: Place | None = None, *, rows: str = "*", results: Place = "resul
     Args:
         name: a table, such as `cifar100`, or the file of one (default: the summary of all tables).
         rows: the rows to include: a part of the label, or a pattern with `*` and `?`.
+        columns: the columns to include: keys or labels of printed columns, `others`, `weights` and `verdict`.
+        bare: whether to leave out the notes, the reasons for differences, and the runs.
         results: the folder of your records; the shipped ones are always included.
         papers: the folder of a paper besides those that are found, or several.
 
     Raises:
-        UserError: there is no such table, row or folder, or a file is wrong.
+        UserError: there is no such table, row, column or folder, or a file is wrong.
     """
     with using(papers):
-        if name is None and rows != "*":
-            raise UserError("rows requires the name of a table; see repro.list_tables()")
-        return report_on(_selections(name, rows), _checked(results), summary=name is None)
+        if name is None and (rows != "*" or columns or bare):
+            raise UserError("rows, columns and bare require the name of a table; see repro.list_tables()")
+        selections = _selections(name, rows)
+        view = view_of(selections[0][0], columns, bare=bare) if name else ALL
+        return report_on(selections, _checked(results), summary=name is None, view=view)
 
 
 def compare(name: Place, *, rows: str = "*", results: Place = "results", papers: Papers = ()) -> Comparison:
@@ -68,9 +81,9 @@ def _checked(results: Place) -> Path:
     return folders(results=Path(results), shows=True).results
 
 
-def report_on(selections: Sequence[Selection], results: Path, *, summary: bool) -> Report:
+def report_on(selections: Sequence[Selection], results: Path, *, summary: bool, view: View = ALL) -> Report:
     """Return the report on some tables, with the shipped records and those in `results`."""
-    return Report(compared(selections, results), result_folders(results), summary=summary)
+    return Report(compared(selections, results), result_folders(results), summary=summary, view=view)
 
 
 def compared(selections: Sequence[Selection], results: Path) -> list[Comparison]:

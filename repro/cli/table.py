@@ -25,6 +25,7 @@ from repro.console import note, problem
 from repro.errors import UserError
 from repro.paths import folders
 from repro.report import ReportFormat
+from repro.report.view import ALL, view_of
 from repro.runtime import Runtime
 from repro.store.results import append_times
 from repro.store.writing import check_writable
@@ -57,6 +58,18 @@ Time = Annotated[bool, typer.Option("--time", help="First measure a training ste
 Check = Annotated[
     bool, typer.Option("--check", help="List the cells that do not match, and exit with status 1 if there are any.")
 ]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="NAMES",
+        help="Columns to include, such as params,flops,error: keys or labels of the table's columns, others, weights "
+        "or verdict (default: all).",
+    ),
+]
+Bare = Annotated[
+    bool, typer.Option("--bare", help="Leave out the notes, the reasons for differences, and the runs below the table.")
+]
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="With --run: train nothing; show what would be trained, and how long it takes."),
@@ -74,6 +87,8 @@ def table(
     try_: Try = False,
     time: Time = False,
     rows: Rows = "*",
+    columns: Columns = None,
+    bare: Bare = False,
     check: Check = False,
     format: Format = None,
     output: Output = None,
@@ -92,9 +107,15 @@ def table(
     _refuse_together("--try", try_, {"--run": run, **once, **submitting})
     _refuse_with_dry_run(run, dry_run, device_name, {**once, **submitting})
     _refuse_together("--on", "on" in cluster, {**once, "--format": bool(format), "--output": bool(output)})
-    if name is None and (run or try_ or time or rows != "*"):
-        raise UserError("--run, --try, --time and --rows require the name of a table; see repro list tables")
+    for without_view, asked_for in {"--try": try_, "--dry-run": dry_run, "--on": "on" in cluster}.items():
+        _refuse_together(without_view, asked_for, {"--columns": columns is not None, "--bare": bare})
+    if name is None and (run or try_ or time or rows != "*" or columns is not None or bare):
+        options = "--run, --try, --time, --rows, --columns and --bare"
+        raise UserError(f"{options} require the name of a table; see repro list tables")
     selections = select_all() if name is None else [select(name, rows)]
+    view = (
+        ALL if name is None else view_of(selections[0][0], columns.split(",") if columns is not None else (), bare=bare)
+    )
     if dry_run:
         asked = {"data": data, "results": results, "runs": runs}
         given = {"rows": rows, "seeds": seeds, "epochs": epochs, **asked, **switches}
@@ -117,7 +138,7 @@ def table(
     if time:
         limited = Runtime(**{key: value for key, value in switches.items() if key in TIMED})
         measure_times(selections[0], limited, results)
-    report = report_on(selections, results, summary=name is None)
+    report = report_on(selections, results, summary=name is None, view=view)
     show(report, chosen, output)
     if check and _report_mismatches(report.comparisons):
         raise typer.Exit(1)

@@ -17,6 +17,7 @@ from repro.report.content import Content, content_of
 from repro.report.frame import summary_frame, table_frame
 from repro.report.grid import Grid
 from repro.report.summary import summary_of
+from repro.report.view import ALL, View
 from repro.text import choose
 
 if TYPE_CHECKING:
@@ -69,12 +70,14 @@ class Report:
     summary: bool
     library: Library = field(default_factory=current_library)
     """The library that the tables are of; it has their recipes."""
+    view: View = ALL
+    """What is shown of each table."""
 
     @cached_property
     def contents(self) -> list[Content]:
         """The content of each table."""
         with within(self.library):
-            return [content_of(each) for each in self.comparisons]
+            return [content_of(each, self.view) for each in self.comparisons]
 
     @cached_property
     def totals(self) -> Grid:
@@ -98,7 +101,7 @@ class Report:
             from repro.report.html import html_page
 
             with within(self.library):
-                return html_page(self.comparisons, self.folders)
+                return html_page(self.comparisons, self.folders, self.view)
         return SUMMARIES[chosen](self.totals) if self.summary else TABLES[chosen](self.contents[0])
 
     def to_frame(self) -> DataFrame:

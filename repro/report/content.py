@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from repro.comparison.explain import has_error_differing, reasons
+from repro.comparison.explain import has_error_differing
 from repro.comparison.join import ComparedRow, Comparison
 from repro.comparison.rule import RULE
 from repro.comparison.verdict import Verdict
@@ -16,6 +16,7 @@ from repro.report.grid import Grid, Heading, Line, Shown
 from repro.report.notes import Note, notes_of
 from repro.report.replications import others_cell, references, weights_cell
 from repro.report.runs import deviating_grid, runs_grid
+from repro.report.view import ALL, OTHERS, VERDICT, WEIGHTS, View
 from repro.tables import Column, Table
 
 
@@ -32,6 +33,12 @@ class Content:
     deviating: Grid | None
     data: Mapping[str, Any]
     """The facts about the table as a whole, as plain data."""
+    view: View = ALL
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The printed columns that are shown."""
+        return self.view.of_columns(self.table.columns)
 
     def beneath(self) -> list[Note]:
         """Return what text formats show below the table: why rows may differ, the notes, and the rule."""
@@ -44,37 +51,41 @@ class Content:
         return f"{self.table.paper}, {self.table.title}: {self.table.caption}"
 
 
-def content_of(comparison: Comparison) -> Content:
+def content_of(comparison: Comparison, view: View = ALL) -> Content:
     """Return what is shown of a comparison."""
     return Content(
         comparison.table,
-        _grid(comparison),
-        notes_of(comparison),
-        RULE if comparison.spread else "",
-        runs_grid(comparison),
-        deviating_grid(comparison),
-        table_data(comparison),
+        _grid(comparison, view),
+        () if view.bare else notes_of(comparison),
+        RULE if comparison.spread and not view.bare else "",
+        None if view.bare else runs_grid(comparison),
+        None if view.bare else deviating_grid(comparison),
+        view.of_data(table_data(comparison)),
+        view,
     )
 
 
-def _grid(comparison: Comparison) -> Grid:
+def _grid(comparison: Comparison, view: View) -> Grid:
     """Return the table: the printed cells next to ours, and a verdict for every row."""
-    parts = [part for column in comparison.table.columns for part in _parts(comparison, column)]
-    headings = (Heading("Row"), *(part.heading for part in parts), Heading("Verdict"))
-    lines = tuple(_line(comparison, parts, row) for row in comparison.rows)
+    columns = comparison.table.columns
+    parts = [part for column in columns for part in _parts(comparison, column, view)]
+    parts += [_Part(Heading("Verdict"), verdict_cell)] if view.shows(VERDICT) else []
+    headings = (Heading("Row"), *(part.heading for part in parts))
+    lines = tuple(_line(comparison, parts, row, view) for row in comparison.rows)
     return Grid(comparison.table.caption, headings, lines, kind="compared")
 
 
-def _line(comparison: Comparison, parts: list[_Part], row: ComparedRow) -> Line:
+def _line(comparison: Comparison, parts: list[_Part], row: ComparedRow, view: View) -> Line:
     heading = "Possible reasons for the difference" if has_error_differing(row) else "Count mismatch"
+    data = view.of_data(row_data(comparison, row))
     return Line(
-        (Shown(row.row.label), *(part.show(row) for part in parts), verdict_cell(row)),
+        (Shown(row.row.label), *(part.show(row) for part in parts)),
         name=comparison.table.called(row.row),
-        reasons=tuple(reasons(comparison, row)),
+        reasons=tuple(data.get("why", ())),
         reasons_heading=heading,
-        references=tuple(references(comparison.table, row)),
+        references=tuple(references(comparison.table, row)) if view.shows(OTHERS) and not view.bare else (),
         muted=row.row.quoted,
-        data=row_data(comparison, row),
+        data=data,
     )
 
 
@@ -86,9 +97,12 @@ class _Part:
     show: Callable[[ComparedRow], Shown]
 
 
-def _parts(comparison: Comparison, column: Column) -> list[_Part]:
+def _parts(comparison: Comparison, column: Column, view: View) -> list[_Part]:
     """Return the grid's columns for a printed column: the printed cells and, where there are any, ours and others'."""
-    further = [*_ours(comparison, column), *_others(comparison, column)]
+    others = _others(comparison, column, view)
+    if not view.shows(column.key):
+        return others
+    further = [*_ours(comparison, column), *others]
     heading = Heading("paper", column.label, numeric=True) if further else Heading(column.label, numeric=True)
     return [_Part(heading, lambda row: printed_cell(row, column)), *further]
 
@@ -115,12 +129,13 @@ def _our_errors(comparison: Comparison, column: Column, heading: Heading) -> lis
     return [ours, _Part(difference, lambda row: difference_cell(row.errors.get(column.key)))]
 
 
-def _others(comparison: Comparison, column: Column) -> list[_Part]:
+def _others(comparison: Comparison, column: Column, view: View) -> list[_Part]:
     """Return what others report for the printed cells, and the errors of their weights, where there are any."""
     parts = []
-    if any(row.row.replications_of(column.key) for row in comparison.rows):
+    if view.shows(OTHERS) and any(row.row.replications_of(column.key) for row in comparison.rows):
         parts.append(_Part(Heading("others", column.label, numeric=True), lambda row: others_cell(row.row, column)))
-    if any(cell.weights for row in comparison.rows for key, cell in row.errors.items() if key == column.key):
+    tests = [cell.weights for row in comparison.rows for key, cell in row.errors.items() if key == column.key]
+    if view.shows(WEIGHTS) and any(tests):
         weights = Heading("weights", column.label, numeric=True)
         parts.append(_Part(weights, lambda row: weights_cell(row.errors.get(column.key))))
     return parts

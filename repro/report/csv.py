@@ -9,6 +9,7 @@ from typing import Any
 from repro.comparison.verdict import Verdict
 from repro.report.content import Content
 from repro.report.grid import Grid
+from repro.report.view import View
 from repro.tables import Column
 
 ERROR = {
@@ -51,6 +52,8 @@ OTHERS = ("others n", "others lowest", "others highest")
 """The CSV columns of what others report for an error: the number of replications and their range."""
 EVIDENCE = ("replications", "weights")
 """The CSV columns of the evidence of others, as JSON."""
+LAST = ("verdict", "why", *EVIDENCE)
+"""The CSV columns after those of the printed columns."""
 MATCHES = {True: "yes", False: "no", None: ""}
 """Whether our exact count, rounded to the printed digits, equals the printed one; in words, which any encoding has."""
 FIGURES: Mapping[str, Mapping[str, str]] = {"error": ERROR, "time": TIME}
@@ -58,16 +61,10 @@ FIGURES: Mapping[str, Mapping[str, str]] = {"error": ERROR, "time": TIME}
 
 def table_csv(content: Content) -> str:
     """Return a table, one line per row; printed cells are the printed strings."""
-    columns = content.table.columns
-    header = [
-        "row",
-        *(name for column in columns for name in _names(column)),
-        "verdict",
-        "why",
-        "replications",
-        "weights",
-    ]
-    return csv_text([_row(line.data, columns) for line in content.grid.lines], header)
+    view = content.view
+    names = [name for column in content.table.columns for name in _names(column, view)]
+    header = ["row", *names, *(key for key in LAST if view.has(key))]
+    return csv_text([_row(line.data, content.table.columns) for line in content.grid.lines], header)
 
 
 def summary_csv(summary: Grid) -> str:
@@ -111,19 +108,20 @@ def csv_text(rows: Sequence[Mapping[str, Any]], header: Sequence[str]) -> str:
     return frame.to_csv(index=False)
 
 
-def _names(column: Column) -> list[str]:
-    """Return the names of the CSV columns for a printed column."""
+def _names(column: Column, view: View) -> list[str]:
+    """Return the names of the CSV columns for a printed column, as far as they are shown."""
     ours = ["ours", "match"] if column.kind in ("params", "flops") else FIGURES.get(column.kind, {}).values()
-    others = OTHERS if column.kind == "error" else ()
-    return [f"{column.key} {name}" for name in ("paper", *ours, *others)]
+    own = ("paper", *ours) if view.shows(column.key) else ()
+    others = OTHERS if column.kind == "error" and view.has("replications") else ()
+    return [f"{column.key} {name}" for name in (*own, *others)]
 
 
 def _row(data: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, Any]:
-    row = {"row": data["label"], "verdict": data["verdict"], "why": "; ".join(data["why"])}
-    for evidence in EVIDENCE:
-        row[evidence] = json.dumps(data[evidence], ensure_ascii=False, allow_nan=False) if data[evidence] else ""
+    row = {"row": data["label"], "verdict": data.get("verdict"), "why": "; ".join(data.get("why", ()))}
+    for evidence in (each for each in EVIDENCE if data.get(each)):
+        row[evidence] = json.dumps(data[evidence], ensure_ascii=False, allow_nan=False)
     for column in columns:
-        row |= _others(column.key, data["replications"])
+        row |= _others(column.key, data.get("replications", ()))
         key, measured = column.key, data["measured"].get(column.key)
         row[f"{key} paper"] = data["published"].get(key, "")
         if column.kind in FIGURES and measured:

@@ -49,9 +49,10 @@ SUMMARY = {
 
 def table_frame(content: Content) -> DataFrame:
     """Return a table, a row for each printed row; printed cells are the printed strings."""
-    printed = content.table.columns
+    printed = content.columns
     columns = {**PRINTED, **{name: kind for each in printed for name, kind in _columns(each).items()}}
-    return frame_of((_row(line.data, printed) for line in content.grid.lines), columns | {"verdict": Dtype.TEXT})
+    last = {"verdict": Dtype.TEXT} if content.view.has("verdict") else {}
+    return frame_of((_row(line.data, printed) for line in content.grid.lines), columns | last)
 
 
 def summary_frame(summary: Grid) -> DataFrame:
@@ -68,7 +69,7 @@ def _columns(column: Column) -> Columns:
 
 
 def _row(data: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, Any]:
-    row = {**data, "row": data["label"], "verdict": data["verdict"].value}
+    row = {**data, "row": data["label"]} | ({"verdict": data["verdict"].value} if "verdict" in data else {})
     for column in columns:
         row[f"{column.key}_published"] = data["published"].get(column.key)
         row |= {f"{column.key}_{name}": figure for name, figure in _figures(data, column).items()}

@@ -1,18 +1,33 @@
-"""Grids as LaTeX tables, for a document that uses the packages booktabs and, for wide tables, graphicx."""
+"""Grids as LaTeX tables, for a document in one or two columns that uses the packages booktabs and graphicx."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import islice
+from textwrap import wrap
 
 from repro.encoding import visible
 from repro.report.content import Content
 from repro.report.grid import Grid, Line
 from repro.report.notes import Note
 
-WIDTH = 100
-"""Number of characters that fit on a line of a page."""
+SIGN, BETWEEN = 4.0, 6.0
+"""Widths in points: of a digit of \\scriptsize, and of the space between columns, which is twice \\tabcolsep."""
+COLUMN, PAGE = 229.0, 345.0
+"""Widths in points: of a column of the class article in two columns, and of its page in one column."""
+HEIGHT, LINE = 450.0, 8.5
+"""Heights in points: what a page leaves for a table and its legend below the caption, and a line of \\scriptsize."""
+SCALED = (
+    r"\resizebox*{!}{\ifdim\totalheight>.8\textheight .8\textheight\else\totalheight\fi}{%"
+    "\n"
+    r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+)
+"""The beginning of a box that is scaled down to the width of its place and to most of the height of a page."""
+BROKEN = 14
+"""Number of characters of a line of a broken cell."""
+SMALLEST = 0.8
+"""The scale below which a table is stacked, because its letters would be too small."""
 SPELLINGS = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "\\": r"\textbackslash{}",
@@ -49,8 +64,9 @@ def table_latex(content: Content) -> str:
     runs = content.deviating
     deviating = [Note(runs.title, tuple(runs.without_details().paragraphs()))] if runs else []
     lines = [MARKS, *(each.text(" ") for each in (*deviating, *content.beneath()))]
-    legend = "\\par ".join(map(escaped, lines))
-    return _booktabs(content.grid.fitting(WIDTH), content.title, f"tab:{content.table.name}", legend)
+    legend = "" if content.view.bare else "\\par ".join(map(escaped, lines))
+    grid = content.grid if width_of(content.grid) * SMALLEST <= PAGE else content.grid.stacked()
+    return _booktabs(grid, content.title, f"tab:{content.table.name}", legend)
 
 
 def summary_latex(summary: Grid) -> str:
@@ -59,45 +75,56 @@ def summary_latex(summary: Grid) -> str:
 
 
 def _booktabs(grid: Grid, caption: str, label: str, legend: str = "") -> str:
-    """Return a floating table; a cell with several lines takes one row per line, so that it stays narrow."""
+    """Return a floating table, over both columns if it is wide, and scaled if it is still larger than its place.
+
+    A cell with several lines takes one row per line, so that it stays narrow.
+    """
     lines = [_rows(_cells(grid, line)) for line in grid.lines]
-    total = _rows(_cells(grid, grid.total)) if grid.total else []
-    columns = "".join("r" if heading.numeric else "l" for heading in grid.headings)
-    wide = _width(grid) > WIDTH
+    total = ["\\midrule", *_rows(_cells(grid, grid.total))] if grid.total else []
+    rows = ["\\toprule", *_headings(grid), "\\midrule", *(row for line in lines for row in line), *total]
+    alignment = "".join("r" if heading.numeric else "l" for heading in grid.headings)
+    floating, width = ("table*", PAGE) if width_of(grid) > COLUMN else ("table", COLUMN)
+    fits = LINE * (len(rows) + len(legend) * SIGN / width) <= HEIGHT
     return "\n".join(
         [
-            f"% needs \\usepackage{{booktabs{',graphicx' if wide else ''}}}",
-            "\\begin{table}[htbp]",
+            "% needs \\usepackage{booktabs,graphicx}",
+            f"\\begin{{{floating}}}[htbp]",
             "\\centering\\scriptsize\\setlength{\\tabcolsep}{3pt}",
             f"\\caption{{{escaped(caption)}}}",
             f"\\label{{{re.sub(r'[^a-zA-Z0-9:._-]', '-', label)}}}",
-            *(["\\resizebox{\\linewidth}{!}{%"] if wide else []),
-            f"\\begin{{tabular}}{{{columns}}}",
-            *("\\toprule", *_rows(grid.heading_lines), "\\midrule", *(row for line in lines for row in line)),
-            *(["\\midrule", *total] if total else []),
-            *("\\bottomrule", f"\\end{{tabular}}{'}' if wide else ''}"),
-            *([f"\\par\\smallskip\\parbox{{\\linewidth}}{{{legend}}}"] if legend else []),
-            "\\end{table}\n",
+            *(SCALED, f"\\begin{{tabular}}{{{alignment}}}", *rows, "\\bottomrule", "\\end{tabular}}}"),
+            *([f"\\par\\smallskip\\parbox{{\\linewidth}}{{\\raggedright {legend}}}"] if legend and fits else []),
+            f"\\end{{{floating}}}",
+            *([f"{{\\scriptsize\\raggedright\\noindent {legend}\\par}}"] if legend and not fits else []),
+            "",
         ]
     )
 
 
-def _width(grid: Grid) -> int:
-    """Return the number of characters of a line, with a space between columns."""
-    lines = [*grid.heading_lines, *(_cells(grid, line) for line in grid.lines)]
-    widths = ([max(map(len, cell.split("\n"))) for cell in cells] for cells in lines)
-    return sum(map(max, zip_longest(*widths, fillvalue=0))) + len(grid.headings) - 1
+def width_of(grid: Grid) -> float:
+    """Return about how wide a grid is in points."""
+    lines = [[each.label for each in grid.headings], *(_cells(grid, line) for line in grid.all_lines)]
+    signs = [max(len(part) for cell in column for part in cell.split("\n")) for column in zip(*lines, strict=True)]
+    widths = iter([SIGN * each + BETWEEN for each in signs])
+    return sum(max(sum(islice(widths, columns)), SIGN * len(label) + BETWEEN) for label, columns in grid.groups)
+
+
+def _headings(grid: Grid) -> list[str]:
+    """Return the headings; an upper one is centred above its columns."""
+    upper = [rf"\multicolumn{{{columns}}}{{c}}{{{escaped(label)}}}" for label, columns in grid.groups]
+    first = [" & ".join(upper) + r" \\"] if grid.grouped else []
+    return [*first, *_rows([each.label for each in grid.headings])]
 
 
 def _cells(grid: Grid, line: Line) -> list[str]:
-    """Return the cells of a line; the figures of a stacked grid are broken into short lines."""
-    cells = ["\n".join(cell.lines()) for cell in line.cells]
-    narrow = [heading.numeric and not grid.grouped for heading in grid.headings]
-    return [_broken(cell) if each else cell for each, cell in zip(narrow, cells, strict=True)]
+    """Return the cells of a line; those of a stacked grid are broken into short lines, all but the first."""
+    first, *others = ["\n".join(cell.lines()) for cell in line.cells]
+    return [first, *(others if grid.grouped else map(_broken, others))]
 
 
 def _broken(cell: str) -> str:
-    return cell.replace(" ± ", "\n± ").replace(", ", ",\n").replace(": ", ":\n")
+    parts = cell.replace(" ± ", "\n± ").replace(", ", ",\n").replace(": ", ":\n").split("\n")
+    return "\n".join(line for part in parts for line in wrap(part, BROKEN, break_long_words=False))
 
 
 def _rows(cells: Sequence[str]) -> list[str]:

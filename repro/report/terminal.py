@@ -17,6 +17,7 @@ from repro.report.content import Content
 from repro.report.fitted import Fitted, empty_grid
 from repro.report.grid import Grid, Line, Shown, Tag
 from repro.report.notes import Note
+from repro.report.view import VERDICT
 
 COLOURS = {"good": "green", "bad": "red", "better": "cyan", "unsure": "yellow"}
 """The colour of each tone."""
@@ -66,7 +67,7 @@ def plain(renderable: RenderableType, width: int = 160) -> str:
 def _fitted_table(content: Content) -> Fitted:
     """Return the table: ours next to the printed cells if the terminal is wide enough, else below them."""
     stacked = content.grid.stacked()
-    narrow = _to_rich(_without_last(stacked), content.title, tight=True)
+    narrow = _to_rich(_without_last(stacked) if content.view.shows(VERDICT) else stacked, content.title, tight=True)
     narrow.padding = 0
     beside = _to_rich(content.grid, content.title, whole=True)
     return Fitted(beside, _to_rich(stacked, content.title, tight=True), narrow)

@@ -20,6 +20,7 @@ from repro.report.html.stamp import stamp_of
 from repro.report.html.templates import HERE, templates
 from repro.report.notes import RECIPES, Note
 from repro.report.summary import headline_of, short_name, summary_of
+from repro.report.view import ALL, View
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,13 @@ class Section:
     recipes: list[ShownRecipe]
 
 
-def html_page(comparisons: Sequence[Comparison], folders: Sequence[Path]) -> str:
+def html_page(comparisons: Sequence[Comparison], folders: Sequence[Path], view: View = ALL) -> str:
     """Return the report on some tables as one self-contained page.
 
     Args:
         comparisons: the tables, in the order of the page.
         folders: the results folders, with curves/ and gates/.
+        view: what is shown of each table; a bare page has only the tables.
     """
     from markupsafe import Markup
 
@@ -56,7 +58,8 @@ def html_page(comparisons: Sequence[Comparison], folders: Sequence[Path]) -> str
             verdicts=[(verdict_tag(each), each.meaning) for each in Verdict],
             matches=list(MATCH.values()),
             summary=summary_of(comparisons),
-            sections=[_section(each, folders) for each in with_bar(comparisons, "making the page")],
+            sections=[_section(each, folders, view) for each in with_bar(comparisons, "making the page")],
+            bare=view.bare,
             style=Markup(style),  # noqa: S704 - files of the package, like the script
             script=Markup(script),  # noqa: S704
             policy=_policy(style, script),
@@ -64,8 +67,10 @@ def html_page(comparisons: Sequence[Comparison], folders: Sequence[Path]) -> str
     )
 
 
-def _section(comparison: Comparison, folders: Sequence[Path]) -> Section:
-    content = content_of(comparison)
+def _section(comparison: Comparison, folders: Sequence[Path], view: View) -> Section:
+    content = content_of(comparison, view)
+    if view.bare:
+        return Section(content, [], [], [], [], [])
     return Section(
         content,
         [note for note in content.notes if note.heading != RECIPES],

@@ -1,0 +1,78 @@
+"""What is shown of a table: all or some of its columns, with or without the notes below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from repro.errors import UserError
+from repro.tables import Column, Table
+from repro.text import canonical
+
+OTHERS, WEIGHTS, VERDICT = "others", "weights", "verdict"
+"""The columns that are not printed ones: what others report, the errors of their weights, and the verdict on a row."""
+SHOWN_WITH = {"replications": OTHERS, "weights": WEIGHTS, "verdict": VERDICT, "why": VERDICT}
+"""The column that a value of a row's data is shown with, by its key."""
+BY_COLUMN = ("recipe", "published", "measured", "matches")
+"""The keys of a row's data that have a value for each printed column."""
+OF_NOTES = ("rule", "repeated", "deviating", "why")
+"""The keys of the data of a table and of its rows that a bare view leaves out."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What is shown of a table."""
+
+    columns: frozenset[str] = frozenset()
+    """The keys of printed columns, OTHERS, WEIGHTS and VERDICT, as far as they are shown; empty: all."""
+    bare: bool = False
+    """Whether the notes, the reasons for differences, and the runs are left out."""
+
+    def shows(self, column: str) -> bool:
+        """Whether a column is shown."""
+        return not self.columns or column in self.columns
+
+    def of_columns(self, columns: Iterable[Column]) -> tuple[Column, ...]:
+        """Return the printed columns that are shown."""
+        return tuple(each for each in columns if self.shows(each.key))
+
+    def has(self, key: str) -> bool:
+        """Whether a key of the data of a table or of a row is shown."""
+        return not (self.bare and key in OF_NOTES) and (key not in SHOWN_WITH or self.shows(SHOWN_WITH[key]))
+
+    def of_data(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is shown of the data of a table or of a row."""
+        return {
+            key: self._of_columns(value) if key in BY_COLUMN else value for key, value in data.items() if self.has(key)
+        }
+
+    def _of_columns(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {column: value for column, value in values.items() if self.shows(column)}
+
+
+ALL = View()
+"""The view of everything."""
+
+
+def view_of(table: Table, words: Iterable[str], *, bare: bool) -> View:
+    """Return the view of some columns of a table.
+
+    Args:
+        table: the table.
+        words: keys or labels of printed columns, `others` (in JSON: `replications`), `weights` or `verdict`, matched
+            without regard to case, `-` and `_`; none: all columns.
+        bare: whether the notes are left out.
+
+    Raises:
+        UserError: the table has no such column.
+    """
+    known = [*(each.key for each in table.columns), OTHERS, WEIGHTS, VERDICT]
+    labels = {each.label: each.key for each in table.columns} | {"replications": OTHERS}
+    keys = {canonical(each): key for each, key in (*labels.items(), *zip(known, known, strict=True))}
+    chosen = set()
+    for word in words:
+        if canonical(word.strip()) not in keys:
+            raise UserError(f"{table.name} has no column {word.strip()!r}; choose from {', '.join(known)}")
+        chosen.add(keys[canonical(word.strip())])
+    return View(frozenset(chosen), bare)
