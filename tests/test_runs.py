@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,24 @@ def test_a_stopped_run_is_listed_with_the_command_that_resumes_it(
     assert json.loads(capsys.readouterr().out)["sittings"] == 2
     (line,) = listed(folders, capsys)
     assert (line["epoch"], line["state"], line["command"]) == (2, "done", None)
+
+
+def test_another_number_of_epochs_is_another_run_and_says_what_resumes_the_first(
+    folders: Folders, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop(small(), folders, 25)
+    monkeypatch.setattr("repro.cli.train.train_all", lambda *_: sys.exit(0))  # only what is said before the training
+    places = ("--data", str(folders.data), "--runs", str(folders.runs), "--results", str(folders.results))
+    network = ("train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits", "--seed", "1", *places)
+    main_ok(*network, "--epochs", "3")
+    (run,) = runs_in(folders.runs)
+    assert capsys.readouterr().err == (
+        f"3 epochs: this is another run than {small().name} of 2 epochs, since its learning rates differ; "
+        f"it starts at epoch 1; to resume it: {run.command}\n"
+    )
+    for same in (["--epochs", "2"], ["--epochs", "3", "--set", "batch=32"], ["--epochs", "3", "--seed", "2"]):
+        main_ok(*network, *same)
+        assert capsys.readouterr().err == ""
 
 
 def test_a_run_without_its_record_is_not_called_finished(

@@ -26,12 +26,14 @@ from repro.cli.options import (
     runtime_options,
 )
 from repro.cli.suggestion import after_run, suggest
-from repro.console import loading, print_json, problem, stdout
+from repro.console import loading, note, print_json, problem, stdout
 from repro.errors import UserError
 from repro.experiment import Experiment, check_network, experiment_for
 from repro.paths import Folders, folders
 from repro.runtime import Runtime
 from repro.store.results import tested
+from repro.store.run_folders import of_other_lengths
+from repro.text import number_of
 
 if TYPE_CHECKING:
     from repro.store.results import Record
@@ -63,7 +65,9 @@ def train(
     runtime = runtime_of(switches)
     if runtime.shares and len(experiments) == 1:
         raise UserError(f"--together {runtime.together} trains several seeds at once; set their number with --seeds")
-    records = train_all(experiments, runtime, folders(data, runs, results, trains=True))
+    places = folders(data, runs, results, trains=True)
+    _tell_other_lengths(experiments, places.runs)
+    records = train_all(experiments, runtime, places)
     if format == AnswerFormat.JSON:
         answers = [asdict(record) for record in records]
         print_json(answers[0] if len(answers) == 1 else {"records": answers})
@@ -78,6 +82,19 @@ def _chosen(seed: int | None, seeds: int | None) -> Sequence[int]:
     if seeds and seed is not None:
         raise UserError("--seed and --seeds exclude each other: train one seed, or the seeds 0 to N - 1")
     return range(seeds) if seeds else [seed or 0]
+
+
+def _tell_other_lengths(experiments: Sequence[Experiment], runs: Path) -> None:
+    """Say which runs of another number of epochs a new run does not continue, and what resumes them."""
+    for experiment in (each for each in experiments if not (runs / each.name).exists()):
+        epochs = number_of(experiment.recipe.all_epochs, "epoch")
+        reason = "" if experiment.recipe.schedule == "plateau" else ", since its learning rates differ"
+        for run in of_other_lengths(experiment, runs):
+            resumed = f"; to resume it: {run.command}" if run.command else f" ({run.state})"
+            note(
+                f"{epochs}: this is another run than {run.folder.name} of {number_of(run.epochs or 0, 'epoch')}"
+                f"{reason}; it starts at epoch 1{resumed}"
+            )
 
 
 def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> list[Record]:

@@ -20,7 +20,7 @@ from repro.locks import holder_of
 from repro.models import MODELS, as_typed, is_outside
 from repro.models.outside import is_current, label, outside
 from repro.paths import Folders
-from repro.recipes import RECIPES, current_library, within
+from repro.recipes import RECIPES, current_library, overrides_of, recipe, within
 from repro.runtime import Runtime, switches_today
 from repro.store.commands import command_of
 from repro.store.curves import read_curve
@@ -122,6 +122,25 @@ def runs_in(folder: Path) -> Iterator[Run]:
     for name in run_names(folder):
         if any((folder / name / each).exists() for each in (DESCRIPTION, CURVE)):
             yield run_at(folder / name)
+
+
+def of_other_lengths(experiment: Experiment, folder: Path) -> list[Run]:
+    """Return the runs of a folder that differ from an experiment only in their number of epochs, sorted by name."""
+    begin, _, _ = experiment.name.rpartition("-")
+    names = [each for each in run_names(folder) if each.startswith(f"{begin}-") and each != experiment.name]
+    wanted = _without_length(experiment)
+    return [
+        run
+        for run in (run_at(folder / each) for each in names)
+        if run.description and _without_length(run.description.experiment) == wanted
+    ]
+
+
+def _without_length(experiment: Experiment) -> tuple[object, ...]:
+    """Return what tells an experiment from others, but for the epochs and the values that follow from them."""
+    own = recipe(experiment.recipe.name)
+    changed = {name: text for name, text in overrides_of(experiment.recipe, own).items() if name != "epochs"}
+    return experiment.model, dict(experiment.options), own.name, changed, experiment.seed
 
 
 def run_at(folder: Path) -> Run:
