@@ -183,6 +183,7 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["count", "densenet", "--k", "0"], "k = 0 is impossible"),
         (["count", "densenet", "--compression", "2"], "compression 2 is impossible"),
         (["count", "resnet20", "--shortcut", "C"], "shortcut 'C' is unknown: A (zero padding) or B (projection)"),
+        (["count", "mobilenetv2", "--width", "0"], "mobilenetv2: width is 0; it must be positive, such as 0.5"),
         (["count", "resnet20", "--input", "3x4"], "--input '3x4' is not a shape; expected CxHxW"),
         (["count", "densenet", "--input", "3x2x2"], "densenet does not accept an input of 3x2x2"),
         (["count", "resnet20", "--input", "32x32x3"], "it has 32 channels; did you mean 3x32x32?"),
@@ -460,6 +461,13 @@ def test_option_values_are_case_insensitive(
 ) -> None:
     answer = json.loads(repro(capsys, "count", *typed, "--format", "json")[1])
     assert options.items() <= answer["options"].items()
+
+
+def test_an_input_may_be_given_by_its_side(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = json.loads(
+        repro(capsys, "count", "mobilenetv1", "--width", "0.25", "--input", "128", "--format", "json")[1]
+    )
+    assert (answer["input"], answer["options"]) == ("3x128x128", {"width": 0.25})
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,6 +117,37 @@ def test_the_forms_for_small_images_have_the_parameters_that_cifar_repositories_
     assert Cell(SMALL_FORMS[model, classes]).matches(params)
 
 
+WIDTHS = {
+    # Howard et al., arXiv 1704.04861, Tables 6 and 7; the last one is printed as 290 there, and as 291 in
+    # tensorflow/models, research/slim/nets/mobilenet_v1.md, of the authors
+    ("mobilenetv1", 0.75, 224): ("2.6M", "325M"),
+    ("mobilenetv1", 0.5, 224): ("1.3M", "149M"),
+    ("mobilenetv1", 0.25, 224): ("0.5M", "41M"),
+    ("mobilenetv1", 1.0, 192): ("4.2M", "418M"),
+    ("mobilenetv1", 1.0, 128): ("4.2M", "186M"),
+    ("mobilenetv1", 1.0, 160): ("4.2M", "291M"),
+    # tensorflow/models, research/slim/nets/mobilenet/README.md, of the authors; without the parameters of BatchNorm
+    ("mobilenetv2", 1.4, 224): ("6.06M", "582M"),
+    ("mobilenetv2", 1.3, 224): ("5.34M", "509M"),
+    ("mobilenetv2", 0.75, 160): ("2.61M", "107M"),
+    ("mobilenetv2", 0.5, 224): ("1.95M", "97M"),
+    ("mobilenetv2", 0.35, 224): ("1.66M", "59M"),
+}
+"""Parameters and multiply-adds of MobileNets by width multiplier and side of the images."""
+
+
+@pytest.mark.parametrize(("model", "width", "side"), WIDTHS)
+def test_mobilenets_of_other_widths_and_resolutions_have_the_printed_counts(
+    model: str, width: float, side: int
+) -> None:
+    subject = Subject(model, {"width": width}, (3, side, side), 1000)
+    params, macs = WIDTHS[model, width, side]
+    network = empty_network(subject)
+    norms = [each for each in network.modules() if isinstance(each, torch.nn.BatchNorm2d)]
+    without = parameters_of(network) - sum(map(parameters_of, norms)) * (model == "mobilenetv2")
+    assert (Cell(params).like(without), Cell(macs).like(count(subject).flops["macs"])) == (params, macs)
+
+
 LAST_SIDES = {
     **dict.fromkeys(("resnet18", "resnext50", "densenet121", "mobilenetv2", "densemobilenetv2"), 4),
     **dict.fromkeys(("mobilenetv3-large", "mobilenetv3-small", "xception"), 4),

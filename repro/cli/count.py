@@ -24,7 +24,10 @@ from repro.report.counts import CountReport, CountReports
 from repro.tables.names import network_called
 
 InputShape = Annotated[
-    str | None, typer.Option("--input", metavar="CxHxW", help="Input shape (default: the dataset's).")
+    str | None,
+    typer.Option(
+        "--input", metavar="CxHxW|SIDE", help="Input shape, or the side of an RGB square (default: the dataset's)."
+    ),
 ]
 Classes = Annotated[
     int | None, typer.Option("--classes", min=1, metavar="N", help="Number of classes (default: the dataset's).")
@@ -113,9 +116,11 @@ def _chosen(typed: Sequence[str], options: Mapping[str, Any], settings: Sequence
 
 
 def _shape(text: str) -> tuple[int, int, int]:
-    """Parse `CxHxW` and return C, H, W."""
+    """Parse `CxHxW`, or the side of an RGB square, and return C, H, W."""
+    if re.fullmatch(r"[1-9]\d*", text):
+        return 3, int(text), int(text)
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", text)
     if not match:
-        raise UserError(f"--input {text!r} is not a shape; expected CxHxW, such as 3x32x32")
+        raise UserError(f"--input {text!r} is not a shape; expected CxHxW, such as 3x32x32, or a side, such as 160")
     channels, height, width = map(int, match.groups())
     return channels, height, width

@@ -1,4 +1,4 @@
-"""MobileNets, width 1.0.
+"""MobileNets of any width multiplier.
 
 V1: Efficient Convolutional Neural Networks for Mobile Vision Applications, Howard et al., arXiv 1704.04861.
 V2: Inverted Residuals and Linear Bottlenecks, Sandler et al., arXiv 1801.04381.
@@ -26,6 +26,8 @@ SMALL_BOTTLENECKS = tuple((t, c, n, 1 if c == 24 else s) for t, c, n, s in BOTTL
 SEPARABLE = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
 STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
+LEAST_CHANNELS = 8
+"""The least channels of a layer, whatever the width; V2's channels are multiples of it."""
 
 
 def conv_bn(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
@@ -33,6 +35,26 @@ def conv_bn(in_channels: int, out_channels: int, kernel: int, stride: int = 1, g
     padding = kernel // 2
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False)
     return [conv, nn.BatchNorm2d(out_channels)]
+
+
+def scaled(channels: int, width: float) -> int:
+    """Return V1's channels at a width, as the authors' code does: tensorflow/models, slim/nets/mobilenet_v1.py."""
+    return max(int(channels * width), LEAST_CHANNELS)
+
+
+def rounded(channels: float) -> int:
+    """Return V2's channels: the nearest multiple of 8, but not less than nine tenths.
+
+    The paper does not print it; it is `_make_divisible` of tensorflow/models, slim/nets/mobilenet/mobilenet.py.
+    """
+    nearest = max(int(channels + LEAST_CHANNELS / 2) // LEAST_CHANNELS * LEAST_CHANNELS, LEAST_CHANNELS)
+    return nearest if nearest >= 0.9 * channels else nearest + LEAST_CHANNELS
+
+
+def check_width(width: float) -> None:
+    """Raise ValueError for a width multiplier that is not positive."""
+    if width <= 0:
+        raise ValueError(f"width is {width:g}; it must be positive, such as 0.5")
 
 
 class InvertedResidual(nn.Module):
@@ -51,22 +73,24 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """The network of width 1.0."""
+    """The network at a width; below 1, the last convolution keeps its channels (section 4)."""
 
-    def __init__(self, *, classes: int, channels: int, small: bool, dropout: float) -> None:
+    def __init__(self, *, width: float, classes: int, channels: int, small: bool, dropout: float) -> None:
         super().__init__()
-        self.stem = nn.Sequential(*conv_bn(channels, STEM_CHANNELS, 3, 1 if small else 2), nn.ReLU6())
-        width = STEM_CHANNELS
+        before = rounded(STEM_CHANNELS * width)
+        self.stem = nn.Sequential(*conv_bn(channels, before, 3, 1 if small else 2), nn.ReLU6())
         blocks = []
-        for expansion, out_channels, repeats, first_stride in SMALL_BOTTLENECKS if small else BOTTLENECKS:
+        for expansion, printed, repeats, first_stride in SMALL_BOTTLENECKS if small else BOTTLENECKS:
+            after = rounded(printed * width)
             for repeat in range(repeats):
                 stride = first_stride if repeat == 0 else 1
-                blocks.append(InvertedResidual(width, out_channels, stride, expansion))
-                width = out_channels
+                blocks.append(InvertedResidual(before, after, stride, expansion))
+                before = after
         self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Sequential(*conv_bn(width, HEAD_CHANNELS, 1), nn.ReLU6())
+        last = rounded(HEAD_CHANNELS * max(width, 1.0))
+        self.head = nn.Sequential(*conv_bn(before, last, 1), nn.ReLU6())
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(HEAD_CHANNELS, classes)
+        self.classifier = nn.Linear(last, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.head(self.blocks(self.stem(x)))
@@ -76,41 +100,56 @@ class MobileNetV2(nn.Module):
 class MobileNetV1(nn.Module):
     """A convolution, thirteen depthwise separable layers, global average pooling and a classifier."""
 
-    def __init__(self, *, classes: int, channels: int, small: bool, dropout: float) -> None:
+    def __init__(self, *, width: float, classes: int, channels: int, small: bool, dropout: float) -> None:
         super().__init__()
-        layers = [*conv_bn(channels, STEM_CHANNELS, 3, 1 if small else 2), nn.ReLU()]
-        width = STEM_CHANNELS
-        for out_channels, stride in SEPARABLE:
-            layers += [*conv_bn(width, width, 3, stride, groups=width), nn.ReLU()]
-            layers += [*conv_bn(width, out_channels, 1), nn.ReLU()]
-            width = out_channels
+        before = scaled(STEM_CHANNELS, width)
+        layers = [*conv_bn(channels, before, 3, 1 if small else 2), nn.ReLU()]
+        for printed, stride in SEPARABLE:
+            after = scaled(printed, width)
+            layers += [*conv_bn(before, before, 3, stride, groups=before), nn.ReLU()]
+            layers += [*conv_bn(before, after, 1), nn.ReLU()]
+            before = after
         self.layers = nn.Sequential(*layers)
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(width, classes)
+        self.classifier = nn.Linear(before, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.dropout(torch.flatten(F.adaptive_avg_pool2d(self.layers(x), 1), 1)))
 
 
-def mobilenet_v1(*, classes: int, channels: int = 3, small: bool = False, dropout: float = 0.0) -> MobileNetV1:
-    """Return MobileNet 1.0: (B, channels, 224, 224), or 32 if small, -> (B, classes).
+def mobilenet_v1(
+    *, width: float = 1.0, classes: int, channels: int = 3, small: bool = False, dropout: float = 0.0
+) -> MobileNetV1:
+    """Return MobileNet: (B, channels, 224, 224), or another side such as 160, or 32 if small, -> (B, classes).
 
     Args:
+        width: the width multiplier, alpha in the paper.
         classes: outputs of the classifier.
         channels: channels of the images.
         small: the form for small images.
         dropout: rate before the classifier; the paper prints none.
+
+    Raises:
+        ValueError: the width is not positive.
     """
-    return MobileNetV1(classes=classes, channels=channels, small=small, dropout=dropout)
+    check_width(width)
+    return MobileNetV1(width=width, classes=classes, channels=channels, small=small, dropout=dropout)
 
 
-def mobilenet_v2(*, classes: int, channels: int = 3, small: bool = False, dropout: float = 0.0) -> MobileNetV2:
-    """Return MobileNetV2 1.0: (B, channels, 224, 224), or 32 if small, -> (B, classes).
+def mobilenet_v2(
+    *, width: float = 1.0, classes: int, channels: int = 3, small: bool = False, dropout: float = 0.0
+) -> MobileNetV2:
+    """Return MobileNetV2: (B, channels, 224, 224), or another side such as 160, or 32 if small, -> (B, classes).
 
     Args:
+        width: the width multiplier.
         classes: outputs of the classifier.
         channels: channels of the images.
         small: the form for small images.
         dropout: rate before the classifier; the paper has none.
+
+    Raises:
+        ValueError: the width is not positive.
     """
-    return MobileNetV2(classes=classes, channels=channels, small=small, dropout=dropout)
+    check_width(width)
+    return MobileNetV2(width=width, classes=classes, channels=channels, small=small, dropout=dropout)

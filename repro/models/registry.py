@@ -15,7 +15,7 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "bottleneck": (bool, "Put a 1x1 convolution before each 3x3 convolution (DenseNet)."),
     "compression": (float, "Fraction of the feature maps that a transition keeps (DenseNet)."),
     "block": (str, 'Kernel sizes of a block, such as "B(3,3)" (WRN).'),
-    "width": (float, "Width multiplier (WRN-18 and WRN-34, also with FPN)."),
+    "width": (float, "Width multiplier (WRN-18 and WRN-34, also with FPN; MobileNet v1 and v2)."),
     "pyramid": (int, "Feature maps of each level of the pyramid (WRN with FPN)."),
     "l": (int, "Deepening factor: number of 3x3 convolutions in a block (WRN)."),
     "padded": (bool, "Pad the convolutions, so that the output has the size of the input (U-Net)."),
@@ -83,6 +83,10 @@ def _resnet_cifar(depth: int) -> ModelSpec:
 
 def _imagenet(summary: str, builder: str, *, dropout: bool = False, **fixed: OptionValue) -> ModelSpec:
     return ModelSpec(summary, builder, "imagenet", fixed=fixed, small=True, dropout=dropout)
+
+
+def _mobilenet(summary: str, builder: str) -> ModelSpec:
+    return ModelSpec(summary, builder, "imagenet", options={"width": 1.0}, small=True, dropout=True)
 
 
 def _detector(depth: int) -> ModelSpec:
@@ -175,8 +179,8 @@ MODELS: dict[str, ModelSpec] = {
         options={"N": 4},
         gates=True,
     ),
-    "mobilenetv1": _imagenet("MobileNet 1.0", "mobilenet:mobilenet_v1", dropout=True),
-    "mobilenetv2": _imagenet("MobileNetV2 1.0", "mobilenet:mobilenet_v2", dropout=True),
+    "mobilenetv1": _mobilenet("MobileNet", "mobilenet:mobilenet_v1"),
+    "mobilenetv2": _mobilenet("MobileNetV2", "mobilenet:mobilenet_v2"),
     "mobilenetv3-large": _imagenet("MobileNetV3-Large 1.0", CLASSIC, dropout=True, name="mobilenet_v3_large"),
     "mobilenetv3-small": _imagenet("MobileNetV3-Small 1.0", CLASSIC, dropout=True, name="mobilenet_v3_small"),
     "densemobilenetv2": ModelSpec(
