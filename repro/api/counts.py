@@ -11,7 +11,7 @@ from repro.console import note, waiting
 from repro.counting.cache import cached, counted
 from repro.counting.conventions import Convention, conventions_of
 from repro.counting.count import Count, Subject, count_modules, count_network, empty_network, in_evaluation
-from repro.counting.sizes import check_size, shown, unusual
+from repro.counting.sizes import check_order, shown, unusual
 from repro.data import DATASETS
 from repro.data import find as find_dataset
 from repro.errors import UserError
@@ -119,14 +119,14 @@ def _subject(
     """Return what is counted, and the dataset whose input and classes it has, if it has them."""
     _check_sizes(input, classes)
     if is_outside(model) and dataset is None and input and classes:
-        check_size(typed_name(model), input)
+        check_order(typed_name(model), input)
         return Subject(model, resolve_options(model, options, ""), input, classes), None
     where = _dataset_of(model, dataset)
     if is_outside(model):
         check_task(model, where)
     spec = DATASETS[where]
     if input:
-        check_size(typed_name(model), input)
+        check_order(typed_name(model), input)
     subject = Subject(model, resolve_options(model, options, where), input or spec.input, classes or spec.classes)
     return subject, where if (subject.input, subject.classes) == (spec.input, spec.classes) else None
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from repro.errors import UserError
 from repro.models.options import Shape
 
-MOST_PIXELS = 2048**2
-"""Counting runs the network once; ResNet-20 then takes about 4 GB."""
 FEWEST_PIXELS = 8
 """The shortest side of an image in any dataset, the digits of scikit-learn."""
 COLOURS = (1, 3)
@@ -18,19 +16,19 @@ def shown(input: Shape) -> str:
     return "x".join(map(str, input))
 
 
-def check_size(model: str, input: Shape) -> None:
-    """Raise UserError for a shape that has another order than C, H, W, or whose maps do not fit into memory.
+def check_order(model: str, input: Shape) -> None:
+    """Raise UserError for a shape in another order than C, H, W.
 
     Args:
         model: the name of the network.
         input: C, H, W of an image.
     """
     channels, height, width = input
-    refused = f"{model} does not accept an input of {shown(input)} (CxHxW)"
     if width in COLOURS and channels not in COLOURS:
-        raise UserError(f"{refused}: it has {channels} channels; did you mean {shown((width, channels, height))}?")
-    if height * width > MOST_PIXELS:
-        raise UserError(f"{refused}: counting runs it once, for at most 2048x2048 pixels; give a smaller input")
+        raise UserError(
+            f"{model} does not accept an input of {shown(input)} (CxHxW): it has {channels} channels; did you mean "
+            f"{shown((width, channels, height))}?"
+        )
 
 
 def unusual(input: Shape, usual: Shape) -> str:
