@@ -16,9 +16,9 @@ class UserError(Exception):
 class UnknownName(UserError):
     """A user typed a name that nothing of its kind has."""
 
-    def __init__(self, kind: str, name: str, meant: Sequence[str], hint: str) -> None:
-        """`kind` is in words, `meant` has the names that are near, and `hint` says what to do."""
-        super().__init__(f"unknown {kind} {name!r}; {hint}")
+    def __init__(self, kind: str, name: str, message: str, meant: Sequence[str] = ()) -> None:
+        """`kind` is in words, and `meant` has the names that are near."""
+        super().__init__(message)
         self.kind, self.name, self.meant = kind, name, meant
 
 

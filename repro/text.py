@@ -41,7 +41,8 @@ def choose(kind: str, name: str, known: Iterable[str], others: Mapping[str, str]
         return spellings[typed]
     starting = [meant for each, meant in spellings.items() if typed and each.startswith(typed)]
     meant = list(dict.fromkeys(starting or _near(name, names)))
-    raise UnknownName(kind, name, meant, f"did you mean {one_of(meant)}?" if meant else listed or _all(names))
+    hint = f"did you mean {one_of(meant)}?" if meant else listed or _all(names)
+    raise UnknownName(kind, name, f"unknown {kind} {name!r}; {hint}", meant)
 
 
 def _near(name: str, known: Sequence[str]) -> list[str]:

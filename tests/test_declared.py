@@ -206,7 +206,7 @@ def test_a_wrong_declaration_is_refused_before_anything_is_done(
     assert old in SQUARES
     paper(SQUARES.replace(old, new))
     name = "a/b" if "a/b" in new else "my-squares"
-    line = refused(capsys, "train", "resnet20", "--dataset", "digits")
+    line = refused(capsys, "train", "resnet20", "--dataset", "digits", "--papers", "papers/mine")
     assert line.startswith(f"error: papers/mine/datasets.toml: dataset {name}: {why}")
 
 
@@ -227,7 +227,8 @@ def test_a_wrong_declaration_is_refused_before_anything_is_done(
 )
 def test_a_wrong_file_is_refused(paper: Write, capsys: pytest.CaptureFixture[str], text: str, why: str) -> None:
     paper(text)
-    assert refused(capsys, "list", "datasets").startswith(f"error: papers/mine/datasets.toml: {why}")
+    line = refused(capsys, "list", "datasets", "--papers", "papers/mine")
+    assert line.startswith(f"error: papers/mine/datasets.toml: {why}")
 
 
 def test_a_name_belongs_to_one_dataset(paper: Write, capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,9 +236,10 @@ def test_a_name_belongs_to_one_dataset(paper: Write, capsys: pytest.CaptureFixtu
     Path("other").mkdir()
     Path("other/datasets.toml").write_text(SQUARES.replace("my-squares", "My_Squares"))
     line = "papers/mine/datasets.toml: dataset my-squares: other/datasets.toml already has a dataset of that name"
-    assert refused(capsys, "list", "datasets", "--papers", "other") == f"error: {line}; rename one of them"
+    both = ("--papers", "other", "--papers", "papers/mine")
+    assert refused(capsys, "list", "datasets", *both) == f"error: {line}; rename one of them"
     paper(SQUARES.replace("my-squares", "CIFAR_10"))
-    line = refused(capsys, "list", "datasets")
+    line = refused(capsys, "list", "datasets", "--papers", "papers/mine")
     assert line.endswith("dataset CIFAR_10: the dataset cifar10 comes with the program; choose another name")
 
 
@@ -553,7 +555,7 @@ def test_grey_image_files_are_trained(paper: Write, capsys: pytest.CaptureFixtur
     flowers()
     assert repro(capsys, "train", "resnet20", "--recipe", "streamed", "--device", "cpu", "--workers", 0)[0] == 0
     paper(FLOWERS + "channels = 1\n", grey.replace("value = 0,", "value = 0.1,"))
-    assert refused(capsys, "list", "recipes").endswith(
+    assert refused(capsys, "list", "recipes", "--papers", "papers/mine").endswith(
         "lighting is for images in RGB, and images of flowers have 1 channel"
     )
 

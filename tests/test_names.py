@@ -116,7 +116,7 @@ def test_an_option_that_the_name_gives_is_refused_with_another_value() -> None:
     ],
 )
 def test_a_name_of_another_kind_is_answered_with_what_belongs_to_it(kind: str, name: str, line: str) -> None:
-    assert line in str(named_otherwise(UnknownName(kind, name, [], "")))
+    assert line in str(named_otherwise(UnknownName(kind, name, "")))
 
 
 def test_python_understands_the_same_names() -> None:

@@ -163,15 +163,17 @@ def test_a_table_with_the_name_of_a_shipped_one_is_refused(
     assert line.endswith("/tables/cifar100.toml already is a table of that name; rename one of them")
 
 
-def test_the_later_of_two_papers_is_refused(
+def test_the_later_of_two_papers_is_refused_if_it_is_named_and_else_left_out(
     write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write("papers/a", recipe=RECIPE)
     write("b", recipe=RECIPE)
     line = "papers/a/recipes/mine.toml: recipe short: b/recipes/mine.toml already has a recipe of that name"
-    assert refused(capsys, "list", "recipes", "--papers", "b") == f"error: {line}"
+    status, _, err = repro(capsys, "list", "recipes", "--papers", "b")
+    assert (status, err.splitlines()[0]) == (0, f"warning: papers/a left out: {line}")
+    assert refused(capsys, "list", "recipes", "--papers", "b", "--papers", "papers/a") == f"error: {line}"
     monkeypatch.setenv("REPRO_PAPERS", "b")
-    assert refused(capsys, "count", "resnet20") == f"error: {line}"
+    assert repro(capsys, "list", "recipes")[2].startswith(f"warning: papers/a left out: {line}")
 
 
 def test_a_recipe_with_the_name_of_a_shipped_one_is_refused(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
@@ -273,6 +275,50 @@ def test_a_wrong_table_is_refused_before_anything_is_done(
     for command in (["train", "resnet20", "--dataset", "digits"], ["table", "cifar100"]):
         line = refused(capsys, *command, "--papers", "mine")
         assert line.startswith(f"error: mine/tables/mine.toml: {why}")
+
+
+def test_a_wrong_paper_that_nobody_named_is_left_out_with_one_warning(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("papers/good", recipe=RECIPE, name="good")
+    write("papers/wrong", table="title = [[")
+    mistake = "papers/wrong/tables/mine.toml: not a TOML file: "
+    for command in (["list", "tables"], ["list", "runs"], ["list", "recipes", "short"]):
+        status, _, err = repro(capsys, *command)
+        assert (status, err.count(f"warning: papers/wrong left out: {mistake}"), err.count("warning")) == (0, 1, 1)
+
+
+MISTAKE = "papers/wrong/tables/mine.toml: the table: unknown key 'titel'"
+
+
+@pytest.mark.parametrize(
+    ("command", "warnings", "line"),
+    [
+        ("table mine", 0, f"error: {MISTAKE}"),
+        ("table papers/wrong/tables/mine.toml", 0, f"error: {MISTAKE}"),
+        ("list tables --papers papers/wrong", 0, f"error: {MISTAKE}"),
+        ("list recipes other", 1, f"error: unknown recipe 'other'; it may be in papers/wrong: {MISTAKE}"),
+        ("count no-net", 1, f"error: unknown model 'no-net'; it may be in papers/wrong: {MISTAKE}"),
+        ("table cifar10", 1, "error: cifar10 is a dataset, not a table"),
+    ],
+)
+def test_a_wrong_paper_is_refused_where_it_is_needed(
+    write: Write, capsys: pytest.CaptureFixture[str], command: str, warnings: int, line: str
+) -> None:
+    write("papers/wrong", table=TABLE.replace("title", "titel", 1), recipe=RECIPE)
+    status, out, err = repro(capsys, *command.split())
+    assert (status, out, err.count("warning: papers/wrong left out: ")) == (2, "", warnings)
+    assert err.splitlines()[warnings].startswith(line)
+
+
+def test_a_paper_that_extends_one_that_is_left_out_is_left_out(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("papers/first", recipe=RECIPE.replace("epochs =", "epoch ="))
+    write("papers/second", recipe=RECIPE.replace("short", "longer").replace('"digits"', '"short"'), name="second")
+    status, _, err = repro(capsys, "list", "runs")
+    assert (status, err.count("warning")) == (0, 1)
+    assert err.startswith("warning: papers/first, papers/second left out: papers/first/recipes/mine.toml: ")
 
 
 def test_a_file_that_cannot_be_read_is_refused(write: Write, capsys: pytest.CaptureFixture[str]) -> None:

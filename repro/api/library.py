@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from repro.console import note
 from repro.data import check_datasets
-from repro.errors import UnknownName
+from repro.errors import UnknownName, UserError, WrongFiles
 from repro.experiment import check_recipes
-from repro.papers import find_papers
+from repro.papers import Paper, find_papers
 from repro.recipes import Library, within
 from repro.tables import check_tables
 from repro.tables.names import named_otherwise
+from repro.text import canonical
 
 Place = str | Path
 """A file or a folder."""
@@ -20,24 +23,72 @@ Papers = Place | Sequence[Place]
 """The folder of a paper, or several."""
 
 
+@dataclass
+class LeftOut:
+    """The papers of a request that are left out because their files are wrong."""
+
+    papers: list[Paper] = field(default_factory=list)
+    errors: list[WrongFiles] = field(default_factory=list)
+
+    def why(self, error: UnknownName) -> UserError:
+        """Return why a name is unknown: what is wrong with these papers if it may be there, else what else it names.
+
+        The names in a file that cannot be read are not known, so that any name may be there that is near no other.
+        """
+        if error.kind == "table":
+            tables = [canonical(file.stem) for paper in self.papers for file in paper.tables]
+            return self.errors[0] if canonical(error.name) in tables else named_otherwise(error)
+        if self.errors and not error.meant:
+            return UserError(
+                f"unknown {error.kind} {error.name!r}; it may be in {self.papers[0].folder}: {self.errors[0]}"
+            )
+        return named_otherwise(error)
+
+
 @contextmanager
-def using(papers: Papers) -> Iterator[None]:
+def using(papers: Papers, needed: Collection[Path] = ()) -> Iterator[None]:
     """Make the library with some papers the current one.
 
     The files are read again each time, and all of them are checked first, so that none is refused after days of
-    training.
+    training. A paper with a mistake that nobody named is left out, which a line on stderr says.
+
+    Args:
+        papers: the folders that are named.
+        needed: the folders of papers that are found anyway, and that the request is about.
 
     Raises:
-        UserError: a folder is not a paper, or a file that is not shipped is wrong. An unknown name that is of another
-            kind is answered with what belongs to it.
+        UserError: a folder is not a paper; a file of a paper that is named or needed is wrong, or of one that may have
+            a name that the request is about. An unknown name that is of another kind is answered with what belongs to
+            it.
     """
-    named = [papers] if isinstance(papers, str | Path) else papers
-    with within(Library(find_papers([Path(each) for each in named]))) as library:
-        if any(not each.shipped for each in library.papers):
-            check_datasets()
-            check_recipes(library.own_recipes)
-            check_tables()
+    named = [Path(each) for each in ([papers] if isinstance(papers, str | Path) else papers)]
+    left_out = LeftOut()
+    with within(_checked(find_papers(named), {each.resolve() for each in (*named, *needed)}, left_out)):
         try:
             yield
         except UnknownName as error:
-            raise named_otherwise(error) from None
+            raise left_out.why(error) from None
+
+
+def _checked(papers: Sequence[Paper], asked: Collection[Path], left_out: LeftOut) -> Library:
+    """Return the library of those papers that are right, and add the others to `left_out`.
+
+    Raises:
+        WrongFiles: a paper that was asked for is wrong.
+    """
+    library = Library(tuple(papers))
+    try:
+        with within(library):
+            if any(not each.shipped for each in papers):
+                check_datasets()
+                check_recipes(library.own_recipes)
+                check_tables()
+        return library
+    except WrongFiles as error:
+        wrong = [each for each in papers if any(mistake.file.is_relative_to(each.folder) for mistake in error.mistakes)]
+        if not wrong or any(each.shipped or each.folder.resolve() in asked for each in wrong):
+            raise
+        note(f"warning: {', '.join(str(each.folder) for each in wrong)} left out: {error}")
+        left_out.papers += wrong
+        left_out.errors.append(error)
+        return _checked([each for each in papers if each not in wrong], asked, left_out)

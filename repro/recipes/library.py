@@ -99,7 +99,9 @@ class Library:
         if not missing:
             return self
         if missing not in self._wider:
-            self._wider[missing] = Library(find_papers([*self.named, *missing]))
+            kept = {*known, *(each.resolve() for each in missing)}  # others may have been left out
+            found = find_papers([*self.named, *missing])
+            self._wider[missing] = Library(tuple(each for each in found if each.folder.resolve() in kept))
         return self._wider[missing]
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from repro.atomic import write_atomically
-from repro.errors import UserError
+from repro.errors import UnknownName, UserError
 from repro.experiment import Experiment, StoredExperiment, check_declaration
 from repro.locks import holder_of
 from repro.models import MODELS, as_typed, is_outside
@@ -205,7 +205,8 @@ def check_papers(folder: Path) -> None:
     recipe, papers, version = stored.experiment.recipe, stored.papers, stored.experiment.declaration or None
     if recipe not in RECIPES:
         option = " ".join(as_typed({"papers": each}) for each in papers) or "--papers and its folder"
-        raise UserError(f"{folder.name} follows the recipe {recipe}, which no paper here has; add {option}")
+        line = f"{folder.name} follows the recipe {recipe}, which no paper here has; add {option}"
+        raise UnknownName("recipe", recipe, line)
     try:
         check_declaration(dataset, version)
     except UserError as error:
