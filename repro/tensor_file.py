@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
+import re
 import zipfile
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,6 +18,35 @@ from repro.errors import RunFailed, UserError, is_out_of_memory
 
 class Damaged(UserError):
     """The content of a file is not what was written."""
+
+
+class Format(StrEnum):
+    """What a file is by its first bytes; the value says it in words."""
+
+    ARCHIVE = "an archive of torch.save"
+    OLD = "a file that torch.save wrote before version 1.6"
+    SAFETENSORS = "a safetensors file"
+    POINTER = "a pointer of Git LFS to a file"
+    PAGE = "a web page"
+    UNKNOWN = "a file of an unknown format"
+
+
+def format_of(content: bytes) -> Format:
+    """Return what a file is."""
+    header = int.from_bytes(content[:8], "little")
+    if content.startswith(b"PK"):
+        return Format.ARCHIVE
+    if content.startswith(OLD_START):
+        return Format.OLD
+    if content[8:9] == b"{" and content[7 + header : 8 + header] in (b"}", b" "):
+        return Format.SAFETENSORS
+    if content.startswith(b"version https://git-lfs"):
+        return Format.POINTER
+    return Format.PAGE if content.lstrip().startswith((b"<!", b"<html")) else Format.UNKNOWN
+
+
+OLD_START = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+"""The number with which the format before version 1.6 begins."""
 
 
 def read_tensors(path: Path) -> Any:
@@ -28,21 +60,35 @@ def read_tensors(path: Path) -> Any:
         Damaged: its checksums fail, or torch cannot have written it.
         RunFailed: the memory is too small.
     """
-    content = _bytes(path)
+    content = content_of(path)
+    _check_format(path, format_of(content))
     try:
         _check(content)
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except zipfile.BadZipFile as error:
         raise Damaged(f"{path} is damaged or not a checkpoint ({error})") from error
     except pickle.UnpicklingError as error:
+        if pickled_in(content).whole:
+            raise UserError(refusal(path, content)) from error
         raise UserError(f"{path} has other objects than tensors and is not a checkpoint of repro train") from error
     except Exception as error:  # zipfile, torch's reader and its unpickler raise errors of all kinds
-        if isinstance(error, MemoryError) or is_out_of_memory(error):
-            raise RunFailed(f"the memory is too small to read {path}") from error
+        check_memory(path, error)
         raise Damaged(f"{path} is damaged ({type(error).__name__})") from error
 
 
-def _bytes(path: Path) -> bytes:
+def _check_format(path: Path, found: Format) -> None:
+    """Raise UserError for a file of another known format, which is not damaged."""
+    if found in (Format.OLD, Format.SAFETENSORS):
+        raise UserError(
+            f"{path} is {found}, not a checkpoint of repro train; if it has weights, test them: repro eval MODEL "
+            f"--weights {path}"
+        )
+    if found in (Format.POINTER, Format.PAGE):
+        raise UserError(f"{path} is {found}, not a checkpoint of repro train; download the file itself")
+
+
+def content_of(path: Path) -> bytes:
+    """Return the bytes of a file; UserError if it cannot be read, RunFailed if the memory is too small."""
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
@@ -51,6 +97,74 @@ def _bytes(path: Path) -> bytes:
         raise UserError(f"{path} cannot be read ({error.strerror}); the file may be intact") from error
     except MemoryError as error:
         raise RunFailed(f"the memory is too small to read {path}") from error
+
+
+def check_memory(path: Path, error: Exception) -> None:
+    """Raise RunFailed if a file could not be read because the memory is full."""
+    if isinstance(error, MemoryError) or is_out_of_memory(error):
+        raise RunFailed(f"the memory is too small to read {path}") from error
+
+
+class Pickled(NamedTuple):
+    """What a file of torch.save would import when it is unpickled."""
+
+    needs: str
+    """A class or function, as `nets.Net`, rather one from outside torch; empty if none is found."""
+    whole: bool
+    """Whether the file holds one object of a class, such as a model, and not a dictionary."""
+
+
+def pickled_in(content: bytes) -> Pickled:
+    """Return what a file would import; nothing of it is executed."""
+    names, text, first = list[str](), list[str](), ""
+    for operation, argument, _ in _operations(content):
+        if operation in ("SHORT_BINUNICODE", "BINUNICODE", "UNICODE"):
+            text.append(argument)
+        elif operation in ("GLOBAL", "STACK_GLOBAL"):
+            names.append(argument.replace(" ", ".") if operation == "GLOBAL" else ".".join(text[-2:]))
+        first = first or (operation if operation not in ("PROTO", "FRAME") else "")
+    needed = [each for each in names if not HARMLESS.match(each)]
+    whole = first != "EMPTY_DICT" and names[:1] != ["collections.OrderedDict"]
+    return Pickled(min(needed, key=lambda name: (name.startswith("torch."), name), default=""), whole and bool(needed))
+
+
+HARMLESS = re.compile(
+    r"(__builtin__|builtins|collections|_codecs|copyreg?|torch\.(_utils|_tensor|storage))\.|torch\.\w+$"
+)
+"""Names that plain tensors and dictionaries need too."""
+
+
+def _operations(content: bytes) -> list[tuple[str, Any, Any]]:
+    """Return the operations of the pickle that has a file's object; none if it is broken."""
+    stream = io.BytesIO(content)
+    try:
+        if format_of(content) is Format.ARCHIVE:
+            with zipfile.ZipFile(stream) as archive:
+                stream = io.BytesIO(archive.read(next(n for n in archive.namelist() if n.endswith("data.pkl"))))
+        else:
+            for _ in range(BEFORE_OBJECT):
+                list(pickletools.genops(stream))
+        return [(operation.name, argument, place) for operation, argument, place in pickletools.genops(stream)]
+    except Exception:  # the readers raise errors of all kinds for a broken file
+        return []
+
+
+BEFORE_OBJECT = 3
+"""Pickles before the object in the format before version 1.6: a number, the version and the machine's types."""
+
+
+def refusal(path: Path, content: bytes) -> str:
+    """Return why a file that needs other objects than tensors is not read, and what to do."""
+    needs, whole = pickled_in(content)
+    nothing = "nothing is unpickled here, since that could run code"
+    if whole:
+        convert = f"torch.save(torch.load({str(path)!r}, weights_only=False).state_dict(), 'weights.pth')"
+        return (
+            f"{path} holds a pickled model, not weights: it needs the object {needs}, and {nothing}; if you trust it, "
+            f"save its weights in Python: {convert}"
+        )
+    what = f"needs the object {needs}" if needs else "is broken or needs objects other than tensors"
+    return f"{path} {what}, and {nothing}; save only model.state_dict()"
 
 
 def _check(content: bytes) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from watching import Silent, assert_same, stop_at, train_one, weights
 
 from repro.cli.app import main
@@ -228,6 +229,37 @@ def test_removal_is_advised_only_if_all_checkpoints_are_damaged(newest: Path) ->
         UserError, match=r"checkpoint\.pt is .*checkpoint\.previous\.pt is .*; remove .* to start again"
     ):
         checkpoint.load_newest(newest.parent)
+
+
+OTHERS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "safetensors": (
+        lambda file: save_file({"a": torch.ones(1)}, file),
+        "is a safetensors file, not a checkpoint of repro train; if it has weights, test them: repro eval MODEL",
+    ),
+    "old": (
+        lambda file: torch.save({"a": torch.ones(1)}, file, _use_new_zipfile_serialization=False),
+        "is a file that torch.save wrote before version 1.6, not a checkpoint of repro train; if it has weights, test",
+    ),
+    "weights": (
+        lambda file: torch.save({"a": torch.ones(1)}, file),
+        "holds tensors but is not a checkpoint of repro train; if they are weights, test them: repro eval",
+    ),
+    "model": (
+        lambda file: torch.save(torch.nn.Linear(1, 1), file),
+        "holds a pickled model, not weights: it needs the object torch.nn.modules.linear.Linear, and nothing",
+    ),
+    "page": (lambda file: file.write_text("<html>"), "is a web page, not a checkpoint of repro train; download"),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_a_file_of_another_kind_is_not_called_damaged(case: str, tmp_path: Path) -> None:
+    write, reason = OTHERS[case]
+    write(tmp_path / checkpoint.NEWEST)
+    with pytest.raises(UserError) as refused:
+        checkpoint.load_newest(tmp_path)
+    assert f"{tmp_path / checkpoint.NEWEST} {reason}" in str(refused.value)
+    assert not isinstance(refused.value, Damaged)
 
 
 def test_too_little_memory_is_not_damage(newest: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 """State dicts of others in our networks: the same outputs, known names, one line for each mistake, real checkpoints."""
 
+import errno
 import json
 import os
+from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from test_cli import repro
 from torch import Tensor, nn
 from watching import Silent, train_one
@@ -229,7 +232,24 @@ WRONG: dict[str, tuple[Write, str]] = {
     "empty": (lambda file, state: file.touch(), "is empty; copy or download it again"),
     "garbage": (lambda file, state: file.write_bytes(b"garbage" * 99), "is broken or needs objects other than tensors"),
     "cut": (lambda file, state: (torch.save(state, file), os.truncate(file, 20_000)), "is broken or was not written"),
-    "whole model": (lambda file, state: torch.save(Whole(), file), "needs the object test_third_party.Whole, and noth"),
+    "whole model": (
+        lambda file, state: torch.save(Whole(), file),
+        "a pickled model, not weights: it needs the object ",
+    ),
+    "old model": (
+        lambda file, state: torch.save(Whole(), file, _use_new_zipfile_serialization=False),
+        "holds a pickled model, not weights: it needs the object test_third_party.Whole, and nothing is unpickled "
+        "here, since that could run code; if you trust it, save its weights in Python: torch.save(torch.load('",
+    ),
+    "arguments": (
+        lambda file, state: torch.save({"state_dict": state, "args": Namespace(lr=1)}, file),
+        "needs the object argparse.Namespace, and nothing is unpickled here, since that could run code; save only",
+    ),
+    "web page": (lambda file, state: file.write_text("\n<!DOCTYPE html>"), "is a web page; download the file itself"),
+    "pointer": (
+        lambda file, state: file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+        "is a pointer of Git LFS to a file; download the file itself",
+    ),
     "TorchScript": (lambda file, state: torch.jit.save(torch.jit.script(Whole()), str(file)), "a TorchScript archive"),
     "a tensor": (lambda file, state: torch.save(torch.zeros(1), file), "holds a Tensor, not a state dict"),
     "no tensors": (lambda file, state: torch.save({}, file), "has no tensors"),
@@ -261,6 +281,32 @@ WRONG: dict[str, tuple[Write, str]] = {
         "has extra.weight, which is too much for resnet20 (shortcut=A) with the names of akamaster",
     ),
 }
+
+
+def test_the_content_of_a_file_counts_and_not_its_name(tmp_path: Path) -> None:
+    state = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.ones(2)}
+    save_file(state, tmp_path / "tensors.pth")
+    torch.save(state, tmp_path / "torch.safetensors")
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    for each in tmp_path.iterdir():
+        assert {name: value.tolist() for name, value in read_state_dict(each).tensors.items()} == {
+            "a.weight": [[0, 1, 2], [3, 4, 5]],
+            "a.bias": [1, 1],
+        }
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE, errno.ENOMEM])
+def test_an_error_of_the_disk_is_not_taken_for_a_broken_file(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save({"a": torch.ones(1)}, tmp_path / "a.pt")
+
+    def fails(path: Path) -> bytes:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", fails)
+    with pytest.raises(UserError, match=rf"a\.pt cannot be read \({os.strerror(number)}\); the file may be intact$"):
+        read_state_dict(tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize("case", WRONG)

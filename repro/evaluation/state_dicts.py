@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from repro.errors import UserError
 from repro.experiment import Experiment, StoredExperiment
+from repro.tensor_file import Format, check_memory, content_of, format_of, refusal
 
 SAFETENSORS = ".safetensors"
 KEYS = ("state_dict", "model", "net", "state_dict_ema", "model_state_dict", "network")
@@ -49,17 +51,21 @@ def read_state_dict(file: Path) -> StateDict:
     """
     if not file.is_file():
         raise UserError(f"{file} {'is a folder' if file.is_dir() else 'does not exist'}; name the file of a state dict")
-    if not file.stat().st_size:
+    content = content_of(file)
+    if not content:
         raise UserError(f"{file} is empty; copy or download it again")
-    read = _safetensors if file.suffix.lower() == SAFETENSORS else _saved
-    key, tensors, metadata = read(file)
+    found = format_of(content)
+    if found in (Format.POINTER, Format.PAGE):
+        raise UserError(f"{file} is {found}; download the file itself")
+    if found is Format.SAFETENSORS or (found is Format.UNKNOWN and file.suffix.lower() == SAFETENSORS):
+        key, tensors, metadata = _safetensors(file)
+    else:
+        key, tensors, metadata = _saved(file, content)
     if not tensors:
         raise UserError(f"{file} has no tensors; name the file of a state dict")
     prefix = common_prefix(tensors)
     bare = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    return StateDict(file, bare, digest, key, prefix, metadata)
+    return StateDict(file, bare, hashlib.sha256(content).hexdigest(), key, prefix, metadata)
 
 
 def exported_experiment(found: StateDict) -> Experiment | None:
@@ -99,13 +105,15 @@ def _safetensors(file: Path) -> Content:
         with safe_open(file, "pt") as opened:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (it is no dictionary)
             return "", tensors, opened.metadata() or {}
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror or error}); the file may be intact") from error
+    except SafetensorError as error:
         raise UserError(f"{file} cannot be read as a safetensors file ({error}); download it again") from error
 
 
-def _saved(file: Path) -> Content:
-    """Return the state dict in a file of `torch.save`."""
-    content = _loaded(file)
+def _saved(file: Path, written: bytes) -> Content:
+    """Return the state dict in a file of `torch.save`, of which these bytes were read."""
+    content = _loaded(file, written)
     if not isinstance(content, Mapping):
         raise UserError(f"{file} holds a {type(content).__name__}, not a state dict; save model.state_dict()")
     if "experiment" in content and "history" in content:
@@ -123,34 +131,22 @@ def _keys() -> str:
     return ", ".join(KEYS)
 
 
-def _loaded(file: Path) -> Any:
+def _loaded(file: Path, content: bytes) -> Any:
     """Return what `torch.save` wrote; UserError if it is broken, or could be read only by unpickling objects."""
-    if _is_torchscript(file):
+    if _is_torchscript(content):
         raise UserError(f"{file} is a TorchScript archive, which is code; save model.state_dict() and name that file")
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        needs = _object(file)
-        what = f"needs the object {needs}" if needs else "is broken or needs objects other than tensors"
-        raise UserError(
-            f"{file} {what}, and nothing is unpickled here, since that could run code; save only model.state_dict()"
-        ) from error
+        raise UserError(refusal(file, content)) from error
     except Exception as error:  # torch's reader raises all kinds of errors for a broken file
+        check_memory(file, error)
         raise UserError(f"{file} is broken or was not written by torch.save; download it again") from error
 
 
-def _is_torchscript(file: Path) -> bool:
+def _is_torchscript(content: bytes) -> bool:
     try:
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    except zipfile.BadZipFile:  # the format before 2020, or no file of torch at all
+    except zipfile.BadZipFile:  # the format before version 1.6, or no file of torch at all
         return False
-
-
-def _object(file: Path) -> str:
-    """Return a class or function that a file would import, as `nets.Net`, rather one from outside torch; "" if none."""
-    unsafe: Callable[[Path], list[str]] = torch.serialization.get_unsafe_globals_in_checkpoint
-    try:
-        return min(unsafe(file), key=lambda name: (name.startswith("torch."), name), default="")
-    except Exception:  # it reads only the present format, and only files that are whole
-        return ""

@@ -113,7 +113,10 @@ def load(path: Path) -> Checkpoint:
     """
     content = read_tensors(path)
     if not isinstance(content, dict) or not isinstance(content.get("format"), int):
-        raise UserError(f"{path} holds tensors but is not a checkpoint of repro train")
+        raise UserError(
+            f"{path} holds tensors but is not a checkpoint of repro train; if they are weights, test them: repro eval "
+            f"MODEL --weights {path}"
+        )
     if content["format"] > FORMAT:
         raise UserError(f"{path} was written by a later version of repro (format {content['format']}); update repro")
     try:
