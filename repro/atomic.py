@@ -4,8 +4,8 @@ import fcntl
 import os
 import shutil
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
@@ -21,11 +21,16 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) 
     Raises:
         OSError: the file could not be written; the old one is unchanged.
     """
-    if path.exists() and not path.is_file():
-        with path.open("wb") as device:
-            _write(content, device)
-        return
-    path = path.resolve()
+    with naming(path):
+        if path.exists() and not path.is_file():
+            with path.open("wb") as device:
+                _write(content, device)
+        else:
+            _replace(path.resolve(), content)
+
+
+def _replace(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
+    """Write a file under another name and rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part, file = _new_part(path)
     try:
@@ -36,6 +41,16 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) 
             part.replace(path)  # while the file is locked
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give errors of the system that name no file the name of the file that is written."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def write_folder_atomically(folder: Path, files: Mapping[Path, bytes]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
 FULL = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
@@ -83,6 +84,14 @@ class RunFailed(Exception):
 
 class Diverged(RunFailed):
     """A loss or a weight became NaN or infinite. The run has ended; other runs can continue."""
+
+
+def said(error: OSError) -> str:
+    """Return an error of the system in one line: what happened, to which file, and for a full disk what to do."""
+    if error.strerror is None:
+        return str(error)
+    line = ": ".join(filter(None, (error.strerror, str(error.filename or ""))))
+    return f"{line}; free space there or use another folder" if error.errno in (ENOSPC, EDQUOT) else line
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -9,7 +9,7 @@ import re
 import zipfile
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import torch
 
@@ -74,6 +74,34 @@ def read_tensors(path: Path) -> Any:
     except Exception as error:  # zipfile, torch's reader and its unpickler raise errors of all kinds
         check_memory(path, error)
         raise Damaged(f"{path} is damaged ({type(error).__name__})") from error
+
+
+def save_tensors(content: Any, file: BinaryIO) -> None:
+    """Write tensors and plain values to an open file.
+
+    Raises:
+        OSError: it could not be written, for example because the disk is full; torch raises an error of its own then.
+    """
+    disk: Any = _Disk(file)  # torch needs no more of a file
+    try:
+        torch.save(content, disk)
+    except RuntimeError as error:
+        raise disk.error or error from None
+
+
+class _Disk:
+    """An open file that keeps the error at which a write failed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.flush, self._write = file.flush, file.write
+        self.error: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        try:
+            return self._write(content)
+        except OSError as error:
+            self.error = error
+            raise
 
 
 def _check_format(path: Path, found: Format) -> None:

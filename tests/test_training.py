@@ -27,6 +27,7 @@ from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.curves import curve_of
 from repro.store.results import Record, read_records, repeated_records
+from repro.tensor_file import save_tensors
 from repro.training import checkpoint, resume, saver
 from repro.training.engine import Engine
 from repro.training.signals import Stopped, StopRequest
@@ -224,7 +225,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint.torch, "save", full)
-    with pytest.raises(RunFailed, match=r"No space left on device.*the last good one is kept"):
+    with pytest.raises(RunFailed, match=r"No space left on device.*; the last checkpoint is kept"):
         train_one(tiny(), CPU, folders, Silent())
     assert_same(weights(folders, tiny()), before)
     assert sorted(path.name for path in (folders.runs / tiny().name).glob("*.p*t*")) == [
@@ -233,13 +234,27 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(
     ]
 
 
+def test_without_a_checkpoint_a_full_disk_keeps_none(
+    tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch answers the error of the disk by one of its own: "enforce fail at inline_container.cc"."""
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        monkeypatch.setattr(checkpoint, "save_tensors", lambda content, file: save_tensors(content, full))
+        with pytest.raises(RunFailed) as failed:
+            train_one(tiny(), CPU, folders, Silent())
+    file = folders.runs / tiny().name / "checkpoint.new.pt"
+    assert str(failed.value) == (
+        f"the checkpoint could not be written (No space left on device: {file}; free space there or use another folder)"
+    )
+
+
 def test_a_loss_of_nan_stops_the_run(tiny: Make, folders: Folders) -> None:
     with pytest.raises(RunFailed, match=r"training loss is (nan|inf) in epoch 1 \(step 6\)"):
         train_one(tiny(lr=1e30), CPU, folders, Silent())
 
 
 def test_no_checkpoint_is_written_within_an_epoch_after_a_loss_of_nan(tiny: Make, folders: Folders) -> None:
-    with pytest.raises(RunFailed, match="the last good checkpoint is kept"):
+    with pytest.raises(RunFailed, match="; the last checkpoint is kept"):
         train_one(tiny(lr=1e30), replace(CPU, checkpoint_seconds=0.0), folders, Silent())
     newest = checkpoint.load(folders.runs / tiny(lr=1e30).name / checkpoint.NEWEST)
     assert 0 < newest.step < 6
@@ -440,7 +455,7 @@ def test_infinite_weights_do_not_replace_a_good_checkpoint(tiny: Make, folders: 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resume, "Engine", Kept)
-        with pytest.raises(RunFailed, match="weights became NaN or infinite at step 12; the last good checkpoint"):
+        with pytest.raises(RunFailed, match="weights became NaN or infinite at step 12"):
             train_one(tiny(epochs=3), CPU, folders, Silent(break_weights))
     assert checkpoint.load(folders.runs / tiny(epochs=3).name / checkpoint.NEWEST).step == 6
     assert train_one(tiny(epochs=3), CPU, folders, Silent()).steps == 18

@@ -27,7 +27,7 @@ from repro.cli.validate import validate
 from repro.cli.work import work
 from repro.console import Droppable, open_closed_streams, set_quiet
 from repro.encoding import never_fail, visible
-from repro.errors import RunFailed, UserError, explained
+from repro.errors import RunFailed, UserError, explained, said
 from repro.runtime import let_threads_sleep
 from repro.torchrun import check_process
 
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        _end(f"failed: {error}", 1)
+        _end(f"failed: {said(error)}", 1)
     except ModuleNotFoundError as error:
         _end(f"failed: {_missing(error)}", 1)
     except (KeyboardInterrupt, typer.Abort):

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from repro.atomic import naming
+
 LONGEST = 255
 """Bytes of the longest name that file systems take."""
 
@@ -44,7 +46,7 @@ def unpack(archive: tarfile.TarFile, folder: Path, within: str = "") -> None:
     empty = True
     for name, content in files_in(archive, within):
         empty = False
-        with (folder / name).open("wb") as file:
+        with naming(folder / name), (folder / name).open("wb") as file:
             shutil.copyfileobj(content, file)
     if empty:
         raise tarfile.ReadError("it has no files")

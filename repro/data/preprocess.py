@@ -9,6 +9,7 @@ import hashlib
 import time
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from repro.console import waiting
 from repro.data import Dataset, Images
 from repro.errors import UserError
 from repro.paths import cache_folder
-from repro.tensor_file import read_tensors
+from repro.tensor_file import read_tensors, save_tensors
 
 SCALE = 55.0
 """Euclidean norm of every image after contrast normalisation."""
@@ -68,7 +69,7 @@ def whitener_of(data: Dataset) -> Whitener:
         return known
     whitener = fit(data.train.pixels)
     with suppress(OSError):  # without a writable cache it is computed again next time
-        write_atomically(path, lambda file: torch.save(whitener._asdict(), file))
+        write_atomically(path, partial(save_tensors, whitener._asdict()))
     return whitener
 
 

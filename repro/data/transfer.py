@@ -12,6 +12,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError
 
+from repro.atomic import naming
 from repro.bars import arriving
 
 TIMEOUT_SECONDS = 20.0
@@ -53,7 +54,8 @@ def transfer(url: str, part: Path, name: str) -> None:
         begin = there if _continues(answer, there) else 0
         following = answer.headers.get("Content-Length")
         total = None if following is None else begin + int(following)
-        with part.open("r+b" if begin else "wb") as file, arriving(f"downloading {name}", begin, total) as count:
+        arrives = arriving(f"downloading {name}", begin, total)
+        with naming(part), part.open("r+b" if begin else "wb") as file, arrives as count:
             file.seek(begin)
             for chunk in _chunks(answer):
                 file.write(chunk)

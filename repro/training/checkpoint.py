@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.runtime import Runtime
 from repro.store.results import EpochRow
-from repro.tensor_file import Damaged, read_tensors
+from repro.tensor_file import Damaged, read_tensors, save_tensors
 from repro.training.layout import FORMAT, Layout, checked, checksum_of
 from repro.training.schedule import total_steps
 
@@ -83,7 +84,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
     """Write a run's checkpoint; the previous one stays until the new one is complete on disk.
 
     Raises:
-        OSError: it could not be written, for example because the disk is full; the last good one is unchanged.
+        OSError: it could not be written, for example because the disk is full; the last one is unchanged.
     """
     content = {
         **vars(checkpoint),
@@ -96,11 +97,16 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
         del content["average"]
     content["checksum"] = checksum_of(content)
     new = folder / "checkpoint.new.pt"
-    write_atomically(new, lambda file: torch.save(content, file))
+    write_atomically(new, partial(save_tensors, content))
     newest = folder / NEWEST
     if newest.exists():
         newest.replace(folder / BEFORE)
     new.replace(newest)
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run has a checkpoint."""
+    return any((folder / name).exists() for name in (NEWEST, BEFORE))
 
 
 def load(path: Path) -> Checkpoint:

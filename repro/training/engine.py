@@ -198,14 +198,14 @@ class Engine:
                 several = len(self.experiments) > 1
                 who = f" of seed {experiment.seed}" if several else ""
                 others = "; use --together off to train the other seeds" if several else ""
-                raise Diverged(f"the training loss{who} is {loss} in {where}; the last good checkpoint is kept{others}")
+                raise Diverged(f"the training loss{who} is {loss} in {where}{others}")
 
     def check_weights(self) -> None:
         """Raise Diverged if a weight or a BatchNorm statistic is NaN or infinite."""
         processes.as_the_first(self.networks)  # all processes check the same values: either all raise or none does
         state = [each for each in self.networks.state_dict().values() if each.is_floating_point()]
         if not torch.stack(torch._foreach_norm(state, math.inf)).isfinite().all():
-            raise Diverged(f"weights became NaN or infinite at step {self.step}; the last good checkpoint is kept")
+            raise Diverged(f"weights became NaN or infinite at step {self.step}")
 
     def end_epoch(self, progress: Progress = iter) -> list[EpochRow]:
         """Test the networks after an epoch's last step and add the epoch to the histories.

@@ -92,7 +92,7 @@ class Training:
         """Save if that is wished, and end the epoch after its last step.
 
         Raises:
-            Diverged: a loss or a weight is NaN or infinite; the last good checkpoint is kept.
+            Diverged: a loss or a weight is NaN or infinite; the last checkpoint, if there is one, is kept.
         """
         if wish == SAVE and self.engine.steps_left == 0:
             wish = CONTINUE  # the checkpoint after the test of the epoch follows at once
@@ -228,7 +228,7 @@ class Loop:
     def _failed(self, training: Training, why: str) -> None:
         """Note that an engine diverged."""
         engine = training.engine
-        self.diverged.append(f"{training.name}: {why}")
+        self.diverged.append(f"{training.name}: {why}{training.saver.kept}")
         if len(engine.experiments) == 1:  # stacked seeds can continue one by one
             describe_all(engine.experiments, engine.runtime, self.session.folders, DIVERGED)
         if self.active:

@@ -67,8 +67,8 @@ def train(
     Raises:
         UserError: the data are missing or changed, or a checkpoint is broken.
         BeingTrained: another process trains a run.
-        RunFailed: the run cannot continue, for example because the disk is full; the last good state is kept.
-        Diverged: a loss became NaN; raised when the other runs have ended. The last good state is kept.
+        RunFailed: the run cannot continue, for example because the disk is full; the last checkpoints are kept.
+        Diverged: a loss became NaN; raised when the other runs have ended. The last checkpoints are kept.
         Stopped: SIGINT, SIGTERM or SIGUSR2; the state is saved.
     """
     check_log(runtime.log)

@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from repro.errors import RunFailed
+from repro.errors import RunFailed, said
 from repro.training import processes
-from repro.training.checkpoint import save
+from repro.training.checkpoint import has_checkpoint, save
 from repro.training.engine import Engine
 
 AFTER_EPOCH_SECONDS = 10.0
@@ -30,22 +30,27 @@ class Saver:
         """Write checkpoints now.
 
         Raises:
-            RunFailed: a checkpoint could not be written; the last good one is kept.
+            RunFailed: a checkpoint could not be written; the last one, if there is one, is kept.
         """
-        failure, checkpoints = None, self.engine.checkpoints()
+        failure: OSError | None = None
+        checkpoints = self.engine.checkpoints()
         for checkpoint in checkpoints if processes.rank() == 0 else ():
             try:
                 save(checkpoint, self.runs / checkpoint.experiment.name)
-            except (OSError, RuntimeError) as error:
+            except OSError as error:
                 failure = error
         if processes.greatest(
             failure is not None, self.engine.device
         ):  # in all processes, so that none waits for another
-            raise RunFailed(
-                f"the checkpoint could not be written to {self.runs} ({failure or 'see the first process'}); "
-                "the last good one is kept"
-            ) from failure
+            reason = said(failure) if failure else "see the first process"
+            raise RunFailed(f"the checkpoint could not be written ({reason}){self.kept}") from failure
         self.last, self.written = time.monotonic(), True
+
+    @property
+    def kept(self) -> str:
+        """What is added to the reason why runs ended: that their last checkpoints are kept, if they have some."""
+        folders = [self.runs / each.name for each in self.engine.experiments]
+        return "; the last checkpoint is kept" if all(map(has_checkpoint, folders)) else ""
 
     def older_than(self, seconds: float) -> bool:
         """Whether more than `seconds` of work are not saved."""
