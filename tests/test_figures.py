@@ -15,10 +15,11 @@ from test_cli import HEAVY, loaded_by, repro
 from test_processes import TWO, join_as
 from watching import Silent, shrink_digits, stop_at, train_one
 
+from repro.api.records import run_curve
 from repro.data import Dataset
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
-from repro.figures import Curves, Gates, curves_of, draw, gates_of
+from repro.figures import Curves, Gates, curves_of, curves_of_runs, draw, gates_of
 from repro.figures.draw_curves import apart, draw_curves
 from repro.figures.draw_gates import draw_gates
 from repro.figures.themes import THEMES
@@ -31,6 +32,7 @@ from repro.store import results
 from repro.store.curves import curve_path, read_curve, write_curve
 from repro.store.gates import GateRow, gates_path, read_gates, write_gates
 from repro.store.results import EpochRow, Record, append_record
+from repro.store.run_folders import CURVE, describe
 from repro.tables import Table, read_table
 from repro.training import checkpoint
 from repro.training.gates import position
@@ -181,7 +183,7 @@ def test_a_curve_older_than_a_metric_is_left_out_of_its_column(record: MakeRecor
     table = read_table("densenet-imagenet")
     runs = kept_for(table, "top1", folders.results, record)
     curves, _ = only(curves_of(table, runs, [folders.results]))
-    assert {panel.column.metric for panel in curves.panels} == {"error"}
+    assert {panel.metric for panel in curves.panels} == {"error"}
 
 
 def test_a_row_keeps_its_colour_and_marker_in_every_panel(record: MakeRecord, folders: Folders) -> None:
@@ -489,6 +491,31 @@ def test_curves_from_the_command_line(
     assert Path("again.csv").exists()
 
 
+def test_curves_of_runs_finished_or_not(
+    keep: Callable[..., Record], folders: Folders, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is named has a curve of its own, with its training error even if it deviates."""
+    finished, experiment = keep([80.0, 23.5]), experiment_for("resnet20", {}, seed=3, dataset="digits", epochs=5)
+    describe(experiment, CPU, folders)
+    write_curve([epoch(1, 70)], folders.runs / experiment.name / CURVE)
+    monkeypatch.chdir(folders.results)
+    words = ["--results", ".", "--runs", folders.runs]
+    assert repro(capsys, "figure", "curves", finished.id, *words)[0] == 0
+    assert Path(f"curves-{finished.name}.png").exists()
+    command = ["figure", "curves", finished.name, "resnet20-digits", "--train", "--output", "two.svg", *words]
+    assert repro(capsys, *command)[::2] == (0, "drawing ...\nwrote two.svg and its data, two.csv\n")
+    lines = list(csv.DictReader(io.StringIO(Path("two.csv").read_text())))
+    assert [(line["row"], line["dataset"], line["seeds"], line["median"]) for line in lines] == [
+        (finished.name, "cifar100", "0", "80.0"),
+        (finished.name, "cifar100", "0", "23.5"),
+        (experiment.name, "digits", "3", "70.0"),
+    ]
+    assert f"{experiment.name}; deviates:" in Path("two.svg").read_text()
+    runs = [run_curve(each, [folders.results], folders.runs) for each in (finished.name, experiment.id)]
+    drawn = [len(axes.lines) for axes in draw_curves(curves_of_runs(runs, with_train=True), THEMES["light"]).axes]
+    assert drawn == [2, 2]
+
+
 def test_gates_from_the_command_line(
     gated: Callable[..., Experiment],
     folders: Folders,
@@ -532,7 +559,9 @@ def test_gates_from_the_command_line(
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["curves", "cifar1000"], "did you mean cifar100?"),
+        (["curves", "cifar1000"], "nor a table; did you mean cifar100?"),
+        (["curves", "cifar100", "imagenet"], "cifar100 is a table, which is drawn alone; leave out other names"),
+        (["curves", "resnet20-cifar10-s0-f3d5e9b4", "--rows", "x"], "--rows applies to a table"),
         (["curves", "cifar100", "--rows", "vgg"], "no row of cifar100 matches 'vgg'"),
         (["curves", "unet-isbi"], "no run of these rows has a curve in "),
         (["curves", "cifar100", "--output", "nowhere/a.png"], "nowhere/a.png cannot be written: it is a folder, or"),

@@ -11,6 +11,7 @@ from repro.cluster.queue import LiveJob, live_jobs
 from repro.comparison.corrections import records_today
 from repro.console import note
 from repro.errors import UserError
+from repro.figures import RunCurve
 from repro.frames import Dtype, frame_of
 from repro.paths import folders
 from repro.recipes import current_library, deviations, within
@@ -18,7 +19,7 @@ from repro.recipes.layout import kind_of
 from repro.store.csv_rows import types_of
 from repro.store.curves import curve_of, read_curve
 from repro.store.results import EpochRow, Record, result_folders
-from repro.store.run_folders import CURVE, Description, Run, run_named, run_names, runs_in
+from repro.store.run_folders import CURVE, Description, Run, run_at, run_named, run_names, runs_in
 from repro.store.run_state import RunState
 
 if TYPE_CHECKING:
@@ -164,14 +165,33 @@ def curve(run: str, *, results: Place = "results", runs: Place = "runs", papers:
         UserError: there is no such run or several, or the run has no curve.
     """
     with using(papers):
-        return frame_of(map(vars, _curve(run, _places(results), folders(runs=Path(runs)).runs)), EPOCH_COLUMNS)
+        found = run_curve(run, _places(results), folders(runs=Path(runs)).runs)
+        return frame_of(map(vars, found.epochs), EPOCH_COLUMNS)
 
 
-def _curve(run: str, results: Sequence[Path], runs: Path) -> list[EpochRow]:
+def run_curve(run: str, results: Sequence[Path], runs: Path, also: Sequence[str] = ()) -> RunCurve:
+    """Return a run and its curve: that of its record, else that in its folder.
+
+    Args:
+        run: its name, a prefix of it, or its ID.
+        results: the folders of records.
+        runs: the folder of the checkpoints.
+        also: other names that the user may have meant.
+
+    Raises:
+        UserError: there is no such run or several, or the run has no curve.
+    """
     recorded = {each.name: each for each in records_today(results)}
     where = ", ".join(map(str, [runs, *results]))
-    name = run_named(run, dict.fromkeys([*recorded, *run_names(runs)]), where)
-    found = curve_of(recorded[name], results) if name in recorded else read_curve(runs / name / CURVE)
-    if not found:
-        raise UserError(f"{name} has no curve in {where}; repro.runs() shows whether it has finished an epoch")
-    return found
+    name = run_named(run, dict.fromkeys([*recorded, *run_names(runs)]), where, also)
+    record = recorded.get(name)
+    rows = curve_of(record, results) if record else read_curve(runs / name / CURVE)
+    if not rows:
+        raise UserError(f"{name} has no curve in {where}; repro list runs shows whether it has finished an epoch")
+    if record:
+        return RunCurve(name, record.dataset, record.seed, tuple(record.deviations), tuple(rows))
+    description = run_at(runs / name).description
+    trained: dict[str, Any] = (
+        _trained(description) if description else {"dataset": "unknown dataset", "seed": 0, "deviations": ()}
+    )
+    return RunCurve(name, trained["dataset"], trained["seed"], tuple(trained["deviations"]), tuple(rows))

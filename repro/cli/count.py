@@ -46,7 +46,7 @@ class Flops(StrEnum):
 Models = Annotated[
     list[str],
     typer.Argument(
-        metavar="MODEL...",
+        metavar="MODEL",
         help="Models, such as resnet20 wrn, or labels of a table's rows, such as WRN-28-10; see repro list models. Or "
         "your own: FILE.py:NAME, PACKAGE.MODULE:NAME, timm:NAME or torchvision:NAME. An option applies to the models "
         "that have it.",

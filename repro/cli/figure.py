@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from repro.api.records import run_curve
 from repro.api.selection import select
 from repro.api.tables import compared
 from repro.atomic import write_atomically
-from repro.cli.options import Data, Results, Rows, RunName, Runs, TableName, runtime_options, with_quiet
+from repro.cli.options import Data, Results, Rows, RunName, Runs, TableName, completing, runtime_options, with_quiet
 from repro.cli.papers import with_papers
 from repro.comparison.corrections import records_today
 from repro.console import note, waiting
 from repro.errors import UserError
-from repro.figures import FORMATS, Curves, Figure, Forest, Gates, curves_of, draw, forest_of, gates_of
+from repro.figures import FORMATS, Curves, Figure, Forest, Gates, curves_of, curves_of_runs, draw, forest_of, gates_of
 from repro.models import MODELS, spec_of
 from repro.paths import Folders, folders
 from repro.runtime import Runtime
@@ -24,6 +25,8 @@ from repro.store.csv_rows import csv_of
 from repro.store.gates import gates_path, write_gates
 from repro.store.results import read_records, result_folders
 from repro.store.run_folders import check_papers, run_named, run_names
+from repro.tables import table_names
+from repro.text import canonical
 
 if TYPE_CHECKING:
     from repro.training.checkpoint import Checkpoint
@@ -33,6 +36,14 @@ Output = Annotated[
     Path | None,
     typer.Option(
         "--output", metavar="FILE", help="A .png, .svg or .pdf file; the data is written to a .csv file next to it."
+    ),
+]
+TableOrRuns = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="TABLE|RUN",
+        help="Table, such as cifar100, or runs (name, prefix or ID); see repro list runs.",
+        autocompletion=completing(table_names),
     ),
 ]
 WithTrain = Annotated[bool, typer.Option("--train", help="Also draw the training error (dashed).")]
@@ -49,13 +60,35 @@ def figure(context: typer.Context) -> None:
 @with_quiet
 @with_papers
 def curves(
-    name: TableName,
+    names: TableOrRuns,
     rows: Rows = "*",
     train: WithTrain = False,
     output: Output = None,
     results: Results = Path("results"),
+    runs: Runs = None,
 ) -> None:
-    """Draw the test error after every epoch, for the rows of a table."""
+    """Draw the test error after every epoch, for the rows of a table or for runs, finished or not."""
+    if tables := [each for each in names if _is_table(each)]:
+        if len(names) > 1 or runs:
+            other = "other names" if len(names) > 1 else "--runs"
+            raise UserError(f"{tables[0]} is a table, which is drawn alone; leave out {other}")
+        _draw_table(tables[0], rows, train, output, results)
+        return
+    if rows != "*":
+        raise UserError(f"--rows applies to a table, and {names[0]} is none; leave it out")
+    places = folders(runs=runs, results=results)
+    where = result_folders(places.results)
+    found = [run_curve(each, where, places.runs, table_names()) for each in names]
+    name = found[0].name if len(found) == 1 else "runs"
+    _write(curves_of_runs(found, with_train=train), _checked(output or Path(f"curves-{name}.png"), Curves.COLUMNS))
+
+
+def _is_table(name: str) -> bool:
+    return Path(name).suffix == ".toml" or canonical(name) in map(canonical, table_names())
+
+
+def _draw_table(name: str, rows: str, train: bool, output: Path | None, results: Path) -> None:
+    """Draw the curves of the rows of a table."""
     table, shown = select(name, rows)
     output = _checked(output or Path(f"curves-{table.name}.png"), Curves.COLUMNS)
     places = result_folders(folders(results=results, shows=True).results)

@@ -1,4 +1,4 @@
-"""Training curves of a table's rows as numbers: as in Figures 3 and 5 of the DenseResNet paper and in Wide ResNet."""
+"""Training curves as numbers, of a table's rows as in Figures 3 and 5 of the DenseResNet paper, or of runs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from repro.store.curves import curve_of
 from repro.store.results import EpochRow, Record
 from repro.tables import Column, PrintedError, Row, Table
 
+LABELS = {"error": "Error %", "ap": "AP %"}
+"""What the panels of runs show, by metric."""
 METRICS = {"error": "test_error", "error5": "test_error5"}
 """The field of an epoch for a column's metric, if its name differs."""
 
@@ -44,19 +46,30 @@ class Curve:
     """Training error in %, over the augmented images of the epoch; empty for other metrics."""
     printed: str | None
     """The printed figure; None if ours cannot be compared with it."""
+    named: bool = False
+    """Whether it is one run, which the user named."""
+
+    @property
+    def drawn_train(self) -> tuple[Band, ...]:
+        """The training error if it is drawn on request: of a row, not that of runs that deviate."""
+        return self.train if self.named or not self.deviations else ()
 
     @property
     def label(self) -> str:
         """The row with the number of runs, and reduced precision or deviations."""
         deviating = [f"deviates: {', '.join(self.deviations)}"] if self.deviations else []
-        return "; ".join([self.row, f"n = {len(self.seeds)}", *self.reduced, *deviating])
+        number = [] if self.named else [f"n = {len(self.seeds)}"]
+        return "; ".join([self.row, *number, *self.reduced, *deviating])
 
 
 @dataclass(frozen=True)
 class Panel:
-    """The curves of one column."""
+    """The curves of one column of a table, or of runs with one metric on one dataset."""
 
-    column: Column
+    column: str
+    """The key of the column; empty for runs."""
+    label: str
+    metric: str
     dataset: str
     title: str
     curves: tuple[Curve, ...]
@@ -69,9 +82,11 @@ class Panel:
 
 @dataclass(frozen=True)
 class Curves:
-    """A panel for each column of errors that has curves."""
+    """A panel for each column of errors that has curves, or for each metric and dataset of runs."""
 
-    table: Table
+    name: str
+    """The name of the table or of the first run."""
+    title: str
     panels: tuple[Panel, ...]
     with_train: bool = False
     """Whether the training error is drawn too; the frame always has it."""
@@ -84,7 +99,7 @@ class Curves:
 
     def frame(self) -> list[dict[str, Any]]:
         """Return a line for each epoch of each curve."""
-        return [line for panel in self.panels for curve in panel.curves for line in _lines(self.table, panel, curve)]
+        return [line for panel in self.panels for curve in panel.curves for line in _lines(self.name, panel, curve)]
 
 
 def curves_of(
@@ -111,7 +126,51 @@ def curves_of(
     """
     panels = [_panel(table, column, shown, records, folders) for column in table.of_kind("error")]
     found = tuple(panel for panel in panels if panel.curves)
-    return Curves(table, found, with_train) if found else None
+    return Curves(table.name, f"{table.paper}, {table.title}", found, with_train) if found else None
+
+
+@dataclass(frozen=True)
+class RunCurve:
+    """A run and its curve."""
+
+    name: str
+    dataset: str
+    seed: int
+    deviations: tuple[str, ...]
+    """Deviations from the recipe; empty if the run followed it."""
+    epochs: tuple[EpochRow, ...]
+    """At least one."""
+
+    @property
+    def metric(self) -> str:
+        """What is drawn: the average precision of a detection, else the error."""
+        return "error" if self.epochs[0].ap is None else "ap"
+
+
+def curves_of_runs(runs: Sequence[RunCurve], *, with_train: bool = False) -> Curves:
+    """Return the curves of runs, finished or not: one for each run, and a panel for each metric on a dataset."""
+    panels = dict[tuple[str, str], list[Curve]]()
+    for run in runs:
+        panels.setdefault((run.metric, run.dataset), []).append(_curve_of_run(run))
+    shown = (
+        Panel("", LABELS[metric], metric, dataset, dataset, tuple(each)) for (metric, dataset), each in panels.items()
+    )
+    title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
+    return Curves(runs[0].name, title, tuple(shown), with_train)
+
+
+def _curve_of_run(run: RunCurve) -> Curve:
+    field = METRICS.get(run.metric, run.metric)
+    return Curve(
+        row=run.name,
+        seeds=(run.seed,),
+        reduced=(),
+        deviations=run.deviations,
+        test=_bands([run.epochs], lambda epoch: getattr(epoch, field)),
+        train=_train_bands([run.epochs]) if run.metric == "error" else (),
+        printed=None,
+        named=True,
+    )
 
 
 def _panel(
@@ -121,7 +180,7 @@ def _panel(
     title = f"{column.label}, {dataset}" if len(table.of_kind("error")) > 1 else dataset
     errors = [error for error in table.errors(shown) if error.column == column]
     curves = (curve for error in errors for curve in _curves_of(table.called(error.row), error, records, folders))
-    return Panel(column, dataset, title, tuple(curves))
+    return Panel(column.key, column.label, column.metric, dataset, title, tuple(curves))
 
 
 def _curves_of(name: str, error: PrintedError, records: Sequence[Record], folders: Sequence[Path]) -> list[Curve]:
@@ -169,25 +228,25 @@ def _curve(name: str, error: PrintedError, found: Sequence[tuple[Record, list[Ep
     )
 
 
-def _train_bands(curves: Sequence[list[EpochRow]]) -> tuple[Band, ...]:
+def _train_bands(curves: Sequence[Sequence[EpochRow]]) -> tuple[Band, ...]:
     """Return the range of the training error; empty for a detection, which has none."""
     if any(row.train_error is None for rows in curves for row in rows):
         return ()
     return _bands(curves, lambda epoch: epoch.train_error or 0.0)
 
 
-def _bands(curves: Sequence[list[EpochRow]], value: Callable[[EpochRow], float]) -> tuple[Band, ...]:
+def _bands(curves: Sequence[Sequence[EpochRow]], value: Callable[[EpochRow], float]) -> tuple[Band, ...]:
     """Return the range after each epoch over runs of the same length."""
     epochs = ([value(row) for row in rows] for rows in zip(*curves, strict=True))
     return tuple(Band(statistics.median(values), min(values), max(values)) for values in epochs)
 
 
-def _lines(table: Table, panel: Panel, curve: Curve) -> Iterator[dict[str, Any]]:
+def _lines(name: str, panel: Panel, curve: Curve) -> Iterator[dict[str, Any]]:
     same = {
-        "table": table.name,
-        "column": panel.column.key,
+        "table": name if panel.column else "",
+        "column": panel.column,
         "dataset": panel.dataset,
-        "metric": panel.column.metric,
+        "metric": panel.metric,
         "row": curve.row,
         "seeds": " ".join(map(str, curve.seeds)),
         "deviations": "; ".join(curve.deviations),

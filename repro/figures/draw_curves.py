@@ -40,7 +40,7 @@ def draw_curves(curves: Curves, theme: Theme) -> Figure:
     down = ceil(len(curves.panels) / across)
     legend = max(_legend_lines(panel, across) for panel in curves.panels) + 1
     figure = Figure((WIDTH, down * (HEIGHT + LINE * legend) + 2 * LINE), layout="constrained")
-    figure.suptitle(f"{curves.table.paper}, {curves.table.title}", x=0.01, ha="left")
+    figure.suptitle(curves.title, x=0.01, ha="left")
     figure.supxlabel(_note(curves), x=0.01, ha="left", fontsize=POINTS)
     rows = list(dict.fromkeys(curve.row for panel in curves.panels for curve in panel.curves))
     places = list(figure.subplots(down, across, squeeze=False).flat)
@@ -69,11 +69,11 @@ def _note(curves: Curves) -> str:
 
 def _draw_panel(axes: Axes, panel: Panel, looks: Sequence[Look], with_train: bool) -> None:
     for curve, look in zip(panel.curves, looks, strict=True):
-        if with_train and curve.train and not curve.deviations:
-            _draw_curve(axes, curve.train, None, {**look, **TRAINING})
+        if with_train and curve.drawn_train:
+            _draw_curve(axes, curve.drawn_train, None, {**look, **TRAINING})
         _draw_curve(axes, curve.test, curve.label, look)
     _set_limits(axes, panel, with_train)
-    label = LABELS.get(panel.column.metric, panel.column.metric)
+    label = LABELS.get(panel.metric, panel.metric)
     axes.set_title(panel.title, loc="left")
     axes.set_xlabel("epoch")
     axes.set_ylabel(label.removeprefix("test ") if with_train else label)
@@ -110,7 +110,7 @@ def _set_limits(axes: Axes, panel: Panel, with_train: bool) -> None:
 
     values = [float(curve.printed) for curve in panel.curves if curve.printed]
     for curve in panel.curves:
-        for bands in (curve.test, curve.train if with_train and not curve.deviations else ()):
+        for bands in (curve.test, curve.drawn_train if with_train else ()):
             values += [value for each in bands[int(SHOWN_FROM * len(bands)) :] for value in each]
     margin = 0.05 * (max(values) - min(values)) or 0.05 * max(values) or 1.0
     axes.set_ylim(max(0.0, min(values) - margin), max(values) + margin)

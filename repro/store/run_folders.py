@@ -219,13 +219,14 @@ def run_names(runs: Path) -> list[str]:
     return sorted(each.name for each in folders if each.name != SUBMISSIONS)
 
 
-def run_named(what: str, known: Iterable[str], where: str) -> str:
+def run_named(what: str, known: Iterable[str], where: str, also: Sequence[str] = ()) -> str:
     """Return the name of the run given by its name, a prefix of its name, or a prefix of its ID.
 
     Args:
         what: the name or prefix; the name of a model matches only runs of exactly this model.
         known: the names of the runs.
         where: the folder of the runs, for the message.
+        also: the names of the tables, where one may be meant instead of a checkpoint file.
 
     Raises:
         UserError: no run or several runs match.
@@ -239,7 +240,8 @@ def run_named(what: str, known: Iterable[str], where: str) -> str:
         return found[0]
     if found:
         raise UserError(f"{what!r} matches {len(found)} runs; give a longer prefix or the ID: {first_of(found)}")
-    raise UserError(f"{what!r} is neither a run in {where} nor a checkpoint file; {_hint(what, known)}")
+    other = "a table" if also else "a checkpoint file"
+    raise UserError(f"{what!r} is neither a run in {where} nor {other}; {_hint(what, known, also)}")
 
 
 def model_spelled(what: str) -> str | None:
@@ -256,8 +258,8 @@ def _begins(name: str, what: str) -> bool:
     return name.lower().startswith(what) or name.rsplit("-", 1)[-1].startswith(what)
 
 
-def _hint(what: str, known: Sequence[str]) -> str:
-    """Return a hint: the runs nearest in spelling, else the first runs."""
-    if near := get_close_matches(what, known, n=3, cutoff=0.7):
+def _hint(what: str, known: Sequence[str], also: Sequence[str]) -> str:
+    """Return a hint: the names nearest in spelling, else the first runs."""
+    if near := get_close_matches(what, [*known, *also], n=3, cutoff=0.7):
         return f"did you mean {one_of(near)}?"
     return f"its runs: {first_of(known)}" if known else "it has no runs yet"

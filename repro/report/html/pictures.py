@@ -102,9 +102,9 @@ def _forest_numbers(forest: Forest) -> Grid:
 
 def _curves_picture(curves: Curves) -> Picture:
     shown = [(panel, curve) for panel in curves.panels for curve in panel.curves]
-    last = "; ".join(f"{panel.column.label}, {curve.label}: {_figure(panel, curve.test[-1])}" for panel, curve in shown)
+    last = "; ".join(f"{panel.label}, {curve.label}: {_figure(panel, curve.test[-1])}" for panel, curve in shown)
     return Picture(
-        alt=f"Line chart of {curves.table.name}: the test metric after every epoch. After the last epoch: {last}.",
+        alt=f"Line chart of {curves.name}: the test metric after every epoch. After the last epoch: {last}.",
         caption="Tested after every epoch. Runs that deviate from the recipe are drawn if a row has no others.",
         light=_uri(curves, "light"),
         dark=_uri(curves, "dark"),
@@ -118,10 +118,10 @@ def _curve_numbers(curves: Curves) -> Grid:
     longest = max(panel.epochs for panel in curves.panels)
     step = -(-longest // EPOCHS)
     epochs = sorted({1, *range(step, longest + 1, step), *(len(curve.test) for _, curve in shown)})
-    headings = (Heading(curve.label, f"{panel.column.label}, {panel.dataset}", numeric=True) for panel, curve in shown)
+    headings = (Heading(curve.label, f"{panel.label}, {panel.dataset}", numeric=True) for panel, curve in shown)
     medians = [[_figure(panel, band) for band in curve.test] for panel, curve in shown]
     return Grid(
-        f"{curves.table.name}: the median of the seeds {_which(step)}",
+        f"{curves.name}: the median of the seeds {_which(step)}",
         (Heading("Epoch", numeric=True), *headings),
         tuple(Line((Shown(f"{epoch}"), *(Shown(_at(each, epoch)) for each in medians))) for epoch in epochs),
         sortable=False,
@@ -138,7 +138,7 @@ def _at(curve: Sequence[str], epoch: int) -> str:
 
 def _figure(panel: Panel, band: Band) -> str:
     """Return the median over the seeds."""
-    return shown_metric(band.median, panel.column.metric)
+    return shown_metric(band.median, panel.metric)
 
 
 def _gates(comparison: Comparison, folders: Sequence[Path]) -> Iterator[Gates]:
