@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -132,6 +133,30 @@ def test_ctrl_c_leaves_no_line_that_was_drawn_before(
     with StopRequest():
         signal.raise_signal(signal.SIGINT)
     assert capfd.readouterr().err.startswith("\r\x1b[2Kstopping" if live else "stopping")
+
+
+def test_a_training_begins_with_everything_and_ends_with_where_it_is(
+    folders: Folders, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folders.data.parent)
+    words = ["train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits", "--epochs", "1", "--device", "cpu"]
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--seeds", "2", "--log", "tensorboard"])
+    assert not end.value.code
+    out, err = (each.splitlines() for each in capsys.readouterr())
+    name = next(line for line in err if "seed 0" in line).partition(":")[0]
+    network = r"densenet --depth 7 --k 4 --no-bottleneck --compression 1\.0 \(4,122 parameters\) on digits"
+    how = r"recipe digits, 1 epoch, seed 0, fp32 on CPU .+, 1 thread, in runs/" + name
+    assert any(re.fullmatch(rf"{name}: starting, 23 steps in all; {network}, {how}", line) for line in err)
+    assert err[-3:] == [
+        "saved: records in results/runs.csv, curves in results/curves, checkpoints in runs",
+        "curves: tensorboard --logdir runs",
+        "next: repro list runs",
+    ]
+    errors = [each.error for each in read_records([folders.results])]
+    middle, half = sum(errors) / 2, abs(errors[0] - errors[1]) / 2**0.5
+    spread = f"densenet, 2 seeds: test error {middle:.2f} ± {half:.2f} % (mean ± standard deviation)"
+    assert (len(out), out[-1]) == (3, spread)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from repro.cli.networks import chosen_network
@@ -29,6 +30,7 @@ from repro.cli.suggestion import after_run, suggest
 from repro.console import loading, note, print_json, problem, stdout
 from repro.errors import UserError
 from repro.experiment import Experiment, check_network, experiment_for
+from repro.models.typed import typed_name
 from repro.paths import Folders, folders
 from repro.runtime import Runtime
 from repro.store.results import tested
@@ -74,6 +76,13 @@ def train(
         return
     for record in records:
         stdout().print(_summary(record), soft_wrap=True, markup=False)
+    if len(records) > 1:
+        stdout().print(_spread(records), soft_wrap=True, markup=False)
+    note(_saved(records, places))
+    if runtime.log:
+        from repro.training.tensorboard import viewer
+
+        note(f"curves: {viewer(places.runs)}")
     suggest(after_run(records[0].model, records[0].options, records[0].recipe))
 
 
@@ -125,3 +134,21 @@ def _summary(record: Record) -> str:
         f"{record.reported_epoch or record.epochs} "
         f"({record.recipe}, seed {record.seed}, {record.precision}, {record.seconds:.0f} s){deviation}"
     )
+
+
+def _spread(records: Sequence[Record]) -> str:
+    """Return the mean of what several seeds reached, and their standard deviation."""
+    detection = records[0].ap is not None
+    values = [100 - each.error if detection else each.error for each in records]
+    return (
+        f"{typed_name(records[0].model)}, {len(records)} seeds: {'test AP' if detection else 'test error'} "
+        f"{mean(values):.2f} ± {stdev(values):.2f} % (mean ± standard deviation)"
+    )
+
+
+def _saved(records: Sequence[Record], places: Folders) -> str:
+    """Return where the records, curves and checkpoints of runs are."""
+    s = "s" if len(records) > 1 else ""
+    folder = places.runs if s else places.runs / records[0].name
+    curves = places.results / "curves"
+    return f"saved: record{s} in {places.results / 'runs.csv'}, curve{s} in {curves}, checkpoint{s} in {folder}"

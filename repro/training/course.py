@@ -28,11 +28,18 @@ class Course:
     """Number of runs at once."""
     step: int
     """Steps taken already."""
+    facts: str = ""
+    """What is trained, and how, in words."""
 
     @property
     def start(self) -> str:
         """Whether the run starts or resumes, in words."""
         return f"resuming from step {self.step}" if self.step else "starting"
+
+    @property
+    def opening(self) -> list[str]:
+        """The lines with which the training begins."""
+        return [f"{self.name}: {self.start}, {self.total:,} steps in all{'; ' if self.facts else ''}{self.facts}"]
 
     @property
     def total(self) -> int:
@@ -70,6 +77,14 @@ class SharedCourse:
     def start(self) -> str:
         """Whether the longest run starts or resumes, in words."""
         return self.longest.start
+
+    @property
+    def opening(self) -> list[str]:
+        """The lines with which the training begins: one for all, and one for each."""
+        return [
+            f"{self.name}: {self.start}, at most {self.total:,} steps",
+            *(f"{each.name}: {each.facts}" for each in self.courses),
+        ]
 
     @property
     def step(self) -> int:

@@ -21,6 +21,7 @@ from repro.training.engine import Engine
 from repro.training.final_tests import test_finished
 from repro.training.gates import write_run_gates
 from repro.training.graphs import Graphs
+from repro.training.opening import facts_of
 from repro.training.pace import Pace
 from repro.training.randomness import set_generators, states_of_generators
 from repro.training.record import recorded, write_record
@@ -29,7 +30,7 @@ from repro.training.running_loss import RunningLoss
 from repro.training.saver import Saver
 from repro.training.session import Session
 from repro.training.signals import Stopped, StopRequest
-from repro.training.tensorboard import board
+from repro.training.tensorboard import board, viewer
 
 CONTINUE, SAVE, STOP = range(3)
 """What a process wants after a step; if the processes want different things, the greatest of them wins."""
@@ -72,6 +73,7 @@ class Training:
             images=engine.task.images,
             runs=len(engine.experiments),
             step=engine.step,
+            facts=facts_of(engine, self.session.folders.runs),
         )
 
     def begin(self) -> None:
@@ -175,6 +177,8 @@ def train_engines(makers: Sequence[Callable[[], Engine]], graphs: Graphs | None,
         for each in trainings:
             describe_all(each.engine.experiments, each.engine.runtime, session.folders)
         stack.enter_context(session.watcher.run(_course(trainings)))
+        if session.runtime.log:
+            session.watcher.say(f"the curves so far: {viewer(session.folders.runs)}")
         diverged = Loop(trainings, graphs, session, stop).run()
     if diverged:
         raise Diverged("; ".join(diverged))

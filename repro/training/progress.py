@@ -86,10 +86,11 @@ class Lines:
 
     @contextmanager
     def run(self, course: Course | SharedCourse) -> Iterator[None]:
-        """Print the first step and the length of the run."""
+        """Print what is trained, the first step and the length of the run."""
         self.course, self.now = course, course.step
         self.timed_from = time.monotonic(), course.step
-        self.say(f"{course.name}: {course.start}, {course.total} steps in all")
+        for line in course.opening:
+            self.say(line)
         yield
 
     def step(self, step: int, loss: float | None) -> None:
@@ -128,7 +129,7 @@ class Lines:
         seconds, images = time.monotonic() - start, shown - self.course.shown(step)
         if not images:
             return "", ""
-        left = time_left(images, images + total - shown, seconds)
+        left = "" if shown == total else time_left(images, images + total - shown, seconds)
         return f"{images / max(seconds, 1e-9):.0f} img/s", left
 
 
@@ -146,7 +147,8 @@ class Bar:
         """Show the line while the run is trained, and remove it at the end."""
         self.course, self.samples = course, deque[tuple[float, int]]()
         self.at, self.loss, self.testing_at = course.step, None, ""
-        self.say(f"{course.name}: {course.start}")
+        for line in course.opening:
+            self.say(line)
         with Live(console=self.console, get_renderable=self._line, transient=True):
             yield
 

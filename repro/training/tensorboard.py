@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from repro.errors import UserError
@@ -30,6 +31,11 @@ class Board:
                 if value is not None:
                     writer.add_scalar(name.replace("_", "/", 1), value, row.epoch)
             writer.flush()
+
+
+def viewer(runs: Path) -> str:
+    """Return the command that shows the curves of the runs in a folder."""
+    return f"tensorboard --logdir {quote(str(runs))}"
 
 
 def check_log(log: str | None) -> None:
