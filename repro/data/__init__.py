@@ -106,6 +106,15 @@ SHIPPED: dict[str, DatasetSpec] = {
         500,
         kind=DatasetKind.IMAGE_FILES,
     ),
+    "tiny-imagenet-200": DatasetSpec(
+        "Tiny ImageNet, 100,000 + 10,000 images",
+        (3, 64, 64),
+        200,
+        "folder:load",
+        100_000,
+        10_000,
+        kind=DatasetKind.IMAGE_FILES,
+    ),
     "imagenet-299": DatasetSpec(
         "ImageNet-1K for networks with an input of 299 pixels",
         (3, 299, 299),

@@ -2,8 +2,8 @@
 folders that papers declare.
 
 ROOT/imagenet holds train/<wnid>/*.JPEG and val/<wnid>/*.JPEG, or the organisers' flat val/*.JPEG with their
-development kit; their archives are unpacked once (repro/data/ilsvrc.py). Classes are the sorted names of the
-folders, as in torchvision.
+development kit; their archives are unpacked once (repro/data/ilsvrc.py). The layouts of Kaggle and of Tiny ImageNet are
+read as they are (repro/data/flat.py). Classes are the sorted names of the folders, as in torchvision.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from torch import Tensor
 
 from repro.bars import with_bar
 from repro.data import DATASETS, check_number
-from repro.data.ilsvrc import archives_in, flat_labels, unpack
-from repro.data.layout import TRAIN, VAL, folder_of_tests, place_of
+from repro.data.flat import flat_labels, kaggle_images
+from repro.data.ilsvrc import archives_in, unpack
+from repro.data.layout import TRAIN, VAL, folder_of_tests, images_of, is_annotated, place_of
 from repro.data.pictures import ENDINGS, is_image, read
 from repro.data.stored import Missing, Stored, size_of
 from repro.errors import UserError
@@ -95,7 +96,7 @@ class ImageFolder:
         if not folder.is_dir():
             raise UserError(f"{folder} does not exist; {_what_is_expected(self.name, self.folder)}")
         found = class_names(folder)
-        if not is_imagenet(self.name) and not found:
+        if not (found or is_imagenet(self.name) or is_annotated(folder)):
             raise UserError(f"{folder} has no class folders; {_what_is_expected(self.name, self.folder)}")
         self._refuse_other_classes_than_in_training(folder, found)
         files = list_files(folder, f"listing {self.name}/{folder.name}")
@@ -182,12 +183,14 @@ def is_there(name: str, root: Path) -> bool:
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
-    """Return the names of the class folders, sorted; their order gives the labels."""
+    """Return the names of the class folders, sorted; their order gives the labels. A flat folder has none."""
+    if is_annotated(folder):
+        return ()
     return tuple(sorted(each.name for each in os.scandir(folder) if each.is_dir() and each.name[0] != "."))
 
 
 def list_files(folder: Path, title: str) -> Files:
-    """Return the images under `folder`: <class>/*.JPEG, or flat files with labels from the development kit.
+    """Return the images under `folder`: <class>/*.JPEG, <class>/images/*.JPEG, or flat files with labels beside them.
 
     Args:
         folder: the folder of the split.
@@ -214,14 +217,21 @@ def _entries(folder: Path, title: str) -> tuple[tuple[str, ...], Iterator[tuple[
     """Return the classes, and name, label and size of each image, in order."""
     classes = class_names(folder)
     if not classes:
-        classes, label_of = flat_labels(folder)
-        return classes, ((each.name, label_of(each.name), _size(each)) for each in _images(folder))
+        place, classes, label_of = flat_labels(folder)
+        begin = _begin(folder, place)
+        return classes, ((begin + each.name, label_of(each.name), _size(each)) for each in _images(place))
     folders = with_bar(classes, title)
     return classes, (
-        (f"{wnid}/{each.name}", label, _size(each))
-        for label, wnid in enumerate(folders)
-        for each in _images(folder / wnid)
+        (begin + each.name, label, _size(each))
+        for label, place in enumerate(images_of(folder / wnid) for wnid in folders)
+        for begin in [_begin(folder, place)]
+        for each in _images(place)
     )
+
+
+def _begin(folder: Path, place: Path) -> str:
+    """Return what the paths of the images in `place` begin with, relative to the folder of the split."""
+    return "".join(f"{part}/" for part in place.relative_to(folder).parts)
 
 
 def _size(file: os.DirEntry[str]) -> int:
@@ -250,7 +260,8 @@ def _refuse_other_classes(folder: Path, classes: Collection[str], where: str, kn
 def _folder(name: str, root: Path) -> Path:
     """Return the dataset's folder, which is under `root` or is `root` itself."""
     declared = DATASETS[name].declared
-    return place_of(root, declared.path if declared else DATASETS[name].folder or name)
+    folder = place_of(root, declared.path if declared else DATASETS[name].folder or name)
+    return kaggle_images(folder) if is_imagenet(name) else folder
 
 
 def _test_folder(name: str, folder: Path) -> Path:
@@ -264,5 +275,6 @@ def _what_is_expected(name: str, folder: Path) -> str:
         return f"expected: {expected}; or name the folder of the datasets with --data"
     where = f"expected: {folder}/train/<wnid>/*.JPEG and {folder}/val/<wnid>/*.JPEG"
     if is_imagenet(name):
-        return f"{where}, or the ILSVRC2012 archives; it cannot be downloaded without an account at image-net.org"
-    return f"{where}; or name another folder with --data"
+        others = "the ILSVRC2012 archives, or Kaggle's ILSVRC/ and LOC_val_solution.csv"
+        return f"{where}, or {others}; it cannot be downloaded without an account at image-net.org"
+    return f"{where}, or Tiny ImageNet's own folders; or name another folder with --data"

@@ -15,13 +15,30 @@ from repro.errors import UserError
 
 TRAIN, TEST, VAL = "train", "test", "val"
 IMAGES, MASKS = "images", "masks"
+ANNOTATIONS = "val_annotations.txt"
+"""The file with the classes of the images in val/images/, in Tiny ImageNet's own layout."""
 BROKEN_ARCHIVE = (OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 """What zipfile and NumPy raise for an npz file that is broken, encrypted or claims to be larger than the memory."""
 
 
 def folder_of_tests(folder: Path, part: str = "") -> Path:
-    """Return the folder of the test images: test/, else val/; the first one that has the folder `part`."""
+    """Return the folder of the test images: test/, else val/; the first one that has the folder `part`.
+
+    The images in Tiny ImageNet's test/ have no labels, so its val/ is taken.
+    """
+    if is_annotated(folder / VAL):
+        return folder / VAL
     return next((folder / name for name in (TEST, VAL) if (folder / name / part).is_dir()), folder / TEST)
+
+
+def is_annotated(split: Path) -> bool:
+    """Whether a split has Tiny ImageNet's own layout: all images in one folder, and a file with their classes."""
+    return (split / ANNOTATIONS).is_file() and (split / IMAGES).is_dir()
+
+
+def images_of(folder: Path) -> Path:
+    """Return the folder with the images of a class: its own, or images/ in it as in Tiny ImageNet's own layout."""
+    return folder / IMAGES if (folder / IMAGES).is_dir() else folder
 
 
 def place_of(root: Path, path: str) -> Path:
@@ -92,7 +109,10 @@ def _annotated(folder: Path, part: str, *, trained: bool) -> int:
 def _in_classes(folder: Path) -> int:
     if not folder.is_dir():
         return 0
-    return sum(_images(each.path) for each in os.scandir(folder) if each.is_dir() and each.name[0] != ".")
+    if is_annotated(folder):
+        return _images(folder / IMAGES)
+    classes = (Path(each) for each in os.scandir(folder) if each.is_dir() and each.name[0] != ".")
+    return sum(_images(images_of(each)) for each in classes)
 
 
 def _in_images(folder: Path) -> int:
