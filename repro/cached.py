@@ -24,7 +24,7 @@ class _File(msgspec.Struct):
 
 def read_cached(path: Path, kind: type[T]) -> T | None:
     """Return the value in a file; None if the file is missing, or is not what `write_cached` wrote."""
-    with suppress(OSError, msgspec.MsgspecError, RecursionError):
+    with suppress(OSError, ValueError, RecursionError):
         found = msgspec.json.decode(path.read_bytes(), type=_File)
         if found.sha256 == _digest(path, bytes(found.value)):
             return msgspec.json.decode(found.value, type=kind)

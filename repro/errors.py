@@ -9,6 +9,9 @@ from pathlib import Path
 FULL = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
 """Parts of the messages with which torch's CPU allocator, CUDA and its libraries report that memory is full."""
 
+LONGEST = 2000
+"""Maximum number of characters that are shown of a mistake, which quotes values of a file."""
+
 
 class UserError(Exception):
     """The request is impossible (exit status 2); the message says in one line what is wrong and what to do."""
@@ -33,7 +36,8 @@ class Mistake:
     reason: str
 
     def __str__(self) -> str:
-        return ": ".join(filter(None, (str(self.file), self.where, self.reason)))
+        line = ": ".join(filter(None, (str(self.file), self.where, self.reason)))
+        return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
 
 
 class WrongFiles(UserError):

@@ -14,7 +14,7 @@ from msgspec import Meta
 from repro.data import DATASETS, DatasetKind
 from repro.data import find as find_dataset
 from repro.errors import Mistake, UserError, refuse
-from repro.models import OptionValue, build, check_layers, is_outside, resolve_options, spec_of
+from repro.models import MODELS, OptionValue, build, check_layers, is_outside, resolve_options, spec_of
 from repro.models.factory import check_output
 from repro.models.outside import label, recorded, remember
 from repro.models.typed import typed_name
@@ -43,6 +43,20 @@ PREDICTS = {
 Scalar = bool | int | float | str | None
 
 
+class StoredNetwork(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What `recorded` returns of a network from outside the package."""
+
+    place: str
+    defaults: dict[str, OptionValue]
+    sha256: str | msgspec.UnsetType = msgspec.UNSET
+    version: str | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        """Require one version, and a place that names a file or a package, and what is in it."""
+        if (self.sha256 is msgspec.UNSET) == (self.version is msgspec.UNSET) or not is_outside(self.place):
+            raise ValueError("Expected a place, and `sha256` or `version`")
+
+
 class StoredExperiment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What `Experiment.to_json` returns."""
 
@@ -51,7 +65,7 @@ class StoredExperiment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     recipe: str
     values: dict[str, Scalar | tuple[Scalar, ...]]
     seed: Annotated[int, Meta(ge=0)]
-    network: dict[str, Scalar | dict[str, Scalar]] | msgspec.UnsetType = msgspec.UNSET
+    network: StoredNetwork | msgspec.UnsetType = msgspec.UNSET
     declaration: str | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -125,9 +139,11 @@ class Experiment:
     def from_json(content: Mapping[str, Any]) -> Experiment:
         """Return the experiment that `to_json` wrote; UserError for other content."""
         try:
-            msgspec.convert(content, StoredExperiment)
+            stored = msgspec.convert(content, StoredExperiment)
         except (msgspec.ValidationError, RecursionError) as error:
             raise UserError(f"it holds no experiment ({error})") from None
+        if stored.network is msgspec.UNSET and stored.model not in MODELS:
+            raise UserError(f"its network {stored.model!r} is unknown here")
         if content["recipe"] not in RECIPES:
             raise UserError(
                 f"its recipe {content['recipe']} is unknown here; name the folder of its paper with --papers"

@@ -104,7 +104,7 @@ def _holder(path: Path) -> Holder | None:
     """Return who holds a lock; None if it is not stated, as in the moment after locking."""
     try:
         return msgspec.json.decode(_beside(path).read_bytes(), type=Holder)
-    except (OSError, msgspec.MsgspecError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

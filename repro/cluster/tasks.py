@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
@@ -53,8 +53,22 @@ class Submission:
     jobs: Sequence[str] = ()
     """The ID of each job; empty until they are submitted."""
 
+    def __post_init__(self) -> None:
+        """Require tasks of known experiments, all folders, and switches that a Runtime has."""
+        if unknown := {name for names in self.tasks for name in names} - self.experiments.keys():
+            raise ValueError(f"a task has the unknown experiment {min(unknown)}")
+        if self.folders.keys() != {each.name for each in fields(Folders)}:
+            raise ValueError(f"folders has the keys {', '.join(self.folders)}")
+        msgspec.convert(self.runtime, Runtime)
+
     def experiments_of(self, task: int) -> list[Experiment]:
-        """Return what a job trains; the current library must have the submission's papers."""
+        """Return what a job trains; the current library must have the submission's papers.
+
+        Raises:
+            UserError: there is no such task, or an experiment is not one of this version of the program.
+        """
+        if not 0 <= task < len(self.tasks):
+            raise UserError(f"{self.folder} has no task {task}; its tasks are 0 to {len(self.tasks) - 1}")
         return [Experiment.from_json(self.experiments[name]) for name in self.tasks[task]]
 
     @property
@@ -74,7 +88,7 @@ def read_submission(folder: Path) -> Submission:
         found = msgspec.json.decode(
             (folder / FILE).read_bytes(), type=Submission, dec_hook=lambda kind, value: kind(value)
         )
-    except (OSError, msgspec.MsgspecError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, UserError) as error:
         raise UserError(f"{folder} has no readable {FILE} ({error}); submit its runs again") from error
     return replace(found, folder=folder.absolute())
 

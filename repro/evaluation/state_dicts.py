@@ -78,7 +78,7 @@ def exported_experiment(found: StateDict) -> Experiment | None:
         return None
     try:
         stored = msgspec.json.decode(found.metadata["experiment"], type=StoredExperiment)
-    except (msgspec.MsgspecError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     try:
         return Experiment.from_json(msgspec.to_builtins(stored))

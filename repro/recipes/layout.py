@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
 from itertools import count, takewhile
 from types import NoneType
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
@@ -135,7 +136,11 @@ def value_of(name: str, value: Any) -> Any:
 
 
 def check_values(values: Mapping[str, Any]) -> None:
-    """Raise UserError for a value of a run that no recipe may have."""
+    """Raise UserError for values of a run that no recipe may have, or if one is missing that has no default."""
+    if missing := [
+        each.name for each in fields(Recipe) if each.default is MISSING and each.name in {*VALUES} - {*values}
+    ]:
+        raise UserError(f"its recipe lacks {', '.join(missing)}")
     for name, value in values.items():
         if name not in VALUES:
             raise UserError(f"recipes have no value {name}")

@@ -167,7 +167,7 @@ def _stored(path: Path) -> _Stored | None:
     """Return the content of a description; None if it cannot be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Stored)
-    except (OSError, msgspec.MsgspecError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

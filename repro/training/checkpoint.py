@@ -17,7 +17,7 @@ from repro.experiment import Experiment
 from repro.runtime import Runtime
 from repro.store.results import EpochRow
 from repro.tensor_file import Damaged, read_tensors, save_tensors
-from repro.training.layout import FORMAT, Layout, checked, checksum_of
+from repro.training.layout import FORMAT, Layout, checked, checksum_of, is_intact
 from repro.training.schedule import total_steps
 
 NEWEST, BEFORE = "checkpoint.pt", "checkpoint.previous.pt"
@@ -131,7 +131,7 @@ def load(path: Path) -> Checkpoint:
         raise UserError(
             f"{path} is not a checkpoint of this version of repro ({error}); a later version may have written it"
         ) from error
-    if stored.checksum and stored.checksum != checksum_of(content):
+    if stored.checksum and not is_intact(content, stored.checksum):
         raise Damaged(f"{path} is damaged (checksum of its content)")
     return _parsed(content, stored, path)
 

@@ -75,7 +75,10 @@ def checked(content: Mapping[str, Any]) -> Layout:
     """
     if isinstance(content.get("runtime"), dict):
         content = {**content, "runtime": switches_today(content["runtime"])}
-    found = msgspec.convert(content, Layout, dec_hook=_tensor)
+    try:
+        found = msgspec.convert(content, Layout, dec_hook=_tensor)
+    except AttributeError as error:  # msgspec takes a tensor for a dictionary
+        raise msgspec.ValidationError("a tensor is in the place of plain values") from error
     _refuse_unknown(content["runtime"], Runtime, "runtime")
     for row in content["history"]:
         _refuse_unknown(row, EpochRow, "history")
@@ -101,6 +104,14 @@ def checksum_of(content: Mapping[str, Any]) -> str:
     """Return the SHA-256 of the content of a checkpoint without its key `checksum`: of all tensors and plain values."""
     rest = {name: value for name, value in content.items() if name != "checksum"}
     return hashlib.sha256(msgspec.msgpack.encode(rest, enc_hook=_digest)).hexdigest()
+
+
+def is_intact(content: Mapping[str, Any], checksum: str) -> bool:
+    """Whether the content of a checkpoint has a checksum; what no checksum can be of was never written."""
+    try:
+        return checksum_of(content) == checksum
+    except (OverflowError, TypeError, ValueError, RecursionError):
+        return False
 
 
 def _digest(tensor: object) -> tuple[str, tuple[int, ...], str]:
