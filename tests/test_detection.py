@@ -427,7 +427,7 @@ def test_a_run_learns_and_records_its_ap(home: Path, trained: tuple[Record, Fold
     assert describe(curve[1:], 2) in watcher.said[-1]
     assert f"test AP {record.ap:.2f} % AP50 {record.ap50:.2f} %" in watcher.said[-1]
     header = (folders.results / "runs.csv").read_text().splitlines()[0]
-    assert header.endswith("environment,tests,ap,ap50")
+    assert header.endswith("environment,tests,ap,ap50,processor")
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(home: Path, trained: tuple[Record, Folders, Silent]) -> None:

@@ -18,7 +18,7 @@ from repro.runtime import Runtime
 from repro.store.results import Record, append_record, every_record
 from repro.training import checkpoint, provenance
 from repro.training.engine import Engine
-from repro.training.provenance import environment, machine, through
+from repro.training.provenance import VARIABLES, changed, environment, machine, processor, through
 from repro.training.signals import Stopped
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
@@ -131,7 +131,7 @@ def test_records_from_before_these_fields_are_read_and_kept(folders: Folders, re
     append_record(old, folders.results)
     path = folders.results / "runs.csv"
     header, line = path.read_text().splitlines()
-    fields = ",driver,clocks,peak_bytes,network,host,environment,tests,ap,ap50"
+    fields = ",driver,clocks,peak_bytes,network,host,environment,tests,ap,ap50,processor"
     assert header.endswith(fields)
     path.write_text(f"{header.removesuffix(fields)}\n{line.rsplit(',', fields.count(','))[0]}\n")
     assert every_record(folders.results) == [old]
@@ -155,3 +155,56 @@ def test_the_peak_of_this_session_counts_if_it_is_higher(tiny: Make, monkeypatch
     for now, highest in ((1 << 30, 2 << 30), (3 << 30, 3 << 30)):
         monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device, now=now: now)
         assert engine.peak_bytes == highest
+
+
+def test_the_processor_is_told_with_its_instructions_and_what_restricts_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    about = {"vendor_id": "GenuineIntel", "cpu family": "6", "model": "143", "flags": "avx2 avx512_bf16 amx_bf16"}
+    monkeypatch.setattr(provenance, "_first_processor", lambda: about)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    exact = "vendor_id GenuineIntel, cpu family 6, model 143, AVX512, avx512_bf16, amx_bf16"
+    assert machine(CPU)["processor"] == exact
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "x")
+    assert processor() == f"{exact}, {', '.join(f'{name}=x' for name in VARIABLES)}"
+    monkeypatch.setattr(provenance, "_first_processor", dict)
+    assert processor().startswith("AVX512, ATEN_CPU_CAPABILITY=x")
+
+
+def test_this_processor_has_a_model() -> None:
+    assert re.match(r"vendor_id \w+, cpu family \d+, model \d+|CPU implementer ", processor())
+
+
+@pytest.mark.usefixtures("small_digits")
+def test_a_run_that_resumes_under_what_changes_bits_says_so_once(
+    tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def session(stop: int, **switches: bool) -> list[str]:
+        watcher = stop_at(stop)
+        with pytest.raises(Stopped):
+            train_one(tiny(), Runtime(device="cpu", **switches), folders, watcher)
+        return [line for line in watcher.said if "bits" in line]
+
+    assert session(1) == session(2) == []
+    before = processor()
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    other = f"processor {before}, MKL_CBWR=COMPATIBLE instead of {before}"
+    end = "; its bits will not be those of a run that was never stopped"
+    assert session(3) == [f"warning: {tiny().name} resumes with {other}{end}"]
+    assert session(4) == []
+    layout = f"warning: {tiny().name} resumes with channels_last False instead of True{end}"
+    assert session(5, channels_last=False) == [layout]
+    monkeypatch.setattr(provenance, "device_name", lambda device: "CPU, 9 threads")
+    watcher = Silent()
+    record = train_one(tiny(), Runtime(device="cpu", channels_last=False), folders, watcher)
+    assert any("resumes with device CPU, 9 threads instead of CPU " in line for line in watcher.said)
+    assert record.processor == f"{before}; {before}, MKL_CBWR=COMPATIBLE"
+    assert every_record(folders.results) == [record]
+
+
+def test_older_checkpoints_and_other_devices_need_no_warning() -> None:
+    now = {"device": "CPU, 2 threads", "torch": "2.11", "processor": "x, AVX2"}
+    assert changed({}, now) == changed(now, now) == changed({"device": now["device"]}, now) == []
+    assert changed(now, {"device": "H100", "torch": "2.11"}) == ["device H100 instead of CPU, 2 threads"]
+    assert changed({**now, "torch": "2.10; 2.11"}, now) == []

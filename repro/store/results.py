@@ -141,6 +141,9 @@ class Record:
     """Detection: average precision in % over the overlaps 0.50, 0.55, ..., 0.95, the metric of COCO; more is better."""
     ap50: Percent | None = None
     """Detection: average precision in % at an overlap of 0.50."""
+    processor: str | None = None
+    """On a CPU, what decides bits besides the threads in `device`: the exact processor, its instructions that torch and
+    oneDNN use, and the variables that restrict these; of all sessions, like `device`; None in older records."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "runtime", switches_today(self.runtime))

@@ -18,10 +18,13 @@ from repro.training.graphs import Graphs
 from repro.training.networks import check_finite
 from repro.training.optimizer import keeps_state
 from repro.training.progress import Watcher
+from repro.training.provenance import changed
 from repro.training.record import check_runtime
 from repro.training.schedule import first_step_of_epoch, phase_of_epoch
 from repro.training.session import Session
 
+DECIDE_BITS = ("channels_last", "compile")
+"""The switches with which the bits of a result change on any device."""
 Part = tuple[list[Experiment], list[Checkpoint]]
 """Experiments at the same step, with their checkpoints; no checkpoints at step 0."""
 
@@ -71,6 +74,7 @@ def engine_at(part: Part, runtime: Runtime, session: Session, graphs: Graphs | N
         return engine
     for checkpoint, experiment in zip(saved, experiments, strict=True):
         _check(checkpoint, experiment, engine)
+    _warn_of_other_bits(saved[0], engine, session.watcher)
     try:
         engine.restore(saved)
     except (torch.OutOfMemoryError, torch.AcceleratorError):
@@ -82,6 +86,18 @@ def engine_at(part: Part, runtime: Runtime, session: Session, graphs: Graphs | N
             f"the checkpoint of {names_of(experiments)} does not match the model; use another --runs folder"
         ) from error
     return engine
+
+
+def _warn_of_other_bits(saved: Checkpoint, engine: Engine, watcher: Watcher) -> None:
+    """Say once in a session that a run resumes under what decides bits and is another than before."""
+    other = changed(saved.machine, engine.machine)
+    switches = ((name, getattr(saved.runtime, name), getattr(engine.runtime, name)) for name in DECIDE_BITS)
+    other += [f"{name} {now} instead of {before}" for name, before, now in switches if now != before]
+    if other and not saved.finished:
+        watcher.say(
+            f"warning: {names_of(engine.experiments)} resumes with {', '.join(other)}; its bits will not be those of a "
+            "run that was never stopped"
+        )
 
 
 def _check(saved: Checkpoint, experiment: Experiment, engine: Engine) -> None:
