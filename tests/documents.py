@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import MISSING, Field, fields
+from datetime import timedelta
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -177,6 +178,20 @@ def gpu_times() -> str:
     return "\n".join(["| Variant | ms a step | ms a step and seed | Memory |", "| --- | --- | --- | --- |", *lines])
 
 
+def cpu_speeds() -> str:
+    """Return what `repro bench resnet20 --compile` measured on a CPU."""
+    speeds = json.loads((ROOT / "docs/measurements/cpu.json").read_text(encoding="utf-8"))["speeds"]
+    head = "| | images/s | range | ratio | time for recipe | % of peak matmul | % of peak bandwidth |"
+    return "\n".join([head, "| --- | --- | --- | --- | --- | --- | --- |", *map(_of_speed, speeds)])
+
+
+def _of_speed(speed: dict[str, Any]) -> str:
+    rates = f"{speed['images_per_second']:.0f} | {speed['slowest']:.0f} to {speed['fastest']:.0f}"
+    shares = " | ".join(f"{speed[each]:.0%}".replace("%", " %") for each in ("matmul_share", "copy_share"))
+    duration = timedelta(seconds=round(speed["recipe_seconds"]))
+    return f"| {speed['name']} | {rates} | {speed['ratio']:.2f} | {duration} | {shares} |"
+
+
 def peers_on_a_cpu() -> str:
     """Return the speed of the loops of public repositories on a CPU, of the baseline and of ours, with ratios."""
     networks = json.loads((ROOT / "docs/measurements/peers.json").read_text(encoding="utf-8"))
@@ -235,6 +250,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "tests/documents.py, recipe keys": recipe_keys,
     "tests/documents.py, every verdict": every_verdict,
     "tests/documents.py, times on a GPU": gpu_times,
+    "tests/documents.py, speeds on a CPU": cpu_speeds,
     "tests/documents.py, loops on a CPU": peers_on_a_cpu,
     "tests/documents.py, Python API": python_api,
     "tests/documents.py, columns of frames": frame_columns,
