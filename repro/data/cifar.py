@@ -20,6 +20,7 @@ from repro.bars import with_bar
 from repro.data import Dataset, Images
 from repro.data.archives import is_filled
 from repro.data.download import fetch_archive
+from repro.data.misplaced import elsewhere, too_deep
 from repro.data.stored import Missing, Stored
 from repro.errors import UserError
 
@@ -134,6 +135,7 @@ def load_cifar(name: str, root: Path) -> Dataset:
 def fetch(cifar: Cifar, root: Path) -> None:
     """Download a data set unless one of its layouts is under `root`; UserError if it cannot be downloaded."""
     if _found(cifar, root) is None:
+        _refuse_elsewhere(cifar, root)
         fetch_archive(cifar.urls, cifar.archive_md5, root, cifar.pickled.folder)
 
 
@@ -146,7 +148,10 @@ def check(cifar: Cifar, root: Path) -> Stored:
     """
     found = _found(cifar, root)
     if found is None:
-        raise Missing(root / cifar.pickled.folder)
+        _refuse_elsewhere(cifar, root)
+        archive = root / cifar.archive
+        unpacked = f"its archive {archive} is not unpacked: repro data {cifar.name}" if archive.is_file() else ""
+        raise Missing(root / cifar.pickled.folder, unpacked)
     layout, folder = found
     files = with_bar(list(layout.files.items()), f"checking {cifar.name}")
     return Stored(folder, sum(len(_checked(folder / name, layout.algorithm, sum_)) for name, sum_ in files))
@@ -181,12 +186,22 @@ def _found(cifar: Cifar, root: Path) -> tuple[Layout, Path] | None:
     return None
 
 
+def _refuse_elsewhere(cifar: Cifar, root: Path) -> None:
+    """Raise Missing if one of the layouts is near `root`, so that it is not downloaded again."""
+    for layout in cifar.layouts:
+        if where := elsewhere(root, layout.folder, layout.files):
+            raise Missing(root / layout.folder, f"{cifar.name} is not in {root}; {where}")
+
+
 def _checked(path: Path, algorithm: str, published: str) -> bytes:
     """Return the bytes of a file; UserError unless it has its published checksum."""
     try:
         content = path.read_bytes()
+    except FileNotFoundError as error:
+        what = too_deep(path.parent, [path.name]) or "restore it, or remove its folder to download it again"
+        raise UserError(f"{path} does not exist; {what}") from error
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); remove its folder to download it again") from error
+        raise UserError(f"{path} cannot be read ({error.strerror}); the file may be intact") from error
     if hashlib.new(algorithm, content, usedforsecurity=False).hexdigest() != published:
         raise UserError(
             f"{path} is not the published file ({algorithm.upper()} differs); remove its folder to download it again"

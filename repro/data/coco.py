@@ -17,6 +17,7 @@ from repro.data import DATASETS, check_number
 from repro.data.annotations import Annotations, Scene, read_annotations
 from repro.data.declaration import CocoFolder
 from repro.data.layout import annotations_of, place_of
+from repro.data.misplaced import misplaced
 from repro.data.stored import Missing, Stored, size_of
 from repro.errors import UserError
 
@@ -105,6 +106,8 @@ def load(name: str, root: Path) -> DetectionFolder:
     files = [annotations_of(folder, part) for part in parts]
     if not all(each.is_file() for each in files):
         where = "" if declared else ", from https://cocodataset.org/#download"
+        if found := misplaced(root, folder.name, [str(each.relative_to(folder)) for each in files]):
+            raise Missing(folder, f"{name} is not in {folder}; {found}")
         raise Missing(
             folder,
             f"{name} is not in {folder}: put {files[0].relative_to(folder)} and {files[1].relative_to(folder)} there, "

@@ -22,7 +22,7 @@ PAUSES = (2.0, 5.0, 10.0)
 
 
 def fetch_archive(urls: Sequence[str], md5: str, root: Path, folder: str) -> None:
-    """Download a tar archive, and unpack it under `root` unless its folder is there.
+    """Download a tar archive unless it is in `root`, and unpack it there unless its folder is there.
 
     Args:
         urls: mirrors of the archive.
@@ -31,11 +31,17 @@ def fetch_archive(urls: Sequence[str], md5: str, root: Path, folder: str) -> Non
         folder: the folder that the archive holds.
 
     Raises:
-        UserError: no URL gave the published file; the message names the folder to fill by hand.
+        UserError: no URL gave the published file, or the file that is there is another one; the message names the
+            folder to fill by hand.
     """
     name = urls[0].rsplit("/", 1)[-1].split("?")[0]
     with _alone(root, name):
         if is_filled(root / folder):  # another process was faster
+            return
+        if (root / name).is_file():
+            if checksum(root / name, "md5") != md5:
+                raise UserError(f"{root / name} is not the published archive (MD5 differs); remove it to download it")
+            _unpack(root / name, root, name, folder)
             return
         part = root / f"{name}.part"
         if failures := _download(urls, md5, part, name):

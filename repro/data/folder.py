@@ -24,6 +24,7 @@ from repro.data import DATASETS, check_number
 from repro.data.flat import flat_labels, kaggle_images
 from repro.data.ilsvrc import archives_in, unpack
 from repro.data.layout import TRAIN, VAL, folder_of_tests, images_of, is_annotated, place_of
+from repro.data.misplaced import misplaced
 from repro.data.pictures import ENDINGS, is_image, read
 from repro.data.stored import Missing, Stored, size_of
 from repro.errors import UserError
@@ -96,6 +97,8 @@ class ImageFolder:
         if not folder.is_dir():
             raise UserError(f"{folder} does not exist; {_what_is_expected(self.name, self.folder)}")
         found = class_names(folder)
+        if found == (folder.name,):
+            raise UserError(f"{folder} has only the folder {folder.name}; move its content up, to {folder}")
         if not (found or is_imagenet(self.name) or is_annotated(folder)):
             raise UserError(f"{folder} has no class folders; {_what_is_expected(self.name, self.folder)}")
         self._refuse_other_classes_than_in_training(folder, found)
@@ -118,7 +121,7 @@ class ImageFolder:
             if (len(files.classes), len(files)) != (spec.classes, images):
                 raise UserError(
                     f"{files.folder} has {len(files):,} images of {len(files.classes):,} classes; {self.name} has "
-                    f"{images:,} of {spec.classes:,}; restore the missing files"
+                    f"{images:,} of {spec.classes:,}; {_what_to_do(files, images)}"
                 )
             return
         check_number(self.name, key, len(files))
@@ -146,7 +149,8 @@ def load(name: str, root: Path) -> ImageFolder:
     folder = _folder(name, root)
     test = _test_folder(name, folder)
     if not (folder / TRAIN).is_dir() and not test.is_dir():
-        raise Missing(folder, f"{name} is not in {folder}; {_what_is_expected(name, folder)}")
+        where = misplaced(root, folder.name, (TRAIN,)) or _what_is_expected(name, folder)
+        raise Missing(folder, f"{name} is not in {folder}; {where}")
     return ImageFolder(name, folder, test)
 
 
@@ -245,16 +249,37 @@ def _size(file: os.DirEntry[str]) -> int:
 def _images(folder: Path) -> list[os.DirEntry[str]]:
     found = sorted((each for each in os.scandir(folder) if is_image(each.name)), key=lambda each: each.name)
     if not found:
+        for each in sorted(each.path for each in os.scandir(folder) if each.is_dir()):
+            if any(map(is_image, os.listdir(each))):
+                raise UserError(f"{folder} has its images one folder too deep, in {each}; move them to {folder}")
         raise UserError(f"{folder} has no images ({', '.join(ENDINGS)}); add some, or remove the folder")
     return found
+
+
+def _what_to_do(files: Files, images: int) -> str:
+    """Return what to do about files that are not as many images as they should be."""
+    if len(files) <= images:
+        return "restore the missing files"
+    sizes = files.labels.bincount(minlength=len(files.classes))
+    usual, largest = int(sizes.median()), int(sizes.argmax())
+    others = torch.cat([sizes[:largest], sizes[largest + 1 :]])
+    where = f": {files.classes[largest]} has {int(sizes[largest]):,}, and each other class {usual:,}"
+    return f"remove those that are too many{where if bool((others == usual).all()) else ''}"
 
 
 def _refuse_other_classes(folder: Path, classes: Collection[str], where: str, known: Collection[str]) -> None:
     """Raise UserError for the first class folder that is not known, or the first known class without a folder."""
     for unknown in sorted({*classes} - {*known}):
+        if _is_empty(folder / unknown):
+            raise UserError(f"{folder / unknown} is an empty folder, which counts as a class; remove it")
         raise UserError(f"{folder} has a class {unknown!r} that {where} lacks; both need the same classes")
     for missing in sorted({*known} - {*classes}):
         raise UserError(f"{folder} lacks the class {missing!r} of {where}; both need the same classes")
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether a folder has nothing but hidden files."""
+    return folder.is_dir() and all(each.name.startswith(".") for each in folder.iterdir())
 
 
 def _folder(name: str, root: Path) -> Path:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from repro.data import DATASETS, Dataset, Images
 from repro.data.layout import IMAGES, MASKS, TRAIN, folder_of_tests, place_of
+from repro.data.misplaced import misplaced
 from repro.data.pictures import DEEP, DEEPER, ENDINGS, is_image, opened, read, refuse_pages, upright
 from repro.data.stored import Missing
 from repro.errors import UserError
@@ -48,6 +49,9 @@ def load_isbi2012(name: str, root: Path) -> Dataset:
     elif (folder / "image").is_dir() and (folder / "label").is_dir():
         pixels, labels = _pairs(folder / "image", folder / "label")
     else:
+        forms = ("image", "label"), [each.name for each in stacks]
+        if found := next(filter(None, (misplaced(root, folder.name, form) for form in forms)), ""):
+            raise Missing(folder, f"ISBI 2012 is not in {folder}; {found}")
         raise Missing(
             folder,
             f"ISBI 2012 is not in {folder}: put train-volume.tif and train-labels.tif there, from "
@@ -74,6 +78,9 @@ def load_folder(name: str, root: Path) -> Dataset:
     folder = place_of(root, spec.declared.path if spec.declared else name)
     splits = folder / TRAIN, folder_of_tests(folder, IMAGES)
     if not all((each / IMAGES).is_dir() for each in splits):
+        found = misplaced(root, folder.name, (f"{TRAIN}/{IMAGES}",))
+        if found and not folder.exists():
+            raise Missing(folder, f"{name} is not in {folder}; {found}")
         raise Missing(folder, f"{folder} needs train/ and test/ (or val/), each with images/ and masks/ of equal names")
     return _dataset(name, *(_pairs(each / IMAGES, each / MASKS, spec.input[0]) for each in splits))
 
