@@ -117,7 +117,9 @@ def test_a_pickle_may_contain_only_arrays(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     published = write_binary(tmp_path)
     (tmp_path / "cifar-100-binary" / "test.bin").unlink()
-    with pytest.raises(UserError, match=r"test\.bin cannot be read"):
+    with pytest.raises(
+        UserError, match=r"test\.bin does not exist; restore it, or remove its folder to download it again"
+    ):
         cifar.load(published, tmp_path)
 
 

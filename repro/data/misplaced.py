@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def elsewhere(root: Path, name: str, parts: Collection[str]) -> str:
 
 def _said(folder: Path, root: Path, name: str, parts: Collection[str]) -> str:
     """Return what to do about a dataset in this folder; empty if it is not there."""
-    if not all((folder / part).exists() for part in parts):
+    if not all(os.path.exists(folder / part) for part in parts):  # false for one that may not be read
         return ""
     if folder.name == name:
         return f"it is in {folder}: name the folder above it, with --data {folder.parent}"
@@ -43,7 +44,7 @@ def _said(folder: Path, root: Path, name: str, parts: Collection[str]) -> str:
 def too_deep(folder: Path, parts: Collection[str]) -> str:
     """Return that files are one folder deeper than they should be, and what to do; empty if they are not there."""
     for each in _folders(folder):
-        if all((each / part).exists() for part in parts):
+        if all(os.path.exists(each / part) for part in parts):
             return f"the files are one folder too deep, in {each}: move them to {folder}"
     return ""
 
