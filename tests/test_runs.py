@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 from watching import Silent, stop_at, train_one
 
 from repro.cli.app import main
+from repro.cli.listing import Kind, _grid
 from repro.errors import Diverged, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.locks import locked
 from repro.paths import Folders
+from repro.report.terminal import plain
 from repro.runtime import Runtime
 from repro.store.run_folders import CURVE, DESCRIPTION, DIVERGED, LOCK, describe, run_named, runs_in
 from repro.training.signals import Stopped
@@ -82,6 +85,26 @@ def test_a_stopped_run_is_listed_with_the_command_that_resumes_it(
     assert json.loads(capsys.readouterr().out)["sittings"] == 2
     (line,) = listed(folders, capsys)
     assert (line["epoch"], line["state"], line["command"]) == (2, "done", None)
+    assert line["device"].startswith("CPU ")
+    assert abs(datetime.fromisoformat(line["changed"]) - datetime.now(UTC)) < timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    ("width", "headings"),
+    [
+        (80, "Test Name Epoch error State Time left"),
+        (120, "Test Name Epoch error State Time left Seed Deviation Changed"),
+        (160, "Test Name Epoch error State Time left Seed Deviation Changed Device"),
+    ],
+)
+def test_a_narrow_list_of_runs_leaves_out_what_matters_least(width: int, headings: str) -> None:
+    line = {"name": "densenet-depth7-k4-digits-s0-814a6a10", "epoch": 1, "epochs": 15, "test_error": 78.31, "seed": 0}
+    line |= {"test_ap": None, "state": "stopped", "reason": None, "seconds_left": 4801.0, "where": None}
+    line |= {"deviations": ["epochs=3 (15)"], "device": "NVIDIA H100 80GB HBM3", "changed": "2026-11-27T04:53:00+00:00"}
+    shown = plain(_grid(Kind.RUNS, [line]), width).splitlines()
+    assert max(map(len, shown)) <= width
+    assert " ".join(" ".join(shown[1:3]).split()) == headings
+    assert shown[4].split()[:6] == [line["name"], "1/15", "78.31", "%", "stopped", "1:20:01"]
 
 
 def test_another_number_of_epochs_is_another_run_and_says_what_resumes_the_first(

@@ -51,6 +51,8 @@ RUN_COLUMNS = {
     "recipe": Dtype.TEXT,
     "deviations": Dtype.OBJECT,
     "seed": Dtype.INTEGER,
+    "device": Dtype.TEXT,
+    "changed": Dtype.TIME,
 }
 """The columns of `runs`."""
 RECORD_COLUMNS = _columns_of(Record) | {"started": Dtype.TIME}
@@ -108,6 +110,7 @@ def _line(run: Run, job: LiveJob | None) -> dict[str, Any]:
         "reason": run.reason,
         "command": None if waits else run.command,
         **(_trained(run.description) if run.description else {}),
+        "changed": run.changed.isoformat(timespec="seconds"),
     }
 
 
@@ -129,6 +132,7 @@ def _trained(description: Description) -> dict[str, Any]:
         "recipe": found.recipe.name,
         "deviations": changed,
         "seed": found.seed,
+        "device": description.device,
     }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from operator import itemgetter
@@ -22,10 +23,11 @@ from repro.models import as_typed
 from repro.recipes import RECIPES, Recipe, recipe
 from repro.recipes.source import sources_text
 from repro.recipes.values import unused, values_of
-from repro.text import choose, duration
+from repro.text import choose, clock
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
 
 class Kind(StrEnum):
@@ -117,19 +119,30 @@ def _watch(folder: Path, format: AnswerFormat) -> None:
 
 
 def _grid(kind: Kind, lines: Sequence[Line]) -> RenderableType:
-    """Return a grid; a column that is empty in all lines is left out."""
+    """Return a grid; a column that is empty in all lines is left out, and those that matter least if it is too wide."""
     from rich.markup import escape
 
-    from repro.report.fitted import Fitted, empty_grid
+    from repro.report.fitted import Fitted
 
-    grid = empty_grid()
     cells = {heading: [escape(str(cell(line))) for line in lines] for heading, cell in COLUMNS[kind].items()}
     shown = {heading: column for heading, column in cells.items() if any(column)}
-    for heading in shown:
-        grid.add_column(heading, no_wrap=heading == "Name")
-    for row in zip(*shown.values(), strict=True):
+    grids = [_table(shown)]
+    for least in DROPPED.get(kind, ()):
+        if shown.pop(least, None):
+            grids.append(_table(shown))
+    return Fitted(*grids)
+
+
+def _table(columns: Mapping[str, Sequence[str]]) -> Table:
+    """Return a table of columns by their headings."""
+    from repro.report.fitted import empty_grid
+
+    grid = empty_grid()
+    for heading in columns:
+        grid.add_column(heading, no_wrap=heading in WHOLE)
+    for row in zip(*columns.values(), strict=True):
         grid.add_row(*row)
-    return Fitted(grid)
+    return grid
 
 
 def _show(kind: Kind, lines: Sequence[Line]) -> None:
@@ -157,7 +170,7 @@ def _length(recipe: Line) -> str:
 
 def _progress(run: Line) -> str:
     """Return the number of finished epochs and the total number of epochs."""
-    return f"{run['epoch'] or 0} of {'?' if run['epochs'] is None else run['epochs']}"
+    return f"{run['epoch'] or 0}/{'?' if run['epochs'] is None else run['epochs']}"
 
 
 def _error(run: Line) -> str:
@@ -171,7 +184,24 @@ def _where(run: Line) -> str:
 
 
 def _left(run: Line) -> str:
-    return "" if run["seconds_left"] is None else duration(run["seconds_left"])
+    return "" if run["seconds_left"] is None else clock(run["seconds_left"])
+
+
+def _seed(run: Line) -> str:
+    return "" if run.get("seed") is None else str(run["seed"])
+
+
+def _deviation(run: Line) -> str:
+    return ", ".join(run.get("deviations") or ())
+
+
+def _changed(run: Line) -> str:
+    """Return when a run changed, in the time of this machine."""
+    return f"{datetime.fromisoformat(run['changed']).astimezone():%Y-%m-%d %H:%M}" if run["changed"] else ""
+
+
+def _device(run: Line) -> str:
+    return run.get("device") or ""
 
 
 def _state(run: Line) -> str:
@@ -248,10 +278,18 @@ COLUMNS: dict[Kind, dict[str, Callable[[Line], object]]] = {
     Kind.RUNS: {
         "Name": itemgetter("name"),
         "Epoch": _progress,
-        "Test error": _error,
+        "Test\nerror": _error,
         "State": _state,
-        "Left": _left,
+        "Time left": _left,
+        "Seed": _seed,
+        "Deviation": _deviation,
+        "Changed": _changed,
+        "Device": _device,
         "Where": _where,
     },
 }
 """The cells of a line, by kind and heading."""
+DROPPED = {Kind.RUNS: ("Device", "Changed", "Seed", "Where", "Deviation")}
+"""Headings that are left out where a terminal is too narrow, the least important first; a run's name has its seed."""
+WHOLE = ("Name", "Epoch", "Test\nerror", "Time left", "Seed", "Changed", "Device")
+"""Headings of cells that are never broken over lines."""

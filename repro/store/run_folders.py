@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -49,6 +50,8 @@ class Description:
     """RECORDED or DIVERGED; None while the run can be resumed."""
     papers: Sequence[str] = ()
     """Folders of papers that only `--papers` named, and that the recipe needs."""
+    device: str | None = None
+    """The device of the sessions so far; None in descriptions by older versions."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class Run:
     """The last complete epoch."""
     holder: str | None
     """The process that trains the run, in words; None if there is none."""
+    changed: datetime
+    """When an epoch or a session of it last began or ended."""
 
     @property
     def epochs(self) -> int | None:
@@ -106,11 +111,13 @@ class Run:
             return command_of(self.description.experiment, self.description.runtime, places)
 
 
-def describe(experiment: Experiment, runtime: Runtime, folders: Folders, ended: str | None = None) -> None:
+def describe(
+    experiment: Experiment, runtime: Runtime, folders: Folders, ended: str | None = None, device: str | None = None
+) -> None:
     """Write the description of a run into its folder, when a session starts and when the run ends."""
     data = None if os.environ.get("REPRO_DATA") == str(folders.data) else str(folders.data)
     papers = [str(each) for each in current_library().needed_by(experiment.recipe)]
-    written = Description(experiment, runtime.values(), data, str(folders.results), ended, papers)
+    written = Description(experiment, runtime.values(), data, str(folders.results), ended, papers, device)
     content = {**vars(written), "experiment": experiment.to_json()}
     write_atomically(
         folders.runs / experiment.name / DESCRIPTION, json.dumps(content, indent=2, allow_nan=False).encode()
@@ -149,7 +156,9 @@ def run_at(folder: Path) -> Run:
     curve: list[EpochRow] = []
     with suppress(UserError):  # an invalid file must not hide the other runs
         curve = read_curve(folder / CURVE)
-    return Run(folder, _description(folder / DESCRIPTION), curve[-1] if curve else None, holder)
+    written = [each.stat().st_mtime for each in (folder / CURVE, folder / DESCRIPTION) if each.exists()]
+    changed = datetime.fromtimestamp(max(written, default=0.0), UTC)
+    return Run(folder, _description(folder / DESCRIPTION), curve[-1] if curve else None, holder, changed)
 
 
 class _Stored(msgspec.Struct, kw_only=True):

@@ -146,7 +146,7 @@ class Training:
             or write_record(engine, number, tests[number], folders.results)
             for number, experiment in enumerate(engine.experiments)
         ]
-        describe_all(engine.experiments, engine.runtime, folders, RECORDED)
+        describe_all(engine.experiments, engine.runtime, folders, engine.machine["device"], RECORDED)
 
     @contextmanager
     def _own_generators(self) -> Iterator[None]:
@@ -175,7 +175,8 @@ def train_engines(makers: Sequence[Callable[[], Engine]], graphs: Graphs | None,
         stop = stack.enter_context(StopRequest())
         trainings = [Training(make(), session, stop, stack, alone=len(makers) == 1) for make in makers]
         for each in trainings:
-            describe_all(each.engine.experiments, each.engine.runtime, session.folders)
+            engine = each.engine
+            describe_all(engine.experiments, engine.runtime, session.folders, engine.machine["device"])
         stack.enter_context(session.watcher.run(_course(trainings)))
         if session.runtime.log:
             session.watcher.say(f"the curves so far: {viewer(session.folders.runs)}")
@@ -234,7 +235,8 @@ class Loop:
         engine = training.engine
         self.diverged.append(f"{training.name}: {why}{training.saver.kept}")
         if len(engine.experiments) == 1:  # stacked seeds can continue one by one
-            describe_all(engine.experiments, engine.runtime, self.session.folders, DIVERGED)
+            device = engine.machine["device"]
+            describe_all(engine.experiments, engine.runtime, self.session.folders, device, DIVERGED)
         if self.active:
             self.session.watcher.say(f"failed: {self.diverged[-1]}; the other runs continue")
 
@@ -268,10 +270,10 @@ def _course(trainings: Sequence[Training]) -> Course | SharedCourse:
 
 
 def describe_all(
-    experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, ended: str | None = None
+    experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, device: str, ended: str | None = None
 ) -> None:
     """Let the first process write descriptions of the runs into their folders."""
     if processes.rank() == 0:
         folders.results.mkdir(parents=True, exist_ok=True)  # `repro table` may read this folder meanwhile
         for experiment in experiments:
-            describe(experiment, runtime, folders, ended)
+            describe(experiment, runtime, folders, ended, device)

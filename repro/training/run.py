@@ -143,7 +143,7 @@ def _finished(
         if done := recorded(experiment, runtime, folders, protocols[network_key(experiment)]):
             watcher.say(f"{experiment.name} is already finished; showing its record")
             records[experiment.id] = done
-            describe_all([experiment], runtime, folders, RECORDED)
+            describe_all([experiment], runtime, folders, done.device, RECORDED)
     return records
 
 
