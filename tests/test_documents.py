@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from documents import DOCUMENTS, MARKED, PICTURES, ROOT, answer, draw, made_by
 
+from repro.experiment import experiment_for
+
 TEXTS = {document.relative_to(ROOT).as_posix(): document.read_text(encoding="utf-8") for document in DOCUMENTS}
 README = TEXTS["README.md"]
 GENERATED = [(name, found) for name, text in TEXTS.items() for found in MARKED.finditer(text)]
@@ -60,9 +62,19 @@ def test_every_page_is_in_the_navigation(name: str) -> None:
     assert f": {name.removeprefix('docs/')}\n" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
 
-def test_set_up_takes_two_commands() -> None:
-    blocks = re.findall(r"<!-- (set-up|test) -->\n```sh\n(.+)\n```", README)
-    assert [name for name, _ in blocks] == ["set-up", "test"]
+def test_set_up_leaves_the_checkout_clean() -> None:
+    blocks = dict(re.findall(r"<!-- (set-up|test) -->\n```sh\n(.+?)\n```", README, re.DOTALL))
+    assert list(blocks) == ["set-up", "test"]
+    written = re.findall(r"repro train .*--results (\S+)", blocks["set-up"])
+    assert len(written) == blocks["set-up"].count("repro train") == 1
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert {".venv/", "/runs/", f"/{written[0]}/"} <= {*ignored}
+
+
+def test_the_readme_names_the_run_that_it_trains() -> None:
+    run = experiment_for("resnet20", {}, seed=0, dataset="digits")
+    assert f" {run.name}  15 of 15 " in README
+    assert f"repro eval {run.id}\n" in README
 
 
 def test_the_citation_is_of_this_version() -> None:

@@ -194,7 +194,7 @@ def latex_tables(record: Make) -> list[str]:
     return [each.text("latex") for each in (*reports, Report(whole, [], summary=True))]
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex: apt install texlive-latex-base")
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex: apt install texlive-latex-recommended")
 @pytest.mark.parametrize("columns", ["onecolumn", "twocolumn"])
 def test_latex_compiles_and_fits_the_page(latex_tables: list[str], tmp_path: Path, columns: str) -> None:
     head = f"\\documentclass[{columns}]{{article}}\\usepackage{{booktabs,graphicx}}\\begin{{document}}"
