@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from repro.errors import UserError
 
-CHUNK = 25
+CHUNK = 10
 """Examples between two looks at the clock."""
 LONGEST_LINE = 3000
 Content = Any

@@ -2,13 +2,16 @@
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from attacks import ATTACKS
 from fuzzing import Attack, Figures, run
 
-SECONDS, NIGHTLY_SECONDS = 1.0, 300.0
+from repro.locks import locked
+
+SECONDS, NIGHTLY_SECONDS = 0.7, 120.0
 MOST, NIGHTLY_MOST = 100, 20_000
 every_attack = pytest.mark.parametrize("attack", ATTACKS, ids=lambda each: each.name.split()[0])
 
@@ -28,6 +31,12 @@ def test_many_hostile_inputs_are_answered(attack: Attack) -> None:
         run(attack, seconds=NIGHTLY_SECONDS, examples=NIGHTLY_MOST, figures=figures)
     finally:
         if where := os.environ.get("REPRO_ATTACKS"):
-            file = Path(where)
-            known = json.loads(file.read_text("utf-8")) if file.exists() else {}
-            file.write_text(json.dumps({**known, attack.name: vars(figures)}, indent=1) + "\n", "utf-8")
+            add_figures(Path(where), attack, figures)
+
+
+def add_figures(file: Path, attack: Attack, figures: Figures) -> None:
+    """Write the figures of an attack into a file beside those of others, which other processes add."""
+    with locked(file.with_name(f".{file.name}.lock")):
+        known = json.loads(file.read_text("utf-8")) if file.exists() else {}
+        known[attack.name] = {**vars(figures), "date": datetime.now(UTC).date().isoformat()}
+        file.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n", "utf-8")
