@@ -50,7 +50,7 @@ FRAMES: dict[str, Columns] = {
 """The columns of each DataFrame; a table has more, and its summary a column for each verdict."""
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+DOCUMENTS = (ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md")))
 PICTURES = {
     ROOT / "docs/images/resnet-cifar.svg": "repro figure forest resnet-cifar",
     ROOT / "docs/images/resnet-20.svg": "repro figure curves resnet-cifar --rows ResNet-20",
@@ -207,6 +207,13 @@ def _of_peer(measured: dict[str, Any]) -> str:
     return f"| {measured['network']} | {measured['batch']} | {link} | {measured['differs']} | {rate:.0f} | {ours} |"
 
 
+def hostile_inputs() -> str:
+    """Return how often each attack was tried, and how often it succeeded, when `pytest -m nightly` last ran."""
+    attacks = json.loads((ROOT / "docs/measurements/attacks.json").read_text(encoding="utf-8"))
+    lines = [f"| {name} | {of['tries']:,} | {of['failures']:,} | {of['date']} |" for name, of in attacks.items()]
+    return "\n".join(["| Attack on | Tries | Failures | Date |", "| --- | --- | --- | --- |", *lines])
+
+
 def python_api() -> str:
     """Return a section for each function of the Python API: its signature and its docstring."""
     functions = [(name, getattr(repro, name)) for name in repro.__all__]
@@ -252,6 +259,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "tests/documents.py, times on a GPU": gpu_times,
     "tests/documents.py, speeds on a CPU": cpu_speeds,
     "tests/documents.py, loops on a CPU": peers_on_a_cpu,
+    "tests/documents.py, hostile inputs": hostile_inputs,
     "tests/documents.py, Python API": python_api,
     "tests/documents.py, columns of frames": frame_columns,
 }

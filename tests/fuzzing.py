@@ -19,7 +19,8 @@ from repro.errors import UserError
 
 CHUNK = 10
 """Examples between two looks at the clock."""
-LONGEST_LINE = 3000
+LONGEST_LINE = 12_000
+"""An error quotes a value of at most 5,000 characters, and may quote it twice."""
 Content = Any
 """What a file holds: dictionaries, lists and plain values."""
 

@@ -1,6 +1,5 @@
 """The switches that are chosen on a GPU, with made-up step times: nothing here is measured."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -135,9 +134,10 @@ def test_a_damaged_file_counts_as_missing() -> None:
     times.add({"graph": True}, 3.0)
     assert step_times(SEEDS[1], Runtime(), CARD).of({"graph": True}) == 3.0
     assert step_times(SEEDS[0], Runtime(), "another card").of({"graph": True}) is None
-    assert json.loads(times.path.read_text()) == [{"switches": {"graph": True}, "milliseconds": 3.0}]
-    times.path.write_text("[{}]")
-    assert step_times(SEEDS[0], Runtime(), CARD).known == []
+    written = times.path.read_text()
+    for content in ("[{}]", written.replace("3.0", "2.0"), written[:-1]):
+        times.path.write_text(content)
+        assert step_times(SEEDS[0], Runtime(), CARD).known == []
 
 
 def test_the_times_of_bench_are_used_and_only_they_can_choose_compile() -> None:

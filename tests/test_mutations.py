@@ -1,6 +1,5 @@
 """Every key of a good paper is removed, misspelt and given values of other types: one clear line answers each."""
 
-import json
 import tomllib
 from collections.abc import Iterator
 from copy import deepcopy
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fuzzing import toml
 
 from repro.api.library import using
 from repro.errors import WrongFiles
@@ -21,13 +21,6 @@ OTHERS: tuple[Any, ...] = ("text", -7)
 """The first one of another type replaces the right value."""
 RUN_LATER = "options"
 """Options of a network from outside the package are checked when its code runs."""
-
-
-def toml(value: Any) -> str:
-    """Return a value as TOML; tables are written in one line."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {toml(each)}" for key, each in value.items()) + " }"
-    return f"[{', '.join(map(toml, value))}]" if isinstance(value, list) else json.dumps(value)
 
 
 def places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
