@@ -6,6 +6,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
@@ -13,6 +14,8 @@ from typing import BinaryIO
 
 def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
     """Write a file so that a crash or a full disk leaves the old or the new content, never a part.
+
+    What killed processes left of the same file is removed.
 
     Args:
         path: its folder is created if needed. A link stays a link; pipes and devices are written directly.
@@ -32,6 +35,7 @@ def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) 
 def _replace(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
     """Write a file under another name and rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(path.parent, path.name)
     part, file = _new_part(path)
     try:
         with file:
@@ -65,12 +69,17 @@ def write_folder_atomically(folder: Path, files: Mapping[Path, bytes]) -> None:
     """
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(folder.parent, folder.name)
     part = part_of(folder)
+    part.mkdir()
     try:
-        for path, content in files.items():
-            (part / path).parent.mkdir(parents=True, exist_ok=True)
-            (part / path).write_bytes(content)
-        part.replace(folder)
+        with _opened(part) as number:
+            with suppress(OSError):
+                fcntl.flock(number, fcntl.LOCK_EX)
+            for path, content in files.items():
+                (part / path).parent.mkdir(parents=True, exist_ok=True)
+                (part / path).write_bytes(content)
+            part.replace(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -100,9 +109,24 @@ def _write(content: bytes | Callable[[BinaryIO], object], file: BinaryIO) -> Non
         file.write(content)
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove the partial files of killed processes from a folder; those that are being written are locked."""
-    for part in folder.glob(".*.part"):
-        with suppress(OSError), part.open("r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            part.unlink()
+def remove_unfinished(folder: Path, name: str | None = None) -> None:
+    """Remove the partial files and folders of killed processes from a folder; those that are being written are locked.
+
+    Args:
+        folder: holds them.
+        name: of the file or folder that they were to become (default: any).
+    """
+    for part in folder.glob(f".{escape(name)}.*.part" if name else ".*.part"):
+        with suppress(OSError), _opened(part) as number:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
+
+
+@contextmanager
+def _opened(part: Path) -> Iterator[int]:
+    """Context with the descriptor of an unfinished file or folder; network file systems lock only writable files."""
+    number = os.open(part, os.O_RDONLY if part.is_dir() else os.O_RDWR)
+    try:
+        yield number
+    finally:
+        os.close(number)

@@ -18,7 +18,7 @@ import pytest
 from watching import Silent, stop_at, train_one
 
 from repro.api.selection import select
-from repro.atomic import remove_unfinished, write_atomically
+from repro.atomic import remove_unfinished, write_atomically, write_folder_atomically
 from repro.cli import missing as command
 from repro.errors import BeingTrained, UserError
 from repro.experiment import Experiment
@@ -185,6 +185,19 @@ def test_only_the_unfinished_files_of_dead_processes_are_removed(tmp_path: Path)
         assert [each.name.split(".")[1] for each in tmp_path.glob(".*.part")] == ["written"]
     assert writer.returncode == 0
     assert [each.name for each in tmp_path.iterdir()] == ["written"]
+
+
+def test_the_next_writer_of_a_file_or_folder_removes_what_killed_ones_left_of_it(tmp_path: Path) -> None:
+    with started(WRITE, tmp_path / "runs.csv") as writing, started(WRITE, tmp_path / "runs.csv") as killed:
+        killed.kill()
+        killed.wait()
+        (tmp_path / ".other.csv.host-7-00000000.part").touch()
+        (tmp_path / ".paper.host-7-00000000.part" / "tables").mkdir(parents=True)
+        write_atomically(tmp_path / "runs.csv", b"content")
+        write_folder_atomically(tmp_path / "paper", {Path("tables/one.toml"): b""})
+        assert sorted(each.name.split(".")[1] for each in tmp_path.glob(".*.part")) == ["other", "runs"]
+    assert writing.returncode == 0
+    assert sorted(each.name for each in tmp_path.glob("*")) == [".other.csv.host-7-00000000.part", "paper", "runs.csv"]
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def train(
         BeingTrained: another process trains a run.
         RunFailed: the run cannot continue, for example because the disk is full; the last checkpoints are kept.
         Diverged: a loss became NaN; raised when the other runs have ended. The last checkpoints are kept.
-        Stopped: SIGINT, SIGTERM or SIGUSR2; the state is saved.
+        Stopped: a signal of `signals.SIGNALS`; the state is saved.
     """
     check_log(runtime.log)
     every_record(folders.results)  # a file that cannot be extended is reported before the training

@@ -25,8 +25,8 @@ class Stopped(Exception):
         self.exit_status = 128 + number
 
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
-"""The signals that stop a run. NCCL uses SIGUSR1."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
+"""The signals that stop a run; SIGHUP comes when a terminal or an SSH connection ends. NCCL uses SIGUSR1."""
 
 
 @contextmanager
@@ -40,7 +40,10 @@ def blocked_in_children() -> Iterator[None]:
 
 
 class StopRequest:
-    """Context in which SIGNALS only request a stop; a second SIGINT interrupts at once."""
+    """Context in which SIGNALS only request a stop; a second SIGINT interrupts at once.
+
+    SIGHUP stays ignored if it was, as under `nohup`.
+    """
 
     def __init__(self) -> None:
         self.signal = 0
@@ -53,7 +56,9 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
-            self._old = {number: signal.signal(number, self._ask) for number in SIGNALS}
+            ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            numbers = (each for each in SIGNALS if not (ignored and each == signal.SIGHUP))
+            self._old = {number: signal.signal(number, self._ask) for number in numbers}
         return self
 
     def __exit__(
