@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -22,7 +23,7 @@ from repro.paths import Folders
 from repro.runtime import Runtime, switches_today
 from repro.store.results import every_record
 from repro.store.run_folders import LOCK
-from repro.training import checkpoint, graphs
+from repro.training import checkpoint, graphs, saver
 from repro.training.course import Course, SharedCourse
 from repro.training.engine import Engine
 from repro.training.grouping import groups_of, network_key, way_of
@@ -113,6 +114,40 @@ def test_runs_that_were_stopped_together_resume_as_if_they_had_not(alone: Folder
         with pytest.raises(Stopped):
             train(RUNS[1:2], BRANCHES, folders, stop_at(11))
         train(RUNS, BRANCHES, folders, Silent())
+    for each in RUNS:
+        assert_same_run(each, alone, folders)
+
+
+class Killed(BaseException):
+    """Ends the training at once, as SIGKILL does: nothing further is saved."""
+
+
+@pytest.mark.parametrize("kills", [(2,), (4, 1), (7, 5, 2), (1, 1, 13)])
+def test_runs_that_were_killed_between_their_checkpoints_resume_as_if_they_had_not(
+    alone: Folders, folders: Folders, monkeypatch: pytest.MonkeyPatch, kills: Sequence[int]
+) -> None:
+    """The runs are then at other steps, or one has tested an epoch and the others have not."""
+    saves = 0
+
+    def save(content: checkpoint.Checkpoint, folder: Path) -> None:
+        nonlocal saves
+        saves -= 1
+        checkpoint.save(content, folder)
+        if not saves:
+            raise Killed
+
+    monkeypatch.setattr(saver, "save", save)
+    often = replace(BRANCHES, checkpoint_seconds=0.0)
+    reached = set()
+    with stand_in():
+        for number in kills:
+            saves = number
+            with pytest.raises(Killed):
+                train(RUNS, often, folders, Silent())
+            paths = [folders.runs / each.name / checkpoint.NEWEST for each in RUNS]
+            reached.add(len({checkpoint.load(each).reached if each.exists() else (0, 0) for each in paths}))
+        train(RUNS, often, folders, Silent())
+    assert max(reached) > 1
     for each in RUNS:
         assert_same_run(each, alone, folders)
 
