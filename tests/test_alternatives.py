@@ -151,7 +151,7 @@ def test_an_alternative_that_does_not_suit_the_images_is_refused(write: Write, c
     padding = 'padding_mode = { value = "reflect", source = "printed" }\n'
     crop = 'crop_padding = { value = 4, source = "inferred", alternatives = [32] }\n'
     write("papers/mine", recipe=RECIPE + padding + crop)
-    line = refused(capsys, "list", "recipes")
+    line = refused(capsys, "list", "recipes", "--papers", "papers/mine")
     assert "recipe short: crop_padding: the alternative 32 is impossible: crop_padding=32 is too large" in line
 
 

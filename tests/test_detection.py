@@ -205,8 +205,8 @@ def test_a_dataset_of_other_categories_or_sizes_is_refused(home: Path, tmp_path:
     write(tmp_path, train=5)
     with pytest.raises(UserError, match="train_images is 6, but there are 5"):
         task_for(experiment(), tmp_path, CPU, DEVICE)
-    with pytest.raises(UserError, match=r"boxes is not in .*: put annotations/instances_train2017.json and"):
-        task_for(experiment(), tmp_path / "nowhere", CPU, DEVICE)
+    with pytest.raises(UserError, match=r"boxes is not in .*; it is in .*: name the folder above it"):
+        task_for(experiment(), tmp_path / "no/where", CPU, DEVICE)
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,8 @@ def _hostile(record: Make) -> Comparison:
     table = replace(table, rows=(first, *others), columns=columns, notes=(ALL,), **texts)
     experiment = experiment_for("denseresnet110", {"N": 4}, seed=0)
     facts = {"torch": ALL, "commit": ALL, "device": ALL, "host": ALL, "epochs": 3}
-    run = record(id=experiment.id, name=NAME, error=25.0, **facts)
-    short = record(id="short", name=f"short-{NAME}", deviations=[ALL], **facts)
+    run = record(id=experiment.id, name="evil", error=25.0, **facts)
+    short = record(id="short", name="short-evil", deviations=[ALL], **facts)
     weights = [_weights(), replace(_weights(), sha256="b", source="")]
     return compare(table, [run, short], weights=weights, repeated={run.id: [run, replace(run, error=26.0)]})
 
@@ -191,13 +191,13 @@ def test_a_terminal_shows_them(hostile: Comparison, capsys: pytest.CaptureFixtur
 
 @pytest.fixture
 def named(record: Make, tmp_path: Path) -> Path:
-    """Folders with a run's folder and a record of a hostile name."""
+    """Folders with a run's folder of a hostile name and a record of hostile texts."""
     folder = tmp_path / "runs" / f"evil{NAME}"
     folder.mkdir(parents=True)
     (folder / "curve.csv").write_text("")
     experiment = experiment_for("denseresnet110", {"N": 4}, seed=0)
     for error in (22.0, 23.0):
-        facts = {"name": folder.name, "device": ALL, "host": ALL, "started": f"2026-01-0{error - 21:g}"}
+        facts = {"name": "evil-record", "device": ALL, "host": ALL, "started": f"2026-01-0{error - 21:g}T12:00:00+00:00"}
         append_record(record(id=experiment.id, error=error, **facts), tmp_path / "results")
     return tmp_path
 

@@ -105,10 +105,6 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda val: one_deeper(val, "val"),
         "val has only the folder val; move its content up, to d/image",
     ),
-    "images": (
-        lambda val: one_deeper(val / "n00000000", "images"),
-        "val/n00000000 has its images one folder too deep, in d/imagenet/val/n00000000/images; move them to",
-    ),
 }
 
 

@@ -230,7 +230,7 @@ def repro(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, 
     return int(end.value.code or 0), captured.out, captured.err
 
 
-DRY = ("table", "resnet-cifar", "--rows", "ResNet-20", "--run", "--dry-run", "--device-name", "H100")
+DRY = ("table", "resnet-cifar", "--rows", "ResNet-20", "--run", "--dry-run", "--device-name", "A100")
 
 
 def test_a_dry_run_lists_what_run_would_train(
@@ -258,7 +258,7 @@ def test_the_answer_ends_with_the_command_that_trains(capsys: pytest.CaptureFixt
     lines = [line.strip() for line in out.splitlines()]
     assert lines[-4:-1] == [
         "2 runs: 2 missing.",
-        "To train: 13 min of device time on H100, 13 min of it guessed.",
+        "To train: 13 min of device time on A100, 13 min of it guessed.",
         "Needed: 8.2 MiB for checkpoints, at most 377.9 MiB of memory (estimate from activations).",
     ]
 

@@ -170,6 +170,7 @@ class _Stored(msgspec.Struct, kw_only=True):
     results: str
     ended: Literal["recorded", "diverged"] | None = None
     papers: tuple[str, ...] = ()
+    device: str | None = None
 
 
 def _stored(path: Path) -> _Stored | None:
