@@ -197,7 +197,12 @@ def named(record: Make, tmp_path: Path) -> Path:
     (folder / "curve.csv").write_text("")
     experiment = experiment_for("denseresnet110", {"N": 4}, seed=0)
     for error in (22.0, 23.0):
-        facts = {"name": "evil-record", "device": ALL, "host": ALL, "started": f"2026-01-0{error - 21:g}T12:00:00+00:00"}
+        facts = {
+            "name": "evil-record",
+            "device": ALL,
+            "host": ALL,
+            "started": f"2026-01-0{error - 21:g}T12:00:00+00:00",
+        }
         append_record(record(id=experiment.id, error=error, **facts), tmp_path / "results")
     return tmp_path
 
@@ -209,7 +214,6 @@ def named(record: Make, tmp_path: Path) -> Path:
         ["runs", "keep", "evil", "--results", "results"],
         ["runs", "rm", "evil", "--yes"],
         ["runs", "rm", f"no{ALL}", "--yes"],
-        ["table", "cifar100", "--format", "md"],
         ["table", ALL],
         ["count", ALL],
         ["merge", ALL],
