@@ -11,22 +11,19 @@ from repro.console import note, waiting
 from repro.counting.cache import cached, counted
 from repro.counting.conventions import Convention, conventions_of
 from repro.counting.count import Count, Subject, count_modules, count_network, empty_network, in_evaluation
-from repro.counting.sizes import check_order, shown, unusual
+from repro.counting.sizes import check_order, check_sizes, unusual
 from repro.data import DATASETS
 from repro.data import find as find_dataset
 from repro.errors import UserError
 from repro.experiment import check_task, own_dataset
 from repro.models import OptionValue, is_outside, is_small, reason_for, resolve_options
-from repro.models.options import Shape
+from repro.models.options import Shape, shape_text
 from repro.models.typed import typed_name
 from repro.report.counts import CountReport
 from repro.tables.names import network_called
 
 if TYPE_CHECKING:
     from torch import nn
-
-LARGEST = 1_000_000
-"""The largest height, width and number of channels or classes."""
 
 
 def count(
@@ -117,7 +114,7 @@ def _subject(
     model: str, options: Mapping[str, OptionValue], dataset: str | None, input: Shape | None, classes: int | None
 ) -> tuple[Subject, str | None]:
     """Return what is counted, and the dataset whose input and classes it has, if it has them."""
-    _check_sizes(input, classes)
+    check_sizes(input, classes)
     if is_outside(model) and dataset is None and input and classes:
         check_order(typed_name(model), input)
         return Subject(model, resolve_options(model, options, ""), input, classes), None
@@ -131,15 +128,6 @@ def _subject(
     return subject, where if (subject.input, subject.classes) == (spec.input, spec.classes) else None
 
 
-def _check_sizes(input: Shape | None, classes: int | None) -> None:
-    """Raise UserError for more channels, pixels or classes than any network has."""
-    if max(input or (0,)) > LARGEST:
-        size = "x".join(map(str, input or ()))
-        raise UserError(f"images of {size} are too large; channels, height and width are at most {LARGEST:,}")
-    if (classes or 0) > LARGEST:
-        raise UserError(f"{classes:,} classes are too many; the largest number is {LARGEST:,}")
-
-
 def _dataset_of(model: str, dataset: str | None) -> str:
     """Return the dataset that gives what is not given otherwise; UserError if there is none."""
     return find_dataset(dataset) if dataset else own_dataset(model)
@@ -149,7 +137,8 @@ def _ask_about(model: str, input: Shape, dataset: str | None) -> None:
     """Ask about a shape of an image that is probably not meant; without a dataset no shape is usual."""
     usual = DATASETS[_dataset_of(model, dataset)].input if dataset or not is_outside(model) else input
     if why := unusual(input, usual):
-        note(f"is an input of {shown(input)} meant? {why}; the dataset of {typed_name(model)} has {shown(usual)}")
+        of_dataset = f"the dataset of {typed_name(model)} has {shape_text(usual)}"
+        note(f"is an input of {shape_text(input)} meant? {why}; {of_dataset}")
 
 
 def _counted(subject: Subject) -> Count:
@@ -173,7 +162,7 @@ def _count_built(
     from torch.nn.parameter import is_lazy
 
     name = type(network).__name__
-    _check_sizes(input, None)
+    check_sizes(input, None)
     if not isinstance(network, nn.Module):
         raise UserError(f"a network is the name of one or a torch.nn.Module, not {network!r}")
     if input is None and dataset is None:

@@ -12,6 +12,7 @@ from repro.counting.count import Subject
 from repro.data import DATASETS
 from repro.frames import Dtype, frame_of
 from repro.models import MODELS, resolve_options
+from repro.models.options import shape_text
 from repro.recipes import RECIPES, current_library
 from repro.tables import read_table
 
@@ -141,7 +142,7 @@ def dataset_lines() -> list[Line]:
             "images": spec.summary,
             "train_images": spec.train_images or None,
             "test_images": spec.test_images or None,
-            "input": "x".join(map(str, spec.input)),
+            "input": shape_text(spec.input),
             "classes": spec.classes,
             "file": str(spec.declaration.file) if spec.declaration else None,
         }

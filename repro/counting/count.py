@@ -14,7 +14,7 @@ from repro.data.memory import free_host_memory
 from repro.errors import PackageMissing, UserError, is_out_of_memory
 from repro.models import OptionValue, build, is_outside
 from repro.models.factory import check_output
-from repro.models.options import Shape
+from repro.models.options import Shape, shape_text
 from repro.text import size
 
 if TYPE_CHECKING:
@@ -94,27 +94,28 @@ def check_memory(network: nn.Module, subject: Subject) -> None:
         return
     needed = weights + (0 if weights > free else _map_bytes(network.eval(), subject))
     if needed > free:
-        raise UserError(
-            f"counting {subject.model} with images of {_size(subject.input)} needs about {size(needed)} of memory, and "
-            f"{size(free)} are free; choose smaller images or a smaller network"
-        )
+        what = f"counting {subject.model} with images of {shape_text(subject.input)} needs about {size(needed)}"
+        raise UserError(f"{what} of memory, and {size(free)} are free; choose smaller images or a smaller network")
 
 
 def _map_bytes(network: nn.Module, subject: Subject) -> int:
-    """Return the bytes of an image and of the two largest outputs that a network on the meta device makes of it."""
+    """Return the bytes of an image and of the maps that a network on the meta device makes of it: a trace keeps all."""
     import torch
 
     found = [4 * math.prod(subject.input)]
 
-    def note(module: nn.Module, inputs: object, output: object) -> None:
-        found.extend([output.nbytes] if isinstance(output, torch.Tensor) else [])
+    def note(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        """Add the output of a layer, unless the layer works in place."""
+        if isinstance(output, torch.Tensor) and not any(output is each for each in inputs):
+            found.append(output.nbytes)
 
-    hooks = [module.register_forward_hook(note) for module in network.modules()]
+    layers = [each for each in network.modules() if not [*each.children()]]
+    hooks = [each.register_forward_hook(note) for each in layers]
     with torch.no_grad(), refusing(subject.model, subject.input):
         network(torch.zeros(1, *subject.input, device="meta"))
     for hook in hooks:
         hook.remove()
-    return found[0] + sum(sorted(found[1:])[-2:])
+    return sum(found)
 
 
 @contextmanager
@@ -124,13 +125,9 @@ def refusing(called: str, input: Shape) -> Iterator[None]:
         yield
     except (RuntimeError, ValueError) as error:
         if is_out_of_memory(error):
-            raise UserError(f"{called} with an input of {_size(input)} does not fit into memory") from error
+            raise UserError(f"{called} with an input of {shape_text(input)} does not fit into memory") from error
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{called} does not accept an input of {_size(input)} (CxHxW): {reason}") from error
-
-
-def _size(input: Shape) -> str:
-    return "x".join(map(str, input))
+        raise UserError(f"{called} does not accept an input of {shape_text(input)} (CxHxW): {reason}") from error
 
 
 def flop_counter() -> Any:

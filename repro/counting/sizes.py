@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from repro.errors import UserError
-from repro.models.options import Shape
+from repro.models.options import Shape, shape_text
 
+LARGEST = 1_000_000
+"""The largest height, width and number of channels or classes."""
 FEWEST_PIXELS = 8
 """The shortest side of an image in any dataset, the digits of scikit-learn."""
 COLOURS = (1, 3)
 """Channels of grey and RGB images."""
 
 
-def shown(input: Shape) -> str:
-    """Return a shape as it is typed: `3x32x32`."""
-    return "x".join(map(str, input))
+def check_sizes(input: Shape | None, classes: int | None) -> None:
+    """Raise UserError for more channels, pixels or classes than any network has."""
+    if input and max(input) > LARGEST:
+        raise UserError(
+            f"images of {shape_text(input)} are too large; channels, height and width are at most {LARGEST:,}"
+        )
+    if classes and classes > LARGEST:
+        raise UserError(f"{classes:,} classes are too many; the largest number is {LARGEST:,}")
 
 
 def check_order(model: str, input: Shape) -> None:
@@ -26,8 +33,8 @@ def check_order(model: str, input: Shape) -> None:
     channels, height, width = input
     if width in COLOURS and channels not in COLOURS:
         raise UserError(
-            f"{model} does not accept an input of {shown(input)} (CxHxW): it has {channels} channels; did you mean "
-            f"{shown((width, channels, height))}?"
+            f"{model} does not accept an input of {shape_text(input)} (CxHxW): it has {channels} channels; did you "
+            f"mean {shape_text((width, channels, height))}?"
         )
 
 

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from repro.errors import UserError
-from repro.models.options import EXPECTED, OptionValue, Shape, as_text
+from repro.models.options import EXPECTED, OptionValue, Shape, as_text, shape_text
 from repro.models.outside import Outside, learn, outside
 from repro.text import choose
 
@@ -126,18 +126,18 @@ def check_output(name: str, made: nn.Module, classes: int, input: Shape) -> None
     import torch
 
     network = outside(name)
-    size = "x".join(map(str, input))
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         try:
             output = made(torch.zeros(2, *input))
         except Exception as error:
             raise UserError(
-                f"{network.place} does not accept images of {size} (CxHxW): {_reason(error, network)}"
+                f"{network.place} does not accept images of {shape_text(input)} (CxHxW): {_reason(error, network)}"
             ) from error
     found = tuple(output.shape) if isinstance(output, torch.Tensor) else f"a {type(output).__name__}"
     if found != (2, classes):
         raise UserError(
-            f"{network.place} returns {found} for 2 images of {size}; it must return (batch, classes) = (2, {classes})"
+            f"{network.place} returns {found} for 2 images of {shape_text(input)}; it must return (batch, classes) = "
+            f"(2, {classes})"
         )
 
 

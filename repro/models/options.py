@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from shlex import quote
 
 OptionValue = int | float | bool | str
@@ -14,6 +14,11 @@ OF_MODEL = "model."
 EXPECTED = {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}
 """The types of options in words."""
 _SWITCH = {"yes": True, "true": True, "no": False, "false": False}
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """Return a shape as it is typed: `3x32x32`."""
+    return "x".join(map(str, shape))
 
 
 def parsed(kind: type | None, text: str) -> OptionValue:

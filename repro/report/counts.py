@@ -10,9 +10,8 @@ from repro.comparison.published import PublishedCounts
 from repro.console import stdout
 from repro.counting.conventions import Convention
 from repro.counting.count import Count, ModuleCount
-from repro.counting.sizes import shown as shown_size
 from repro.frames import Dtype, frame_of
-from repro.models.options import OptionValue, Shape
+from repro.models.options import OptionValue, Shape, shape_text
 from repro.models.typed import typed_name, typed_options
 from repro.report.cells import MATCH
 from repro.report.grid import Grid, Heading, Line, Shown
@@ -84,7 +83,7 @@ class CountReport:
     def data(self) -> dict[str, Any]:
         """Return the counts as plain data."""
         answer: dict[str, Any] = {key: getattr(self, key) for key in ("model", "options", "dataset")}
-        answer["input"] = shown_size(self.input)
+        answer["input"] = shape_text(self.input)
         for key in ("classes", "params", "flops", "flops_convention", "macs", "small"):
             answer[key] = getattr(self, key)
         if len(self.conventions) > 1:
@@ -118,7 +117,7 @@ class CountReport:
         classes = "" if self.classes is None else f", {self.classes} classes"
         dataset = f" ({self.dataset})" if self.dataset else ""
         notes = {
-            "Input": f"{shown_size(self.input)}{classes}{dataset}",
+            "Input": f"{shape_text(self.input)}{classes}{dataset}",
             "Default": self.reason,
             "Small-image variant": "as used in CIFAR repositories; the paper has no such model" if self.small else "",
         }

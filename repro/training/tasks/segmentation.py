@@ -15,6 +15,7 @@ from repro.data import Dataset, DatasetKind
 from repro.data.augment import normaliser, with_declared
 from repro.data.deform import draw_warp, places, read
 from repro.errors import UserError
+from repro.models.options import shape_text
 from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.training.device import autocast, laid_out
@@ -119,7 +120,7 @@ class Segmentation:
         """Raise UserError if the network's outputs have another size than the recipe's tiles."""
         tile = self.recipe.tile
         if outputs.shape[2:] != (tile, tile):
-            side, given = tile + 2 * self.recipe.margin, "x".join(map(str, outputs.shape[2:]))
+            side, given = tile + 2 * self.recipe.margin, shape_text(outputs.shape[2:])
             right = "leave out --padded, or choose a recipe without margin" if self.recipe.margin else "add --padded"
             raise UserError(
                 f"for {side}x{side} pixels the network's output is {given}, and recipe {self.recipe.name} needs "
