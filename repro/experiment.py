@@ -6,10 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from repro.data import DATASETS, DatasetKind
 from repro.data import find as find_dataset
@@ -30,6 +29,7 @@ from repro.recipes import (
 )
 from repro.recipes.alternatives import alternatives_of
 from repro.recipes.layout import check_values
+from repro.stored_experiment import StoredExperiment
 from repro.text import choose
 
 ONE_CLASS = "predicts one class for an image"
@@ -38,35 +38,6 @@ PREDICTS = {
     DatasetKind.DETECTION: "predicts a box and a class for each object",
 }
 """What a model predicts for a kind of data set, if it is not one class for an image."""
-
-
-Scalar = bool | int | float | str | None
-
-
-class StoredNetwork(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What `recorded` returns of a network from outside the package."""
-
-    place: str
-    defaults: dict[str, OptionValue]
-    sha256: str | msgspec.UnsetType = msgspec.UNSET
-    version: str | msgspec.UnsetType = msgspec.UNSET
-
-    def __post_init__(self) -> None:
-        """Require one version, and a place that names a file or a package, and what is in it."""
-        if (self.sha256 is msgspec.UNSET) == (self.version is msgspec.UNSET) or not is_outside(self.place):
-            raise ValueError("Expected a place, and `sha256` or `version`")
-
-
-class StoredExperiment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What `Experiment.to_json` returns."""
-
-    model: str
-    options: dict[str, OptionValue]
-    recipe: str
-    values: dict[str, Scalar | tuple[Scalar, ...]]
-    seed: Annotated[int, Meta(ge=0)]
-    network: StoredNetwork | msgspec.UnsetType = msgspec.UNSET
-    declaration: str | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True)

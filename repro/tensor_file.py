@@ -20,6 +20,10 @@ class Damaged(UserError):
     """The content of a file is not what was written."""
 
 
+OLD_START = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+"""The number with which the format before version 1.6 begins."""
+
+
 class Format(StrEnum):
     """What a file is by its first bytes; the value says it in words."""
 
@@ -43,10 +47,6 @@ def format_of(content: bytes) -> Format:
     if content.startswith(b"version https://git-lfs"):
         return Format.POINTER
     return Format.PAGE if content.lstrip().startswith((b"<!", b"<html")) else Format.UNKNOWN
-
-
-OLD_START = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
-"""The number with which the format before version 1.6 begins."""
 
 
 def read_tensors(path: Path) -> Any:
@@ -97,6 +97,7 @@ class _Disk:
         self.error: OSError | None = None
 
     def write(self, content: bytes) -> int:
+        """Write bytes, as a file does."""
         try:
             return self._write(content)
         except OSError as error:

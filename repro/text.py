@@ -8,12 +8,10 @@ from types import MappingProxyType
 from repro.errors import UnknownName, UserError
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
-MISTYPED = 0.85
-"""The same of whole names."""
 SHOWN = 10
 """Maximum number of names in a hint."""
-MISSPELT = 0.72
-"""Least similarity of the letters of two names, by difflib, at which one may be meant by the other."""
+MISSPELT, MISTYPED = 0.72, 0.85
+"""Least similarity, by difflib, at which one name may be meant by another: of their letters, and of the whole names."""
 
 
 def canonical(name: str) -> str:

@@ -39,7 +39,7 @@ from repro.training.run import train
 from repro.training.tasks import task
 
 Act = Callable[[Path, Connection], None]
-"""What is killed: it works in a folder, sends when it has begun, and goes on where an earlier one was killed."""
+"""What is killed: it works in a folder, sends when it has started, and goes on where an earlier one was killed."""
 OPEN: list[Connection] = []
 """The ends at which processes are heard; a closed one would end them."""
 EVERY_STEP = Runtime(device="cpu", checkpoint_seconds=0.0)
@@ -69,43 +69,43 @@ def shrink() -> None:
     task.load = lambda name, root: few
 
 
-def trains(root: Path, begun: Connection, runtime: Runtime) -> None:
+def trains(root: Path, started: Connection, runtime: Runtime) -> None:
     shrink()
-    train(RUNS, runtime, places(root), Silent(begun.send))
+    train(RUNS, runtime, places(root), Silent(started.send))
 
 
-def stacked(root: Path, begun: Connection) -> None:
-    trains(root, begun, replace(EVERY_STEP, together="stacked"))
+def stacked(root: Path, started: Connection) -> None:
+    trains(root, started, replace(EVERY_STEP, together="stacked"))
 
 
-def branches(root: Path, begun: Connection) -> None:
+def branches(root: Path, started: Connection) -> None:
     with stand_in():
-        trains(root, begun, replace(EVERY_STEP, together="branches", at_once=3))
+        trains(root, started, replace(EVERY_STEP, together="branches", at_once=3))
 
 
-def table(root: Path, begun: Connection) -> None:
+def table(root: Path, started: Connection) -> None:
     shrink()
     command.missing = lambda *_: RUNS
     command.count_networks = lambda selections: None
-    begun.send(0)
+    started.send(0)
     command.train_missing(select("cifar100", "N = 4"), None, None, EVERY_STEP, places(root))
 
 
-def counts(root: Path, begun: Connection) -> None:
+def counts(root: Path, started: Connection) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REPRO_CACHE", str(root / "cache"))
-        begun.send(0)
+        started.send(0)
         counted_parameters(SUBJECTS)
 
 
-def unpacks(root: Path, begun: Connection) -> None:
-    begun.send(0)
+def unpacks(root: Path, started: Connection) -> None:
+    started.send(0)
     ilsvrc.unpack(root)
 
 
-def times(root: Path, begun: Connection) -> None:
+def times(root: Path, started: Connection) -> None:
     """Add as many measurements as are missing; several processes may do so."""
-    begun.send(0)
+    started.send(0)
     while (number := len(read_times([root]))) < 40:
         append_times([measured(number)], root)
 
@@ -166,8 +166,8 @@ def nothing(root: Path) -> None:
     """Need nothing to begin with."""
 
 
-def begun(act: Act, root: Path) -> ForkServerProcess:
-    """Start a process, and return it when it has begun or ended."""
+def started(act: Act, root: Path) -> ForkServerProcess:
+    """Start a process, and return it when it has started or ended."""
     received, sent = SERVER.Pipe(duplex=False)
     process = SERVER.Process(target=act, args=(root, sent))
     process.start()
@@ -196,11 +196,11 @@ def test_kills_lose_nothing(name: str, kills: int, tmp_path: Path) -> None:
     draws = random.Random(f"{name} {kills}")
     prepare(tmp_path)
     for _ in range(-(-kills // processes)):
-        for process in [begun(act, tmp_path) for _ in range(processes)]:
+        for process in [started(act, tmp_path) for _ in range(processes)]:
             time.sleep(draws.uniform(0, seconds))
             process.kill()
             process.join()
-    last = begun(act, tmp_path)
+    last = started(act, tmp_path)
     assert ended(last) == 0
     check(tmp_path)
     assert not list(tmp_path.rglob(".*.part"))

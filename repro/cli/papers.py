@@ -35,6 +35,7 @@ def with_papers(command: Command) -> Command:
 
     @wraps(command)
     def informed(papers: Sequence[Path], **arguments: Any) -> Any:
+        """Run the command in the library with its papers."""
         name = arguments.get("name") or ""
         found = _with_table(name, papers)
         with data_in(arguments.get("data")), using([*papers, *_paper_of(name, found)], [each.folder for each in found]):

@@ -94,6 +94,7 @@ def _by_name(images: Path, file: Path, wnids: Mapping[str, str]) -> tuple[tuple[
     labels = {wnid: label for label, wnid in enumerate(classes)}
 
     def label_of(name: str) -> int:
+        """Return the label of an image; UserError if it has none."""
         try:
             return labels[wnids[Path(name).stem]]
         except KeyError:

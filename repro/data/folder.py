@@ -21,6 +21,7 @@ from torch import Tensor
 
 from repro.bars import with_bar
 from repro.data import DATASETS, check_number
+from repro.data.class_folders import class_names, refuse_other_classes
 from repro.data.flat import flat_labels, kaggle_images
 from repro.data.ilsvrc import archives_in, unpack
 from repro.data.layout import TRAIN, VAL, folder_of_tests, images_of, is_annotated, place_of
@@ -111,7 +112,7 @@ class ImageFolder:
     def _refuse_other_classes_than_in_training(self, folder: Path, classes: Collection[str]) -> None:
         train = self.folder / TRAIN
         if train.is_dir() and classes and (known := class_names(train)):
-            _refuse_other_classes(folder, classes, str(train), known)
+            refuse_other_classes(folder, classes, str(train), known)
 
     def _check_numbers(self, files: Files, key: str) -> None:
         """Refuse other numbers of images and classes than those of the dataset."""
@@ -127,7 +128,7 @@ class ImageFolder:
         check_number(self.name, key, len(files))
         classes = declaration.content.classes
         if not isinstance(classes, int):
-            _refuse_other_classes(files.folder, files.classes, f"classes in {declaration.file}", classes)
+            refuse_other_classes(files.folder, files.classes, f"classes in {declaration.file}", classes)
         elif len(files.classes) != classes:
             raise declaration.refused(
                 f"classes is {classes}, but {files.folder} has {len(files.classes)} class folders"
@@ -184,13 +185,6 @@ def is_there(name: str, root: Path) -> bool:
     """Whether both splits of a dataset are under `root`, unpacked."""
     folder = _folder(name, root)
     return (folder / TRAIN).is_dir() and _test_folder(name, folder).is_dir()
-
-
-def class_names(folder: Path) -> tuple[str, ...]:
-    """Return the names of the class folders, sorted; their order gives the labels. A flat folder has none."""
-    if is_annotated(folder):
-        return ()
-    return tuple(sorted(each.name for each in os.scandir(folder) if each.is_dir() and each.name[0] != "."))
 
 
 def list_files(folder: Path, title: str) -> Files:
@@ -265,21 +259,6 @@ def _what_to_do(files: Files, images: int) -> str:
     others = torch.cat([sizes[:largest], sizes[largest + 1 :]])
     where = f": {files.classes[largest]} has {int(sizes[largest]):,}, and each other class {usual:,}"
     return f"remove those that are too many{where if bool((others == usual).all()) else ''}"
-
-
-def _refuse_other_classes(folder: Path, classes: Collection[str], where: str, known: Collection[str]) -> None:
-    """Raise UserError for the first class folder that is not known, or the first known class without a folder."""
-    for unknown in sorted({*classes} - {*known}):
-        if _is_empty(folder / unknown):
-            raise UserError(f"{folder / unknown} is an empty folder, which counts as a class; remove it")
-        raise UserError(f"{folder} has a class {unknown!r} that {where} lacks; both need the same classes")
-    for missing in sorted({*known} - {*classes}):
-        raise UserError(f"{folder} lacks the class {missing!r} of {where}; both need the same classes")
-
-
-def _is_empty(folder: Path) -> bool:
-    """Whether a folder has nothing but hidden files."""
-    return folder.is_dir() and all(each.name.startswith(".") for each in folder.iterdir())
 
 
 def _folder(name: str, root: Path) -> Path:

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from repro.errors import UserError
-from repro.experiment import Experiment, StoredExperiment
+from repro.experiment import Experiment
+from repro.stored_experiment import StoredExperiment
 from repro.tensor_file import Format, check_memory, content_of, format_of, refusal
 
 SAFETENSORS = ".safetensors"

@@ -65,6 +65,11 @@ class EpochRow:
     """Detection only, like the next one; see Record."""
     ap50: Percent | None = None
 
+    @property
+    def monitored_error(self) -> float:
+        """The error by which plateaus are found: on the validation images if there are any, else on the test set."""
+        return self.test_error if self.validation_error is None else self.validation_error
+
 
 class ProtocolTest(msgspec.Struct, frozen=True, kw_only=True):
     """The metrics of a test by one protocol, as in Record."""

@@ -16,7 +16,7 @@ import msgspec
 
 from repro.atomic import write_atomically
 from repro.errors import UnknownName, UserError
-from repro.experiment import Experiment, StoredExperiment, check_declaration
+from repro.experiment import Experiment, check_declaration
 from repro.locks import holder_of
 from repro.models import MODELS, as_typed, is_outside
 from repro.models.outside import is_current, label, outside
@@ -27,6 +27,7 @@ from repro.store.commands import command_of
 from repro.store.curves import read_curve
 from repro.store.results import EpochRow
 from repro.store.run_state import RunState
+from repro.stored_experiment import StoredExperiment
 from repro.text import canonical, first_of, one_of
 
 DESCRIPTION, CURVE, LOCK = "run.json", "curve.csv", ".lock"

@@ -12,7 +12,6 @@ from itertools import islice
 import torch
 from torch import nn
 
-from repro.errors import Diverged
 from repro.experiment import Experiment
 from repro.runtime import Runtime
 from repro.store.results import EpochRow
@@ -20,6 +19,7 @@ from repro.training import processes
 from repro.training.average import Average
 from repro.training.checkpoint import Checkpoint
 from repro.training.device import autocast, placed
+from repro.training.divergence import check_losses, check_state
 from repro.training.graphs import GraphedStep, Graphs
 from repro.training.initialise import initialised
 from repro.training.networks import Networks
@@ -144,10 +144,7 @@ class Engine:
     @property
     def _plateaus(self) -> int:
         """How many plateaus the error of the first run had; runs of such a recipe are trained alone."""
-        validated = (
-            row.test_error if row.validation_error is None else row.validation_error for row in self.histories[0]
-        )
-        return plateaus_in(validated, self.recipe.patience)
+        return plateaus_in((row.monitored_error for row in self.histories[0]), self.recipe.patience)
 
     @property
     def tested(self) -> Networks:
@@ -192,20 +189,13 @@ class Engine:
 
     def check_loss(self) -> None:
         """Raise Diverged if a training loss, summed over the current epoch, is NaN or infinite."""
-        for experiment, loss in zip(self.experiments, processes.total(self.sums)[:, 0].tolist(), strict=True):
-            if not math.isfinite(loss):
-                where = f"epoch {self.epochs + 1} (step {self.step})"
-                several = len(self.experiments) > 1
-                who = f" of seed {experiment.seed}" if several else ""
-                others = "; use --together off to train the other seeds" if several else ""
-                raise Diverged(f"the training loss{who} is {loss} in {where}{others}")
+        seeds = [each.seed for each in self.experiments]
+        check_losses(processes.total(self.sums)[:, 0].tolist(), seeds, f"epoch {self.epochs + 1} (step {self.step})")
 
     def check_weights(self) -> None:
         """Raise Diverged if a weight or a BatchNorm statistic is NaN or infinite."""
         processes.as_the_first(self.networks)  # all processes check the same values: either all raise or none does
-        state = [each for each in self.networks.state_dict().values() if each.is_floating_point()]
-        if not torch.stack(torch._foreach_norm(state, math.inf)).isfinite().all():
-            raise Diverged(f"weights became NaN or infinite at step {self.step}")
+        check_state(self.networks.state_dict(), self.step)
 
     def end_epoch(self, progress: Progress = iter) -> list[EpochRow]:
         """Test the networks after an epoch's last step and add the epoch to the histories.
@@ -241,8 +231,7 @@ class Engine:
         ]
         for history, row in zip(self.histories, rows, strict=True):
             history.append(row)
-        self.seconds += self.epoch_seconds
-        self.epoch_seconds = 0.0
+        self.seconds, self.epoch_seconds = self.seconds + self.epoch_seconds, 0.0
         self.sums.zero_()
         self._enter_phase()
         return rows
@@ -252,9 +241,8 @@ class Engine:
         if self.recipe.batchnorm_statistics != "exact" or self.step < self.total_steps:
             return
         for number, experiment in enumerate(self.experiments):
-            network = self.alone(number)
+            network, batches = self.alone(number), self.task.batches(experiment.seed, self.epochs, 0)
             with autocast(self.device, self.runtime):
-                batches = self.task.batches(experiment.seed, self.epochs, 0)
                 take_exact_statistics(network, (each.inputs for each in batches))
             self.tested.load_state_of(number, network.state_dict())
 

@@ -12,9 +12,9 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-from repro.experiment import Scalar, StoredExperiment
 from repro.runtime import Runtime, switches_today
 from repro.store.results import EpochRow
+from repro.stored_experiment import Scalar, StoredExperiment
 
 FORMAT = 1
 EXPANDED = 1 << 26

@@ -1,0 +1,28 @@
+"""Losses and weights that became NaN or infinite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from repro.errors import Diverged
+
+
+def check_losses(losses: Sequence[float], seeds: Sequence[int], where: str) -> None:
+    """Raise Diverged if the training loss of a seed is NaN or infinite."""
+    for loss, seed in zip(losses, seeds, strict=True):
+        if not math.isfinite(loss):
+            several = len(seeds) > 1
+            who = f" of seed {seed}" if several else ""
+            others = "; use --together off to train the other seeds" if several else ""
+            raise Diverged(f"the training loss{who} is {loss} in {where}{others}")
+
+
+def check_state(state: Mapping[str, Tensor], step: int) -> None:
+    """Raise Diverged if a weight or a BatchNorm statistic of a state dict is NaN or infinite."""
+    values = [each for each in state.values() if each.is_floating_point()]
+    if not torch.stack(torch._foreach_norm(values, math.inf)).isfinite().all():
+        raise Diverged(f"weights became NaN or infinite at step {step}")
