@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from documents import DOCUMENTS, MARKED, PICTURES, ROOT, answer, draw, made_by
 
+from repro.cli.listing import COLUMNS, Kind
 from repro.experiment import experiment_for
 
 TEXTS = {document.relative_to(ROOT).as_posix(): document.read_text(encoding="utf-8") for document in DOCUMENTS}
@@ -74,7 +75,9 @@ def test_set_up_leaves_the_checkout_clean() -> None:
 
 def test_the_readme_names_the_run_that_it_trains() -> None:
     run = experiment_for("resnet20", {}, seed=0, dataset="digits")
-    assert f" {run.name}  15 of 15 " in README
+    epochs = run.recipe.all_epochs
+    shown = COLUMNS[Kind.RUNS]["Epoch"]({"epoch": epochs, "epochs": epochs})
+    assert f" {run.name}  {shown} " in README
     assert f"repro eval {run.id}\n" in README
 
 
