@@ -14,7 +14,7 @@ from repro.errors import UserError
 from repro.torchrun import process_count
 
 DEVICES = r"auto|cpu|cuda(:\d+)?"
-OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "3000"}
+OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
 """How threads of OpenMP wait for each other: they sleep, in GNU's OpenMP after some microseconds in a loop.
 
 By default they wait in a loop for milliseconds, on cores that other processes need: beside these, a ResNet-20 trains

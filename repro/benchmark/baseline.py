@@ -106,10 +106,15 @@ def _folder_batches(recipe: Recipe, files: Files, workers: int, device: torch.de
 
 
 def _folder_transform(recipe: Recipe) -> Callable[[object], Tensor]:
-    """Return the usual transforms for ImageNet, without lighting noise, which torchvision does not have."""
+    """Return the recipe's transforms as such loops write them, without lighting noise, which torchvision lacks."""
     from torchvision import transforms
 
     steps: list[object] = [transforms.RandomResizedCrop(recipe.train_side)]
+    if recipe.random_crop:
+        smallest, largest = recipe.shorter_side, recipe.shorter_side_max or recipe.shorter_side
+        kept = [transforms.Lambda(lambda image: transforms.functional.center_crop(image, min(image.size)))]
+        scaled = transforms.RandomChoice([transforms.Resize(side) for side in range(smallest, largest + 1)])
+        steps = [scaled, *(kept if recipe.square else ()), transforms.RandomCrop(recipe.random_crop)]
     if len(recipe.mean) == 1:
         steps.append(transforms.Grayscale())
     if recipe.flip:

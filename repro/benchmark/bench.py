@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from repro.benchmark.fastest import remember
+from repro.benchmark.pausing import continue_workers, workers_running
 from repro.benchmark.random_images import PHOTOGRAPHS, random_data, random_folder
 from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise
 from repro.benchmark.variants import (
@@ -33,7 +34,7 @@ from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment, check_counted, classifies
 from repro.recipes import Recipe
 from repro.runtime import Runtime
-from repro.training.device import check_fused, device_name, prepare, set_products
+from repro.training.device import check_fused, device_name, prepare, return_freed_memory, set_products
 from repro.training.initialise import network_of
 from repro.training.schedule import images_shown, total_steps
 from repro.training.stacked import why_not_stacked
@@ -117,9 +118,12 @@ def bench(
             variants = image_file_variants(experiment, runtime, precisions, data, device)
         else:
             variants = in_memory_variants(experiment, runtime, precisions, seeds, data, device)
-        for number in progress(range(ROUNDS + 1)):
-            for each in list(variants):
-                _measure(each, variants, number, device, window_seconds)
+        try:
+            for number in progress(range(ROUNDS + 1)):
+                for each in list(variants):
+                    _measure(each, variants, number, device, window_seconds)
+        finally:
+            continue_workers(variants)
         speeds = _speeds(variants, experiment, device)
         if device.type == "cuda" and not isinstance(data, ImageFolder):
             remember(experiment, runtime, device_name(device), variants)
@@ -178,7 +182,8 @@ def _measure(variant: Variant, variants: list[Variant], number: int, device: tor
     """Take window `number` of a variant, or remove the variant if it fails; window 0 is only a warm-up."""
     failure = None
     try:
-        rate, peak = _window(variant, device, seconds)
+        with workers_running(variant):
+            rate, peak = _window(variant, device, seconds)
     except Exception as error:  # compilers and GPUs raise all kinds of errors
         if variant.kind is VariantKind.BASELINE:
             raise
@@ -195,6 +200,7 @@ def _measure(variant: Variant, variants: list[Variant], number: int, device: tor
 
 def _remove(variant: Variant, variants: list[Variant], device: torch.device) -> None:
     """Remove a variant and free its memory, which its error no longer holds."""
+    continue_workers([variant])
     variants.remove(variant)
     if len(variants) == 1:
         raise RunFailed("only the baseline can be measured here")
@@ -206,6 +212,7 @@ def _remove(variant: Variant, variants: list[Variant], device: torch.device) -> 
 def _window(variant: Variant, device: torch.device, seconds: float) -> tuple[float, int | None]:
     """Return the images per second of one window, and on a GPU its peak memory above that in use before it."""
     set_products(variant.precision or "fp32")
+    return_freed_memory()  # what the variant before has freed
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         resting = torch.cuda.memory_allocated(device)

@@ -92,6 +92,8 @@ class Variant:
     """Seeds trained at once; a step shows each of them a batch."""
     together: Together = Together.OFF
     """How several seeds share the device."""
+    workers: set[int] = field(default_factory=set)
+    """Process IDs of the workers that read its files."""
 
     @property
     def name(self) -> str:

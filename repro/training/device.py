@@ -166,6 +166,15 @@ def keep_freed_memory() -> None:
             glibc.mallopt(parameter, 2**31 - 1)
 
 
+def return_freed_memory() -> None:
+    """Give memory that glibc keeps for the next step back to the system, before a fork shares it with a child.
+
+    Each page that this process then writes is copied for it, so its freed memory would be taken a second time.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def set_products(precision: str) -> None:
     """Set, for the whole process, whether the GPU rounds the factors of fp32 products to TF32.
 

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from repro.data.views import stacked
 from repro.errors import RunFailed, UserError
 from repro.runtime import Runtime
+from repro.training.device import return_freed_memory
 from repro.training.signals import blocked_in_children
 
 PREFETCH = 4
@@ -56,6 +57,8 @@ def stream(
         generator=torch.Generator(),  # without it the loader draws from the default generator, which dropout uses
     )
     _kill_workers_at_exit(os.getpid())
+    if workers:
+        return_freed_memory()
     try:
         with blocked_in_children():  # a run that is stopped saves before its workers end
             batches = iter(loader)
