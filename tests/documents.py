@@ -192,6 +192,17 @@ def _of_speed(speed: dict[str, Any]) -> str:
     return f"| {speed['name']} | {rates} | {speed['ratio']:.2f} | {duration} | {shares} |"
 
 
+def waiting_threads() -> str:
+    """Return what `repro bench resnet20 --precision fp32` measured of threads that sleep and of threads that spin."""
+    measured = json.loads((ROOT / "docs/measurements/waiting.json").read_text(encoding="utf-8"))
+    rates = {
+        when: {each["name"]: each["images_per_second"] for each in bench["speeds"]} for when, bench in measured.items()
+    }
+    head = "| Images/s | the machine is quiet | three processes keep its cores busy |"
+    lines = [f"| {name} | {quiet:.0f} | {rates['busy'][name]:.0f} |" for name, quiet in rates["quiet"].items()]
+    return "\n".join([head, "| --- | --- | --- |", *lines])
+
+
 def peers_on_a_cpu() -> str:
     """Return the speed of the loops of public repositories on a CPU, of the baseline and of ours, with ratios."""
     networks = json.loads((ROOT / "docs/measurements/peers.json").read_text(encoding="utf-8"))
@@ -258,6 +269,7 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "tests/documents.py, every verdict": every_verdict,
     "tests/documents.py, times on a GPU": gpu_times,
     "tests/documents.py, speeds on a CPU": cpu_speeds,
+    "tests/documents.py, waiting threads": waiting_threads,
     "tests/documents.py, loops on a CPU": peers_on_a_cpu,
     "tests/documents.py, hostile inputs": hostile_inputs,
     "tests/documents.py, Python API": python_api,

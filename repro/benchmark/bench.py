@@ -18,6 +18,7 @@ from repro.benchmark.fastest import remember
 from repro.benchmark.pausing import continue_workers, workers_running
 from repro.benchmark.random_images import PHOTOGRAPHS, random_data, random_folder
 from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise
+from repro.benchmark.spinning import spinning_variants
 from repro.benchmark.variants import (
     DTYPES,
     Variant,
@@ -118,6 +119,8 @@ def bench(
             variants = image_file_variants(experiment, runtime, precisions, data, device)
         else:
             variants = in_memory_variants(experiment, runtime, precisions, seeds, data, device)
+            if device.type == "cpu" and "fp32" in precisions:
+                variants += spinning_variants(experiment, runtime, data)
         try:
             for number in progress(range(ROUNDS + 1)):
                 for each in list(variants):

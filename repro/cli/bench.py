@@ -160,6 +160,7 @@ NOTES = (
     "Figures are medians over timing windows, taken in turn. Ratio: speed relative to the baseline of the same work.",
     "Time for recipe: training only, without tests and tuning.",
     "Peak matmul and bandwidth: measured with a large matrix product and a large copy on this device.",
+    "Threads spin: OpenMP's threads wait in a loop, torch's default, which is slow beside other processes.",
     "Saved activations: what a step keeps for the backward pass. Working memory: the peak on the GPU, eager steps.",
 )
 
