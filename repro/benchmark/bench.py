@@ -125,9 +125,9 @@ def bench(
             for number in progress(range(ROUNDS + 1)):
                 for each in list(variants):
                     _measure(each, variants, number, device, window_seconds)
+            speeds = _speeds(variants, experiment, device)  # while no worker takes the cores
         finally:
             continue_workers(variants)
-        speeds = _speeds(variants, experiment, device)
         if device.type == "cuda" and not isinstance(data, ImageFolder):
             remember(experiment, runtime, device_name(device), variants)
         variants.clear()  # ends the processes that read the files
