@@ -16,6 +16,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 import torch
@@ -193,14 +194,30 @@ KILLED: dict[str, tuple[Act, int, float, Callable[[Path], None], Callable[[Path]
 @pytest.mark.parametrize("name", KILLED)
 def test_kills_lose_nothing(name: str, kills: int, tmp_path: Path) -> None:
     act, processes, seconds, prepare, check = KILLED[name]
-    draws = random.Random(f"{name} {kills}")
-    prepare(tmp_path)
-    for _ in range(-(-kills // processes)):
-        for process in [started(act, tmp_path) for _ in range(processes)]:
+    draws, killed = random.Random(f"{name} {kills}"), 0
+    root = prepared_folder(tmp_path, prepare)
+    while killed < kills:
+        running = [started(act, root) for _ in range(processes)]
+        for process in running:
             time.sleep(draws.uniform(0, seconds))
+            killed += process.is_alive()
             process.kill()
             process.join()
-    last = started(act, tmp_path)
-    assert ended(last) == 0
-    check(tmp_path)
-    assert not list(tmp_path.rglob(".*.part"))
+        if all(process.exitcode == 0 for process in running):  # nothing was left to kill
+            checked(root, check)
+            root = prepared_folder(tmp_path, prepare)
+    assert ended(started(act, root)) == 0
+    checked(root, check)
+
+
+def prepared_folder(parent: Path, prepare: Callable[[Path], None]) -> Path:
+    """Return a new folder with what is needed to begin."""
+    root = Path(mkdtemp(dir=parent))
+    prepare(root)
+    return root
+
+
+def checked(root: Path, check: Callable[[Path], None]) -> None:
+    """Check what is left when the last process has ended."""
+    check(root)
+    assert not list(root.rglob(".*.part"))
