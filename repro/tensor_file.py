@@ -63,7 +63,7 @@ def read_tensors(path: Path) -> Any:
     content = content_of(path)
     _check_format(path, format_of(content))
     try:
-        _check(content)
+        check_archive(content)
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except zipfile.BadZipFile as error:
         raise Damaged(f"{path} is damaged or not a checkpoint ({error})") from error
@@ -196,7 +196,7 @@ def refusal(path: Path, content: bytes) -> str:
     return f"{path} {what}, and {nothing}; save only model.state_dict()"
 
 
-def _check(content: bytes) -> None:
+def check_archive(content: bytes) -> None:
     """Raise BadZipFile for an archive with wrong checksums, or one that torch does not write."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = archive.infolist()

@@ -107,15 +107,23 @@ def test_the_organisers_archives_are_unpacked_once(pictures: Path, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("three_classes")
-def test_a_broken_archive_leaves_no_data_set_and_whole_classes_are_kept(pictures: Path, tmp_path: Path) -> None:
+def test_a_broken_archive_leaves_nothing(pictures: Path, tmp_path: Path) -> None:
     home = hand_out(pictures, tmp_path / "root")
     whole = (home / ilsvrc.TRAIN_ARCHIVE).read_bytes()
     (home / ilsvrc.TRAIN_ARCHIVE).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match=r"ILSVRC2012_img_train\.tar is broken"):
         load("imagenet", tmp_path / "root")
-    assert not (home / "train").exists()
-    assert (home / ".unpacking-train" / WNIDS[0]).is_dir()
+    assert [each.name for each in home.iterdir() if each.is_dir()] == []
     (home / ilsvrc.TRAIN_ARCHIVE).write_bytes(whole)
+    assert len(load("imagenet", tmp_path / "root").train) == 6
+
+
+@pytest.mark.usefixtures("three_classes")
+def test_what_was_unpacked_of_another_archive_is_not_used(pictures: Path, tmp_path: Path) -> None:
+    home = hand_out(pictures, tmp_path / "root")
+    wrong = home / ".unpacking-train-1-2" / WNIDS[0]
+    wrong.mkdir(parents=True)
+    (wrong / "wrong.JPEG").write_bytes(b"of another archive")
     assert len(load("imagenet", tmp_path / "root").train) == 6
 
 
@@ -164,7 +172,7 @@ def test_a_flat_folder_needs_the_development_kit(pictures: Path, tmp_path: Path)
     flat = tmp_path / "flat" / "val"
     flat.mkdir(parents=True)
     (flat / "ILSVRC2012_val_00000001.JPEG").touch()
-    with pytest.raises(UserError, match=r"no class folders, and ILSVRC2012_devkit_t12\.tar\.gz .* is not in"):
+    with pytest.raises(UserError, match=r"no class folders, and neither ILSVRC2012_devkit_t12\.tar\.gz nor .*, is in"):
         list_files(flat, "listing")
     for name, content in kit().items():
         (tmp_path / "flat" / name).parent.mkdir(parents=True, exist_ok=True)

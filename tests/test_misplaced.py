@@ -89,7 +89,7 @@ def one_deeper(folder: Path, name: str) -> None:
 
 CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "surplus": (
-        lambda val: files(f"{val}/n00000001/copy (1).JPEG"),
+        lambda val: (val / "n00000001" / "copy (1).JPEG").write_bytes(b"a copy"),
         "val has 7 images of 3 classes; imagenet has 6 of 3; remove those that are too many: n00000001 has 3, and each "
         "other class 2",
     ),

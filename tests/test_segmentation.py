@@ -162,7 +162,7 @@ def test_masks_of_0_and_1_are_refused(tmp_path: Path) -> None:
     write_folder(tmp_path)
     for number in range(3):
         write(tmp_path / "segmentation" / "train" / "masks" / f"{number}.png", cells(number)[1] // 255)
-    with pytest.raises(UserError, match=r"training labels of segmentation are all of one class \(values 0 to 1\)"):
+    with pytest.raises(UserError, match=r"0\.png has only values up to 1, and the foreground begins at 128"):
         load("segmentation", tmp_path)
 
 

@@ -231,7 +231,10 @@ WRONG: dict[str, tuple[Write, str]] = {
     "folder": (lambda file, state: file.mkdir(), "is a folder; name the file of a state dict"),
     "empty": (lambda file, state: file.touch(), "is empty; copy or download it again"),
     "garbage": (lambda file, state: file.write_bytes(b"garbage" * 99), "is broken or needs objects other than tensors"),
-    "cut": (lambda file, state: (torch.save(state, file), os.truncate(file, 20_000)), "is broken or was not written"),
+    "cut": (
+        lambda file, state: (torch.save(state, file), os.truncate(file, 20_000)),
+        "is damaged (File is not a zip file)",
+    ),
     "whole model": (
         lambda file, state: torch.save(Whole(), file),
         "a pickled model, not weights: it needs the object ",

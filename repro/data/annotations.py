@@ -33,7 +33,7 @@ class _Annotation(msgspec.Struct):
     image_id: int
     category_id: int
     bbox: Box
-    area: float | None = None
+    area: Annotated[float, Meta(ge=0)] | None = None
     iscrowd: int = 0
 
 

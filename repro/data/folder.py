@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -233,11 +234,14 @@ def _begin(folder: Path, place: Path) -> str:
 
 
 def _size(file: os.DirEntry[str]) -> int:
-    """Return the bytes of a file; UserError for a link to a file that is gone."""
+    """Return the bytes of a file; UserError for a link to a file that is gone, an empty file and a folder."""
     try:
-        return file.stat().st_size
+        found = file.stat()
     except OSError as error:
         raise UserError(f"{file.path} cannot be read: {error.strerror}; restore the file") from None
+    if not stat.S_ISREG(found.st_mode) or not found.st_size:
+        raise UserError(f"{file.path} is {'empty' if file.is_file() else 'not a file'}; restore the file")
+    return found.st_size
 
 
 def _images(folder: Path) -> list[os.DirEntry[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import shutil
 import tarfile
 import zlib
 from collections.abc import Callable
@@ -38,14 +39,25 @@ def unpack(folder: Path) -> None:
         with locked(folder / ".unpacking.lock"):
             if is_filled(folder / split):  # another process was faster
                 continue
-            beside = folder / f".unpacking-{split}"
-            beside.mkdir(exist_ok=True)
+            beside = _folder_beside(folder, archive, split)
             try:
                 with open_with_bar(folder / archive, f"unpacking {archive}") as file:
                     writers[archive](file, beside)
             except (tarfile.TarError, EOFError) as error:
+                shutil.rmtree(beside)
                 raise UserError(f"{folder / archive} is broken ({error}); replace it") from error
             beside.rename(folder / split)
+
+
+def _folder_beside(folder: Path, archive: str, split: str) -> Path:
+    """Return the folder of what is unpacked of an archive; remove those of other archives that were in its place."""
+    about = (folder / archive).stat()
+    beside = folder / f".unpacking-{split}-{about.st_size}-{about.st_mtime_ns}"
+    for other in folder.glob(f".unpacking-{split}*"):
+        if other != beside and other.is_dir():
+            shutil.rmtree(other)
+    beside.mkdir(exist_ok=True)
+    return beside
 
 
 def archives_in(folder: Path) -> dict[str, str]:
@@ -122,4 +134,7 @@ def _of_kit(folder: Path, name: str) -> bytes:
         pass
     except (KeyError, tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise UserError(f"{archive} is broken or not the development kit ({error})") from error
-    raise UserError(f"{folder}/val has no class folders, and {KIT}.tar.gz with the labels is not in {folder}")
+    raise UserError(
+        f"{folder}/val has no class folders, and neither {KIT}.tar.gz nor Kaggle's "
+        f"LOC_val_solution.csv, which have the labels, is in {folder}"
+    )

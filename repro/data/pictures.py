@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 """What is opened, whatever the extension of a file: Pillow hands other formats, such as EPS, to other programs."""
 ENDINGS = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 """Extensions of image files, in any case."""
+BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, struct.error)
+"""What PIL raises for broken files."""
 DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
 """PIL's modes of 16 bits."""
 DEEPER = ("I", "F")
@@ -70,7 +73,7 @@ def opened(path: Path) -> Iterator[Image]:
     except Image.DecompressionBombError:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise UserError(f"{path} has more than {most:,} pixels; scale the image down") from None
-    except (OSError, SyntaxError, ValueError) as error:  # PIL raises SyntaxError for some broken files
+    except BROKEN as error:
         raise UserError(f"{path} cannot be read as an image ({error}); restore the file") from error
 
 

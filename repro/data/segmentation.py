@@ -30,6 +30,8 @@ HELD_OUT = 5
 """Test slices: the last ones, 25 to 29. Adjacent slices are alike; this split separates only 24 and 25."""
 FOREGROUND = 128
 """Smallest grey value of a label that means inside a cell."""
+EDGE, GREY_SHARE = 32, 0.1
+"""How far a value may be from black or white, as in edges and JPEG, and the share of pixels that may be further."""
 
 
 def load_isbi2012(name: str, root: Path) -> Dataset:
@@ -112,9 +114,19 @@ def _pairs(images: Path, labels: Path, channels: int = 1) -> tuple[Tensor, Tenso
         raise UserError(f"{images} has no images ({', '.join(ENDINGS)})")
     for name in names:
         if not (labels / name).is_file():
-            raise UserError(f"{labels / name} does not exist: every image in {images} needs a label of the same name")
+            raise UserError(
+                f"{labels / name} does not exist{_near(labels, name)}: every image in {images} needs a label of the "
+                "same name"
+            )
     slices = _stacked([images / name for name in names], partial(_slice, channels=channels))
     return slices, _stacked([labels / name for name in names], _mask)
+
+
+def _near(labels: Path, name: str) -> str:
+    """Return that there is a label whose name differs only in its end; empty if there is none."""
+    stem = Path(name).stem
+    near = sorted(each.name for each in labels.glob("*") if each.stem in (stem, f"{stem}_mask", f"{stem}_label"))
+    return f", but {near[0]} does" if near else ""
 
 
 def _by_number(name: str) -> tuple[int, str]:
@@ -144,7 +156,28 @@ def _mask(path: Path) -> Tensor:
     """Return the mask in a file as (H, W)."""
     with opened(path) as image:
         refuse_pages(path, image)
-        return _grey(path, upright(image))
+        labels = _grey(path, upright(image))
+        _refuse_classes(path, image, labels)
+        return labels
+
+
+def _refuse_classes(path: Path, image: Image, labels: Tensor) -> None:
+    """Raise UserError for a mask of several classes, in colours, or of 0 and 1 instead of 0 and 255."""
+    colours = len(image.getcolors() or ()) if image.mode == "P" else 0
+    grey = (labels > EDGE) & (labels < 255 - EDGE)
+    if colours > 2 or _is_coloured(image) or grey.float().mean() > GREY_SHARE:
+        raise UserError(f"{path} is not in black and white, as if it had several classes; save one class as 255")
+    if 0 < (highest := int(labels.max())) < FOREGROUND:
+        raise UserError(
+            f"{path} has only values up to {highest}, and the foreground begins at {FOREGROUND}; scale them"
+        )
+
+
+def _is_coloured(image: Image) -> bool:
+    if image.mode in ("1", "L", "LA", "P"):
+        return False
+    channels = _as_tensor(image.convert("RGB")).int()
+    return bool((channels.amax(0) - channels.amin(0) > EDGE).any())
 
 
 def _pages(path: Path) -> Tensor:

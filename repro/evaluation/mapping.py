@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from repro.errors import UserError
@@ -139,6 +140,10 @@ def _by_order(subject: Subject, found: StateDict, names: Sequence[str]) -> dict[
     return dict(zip(own, names, strict=True))
 
 
+FLOATING_POINT = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Types of weights that are read."""
+
+
 def _kind(name: str) -> str:
     """Return the last part of a name: weight, bias, running_mean or running_var, which have one shape in BatchNorm."""
     return name.rpartition(".")[2]
@@ -151,7 +156,7 @@ def _check(subject: Subject, found: StateDict, name: str, own: Tensor, *, is_las
     """
     value = found.tensors[name]
     if value.shape != own.shape:
-        if is_last and value.shape[1:] == own.shape[1:]:
+        if is_last and value.dim() == own.dim() and value.shape[1:] == own.shape[1:]:
             raise UserError(
                 f"{found.file} has {len(value)} classes ({name}), and {subject.dataset} has {len(own)}; "
                 "name the dataset of these weights with --dataset"
@@ -160,7 +165,7 @@ def _check(subject: Subject, found: StateDict, name: str, own: Tensor, *, is_las
             f"{found.file}: {name} has the shape {tuple(value.shape)}, and {typed_name(subject.model)} needs "
             f"{tuple(own.shape)}; name another model or dataset, or its options with --set"
         )
-    if not value.is_floating_point():
+    if value.dtype not in FLOATING_POINT:
         raise UserError(f"{found.file}: {name} has the type {value.dtype}; only floating-point weights can be read")
     if not value.isfinite().all():
         raise UserError(f"{found.file}: {name} has NaN or infinite values; the weights are of no use")

@@ -18,7 +18,7 @@ from torch import Tensor
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.stored_experiment import StoredExperiment
-from repro.tensor_file import Format, check_memory, content_of, format_of, refusal
+from repro.tensor_file import Format, check_archive, check_memory, content_of, format_of, refusal
 
 SAFETENSORS = ".safetensors"
 KEYS = ("state_dict", "model", "net", "state_dict_ema", "model_state_dict", "network")
@@ -122,9 +122,13 @@ def _saved(file: Path, written: bytes) -> Content:
     key = next((each for each in KEYS if isinstance(content.get(each), Mapping)), "")
     found = content[key] if key else content
     for name, value in found.items():
+        if not isinstance(name, str):
+            raise UserError(f"{file}: {name!r} is no name of a tensor; save model.state_dict()")
         if not isinstance(value, Tensor):
             kind = type(value).__name__
             raise UserError(f"{file}: {name} is a {kind}, not a tensor; a state dict is at the top or under {_keys()}")
+        if value.layout != torch.strided or value.device.type != "cpu":
+            raise UserError(f"{file}: {name} is a sparse tensor or has no values; save plain tensors")
     return key, found, {}
 
 
@@ -137,7 +141,11 @@ def _loaded(file: Path, content: bytes) -> Any:
     if _is_torchscript(content):
         raise UserError(f"{file} is a TorchScript archive, which is code; save model.state_dict() and name that file")
     try:
+        if format_of(content) is Format.ARCHIVE:
+            check_archive(content)  # torch compares no checksums, and inflates compressed entries
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{file} is damaged ({error}); download it again") from error
     except pickle.UnpicklingError as error:
         raise UserError(refusal(file, content)) from error
     except Exception as error:  # torch's reader raises all kinds of errors for a broken file

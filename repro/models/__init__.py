@@ -90,6 +90,8 @@ def _canonical(name: str, option: str, value: OptionValue) -> OptionValue:
         return float(value)
     if type(value) is not kind:
         raise UserError(f"{name}: option {option} must be {EXPECTED[kind]}, not {value!r}")
+    if isinstance(value, float) and math.isnan(value):
+        raise UserError(f"{name}: option {option} must be {EXPECTED[kind]}, not nan")
     if not isinstance(value, str) and value > LARGEST.get(option, math.inf):
         raise UserError(f"{name}: option {option} is {value:,}; the largest is {LARGEST[option]:,}")
     return value.upper().replace(" ", "") if isinstance(value, str) else value

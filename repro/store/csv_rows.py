@@ -91,9 +91,9 @@ def _numbered(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             file.seek(0)
             yield from _lines(csv.reader(file, delimiter=delimiter), path)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is not a CSV file in UTF-8 ({error}); repair or remove it") from error
+        raise UserError(f"{path} is not a CSV file in UTF-8 ({error}); save it again as CSV in UTF-8") from error
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}; repair or remove it") from error
+        raise UserError(f"{path} cannot be read: {error.strerror}; the file may be intact") from error
 
 
 def _delimiter(header: str) -> str:

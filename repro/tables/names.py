@@ -47,7 +47,7 @@ class Network(NamedTuple):
     def with_options(self, typed: str, given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
         """Return its options and those that a user gave; UserError if the name that was typed gives another value."""
         for option, value in given.items():
-            if self.options.get(option, value) != value:
+            if option in self.options and self.options[option] != value:
                 raise UserError(f"{typed!r} already gives {option} = {self.options[option]}; leave {option} out")
         return {**self.options, **given}
 

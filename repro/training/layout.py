@@ -85,10 +85,16 @@ def checked(content: Mapping[str, Any]) -> Layout:
     return found
 
 
+SAVED = (torch.float32, torch.float64, torch.int64, torch.int32, torch.uint8, torch.bool)
+"""Types of the tensors that training saves: it autocasts, and its weights are in fp32."""
+
+
 def _tensor(_: type, value: object) -> Tensor:
     """Return a plain tensor; TypeError for other values, and for views that are much larger than their memory."""
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
         raise TypeError(f"Expected a tensor, got {type(value).__name__}")
+    if value.dtype not in SAVED:
+        raise TypeError(f"a tensor has the type {value.dtype}")
     if value.nbytes > max(EXPANDED, value.untyped_storage().nbytes()):
         raise TypeError(f"a tensor of {value.nbytes:,} bytes repeats fewer values")
     return value

@@ -1,0 +1,125 @@
+"""Files of weights that are damaged or hold what no network has are refused in one line, as are broken images."""
+
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from repro.cli.app import main
+from repro.data import pictures
+from repro.errors import UserError
+from repro.evaluation.state_dicts import read_state_dict
+from repro.experiment import experiment_for
+from repro.training.initialise import network_of
+from repro.training.layout import _tensor
+
+EXPERIMENT = experiment_for("wrn", {"depth": 10, "k": 1}, seed=0, dataset="digits", recipe_name="digits")
+Weights = dict[str, Tensor]
+
+
+def weights() -> Weights:
+    return network_of(EXPERIMENT).state_dict()
+
+
+def evaluated(file: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the only line of an evaluation that must fail."""
+    normalised = ["--mean", "0,0,0", "--std", "1,1,1"]
+    with pytest.raises(SystemExit) as end:
+        main(
+            [
+                "eval",
+                "wrn",
+                "--set",
+                "depth=10",
+                "--set",
+                "k=1",
+                "--dataset",
+                "digits",
+                "--weights",
+                str(file),
+                *normalised,
+            ]
+        )
+    assert end.value.code == 2
+    (line,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith("error:")]
+    return line
+
+
+def test_a_flipped_bit_in_weights_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    state = weights()
+    torch.save(state, path)
+    read_state_dict(path)
+    content = bytearray(path.read_bytes())
+    content[content.index(state["classifier.weight"].numpy().tobytes()) + 3] ^= 0x40
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"net\.pth is damaged \(checksum of .*\); download it again"):
+        read_state_dict(path)
+
+
+def test_weights_that_would_be_inflated_are_refused(tmp_path: Path) -> None:
+    torch.save(weights(), tmp_path / "stored.pth")
+    stored = zipfile.ZipFile(tmp_path / "stored.pth")
+    with stored, zipfile.ZipFile(tmp_path / "net.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in stored.namelist():
+            archive.writestr(name, stored.read(name))
+    with pytest.raises(UserError, match="is compressed"):
+        read_state_dict(tmp_path / "net.pth")
+
+
+def first_as(change: Callable[[Tensor], Tensor]) -> Weights:
+    state = weights()
+    name = next(iter(state))
+    return {**state, name: change(state[name])}
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor:UserWarning")
+@pytest.mark.parametrize(
+    ("state", "what"),
+    [
+        ({7: torch.zeros(3)}, "7 is no name of a tensor"),
+        ({"weight": torch.eye(2).to_sparse()}, "is a sparse tensor or has no values"),
+        (first_as(lambda tensor: tensor.to("meta")), "is a sparse tensor or has no values"),
+        (first_as(lambda tensor: tensor.to(torch.float8_e4m3fn)), "only floating-point weights can be read"),
+        (first_as(lambda tensor: tensor.to(torch.complex64)), "only floating-point weights can be read"),
+        ({**weights(), "classifier.bias": torch.tensor(1.0)}, "classifier.bias has the shape ()"),
+    ],
+)
+def test_weights_that_no_network_has_are_refused(
+    state: dict[str, Tensor], what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(state, tmp_path / "net.pth")
+    assert what in evaluated(tmp_path / "net.pth", capsys)
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.complex64, torch.float16])
+def test_a_checkpoint_holds_only_types_that_training_saves(dtype: torch.dtype) -> None:
+    with pytest.raises(TypeError, match="a tensor has the type"):
+        _tensor(Tensor, torch.zeros(2, dtype=dtype))
+
+
+@pytest.mark.parametrize("error", [TypeError("Missing dimensions"), struct.error("no integer"), IndexError(3)])
+def test_whatever_pillow_raises_for_a_broken_image_names_the_file(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (2, 2)).save(tmp_path / "one.png")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(pictures, "upright", fail)
+    with pytest.raises(UserError, match=r"one\.png cannot be read as an image"):
+        pictures.read(tmp_path / "one.png")
+
+
+@pytest.mark.parametrize("arguments", [["wrn", "--dropout"], ["densenet", "--compression"], ["mobilenetv1", "--width"]])
+def test_an_option_that_is_no_number_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["count", *arguments, "nan"])
+    assert end.value.code == 2
+    assert "must be a number, not nan" in capsys.readouterr().err
