@@ -171,7 +171,7 @@ def test_an_image_cannot_be_written_outside_of_its_class(tmp_path: Path) -> None
 def test_a_flat_folder_needs_the_development_kit(pictures: Path, tmp_path: Path) -> None:
     flat = tmp_path / "flat" / "val"
     flat.mkdir(parents=True)
-    (flat / "ILSVRC2012_val_00000001.JPEG").touch()
+    (flat / "ILSVRC2012_val_00000001.JPEG").write_bytes(b"an image")
     with pytest.raises(UserError, match=r"no class folders, and neither ILSVRC2012_devkit_t12\.tar\.gz nor .*, is in"):
         list_files(flat, "listing")
     for name, content in kit().items():
@@ -187,7 +187,7 @@ def test_a_flat_folder_needs_the_development_kit(pictures: Path, tmp_path: Path)
 def test_a_broken_development_kit_is_reported_in_one_line(tmp_path: Path, content: bytes) -> None:
     flat = tmp_path / "val"
     flat.mkdir()
-    (flat / "ILSVRC2012_val_00000001.JPEG").touch()
+    (flat / "ILSVRC2012_val_00000001.JPEG").write_bytes(b"an image")
     for name, whole in kit().items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content if name.endswith("meta.mat") else whole)

@@ -183,7 +183,7 @@ KILLED: dict[str, tuple[Act, int, float, Callable[[Path], None], Callable[[Path]
     "seeds together": (stacked, 1, 0.4, nothing, trained),
     "branches": (branches, 1, 0.6, nothing, trained),
     "table --run in two processes": (table, 2, 0.6, nothing, trained),
-    "count cache": (counts, 2, 0.1, nothing, in_cache),
+    "count cache": (counts, 2, 0.01, nothing, in_cache),
     "unpacking": (unpacks, 1, 0.05, prepared, unpacked),
     "times.csv": (times, 2, 0.05, nothing, all_measured),
 }
