@@ -81,6 +81,21 @@ def test_a_network_that_exceeds_the_memory_is_not_built(monkeypatch: pytest.Monk
         repro.count("wrn", depth=16, k=10_000, classes=7)
 
 
+def test_the_memory_of_a_network_of_ones_own_is_estimated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An image of 75,000,000 values, and two maps of 25,000,000 x 4 each."""
+    monkeypatch.setattr(count, "free_host_memory", lambda: 2**29)
+    (tmp_path / "nets.py").write_text(
+        "from torch import nn\n\n\ndef net(classes):\n    layers = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)\n"
+        "    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes))\n"
+    )
+    with pytest.raises(SystemExit, match="2"):
+        main(["count", f"{tmp_path}/nets.py:net", "--input", "3x5000x5000", "--classes", "7"])
+    about = f"{(75 + 2 * 100) * 4e6 / 2**30:.1f} GiB of memory, and 512.0 MiB are free"
+    assert about in capsys.readouterr().err
+
+
 def test_multiples_without_end_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "steps.toml"
     for every, line in (

@@ -112,9 +112,9 @@ def _folder_transform(recipe: Recipe) -> Callable[[object], Tensor]:
     steps: list[object] = [transforms.RandomResizedCrop(recipe.train_side)]
     if recipe.random_crop:
         smallest, largest = recipe.shorter_side, recipe.shorter_side_max or recipe.shorter_side
-        kept = [transforms.Lambda(lambda image: transforms.functional.center_crop(image, min(image.size)))]
+        middle = [transforms.Lambda(lambda image: transforms.functional.center_crop(image, min(image.size)))]
         scaled = transforms.RandomChoice([transforms.Resize(side) for side in range(smallest, largest + 1)])
-        steps = [scaled, *(kept if recipe.square else ()), transforms.RandomCrop(recipe.random_crop)]
+        steps = [scaled, *(middle if recipe.square else ()), transforms.RandomCrop(recipe.random_crop)]
     if len(recipe.mean) == 1:
         steps.append(transforms.Grayscale())
     if recipe.flip:

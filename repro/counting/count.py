@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Iterator, Mapping
@@ -74,6 +75,7 @@ def empty_network(subject: Subject) -> nn.Module:
     """Return the network in evaluation mode with uninitialised weights."""
     network = without_memory(subject)
     if is_outside(subject.model):
+        check_memory(network, subject)
         check_output(subject.model, network.eval(), subject.classes, subject.input)
         return network
     check_memory(network, subject)
@@ -84,24 +86,31 @@ def empty_network(subject: Subject) -> nn.Module:
 
 
 def check_memory(network: nn.Module, subject: Subject) -> None:
-    """Raise UserError for a network on the meta device that cannot be counted in the memory that is free.
+    """Raise UserError for a network that cannot be counted in the memory that is free.
 
-    fvcore needs its weights and maps. Small ones are not estimated, which would take time.
+    fvcore needs its weights and maps. Small ones are not estimated, which would take time, nor are those of code from
+    outside the package that does not compute on the meta device.
     """
     weights = sum(each.numel() * each.element_size() for each in network.parameters())
     free = free_host_memory()
     if free is None or (weights < SMALL_BYTES and math.prod(subject.input) < SMALL_INPUT):
         return
-    needed = weights + (0 if weights > free else _map_bytes(network.eval(), subject))
+    try:
+        needed = weights + (0 if weights > free else _map_bytes(network.eval(), subject))
+    except Exception:  # code from outside raises errors of all kinds
+        if is_outside(subject.model):
+            return
+        raise
     if needed > free:
         what = f"counting {subject.model} with images of {shape_text(subject.input)} needs about {size(needed)}"
         raise UserError(f"{what} of memory, and {size(free)} are free; choose smaller images or a smaller network")
 
 
 def _map_bytes(network: nn.Module, subject: Subject) -> int:
-    """Return the bytes of an image and of the maps that a network on the meta device makes of it: a trace keeps all."""
+    """Return the bytes of an image and of the maps that a network makes of it, of which a trace keeps all."""
     import torch
 
+    without_values = network if _is_on_meta(network) else copy.deepcopy(network).to("meta")
     found = [4 * math.prod(subject.input)]
 
     def note(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
@@ -109,13 +118,17 @@ def _map_bytes(network: nn.Module, subject: Subject) -> int:
         if isinstance(output, torch.Tensor) and not any(output is each for each in inputs):
             found.append(output.nbytes)
 
-    layers = [each for each in network.modules() if not [*each.children()]]
+    layers = [each for each in without_values.modules() if not [*each.children()]]
     hooks = [each.register_forward_hook(note) for each in layers]
     with torch.no_grad(), refusing(subject.model, subject.input):
-        network(torch.zeros(1, *subject.input, device="meta"))
+        without_values(torch.zeros(1, *subject.input, device="meta"))
     for hook in hooks:
         hook.remove()
     return sum(found)
+
+
+def _is_on_meta(network: nn.Module) -> bool:
+    return all(each.is_meta for each in network.parameters())
 
 
 @contextmanager
