@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis.configuration import set_hypothesis_home_dir
 from PIL import Image
 from watching import shrink_digits
 
@@ -33,6 +34,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Use a cache that the processes of the test session share, so that each network is counted once."""
     base = tmp_path_factory.getbasetemp()
     os.environ["REPRO_CACHE"] = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache")
+    set_hypothesis_home_dir(base / "hypothesis")  # otherwise it writes into the folder of the test session
 
 
 @pytest.fixture
