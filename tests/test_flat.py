@@ -34,7 +34,7 @@ def from_kaggle(pictures: Path, home: Path) -> Path:
     lines = ["ImageId,PredictionString"]
     for number, label in reversed(list(enumerate(ORDER, 1))):
         name = f"ILSVRC2012_val_{number:08}"
-        (images / "val" / f"{name}.JPEG").write_bytes(bytes(number))
+        (images / "val" / f"{name}.JPEG").write_bytes(bytes(1 + number))
         lines.append(f"{name},{WNIDS[label]} 1 2 3 4 {WNIDS[label]} 5 6 7 8 ")
     (home / flat.SOLUTION).write_text("\n".join(lines))
     (home / flat.MAPPING).write_text("".join(f"{wnid} a tench, Tinca tinca\n" for wnid in WNIDS))
@@ -51,7 +51,7 @@ def of_tiny(pictures: Path, home: Path) -> None:
         (home / split / "images").mkdir(parents=True)
     lines = []
     for number, label in enumerate(ORDER):
-        (home / "val" / "images" / f"val_{number}.JPEG").write_bytes(bytes(number))
+        (home / "val" / "images" / f"val_{number}.JPEG").write_bytes(bytes(1 + number))
         lines.insert(0, f"val_{number}.JPEG\t{WNIDS[label]}\t0\t32\t44\t62\n")
     (home / "val" / ANNOTATIONS).write_text("".join(lines))
     (home / "test" / "images" / "test_0.JPEG").touch()

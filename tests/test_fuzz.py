@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from attacks import ATTACKS
+from file_attacks import FILE_ATTACKS
 from fuzzing import Attack, Figures, run
 
 from repro.locks import locked
 
 SECONDS, NIGHTLY_SECONDS = 0.7, 120.0
 MOST, NIGHTLY_MOST = 100, 20_000
-every_attack = pytest.mark.parametrize("attack", ATTACKS, ids=lambda each: each.name.split()[0])
+every_attack = pytest.mark.parametrize("attack", [*ATTACKS, *FILE_ATTACKS], ids=lambda each: each.name.split()[0])
 
 
 @every_attack
