@@ -18,8 +18,8 @@ OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
 """How threads of OpenMP wait for each other: they sleep, in GNU's OpenMP after some microseconds in a loop.
 
 By default they wait in a loop for milliseconds, on cores that other processes need: beside these, a ResNet-20 trains
-at little more than half the speed (docs/running.md). Without the short loop it would be a sixth slower on a quiet
-machine.
+at little more than half the speed (docs/running.md). The short loop saves the time of waking a thread that waits only
+for a moment, as on a quiet machine.
 """
 OPENMP_WAITS = {*OPENMP, "KMP_BLOCKTIME"}
 """The variables by which a user may say how OpenMP's threads wait."""

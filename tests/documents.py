@@ -193,7 +193,7 @@ def _of_speed(speed: dict[str, Any]) -> str:
 
 
 def waiting_threads() -> str:
-    """Return what `repro bench resnet20 --precision fp32` measured of threads that sleep and of threads that spin."""
+    """Return the speeds with threads that sleep and with threads that spin, from two answers of `repro bench`."""
     measured = json.loads((ROOT / "docs/measurements/waiting.json").read_text(encoding="utf-8"))
     rates = {
         when: {each["name"]: each["images_per_second"] for each in bench["speeds"]} for when, bench in measured.items()

@@ -121,13 +121,7 @@ def bench(
             variants = in_memory_variants(experiment, runtime, precisions, seeds, data, device)
             if device.type == "cpu" and "fp32" in precisions:
                 variants += spinning_variants(experiment, runtime, data)
-        try:
-            for number in progress(range(ROUNDS + 1)):
-                for each in list(variants):
-                    _measure(each, variants, number, device, window_seconds)
-            speeds = _speeds(variants, experiment, device)  # while no worker takes the cores
-        finally:
-            continue_workers(variants)
+        speeds = _measured(variants, experiment, device, window_seconds, progress)
         if device.type == "cuda" and not isinstance(data, ImageFolder):
             remember(experiment, runtime, device_name(device), variants)
         variants.clear()  # ends the processes that read the files
@@ -179,6 +173,23 @@ def data_of(experiment: Experiment, root: Path) -> Iterator[Dataset | ImageFolde
         note(f"{dataset} is not in {root}: measuring with {used}; the size of the files changes the speed of reading")
         with TemporaryDirectory(prefix="repro-bench-") as folder:
             yield random_folder(dataset, Path(folder), photographs)
+
+
+def _measured(
+    variants: list[Variant],
+    experiment: Experiment,
+    device: torch.device,
+    seconds: float,
+    progress: Callable[[range], Iterable[int]],
+) -> list[Speed]:
+    """Take all windows, and return the speeds of the variants that did not fail."""
+    try:
+        for number in progress(range(ROUNDS + 1)):
+            for each in list(variants):
+                _measure(each, variants, number, device, seconds)
+        return _speeds(variants, experiment, device)  # while no worker takes the cores
+    finally:
+        continue_workers(variants)
 
 
 def _measure(variant: Variant, variants: list[Variant], number: int, device: torch.device, seconds: float) -> None:

@@ -74,11 +74,10 @@ def parameters_of(network: nn.Module) -> int:
 def empty_network(subject: Subject) -> nn.Module:
     """Return the network in evaluation mode with uninitialised weights."""
     network = without_memory(subject)
+    check_memory(network, subject)
     if is_outside(subject.model):
-        check_memory(network, subject)
         check_output(subject.model, network.eval(), subject.classes, subject.input)
         return network
-    check_memory(network, subject)
     try:
         return network.to_empty(device="cpu").eval()
     except RuntimeError as error:
@@ -110,7 +109,7 @@ def _map_bytes(network: nn.Module, subject: Subject) -> int:
     """Return the bytes of an image and of the maps that a network makes of it, of which a trace keeps all."""
     import torch
 
-    without_values = network if _is_on_meta(network) else copy.deepcopy(network).to("meta")
+    without_values = copy.deepcopy(network).to("meta")
     found = [4 * math.prod(subject.input)]
 
     def note(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
@@ -119,16 +118,11 @@ def _map_bytes(network: nn.Module, subject: Subject) -> int:
             found.append(output.nbytes)
 
     layers = [each for each in without_values.modules() if not [*each.children()]]
-    hooks = [each.register_forward_hook(note) for each in layers]
+    for each in layers:
+        each.register_forward_hook(note)
     with torch.no_grad(), refusing(subject.model, subject.input):
         without_values(torch.zeros(1, *subject.input, device="meta"))
-    for hook in hooks:
-        hook.remove()
     return sum(found)
-
-
-def _is_on_meta(network: nn.Module) -> bool:
-    return all(each.is_meta for each in network.parameters())
 
 
 @contextmanager

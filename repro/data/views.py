@@ -63,8 +63,8 @@ def _scaled_crop(recipe: Recipe) -> Any:
 class RandomPart:
     """Scales an image to a random size and crops a random part of it.
 
-    Only this part is scaled, which takes a third of the time. PIL rounds its borders to fp32, so that a few values in
-    1,000 differ by 1 of 255 from those of a part of the whole scaled image.
+    Only this part is scaled, which takes less time. PIL rounds its borders to fp32, so that a few values differ by 1 or
+    2 of 255 from those of a part of the whole scaled image.
     """
 
     def __init__(self, recipe: Recipe) -> None:
