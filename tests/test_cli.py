@@ -477,6 +477,35 @@ def test_an_input_may_be_given_by_its_side(capsys: pytest.CaptureFixture[str]) -
     assert (answer["input"], answer["options"]) == ("3x128x128", {"width": 0.25})
 
 
+@pytest.mark.parametrize(
+    ("typed", "shape"),
+    [
+        (["unet", "--input", "570"], "1x570x570"),
+        (["unet", "--input", "570", "--dataset", "cifar10"], "3x570x570"),
+        (["torchvision:resnet18", "--input", "64", "--classes", "7"], "3x64x64"),
+    ],
+)
+def test_a_side_has_the_channels_of_the_dataset(
+    capsys: pytest.CaptureFixture[str], typed: list[str], shape: str
+) -> None:
+    _, out, err = repro(capsys, "count", *typed)
+    assert shape in out + err
+
+
+@pytest.mark.parametrize(
+    ("typed", "command"),
+    [
+        (["resnet20", "--shortcut", "B"], "train resnet20 --shortcut B --dataset cifar10"),
+        (["resnet20", "--shortcut", "B", "--input", "64"], "count resnet20 --shortcut B --dataset cifar10"),
+        (["resnet20", "--shortcut", "B", "--classes", "7"], "count resnet20 --shortcut B --dataset cifar10"),
+    ],
+)
+def test_after_another_size_the_dataset_is_counted_next(
+    capsys: pytest.CaptureFixture[str], typed: list[str], command: str
+) -> None:
+    assert repro(capsys, "count", *typed)[2].splitlines()[-1] == f"next: repro {command}"
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     from repro import __version__
 

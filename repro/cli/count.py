@@ -15,10 +15,11 @@ from repro.cli.options import AnswerFormat, DatasetName, Format, Settings, choic
 from repro.cli.suggestion import after_count, suggest
 from repro.console import print_json, stdout
 from repro.counting.conventions import ALL, Convention, conventions_of
+from repro.data import DATASETS
 from repro.data import find as find_dataset
 from repro.errors import UserError
-from repro.models import MODELS, spec_of
-from repro.models.options import OF_MODEL
+from repro.models import MODELS, is_outside, spec_of
+from repro.models.options import OF_MODEL, Shape
 from repro.models.typed import has_option, typed_name
 from repro.report.counts import CountReport, CountReports
 from repro.tables.names import network_called
@@ -26,12 +27,18 @@ from repro.tables.names import network_called
 InputShape = Annotated[
     str | None,
     typer.Option(
-        "--input", metavar="CxHxW|SIDE", help="Input shape, or the side of an RGB square (default: the dataset's)."
+        "--input",
+        metavar="CxHxW|SIDE",
+        help="Input shape, or the side of a square with the dataset's channels (default: the dataset's shape).",
     ),
 ]
 Classes = Annotated[
     int | None, typer.Option("--classes", min=1, metavar="N", help="Number of classes (default: the dataset's).")
 ]
+
+
+RGB = 3
+"""Channels of an image for a network from outside the package, which has no dataset of its own."""
 
 
 class Flops(StrEnum):
@@ -78,9 +85,16 @@ def count(
     """Count the parameters and FLOPs of models and compare them with the published counts."""
     if by_module and len(models) > 1:
         raise UserError("--by-module shows the modules of one model; leave out the others")
-    shape = _shape(input) if input else None
     reports = [
-        count_named(each.name, each.options, dataset, shape, classes, conventions_of(flops), by_module)
+        count_named(
+            each.name,
+            each.options,
+            dataset,
+            _shape(input, each.name, dataset) if input else None,
+            classes,
+            conventions_of(flops),
+            by_module,
+        )
         for each in _chosen(models, options, settings or ())
     ]
     answer = reports[0] if len(reports) == 1 else CountReports(reports)
@@ -92,7 +106,7 @@ def count(
     stdout().print(answer.rich())
     first = reports[0]
     where = find_dataset(dataset) if dataset else spec_of(first.model).dataset
-    suggest(after_count(first.model, first.options, where))
+    suggest(after_count(first.model, first.options, where, resized=first.dataset is None))
 
 
 def _chosen(typed: Sequence[str], options: Mapping[str, Any], settings: Sequence[str]) -> list[Chosen]:
@@ -115,10 +129,11 @@ def _chosen(typed: Sequence[str], options: Mapping[str, Any], settings: Sequence
     ]
 
 
-def _shape(text: str) -> tuple[int, int, int]:
-    """Parse `CxHxW`, or the side of an RGB square, and return C, H, W."""
+def _shape(text: str, model: str, dataset: str | None) -> Shape:
+    """Parse `CxHxW`, or the side of a square with the channels of a model's dataset, and return C, H, W."""
     if re.fullmatch(r"[1-9]\d*", text):
-        return 3, int(text), int(text)
+        where = find_dataset(dataset) if dataset else None if is_outside(model) else spec_of(model).dataset
+        return DATASETS[where].input[0] if where else RGB, int(text), int(text)
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", text)
     if not match:
         raise UserError(f"--input {text!r} is not a shape; expected CxHxW, such as 3x32x32, or a side, such as 160")

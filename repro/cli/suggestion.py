@@ -30,13 +30,17 @@ def with_places(command: str, **places: Path | None) -> str:
     return f"{command} {as_typed(given)}".rstrip()
 
 
-def after_count(model: str, options: Mapping[str, Any], dataset: str) -> str:
-    """Return what to do with a counted model: train it, if a paper trains it on the dataset."""
+def after_count(model: str, options: Mapping[str, Any], dataset: str, *, resized: bool = False) -> str:
+    """Return what to do with a model that was counted or timed: train it, if a paper trains it on the dataset.
+
+    If it was counted with another size or number of classes than the dataset's, which `resized` says, it is counted
+    with those of the dataset next.
+    """
     if default_recipe(model, dataset, options) is None:
         return "repro list recipes"
     chosen = typed_options(model, told(model, options), is_value)
     words = [quote(typed_name(model)), chosen, as_typed({"dataset": dataset})]
-    return f"repro train {' '.join(filter(None, words))}"
+    return f"repro {'count' if resized else 'train'} {' '.join(filter(None, words))}"
 
 
 def after_run(model: str, options: Mapping[str, Any], recipe: str) -> str:
