@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from repro.atomic import write_atomically
+from repro.data import DATASETS
 from repro.errors import UnknownName, UserError
 from repro.experiment import Experiment, check_declaration
 from repro.locks import holder_of
@@ -255,6 +256,10 @@ def run_named(what: str, known: Iterable[str], where: str, also: Sequence[str] =
     raise UserError(f"{what!r} is neither a run in {where} nor {other}; {_hint(what, known, also)}")
 
 
+KINDS: Mapping[str, Iterable[str]] = {"model": MODELS, "dataset": DATASETS, "recipe": RECIPES}
+"""The names that are no runs, by kind."""
+
+
 def model_spelled(what: str) -> str | None:
     """Return the model with this name, if there is one."""
     return next((model for model in MODELS if canonical(model) == canonical(what)), None)
@@ -270,7 +275,9 @@ def _begins(name: str, what: str) -> bool:
 
 
 def _hint(what: str, known: Sequence[str], also: Sequence[str]) -> str:
-    """Return a hint: the names nearest in spelling, else the first runs."""
+    """Return a hint: what else has this name, else the names nearest in spelling, else the first runs."""
+    if kind := next((kind for kind, names in KINDS.items() if canonical(what) in map(canonical, names)), None):
+        return f"it is a {kind} without a run of this name; see repro list runs"
     if near := get_close_matches(what, [*known, *also], n=3, cutoff=0.7):
         return f"did you mean {one_of(near)}?"
     return f"its runs: {first_of(known)}" if known else "it has no runs yet"
