@@ -24,12 +24,17 @@ class Folders:
     """Records of finished runs."""
 
 
+def default_folders() -> Folders:
+    """Return the folders of a command without options: $REPRO_DATA, else data/; runs/ and results/."""
+    return Folders(Path(os.environ.get("REPRO_DATA") or "data"), Path("runs"), Path("results"))
+
+
 _DATA: ContextVar[Path | None] = ContextVar("data", default=None)
 
 
 def data_folder() -> Path:
     """Return the folder of the datasets: `--data` of the running command, else $REPRO_DATA, else data/."""
-    return _DATA.get() or Path(os.environ.get("REPRO_DATA") or "data")
+    return _DATA.get() or default_folders().data
 
 
 @contextmanager

@@ -33,6 +33,15 @@ def check_process() -> None:
         )
 
 
+def check_meeting() -> None:
+    """Raise UserError if several processes do not know where they meet, as when WORLD_SIZE is left over."""
+    if unset := next((each for each in ("RANK", "MASTER_ADDR", "MASTER_PORT") if each not in os.environ), None):
+        raise UserError(
+            f"WORLD_SIZE is {process_count()}, and {unset} is not set; unset WORLD_SIZE, or start several processes "
+            "with torchrun"
+        )
+
+
 def gpu_number() -> int:
     """Return the number of this process's GPU on its machine; UserError if LOCAL_RANK is not a number."""
     return _number("LOCAL_RANK", 0, "the number of a process on its machine")

@@ -652,3 +652,20 @@ def test_an_answer_ends_with_the_next_useful_command(
     assert repro(capsys, *words, last)[2].splitlines()[-1] == f"next: {following}"
     assert "next:" not in repro(capsys, "--quiet", *words, last)[2]
     assert "next:" not in repro(capsys, *words, last, "--format", "json")[2]
+
+
+def test_the_next_command_has_the_folders_of_this_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, small_digits: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    tiny = ("train", "wrn", "--depth", "10", "--k", "1", "--dataset", "digits", "--epochs", "1", "--device", "cpu")
+    answers = {
+        (*tiny, "--runs", "other", "--results", "own"): "repro list runs --runs other",
+        ("list", "runs", "--runs", "other"): "repro eval RUN --runs other",
+        ("eval", "wrn", "--runs", "other", "--results", "own"): "repro list runs --runs other",
+        ("table", "cifar100", "--results", "own"): "repro table cifar100 --run --results own",
+        ("table", "--results", "own"): "repro table cifar100 --results own",
+    }
+    for typed, following in answers.items():
+        assert repro(capsys, *typed)[2].splitlines()[-1] == f"next: {following}"

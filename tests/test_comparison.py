@@ -401,6 +401,8 @@ def test_a_file_that_a_spreadsheet_saved_is_read_and_extended(record: Make, tmp_
             writer = csv.writer(file, delimiter=separator, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
             writer.writerows([*([*line, "", ""] for line in lines), ["" for _ in lines[0]]])
         assert read_records([tmp_path]) == runs[:2]
+        path.write_text(f"sep={separator}\r\n{path.read_text('utf-8-sig')}", "utf-8")
+        assert read_records([tmp_path]) == runs[:2]
     append_record(runs[2], tmp_path)
     assert read_records([tmp_path]) == runs
     assert path.read_text("utf-8").startswith("id,name,model,")

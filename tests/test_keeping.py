@@ -42,9 +42,9 @@ def test_the_records_are_listed(three: list[Record], tmp_path: Path, capsys: pyt
     status, out, err = keep(capsys, tmp_path, three[0].id)
     lines = out.splitlines()
     assert (status, len(lines)) == (0, 3)
-    assert lines[0] == f"1: 22.00 %, {three[0].started}, CPU 22, {tmp_path / 'runs.csv'} (used)"
+    assert lines[0] == f"1: 22.00 %, fp32, alone, {three[0].started}, CPU 22, {tmp_path / 'runs.csv'} (used)"
     assert lines[2].startswith("3: 24.00 %")
-    assert err == f"next: repro runs keep {three[0].name} --record 2 --results {tmp_path}\n"
+    assert err == f"next: repro runs keep {three[0].name} --record 1 --results {tmp_path}\n"
 
 
 def test_one_is_kept_with_its_curve(three: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

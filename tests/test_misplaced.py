@@ -1,5 +1,6 @@
 """Data that are not where they are looked for, or too many: the message says what was found and what to do."""
 
+import shutil
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -97,6 +98,14 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda val: (val / "n00000001/n00000001_8.JPEG").unlink(),
         "val has 5 images of 3 classes; imagenet has 6 of 3; restore the missing files",
     ),
+    "another format": (
+        lambda val: (val / "n00000001/n00000001_8.JPEG").rename(val / "n00000001/n00000001_8.heic"),
+        "val/n00000001/n00000001_8.heic is in a format that is not read; convert it to PNG",
+    ),
+    "not unpacked": (
+        lambda val: shutil.move(val / "n00000001", "moved") and (val / "n00000001.tar").write_bytes(b"an archive"),
+        "val/n00000001.tar is not unpacked; unpack it in d/imagenet/val",
+    ),
     "empty class": (
         lambda val: files(f"{val}/n9/.DS_Store"),
         "val/n9 is an empty folder, which counts as a class; remove it",
@@ -116,6 +125,7 @@ def test_what_is_too_many_or_too_deep_is_not_called_missing(
     write_images(Path("d/imagenet/train"), classes=3, images=1, size=(8, 8))
     write_images(Path("d/imagenet/val"), classes=3, images=2, size=(8, 8), first=7)
     files("d/imagenet/val/.DS_Store", "d/imagenet/val/n00000000/Thumbs.db", "d/imagenet/val/n00000000/._7.JPEG")
+    files("d/imagenet/val/@eaDir/7.JPEG/thumbnail.jpg", "d/imagenet/val/__MACOSX/._n00000000")
     assert len(listed().test) == 6
     change, line = CASES[case]
     change(Path("d/imagenet/val"))

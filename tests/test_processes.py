@@ -127,7 +127,12 @@ def test_torchrun_trains_one_run(tmp_path: Path) -> None:
 def test_processes_that_cannot_connect_are_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for size, line in (("2", "the processes cannot connect"), ("many", "WORLD_SIZE is 'many'")):
+    for each in ("RANK", "MASTER_ADDR"):
+        monkeypatch.delenv(each, raising=False)
+    for size, line in (
+        ("2", "WORLD_SIZE is 2, and RANK is not set; unset WORLD_SIZE"),
+        ("many", "WORLD_SIZE is 'many'"),
+    ):
         monkeypatch.setenv("WORLD_SIZE", size)
         with pytest.raises(SystemExit) as end:
             main(["train", "densenet", "--dataset", "digits", "--device", "cpu"])

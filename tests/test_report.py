@@ -20,6 +20,7 @@ from repro.comparison.join import Comparison, compare
 from repro.comparison.rule import RULE
 from repro.comparison.summary import summarise
 from repro.comparison.verdict import Verdict
+from repro.errors import UserError
 from repro.experiment import experiment_for
 from repro.report import Report
 from repro.report.content import content_of
@@ -250,6 +251,21 @@ def test_a_bare_table_has_no_notes_and_no_runs(record: Make, format: str) -> Non
     assert any(each in whole for each in below)
     assert [each for each in below if each in bare] == []
     assert "not reproduced" in bare
+
+
+def test_kinds_of_columns_can_be_chosen_in_every_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert view_of(read_table("wrn-cifar"), ["params", "error"], bare=True).columns == {"params", "c10", "c100"}
+    assert view_of(read_table("resnet-cifar"), ["flops", "error"], bare=True).columns == {"error"}
+    assert capsys.readouterr().err == "resnet-cifar has no column 'flops'; it is left out\n"
+    with pytest.raises(UserError, match="resnet-cifar has no column 'flops'; choose from params, error"):
+        view_of(read_table("resnet-cifar"), ["flops"], bare=True)
+
+
+def test_a_stacked_table_says_which_figures_are_those_of_others() -> None:
+    table = read_table("resnet-cifar")
+    grid = content_of(compare(table, [], shown=table.matching("ResNet-20"))).grid.stacked()
+    cells = [cell.lines() for cell in grid.lines[1].cells]
+    assert ["–", "others 15: 5.97–8.73"] in cells
 
 
 def test_others_are_shown_by_either_name() -> None:

@@ -51,7 +51,7 @@ def show_alternatives(
     if diverged:
         raise Diverged("; ".join(diverged))
     if format == ReportFormat.RICH and not output:
-        suggest(after_alternatives(name, report.comparison, report.tried))
+        suggest(after_alternatives(name, report.comparison, report.tried, folders))
 
 
 def try_alternatives(

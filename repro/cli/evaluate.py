@@ -110,8 +110,8 @@ def evaluate(
     places, runtime, test = folders(data, runs, results, measures=record), Runtime(**switches), (protocol, scales)
     if file:
         chosen = dataset and find_dataset(dataset)
-        given = Given(what, settings or (), file, chosen, mean, std, test, results if record else None, source)
-        show_weights(given, places.data, runtime, format)
+        given = Given(what, settings or (), file, chosen, mean, std, test, record, source)
+        show_weights(given, places, runtime, format)
     elif weights:
         _evaluate_published(what, find_dataset(dataset or "imagenet"), test, places, runtime, format)
     else:
@@ -143,7 +143,7 @@ def _evaluate_run(
         print_json(_run_answer(found))
         return
     _print(_run_line(found))
-    suggest(after_run(found.experiment.model, found.experiment.options, found.experiment.recipe.name))
+    suggest(after_run(found.experiment.model, found.experiment.options, found.experiment.recipe.name, folders))
 
 
 def _run_answer(found: Evaluation) -> dict[str, object]:

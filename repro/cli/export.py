@@ -13,7 +13,7 @@ import typer
 from repro.api.tables import compared
 from repro.atomic import write_atomically
 from repro.cli.options import Results, RunName, Runs, completing
-from repro.cli.suggestion import suggest, tables_of
+from repro.cli.suggestion import suggest, tables_of, with_folders
 from repro.comparison.corrections import as_of_today
 from repro.console import loading, note
 from repro.errors import PackageMissing, UserError
@@ -77,7 +77,7 @@ def export(
     if classifies(experiment.dataset):  # others are tested as runs only
         suggest(f"repro eval {quote(typed_name(experiment.model))} --weights {quote(str(output))}")
     else:
-        suggest(f"repro eval {experiment.name}")
+        suggest(with_folders(f"repro eval {experiment.name}", places, "runs"))
 
 
 def _check(output: Path) -> None:

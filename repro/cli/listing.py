@@ -16,10 +16,11 @@ import typer
 from repro.api.listing import Line, dataset_lines, model_lines, origin, recipe_lines, table_lines
 from repro.api.records import run_lines
 from repro.cli.options import AnswerFormat, Format, Runs, completing
-from repro.cli.suggestion import suggest
+from repro.cli.suggestion import suggest, with_folders
 from repro.console import note, print_json, stdout
 from repro.errors import UserError
 from repro.models import as_typed
+from repro.paths import folders
 from repro.recipes import RECIPES, Recipe, recipe
 from repro.recipes.source import sources_text
 from repro.recipes.values import unused, values_of
@@ -80,18 +81,18 @@ def list_(
             raise UserError(f"repro list {what} takes no name; see repro count MODEL and repro table NAME")
         _show_recipe(recipe(choose("recipe", name, RECIPES)), format)
         return
-    folder = runs or Path("runs")
+    places = folders(runs=runs)
     if watch:
-        _watch(folder, format)
+        _watch(places.runs, format)
         return
-    lines = _lines(what, folder)
+    lines = _lines(what, places.runs)
     if format == AnswerFormat.JSON:
         print_json({what.value: lines})
     elif lines:
         _show(what, lines)
-        suggest(NEXT[what])
+        suggest(with_folders(NEXT[what], places, *(["runs"] if what == Kind.RUNS else [])))
     else:
-        note(f"there are no runs in {folder} yet; repro train starts one")
+        note(f"there are no runs in {places.runs} yet; repro train starts one")
 
 
 def _lines(kind: Kind, runs: Path) -> list[Line]:

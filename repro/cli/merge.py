@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from repro.cli.options import AnswerFormat, Format, Results
-from repro.cli.suggestion import suggest, with_places
+from repro.cli.suggestion import suggest, with_folders
 from repro.console import print_json, stdout
 from repro.paths import folders
 from repro.store.merging import merge as merge_results
@@ -22,7 +22,7 @@ Sources = Annotated[
 
 def merge(sources: Sources, results: Results = Path("results"), format: Format = AnswerFormat.RICH) -> None:
     """Add the records, curves, gate weights, times and tests of weights of other folders to --results."""
-    folders(results=results, measures=True)
+    places = folders(results=results, measures=True)
     added = merge_results(sources, results)
     if format == AnswerFormat.JSON:
         print_json({"results": str(results), **asdict(added)})
@@ -36,4 +36,4 @@ def merge(sources: Sources, results: Results = Path("results"), format: Format =
     )
     present = f"; {number_of(added.present, 'record')} already there" if added.present else ""
     stdout().print(f"added to {results}: {', '.join(counts)}{present}", soft_wrap=True, markup=False)
-    suggest(with_places("repro table", results=None if results == Path("results") else results))
+    suggest(with_folders("repro table", places, "results"))

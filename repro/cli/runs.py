@@ -10,10 +10,11 @@ import typer
 
 from repro.cli.options import Results, Runs, with_quiet
 from repro.cli.papers import with_papers
-from repro.cli.suggestion import suggest, with_places
+from repro.cli.suggestion import suggest, with_folders
 from repro.console import note, problem, stdout
 from repro.errors import RunFailed, UserError
 from repro.paths import folders
+from repro.runtime import Together
 from repro.text import number_of
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def rm(names: RunNames, yes: Yes = False, results: Results = Path("results"), ru
     for each in removals.values():
         remove(each)
         note(f"deleted {each.name}")
-    suggest(with_places("repro list runs", runs=runs))
+    suggest(with_folders("repro list runs", places, "runs"))
 
 
 @app.command("keep")
@@ -60,26 +61,29 @@ def keep(name: Repeated, record: Number = None, yes: Yes = False, results: Resul
     """List the records of a run that has several, or keep one of them and delete the others."""
     from repro.store.keeping import delete, others_of, records_of
 
-    found = records_of(name, folders(results=results, shows=True).results)
-    run, elsewhere = found[0].record.name, results if results != Path("results") else None
+    places = folders(results=results, shows=True)
+    found = records_of(name, places.results)
+    run = found[0].record.name
     if record is None:
         for number, each in enumerate(found, 1):
             stdout().print(_record_line(number, each), soft_wrap=True, markup=False)
         if len(found) > 1:
-            suggest(with_places(f"repro runs keep {run} --record 2", results=elsewhere))
+            suggest(with_folders(f"repro runs keep {run} --record 1", places, "results"))
         return
     others = others_of(found, record)
     if others and not yes:
         _confirm([_record_line(found.index(each) + 1, each) for each in others], number_of(len(others), "record"))
     delete(others, found[record - 1])
     note(f"kept record {record} of {run}, and deleted {number_of(len(others), 'other record')}")
-    suggest(with_places("repro table", results=elsewhere))
+    suggest(with_folders("repro table", places, "results"))
 
 
 def _record_line(number: int, kept: Kept) -> str:
     """Return a record as one line."""
     record = kept.record
-    parts = [record.shown, record.started, record.device, record.host, str(kept.folder / "runs.csv")]
+    trained = "stacked" if record.runtime.get("together") == Together.STACKED else "alone"
+    parts = [record.shown, record.precision, trained, record.started, record.device, record.host]
+    parts.append(str(kept.folder / "runs.csv"))
     return f"{number}: {', '.join(filter(None, parts))}{' (used)' if number == 1 else ''}"
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from repro.api.selection import Selection
 from repro.cli.options import Command, choice, with_options
-from repro.cli.suggestion import suggest, with_places
+from repro.cli.suggestion import suggest, with_folders
 from repro.cluster.queue import live_jobs
 from repro.cluster.submit import Resources, submit
 from repro.cluster.tasks import JOBS, Where, split, trains_seeds_at_once
@@ -128,7 +127,7 @@ def submit_missing(
     job = f"array {array}" if use.where is Where.SLURM else f"processes {', '.join(submission.jobs)}"
     stdout().print(f"{table.name}: submitted {number_of(len(left), 'run')} in {number_of(len(tasks), 'job')}: {job}")
     note(f"logs: {submission.folder / JOBS}")
-    suggest(with_places("repro list runs --watch", runs=None if folders.runs == Path("runs") else folders.runs))
+    suggest(with_folders("repro list runs --watch", folders, "runs"))
 
 
 def _tasks(left: Sequence[Experiment], runtime: Runtime, use: Resources) -> tuple[list[list[Experiment]], Runtime]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -13,6 +12,7 @@ from repro.comparison.verdict import Verdict
 from repro.console import note
 from repro.models import as_typed
 from repro.models.typed import told, typed_name, typed_options
+from repro.paths import Folders, default_folders
 from repro.recipes import current_library, default_recipe
 from repro.recipes.overrides import is_value
 from repro.tables import Table, read_table, table_names
@@ -24,9 +24,16 @@ def suggest(command: str) -> None:
     note(f"next: {' '.join([command, *papers])}")
 
 
-def with_places(command: str, **places: Path | None) -> str:
-    """Return a command with the folders of this one, by option; None stands for the default."""
-    given = {option: str(folder) for option, folder in places.items() if folder is not None}
+def with_folders(command: str, folders: Folders, *names: str) -> str:
+    """Return a command with those of this one's folders that are not the default.
+
+    Args:
+        command: the command.
+        folders: those of this command.
+        names: which of them the command takes, of `data`, `runs` and `results`.
+    """
+    default = default_folders()
+    given = {each: str(vars(folders)[each]) for each in names if vars(folders)[each] != vars(default)[each]}
     return f"{command} {as_typed(given)}".rstrip()
 
 
@@ -43,11 +50,11 @@ def after_count(model: str, options: Mapping[str, Any], dataset: str, *, resized
     return f"repro {'count' if resized else 'train'} {' '.join(filter(None, words))}"
 
 
-def after_run(model: str, options: Mapping[str, Any], recipe: str) -> str:
-    """Return what to look at after a run: the first table with an error of the model and recipe, or all tables."""
+def after_run(model: str, options: Mapping[str, Any], recipe: str, folders: Folders) -> str:
+    """Return what to look at after a run: the first table with an error of the model and recipe, or all runs."""
     for table in tables_of(model, options, recipe):
-        return f"repro table {table.name}"
-    return "repro list runs"
+        return with_folders(f"repro table {table.name}", folders, "results")
+    return with_folders("repro list runs", folders, "runs")
 
 
 def tables_of(model: str, options: Mapping[str, Any], recipe: str) -> Iterator[Table]:
@@ -59,28 +66,33 @@ def tables_of(model: str, options: Mapping[str, Any], recipe: str) -> Iterator[T
             yield table
 
 
-def after_table(named: str, comparison: Comparison) -> str:
+def after_table(named: str, comparison: Comparison, folders: Folders) -> str:
     """Return what to do with a table: train what is not measured, try alternatives of what differs, or draw the rest.
 
     Args:
         named: its name or its file, as the user gave it.
         comparison: the table with our figures.
+        folders: those of this command.
     """
     name = comparison.table.name if comparison.table.name in table_names() else quote(named)
     verdicts = {cell.verdict for row in comparison.rows for cell in row.errors.values()}
     if Verdict.NOT_MEASURED in verdicts:
-        return f"repro table {name} --run"
+        return with_folders(f"repro table {name} --run", folders, "data", "runs", "results")
     if any(each.is_untried(comparison.deviating) for each in trials_of(comparison)):
-        return f"repro table {name} --try"
-    return f"repro figure curves {name}" if any(each.judged for each in verdicts) else "repro table"
+        return with_folders(f"repro table {name} --try", folders, "data", "runs", "results")
+    after = f"repro figure curves {name}" if any(each.judged for each in verdicts) else "repro table"
+    return with_folders(after, folders, "results")
 
 
-def after_alternatives(named: str, comparison: Comparison, tried: Sequence[TriedAlternative]) -> str:
+def after_alternatives(named: str, comparison: Comparison, tried: Sequence[TriedAlternative], folders: Folders) -> str:
     """Return what to do after alternatives: see the reasons for those of the first error; without any, `after_table`.
 
     Args:
         named: the name of the table or its file, as the user gave it.
         comparison: the table with our figures.
         tried: what was tried.
+        folders: those of this command.
     """
-    return f"repro list recipes {quote(tried[0].trial.recipe.name)}" if tried else after_table(named, comparison)
+    if tried:
+        return f"repro list recipes {quote(tried[0].trial.recipe.name)}"
+    return after_table(named, comparison, folders)

@@ -18,7 +18,7 @@ from repro.cli.options import Data, Epochs, Results, Rows, Runs, SeedsPerRow, co
 from repro.cli.output import Format, Output, format_of, show
 from repro.cli.plan import DeviceName, plan_format, plan_of, show_plan
 from repro.cli.submit import cluster_options, resources_of, submit_missing
-from repro.cli.suggestion import after_table, suggest
+from repro.cli.suggestion import after_table, suggest, with_folders
 from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison
 from repro.console import note, problem
@@ -143,7 +143,11 @@ def table(
     if check and _report_mismatches(report.comparisons):
         raise typer.Exit(1)
     if chosen == ReportFormat.RICH and not output:
-        suggest(after_table(name, report.comparisons[0]) if name else "repro table cifar100")
+        suggest(
+            after_table(name, report.comparisons[0], places)
+            if name
+            else with_folders("repro table cifar100", places, "results")
+        )
 
 
 def _refuse_without_run(options: Mapping[str, Any], trains: bool, time: bool) -> None:

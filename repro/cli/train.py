@@ -83,7 +83,7 @@ def train(
         from repro.training.tensorboard import viewer
 
         note(f"curves: {viewer(places.runs)}")
-    suggest(after_run(records[0].model, records[0].options, records[0].recipe))
+    suggest(after_run(records[0].model, records[0].options, records[0].recipe, places))
 
 
 def _chosen(seed: int | None, seeds: int | None) -> Sequence[int]:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from repro.cli.networks import chosen_network
 from repro.cli.options import AnswerFormat
 from repro.cli.protocol import asked
-from repro.cli.suggestion import suggest
+from repro.cli.suggestion import suggest, with_folders
 from repro.console import loading, note, print_json, stdout
 from repro.data.protocol import Views
 from repro.errors import UserError
 from repro.models.typed import typed_name
+from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.weights import WEIGHTS, append_weights_test, read_weights_tests
 from repro.store.writing import check_writable
@@ -41,13 +42,13 @@ class Given(NamedTuple):
     std: str | None
     test: tuple[Views | None, str | None]
     """What `--protocol` and `--scales` give."""
-    results: Path | None
-    """The folder in which the test is recorded; None if it is not."""
+    record: bool
+    """Whether the test is recorded in the folder of results."""
     source: str
     """The URL where the weights are published, for the record."""
 
 
-def show_weights(given: Given, data: Path, runtime: Runtime, format: AnswerFormat) -> None:
+def show_weights(given: Given, folders: Folders, runtime: Runtime, format: AnswerFormat) -> None:
     """Test a model with the weights in a file and print what was found.
 
     Raises:
@@ -55,9 +56,9 @@ def show_weights(given: Given, data: Path, runtime: Runtime, format: AnswerForma
     """
     model, options, _ = chosen_network(given.model, {}, given.settings, counting=True)
     normalisation = _normalisation(given.mean, given.std)
-    if given.results:
-        read_weights_tests([given.results])
-        check_writable(given.results / WEIGHTS)
+    if given.record:
+        read_weights_tests([folders.results])
+        check_writable(folders.results / WEIGHTS)
     with loading():
         from repro.evaluation.third_party import evaluate_weights
 
@@ -65,20 +66,23 @@ def show_weights(given: Given, data: Path, runtime: Runtime, format: AnswerForma
         model,
         options,
         given.file,
-        data,
+        folders.data,
         runtime,
         dataset=given.dataset,
         normalisation=normalisation,
         asked=asked(*given.test),
     )
-    if given.results:
-        _record(found, given.results, given.source, runtime)
+    if given.record:
+        _record(found, folders.results, given.source, runtime)
     if format == AnswerFormat.JSON:
         print_json(found.to_json())
         return
     for line in _lines(found):
         stdout().print(line, soft_wrap=True, markup=False, highlight=False)
-    suggest(f"repro table {found.printed[0].table}" if found.printed else f"repro count {typed_name(model)}")
+    if found.printed:
+        suggest(with_folders(f"repro table {found.printed[0].table}", folders, "results"))
+    else:
+        suggest(f"repro count {typed_name(model)}")
 
 
 def _record(found: TestedWeights, results: Path, source: str, runtime: Runtime) -> None:

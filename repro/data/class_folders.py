@@ -7,14 +7,19 @@ from collections.abc import Collection
 from pathlib import Path
 
 from repro.data.layout import is_annotated
+from repro.data.misplaced import ARCHIVES
 from repro.errors import UserError
+
+FOREIGN = ("@eaDir", "__MACOSX")
+"""Folders that a Synology NAS and macOS add."""
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
     """Return the names of the class folders, sorted; their order gives the labels. A flat folder has none."""
     if is_annotated(folder):
         return ()
-    return tuple(sorted(each.name for each in os.scandir(folder) if each.is_dir() and each.name[0] != "."))
+    found = (each.name for each in os.scandir(folder) if each.is_dir())
+    return tuple(sorted(name for name in found if name[0] != "." and name not in FOREIGN))
 
 
 def refuse_other_classes(folder: Path, classes: Collection[str], where: str, known: Collection[str]) -> None:
@@ -24,6 +29,8 @@ def refuse_other_classes(folder: Path, classes: Collection[str], where: str, kno
             raise UserError(f"{folder / unknown} is an empty folder, which counts as a class; remove it")
         raise UserError(f"{folder} has a class {unknown!r} that {where} lacks; both need the same classes")
     for missing in sorted({*known} - {*classes}):
+        if archive := next((each for ending in ARCHIVES if (each := folder / f"{missing}{ending}").is_file()), None):
+            raise UserError(f"{archive} is not unpacked; unpack it in {folder}")
         raise UserError(f"{folder} lacks the class {missing!r} of {where}; both need the same classes")
 
 

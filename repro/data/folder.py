@@ -14,6 +14,7 @@ import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from mimetypes import guess_type
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 IMAGENET = "imagenet"
+UNKNOWN_IMAGES = (".heic", ".heif", ".avif", ".jxl")
+"""Endings of images that Python's table of types may lack."""
 
 
 @dataclass(frozen=True)
@@ -257,12 +260,22 @@ def _images(folder: Path) -> list[os.DirEntry[str]]:
 def _what_to_do(files: Files, images: int) -> str:
     """Return what to do about files that are not as many images as they should be."""
     if len(files) <= images:
-        return "restore the missing files"
+        unread = next((each for name in files.classes for each in _unread(files.folder / name)), None)
+        return f"{unread} is in a format that is not read; convert it to PNG" if unread else "restore the missing files"
     sizes = files.labels.bincount(minlength=len(files.classes))
     usual, largest = int(sizes.median()), int(sizes.argmax())
     others = torch.cat([sizes[:largest], sizes[largest + 1 :]])
     where = f": {files.classes[largest]} has {int(sizes[largest]):,}, and each other class {usual:,}"
     return f"remove those that are too many{where if bool((others == usual).all()) else ''}"
+
+
+def _unread(folder: Path) -> Iterator[Path]:
+    """Yield the images in a folder whose format is not read."""
+    for each in sorted(folder.iterdir()) if folder.is_dir() else ():
+        kind = guess_type(each.name)[0] or ""
+        shown = kind.startswith("image/") or each.suffix.lower() in UNKNOWN_IMAGES
+        if shown and each.name[0] != "." and not is_image(each.name):
+            yield each
 
 
 def _folder(name: str, root: Path) -> Path:

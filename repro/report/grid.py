@@ -71,6 +71,8 @@ class Heading:
     """Whether its cells are numbers: aligned right, and sorted by value."""
     detail: bool = False
     """Whether only the HTML page shows the column."""
+    named: bool = False
+    """Whether a stacked grid, whose columns have one heading, names this one in its cells."""
 
     @property
     def whole(self) -> str:
@@ -177,7 +179,7 @@ class Grid:
             places.append(range(start, start + columns))
             start += columns
         headings = tuple(_stacked_heading(self.headings[place[0]]) for place in places)
-        lines = tuple(each for line in self.lines for each in _stacked_line(line, places))
+        lines = tuple(each for line in self.lines for each in _stacked_line(line, self.headings, places))
         return replace(self, headings=headings, lines=lines)
 
     def fitting(self, width: int) -> Grid:
@@ -212,11 +214,17 @@ def _stacked_heading(heading: Heading) -> Heading:
     return replace(heading, label=(heading.group or heading.label).replace(", ", ",\n"), group="")
 
 
-def _stacked_line(line: Line, places: Sequence[range]) -> list[Line]:
+def _stacked_line(line: Line, headings: Sequence[Heading], places: Sequence[range]) -> list[Line]:
     upper = tuple(line.cells[place[0]] for place in places)
-    lower = tuple(_merged([line.cells[number] for number in place[1:]]) for place in places)
+    cells = [_named(cell, heading) for cell, heading in zip(line.cells, headings, strict=True)]
+    lower = tuple(_merged([cells[number] for number in place[1:]]) for place in places)
     beneath = Line((Shown("  ours"), *lower[1:]), muted=line.muted)
     return [replace(line, cells=upper), *([beneath] if any(cell.lines() for cell in lower) else [])]
+
+
+def _named(cell: Shown, heading: Heading) -> Shown:
+    """Return a cell with the label of its heading in front, if that is shown."""
+    return replace(cell, text=f"{heading.label} {cell.text}") if heading.named and cell.text else cell
 
 
 def _merged(cells: Sequence[Shown]) -> Shown:

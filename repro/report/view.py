@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from repro.console import note
 from repro.errors import UserError
 from repro.tables import Column, Table
 from repro.text import canonical
@@ -51,6 +52,8 @@ class View:
         return {column: value for column, value in values.items() if self.shows(column)}
 
 
+KINDS = ("params", "flops", "error")
+"""The kinds of printed columns, which can be chosen in every table."""
 ALL = View()
 """The view of everything."""
 
@@ -61,7 +64,8 @@ def view_of(table: Table, words: Iterable[str], *, bare: bool) -> View:
     Args:
         table: the table.
         words: keys or labels of printed columns, `others` (in JSON: `replications`), `weights` or `verdict`, matched
-            without regard to case, `-` and `_`; none: all columns.
+            without regard to case, `-` and `_`; `params`, `flops` and `error` are all columns of that kind, and are
+            left out of a table that has none beside others; none: all columns.
         bare: whether the notes are left out.
 
     Raises:
@@ -69,10 +73,13 @@ def view_of(table: Table, words: Iterable[str], *, bare: bool) -> View:
     """
     known = [*(each.key for each in table.columns), OTHERS, WEIGHTS, VERDICT]
     labels = {each.label: each.key for each in table.columns} | {"replications": OTHERS}
-    keys = {canonical(each): key for each, key in (*labels.items(), *zip(known, known, strict=True))}
-    chosen = set()
-    for word in words:
-        if canonical(word.strip()) not in keys:
-            raise UserError(f"{table.name} has no column {word.strip()!r}; choose from {', '.join(known)}")
-        chosen.add(keys[canonical(word.strip())])
-    return View(frozenset(chosen), bare)
+    keys = {canonical(each): {key} for each, key in (*labels.items(), *zip(known, known, strict=True))}
+    keys = {kind: {each.key for each in table.of_kind(kind)} for kind in KINDS} | keys
+    asked = {word.strip(): keys.get(canonical(word.strip())) for word in words}
+    chosen = frozenset(key for found in asked.values() for key in found or ())
+    for word, found in asked.items():
+        if found is None or not (found or chosen):
+            raise UserError(f"{table.name} has no column {word!r}; choose from {', '.join(known)}")
+        if not found:
+            note(f"{table.name} has no column {word!r}; it is left out")
+    return View(chosen, bare)

@@ -41,6 +41,8 @@ Time = Annotated[str, TIME]
 LISTED = {str: "strings", float: "numbers"}
 """What lists may hold, in words."""
 DELIMITERS = ",;\t"
+SEPARATOR = ["sep=", ""]
+"""A line such as `sep=;` above the header, with which a spreadsheet says what separates the columns."""
 SHOWN = 60
 """Maximum number of characters of a cell in a message."""
 
@@ -106,7 +108,7 @@ def _lines(lines: Reader, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     header: list[str] = []
     seen = set[frozenset[tuple[str, str]]]()
     for cells in lines:
-        if not any(cells):
+        if not any(cells) or cells == SEPARATOR:
             continue
         if cells[0] == (header or cells)[0]:  # the first column holds names or numbers, never its own name
             header = _header(cells, f"{path}, line {lines.line_num}")

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from repro.errors import UserError
-from repro.torchrun import process_count
+from repro.torchrun import check_meeting, process_count
 
 T = TypeVar("T")
 
@@ -32,6 +32,7 @@ def join(device: torch.device) -> None:
     """
     if process_count() == 1 or dist.is_initialized():
         return
+    check_meeting()
     on_gpu = device.type == "cuda"
     try:
         dist.init_process_group("nccl" if on_gpu else "gloo", timeout=WAIT, device_id=device if on_gpu else None)

@@ -12,6 +12,7 @@ import torch
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.runtime import Runtime
+from repro.text import number_of
 from repro.training.checkpoint import Checkpoint, load_before, load_newest, set_aside_newest
 from repro.training.engine import Engine
 from repro.training.graphs import Graphs
@@ -138,5 +139,5 @@ def _impossible(experiment: Experiment, reason: str) -> UserError:
 def names_of(experiments: Sequence[Experiment]) -> str:
     """Return the name of a run, or a short name for several runs."""
     first, *others = (each.name for each in experiments)
-    what = "seeds" if len({replace(each, seed=0).id for each in experiments}) == 1 else "runs"
-    return f"{first} and {len(others)} other {what}" if others else first
+    what = "seed" if len({replace(each, seed=0).id for each in experiments}) == 1 else "run"
+    return f"{first} and {number_of(len(others), f'other {what}')}" if others else first
