@@ -108,7 +108,7 @@ def record() -> Callable[..., Record]:
             "commit": "",
             "started": "2026-01-01T00:00:00+00:00",
             "seconds": 1.0,
-            "sittings": 1,
+            "sessions": 1,
             "data": "cifar100:0",
         }
         return Record(**{**facts, **values})  # type: ignore[arg-type]

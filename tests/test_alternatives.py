@@ -100,7 +100,7 @@ def test_the_alternatives_of_a_row_that_differs_are_tried(
 
     assert "0 runs to train" in tried(capsys)[1]
     assert len(records()) == 4
-    assert records()[3]["sittings"] == "2"
+    assert records()[3]["sessions"] == "2"
     after = repro(capsys, "table", "mine", "--format", "csv")[1]
     verdicts = [
         [(line["error n"], line["verdict"]) for line in csv.DictReader(io.StringIO(each))] for each in (before, after)

@@ -34,7 +34,7 @@ from repro.training.signals import Stopped
 
 ALONE = Runtime(device="cpu", together="off")
 BRANCHES = Runtime(device="cpu", together="branches", at_once=3)
-TIMES = {"seconds", "started", "sittings", "runtime"}
+TIMES = {"seconds", "started", "sessions", "runtime"}
 """What differs between two trainings of one run."""
 
 

@@ -101,7 +101,7 @@ def test_evaluation_and_training_use_the_checkpoint_before_a_damaged_one(
     assert "resuming from step 6" in watcher.said[2]
 
 
-@pytest.mark.parametrize("run", sorted(each.name for each in UNFINISHED.iterdir()))
+@pytest.mark.parametrize("run", sorted(each.name for each in UNFINISHED.glob("*")))
 def test_checkpoints_without_a_checksum_are_read(run: str) -> None:
     saved = checkpoint.load(UNFINISHED / run / checkpoint.NEWEST)
     assert saved.experiment.name.rsplit("-", 1)[0] == run.rsplit("-", 1)[0]
@@ -187,6 +187,11 @@ def test_a_weight_of_another_shape_is_not_repeated_for_one_of_several_seeds(tiny
     smaller = {name: each.flatten()[:1] for name, each in networks.state_of(0).items()}
     with pytest.raises(RuntimeError, match="has another shape"):
         networks.load_state_of(1, smaller)
+
+
+def test_a_key_with_an_older_name_is_read(newest: Path, tiny: Make, folders: Folders) -> None:
+    rewrite(newest, lambda content: content.update(sittings=content.pop("sessions") + 2))
+    assert train_one(tiny(), CPU, folders, Silent()).sessions == 4
 
 
 def test_the_settings_of_a_checkpoint_do_not_overrule_the_recipe(newest: Path, tiny: Make, folders: Folders) -> None:

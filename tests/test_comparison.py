@@ -390,6 +390,17 @@ def test_an_invalid_line_is_named(record: Make, tmp_path: Path, column: str, val
     assert f"{reason}); repair or remove the line" in str(error.value)
 
 
+def test_a_column_with_an_older_name_is_read_and_renamed(record: Make, tmp_path: Path) -> None:
+    first, second = record(sessions=3), record(id="2", seed=1)
+    append_record(first, tmp_path)
+    path = tmp_path / "runs.csv"
+    path.write_text(path.read_text().replace(",sessions,", ",sittings,"))
+    assert read_records([tmp_path]) == [first]
+    append_record(second, tmp_path)
+    assert read_records([tmp_path]) == [first, second]
+    assert "sittings" not in path.read_text()
+
+
 def test_a_file_that_a_spreadsheet_saved_is_read_and_extended(record: Make, tmp_path: Path) -> None:
     runs = [record(id=str(seed), seed=seed, device='CPU "x"; two, threads') for seed in range(3)]
     for each in runs[:2]:

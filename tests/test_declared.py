@@ -498,7 +498,7 @@ def test_a_stopped_run_is_resumed_by_the_command_that_the_list_prints(
     assert line["command"] == f"repro {' '.join(map(str, TRAIN))}"
     status, out, _ = repro(capsys, *shlex.split(line["command"])[1:], "--format", "json")
     record = json.loads(out)
-    assert (status, record["sittings"], record["steps"], record["deviations"]) == (0, 2, 3, [])
+    assert (status, record["sessions"], record["steps"], record["deviations"]) == (0, 2, 3, [])
 
 
 def test_seeds_are_trained_side_by_side(paper: Write, capsys: pytest.CaptureFixture[str]) -> None:

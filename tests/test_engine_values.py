@@ -105,7 +105,7 @@ def test_a_resumed_run_continues_bit_for_bit(
     with pytest.raises(Stopped):
         train_one(experiment, CPU, folders, stop_at(8))
     record = train_one(experiment, CPU, folders, Silent())
-    assert (record.error, record.loss, record.sittings) == (straight.error, straight.loss, 2)
+    assert (record.error, record.loss, record.sessions) == (straight.error, straight.loss, 2)
     one, two = (checkpoint.load(each.runs / experiment.name / checkpoint.NEWEST) for each in (folders, other))
     assert_same(one.network, two.network)
     assert_same(one.tested, two.tested)

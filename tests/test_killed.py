@@ -47,7 +47,7 @@ def test_twenty_kills_change_nothing(tiny: Callable[..., Experiment], folders: F
         print(f"kill {kill + 1}: after step {step}; left behind: {', '.join(left)}")
     whole = replace(folders, runs=folders.runs / "whole", results=folders.results / "whole")
     records = [train([experiment], EVERY_STEP, each, Silent())[0] for each in (folders, whole)]
-    assert records[0].sittings > KILLS / 2  # a session killed before its first checkpoint is not counted
+    assert records[0].sessions > KILLS / 2  # a session killed before its first checkpoint is not counted
     assert not list((folders.runs / experiment.name).glob(".*.part"))
     assert records[0].error == records[1].error
     assert read_records([folders.results]) == records[:1]

@@ -400,7 +400,7 @@ def test_a_stopped_run_is_resumed_by_the_same_command_which_the_list_prints(
     monkeypatch.setattr(progress, "watcher", lambda: resumed)
     status, out, _ = repro(capsys, *shlex.split(line["command"])[1:], "--format", "json")
     record = json.loads(out)
-    assert (status, record["sittings"], record["recipe"], record["deviations"]) == (0, 2, "short", [])
+    assert (status, record["sessions"], record["recipe"], record["deviations"]) == (0, 2, "short", [])
 
 
 def test_the_command_that_resumes_a_run_has_papers_only_if_it_needs_them(

@@ -68,7 +68,7 @@ def test_a_signal_saves_the_state_after_the_step(tiny: Make, folders: Folders, n
 @pytest.mark.usefixtures("hangup_kept")
 def test_under_nohup_a_run_goes_on(tiny: Make, folders: Folders) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    assert train_one(tiny(epochs=1), CPU, folders, raising(signal.SIGHUP, 2)).sittings == 1
+    assert train_one(tiny(epochs=1), CPU, folders, raising(signal.SIGHUP, 2)).sessions == 1
 
 
 def in_the_background(words: list[str]) -> None:
@@ -119,7 +119,7 @@ def test_a_clock_that_goes_back_changes_no_time_of_a_run(
     monkeypatch.setattr(engine, "datetime", Earlier)
     monkeypatch.setattr(time, "time", lambda: 0.0)
     record = train_one(tiny(), CPU, folders, Silent())
-    assert (record.started, record.sittings) == (saved.started, 2)
+    assert (record.started, record.sessions) == (saved.started, 2)
     assert record.seconds > saved.seconds > 0
     assert all(row.seconds > 0 for row in checkpoint.load(folders.runs / tiny().name / checkpoint.NEWEST).history)
 

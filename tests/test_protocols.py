@@ -446,7 +446,7 @@ def test_a_record_without_the_test_of_a_printed_protocol_gets_it(folders: Folder
     watcher = Silent()
     after = train_one(experiment, HERE, folders, watcher)
     assert (before.tests, [each.protocol for each in recorded_tests(after)]) == ((), [DENSE])
-    assert after == replace(before, tests=after.tests, sittings=after.sittings, runtime=after.runtime)
+    assert after == replace(before, tests=after.tests, sessions=after.sessions, runtime=after.runtime)
     assert read_records([folders.results]) == every_record(folders.results) == [after]
     again = Silent()
     assert train_one(experiment, HERE, folders, again) == after

@@ -117,7 +117,7 @@ def test_a_changed_driver_is_recorded_with_the_former_one() -> None:
 def test_the_peak_of_all_sessions_is_recorded(tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime, peaks = Runtime(device="cpu"), {1: 3 << 30, 2: 1 << 30}
     assert engine_of(tiny()).peak_bytes is None
-    monkeypatch.setattr(Engine, "peak_bytes", property(lambda engine: max(engine.earlier_peak, peaks[engine.sittings])))
+    monkeypatch.setattr(Engine, "peak_bytes", property(lambda engine: max(engine.earlier_peak, peaks[engine.sessions])))
     with pytest.raises(Stopped):
         train_one(tiny(), runtime, folders, stop_at(3))
     saved = checkpoint.load(folders.runs / tiny().name / checkpoint.NEWEST)

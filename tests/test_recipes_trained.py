@@ -76,7 +76,7 @@ def test_resume_around_a_drop_continues_bit_for_bit(tiny: Make, folders: Folders
         with pytest.raises(Stopped):
             train_one(experiment, CPU, folders, stop_at(step))
     record = train_one(experiment, CPU, folders, Silent())
-    assert (record.error, record.loss, record.sittings) == (straight.error, straight.loss, 4)
+    assert (record.error, record.loss, record.sessions) == (straight.error, straight.loss, 4)
     one, two = saved_weights(folders, experiment), saved_weights(other, experiment)
     assert one.keys() == two.keys()
     assert all(torch.equal(one[key], two[key]) for key in one)

@@ -82,7 +82,7 @@ def test_a_stopped_run_is_listed_with_the_command_that_resumes_it(
     places = f"--data {folders.data} --runs {folders.runs} --results {folders.results}"
     assert line["command"] == f"{words} {places}"
     main_ok(*shlex.split(line["command"])[1:], "--format", "json")
-    assert json.loads(capsys.readouterr().out)["sittings"] == 2
+    assert json.loads(capsys.readouterr().out)["sessions"] == 2
     (line,) = listed(folders, capsys)
     assert (line["epoch"], line["state"], line["command"]) == (2, "done", None)
     assert line["device"].startswith("CPU ")
@@ -180,7 +180,7 @@ def test_a_run_with_overrides_is_resumed_by_the_same_command_and_by_the_listed_o
     assert line["command"] == shlex.join(["repro", *command])
     main_ok(*command, "--format", "json")
     answer = json.loads(capsys.readouterr().out)
-    assert (answer["name"], answer["sittings"]) == (line["name"], 2)
+    assert (answer["name"], answer["sessions"]) == (line["name"], 2)
     assert answer["deviations"] == [
         "epochs=2 (15)",
         "batch=128 (64)",

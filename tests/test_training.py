@@ -76,7 +76,7 @@ def test_resume_continues_bit_for_bit(tiny: Make, folders: Folders, tmp_path: Pa
         train_one(tiny(), CPU, folders, stop_at(step))
     assert stopped.value.exit_status == 130
     record = train_one(tiny(), CPU, folders, Silent())
-    assert record.sittings == 2
+    assert record.sessions == 2
     assert (record.error, record.loss, record.train_loss) == (straight.error, straight.loss, straight.train_loss)
     assert_same(weights(folders, tiny()), weights(other, tiny()))
 
@@ -154,7 +154,7 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(tiny: Make, folders: Fold
         lines.read()
     assert ended(process) == 0
     (killed,), (straight,) = read_records([folders.results]), read_records([other.results])
-    assert killed.sittings == 2
+    assert killed.sessions == 2
     assert killed.error == straight.error
     one, two = (checkpoint.load(place.runs / killed.name / checkpoint.NEWEST) for place in (folders, other))
     assert_same(one.network, two.network)
@@ -186,7 +186,7 @@ def test_a_lost_record_is_written_again_from_the_checkpoint(tiny: Make, folders:
     first = train_one(tiny(), CPU, folders, Silent())
     (folders.results / "runs.csv").unlink()
     again = train_one(tiny(), CPU, folders, Silent(lambda step: pytest.fail("trained again")))
-    assert replace(again, sittings=1) == first
+    assert replace(again, sessions=1) == first
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])

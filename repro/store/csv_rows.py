@@ -41,6 +41,8 @@ Time = Annotated[str, TIME]
 LISTED = {str: "strings", float: "numbers"}
 """What lists may hold, in words."""
 DELIMITERS = ",;\t"
+RENAMED = {"sittings": "sessions"}
+"""Columns of older files and their names today."""
 SEPARATOR = ["sep=", ""]
 """A line such as `sep=;` above the header, with which a spreadsheet says what separates the columns."""
 SHOWN = 60
@@ -123,8 +125,9 @@ def _lines(lines: Reader, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _header(cells: Sequence[str], where: str) -> list[str]:
-    """Return the names of the columns, without empty ones at the end; UserError if two columns have one name."""
-    header = list(cells[: len(cells) - len(list(takewhile(lambda each: not each, reversed(cells))))])
+    """Return today's names of the columns, without empty ones at the end; UserError if two columns have one name."""
+    named = cells[: len(cells) - len(list(takewhile(lambda each: not each, reversed(cells))))]
+    header = [RENAMED.get(each, each) for each in named]
     if twice := [name for name, number in Counter(header).items() if number > 1]:
         raise UserError(f"{where}: the column {twice[0]!r} is there twice; rename or remove one of them")
     return header

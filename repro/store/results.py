@@ -114,7 +114,7 @@ class Record:
     """Start of the first session, UTC."""
     seconds: Amount
     """Wall time of all sessions together."""
-    sittings: Positive
+    sessions: Positive
     """Number of sessions: one, and one more for each time the run was resumed."""
     data: str
     """Fingerprint of the data set's files."""

@@ -43,7 +43,7 @@ class Checkpoint:
     """Wall time of all sessions so far."""
     epoch_seconds: float
     """Wall time of the current epoch."""
-    sittings: int
+    sessions: int
     """Number of sessions so far, including the current one."""
     started: str
     data: str

@@ -77,7 +77,7 @@ class Engine:
         self.histories: list[list[EpochRow]] = [[] for _ in networks]
         self._begin_phase(phase_of_epoch(self.recipe, 0, task.images))
         self.seconds = self.epoch_seconds = 0.0
-        self.sittings = 1
+        self.sessions = 1
         self.machine = machine(device)
         self.earlier_peak = 0
         self.started = datetime.now(UTC).isoformat(timespec="milliseconds")  # a run may take less than a second
@@ -265,7 +265,7 @@ class Engine:
                 history=self.histories[number],
                 seconds=self.seconds,
                 epoch_seconds=self.epoch_seconds,
-                sittings=self.sittings,
+                sessions=self.sessions,
                 started=self.started,
                 data=self.task.fingerprint,
                 machine=self.machine,
@@ -288,7 +288,7 @@ class Engine:
         self._enter_phase()
         load_optimizer_states(self.optimizer, self.networks, [each.optimizer for each in saved])
         self.seconds, self.epoch_seconds = first.seconds, first.epoch_seconds
-        self.sittings = max(each.sittings for each in saved) + 1
+        self.sessions = max(each.sessions for each in saved) + 1
         self.earlier_peak = max(each.peak_bytes or 0 for each in saved)
         made_on = [each.machine for each in saved]
         self.machine = reduce(through, made_on if self.finished else [*made_on, self.machine]) or self.machine

@@ -17,6 +17,8 @@ from repro.store.results import EpochRow
 from repro.stored_experiment import Scalar, StoredExperiment
 
 FORMAT = 1
+RENAMED = {"sittings": "sessions"}
+"""Keys of older checkpoints and their names today."""
 EXPANDED = 1 << 26
 """Bytes up to which a tensor may repeat its values, as buffers of a network may."""
 Count = Annotated[int, Meta(ge=0)]
@@ -44,7 +46,7 @@ class Layout(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     history: list[EpochRow]
     seconds: Seconds
     epoch_seconds: Seconds
-    sittings: Annotated[int, Meta(ge=1)]
+    sessions: Annotated[int, Meta(ge=1)]
     started: str
     data: str
     total: Count = 0
@@ -73,8 +75,9 @@ def checked(content: Mapping[str, Any]) -> Layout:
     Raises:
         msgspec.ValidationError: a key is missing or unknown, or a value has another type or is impossible.
     """
+    content = {RENAMED.get(key, key): value for key, value in content.items()}
     if isinstance(content.get("runtime"), dict):
-        content = {**content, "runtime": switches_today(content["runtime"])}
+        content["runtime"] = switches_today(content["runtime"])
     try:
         found = msgspec.convert(content, Layout, dec_hook=_tensor)
     except AttributeError as error:  # msgspec takes a tensor for a dictionary

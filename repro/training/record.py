@@ -89,7 +89,7 @@ def write_record(engine: Engine, number: int, tests: Sequence[ProtocolTest], res
         **engine.machine,
         started=engine.started,
         seconds=round(engine.seconds, 3),
-        sittings=engine.sittings,
+        sessions=engine.sessions,
         data=engine.task.fingerprint,
         peak_bytes=engine.peak_bytes,
         network=version_of(experiment.model),
