@@ -14,7 +14,6 @@ import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from mimetypes import guess_type
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ from repro.data.flat import flat_labels, kaggle_images
 from repro.data.ilsvrc import archives_in, unpack
 from repro.data.layout import TRAIN, VAL, folder_of_tests, images_of, is_annotated, place_of
 from repro.data.misplaced import misplaced
-from repro.data.pictures import ENDINGS, is_image, read
+from repro.data.pictures import ENDINGS, is_image, is_unread, read
 from repro.data.stored import Missing, Stored, size_of
 from repro.errors import UserError
 
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 IMAGENET = "imagenet"
-UNKNOWN_IMAGES = (".heic", ".heif", ".avif", ".jxl")
-"""Endings of images that Python's table of types may lack."""
 
 
 @dataclass(frozen=True)
@@ -272,9 +269,7 @@ def _what_to_do(files: Files, images: int) -> str:
 def _unread(folder: Path) -> Iterator[Path]:
     """Yield the images in a folder whose format is not read."""
     for each in sorted(folder.iterdir()) if folder.is_dir() else ():
-        kind = guess_type(each.name)[0] or ""
-        shown = kind.startswith("image/") or each.suffix.lower() in UNKNOWN_IMAGES
-        if shown and each.name[0] != "." and not is_image(each.name):
+        if is_unread(each.name):
             yield each
 
 

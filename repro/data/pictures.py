@@ -6,6 +6,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from mimetypes import guess_type
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 """What is opened, whatever the extension of a file: Pillow hands other formats, such as EPS, to other programs."""
 ENDINGS = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 """Extensions of image files, in any case."""
+UNREAD = (".heic", ".heif", ".avif", ".jxl")
+"""Extensions of other images, which Python's table of types may lack."""
 BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, struct.error)
 """What PIL raises for broken files."""
 DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
@@ -30,6 +33,12 @@ DEEPER = ("I", "F")
 def is_image(name: str) -> bool:
     """Whether a file has the name of an image. Hidden files, such as the ._1.png of macOS, are none."""
     return name.lower().endswith(ENDINGS) and not name.startswith(".")
+
+
+def is_unread(name: str) -> bool:
+    """Whether a file has the name of an image in a format that is not read, and is not hidden."""
+    known = (guess_type(name)[0] or "").startswith("image/") or name.lower().endswith(UNREAD)
+    return known and not name.startswith(".") and not is_image(name)
 
 
 def read(path: Path, *, channels: int = 3, as_published: bool = False) -> Image:
