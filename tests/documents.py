@@ -86,7 +86,8 @@ def _measured(table: dict[str, Any], row: dict[str, Any]) -> Iterator[str]:
     errors = {key: each for key, each in row["measured"].items() if isinstance(each, dict) and "seeds" in each}
     for key, error in errors.items():
         if error["n"]:
-            ours = f"{error['value']:.2f} ({error['statistic']} of {error['n']})"
+            several = f"{error['statistic']} of {error['n']} runs"
+            ours = f"{error['value']:.2f} ({several if error['n'] > 1 else 'one run'})"
             yield f"{start} | {row['published'][key]} | {ours} | {error['verdict']} |"
     changed = [each for each in table["deviating"] if _of_row(each, row) and not _is_shortened(each)]
     if changed:
