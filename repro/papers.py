@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -82,18 +83,30 @@ def shipped() -> Paper:
 
 
 def toml_of(file: Path) -> dict[str, Any]:
-    """Return the content of a TOML file; WrongFiles if it cannot be read or is not valid."""
+    """Return the content of a TOML file; WrongFiles if it cannot be read, is not valid or has an infinite number."""
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        return tomllib.loads(file.read_text("utf-8"), parse_float=_finite)
     except IsADirectoryError:
         reason = "is a folder; put a TOML file in its place"
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:
         reason = f"not UTF-8: byte {error.start + 1} is {error.object[error.start]:#x}; save the file as UTF-8"
+    except _NotFinite as error:
+        reason = f"{error} is not a finite number; write another"
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         reason = f"not a TOML file: {error}"
     raise WrongFiles(Mistake(file, "", reason))
+
+
+class _NotFinite(Exception):
+    """A number in a file is NaN or infinite; the message is its text."""
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise _NotFinite(text)
+    return number
 
 
 def _of_environment() -> Iterator[Paper]:

@@ -256,6 +256,7 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["table", "--nope"], "(repro table --help)"),
         (["train", "resnet20", "--seed", "1", "--seeds", "2"], "--seed and --seeds exclude each other"),
         (["table", "cifar100", "--output", "."], ". cannot be written: it is a folder"),
+        (["plan", "--output", "p.xyz"], "p.xyz: unknown extension (known: .csv, .json); or choose a --format"),
         (["table", "cifar100", "--output", "t.pdf"], "t.pdf: unknown extension (known: .csv, .json, .md"),
         (["table", "cifar100", "--run", "--format", "pdf"], "'pdf' is not one of"),
         (

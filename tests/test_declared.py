@@ -215,6 +215,7 @@ def test_a_wrong_declaration_is_refused_before_anything_is_done(
     [
         ("[squares]\nsize = 8\n", "write only tables such as [datasets.flowers]"),
         ("[datasets\n", "not a TOML file: "),
+        ("[datasets.a]\nmean = [nan]\n", "nan is not a finite number; write another"),
         ("datasets.one = 1\n", "dataset one: it is 1, not a table; write [datasets.one]"),
         (CELLS.replace("size = 8", "size = 8\nclasses = 3"), "dataset my-squares: classes is 3, but masks have 2"),
         (RECORDS.replace("size = 8", "size = 8\nlabel_bytes = 0"), "dataset my-squares: Expected `int` >= 1"),

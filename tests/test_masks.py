@@ -36,6 +36,9 @@ def put(tmp_path: Path, image: Image.Image, split: str = "train") -> Path:
     ("mask", "what"),
     [
         (lambda: drawn("L", 0, 64, 192), "is not in black and white"),
+        (lambda: drawn("L", 0, 15, 255), "is not in black and white"),
+        (lambda: drawn("L", 0, 1, 255), "is not in black and white"),
+        (lambda: drawn("LA", (255, 0), (255, 255)), "is transparent where it is not black"),
         (lambda: drawn("P", 0, 1, 2), "is not in black and white"),
         (lambda: drawn("RGB", "black", "red", "white"), "is not in black and white"),
         (lambda: drawn("RGB", "black", (0, 0, 128)), "is not in black and white"),
@@ -56,7 +59,9 @@ def test_masks_of_several_classes_or_in_colours_are_refused(
     [
         lambda: drawn("L", 0, 255).filter(ImageFilter.SMOOTH),
         lambda: drawn("P", 0, 2),
+        lambda: drawn("L", 0, 255).resize((96, 96), Image.Resampling.BILINEAR).resize((48, 48), Image.Resampling.BOX),
         lambda: drawn("RGB", "black", "white"),
+        lambda: drawn("LA", (0, 0), (255, 255)),
         lambda: drawn("1", 0, 1),
     ],
 )
@@ -65,6 +70,34 @@ def test_black_and_white_is_read_in_every_form(mask: Callable[[], Image.Image], 
     found = load("segmentation", tmp_path).train.labels[0]
     assert found[9:40, 1:12].eq(1).all()
     assert found[:, 14:].eq(0).all()
+
+
+@pytest.mark.parametrize("void", [15, 127])
+def test_labels_of_several_classes_in_a_stack_are_refused(void: int, tmp_path: Path) -> None:
+    folder = tmp_path / "isbi2012"
+    folder.mkdir()
+    for name, last in (("train-volume.tif", 0), ("train-labels.tif", void)):
+        pages = [*[drawn("L", 0, 255)] * 29, drawn("L", 0, 255, last)]
+        pages[0].save(folder / name, save_all=True, append_images=pages[1:])
+    with pytest.raises(UserError, match=r"train-labels\.tif is not in black and white"):
+        load("isbi2012", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("added", "what"),
+    [
+        ("masks/9.png", r"9\.png has no image of the same name in .*images; remove it, or add the image"),
+        ("images/9.gif", r"9\.gif is in a format that is not read; convert it to PNG"),
+        ("images/more/9.png", r"more is a folder with images; move them to .*images"),
+    ],
+)
+def test_files_that_would_be_left_out_are_named(added: str, what: str, tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    path = tmp_path / "segmentation" / "train" / added
+    path.parent.mkdir(exist_ok=True)
+    drawn("L", 0, 255).save(path)
+    with pytest.raises(UserError, match=what):
+        load("segmentation", tmp_path)
 
 
 @pytest.mark.parametrize("other", ["0.tif", "0.PNG", "0_mask.png"])

@@ -262,6 +262,7 @@ def test_two_defaults_for_the_same_model_and_data_set_are_refused(tmp_path: Path
 @pytest.mark.parametrize(
     ("text", "why"),
     [
+        ("[recipes.base]\nlr = { value = inf }", "paper0.toml: inf is not a finite number; write another"),
         ("recipes = [", "paper0.toml: not a TOML file: Invalid value (at end of document)"),
         (
             "recipe = 1",

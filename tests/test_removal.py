@@ -124,8 +124,10 @@ def test_other_folders_and_files_are_refused(
     assert "is not the folder of a run" in rm(capsys, folders, folders.runs, "--yes")[2]
     assert "is a file; give the run" in rm(capsys, folders, folders.runs / pair[0].name / DESCRIPTION, "--yes")[2]
     assert "'absent' is neither a run in" in rm(capsys, folders, pair[0].id, "absent", "--yes")[2]
+    (folders.runs / f"{pair[0].name}-left").mkdir()
+    (folders.runs / f"{pair[0].name}-left" / LOCK).touch()  # by a session that could not begin
     assert "matches 2 runs" in rm(capsys, folders, "denseresnet110", "--yes")[2]
-    assert len(left(folders)) == 2
+    assert len(left(folders)) == 3
 
 
 def test_a_shipped_record_is_never_deleted(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from watching import Silent, stop_at, train_one
 
 from repro.cli.app import main
 from repro.cli.listing import Kind, _grid
-from repro.errors import Diverged, UserError
+from repro.errors import Diverged, RunFailed, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.locks import locked
 from repro.paths import Folders
@@ -135,7 +135,7 @@ def test_a_run_without_its_record_is_not_called_finished(
 
     with monkeypatch.context() as patch:
         patch.setattr("repro.training.record.append_record", full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(RunFailed, match=r"\(No space .* checkpoint is kept: the same command writes the record"):
             train_one(small(), CPU, folders, Silent())
     (line,) = listed(folders, capsys)
     assert (line["epoch"], line["state"]) == (2, "stopped")

@@ -92,6 +92,7 @@ def program(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch)
         ("--run --hours 4", "--hours requires --on slurm or --on local"),
         ("--on local", "--on requires --run or --try"),
         ("--run --on slurm", "--on slurm requires --hours, the time limit of each job"),
+        ("--run --on local --hours inf", "'--hours': Input should be less than or equal to 8760"),
         ("--run --on local --partition gpu", "--partition requires --on slurm"),
         ("--run --on local --slurm account=x", "--slurm requires --on slurm"),
         ("--run --on slurm --hours 1 --slurm account", "--slurm 'account' has no value; write NAME=VALUE"),

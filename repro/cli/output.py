@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
@@ -28,8 +29,15 @@ Format = Annotated[
 Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write to a file.")]
 
 
-def format_of(format: ReportFormat | None, output: Path | None) -> ReportFormat:
+def format_of(
+    format: ReportFormat | None, output: Path | None, known: Collection[ReportFormat] = tuple(ReportFormat)
+) -> ReportFormat:
     """Return the format that was asked for, by name or by the extension of the file.
+
+    Args:
+        format: the name.
+        output: the file.
+        known: the formats of the answer, whose extensions a message lists.
 
     Raises:
         UserError: name and extension contradict each other, or the file cannot be written.
@@ -44,7 +52,8 @@ def format_of(format: ReportFormat | None, output: Path | None) -> ReportFormat:
     if format:
         return format
     if by_ending is None:
-        raise UserError(f"{output}: unknown extension (known: {', '.join(SUFFIXES)}); or choose a --format")
+        endings = ", ".join(each for each, of in SUFFIXES.items() if of in known)
+        raise UserError(f"{output}: unknown extension (known: {endings}); or choose a --format")
     return by_ending
 
 

@@ -127,7 +127,7 @@ def show_plan(
 
 def plan_format(format: ReportFormat | None, output: Path | None) -> ReportFormat:
     """Return the format of a plan; UserError as in `format_of`, or if a plan is not printed in this format."""
-    chosen = format_of(format, output)
+    chosen = format_of(format, output, FORMATS)
     if chosen not in FORMATS:
         raise UserError(f"a plan is printed as {one_of(FORMATS)}, not as {chosen}; choose another --format")
     return chosen

@@ -45,7 +45,11 @@ OPTIONS = {
         ),
     ],
     "hours": _option(
-        float, "--hours", text="Time limit of a job; it saves, and is requeued until its runs are done.", min=0.02
+        float,
+        "--hours",
+        text="Time limit of a job; it saves, and is requeued until its runs are done.",
+        min=0.02,
+        max=8760,
     ),
     "partition": _option(str, "--partition", text="Partition of Slurm (default: the cluster's).", metavar="NAME"),
     "parallel": _option(

@@ -7,18 +7,31 @@ published by the challenge on segmentation of neuronal structures. The download 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from repro.data import DATASETS, Dataset, Images
 from repro.data.layout import IMAGES, MASKS, TRAIN, folder_of_tests, place_of
 from repro.data.misplaced import misplaced
-from repro.data.pictures import DEEP, DEEPER, ENDINGS, is_image, opened, read, refuse_pages, upright
+from repro.data.pictures import (
+    DEEP,
+    DEEPER,
+    ENDINGS,
+    in_channels,
+    is_image,
+    is_unread,
+    opened,
+    read,
+    refuse_pages,
+    upright,
+)
 from repro.data.stored import Missing
 from repro.errors import UserError
 
@@ -34,6 +47,10 @@ EDGE, GREY_SHARE = 32, 0.1
 """How far a value may be from black or white, as in edges and JPEG, and the share of pixels that may be further."""
 
 
+FEW = 16
+"""Most values of a mask in which an area of grey is a class, and no noise."""
+
+
 def load_isbi2012(name: str, root: Path) -> Dataset:
     """Return the 30 labelled slices of ISBI 2012, the last five as test images.
 
@@ -46,8 +63,7 @@ def load_isbi2012(name: str, root: Path) -> Dataset:
     folder = root / "isbi2012"
     stacks = folder / "train-volume.tif", folder / "train-labels.tif"
     if all(path.is_file() for path in stacks):
-        pixels, labels = (_pages(path) for path in stacks)
-        pixels = pixels[:, None]
+        pixels, labels = _pages(stacks[0], _slice_of), _pages(stacks[1], _mask_of)
     elif (folder / "image").is_dir() and (folder / "label").is_dir():
         pixels, labels = _pairs(folder / "image", folder / "label")
     else:
@@ -89,7 +105,8 @@ def load_folder(name: str, root: Path) -> Dataset:
 
 def _dataset(name: str, *splits: tuple[Tensor, Tensor]) -> Dataset:
     """Return a dataset from the slices, (n, C, H, W), and the labels, (n, H, W), of its two splits."""
-    _refuse_one_class(name, splits[0][1])
+    for split, (_, labels) in zip(("training", "test"), splits, strict=True):
+        _refuse_one_class(name, split, labels)
     digest = hashlib.sha256()
     for values in (each for split in splits for each in split):
         digest.update(values.numpy().tobytes())
@@ -97,19 +114,19 @@ def _dataset(name: str, *splits: tuple[Tensor, Tensor]) -> Dataset:
     return Dataset(train, test, f"{name}:{digest.hexdigest()[:12]}")
 
 
-def _refuse_one_class(name: str, labels: Tensor) -> None:
-    """Raise UserError for training labels of one class only, such as masks of 0 and 1."""
+def _refuse_one_class(name: str, split: str, labels: Tensor) -> None:
+    """Raise UserError for labels of one class only, such as masks of 0 and 1."""
     lowest, highest = labels.min().item(), labels.max().item()
     if highest < FOREGROUND or lowest >= FOREGROUND:
         raise UserError(
-            f"the training labels of {name} are all of one class (values {lowest} to {highest}); "
+            f"the {split} labels of {name} are all of one class (values {lowest} to {highest}); "
             f"values below {FOREGROUND} are one class, the others up to 255 the other"
         )
 
 
 def _pairs(images: Path, labels: Path, channels: int = 1) -> tuple[Tensor, Tensor]:
     """Return the slices of a folder, (n, C, H, W), and their labels, (n, H, W), sorted by number or name."""
-    names = sorted((each.name for each in images.iterdir() if is_image(each.name)), key=_by_number)
+    names = _names(images)
     if not names:
         raise UserError(f"{images} has no images ({', '.join(ENDINGS)})")
     for name in names:
@@ -118,8 +135,20 @@ def _pairs(images: Path, labels: Path, channels: int = 1) -> tuple[Tensor, Tenso
                 f"{labels / name} does not exist{_near(labels, name)}: every image in {images} needs a label of the "
                 "same name"
             )
+    if extra := sorted({*_names(labels)} - {*names}):
+        raise UserError(f"{labels / extra[0]} has no image of the same name in {images}; remove it, or add the image")
     slices = _stacked([images / name for name in names], partial(_slice, channels=channels))
     return slices, _stacked([labels / name for name in names], _mask)
+
+
+def _names(folder: Path) -> list[str]:
+    """Return the names of the images in a folder, sorted by number or name; UserError for images that are not read."""
+    for each in sorted(folder.iterdir()):
+        if is_unread(each.name):
+            raise UserError(f"{each} is in a format that is not read; convert it to PNG")
+        if each.is_dir() and each.name[0] != "." and any(map(is_image, os.listdir(each))):
+            raise UserError(f"{each} is a folder with images; move them to {folder}")
+    return sorted((each.name for each in folder.iterdir() if is_image(each.name)), key=_by_number)
 
 
 def _near(labels: Path, name: str) -> str:
@@ -152,25 +181,61 @@ def _slice(path: Path, channels: int) -> Tensor:
     return _as_tensor(read(path, channels=channels))
 
 
+def _slice_of(path: Path, page: Image) -> Tensor:
+    """Return a page as (1, H, W)."""
+    return _as_tensor(in_channels(path, page, 1))
+
+
 def _mask(path: Path) -> Tensor:
     """Return the mask in a file as (H, W)."""
     with opened(path) as image:
         refuse_pages(path, image)
-        labels = _grey(path, upright(image))
-        _refuse_classes(path, image, labels)
-        return labels
+        return _mask_of(path, upright(image))
+
+
+def _mask_of(path: Path, page: Image) -> Tensor:
+    """Return a mask, or a page of masks, as (H, W); UserError if it is not in black and white."""
+    if page.mode in (*DEEP, *DEEPER):
+        raise UserError(f"{path} has more than 8 bits per pixel (mode {page.mode}); save it with 8")
+    labels = _as_tensor(page.convert("L"))[0]
+    _refuse_classes(path, page, labels)
+    _refuse_transparency(path, page, labels)
+    return labels
 
 
 def _refuse_classes(path: Path, image: Image, labels: Tensor) -> None:
     """Raise UserError for a mask of several classes, in colours, or of 0 and 1 instead of 0 and 255."""
     colours = len(image.getcolors() or ()) if image.mode == "P" else 0
-    grey = (labels > EDGE) & (labels < 255 - EDGE)
-    if colours > 2 or _is_coloured(image) or grey.float().mean() > GREY_SHARE:
+    grey = ((labels > EDGE) & (labels < 255 - EDGE)).float().mean() > GREY_SHARE
+    if colours > 2 or _is_coloured(image) or grey or (image.format != "JPEG" and _has_areas_of_grey(labels)):
         raise UserError(f"{path} is not in black and white, as if it had several classes; save one class as 255")
     if 0 < (highest := int(labels.max())) < FOREGROUND:
         raise UserError(
             f"{path} has only values up to {highest}, and the foreground begins at {FOREGROUND}; scale them"
         )
+
+
+def _has_areas_of_grey(labels: Tensor) -> bool:
+    """Whether one of a few values between the darkest and the brightest fills a square, as a class or a border does.
+
+    The values of soft edges fill none, and masks that a lossy format changed have many values.
+    """
+    values = torch.unique(labels)
+    if not 3 <= len(values) <= FEW:
+        return False
+    maps = labels[None].float()
+    centres = maps[:, 1:-1, 1:-1]
+    uniform = (F.max_pool2d(maps, 3, 1) == centres) & (-F.max_pool2d(-maps, 3, 1) == centres)
+    return bool(torch.isin(centres[uniform], values[1:-1].float()).any())
+
+
+def _refuse_transparency(path: Path, image: Image, labels: Tensor) -> None:
+    """Raise UserError for a mask of which parts are transparent, unless these are its background or its foreground."""
+    if not image.has_transparency_data:
+        return
+    opaque = _as_tensor(image.convert("RGBA"))[3] >= FOREGROUND
+    if not opaque.all() and opaque.any() and not torch.equal(opaque, labels >= FOREGROUND):
+        raise UserError(f"{path} is transparent where it is not black; save it without transparency")
 
 
 def _is_coloured(image: Image) -> bool:
@@ -180,25 +245,18 @@ def _is_coloured(image: Image) -> bool:
     return bool((channels.amax(0) - channels.amin(0) > EDGE).any())
 
 
-def _pages(path: Path) -> Tensor:
-    """Return the pages of an image file in grey, (n, H, W)."""
+def _pages(path: Path, read: Callable[[Path, Image], Tensor]) -> Tensor:
+    """Return the pages of an image file, as `read` returns each."""
     from PIL import ImageSequence
 
     with opened(path) as image:
         pages = getattr(image, "n_frames", 1)
         if pages != ISBI_SLICES:
             raise UserError(f"{path} has {pages} pages, but ISBI 2012 has {ISBI_SLICES} slices; restore the file")
-        slices = [_grey(path, page) for page in ImageSequence.Iterator(image)]
+        slices = [read(path, page) for page in ImageSequence.Iterator(image)]
     if any(each.shape != slices[0].shape for each in slices):
         raise UserError(f"the pages of {path} differ in size; restore the file")
     return torch.stack(slices)
-
-
-def _grey(path: Path, image: Image) -> Tensor:
-    """Return values that are no colours, such as labels, as (H, W): transparency means nothing."""
-    if image.mode in (*DEEP, *DEEPER):
-        raise UserError(f"{path} has more than 8 bits per pixel (mode {image.mode}); save it with 8")
-    return _as_tensor(image.convert("L"))[0]
 
 
 def _as_tensor(image: Image) -> Tensor:

@@ -226,9 +226,9 @@ def check_papers(folder: Path) -> None:
 
 
 def run_names(runs: Path) -> list[str]:
-    """Return the names of all runs in a folder."""
+    """Return the names of all runs in a folder, without those that could not begin and left only a lock."""
     folders = [each for each in runs.iterdir() if each.is_dir()] if runs.is_dir() else []
-    return sorted(each.name for each in folders if each.name != SUBMISSIONS)
+    return sorted(each.name for each in folders if each.name != SUBMISSIONS and {*os.listdir(each)} - {LOCK})
 
 
 def run_named(what: str, known: Iterable[str], where: str, also: Sequence[str] = ()) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from repro.data.protocol import Protocol
-from repro.errors import RunFailed, UserError
+from repro.errors import RunFailed, UserError, said
 from repro.experiment import Experiment
 from repro.models.outside import version_of
 from repro.paths import Folders
@@ -57,7 +57,8 @@ def write_record(engine: Engine, number: int, tests: Sequence[ProtocolTest], res
     """Write the record of run `number`, with its tests by other protocols than one crop, into `results`; return it.
 
     Raises:
-        RunFailed: the run was not tested after its last step, so there is no error of its final weights.
+        RunFailed: the run was not tested after its last step, so there is no error of its final weights; or the record
+            could not be written.
     """
     experiment, history = engine.experiments[number], engine.histories[number]
     if not engine.finished or history[-1].step != engine.step:
@@ -96,9 +97,19 @@ def write_record(engine: Engine, number: int, tests: Sequence[ProtocolTest], res
         tests=plain(tests),
     )
     if processes.rank() == 0:
-        write_curve(history, new_curve_path(results, made))
-        append_record(made, results)
+        _write(made, history, results)
     return made
+
+
+def _write(record: Record, history: Sequence[EpochRow], results: Path) -> None:
+    try:
+        write_curve(history, new_curve_path(results, record))
+        append_record(record, results)
+    except OSError as error:
+        raise RunFailed(
+            f"the record of {record.name} could not be written ({said(error)}); the run is trained and its checkpoint "
+            "is kept: the same command writes the record"
+        ) from error
 
 
 def reported_row(recipe: Recipe, history: Sequence[EpochRow]) -> EpochRow:
