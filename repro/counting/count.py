@@ -168,13 +168,26 @@ def analysis(network: nn.Module, input: Shape, called: str) -> Any:
 
     counter = flop_counter()
     device = next((each.device for each in network.parameters()), None)
-    with warnings.catch_warnings(), refusing(called, input):
+    with warnings.catch_warnings(), refusing(called, input), _one_thread():
         warnings.simplefilter("ignore")  # fvcore traces, which torch deprecates
         flops = counter(network, torch.zeros(1, *input, device=device))
         flops.set_op_handle(**EXTRA_HANDLES)
         flops.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         flops.total()
     return flops
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute in one thread: the operators of one image are so short that others would mostly wait."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def count(subject: Subject) -> Count:
