@@ -196,6 +196,12 @@ def test_a_file_in_the_cache_that_is_not_the_published_one_is_refused(hub: Path)
         fetch("http://127.0.0.1:1/made-up-00000000.pth")
 
 
+def test_a_folder_in_the_cache_is_refused(hub: Path) -> None:
+    (hub / "made-up-00000000.pth").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"made-up-00000000\.pth is not a file; remove it to download the weights"):
+        fetch("http://127.0.0.1:1/made-up-00000000.pth")
+
+
 class Owned:
     """Pickles to a call that must not happen."""
 
