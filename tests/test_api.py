@@ -217,7 +217,7 @@ def test_a_mistake_is_one_line(call: Callable[[], object], message: str, tmp_pat
 
 
 def test_a_run_without_an_epoch_has_no_curve(tmp_path: Path) -> None:
-    (tmp_path / "runs/some-run").mkdir(parents=True)
+    (tmp_path / "runs/some-run/logs").mkdir(parents=True)
     with pytest.raises(repro.UserError, match=r"some-run has no curve in runs, .*; repro list runs shows whether"):
         repro.curve("some-run")
 
