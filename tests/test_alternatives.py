@@ -70,6 +70,7 @@ def verdicts(table: str) -> list[tuple[str, str]]:
     return [(line["error n"], line["verdict"]) for line in csv.DictReader(io.StringIO(table))]
 
 
+@pytest.mark.slow
 def test_the_alternatives_of_a_row_that_differs_are_tried(
     write: Write, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:

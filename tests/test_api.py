@@ -55,6 +55,7 @@ def test_both_modules_have_the_same_names() -> None:
         repro.tabel  # type: ignore[attr-defined]  # noqa: B018
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", [name for name in FRAMES if name != "curve(RUN)"])
 def test_a_frame_has_the_columns_and_types_that_are_documented(call: str) -> None:
     frame = eval(f"repro.{call.replace('MODEL', repr('resnet20')).replace('NAME', repr('wrn-times'))}")

@@ -46,6 +46,7 @@ def test_every_variant_is_measured_with_the_baseline() -> None:
         assert (each.kept_bytes is None) == ("bf16" in each.name)
 
 
+@pytest.mark.slow
 def test_validation_images_dropped_batches_and_whitening_are_measured_too() -> None:
     experiment = replace(TINY, recipe=replace(recipe("wrn-cifar10-zca"), validation_images=1000, batch=10))
     for each in bench(experiment, Runtime(device="cpu"), 0.01, Path()):
@@ -105,6 +106,7 @@ def test_work_is_three_times_the_forward_pass() -> None:
     assert work.elements > 3 * 2 * (counts.flops["fvcore"] - counts.flops["macs"]) // 2
 
 
+@pytest.mark.slow
 def test_bench_answers_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(
@@ -119,6 +121,7 @@ STREAMED = experiment_for("resnet20", {}, seed=0, dataset="tiny-imagenet-10")
 STREAMED = replace(STREAMED, recipe=replace(STREAMED.recipe, batch=4, scaled_crop=16, resize=18, test_crop=16))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_input_and_network_are_measured_separately_and_together(tmp_path: Path) -> None:
     speeds = bench(STREAMED, Runtime(device="cpu", workers=1), 0.01, tmp_path)
@@ -196,6 +199,7 @@ def test_image_files_have_a_baseline_too(real_images: Path) -> None:
         assert [next(steps) for _ in range(2)] == [4, 4]
 
 
+@pytest.mark.slow
 def test_switches_and_seeds_are_measured_in_addition_to_the_eager_step(capsys: pytest.CaptureFixture[str]) -> None:
     speeds = bench(TINY, Runtime(device="cpu"), 0.01, Path(), seeds=2)
     assert [each.name for each in speeds[1:]] == ["repro, fp32", "repro, fp32, 2 seeds", "repro, bf16"]
@@ -228,6 +232,7 @@ def failing(after: int, error: Exception, name: str = "repro, bf16") -> Callable
     return variants
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 5])
 def test_a_variant_that_fails_does_not_lose_the_others(
     after: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -254,6 +259,7 @@ def test_a_bench_of_only_the_baseline_fails(monkeypatch: pytest.MonkeyPatch) -> 
         bench(TINY, Runtime(device="cpu"), 0.01, Path(), precisions=["bf16"])
 
 
+@pytest.mark.slow
 def test_speeds_are_printed_after_each_window(capsys: pytest.CaptureFixture[str]) -> None:
     bench(TINY, Runtime(device="cpu"), 0.01, Path(), precisions=["fp32"])
     said = capsys.readouterr().err.splitlines()
@@ -262,6 +268,7 @@ def test_speeds_are_printed_after_each_window(capsys: pytest.CaptureFixture[str]
     assert re.fullmatch(r"repro, fp32: \d+ images/s in window 7 of 7", said[-1])
 
 
+@pytest.mark.slow
 def test_precisions_are_chosen(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["bench", "densenet", "--depth", "7", "--k", "4", "--window", "0.01", "--device", "cpu"]
     with pytest.raises(SystemExit) as end:
@@ -301,6 +308,7 @@ def test_switched_products_can_be_read_by_every_name(precision: str) -> None:
     set_products("fp32")
 
 
+@pytest.mark.slow
 def test_fused_kernels_are_measured_in_the_precisions_that_have_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -122,6 +122,7 @@ class Killed(BaseException):
     """Ends the training at once, as SIGKILL does: nothing further is saved."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [(2,), (4, 1), (7, 5, 2), (1, 1, 13)])
 def test_runs_that_were_killed_between_their_checkpoints_resume_as_if_they_had_not(
     alone: Folders, folders: Folders, monkeypatch: pytest.MonkeyPatch, kills: Sequence[int]

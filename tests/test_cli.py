@@ -41,6 +41,7 @@ def repro(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, 
 HELPS = [[name, "--help"] for name in (*COMMANDS, "figure")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -363,6 +364,7 @@ def test_the_memory_layout_is_chosen_and_recorded(
     assert record["runtime"]["channels_last"] is False
 
 
+@pytest.mark.slow
 def test_a_table_pipes_cleanly(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(repro(capsys, "table", "imagenet", "--format", "csv")[1])))
     assert [row["params paper"] for row in rows][:2] == ["21.80M", "22.75M"]
@@ -478,6 +480,7 @@ def test_an_input_may_be_given_by_its_side(capsys: pytest.CaptureFixture[str]) -
     assert (answer["input"], answer["options"]) == ("3x128x128", {"width": 0.25})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "shape"),
     [
@@ -584,6 +587,7 @@ def test_completion_can_be_installed(capsys: pytest.CaptureFixture[str]) -> None
     assert "--install-completion" in repro(capsys, "--help")[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [True, False])
 def test_quiet_hides_notes_and_keeps_errors(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool

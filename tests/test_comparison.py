@@ -105,6 +105,7 @@ def test_one_seed_is_never_a_reproduction(record: Make) -> None:
     assert compare(read_table("cifar100"), runs_of_n4(record, 25.0)).rows[N4].verdict == Verdict.NOT_CONSISTENT
 
 
+@pytest.mark.slow
 def test_a_verdict_does_not_change_because_another_row_was_measured(record: Make) -> None:
     runs = runs_of_n4(record, 22.5, 22.7, 22.9)
     before, after = (compare(read_table("cifar100"), seen) for seen in (runs, [*runs, *runs_of_n2(record, 23.0)]))
@@ -121,6 +122,7 @@ def test_selected_rows_share_the_rate_of_false_alarms(record: Make) -> None:
     assert (wide.at_most, wide.bound) == (narrow.at_most, narrow.bound)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "cells"), [("densenet-cifar", 27), ("unet-isbi", 0), ("classics", 31)])
 def test_cells_that_can_be_judged_have_a_recipe_and_the_papers_test_images(name: str, cells: int) -> None:
     assert compare(read_table(name), []).cells == cells

@@ -73,6 +73,7 @@ def test_the_other_imagenet_networks_are_trained_on_small_images_too(name: str) 
     assert [key for key, parameter in network.named_parameters() if parameter.grad is None] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subject", SUBJECTS, ids=label)
 def test_shapes_gradients_and_counts(subject: Subject) -> None:
     """A training batch of two gives (2, classes), or such maps, and a gradient reaches every parameter.
@@ -101,6 +102,7 @@ OF_EACH_BUILDER = [each for each in SUBJECTS if each.model in KINDS.values() and
 """The first network of every builder, and the variants. Others differ from them only in depth, width and size."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subject", [*OF_EACH_BUILDER, Subject("unet", {}, (1, 188, 188), 2)], ids=label)
 def test_operators_without_a_counting_rule_are_known(subject: Subject) -> None:
     options = {**SHALLOW.get(subject.model, {}), **subject.options}

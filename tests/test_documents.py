@@ -17,6 +17,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 WORDS_OF_README = 900
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "found"), GENERATED, ids=lambda part: getattr(part, "re", None) and part["maker"])
 def test_generated_parts_show_what_the_program_prints(name: str, found: re.Match[str]) -> None:
     assert found["shown"].strip() == made_by(found["maker"]), f"{name}: write it with python tests/documents.py"

@@ -47,6 +47,7 @@ def weights(experiment: Experiment) -> Tensor:
     return torch.cat([each.detach().flatten() for each in engine.networks.parameters_by_name().values()])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_digits")
 @pytest.mark.parametrize(("name", "settings", "without", "needed"), TRAINED, ids=lambda part: str(part)[:20])
 def test_training_depends_on_a_value_only_if_its_need_is_met(

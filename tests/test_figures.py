@@ -252,6 +252,7 @@ def figures(keep: Callable[..., Record], folders: Folders) -> tuple[Curves, Gate
     return curves, Gates(tuple(gate_rows()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("format", "begins"), [("png", b"\x89PNG\r\n"), ("svg", b"<?xml"), ("pdf", b"%PDF-")])
 @pytest.mark.parametrize("theme", list(THEMES))
 def test_the_same_numbers_are_the_same_bytes(
@@ -428,6 +429,7 @@ def one_of_two(rank: int, port: int, folders: Folders) -> None:
     train([small_gated()], TWO, replace(folders, results=folders.results / str(rank)), Silent())
 
 
+@pytest.mark.slow
 def test_of_two_processes_the_first_writes_the_means_over_all_images(
     gated: Callable[..., Experiment], folders: Folders
 ) -> None:

@@ -73,6 +73,7 @@ def named(part: str) -> Check:
     return CHECKS[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHECKS)
 def test_every_check_passes_with_the_stand_in(name: str) -> None:
     result = result_of(CHECKS[name])
@@ -203,6 +204,7 @@ def without_smaller_batches(take: Callable[..., None]) -> Callable[..., None]:
     return taken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "name", "fault", "check"),
     [
@@ -291,6 +293,7 @@ def test_a_capture_changes_nothing_and_waits_for_nothing() -> None:
         assert graphs == [graph]
 
 
+@pytest.mark.slow
 def test_variants_and_figures_are_measured() -> None:
     variants = [outcome(WithStandIn(each), lambda: None)[0] for each in step_times(GRAPHED)]
     assert [each.name for each in variants] == [
@@ -349,6 +352,7 @@ class Toy:
         return FactResult(self.name, None, "", seconds, note)
 
 
+@pytest.mark.slow
 def test_jobs_that_raise_or_crash_lose_only_their_own_result() -> None:
     found: dict[str, FactResult] = {}
 
@@ -431,6 +435,7 @@ def without_packages(folder: Path, *names: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{TRAIN.parents[2]}"}
 
 
+@pytest.mark.slow
 def test_the_check_needs_only_what_training_needs(tmp_path: Path) -> None:
     words = ["bench", "--check", "--device", "cpu", "--seconds", "100", "--only", "SIGTERM", "--format", "json"]
     environment = without_packages(tmp_path, "fvcore", "platformdirs")
@@ -445,6 +450,7 @@ def test_the_check_needs_only_what_training_needs(tmp_path: Path) -> None:
     assert check["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_a_training_in_pieces_is_joined_again(tmp_path: Path) -> None:
     """A second call with the pieces of the first one finds the run."""
     arguments = ["densenet", "--depth", "7", "--k", "4", "--dataset", "digits", "--device", "cpu", "--epochs", "1"]

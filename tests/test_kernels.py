@@ -98,6 +98,7 @@ def numbers(request: pytest.FixtureRequest) -> tuple[torch.dtype, float]:
     return found
 
 
+@pytest.mark.slow
 def test_a_convolution_and_its_gradients(channels: int, numbers: tuple[torch.dtype, float]) -> None:
     dtype, limit = numbers
     x, weight = random(3, channels, 5, 6, dtype=dtype), random(channels, channels, 3, 3)
@@ -232,6 +233,7 @@ def trained_once(network: nn.Module, images: Tensor) -> Tensor:
     return out.detach()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_with_kernels_is_the_network(name: str) -> None:
     torch.manual_seed(0)

@@ -60,6 +60,7 @@ def step(model: DenseResNet, images: Tensor) -> Tensor:
     return loss.detach()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("depth", "N"), [(8, 2), (14, 4)])
 def test_network(depth: int, N: int) -> None:
     torch.manual_seed(0)

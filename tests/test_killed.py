@@ -28,6 +28,7 @@ def train_and_report(experiment: Experiment, folders: Folders, steps: Connection
     train([experiment], EVERY_STEP, folders, Silent(steps.send))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_digits")
 def test_twenty_kills_change_nothing(tiny: Callable[..., Experiment], folders: Folders) -> None:
     """SIGKILL is sent at random moments, also while a checkpoint is written; `pytest -s` shows when."""

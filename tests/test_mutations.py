@@ -66,6 +66,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
     return files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_one_line_names_the_file_and_the_key(good: dict[Path, str], name: str) -> None:
     file = next(each for each in good if str(each).endswith(name))

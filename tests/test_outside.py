@@ -218,6 +218,7 @@ def test_a_recorded_network_is_found_in_a_copy_of_its_paper(write: Write) -> Non
     assert outside(name).place == "copy/sub/nets.py:Net"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "line"),
     [

@@ -51,12 +51,14 @@ def timm() -> Any:
     return pytest.importorskip("timm", reason="timm is not installed: pip install timm")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("timm")
 @pytest.mark.parametrize("name", [name for name in TIMM if name not in WITH_GMACS])
 def test_parameters_of_timm_are_those_that_it_publishes(name: str) -> None:
     assert Cell(f"{TIMM[name]['params']}M").matches(parameters(f"timm:{name}"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("timm")
 @pytest.mark.parametrize("name", WITH_GMACS)
 def test_both_counts_of_timm_are_those_that_it_publishes(name: str) -> None:

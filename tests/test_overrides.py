@@ -167,6 +167,7 @@ def test_a_run_with_overrides_is_warned_of_and_recorded_as_deviating(
     assert "is already finished; showing its record" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["json", "rich"])
 def test_a_speed_is_measured_with_another_batch(format: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["bench", *DIGITS, "--window", "0.01", "--precision", "fp32", "--set", "batch=8", "--format", format]

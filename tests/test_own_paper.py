@@ -51,6 +51,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_the_first_paper_is_trained_and_has_no_findings(answers: dict[str, str]) -> None:
     trained = answers["repro table first --run"]
     assert "✗" not in trained

@@ -79,6 +79,7 @@ def train_by_halves(experiment: Experiment, task: Task) -> nn.Module:
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_digits")
 def test_two_processes_equal_one_that_normalises_each_half_separately(
     experiment: Experiment, folders: Folders, tmp_path: Path
@@ -98,6 +99,7 @@ def test_two_processes_equal_one_that_normalises_each_half_separately(
         torch.testing.assert_close(saved.network[name], value, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_torchrun_trains_one_run(tmp_path: Path) -> None:
     """There is one record; every test image counts once; another number of processes cannot resume."""
     train_digits = ["-m", "repro", "train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits"]

@@ -30,6 +30,7 @@ def test_the_code_of_the_page_prints_what_it_says(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(tmp_path: Path) -> None:
     nbclient = pytest.importorskip("nbclient", reason="nbclient is missing; pip install -e '.[test]' installs it")
     pytest.importorskip("ipykernel", reason="ipykernel is missing; pip install -e '.[test]' installs it")

@@ -209,6 +209,7 @@ def wanted(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> list[Experiment]:
     return experiments
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_digits")
 @pytest.mark.parametrize("together", ["off", "stacked"])
 def test_a_table_trains_the_runs_that_are_free(
@@ -270,6 +271,7 @@ table.train_missing(select("cifar100", "N = 4"), None, None, Runtime(device="cpu
 """
 
 
+@pytest.mark.slow
 def test_two_tables_in_one_folder_train_each_run_once(tmp_path: Path) -> None:
     places = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     programs = [subprocess.Popen([sys.executable, "-c", TABLE, tmp_path], env=places) for _ in range(2)]

@@ -158,6 +158,7 @@ def test_a_broken_image_is_named_in_one_line(data: ImageFolder, workers: int) ->
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_missing_and_unsupported_recipe_values_are_refused(data: ImageFolder) -> None:
     with pytest.raises(UserError, match="recipe digits has no scaled_crop or random_crop, which image files need"):
         Streamed(recipe("digits"), data, HERE, CPU)

@@ -276,6 +276,7 @@ def test_a_run_that_a_process_trains_is_not_submitted(paper: Path, capsys: pytes
     assert "2 runs queued or running" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_jobs_of_this_machine_train_a_table(paper: Path) -> None:
     options = ["--run", "--rows", "k*4", "--on", "local", "--parallel", "2", "--device", "cpu"]
     assert "narrow: submitted 2 runs in 2 jobs" in answer(*options)

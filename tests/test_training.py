@@ -132,6 +132,7 @@ def test_a_record_names_every_state_of_the_program_that_made_the_run(
     assert ";" not in record.torch
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_from_its_last_checkpoint(tiny: Make, folders: Folders, tmp_path: Path) -> None:
     folders.results.mkdir()
     other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")

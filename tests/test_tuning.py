@@ -138,6 +138,7 @@ def test_no_epoch_of_the_tuning_repeats_one_of_the_training(folders: Folders, mo
     assert len({seed for _, seed in asked}) == len(asked) == 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [2, TRAINING_STEPS, TRAINING_STEPS + 1, TRAINING_STEPS + 2, STEPS])
 def test_resume_continues_bit_for_bit(folders: Folders, tmp_path: Path, step: int) -> None:
     """Stops in the training, at its end, in the tuning, at the end of its first epoch, and at the end of the run."""

@@ -69,6 +69,7 @@ def published_as(tensors: dict[str, torch.Tensor]) -> StateDict:
     return StateDict(Path("theirs.pth"), tensors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", TORCHVISION)
 @torch.inference_mode()
 def test_our_network_has_the_outputs_of_torchvisions(model: str) -> None:
