@@ -31,9 +31,13 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Use a cache that the processes of the test session share, so that each network is counted once."""
+    """Use a cache that the processes of the test session share, so that each network is counted once.
+
+    CI names one for both of its sessions.
+    """
     base = tmp_path_factory.getbasetemp()
-    os.environ["REPRO_CACHE"] = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache")
+    own = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache")
+    os.environ["REPRO_CACHE"] = os.environ.get("REPRO_TEST_CACHE", own)
     set_hypothesis_home_dir(base / "hypothesis")  # otherwise it writes into the folder of the test session
 
 

@@ -17,6 +17,7 @@ PAGE = (ROOT / "docs/own-paper.md").read_text(encoding="utf-8")
 COMMANDS = [
     line for block in re.findall(r"<!-- run -->\n```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
 ]
+pytestmark = pytest.mark.slow
 SECONDS = 60
 """Of the processor: it may be busy with other things."""
 
@@ -51,7 +52,6 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return found
 
 
-@pytest.mark.slow
 def test_the_first_paper_is_trained_and_has_no_findings(answers: dict[str, str]) -> None:
     trained = answers["repro table first --run"]
     assert "✗" not in trained
