@@ -42,7 +42,7 @@ LISTED = {str: "strings", float: "numbers"}
 """What lists may hold, in words."""
 DELIMITERS = ",;\t"
 RENAMED = {"sittings": "sessions"}
-"""Columns of older files and their names today."""
+"""Columns of older files, and keys of older checkpoints, with their names today."""
 SEPARATOR = ["sep=", ""]
 """A line such as `sep=;` above the header, with which a spreadsheet says what separates the columns."""
 SHOWN = 60

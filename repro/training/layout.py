@@ -13,12 +13,11 @@ from msgspec import Meta
 from torch import Tensor
 
 from repro.runtime import Runtime, switches_today
+from repro.store.csv_rows import RENAMED
 from repro.store.results import EpochRow
 from repro.stored_experiment import Scalar, StoredExperiment
 
 FORMAT = 1
-RENAMED = {"sittings": "sessions"}
-"""Keys of older checkpoints and their names today."""
 EXPANDED = 1 << 26
 """Bytes up to which a tensor may repeat its values, as buffers of a network may."""
 Count = Annotated[int, Meta(ge=0)]
