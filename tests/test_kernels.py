@@ -19,8 +19,9 @@ from repro.cli.app import main
 from repro.data import Images
 from repro.errors import UserError
 from repro.experiment import experiment_for
-from repro.kernels import batchnorm, convolution
+from repro.kernels import batchnorm, convolution, weight_gradient
 from repro.kernels.batchnorm import gradient_sums, gradients, normalise, statistics
+from repro.kernels.beside import BESIDE
 from repro.kernels.convolution import Convolution
 from repro.kernels.fuse import FusedBranch, has_kernels, use_kernels
 from repro.kernels.launch import (
@@ -53,13 +54,13 @@ LAUNCHES = {
 }
 """Small tiles, so that small images have several, the last of which is not full."""
 GRADIENT_LAUNCHES = {
-    16: GradientLaunch(tile=16, taps=16, warps=4, parts=3),
+    16: GradientLaunch(tile=16, taps=8, warps=4, parts=3),
     32: GradientLaunch(tile=16, taps=4, warps=4, parts=2),
     64: GradientLaunch(tile=16, taps=1, warps=4, parts=2),
 }
 Make = Callable[[], nn.Module]
 NETWORKS: dict[str, Make] = {
-    "ResNet-8, option A": lambda: resnet_cifar(depth=8, classes=10),
+    "ResNet-14, option A": lambda: resnet_cifar(depth=14, classes=10),
     "ResNet-8, option B": lambda: resnet_cifar(depth=8, classes=10, shortcut="B"),
     "DenseResNet-14, N = 2": lambda: denseresnet_cifar(depth=14, N=2, classes=10),
 }
@@ -71,7 +72,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
         for channels, launch in launches.items():
             monkeypatch.setitem(table, channels, launch)
     monkeypatch.setattr(batchnorm, "ELEMENTS", 1024)
-    monkeypatch.setattr(convolution, "ADDED", 256)
+    monkeypatch.setattr(weight_gradient, "ADDED", 256)
 
 
 def apart(found: Tensor, expected: Tensor) -> float:
@@ -125,9 +126,15 @@ def test_a_convolution_and_its_gradients(channels: int, numbers: tuple[torch.dty
     assert apart(
         partial.sum(1), torch.stack([found.double().sum((0, 2, 3)), (found.double() * scaled).sum((0, 2, 3))])
     ) < max(limit, 1e-6)
-    assert apart(conv.input_gradient(above), inputs.grad) < limit
-    assert apart(conv.input_gradient(above, (x, direct)), inputs.grad + direct * active) < limit
-    assert apart(conv.weight_gradient(x, above), factors.grad) < limit
+    assert apart(conv.input_gradient(above)[0], inputs.grad) < limit
+    assert apart(conv.input_gradient(above, (x, direct))[0], inputs.grad + direct * active) < limit
+    both, sums = conv.input_gradient(above, (x, direct), (x, before, saved))
+    assert apart(both, inputs.grad + direct * active) < limit
+    both = both.double() * active
+    assert apart(sums.sum(1), torch.stack([both.sum((0, 2, 3)), (both * scaled).sum((0, 2, 3))])) < max(limit, 1e-6)
+    gradient = BESIDE.weight_gradient(x, above, conv.weight)
+    BESIDE.join()
+    assert apart(gradient, factors.grad) < limit
 
 
 def mean_of(partial: Tensor, rows: int, tile: int) -> Tensor:
@@ -209,7 +216,7 @@ def test_nan_stays_visible() -> None:
     assert found.images[:, 3].isnan().all()
     conv = Convolution(random(16, 16, 3, 3))
     assert conv.gradient_before(above, out, images, saved)[0].isfinite().all()  # the gradient above is finite
-    assert conv.input_gradient(above, (out, images))[0, 3, 2, 2].isnan()
+    assert conv.input_gradient(above, (out, images))[0][0, 3, 2, 2].isnan()
 
 
 def test_one_value_per_channel_has_no_deviation() -> None:
@@ -230,6 +237,7 @@ def trained_once(network: nn.Module, images: Tensor) -> Tensor:
     """Return the outputs of a network that has gradients now."""
     out: Tensor = network(images)
     out.square().sum().backward()
+    BESIDE.join()
     return out.detach()
 
 

@@ -8,15 +8,34 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from repro.kernels.weight_gradient import Sums
+
 
 class Beside:
-    """Launches work on a second stream for each first one, until the first one joins it."""
+    """Launches weight gradients on a second stream for each first one, until the first one joins it."""
 
     def __init__(self) -> None:
         self._streams: dict[torch.cuda.Stream, torch.cuda.Stream] = {}
         """By the first stream: runs that share a GPU have one each."""
         self._read: list[Tensor] = []
         """Tensors that a second stream may still read, kept so that nothing else gets their memory."""
+        self._sums: list[Sums] = []
+        """The parts of the weight gradients of this backward pass."""
+
+    def weight_gradient(self, images: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
+        """Return the gradient of a convolution's weight, which is written when the streams are joined.
+
+        Args:
+            images: (B, C, H, W): the convolution's input, channels-last as all others.
+            gradient: (B, C, H, W): of its output.
+            weight: (C, C, 3, 3).
+        """
+        with self.launched(images, gradient):
+            sums = next((each for each in self._sums if each.takes(images, weight)), None)
+            if sums is None:
+                sums = Sums(images, weight)
+                self._sums.append(sums)
+            return sums.gradient(images, gradient)
 
     @contextmanager
     def launched(self, *read: Tensor) -> Iterator[None]:
@@ -37,9 +56,15 @@ class Beside:
             yield
 
     def join(self) -> None:
-        """Let the current stream wait for everything launched on its second one."""
-        if self._read and (second := self._streams.get(torch.cuda.current_stream())):
-            torch.cuda.current_stream().wait_stream(second)
+        """Write the weight gradients, and let the current stream wait for its second one."""
+        if self._sums:
+            with self.launched(self._sums[0].partial):
+                for each in self._sums:
+                    each.write()
+        if self._read:
+            first = torch.cuda.current_stream()
+            first.wait_stream(self._streams[first])
+        self._sums.clear()
         self._read.clear()
 
 

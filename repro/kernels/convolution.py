@@ -15,135 +15,112 @@ import triton  # type: ignore[import-untyped]
 import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
 
-from repro.kernels.launch import ADDED, BACKWARD, GRADIENT, Launch, forward_launch
-
-TAPS = 9
-"""Products of one pixel of a 3x3 convolution with one channel."""
+from repro.kernels.launch import BACKWARD, Launch, forward_launch
 
 
 @triton.jit
-def _neighbours(row, group, height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr, taps: tl.constexpr):
-    """Return, for `taps` taps of a kernel side by side: offsets (tile, taps * channels), whether inside, tap, channel.
+def position(first, tile: tl.constexpr, height: tl.constexpr, width: tl.constexpr):
+    """Return line and column (tile,) of the pixels from `first` on, which is a multiple of `tile`."""
+    place = tl.arange(0, tile)
+    if tile % width == 0:  # the columns are the same in every tile
+        return (first // width + place // width) % height, place % width
+    return ((first + place) // width) % height, (first + place) % width
 
-    Four taps are one line of the kernel and one that is left out; sixteen are all nine and seven that are left out.
-    """
+
+@triton.jit
+def neighbours(
+    first, line, column, tap, tile: tl.constexpr, height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr,
+    taps: tl.constexpr,
+):  # fmt: skip
+    """Return offsets (tile, taps * channels) of the neighbours under `taps` taps side by side, and whether inside."""
     place = tl.arange(0, taps * channels)
-    channel = place % channels
-    if taps == 4:
-        tap = group * 3 + place // channels
-        used = place // channels < 3
-    else:
-        tap = group + place // channels
-        used = tap < 9
-    down = tap // 3 - 1
-    right = tap % 3 - 1
-    line = (row // width) % height
-    column = row % width
-    below = line[:, None] + down[None, :]
-    beside = column[:, None] + right[None, :]
-    inside = used[None, :] & (below >= 0) & (below < height) & (beside >= 0) & (beside < width)
-    offsets = (row[:, None] + (down * width + right)[None, :]) * channels + channel[None, :]
-    return offsets, inside, tap, channel
+    taps_there = tap + place // channels
+    down, right = taps_there // 3 - 1, taps_there % 3 - 1
+    below, beside = line[:, None] + down[None, :], column[:, None] + right[None, :]
+    inside = (below >= 0) & (below < height) & (beside >= 0) & (beside < width)
+    row = first + tl.arange(0, tile)
+    return (row * channels)[:, None] + ((down * width + right) * channels + place % channels)[None, :], inside
 
 
 @triton.jit
 def _product(
-    images, weights, sums, row, filled, to, tap, height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr,
-    transposed: tl.constexpr, precision: tl.constexpr,
+    images, weights, sums, first, line, column, rows, to, tap, tile: tl.constexpr, height: tl.constexpr,
+    width: tl.constexpr, channels: tl.constexpr, taps: tl.constexpr, transposed: tl.constexpr, even: tl.constexpr,
+    precision: tl.constexpr,
 ):  # fmt: skip
-    """Return `sums` (tile, share) with the products of one tap added."""
-    offsets, inside, _tap, channel = _neighbours(row, tap, height, width, channels, 1)
-    values = tl.load(images + offsets, mask=inside & filled, other=0.0)
+    """Return `sums` (tile, share) with the products of `taps` taps added."""
+    offsets, inside = neighbours(first, line, column, tap, tile, height, width, channels, taps)
+    if not even:
+        inside = inside & (first + tl.arange(0, tile) < rows)[:, None]
+    values = tl.load(images + offsets, mask=inside, other=0.0)
+    place = tl.arange(0, taps * channels)
     if transposed:
-        at = (channel * 9 + 8 - tap)[:, None] * channels + to[None, :]
+        at = ((place % channels) * 9 + 8 - tap - place // channels)[:, None] * channels + to[None, :]
     else:
-        at = (tap * channels + channel)[:, None] + to[None, :] * (9 * channels)
+        at = (tap * channels + place)[:, None] + to[None, :] * (9 * channels)
     factors = tl.load(weights + at).to(values.dtype)
     return tl.dot(values, factors, sums, input_precision=precision, out_dtype=sums.dtype)
 
 
 @triton.jit
 def _convolve(
-    images, weights, out, partial, forward_out, normed, saved, gradient, rows,
+    images, weights, out, partial, active, normed, saved, out_active, gradient, rows,
     height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr, tile: tl.constexpr, share: tl.constexpr,
-    stages: tl.constexpr, transposed: tl.constexpr, ending: tl.constexpr, accumulator: tl.constexpr,
-    precision: tl.constexpr,
+    taps: tl.constexpr, stages: tl.constexpr, transposed: tl.constexpr, ending: tl.constexpr, even: tl.constexpr,
+    accumulator: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
     """Write `tile` pixels of a 3x3 convolution with padding 1, and what belongs to its ending.
 
     `transposed`: with the taps in reverse order and in and out exchanged, which is the gradient of the input.
     `ending` 1: also the mean and the squared deviations of each channel. 2: the gradient before a ReLU whose output
-    was `forward_out`, and the sums that the gradient of BatchNorm needs. 3: adds `gradient`, except where `forward_out`
-    is 0.
+    was `active`, and the sums that the gradient of BatchNorm needs. 3: adds `gradient`, except where `out_active` is 0.
+    4: as 3, and the sums of 2, of the gradient before the ReLU, which is not written.
     """
     program, programs = tl.program_id(0), tl.num_programs(0)
-    row = program * tile + tl.arange(0, tile)
-    filled = (row < rows)[:, None]
+    first = program * tile
+    row = first + tl.arange(0, tile)
+    line, column = position(first, tile, height, width)
     to = tl.program_id(1) * share + tl.arange(0, share)
     sums = tl.zeros((tile, share), dtype=accumulator)
     if stages:
-        for tap in tl.range(9, num_stages=stages):
+        for group in tl.range(9 // taps, num_stages=stages):
             sums = _product(
-                images, weights, sums, row, filled, to, tap, height, width, channels, transposed, precision
+                images, weights, sums, first, line, column, rows, to, group * taps, tile, height, width, channels,
+                taps, transposed, even, precision,
             )  # fmt: skip
     else:
-        for tap in tl.static_range(9):
+        for group in tl.static_range(9 // taps):
             sums = _product(
-                images, weights, sums, row, filled, to, tap, height, width, channels, transposed, precision
+                images, weights, sums, first, line, column, rows, to, group * taps, tile, height, width, channels,
+                taps, transposed, even, precision,
             )  # fmt: skip
+    if 9 % taps:
+        sums = _product(
+            images, weights, sums, first, line, column, rows, to, 8, tile, height, width, channels, 1, transposed,
+            even, precision,
+        )  # fmt: skip
+    filled = (row < rows)[:, None]
     at = row[:, None] * channels + to[None, :]
-    if ending == 2:
-        sums = tl.where(tl.load(forward_out + at, mask=filled, other=0.0) <= 0, 0.0, sums)
-    if ending == 3:
-        silent = tl.load(forward_out + at, mask=filled, other=0.0) <= 0
+    if ending >= 3:
+        silent = tl.load(out_active + at, mask=filled, other=0.0) <= 0
         sums += tl.where(silent, 0.0, tl.load(gradient + at, mask=filled, other=0.0).to(accumulator))
+    if ending == 2:
+        sums = tl.where(tl.load(active + at, mask=filled, other=0.0) <= 0, 0.0, sums)
     stored = sums.to(out.dtype.element_ty)
     tl.store(out + at, stored, mask=filled)
     rounded = stored.to(accumulator)
+    if ending == 4:
+        rounded = tl.where(tl.load(active + at, mask=filled, other=0.0) <= 0, 0.0, rounded)
     if ending == 1:
         mean = tl.sum(rounded, 0) / tl.minimum(rows - program * tile, tile).to(accumulator)
         away = tl.where(filled, rounded - mean[None, :], 0.0)
         tl.store(partial + program * channels + to, mean)
         tl.store(partial + (programs + program) * channels + to, tl.sum(away * away, 0))
-    if ending == 2:
+    if ending == 2 or ending == 4:
         before = tl.load(normed + at, mask=filled, other=0.0).to(accumulator)
         scaled = (before - tl.load(saved + to)[None, :]) * tl.load(saved + channels + to)[None, :]
         tl.store(partial + program * channels + to, tl.sum(rounded, 0))
         tl.store(partial + (programs + program) * channels + to, tl.sum(rounded * scaled, 0))
-
-
-@triton.jit
-def _weight_gradient(
-    images, gradients, partial, rows, chunks: tl.constexpr,
-    height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr, tile: tl.constexpr, taps: tl.constexpr,
-    accumulator: tl.constexpr, precision: tl.constexpr,
-):  # fmt: skip
-    """Write the weight gradients of one group of taps, summed over some chunks of pixels."""
-    program, group = tl.program_id(0), tl.program_id(1)
-    out = tl.arange(0, channels)
-    sums = tl.zeros((channels, taps * channels), dtype=accumulator)
-    for chunk in range(chunks):
-        row = (program * chunks + chunk) * tile + tl.arange(0, tile)
-        filled = row < rows
-        offsets, inside, _tap, _channel = _neighbours(row, group, height, width, channels, taps)
-        values = tl.load(images + offsets, mask=inside & filled[:, None], other=0.0)
-        factors = tl.load(gradients + row[None, :] * channels + out[:, None], mask=filled[None, :], other=0.0)
-        sums = tl.dot(factors, values, sums, input_precision=precision, out_dtype=accumulator)
-    place = tl.arange(0, taps * channels)
-    tap = group * (3 if taps == 4 else 1) + place // channels
-    used = place < (3 if taps == 4 else 9) * channels
-    # The layout of a channels-last weight: (out, tap, in).
-    at = out[:, None] * (9 * channels) + (tap * channels + place % channels)[None, :]
-    tl.store(partial + program * (9 * channels * channels) + at, sums, mask=used[None, :])
-
-
-@triton.jit
-def _add_parts(partial, out, parts, size, tile: tl.constexpr, padded: tl.constexpr):
-    """Write the sum over the first dimension of (parts, size)."""
-    at = tl.program_id(0) * tile + tl.arange(0, tile)
-    part = tl.arange(0, padded)
-    values = tl.load(partial + part[:, None] * size + at[None, :], mask=(part < parts)[:, None], other=0.0)
-    tl.store(out + at, tl.sum(values, 0).to(out.dtype.element_ty))
 
 
 def accumulator(tensor: Tensor) -> Any:
@@ -183,19 +160,26 @@ class Convolution:
         Returns:
             (B, C, H, W), and (2, programs, C): sums of the gradient and of its products with the normalised input.
         """
-        return self._gradient(gradient, ending=2, others=(out, normed, saved, gradient))
+        return self._gradient(gradient, ending=2, others=(out, normed, saved, gradient, gradient))
 
-    def input_gradient(self, gradient: Tensor, direct: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """Return the gradient of the input.
+    def input_gradient(
+        self,
+        gradient: Tensor,
+        direct: tuple[Tensor, Tensor] | None = None,
+        norm: tuple[Tensor, Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the gradient of the input, and, if `norm` is given, the sums of `gradient_before`.
 
         Args:
             gradient: of this convolution's output.
             direct: of a shortcut past this convolution, a ReLU's output and its gradient, which is added before it.
+            norm: `out`, `normed` and `saved` of `gradient_before`; with `direct` only.
         """
         if direct is None:
-            return self._gradient(gradient, ending=0, others=(gradient,) * 4)[0]
-        out, added = direct
-        return self._gradient(gradient, ending=3, others=(out, gradient, gradient, added))[0]
+            return self._gradient(gradient, ending=0, others=(gradient,) * 5)
+        if norm is None:
+            return self._gradient(gradient, ending=3, others=(gradient, gradient, gradient, *direct))
+        return self._gradient(gradient, ending=4, others=(*norm, *direct))
 
     def _gradient(self, gradient: Tensor, *, ending: int, others: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         launch = BACKWARD[gradient.shape[1]].of(gradient)
@@ -216,25 +200,8 @@ class Convolution:
         out = torch.empty_like(images)
         partial = torch.empty((2, programs, channels), dtype=accumulator_dtype(images), device=images.device)
         _convolve[(programs, channels // share)](
-            images, self.weight, out, partial, *(others or (images,) * 4), rows, height, width, channels,
-            launch.tile, share, launch.stages, transposed, ending, accumulator(images), precision(images),
-            num_warps=launch.warps,
-        )  # fmt: skip
-        return out, partial
-
-    def weight_gradient(self, images: Tensor, gradient: Tensor) -> Tensor:
-        """Return the gradient of the weight from the input and the gradient of the output."""
-        batch, channels, height, width = images.shape
-        rows, launch = batch * height * width, GRADIENT[channels]
-        chunks = triton.cdiv(rows, launch.tile * launch.parts)
-        parts, size = triton.cdiv(rows, launch.tile * chunks), TAPS * channels * channels
-        partial = torch.empty((parts, size), dtype=accumulator_dtype(images), device=images.device)
-        _weight_gradient[(parts, launch.groups)](
-            images, gradient, partial, rows, chunks, height, width, channels, launch.tile, launch.taps,
+            images, self.weight, out, partial, *(others or (images,) * 5), rows, height, width, channels,
+            launch.tile, share, launch.taps, launch.stages, transposed, ending, rows % launch.tile == 0,
             accumulator(images), precision(images), num_warps=launch.warps,
         )  # fmt: skip
-        out = torch.empty_like(self.weight)
-        _add_parts[(size // ADDED,)](
-            partial, out, parts, size, ADDED, triton.next_power_of_2(parts), num_warps=4
-        )  # fmt: skip
-        return out
+        return out, partial

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from repro.kernels.gate import FusedGate, FusedGatedBlock
 from repro.kernels.launch import FORWARD
-from repro.kernels.residual import fits, norm, pair
+from repro.kernels.residual import Pair, fits, norm, pairs
 from repro.models.dense_resnet import DenseResNet, GatedBlock
 from repro.models.resnet import BasicBlock
 
@@ -39,10 +39,29 @@ class FusedBasicBlock(BasicBlock):
         """Return the block's output."""
         if not (fits(self.bn1) and fits(self.bn2)):
             return super().forward(x)
-        if isinstance(self.shortcut, nn.Identity) and is_narrow(self.conv1):
-            return pair(x, self.conv1, self.bn1, self.conv2, self.bn2, residual=True)
         y = norm(self.bn1, self.conv1(x), relu=True)
         return norm(self.bn2, self.conv2(y), self.shortcut(x), relu=True)
+
+
+class FusedStage(nn.Sequential):
+    """Basic blocks, in training mode by the kernels: the narrow ones as chains."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the last block's output."""
+        for chained, blocks in itertools.groupby(cast(Iterable[FusedBasicBlock], self), _chains):
+            if chained:
+                chain = [Pair(each.conv1, each.bn1, each.conv2, each.bn2) for each in blocks]
+                input = pairs(input, chain, residual=True)
+            else:
+                for each in blocks:
+                    input = each(input)
+        return input
+
+
+def _chains(block: FusedBasicBlock) -> bool:
+    """Whether a block can be a part of a chain in its present mode."""
+    narrow = isinstance(block.shortcut, nn.Identity) and is_narrow(block.conv1)
+    return narrow and fits(block.bn1) and fits(block.bn2)
 
 
 class FusedBranch(nn.Sequential):
@@ -52,7 +71,7 @@ class FusedBranch(nn.Sequential):
         """Return the branch's output."""
         conv1, norm1, _, conv2, norm2 = cast(Any, self)
         if fits(norm1) and fits(norm2):
-            return pair(input, conv1, norm1, conv2, norm2, residual=False)
+            return pairs(input, [Pair(conv1, norm1, conv2, norm2)], residual=False)
         return cast(Tensor, super().forward(input))  # type: ignore[no-untyped-call]
 
 
@@ -99,8 +118,11 @@ def use_kernels(network: nn.Module) -> None:
 
 
 def _fuse_sequence(sequence: nn.Sequential) -> None:
-    """Fuse two convolutions with their BatchNorms, or each BatchNorm with the ReLU after it."""
+    """Fuse basic blocks, two convolutions with their BatchNorms, or each BatchNorm with the ReLU after it."""
     kinds = [type(each) for each in sequence]
+    if kinds and set(kinds) == {BasicBlock}:
+        sequence.__class__ = FusedStage
+        return
     if kinds == BRANCH and is_narrow(sequence[0]):
         sequence.__class__ = FusedBranch
         return

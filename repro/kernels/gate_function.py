@@ -1,8 +1,9 @@
 """The autograd function of a fused gate: its launches, and what passes between them.
 
 Forward: the means (`sum_pixels`), the network's hidden units (`hidden_units`), and the rest of the network with the
-weighted sum of the maps (`join`). Backward: the products with the gradient (`reduce_gradient`), the network
-(`network_gradient`), and the gradients of the maps (`write_gradients`).
+weighted sum of the maps (`join`). Backward: the products with the gradient (`reduce_gradient`), the network as far
+as its BatchNorm (`score_gradients`), the gradients of the maps (`write_gradients`), and beside the rest of the backward
+pass those of the network's weights (`parameter_gradients`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from repro.kernels.beside import BESIDE
 from repro.kernels.gate_maps import (
     REDUCE_TILE,
     REDUCE_WARPS,
@@ -27,7 +29,13 @@ from repro.kernels.gate_maps import (
     tile_pixels,
     write_gradients,
 )
-from repro.kernels.gate_network import NETWORK_WARPS, hidden_units, network_gradient
+from repro.kernels.gate_network import (
+    NETWORK_WARPS,
+    SCORE_UNITS,
+    hidden_units,
+    parameter_gradients,
+    score_gradients,
+)
 
 
 @dataclass(frozen=True)
@@ -127,16 +135,17 @@ def _pixel_sums(shape: Shape, branch: Tensor, newest: Tensor, sums: Tensor | Non
 
 def _hidden(
     shape: Shape, norm: Norm, parameters: Parameters, sums: tuple[Tensor, Tensor], means: tuple[Tensor, ...]
-) -> Hidden:
-    """Return the hidden units of a batch; write the first and last of `means`, and the running statistics."""
-    normed = means[0].new_empty((shape.images, shape.hidden))
+) -> tuple[Hidden, Tensor]:
+    """Return the hidden units of a batch and their inputs (B, n + 1, C); write the last of `means` and the statistics."""
+    inputs = means[0].new_empty((shape.images, shape.slots, shape.channels), dtype=shape.dtype)
+    normed = inputs.new_empty((shape.images, shape.hidden))
     hidden = Hidden(normed, torch.empty_like(normed), normed.new_empty((shape.hidden,)))
     hidden_units[(shape.hidden,)](
-        sums, means, parameters.first, parameters.scale, parameters.shift, norm.mean, norm.variance, norm.batches,
-        *hidden, shape.images, norm.eps, norm.momentum, shape.pixels, shape.own, shape.channels, sums[0].shape[1],
-        shape.hidden, shape.padded_images, shape.triton_dtype, num_warps=NETWORK_WARPS,
+        sums, means, inputs, parameters.first, parameters.scale, parameters.shift, norm.mean, norm.variance,
+        norm.batches, *hidden, shape.images, norm.eps, norm.momentum, shape.pixels, shape.own, shape.channels,
+        sums[0].shape[1], shape.hidden, shape.padded_images, shape.triton_dtype, num_warps=NETWORK_WARPS,
     )  # fmt: skip
-    return hidden
+    return hidden, inputs
 
 
 def _join(
@@ -169,18 +178,29 @@ def _reduced(
     return before, parts
 
 
-def _network_gradients(
-    shape: Shape, parts: Tensor, gates: Tensor, means: tuple[Tensor, ...], hidden: Hidden, parameters: Parameters
-) -> tuple[Tensor, Parameters]:
-    """Return the gradient of the hidden units before the norm (B, hidden), and the gradients of the parameters."""
-    before_norm = torch.empty_like(hidden.normed)
-    gradients = Parameters(*(torch.empty_like(each) for each in parameters))
-    network_gradient[(shape.hidden,)](
-        parts, gates, means, parameters.scale, parameters.second, *hidden, before_norm, *gradients, shape.images,
-        shape.own, shape.channels, parts.shape[1], shape.hidden, shape.padded_images, shape.triton_dtype,
-        num_warps=NETWORK_WARPS,
+def _score_gradients(
+    shape: Shape, parts: Tensor, gates: Tensor, second: Tensor, rectified: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the gradients of the scores (B, n + 1, C), and of the hidden units before the ReLU (B, hidden)."""
+    scores, gradients = torch.empty_like(gates), torch.empty_like(rectified)
+    score_gradients[(shape.images,)](
+        parts, gates, second, rectified, scores, gradients, shape.slots, triton.next_power_of_2(shape.slots),
+        shape.channels, parts.shape[1], shape.hidden, SCORE_UNITS, shape.triton_dtype, num_warps=WARPS,
     )  # fmt: skip
-    return before_norm, gradients
+    return scores, gradients
+
+
+def _weight_gradients(
+    shape: Shape, scores: Tensor, inputs: Tensor, rectified: Tensor, before_norm: Tensor, parameters: Parameters
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of both convolutions' weights and of the biases, which are written until `BESIDE.join`."""
+    with BESIDE.launched(scores, inputs, rectified, before_norm):
+        first, second, bias = map(torch.empty_like, (parameters.first, parameters.second, parameters.bias))
+        parameter_gradients[(shape.slots, shape.hidden)](
+            scores, inputs, rectified, before_norm, first, second, bias, shape.images, shape.channels, shape.slots,
+            shape.hidden, shape.padded_images, num_warps=WARPS,
+        )  # fmt: skip
+    return first, second, bias
 
 
 def channels_last(features: Tensor) -> Tensor:
@@ -207,14 +227,14 @@ class Gating(torch.autograd.Function):
         own = (branch.shape[1], *(each.shape[1] for each in maps))
         dtype = torch.promote_types(branch.dtype, torch.float32)
         shape = Shape(len(branch), branch[0, 0].numel(), own, len(parameters.scale), dtype)
-        first, last = (branch.new_empty((shape.images, each, 1, 1), dtype=dtype) for each in (own[0], own[-1]))
-        means = (first, *(each.contiguous() for each in earlier), last)
-        hidden = _hidden(shape, norm, parameters, _pixel_sums(shape, branch, maps[-1], sums), means)
+        last = branch.new_empty((shape.images, own[-1], 1, 1), dtype=dtype)
+        means = (*(each.contiguous() for each in earlier), last)
+        hidden, inputs = _hidden(shape, norm, parameters, _pixel_sums(shape, branch, maps[-1], sums), means)
         out, new_sums, gates = _join(shape, branch, maps, hidden, parameters)
         ctx.shape = shape
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(new_sums)
-        ctx.save_for_backward(branch, out, gates, *hidden, *parameters, *maps, *means)
+        ctx.save_for_backward(branch, out, gates, inputs, *hidden, *parameters, *maps, *earlier)
         # Autograd makes views of inputs that are returned: the passed maps and means take no memory.
         return out, out.detach(), new_sums, *maps, *earlier, last
 
@@ -222,22 +242,25 @@ class Gating(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, d_out: Tensor | None, d_again: Tensor | None, _: None, *passed: Tensor | None) -> Any:
         """Return the gradients of the inputs from those of the outputs, which are None for unused outputs."""
-        branch, out, gates, *rest = ctx.saved_tensors
+        branch, out, gates, inputs, *rest = ctx.saved_tensors
         shape: Shape = ctx.shape
         n = shape.slots - 1
         hidden, parameters = Hidden(*rest[:3]), Parameters(*rest[3:8])
-        maps, means = tuple(rest[8 : 8 + n]), tuple(rest[8 + n :])
+        maps, earlier = tuple(rest[8 : 8 + n]), tuple(rest[8 + n :])
         given = [channels_last(each) for each in (d_out, d_again) if each is not None]
         before, parts = _reduced(shape, tuple(given or [torch.zeros_like(out)]), out, branch, maps)
-        before_norm, d_parameters = _network_gradients(shape, parts, gates, means, hidden, parameters)
+        scores, gradients = _score_gradients(shape, parts, gates, parameters.second, hidden.rectified)
         d_branch, d_maps, d_means = (
-            torch.empty_like(branch), tuple(map(torch.empty_like, maps)), tuple(map(torch.empty_like, means[1:-1])),
+            torch.empty_like(branch), tuple(map(torch.empty_like, maps)), tuple(map(torch.empty_like, earlier)),
         )  # fmt: skip
+        before_norm, d_scale, d_shift = map(torch.empty_like, (gradients, parameters.scale, parameters.shift))
         write_gradients[(shape.tiles(SUM_TILE), shape.images)](
-            before, gates, before_norm, parameters.first,
+            before, gates, gradients, hidden.normed, parameters.scale, hidden.inverse, parameters.first,
             tuple(None if each is None else channels_last(each) for each in passed[:n]),
             tuple(None if each is None else each.contiguous() for each in passed[n:]),
-            d_branch, d_maps, d_means, shape.pixels, shape.own[1:], shape.channels, shape.tile(SUM_TILE), shape.hidden,
-            shape.padded_hidden, shape.triton_dtype, num_warps=WARPS,
+            d_branch, d_maps, d_means, before_norm, d_scale, d_shift, shape.images, shape.pixels, shape.own[1:],
+            shape.channels, shape.tile(SUM_TILE), shape.hidden, shape.padded_hidden, shape.padded_images,
+            shape.triton_dtype, num_warps=WARPS,
         )  # fmt: skip
-        return None, None, None, d_branch, *d_parameters, *d_maps, *d_means
+        d_first, d_second, d_bias = _weight_gradients(shape, scores, inputs, hidden.rectified, before_norm, parameters)
+        return None, None, None, d_branch, d_first, d_scale, d_shift, d_second, d_bias, *d_maps, *d_means

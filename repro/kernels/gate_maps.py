@@ -13,6 +13,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from repro.kernels.gate_network import norm_gradient
+
 SUM_TILE = 2048
 """Elements of the tile of a program that writes a map or sums it."""
 REDUCE_TILE = 4096
@@ -154,10 +156,9 @@ def _mean_gradient(
 ):  # fmt: skip
     """Return the gradient (channels,) of an image's mean of one map: by the first 1x1 convolution and as `passed`."""
     unit, channel = tl.arange(0, padded), tl.arange(0, channels)
-    used = unit < hidden
     at = (unit * slots + slot)[:, None] * channels + channel[None, :]
-    weight = tl.load(first + at, mask=used[:, None], other=0.0).to(dtype)
-    mean = tl.sum(weight * tl.load(before_norm + image * hidden + unit, mask=used, other=0.0)[:, None], 0)
+    weight = tl.load(first + at, mask=(unit < hidden)[:, None], other=0.0).to(dtype)
+    mean = tl.sum(weight * before_norm[:, None], 0)
     if passed is not None:
         mean += tl.load(passed + image * own + channel, mask=channel < own, other=0.0).to(dtype)
     return mean
@@ -165,20 +166,28 @@ def _mean_gradient(
 
 @triton.jit
 def write_gradients(
-    before, gates, before_norm, first, passed, passed_means, d_branch, d_maps, d_means,
-    pixels: tl.constexpr, own: tl.constexpr, channels: tl.constexpr, tile: tl.constexpr, hidden: tl.constexpr,
-    padded: tl.constexpr, dtype: tl.constexpr,
+    before, gates, gradients, normed, scale, inverse, first, passed, passed_means, d_branch, d_maps, d_means,
+    before_norm, d_scale, d_shift, images, pixels: tl.constexpr, own: tl.constexpr, channels: tl.constexpr,
+    tile: tl.constexpr, hidden: tl.constexpr, padded: tl.constexpr, padded_images: tl.constexpr, dtype: tl.constexpr,
 ):  # fmt: skip
-    """Write the gradients of the branch, of the n maps and of the means of all maps but the newest.
+    """Write the gradients of the branch, of the n maps, of the means of all maps but the newest, and of the norm.
 
-    `passed`, `passed_means`: of the maps and means passed on, or None. Those of new means are spread over the pixels.
+    `gradients`, `normed`, `before_norm` (images, hidden): the gradient of the hidden units before the ReLU, their
+    normalised values, and the gradient before the norm, which is written. `passed`, `passed_means`: of the maps and
+    means passed on, or None. Those of new means are spread over the pixels.
     """
     part, image = tl.program_id(0), tl.program_id(1)
-    row, channel = part * tile + tl.arange(0, tile), tl.arange(0, channels)
+    row, channel, unit = part * tile + tl.arange(0, tile), tl.arange(0, channels), tl.arange(0, padded)
     slots: tl.constexpr = len(d_maps) + 1
+    of_units = norm_gradient(
+        gradients, normed, scale, inverse, d_scale, d_shift, image, part + image == 0, images, hidden, padded,
+        padded_images, dtype,
+    )  # fmt: skip
+    if part == 0:
+        tl.store(before_norm + image * hidden + unit, of_units, mask=unit < hidden)
     gates += image * slots * channels + channel
     gradient = load_map(before, image, row, pixels, channels, channels, dtype)
-    mean = _mean_gradient(before_norm, first, None, image, 0, slots, channels, channels, hidden, padded, dtype)
+    mean = _mean_gradient(of_units, first, None, image, 0, slots, channels, channels, hidden, padded, dtype)
     values = tl.load(gates)[None, :] * gradient + (mean / pixels)[None, :]
     store_map(d_branch, values, image, row, pixels, channels, channels)
     for k in tl.static_range(slots - 1):
@@ -187,7 +196,7 @@ def write_gradients(
             values += load_map(passed[k], image, row, pixels, own[k], channels, dtype)
         if k == slots - 2 or part == 0:
             d = passed_means[k]
-            mean = _mean_gradient(before_norm, first, d, image, k + 1, slots, own[k], channels, hidden, padded, dtype)
+            mean = _mean_gradient(of_units, first, d, image, k + 1, slots, own[k], channels, hidden, padded, dtype)
             if k == slots - 2:
                 values += (mean / pixels)[None, :]
             else:

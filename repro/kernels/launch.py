@@ -20,8 +20,10 @@ class Launch:
     tile: int
     """Pixels of one program."""
     warps: int
+    taps: int = 1
+    """Taps of the kernel in one product: a power of two."""
     stages: int = 0
-    """Taps that are read ahead; 0: the loop over the taps is unrolled."""
+    """Products whose values are read ahead; 0: the loop over them is unrolled."""
     share: int = 64
     """Output channels of one program, or all if there are fewer."""
 
@@ -41,15 +43,15 @@ class GradientLaunch:
     tile: int
     """Pixels of one product."""
     taps: int
-    """Taps of the kernel in one product: 1, 4 (one line) or 16 (all)."""
+    """Taps of the kernel in one product: 1, 2, 4, or 8 and the ninth in another product of the same program."""
     warps: int
     parts: int
     """Programs that share the pixels."""
 
     @property
     def groups(self) -> int:
-        """Products for all taps."""
-        return {1: 9, 4: 3, 16: 1}[self.taps]
+        """Groups of taps, each with programs of its own."""
+        return 1 if self.taps == 8 else ceil(9 / self.taps)
 
 
 # The fastest of some on an H100 with triton 3.6, each measured by itself, for batches of 64 in TF32.
@@ -66,7 +68,7 @@ BACKWARD = {
 }
 """Gradients of the input, by channels."""
 GRADIENT = {
-    16: GradientLaunch(tile=32, taps=16, warps=4, parts=256),
+    16: GradientLaunch(tile=32, taps=8, warps=4, parts=256),
     32: GradientLaunch(tile=32, taps=4, warps=4, parts=128),
     64: GradientLaunch(tile=32, taps=1, warps=2, parts=32),
 }

@@ -1,8 +1,10 @@
-"""BatchNorm with what follows it, and two 3x3 convolutions with theirs, in training mode as autograd functions."""
+"""BatchNorm with what follows it, and chains of 3x3 convolutions with theirs, in training mode as autograd functions."""
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -49,40 +51,113 @@ class _Norm(torch.autograd.Function):
         return found.images, found.added, found.weight, found.bias, None, None
 
 
-class _Pair(torch.autograd.Function):
-    """norm2(conv2(relu(norm1(conv1(x))))); with `residual` relu(norm2(...) + x)."""
+class PairWeights(NamedTuple):
+    """The parameters of two convolutions with their BatchNorms, and their gradients."""
+
+    conv1: Tensor
+    scale1: Tensor
+    shift1: Tensor
+    conv2: Tensor
+    scale2: Tensor
+    shift2: Tensor
+
+
+class PairMaps(NamedTuple):
+    """What the backward pass of two convolutions with their BatchNorms needs; maps are (B, C, H, W)."""
+
+    x: Tensor
+    z1: Tensor
+    """Output of the first convolution."""
+    y: Tensor
+    """Input of the second convolution."""
+    z2: Tensor
+    """Output of the second convolution."""
+    saved1: Tensor
+    """(2, C): mean and 1 / deviation of z1."""
+    saved2: Tensor
+    out: Tensor | None
+    """Output of the ReLU after the addition; None: there is no addition."""
+
+
+def _forward(
+    x: Tensor, weights: PairWeights, norms: tuple[nn.BatchNorm2d, nn.BatchNorm2d], residual: bool
+) -> tuple[Tensor, PairMaps]:
+    """Return the output of a pair, and what its backward pass needs."""
+    part = forward_launch(x).tile
+    z1, partial = Convolution(weights.conv1).with_statistics(x)
+    y, saved1 = normalise(z1, partial, part, norms[0], added=None, relu=True)
+    z2, partial = Convolution(weights.conv2).with_statistics(y)
+    out, saved2 = normalise(z2, partial, part, norms[1], added=x if residual else None, relu=residual)
+    return out, PairMaps(x, z1, y, z2, saved1, saved2, out if residual else None)
+
+
+def _backward(
+    gradient: Tensor, partial: Tensor, weights: PairWeights, maps: PairMaps, before: PairMaps | None
+) -> tuple[Tensor, Tensor, PairWeights]:
+    """Return the gradients of a pair's input and parameters, and the sums for the BatchNorm in front of it, if any.
+
+    Args:
+        gradient: of the output.
+        partial: sums for the second BatchNorm.
+        weights: of the pair.
+        maps: of the pair.
+        before: of the pair whose output is the input.
+    """
+    second = gradients(gradient, maps.out, maps.z2, maps.saved2, partial, weights.scale2)
+    conv2 = BESIDE.weight_gradient(maps.y, second.images, weights.conv2)
+    between, partial = Convolution(weights.conv2).gradient_before(second.images, maps.y, maps.z1, maps.saved1)
+    first = gradients(between, None, maps.z1, maps.saved1, partial, weights.scale1)
+    conv1 = BESIDE.weight_gradient(maps.x, first.images, weights.conv1)
+    direct = None if maps.out is None else (maps.out, gradient)
+    norm = None if before is None else (maps.x, before.z2, before.saved2)
+    of_x, partial = Convolution(weights.conv1).input_gradient(first.images, direct, norm)
+    return of_x, partial, PairWeights(conv1, first.weight, first.bias, conv2, second.weight, second.bias)
+
+
+class _Pairs(torch.autograd.Function):
+    """A chain of norm2(conv2(relu(norm1(conv1(x))))); with `residual` of relu(norm2(...) + x).
+
+    In a chain, one kernel writes the gradient of a pair's input and adds up what the BatchNorm before it needs.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, conv1: Tensor, weight1: Tensor, bias1: Tensor, conv2: Tensor, weight2: Tensor,
-        bias2: Tensor, norm1: nn.BatchNorm2d, norm2: nn.BatchNorm2d, residual: bool,
-    ) -> Tensor:  # fmt: skip
+        ctx: Any, x: Tensor, norms: Sequence[tuple[nn.BatchNorm2d, nn.BatchNorm2d]], residual: bool, *weights: Tensor
+    ) -> Tensor:
+        ctx.residual, saved = residual, list(weights)
         x = x.contiguous(memory_format=LAYOUT)
-        part = forward_launch(x).tile
-        z1, partial = Convolution(conv1).with_statistics(x)
-        y, saved1 = normalise(z1, partial, part, norm1, added=None, relu=True)
-        z2, partial = Convolution(conv2).with_statistics(y)
-        out, saved2 = normalise(z2, partial, part, norm2, added=x if residual else None, relu=residual)
-        ctx.save_for_backward(x, z1, y, z2, out if residual else None, conv1, conv2, weight1, weight2, saved1, saved2)
-        return out
+        for pair, own in zip(_split(weights), norms, strict=True):
+            x, maps = _forward(x, pair, own, residual)
+            saved += [each for each in maps if each is not None]
+        ctx.weights = len(weights)
+        ctx.save_for_backward(*saved)
+        return x
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Grads:
         """Return the gradients of the inputs from that of the output; those of the weights wait for `BESIDE.join`."""
-        x, z1, y, z2, out, conv1, conv2, weight1, weight2, saved1, saved2 = ctx.saved_tensors
+        saved, size = ctx.saved_tensors, len(PairMaps._fields) - (not ctx.residual)
+        weights, maps = _split(saved[: ctx.weights]), saved[ctx.weights :]
+        pairs = [PairMaps(*_padded(maps[begin : begin + size])) for begin in range(0, len(maps), size)]
+        last = pairs[-1]
         gradient = gradient.contiguous(memory_format=LAYOUT)
-        partial = gradient_sums(gradient, out, z2, saved2)
-        second = gradients(gradient, out, z2, saved2, partial, weight2)
-        with BESIDE.launched(y, second.images):
-            of_conv2 = Convolution(conv2).weight_gradient(y, second.images)
-        before, partial = Convolution(conv2).gradient_before(second.images, y, z1, saved1)
-        first = gradients(before, None, z1, saved1, partial, weight1)
-        with BESIDE.launched(x, first.images):
-            of_conv1 = Convolution(conv1).weight_gradient(x, first.images)
-        direct = None if out is None else (out, gradient)
-        of_x = Convolution(conv1).input_gradient(first.images, direct)
-        return of_x, of_conv1, first.weight, first.bias, of_conv2, second.weight, second.bias, None, None, None
+        partial = gradient_sums(gradient, last.out, last.z2, last.saved2)
+        found: list[PairWeights] = []
+        for index in reversed(range(len(pairs))):
+            before = pairs[index - 1] if index else None
+            gradient, partial, own = _backward(gradient, partial, weights[index], pairs[index], before)
+            found.append(own)
+        return gradient, None, None, *itertools.chain(*reversed(found))
+
+
+def _split(weights: Sequence[Tensor]) -> list[PairWeights]:
+    size = len(PairWeights._fields)
+    return [PairWeights(*weights[begin : begin + size]) for begin in range(0, len(weights), size)]
+
+
+def _padded(maps: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    return maps if len(maps) == len(PairMaps._fields) else (*maps, None)
 
 
 def norm(module: nn.BatchNorm2d, images: Tensor, added: Tensor | None = None, *, relu: bool) -> Tensor:
@@ -91,10 +166,27 @@ def norm(module: nn.BatchNorm2d, images: Tensor, added: Tensor | None = None, *,
     return result
 
 
-def pair(
-    x: Tensor, conv1: nn.Conv2d, norm1: nn.BatchNorm2d, conv2: nn.Conv2d, norm2: nn.BatchNorm2d, *, residual: bool
-) -> Tensor:
-    """Return norm2(conv2(relu(norm1(conv1(x))))), or relu(that + x); the modules' counters are left alone."""
-    of1, of2 = (conv1.weight, norm1.weight, norm1.bias), (conv2.weight, norm2.weight, norm2.bias)
-    result: Tensor = _Pair.apply(x, *of1, *of2, norm1, norm2, residual)
+class Pair(NamedTuple):
+    """Two narrow 3x3 convolutions, each with its BatchNorm."""
+
+    conv1: nn.Conv2d
+    norm1: nn.BatchNorm2d
+    conv2: nn.Conv2d
+    norm2: nn.BatchNorm2d
+
+    def weights(self) -> PairWeights:
+        """Return the parameters."""
+        return PairWeights(
+            self.conv1.weight, self.norm1.weight, self.norm1.bias, self.conv2.weight, self.norm2.weight, self.norm2.bias
+        )
+
+
+def pairs(x: Tensor, chain: Sequence[Pair], *, residual: bool) -> Tensor:
+    """Return norm2(conv2(relu(norm1(conv1(x))))), or relu(that + x), of each pair in turn.
+
+    The modules' counters are left alone. A chain of several pairs is residual.
+    """
+    norms = [(each.norm1, each.norm2) for each in chain]
+    weights = itertools.chain(*(each.weights() for each in chain))
+    result: Tensor = _Pairs.apply(x, norms, residual, *weights)
     return result

@@ -1,0 +1,144 @@
+"""Gradients of the weights of 3x3 convolutions of few channels, as Triton kernels over channels-last maps."""
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
+
+from __future__ import annotations
+
+import torch
+import triton  # type: ignore[import-untyped]
+import triton.language as tl  # type: ignore[import-untyped]
+from torch import Tensor
+
+from repro.kernels.convolution import accumulator, accumulator_dtype, neighbours, position, precision
+from repro.kernels.launch import ADDED, GRADIENT
+
+TAPS = 9
+"""Products of one pixel of a 3x3 convolution with one channel."""
+
+
+@triton.jit
+def _weight_gradient(
+    images, gradients, partial, rows, chunks: tl.constexpr,
+    height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr, tile: tl.constexpr, taps: tl.constexpr,
+    even: tl.constexpr, accumulator: tl.constexpr, precision: tl.constexpr,
+):  # fmt: skip
+    """Write the weight gradients of one group of taps, summed over some chunks of pixels.
+
+    The ninth tap, if it is left over, has a group of its own, or is part of the only one.
+    """
+    program, group = tl.program_id(0), tl.program_id(1)
+    if taps == 8:
+        all_but_one, last = _tap_gradients(
+            images, gradients, rows, program * chunks, chunks, 0, height, width, channels, tile, taps, True, even,
+            accumulator, precision,
+        )  # fmt: skip
+        _store_taps(partial, all_but_one, program, 0, channels, taps)
+        _store_taps(partial, last, program, 8, channels, 1)
+    elif taps > 1 and group == 9 // taps:
+        ninth, _unused = _tap_gradients(
+            images, gradients, rows, program * chunks, chunks, 8, height, width, channels, tile, 1, False, even,
+            accumulator, precision,
+        )  # fmt: skip
+        _store_taps(partial, ninth, program, 8, channels, 1)
+    else:
+        some, _unused = _tap_gradients(
+            images, gradients, rows, program * chunks, chunks, group * taps, height, width, channels, tile, taps,
+            False, even, accumulator, precision,
+        )  # fmt: skip
+        _store_taps(partial, some, program, group * taps, channels, taps)
+
+
+@triton.jit
+def _tap_gradients(
+    images, gradients, rows, begin, chunks: tl.constexpr, tap, height: tl.constexpr, width: tl.constexpr,
+    channels: tl.constexpr, tile: tl.constexpr, taps: tl.constexpr, with_last: tl.constexpr, even: tl.constexpr,
+    accumulator: tl.constexpr, precision: tl.constexpr,
+):  # fmt: skip
+    """Return the weight gradients (channels, taps * channels) of some taps and, if wanted, those of the last tap."""
+    out = tl.arange(0, channels)
+    sums = tl.zeros((channels, taps * channels), dtype=accumulator)
+    last = tl.zeros((channels, channels), dtype=accumulator)
+    for chunk in range(chunks):
+        first = (begin + chunk) * tile
+        row = first + tl.arange(0, tile)
+        line, column = position(first, tile, height, width)
+        offsets, inside = neighbours(first, line, column, tap, tile, height, width, channels, taps)
+        at = (row * channels)[None, :] + out[:, None]
+        if even:
+            values = tl.load(images + offsets, mask=inside, other=0.0)
+            factors = tl.load(gradients + at)
+        else:
+            values = tl.load(images + offsets, mask=inside & (row < rows)[:, None], other=0.0)
+            factors = tl.load(gradients + at, mask=(row < rows)[None, :], other=0.0)
+        sums = tl.dot(factors, values, sums, input_precision=precision, out_dtype=accumulator)
+        if with_last:
+            offsets, inside = neighbours(first, line, column, 8, tile, height, width, channels, 1)
+            if not even:
+                inside = inside & (row < rows)[:, None]
+            values = tl.load(images + offsets, mask=inside, other=0.0)
+            last = tl.dot(factors, values, last, input_precision=precision, out_dtype=accumulator)
+    return sums, last
+
+
+@triton.jit
+def _store_taps(partial, sums, program, tap, channels: tl.constexpr, taps: tl.constexpr):
+    """Store the weight gradients of some taps in the layout of a channels-last weight: (out, tap, in)."""
+    at = tl.arange(0, channels)[:, None] * (9 * channels) + (tap * channels + tl.arange(0, taps * channels))[None, :]
+    tl.store(partial + program * (9 * channels * channels) + at, sums)
+
+
+@triton.jit
+def _add_parts(partial, out, parts, size, tile: tl.constexpr, padded: tl.constexpr):
+    """Write the sums over the second dimension of (layers, parts, size); program (i, layer) has the i-th tile."""
+    layer = tl.program_id(1)
+    at = tl.program_id(0) * tile + tl.arange(0, tile)
+    part = tl.arange(0, padded)
+    of_layer = partial + layer.to(tl.int64) * parts * size
+    values = tl.load(of_layer + part[:, None] * size + at[None, :], mask=(part < parts)[:, None], other=0.0)
+    tl.store(out + layer * size + at, tl.sum(values, 0).to(out.dtype.element_ty))
+
+
+LAYERS = 18
+"""Layers whose parts are added in one launch at most: half of the convolutions of a stage of ResNet-110."""
+
+
+class Sums:
+    """The parts of the weight gradients of layers of one shape, which are added in one launch for all of them."""
+
+    def __init__(self, images: Tensor, weight: Tensor) -> None:
+        """Make room for the parts of LAYERS layers whose input and weight have these shapes."""
+        batch, channels, height, width = images.shape
+        self._shape, self._dtypes = images.shape, (images.dtype, weight.dtype)
+        self._rows, self._launch = batch * height * width, GRADIENT[channels]
+        self._chunks = triton.cdiv(self._rows, self._launch.tile * self._launch.parts)
+        parts, self._size = triton.cdiv(self._rows, self._launch.tile * self._chunks), TAPS * channels * channels
+        self.partial = torch.empty((LAYERS, parts, self._size), dtype=accumulator_dtype(images), device=images.device)
+        self._out = torch.empty((LAYERS, channels, 3, 3, channels), dtype=weight.dtype, device=images.device)
+        self._used = 0
+
+    def takes(self, images: Tensor, weight: Tensor) -> bool:
+        """Whether there is room for the parts of one more layer, of the same shape."""
+        return self._used < LAYERS and (images.shape, (images.dtype, weight.dtype)) == (self._shape, self._dtypes)
+
+    def gradient(self, images: Tensor, gradient: Tensor) -> Tensor:
+        """Compute the parts of a layer's weight gradient, and return the gradient (C, C, 3, 3), which is not written.
+
+        Args:
+            images: (B, C, H, W): the layer's input.
+            gradient: (B, C, H, W): of the layer's output.
+        """
+        (_, channels, height, width), launch = images.shape, self._launch
+        partial, out = self.partial[self._used], self._out[self._used]
+        self._used += 1
+        _weight_gradient[(len(partial), launch.groups)](
+            images, gradient, partial, self._rows, self._chunks, height, width, channels, launch.tile, launch.taps,
+            self._rows % (launch.tile * self._chunks) == 0, accumulator(images), precision(images),
+            num_warps=launch.warps,
+        )  # fmt: skip
+        return out.permute(0, 3, 1, 2)
+
+    def write(self) -> None:
+        """Write the weight gradients of all layers."""
+        parts = self.partial.shape[1]
+        _add_parts[(self._size // ADDED, self._used)](
+            self.partial, self._out, parts, self._size, ADDED, triton.next_power_of_2(parts), num_warps=4
+        )  # fmt: skip
