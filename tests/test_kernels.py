@@ -54,7 +54,7 @@ LAUNCHES = {
 }
 """Small tiles, so that small images have several, the last of which is not full."""
 GRADIENT_LAUNCHES = {
-    16: GradientLaunch(tile=16, taps=8, warps=4, parts=3),
+    16: GradientLaunch(tile=16, taps=2, warps=4, parts=3),
     32: GradientLaunch(tile=16, taps=4, warps=4, parts=2),
     64: GradientLaunch(tile=16, taps=1, warps=4, parts=2),
 }

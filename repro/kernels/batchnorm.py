@@ -14,6 +14,7 @@ import triton  # type: ignore[import-untyped]
 import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
+from repro.kernels.ahead import on_grid
 from repro.kernels.convolution import accumulator, accumulator_dtype
 from repro.kernels.launch import MERGED
 
@@ -169,7 +170,7 @@ def statistics(images: Tensor) -> Tensor:
     """Return mean and squared deviations of each tile's channels: (2, programs, C)."""
     cut = tiles(images)
     partial = torch.empty((2, cut.programs, cut.channels), dtype=accumulator_dtype(images), device=images.device)
-    _statistics[(cut.programs,)](
+    on_grid(_statistics, (cut.programs,))(
         images, partial, cut.rows, cut.channels, cut.tile, accumulator(images), num_warps=WARPS
     )
     return partial
@@ -201,7 +202,7 @@ def normalise(
     parts = partial.shape[1]
     saved = torch.empty((2, cut.channels), dtype=partial.dtype, device=images.device)
     out = torch.empty_like(images)
-    _normalise[(cut.programs,)](
+    on_grid(_normalise, (cut.programs,))(
         images, images if added is None else added, partial, norm.weight, norm.bias, norm.running_mean,
         norm.running_var, saved, out, cut.rows, parts, part_rows, norm.eps, norm.momentum, cut.channels, cut.tile,
         triton.next_power_of_2(parts), added is not None, relu, accumulator(images), num_warps=WARPS,
@@ -216,7 +217,7 @@ def gradient_sums(gradient: Tensor, out: Tensor | None, images: Tensor, saved: T
     """
     cut = tiles(images)
     partial = torch.empty((2, cut.programs, cut.channels), dtype=saved.dtype, device=images.device)
-    _gradient_sums[(cut.programs,)](
+    on_grid(_gradient_sums, (cut.programs,))(
         gradient, gradient if out is None else out, images, saved, partial, cut.rows, cut.channels, cut.tile,
         out is not None, accumulator(images), num_warps=WARPS,
     )  # fmt: skip
@@ -243,7 +244,7 @@ def gradients(
     into = torch.empty_like(images)
     direct = torch.empty_like(images) if added else None
     of_weight, of_bias = torch.empty_like(weight), torch.empty_like(weight)
-    _input_gradient[(cut.programs,)](
+    on_grid(_input_gradient, (cut.programs,))(
         gradient, gradient if out is None else out, images, saved, partial, weight, into,
         into if direct is None else direct, of_weight, of_bias, cut.rows, parts, cut.channels, cut.tile,
         triton.next_power_of_2(parts), out is not None, added, accumulator(images), num_warps=WARPS,

@@ -15,6 +15,7 @@ import triton  # type: ignore[import-untyped]
 import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
 
+from repro.kernels.ahead import on_grid
 from repro.kernels.launch import BACKWARD, Launch, forward_launch
 
 
@@ -34,8 +35,8 @@ def neighbours(
 ):  # fmt: skip
     """Return offsets (tile, taps * channels) of the neighbours under `taps` taps side by side, and whether inside."""
     place = tl.arange(0, taps * channels)
-    taps_there = tap + place // channels
-    down, right = taps_there // 3 - 1, taps_there % 3 - 1
+    own = tap + place // channels
+    down, right = own // 3 - 1, own % 3 - 1
     below, beside = line[:, None] + down[None, :], column[:, None] + right[None, :]
     inside = (below >= 0) & (below < height) & (beside >= 0) & (beside < width)
     row = first + tl.arange(0, tile)
@@ -45,19 +46,18 @@ def neighbours(
 @triton.jit
 def _product(
     images, weights, sums, first, line, column, rows, to, tap, tile: tl.constexpr, height: tl.constexpr,
-    width: tl.constexpr, channels: tl.constexpr, taps: tl.constexpr, transposed: tl.constexpr, even: tl.constexpr,
-    precision: tl.constexpr,
+    width: tl.constexpr, channels: tl.constexpr, transposed: tl.constexpr, even: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
-    """Return `sums` (tile, share) with the products of `taps` taps added."""
-    offsets, inside = neighbours(first, line, column, tap, tile, height, width, channels, taps)
+    """Return `sums` (tile, share) with the products of one tap added."""
+    offsets, inside = neighbours(first, line, column, tap, tile, height, width, channels, 1)
     if not even:
         inside = inside & (first + tl.arange(0, tile) < rows)[:, None]
     values = tl.load(images + offsets, mask=inside, other=0.0)
-    place = tl.arange(0, taps * channels)
+    channel = tl.arange(0, channels)
     if transposed:
-        at = ((place % channels) * 9 + 8 - tap - place // channels)[:, None] * channels + to[None, :]
+        at = (channel * 9 + 8 - tap)[:, None] * channels + to[None, :]
     else:
-        at = (tap * channels + place)[:, None] + to[None, :] * (9 * channels)
+        at = (tap * channels + channel)[:, None] + to[None, :] * (9 * channels)
     factors = tl.load(weights + at).to(values.dtype)
     return tl.dot(values, factors, sums, input_precision=precision, out_dtype=sums.dtype)
 
@@ -66,7 +66,7 @@ def _product(
 def _convolve(
     images, weights, out, partial, active, normed, saved, out_active, gradient, rows,
     height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr, tile: tl.constexpr, share: tl.constexpr,
-    taps: tl.constexpr, stages: tl.constexpr, transposed: tl.constexpr, ending: tl.constexpr, even: tl.constexpr,
+    stages: tl.constexpr, transposed: tl.constexpr, ending: tl.constexpr, even: tl.constexpr,
     accumulator: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
     """Write `tile` pixels of a 3x3 convolution with padding 1, and what belongs to its ending.
@@ -83,22 +83,17 @@ def _convolve(
     to = tl.program_id(1) * share + tl.arange(0, share)
     sums = tl.zeros((tile, share), dtype=accumulator)
     if stages:
-        for group in tl.range(9 // taps, num_stages=stages):
+        for tap in tl.range(9, num_stages=stages):
             sums = _product(
-                images, weights, sums, first, line, column, rows, to, group * taps, tile, height, width, channels,
-                taps, transposed, even, precision,
+                images, weights, sums, first, line, column, rows, to, tap, tile, height, width, channels, transposed,
+                even, precision,
             )  # fmt: skip
     else:
-        for group in tl.static_range(9 // taps):
+        for tap in tl.static_range(9):
             sums = _product(
-                images, weights, sums, first, line, column, rows, to, group * taps, tile, height, width, channels,
-                taps, transposed, even, precision,
+                images, weights, sums, first, line, column, rows, to, tap, tile, height, width, channels, transposed,
+                even, precision,
             )  # fmt: skip
-    if 9 % taps:
-        sums = _product(
-            images, weights, sums, first, line, column, rows, to, 8, tile, height, width, channels, 1, transposed,
-            even, precision,
-        )  # fmt: skip
     filled = (row < rows)[:, None]
     at = row[:, None] * channels + to[None, :]
     if ending >= 3:
@@ -199,9 +194,9 @@ class Convolution:
         programs = triton.cdiv(rows, launch.tile)
         out = torch.empty_like(images)
         partial = torch.empty((2, programs, channels), dtype=accumulator_dtype(images), device=images.device)
-        _convolve[(programs, channels // share)](
+        on_grid(_convolve, (programs, channels // share))(
             images, self.weight, out, partial, *(others or (images,) * 5), rows, height, width, channels,
-            launch.tile, share, launch.taps, launch.stages, transposed, ending, rows % launch.tile == 0,
+            launch.tile, share, launch.stages, transposed, ending, rows % launch.tile == 0,
             accumulator(images), precision(images), num_warps=launch.warps,
         )  # fmt: skip
         return out, partial

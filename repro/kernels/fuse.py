@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
@@ -9,6 +10,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from repro.kernels.ahead import AHEAD
+from repro.kernels.beside import BESIDE
 from repro.kernels.gate import FusedGate, FusedGatedBlock
 from repro.kernels.launch import FORWARD
 from repro.kernels.residual import Pair, fits, norm, pairs
@@ -114,7 +117,26 @@ def use_kernels(network: nn.Module) -> None:
             module.__class__ = FusedBasicBlock  # same state, different forward
         elif isinstance(module, nn.Sequential) and module not in gates:
             _fuse_sequence(module)
+    network.register_forward_pre_hook(CompileAhead())
     network.register_forward_pre_hook(_count)
+
+
+class CompileAhead:
+    """Compiles all kernels of a network's step before its first forward pass on a batch of some shape."""
+
+    def __init__(self) -> None:
+        self._shapes: set[torch.Size] = set()
+
+    def __call__(self, network: nn.Module, inputs: tuple[Tensor]) -> None:
+        """Let a copy of the network take the step without launching kernels; what it computes is arbitrary."""
+        (images,) = inputs
+        trains = network.training and torch.is_grad_enabled()
+        if not (trains and images.is_cuda) or AHEAD.active or images.shape in self._shapes:
+            return
+        self._shapes.add(images.shape)
+        with AHEAD.compiling():
+            copy.deepcopy(network)(images).sum().backward()
+            BESIDE.join()
 
 
 def _fuse_sequence(sequence: nn.Sequential) -> None:

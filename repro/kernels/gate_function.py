@@ -17,12 +17,14 @@ import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from repro.kernels.ahead import on_grid
 from repro.kernels.beside import BESIDE
 from repro.kernels.gate_maps import (
     REDUCE_TILE,
     REDUCE_WARPS,
     SUM_TILE,
     WARPS,
+    WRITE_TILE,
     join,
     reduce_gradient,
     sum_pixels,
@@ -127,7 +129,7 @@ def _pixel_sums(shape: Shape, branch: Tensor, newest: Tensor, sums: Tensor | Non
     maps = (branch, newest) if sums is None else (branch,)
     new = [branch.new_empty((shape.images, tiles, shape.channels), dtype=shape.dtype) for _ in maps]
     own = (shape.own[0], shape.own[-1])[: len(maps)]
-    sum_pixels[(tiles, shape.images)](
+    on_grid(sum_pixels, (tiles, shape.images))(
         maps, tuple(new), shape.pixels, own, shape.channels, shape.tile(SUM_TILE), shape.triton_dtype, num_warps=WARPS
     )
     return new[0], new[-1] if sums is None else sums
@@ -136,11 +138,11 @@ def _pixel_sums(shape: Shape, branch: Tensor, newest: Tensor, sums: Tensor | Non
 def _hidden(
     shape: Shape, norm: Norm, parameters: Parameters, sums: tuple[Tensor, Tensor], means: tuple[Tensor, ...]
 ) -> tuple[Hidden, Tensor]:
-    """Return the hidden units of a batch and their inputs (B, n + 1, C); write the last of `means` and the statistics."""
+    """Return the hidden units and their inputs (B, n + 1, C); write the last of `means` and the running statistics."""
     inputs = means[0].new_empty((shape.images, shape.slots, shape.channels), dtype=shape.dtype)
     normed = inputs.new_empty((shape.images, shape.hidden))
     hidden = Hidden(normed, torch.empty_like(normed), normed.new_empty((shape.hidden,)))
-    hidden_units[(shape.hidden,)](
+    on_grid(hidden_units, (shape.hidden,))(
         sums, means, inputs, parameters.first, parameters.scale, parameters.shift, norm.mean, norm.variance,
         norm.batches, *hidden, shape.images, norm.eps, norm.momentum, shape.pixels, shape.own, shape.channels,
         sums[0].shape[1], shape.hidden, shape.padded_images, shape.triton_dtype, num_warps=NETWORK_WARPS,
@@ -156,7 +158,7 @@ def _join(
     out = torch.empty_like(branch)
     sums = hidden.normed.new_empty((shape.images, tiles, shape.channels))
     gates = sums.new_empty((shape.images, shape.slots, shape.channels))
-    join[(tiles, shape.images)](
+    on_grid(join, (tiles, shape.images))(
         branch, maps, out, sums, gates, hidden.rectified, parameters.second, parameters.bias, shape.pixels,
         shape.own[1:], shape.channels, shape.tile(SUM_TILE), shape.hidden, shape.padded_hidden, shape.triton_dtype,
         num_warps=WARPS,
@@ -171,7 +173,7 @@ def _reduced(
     tiles = shape.tiles(REDUCE_TILE)
     before = torch.empty_like(out)
     parts = out.new_empty((shape.images, tiles, shape.slots, shape.channels), dtype=shape.dtype)
-    reduce_gradient[(tiles, shape.images)](
+    on_grid(reduce_gradient, (tiles, shape.images))(
         gradients, out, branch, maps, before, parts, shape.pixels, shape.own[1:], shape.channels,
         shape.tile(REDUCE_TILE), shape.triton_dtype, num_warps=REDUCE_WARPS,
     )  # fmt: skip
@@ -183,7 +185,7 @@ def _score_gradients(
 ) -> tuple[Tensor, Tensor]:
     """Return the gradients of the scores (B, n + 1, C), and of the hidden units before the ReLU (B, hidden)."""
     scores, gradients = torch.empty_like(gates), torch.empty_like(rectified)
-    score_gradients[(shape.images,)](
+    on_grid(score_gradients, (shape.images,))(
         parts, gates, second, rectified, scores, gradients, shape.slots, triton.next_power_of_2(shape.slots),
         shape.channels, parts.shape[1], shape.hidden, SCORE_UNITS, shape.triton_dtype, num_warps=WARPS,
     )  # fmt: skip
@@ -196,7 +198,7 @@ def _weight_gradients(
     """Return the gradients of both convolutions' weights and of the biases, which are written until `BESIDE.join`."""
     with BESIDE.launched(scores, inputs, rectified, before_norm):
         first, second, bias = map(torch.empty_like, (parameters.first, parameters.second, parameters.bias))
-        parameter_gradients[(shape.slots, shape.hidden)](
+        on_grid(parameter_gradients, (shape.slots, shape.hidden))(
             scores, inputs, rectified, before_norm, first, second, bias, shape.images, shape.channels, shape.slots,
             shape.hidden, shape.padded_images, num_warps=WARPS,
         )  # fmt: skip
@@ -254,12 +256,12 @@ class Gating(torch.autograd.Function):
             torch.empty_like(branch), tuple(map(torch.empty_like, maps)), tuple(map(torch.empty_like, earlier)),
         )  # fmt: skip
         before_norm, d_scale, d_shift = map(torch.empty_like, (gradients, parameters.scale, parameters.shift))
-        write_gradients[(shape.tiles(SUM_TILE), shape.images)](
+        on_grid(write_gradients, (shape.tiles(WRITE_TILE), shape.images))(
             before, gates, gradients, hidden.normed, parameters.scale, hidden.inverse, parameters.first,
             tuple(None if each is None else channels_last(each) for each in passed[:n]),
             tuple(None if each is None else each.contiguous() for each in passed[n:]),
             d_branch, d_maps, d_means, before_norm, d_scale, d_shift, shape.images, shape.pixels, shape.own[1:],
-            shape.channels, shape.tile(SUM_TILE), shape.hidden, shape.padded_hidden, shape.padded_images,
+            shape.channels, shape.tile(WRITE_TILE), shape.hidden, shape.padded_hidden, shape.padded_images,
             shape.triton_dtype, num_warps=WARPS,
         )  # fmt: skip
         d_first, d_second, d_bias = _weight_gradients(shape, scores, inputs, hidden.rectified, before_norm, parameters)

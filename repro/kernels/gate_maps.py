@@ -16,9 +16,11 @@ import triton.language as tl
 from repro.kernels.gate_network import norm_gradient
 
 SUM_TILE = 2048
-"""Elements of the tile of a program that writes a map or sums it."""
+"""Elements of the tile of a program that sums a map."""
+WRITE_TILE = 2048
+"""Elements of the tile of a program that writes gradients of maps."""
 REDUCE_TILE = 4096
-"""Elements of the tile of a program that reduces the products of two maps; fewer tiles make the next kernel faster."""
+"""Elements of the tile of a program that reduces the products of two maps."""
 WARPS = 4
 REDUCE_WARPS = 8
 

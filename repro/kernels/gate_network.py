@@ -131,9 +131,10 @@ def norm_gradient(
     gradients, normed, scale, inverse, d_scale, d_shift, image, writes, images, hidden: tl.constexpr,
     padded: tl.constexpr, padded_images: tl.constexpr, dtype: tl.constexpr,
 ):  # fmt: skip
-    """Return the gradient (padded hidden,) of BatchNorm's input for one image; `writes`: write those of scale and shift.
+    """Return the gradient (padded hidden,) of BatchNorm's input for one image.
 
-    `gradients` of its output and `normed`, both (images, hidden).
+    `gradients` (images, hidden): of its output. `normed` (images, hidden): its output before scale and shift, whose
+    gradients are written if `writes`.
     """
     unit, row = tl.arange(0, padded), tl.arange(0, padded_images)
     used = unit < hidden

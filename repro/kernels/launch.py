@@ -20,10 +20,8 @@ class Launch:
     tile: int
     """Pixels of one program."""
     warps: int
-    taps: int = 1
-    """Taps of the kernel in one product: a power of two."""
     stages: int = 0
-    """Products whose values are read ahead; 0: the loop over them is unrolled."""
+    """Taps that are read ahead; 0: the loop over the taps is unrolled."""
     share: int = 64
     """Output channels of one program, or all if there are fewer."""
 
@@ -43,7 +41,7 @@ class GradientLaunch:
     tile: int
     """Pixels of one product."""
     taps: int
-    """Taps of the kernel in one product: 1, 2, 4, or 8 and the ninth in another product of the same program."""
+    """Taps of the kernel in one product: 1, 2 or 4; the ninth is then in a product of its own."""
     warps: int
     parts: int
     """Programs that share the pixels."""
@@ -51,26 +49,26 @@ class GradientLaunch:
     @property
     def groups(self) -> int:
         """Groups of taps, each with programs of its own."""
-        return 1 if self.taps == 8 else ceil(9 / self.taps)
+        return ceil(9 / self.taps)
 
 
-# The fastest of some on an H100 with triton 3.6, each measured by itself, for batches of 64 in TF32.
+# The fastest of some on an H200 with triton 3.6, each measured by itself, for batches of 64 in TF32.
 FORWARD = {
-    16: Launch(tile=128, warps=4),
+    16: Launch(tile=128, warps=2),
     32: Launch(tile=128, warps=4, stages=3),
     64: Launch(tile=64, warps=4, stages=3, share=32),
 }
 """Convolutions, by channels."""
 BACKWARD = {
     16: Launch(tile=128, warps=4),
-    32: Launch(tile=32, warps=2, stages=3),
-    64: Launch(tile=32, warps=4, stages=4, share=32),
+    32: Launch(tile=64, warps=2, stages=5),
+    64: Launch(tile=32, warps=4, stages=4),
 }
 """Gradients of the input, by channels."""
 GRADIENT = {
-    16: GradientLaunch(tile=32, taps=8, warps=4, parts=256),
-    32: GradientLaunch(tile=32, taps=4, warps=4, parts=128),
-    64: GradientLaunch(tile=32, taps=1, warps=2, parts=32),
+    16: GradientLaunch(tile=32, taps=4, warps=4, parts=128),
+    32: GradientLaunch(tile=32, taps=4, warps=4, parts=64),
+    64: GradientLaunch(tile=32, taps=1, warps=2, parts=16),
 }
 """Gradients of the weight, by channels."""
 ADDED = 16

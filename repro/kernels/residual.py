@@ -1,4 +1,4 @@
-"""BatchNorm with what follows it, and chains of 3x3 convolutions with theirs, in training mode as autograd functions."""
+"""BatchNorm with what follows it, and chains of 3x3 convolutions with theirs, in training mode: autograd functions."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import triton  # type: ignore[import-untyped]
 import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
 
+from repro.kernels.ahead import on_grid
 from repro.kernels.convolution import accumulator, accumulator_dtype, neighbours, position, precision
 from repro.kernels.launch import ADDED, GRADIENT
 
@@ -17,72 +18,47 @@ TAPS = 9
 
 @triton.jit
 def _weight_gradient(
-    images, gradients, partial, rows, chunks: tl.constexpr,
-    height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr, tile: tl.constexpr, taps: tl.constexpr,
-    even: tl.constexpr, accumulator: tl.constexpr, precision: tl.constexpr,
+    images, gradients, partial, rows, chunks: tl.constexpr, height: tl.constexpr, width: tl.constexpr,
+    channels: tl.constexpr, tile: tl.constexpr, taps: tl.constexpr, even: tl.constexpr, accumulator: tl.constexpr,
+    precision: tl.constexpr,
 ):  # fmt: skip
-    """Write the weight gradients of one group of taps, summed over some chunks of pixels.
-
-    The ninth tap, if it is left over, has a group of its own, or is part of the only one.
-    """
-    program, group = tl.program_id(0), tl.program_id(1)
-    if taps == 8:
-        all_but_one, last = _tap_gradients(
-            images, gradients, rows, program * chunks, chunks, 0, height, width, channels, tile, taps, True, even,
-            accumulator, precision,
+    """Write the weight gradients of one group of taps, summed over some chunks of pixels."""
+    group = tl.program_id(1)
+    if taps > 1 and group == 9 // taps:
+        _add_products(
+            images, gradients, partial, rows, chunks, 8, height, width, channels, tile, 1, even, accumulator, precision
         )  # fmt: skip
-        _store_taps(partial, all_but_one, program, 0, channels, taps)
-        _store_taps(partial, last, program, 8, channels, 1)
-    elif taps > 1 and group == 9 // taps:
-        ninth, _unused = _tap_gradients(
-            images, gradients, rows, program * chunks, chunks, 8, height, width, channels, tile, 1, False, even,
-            accumulator, precision,
-        )  # fmt: skip
-        _store_taps(partial, ninth, program, 8, channels, 1)
     else:
-        some, _unused = _tap_gradients(
-            images, gradients, rows, program * chunks, chunks, group * taps, height, width, channels, tile, taps,
-            False, even, accumulator, precision,
+        _add_products(
+            images, gradients, partial, rows, chunks, group * taps, height, width, channels, tile, taps, even,
+            accumulator, precision,
         )  # fmt: skip
-        _store_taps(partial, some, program, group * taps, channels, taps)
 
 
 @triton.jit
-def _tap_gradients(
-    images, gradients, rows, begin, chunks: tl.constexpr, tap, height: tl.constexpr, width: tl.constexpr,
-    channels: tl.constexpr, tile: tl.constexpr, taps: tl.constexpr, with_last: tl.constexpr, even: tl.constexpr,
-    accumulator: tl.constexpr, precision: tl.constexpr,
+def _add_products(
+    images, gradients, partial, rows, chunks: tl.constexpr, tap, height: tl.constexpr, width: tl.constexpr,
+    channels: tl.constexpr, tile: tl.constexpr, taps: tl.constexpr, even: tl.constexpr, accumulator: tl.constexpr,
+    precision: tl.constexpr,
 ):  # fmt: skip
-    """Return the weight gradients (channels, taps * channels) of some taps and, if wanted, those of the last tap."""
+    """Write the weight gradients of `taps` taps side by side, summed over some chunks of pixels."""
+    program = tl.program_id(0)
     out = tl.arange(0, channels)
     sums = tl.zeros((channels, taps * channels), dtype=accumulator)
-    last = tl.zeros((channels, channels), dtype=accumulator)
     for chunk in range(chunks):
-        first = (begin + chunk) * tile
+        first = (program * chunks + chunk) * tile
         row = first + tl.arange(0, tile)
         line, column = position(first, tile, height, width)
         offsets, inside = neighbours(first, line, column, tap, tile, height, width, channels, taps)
+        filled = row < rows
+        if not even:
+            inside = inside & filled[:, None]
+        values = tl.load(images + offsets, mask=inside, other=0.0)
         at = (row * channels)[None, :] + out[:, None]
-        if even:
-            values = tl.load(images + offsets, mask=inside, other=0.0)
-            factors = tl.load(gradients + at)
-        else:
-            values = tl.load(images + offsets, mask=inside & (row < rows)[:, None], other=0.0)
-            factors = tl.load(gradients + at, mask=(row < rows)[None, :], other=0.0)
+        factors = tl.load(gradients + at) if even else tl.load(gradients + at, mask=filled[None, :], other=0.0)
         sums = tl.dot(factors, values, sums, input_precision=precision, out_dtype=accumulator)
-        if with_last:
-            offsets, inside = neighbours(first, line, column, 8, tile, height, width, channels, 1)
-            if not even:
-                inside = inside & (row < rows)[:, None]
-            values = tl.load(images + offsets, mask=inside, other=0.0)
-            last = tl.dot(factors, values, last, input_precision=precision, out_dtype=accumulator)
-    return sums, last
-
-
-@triton.jit
-def _store_taps(partial, sums, program, tap, channels: tl.constexpr, taps: tl.constexpr):
-    """Store the weight gradients of some taps in the layout of a channels-last weight: (out, tap, in)."""
-    at = tl.arange(0, channels)[:, None] * (9 * channels) + (tap * channels + tl.arange(0, taps * channels))[None, :]
+    # The layout of a channels-last weight: (out, tap, in).
+    at = out[:, None] * (9 * channels) + (tap * channels + tl.arange(0, taps * channels))[None, :]
     tl.store(partial + program * (9 * channels * channels) + at, sums)
 
 
@@ -97,8 +73,8 @@ def _add_parts(partial, out, parts, size, tile: tl.constexpr, padded: tl.constex
     tl.store(out + layer * size + at, tl.sum(values, 0).to(out.dtype.element_ty))
 
 
-LAYERS = 18
-"""Layers whose parts are added in one launch at most: half of the convolutions of a stage of ResNet-110."""
+LAYERS = 6
+"""Layers whose parts are added in one launch: few enough that the parts are still in the GPU's cache."""
 
 
 class Sums:
@@ -129,16 +105,22 @@ class Sums:
         (_, channels, height, width), launch = images.shape, self._launch
         partial, out = self.partial[self._used], self._out[self._used]
         self._used += 1
-        _weight_gradient[(len(partial), launch.groups)](
+        on_grid(_weight_gradient, (len(partial), launch.groups))(
             images, gradient, partial, self._rows, self._chunks, height, width, channels, launch.tile, launch.taps,
             self._rows % (launch.tile * self._chunks) == 0, accumulator(images), precision(images),
             num_warps=launch.warps,
         )  # fmt: skip
+        if self._used == LAYERS:
+            self._add()
         return out.permute(0, 3, 1, 2)
 
     def write(self) -> None:
-        """Write the weight gradients of all layers."""
+        """Write the weight gradients that are not written, because there was room for more layers."""
+        if self._used < LAYERS:
+            self._add()
+
+    def _add(self) -> None:
         parts = self.partial.shape[1]
-        _add_parts[(self._size // ADDED, self._used)](
+        on_grid(_add_parts, (self._size // ADDED, self._used))(
             self.partial, self._out, parts, self._size, ADDED, triton.next_power_of_2(parts), num_warps=4
         )  # fmt: skip

@@ -1,0 +1,43 @@
+"""Compiles the kernels of a network's first step in parallel, instead of one after another as they are launched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+import triton  # type: ignore[import-untyped]
+
+
+class Ahead:
+    """Says whether this process compiles kernels ahead instead of launching them."""
+
+    active = False
+
+    @contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Compile the kernels that are launched inside in parallel, without launching any."""
+        self.active = True
+        try:
+            # Triton recognises the calling thread, so the backward pass must not run in threads of its own.
+            with (
+                ThreadPoolExecutor(os.cpu_count()) as threads,
+                torch.autograd.set_multithreading_enabled(False),
+                triton.AsyncCompileMode(threads),
+            ):
+                yield
+        finally:
+            self.active = False
+
+
+AHEAD = Ahead()
+
+
+def on_grid(kernel: Any, grid: Sequence[int]) -> Callable[..., Any]:
+    """Return what launches a kernel on a grid of programs, or only compiles it if kernels are compiled ahead."""
+    launch: Callable[..., Any] = partial(kernel.warmup, grid=grid) if AHEAD.active else kernel[grid]
+    return launch
