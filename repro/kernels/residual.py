@@ -139,7 +139,7 @@ class _Pairs(torch.autograd.Function):
         """Return the gradients of the inputs from that of the output; those of the weights wait for `BESIDE.join`."""
         saved, size = ctx.saved_tensors, len(PairMaps._fields) - (not ctx.residual)
         weights, maps = _split(saved[: ctx.weights]), saved[ctx.weights :]
-        pairs = [PairMaps(*_padded(maps[begin : begin + size])) for begin in range(0, len(maps), size)]
+        pairs = [_maps(maps[begin : begin + size]) for begin in range(0, len(maps), size)]
         last = pairs[-1]
         gradient = gradient.contiguous(memory_format=LAYOUT)
         partial = gradient_sums(gradient, last.out, last.z2, last.saved2)
@@ -156,8 +156,9 @@ def _split(weights: Sequence[Tensor]) -> list[PairWeights]:
     return [PairWeights(*weights[begin : begin + size]) for begin in range(0, len(weights), size)]
 
 
-def _padded(maps: Sequence[Tensor]) -> Sequence[Tensor | None]:
-    return maps if len(maps) == len(PairMaps._fields) else (*maps, None)
+def _maps(saved: Sequence[Tensor]) -> PairMaps:
+    x, z1, y, z2, saved1, saved2, *out = saved
+    return PairMaps(x, z1, y, z2, saved1, saved2, out[0] if out else None)
 
 
 def norm(module: nn.BatchNorm2d, images: Tensor, added: Tensor | None = None, *, relu: bool) -> Tensor:
