@@ -17,12 +17,12 @@ from repro.kernels.gate_network import norm_gradient
 
 SUM_TILE = 2048
 """Elements of the tile of a program that sums a map."""
-WRITE_TILE = 2048
+WRITE_TILE = 1024
 """Elements of the tile of a program that writes gradients of maps."""
-REDUCE_TILE = 4096
+REDUCE_TILE = 1024
 """Elements of the tile of a program that reduces the products of two maps."""
 WARPS = 4
-REDUCE_WARPS = 8
+REDUCE_WARPS = 4
 
 
 def tile_pixels(pixels: int, channels: int, elements: int) -> int:
