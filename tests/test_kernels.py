@@ -2,6 +2,9 @@
 
 import copy
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -357,3 +360,14 @@ def test_products_are_in_tf32_only_where_the_runtime_allows_it() -> None:
     finally:
         devices.set_products("fp32")
     assert convolution.precision(single) == "ieee"
+
+
+@pytest.mark.slow
+def test_kernels_are_compiled_ahead_for_a_gpu(tmp_path: Path) -> None:
+    """The interpreter does not compile, so this is what shows without a GPU that a kernel can be compiled."""
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
+    script = Path(__file__).with_name("compiled_kernels.py")
+    ended = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True)
+    first, second = map(int, ended.stdout.split())
+    assert first > 30
+    assert second == first, "a step compiled a kernel that was not compiled ahead"

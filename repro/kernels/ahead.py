@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ import triton  # type: ignore[import-untyped]
 class Ahead:
     """Says whether this process compiles kernels ahead instead of launching them."""
 
-    active = False
+    active: bool = False
 
     @contextmanager
     def compiling(self) -> Iterator[None]:
@@ -25,7 +24,7 @@ class Ahead:
         try:
             # Triton recognises the calling thread, so the backward pass must not run in threads of its own.
             with (
-                ThreadPoolExecutor(os.cpu_count()) as threads,
+                ThreadPoolExecutor() as threads,
                 torch.autograd.set_multithreading_enabled(False),
                 triton.AsyncCompileMode(threads),
             ):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from repro.kernels.weight_gradient import Sums
+from repro.kernels.weight_gradient import PartialGradients
 
 
 class Beside:
@@ -19,7 +19,7 @@ class Beside:
         """By the first stream: runs that share a GPU have one each."""
         self._read: list[Tensor] = []
         """Tensors that a second stream may still read, kept so that nothing else gets their memory."""
-        self._sums: list[Sums] = []
+        self._partial: list[PartialGradients] = []
         """The parts of the weight gradients of this backward pass."""
 
     def weight_gradient(self, images: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
@@ -31,11 +31,11 @@ class Beside:
             weight: (C, C, 3, 3).
         """
         with self.launched(images, gradient):
-            sums = next((each for each in self._sums if each.takes(images, weight)), None)
-            if sums is None:
-                sums = Sums(images, weight)
-                self._sums.append(sums)
-            return sums.gradient(images, gradient)
+            layers = next((each for each in self._partial if each.takes(images, weight)), None)
+            if layers is None:
+                layers = PartialGradients(images, weight)
+                self._partial.append(layers)
+            return layers.gradient(images, gradient)
 
     @contextmanager
     def launched(self, *read: Tensor) -> Iterator[None]:
@@ -57,14 +57,14 @@ class Beside:
 
     def join(self) -> None:
         """Write the weight gradients, and let the current stream wait for its second one."""
-        if self._sums:
-            with self.launched(self._sums[0].partial):
-                for each in self._sums:
+        if self._partial:
+            with self.launched(self._partial[0].partial):
+                for each in self._partial:
                     each.write()
         if self._read:
             first = torch.cuda.current_stream()
             first.wait_stream(self._streams[first])
-        self._sums.clear()
+        self._partial.clear()
         self._read.clear()
 
 

@@ -77,7 +77,7 @@ LAYERS = 6
 """Layers whose parts are added in one launch: few enough that the parts are still in the GPU's cache."""
 
 
-class Sums:
+class PartialGradients:
     """The parts of the weight gradients of layers of one shape, which are added in one launch for all of them."""
 
     def __init__(self, images: Tensor, weight: Tensor) -> None:
