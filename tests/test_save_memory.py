@@ -69,6 +69,23 @@ def test_evaluation_is_the_same(pair: tuple[nn.Module, nn.Module]) -> None:
         assert torch.equal(plain(images), saving(images))
 
 
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_bits_in_every_precision_and_layout(bf16: bool, layout: torch.memory_format) -> None:
+    """BatchNorm is computed again in evaluation mode, from statistics that the forward pass took."""
+    plain = build("densenet-bc", {"depth": 16, "k": 5}, classes=10).train().to(memory_format=layout)
+    for each in plain.parameters():
+        each.data += 0.2 * torch.randn_like(each)
+    saving = copy.deepcopy(plain)
+    save_memory("densenet-bc", saving)
+    images = torch.randn(3, 3, 20, 20).to(memory_format=layout)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        outputs = [step(network, images) for network in (plain, saving)]
+    assert torch.equal(*outputs)
+    for ours, theirs in zip(plain.parameters(), saving.parameters(), strict=True):
+        assert torch.equal(ours.grad, theirs.grad)
+
+
 class Operators(TorchDispatchMode):
     """Names what torch computes."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +35,7 @@ def recomputed(norm: nn.Module, conv: nn.Module, x: Tensor, again: Callable[[], 
     unit = _Unit(norm, x, again)
     with unit.hooks() if again else nullcontext():
         normalised = norm(x)
+    unit.statistics = _statistics(normalised)
     with unit.hooks():
         return conv(F.relu(normalised))
 
@@ -53,6 +54,8 @@ class _Unit:
         kept = x.detach()
         self.norm, self.shape, self.again = norm, x.shape, again or (lambda: kept)
         self.storages = {x.untyped_storage()._cdata: _Maps.INPUT}
+        self.statistics: tuple[Tensor, Tensor] | None = None
+        """Mean and 1 / deviation of the batch, if they are known."""
         self.recomputed: tuple[Tensor, Tensor] | None = None
         """Input and output, from the backward pass of the convolution to that of BatchNorm."""
 
@@ -79,8 +82,27 @@ class _Unit:
 
     def _recompute(self) -> tuple[Tensor, Tensor]:
         x = self.again()
-        with torch.no_grad(), without_updates(self.norm):
-            return x, F.relu_(self.norm(x))
+        with torch.no_grad():
+            return x, F.relu_(self._normalised(x))
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        if self.statistics is None:
+            with without_updates(self.norm):
+                return cast(Tensor, self.norm(x))
+        # The kernel multiplies by weight / deviation in both modes, so that evaluation mode with a variance of 1 gives
+        # the same bits without taking the statistics again, which is a third of BatchNorm's time.
+        mean, inverse = self.statistics
+        weight, bias = cast(Tensor, self.norm.weight) * inverse, cast(Tensor, self.norm.bias)
+        return F.batch_norm(x, mean, torch.ones_like(mean), weight, bias, training=False, eps=0.0)
+
+
+def _statistics(normalised: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Return mean and 1 / deviation of the batch that BatchNorm normalised; None: its kernel is not the CPU's."""
+    node: Any = normalised.grad_fn
+    if normalised.device.type != "cpu" or type(node).__name__ != "NativeBatchNormBackward0":
+        return None
+    mean, inverse = node._saved_result1, node._saved_result2
+    return (mean, inverse) if mean.numel() else None
 
 
 @contextmanager
