@@ -216,6 +216,11 @@ def test_which_switches_are_measured_together(precision: str, fused: list[str]) 
     assert sorted(names) == sorted([*alone, *((name, 5, "stacked") for name in others), *branches])
 
 
+def test_saving_memory_is_measured_next_to_the_eager_step() -> None:
+    every = combinations(Runtime(save_memory=True), 1, "fp32")
+    assert [[name for name, on in each.items() if on] for each, _, _ in every] == [[], ["save_memory"]]
+
+
 def failing(after: int, error: Exception, name: str = "repro, bf16") -> Callable[..., list[Variant]]:
     """Return a function that makes the variants, one of which fails after some steps."""
 

@@ -87,7 +87,7 @@ class Variant:
     peak: int | None = None
     """Bytes of GPU memory above those in use between two steps."""
     switches: Sequence[str] = ()
-    """Names of the switches that are on, of `compile`, `graph` and `fused`."""
+    """Names of the switches that are on, of those that `combinations` returns."""
     seeds: int = 1
     """Seeds trained at once; a step shows each of them a batch."""
     together: Together = Together.OFF
@@ -144,11 +144,13 @@ def in_memory_variants(
 ) -> list[Variant]:
     """Return the baseline and our training in some precisions, for images in memory.
 
-    Compiled steps, CUDA graphs and several seeds at once are measured in addition to the eager step if requested.
+    Compiled steps, CUDA graphs, steps that save memory and several seeds at once are measured in addition to the eager
+    step if requested.
     """
-    saved = _saved_bytes(experiment, memory_saved=False)
-    variants = [Variant(VariantKind.BASELINE, "fp32", baseline(experiment, data.train, device), kept=saved)]
-    saved = _saved_bytes(experiment, memory_saved=bool(runtime.save_memory))
+    kept: dict[tuple[str, ...], int] = {(): _saved_bytes(experiment, memory_saved=False)}
+    if runtime.save_memory:
+        kept["save_memory",] = _saved_bytes(experiment, memory_saved=True)
+    variants = [Variant(VariantKind.BASELINE, "fp32", baseline(experiment, data.train, device), kept=kept[()])]
     for precision in precisions:
         for switches, number, way in combinations(runtime, seeds, precision):
             switched = replace(runtime, **switches, precision=precision)
@@ -159,7 +161,7 @@ def in_memory_variants(
                     VariantKind.TRAINING,
                     precision,
                     in_memory_steps(experiment, precise, data, device),
-                    kept=saved if DTYPES[precision] is torch.float32 and number == 1 and not on else None,
+                    kept=kept.get(tuple(on)) if DTYPES[precision] is torch.float32 and number == 1 else None,
                     switches=on,
                     seeds=number,
                     together=way,
@@ -189,8 +191,8 @@ def _saved_bytes(experiment: Experiment, *, memory_saved: bool) -> int:
 def combinations(runtime: Runtime, seeds: int, precision: str) -> list[tuple[dict[str, Any], int, Together]]:
     """Return the switches, the number of seeds and how these share the device, for each kind of step to measure.
 
-    The eager step is the first. `compile` and `fused` exclude each other, and each is also measured within a graph if
-    one is asked for, alone and in several branches. There are no fused kernels in fp32 and for stacked seeds.
+    The eager step is the first. `compile`, `fused` and `save_memory` are measured one at a time, and each also within a
+    graph if one is asked for, alone and in several branches. There are no fused kernels in fp32 and for stacked seeds.
     """
     asked = _asked(runtime, precision)
     off = dict.fromkeys(asked, False)
@@ -208,7 +210,12 @@ def combinations(runtime: Runtime, seeds: int, precision: str) -> list[tuple[dic
 
 def _asked(runtime: Runtime, precision: str) -> dict[str, bool]:
     """Return the switches that add variants in a precision."""
-    return {"compile": runtime.compile, "graph": runtime.graph, "fused": runtime.fused and precision != "fp32"}
+    return {
+        "compile": runtime.compile,
+        "graph": runtime.graph,
+        "fused": runtime.fused and precision != "fp32",
+        "save_memory": bool(runtime.save_memory),
+    }
 
 
 def image_file_variants(
