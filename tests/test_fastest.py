@@ -152,3 +152,15 @@ def test_the_times_of_bench_are_used_and_only_they_can_choose_compile() -> None:
     found = fastest(SEEDS[:3], runtime_of(TF32), Fake({}))
     assert (found.graph, found.compile, found.together, found.at_once) == (True, True, "branches", 3)
     assert not fastest(SEEDS[:3], runtime_of({**TF32, "compile": False}), Fake({})).compile
+
+
+def test_a_step_that_saves_memory_has_a_time_of_its_own() -> None:
+    kinds = {(): 400 * BATCH, ("save_memory",): 200 * BATCH}
+    variants = [
+        Variant(VariantKind.TRAINING, "tf32", iter(()), switches=on, rates=[rate]) for on, rate in kinds.items()
+    ]
+    asked = Runtime(precision="tf32", save_memory=True)
+    remember(SEEDS[0], asked, CARD, variants)
+    eager = {"graph": False, "fused": False, "compile": False, "channels_last": asked.channels_last}
+    assert step_times(SEEDS[0], asked, CARD).of(eager) == 5.0
+    assert step_times(SEEDS[0], replace(asked, save_memory=None), CARD).of(eager) == 2.5

@@ -73,7 +73,7 @@ class StepTimes:
 def step_times(experiment: Experiment, runtime: Runtime, card: str) -> StepTimes:
     """Return the known step times of a network; a damaged file counts as missing."""
     about: list[object] = [card, torch.__version__, experiment.model, dict(experiment.options), experiment.dataset]
-    about += [experiment.recipe.batch, runtime.precision, runtime.save_memory, runtime.deterministic]
+    about += [experiment.recipe.batch, runtime.precision, bool(runtime.save_memory), runtime.deterministic]
     about += [version_of(experiment.model)]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
     path = cache_folder() / "step-times" / f"{digest}.json"
@@ -89,7 +89,8 @@ def remember(experiment: Experiment, runtime: Runtime, card: str, variants: Sequ
             if each.seeds > 1:
                 switches |= {"together": each.together.value, "at_once": each.seeds}
             milliseconds = 1000 * experiment.recipe.batch / statistics.median(each.rates)
-            step_times(experiment, replace(runtime, precision=each.precision), card).add(switches, milliseconds)
+            measured = replace(runtime, precision=each.precision, save_memory="save_memory" in each.switches)
+            step_times(experiment, measured, card).add(switches, milliseconds)
 
 
 def step_milliseconds(experiment: Experiment, runtime: Runtime, device: torch.device) -> float:
