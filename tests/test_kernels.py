@@ -8,10 +8,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from gpu.launches import Candidate, Maps, candidates, fastest
 from torch import Tensor, nn
 from watching import Silent
 
@@ -371,3 +373,14 @@ def test_kernels_are_compiled_ahead_for_a_gpu(tmp_path: Path) -> None:
     first, second = map(int, ended.stdout.split())
     assert first > 30
     assert second == first, "a step compiled a kernel that was not compiled ahead"
+
+
+@pytest.mark.parametrize("table", [FORWARD, BACKWARD, GRADIENT], ids=["forward", "backward", "gradient"])
+def test_launches_are_timed_if_their_results_are_right(table: dict[int, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    maps, right = Maps(16, batch=2, side=4, device="cpu"), Candidate(table, 16, table[16])
+    (found,) = fastest([right], maps, "cpu")
+    assert found[0] > 0
+    assert found[1] is right
+    monkeypatch.setattr("gpu.launches.LIMIT", 0.0)
+    assert fastest([right], maps, "cpu") == []
+    assert len({(id(each.table), each.launch) for each in candidates(64)}) > 50
