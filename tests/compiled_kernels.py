@@ -1,10 +1,14 @@
 """Compiles kernels for a Hopper GPU, on a machine without one; run in a process of its own.
 
-It prints the number of compiled kernels after a step in which they are compiled ahead, and after another such step.
+It prints the number of kernels that are compiled ahead of a step, by a copy of the networks; the number after the step;
+and the most shared memory of a kernel, in bytes.
 """
 
+import copy
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 import triton
@@ -15,7 +19,9 @@ from triton.backends.nvidia.driver import CudaDriver
 from repro.kernels import gate
 from repro.kernels.ahead import AHEAD
 from repro.kernels.beside import BESIDE
+from repro.kernels.convolution import Convolution
 from repro.kernels.fuse import use_kernels
+from repro.kernels.launch import BACKWARD
 from repro.models.dense_resnet import denseresnet_cifar
 from repro.models.resnet import resnet_cifar
 
@@ -36,27 +42,42 @@ class Hopper(CudaDriver):
         return 0
 
 
-def compiled() -> int:
-    """Return how many kernels are compiled."""
-    return len(list(Path(os.environ["TRITON_CACHE_DIR"]).rglob("*.cubin")))
+def compiled() -> list[Any]:
+    """Return the metadata of all compiled kernels."""
+    folder = Path(os.environ["TRITON_CACHE_DIR"])
+    return [json.loads(each.with_suffix(".json").read_text()) for each in folder.rglob("*.cubin")]
 
 
-def compile_step(network: nn.Module, channels: int) -> None:
-    """Compile the kernels of a step of a network on 16 images."""
-    images = torch.zeros(16, channels, 8, 8).to(memory_format=torch.channels_last)
-    with AHEAD.compiling():
-        network(images).sum().backward()
-        BESIDE.join()
+def take_step(network: nn.Module) -> None:
+    """Take a step on 16 images."""
+    with BESIDE.joined():
+        network(torch.zeros(16, 3, 8, 8).to(memory_format=torch.channels_last)).sum().backward()
+
+
+def convolve_large_maps(channels: int) -> None:
+    """Take the passes of a convolution of many pixels, whose tiles are the largest."""
+    images = torch.zeros(1024, channels, 8, 8).to(memory_format=torch.channels_last)
+    conv = Convolution(torch.zeros(channels, channels, 3, 3).to(memory_format=torch.channels_last))
+    conv.with_statistics(images)
+    conv.input_gradient(images, (images, images), (images, images, torch.zeros(2, channels)))
 
 
 if __name__ == "__main__":
     triton.runtime.driver.set_active(Hopper())
     torch.backends.cuda.matmul.allow_tf32 = True
     gate.INTERPRETED = True  # accept maps on a CPU
-    residual, dense = resnet_cifar(depth=14, classes=10), denseresnet_cifar(depth=8, N=1, classes=10)
-    for network in (residual, dense):
+    networks = [resnet_cifar(depth=14, classes=10), denseresnet_cifar(depth=8, N=1, classes=10)]
+    for network in networks:
         use_kernels(network.to(memory_format=torch.channels_last))
-    for _ in range(2):
-        compile_step(residual.stages[0], 16)
-        compile_step(dense, 3)
-        print(compiled())
+    with AHEAD.compiling():
+        for network in networks:
+            take_step(copy.deepcopy(network))
+    print(len(compiled()))
+    AHEAD.active = True  # compile what is not compiled, one kernel after another
+    for network in networks:
+        take_step(network)
+    print(len(compiled()))
+    with AHEAD.compiling():
+        for channels in BACKWARD:
+            convolve_large_maps(channels)
+    print(max(each["shared"] for each in compiled()))

@@ -76,7 +76,7 @@ def test_training_on_cifar_needs_no_torchvision_fvcore_or_tabulate() -> None:
     code = (
         "import sys; import repro.benchmark.fastest, repro.training.run, repro.training.progress\n"
         "import repro.data.cifar, repro.cli.train\n"
-        "unwanted = {'torchvision', 'fvcore', 'tabulate', 'sklearn', 'scipy', 'platformdirs'}\n"
+        "unwanted = {'torchvision', 'fvcore', 'triton', 'tabulate', 'sklearn', 'scipy', 'platformdirs'}\n"
         "print(sorted(unwanted & set(sys.modules)))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -53,7 +53,7 @@ from repro.training.statistics import take_exact_statistics
 from repro.training.tasks.in_memory import Resident
 
 LAUNCHES = {
-    16: Launch(tile=64, warps=4),
+    16: Launch(tile=32, warps=4),
     32: Launch(tile=16, warps=4, stages=3),
     64: Launch(tile=16, warps=4, stages=2, share=32),
 }
@@ -67,7 +67,7 @@ Make = Callable[[], nn.Module]
 NETWORKS: dict[str, Make] = {
     "ResNet-14, option A": lambda: resnet_cifar(depth=14, classes=10),
     "ResNet-8, option B": lambda: resnet_cifar(depth=8, classes=10, shortcut="B"),
-    "DenseResNet-14, N = 2": lambda: denseresnet_cifar(depth=14, N=2, classes=10),
+    "DenseResNet-8, N = 2": lambda: denseresnet_cifar(depth=8, N=2, classes=10),
 }
 
 
@@ -78,6 +78,7 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setitem(table, channels, launch)
     monkeypatch.setattr(batchnorm, "ELEMENTS", 1024)
     monkeypatch.setattr(weight_gradient, "ADDED", 256)
+    monkeypatch.setattr(weight_gradient, "LAYERS", 3)
 
 
 def apart(found: Tensor, expected: Tensor) -> float:
@@ -107,8 +108,8 @@ def numbers(request: pytest.FixtureRequest) -> tuple[torch.dtype, float]:
 @pytest.mark.slow
 def test_a_convolution_and_its_gradients(channels: int, numbers: tuple[torch.dtype, float]) -> None:
     dtype, limit = numbers
-    x, weight = random(3, channels, 5, 6, dtype=dtype), random(channels, channels, 3, 3)
-    above, before, direct = (random(3, channels, 5, each, dtype=dtype) for each in (6, 6, 6))
+    x, weight = random(2, channels, 5, 6, dtype=dtype), random(channels, channels, 3, 3)
+    above, before, direct = (random(2, channels, 5, each, dtype=dtype) for each in (6, 6, 6))
     before, direct, saved = (
         before * 2 + 1,
         direct.flip(0),
@@ -122,7 +123,7 @@ def test_a_convolution_and_its_gradients(channels: int, numbers: tuple[torch.dty
     conv = Convolution(weight.to(dtype))
     found, partial = conv.with_statistics(x)
     assert apart(found, out.detach()) < limit
-    assert apart(mean_of(partial, 90, LAUNCHES[channels].tile), found.double().mean((0, 2, 3))) < max(limit, 1e-6)
+    assert apart(mean_of(partial, 60, LAUNCHES[channels].tile), found.double().mean((0, 2, 3))) < max(limit, 1e-6)
     active = x > 0
     masked = inputs.grad * active
     found, partial = conv.gradient_before(above, x, before, saved)
@@ -137,8 +138,8 @@ def test_a_convolution_and_its_gradients(channels: int, numbers: tuple[torch.dty
     assert apart(both, inputs.grad + direct * active) < limit
     both = both.double() * active
     assert apart(sums.sum(1), torch.stack([both.sum((0, 2, 3)), (both * scaled).sum((0, 2, 3))])) < max(limit, 1e-6)
-    gradient = BESIDE.weight_gradient(x, above, conv.weight)
-    BESIDE.join()
+    with BESIDE.joined():
+        gradient = weight_gradient.weight_gradient(x, above, conv.weight)
     assert apart(gradient, factors.grad) < limit
 
 
@@ -201,7 +202,7 @@ def test_many_parts_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(apart(one, other) < 1e-13 for one, other in zip(*ends, strict=True))
 
 
-@pytest.mark.parametrize(("shape", "tile"), [((3, 16, 32, 32), 64), ((128, 16, 32, 32), 256), ((64, 32, 16, 16), 64)])
+@pytest.mark.parametrize(("shape", "tile"), [((3, 16, 32, 32), 32), ((128, 16, 32, 32), 256), ((64, 32, 16, 16), 64)])
 def test_large_maps_have_larger_tiles(shape: tuple[int, ...], tile: int) -> None:
     """Merging the sums of many tiles took six launches for each BatchNorm of a batch of 128."""
     launch = forward_launch(torch.empty(shape, device="meta"))
@@ -241,8 +242,8 @@ def test_which_batchnorms_fit() -> None:
 def trained_once(network: nn.Module, images: Tensor) -> Tensor:
     """Return the outputs of a network that has gradients now."""
     out: Tensor = network(images)
-    out.square().sum().backward()
-    BESIDE.join()
+    with BESIDE.joined():
+        out.square().sum().backward()
     return out.detach()
 
 
@@ -370,9 +371,24 @@ def test_kernels_are_compiled_ahead_for_a_gpu(tmp_path: Path) -> None:
     environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
     script = Path(__file__).with_name("compiled_kernels.py")
     ended = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True)
-    first, second = map(int, ended.stdout.split())
-    assert first > 30
-    assert second == first, "a step compiled a kernel that was not compiled ahead"
+    ahead, after, shared = map(int, ended.stdout.split())
+    assert ahead > 60
+    assert after == ahead, "a step compiled a kernel that was not compiled ahead"
+    assert shared <= 227 * 1024, "an H100 has no more shared memory for a program"
+
+
+def test_a_backward_pass_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = resnet_cifar(depth=8, classes=10).to(memory_format=torch.channels_last)
+    use_kernels(network)
+    images, computed = random(2, 3, 8, 8, dtype=torch.float32), weight_gradient.PartialGradients.gradient
+    monkeypatch.setattr(weight_gradient.PartialGradients, "gradient", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        trained_once(network, images)
+    assert BESIDE.unfinished == []
+    monkeypatch.setattr(weight_gradient.PartialGradients, "gradient", computed)
+    network.zero_grad()
+    trained_once(network, images)
+    assert all(each.grad is not None and each.grad.isfinite().all() for each in network.parameters())
 
 
 @pytest.mark.parametrize("table", [FORWARD, BACKWARD, GRADIENT], ids=["forward", "backward", "gradient"])

@@ -93,7 +93,7 @@ def bench(
 
     Args:
         experiment: what is trained.
-        runtime: `compile`, `graph` and `fused` add variants to the eager step.
+        runtime: `compile`, `graph`, `fused` and `save_memory` add variants to the eager step.
         window_seconds: shortest time of a window.
         root: folder of the data sets; image files that are missing are replaced by random ones.
         seeds: if more than one, that many seeds trained at once are measured too.
@@ -109,8 +109,10 @@ def bench(
         raise UserError(f"{experiment.model} does not classify images, and the speed of others cannot be measured yet")
     if seeds > 1:
         _check_seeds(experiment, runtime)
+    combined = DATASETS[experiment.dataset].kind is DatasetKind.IMAGE_FILES  # else each switch is measured alone
     for precision in precisions:
-        device = prepare(replace(runtime, precision=precision, fused=False))
+        saving = runtime.save_memory and combined
+        device = prepare(replace(runtime, precision=precision, fused=False, save_memory=saving))
     if runtime.fused:
         _check_fused(experiment, runtime, precisions)
     with data_of(experiment, root) as data:

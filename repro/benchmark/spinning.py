@@ -26,7 +26,7 @@ def spinning_variants(experiment: Experiment, runtime: Runtime, data: Dataset) -
     """Return the eager step in fp32 with threads that spin, if those of this process sleep and are several."""
     if not threads_sleep() or runtime.threads == 1:
         return []
-    eager = replace(runtime, precision="fp32", compile=False)
+    eager = replace(runtime, precision="fp32", compile=False, save_memory=False)
     steps = spinning_steps(experiment, eager, data)
     return [Variant(VariantKind.TRAINING, "fp32", steps, switches=["threads spin"])]
 

@@ -20,17 +20,14 @@ class Ahead:
     @contextmanager
     def compiling(self) -> Iterator[None]:
         """Compile the kernels that are launched inside in parallel, without launching any."""
-        self.active = True
+        self.active, threads = True, ThreadPoolExecutor()
         try:
             # Triton recognises the calling thread, so the backward pass must not run in threads of its own.
-            with (
-                ThreadPoolExecutor() as threads,
-                torch.autograd.set_multithreading_enabled(False),
-                triton.AsyncCompileMode(threads),
-            ):
+            with torch.autograd.set_multithreading_enabled(False), triton.AsyncCompileMode(threads):
                 yield
         finally:
             self.active = False
+            threads.shutdown(cancel_futures=True)
 
 
 AHEAD = Ahead()

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from repro.kernels.weight_gradient import PartialGradients
+
+class Unfinished(Protocol):
+    """Gradients whose parts are computed on a second stream and not all added up."""
+
+    partial: Tensor
+
+    def write(self) -> None:
+        """Add up what is not added up."""
 
 
 class Beside:
@@ -19,23 +27,8 @@ class Beside:
         """By the first stream: runs that share a GPU have one each."""
         self._read: list[Tensor] = []
         """Tensors that a second stream may still read, kept so that nothing else gets their memory."""
-        self._partial: list[PartialGradients] = []
-        """The parts of the weight gradients of this backward pass."""
-
-    def weight_gradient(self, images: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
-        """Return the gradient of a convolution's weight, which is written when the streams are joined.
-
-        Args:
-            images: (B, C, H, W): the convolution's input, channels-last as all others.
-            gradient: (B, C, H, W): of its output.
-            weight: (C, C, 3, 3).
-        """
-        with self.launched(images, gradient):
-            layers = next((each for each in self._partial if each.takes(images, weight)), None)
-            if layers is None:
-                layers = PartialGradients(images, weight)
-                self._partial.append(layers)
-            return layers.gradient(images, gradient)
+        self.unfinished: list[Any] = []
+        """Gradients of this backward pass, each an `Unfinished`."""
 
     @contextmanager
     def launched(self, *read: Tensor) -> Iterator[None]:
@@ -57,15 +50,28 @@ class Beside:
 
     def join(self) -> None:
         """Write the weight gradients, and let the current stream wait for its second one."""
-        if self._partial:
-            with self.launched(self._partial[0].partial):
-                for each in self._partial:
+        if self.unfinished:
+            with self.launched(self.unfinished[0].partial):
+                for each in self.unfinished:
                     each.write()
         if self._read:
             first = torch.cuda.current_stream()
             first.wait_stream(self._streams[first])
-        self._partial.clear()
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget what was launched, after the streams are joined or after a backward pass that failed."""
+        self.unfinished.clear()
         self._read.clear()
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """Join the streams after the backward pass inside, or forget what it launched if it fails."""
+        try:
+            yield
+            self.join()
+        finally:
+            self.forget()
 
 
 BESIDE = Beside()

@@ -101,7 +101,7 @@ def has_kernels(network: nn.Module) -> bool:
 def use_kernels(network: nn.Module) -> None:
     """Let a network's narrow blocks, its gates and its BatchNorms use the kernels in training mode.
 
-    In one backward pass, each of its layers must be used once: weight gradients are written until `BESIDE.join`.
+    In one backward pass, each of its layers must be used once: weight gradients are written when `BESIDE` joins.
 
     Raises:
         ValueError: a weight is not channels-last, which the kernels take for granted.
@@ -134,9 +134,8 @@ class CompileAhead:
         if not (trains and images.is_cuda) or AHEAD.active or images.shape in self._shapes:
             return
         self._shapes.add(images.shape)
-        with AHEAD.compiling():
+        with AHEAD.compiling(), torch.random.fork_rng([images.device]), BESIDE.joined():
             copy.deepcopy(network)(images).sum().backward()
-            BESIDE.join()
 
 
 def _fuse_sequence(sequence: nn.Sequential) -> None:

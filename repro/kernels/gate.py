@@ -1,4 +1,4 @@
-"""The gate of a dense block and the ReLU after it, in three launches forward and three backward.
+"""The gate of a dense block and the ReLU after it, in three launches forward and four backward.
 
 Autograd adds up the gradients of a tensor's users in kernels of its own. A gate therefore passes its maps on: the next
 block uses the passed map instead of the map itself, so that each map has one user, and the gate adds the gradient of

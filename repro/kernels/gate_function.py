@@ -195,7 +195,7 @@ def _score_gradients(
 def _weight_gradients(
     shape: Shape, scores: Tensor, inputs: Tensor, rectified: Tensor, before_norm: Tensor, parameters: Parameters
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of both convolutions' weights and of the biases, which are written until `BESIDE.join`."""
+    """Return the gradients of both convolutions' weights and of the biases, written when `BESIDE` joins."""
     with BESIDE.launched(scores, inputs, rectified, before_norm):
         first, second, bias = map(torch.empty_like, (parameters.first, parameters.second, parameters.bias))
         on_grid(parameter_gradients, (shape.slots, shape.hidden))(

@@ -26,12 +26,15 @@ class Launch:
     """Output channels of one program, or all if there are fewer."""
 
     def of(self, images: Tensor) -> Launch:
-        """Return the launch for maps: with larger tiles where their sums per tile would be more than MERGED values."""
+        """Return the launch for maps: with larger tiles where their sums per tile would be more than MERGED values.
+
+        Larger tiles are read at most two taps ahead, so that they fit into shared memory.
+        """
         batch, channels, height, width = images.shape
-        tile, warps = self.tile, self.warps
+        tile, warps, stages = self.tile, self.warps, self.stages
         while ceil(batch * height * width / tile) * channels > MERGED and tile < LARGEST_TILE:
-            tile, warps = 2 * tile, min(2 * warps, 8)
-        return replace(self, tile=tile, warps=warps)
+            tile, warps, stages = 2 * tile, min(2 * warps, 8), min(stages, 2)
+        return replace(self, tile=tile, warps=warps, stages=stages)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from repro.kernels.batchnorm import gradient_sums, gradients, normalise, statistics, tiles
-from repro.kernels.beside import BESIDE
 from repro.kernels.convolution import Convolution
 from repro.kernels.launch import forward_launch
+from repro.kernels.weight_gradient import weight_gradient
 
 LAYOUT = torch.channels_last
 Grads = tuple[Tensor | None, ...]
@@ -104,10 +104,10 @@ def _backward(
         before: of the pair whose output is the input.
     """
     second = gradients(gradient, maps.out, maps.z2, maps.saved2, partial, weights.scale2)
-    conv2 = BESIDE.weight_gradient(maps.y, second.images, weights.conv2)
+    conv2 = weight_gradient(maps.y, second.images, weights.conv2)
     between, partial = Convolution(weights.conv2).gradient_before(second.images, maps.y, maps.z1, maps.saved1)
     first = gradients(between, None, maps.z1, maps.saved1, partial, weights.scale1)
-    conv1 = BESIDE.weight_gradient(maps.x, first.images, weights.conv1)
+    conv1 = weight_gradient(maps.x, first.images, weights.conv1)
     direct = None if maps.out is None else (maps.out, gradient)
     norm = None if before is None else (maps.x, before.z2, before.saved2)
     of_x, partial = Convolution(weights.conv1).input_gradient(first.images, direct, norm)
@@ -136,7 +136,7 @@ class _Pairs(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Grads:
-        """Return the gradients of the inputs from that of the output; those of the weights wait for `BESIDE.join`."""
+        """Return the gradients of the inputs from that of the output; those of the weights are written later."""
         saved, size = ctx.saved_tensors, len(PairMaps._fields) - (not ctx.residual)
         weights, maps = _split(saved[: ctx.weights]), saved[ctx.weights :]
         pairs = [_maps(maps[begin : begin + size]) for begin in range(0, len(maps), size)]

@@ -78,8 +78,8 @@ class Step:
         each = list(zip(self.networks.apart(outputs), self.networks.apart(targets), strict=True))
         losses = torch.stack([self.task.loss(output, target) for output, target in each])
         self.optimizer.zero_grad(set_to_none=True)
-        (losses.sum() * weight if weight != 1 else losses.sum()).backward()  # type: ignore[no-untyped-call]
-        BESIDE.join()
+        with BESIDE.joined():
+            (losses.sum() * weight if weight != 1 else losses.sum()).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         with torch.no_grad():
             wrong = torch.stack([self.task.wrong(output, target) for output, target in each])
