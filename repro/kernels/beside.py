@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -27,8 +27,8 @@ class Beside:
         """By the first stream: runs that share a GPU have one each."""
         self._read: list[Tensor] = []
         """Tensors that a second stream may still read, kept so that nothing else gets their memory."""
-        self.unfinished: list[Any] = []
-        """Gradients of this backward pass, each an `Unfinished`."""
+        self.unfinished: list[Unfinished] = []
+        """Gradients of this backward pass."""
 
     @contextmanager
     def launched(self, *read: Tensor) -> Iterator[None]:

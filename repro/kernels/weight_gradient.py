@@ -140,9 +140,9 @@ def weight_gradient(images: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
         weight: (C, C, 3, 3).
     """
     with BESIDE.launched(images, gradient):
-        layers = next((each for each in BESIDE.unfinished if each.takes(images, weight)), None)
+        started = (each for each in BESIDE.unfinished if isinstance(each, PartialGradients))
+        layers = next((each for each in started if each.takes(images, weight)), None)
         if layers is None:
             layers = PartialGradients(images, weight)
             BESIDE.unfinished.append(layers)
-        found: Tensor = layers.gradient(images, gradient)
-        return found
+        return layers.gradient(images, gradient)
