@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import time
 from pathlib import Path
 
 import pytest
@@ -38,12 +37,11 @@ def test_the_five_commands_of_a_new_paper_work(capsys: Capsys) -> None:
     status, _, err = repro(capsys, "new", "paper", "demo")
     assert (status, err.splitlines()[-1]) == (0, "next: repro table demo")
     assert {str(each.relative_to("papers/demo")) for each in Path("papers/demo").rglob("*.*")} == FILES
-    start, answers = time.monotonic(), list[str]()
+    answers = list[str]()
     for command in commands("papers/demo"):
         status, out, err = repro(capsys, *shlex.split(command))
         assert status == 0, err
         answers.append(out)
-    assert time.monotonic() - start < 60
     counted, table, trained, runs, validated = answers
     assert "1.5k ✓" in counted
     assert table.count("✓") == 4
