@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -124,11 +124,11 @@ class _Pairs(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, norms: Sequence[tuple[nn.BatchNorm2d, nn.BatchNorm2d]], residual: bool, *weights: Tensor
     ) -> Tensor:
-        ctx.residual, saved = residual, list(weights)
+        saved: list[Tensor | None] = list(weights)
         x = x.contiguous(memory_format=LAYOUT)
         for pair, own in zip(_split(weights), norms, strict=True):
             x, maps = _forward(x, pair, own, residual)
-            saved += [each for each in maps if each is not None]
+            saved += maps
         ctx.weights = len(weights)
         ctx.save_for_backward(*saved)
         return x
@@ -137,9 +137,8 @@ class _Pairs(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Grads:
         """Return the gradients of the inputs from that of the output; those of the weights are written later."""
-        saved, size = ctx.saved_tensors, len(PairMaps._fields) - (not ctx.residual)
-        weights, maps = _split(saved[: ctx.weights]), saved[ctx.weights :]
-        pairs = [_maps(maps[begin : begin + size]) for begin in range(0, len(maps), size)]
+        weights = _split(ctx.saved_tensors[: ctx.weights])
+        pairs = [PairMaps(*each) for each in _groups(ctx.saved_tensors[ctx.weights :], len(PairMaps._fields))]
         last = pairs[-1]
         gradient = gradient.contiguous(memory_format=LAYOUT)
         partial = gradient_sums(gradient, last.out, last.z2, last.saved2)
@@ -152,13 +151,12 @@ class _Pairs(torch.autograd.Function):
 
 
 def _split(weights: Sequence[Tensor]) -> list[PairWeights]:
-    size = len(PairWeights._fields)
-    return [PairWeights(*weights[begin : begin + size]) for begin in range(0, len(weights), size)]
+    return [PairWeights(*each) for each in _groups(weights, len(PairWeights._fields))]
 
 
-def _maps(saved: Sequence[Tensor]) -> PairMaps:
-    x, z1, y, z2, saved1, saved2, *out = saved
-    return PairMaps(x, z1, y, z2, saved1, saved2, out[0] if out else None)
+def _groups(tensors: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Yield `size` tensors at a time."""
+    return (tensors[begin : begin + size] for begin in range(0, len(tensors), size))
 
 
 def norm(module: nn.BatchNorm2d, images: Tensor, added: Tensor | None = None, *, relu: bool) -> Tensor:

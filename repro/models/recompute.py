@@ -90,7 +90,7 @@ class _Unit:
             with without_updates(self.norm):
                 return cast(Tensor, self.norm(x))
         # The kernel multiplies by weight / deviation in both modes, so that evaluation mode with a variance of 1 gives
-        # the same bits without taking the statistics again, which is a third of BatchNorm's time.
+        # the same bits without another pass over the maps.
         mean, inverse = self.statistics
         weight, bias = cast(Tensor, self.norm.weight) * inverse, cast(Tensor, self.norm.bias)
         return F.batch_norm(x, mean, torch.ones_like(mean), weight, bias, training=False, eps=0.0)
