@@ -250,6 +250,20 @@ def test_a_table_comes_back_to_runs_that_became_free(
     assert [each.id for each in every_record(folders.results)] == [other.id, first.id, second.id]
 
 
+@pytest.mark.usefixtures("small_digits")
+def test_a_table_removes_what_was_left_by_a_process_killed_after_its_record(
+    wanted: list[Experiment], folders: Folders
+) -> None:
+    """The run is recorded, so that nothing else enters its folder."""
+    del wanted[1:]
+    train_one(wanted[0], CPU, folders, Silent())
+    left = folders.runs / wanted[0].name / ".run.json.host-7-00000000.part"
+    left.write_bytes(b"{")
+    command.train_missing(select("cifar100", "N = 4"), None, None, CPU, folders)
+    assert not left.exists()
+    assert len(every_record(folders.results)) == 1
+
+
 TABLE = """
 import sys
 from pathlib import Path

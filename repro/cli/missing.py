@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from repro.api.selection import Selection, count_networks
+from repro.atomic import remove_unfinished
 from repro.cli.train import train_all
 from repro.console import loading, note, problem
 from repro.errors import BeingTrained, Diverged
@@ -14,6 +15,7 @@ from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.planning.needed import missing, without_record
 from repro.runtime import Runtime, Together
+from repro.store.run_folders import run_names
 from repro.text import number_of
 from repro.torchrun import process_count
 
@@ -32,6 +34,8 @@ def train_missing(
     without = sum(each.recipe is None for each in table.errors(rows))
     omitted = f"; no recipe is implemented for {number_of(without, 'result')}" if without else ""
     note(f"{table.name}: {number_of(len(experiments), 'run')} to train{omitted}")
+    for name in run_names(folders.runs):  # also of recorded runs, whose folders are not entered again
+        remove_unfinished(folders.runs / name)
     if diverged := train_runs(experiments, runtime, folders):
         raise Diverged("; ".join(diverged))
 
