@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from gpu.launches import Candidate, Maps, candidates, fastest
+from gpu.launches import TABLES, Candidate, Maps, candidates, fastest
 from torch import Tensor, nn
 from watching import Silent
 
@@ -35,8 +35,10 @@ from repro.kernels.launch import (
     GRADIENT,
     LARGEST_TILE,
     MERGED,
+    NORM,
     GradientLaunch,
     Launch,
+    NormLaunch,
     forward_launch,
 )
 from repro.kernels.residual import fits
@@ -53,16 +55,17 @@ from repro.training.statistics import take_exact_statistics
 from repro.training.tasks.in_memory import Resident
 
 LAUNCHES = {
-    16: Launch(tile=32, warps=4),
+    16: Launch(tile=32, warps=4, taps=9),
     32: Launch(tile=16, warps=4, stages=3),
     64: Launch(tile=16, warps=4, stages=2, share=32),
 }
 """Small tiles, so that small images have several, the last of which is not full."""
 GRADIENT_LAUNCHES = {
     16: GradientLaunch(tile=16, taps=2, warps=4, parts=3),
-    32: GradientLaunch(tile=16, taps=4, warps=4, parts=2),
+    32: GradientLaunch(tile=16, taps=4, warps=4, parts=2, stages=1),
     64: GradientLaunch(tile=16, taps=1, warps=4, parts=2),
 }
+NORMS = dict.fromkeys(LAUNCHES, NormLaunch(values=1024, warps=4))
 Make = Callable[[], nn.Module]
 NETWORKS: dict[str, Make] = {
     "ResNet-14, option A": lambda: resnet_cifar(depth=14, classes=10),
@@ -73,10 +76,9 @@ NETWORKS: dict[str, Make] = {
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    for table, launches in ((FORWARD, LAUNCHES), (BACKWARD, LAUNCHES), (GRADIENT, GRADIENT_LAUNCHES)):
+    for table, launches in ((FORWARD, LAUNCHES), (BACKWARD, LAUNCHES), (GRADIENT, GRADIENT_LAUNCHES), (NORM, NORMS)):
         for channels, launch in launches.items():
             monkeypatch.setitem(table, channels, launch)
-    monkeypatch.setattr(batchnorm, "ELEMENTS", 1024)
     monkeypatch.setattr(weight_gradient, "ADDED", 256)
     monkeypatch.setattr(weight_gradient, "LAYERS", 3)
 
@@ -391,7 +393,7 @@ def test_a_backward_pass_that_fails_leaves_nothing_behind(monkeypatch: pytest.Mo
     assert all(each.grad is not None and each.grad.isfinite().all() for each in network.parameters())
 
 
-@pytest.mark.parametrize("table", [FORWARD, BACKWARD, GRADIENT], ids=["forward", "backward", "gradient"])
+@pytest.mark.parametrize("table", TABLES.values(), ids=["norm", "forward", "backward", "gradient"])
 def test_launches_are_timed_if_their_results_are_right(table: dict[int, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     maps, right = Maps(16, batch=2, side=4, device="cpu"), Candidate(table, 16, table[16])
     (found,) = fastest([right], maps, "cpu")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from repro.kernels.ahead import on_grid
 from repro.kernels.convolution import accumulator, accumulator_dtype
-from repro.kernels.launch import MERGED
+from repro.kernels.launch import MERGED, norm_launch
 
 
 @triton.jit
@@ -110,8 +110,9 @@ def _input_gradient(
     part = tl.arange(0, padded)
     known = (part < parts)[:, None]
     of_part = part[:, None] * channels + channel[None, :]
-    total = tl.sum(tl.load(partial + of_part, mask=known, other=0.0), 0)
-    product = tl.sum(tl.load(partial + parts * channels + of_part, mask=known, other=0.0), 0)
+    totals = tl.load(partial + of_part, mask=known, other=0.0)
+    products = tl.load(partial + parts * channels + of_part, mask=known, other=0.0)
+    total, product = tl.sum(totals, 0), tl.sum(products, 0)  # all is read before the first sum waits
     inverse = tl.load(saved + channels + channel)
     scaled = (values - tl.load(saved + channel)[None, :]) * inverse[None, :]
     if program == 0:
@@ -132,6 +133,7 @@ class Tiles:
     channels: int
     tile: int
     """Pixels of one program."""
+    warps: int
 
     @property
     def programs(self) -> int:
@@ -139,14 +141,11 @@ class Tiles:
         return triton.cdiv(self.rows, self.tile)
 
 
-ELEMENTS, WARPS = 4096, 4
-"""Values of one program, and its warps."""
-
-
 def tiles(images: Tensor) -> Tiles:
     """Return the tiles of (B, C, H, W)."""
     batch, channels, height, width = images.shape
-    return Tiles(batch * height * width, channels, max(1, ELEMENTS // channels))
+    launch = norm_launch(channels)
+    return Tiles(batch * height * width, channels, launch.tile(channels), launch.warps)
 
 
 def _merged_statistics(partial: Tensor, rows: int, part_rows: int) -> tuple[Tensor, int]:
@@ -171,7 +170,7 @@ def statistics(images: Tensor) -> Tensor:
     cut = tiles(images)
     partial = torch.empty((2, cut.programs, cut.channels), dtype=accumulator_dtype(images), device=images.device)
     on_grid(_statistics, (cut.programs,))(
-        images, partial, cut.rows, cut.channels, cut.tile, accumulator(images), num_warps=WARPS
+        images, partial, cut.rows, cut.channels, cut.tile, accumulator(images), num_warps=cut.warps
     )
     return partial
 
@@ -205,7 +204,7 @@ def normalise(
     on_grid(_normalise, (cut.programs,))(
         images, images if added is None else added, partial, norm.weight, norm.bias, norm.running_mean,
         norm.running_var, saved, out, cut.rows, parts, part_rows, norm.eps, norm.momentum, cut.channels, cut.tile,
-        triton.next_power_of_2(parts), added is not None, relu, accumulator(images), num_warps=WARPS,
+        triton.next_power_of_2(parts), added is not None, relu, accumulator(images), num_warps=cut.warps,
     )  # fmt: skip
     return out, saved
 
@@ -219,7 +218,7 @@ def gradient_sums(gradient: Tensor, out: Tensor | None, images: Tensor, saved: T
     partial = torch.empty((2, cut.programs, cut.channels), dtype=saved.dtype, device=images.device)
     on_grid(_gradient_sums, (cut.programs,))(
         gradient, gradient if out is None else out, images, saved, partial, cut.rows, cut.channels, cut.tile,
-        out is not None, accumulator(images), num_warps=WARPS,
+        out is not None, accumulator(images), num_warps=cut.warps,
     )  # fmt: skip
     return partial
 
@@ -247,6 +246,6 @@ def gradients(
     on_grid(_input_gradient, (cut.programs,))(
         gradient, gradient if out is None else out, images, saved, partial, weight, into,
         into if direct is None else direct, of_weight, of_bias, cut.rows, parts, cut.channels, cut.tile,
-        triton.next_power_of_2(parts), out is not None, added, accumulator(images), num_warps=WARPS,
+        triton.next_power_of_2(parts), out is not None, added, accumulator(images), num_warps=cut.warps,
     )  # fmt: skip
     return Gradients(into, direct, of_weight, of_bias)

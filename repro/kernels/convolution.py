@@ -40,11 +40,11 @@ def neighbours(
 
 
 @triton.jit
-def _product(
-    images, weights, sums, first, line, column, rows, to, tap, tile: tl.constexpr, height: tl.constexpr,
-    width: tl.constexpr, channels: tl.constexpr, transposed: tl.constexpr, even: tl.constexpr, precision: tl.constexpr,
+def _factors(
+    images, weights, first, line, column, rows, to, tap, tile: tl.constexpr, height: tl.constexpr,
+    width: tl.constexpr, channels: tl.constexpr, transposed: tl.constexpr, even: tl.constexpr,
 ):  # fmt: skip
-    """Return `sums` (tile, share) with the products of one tap added."""
+    """Return the pixels (tile, channels) under one tap and its weights (channels, share)."""
     offsets, inside = neighbours(first, line, column, tap, tile, height, width, channels, 1)
     if not even:
         inside = inside & (first + tl.arange(0, tile) < rows)[:, None]
@@ -54,15 +54,41 @@ def _product(
         at = (channel * 9 + 8 - tap)[:, None] * channels + to[None, :]
     else:
         at = (tap * channels + channel)[:, None] + to[None, :] * (9 * channels)
-    factors = tl.load(weights + at).to(values.dtype)
-    return tl.dot(values, factors, sums, input_precision=precision, out_dtype=sums.dtype)
+    return values, tl.load(weights + at).to(values.dtype)
+
+
+@triton.jit
+def _sums(
+    images, weights, first, line, column, rows, to, tile: tl.constexpr, share: tl.constexpr, height: tl.constexpr,
+    width: tl.constexpr, channels: tl.constexpr, stages: tl.constexpr, taps: tl.constexpr, transposed: tl.constexpr,
+    even: tl.constexpr, accumulator: tl.constexpr, precision: tl.constexpr,
+):  # fmt: skip
+    """Return the convolution (tile, share), without bias."""
+    sums = tl.zeros((tile, share), dtype=accumulator)
+    if stages:
+        for tap in tl.range(9, num_stages=stages):
+            values, factors = _factors(
+                images, weights, first, line, column, rows, to, tap, tile, height, width, channels, transposed, even
+            )  # fmt: skip
+            sums = tl.dot(values, factors, sums, input_precision=precision, out_dtype=accumulator)
+    else:
+        for begin in tl.static_range(0, 9, taps):
+            read = ()
+            for tap in tl.static_range(begin, begin + taps):
+                both = _factors(
+                    images, weights, first, line, column, rows, to, tap, tile, height, width, channels, transposed, even
+                )  # fmt: skip
+                read = read + (both,)  # type: ignore[assignment]  # noqa: RUF005  (Triton cannot unpack)
+            for at in tl.static_range(taps):
+                sums = tl.dot(read[at][0], read[at][1], sums, input_precision=precision, out_dtype=accumulator)
+    return sums
 
 
 @triton.jit
 def _convolve(
     images, weights, out, partial, active, normed, saved, out_active, gradient, rows,
     height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr, tile: tl.constexpr, share: tl.constexpr,
-    stages: tl.constexpr, transposed: tl.constexpr, ending: tl.constexpr, even: tl.constexpr,
+    stages: tl.constexpr, taps: tl.constexpr, transposed: tl.constexpr, ending: tl.constexpr, even: tl.constexpr,
     accumulator: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
     """Write `tile` pixels of a 3x3 convolution with padding 1, and what belongs to its ending.
@@ -77,19 +103,10 @@ def _convolve(
     row = first + tl.arange(0, tile)
     line, column = position(first, tile, height, width)
     to = tl.program_id(1) * share + tl.arange(0, share)
-    sums = tl.zeros((tile, share), dtype=accumulator)
-    if stages:
-        for tap in tl.range(9, num_stages=stages):
-            sums = _product(
-                images, weights, sums, first, line, column, rows, to, tap, tile, height, width, channels, transposed,
-                even, precision,
-            )  # fmt: skip
-    else:
-        for tap in tl.static_range(9):
-            sums = _product(
-                images, weights, sums, first, line, column, rows, to, tap, tile, height, width, channels, transposed,
-                even, precision,
-            )  # fmt: skip
+    sums = _sums(
+        images, weights, first, line, column, rows, to, tile, share, height, width, channels, stages, taps, transposed,
+        even, accumulator, precision,
+    )  # fmt: skip
     filled = (row < rows)[:, None]
     at = row[:, None] * channels + to[None, :]
     if ending >= 3:
@@ -192,7 +209,7 @@ class Convolution:
         partial = torch.empty((2, programs, channels), dtype=accumulator_dtype(images), device=images.device)
         on_grid(_convolve, (programs, channels // share))(
             images, self.weight, out, partial, *(others or (images,) * 5), rows, height, width, channels,
-            launch.tile, share, launch.stages, transposed, ending, rows % launch.tile == 0,
+            launch.tile, share, launch.stages, launch.taps, transposed, ending, rows % launch.tile == 0,
             accumulator(images), precision(images), num_warps=launch.warps,
         )  # fmt: skip
         return out, partial

@@ -21,7 +21,9 @@ class Launch:
     """Pixels of one program."""
     warps: int
     stages: int = 0
-    """Taps that are read ahead; 0: the loop over the taps is unrolled."""
+    """Taps that are copied ahead into shared memory, past the L1 cache; 0: they are read into registers, through it."""
+    taps: int = 1
+    """Taps that are read into registers at once, before their products: 1, 3 or 9. Each group waits for the cache."""
     share: int = 64
     """Output channels of one program, or all if there are fewer."""
 
@@ -48,11 +50,26 @@ class GradientLaunch:
     warps: int
     parts: int
     """Programs that share the pixels."""
+    stages: int = 3
+    """Products whose factors are copied ahead into shared memory; 1: none, they are read through the L1 cache."""
 
     @property
     def groups(self) -> int:
         """Groups of taps, each with programs of its own."""
         return ceil(9 / self.taps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormLaunch:
+    """How BatchNorm is cut into programs, each of which reads the sums of all tiles of its input."""
+
+    values: int
+    """Values of one program."""
+    warps: int
+
+    def tile(self, channels: int) -> int:
+        """Return the pixels of one program."""
+        return max(1, self.values // channels)
 
 
 # The fastest of some on an H200 with triton 3.6, for batches of 64 in TF32: tests/gpu/launches.py times them.
@@ -74,6 +91,8 @@ GRADIENT = {
     64: GradientLaunch(tile=32, taps=1, warps=2, parts=16),
 }
 """Gradients of the weight, by channels."""
+NORM = {channels: NormLaunch(values=4096, warps=4) for channels in (16, 32, 64)}
+"""BatchNorm and its gradients, by channels; of more channels as of 64, of fewer as of 16."""
 ADDED = 16
 """Weights whose parts one program adds."""
 
@@ -81,3 +100,8 @@ ADDED = 16
 def forward_launch(images: Tensor) -> Launch:
     """Return how the convolution of maps is cut; a part of its statistics is a tile."""
     return FORWARD[images.shape[1]].of(images)
+
+
+def norm_launch(channels: int) -> NormLaunch:
+    """Return how BatchNorm of maps is cut."""
+    return NORM[min(max(channels, 16), 64)]

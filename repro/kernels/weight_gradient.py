@@ -24,33 +24,34 @@ TAPS = 9
 @triton.jit
 def _weight_gradient(
     images, gradients, partial, rows, chunks: tl.constexpr, height: tl.constexpr, width: tl.constexpr,
-    channels: tl.constexpr, tile: tl.constexpr, taps: tl.constexpr, even: tl.constexpr, accumulator: tl.constexpr,
-    precision: tl.constexpr,
+    channels: tl.constexpr, tile: tl.constexpr, taps: tl.constexpr, stages: tl.constexpr, even: tl.constexpr,
+    accumulator: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
     """Write the weight gradients of one group of taps, summed over some chunks of pixels."""
     group = tl.program_id(1)
     if taps > 1 and group == 9 // taps:
         _add_products(
-            images, gradients, partial, rows, chunks, 8, height, width, channels, tile, 1, even, accumulator, precision
+            images, gradients, partial, rows, chunks, 8, height, width, channels, tile, 1, stages, even,
+            accumulator, precision,
         )  # fmt: skip
     else:
         _add_products(
-            images, gradients, partial, rows, chunks, group * taps, height, width, channels, tile, taps, even,
-            accumulator, precision,
+            images, gradients, partial, rows, chunks, group * taps, height, width, channels, tile, taps, stages,
+            even, accumulator, precision,
         )  # fmt: skip
 
 
 @triton.jit
 def _add_products(
     images, gradients, partial, rows, chunks: tl.constexpr, tap, height: tl.constexpr, width: tl.constexpr,
-    channels: tl.constexpr, tile: tl.constexpr, taps: tl.constexpr, even: tl.constexpr, accumulator: tl.constexpr,
-    precision: tl.constexpr,
+    channels: tl.constexpr, tile: tl.constexpr, taps: tl.constexpr, stages: tl.constexpr, even: tl.constexpr,
+    accumulator: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
     """Write the weight gradients of `taps` taps side by side, summed over some chunks of pixels."""
     program = tl.program_id(0)
     out = tl.arange(0, channels)
     sums = tl.zeros((channels, taps * channels), dtype=accumulator)
-    for chunk in range(chunks):
+    for chunk in tl.range(chunks, num_stages=stages):
         first = (program * chunks + chunk) * tile
         row = first + tl.arange(0, tile)
         line, column = position(first, tile, height, width)
@@ -112,7 +113,7 @@ class PartialGradients:
         self._used += 1
         on_grid(_weight_gradient, (len(partial), launch.groups))(
             images, gradient, partial, self._rows, self._chunks, height, width, channels, launch.tile, launch.taps,
-            self._rows % (launch.tile * self._chunks) == 0, accumulator(images), precision(images),
+            launch.stages, self._rows % (launch.tile * self._chunks) == 0, accumulator(images), precision(images),
             num_warps=launch.warps,
         )  # fmt: skip
         if self._used == LAYERS:
