@@ -46,7 +46,10 @@ class Held(Exception):
 
 @contextmanager
 def locked(path: Path, seconds: float = inf) -> Iterator[None]:
-    """Hold a lock, and state beside it who holds it. The file stays, so that all processes lock the same one.
+    """Hold a lock, and state beside it who holds it.
+
+    Only a process that holds the lock may delete the file. One that waits for it then locks a new file, in a new folder
+    if the folder is deleted, too.
 
     Args:
         path: the lock file, in an existing folder.
@@ -56,8 +59,7 @@ def locked(path: Path, seconds: float = inf) -> Iterator[None]:
         Held: another process holds the lock.
         UserError: the file system has no locks.
     """
-    with path.open("ab") as file:
-        _lock(file, path, seconds)
+    with _locked_file(path, seconds) as file:
         try:
             with suppress(OSError):  # on a full disk the lock still holds
                 write_atomically(_beside(path), json.dumps(asdict(_this_process()), allow_nan=False).encode())
@@ -67,11 +69,35 @@ def locked(path: Path, seconds: float = inf) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_UN)  # closing does not unlock while a forked worker has the file open
 
 
+@contextmanager
+def _locked_file(path: Path, seconds: float) -> Iterator[BinaryIO]:
+    """Yield the locked file that is now at a path."""
+    end = time.monotonic() + seconds
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = path.open("ab")
+        except FileNotFoundError:  # the folder was deleted again
+            continue
+        with file:
+            _lock(file, path, end)
+            if _is_at(file, path):
+                yield file
+                return
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether an open file is still the one at a path."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
+
+
 def holder_of(path: Path) -> str | None:
     """Return the process that holds a lock, in words; None if there is none, or the file cannot be opened or locked."""
     try:
         with path.open("r+b") as file:
-            _lock(file, path, 0)
+            _lock(file, path, time.monotonic())
             return None
     except Held as held:
         return str(held)
@@ -79,9 +105,8 @@ def holder_of(path: Path) -> str | None:
         return None
 
 
-def _lock(file: BinaryIO, path: Path, seconds: float) -> None:
-    """Lock an open file; closing it unlocks it."""
-    end = time.monotonic() + seconds
+def _lock(file: BinaryIO, path: Path, end: float) -> None:
+    """Lock an open file before a time of the monotonic clock; closing it unlocks it."""
     while True:
         try:
             return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,11 +1,13 @@
 """Counts against the papers' printed columns, and the conventions against each other."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from repro.comparison.counts import subject_of
+from repro.counting import cache
 from repro.counting.cache import cached, counted, counted_parameters
 from repro.counting.count import Subject, count, count_modules, empty_network, parameters_of, without_memory
 from repro.models import is_small
@@ -275,6 +277,30 @@ def test_a_count_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = counted(subject)
     monkeypatch.setattr("repro.counting.cache.count", lambda subject: pytest.fail("counted twice"))
     assert counted(subject) == counts
+
+
+def test_a_cached_count_is_of_the_present_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models share parts: that of preact_resnet.py uses resnet.py. Some are torchvision's."""
+    package = tmp_path / "repro"
+    for folder in ("models", "counting"):
+        shutil.copytree(cache.PACKAGE / folder, package / folder)
+    monkeypatch.setattr(cache, "PACKAGE", package)
+    own, others = Subject("preresnet164", {}, (3, 32, 32), 7), Subject("vgg16", {}, (3, 224, 224), 7)
+
+    def keys() -> tuple[Path, Path]:
+        cache._version_of_program.cache_clear()
+        return cache._path(own, "counts"), cache._path(others, "counts")
+
+    before = keys()
+    assert keys() == before
+    monkeypatch.setattr(cache, "version", lambda name: "0")
+    with_other = keys()
+    assert with_other[0] == before[0]
+    assert with_other[1] != before[1]
+    file = package / "models" / "resnet.py"
+    file.write_text(file.read_text() + "#")
+    assert not {*keys()} & {*before, *with_other}
+    cache._version_of_program.cache_clear()
 
 
 def test_a_damaged_cached_count_is_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shlex
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -382,8 +383,10 @@ def test_an_image_folder_is_read_with_test_or_val(library: Callable[..., None]) 
     library(FLOWERS + "channels = 1\n")
     home = flowers(test="val")
     (home / "train/kind0/._0.png").write_bytes(b"what macOS leaves")
+    shutil.copytree(home / "train/kind0", home / "train/@eaDir")  # what a Synology NAS leaves
     data = listed()
     assert data.train.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert DATASETS["flowers"].train_images == len(data.train)
     assert (len(data.test), data.test.read(0).mode, data.test.folder.name) == (6, "L", "val")
 
 

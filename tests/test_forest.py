@@ -76,6 +76,13 @@ def test_our_seeds_and_their_mean(record: MakeRecord) -> None:
     assert mean.high > 8.8
 
 
+def test_the_interval_of_a_row_with_a_failed_run_is_that_of_its_own_spread(record: MakeRecord) -> None:
+    """Student's t of two degrees of freedom is 4.303, and the three errors have a standard deviation of 12.61."""
+    row = first_row(compared([run(record, seed, error) for seed, error in enumerate((8.1, 8.2, 30.0))]))
+    (mean,) = row.of(Evidence.MEAN)
+    assert mean.high - mean.error == pytest.approx(4.303 * 12.61 / 3**0.5, rel=1e-3)
+
+
 def test_a_deviating_run_is_apart_and_has_no_part_in_the_mean(record: MakeRecord) -> None:
     row = first_row(compared([run(record, 0, 8.6), run(record, 1, 20.0, epochs=2)]))
     assert [each.error for each in row.of(Evidence.DEVIATING)] == [20.0]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from test_cli import repro
 
-from repro.store.curves import curve_path, new_curve_path, read_curve, write_curve
+from repro.store.curves import curve_of, curve_path, new_curve_path, read_curve, write_curve
 from repro.store.gates import gates_path, write_gates
 from repro.store.results import EpochRow, Record, append_record, every_record, shipped_results
 
@@ -109,3 +109,16 @@ def test_a_curve_without_a_record_is_replaced(record: Make, tmp_path: Path) -> N
     made = record(epochs=1)
     write_curve([EPOCH], curve_path(tmp_path, made.name))
     assert new_curve_path(tmp_path, made) == curve_path(tmp_path, made.name)
+
+
+def test_curves_of_records_with_equal_errors_are_told_apart(
+    record: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = [record(epochs=1, train_loss=loss, started=f"2026-01-0{loss:g}T00:00:00+00:00") for loss in (1.0, 2.0)]
+    for each in made:
+        write_curve([replace(EPOCH, test_error=22.7, train_loss=each.train_loss)], new_curve_path(tmp_path, each))
+        append_record(each, tmp_path)
+    assert [curve_of(each, [tmp_path])[0].train_loss for each in made] == [1.0, 2.0]
+    assert keep(capsys, tmp_path, made[0].name, "--record", 2, "--yes")[0] == 0
+    (path,) = (tmp_path / "curves").iterdir()
+    assert (path, read_curve(path)[0].train_loss) == (curve_path(tmp_path, made[0].name), 2.0)

@@ -19,7 +19,7 @@ from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.training import memory as module
 from repro.training.graphs import GraphedStep
-from repro.training.memory import WORKSPACE, needed_bytes, too_small
+from repro.training.memory import WORKSPACE, needed_bytes, too_small, warn_if_short, with_memory_choice
 from repro.training.run import train
 
 CPU = Runtime(device="cpu")
@@ -126,6 +126,33 @@ def test_the_user_overrides_the_choice(tiny: Make, folders: Folders, monkeypatch
     assert record.runtime["save_memory"] is False
     (line,) = [line for line in watcher.said if "memory" in line]
     assert line.endswith("so it may fail; what helps: --save-memory")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_network_that_needs_most_decides(order: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "free_memory_of", lambda device: 2**30)
+    sizes = ({"depth": 7, "k": 4}, {"depth": 40, "k": 24})
+    made = [experiment_for("densenet", each, seed=0, dataset="cifar10") for each in sizes][::order]
+    assert with_memory_choice(made, CPU, torch.device("cpu"), Silent()).save_memory
+
+
+def test_runs_at_once_need_their_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    device, pair = torch.device("cpu"), [experiment_for("resnet20", {}, seed=seed) for seed in range(2)]
+    each = needed_bytes(pair[0], CPU, device)
+    monkeypatch.setattr(module, "free_memory_of", lambda device: round(1.5 * each))
+    alone, both = Silent(), Silent()
+    warn_if_short(pair[:1], CPU, device, alone)
+    warn_if_short(pair, CPU, device, both)
+    assert (len(alone.said), len(both.said)) == (0, 1)
+
+
+def test_what_helps_a_network_from_outside(tmp_path: Path) -> None:
+    file = tmp_path / "nets.py"
+    file.write_text(
+        "from torch import nn\ndef net(classes): return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))"
+    )
+    group = [experiment_for(f"{file}:net", {}, seed=0, dataset="digits", recipe_name="digits")]
+    assert too_small("net", group, CPU, on_gpu=False).endswith("what helps: a machine with more memory")
 
 
 def test_the_memory_of_a_run_depends_on_how_it_is_trained() -> None:

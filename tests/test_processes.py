@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from repro.paths import Folders
 from repro.recipes import recipe
 from repro.runtime import Runtime
 from repro.training import checkpoint, processes
+from repro.training.engine import Engine
 from repro.training.initialise import initialised
 from repro.training.run import _check_shares, train
 from repro.training.schedule import lr_at
@@ -149,3 +150,36 @@ def test_a_dropped_last_batch_needs_no_shares() -> None:
         check(recipe("wrn-cifar10"))  # 50,005 = 390 x 128 + 85
         with pytest.raises(UserError, match="the smallest batch has 21 images, too few for 41 processes"):
             check(recipe("densenet-cifar10"))
+
+
+def check_average(rank: int, port: int, experiment: Experiment, folders: Folders) -> None:
+    """Train two steps with a moving average, each process with its own statistics, and compare them after a test."""
+    join_as(rank, port)
+    shrink_digits()
+    processes.join(CPU)
+    engine = Engine([experiment], TWO, task_for(experiment, folders.data, TWO, CPU), CPU)
+    for _ in engine.steps():
+        pass
+    states = [each.state_dict() for each in (engine.networks, engine.tested)]
+    apart = [gathered_difference(each) for each in states]
+    assert all(apart), "otherwise the rest shows nothing"
+    engine.end_epoch()
+    assert [gathered_difference(each) for each in states] == [0, 0]
+    saved = engine.checkpoints()[0]
+    assert gathered_difference(saved.network) == gathered_difference(saved.average or {}) == 0
+    assert any(not torch.equal(value, (saved.average or {})[name]) for name, value in saved.network.items())
+
+
+def gathered_difference(state: Mapping[str, torch.Tensor]) -> float:
+    """Return the largest difference between the values of two processes."""
+    found = 0.0
+    for value in state.values():
+        one, other = processes.of_all([value.clone()])
+        found = max(found, float((one - other).abs().max()))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_digits")
+def test_all_processes_test_the_same_moving_average(tiny: Callable[..., Experiment], folders: Folders) -> None:
+    two_of(check_average, tiny(epochs=2, dropout=0.0, ema=0.5), folders)

@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_cli import repro
 
-from repro.locks import locked
+from repro.locks import Held, locked
 from repro.paths import Folders
 from repro.store import removal
 from repro.store.curves import curve_path
@@ -100,6 +101,32 @@ def test_a_run_that_is_being_trained_is_refused_with_all_others(
         monkeypatch.setattr(removal, "LOCK_SECONDS", 0.0)
         assert f"is training {second.name}; stop it first" in rm(capsys, folders, second.id, "--yes")[2]
     assert left(folders) == sorted([first.name, second.name])
+
+
+def test_a_process_that_waits_for_a_removed_run_locks_a_new_file(
+    pair: list[Record], folders: Folders, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would hold a lock of a file that is gone, beside one that locks the new file."""
+    name, removed = pair[0].name, removal.remove
+    lock = folders.runs / name / LOCK
+    waiting = lock.open("ab")
+
+    def removed_after_open(what: removal.Removal) -> None:
+        removed(what)
+        with monkeypatch.context() as patch:  # opened before the removal, locked after it
+            patch.setattr(Path, "open", once(waiting, Path.open))
+            with locked(lock), pytest.raises(Held), locked(lock, 0):
+                pass
+
+    monkeypatch.setattr("repro.store.removal.remove", removed_after_open)
+    assert rm(capsys, folders, name, "--yes")[0] == 0
+    assert waiting.closed
+
+
+def once(first: Any, then: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that returns `first` at its first call and calls `then` after it."""
+    left = [first]
+    return lambda *arguments, **options: left.pop() if left else then(*arguments, **options)
 
 
 def test_a_record_without_a_folder_and_a_folder_without_a_record_are_deleted(

@@ -134,7 +134,7 @@ def test_a_run_without_its_record_is_not_called_finished(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("repro.training.record.append_record", full)
+        patch.setattr("repro.training.record.put_record", full)
         with pytest.raises(RunFailed, match=r"\(No space .* checkpoint is kept: the same command writes the record"):
             train_one(small(), CPU, folders, Silent())
     (line,) = listed(folders, capsys)

@@ -1,6 +1,7 @@
 """State dicts of others in our networks: the same outputs, known names, one line for each mistake, real checkpoints."""
 
 import errno
+import hashlib
 import json
 import os
 from argparse import Namespace
@@ -296,6 +297,23 @@ def test_the_content_of_a_file_counts_and_not_its_name(tmp_path: Path) -> None:
             "a.weight": [[0, 1, 2], [3, 4, 5]],
             "a.bias": [1, 1],
         }
+
+
+def test_the_hash_is_that_of_the_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is replaced while it is read."""
+    file, other = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    save_file({"a": torch.zeros(2)}, file, {"format": "pt"})
+    save_file({"a": torch.ones(2)}, other)
+    hashed = hashlib.sha256(file.read_bytes()).hexdigest()
+
+    def read_and_replaced(path: Path) -> bytes:
+        content = path.read_bytes()
+        other.replace(path)
+        return content
+
+    monkeypatch.setattr("repro.evaluation.state_dicts.content_of", read_and_replaced)
+    found = read_state_dict(file)
+    assert (found.tensors["a"].tolist(), found.sha256, found.metadata) == ([0, 0], hashed, {"format": "pt"})
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE, errno.ENOMEM])

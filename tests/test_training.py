@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,11 +23,12 @@ from repro.data import DATASETS, load
 from repro.errors import RunFailed, UserError
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for
-from repro.locks import locked
+from repro.locks import Held, locked
 from repro.paths import Folders
 from repro.runtime import Runtime
-from repro.store.curves import curve_of
+from repro.store.curves import curve_of, new_curve_path
 from repro.store.results import Record, read_records, repeated_records
+from repro.store.run_folders import DESCRIPTION
 from repro.tensor_file import save_tensors
 from repro.training import checkpoint, resume, saver
 from repro.training.engine import Engine
@@ -181,6 +183,34 @@ def test_a_finished_run_is_not_trained_again(tiny: Make, folders: Folders) -> No
     assert train_one(tiny(), CPU, folders, watcher) == first
     assert "is already finished" in watcher.said[0]
     assert len(read_records([folders.results])) == 1
+
+
+def test_the_description_of_a_finished_run_keeps_the_switches_that_trained_it(tiny: Make, folders: Folders) -> None:
+    train_one(tiny(), CPU, folders, Silent())
+    file = folders.runs / tiny().name / DESCRIPTION
+    written = json.loads(file.read_text())
+    train_one(tiny(), replace(CPU, threads=2, deterministic=True), folders, Silent())
+    assert json.loads(file.read_text()) == written
+    file.write_text(json.dumps({**written, "ended": None}))  # as if the process was killed after its record
+    train_one(tiny(), replace(CPU, threads=2, deterministic=True), folders, Silent())
+    assert json.loads(file.read_text()) == written
+
+
+def test_curves_of_runs_that_end_at_once_have_their_own_files(
+    tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = replace(folders, runs=folders.runs / "other")
+    others: list[bool] = []
+
+    def path_after_the_other(results: Path, made: Record) -> Path:
+        with suppress(Held), locked(results / ".runs.lock", 0):
+            others.append(True)
+        return new_curve_path(results, made)
+
+    monkeypatch.setattr("repro.training.record.new_curve_path", path_after_the_other)
+    for places in (folders, elsewhere):
+        train_one(tiny(), CPU, places, Silent())
+    assert others == []  # the file is chosen under the lock of the records
 
 
 def test_a_lost_record_is_written_again_from_the_checkpoint(tiny: Make, folders: Folders) -> None:

@@ -245,7 +245,15 @@ def test_no_printed_row_is_tuned() -> None:
 def test_fewer_epochs_shorten_the_tuning_proportionally() -> None:
     chosen = recipe("miru2020-imagenet-resnet34-tuned")
     assert deviations(chosen.with_epochs(5)) == ["epochs=5 (300)", "tune_epochs=1 (60)"]
-    assert deviations(chosen.with_epochs(1)) == ["epochs=1 (300)", "tune_epochs=0 (60)"]
+    without = ["tune_epochs=0 (60)", "tune_batch=0 (256)", "tune_lr=0 (0.004)"]
+    assert deviations(chosen.with_epochs(1)) == ["epochs=1 (300)", *without]
+
+
+@pytest.mark.parametrize("name", ["miru2020-imagenet-resnet34-tuned", "miru2020-imagenet-mobilenetv2-tuned"])
+def test_very_few_epochs_have_no_tuning(name: str) -> None:
+    short = recipe(name).with_epochs(1)
+    assert len(short.phases) == 1
+    assert short.all_epochs == 1
 
 
 def test_progress_counts_the_epochs_and_images_of_both_phases() -> None:

@@ -161,6 +161,10 @@ class MeasuredError:
         std = statistics.stdev(self.values) if self.n > 1 else 0.0
         return Spread(std / self.binomial, self.n - 1)
 
+    def judged_by(self, pooled: Spread) -> Spread:
+        """Return the spread that a verdict rests on: the pooled one, or that of a row with a failed run."""
+        return self.spread if self.spread.failed else pooled
+
     @property
     def variance(self) -> float:
         """The variance of the difference, in units of the variance of one run."""
@@ -200,7 +204,7 @@ def judge(cell: MeasuredError, spread: Spread, cells: int) -> Judgement:
         spread: the spread between seeds, pooled over all tables; a row with a failed run is judged by its own spread.
         cells: number of cells of the table that share the rate of false alarms.
     """
-    spread = cell.spread if cell.spread.failed else spread
+    spread = cell.judged_by(spread)
     sigma = spread.phi * cell.binomial
     error, half = sigma * sqrt(cell.variance), cell.published.half_unit
     expected = sigma * cell.shift

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 from repro.cached import read_cached, write_cached
@@ -14,6 +17,8 @@ from repro.counting.demand import Demand, demand_of
 from repro.models import MODELS, is_outside
 from repro.models.outside import outside
 from repro.paths import cache_folder
+
+PACKAGE = Path(__file__).parents[1]
 
 
 def counted(subject: Subject) -> Count:
@@ -66,14 +71,20 @@ def _path(subject: Subject, kind: str) -> Path:
 
 
 def _key(subject: Subject) -> str:
-    """Return a hash of the subject, the file of its model or its version, and the files of this folder."""
-    package = Path(__file__).parents[1]
-    own = "factory" if is_outside(subject.model) else MODELS[subject.model].builder.split(":")[0]
-    network = package / "models" / f"{own}.py"
-    sources = [network, package / "models" / "__init__.py", *sorted((package / "counting").glob("*.py"))]
-    digest = hashlib.sha256(json.dumps(asdict(subject), sort_keys=True).encode())
-    if is_outside(subject.model):
-        digest.update(outside(subject.model).version.encode())
-    for source in sources:
-        digest.update(source.read_bytes())
-    return digest.hexdigest()[:32]
+    """Return a hash of the subject and of all code on which its counts depend."""
+    known = json.dumps(asdict(subject), sort_keys=True)
+    code = outside(subject.model).version if is_outside(subject.model) else _version_of_builder(subject.model)
+    return hashlib.sha256(f"{known} {code} {_version_of_program()}".encode()).hexdigest()[:32]
+
+
+def _version_of_builder(model: str) -> str:
+    """Return the version of torchvision if a model is made of its parts; else an empty string."""
+    code = (PACKAGE / "models" / f"{MODELS[model].builder.split(':')[0]}.py").read_text(encoding="utf-8")
+    return version("torchvision") if re.search(r"^ *(import|from) torchvision\b", code, re.MULTILINE) else ""
+
+
+@cache
+def _version_of_program() -> str:
+    """Return a hash of the code of all models, which share parts, and of that which counts."""
+    sources = [each for folder in ("models", "counting") for each in sorted((PACKAGE / folder).glob("*.py"))]
+    return hashlib.sha256(b"".join(each.read_bytes() for each in sources)).hexdigest()

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from pathlib import Path
 
-from repro.data.layout import is_annotated
+from repro.data.layout import classes_in, is_annotated
 from repro.data.misplaced import ARCHIVES
 from repro.errors import UserError
-
-FOREIGN = ("@eaDir", "__MACOSX")
-"""Folders that a Synology NAS and macOS add."""
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
     """Return the names of the class folders, sorted; their order gives the labels. A flat folder has none."""
-    if is_annotated(folder):
-        return ()
-    found = (each.name for each in os.scandir(folder) if each.is_dir())
-    return tuple(sorted(name for name in found if name[0] != "." and name not in FOREIGN))
+    return () if is_annotated(folder) else tuple(sorted(classes_in(folder)))
 
 
 def refuse_other_classes(folder: Path, classes: Collection[str], where: str, known: Collection[str]) -> None:

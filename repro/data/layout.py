@@ -17,6 +17,8 @@ TRAIN, TEST, VAL = "train", "test", "val"
 IMAGES, MASKS = "images", "masks"
 ANNOTATIONS = "val_annotations.txt"
 """The file with the classes of the images in val/images/, in Tiny ImageNet's own layout."""
+FOREIGN = ("@eaDir", "__MACOSX")
+"""Folders that a Synology NAS and macOS add."""
 BROKEN_ARCHIVE = (OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 """What zipfile and NumPy raise for an npz file that is broken, encrypted or claims to be larger than the memory."""
 
@@ -39,6 +41,12 @@ def is_annotated(split: Path) -> bool:
 def images_of(folder: Path) -> Path:
     """Return the folder with the images of a class: its own, or images/ in it as in Tiny ImageNet's own layout."""
     return folder / IMAGES if (folder / IMAGES).is_dir() else folder
+
+
+def classes_in(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder of images that are classes."""
+    found = (each.name for each in os.scandir(folder) if each.is_dir())
+    return [name for name in found if name[0] != "." and name not in FOREIGN]
 
 
 def place_of(root: Path, path: str) -> Path:
@@ -111,8 +119,7 @@ def _in_classes(folder: Path) -> int:
         return 0
     if is_annotated(folder):
         return _images(folder / IMAGES)
-    classes = (Path(each) for each in os.scandir(folder) if each.is_dir() and each.name[0] != ".")
-    return sum(_images(images_of(each)) for each in classes)
+    return sum(_images(images_of(folder / each)) for each in classes_in(folder))
 
 
 def _in_images(folder: Path) -> int:

@@ -15,7 +15,7 @@ from repro.comparison.rule import judge, student_t
 from repro.comparison.spread import PRINTED_SPREAD, Spread
 from repro.store.results import Record
 from repro.store.weights import WeightsTest
-from repro.tables import Column, PrintedError, Replication, Row, Table
+from repro.tables import Column, PrintedError, Replication, Table
 from repro.tables.printed import PERCENT
 
 CONFIDENCE = 0.95
@@ -121,15 +121,11 @@ def _panel(comparison: Comparison, column: Column) -> ForestPanel:
 def _row(comparison: Comparison, row: ComparedRow, cell: ErrorCell) -> ForestRow:
     spread = comparison.spread or PRINTED_SPREAD
     points = [_printed(cell, spread, max(1, comparison.cells))]
-    points += [_reported(each) for each in _replications(row.row, cell)]
+    points += [_reported(each) for each in row.row.replications_of(cell.printed.column.key)]
     points += [_tested(each) for each in cell.weights]
     changed = [run for run in comparison.deviating if is_of(run, cell.printed)]
     points += [*_runs(Evidence.DEVIATING, cell.printed, changed), *_runs(Evidence.SEED, cell.printed, cell.runs)]
     return ForestRow(comparison.table.called(row.row), (*points, *_mean(cell, spread)))
-
-
-def _replications(row: Row, cell: ErrorCell) -> list[Replication]:
-    return [each for each in row.replications if each.reported.column == cell.printed.column.key]
 
 
 def _printed(cell: ErrorCell, spread: Spread, cells: int) -> Point:
@@ -162,6 +158,6 @@ def _mean(cell: ErrorCell, spread: Spread) -> Iterator[Point]:
     if not cell.runs:
         return
     measured = measured_error(cell.printed, cell.runs)
-    mean = statistics.fmean(measured.values)
+    mean, spread = statistics.fmean(measured.values), measured.judged_by(spread)
     half = student_t(spread.degrees, (1 + CONFIDENCE) / 2) * spread.phi * measured.binomial / sqrt(measured.n)
     yield Point(Evidence.MEAN, mean, mean - half, mean + half, f"n = {measured.n}")

@@ -251,7 +251,7 @@ class Recipe:
         """The training and, if there is one, the tuning of the classifier, each as a recipe without tuning."""
         if not self.tune_epochs:
             return (self,)
-        training = replace(self, tune_epochs=0, tune_batch=0, tune_lr=0.0)
+        training = self.without_tuning()
         tuning = replace(
             training,
             epochs=self.tune_epochs,
@@ -282,8 +282,14 @@ class Recipe:
         Iterations and the epochs of tuning change in proportion; with very few epochs there is no tuning.
         """
         iterations = self.iterations and round(self.iterations * epochs / self.epochs)
-        tune_epochs = round(self.tune_epochs * epochs / self.epochs)
-        return replace(self, epochs=epochs, iterations=iterations, tune_epochs=tune_epochs)
+        changed = replace(self, epochs=epochs, iterations=iterations)
+        if tune_epochs := round(self.tune_epochs * epochs / self.epochs):
+            return replace(changed, tune_epochs=tune_epochs)
+        return changed.without_tuning()
+
+    def without_tuning(self) -> Recipe:
+        """Return the recipe without the tuning of the classifier."""
+        return replace(self, tune_epochs=0, tune_batch=0, tune_lr=0.0)
 
 
 _ABOUT = (

@@ -48,15 +48,18 @@ def new_curve_path(folder: Path, record: Record) -> Path:
 
 
 def is_curve_of(path: Path, record: Record) -> bool:
-    """Whether a curve is that of a record: it has its epochs and its error."""
+    """Whether a curve is that of a record: it has its epochs, its error and its losses."""
     with suppress(UserError):
         return _fits(read_curve(path), record)
     return False
 
 
 def _fits(curve: Sequence[EpochRow], record: Record) -> bool:
-    reported = record.reported_epoch or record.epochs
-    return len(curve) == record.epochs and curve[reported - 1].test_error == record.error
+    if len(curve) != record.epochs:
+        return False
+    reported = curve[(record.reported_epoch or record.epochs) - 1]
+    figures = reported.test_error, reported.finite_test_loss, reported.train_loss
+    return figures == (record.error, record.loss, record.train_loss)
 
 
 def curve_of(record: Record, folders: Sequence[Path]) -> list[EpochRow]:

@@ -93,10 +93,10 @@ def remove(removal: Removal) -> None:
             for each in removal.folder.iterdir():
                 if not each.name.startswith(LOCK):  # the lock and who holds it
                     shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+            lock.unlink()  # a process that waits for it notices
     except Held as held:
         raise UserError(f"{held} is training {removal.name}; stop it first, and then remove the run") from None
     with suppress(OSError):  # a process that has started the run anew keeps the folder
-        lock.unlink()
         removal.folder.rmdir()
 
 

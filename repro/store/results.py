@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,11 @@ class EpochRow:
     ap: Percent | None = None
     """Detection only, like the next one; see Record."""
     ap50: Percent | None = None
+
+    @property
+    def finite_test_loss(self) -> float | None:
+        """The test loss; None if there is none, or it is infinite."""
+        return self.test_loss if math.isfinite(self.test_loss or 0) else None
 
     @property
     def monitored_error(self) -> float:
@@ -204,21 +210,23 @@ def tested(error: float, detection: bool) -> str:
 
 def append_record(record: Record, results: Path) -> None:
     """Add a line to `results`/runs.csv, in place of an earlier one of the run; several processes may do so at once."""
-    _append(results / "runs.csv", [record], replaces=("id", "started"))
+    with locked_results(results / "runs.csv"):
+        put_record(record, results)
+
+
+def put_record(record: Record, results: Path) -> None:
+    """As `append_record`, in a process that holds the lock of runs.csv."""
+    key = record.id, record.started
+    lines = lines_of(results / "runs.csv")
+    kept = [line for line in lines if (line.get("id"), line.get("started")) != key]
+    rewrite(results / "runs.csv", [*kept, line_of(record)], Record)
 
 
 def append_times(times: Sequence[StepTime], results: Path) -> None:
     """Add a measurement to `results`/times.csv, one line per row; several processes may do so at once."""
-    _append(results / "times.csv", times)
-
-
-def _append(path: Path, added: Sequence[Record] | Sequence[StepTime], replaces: Sequence[str] = ()) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = [line_of(each) for each in added]
-    keys = [[str(line[column]) for column in replaces] for line in new if replaces]
+    path = results / "times.csv"
     with locked_results(path):
-        kept = [line for line in lines_of(path) if [line.get(column) for column in replaces] not in keys]
-        rewrite(path, [*kept, *new], type(added[0]))
+        rewrite(path, [*lines_of(path), *map(line_of, times)], StepTime)
 
 
 def latest(folders: Sequence[Path], where: Callable[[Path, str], Path], run: str) -> Path | None:

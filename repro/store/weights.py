@@ -67,7 +67,6 @@ class WeightsTest:
 def append_weights_test(test: WeightsTest, results: Path) -> bool:
     """Add a line to `results`/weights.csv, unless the same test is there; return whether it was added."""
     path = results / WEIGHTS
-    path.parent.mkdir(parents=True, exist_ok=True)
     with locked_results(path):
         if any(each.key == test.key for each in _read(path)):
             return False

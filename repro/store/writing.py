@@ -41,12 +41,13 @@ def check_writable(file: Path, *, beside: str | None = None) -> None:
 
 @contextmanager
 def locked_results(file: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-    """Hold the lock of a file of results.
+    """Hold the lock of a file of results; its folder is created if needed.
 
     Raises:
         UserError: another process has held it for so many seconds, or the file system has no locks.
     """
     lock = file.with_name(f".{file.stem}.lock")
+    file.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         try:
             held.enter_context(locked(lock, seconds))

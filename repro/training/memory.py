@@ -10,7 +10,7 @@ import torch
 from repro.counting.cache import demanded
 from repro.counting.demand import demand_of, saved_bytes
 from repro.experiment import Experiment
-from repro.models import MODELS, is_outside
+from repro.models import is_outside, spec_of
 from repro.runtime import Runtime
 from repro.text import one_of, size
 from repro.training.device import free_memory_of
@@ -43,10 +43,10 @@ def with_memory_choice(
     if runtime.save_memory is not None:
         return runtime
     plain, free = replace(runtime, save_memory=False), free_memory_of(device)
-    able = {each.model: each for each in experiments if not is_outside(each.model) and MODELS[each.model].saves_memory}
+    able = [each for each in experiments if spec_of(each.model).saves_memory]
     if runtime.compile or free is None or not able:
         return plain
-    needed = max(needed_bytes(each, plain, device) for each in able.values())
+    needed = max(needed_bytes(each, plain, device) for each in able)
     if needed <= free:
         return plain
     watcher.say(
@@ -114,7 +114,7 @@ def _ways(group: Sequence[Experiment], runtime: Runtime, on_gpu: bool) -> list[s
     ways = []
     if len(group) > 1:
         ways.append("--together off (one run at a time)")
-    if MODELS[group[0].model].saves_memory and not runtime.save_memory:
+    if spec_of(group[0].model).saves_memory and not runtime.save_memory:
         ways.append(f"--save-memory{' without --compile' if runtime.compile else ''}")
     if on_gpu:
         alone = [f"--{name}" for name in ("graph", "fused") if getattr(runtime, name)]

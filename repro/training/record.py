@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,7 +14,8 @@ from repro.recipes import Recipe, deviations
 from repro.runtime import Runtime
 from repro.store.curves import new_curve_path, write_curve
 from repro.store.protocol_tests import is_tested, plain
-from repro.store.results import EpochRow, ProtocolTest, Record, append_record, every_record
+from repro.store.results import EpochRow, ProtocolTest, Record, every_record, put_record
+from repro.store.writing import locked_results
 from repro.training import processes
 from repro.training.checkpoint import Checkpoint, load_newest
 from repro.training.engine import Engine
@@ -83,7 +83,7 @@ def write_record(engine: Engine, number: int, tests: Sequence[ProtocolTest], res
         isbi_rand=reported.isbi_rand,
         ap=reported.ap,
         ap50=reported.ap50,
-        loss=reported.test_loss if math.isfinite(reported.test_loss or 0) else None,
+        loss=reported.finite_test_loss,
         train_loss=reported.train_loss,
         precision=engine.runtime.precision,
         runtime=engine.runtime.values(),
@@ -103,8 +103,9 @@ def write_record(engine: Engine, number: int, tests: Sequence[ProtocolTest], res
 
 def _write(record: Record, history: Sequence[EpochRow], results: Path) -> None:
     try:
-        write_curve(history, new_curve_path(results, record))
-        append_record(record, results)
+        with locked_results(results / "runs.csv"):  # another run of the experiment may end at the same time
+            write_curve(history, new_curve_path(results, record))
+            put_record(record, results)
     except OSError as error:
         raise RunFailed(
             f"the record of {record.name} could not be written ({said(error)}); the run is trained and its checkpoint "

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import torch
 from torch import nn
 
@@ -21,7 +22,7 @@ from repro.paths import Folders
 from repro.recipes import Recipe, deviations
 from repro.runtime import Runtime, Together
 from repro.store.results import Record, every_record, read_records, result_folders
-from repro.store.run_folders import LOCK, RECORDED
+from repro.store.run_folders import LOCK, RECORDED, run_at
 from repro.store.writing import check_writable
 from repro.training import processes
 from repro.training.device import check_deterministic, check_fused, check_memory, prepare
@@ -143,8 +144,17 @@ def _finished(
         if done := recorded(experiment, runtime, folders, protocols[network_key(experiment)]):
             watcher.say(f"{experiment.name} is already finished; showing its record")
             records[experiment.id] = done
-            describe_all([experiment], runtime, folders, done.device, RECORDED)
+            _describe_as_recorded(experiment, runtime, folders, done.device)
     return records
+
+
+def _describe_as_recorded(experiment: Experiment, runtime: Runtime, folders: Folders, device: str) -> None:
+    """Complete the description of a finished run, if its last session was killed or its record is in another folder."""
+    found = run_at(folders.runs / experiment.name).description
+    if found and (found.ended, found.results) == (RECORDED, str(folders.results)):
+        return
+    trained = msgspec.convert(found.runtime, Runtime) if found else runtime
+    describe_all([experiment], trained, folders, device, RECORDED)
 
 
 def _train_groups(groups: Sequence[Group], session: Session) -> list[Record]:
