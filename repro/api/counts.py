@@ -20,7 +20,7 @@ from repro.models import OptionValue, is_outside, is_small, reason_for, resolve_
 from repro.models.options import Shape, shape_text
 from repro.models.typed import typed_name
 from repro.report.counts import CountReport
-from repro.tables.names import network_called
+from repro.tables.names import dataset_called, network_called
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,6 +63,7 @@ def count(
         if isinstance(model, str):
             called = network_called(model)
             chosen = called.with_options(model, options)
+            dataset = dataset or dataset_called(model)
             return count_named(called.name, chosen, dataset, shape, classes, conventions, by_module)
         if options or classes is not None:
             given = ", ".join([*options, *([] if classes is None else ["classes"])])

@@ -32,6 +32,7 @@ from repro.models import MODELS
 from repro.paths import folders
 from repro.recipes import deviations
 from repro.runtime import Precision, Runtime
+from repro.tables.names import recipe_called
 
 if TYPE_CHECKING:
     from repro.benchmark.bench import Speed
@@ -99,7 +100,8 @@ def bench(
         raise UserError("--seconds and --only require --check")
     if model is None:
         raise UserError("the model is missing: name one, such as resnet20, or add --check to check the device")
-    name, options, values = chosen_network(model, options, overrides or ())
+    name, options, values, *_ = chosen_network(model, options, overrides or ())
+    recipe = recipe or recipe_called(model, dataset)
     experiment = experiment_for(name, options, seed=0, dataset=dataset, recipe_name=recipe, overrides=values)
     check_network(experiment)
     runtime, root = Runtime(**switches), folders(data).data

@@ -89,8 +89,8 @@ def count(
         count_named(
             each.name,
             each.options,
-            dataset,
-            _shape(input, each.name, dataset) if input else None,
+            dataset or each.dataset,
+            _shape(input, each.name, dataset or each.dataset) if input else None,
             classes,
             conventions_of(flops),
             by_module,
@@ -105,7 +105,7 @@ def count(
         stdout().print(answer.title, style="bold", soft_wrap=True, markup=False)  # on one line: it can be copied
     stdout().print(answer.rich())
     first = reports[0]
-    where = find_dataset(dataset) if dataset else spec_of(first.model).dataset
+    where = first.dataset or (find_dataset(dataset) if dataset else spec_of(first.model).dataset)
     suggest(after_count(first.model, first.options, where, resized=first.dataset is None))
 
 

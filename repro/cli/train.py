@@ -35,6 +35,7 @@ from repro.paths import Folders, folders
 from repro.runtime import Runtime
 from repro.store.results import tested
 from repro.store.run_folders import of_other_lengths
+from repro.tables.names import recipe_called
 from repro.text import number_of
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def train(
     format: Format = AnswerFormat.RICH,
 ) -> None:
     """Train a model with the recipe of its paper; the same command resumes a stopped run."""
-    name, options, values = chosen_network(model, options, overrides or ())
+    name, options, values, *_ = chosen_network(model, options, overrides or ())
+    recipe = recipe or recipe_called(model, dataset)
     experiments = [
         experiment_for(name, options, seed=each, dataset=dataset, recipe_name=recipe, epochs=epochs, overrides=values)
         for each in _chosen(seed, seeds)

@@ -54,7 +54,7 @@ def show_weights(given: Given, folders: Folders, runtime: Runtime, format: Answe
     Raises:
         UserError: as `evaluate_weights`, or a normalisation is not complete.
     """
-    model, options, _ = chosen_network(given.model, {}, given.settings, counting=True)
+    model, options, *_ = chosen_network(given.model, {}, given.settings, counting=True)
     normalisation = _normalisation(given.mean, given.std)
     if given.record:
         read_weights_tests([folders.results])

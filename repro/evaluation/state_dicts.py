@@ -6,8 +6,8 @@ import hashlib
 import io
 import pickle
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,13 @@ class StateDict:
     """What was removed from all names."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """What a safetensors file says of itself."""
+
+    def for_network(self, names: Collection[str]) -> StateDict:
+        """Return it with that part of the removed prefix with which all names of a network begin, too."""
+        starts = [at for at in range(len(self.prefix)) if at == 0 or self.prefix[at - 1] == "."]
+        kept = next((end for at in starts if all(name.startswith(end := self.prefix[at:]) for name in names)), "")
+        tensors = {f"{kept}{name}": tensor for name, tensor in self.tensors.items()}
+        return replace(self, tensors=tensors, prefix=self.prefix.removesuffix(kept))
 
 
 def read_state_dict(file: Path) -> StateDict:

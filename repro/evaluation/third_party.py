@@ -165,6 +165,7 @@ def evaluate_weights(
     chosen = resolve_options(model, given, where)
     data = DATASETS[where]
     subject = Subject(build(model, chosen, classes=data.classes, input=data.input), model, chosen, where)
+    found = found.for_network(subject.tensors)
     mapping = insert(subject, found)
     if of_run and not normalisation:
         recipe = of_run.recipe

@@ -84,5 +84,6 @@ def load_weights(path: Path) -> tuple[nn.Module, Experiment]:
     if experiment is None:
         raise UserError(f"{path} was not written by repro export; test it with repro eval MODEL --weights {path}")
     network = network_of(experiment)
-    insert(Subject(network, experiment.model, experiment.options, experiment.dataset), found)
+    subject = Subject(network, experiment.model, experiment.options, experiment.dataset)
+    insert(subject, found.for_network(subject.tensors))
     return network.eval(), experiment

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from shlex import quote
 from typing import NamedTuple
 
 from repro.data import DATASETS
 from repro.errors import UnknownName, UserError
 from repro.experiment import Experiment
-from repro.models import MODELS, OPTIONS, OptionValue
+from repro.models import MODELS, OPTIONS, OptionValue, is_outside, spec_of
 from repro.models.options import parsed
 from repro.models.typed import typed_name, typed_options
-from repro.recipes import RECIPES, find_network
+from repro.recipes import RECIPES, default_recipe, find_network
 from repro.tables.printed import Row, Table
 from repro.tables.reading import asked_rows, read_table, table_names
 from repro.text import canonical, first_of, one_of
@@ -68,11 +69,58 @@ def network_called(typed: str) -> Network:
         rows = [(table, row) for table, shown in _tables() for row in shown]
         found = _unique([*_labelled(typed, rows), *_numbered(typed, rows)])
         if not found:
-            raise _incomplete(typed, rows) or _quoted(error, rows) or error from None
+            raise _incomplete(typed, rows) or _quoted(error, rows) or _unasked(typed) or error from None
     if len(found) > 1:
         names = one_of([each.typed() for each in found])
         raise UserError(f"{typed!r} is the name of {len(found)} networks; write {names}")
     return found[0]
+
+
+def recipe_called(typed: str, dataset: str | None) -> str | None:
+    """Return the recipe of the row with a label; None if that is the default of its network, or nothing has the label.
+
+    Args:
+        typed: as for `network_called`.
+        dataset: only of errors on this dataset.
+
+    Raises:
+        UserError: errors with this label have several recipes, none of which is the default.
+    """
+    rows = _rows_only_called(typed)
+    errors = [error for table, row in rows for error in table.errors([row]) if dataset in (None, error.dataset)]
+    recipes = dict.fromkeys(each.recipe for each in errors if each.recipe)
+    if not recipes or any(each.recipe == _usual_recipe(each.row, dataset) for each in errors):
+        return None
+    if len(recipes) > 1:
+        raise UserError(f"errors of {typed!r} have several recipes; choose one with --recipe: {', '.join(recipes)}")
+    return next(iter(recipes))
+
+
+def dataset_called(typed: str) -> str | None:
+    """Return the dataset of the rows with a label; None if that is the default of their network, or there are several.
+
+    `typed` is as for `network_called`.
+    """
+    rows = _rows_only_called(typed)
+    datasets = {table.dataset_of(row) for table, row in rows}
+    usual = {spec_of(row.model).dataset for _, row in rows if row.model}
+    return None if len(datasets) != 1 or datasets & usual else datasets.pop()
+
+
+def _rows_only_called(typed: str) -> Rows:
+    """Return the rows with a label and a network; none if a network has this name."""
+    try:
+        find_network(typed)
+    except UnknownName:
+        rows = [(table, row) for table, shown in _tables() for row in shown if row.model]
+        return [*_called(typed, rows)]
+    return []
+
+
+def _usual_recipe(row: Row, dataset: str | None) -> str | None:
+    """Return the recipe that the network of a row is trained with by default."""
+    assert row.model
+    return default_recipe(row.model, dataset or spec_of(row.model).dataset, row.options)
 
 
 def named_otherwise(error: UnknownName) -> UserError:
@@ -108,6 +156,15 @@ def _uses() -> Iterator[Use]:
 def _tables() -> Iterator[tuple[Table, Sequence[Row]]]:
     """Yield the tables, with the rows that may be shown although nobody named them."""
     return ((table, asked_rows(table)) for table in map(read_table, table_names()))
+
+
+def _unasked(typed: str) -> UserError | None:
+    """Return the error of a row whose network is a user's own code, which runs only where it is named."""
+    for table in map(read_table, table_names()):
+        for _, row in _called(typed, [(table, row) for row in table.rows if is_outside(row.model)]):
+            named = f"{quote(typed_name(str(row.model)))} {typed_options(str(row.model), row.options)}".strip()
+            return UserError(f"{typed!r} is a row of {table.name} whose network is your own code; name it: {named}")
+    return None
 
 
 def _labelled(typed: str, rows: Rows) -> list[Network]:
