@@ -1,4 +1,4 @@
-"""An experiment: network, data set, recipe and seed. Its hash is its ID."""
+"""An experiment: network, dataset, recipe and seed. Its hash is its ID."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ PREDICTS = {
     DatasetKind.SEGMENTATION: "predicts a class for each pixel",
     DatasetKind.DETECTION: "predicts a box and a class for each object",
 }
-"""What a model predicts for a kind of data set, if it is not one class for an image."""
+"""What a model predicts for a kind of dataset, if it is not one class for an image."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Network, options, recipe (with its data set) and seed, independent of machine, time and paths."""
+    """Network, options, recipe (with its dataset) and seed, independent of machine, time and paths."""
 
     model: str
     options: Mapping[str, OptionValue]
@@ -52,7 +52,7 @@ class Experiment:
 
     @property
     def dataset(self) -> str:
-        """The data set, which the recipe names."""
+        """The dataset, which the recipe names."""
         return self.recipe.dataset
 
     @property
@@ -150,8 +150,8 @@ def experiment_for(
         overrides: values that replace those of the recipe, such as `batch=32`.
 
     Raises:
-        UserError: a name is unknown, the model has no such option, there is no recipe for this model and data set, only
-            model predicts something else than the data set has, or the recipe cannot have a value.
+        UserError: a name is unknown, the model has no such option, there is no recipe for this model and dataset, only
+            model predicts something else than the dataset has, or the recipe cannot have a value.
     """
     model = find_network(model)
     named = recipe(choose("recipe", recipe_name, RECIPES)) if recipe_name else None
@@ -162,13 +162,13 @@ def experiment_for(
         raise UserError(f"recipe {chosen.name} is for {chosen.dataset}, not for {where}; see repro list recipes")
     length = [] if epochs is None else [f"epochs={epochs}"]
     changed = overridden(chosen, [*length, *overrides])
-    _check_images(changed)
+    _check_images(changed, chosen)
     check_layers(model, changed.dropout, changed.auxiliary)
     return Experiment(model, resolve_options(model, options, where), changed, seed)
 
 
 def own_dataset(model: str) -> str:
-    """Return the data set of a model's paper; UserError for a network from outside the package."""
+    """Return the dataset of a model's paper; UserError for a network from outside the package."""
     found = spec_of(model).dataset
     if not found:
         raise UserError(f"{typed_name(model)} has no dataset of its own; name one with --dataset, such as cifar10")
@@ -176,7 +176,7 @@ def own_dataset(model: str) -> str:
 
 
 def check_task(model: str, dataset: str) -> None:
-    """Raise UserError if a model predicts something else than the labels of a data set."""
+    """Raise UserError if a model predicts something else than the labels of a dataset."""
     own = spec_of(model).dataset
     predicts = _predicts(own) if own else ONE_CLASS
     if predicts != _predicts(dataset):
@@ -188,7 +188,7 @@ def check_network(experiment: Experiment) -> None:
     """Build a network from outside the package once, before anything is written or trained.
 
     Raises:
-        UserError: it cannot be built for the data set, or does not return (batch, classes) when it is trained.
+        UserError: it cannot be built for the dataset, or does not return (batch, classes) when it is trained.
     """
     if not is_outside(experiment.model):
         return
@@ -218,13 +218,13 @@ def check_declaration(dataset: str, version: str | None) -> None:
 
 
 def check_recipes(recipes: Iterable[Recipe]) -> None:
-    """Refuse recipes of an unknown data set, and those that do not suit its images; WrongFiles with all of them."""
+    """Refuse recipes of an unknown dataset, and those that do not suit its images; WrongFiles with all of them."""
     mistakes = list[Mistake]()
     for each in recipes:
         try:
             if each.dataset not in DATASETS:
                 raise UserError(f"dataset {each.dataset!r} is unknown; known: {', '.join(DATASETS)}")
-            _check_images(each)
+            _check_images(each, each)
             _check_alternatives(each)
         except UserError as error:
             mistakes.append(Mistake(each.file, f"recipe {each.name}", str(error)))
@@ -234,13 +234,13 @@ def check_recipes(recipes: Iterable[Recipe]) -> None:
 def _check_alternatives(recipe: Recipe) -> None:
     for each in alternatives_of(recipe):
         try:
-            _check_images(each.of(recipe))
+            _check_images(each.of(recipe), recipe)
         except UserError as error:
             raise UserError(f"{each.name}: the alternative {each.text} is impossible: {error}") from None
 
 
-def _check_images(recipe: Recipe) -> None:
-    """Raise UserError if a recipe does not suit the images of its data set."""
+def _check_images(recipe: Recipe, usual: Recipe) -> None:
+    """Raise UserError if a recipe, which was changed from the usual one, does not suit the images of its dataset."""
     data = DATASETS[recipe.dataset]
     channels, *sides = data.input
     if len(recipe.mean) not in (0, channels):
@@ -251,12 +251,15 @@ def _check_images(recipe: Recipe) -> None:
         raise UserError(f"crop_padding={recipe.crop_padding} is more than the side of images of {min(sides)} pixels")
     if recipe.padding_mode == "reflect" and recipe.crop_padding >= min(sides):
         raise UserError(f"crop_padding={recipe.crop_padding} is too large to mirror images of {min(sides)} pixels")
-    if recipe.drop_last and 0 < data.train_images - recipe.validation_images < recipe.batch:
-        raise UserError(f"batch={recipe.batch} with drop_last leaves no batch of {recipe.dataset}")
+    if 0 < (images := data.train_images - recipe.validation_images) < recipe.batch:
+        if recipe.drop_last:
+            raise UserError(f"batch={recipe.batch} with drop_last leaves no batch of {recipe.dataset}")
+        if recipe.batch > usual.batch:
+            raise UserError(f"batch={recipe.batch} is more than the {images:,} training images of {recipe.dataset}")
 
 
 def classifies(dataset: str) -> bool:
-    """Whether a data set has one class for each image."""
+    """Whether a dataset has one class for each image."""
     return DATASETS[dataset].kind not in PREDICTS
 
 

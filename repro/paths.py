@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from repro.errors import UserError
 
@@ -17,7 +18,7 @@ class Folders:
     """The folders of a run."""
 
     data: Path
-    """Data sets."""
+    """Datasets."""
     runs: Path
     """Checkpoints, a folder per run."""
     results: Path
@@ -62,6 +63,13 @@ def cache_folder() -> Path:
     return user_cache_path("repro")
 
 
+def _is_writable(folder: Path) -> bool:
+    """Whether files can be made in a folder; this one has no name, so that nothing is left of it."""
+    with suppress(OSError), TemporaryFile(dir=folder):
+        return True
+    return False
+
+
 def folders(
     data: Path | None = None,
     runs: Path | None = None,
@@ -74,7 +82,7 @@ def folders(
     """Return the folders of a command, checked before any long work.
 
     Args:
-        data: data sets; default `data_folder()`.
+        data: datasets; default `data_folder()`.
         runs: checkpoints; default runs/.
         results: records of finished runs.
         trains: whether the command will write to runs and results.
@@ -89,7 +97,7 @@ def folders(
         there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         if not there.is_dir():
             raise UserError(f"{name} {folder} is not a folder: {there} is a file")
-        if written and not os.access(there, os.W_OK | os.X_OK):
+        if written and not _is_writable(there):
             raise UserError(f"{name} {folder} is not writable; choose another folder")
     if shows and results != Path("results") and not results.is_dir():
         raise UserError(f"--results {results} does not exist; repro train creates it with the first record")

@@ -48,7 +48,7 @@ def folders(tmp_path: Path) -> Folders:
 
 @pytest.fixture
 def real_data() -> Path:
-    """The folder of the real data sets; without it a test is skipped."""
+    """The folder of the real datasets; without it a test is skipped."""
     root = Path(os.environ.get("REPRO_DATA", "data"))
     if not (root / "cifar-100-binary").is_dir():
         pytest.skip("needs CIFAR-100 under $REPRO_DATA")
@@ -57,7 +57,7 @@ def real_data() -> Path:
 
 @pytest.fixture
 def real_images() -> Path:
-    """The folder of the real data sets; without ten classes of Tiny ImageNet a test is skipped."""
+    """The folder of the real datasets; without ten classes of Tiny ImageNet a test is skipped."""
     root = Path(os.environ.get("REPRO_DATA", "data"))
     if not (root / "tiny-imagenet-10").is_dir():
         pytest.skip("needs tiny-imagenet-10 under $REPRO_DATA")

@@ -18,6 +18,7 @@ import repro as package
 from repro.cli.app import COMMANDS, app, main
 from repro.cli.listing import Kind
 from repro.console import stdout
+from repro.experiment import experiment_for
 from repro.models import as_typed
 
 HEAVY = {"torch", "torchvision", "pandas", "numpy", "fvcore", "scipy", "sklearn", "matplotlib"}
@@ -199,7 +200,7 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["table", "cifar100", "--columns", "params,size"], "cifar100 has no column 'size'; choose from params, flops"),
         (["table", "cifar100", "--columns", "params", "--try"], "--try and --columns exclude each other"),
         (["table", "cifar100", "--bare", "--run", "--dry-run"], "--dry-run and --bare exclude each other"),
-        (["table", "--bare"], "--columns and --bare require the name of a table"),
+        (["table", "--bare"], "--bare requires the name of a table"),
         (["table", "cifar100", "--rows", "vgg"], "no row of cifar100 matches 'vgg'; its rows: ResNet-110 |"),
         (["table", "cifar100", "--format", "pdf"], "is not one of 'rich', 'csv', 'json', 'md', 'latex', 'html'"),
         (["table", "cifar100", "--seeds", "7"], "--seeds requires --run or --try; without them, nothing is trained"),
@@ -215,7 +216,7 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
             ["table", "wrn-blocks", "--time", "--graph"],
             "--graph requires --run or --try; without them",
         ),
-        (["table", "--try"], "--run, --try, --time, --rows, --columns and --bare require the name of a table"),
+        (["table", "--try"], "--try requires the name of a table"),
         (["table", "cifar100", "--try", "--run"], "--try and --run exclude each other"),
         (["table", "cifar100", "--try", "--check"], "--try and --check exclude each other"),
         (["table", "cifar100", "--try", "--format", "md"], "--try has no format md; choose --format rich, csv or json"),
@@ -608,7 +609,8 @@ def test_quiet_hides_notes_and_keeps_errors(
 
 def test_quiet_lasts_for_one_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     command = ["table", "cifar100", "--output", str(tmp_path / "t.md")]
-    assert [repro(capsys, *quiet, *command)[2] for quiet in (["-q"], [])] == ["", f"wrote {tmp_path / 't.md'}\n"]
+    wrote = f"wrote {tmp_path / 't.md'}\nnext: repro table cifar100 --run\n"
+    assert [repro(capsys, *quiet, *command)[2] for quiet in (["-q"], [])] == ["", wrote]
 
 
 @pytest.mark.parametrize(
@@ -647,7 +649,9 @@ def test_no_message_names_another_distribution() -> None:
         ("count resnet20", "repro train resnet20 --shortcut A --dataset cifar10"),
         ("count xception", "repro train xception --dataset imagenet-299"),
         ("table cifar100", "repro table cifar100 --run"),
-        ("list tables", "repro table NAME"),
+        ("list tables", "repro table cifar100"),
+        ("list models", "repro count resnet20"),
+        ("list recipes", "repro list recipes resnet-cifar10"),
     ],
 )
 def test_an_answer_ends_with_the_next_useful_command(
@@ -665,9 +669,13 @@ def test_the_next_command_has_the_folders_of_this_one(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own").mkdir()
     tiny = ("train", "wrn", "--depth", "10", "--k", "1", "--dataset", "digits", "--epochs", "1", "--device", "cpu")
+    name = experiment_for("wrn", {"depth": 10, "k": 1}, seed=0, dataset="digits", epochs=1).name
     answers = {
         (*tiny, "--runs", "other", "--results", "own"): "repro list runs --runs other",
-        ("list", "runs", "--runs", "other"): "repro eval RUN --runs other",
+        ("list", "runs", "--runs", "other"): f"repro eval {name} --runs other",
+        ("eval", f"other/{name}"): "repro list runs --runs other",
+        ("eval", f"other/{name}/checkpoint.pt"): "repro list runs --runs other",
+        ("list", "runs", "--runs", "none"): "repro train resnet20 --dataset digits --runs none",
         ("eval", "wrn", "--runs", "other", "--results", "own"): "repro list runs --runs other",
         ("table", "cifar100", "--results", "own"): "repro table cifar100 --run --results own",
         ("table", "--results", "own"): "repro table cifar100 --results own",

@@ -307,7 +307,7 @@ def test_several_records_of_a_run_are_shown(record: Make, tmp_path: Path) -> Non
     comparison = compare(read_table("cifar100"), runs[:1], repeated={runs[0].id: runs})
     assert comparison.rows[N4].errors["error"].value == 22.7
     name = runs[0].name
-    line = f"2 records of seed 0 (22.70, 30.00 %): the first is used; repro runs keep {name} lists them and keeps one"
+    line = f"2 records of seed 0 (22.70 %, 30.00 %): the first is used; repro runs keep {name} lists them and keeps one"
     report = Report([comparison], [], summary=False)
     assert all(line.split(";")[0] in " ".join(report.text(format).split()) for format in ("rich", "md", "html"))
     assert [note.lines for note in notes_of(comparison) if note.heading == "Records"] == [(line,)]

@@ -271,7 +271,8 @@ def test_counting_draws_no_random_numbers() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_a_count_is_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_count_is_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPRO_CACHE", str(tmp_path))
     subject = Subject("resnet20", {"shortcut": "B"}, (3, 32, 32), 7)
     assert cached(subject) is None
     counts = counted(subject)

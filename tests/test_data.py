@@ -1,8 +1,9 @@
-"""Data sets: both layouts of CIFAR, checked before they are read; downloads; the embedded digits."""
+"""Datasets: both layouts of CIFAR, checked before they are read; downloads; the embedded digits."""
 
 import hashlib
 import os
 import pickle
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,7 +61,13 @@ def test_an_unwritable_folder_is_refused_before_the_training(
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=f"--{name} .*file/below is not a folder: .*file is a file"):
         folders(**{name: tmp_path / "file" / "below"})
-    monkeypatch.setattr("os.access", lambda folder, mode: folder != tmp_path)  # root may write everywhere
+
+    def refuse(dir: Path) -> AbstractContextManager[None]:
+        if dir == tmp_path:
+            raise PermissionError
+        return nullcontext()
+
+    monkeypatch.setattr("repro.paths.TemporaryFile", refuse)  # root may write everywhere
     folders(**{name: tmp_path / "below"})
     with pytest.raises(UserError, match=f"--{name} .*below is not writable"):
         folders(**{name: tmp_path / "below"}, trains=True)

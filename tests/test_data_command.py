@@ -19,7 +19,7 @@ from repro.data import DATASETS, cifar, download, sources
 
 @pytest.fixture
 def small_cifar(server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Serve a small CIFAR-100 as the only data set that is downloaded; returns the folder of the data sets."""
+    """Serve a small CIFAR-100 as the only dataset that is downloaded; returns the folder of the datasets."""
     address, served = server
     published = write_pickled(tmp_path / "made")
     archive = served / published.archive
@@ -130,7 +130,7 @@ def test_archives_that_are_not_unpacked_are_named(tmp_path: Path, capsys: pytest
     ("arguments", "line"),
     [
         (["cifar11"], "unknown dataset 'cifar11'; did you mean cifar10 or cifar100?"),
-        (["digits", "--data", __file__], "is not a folder; give the folder of the data sets with --data"),
+        (["digits", "--data", __file__], "is not a folder; give the folder of the datasets with --data"),
     ],
 )
 def test_a_wrong_request_is_answered_in_one_line(

@@ -505,7 +505,8 @@ def test_curves_of_runs_finished_or_not(
     assert repro(capsys, "figure", "curves", finished.id, *words)[0] == 0
     assert Path(f"curves-{finished.name}.png").exists()
     command = ["figure", "curves", finished.name, "resnet20-digits", "--train", "--output", "two.svg", *words]
-    assert repro(capsys, *command)[::2] == (0, "drawing ...\nwrote two.svg and its data, two.csv\n")
+    said = f"drawing ...\nwrote two.svg and its data, two.csv\nnext: repro list runs --runs {folders.runs}\n"
+    assert repro(capsys, *command)[::2] == (0, said)
     lines = list(csv.DictReader(io.StringIO(Path("two.csv").read_text())))
     assert [(line["row"], line["dataset"], line["seeds"], line["median"]) for line in lines] == [
         (finished.name, "cifar100", "0", "80.0"),

@@ -414,3 +414,11 @@ def test_timm_is_optional(write: Write, capsys: Capsys, monkeypatch: pytest.Monk
 def test_names_have_no_folders(write: Write) -> None:
     name = find(f"{nets('a/b', name='my-nets.py')}:Net")
     assert (bare(name), label(name)) == ("my-nets.py:Net", "my_nets.Net")
+
+
+def test_the_label_of_a_row_does_not_run_its_code(write: Write, capsys: Capsys) -> None:
+    write("papers/mine", table=OWN, recipe=RECIPE)
+    nets("papers/mine")
+    line = "'Narrow' is a row of mine whose network is your own code; name it: papers/mine/nets.py:Net --set depth=2"
+    for command in ("count", "train"):
+        assert refused(capsys, command, "Narrow") == f"error: {line}"

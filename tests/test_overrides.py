@@ -81,6 +81,9 @@ REFUSED = [
     (["reported=lowest-validation"], "reported=lowest-validation needs validation_images"),
     (["crop_padding=32", "padding_mode=reflect"], "crop_padding=32 is too large to mirror images of 32 pixels"),
     (["batch=2_000", "drop_last=yes"], "batch=2000 with drop_last leaves no batch of digits"),
+    (["batch=2_000"], "batch=2000 is more than the 1,442 training images of digits"),
+    (["schedule=steps", "milestones=0.9,0.5"], "milestones must rise"),
+    (["milestones=0.5"], "milestones have no effect with schedule=cosine; set schedule=steps too"),
     (["interpolation=bicubic"], "recipe digits has interpolation=bicubic, which is not supported for images in memory"),
     (["turn=yes"], "recipe digits has turn=yes, which is not supported for images in memory"),
 ]
@@ -130,7 +133,7 @@ def test_a_value_of_the_recipe_is_no_deviation() -> None:
 
 
 def test_overrides_are_part_of_the_experiment_and_of_its_deviations() -> None:
-    """The name tells network, data set and seed as before, and ends with the ID."""
+    """The name tells network, dataset and seed as before, and ends with the ID."""
     one, other = resnet20("batch=32", "decay_scope=all"), resnet20("decay_scope=all", "batch=32")
     assert one.id == other.id != resnet20().id
     assert one.name == f"resnet20-cifar10-s0-{one.id}"

@@ -461,3 +461,16 @@ def test_a_recipe_that_names_a_model_is_its_default_before_one_for_all(write: Wr
     with within(library):
         assert default_recipe("resnet20", "digits", {}) == "short"
         assert default_recipe("resnet32", "digits", {}) == "digits"
+
+
+def test_a_label_is_counted_and_trained_as_its_row(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    write(table=TABLE, recipe=RECIPE)
+    asked = ("--papers", "mine", "--format", "json")
+    counted, trained = (json.loads(repro(capsys, each, "Narrow", *asked)[1]) for each in ("count", "train"))
+    assert (counted["dataset"], [each["row"] for each in counted["published"]]) == ("digits", ["Narrow"])
+    assert (trained["dataset"], trained["recipe"], trained["epochs"]) == ("digits", "short", 1)
+    write(table=TABLE.replace("short", "other"), recipe=RECIPE.replace("short", "other"), name="other")
+    line = "error: errors of 'Narrow' have several recipes; choose one with --recipe: short, other"
+    assert refused(capsys, "train", "Narrow", "--papers", "mine") == line
+    status, out, _ = repro(capsys, "train", "Narrow", "--recipe", "other", *asked)
+    assert (status, json.loads(out)["recipe"]) == (0, "other")

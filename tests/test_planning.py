@@ -287,7 +287,7 @@ def test_needed_runs_are_seeds_with_a_recipe() -> None:
     ("words", "line"),
     [
         (["table", "cifar100", "--dry-run"], "--dry-run requires --run: it shows what --run would train"),
-        (["table", "--run", "--dry-run"], "require the name of a table"),
+        (["table", "--run", "--dry-run"], "--run requires the name of a table"),
         (["table", "wrn-times", "--run", "--dry-run", "--time"], "--dry-run and --time exclude each other"),
         (["table", "cifar100", "--run", "--dry-run", "--check"], "--dry-run and --check exclude each other"),
         (["table", "cifar100", "--run", "--device-name", "H100"], "--device-name requires --run --dry-run"),

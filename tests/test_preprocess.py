@@ -20,7 +20,7 @@ def random_images(n: int, seed: int = 0) -> Images:
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    """A small data set, and an empty cache."""
+    """A small dataset, and an empty cache."""
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path))
     return Dataset(random_images(2500), random_images(100, seed=1), "random:0")
 

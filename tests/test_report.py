@@ -372,7 +372,7 @@ def test_a_name_is_needed_to_run_or_choose_rows(capsys: pytest.CaptureFixture[st
         with pytest.raises(SystemExit) as wrong:
             main(["table", *option])
         assert wrong.value.code == 2
-        assert "require the name of a table" in capsys.readouterr().err
+        assert "requires the name of a table" in capsys.readouterr().err
 
 
 def test_rows_that_are_not_chosen_are_not_shown() -> None:

@@ -117,8 +117,8 @@ def test_another_number_of_epochs_is_another_run_and_says_what_resumes_the_first
     main_ok(*network, "--epochs", "3")
     (run,) = runs_in(folders.runs)
     assert capsys.readouterr().err == (
-        f"3 epochs: this is another run than {small().name} of 2 epochs, since its learning rates differ; "
-        f"it starts at epoch 1; to resume it: {run.command}\n"
+        f"3 epochs: this is another run than {small().name} of 2 epochs (stopped), since its learning rates differ; "
+        f"it starts at epoch 1; to resume that one: {run.command}\n"
     )
     for same in (["--epochs", "2"], ["--epochs", "3", "--set", "batch=32"], ["--epochs", "3", "--seed", "2"]):
         main_ok(*network, *same)

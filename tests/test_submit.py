@@ -17,6 +17,7 @@ from slurm_cluster import wait_for
 
 from repro.api.library import using
 from repro.cli.app import main
+from repro.cli.missing import Outcome
 from repro.cli.work import work
 from repro.cluster.program import copy_papers, copy_program
 from repro.cluster.queue import live_jobs
@@ -237,9 +238,9 @@ def test_a_job_has_the_folders_of_the_command_that_submitted_it(paper: Path, mon
     replace(submission(paper), tasks=[[]], experiments={}, papers=copies).write()
     seen: list[object] = []
 
-    def look(experiments: object, runtime: Runtime, folders: Folders) -> list[str]:
+    def look(experiments: object, runtime: Runtime, folders: Folders) -> Outcome:
         seen.extend([data_folder(), current_library().named, *(each.folder for each in current_library().papers[1:])])
-        return []
+        return Outcome([], [])
 
     monkeypatch.setattr("repro.cli.work.train_runs", look)
     work(paper, 0)  # its run is resumed with `--papers away`

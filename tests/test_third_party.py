@@ -257,7 +257,7 @@ WRONG: dict[str, tuple[Write, str]] = {
     "TorchScript": (lambda file, state: torch.jit.save(torch.jit.script(Whole()), str(file)), "a TorchScript archive"),
     "a tensor": (lambda file, state: torch.save(torch.zeros(1), file), "holds a Tensor, not a state dict"),
     "no tensors": (lambda file, state: torch.save({}, file), "has no tensors"),
-    "a number": (lambda file, state: torch.save({**state, "epoch": 3}, file), "epoch is a int, not a tensor"),
+    "a number": (lambda file, state: torch.save({**state, "epoch": 3}, file), "epoch is of type int, not a tensor"),
     "NaN": (
         lambda file, state: torch.save({**state, "bn1.weight": torch.full((16,), torch.nan)}, file),
         "bn1.weight has NaN or infinite values",
@@ -297,6 +297,20 @@ def test_the_content_of_a_file_counts_and_not_its_name(tmp_path: Path) -> None:
             "a.weight": [[0, 1, 2], [3, 4, 5]],
             "a.bias": [1, 1],
         }
+
+
+@pytest.mark.parametrize(
+    ("prefix", "names", "kept", "removed"),
+    [
+        ("net.", ["net.0.weight", "net.2.weight"], "net.", ""),
+        ("module.net.", ["net.0.weight", "net.2.weight"], "net.", "module."),
+        ("module.", ["0.weight", "2.weight"], "", "module."),
+        ("net.", ["net.0.weight", "head.weight"], "", "net."),
+    ],
+)
+def test_a_prefix_that_our_names_have_too_stays(prefix: str, names: list[str], kept: str, removed: str) -> None:
+    found = StateDict(Path("file"), {"0.weight": torch.ones(1)}, prefix=prefix).for_network(names)
+    assert ([*found.tensors], found.prefix) == ([f"{kept}0.weight"], removed)
 
 
 def test_the_hash_is_that_of_the_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,7 +452,7 @@ def test_the_answer_says_what_was_read(ours: Subject, tmp_path: Path, capsys: py
     ):
         assert line in out
     assert "->" not in out
-    assert err.endswith("next: repro count resnet20\n")
+    assert err.endswith("next: repro count resnet20 --shortcut A --dataset digits\n")
 
 
 @pytest.mark.usefixtures("small_digits")

@@ -334,7 +334,7 @@ def test_changed_data_are_refused(tiny: Make, folders: Folders, monkeypatch: pyt
     with pytest.raises(Stopped):
         train_one(tiny(), CPU, folders, stop_at(2))
     monkeypatch.setattr(tasks, "load", lambda name, root: replace(load(name, root), fingerprint="other"))
-    with pytest.raises(UserError, match="the data set has changed"):
+    with pytest.raises(UserError, match="the dataset has changed"):
         train_one(tiny(), CPU, folders, Silent())
 
 
@@ -437,7 +437,7 @@ def test_a_recipe_that_would_be_ignored_is_refused(tiny: Make) -> None:
 
 
 @pytest.mark.parametrize("name", ["digits", "cifar10", "cifar100"])
-def test_data_sets_have_the_stated_number_of_training_images(name: str, request: pytest.FixtureRequest) -> None:
+def test_datasets_have_the_stated_number_of_training_images(name: str, request: pytest.FixtureRequest) -> None:
     root = Path() if name == "digits" else request.getfixturevalue("real_data")
     assert len(load(name, root).train) == DATASETS[name].train_images
 

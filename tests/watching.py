@@ -64,7 +64,7 @@ def train_one(experiment: Experiment, runtime: Runtime, folders: Folders, watche
 
 
 def engine_of(experiment: Experiment, data: Dataset | None = None) -> Engine:
-    """Return the engine of one run on the CPU, on the experiment's data set unless another one is given."""
+    """Return the engine of one run on the CPU, on the experiment's dataset unless another one is given."""
     device, runtime = torch.device("cpu"), Runtime(device="cpu")
     if data is None:
         shown = task_for(experiment, Path(os.environ.get("REPRO_DATA", "data")), runtime, device)

@@ -19,7 +19,7 @@ from repro.recipes.layout import kind_of
 from repro.store.csv_rows import types_of
 from repro.store.curves import curve_of, read_curve
 from repro.store.results import EpochRow, Record, result_folders
-from repro.store.run_folders import CURVE, Description, Run, run_at, run_named, run_names, runs_in
+from repro.store.run_folders import CURVE, DESCRIPTION, Description, Run, run_at, run_named, run_names, runs_in
 from repro.store.run_state import RunState
 
 if TYPE_CHECKING:
@@ -195,7 +195,9 @@ def run_curve(run: str, results: Sequence[Path], runs: Path, also: Sequence[str]
     if record:
         return RunCurve(name, record.dataset, record.seed, tuple(record.deviations), tuple(rows))
     description = run_at(runs / name).description
-    trained: dict[str, Any] = (
-        _trained(description) if description else {"dataset": "unknown dataset", "seed": 0, "deviations": ()}
-    )
+    if description is None:
+        raise UserError(
+            f"{runs / name / DESCRIPTION} cannot be read, so the dataset and the seed of {name} are unknown"
+        )
+    trained = _trained(description)
     return RunCurve(name, trained["dataset"], trained["seed"], tuple(trained["deviations"]), tuple(rows))

@@ -64,7 +64,7 @@ def baseline(experiment: Experiment, images: Images, device: torch.device) -> It
         drop_last=recipe.drop_last,
         num_workers=workers,
         pin_memory=workers > 0,
-        persistent_workers=workers > 0,  # these epochs are shorter than a data set's
+        persistent_workers=workers > 0,  # these epochs are shorter than a dataset's
     )
     return _train(experiment, chain.from_iterable(repeat(loader)), device)
 

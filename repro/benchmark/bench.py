@@ -95,7 +95,7 @@ def bench(
         experiment: what is trained.
         runtime: `compile`, `graph`, `fused` and `save_memory` add variants to the eager step.
         window_seconds: shortest time of a window.
-        root: folder of the data sets; image files that are missing are replaced by random ones.
+        root: folder of the datasets; image files that are missing are replaced by random ones.
         seeds: if more than one, that many seeds trained at once are measured too.
         precisions: of our variants.
         progress: wraps the windows, for a progress bar.

@@ -1,4 +1,4 @@
-"""Images for measurements without a data set, random or enlarged."""
+"""Images for measurements without a dataset, random or enlarged."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ CLASSES = 4
 PHOTOGRAPHS = "tiny-imagenet-10"
 """The dataset whose images are enlarged if another one is not there."""
 SIZES = dict.fromkeys(("imagenet", "imagenet-299"), (500, 375))
-"""Width and height of a typical image by data set; images of other data sets have the input size."""
+"""Width and height of a typical image by dataset; images of other datasets have the input size."""
 
 
 def random_data(dataset: str, number: int = IMAGES) -> Dataset:
-    """Return random images in memory with the shape of a data set's, the same ones for training and test."""
+    """Return random images in memory with the shape of a dataset's, the same ones for training and test."""
     spec = DATASETS[dataset]
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (number, *spec.input), dtype=torch.uint8, generator=generator)
@@ -38,7 +38,7 @@ def random_data(dataset: str, number: int = IMAGES) -> Dataset:
 
 
 class RandomFolder(ImageFolder):
-    """Random JPEG files with the size of a data set's, each listed many times."""
+    """Random JPEG files with the size of a dataset's, each listed many times."""
 
     @cached_property
     def train(self) -> Files:
@@ -53,7 +53,7 @@ class RandomFolder(ImageFolder):
 
 
 def random_folder(dataset: str, folder: Path, photographs: Files | None = None) -> RandomFolder:
-    """Write JPEG files with the size of a data set's to `folder` and return them.
+    """Write JPEG files with the size of a dataset's to `folder` and return them.
 
     Args:
         dataset: its name.

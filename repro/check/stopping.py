@@ -55,7 +55,7 @@ def _stop(experiment: Experiment, runtime: Runtime, folders: Folders) -> None:
 
 
 def _random_images(setting: Setting) -> AbstractContextManager[object]:
-    """Let tasks find random images in place of a data set."""
+    """Let tasks find random images in place of a dataset."""
 
     def load(name: str, root: Path) -> Dataset:
         return setting.images()

@@ -75,7 +75,7 @@ def try_alternatives(
     experiments = without_record(chain(*map(_experiments, trials)), folders.results)
     runs = number_of(len(experiments), "run")
     note(f"{comparison.table.name}: {number_of(len(trials), 'alternative')}, {runs} to train")
-    diverged = train_runs(experiments, runtime, folders)
+    diverged = train_runs(experiments, runtime, folders).diverged
     (comparison,) = compared([selection], folders.results)
     records = {each.id: each for each in records_today(result_folders(folders.results))}
     return AlternativesReport(comparison, [tried(each, comparison, records) for each in trials]), diverged

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from repro.cli.options import AnswerFormat, Data, Format, completing
-from repro.cli.suggestion import suggest
+from repro.cli.suggestion import suggest, with_folders
 from repro.console import loading, note, print_json, problem, stdout
 from repro.data import DATASETS, check_root
 from repro.data import find as find_dataset
@@ -51,6 +51,8 @@ def data(names: Names = None, check: Check = False, data: Data = None, format: F
         if each.problem:
             (problem if each in failed else note)(f"{each.name}: {each.problem}")
     if failed:
+        if check:
+            suggest(with_folders(f"repro data {' '.join(each.name for each in failed)}", folders(data), "data"))
         raise typer.Exit(1)
     suggest("repro list recipes")
 

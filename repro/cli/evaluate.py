@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -143,7 +143,9 @@ def _evaluate_run(
         print_json(_run_answer(found))
         return
     _print(_run_line(found))
-    suggest(after_run(found.experiment.model, found.experiment.options, found.experiment.recipe.name, folders))
+    place = Path(what).parent if Path(what).is_file() else Path(what)
+    places = replace(folders, runs=place.parent) if place.is_dir() else folders
+    suggest(after_run(found.experiment.model, found.experiment.options, found.experiment.recipe.name, places))
 
 
 def _run_answer(found: Evaluation) -> dict[str, object]:

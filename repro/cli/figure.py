@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from repro.api.tables import compared
 from repro.atomic import write_atomically
 from repro.cli.options import Data, Results, Rows, RunName, Runs, TableName, completing, runtime_options, with_quiet
 from repro.cli.papers import with_papers
+from repro.cli.suggestion import suggest, with_folders
 from repro.comparison.corrections import records_today
 from repro.console import note, waiting
 from repro.errors import UserError
@@ -81,6 +83,7 @@ def curves(
     found = [run_curve(each, where, places.runs, table_names()) for each in names]
     name = found[0].name if len(found) == 1 else "runs"
     _write(curves_of_runs(found, with_train=train), _checked(output or Path(f"curves-{name}.png"), Curves.COLUMNS))
+    suggest(with_folders("repro list runs", places, "runs"))
 
 
 def _is_table(name: str) -> bool:
@@ -91,7 +94,8 @@ def _draw_table(name: str, rows: str, train: bool, output: Path | None, results:
     """Draw the curves of the rows of a table."""
     table, shown = select(name, rows)
     output = _checked(output or Path(f"curves-{table.name}.png"), Curves.COLUMNS)
-    places = result_folders(folders(results=results, shows=True).results)
+    own = folders(results=results, shows=True)
+    places = result_folders(own.results)
     found = curves_of(table, records_today(places), places, shown=shown, with_train=train)
     if found is None:
         if not any(each.recipe for each in table.errors(shown)):
@@ -101,6 +105,7 @@ def _draw_table(name: str, rows: str, train: bool, output: Path | None, results:
             f"repro table {table.name} --run trains what is missing, and every run writes its curve"
         )
     _write(found, output)
+    suggest(with_folders(f"repro table {quote(name)}", own, "results"))
 
 
 @app.command("forest")
@@ -110,11 +115,13 @@ def forest(name: TableName, rows: Rows = "*", output: Output = None, results: Re
     """Draw each printed error of a table beside what others report and our runs."""
     chosen = select(name, rows)
     output = _checked(output or Path(f"forest-{chosen[0].name}.png"), Forest.COLUMNS)
-    (comparison,) = compared([chosen], folders(results=results, shows=True).results)
+    places = folders(results=results, shows=True)
+    (comparison,) = compared([chosen], places.results)
     found = forest_of(comparison)
     if found is None:
         raise UserError(f"no printed error of these rows can be compared; repro table {name} says why")
     _write(found, output)
+    suggest(with_folders(f"repro table {quote(name)}", places, "results"))
 
 
 @app.command("gates")
@@ -217,5 +224,5 @@ def _write(figure: Figure, output: Path) -> None:
         write_atomically(numbers, csv_of(figure.frame(), figure.COLUMNS))
         write_atomically(output, picture)
     except OSError as error:
-        raise UserError(f"{output} cannot be written ({error.strerror})") from error
+        raise UserError(f"{output} cannot be written ({error.strerror}); choose another --output") from error
     note(f"wrote {output} and its data, {numbers}")

@@ -16,7 +16,7 @@ import typer
 from repro.api.listing import Line, dataset_lines, model_lines, origin, recipe_lines, table_lines
 from repro.api.records import run_lines
 from repro.cli.options import AnswerFormat, Format, Runs, completing
-from repro.cli.suggestion import suggest, with_folders
+from repro.cli.suggestion import after_runs, suggest, with_folders
 from repro.console import note, print_json, stdout
 from repro.errors import UserError
 from repro.models import as_typed
@@ -42,13 +42,12 @@ class Kind(StrEnum):
 
 
 NEXT = {
-    Kind.MODELS: "repro count MODEL",
-    Kind.TABLES: "repro table NAME",
+    Kind.MODELS: "repro count resnet20",
+    Kind.TABLES: "repro table cifar100",
     Kind.DATASETS: "repro list recipes",
-    Kind.RECIPES: "repro list recipes NAME",
-    Kind.RUNS: "repro eval RUN",
+    Kind.RECIPES: "repro list recipes resnet-cifar10",
 }
-"""The command that is useful after each list."""
+"""The command that is useful after each list but that of runs."""
 What = Annotated[Kind, typer.Argument(case_sensitive=False, metavar="WHAT", help="What to list.")]
 Name = Annotated[
     str | None,
@@ -90,9 +89,10 @@ def list_(
         print_json({what.value: lines})
     elif lines:
         _show(what, lines)
-        suggest(with_folders(NEXT[what], places, *(["runs"] if what == Kind.RUNS else [])))
+        suggest(after_runs(lines, places) if what == Kind.RUNS else NEXT[what])
     else:
-        note(f"there are no runs in {places.runs} yet; repro train starts one")
+        note(f"there are no runs in {places.runs} yet")
+        suggest(with_folders("repro train resnet20 --dataset digits", places, "runs"))
 
 
 def _lines(kind: Kind, runs: Path) -> list[Line]:

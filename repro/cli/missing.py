@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import NamedTuple
 
 from repro.api.selection import Selection, count_networks
 from repro.atomic import remove_unfinished
@@ -22,8 +23,11 @@ from repro.torchrun import process_count
 
 def train_missing(
     selection: Selection, seeds: int | None, epochs: int | None, runtime: Runtime, folders: Folders
-) -> None:
+) -> bool:
     """Train the runs that some rows of a table still need; after a stop, finished runs are not repeated.
+
+    Returns:
+        whether all are trained: other processes may still train some of them.
 
     Raises:
         Diverged: a run diverged; it is raised after all other runs are trained.
@@ -36,19 +40,29 @@ def train_missing(
     note(f"{table.name}: {number_of(len(experiments), 'run')} to train{omitted}")
     for name in run_names(folders.runs):  # also of recorded runs, whose folders are not entered again
         remove_unfinished(folders.runs / name)
-    if diverged := train_runs(experiments, runtime, folders):
-        raise Diverged("; ".join(diverged))
+    outcome = train_runs(experiments, runtime, folders)
+    if outcome.diverged:
+        raise Diverged("; ".join(outcome.diverged))
+    return not outcome.held
 
 
-def train_runs(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> list[str]:
-    """Train experiments and return a line for each run that diverged.
+class Outcome(NamedTuple):
+    """The runs that were not trained to their end."""
+
+    diverged: list[str]
+    """A line for each run that diverged."""
+    held: list[Experiment]
+    """Those that other processes still train."""
+
+
+def train_runs(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> Outcome:
+    """Train experiments and return what was not trained to its end.
 
     Runs that other processes train are tried again at the end, and reported if they are still being trained.
     """
     diverged: list[str] = []
-    held = _train_free(experiments, runtime, folders, diverged, note)
-    _train_free(held, runtime, folders, diverged, problem)
-    return diverged
+    held = _train_free(experiments, runtime, folders, diverged, lambda line: note(f"{line}; it is tried again later"))
+    return Outcome(diverged, _train_free(held, runtime, folders, diverged, problem))
 
 
 def _train_free(

@@ -82,5 +82,5 @@ def write_text(text: str, output: Path) -> None:
     try:
         write_atomically(output, text.encode())
     except OSError as error:
-        raise UserError(f"{output} cannot be written ({error.strerror})") from error
+        raise UserError(f"{output} cannot be written ({error.strerror}); choose another --output") from error
     note(f"wrote {output}")

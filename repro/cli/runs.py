@@ -69,6 +69,8 @@ def keep(name: Repeated, record: Number = None, yes: Yes = False, results: Resul
             stdout().print(_record_line(number, each), soft_wrap=True, markup=False)
         if len(found) > 1:
             suggest(with_folders(f"repro runs keep {run} --record 1", places, "results"))
+        else:
+            suggest(with_folders("repro table", places, "results"))
         return
     others = others_of(found, record)
     if others and not yes:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Any
 
+from repro.api.listing import Line
 from repro.comparison.alternatives import TriedAlternative, trials_of
 from repro.comparison.join import Comparison
 from repro.comparison.verdict import Verdict
@@ -15,6 +16,7 @@ from repro.models.typed import told, typed_name, typed_options
 from repro.paths import Folders, default_folders
 from repro.recipes import current_library, default_recipe
 from repro.recipes.overrides import is_value
+from repro.store.run_state import RunState
 from repro.tables import Table, read_table, table_names
 
 
@@ -57,6 +59,19 @@ def after_run(model: str, options: Mapping[str, Any], recipe: str, folders: Fold
     return with_folders("repro list runs", folders, "runs")
 
 
+def after_runs(lines: Sequence[Line], folders: Folders) -> str:
+    """Return what to do with runs: resume the first one that was stopped, test one that is finished, or watch them.
+
+    Args:
+        lines: of `repro.api.records.run_lines`.
+        folders: those of this command.
+    """
+    if resumed := next((line["command"] for line in lines if line["command"]), None):
+        return str(resumed)
+    done = next((line["name"] for line in lines if line["state"] == RunState.DONE), None)
+    return with_folders(f"repro eval {done}" if done else "repro list runs --watch", folders, "runs")
+
+
 def tables_of(model: str, options: Mapping[str, Any], recipe: str) -> Iterator[Table]:
     """Yield the tables with a printed error of a model, its options and a recipe."""
     wanted = model, dict(options), recipe
@@ -66,17 +81,18 @@ def tables_of(model: str, options: Mapping[str, Any], recipe: str) -> Iterator[T
             yield table
 
 
-def after_table(named: str, comparison: Comparison, folders: Folders) -> str:
+def after_table(named: str, comparison: Comparison, folders: Folders, *, trained: bool = True) -> str:
     """Return what to do with a table: train what is not measured, try alternatives of what differs, or draw the rest.
 
     Args:
         named: its name or its file, as the user gave it.
         comparison: the table with our figures.
         folders: those of this command.
+        trained: whether this command trained all that it was asked to train; other processes may train some of it.
     """
     name = comparison.table.name if comparison.table.name in table_names() else quote(named)
     verdicts = {cell.verdict for row in comparison.rows for cell in row.errors.values()}
-    if Verdict.NOT_MEASURED in verdicts:
+    if Verdict.NOT_MEASURED in verdicts or not trained:
         return with_folders(f"repro table {name} --run", folders, "data", "runs", "results")
     if any(each.is_untried(comparison.deviating) for each in trials_of(comparison)):
         return with_folders(f"repro table {name} --try", folders, "data", "runs", "results")

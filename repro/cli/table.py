@@ -109,9 +109,9 @@ def table(
     _refuse_together("--on", "on" in cluster, {**once, "--format": bool(format), "--output": bool(output)})
     for without_view, asked_for in {"--try": try_, "--dry-run": dry_run, "--on": "on" in cluster}.items():
         _refuse_together(without_view, asked_for, {"--columns": columns is not None, "--bare": bare})
-    if name is None and (run or try_ or time or rows != "*" or columns is not None or bare):
-        options = "--run, --try, --time, --rows, --columns and --bare"
-        raise UserError(f"{options} require the name of a table; see repro list tables")
+    of_one = {"--run": run, "--try": try_, "--time": time, "--rows": rows != "*", "--columns": columns, "--bare": bare}
+    if name is None and (option := next((each for each, given in of_one.items() if given), None)):
+        raise UserError(f"{option} requires the name of a table; see repro list tables")
     selections = select_all() if name is None else [select(name, rows)]
     view = (
         ALL if name is None else view_of(selections[0][0], columns.split(",") if columns is not None else (), bare=bare)
@@ -133,8 +133,7 @@ def table(
         return
     if time:
         check_timed(selections[0])
-    if run:
-        train_missing(selections[0], seeds, epochs, runtime, places)
+    trained = not run or train_missing(selections[0], seeds, epochs, runtime, places)
     if time:
         limited = Runtime(**{key: value for key, value in switches.items() if key in TIMED})
         measure_times(selections[0], limited, results)
@@ -142,9 +141,9 @@ def table(
     show(report, chosen, output)
     if check and _report_mismatches(report.comparisons):
         raise typer.Exit(1)
-    if chosen == ReportFormat.RICH and not output:
+    if chosen == ReportFormat.RICH or output:
         suggest(
-            after_table(name, report.comparisons[0], places)
+            after_table(name, report.comparisons[0], places, trained=trained)
             if name
             else with_folders("repro table cifar100", places, "results")
         )

@@ -101,11 +101,9 @@ def _tell_other_lengths(experiments: Sequence[Experiment], runs: Path) -> None:
         epochs = number_of(experiment.recipe.all_epochs, "epoch")
         reason = "" if experiment.recipe.schedule == "plateau" else ", since its learning rates differ"
         for run in of_other_lengths(experiment, runs):
-            resumed = f"; to resume it: {run.command}" if run.command else f" ({run.state})"
-            note(
-                f"{epochs}: this is another run than {run.folder.name} of {number_of(run.epochs or 0, 'epoch')}"
-                f"{reason}; it starts at epoch 1{resumed}"
-            )
+            other = f"{run.folder.name} of {number_of(run.epochs or 0, 'epoch')} ({run.state})"
+            resumed = f"; to resume that one: {run.command}" if run.command else ""
+            note(f"{epochs}: this is another run than {other}{reason}; it starts at epoch 1{resumed}")
 
 
 def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> list[Record]:

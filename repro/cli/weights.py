@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
 from repro.cli.networks import chosen_network
@@ -13,7 +14,8 @@ from repro.cli.suggestion import suggest, with_folders
 from repro.console import loading, note, print_json, stdout
 from repro.data.protocol import Views
 from repro.errors import UserError
-from repro.models.typed import typed_name
+from repro.models import as_typed
+from repro.models.typed import told, typed_name, typed_options
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.weights import WEIGHTS, append_weights_test, read_weights_tests
@@ -82,7 +84,9 @@ def show_weights(given: Given, folders: Folders, runtime: Runtime, format: Answe
     if found.printed:
         suggest(with_folders(f"repro table {found.printed[0].table}", folders, "results"))
     else:
-        suggest(f"repro count {typed_name(model)}")
+        chosen = typed_options(found.model, told(found.model, found.options))
+        words = [quote(typed_name(found.model)), chosen, as_typed({"dataset": found.dataset})]
+        suggest(f"repro count {' '.join(filter(None, words))}")
 
 
 def _record(found: TestedWeights, results: Path, source: str, runtime: Runtime) -> None:

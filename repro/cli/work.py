@@ -28,6 +28,6 @@ def work(
     ]
     with data_in(submission.places.data), within(Library((shipped(), *papers))):
         experiments = submission.experiments_of(task)
-        diverged = train_runs(experiments, Runtime(**switches_today(submission.runtime)), submission.places)
+        diverged = train_runs(experiments, Runtime(**switches_today(submission.runtime)), submission.places).diverged
     if diverged:
         raise Diverged("; ".join(diverged))

@@ -72,9 +72,9 @@ def _path(subject: Subject, kind: str) -> Path:
 
 def _key(subject: Subject) -> str:
     """Return a hash of the subject and of all code on which its counts depend."""
-    known = json.dumps(asdict(subject), sort_keys=True)
+    known = json.dumps(asdict(subject), sort_keys=True).encode()
     code = outside(subject.model).version if is_outside(subject.model) else _version_of_builder(subject.model)
-    return hashlib.sha256(f"{known} {code} {_version_of_program()}".encode()).hexdigest()[:32]
+    return hashlib.sha256(known + code.encode() + _version_of_program().encode()).hexdigest()[:32]
 
 
 def _version_of_builder(model: str) -> str:

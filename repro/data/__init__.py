@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class DatasetKind(StrEnum):
-    """How a data set is stored and what its labels are; each kind has a task in repro.training.tasks."""
+    """How a dataset is stored and what its labels are; each kind has a task in repro.training.tasks."""
 
     IN_MEMORY = "in memory"
     """Small images with one class each, all of them in the device's memory."""
@@ -50,7 +50,7 @@ class DatasetKind(StrEnum):
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """The facts about a data set that are known before it is read."""
+    """The facts about a dataset that are known before it is read."""
 
     summary: str
     input: tuple[int, int, int]
@@ -220,7 +220,7 @@ def _counted(library: Library, name: str, root: Path) -> DatasetSpec:
 
 @dataclass(frozen=True)
 class Images:
-    """One split of a data set, in memory."""
+    """One split of a dataset, in memory."""
 
     pixels: Tensor
     """(n, C, H, W), uint8; float32 if whitened."""
@@ -253,12 +253,12 @@ def find(name: str) -> str:
 
 
 def load(name: str, root: Path) -> Dataset | ImageFolder | DetectionFolder:
-    """Return a data set from `root`, downloaded if it is missing and can be downloaded.
+    """Return a dataset from `root`, downloaded if it is missing and can be downloaded.
 
     Image files are an `ImageFolder`, or a `DetectionFolder` if their objects have boxes; all else is a `Dataset`.
 
     Raises:
-        UserError: the data set is missing and cannot be downloaded, or its files are not the published ones.
+        UserError: the dataset is missing and cannot be downloaded, or its files are not the published ones.
     """
     check_root(root)
     file, function = DATASETS[name].loader.split(":")
@@ -271,9 +271,9 @@ def load(name: str, root: Path) -> Dataset | ImageFolder | DetectionFolder:
 
 
 def check_root(root: Path) -> None:
-    """Raise UserError if the folder of the data sets is a file."""
+    """Raise UserError if the folder of the datasets is a file."""
     if root.exists() and not root.is_dir():
-        raise UserError(f"{root} is not a folder; give the folder of the data sets with --data")
+        raise UserError(f"{root} is not a folder; give the folder of the datasets with --data")
 
 
 def check_number(name: str, key: str, images: int) -> None:

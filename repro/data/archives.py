@@ -1,4 +1,4 @@
-"""Archives of data sets, read as streams: regular files of one folder, written under their plain names."""
+"""Archives of datasets, read as streams: regular files of one folder, written under their plain names."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ PIXELS = 3 * 32 * 32
 
 @dataclass(frozen=True)
 class Layout:
-    """A layout of a data set's files on disk."""
+    """A layout of a dataset's files on disk."""
 
     folder: str
     algorithm: str
@@ -133,7 +133,7 @@ def load_cifar(name: str, root: Path) -> Dataset:
 
 
 def fetch(cifar: Cifar, root: Path) -> None:
-    """Download a data set unless one of its layouts is under `root`; UserError if it cannot be downloaded."""
+    """Download a dataset unless one of its layouts is under `root`; UserError if it cannot be downloaded."""
     if _found(cifar, root) is None:
         _refuse_elsewhere(cifar, root)
         fetch_archive(cifar.urls, cifar.archive_md5, root, cifar.pickled.folder)
@@ -158,7 +158,7 @@ def check(cifar: Cifar, root: Path) -> Stored:
 
 
 def load(cifar: Cifar, root: Path) -> Dataset:
-    """Return a data set from the layout under `root`, downloaded if there is none.
+    """Return a dataset from the layout under `root`, downloaded if there is none.
 
     Raises:
         UserError: the files are not the published ones, or cannot be downloaded.

@@ -27,7 +27,7 @@ def fetch_archive(urls: Sequence[str], md5: str, root: Path, folder: str) -> Non
     Args:
         urls: mirrors of the archive.
         md5: its published checksum.
-        root: of the data sets.
+        root: of the datasets.
         folder: the folder that the archive holds.
 
     Raises:
@@ -140,7 +140,7 @@ def _size(part: Path) -> int:
 
 
 def _unpack(archive: Path, root: Path, name: str, folder: str) -> None:
-    """Unpack into a temporary folder, then rename, so that an interruption leaves no partial data set."""
+    """Unpack into a temporary folder, then rename, so that an interruption leaves no partial dataset."""
     beside = root / f".unpacking-{name}"
     shutil.rmtree(beside, ignore_errors=True)  # of a killed process: the lock is held
     try:

@@ -39,7 +39,7 @@ IMAGENET = "imagenet"
 
 @dataclass(frozen=True)
 class Files:
-    """One split of a data set on disk. The names are one block of bytes, which worker processes share."""
+    """One split of a dataset on disk. The names are one block of bytes, which worker processes share."""
 
     folder: Path
     classes: tuple[str, ...]
@@ -165,7 +165,7 @@ def check(name: str, root: Path) -> Stored:
     """List both splits and compare the numbers of classes and images, without unpacking archives.
 
     Raises:
-        Missing: the data set is not under `root`, or its archives are not unpacked.
+        Missing: the dataset is not under `root`, or its archives are not unpacked.
         UserError: it has not the right numbers of classes and images, or a split is missing.
     """
     folder = _folder(name, root)

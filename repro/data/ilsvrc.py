@@ -29,7 +29,7 @@ KIT_SIZE = 64 << 20
 def unpack(folder: Path) -> None:
     """Unpack the archives in `folder` that are not unpacked yet into train/<wnid> and val.
 
-    An interruption leaves no partial data set, and complete classes are not unpacked again.
+    An interruption leaves no partial dataset, and complete classes are not unpacked again.
 
     Raises:
         UserError: an archive is broken.

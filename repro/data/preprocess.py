@@ -1,4 +1,4 @@
-"""Preprocessing of whole data sets: global contrast normalisation, then ZCA whitening.
+"""Preprocessing of whole datasets: global contrast normalisation, then ZCA whitening.
 
 As in pylearn2's scripts/datasets/make_cifar10_gcn_whitened.py (Goodfellow), with its defaults.
 """
@@ -46,7 +46,7 @@ class Whitener(NamedTuple):
 
 
 def preprocessed(data: Dataset, preprocessing: str) -> Dataset:
-    """Return a data set, whitened if a recipe's `preprocessing` is zca."""
+    """Return a dataset, whitened if a recipe's `preprocessing` is zca."""
     if preprocessing != "zca":
         return data
     whitener = whitener_of(data)

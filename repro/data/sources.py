@@ -1,4 +1,4 @@
-"""Where the files of the data sets come from: which are downloaded, which a user places, and whether they are right."""
+"""Where the files of the datasets come from: which are downloaded, which a user places, and whether they are right."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 from repro.data import DATASETS, DatasetKind, load
 from repro.data.layout import place_of
 from repro.data.stored import Missing, Stored, size_of
-from repro.errors import UserError
+from repro.errors import UserError, WrongFiles
 
 DOWNLOADED = ("cifar10", "cifar100", "svhn")
-"""The data sets that are downloaded; a user places the others, or a package holds them."""
+"""The datasets that are downloaded; a user places the others, or a package holds them."""
 
 
 class State(StrEnum):
-    """The state of a data set on disk."""
+    """The state of a dataset on disk."""
 
     COMPLETE = "complete"
     MISSING = "missing"
@@ -27,7 +27,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Found:
-    """What was found of a data set."""
+    """What was found of a dataset."""
 
     name: str
     state: State
@@ -37,10 +37,12 @@ class Found:
     """Bytes of its files; None unless it is complete."""
     problem: str = ""
     """What is missing or wrong, and what to do; empty if it is complete."""
+    reason: str = ""
+    """What is wrong, as `problem`, without the file and the dataset that a declaration's error names first."""
 
 
 def fetched(name: str, root: Path) -> Found:
-    """Download or unpack what is missing of a data set, verify it, and return what is there then."""
+    """Download or unpack what is missing of a dataset, verify it, and return what is there then."""
     try:
         _source_of(name).fetch(root)
     except UserError as error:
@@ -49,20 +51,21 @@ def fetched(name: str, root: Path) -> Found:
 
 
 def examined(name: str, root: Path) -> Found:
-    """Verify what is there of a data set, without downloading or writing anything."""
+    """Verify what is there of a dataset, without downloading or writing anything."""
     try:
         stored = _source_of(name).check(root)
     except Missing as error:
         hint = f"; repro data {name} downloads it" if name in DOWNLOADED else ""
         return Found(name, State.MISSING, error.folder, problem=f"{error}{hint}")
     except UserError as error:
-        return Found(name, State.WRONG, None, problem=str(error))
+        reason = error.mistakes[0].reason if isinstance(error, WrongFiles) else str(error)
+        return Found(name, State.WRONG, None, problem=str(error), reason=reason)
     return Found(name, State.COMPLETE, stored.folder, stored.size)
 
 
 @dataclass(frozen=True)
 class _Source:
-    """How a data set gets into the folder of the data sets."""
+    """How a dataset gets into the folder of the datasets."""
 
     fetch: Callable[[Path], None]
     """Downloads or unpacks what is missing; UserError if it cannot."""
@@ -71,7 +74,7 @@ class _Source:
 
 
 def _source_of(name: str) -> _Source:
-    """Return the source of a data set whose images can be read; torch is loaded."""
+    """Return the source of a dataset whose images can be read; torch is loaded."""
     if name in ("cifar10", "cifar100"):
         from repro.data import cifar
 
@@ -98,7 +101,7 @@ def _nothing(root: Path) -> None:
 
 
 def _read(name: str, root: Path) -> Stored:
-    """Check a small data set by reading it."""
+    """Check a small dataset by reading it."""
     load(name, root)
     declared = DATASETS[name].declared
     place = place_of(root, declared.path if declared else name)

@@ -1,4 +1,4 @@
-"""What is on disk of a data set."""
+"""What is on disk of a dataset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from repro.errors import UserError
 
 @dataclass(frozen=True)
 class Stored:
-    """The files of a data set that were found complete."""
+    """The files of a dataset that were found complete."""
 
     folder: Path | None
     """A folder or a single file; None if a package holds the images."""
@@ -20,10 +20,10 @@ class Stored:
 
 
 class Missing(UserError):
-    """A data set is not there, or not completely."""
+    """A dataset is not there, or not completely."""
 
     def __init__(self, folder: Path, what: str = "") -> None:
-        """`what` says which part of the data set is missing, or what to do; the folder alone if empty."""
+        """`what` says which part of the dataset is missing, or what to do; the folder alone if empty."""
         super().__init__(what or f"{folder} does not exist")
         self.folder = folder
 

@@ -87,7 +87,7 @@ def check(svhn: Svhn, root: Path) -> Stored:
 
 
 def load(svhn: Svhn, root: Path) -> Dataset:
-    """Return the data set; the training images are those of all training files, one file after another.
+    """Return the dataset; the training images are those of all training files, one file after another.
 
     Raises:
         UserError: the files are not the published ones, or cannot be downloaded.

@@ -53,7 +53,7 @@ class Evaluation:
     recorded: float | None
     """Test error in % that the run itself measured with these weights and one crop; None if it did not."""
     procedure: Procedure | None
-    """How image files were tested; None for other data sets, whose images are shown whole."""
+    """How image files were tested; None for other datasets, whose images are shown whole."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,14 @@ def evaluate(
 
     Args:
         what: run (name, prefix, ID or folder) or checkpoint file.
-        folders: data sets and runs.
+        folders: datasets and runs.
         runtime: how to run the network; its precision is replaced.
         asked: the protocol of image files (default: the printed one).
         picture: PNG file for a picture of a segmentation.
 
     Raises:
         UserError: there is no such run, the checkpoint is broken, or `asked` or `picture` does not apply to this
-            data set.
+            dataset.
         RunFailed: the weights or the test loss are NaN or infinite.
     """
     saved = load_run(what, folders.runs)
@@ -102,7 +102,7 @@ def evaluate(
 def test(
     network: nn.Module, experiment: Experiment, root: Path, runtime: Runtime, asked: Asked, picture: Path | None
 ) -> tuple[Metrics, Procedure | None]:
-    """Return the metrics on a data set's test images, and how image files were tested (else None).
+    """Return the metrics on a dataset's test images, and how image files were tested (else None).
 
     Raises:
         UserError: the images are missing, or a protocol is requested of images that are shown whole.

@@ -133,7 +133,9 @@ def _saved(file: Path, written: bytes) -> Content:
             raise UserError(f"{file}: {name!r} is no name of a tensor; save model.state_dict()")
         if not isinstance(value, Tensor):
             kind = type(value).__name__
-            raise UserError(f"{file}: {name} is a {kind}, not a tensor; a state dict is at the top or under {_keys()}")
+            raise UserError(
+                f"{file}: {name} is of type {kind}, not a tensor; a state dict is at the top or under {_keys()}"
+            )
         if value.layout != torch.strided or value.device.type != "cpu":
             raise UserError(f"{file}: {name} is a sparse tensor or has no values; save plain tensors")
     return key, found, {}

@@ -41,7 +41,7 @@ def write_weights(saved: Checkpoint, path: Path, *, names: str = OWN) -> None:
     try:
         write_atomically(path, save(tensors, _metadata(saved, names)))
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror})") from error
+        raise UserError(f"{path} cannot be written ({error.strerror}); choose another --output") from error
 
 
 def with_names(

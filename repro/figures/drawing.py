@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 from repro.encoding import visible
@@ -47,7 +48,9 @@ def draw(figure: Figure, format: str = "svg", theme: str = "light") -> bytes:
         canvas = _canvas(figure, theme)
         for text in canvas.findobj(matplotlib.text.Text):
             text.set_text(visible(text.get_text()))
-        canvas.savefig(content, format=format, dpi=DPI, metadata=FORMATS[format])
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # a character that no font has is drawn as a box
+            canvas.savefig(content, format=format, dpi=DPI, metadata=FORMATS[format])
     return content.getvalue()
 
 

@@ -15,19 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from repro.models.mobilenet import BOTTLENECKS, SMALL_BOTTLENECKS, conv_bn
+
 CIFAR_STAGES = ((16, 1), (32, 2), (64, 2))
 IMAGENET_STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
-# t (expansion), c (channels), n (repeats), s (stride of the first): MobileNetV2, Table 2.
-BOTTLENECKS = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
-)
-SMALL_BOTTLENECKS = tuple((t, c, n, 1 if c == 24 else s) for t, c, n, s in BOTTLENECKS)
 
 
 def fit_channels(x: Tensor, missing: int) -> Tensor:
@@ -157,13 +148,6 @@ class DenseResNet(nn.Module):
             for hook in hooks:
                 hook.remove()
         return means
-
-
-def conv_bn(in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    """Return a convolution without bias and its BatchNorm."""
-    padding = kernel // 2
-    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False)
-    return [conv, nn.BatchNorm2d(out_channels)]
 
 
 def basic_branch(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:

@@ -43,15 +43,15 @@ class ModelSpec:
     builder: str
     """`file:function` in this package."""
     dataset: str
-    """Data set on which the model's paper trains it; empty for a network from outside the package."""
+    """Dataset on which the model's paper trains it; empty for a network from outside the package."""
     fixed: Mapping[str, OptionValue] = field(default_factory=dict)
     """Arguments that the name implies, such as `depth` in resnet20."""
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     """Options that a user may choose, with their defaults."""
     options_on: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=dict)
-    """Defaults that differ on some data sets."""
+    """Defaults that differ on some datasets."""
     reasons: Mapping[str, str] = field(default_factory=dict)
-    """Why the options have their defaults, by data set; that of '' is for the others."""
+    """Why the options have their defaults, by dataset; that of '' is for the others."""
     dropout: bool = False
     """Whether the model has dropout layers whose rate a recipe may set."""
     auxiliary: bool = False

@@ -20,6 +20,8 @@ OF_RECIPE = "recipe."
 """What `--set` has before the name of a value that the network has an option of, too."""
 SWITCH = {"yes": True, "true": True, "no": False, "false": False}
 NONE = "none"
+MILESTONES = ("steps", "exponential")
+"""The schedules that have milestones."""
 
 
 def is_value(name: str) -> bool:
@@ -43,6 +45,8 @@ def overridden(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
             raise UserError(f"{name} is given twice; give it once")
         values[name] = _value(recipe, name, text)
     changed = replaced(recipe, values)
+    if values.get("milestones") and changed.schedule not in MILESTONES:
+        raise UserError(f"milestones have no effect with schedule={changed.schedule}; set schedule={MILESTONES[0]} too")
     if values and (reason := contradiction(changed)):
         raise UserError(f"recipe {recipe.name} with {', '.join(changed.differences(recipe))} is impossible: {reason}")
     return changed

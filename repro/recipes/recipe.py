@@ -282,10 +282,9 @@ class Recipe:
         Iterations and the epochs of tuning change in proportion; with very few epochs there is no tuning.
         """
         iterations = self.iterations and round(self.iterations * epochs / self.epochs)
-        changed = replace(self, epochs=epochs, iterations=iterations)
-        if tune_epochs := round(self.tune_epochs * epochs / self.epochs):
-            return replace(changed, tune_epochs=tune_epochs)
-        return changed.without_tuning()
+        tune_epochs = round(self.tune_epochs * epochs / self.epochs)
+        changed = replace(self, epochs=epochs, iterations=iterations, tune_epochs=tune_epochs)
+        return changed if tune_epochs else changed.without_tuning()
 
     def without_tuning(self) -> Recipe:
         """Return the recipe without the tuning of the classifier."""

@@ -11,7 +11,7 @@ from repro.data import DATASETS, DatasetKind
 from repro.experiment import Experiment
 from repro.models.typed import typed_name
 from repro.recipes import deviations
-from repro.recipes.values import values_of
+from repro.recipes.recipe import shown
 from repro.report.markdown import escaped
 from repro.report.runs import METRICS, shown_metric
 from repro.store.results import Record
@@ -106,8 +106,9 @@ def _how_to_load(facts: CardFacts, weights: Path) -> str:
     experiment = facts.experiment
     data = DATASETS[experiment.dataset]
     channels, height, width = data.input
-    settings = {each.name: each.text for each in values_of(experiment.recipe)}
-    shown = "; ".join(f"{name}: {settings[name]}" for name in INPUT if name in settings)
+    recipe = experiment.recipe
+    given = INPUT[:1] if recipe.preprocessing else INPUT[1:]
+    normalised = "; ".join(f"{name}: {shown(name, getattr(recipe, name))}" for name in given)
     return f"""## Load
 
 With `repro` installed, in Python:
@@ -121,6 +122,6 @@ network, experiment = load_weights(Path({weights.name!a}))
 ```
 
 The input has the shape (images, {channels}, {height}, {width}); values of pixels are divided by 255 and
-normalised as in training ({shown}). The output has {data.classes} classes. The tensors have the names of
+normalised as in training ({normalised}). The output has {data.classes} classes. The tensors have the names of
 {facts.names}; `load_weights` reads them.
 """

@@ -137,7 +137,7 @@ def _repeated(comparison: Comparison) -> list[str]:
     """Return the runs with several records, of which one is used."""
     return [
         f"{len(records)} records of seed {records[0].seed} "
-        f"({', '.join(each.shown.removesuffix(' %') for each in records)} %): "
+        f"({', '.join(each.shown for each in records)}): "
         f"the first is used; repro runs keep {records[0].name} lists them and keeps one"
         for records in comparison.repeated
     ]

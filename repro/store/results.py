@@ -123,7 +123,7 @@ class Record:
     sessions: Positive
     """Number of sessions: one, and one more for each time the run was resumed."""
     data: str
-    """Fingerprint of the data set's files."""
+    """Fingerprint of the dataset's files."""
     iou: Share | None = None
     """Segmentation: intersection over union of the test pixels, mean over the classes, from 0 to 1."""
     isbi_pixel: float | None = None

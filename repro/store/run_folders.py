@@ -45,7 +45,7 @@ class Description:
     runtime: Mapping[str, Any]
     """The values of the last session's Runtime."""
     data: str | None
-    """Folder of the data sets; None if $REPRO_DATA named it."""
+    """Folder of the datasets; None if $REPRO_DATA named it."""
     results: str
     """Folder of the records."""
     ended: str | None = None

@@ -47,7 +47,7 @@ class Checkpoint:
     """Number of sessions so far, including the current one."""
     started: str
     data: str
-    """Fingerprint of the data set."""
+    """Fingerprint of the dataset."""
     total: int = 0
     """Steps of the whole run; 0 in checkpoints older than this field."""
     machine: dict[str, str] = field(default_factory=dict)

@@ -66,7 +66,7 @@ def engine_at(part: Part, runtime: Runtime, session: Session, graphs: Graphs | N
         graphs: launch the steps of several engines.
 
     Raises:
-        UserError: a checkpoint is not of this experiment, runtime, data set or network.
+        UserError: a checkpoint is not of this experiment, runtime, dataset or network.
         RunFailed: its weights are NaN or infinite.
     """
     experiments, saved = part
@@ -102,13 +102,13 @@ def _warn_of_other_bits(saved: Checkpoint, engine: Engine, watcher: Watcher) -> 
 
 
 def _check(saved: Checkpoint, experiment: Experiment, engine: Engine) -> None:
-    """Raise UserError for a checkpoint that is not of this experiment on this data set."""
+    """Raise UserError for a checkpoint that is not of this experiment on this dataset."""
     if saved.experiment.id != experiment.id:
         raise UserError(f"the folder of {experiment.name} holds a checkpoint of {saved.experiment.name}")
     check_runtime(saved, engine.runtime)
     if saved.data != engine.task.fingerprint:
         raise UserError(
-            f"the data set has changed since the checkpoint of {experiment.name} was written; restore the old files"
+            f"the dataset has changed since the checkpoint of {experiment.name} was written; restore the old files"
         )
     _check_progress(saved, engine)
     if (saved.average is None) != (engine.average is None):

@@ -25,5 +25,4 @@ def dataset_findings(declared: Iterable[Declaration], used: Collection[str]) -> 
             yield warning(place.file, place.where, reason)
         found = examined(each.name, data_folder())
         if found.state is State.WRONG:
-            reason = found.problem.removeprefix(str(place))
-            yield Finding(Level.ERROR, each.refused(reason.removeprefix(": ")).mistakes[0])
+            yield Finding(Level.ERROR, each.refused(found.reason).mistakes[0])

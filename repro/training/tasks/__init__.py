@@ -1,1 +1,1 @@
-"""Tasks: one file per kind of data set."""
+"""Tasks: one file per kind of dataset."""

@@ -117,7 +117,7 @@ def held_out(recipe: Recipe, data: Dataset) -> Tensor:
     """Return the indices of the training images that a recipe uses for validation only.
 
     Raises:
-        UserError: the data set defines another number of validation images.
+        UserError: the dataset defines another number of validation images.
     """
     if recipe.validation_images == 0:
         return torch.empty(0, dtype=torch.int64)

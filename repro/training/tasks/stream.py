@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from multiprocessing.util import Finalize
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -45,14 +45,14 @@ def stream(
     """
     workers = workers_of(runtime)
     on_gpu = device.type == "cuda"
-    loader: Iterable[list[Tensor]] = DataLoader(
-        views,
+    loader: Iterable[list[Tensor] | Unreadable] = DataLoader(
+        Readable(views),
         batch_sampler=requests,  # consumed while the first batches are already being read
         num_workers=workers,
         pin_memory=on_gpu,
         prefetch_factor=PREFETCH if workers else None,
         multiprocessing_context="fork" if workers else None,  # the run must be the parent of its workers
-        collate_fn=collate or collated,
+        collate_fn=partial(_collated_if_readable, collate or collated),
         worker_init_fn=partial(_end_with_the_run, os.getpid()),
         generator=torch.Generator(),  # without it the loader draws from the default generator, which dropout uses
     )
@@ -63,12 +63,39 @@ def stream(
         with blocked_in_children():  # a run that is stopped saves before its workers end
             batches = iter(loader)
         for batch in batches:
+            if isinstance(batch, Unreadable):
+                raise UserError(batch.reason)
             yield [each.to(device, non_blocking=on_gpu) for each in batch]
-    except UserError as error:  # a worker's error has a traceback before its message
-        raise UserError(str(error).strip().splitlines()[-1].removeprefix("repro.errors.UserError: ")) from error
     except RuntimeError as error:
         raise_if_a_worker_died(error)
         raise
+
+
+class Unreadable(NamedTuple):
+    """Why a file cannot be read. An exception in a worker would arrive with a traceback as its text."""
+
+    reason: str
+
+
+class Readable(Dataset[Any]):
+    """Views, or why one cannot be read."""
+
+    def __init__(self, views: Dataset[Any]) -> None:
+        self.views = views
+
+    def __getitem__(self, request: Any) -> Any:
+        """Return the view that is requested, or Unreadable."""
+        try:
+            return self.views[request]
+        except UserError as error:
+            return Unreadable(str(error))
+
+
+def _collated_if_readable(
+    collate: Callable[[Sequence[Any]], list[Tensor]], samples: Sequence[Any]
+) -> list[Tensor] | Unreadable:
+    """Return a batch, or why one of its files cannot be read."""
+    return next((each for each in samples if isinstance(each, Unreadable)), None) or collate(samples)
 
 
 def collated(samples: Sequence[tuple[Any, ...]]) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""A task: what a network is trained on and tested with. Each kind of data set has a file that implements one."""
+"""A task: what a network is trained on and tested with. Each kind of dataset has a file that implements one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _VALUES: Mapping[DatasetKind, tuple[Collection[tuple[str, ...]], Collection[str]
         "images for detection",
     ),
 }
-"""By kind of data set: the values of which it needs one each, those that it would ignore, and its images in words."""
+"""By kind of dataset: the values of which it needs one each, those that it would ignore, and its images in words."""
 
 
 class Batch(NamedTuple):
@@ -85,12 +85,12 @@ class Metrics:
 
 
 class Task(Protocol):
-    """A data set as a recipe presents it, the loss, and the test."""
+    """A dataset as a recipe presents it, the loss, and the test."""
 
     images: int
     """Number of images trained on."""
     fingerprint: str
-    """Hash of the bytes that the images were read from."""
+    """Hash of the bytes that the images were read from; of image files, only of their names and sizes."""
 
     def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
         """Yield the batches of an epoch from number `begin` on; the arguments determine order and augmentation."""
@@ -106,7 +106,7 @@ class Task(Protocol):
 
 
 def check_values(recipe: Recipe, kind: DatasetKind) -> None:
-    """Raise UserError for a recipe that lacks values for a kind of data set, or has values that would be ignored."""
+    """Raise UserError for a recipe that lacks values for a kind of dataset, or has values that would be ignored."""
     needed, ignored, images = _VALUES[kind]
     for names in needed:
         if not any(getattr(recipe, name) for name in names):
