@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from gpu.launches import TABLES, Candidate, Maps, candidates, fastest
 from torch import Tensor, nn
 from watching import Silent
 
 pytest.importorskip("triton")  # not every system has it
+
+from gpu.launches import TABLES, Candidate, Maps, candidates, fastest
 
 from repro.benchmark.random_images import random_data
 from repro.cli.app import main
