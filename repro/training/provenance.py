@@ -34,7 +34,7 @@ VARIABLES = (
     "MKL_ENABLE_INSTRUCTIONS",
 )
 """The variables with which a user restricts the instructions of torch, oneDNN and MKL."""
-DECIDE_BITS = ("device", "processor", "torch")
+DECIDING_PARTS = ("device", "processor", "torch")
 """The parts of a provenance with which the bits of a result change."""
 
 
@@ -52,7 +52,7 @@ def through(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Return what decides bits and is another than in the last session of a run, as `torch 2.12 instead of 2.11`."""
-    last = {name: before[name].split(SEPARATOR)[-1] for name in DECIDE_BITS if before.get(name)}
+    last = {name: before[name].split(SEPARATOR)[-1] for name in DECIDING_PARTS if before.get(name)}
     return [f"{name} {now[name]} instead of {old}" for name, old in last.items() if now.get(name, old) != old]
 
 

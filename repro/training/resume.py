@@ -24,7 +24,7 @@ from repro.training.record import check_runtime
 from repro.training.schedule import first_step_of_epoch, phase_of_epoch
 from repro.training.session import Session
 
-DECIDE_BITS = ("channels_last", "compile")
+DECIDING_SWITCHES = ("channels_last", "compile")
 """The switches with which the bits of a result change on any device."""
 Part = tuple[list[Experiment], list[Checkpoint]]
 """Experiments at the same step, with their checkpoints; no checkpoints at step 0."""
@@ -92,7 +92,7 @@ def engine_at(part: Part, runtime: Runtime, session: Session, graphs: Graphs | N
 def _warn_of_other_bits(saved: Checkpoint, engine: Engine, watcher: Watcher) -> None:
     """Say once in a session that a run resumes under what decides bits and is another than before."""
     other = changed(saved.machine, engine.machine)
-    switches = ((name, getattr(saved.runtime, name), getattr(engine.runtime, name)) for name in DECIDE_BITS)
+    switches = ((name, getattr(saved.runtime, name), getattr(engine.runtime, name)) for name in DECIDING_SWITCHES)
     other += [f"{name} {now} instead of {before}" for name, before, now in switches if now != before]
     if other and not saved.finished:
         watcher.say(

@@ -20,7 +20,7 @@ AP, AP50 = 0, 1
 """The places of two figures in what pycocotools computes."""
 
 
-class Found(NamedTuple):
+class Detections(NamedTuple):
     """The objects that a detector finds in an image, in pixels of its file."""
 
     boxes: Tensor
@@ -39,7 +39,7 @@ def check_installed() -> None:
         raise PackageMissing("pycocotools", "AP is computed with it") from error
 
 
-def average_precision(scenes: Sequence[Scene], found: Sequence[Found]) -> tuple[float, float]:
+def average_precision(scenes: Sequence[Scene], found: Sequence[Detections]) -> tuple[float, float]:
     """Return AP over the overlaps 0.50, 0.55, ..., 0.95, and AP at 0.50, both in %.
 
     Args:
@@ -84,7 +84,7 @@ def _truth(scenes: Sequence[Scene]) -> dict[str, Any]:
     }
 
 
-def _lines(image: int, found: Found) -> Iterator[dict[str, Any]]:
+def _lines(image: int, found: Detections) -> Iterator[dict[str, Any]]:
     """Yield the detections in an image as pycocotools reads them: boxes with left, top, width and height."""
     boxes = torch.cat([found.boxes[:, :2], found.boxes[:, 2:] - found.boxes[:, :2]], 1)
     for box, label, score in zip(boxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True):

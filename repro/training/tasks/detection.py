@@ -23,7 +23,7 @@ from repro.runtime import Runtime
 from repro.training.device import autocast
 from repro.training.randomness import generator
 from repro.training.schedule import images_per_epoch
-from repro.training.tasks.average_precision import Found, average_precision, check_installed
+from repro.training.tasks.average_precision import Detections, average_precision, check_installed
 from repro.training.tasks.stream import stream
 from repro.training.tasks.task import Batch, Metrics, Progress, check_values
 
@@ -91,7 +91,7 @@ class Detection:
         """Return the average precision on the test images, each tested alone, so that padding plays no part."""
         network.eval()
         scenes = self.test_part.scenes
-        found = list[Found]()
+        found = list[Detections]()
         requests = [[index] for index in range(len(scenes))]
         pictures = stream(Pictures(self.test_part), requests, self.runtime, self.device, collate=list)
         for index, (pixels,) in zip(progress(range(len(scenes))), pictures, strict=False):
@@ -156,7 +156,7 @@ def _scale(size: tuple[int, int], scene: Scene) -> Tensor:
     return torch.tensor([across, down, across, down])
 
 
-def _in_file(objects: dict[str, Any], scene: Scene, image: Tensor) -> Found:
+def _in_file(objects: dict[str, Any], scene: Scene, image: Tensor) -> Detections:
     """Return detected objects with their boxes in pixels of the file."""
     boxes = objects["boxes"].float().cpu() / _scale((image.shape[1], image.shape[2]), scene)
-    return Found(_cut(boxes, scene), objects["labels"].cpu(), objects["scores"].float().cpu())
+    return Detections(_cut(boxes, scene), objects["labels"].cpu(), objects["scores"].float().cpu())

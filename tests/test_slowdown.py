@@ -10,13 +10,13 @@ from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.training import pace as module
-from repro.training.pace import Pace
+from repro.training.slowdown import SlowdownNotice
 
 Make = Callable[..., Experiment]
 pytestmark = pytest.mark.usefixtures("small_digits")
 
 
-def said(pace: Pace, monkeypatch: pytest.MonkeyPatch, *seconds: float) -> list[str]:
+def said(pace: SlowdownNotice, monkeypatch: pytest.MonkeyPatch, *seconds: float) -> list[str]:
     """Let steps take some seconds, with an hour between any two, and return what is said."""
     now = 0.0
     monkeypatch.setattr(module.time, "perf_counter", lambda: now)
@@ -37,19 +37,19 @@ FIRST, USUAL = (100.0,), (1.0,) * 10
 
 
 def test_a_run_that_is_far_slower_than_at_its_start_says_so_once(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = said(Pace(engine_of(tiny()), Silent()), monkeypatch, *FIRST, *USUAL, *(2.0,) * 30, *(5.0,) * 50)
+    lines = said(SlowdownNotice(engine_of(tiny()), Silent()), monkeypatch, *FIRST, *USUAL, *(2.0,) * 30, *(5.0,) * 50)
     helps = "resume it with --threads 1, or let fewer other processes use the CPU"
     assert lines == [f"the run is 5 times slower than at its start; {helps}"]
 
 
 def test_a_short_pause_or_a_slow_first_step_is_no_slow_run(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert said(Pace(engine_of(tiny()), Silent()), monkeypatch, *FIRST, *USUAL, 30.0, *USUAL * 20) == []
+    assert said(SlowdownNotice(engine_of(tiny()), Silent()), monkeypatch, *FIRST, *USUAL, 30.0, *USUAL * 20) == []
 
 
 def test_one_thread_is_not_advised_to_a_run_with_one_thread(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = engine_of(tiny())
     engine.runtime = replace(engine.runtime, threads=1)
-    (line,) = said(Pace(engine, Silent()), monkeypatch, *FIRST, *USUAL, *(60.0,) * 3)
+    (line,) = said(SlowdownNotice(engine, Silent()), monkeypatch, *FIRST, *USUAL, *(60.0,) * 3)
     assert line == "the run is 60 times slower than at its start; let fewer other processes use the CPU"
 
 

@@ -14,7 +14,7 @@ FACTOR = 4.0
 """How many times slower steps must be than at the start."""
 
 
-class Pace:
+class SlowdownNotice:
     """Times the steps of a run on a CPU and says once if they became far slower, and what helps."""
 
     def __init__(self, engine: Engine, watcher: Watcher) -> None:
