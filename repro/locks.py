@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -21,6 +22,8 @@ from repro.atomic import write_atomically
 from repro.errors import UserError
 
 POLL_SECONDS = 0.05
+ATTEMPTS = 40
+"""To lock the file that is now at a path, while others delete it."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +51,16 @@ class Held(Exception):
 def locked(path: Path, seconds: float = inf) -> Iterator[None]:
     """Hold a lock, and state beside it who holds it.
 
-    Only a process that holds the lock may delete the file. One that waits for it then locks a new file, in a new folder
-    if the folder is deleted, too.
+    Only a process that holds the lock may `delete` the file. One that waits for it then locks a new file, in a new
+    folder if the folder is deleted, too.
 
     Args:
-        path: the lock file, in an existing folder.
+        path: the lock file; its folder is created if needed.
         seconds: longest wait for another process.
 
     Raises:
         Held: another process holds the lock.
-        UserError: the file system has no locks.
+        UserError: the file system has no locks, or the file is deleted again and again.
     """
     with _locked_file(path, seconds) as file:
         try:
@@ -65,32 +68,48 @@ def locked(path: Path, seconds: float = inf) -> Iterator[None]:
                 write_atomically(_beside(path), json.dumps(asdict(_this_process()), allow_nan=False).encode())
             yield
         finally:
-            _beside(path).unlink(missing_ok=True)
+            with suppress(OSError):
+                if _is_at(file, path):  # else the file beside it is of the process that locked a new one
+                    _beside(path).unlink(missing_ok=True)
             fcntl.flock(file, fcntl.LOCK_UN)  # closing does not unlock while a forked worker has the file open
+
+
+def delete(path: Path) -> None:
+    """Delete the file of a lock that this process holds; one that waits for it notices."""
+    _beside(path).unlink(missing_ok=True)
+    path.unlink()
 
 
 @contextmanager
 def _locked_file(path: Path, seconds: float) -> Iterator[BinaryIO]:
     """Yield the locked file that is now at a path."""
     end = time.monotonic() + seconds
-    while True:
+    for _ in range(ATTEMPTS):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             file = path.open("ab")
-        except FileNotFoundError:  # the folder was deleted again
+        except FileNotFoundError:  # the folder was deleted before the file was made
+            time.sleep(POLL_SECONDS)
             continue
         with file:
             _lock(file, path, end)
             if _is_at(file, path):
                 yield file
                 return
+        time.sleep(POLL_SECONDS)
+    raise UserError(f"{path} cannot be locked: it is deleted again and again, or is a link to a folder that is missing")
 
 
 def _is_at(file: BinaryIO, path: Path) -> bool:
     """Whether an open file is still the one at a path."""
-    with suppress(FileNotFoundError):
+    try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    return False
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno == errno.ESTALE:  # another machine deleted it
+            return False
+        raise
 
 
 def holder_of(path: Path) -> str | None:
@@ -114,6 +133,8 @@ def _lock(file: BinaryIO, path: Path, end: float) -> None:
             if time.monotonic() >= end:
                 raise Held(_holder(path)) from None
         except OSError as error:
+            if error.errno == errno.ESTALE:  # another machine deleted the file, so nobody holds its lock
+                return None
             raise UserError(
                 f"the file system of {path.parent} has no file locks ({error.strerror}), without which two processes "
                 "could write the same files; choose a folder on another file system"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,11 +63,12 @@ def cache_folder() -> Path:
     return user_cache_path("repro")
 
 
-def _is_writable(folder: Path) -> bool:
-    """Whether files can be made in a folder; this one has no name, so that nothing is left of it."""
-    with suppress(OSError), TemporaryFile(dir=folder):
-        return True
-    return False
+def _check_writable(folder: Path, named: str) -> None:
+    """Raise UserError if no file can be made in a folder; nothing is left of the one that is tried."""
+    try:
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(f"{named} is not writable ({error.strerror}); choose another folder") from error
 
 
 def folders(
@@ -97,8 +98,8 @@ def folders(
         there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         if not there.is_dir():
             raise UserError(f"{name} {folder} is not a folder: {there} is a file")
-        if written and not _is_writable(there):
-            raise UserError(f"{name} {folder} is not writable; choose another folder")
+        if written:
+            _check_writable(there, f"{name} {folder}")
     if shows and results != Path("results") and not results.is_dir():
         raise UserError(f"--results {results} does not exist; repro train creates it with the first record")
     return Folders(data or data_folder(), runs, results)

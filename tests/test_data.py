@@ -1,9 +1,9 @@
 """Datasets: both layouts of CIFAR, checked before they are read; downloads; the embedded digits."""
 
 import hashlib
+import io
 import os
 import pickle
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,10 +62,10 @@ def test_an_unwritable_folder_is_refused_before_the_training(
     with pytest.raises(UserError, match=f"--{name} .*file/below is not a folder: .*file is a file"):
         folders(**{name: tmp_path / "file" / "below"})
 
-    def refuse(dir: Path) -> AbstractContextManager[None]:
+    def refuse(dir: Path) -> io.BytesIO:
         if dir == tmp_path:
             raise PermissionError
-        return nullcontext()
+        return io.BytesIO()
 
     monkeypatch.setattr("repro.paths.TemporaryFile", refuse)  # root may write everywhere
     folders(**{name: tmp_path / "below"})

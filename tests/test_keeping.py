@@ -111,6 +111,15 @@ def test_a_curve_without_a_record_is_replaced(record: Make, tmp_path: Path) -> N
     assert new_curve_path(tmp_path, made) == curve_path(tmp_path, made.name)
 
 
+def test_a_curve_stays_that_of_a_record_that_a_spreadsheet_saved(record: Make, tmp_path: Path) -> None:
+    """It keeps 15 digits."""
+    made = record(epochs=1, error=100 / 3, loss=2 / 3, train_loss=1 / 3)
+    row = replace(EPOCH, test_error=100 / 3, test_loss=2 / 3, train_loss=1 / 3)
+    write_curve([row], curve_path(tmp_path, made.name))
+    cut = replace(made, error=33.3333333333333, loss=0.666666666666667, train_loss=0.333333333333333)
+    assert curve_of(cut, [tmp_path]) == [row]
+
+
 def test_curves_of_records_with_equal_errors_are_told_apart(
     record: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -136,6 +136,15 @@ def test_the_network_that_needs_most_decides(order: int, monkeypatch: pytest.Mon
     assert with_memory_choice(made, CPU, torch.device("cpu"), Silent()).save_memory
 
 
+def test_seeds_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = mock.Mock(return_value=1)
+    monkeypatch.setattr(module, "needed_bytes", measured)
+    monkeypatch.setattr(module, "free_memory_of", lambda device: 2**30)
+    seeds = [experiment_for("densenet", {"depth": 7, "k": 4}, seed=seed, dataset="digits") for seed in range(3)]
+    with_memory_choice(seeds, CPU, torch.device("cpu"), Silent())
+    assert measured.call_count == 1
+
+
 def test_runs_at_once_need_their_sum(monkeypatch: pytest.MonkeyPatch) -> None:
     device, pair = torch.device("cpu"), [experiment_for("resnet20", {}, seed=seed) for seed in range(2)]
     each = needed_bytes(pair[0], CPU, device)

@@ -14,6 +14,7 @@ from test_papers import RECIPE, TABLE, Write, refused, repro, write
 from watching import Silent, stop_at
 
 from repro.api.selection import select_all
+from repro.evaluation.weights import load_weights
 from repro.experiment import experiment_for
 from repro.models import find
 from repro.models.factory import factory_of
@@ -414,6 +415,31 @@ def test_timm_is_optional(write: Write, capsys: Capsys, monkeypatch: pytest.Monk
 def test_names_have_no_folders(write: Write) -> None:
     name = find(f"{nets('a/b', name='my-nets.py')}:Net")
     assert (bare(name), label(name)) == ("my-nets.py:Net", "my_nets.Net")
+
+
+WRAPPED = """
+from torch import nn
+
+class Wrapped(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes))
+
+    def forward(self, images):
+        return self.net(images)
+"""
+
+
+def test_weights_are_read_back_whatever_the_layers_are_called(write: Write, capsys: Capsys) -> None:
+    """Names that begin with `net.` do so in files of others because a module was around the network."""
+    nets(text=WRAPPED)
+    options = ("--dataset", "digits", "--recipe", "digits", "--epochs", 1, "--device", "cpu", "--format", "json")
+    record = json.loads(repro(capsys, "train", "nets.py:Wrapped", *options)[1])
+    assert repro(capsys, "export", record["id"], "--output", "net.safetensors")[0] == 0
+    answer = json.loads(repro(capsys, "eval", "nets.py:Wrapped", "--weights", "net.safetensors", "--format", "json")[1])
+    assert (answer["error"], answer["prefix"], answer["layouts"]) == (record["error"], "", ["repro"])
+    network, _ = load_weights(Path("net.safetensors"))
+    assert [*network.state_dict()] == ["net.0.weight", "net.0.bias", "net.3.weight", "net.3.bias"]
 
 
 def test_the_label_of_a_row_does_not_run_its_code(write: Write, capsys: Capsys) -> None:

@@ -89,6 +89,24 @@ REFUSED = [
 ]
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["milestones=0.5", "momentum_reset=yes"],  # the momentum is set to zero there, whatever the schedule
+        ["milestones=0.5", "schedule=steps"],
+        ["batch=1_442"],
+    ],
+)
+def test_a_value_that_has_an_effect_is_taken(overrides: list[str]) -> None:
+    assert len(deviations(overridden(recipe("digits"), overrides))) == len(overrides)
+
+
+def test_a_tuning_is_kept_however_few_epochs_there_are() -> None:
+    tuned = recipe("miru2020-imagenet-resnet34-tuned")
+    made = overridden(tuned, ["epochs=1", "tune_epochs=1"])
+    assert (made.tune_epochs, made.tune_batch, made.tune_lr) == (1, tuned.tune_batch, tuned.tune_lr)
+
+
 @pytest.mark.parametrize(("overrides", "line"), REFUSED, ids=[" ".join(given) for given, _ in REFUSED])
 def test_an_impossible_override_is_refused_before_anything_is_written(
     capsys: pytest.CaptureFixture[str],

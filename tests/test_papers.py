@@ -472,5 +472,7 @@ def test_a_label_is_counted_and_trained_as_its_row(write: Write, capsys: pytest.
     write(table=TABLE.replace("short", "other"), recipe=RECIPE.replace("short", "other"), name="other")
     line = "error: errors of 'Narrow' have several recipes; choose one with --recipe: short, other"
     assert refused(capsys, "train", "Narrow", "--papers", "mine") == line
+    line = "error: errors of 'Narrow' have several recipes; choose one with --recipe: short, other"
+    assert refused(capsys, "train", "Narrow", "--papers", "mine", "--dataset", "DIGITS") == line
     status, out, _ = repro(capsys, "train", "Narrow", "--recipe", "other", *asked)
     assert (status, json.loads(out)["recipe"]) == (0, "other")

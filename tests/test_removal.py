@@ -2,13 +2,16 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_cli import repro
 
-from repro.locks import Held, locked
+from repro import locks
+from repro.errors import UserError
+from repro.locks import Held, holder_of, locked
 from repro.paths import Folders
 from repro.store import removal
 from repro.store.curves import curve_path
@@ -121,6 +124,22 @@ def test_a_process_that_waits_for_a_removed_run_locks_a_new_file(
     monkeypatch.setattr("repro.store.removal.remove", removed_after_open)
     assert rm(capsys, folders, name, "--yes")[0] == 0
     assert waiting.closed
+
+
+def test_a_process_that_leaves_a_deleted_lock_keeps_what_is_beside_the_new_one(tmp_path: Path) -> None:
+    lock, first = tmp_path / LOCK, ExitStack()
+    first.enter_context(locked(lock))
+    lock.unlink()
+    with locked(lock):
+        first.close()
+        assert str(holder_of(lock)).startswith("process ")
+
+
+def test_a_lock_that_cannot_be_made_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "POLL_SECONDS", 0.0)
+    (tmp_path / LOCK).symlink_to(tmp_path / "missing" / LOCK)
+    with pytest.raises(UserError, match="cannot be locked"), locked(tmp_path / LOCK, 0):
+        pass
 
 
 def once(first: Any, then: Callable[..., Any]) -> Callable[..., Any]:

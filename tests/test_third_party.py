@@ -313,6 +313,14 @@ def test_a_prefix_that_our_names_have_too_stays(prefix: str, names: list[str], k
     assert ([*found.tensors], found.prefix) == ([f"{kept}0.weight"], removed)
 
 
+def test_a_number_format_that_torch_lacks_is_named(tmp_path: Path) -> None:
+    header = json.dumps({"a": {"dtype": "F4", "shape": [2], "data_offsets": [0, 1]}}).encode()
+    file = tmp_path / "a.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header + b"\0")
+    with pytest.raises(UserError, match=r"a\.safetensors has numbers in the format '?F4'?, which is not supported"):
+        read_state_dict(file)
+
+
 def test_the_hash_is_that_of_the_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is replaced while it is read."""
     file, other = tmp_path / "a.safetensors", tmp_path / "b.safetensors"

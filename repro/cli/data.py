@@ -51,8 +51,9 @@ def data(names: Names = None, check: Check = False, data: Data = None, format: F
         if each.problem:
             (problem if each in failed else note)(f"{each.name}: {each.problem}")
     if failed:
-        if check:
-            suggest(with_folders(f"repro data {' '.join(each.name for each in failed)}", folders(data), "data"))
+        missing = [each.name for each in failed if each.state == State.MISSING]
+        if check and missing:
+            suggest(with_folders(f"repro data {' '.join(missing)}", folders(data), "data"))
         raise typer.Exit(1)
     suggest("repro list recipes")
 

@@ -20,6 +20,7 @@ from repro.errors import UserError
 from repro.paths import Folders, folders
 from repro.runtime import Runtime
 from repro.store.results import tested
+from repro.store.run_folders import DESCRIPTION
 from repro.text import number_of
 
 if TYPE_CHECKING:
@@ -143,9 +144,18 @@ def _evaluate_run(
         print_json(_run_answer(found))
         return
     _print(_run_line(found))
-    place = Path(what).parent if Path(what).is_file() else Path(what)
-    places = replace(folders, runs=place.parent) if place.is_dir() else folders
+    places = _with_runs_of(what, folders)
     suggest(after_run(found.experiment.model, found.experiment.options, found.experiment.recipe.name, places))
+
+
+def _with_runs_of(what: str, folders: Folders) -> Folders:
+    """Return the folders with that of the runs in which a run is that was named by its folder or a file in it."""
+    place = Path(what).absolute()
+    run = place.parent if place.is_file() else place
+    if not (run / DESCRIPTION).is_file() or run.parent == folders.runs.absolute():
+        return folders
+    beside = run.parent.is_relative_to(Path.cwd())
+    return replace(folders, runs=run.parent.relative_to(Path.cwd()) if beside else run.parent)
 
 
 def _run_answer(found: Evaluation) -> dict[str, object]:

@@ -23,7 +23,7 @@ from repro.tables import Table, read_table, table_names
 def suggest(command: str) -> None:
     """Print the next useful command on stderr, with the `--papers` of this one; nothing with `--quiet`."""
     papers = [as_typed({"papers": str(each)}) for each in current_library().named]
-    note(f"next: {' '.join([command, *papers])}")
+    note(f"next: {' '.join([command, *(each for each in papers if each not in command)])}")
 
 
 def with_folders(command: str, folders: Folders, *names: str) -> str:
@@ -60,7 +60,7 @@ def after_run(model: str, options: Mapping[str, Any], recipe: str, folders: Fold
 
 
 def after_runs(lines: Sequence[Line], folders: Folders) -> str:
-    """Return what to do with runs: resume the first one that was stopped, test one that is finished, or watch them.
+    """Return what to do with runs: resume the first one that was stopped, test one that is finished, or watch one.
 
     Args:
         lines: of `repro.api.records.run_lines`.
@@ -69,7 +69,10 @@ def after_runs(lines: Sequence[Line], folders: Folders) -> str:
     if resumed := next((line["command"] for line in lines if line["command"]), None):
         return str(resumed)
     done = next((line["name"] for line in lines if line["state"] == RunState.DONE), None)
-    return with_folders(f"repro eval {done}" if done else "repro list runs --watch", folders, "runs")
+    if done:
+        return with_folders(f"repro eval {done}", folders, "runs")
+    lives = any(line["state"] in (RunState.RUNNING, RunState.QUEUED) for line in lines)
+    return with_folders("repro list runs --watch", folders, "runs") if lives else "repro list recipes"
 
 
 def tables_of(model: str, options: Mapping[str, Any], recipe: str) -> Iterator[Table]:

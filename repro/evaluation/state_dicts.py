@@ -113,7 +113,9 @@ def _safetensors(file: Path, content: bytes) -> Content:
 
     try:
         tensors = load(content)
-    except (SafetensorError, KeyError, AssertionError) as error:  # the last two: an unknown number format, no values
+    except KeyError as error:
+        raise UserError(f"{file} has numbers in the format {error}, which is not supported; save it in fp32") from error
+    except (SafetensorError, AssertionError, TypeError) as error:  # the last two: a shape that does not fit the values
         raise UserError(f"{file} cannot be read as a safetensors file ({error}); download it again") from error
     header = msgspec.json.decode(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return "", tensors, header.get("__metadata__") or {}

@@ -54,6 +54,8 @@ def overridden(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
 def replaced(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     """Return a recipe with other values by name; another number of epochs changes the length as `with_epochs` does."""
     resized = recipe.with_epochs(values["epochs"]) if "epochs" in values else recipe
+    if values.get("tune_epochs"):  # although so few epochs would have no tuning
+        resized = replace(resized, tune_batch=recipe.tune_batch, tune_lr=recipe.tune_lr)
     return replace(resized, **values)
 
 

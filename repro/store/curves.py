@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from glob import escape
 from itertools import count
+from math import isclose
 from pathlib import Path
 
 from repro.atomic import write_atomically
@@ -57,9 +58,14 @@ def is_curve_of(path: Path, record: Record) -> bool:
 def _fits(curve: Sequence[EpochRow], record: Record) -> bool:
     if len(curve) != record.epochs:
         return False
-    reported = curve[(record.reported_epoch or record.epochs) - 1]
-    figures = reported.test_error, reported.finite_test_loss, reported.train_loss
-    return figures == (record.error, record.loss, record.train_loss)
+    row = curve[(record.reported_epoch or record.epochs) - 1]
+    pairs = ((row.test_error, record.error), (row.finite_test_loss, record.loss), (row.train_loss, record.train_loss))
+    return all(map(_equal, *zip(*pairs, strict=True)))
+
+
+def _equal(one: float | None, other: float | None) -> bool:
+    """Whether two figures are the same, although a spreadsheet may have cut their last digits."""
+    return one == other if one is None or other is None else isclose(one, other, rel_tol=1e-9)
 
 
 def curve_of(record: Record, folders: Sequence[Path]) -> list[EpochRow]:
@@ -77,5 +83,6 @@ def curve_of(record: Record, folders: Sequence[Path]) -> list[EpochRow]:
         if _fits(curve := read_curve(path), record):
             return curve
     if paths:
-        raise UserError(f"{paths[0]} is not the curve of the run's record, whose error is {record.error:g}; remove it")
+        figures = f"whose error is {record.error:g} and whose training loss is {record.train_loss:g}"
+        raise UserError(f"{paths[0]} is not the curve of the run's record, {figures}; remove it")
     return []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro.errors import UserError
-from repro.locks import Held, holder_of, locked
+from repro.locks import Held, delete, holder_of, locked
 from repro.paths import Folders
 from repro.store.csv_rows import lines_of, rewrite
 from repro.store.curves import curve_paths
@@ -93,7 +93,7 @@ def remove(removal: Removal) -> None:
             for each in removal.folder.iterdir():
                 if not each.name.startswith(LOCK):  # the lock and who holds it
                     shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
-            lock.unlink()  # a process that waits for it notices
+            delete(lock)
     except Held as held:
         raise UserError(f"{held} is training {removal.name}; stop it first, and then remove the run") from None
     with suppress(OSError):  # a process that has started the run anew keeps the folder

@@ -8,6 +8,7 @@ from shlex import quote
 from typing import NamedTuple
 
 from repro.data import DATASETS
+from repro.data import find as find_dataset
 from repro.errors import UnknownName, UserError
 from repro.experiment import Experiment
 from repro.models import MODELS, OPTIONS, OptionValue, is_outside, spec_of
@@ -86,6 +87,7 @@ def recipe_called(typed: str, dataset: str | None) -> str | None:
     Raises:
         UserError: errors with this label have several recipes, none of which is the default.
     """
+    dataset = dataset and find_dataset(dataset)
     rows = _rows_only_called(typed)
     errors = [error for table, row in rows for error in table.errors([row]) if dataset in (None, error.dataset)]
     recipes = dict.fromkeys(each.recipe for each in errors if each.recipe)
@@ -108,12 +110,12 @@ def dataset_called(typed: str) -> str | None:
 
 
 def _rows_only_called(typed: str) -> Rows:
-    """Return the rows with a label and a network; none if a network has this name."""
+    """Return the rows with a label and a network; none if a network has this name, as WRN-40-2 does."""
     try:
         find_network(typed)
     except UnknownName:
         rows = [(table, row) for table, shown in _tables() for row in shown if row.model]
-        return [*_called(typed, rows)]
+        return [] if _numbered(typed, rows) else [*_called(typed, rows)]
     return []
 
 

@@ -43,7 +43,8 @@ def with_memory_choice(
     if runtime.save_memory is not None:
         return runtime
     plain, free = replace(runtime, save_memory=False), free_memory_of(device)
-    able = [each for each in experiments if spec_of(each.model).saves_memory]
+    of_seeds = {replace(each, seed=0).id: each for each in experiments}  # all seeds need the same
+    able = [each for each in of_seeds.values() if spec_of(each.model).saves_memory]
     if runtime.compile or free is None or not able:
         return plain
     needed = max(needed_bytes(each, plain, device) for each in able)
