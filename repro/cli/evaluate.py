@@ -149,7 +149,7 @@ def _evaluate_run(
 
 
 def _with_runs_of(what: str, folders: Folders) -> Folders:
-    """Return the folders with that of the runs in which a run is that was named by its folder or a file in it."""
+    """Return the folders; if a run was named by its folder or by a file in it, the runs are in the folder above."""
     place = Path(what).absolute()
     run = place.parent if place.is_file() else place
     if not (run / DESCRIPTION).is_file() or run.parent == folders.runs.absolute():
