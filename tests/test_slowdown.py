@@ -9,7 +9,7 @@ from watching import Silent, engine_of, train_one
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
-from repro.training import pace as module
+from repro.training import slowdown as module
 from repro.training.slowdown import SlowdownNotice
 
 Make = Callable[..., Experiment]
