@@ -104,10 +104,8 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
     """Whether an open file is still the one at a path."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
     except OSError as error:
-        if error.errno == errno.ESTALE:  # another machine deleted it
+        if error.errno in (errno.ENOENT, errno.ESTALE):  # the second one if another machine deleted it
             return False
         raise
 

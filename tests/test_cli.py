@@ -10,6 +10,8 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import typer
@@ -17,9 +19,13 @@ import typer
 import repro as package
 from repro.cli.app import COMMANDS, app, main
 from repro.cli.listing import Kind
+from repro.cli.suggestion import after_table, suggest
+from repro.comparison.join import Comparison
 from repro.console import stdout
 from repro.experiment import experiment_for
 from repro.models import as_typed
+from repro.paths import default_folders
+from repro.tables import read_table
 
 HEAVY = {"torch", "torchvision", "pandas", "numpy", "fvcore", "scipy", "sklearn", "matplotlib"}
 
@@ -661,6 +667,21 @@ def test_an_answer_ends_with_the_next_useful_command(
     assert repro(capsys, *words, last)[2].splitlines()[-1] == f"next: {following}"
     assert "next:" not in repro(capsys, "--quiet", *words, last)[2]
     assert "next:" not in repro(capsys, *words, last, "--format", "json")[2]
+
+
+def test_a_table_with_runs_that_others_train_is_run_again() -> None:
+    empty = cast(Comparison, SimpleNamespace(table=read_table("cifar100"), rows=[], deviating=[]))
+    assert after_table("cifar100", empty, default_folders(), trained=False) == "repro table cifar100 --run"
+    assert after_table("cifar100", empty, default_folders()) == "repro table"
+
+
+def test_the_next_command_names_each_paper_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = SimpleNamespace(named=(Path("mine"), Path("mine2")))
+    monkeypatch.setattr("repro.cli.suggestion.current_library", lambda: named)
+    suggest("repro train resnet20 --papers mine2")
+    assert capsys.readouterr().err == "next: repro train resnet20 --papers mine2 --papers mine\n"
 
 
 def test_the_next_command_has_the_folders_of_this_one(

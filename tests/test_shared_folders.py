@@ -221,7 +221,7 @@ def test_a_table_trains_the_runs_that_are_free(
     with ExitStack() as locks:
         hold(locks, folders, first)
         runtime = replace(CPU, together=together)
-        command.train_missing(select("cifar100", "N = 4"), None, None, runtime, folders)
+        assert not command.train_missing(select("cifar100", "N = 4"), None, None, runtime, folders)
     assert [each.id for each in every_record(folders.results)] == [second.id, other.id]
     held = f"{first.name} is being trained by process {os.getpid()} on {socket.gethostname()} since 20"
     assert capsys.readouterr().err.count(held) == 2  # when it was met, and at the end

@@ -100,7 +100,7 @@ def bench(
         raise UserError("--seconds and --only require --check")
     if model is None:
         raise UserError("the model is missing: name one, such as resnet20, or add --check to check the device")
-    name, options, values, *_ = chosen_network(model, options, overrides or ())
+    name, options, values = chosen_network(model, options, overrides or ())
     recipe = recipe or recipe_called(model, dataset)
     experiment = experiment_for(name, options, seed=0, dataset=dataset, recipe_name=recipe, overrides=values)
     check_network(experiment)

@@ -22,7 +22,7 @@ from repro.models import MODELS, is_outside, spec_of
 from repro.models.options import OF_MODEL, Shape
 from repro.models.typed import has_option, typed_name
 from repro.report.counts import CountReport, CountReports
-from repro.tables.names import network_called
+from repro.tables.names import dataset_called, network_called
 
 InputShape = Annotated[
     str | None,
@@ -89,13 +89,15 @@ def count(
         count_named(
             each.name,
             each.options,
-            dataset or each.dataset,
-            _shape(input, each.name, dataset or each.dataset) if input else None,
+            where,
+            _shape(input, each.name, where) if input else None,
             classes,
             conventions_of(flops),
             by_module,
         )
-        for each in _chosen(models, options, settings or ())
+        for each, where in zip(
+            _chosen(models, options, settings or ()), (dataset or dataset_called(each) for each in models), strict=True
+        )
     ]
     answer = reports[0] if len(reports) == 1 else CountReports(reports)
     if format == AnswerFormat.JSON:

@@ -10,7 +10,7 @@ from repro.models import OptionValue
 from repro.models.options import OF_MODEL
 from repro.models.typed import has_option, option_of_text, typed_name
 from repro.recipes.overrides import OF_RECIPE, is_value
-from repro.tables.names import dataset_called, network_called
+from repro.tables.names import network_called
 
 
 class Chosen(NamedTuple):
@@ -20,8 +20,6 @@ class Chosen(NamedTuple):
     options: dict[str, OptionValue]
     values: list[str]
     """What replaces values of the recipe, as `NAME=VALUE`."""
-    dataset: str | None
-    """That of the row with the label that was typed, if it is not the default of the network."""
 
 
 def chosen_network(
@@ -53,7 +51,7 @@ def chosen_network(
         if option in chosen:
             raise UserError(f"{option} is given twice; give it once")
         chosen[option] = option_of_text(name, option, text)
-    return Chosen(name, network.with_options(typed, chosen), values, dataset_called(typed))
+    return Chosen(name, network.with_options(typed, chosen), values)
 
 
 def _option(name: str, key: str, *, counting: bool) -> str | None:

@@ -23,7 +23,8 @@ from repro.tables import Table, read_table, table_names
 def suggest(command: str) -> None:
     """Print the next useful command on stderr, with the `--papers` of this one; nothing with `--quiet`."""
     papers = [as_typed({"papers": str(each)}) for each in current_library().named]
-    note(f"next: {' '.join([command, *(each for each in papers if each not in command)])}")
+    missing = (each for each in papers if f" {each} " not in f"{command} ")
+    note(f"next: {' '.join([command, *missing])}")
 
 
 def with_folders(command: str, folders: Folders, *names: str) -> str:
@@ -47,9 +48,13 @@ def after_count(model: str, options: Mapping[str, Any], dataset: str, *, resized
     """
     if default_recipe(model, dataset, options) is None:
         return "repro list recipes"
-    chosen = typed_options(model, told(model, options), is_value)
-    words = [quote(typed_name(model)), chosen, as_typed({"dataset": dataset})]
-    return f"repro {'count' if resized else 'train'} {' '.join(filter(None, words))}"
+    return f"repro {'count' if resized else 'train'} {network_as_typed(model, options, dataset)}"
+
+
+def network_as_typed(model: str, options: Mapping[str, Any], dataset: str) -> str:
+    """Return a network with its options and a dataset, as typed after a command."""
+    words = [quote(typed_name(model)), typed_options(model, told(model, options), is_value)]
+    return " ".join(filter(None, [*words, as_typed({"dataset": dataset})]))
 
 
 def after_run(model: str, options: Mapping[str, Any], recipe: str, folders: Folders) -> str:

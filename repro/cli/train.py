@@ -60,7 +60,7 @@ def train(
     format: Format = AnswerFormat.RICH,
 ) -> None:
     """Train a model with the recipe of its paper; the same command resumes a stopped run."""
-    name, options, values, *_ = chosen_network(model, options, overrides or ())
+    name, options, values = chosen_network(model, options, overrides or ())
     recipe = recipe or recipe_called(model, dataset)
     experiments = [
         experiment_for(name, options, seed=each, dataset=dataset, recipe_name=recipe, epochs=epochs, overrides=values)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
 from repro.cli.networks import chosen_network
 from repro.cli.options import AnswerFormat
 from repro.cli.protocol import asked
-from repro.cli.suggestion import suggest, with_folders
+from repro.cli.suggestion import network_as_typed, suggest, with_folders
 from repro.console import loading, note, print_json, stdout
 from repro.data.protocol import Views
 from repro.errors import UserError
-from repro.models import as_typed
-from repro.models.typed import told, typed_name, typed_options
+from repro.models.typed import typed_name
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.weights import WEIGHTS, append_weights_test, read_weights_tests
@@ -56,7 +54,7 @@ def show_weights(given: Given, folders: Folders, runtime: Runtime, format: Answe
     Raises:
         UserError: as `evaluate_weights`, or a normalisation is not complete.
     """
-    model, options, *_ = chosen_network(given.model, {}, given.settings, counting=True)
+    model, options, _ = chosen_network(given.model, {}, given.settings, counting=True)
     normalisation = _normalisation(given.mean, given.std)
     if given.record:
         read_weights_tests([folders.results])
@@ -84,9 +82,7 @@ def show_weights(given: Given, folders: Folders, runtime: Runtime, format: Answe
     if found.printed:
         suggest(with_folders(f"repro table {found.printed[0].table}", folders, "results"))
     else:
-        chosen = typed_options(found.model, told(found.model, found.options))
-        words = [quote(typed_name(found.model)), chosen, as_typed({"dataset": found.dataset})]
-        suggest(f"repro count {' '.join(filter(None, words))}")
+        suggest(f"repro count {network_as_typed(found.model, found.options, found.dataset)}")
 
 
 def _record(found: TestedWeights, results: Path, source: str, runtime: Runtime) -> None:

@@ -23,7 +23,7 @@ class Launch:
     stages: int = 0
     """Taps that are copied ahead into shared memory, past the L1 cache; 0: they are read into registers, through it."""
     taps: int = 1
-    """Taps that are read into registers at once, before their products: 1, 3 or 9. Each group waits for the cache."""
+    """Taps that are read into registers at once, before their products: 1, 3 or 9."""
     share: int = 64
     """Output channels of one program, or all if there are fewer."""
 
@@ -92,7 +92,7 @@ GRADIENT = {
 }
 """Gradients of the weight, by channels."""
 NORM = {channels: NormLaunch(values=4096, warps=4) for channels in (16, 32, 64)}
-"""BatchNorm and its gradients, by channels; of more channels as of 64, of fewer as of 16."""
+"""BatchNorm and its gradients, by channels; of more channels as of 64, of fewer as of 16. No others were timed yet."""
 ADDED = 16
 """Weights whose parts one program adds."""
 

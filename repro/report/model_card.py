@@ -17,9 +17,6 @@ from repro.report.runs import METRICS, shown_metric
 from repro.store.results import Record
 from repro.text import number_of
 
-INPUT = ("preprocessing", "mean", "std")
-"""The values of a recipe that say what the network's input is."""
-
 
 @dataclass(frozen=True)
 class CardFacts:
@@ -107,7 +104,7 @@ def _how_to_load(facts: CardFacts, weights: Path) -> str:
     data = DATASETS[experiment.dataset]
     channels, height, width = data.input
     recipe = experiment.recipe
-    given = INPUT[:1] if recipe.preprocessing else INPUT[1:]
+    given = ("preprocessing",) if recipe.preprocessing else ("mean", "std")
     normalised = "; ".join(f"{name}: {shown(name, getattr(recipe, name))}" for name in given)
     return f"""## Load
 

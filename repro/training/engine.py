@@ -194,13 +194,8 @@ class Engine:
 
     def check_weights(self) -> None:
         """Raise Diverged if a weight or a BatchNorm statistic is NaN or infinite."""
-        self._share_statistics()  # all processes check the same values: either all raise or none does
+        processes.as_the_first(self.networks, self.tested)  # of the same values, either all processes raise or none
         check_state(self.networks.state_dict(), self.step)
-
-    def _share_statistics(self) -> None:
-        """Give every process the BatchNorm statistics of the first one, also those of the moving average."""
-        for each in dict.fromkeys((self.networks, self.tested)):  # in the same order in every process
-            processes.as_the_first(each)
 
     def end_epoch(self, progress: Progress = iter) -> list[EpochRow]:
         """Test the networks after an epoch's last step and add the epoch to the histories.
@@ -253,7 +248,7 @@ class Engine:
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return for each run the checkpoint from which it resumes, alone or together with others."""
-        self._share_statistics()
+        processes.as_the_first(self.networks, self.tested)
         rng, sums = processes.of_all(states_of_generators(self.device)), processes.total(self.sums)
         return [
             Checkpoint(

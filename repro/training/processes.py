@@ -98,11 +98,12 @@ def of_first(value: T) -> T:
     return shared[0]
 
 
-def as_the_first(network: nn.Module) -> None:
-    """Give every process the BatchNorm statistics of the first one; a run keeps these."""
+def as_the_first(*networks: nn.Module) -> None:
+    """Give every process the BatchNorm statistics of the first one, which a run keeps; networks may be repeated."""
     if count() > 1:
-        for buffer in network.buffers():
-            dist.broadcast(buffer, 0)
+        for network in dict.fromkeys(networks):  # in the same order in every process
+            for buffer in network.buffers():
+                dist.broadcast(buffer, 0)
 
 
 @contextmanager
