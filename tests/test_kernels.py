@@ -1,6 +1,7 @@
 """The Triton kernels compute what the modules compute, in Triton's interpreter; in fp64 to the last digits."""
 
 import copy
+import itertools
 import math
 import os
 import subprocess
@@ -25,10 +26,11 @@ from repro.cli.app import main
 from repro.data import Images
 from repro.errors import UserError
 from repro.experiment import experiment_for
-from repro.kernels import batchnorm, convolution, weight_gradient
-from repro.kernels.batchnorm import gradient_sums, gradients, normalise, statistics
+from repro.kernels import batchnorm, batchnorm_gradient, number_format, weight_gradient
+from repro.kernels.batchnorm import BeforeNorm
+from repro.kernels.batchnorm_gradient import NormGradient
 from repro.kernels.beside import BESIDE
-from repro.kernels.convolution import Convolution
+from repro.kernels.convolution import BeforeRelu, Convolution
 from repro.kernels.fuse import FusedBranch, has_kernels, use_kernels
 from repro.kernels.launch import (
     BACKWARD,
@@ -108,42 +110,80 @@ def numbers(request: pytest.FixtureRequest) -> tuple[torch.dtype, float]:
     return found
 
 
+@pytest.fixture(params=[False, True], ids=["norm before", "norm inside"])
+def inside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the kernels of convolutions compute the BatchNorm in front of them, too."""
+    for table, (channels, launch) in itertools.product((FORWARD, BACKWARD), LAUNCHES.items()):
+        monkeypatch.setitem(table, channels, replace(launch, norm=request.param))
+    return bool(request.param)
+
+
+def norm_of(channels: int, dtype: torch.dtype) -> nn.BatchNorm2d:
+    """Return a BatchNorm that scales and shifts, in the number format of sums."""
+    norm = nn.BatchNorm2d(channels, dtype=torch.promote_types(dtype, torch.float32))
+    norm.weight.data = random(channels, 1, 1, 1).flatten().abs().to(norm.weight)
+    norm.bias.data = random(channels, 1, 1, 2)[..., 0].flatten().to(norm.bias) / 2
+    return norm
+
+
 @pytest.mark.slow
-def test_a_convolution_and_its_gradients(channels: int, numbers: tuple[torch.dtype, float]) -> None:
+@pytest.mark.parametrize("with_added", [True, False])
+def test_a_convolution_of_normalised_maps(
+    inside: bool, with_added: bool, channels: int, numbers: tuple[torch.dtype, float]
+) -> None:
     dtype, limit = numbers
-    x, weight = random(2, channels, 5, 6, dtype=dtype), random(channels, channels, 3, 3)
-    above, before, direct = (random(2, channels, 5, each, dtype=dtype) for each in (6, 6, 6))
-    before, direct, saved = (
-        before * 2 + 1,
-        direct.flip(0),
-        random(2, channels, 1, 1).flatten(1).abs().contiguous().to(torch.promote_types(dtype, torch.float32)),
-    )
-    inputs, factors = x.double().requires_grad_(), weight.double().requires_grad_()
-    out = F.conv2d(inputs, factors, padding=1)
-    out.backward(above.double())
-    assert inputs.grad is not None
-    assert factors.grad is not None
-    conv = Convolution(weight.to(dtype))
-    found, partial = conv.with_statistics(x)
-    assert apart(found, out.detach()) < limit
-    assert apart(mean_of(partial, 60, LAUNCHES[channels].tile), found.double().mean((0, 2, 3))) < max(limit, 1e-6)
-    active = x > 0
-    masked = inputs.grad * active
-    found, partial = conv.gradient_before(above, x, before, saved)
-    scaled = (before.double() - saved[0].double().view(1, -1, 1, 1)) * saved[1].double().view(1, -1, 1, 1)
-    assert apart(found, masked) < limit
-    assert apart(
-        partial.sum(1), torch.stack([found.double().sum((0, 2, 3)), (found.double() * scaled).sum((0, 2, 3))])
-    ) < max(limit, 1e-6)
-    assert apart(conv.input_gradient(above)[0], inputs.grad) < limit
-    assert apart(conv.input_gradient(above, (x, direct))[0], inputs.grad + direct * active) < limit
-    both, sums = conv.input_gradient(above, (x, direct), (x, before, saved))
-    assert apart(both, inputs.grad + direct * active) < limit
-    both = both.double() * active
-    assert apart(sums.sum(1), torch.stack([both.sum((0, 2, 3)), (both * scaled).sum((0, 2, 3))])) < max(limit, 1e-6)
+    images, weight = random(2, channels, 5, 6, dtype=dtype) * 2 + 3, random(channels, channels, 3, 3) / channels**0.5
+    added = random(2, channels, 5, 6, dtype=dtype).flip(0) if with_added else None
+    norm, plain = norm_of(channels, dtype), norm_of(channels, torch.float64)
+    normed = F.relu(plain(images.double()) + (0 if added is None else added.double()))
+    found = Convolution(weight.to(dtype)).after_norm(BeforeNorm.of(images, norm, added=added, relu=True))
+    assert apart(found.normed.out, normed) < limit
+    assert apart(found.out, F.conv2d(normed, weight, padding=1)) < 2 * limit
+    assert apart(mean_of(found.partial, 60, LAUNCHES[channels].tile), found.out.double().mean((0, 2, 3))) < 1e-6
+    mean, inverse = found.normed.saved
+    assert apart(mean, images.double().mean((0, 2, 3))) < 1e-6
+    assert apart(inverse, (images.double().var((0, 2, 3), correction=0) + norm.eps).rsqrt()) < 1e-6
+    assert apart(norm.running_mean, plain.running_mean) < 1e-6
+    assert apart(norm.running_var, plain.running_var) < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("with_direct", [True, False])
+@pytest.mark.parametrize("with_before", [True, False])
+def test_gradients_of_a_convolution(
+    inside: bool, with_before: bool, with_direct: bool, channels: int, numbers: tuple[torch.dtype, float]
+) -> None:
+    """Of x in norm(conv(x)) + x, or of z in the same of x = relu(normalised z); the latter needs the sums too."""
+    dtype, limit = numbers
+    z, weight = random(2, channels, 5, 6, dtype=dtype) * 2 + 1, random(channels, channels, 3, 3) / channels**0.5
+    above, norm = random(2, channels, 5, 6, dtype=dtype).flip(1), norm_of(channels, torch.float64)
+    before = random(2, channels, 5, 6).flip(0).requires_grad_()
+    x = (F.relu(before) if with_before else before).to(dtype).double()
+    x.retain_grad()
+    factors = weight.to(dtype).double().requires_grad_()
+    out = F.conv2d(x, factors, padding=1).to(dtype).double()
+    (norm(out) + (x if with_direct else 0)).backward(above.double())
+    sums = torch.promote_types(dtype, torch.float32)
+    saved = torch.stack([out.mean((0, 2, 3)), (out.var((0, 2, 3), correction=0) + norm.eps).rsqrt()]).detach().to(sums)
+    after = NormGradient.of(above, out.detach().to(dtype), saved, norm.weight.detach().to(sums), out=None)
+    z_saved = random(2, channels, 1, 1).flatten(1).abs().contiguous().to(sums)
+    conv, active = Convolution(weight.to(dtype)), x.detach().to(dtype)
     with BESIDE.joined():
-        gradient = weight_gradient.weight_gradient(x, above, conv.weight)
-    assert apart(gradient, factors.grad) < limit
+        found = conv.input_gradient(
+            after,
+            before=BeforeRelu(active, z, z_saved) if with_before else None,
+            direct=above if with_direct else None,
+        )
+        of_weight = weight_gradient.weight_gradient(active, found.norm.images, conv.weight)
+    assert (before if with_before else x).grad is not None
+    assert apart(found.images, (before if with_before else x).grad) < 4 * limit
+    assert apart(of_weight, factors.grad) < 4 * limit
+    assert apart(found.norm.weight, norm.weight.grad) < 4 * limit
+    assert apart(found.norm.bias, norm.bias.grad) < 4 * limit
+    if with_before:
+        scaled = (z.double() - z_saved[0].double().view(1, -1, 1, 1)) * z_saved[1].double().view(1, -1, 1, 1)
+        expected = [each.sum((0, 2, 3)) for each in (found.images.double(), found.images.double() * scaled)]
+        assert apart(found.partial.sum(1), torch.stack(expected)) < max(limit, 1e-6)
 
 
 def mean_of(partial: Tensor, rows: int, tile: int) -> Tensor:
@@ -158,34 +198,29 @@ def test_batchnorm_and_its_gradients(with_added: bool, relu: bool, numbers: tupl
     dtype, limit = numbers
     images = random(3, 32, 5, 6, dtype=dtype) * 2 + 3
     added = random(3, 32, 5, 6, dtype=dtype).flip(0) if with_added else None
-    norm, plain = (nn.BatchNorm2d(32, dtype=torch.promote_types(dtype, torch.float32)) for _ in range(2))
-    for each in (norm, plain):
-        each.weight.data = random(32, 1, 1, 1).flatten().abs().to(each.weight)
+    norm, plain = norm_of(32, dtype), norm_of(32, dtype)
     inputs = images.to(plain.weight.dtype).requires_grad_()
     expected = plain(inputs) + (0 if added is None else added)
     expected = F.relu(expected) if relu else expected
     above = random(3, 32, 5, 6, dtype=dtype).flip(1)
     expected.backward(above.to(expected.dtype))
     assert inputs.grad is not None
-    out, saved = normalise(images, statistics(images), batchnorm.tiles(images).tile, norm, added=added, relu=relu)
+    out, saved = BeforeNorm.of(images, norm, added=added, relu=relu).normalised()
     assert apart(out, expected.detach()) < limit
     assert apart(norm.running_mean, plain.running_mean) < 1e-6
     assert apart(norm.running_var, plain.running_var) < 1e-6
-    mask = out if relu else None
-    found = gradients(
-        above, mask, images, saved, gradient_sums(above, mask, images, saved), norm.weight, added=with_added
-    )
+    after = NormGradient.of(above, images, saved, norm.weight, out=out if relu else None)
+    found = after.of_inputs()
     assert apart(found.images, inputs.grad) < 5 * limit
     assert apart(found.weight, plain.weight.grad) < 5 * limit
     assert apart(found.bias, plain.bias.grad) < 5 * limit
-    if with_added:
-        assert apart(found.added, above * (expected > 0) if relu else above) < limit
+    assert apart(after.gradient, above * (expected > 0) if relu else above) < limit
 
 
 def test_statistics_lose_no_digits_when_the_mean_is_large() -> None:
     images = (random(3, 16, 5, 6) + 10_000).float()
     norm = nn.BatchNorm2d(16)
-    normalise(images, statistics(images), batchnorm.tiles(images).tile, norm, added=None, relu=False)
+    BeforeNorm.of(images, norm, added=None, relu=False).normalised()
     expected = 0.9 + 0.1 * images.double().var((0, 2, 3))
     assert apart(norm.running_var, expected) < 1e-4  # of 1e8 - 1e8 in fp32 nothing would be left
 
@@ -195,13 +230,14 @@ def test_many_parts_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     images, above = random(3, 32, 5, 6) * 2 + 3, random(3, 32, 5, 6).flip(1)
     ends = []
     for limit in (8192, 32):
-        monkeypatch.setattr(batchnorm, "MERGED", limit)
+        for module in (batchnorm, batchnorm_gradient):
+            monkeypatch.setattr(module, "MERGED", limit)
         norm = nn.BatchNorm2d(32, dtype=torch.float64)
-        partial = statistics(images)
-        assert partial.shape[1] > 1
-        out, saved = normalise(images, partial, batchnorm.tiles(images).tile, norm, added=None, relu=True)
-        found = gradients(above, out, images, saved, gradient_sums(above, out, images, saved), norm.weight)
-        ends.append((out, saved, norm.running_var, found.images, found.weight, found.bias))
+        before = BeforeNorm.of(images, norm, added=None, relu=True)
+        assert before.partial.shape[1] > 1
+        out, saved = before.normalised()
+        found = NormGradient.of(above, images, saved, norm.weight, out=out).of_inputs()
+        ends.append((out, saved, norm.running_var, *found))
     assert all(apart(one, other) < 1e-13 for one, other in zip(*ends, strict=True))
 
 
@@ -213,25 +249,30 @@ def test_large_maps_have_larger_tiles(shape: tuple[int, ...], tile: int) -> None
     assert math.prod(shape) / tile <= MERGED
 
 
-def test_nan_stays_visible() -> None:
+def test_nan_stays_visible(inside: bool) -> None:
     """Torch's ReLU keeps NaN, from which a run's divergence is seen."""
     images, norm = random(3, 16, 5, 6), nn.BatchNorm2d(16, dtype=torch.float64)
     images[0, 3, 2, 2] = torch.nan
-    out, saved = normalise(images, statistics(images), batchnorm.tiles(images).tile, norm, added=None, relu=True)
+    conv = Convolution(random(16, 16, 3, 3))
+    (out, saved), convolved, _ = conv.after_norm(BeforeNorm.of(images, norm, added=None, relu=True))
     assert out[:, 3].isnan().all()
     assert not out[:, :3].isnan().any()
+    assert convolved.isnan().all()
     above = random(3, 16, 5, 6).flip(1)
-    found = gradients(above, out, images, saved, gradient_sums(above, out, images, saved), norm.weight)
-    assert found.images[:, 3].isnan().all()
-    conv = Convolution(random(16, 16, 3, 3))
-    assert conv.gradient_before(above, out, images, saved)[0].isfinite().all()  # the gradient above is finite
-    assert conv.input_gradient(above, (out, images))[0][0, 3, 2, 2].isnan()
+    after = NormGradient.of(above, images, saved, norm.weight, out=out)
+    assert after.of_inputs().images[:, 3].isnan().all()
+    assert conv.input_gradient(after).images.isnan().all()
+    finite = NormGradient(
+        above, after.partial[:, :, :1].expand_as(after.partial).contiguous(), above, saved.nan_to_num(), norm.weight
+    )
+    assert conv.input_gradient(finite, before=BeforeRelu(out, images, saved)).images.isfinite().all()
+    assert conv.input_gradient(finite, direct=images).images[0, 3, 2, 2].isnan()
 
 
-def test_one_value_per_channel_has_no_deviation() -> None:
-    images = random(1, 16, 1, 1)
+def test_one_value_per_channel_has_no_deviation(inside: bool) -> None:
+    images, norm = random(1, 16, 1, 1), nn.BatchNorm2d(16, dtype=torch.float64)
     with pytest.raises(ValueError, match="more than one value per channel"):
-        normalise(images, statistics(images), 1, nn.BatchNorm2d(16, dtype=torch.float64), added=None, relu=False)
+        Convolution(random(16, 16, 3, 3)).after_norm(BeforeNorm.of(images, norm, added=None, relu=True))
 
 
 def test_which_batchnorms_fit() -> None:
@@ -252,7 +293,7 @@ def trained_once(network: nn.Module, images: Tensor) -> Tensor:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_with_kernels_is_the_network(name: str) -> None:
+def test_a_network_with_kernels_is_the_network(inside: bool, name: str) -> None:
     torch.manual_seed(0)
     plain = NETWORKS[name]().to(dtype=torch.float64, memory_format=torch.channels_last)
     for each in plain.parameters():
@@ -362,10 +403,10 @@ def test_products_are_in_tf32_only_where_the_runtime_allows_it() -> None:
     half, single, double = (torch.zeros(1, dtype=each) for each in (torch.bfloat16, torch.float32, torch.float64))
     try:
         devices.set_products("tf32")
-        assert [convolution.precision(each) for each in (half, single, double)] == ["ieee", "tf32", "ieee"]
+        assert [number_format.precision(each) for each in (half, single, double)] == ["ieee", "tf32", "ieee"]
     finally:
         devices.set_products("fp32")
-    assert convolution.precision(single) == "ieee"
+    assert number_format.precision(single) == "ieee"
 
 
 @pytest.mark.slow

@@ -1,10 +1,14 @@
-"""3x3 convolutions of few channels in the channels-last layout, as Triton kernels."""
+"""3x3 convolutions of few channels in the channels-last layout, as Triton kernels.
+
+A kernel can also compute what is in front of a convolution (BatchNorm with ReLU, or the gradient of BatchNorm) and sums
+that the BatchNorm after it needs. That saves launches, each of which takes longer than its arithmetic.
+"""
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator"
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import triton  # type: ignore[import-untyped]
@@ -12,7 +16,10 @@ import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
 
 from repro.kernels.ahead import on_grid
+from repro.kernels.batchnorm import BeforeNorm, Normed, after_relu, norm_factors
+from repro.kernels.batchnorm_gradient import Gradients, NormGradient, gradient_factors, input_gradient
 from repro.kernels.launch import BACKWARD, Launch, forward_launch
+from repro.kernels.number_format import accumulator, accumulator_dtype, precision
 
 
 @triton.jit
@@ -40,15 +47,38 @@ def neighbours(
 
 
 @triton.jit
+def _values(
+    images, beside, factors, offsets, inside, front: tl.constexpr, with_beside: tl.constexpr,
+    accumulator: tl.constexpr,
+):  # fmt: skip
+    """Return the values (tile, channels) that are convolved, and 0 where not `inside`."""
+    values = tl.load(images + offsets, mask=inside, other=0.0)
+    if front == 0:
+        return values
+    own = values.to(accumulator)
+    if with_beside:
+        other = tl.load(beside + offsets, mask=inside, other=0.0).to(accumulator)
+    if front == 1:
+        own = own * factors[0][None, :] + factors[1][None, :]
+        if with_beside:
+            own += other
+        own = after_relu(own)
+    else:
+        own = input_gradient(own, other, factors)
+    return tl.where(inside, own, 0.0).to(values.dtype)
+
+
+@triton.jit
 def _factors(
-    images, weights, first, line, column, rows, to, tap, tile: tl.constexpr, height: tl.constexpr,
-    width: tl.constexpr, channels: tl.constexpr, transposed: tl.constexpr, even: tl.constexpr,
+    images, beside, of_channel, weights, first, line, column, rows, to, tap, tile: tl.constexpr, height: tl.constexpr,
+    width: tl.constexpr, channels: tl.constexpr, transposed: tl.constexpr, even: tl.constexpr, front: tl.constexpr,
+    with_beside: tl.constexpr, accumulator: tl.constexpr,
 ):  # fmt: skip
     """Return the pixels (tile, channels) under one tap and its weights (channels, share)."""
     offsets, inside = neighbours(first, line, column, tap, tile, height, width, channels, 1)
     if not even:
         inside = inside & (first + tl.arange(0, tile) < rows)[:, None]
-    values = tl.load(images + offsets, mask=inside, other=0.0)
+    values = _values(images, beside, of_channel, offsets, inside, front, with_beside, accumulator)
     channel = tl.arange(0, channels)
     if transposed:
         at = (channel * 9 + 8 - tap)[:, None] * channels + to[None, :]
@@ -59,16 +89,18 @@ def _factors(
 
 @triton.jit
 def _sums(
-    images, weights, first, line, column, rows, to, tile: tl.constexpr, share: tl.constexpr, height: tl.constexpr,
-    width: tl.constexpr, channels: tl.constexpr, stages: tl.constexpr, taps: tl.constexpr, transposed: tl.constexpr,
-    even: tl.constexpr, accumulator: tl.constexpr, precision: tl.constexpr,
+    images, beside, of_channel, weights, first, line, column, rows, to, tile: tl.constexpr, share: tl.constexpr,
+    height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr, stages: tl.constexpr, taps: tl.constexpr,
+    transposed: tl.constexpr, even: tl.constexpr, front: tl.constexpr, with_beside: tl.constexpr,
+    accumulator: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
     """Return the convolution (tile, share), without bias."""
     sums = tl.zeros((tile, share), dtype=accumulator)
     if stages:
         for tap in tl.range(9, num_stages=stages):
             values, factors = _factors(
-                images, weights, first, line, column, rows, to, tap, tile, height, width, channels, transposed, even
+                images, beside, of_channel, weights, first, line, column, rows, to, tap, tile, height, width, channels,
+                transposed, even, front, with_beside, accumulator,
             )  # fmt: skip
             sums = tl.dot(values, factors, sums, input_precision=precision, out_dtype=accumulator)
     else:
@@ -76,7 +108,8 @@ def _sums(
             read = ()
             for tap in tl.static_range(begin, begin + taps):
                 both = _factors(
-                    images, weights, first, line, column, rows, to, tap, tile, height, width, channels, transposed, even
+                    images, beside, of_channel, weights, first, line, column, rows, to, tap, tile, height, width,
+                    channels, transposed, even, front, with_beside, accumulator,
                 )  # fmt: skip
                 read = read + (both,)  # type: ignore[assignment]  # noqa: RUF005  (Triton cannot unpack)
             for at in tl.static_range(taps):
@@ -86,64 +119,117 @@ def _sums(
 
 @triton.jit
 def _convolve(
-    images, weights, out, partial, active, normed, saved, out_active, gradient, rows,
-    height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr, tile: tl.constexpr, share: tl.constexpr,
-    stages: tl.constexpr, taps: tl.constexpr, transposed: tl.constexpr, ending: tl.constexpr, even: tl.constexpr,
-    accumulator: tl.constexpr, precision: tl.constexpr,
+    images, beside, written, norm, weights, out, partial, direct, active, normed, saved, rows,
+    epsilon: tl.constexpr, momentum: tl.constexpr, height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr,
+    padded: tl.constexpr, tile: tl.constexpr, share: tl.constexpr, stages: tl.constexpr, taps: tl.constexpr,
+    front: tl.constexpr, with_beside: tl.constexpr, transposed: tl.constexpr, with_direct: tl.constexpr,
+    ending: tl.constexpr, even: tl.constexpr, accumulator: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
-    """Write `tile` pixels of a 3x3 convolution with padding 1, and what belongs to its ending.
+    """Write `tile` pixels of a 3x3 convolution with padding 1, and what belongs to its front and its ending.
 
-    `transposed`: with the taps in reverse order and in and out exchanged, which is the gradient of the input.
+    `front` 1: `images` are first normalised as `norm` says, then `beside` is added if wanted, then there is a ReLU. 2:
+    `images` are the gradient of a BatchNorm's output, and `beside` its input; that of the input is convolved. What is
+    convolved is also `written`.
+    `transposed`: with the taps in reverse order and in and out exchanged, which is the gradient of the input; `direct`
+    is added to it if wanted.
     `ending` 1: also the mean and the squared deviations of each channel. 2: the gradient before a ReLU whose output
-    was `active`, and the sums that the gradient of BatchNorm needs. 3: adds `gradient`, except where `out_active` is 0.
-    4: as 3, and the sums of 2, of the gradient before the ReLU, which is not written.
+    was `active`, and the sums that the gradient of BatchNorm needs.
     """
     program, programs = tl.program_id(0), tl.num_programs(0)
     first = program * tile
     row = first + tl.arange(0, tile)
+    filled = (row < rows)[:, None]
     line, column = position(first, tile, height, width)
     to = tl.program_id(1) * share + tl.arange(0, share)
+    writes = (program == 0) & (tl.program_id(1) == 0)
+    of_channel = ()
+    if front == 1:
+        of_channel = norm_factors(norm, rows, writes, epsilon, momentum, channels, padded, accumulator)
+    if front == 2:
+        of_channel = gradient_factors(norm, rows, writes, channels, padded)
     sums = _sums(
-        images, weights, first, line, column, rows, to, tile, share, height, width, channels, stages, taps, transposed,
-        even, accumulator, precision,
+        images, beside, of_channel, weights, first, line, column, rows, to, tile, share, height, width, channels,
+        stages, taps, transposed, even, front, with_beside, accumulator, precision,
     )  # fmt: skip
-    filled = (row < rows)[:, None]
+    if front:
+        own = row[:, None] * channels + tl.arange(0, channels)[None, :]
+        values = _values(images, beside, of_channel, own, filled, front, with_beside, accumulator)
+        tl.store(written + own, values, mask=filled & (tl.program_id(1) == 0))
     at = row[:, None] * channels + to[None, :]
-    if ending >= 3:
-        silent = tl.load(out_active + at, mask=filled, other=0.0) <= 0
-        sums += tl.where(silent, 0.0, tl.load(gradient + at, mask=filled, other=0.0).to(accumulator))
+    if with_direct:
+        sums += tl.load(direct + at, mask=filled, other=0.0).to(accumulator)
     if ending == 2:
         sums = tl.where(tl.load(active + at, mask=filled, other=0.0) <= 0, 0.0, sums)
     stored = sums.to(out.dtype.element_ty)
     tl.store(out + at, stored, mask=filled)
     rounded = stored.to(accumulator)
-    if ending == 4:
-        rounded = tl.where(tl.load(active + at, mask=filled, other=0.0) <= 0, 0.0, rounded)
     if ending == 1:
         mean = tl.sum(rounded, 0) / tl.minimum(rows - program * tile, tile).to(accumulator)
         away = tl.where(filled, rounded - mean[None, :], 0.0)
         tl.store(partial + program * channels + to, mean)
         tl.store(partial + (programs + program) * channels + to, tl.sum(away * away, 0))
-    if ending == 2 or ending == 4:
+    if ending == 2:
         before = tl.load(normed + at, mask=filled, other=0.0).to(accumulator)
         scaled = (before - tl.load(saved + to)[None, :]) * tl.load(saved + channels + to)[None, :]
         tl.store(partial + program * channels + to, tl.sum(rounded, 0))
         tl.store(partial + (programs + program) * channels + to, tl.sum(rounded * scaled, 0))
 
 
-def accumulator(tensor: Tensor) -> Any:
-    """Return Triton's type in which products of a tensor are added up."""
-    return tl.float64 if tensor.dtype == torch.float64 else tl.float32
+@dataclass(frozen=True)
+class _Front:
+    """What is computed before a convolution, as arguments of its kernel."""
+
+    images: Tensor
+    code: int = 0
+    beside: Tensor | None = None
+    written: Tensor | None = None
+    norm: tuple[Any, ...] = ()
+    padded: int = 1
+    epsilon: float = 0.0
+    momentum: float | None = None
 
 
-def accumulator_dtype(tensor: Tensor) -> torch.dtype:
-    """Return the type in which products of a tensor are added up."""
-    return torch.promote_types(tensor.dtype, torch.float32)
+class BeforeRelu(NamedTuple):
+    """A BatchNorm and a ReLU in front of a convolution."""
+
+    out: Tensor
+    """Output of the ReLU."""
+    images: Tensor
+    """(B, C, H, W): input of the BatchNorm."""
+    saved: Tensor
+    """(2, C): its mean and 1 / deviation."""
 
 
-def precision(tensor: Tensor) -> str:
-    """Return the precision of products of fp32 factors: TF32 where the runtime allows it."""
-    return "tf32" if tensor.dtype == torch.float32 and torch.backends.cuda.matmul.allow_tf32 else "ieee"
+@dataclass(frozen=True)
+class _Ending:
+    """What is computed after a convolution, as arguments of its kernel."""
+
+    code: int = 0
+    direct: Tensor | None = None
+    before: BeforeRelu | None = None
+
+
+class AfterNorm(NamedTuple):
+    """A convolution of normalised maps."""
+
+    normed: Normed
+    """What is convolved."""
+    out: Tensor
+    """(B, C, H, W)"""
+    partial: Tensor
+    """(2, programs, C): mean and squared deviations of each tile's channels."""
+
+
+class OfInput(NamedTuple):
+    """The gradient of a convolution's input, from that of the output of the BatchNorm after it."""
+
+    norm: Gradients
+    """Of the BatchNorm."""
+    images: Tensor
+    """(B, C, H, W)"""
+    partial: Tensor
+    """(2, programs, C), for a BatchNorm before the convolution: sums of the gradient and of its products with the
+    normalised input."""
 
 
 @dataclass(frozen=True)
@@ -154,62 +240,56 @@ class Convolution:
 
     def with_statistics(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the convolution, and mean and squared deviations of each tile's channels: (2, programs, C)."""
-        return self._convolved(images, forward_launch(images), ending=1)
+        return self._convolved(_Front(images), _Ending(1), forward_launch(images))
 
-    def gradient_before(self, gradient: Tensor, out: Tensor, normed: Tensor, saved: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gradient before the ReLU in front of this convolution, and sums for the BatchNorm before it.
-
-        Args:
-            gradient: of this convolution's output.
-            out: the ReLU's output, which is this convolution's input.
-            normed: the BatchNorm's input.
-            saved: (2, C): the mean and 1 / deviation of the BatchNorm's input.
-
-        Returns:
-            (B, C, H, W), and (2, programs, C): sums of the gradient and of its products with the normalised input.
-        """
-        return self._gradient(gradient, ending=2, others=(out, normed, saved, gradient, gradient))
+    def after_norm(self, before: BeforeNorm) -> AfterNorm:
+        """Return the convolution of normalised maps, which have a ReLU, with its statistics."""
+        launch = forward_launch(before.images)
+        if not launch.norm:
+            normed = before.normalised()
+            return AfterNorm(normed, *self.with_statistics(normed.out))
+        normed, module = before.written(), before.norm
+        norm, padded = before.arguments(normed)
+        front = _Front(before.images, 1, before.added, normed.out, norm, padded, module.eps, module.momentum)
+        return AfterNorm(normed, *self._convolved(front, _Ending(1), launch))
 
     def input_gradient(
-        self,
-        gradient: Tensor,
-        direct: tuple[Tensor, Tensor] | None = None,
-        norm: tuple[Tensor, Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the gradient of the input, and, if `norm` is given, the sums of `gradient_before`.
+        self, after: NormGradient, *, before: BeforeRelu | None = None, direct: Tensor | None = None
+    ) -> OfInput:
+        """Return the gradient of the input.
 
         Args:
-            gradient: of this convolution's output.
-            direct: of a shortcut past this convolution, a ReLU's output and its gradient, which is added before it.
-            norm: `out`, `normed` and `saved` of `gradient_before`; with `direct` only.
+            after: the gradient of the output of the BatchNorm after this convolution.
+            before: a BatchNorm with ReLU whose output is the input; the gradient is then that before the ReLU.
+            direct: the gradient of a shortcut past this convolution, which is added to that of the input.
         """
-        if direct is None:
-            return self._gradient(gradient, ending=0, others=(gradient,) * 5)
-        if norm is None:
-            return self._gradient(gradient, ending=3, others=(gradient, gradient, gradient, *direct))
-        return self._gradient(gradient, ending=4, others=(*norm, *direct))
-
-    def _gradient(self, gradient: Tensor, *, ending: int, others: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        launch = BACKWARD[gradient.shape[1]].of(gradient)
-        return self._convolved(gradient, launch, ending=ending, transposed=True, others=others)
+        launch = BACKWARD[after.images.shape[1]].of(after.images)
+        if launch.norm:
+            found = after.written()
+            norm, padded = after.arguments(found)
+            front = _Front(after.gradient, 2, after.images, found.images, norm, padded)
+        else:
+            found = after.of_inputs()
+            front = _Front(found.images)
+        return OfInput(
+            found, *self._convolved(front, _Ending(2 if before else 0, direct, before), launch, transposed=True)
+        )
 
     def _convolved(
-        self,
-        images: Tensor,
-        launch: Launch,
-        *,
-        ending: int,
-        transposed: bool = False,
-        others: tuple[Tensor, ...] | None = None,
+        self, front: _Front, ending: _Ending, launch: Launch, *, transposed: bool = False
     ) -> tuple[Tensor, Tensor]:
+        images, beside, direct = front.images, front.beside, ending.direct
         batch, channels, height, width = images.shape
         rows, share = batch * height * width, min(launch.share, channels)
         programs = triton.cdiv(rows, launch.tile)
         out = torch.empty_like(images)
         partial = torch.empty((2, programs, channels), dtype=accumulator_dtype(images), device=images.device)
         on_grid(_convolve, (programs, channels // share))(
-            images, self.weight, out, partial, *(others or (images,) * 5), rows, height, width, channels,
-            launch.tile, share, launch.stages, launch.taps, transposed, ending, rows % launch.tile == 0,
-            accumulator(images), precision(images), num_warps=launch.warps,
+            images, images if beside is None else beside, images if front.written is None else front.written,
+            front.norm, self.weight, out, partial, images if direct is None else direct,
+            *(ending.before or (images,) * 3), rows, front.epsilon, front.momentum, height, width, channels,
+            front.padded, launch.tile, share, launch.stages, launch.taps, front.code, beside is not None, transposed,
+            direct is not None, ending.code, rows % launch.tile == 0, accumulator(images), precision(images),
+            num_warps=launch.warps,
         )  # fmt: skip
         return out, partial

@@ -26,6 +26,9 @@ class Launch:
     """Taps that are read into registers at once, before their products: 1, 3 or 9."""
     share: int = 64
     """Output channels of one program, or all if there are fewer."""
+    norm: bool = False
+    """Whether its programs compute the BatchNorm in front of it, or its gradient, for every tap, instead of a kernel
+    before it."""
 
     def of(self, images: Tensor) -> Launch:
         """Return the launch for maps: with larger tiles where their sums per tile would be more than MERGED values.
@@ -67,10 +70,6 @@ class NormLaunch:
     """Values of one program."""
     warps: int
 
-    def tile(self, channels: int) -> int:
-        """Return the pixels of one program."""
-        return max(1, self.values // channels)
-
 
 # The fastest of some on an H200 with triton 3.6, for batches of 64 in TF32: tests/gpu/launches.py times them.
 FORWARD = {
@@ -102,6 +101,25 @@ def forward_launch(images: Tensor) -> Launch:
     return FORWARD[images.shape[1]].of(images)
 
 
-def norm_launch(channels: int) -> NormLaunch:
-    """Return how BatchNorm of maps is cut."""
-    return NORM[min(max(channels, 16), 64)]
+@dataclass(frozen=True)
+class NormTiles:
+    """How the pixels of maps are cut into programs of BatchNorm."""
+
+    rows: int
+    """Pixels of all images."""
+    channels: int
+    tile: int
+    """Pixels of one program."""
+    warps: int
+
+    @property
+    def programs(self) -> int:
+        """Number of programs."""
+        return ceil(self.rows / self.tile)
+
+
+def norm_tiles(images: Tensor) -> NormTiles:
+    """Return how BatchNorm of maps (B, C, H, W) is cut."""
+    batch, channels, height, width = images.shape
+    launch = NORM[min(max(channels, 16), 64)]
+    return NormTiles(batch * height * width, channels, max(1, launch.values // channels), launch.warps)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from repro.kernels.batchnorm import gradient_sums, gradients, normalise, statistics, tiles
-from repro.kernels.convolution import Convolution
+from repro.kernels.batchnorm import BeforeNorm
+from repro.kernels.batchnorm_gradient import NormGradient
+from repro.kernels.convolution import BeforeRelu, Convolution, OfInput
 from repro.kernels.launch import forward_launch
 from repro.kernels.weight_gradient import weight_gradient
 
@@ -35,7 +36,7 @@ class _Norm(torch.autograd.Function):
     ) -> Tensor:
         images = images.contiguous(memory_format=LAYOUT)
         added = None if added is None else added.contiguous(memory_format=LAYOUT)
-        out, saved = normalise(images, statistics(images), tiles(images).tile, norm, added=added, relu=relu)
+        out, saved = BeforeNorm.of(images, norm, added=added, relu=relu).normalised()
         ctx.save_for_backward(images, out if relu else None, weight, saved)
         ctx.added = added is not None
         return out
@@ -45,10 +46,9 @@ class _Norm(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Grads:
         """Return the gradients of the inputs from that of the output (B, C, H, W)."""
         images, out, weight, saved = ctx.saved_tensors
-        gradient = gradient.contiguous(memory_format=LAYOUT)
-        partial = gradient_sums(gradient, out, images, saved)
-        found = gradients(gradient, out, images, saved, partial, weight, added=ctx.added)
-        return found.images, found.added, found.weight, found.bias, None, None
+        after = NormGradient.of(gradient.contiguous(memory_format=LAYOUT), images, saved, weight, out=out)
+        found = after.of_inputs()
+        return found.images, after.gradient if ctx.added else None, found.weight, found.bias, None, None
 
 
 class PairWeights(NamedTuple):
@@ -75,43 +75,47 @@ class PairMaps(NamedTuple):
     saved1: Tensor
     """(2, C): mean and 1 / deviation of z1."""
     saved2: Tensor
-    out: Tensor | None
-    """Output of the ReLU after the addition; None: there is no addition."""
 
 
 def _forward(
-    x: Tensor, weights: PairWeights, norms: tuple[nn.BatchNorm2d, nn.BatchNorm2d], residual: bool
-) -> tuple[Tensor, PairMaps]:
-    """Return the output of a pair, and what its backward pass needs."""
-    part = forward_launch(x).tile
-    z1, partial = Convolution(weights.conv1).with_statistics(x)
-    y, saved1 = normalise(z1, partial, part, norms[0], added=None, relu=True)
-    z2, partial = Convolution(weights.conv2).with_statistics(y)
-    out, saved2 = normalise(z2, partial, part, norms[1], added=x if residual else None, relu=residual)
-    return out, PairMaps(x, z1, y, z2, saved1, saved2, out if residual else None)
+    x: Tensor, weights: Sequence[PairWeights], norms: Sequence[tuple[nn.BatchNorm2d, nn.BatchNorm2d]], residual: bool
+) -> tuple[Tensor, list[PairMaps]]:
+    """Return the output of a chain, and what the backward pass of each pair needs."""
+    part, found = forward_launch(x).tile, []
+    z1, partial = Convolution(weights[0].conv1).with_statistics(x)
+    for own, following, (norm1, norm2) in zip(weights, [*weights[1:], None], norms, strict=True):
+        (y, saved1), z2, partial = Convolution(own.conv2).after_norm(BeforeNorm(z1, partial, part, norm1, None, True))
+        before = BeforeNorm(z2, partial, part, norm2, x if residual else None, residual)
+        normed, next_z1, partial = (
+            Convolution(following.conv1).after_norm(before) if following else (before.normalised(), z1, partial)
+        )
+        found.append(PairMaps(x, z1, y, z2, saved1, normed.saved))
+        x, z1 = normed.out, next_z1
+    return x, found
 
 
 def _backward(
-    gradient: Tensor, partial: Tensor, weights: PairWeights, maps: PairMaps, before: PairMaps | None
-) -> tuple[Tensor, Tensor, PairWeights]:
-    """Return the gradients of a pair's input and parameters, and the sums for the BatchNorm in front of it, if any.
+    after: NormGradient, weights: PairWeights, maps: PairMaps, before: PairMaps | None, residual: bool
+) -> tuple[OfInput, PairWeights]:
+    """Return the gradients of a pair's input and parameters.
 
     Args:
-        gradient: of the output.
-        partial: sums for the second BatchNorm.
+        after: the gradient of the output of the second BatchNorm.
         weights: of the pair.
         maps: of the pair.
-        before: of the pair whose output is the input.
+        before: of the pair whose output is the input, if any.
+        residual: whether the input is added to the output.
     """
-    second = gradients(gradient, maps.out, maps.z2, maps.saved2, partial, weights.scale2)
-    conv2 = weight_gradient(maps.y, second.images, weights.conv2)
-    between, partial = Convolution(weights.conv2).gradient_before(second.images, maps.y, maps.z1, maps.saved1)
-    first = gradients(between, None, maps.z1, maps.saved1, partial, weights.scale1)
-    conv1 = weight_gradient(maps.x, first.images, weights.conv1)
-    direct = None if maps.out is None else (maps.out, gradient)
-    norm = None if before is None else (maps.x, before.z2, before.saved2)
-    of_x, partial = Convolution(weights.conv1).input_gradient(first.images, direct, norm)
-    return of_x, partial, PairWeights(conv1, first.weight, first.bias, conv2, second.weight, second.bias)
+    inner = Convolution(weights.conv2).input_gradient(after, before=BeforeRelu(maps.y, maps.z1, maps.saved1))
+    conv2 = weight_gradient(maps.y, inner.norm.images, weights.conv2)
+    outer = Convolution(weights.conv1).input_gradient(
+        NormGradient(inner.images, inner.partial, maps.z1, maps.saved1, weights.scale1),
+        before=BeforeRelu(maps.x, before.z2, before.saved2) if before else None,
+        direct=after.gradient if residual else None,
+    )
+    conv1 = weight_gradient(maps.x, outer.norm.images, weights.conv1)
+    own = PairWeights(conv1, outer.norm.weight, outer.norm.bias, conv2, inner.norm.weight, inner.norm.bias)
+    return outer, own
 
 
 class _Pairs(torch.autograd.Function):
@@ -124,30 +128,30 @@ class _Pairs(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, norms: Sequence[tuple[nn.BatchNorm2d, nn.BatchNorm2d]], residual: bool, *weights: Tensor
     ) -> Tensor:
-        saved: list[Tensor | None] = list(weights)
-        x = x.contiguous(memory_format=LAYOUT)
-        for pair, own in zip(_split(weights), norms, strict=True):
-            x, maps = _forward(x, pair, own, residual)
-            saved += maps
-        ctx.weights = len(weights)
-        ctx.save_for_backward(*saved)
-        return x
+        out, maps = _forward(x.contiguous(memory_format=LAYOUT), _split(weights), norms, residual)
+        ctx.weights, ctx.residual = len(weights), residual
+        ctx.save_for_backward(out if residual else None, *weights, *itertools.chain(*maps))
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Grads:
         """Return the gradients of the inputs from that of the output; those of the weights are written later."""
-        weights = _split(ctx.saved_tensors[: ctx.weights])
-        pairs = [PairMaps(*each) for each in _groups(ctx.saved_tensors[ctx.weights :], len(PairMaps._fields))]
-        last = pairs[-1]
+        out, *saved = ctx.saved_tensors
+        weights = _split(saved[: ctx.weights])
+        maps = [PairMaps(*each) for each in _groups(saved[ctx.weights :], len(PairMaps._fields))]
+        last = maps[-1]
         gradient = gradient.contiguous(memory_format=LAYOUT)
-        partial = gradient_sums(gradient, last.out, last.z2, last.saved2)
+        after = NormGradient.of(gradient, last.z2, last.saved2, weights[-1].scale2, out=out)
         found: list[PairWeights] = []
-        for index in reversed(range(len(pairs))):
-            before = pairs[index - 1] if index else None
-            gradient, partial, own = _backward(gradient, partial, weights[index], pairs[index], before)
+        for index in reversed(range(len(maps))):
+            before = maps[index - 1] if index else None
+            of_x, own = _backward(after, weights[index], maps[index], before, ctx.residual)
             found.append(own)
-        return gradient, None, None, *itertools.chain(*reversed(found))
+            if before:
+                scale = weights[index - 1].scale2
+                after = NormGradient(of_x.images, of_x.partial, before.z2, before.saved2, scale)
+        return of_x.images, None, None, *itertools.chain(*reversed(found))
 
 
 def _split(weights: Sequence[Tensor]) -> list[PairWeights]:

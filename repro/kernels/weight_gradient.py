@@ -14,8 +14,9 @@ from torch import Tensor
 
 from repro.kernels.ahead import on_grid
 from repro.kernels.beside import BESIDE
-from repro.kernels.convolution import accumulator, accumulator_dtype, neighbours, position, precision
+from repro.kernels.convolution import neighbours, position
 from repro.kernels.launch import ADDED, GRADIENT
+from repro.kernels.number_format import accumulator, accumulator_dtype, precision
 
 TAPS = 9
 """Products of one pixel of a 3x3 convolution with one channel."""

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +22,9 @@ from torch import Tensor, nn
 from triton.runtime.errors import OutOfResources  # type: ignore[import-untyped]
 
 from repro.kernels.ahead import AHEAD
-from repro.kernels.batchnorm import gradients, normalise, statistics, tiles
-from repro.kernels.convolution import Convolution
+from repro.kernels.batchnorm import BeforeNorm
+from repro.kernels.batchnorm_gradient import NormGradient
+from repro.kernels.convolution import BeforeRelu, Convolution, OfInput
 from repro.kernels.launch import (
     BACKWARD,
     FORWARD,
@@ -37,8 +39,8 @@ from repro.kernels.weight_gradient import PartialGradients
 
 SIDES = {16: 32, 32: 16, 64: 8}
 """Height and width of the maps by channels, as in ResNet for CIFAR."""
-REPEATS = 18
-"""Launches between two readings of the clock, on three sets of maps in turn."""
+REPEATS = 6
+"""Passes between two readings of the clock, on three sets of maps in turn."""
 LIMIT = 3e-3
 """Largest relative error of a right result in TF32."""
 SHARED = 227 * 1024
@@ -47,9 +49,9 @@ SHARED = 227 * 1024
 
 Table = dict[int, Launch] | dict[int, GradientLaunch] | dict[int, NormLaunch]
 TABLES: dict[str, Table] = {
-    "BatchNorm, forward and backward, with the convolutions": NORM,
-    "forward, with BatchNorm": FORWARD,
-    "backward, with BatchNorm": BACKWARD,
+    "BatchNorm, in the passes of three and of two convolutions": NORM,
+    "forward pass of three convolutions with BatchNorm": FORWARD,
+    "backward pass of two convolutions with BatchNorm": BACKWARD,
     "gradient of the weight, with what adds up its parts": GRADIENT,
 }
 """What is timed, in order; BatchNorm reads the sums of each tile of a convolution, so both are timed together."""
@@ -68,6 +70,20 @@ class Candidate:
         self.table[self.channels] = self.launch  # type: ignore[assignment]
 
 
+class Block(NamedTuple):
+    """Maps of out = norm(z2) + y1, with z2 = conv(y2), y2 = relu(norm(z1)), z1 = conv(y1) and y1 = relu(norm(x))."""
+
+    x: Tensor
+    of_out: Tensor
+    """Gradient of `out`."""
+    first: BeforeRelu
+    """y1, x and the statistics of x."""
+    second: BeforeRelu
+    """y2, z1 and the statistics of z1."""
+    after: NormGradient
+    """The gradient of `out`, and z2."""
+
+
 class Maps:
     """Random maps and a weight of one width."""
 
@@ -77,48 +93,68 @@ class Maps:
         def random(*shape: int) -> Tensor:
             return torch.randn(shape, generator=generator).to(device, memory_format=torch.channels_last)
 
-        self.inputs, self.gradients = ([random(batch, channels, side, side) for _ in range(3)] for _ in range(2))
         self.weight = random(channels, channels, 3, 3) / (3 * channels**0.5)
-        self.norm = nn.BatchNorm2d(channels).to(device)
-        self.normed = [
-            normalise(each, statistics(each), tiles(each).tile, self.norm, added=None, relu=True)
-            for each in self.inputs
-        ]
+        self.conv, self.norm = Convolution(self.weight), nn.BatchNorm2d(channels).to(device)
+        maps = ((random(batch, channels, side, side), random(batch, channels, side, side)) for _ in range(3))
+        self.blocks = [self._block(x, of_out) for x, of_out in maps]
+
+    def _block(self, x: Tensor, of_out: Tensor) -> Block:
+        (y1, saved), z1, partial = self.conv.after_norm(BeforeNorm.of(x, self.norm, added=None, relu=True))
+        (y2, saved1), z2, partial = self.conv.after_norm(self._before(z1, partial))
+        saved2 = self._before(z2, partial).normalised().saved
+        after = NormGradient.of(of_out, z2, saved2, self.norm.weight, out=None)
+        return Block(x, of_out, BeforeRelu(y1, x, saved), BeforeRelu(y2, z1, saved1), after)
+
+    def _before(self, images: Tensor, partial: Tensor, added: Tensor | None = None) -> BeforeNorm:
+        return BeforeNorm(images, partial, forward_launch(images).tile, self.norm, added, True)
 
     def computed(self, candidate: Candidate, number: int = 0) -> list[Tensor]:
         """Return what a kernel computes from one set of maps."""
         candidate.use()
-        number %= 3
+        block = self.blocks[number % 3]
         if candidate.table is FORWARD:
-            return [self._forward(number)]
+            return [self._forward(block.x)]
         if candidate.table is BACKWARD:
-            return [self._backward(number)]
+            return [self._backward(block)]
         if candidate.table is NORM:
-            return [self._forward(number), self._backward(number)]
-        layers = PartialGradients(self.inputs[number], self.weight)
-        found = layers.gradient(self.inputs[number], self.gradients[number])
+            return [self._forward(block.x), self._backward(block)]
+        layers = PartialGradients(block.x, self.weight)
+        found = layers.gradient(block.x, block.of_out)
         layers.write()
         return [found]
 
-    def _forward(self, number: int) -> Tensor:
-        """Return relu(norm(conv(x)))."""
-        convolved, partial = Convolution(self.weight).with_statistics(self.inputs[number])
-        return normalise(convolved, partial, forward_launch(convolved).tile, self.norm, added=None, relu=True)[0]
+    def _forward(self, x: Tensor) -> Tensor:
+        """Return x after three convolutions with BatchNorm and ReLU, of which the second has a shortcut."""
+        images, partial = self.conv.with_statistics(x)
+        for added in (None, x):
+            _, images, partial = self.conv.after_norm(self._before(images, partial, added))
+        return self._before(images, partial).normalised().out
 
-    def _backward(self, number: int) -> Tensor:
-        """Return the gradient of x, for conv(relu(norm(x)))."""
-        x, (y, saved) = self.inputs[number], self.normed[number]
-        of_y, partial = Convolution(self.weight).gradient_before(self.gradients[number], y, x, saved)
-        return gradients(of_y, None, x, saved, partial, self.norm.weight).images
+    def _backward(self, block: Block) -> Tensor:
+        """Return the gradient of x."""
+        second = self.conv.input_gradient(block.after, before=block.second)
+        first = self.conv.input_gradient(self._after(second, block.second), before=block.first, direct=block.of_out)
+        return self._after(first, block.first).of_inputs().images
+
+    def _after(self, found: OfInput, relu: BeforeRelu) -> NormGradient:
+        return NormGradient(found.images, found.partial, relu.images, relu.saved, self.norm.weight)
 
     def expected(self, candidate: Candidate) -> list[Tensor]:
         """Return what a kernel should compute from the first set, in fp64."""
-        x, gradient, weight = self.inputs[0].double(), self.gradients[0].double(), self.weight.double()
+        x, of_out, weight = self.blocks[0].x.double(), self.blocks[0].of_out.double(), self.weight.double()
         if candidate.table is GRADIENT:
-            return [torch.nn.grad.conv2d_weight(x, weight.shape, gradient, padding=1)]
-        forward = F.batch_norm(F.conv2d(x, weight, padding=1), None, None, training=True).relu()
+            return [torch.nn.grad.conv2d_weight(x, weight.shape, of_out, padding=1)]
+
+        def normed(images: Tensor) -> Tensor:
+            return F.batch_norm(images, None, None, training=True)
+
+        def convolved(images: Tensor) -> Tensor:
+            return normed(F.conv2d(images, weight, padding=1))
+
+        forward = convolved((convolved(convolved(x).relu()) + x).relu()).relu()
         x.requires_grad_()
-        F.conv2d(F.batch_norm(x, None, None, training=True).relu(), weight, padding=1).backward(gradient)
+        y1 = normed(x).relu()
+        (convolved(convolved(y1).relu()) + y1).backward(of_out)
         assert x.grad is not None
         found = {id(FORWARD): [forward], id(BACKWARD): [x.grad], id(NORM): [forward, x.grad]}
         return found[id(candidate.table)]
@@ -129,12 +165,13 @@ def candidates(channels: int) -> Iterator[Candidate]:
     for values, warps in itertools.product((2048, 4096, 8192, 16384), (4, 8, 16)):
         if 8 <= values // (32 * warps) <= 64:
             yield Candidate(NORM, channels, NormLaunch(values=values, warps=warps))
-    for table, tile, warps, (stages, taps) in itertools.product(
-        (FORWARD, BACKWARD), (32, 64, 128, 256), (2, 4, 8), ((0, 1), (0, 3), (0, 9), (3, 1), (5, 1))
+    for table, tile, warps, (stages, taps), norm in itertools.product(
+        (FORWARD, BACKWARD), (32, 64, 128, 256), (2, 4, 8), ((0, 1), (0, 3), (0, 9), (3, 1), (5, 1)), (False, True)
     ):
         for share in {min(32, channels), channels}:
             if 4 <= tile * share // (32 * warps) <= 64 and taps * (tile + share) * channels <= SHARED // 4:
-                yield Candidate(table, channels, Launch(tile=tile, warps=warps, stages=stages, taps=taps, share=share))
+                launch = Launch(tile=tile, warps=warps, stages=stages, taps=taps, share=share, norm=norm)
+                yield Candidate(table, channels, launch)
     for tile, taps, warps, parts, stages in itertools.product(
         (16, 32, 64), (1, 2, 4), (2, 4), (16, 32, 64, 128, 256), (1, 3)
     ):
@@ -144,7 +181,7 @@ def candidates(channels: int) -> Iterator[Candidate]:
 
 
 def microseconds(compute: Callable[[int], object], device: str) -> float:
-    """Return the time of a launch: on a GPU within a CUDA graph, as in training."""
+    """Return the time of a pass: on a GPU within a CUDA graph, as in training."""
     if device == "cpu":
         begin = time.perf_counter()
         compute(0)
