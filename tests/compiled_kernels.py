@@ -1,27 +1,32 @@
 """Compiles kernels for a Hopper GPU, on a machine without one; run in a process of its own.
 
 It prints the number of kernels that are compiled ahead of a step, by a copy of the networks; the number after the step;
-and the most shared memory of a kernel, in bytes.
+and the most shared memory of a kernel, in bytes. With `--fewer`, convolutions compute BatchNorm, and launches overlap.
 """
 
 import copy
 import json
 import os
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import triton
+import triton.language as tl
 from torch import nn
 from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia.driver import CudaDriver
 
-from repro.kernels import gate
+from repro.kernels import gate, overlap
 from repro.kernels.ahead import AHEAD
+from repro.kernels.batchnorm import BeforeNorm
+from repro.kernels.batchnorm_gradient import NormGradient
 from repro.kernels.beside import BESIDE
-from repro.kernels.convolution import Convolution
+from repro.kernels.convolution import BeforeRelu, Convolution
 from repro.kernels.fuse import use_kernels
-from repro.kernels.launch import BACKWARD
+from repro.kernels.launch import BACKWARD, FORWARD
 from repro.models.dense_resnet import denseresnet_cifar
 from repro.models.resnet import resnet_cifar
 
@@ -58,14 +63,26 @@ def convolve_large_maps(channels: int) -> None:
     """Take the passes of a convolution of many pixels, whose tiles are the largest."""
     images = torch.zeros(1024, channels, 8, 8).to(memory_format=torch.channels_last)
     conv = Convolution(torch.zeros(channels, channels, 3, 3).to(memory_format=torch.channels_last))
-    conv.with_statistics(images)
-    conv.input_gradient(images, (images, images), (images, images, torch.zeros(2, channels)))
+    before = BeforeNorm.of(images, nn.BatchNorm2d(channels), added=images, relu=True)
+    (out, saved), _, _ = conv.after_norm(before)
+    after = NormGradient.of(images, images, saved, torch.ones(channels), out=out)
+    conv.input_gradient(after, before=BeforeRelu(out, images, saved), direct=images)
+
+
+def use_fewer_launches() -> None:
+    """Let convolutions compute BatchNorm, and launches overlap."""
+    overlap.OVERLAPS = tl.constexpr(True)
+    for table in (FORWARD, BACKWARD):
+        for channels, launch in table.items():
+            table[channels] = replace(launch, norm=True)
 
 
 if __name__ == "__main__":
     triton.runtime.driver.set_active(Hopper())
     torch.backends.cuda.matmul.allow_tf32 = True
     gate.INTERPRETED = True  # accept maps on a CPU
+    if "--fewer" in sys.argv:
+        use_fewer_launches()
     networks = [resnet_cifar(depth=14, classes=10), denseresnet_cifar(depth=8, N=1, classes=10)]
     for network in networks:
         use_kernels(network.to(memory_format=torch.channels_last))

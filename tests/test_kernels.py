@@ -6,7 +6,8 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from repro.cli.app import main
 from repro.data import Images
 from repro.errors import UserError
 from repro.experiment import experiment_for
-from repro.kernels import batchnorm, batchnorm_gradient, number_format, weight_gradient
+from repro.kernels import batchnorm, batchnorm_gradient, convolution, number_format, weight_gradient
+from repro.kernels.ahead import on_grid
 from repro.kernels.batchnorm import BeforeNorm
 from repro.kernels.batchnorm_gradient import NormGradient
 from repro.kernels.beside import BESIDE
@@ -46,7 +48,7 @@ from repro.kernels.launch import (
 )
 from repro.kernels.residual import fits
 from repro.models.dense_resnet import denseresnet_cifar
-from repro.models.resnet import resnet_bottleneck, resnet_cifar
+from repro.models.resnet import BasicBlock, resnet_bottleneck, resnet_cifar
 from repro.paths import Folders
 from repro.recipes import recipe
 from repro.runtime import Runtime
@@ -312,6 +314,28 @@ def test_a_network_with_kernels_is_the_network(inside: bool, name: str) -> None:
     assert apart(fused.eval()(images), plain.eval()(images)) < 1e-13
 
 
+def test_launches_of_a_residual_block(inside: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each launch takes longer than its arithmetic."""
+    launched: Counter[str] = Counter()
+
+    def counted(kernel: Any, grid: Sequence[int], *, beside: bool = False) -> Callable[..., Any]:
+        launched["beside" if beside else "in turn"] += 1
+        return on_grid(kernel, grid, beside=beside)
+
+    for module in (batchnorm, batchnorm_gradient, convolution, weight_gradient):
+        monkeypatch.setattr(module, "on_grid", counted)
+    monkeypatch.setattr(weight_gradient, "LAYERS", 6)
+    found = []
+    for blocks in (1, 4):
+        stage = nn.Sequential(*(BasicBlock(16, 16, stride=1, shortcut="A") for _ in range(blocks)))
+        use_kernels(stage.to(memory_format=torch.channels_last))
+        trained_once(stage, random(2, 16, 4, 4, dtype=torch.float32))
+        found.append(Counter(launched))
+        launched.clear()
+    more = found[1] - found[0]
+    assert more == {"in turn": 3 * (4 if inside else 8), "beside": 2}  # weight gradients of six layers are one launch
+
+
 def test_exact_statistics_are_those_of_the_modules() -> None:
     """While they are taken, BatchNorm averages over all batches, for which there is no kernel."""
     torch.manual_seed(0)
@@ -410,11 +434,14 @@ def test_products_are_in_tf32_only_where_the_runtime_allows_it() -> None:
 
 
 @pytest.mark.slow
-def test_kernels_are_compiled_ahead_for_a_gpu(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [[], ["--fewer"]], ids=["default", "fewer launches"])
+def test_kernels_are_compiled_ahead_for_a_gpu(options: list[str], tmp_path: Path) -> None:
     """The interpreter does not compile, so this is what shows without a GPU that a kernel can be compiled."""
     environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
     script = Path(__file__).with_name("compiled_kernels.py")
-    ended = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        [sys.executable, script, *options], env=environment, capture_output=True, text=True, check=True
+    )
     ahead, after, shared = map(int, ended.stdout.split())
     assert ahead > 60
     assert after == ahead, "a step compiled a kernel that was not compiled ahead"
@@ -428,7 +455,7 @@ def test_a_backward_pass_that_fails_leaves_nothing_behind(monkeypatch: pytest.Mo
     monkeypatch.setattr(weight_gradient.PartialGradients, "gradient", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         trained_once(network, images)
-    assert BESIDE.unfinished == []
+    assert BESIDE.waiting == []
     monkeypatch.setattr(weight_gradient.PartialGradients, "gradient", computed)
     network.zero_grad()
     trained_once(network, images)

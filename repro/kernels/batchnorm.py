@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from repro.kernels.ahead import on_grid
 from repro.kernels.launch import MERGED, norm_tiles
 from repro.kernels.number_format import accumulator, accumulator_dtype
+from repro.kernels.overlap import wait_for_previous
 
 
 @triton.jit
 def _statistics(images, partial, rows, channels: tl.constexpr, tile: tl.constexpr, accumulator: tl.constexpr):
     """Write the mean and the squared deviations of each channel over one tile of pixels."""
+    wait_for_previous()
     program, programs = tl.program_id(0), tl.num_programs(0)
     row, channel = program * tile + tl.arange(0, tile), tl.arange(0, channels)
     filled = (row < rows)[:, None]
@@ -83,6 +85,7 @@ def _normalise(
     tile: tl.constexpr, padded: tl.constexpr, with_added: tl.constexpr, relu: tl.constexpr, accumulator: tl.constexpr,
 ):  # fmt: skip
     """Write the normalised pixels of one tile; the first program also writes the statistics."""
+    wait_for_previous()
     program = tl.program_id(0)
     row, channel = program * tile + tl.arange(0, tile), tl.arange(0, channels)
     filled = (row < rows)[:, None]

@@ -18,6 +18,7 @@ from repro.kernels.ahead import on_grid
 from repro.kernels.batchnorm import both_of_parts
 from repro.kernels.launch import MERGED, norm_tiles
 from repro.kernels.number_format import accumulator
+from repro.kernels.overlap import wait_for_previous
 
 
 @triton.jit
@@ -28,6 +29,7 @@ def _sums(
     """Write the gradient before the ReLU and, per channel, its sums and those of its products with the normalised input
     over one tile.
     """
+    wait_for_previous()
     program, programs = tl.program_id(0), tl.num_programs(0)
     row, channel = program * tile + tl.arange(0, tile), tl.arange(0, channels)
     filled = (row < rows)[:, None]
@@ -74,6 +76,7 @@ def _write_gradient(
     accumulator: tl.constexpr,
 ):  # fmt: skip
     """Write the gradient of one tile of the input; the first program also writes those of weight and bias."""
+    wait_for_previous()
     program = tl.program_id(0)
     row, channel = program * tile + tl.arange(0, tile), tl.arange(0, channels)
     filled = (row < rows)[:, None]

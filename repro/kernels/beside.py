@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 
 
-class Unfinished(Protocol):
-    """Gradients whose parts are computed on a second stream and not all added up."""
+class Gradients(Protocol):
+    """Weight gradients that are written together."""
 
-    partial: Tensor
+    @property
+    def reads(self) -> list[Tensor]:
+        """What `write` reads."""
 
     def write(self) -> None:
-        """Add up what is not added up."""
+        """Write the gradients."""
 
 
 class Beside:
@@ -27,8 +29,8 @@ class Beside:
         """By the first stream: runs that share a GPU have one each."""
         self._read: list[Tensor] = []
         """Tensors that a second stream may still read, kept so that nothing else gets their memory."""
-        self.unfinished: list[Unfinished] = []
-        """Gradients of this backward pass."""
+        self.waiting: list[Gradients] = []
+        """Gradients of this backward pass that are not written."""
 
     @contextmanager
     def launched(self, *read: Tensor) -> Iterator[None]:
@@ -48,12 +50,15 @@ class Beside:
         with torch.cuda.stream(self._streams[first]):
             yield
 
+    def write(self, gradients: Gradients) -> None:
+        """Write gradients on the second stream."""
+        with self.launched(*gradients.reads):
+            gradients.write()
+
     def join(self) -> None:
-        """Write the weight gradients, and let the current stream wait for its second one."""
-        if self.unfinished:
-            with self.launched(self.unfinished[0].partial):
-                for each in self.unfinished:
-                    each.write()
+        """Write the gradients that wait, and let the current stream wait for its second one."""
+        for each in self.waiting:
+            self.write(each)
         if self._read:
             first = torch.cuda.current_stream()
             first.wait_stream(self._streams[first])
@@ -61,7 +66,7 @@ class Beside:
 
     def forget(self) -> None:
         """Forget what was launched, after the streams are joined or after a backward pass that failed."""
-        self.unfinished.clear()
+        self.waiting.clear()
         self._read.clear()
 
     @contextmanager

@@ -20,6 +20,7 @@ from repro.kernels.batchnorm import BeforeNorm, Normed, after_relu, norm_factors
 from repro.kernels.batchnorm_gradient import Gradients, NormGradient, gradient_factors, input_gradient
 from repro.kernels.launch import BACKWARD, Launch, forward_launch
 from repro.kernels.number_format import accumulator, accumulator_dtype, precision
+from repro.kernels.overlap import wait_for_previous
 
 
 @triton.jit
@@ -53,19 +54,19 @@ def _values(
 ):  # fmt: skip
     """Return the values (tile, channels) that are convolved, and 0 where not `inside`."""
     values = tl.load(images + offsets, mask=inside, other=0.0)
-    if front == 0:
-        return values
-    own = values.to(accumulator)
-    if with_beside:
-        other = tl.load(beside + offsets, mask=inside, other=0.0).to(accumulator)
-    if front == 1:
-        own = own * factors[0][None, :] + factors[1][None, :]
+    if front:
+        own = values.to(accumulator)
         if with_beside:
-            own += other
-        own = after_relu(own)
-    else:
-        own = input_gradient(own, other, factors)
-    return tl.where(inside, own, 0.0).to(values.dtype)
+            other = tl.load(beside + offsets, mask=inside, other=0.0).to(accumulator)
+        if front == 1:
+            own = own * factors[0][None, :] + factors[1][None, :]
+            if with_beside:
+                own += other
+            own = after_relu(own)
+        else:
+            own = input_gradient(own, other, factors)
+        values = tl.where(inside, own, 0.0).to(values.dtype)
+    return values
 
 
 @triton.jit
@@ -135,6 +136,7 @@ def _convolve(
     `ending` 1: also the mean and the squared deviations of each channel. 2: the gradient before a ReLU whose output
     was `active`, and the sums that the gradient of BatchNorm needs.
     """
+    wait_for_previous()
     program, programs = tl.program_id(0), tl.num_programs(0)
     first = program * tile
     row = first + tl.arange(0, tile)

@@ -33,12 +33,12 @@ class Launch:
     def of(self, images: Tensor) -> Launch:
         """Return the launch for maps: with larger tiles where their sums per tile would be more than MERGED values.
 
-        Larger tiles are read at most two taps ahead, so that they fit into shared memory.
+        Of larger tiles, at most two taps are copied ahead, and with BatchNorm none, so that they fit into shared memory.
         """
         batch, channels, height, width = images.shape
         tile, warps, stages = self.tile, self.warps, self.stages
         while ceil(batch * height * width / tile) * channels > MERGED and tile < LARGEST_TILE:
-            tile, warps, stages = 2 * tile, min(2 * warps, 8), min(stages, 2)
+            tile, warps, stages = 2 * tile, min(2 * warps, 8), min(stages, 1 if self.norm else 2)
         return replace(self, tile=tile, warps=warps, stages=stages)
 
 

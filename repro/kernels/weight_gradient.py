@@ -23,13 +23,21 @@ TAPS = 9
 
 
 @triton.jit
-def _weight_gradient(
-    images, gradients, partial, rows, chunks: tl.constexpr, height: tl.constexpr, width: tl.constexpr,
+def _weight_gradients(
+    inputs, outputs, partials, rows, size, chunks: tl.constexpr, height: tl.constexpr, width: tl.constexpr,
     channels: tl.constexpr, tile: tl.constexpr, taps: tl.constexpr, stages: tl.constexpr, even: tl.constexpr,
     accumulator: tl.constexpr, precision: tl.constexpr,
 ):  # fmt: skip
-    """Write the weight gradients of one group of taps, summed over some chunks of pixels."""
-    group = tl.program_id(1)
+    """Write the weight gradients of one layer and one group of taps, summed over some chunks of pixels.
+
+    `inputs` are the inputs of the layers, and `outputs` the gradients of their outputs.
+    """
+    group, layer = tl.program_id(1), tl.program_id(2)
+    images, gradients = inputs[0], outputs[0]
+    for each in tl.static_range(1, len(inputs)):
+        images = tl.where(layer == each, inputs[each], images)
+        gradients = tl.where(layer == each, outputs[each], gradients)
+    partial = partials + layer.to(tl.int64) * size
     if taps > 1 and group == 9 // taps:
         _add_products(
             images, gradients, partial, rows, chunks, 8, height, width, channels, tile, 1, stages, even,
@@ -81,55 +89,60 @@ def _add_parts(partial, out, parts, size, tile: tl.constexpr, padded: tl.constex
 
 
 LAYERS = 6
-"""Layers whose parts are added in one launch: few enough that the parts are still in the GPU's cache."""
+"""Layers in one launch: few enough that the maps and the parts of all are in the GPU's cache."""
 
 
 class PartialGradients:
-    """The parts of the weight gradients of layers of one shape, which are added in one launch for all of them."""
+    """The weight gradients of layers of one shape, which are computed in parts and added, in two launches for all."""
 
     def __init__(self, images: Tensor, weight: Tensor) -> None:
-        """Make room for the parts of LAYERS layers whose input and weight have these shapes."""
-        batch, channels, height, width = images.shape
+        """Take LAYERS layers at most, whose input and weight have these shapes."""
         self._shape, self._dtypes = images.shape, (images.dtype, weight.dtype)
-        self._rows, self._launch = batch * height * width, GRADIENT[channels]
-        self._chunks = triton.cdiv(self._rows, self._launch.tile * self._launch.parts)
-        parts, self._size = triton.cdiv(self._rows, self._launch.tile * self._chunks), TAPS * channels * channels
-        self.partial = torch.empty((LAYERS, parts, self._size), dtype=accumulator_dtype(images), device=images.device)
+        channels = images.shape[1]
         self._out = torch.empty((LAYERS, channels, 3, 3, channels), dtype=weight.dtype, device=images.device)
-        self._used = 0
+        self._inputs: list[Tensor] = []
+        self._outputs: list[Tensor] = []
 
     def takes(self, images: Tensor, weight: Tensor) -> bool:
-        """Whether there is room for the parts of one more layer, of the same shape."""
-        return self._used < LAYERS and (images.shape, (images.dtype, weight.dtype)) == (self._shape, self._dtypes)
+        """Whether it can take one more layer, of these shapes."""
+        same = (images.shape, (images.dtype, weight.dtype)) == (self._shape, self._dtypes)
+        return same and len(self._inputs) < LAYERS
 
     def gradient(self, images: Tensor, gradient: Tensor) -> Tensor:
-        """Compute the parts of a layer's weight gradient, and return the gradient (C, C, 3, 3), which is not written.
+        """Return the weight gradient (C, C, 3, 3) of a layer, which is written with those of the other layers.
 
         Args:
             images: (B, C, H, W): the layer's input.
             gradient: (B, C, H, W): of the layer's output.
         """
-        (_, channels, height, width), launch = images.shape, self._launch
-        partial, out = self.partial[self._used], self._out[self._used]
-        self._used += 1
-        on_grid(_weight_gradient, (len(partial), launch.groups))(
-            images, gradient, partial, self._rows, self._chunks, height, width, channels, launch.tile, launch.taps,
-            launch.stages, self._rows % (launch.tile * self._chunks) == 0, accumulator(images), precision(images),
-            num_warps=launch.warps,
-        )  # fmt: skip
-        if self._used == LAYERS:
-            self._add()
-        return out.permute(0, 3, 1, 2)
+        self._inputs.append(images)
+        self._outputs.append(gradient)
+        return self._out[len(self._inputs) - 1].permute(0, 3, 1, 2)
+
+    @property
+    def full(self) -> bool:
+        """Whether it has all layers that it can take."""
+        return len(self._inputs) == LAYERS
+
+    @property
+    def reads(self) -> list[Tensor]:
+        """What `write` reads."""
+        return self._inputs + self._outputs
 
     def write(self) -> None:
-        """Write the weight gradients that are not written, because there was room for more layers."""
-        if self._used < LAYERS:
-            self._add()
-
-    def _add(self) -> None:
-        parts = self.partial.shape[1]
-        on_grid(_add_parts, (self._size // ADDED, self._used))(
-            self.partial, self._out, parts, self._size, ADDED, triton.next_power_of_2(parts), num_warps=4
+        """Write the gradients of all layers."""
+        images, layers, (batch, channels, height, width) = self._inputs[0], len(self._inputs), self._shape
+        launch, rows, size = GRADIENT[channels], batch * height * width, TAPS * channels * channels
+        chunks = triton.cdiv(rows, launch.tile * launch.parts)
+        parts = triton.cdiv(rows, launch.tile * chunks)
+        partial = torch.empty((layers, parts, size), dtype=accumulator_dtype(images), device=images.device)
+        on_grid(_weight_gradients, (parts, launch.groups, layers), beside=True)(
+            tuple(self._inputs), tuple(self._outputs), partial, rows, parts * size, chunks, height, width, channels,
+            launch.tile, launch.taps, launch.stages, rows % (launch.tile * chunks) == 0, accumulator(images),
+            precision(images), num_warps=launch.warps,
+        )  # fmt: skip
+        on_grid(_add_parts, (size // ADDED, layers), beside=True)(
+            partial, self._out, parts, size, ADDED, triton.next_power_of_2(parts), num_warps=4
         )  # fmt: skip
 
 
@@ -141,10 +154,13 @@ def weight_gradient(images: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
         gradient: (B, C, H, W): of its output.
         weight: (C, C, 3, 3).
     """
-    with BESIDE.launched(images, gradient):
-        started = (each for each in BESIDE.unfinished if isinstance(each, PartialGradients))
-        layers = next((each for each in started if each.takes(images, weight)), None)
-        if layers is None:
-            layers = PartialGradients(images, weight)
-            BESIDE.unfinished.append(layers)
-        return layers.gradient(images, gradient)
+    waiting = (each for each in BESIDE.waiting if isinstance(each, PartialGradients))
+    layers = next((each for each in waiting if each.takes(images, weight)), None)
+    if layers is None:
+        layers = PartialGradients(images, weight)
+        BESIDE.waiting.append(layers)
+    found = layers.gradient(images, gradient)
+    if layers.full:
+        BESIDE.waiting.remove(layers)
+        BESIDE.write(layers)
+    return found

@@ -137,7 +137,8 @@ class GraphedStep(Step):
         super().__post_init__()
         self.lr = torch.zeros((), device=self.sums.device)
         set_lr(self.optimizer, self.lr)
-        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        # Weight gradients, for which nothing waits, are on streams of the lowest priority, which is 0.
+        self.stream = torch.cuda.Stream(priority=-1)  # type: ignore[no-untyped-call]
 
     def __call__(self, batches: Sequence[Batch], lr: float, weight: float = 1.0) -> None:
         """Take a step, or let it wait for those of the other runs that share the graphs."""

@@ -1,6 +1,6 @@
 """Times kernels with several launches on a GPU, to choose those in repro/kernels/launch.py.
 
-    PYTHONPATH=. python tests/gpu/launches.py [CHANNELS ...]
+    PYTHONPATH=. python tests/gpu/launches.py [--overlap] [--present] [CHANNELS ...]
 
 It prints the fastest launches of each kernel for batches of 64 in TF32, and leaves out those with wrong results. All
 launches are compiled first, in parallel: without that, about a second each.
@@ -8,8 +8,8 @@ launches are compiled first, in parallel: without that, about a second each.
 
 from __future__ import annotations
 
+import argparse
 import itertools
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,9 +18,11 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor, nn
 from triton.runtime.errors import OutOfResources  # type: ignore[import-untyped]
 
+from repro.kernels import overlap
 from repro.kernels.ahead import AHEAD
 from repro.kernels.batchnorm import BeforeNorm
 from repro.kernels.batchnorm_gradient import NormGradient
@@ -52,7 +54,7 @@ TABLES: dict[str, Table] = {
     "BatchNorm, in the passes of three and of two convolutions": NORM,
     "forward pass of three convolutions with BatchNorm": FORWARD,
     "backward pass of two convolutions with BatchNorm": BACKWARD,
-    "gradient of the weight, with what adds up its parts": GRADIENT,
+    "gradients of the weights of six convolutions": GRADIENT,
 }
 """What is timed, in order; BatchNorm reads the sums of each tile of a convolution, so both are timed together."""
 
@@ -119,9 +121,13 @@ class Maps:
         if candidate.table is NORM:
             return [self._forward(block.x), self._backward(block)]
         layers = PartialGradients(block.x, self.weight)
-        found = layers.gradient(block.x, block.of_out)
+        found = [layers.gradient(block.x, block.of_out)]
+        for each in itertools.cycle(self.blocks):
+            if layers.full:
+                break
+            layers.gradient(each.x, each.of_out)
         layers.write()
-        return [found]
+        return found
 
     def _forward(self, x: Tensor) -> Tensor:
         """Return x after three convolutions with BatchNorm and ReLU, of which the second has a shortcut."""
@@ -221,9 +227,15 @@ def apart(found: Tensor, expected: Tensor) -> float:
 
 def main() -> None:
     """Print the five fastest launches of each kernel, and use the fastest with those that are timed next."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("channels", nargs="*", type=int, default=list(SIDES))
+    parser.add_argument("--overlap", action="store_true", help="launch a kernel before the one in front of it ends")
+    parser.add_argument("--present", action="store_true", help="time only the launches that are in use")
+    given = parser.parse_args()
+    overlap.OVERLAPS = tl.constexpr(given.overlap)
     torch.backends.cuda.matmul.allow_tf32 = True
-    for channels in map(int, sys.argv[1:] or SIDES):
-        tried, maps = list(candidates(channels)), Maps(channels, 64, SIDES[channels], "cuda")
+    for channels in given.channels:
+        tried, maps = [] if given.present else list(candidates(channels)), Maps(channels, 64, SIDES[channels], "cuda")
         for name, table in TABLES.items():
             present = Candidate(table, channels, table[channels])
             found = fastest([present, *(each for each in tried if each.table is table)], maps, "cuda")

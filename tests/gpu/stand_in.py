@@ -104,6 +104,9 @@ class Graph:
 class Stream:
     """Replaces torch.cuda.Stream: all work is in order on a CPU, and a capture sees what must be forked and joined."""
 
+    def __init__(self, *, priority: int = 0) -> None:
+        pass
+
     def wait_stream(self, other: Stream) -> None:
         """Let this stream belong to the capture of another one, or join that one."""
         if other in CAPTURING and self not in CAPTURING:
