@@ -33,7 +33,7 @@ class Launch:
     def of(self, images: Tensor) -> Launch:
         """Return the launch for maps: with larger tiles where their sums per tile would be more than MERGED values.
 
-        Of larger tiles, at most two taps are copied ahead, and with BatchNorm none, so that they fit into shared memory.
+        At most two taps of larger tiles are copied ahead, and with BatchNorm none: they would not fit.
         """
         batch, channels, height, width = images.shape
         tile, warps, stages = self.tile, self.warps, self.stages

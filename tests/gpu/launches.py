@@ -171,16 +171,16 @@ def candidates(channels: int) -> Iterator[Candidate]:
     for values, warps in itertools.product((2048, 4096, 8192, 16384), (4, 8, 16)):
         if 8 <= values // (32 * warps) <= 64:
             yield Candidate(NORM, channels, NormLaunch(values=values, warps=warps))
-    for table, tile, warps, (stages, taps), norm in itertools.product(
-        (FORWARD, BACKWARD), (32, 64, 128, 256), (2, 4, 8), ((0, 1), (0, 3), (0, 9), (3, 1), (5, 1)), (False, True)
+    images = torch.empty((64, channels, SIDES[channels], SIDES[channels]), device="meta")
+    for tile, warps, (stages, taps), norm in itertools.product(
+        (32, 64, 128, 256), (2, 4, 8), ((0, 1), (0, 3), (0, 9), (3, 1)), (False, True)
     ):
         for share in {min(32, channels), channels}:
-            if 4 <= tile * share // (32 * warps) <= 64 and taps * (tile + share) * channels <= SHARED // 4:
-                launch = Launch(tile=tile, warps=warps, stages=stages, taps=taps, share=share, norm=norm)
-                yield Candidate(table, channels, launch)
-    for tile, taps, warps, parts, stages in itertools.product(
-        (16, 32, 64), (1, 2, 4), (2, 4), (16, 32, 64, 128, 256), (1, 3)
-    ):
+            launch = Launch(tile=tile, warps=warps, stages=stages, taps=taps, share=share, norm=norm)
+            fits = 8 <= tile * share // (32 * warps) <= 32 and taps * (tile + share) * channels <= SHARED // 4
+            if fits and launch.of(images) == launch and (norm or taps > 1):  # the others were timed before
+                yield from (Candidate(table, channels, launch) for table in (FORWARD, BACKWARD))
+    for tile, taps, warps, parts, stages in itertools.product((32, 64), (1, 2, 4), (2, 4), (32, 64, 128), (1, 3)):
         if taps * channels <= 128:
             launch = GradientLaunch(tile=tile, taps=taps, warps=warps, parts=parts, stages=stages)
             yield Candidate(GRADIENT, channels, launch)
