@@ -61,7 +61,7 @@ def take_step(network: nn.Module) -> None:
 
 def convolve_large_maps(channels: int) -> None:
     """Take the passes of a convolution of many pixels, whose tiles are the largest."""
-    images = torch.zeros(1024, channels, 8, 8).to(memory_format=torch.channels_last)
+    images = torch.zeros(2048, channels, 8, 8).to(memory_format=torch.channels_last)
     conv = Convolution(torch.zeros(channels, channels, 3, 3).to(memory_format=torch.channels_last))
     before = BeforeNorm.of(images, nn.BatchNorm2d(channels), added=images, relu=True)
     (out, saved), _, _ = conv.after_norm(before)

@@ -20,7 +20,8 @@ from watching import Silent
 
 pytest.importorskip("triton")  # not every system has it
 
-from gpu.launches import TABLES, Candidate, Maps, candidates, fastest
+from gpu.launches import TABLES, Candidate, candidates, fastest
+from gpu.passes import Passes
 
 from repro.benchmark.random_images import random_data
 from repro.cli.app import main
@@ -66,8 +67,8 @@ LAUNCHES = {
 }
 """Small tiles, so that small images have several, the last of which is not full."""
 GRADIENT_LAUNCHES = {
-    16: GradientLaunch(tile=16, taps=2, warps=4, parts=3),
-    32: GradientLaunch(tile=16, taps=4, warps=4, parts=2, stages=1),
+    16: GradientLaunch(tile=16, taps=2, warps=4, parts=3, layers=3),
+    32: GradientLaunch(tile=16, taps=4, warps=4, parts=2, stages=1, layers=3),
     64: GradientLaunch(tile=16, taps=1, warps=4, parts=2),
 }
 NORMS = dict.fromkeys(LAUNCHES, NormLaunch(values=1024, warps=4))
@@ -85,7 +86,6 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
         for channels, launch in launches.items():
             monkeypatch.setitem(table, channels, launch)
     monkeypatch.setattr(weight_gradient, "ADDED", 256)
-    monkeypatch.setattr(weight_gradient, "LAYERS", 3)
 
 
 def apart(found: Tensor, expected: Tensor) -> float:
@@ -324,7 +324,7 @@ def test_launches_of_a_residual_block(inside: bool, monkeypatch: pytest.MonkeyPa
 
     for module in (batchnorm, batchnorm_gradient, convolution, weight_gradient):
         monkeypatch.setattr(module, "on_grid", counted)
-    monkeypatch.setattr(weight_gradient, "LAYERS", 6)
+    monkeypatch.setitem(GRADIENT, 16, replace(GRADIENT[16], layers=6))
     found = []
     for blocks in (1, 4):
         stage = nn.Sequential(*(BasicBlock(16, 16, stride=1, shortcut="A") for _ in range(blocks)))
@@ -462,12 +462,24 @@ def test_a_backward_pass_that_fails_leaves_nothing_behind(monkeypatch: pytest.Mo
     assert all(each.grad is not None and each.grad.isfinite().all() for each in network.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", TABLES.values(), ids=["norm", "forward", "backward", "gradient"])
-def test_launches_are_timed_if_their_results_are_right(table: dict[int, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    maps, right = Maps(16, batch=2, side=4, device="cpu"), Candidate(table, 16, table[16])
-    (found,) = fastest([right], maps, "cpu")
-    assert found[0] > 0
-    assert found[1] is right
-    monkeypatch.setattr("gpu.launches.LIMIT", 0.0)
-    assert fastest([right], maps, "cpu") == []
+def test_launches_are_timed_if_their_results_are_right(
+    table: dict[int, Any], inside: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    passes, right = Passes(16, batch=2, side=4, device="cpu"), Candidate(table, 16, table[16])
+    (found,) = fastest([right], passes, "cpu")
+    assert found.microseconds > 0
+    assert found.apart < 1e-5
+    assert found.candidate is right
+    for name in ("_forward", "_backward", "_weight_gradients"):
+        wrong = getattr(passes, f"expected{name}")
+        monkeypatch.setattr(passes, f"expected{name}", lambda *of, wrong=wrong: [each * 1.01 for each in wrong(*of)])
+    assert fastest([right], passes, "cpu") == []
+    monkeypatch.setattr(Candidate, "use", lambda _: 1 / 0)
+    assert fastest([right], passes, "cpu") == []
+    assert f"ZeroDivisionError: {right.launch}" in capsys.readouterr().out
+
+
+def test_launches_to_time() -> None:
     assert len({(id(each.table), each.launch) for each in candidates(64)}) > 50

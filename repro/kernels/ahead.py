@@ -20,12 +20,19 @@ class Ahead:
     active: bool = False
 
     @contextmanager
-    def compiling(self) -> Iterator[None]:
-        """Compile the kernels that are launched inside in parallel, without launching any."""
+    def compiling(self, *, ignore_errors: bool = False) -> Iterator[None]:
+        """Compile the kernels that are launched inside in parallel, without launching any.
+
+        Args:
+            ignore_errors: leave out the kernels with errors of the compiler, instead of raising the first one.
+        """
         self.active, threads = True, ThreadPoolExecutor()
         try:
             # Triton recognises the calling thread, so the backward pass must not run in threads of its own.
-            with torch.autograd.set_multithreading_enabled(False), triton.AsyncCompileMode(threads):
+            with (
+                torch.autograd.set_multithreading_enabled(False),
+                triton.AsyncCompileMode(threads, ignore_errors=ignore_errors),
+            ):
                 yield
         finally:
             self.active = False

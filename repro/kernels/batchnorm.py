@@ -76,6 +76,7 @@ def norm_factors(
 @triton.jit
 def after_relu(values):
     """Return the values after a ReLU. NaN stays NaN: a diverged run must stay visible."""
+    # Not tl.maximum, which makes a zero of NaN.
     return tl.where(values < 0, 0.0, values)
 
 

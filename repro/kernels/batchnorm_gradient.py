@@ -22,7 +22,7 @@ from repro.kernels.overlap import wait_for_previous
 
 
 @triton.jit
-def _sums(
+def _gradient_sums(
     gradients, out, images, saved, before, partial, rows, channels: tl.constexpr, tile: tl.constexpr,
     relu: tl.constexpr, accumulator: tl.constexpr,
 ):  # fmt: skip
@@ -116,7 +116,7 @@ class NormGradient:
         cut = norm_tiles(images)
         partial = torch.empty((2, cut.programs, cut.channels), dtype=saved.dtype, device=images.device)
         before = gradient if out is None else torch.empty_like(gradient)
-        on_grid(_sums, (cut.programs,))(
+        on_grid(_gradient_sums, (cut.programs,))(
             gradient, gradient if out is None else out, images, saved, before, partial, cut.rows, cut.channels,
             cut.tile, out is not None, accumulator(images), num_warps=cut.warps,
         )  # fmt: skip

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 
-class Gradients(Protocol):
-    """Weight gradients that are written together."""
+class Deferred(Protocol):
+    """Weight gradients that are written later, all at once."""
 
     @property
     def reads(self) -> list[Tensor]:
@@ -29,7 +29,7 @@ class Beside:
         """By the first stream: runs that share a GPU have one each."""
         self._read: list[Tensor] = []
         """Tensors that a second stream may still read, kept so that nothing else gets their memory."""
-        self.waiting: list[Gradients] = []
+        self.waiting: list[Deferred] = []
         """Gradients of this backward pass that are not written."""
 
     @contextmanager
@@ -50,7 +50,7 @@ class Beside:
         with torch.cuda.stream(self._streams[first]):
             yield
 
-    def write(self, gradients: Gradients) -> None:
+    def write(self, gradients: Deferred) -> None:
         """Write gradients on the second stream."""
         with self.launched(*gradients.reads):
             gradients.write()
@@ -59,10 +59,13 @@ class Beside:
         """Write the gradients that wait, and let the current stream wait for its second one."""
         for each in self.waiting:
             self.write(each)
+        self._wait()
+        self.forget()
+
+    def _wait(self) -> None:
         if self._read:
             first = torch.cuda.current_stream()
             first.wait_stream(self._streams[first])
-        self.forget()
 
     def forget(self) -> None:
         """Forget what was launched, after the streams are joined or after a backward pass that failed."""
@@ -75,6 +78,10 @@ class Beside:
         try:
             yield
             self.join()
+        except Exception:
+            with suppress(RuntimeError):  # it must not hide the first error
+                self._wait()
+            raise
         finally:
             self.forget()
 

@@ -89,7 +89,7 @@ def _factors(
 
 
 @triton.jit
-def _sums(
+def _convolution(
     images, beside, of_channel, weights, first, line, column, rows, to, tile: tl.constexpr, share: tl.constexpr,
     height: tl.constexpr, width: tl.constexpr, channels: tl.constexpr, stages: tl.constexpr, taps: tl.constexpr,
     transposed: tl.constexpr, even: tl.constexpr, front: tl.constexpr, with_beside: tl.constexpr,
@@ -149,7 +149,7 @@ def _convolve(
         of_channel = norm_factors(norm, rows, writes, epsilon, momentum, channels, padded, accumulator)
     if front == 2:
         of_channel = gradient_factors(norm, rows, writes, channels, padded)
-    sums = _sums(
+    sums = _convolution(
         images, beside, of_channel, weights, first, line, column, rows, to, tile, share, height, width, channels,
         stages, taps, transposed, even, front, with_beside, accumulator, precision,
     )  # fmt: skip
@@ -183,6 +183,7 @@ class _Front:
 
     images: Tensor
     code: int = 0
+    """The `front` of `_convolve`."""
     beside: Tensor | None = None
     written: Tensor | None = None
     norm: tuple[Any, ...] = ()
@@ -207,6 +208,7 @@ class _Ending:
     """What is computed after a convolution, as arguments of its kernel."""
 
     code: int = 0
+    """The `ending` of `_convolve`."""
     direct: Tensor | None = None
     before: BeforeRelu | None = None
 

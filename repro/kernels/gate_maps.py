@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 
 from repro.kernels.gate_network import norm_gradient
+from repro.kernels.batchnorm import after_relu
 from repro.kernels.overlap import wait_for_previous
 
 SUM_TILE = 2048
@@ -122,8 +123,7 @@ def join(
     values = weights[0][None, :] * load_map(branch, image, row, pixels, channels, channels, dtype)
     for k in tl.static_range(len(maps)):
         values += weights[k + 1][None, :] * load_map(maps[k], image, row, pixels, own[k], channels, dtype)
-    # Not tl.maximum, which makes a zero of NaN: a diverged run must stay visible.
-    stored = tl.where(values < 0, 0.0, values).to(out.dtype.element_ty)
+    stored = after_relu(values).to(out.dtype.element_ty)
     store_map(out, stored, image, row, pixels, channels, channels)
     # Outside the image, all values are 0.
     tl.store(sums + (image * tl.num_programs(0) + part) * channels + channel, tl.sum(stored.to(dtype), 0))

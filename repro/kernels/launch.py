@@ -21,7 +21,8 @@ class Launch:
     """Pixels of one program."""
     warps: int
     stages: int = 0
-    """Taps that are copied ahead into shared memory, past the L1 cache; 0: they are read into registers, through it."""
+    """Taps that are copied ahead into shared memory, past the L1 cache; 1: one after another; 0: they are read into
+    registers, through the L1 cache."""
     taps: int = 1
     """Taps that are read into registers at once, before their products: 1, 3 or 9."""
     share: int = 64
@@ -33,7 +34,7 @@ class Launch:
     def of(self, images: Tensor) -> Launch:
         """Return the launch for maps: with larger tiles where their sums per tile would be more than MERGED values.
 
-        At most two taps of larger tiles are copied ahead, and with BatchNorm none: they would not fit.
+        At most two taps of larger tiles are copied ahead, and with BatchNorm one: more would not fit.
         """
         batch, channels, height, width = images.shape
         tile, warps, stages = self.tile, self.warps, self.stages
@@ -55,6 +56,8 @@ class GradientLaunch:
     """Programs that share the pixels."""
     stages: int = 3
     """Products whose factors are copied ahead into shared memory; 1: none, they are read through the L1 cache."""
+    layers: int = 6
+    """Layers whose gradients are one launch."""
 
     @property
     def groups(self) -> int:
@@ -85,11 +88,14 @@ BACKWARD = {
 }
 """Gradients of the input, by channels."""
 GRADIENT = {
-    16: GradientLaunch(tile=32, taps=4, warps=4, parts=128),
+    16: GradientLaunch(tile=32, taps=4, warps=4, parts=128, layers=3),
     32: GradientLaunch(tile=32, taps=4, warps=4, parts=64),
     64: GradientLaunch(tile=32, taps=1, warps=2, parts=16),
 }
-"""Gradients of the weight, by channels."""
+"""Gradients of the weight, by channels; they were timed with one layer in a launch.
+
+The maps of a launch, 24 MiB at most for batches of 64, fit into the L2 cache of an H100, which has 50 MiB.
+"""
 NORM = {channels: NormLaunch(values=4096, warps=4) for channels in (16, 32, 64)}
 """BatchNorm and its gradients, by channels; of more channels as of 64, of fewer as of 16. No others were timed yet."""
 ADDED = 16

@@ -84,13 +84,15 @@ def _forward(
     part, found = forward_launch(x).tile, []
     z1, partial = Convolution(weights[0].conv1).with_statistics(x)
     for own, following, (norm1, norm2) in zip(weights, [*weights[1:], None], norms, strict=True):
-        (y, saved1), z2, partial = Convolution(own.conv2).after_norm(BeforeNorm(z1, partial, part, norm1, None, True))
-        before = BeforeNorm(z2, partial, part, norm2, x if residual else None, residual)
-        normed, next_z1, partial = (
-            Convolution(following.conv1).after_norm(before) if following else (before.normalised(), z1, partial)
-        )
-        found.append(PairMaps(x, z1, y, z2, saved1, normed.saved))
-        x, z1 = normed.out, next_z1
+        first = BeforeNorm(z1, partial, part, norm1, added=None, relu=True)
+        (y, saved1), z2, partial = Convolution(own.conv2).after_norm(first)
+        second = BeforeNorm(z2, partial, part, norm2, added=x if residual else None, relu=residual)
+        maps = (x, z1, y, z2, saved1)
+        if following:
+            (x, saved2), z1, partial = Convolution(following.conv1).after_norm(second)
+        else:
+            x, saved2 = second.normalised()
+        found.append(PairMaps(*maps, saved2))
     return x, found
 
 

@@ -88,25 +88,23 @@ def _add_parts(partial, out, parts, size, tile: tl.constexpr, padded: tl.constex
     tl.store(out + layer * size + at, tl.sum(values, 0).to(out.dtype.element_ty))
 
 
-LAYERS = 6
-"""Layers in one launch: few enough that the maps and the parts of all are in the GPU's cache."""
-
-
 class PartialGradients:
     """The weight gradients of layers of one shape, which are computed in parts and added, in two launches for all."""
 
     def __init__(self, images: Tensor, weight: Tensor) -> None:
-        """Take LAYERS layers at most, whose input and weight have these shapes."""
+        """Take as many layers as are one launch, whose input and weight have these shapes."""
         self._shape, self._dtypes = images.shape, (images.dtype, weight.dtype)
         channels = images.shape[1]
-        self._out = torch.empty((LAYERS, channels, 3, 3, channels), dtype=weight.dtype, device=images.device)
+        self._launch = GRADIENT[channels]
+        shape = (self._launch.layers, channels, 3, 3, channels)
+        self._out = torch.empty(shape, dtype=weight.dtype, device=images.device)
         self._inputs: list[Tensor] = []
         self._outputs: list[Tensor] = []
 
     def takes(self, images: Tensor, weight: Tensor) -> bool:
         """Whether it can take one more layer, of these shapes."""
         same = (images.shape, (images.dtype, weight.dtype)) == (self._shape, self._dtypes)
-        return same and len(self._inputs) < LAYERS
+        return same and not self.full
 
     def gradient(self, images: Tensor, gradient: Tensor) -> Tensor:
         """Return the weight gradient (C, C, 3, 3) of a layer, which is written with those of the other layers.
@@ -122,7 +120,7 @@ class PartialGradients:
     @property
     def full(self) -> bool:
         """Whether it has all layers that it can take."""
-        return len(self._inputs) == LAYERS
+        return len(self._inputs) == self._launch.layers
 
     @property
     def reads(self) -> list[Tensor]:
@@ -132,7 +130,7 @@ class PartialGradients:
     def write(self) -> None:
         """Write the gradients of all layers."""
         images, layers, (batch, channels, height, width) = self._inputs[0], len(self._inputs), self._shape
-        launch, rows, size = GRADIENT[channels], batch * height * width, TAPS * channels * channels
+        launch, rows, size = self._launch, batch * height * width, TAPS * channels * channels
         chunks = triton.cdiv(rows, launch.tile * launch.parts)
         parts = triton.cdiv(rows, launch.tile * chunks)
         partial = torch.empty((layers, parts, size), dtype=accumulator_dtype(images), device=images.device)

@@ -1,43 +1,34 @@
 """Times kernels with several launches on a GPU, to choose those in repro/kernels/launch.py.
 
-    PYTHONPATH=. python tests/gpu/launches.py [--overlap] [--present] [CHANNELS ...]
+    PYTHONPATH=.:tests python tests/gpu/launches.py [--overlap] [--present] [CHANNELS ...]
 
-It prints the fastest launches of each kernel for batches of 64 in TF32, and leaves out those with wrong results. All
-launches are compiled first, in parallel: without that, about a second each.
+It prints the fastest launches of each kernel for batches of 64 in TF32, and leaves out those with wrong results or
+errors. All launches are compiled first, in parallel: without that, one to three seconds each. Each width has a process
+of its own, so an illegal memory access costs the results of one width only.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import itertools
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 import triton.language as tl  # type: ignore[import-untyped]
-from torch import Tensor, nn
-from triton.runtime.errors import OutOfResources  # type: ignore[import-untyped]
+from torch import Tensor
 
+from gpu.passes import Passes
 from repro.kernels import overlap
 from repro.kernels.ahead import AHEAD
-from repro.kernels.batchnorm import BeforeNorm
-from repro.kernels.batchnorm_gradient import NormGradient
-from repro.kernels.convolution import BeforeRelu, Convolution, OfInput
-from repro.kernels.launch import (
-    BACKWARD,
-    FORWARD,
-    GRADIENT,
-    NORM,
-    GradientLaunch,
-    Launch,
-    NormLaunch,
-    forward_launch,
-)
-from repro.kernels.weight_gradient import PartialGradients
+from repro.kernels.launch import BACKWARD, FORWARD, GRADIENT, NORM, GradientLaunch, Launch, NormLaunch
 
 SIDES = {16: 32, 32: 16, 64: 8}
 """Height and width of the maps by channels, as in ResNet for CIFAR."""
@@ -54,7 +45,7 @@ TABLES: dict[str, Table] = {
     "BatchNorm, in the passes of three and of two convolutions": NORM,
     "forward pass of three convolutions with BatchNorm": FORWARD,
     "backward pass of two convolutions with BatchNorm": BACKWARD,
-    "gradients of the weights of six convolutions": GRADIENT,
+    "gradients of the weights, for each convolution": GRADIENT,
 }
 """What is timed, in order; BatchNorm reads the sums of each tile of a convolution, so both are timed together."""
 
@@ -71,99 +62,30 @@ class Candidate:
         """Let the kernel use this launch."""
         self.table[self.channels] = self.launch  # type: ignore[assignment]
 
+    @property
+    def layers(self) -> int:
+        """Convolutions of a pass, if their number depends on the launch."""
+        return self.launch.layers if isinstance(self.launch, GradientLaunch) else 1
 
-class Block(NamedTuple):
-    """Maps of out = norm(z2) + y1, with z2 = conv(y2), y2 = relu(norm(z1)), z1 = conv(y1) and y1 = relu(norm(x))."""
-
-    x: Tensor
-    of_out: Tensor
-    """Gradient of `out`."""
-    first: BeforeRelu
-    """y1, x and the statistics of x."""
-    second: BeforeRelu
-    """y2, z1 and the statistics of z1."""
-    after: NormGradient
-    """The gradient of `out`, and z2."""
+    def computed(self, passes: Passes, number: int = 0) -> list[Tensor]:
+        """Return what the kernel computes from one set of maps."""
+        self.use()
+        if self.table is GRADIENT:
+            return passes.weight_gradients(number)
+        forward = [] if self.table is BACKWARD else passes.forward(number)
+        return forward if self.table is FORWARD else [*forward, *passes.backward(number)]
 
 
-class Maps:
-    """Random maps and a weight of one width."""
+def expected(table: Table, passes: Passes) -> list[Tensor]:
+    """Return what candidates of a table should compute from the first set, in fp64; of GRADIENT, for most layers."""
+    if table is GRADIENT:
+        return passes.expected_weight_gradients(max(LAYERS))
+    forward = [] if table is BACKWARD else passes.expected_forward()
+    return forward if table is FORWARD else [*forward, *passes.expected_backward()]
 
-    def __init__(self, channels: int, batch: int, side: int, device: str) -> None:
-        generator = torch.Generator().manual_seed(channels)
 
-        def random(*shape: int) -> Tensor:
-            return torch.randn(shape, generator=generator).to(device, memory_format=torch.channels_last)
-
-        self.weight = random(channels, channels, 3, 3) / (3 * channels**0.5)
-        self.conv, self.norm = Convolution(self.weight), nn.BatchNorm2d(channels).to(device)
-        maps = ((random(batch, channels, side, side), random(batch, channels, side, side)) for _ in range(3))
-        self.blocks = [self._block(x, of_out) for x, of_out in maps]
-
-    def _block(self, x: Tensor, of_out: Tensor) -> Block:
-        (y1, saved), z1, partial = self.conv.after_norm(BeforeNorm.of(x, self.norm, added=None, relu=True))
-        (y2, saved1), z2, partial = self.conv.after_norm(self._before(z1, partial))
-        saved2 = self._before(z2, partial).normalised().saved
-        after = NormGradient.of(of_out, z2, saved2, self.norm.weight, out=None)
-        return Block(x, of_out, BeforeRelu(y1, x, saved), BeforeRelu(y2, z1, saved1), after)
-
-    def _before(self, images: Tensor, partial: Tensor, added: Tensor | None = None) -> BeforeNorm:
-        return BeforeNorm(images, partial, forward_launch(images).tile, self.norm, added, True)
-
-    def computed(self, candidate: Candidate, number: int = 0) -> list[Tensor]:
-        """Return what a kernel computes from one set of maps."""
-        candidate.use()
-        block = self.blocks[number % 3]
-        if candidate.table is FORWARD:
-            return [self._forward(block.x)]
-        if candidate.table is BACKWARD:
-            return [self._backward(block)]
-        if candidate.table is NORM:
-            return [self._forward(block.x), self._backward(block)]
-        layers = PartialGradients(block.x, self.weight)
-        found = [layers.gradient(block.x, block.of_out)]
-        for each in itertools.cycle(self.blocks):
-            if layers.full:
-                break
-            layers.gradient(each.x, each.of_out)
-        layers.write()
-        return found
-
-    def _forward(self, x: Tensor) -> Tensor:
-        """Return x after three convolutions with BatchNorm and ReLU, of which the second has a shortcut."""
-        images, partial = self.conv.with_statistics(x)
-        for added in (None, x):
-            _, images, partial = self.conv.after_norm(self._before(images, partial, added))
-        return self._before(images, partial).normalised().out
-
-    def _backward(self, block: Block) -> Tensor:
-        """Return the gradient of x."""
-        second = self.conv.input_gradient(block.after, before=block.second)
-        first = self.conv.input_gradient(self._after(second, block.second), before=block.first, direct=block.of_out)
-        return self._after(first, block.first).of_inputs().images
-
-    def _after(self, found: OfInput, relu: BeforeRelu) -> NormGradient:
-        return NormGradient(found.images, found.partial, relu.images, relu.saved, self.norm.weight)
-
-    def expected(self, candidate: Candidate) -> list[Tensor]:
-        """Return what a kernel should compute from the first set, in fp64."""
-        x, of_out, weight = self.blocks[0].x.double(), self.blocks[0].of_out.double(), self.weight.double()
-        if candidate.table is GRADIENT:
-            return [torch.nn.grad.conv2d_weight(x, weight.shape, of_out, padding=1)]
-
-        def normed(images: Tensor) -> Tensor:
-            return F.batch_norm(images, None, None, training=True)
-
-        def convolved(images: Tensor) -> Tensor:
-            return normed(F.conv2d(images, weight, padding=1))
-
-        forward = convolved((convolved(convolved(x).relu()) + x).relu()).relu()
-        x.requires_grad_()
-        y1 = normed(x).relu()
-        (convolved(convolved(y1).relu()) + y1).backward(of_out)
-        assert x.grad is not None
-        found = {id(FORWARD): [forward], id(BACKWARD): [x.grad], id(NORM): [forward, x.grad]}
-        return found[id(candidate.table)]
+LAYERS = (1, 3, 6)
+"""Convolutions whose weight gradients are computed at once."""
 
 
 def candidates(channels: int) -> Iterator[Candidate]:
@@ -178,23 +100,38 @@ def candidates(channels: int) -> Iterator[Candidate]:
         for share in {min(32, channels), channels}:
             launch = Launch(tile=tile, warps=warps, stages=stages, taps=taps, share=share, norm=norm)
             fits = 8 <= tile * share // (32 * warps) <= 32 and taps * (tile + share) * channels <= SHARED // 4
-            if fits and launch.of(images) == launch and (norm or taps > 1):  # the others were timed before
+            fits &= norm or taps > 1  # the others are slower by 5 % at most than those in use
+            fits &= taps < 9 or warps > 2  # otherwise they take 10 s to compile
+            if fits and launch.of(images) == launch:
                 yield from (Candidate(table, channels, launch) for table in (FORWARD, BACKWARD))
+    present = GRADIENT[channels]
+    for layers in LAYERS:
+        yield Candidate(GRADIENT, channels, replace(present, layers=layers))
     for tile, taps, warps, parts, stages in itertools.product((32, 64), (1, 2, 4), (2, 4), (32, 64, 128), (1, 3)):
         if taps * channels <= 128:
             launch = GradientLaunch(tile=tile, taps=taps, warps=warps, parts=parts, stages=stages)
-            yield Candidate(GRADIENT, channels, launch)
+            yield Candidate(GRADIENT, channels, replace(launch, layers=present.layers))
 
 
-def microseconds(compute: Callable[[int], object], device: str) -> float:
-    """Return the time of a pass: on a GPU within a CUDA graph, as in training."""
+class Timed(NamedTuple):
+    """A candidate, and how its passes went."""
+
+    candidate: Candidate
+    microseconds: float
+    apart: float
+    """Largest relative error of a result."""
+
+
+def timed(candidate: Candidate, passes: Passes, right: Sequence[Tensor], device: str) -> Timed:
+    """Return the time of a pass, on a GPU within a CUDA graph as in training, and the error of its results."""
+    found = candidate.computed(passes)
     if device == "cpu":
         begin = time.perf_counter()
-        compute(0)
-        return 1e6 * (time.perf_counter() - begin)
+        candidate.computed(passes)
+        return Timed(candidate, 1e6 * (time.perf_counter() - begin) / candidate.layers, apart(found, right))
     graph, start, end = torch.cuda.CUDAGraph(), *(torch.cuda.Event(enable_timing=True) for _ in range(2))
     with torch.cuda.graph(graph):
-        kept = [compute(number) for number in range(REPEATS)]
+        kept = [candidate.computed(passes, number) for number in range(REPEATS)]
     graph.replay()
     times = []
     for _ in range(3):
@@ -202,48 +139,79 @@ def microseconds(compute: Callable[[int], object], device: str) -> float:
         graph.replay()
         end.record()
         end.synchronize()
-        times.append(1000 * start.elapsed_time(end) / len(kept))
-    return min(times)
+        times.append(1000 * start.elapsed_time(end) / len(kept) / candidate.layers)
+    return Timed(candidate, min(times), max(apart(found, right), apart(kept[0], right)))
 
 
-def fastest(tried: list[Candidate], maps: Maps, device: str) -> list[tuple[float, Candidate]]:
-    """Return the candidates with right results and their microseconds, the fastest first."""
-    if device != "cpu":
-        with AHEAD.compiling():
-            for each in tried:
-                maps.computed(each)
-    found = []
+def apart(found: Sequence[Tensor], right: Sequence[Tensor]) -> float:
+    """Return the largest relative error of a result; infinite if one is NaN."""
+    pairs = zip(found, right[: len(found)], strict=True)
+    errors = [float((one.double() - other).norm() / other.norm()) for one, other in pairs]
+    return max(each if each == each else float("inf") for each in errors)
+
+
+def compile_ahead(tried: Sequence[Candidate], passes: Passes) -> None:
+    """Compile the kernels of all candidates in parallel; those with errors are compiled again when they are timed."""
+    with AHEAD.compiling(ignore_errors=True):
+        for each in tried:
+            each.computed(passes)
+
+
+def fastest(tried: Sequence[Candidate], passes: Passes, device: str) -> list[Timed]:
+    """Return the candidates with right results, the fastest first; those of one table are tried."""
+    right, found = expected(tried[0].table, passes), []
     for each in tried:
-        with suppress(OutOfResources):  # of shared memory or registers
-            if all(apart(*both) <= LIMIT for both in zip(maps.computed(each), maps.expected(each), strict=True)):
-                found.append((microseconds(lambda number, each=each: maps.computed(each, number), device), each))
-    return sorted(found, key=lambda pair: pair[0])
+        try:
+            found.append(timed(each, passes, right, device))
+        except Exception as error:  # too few resources, an error of the compiler, or an illegal memory access
+            print(f"  {type(error).__name__}: {each.launch}", flush=True)
+    return sorted((each for each in found if each.apart <= LIMIT), key=lambda each: each.microseconds)
 
 
-def apart(found: Tensor, expected: Tensor) -> float:
-    """Return the relative error."""
-    return float((found.double() - expected).norm() / expected.norm())
+@contextmanager
+def alone(lock: str) -> Iterator[None]:
+    """Let no other process time kernels meanwhile."""
+    with open(lock, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def time_width(channels: int, present_only: bool, lock: str) -> None:
+    """Print the five fastest launches of each kernel, and use the fastest with those that are timed next."""
+    tried = [] if present_only else list(candidates(channels))
+    passes = Passes(channels, 64, SIDES[channels], "cuda")
+    for name, table in TABLES.items():
+        present = Candidate(table, channels, table[channels])
+        own = [present, *(each for each in tried if each.table is table)]
+        compile_ahead(own, passes)
+        with alone(lock):
+            found = fastest(own, passes, "cuda")
+            print(f"{name}, {channels} channels")
+            for each in found[:5]:
+                print(f"  {each.microseconds:6.2f} us  {each.candidate.launch}")
+            for each in found:
+                if each.candidate is present:
+                    print(f"  {each.microseconds:6.2f} us  at present", flush=True)
+        (found[0].candidate if found else present).use()
 
 
 def main() -> None:
-    """Print the five fastest launches of each kernel, and use the fastest with those that are timed next."""
+    """Time the kernels of each width in a process of its own: all compile at once, and one at a time is timed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("channels", nargs="*", type=int, default=list(SIDES))
     parser.add_argument("--overlap", action="store_true", help="launch a kernel before the one in front of it ends")
     parser.add_argument("--present", action="store_true", help="time only the launches that are in use")
+    parser.add_argument("--lock", help="for the process of one width")
     given = parser.parse_args()
+    if given.lock is None:
+        switches = [each for each in sys.argv[1:] if each.startswith("--")]
+        with tempfile.NamedTemporaryFile() as lock:
+            command = [sys.executable, __file__, *switches, "--lock", lock.name]
+            started = [subprocess.Popen([*command, str(each)]) for each in given.channels]
+            sys.exit(max(each.wait() for each in started))
     overlap.OVERLAPS = tl.constexpr(given.overlap)
     torch.backends.cuda.matmul.allow_tf32 = True
-    for channels in given.channels:
-        tried, maps = [] if given.present else list(candidates(channels)), Maps(channels, 64, SIDES[channels], "cuda")
-        for name, table in TABLES.items():
-            present = Candidate(table, channels, table[channels])
-            found = fastest([present, *(each for each in tried if each.table is table)], maps, "cuda")
-            print(f"{name}, {channels} channels")
-            print(f"  {next(time_ for time_, each in found if each is present):6.2f} us  at present")
-            for time_, each in found[:5]:
-                print(f"  {time_:6.2f} us  {each.launch}", flush=True)
-            found[0][1].use()
+    time_width(*given.channels, given.present, given.lock)
 
 
 if __name__ == "__main__":
