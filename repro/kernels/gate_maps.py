@@ -13,8 +13,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from repro.kernels.gate_network import norm_gradient
 from repro.kernels.batchnorm import after_relu
+from repro.kernels.gate_network import norm_gradient
 from repro.kernels.overlap import wait_for_previous
 
 SUM_TILE = 2048

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from repro.kernels.ahead import on_grid
 from repro.kernels.beside import BESIDE
-from repro.kernels.convolution import neighbours, position
+from repro.kernels.convolution_kernel import neighbours, position
 from repro.kernels.launch import ADDED, GRADIENT
 from repro.kernels.number_format import accumulator, accumulator_dtype, precision
 
