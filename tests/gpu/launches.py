@@ -101,7 +101,7 @@ def candidates(channels: int) -> Iterator[Candidate]:
             launch = Launch(tile=tile, warps=warps, stages=stages, taps=taps, share=share, norm=norm)
             fits = 8 <= tile * share // (32 * warps) <= 32 and taps * (tile + share) * channels <= SHARED // 4
             fits &= norm or taps > 1  # the others are slower by 5 % at most than those in use
-            fits &= taps < 9 or warps > 2  # otherwise they take 10 s to compile
+            fits &= stages > 0 or tile * channels // (32 * warps) <= 32  # otherwise they take minutes to compile
             if fits and launch.of(images) == launch:
                 yield from (Candidate(table, channels, launch) for table in (FORWARD, BACKWARD))
     present = GRADIENT[channels]
