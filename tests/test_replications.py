@@ -219,9 +219,9 @@ def test_json_has_every_replication_with_its_source() -> None:
     found = next(row for row in rows if row["label"] == "ResNet-20")["replications"]
     (akamaster,) = (each for each in found if "akamaster" in each["url"])
     assert (akamaster["column"], akamaster["value"], akamaster["error"]) == ("error", "8.27", 8.27)
-    assert (akamaster["kind"], akamaster["runs"], akamaster["epoch"]) == ("error", "unknown", "unknown")
+    assert (akamaster["kind"], akamaster["runs"], akamaster["epoch"]) == ("error", "unknown", "last")
     assert akamaster["commit"] == "d5489e8995e81e91ce6b1d69dcc98ad579b0b153"
-    assert (akamaster["seen"], akamaster["closeness"]) == ("2026-11-26", "other")
+    assert (akamaster["seen"], akamaster["closeness"]) == ("2026-11-27", "close")
     assert len(akamaster["differences"]) == 2
     assert [row["replications"] for row in rows if row["label"] == "Maxout"] == [[]]
 
