@@ -30,7 +30,7 @@ from repro.recipes import (
 from repro.recipes.alternatives import alternatives_of
 from repro.recipes.layout import check_values
 from repro.stored_experiment import StoredExperiment
-from repro.text import choose
+from repro.text import choose, unknown
 
 ONE_CLASS = "predicts one class for an image"
 PREDICTS = {
@@ -223,7 +223,7 @@ def check_recipes(recipes: Iterable[Recipe]) -> None:
     for each in recipes:
         try:
             if each.dataset not in DATASETS:
-                raise UserError(f"dataset {each.dataset!r} is unknown; known: {', '.join(DATASETS)}")
+                raise UserError(unknown("dataset", each.dataset, DATASETS))
             _check_images(each, each)
             _check_alternatives(each)
         except UserError as error:

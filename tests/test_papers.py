@@ -220,7 +220,7 @@ WRONG_RECIPES = [
     ('extends = "digits"', 'extends = "digit"', "extends: unknown recipe 'digit'; did you mean digits?"),
     ("epochs =", "epoch =", "Object contains unknown field `epoch`; did you mean epochs?"),
     ("value = 1", 'value = "1"', "Expected `int`, got `str` - at `$.epochs.value`"),
-    ('paper = "Mine"', 'dataset = "cifra10"', "dataset 'cifra10' is unknown; known: "),
+    ('paper = "Mine"', 'dataset = "cifra10"', "unknown dataset 'cifra10'; did you mean cifar10"),
     ('paper = "Mine"', 'default_for = ["resnet21"]', "default_for: unknown model 'resnet21'; did you mean "),
     (
         "epochs =",
@@ -241,13 +241,13 @@ def test_a_wrong_recipe_is_refused_before_anything_is_done(
 
 
 WRONG_TABLES = [
-    ('title = "', 'titel = "', "the table: unknown key 'titel'; known: title, "),
+    ('title = "', 'titel = "', "the table: unknown key 'titel'; did you mean title?"),
     ('title = "Table 1"', "title = 1", "the table: title is 1, not a string in quotes"),
     ('title = "', 'notes = "one"\ntitle = "', "the table: notes is 'one', not a list of strings in quotes"),
     ('"87.0"', '"87,0"', "row 1 (Narrow): cell error is '87,0', not a printed number in quotes such as"),
     ('"87.0"', "87.0", "row 1 (Narrow): cell error is 87.0, not a printed number in quotes such as"),
-    ('recipe = "short"', 'recipe = "shirt"', "column 2 (error): recipe 'shirt' is unknown; known: "),
-    ('model = "densenet"', 'model = "densnet"', "row 1 (Narrow): model 'densnet' is unknown; known: "),
+    ('recipe = "short"', 'recipe = "shirt"', "column 2 (error): unknown recipe 'shirt'; did you mean short?"),
+    ('model = "densenet"', 'model = "densnet"', "row 1 (Narrow): unknown model 'densnet'; did you mean densenet?"),
     ('model = "densenet"', "model = 3", "row 1 (Narrow): model is 3, not a string in quotes"),
     ("options = { depth = 7, k = 4 }", "options = 7", "row 1 (Narrow): options is 7, not a table such as { N = 4 }"),
     ('{ error = "10.0" }', '"10.0"', "row 2 (Wide): cells is '10.0', not a table such as { error ="),
@@ -255,7 +255,7 @@ WRONG_TABLES = [
     ('dataset = "digits"\n', "", "the table: key 'dataset' is missing"),
     ("columns = [", "columns = 3\nold = [", "the table: columns is 3, not a list of tables; write [[columns]]"),
     ('key = "params"', 'key = "error"', "the table: two columns have the same key"),
-    ('model = "densenet"', 'model = "unet"', "row 1 (Narrow): option 'depth' is unknown; known: "),
+    ('model = "densenet"', 'model = "unet"', "row 1 (Narrow): unknown option 'depth'; known: "),
     (
         'model = "densenet"\noptions = { depth = 7, k = 4 }',
         'model = "unet"',

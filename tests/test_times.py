@@ -145,7 +145,7 @@ def test_the_reference_row_is_named_or_the_first_one_shown(tiny_table: Callable[
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("batch = 8", 'reference = "quoted"', "column 2 (took): reference 'quoted' is unknown; known: narrow, wide"),
+        ("batch = 8", 'reference = "quoted"', "column 2 (took): unknown reference 'quoted'; known: narrow, wide"),
         ("batch = 8", 'batch = "8"', "column 2 (took): batch is '8', not an integer"),
         (
             'kind = "params"',

@@ -109,9 +109,9 @@ WRONG = [
     # file, text, its replacement, level, place, and what would be right
     (TABLE, '"4.1k"', '"4,1k"', "error", ROW_1, "cell params is '4,1k', not a printed number in quotes"),
     (TABLE, '"4.1k"', '"4.2k"', "warning", ROW_1, "params is printed as 4.2k, and the network has 4.1k (4,122)"),
-    (TABLE, "model = ", "modle = ", "error", ROW_1, "unknown key 'modle'"),
+    (TABLE, "model = ", "modle = ", "error", ROW_1, "unknown key 'modle'; did you mean model?"),
     (TABLE, "k = 4 }", "k = true }", "error", ROW_1, "option k is True, but it must be a whole number"),
-    (TABLE, 'recipe = "demo"', 'recipe = "digit"', "error", "column 5 (error)", "recipe 'digit' is unknown"),
+    (TABLE, 'recipe = "demo"', 'recipe = "digit"', "error", "column 5 (error)", "unknown recipe 'digit'; did you"),
     (TABLE, 'recipe = "demo"', 'recipe = "wrn-svhn"', "error", ROW_1, "recipe wrn-svhn is for svhn"),
     (TABLE, ', recipe = "demo"', "", "warning", "column 5 (error)", "no recipe, so that there is no verdict"),
     (TABLE, ', statistic = "last"', "", "warning", "column 5 (error)", "no statistic, which is taken as last"),

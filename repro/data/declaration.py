@@ -238,10 +238,11 @@ def _declared(name: str, given: Any) -> Declared:
         raise UserError("its name may have letters, digits, '-', '_' and '.', and begins with a letter or digit")
     if not isinstance(given, dict):
         raise UserError(f"it is {given!r}, not a table; write [datasets.{name}]")
-    kind = given.get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        wrong = f"kind {kind!r} is unknown" if "kind" in given else "key 'kind' is missing"
-        raise UserError(f"{wrong}; known: {', '.join(KINDS)}")
+    if "kind" not in given:
+        raise UserError(f"key 'kind' is missing; known: {', '.join(KINDS)}")
+    kind = str(given["kind"])
+    if kind not in KINDS:
+        raise UserError(unknown("kind", kind, KINDS))
     keys = KINDS[kind].__struct_fields__
     for key in given:
         if key not in (*keys, "kind"):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
+from repro.text import unknown
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -53,7 +55,7 @@ def expect_keys(where: str, content: dict[str, Any], kind: type, besides: Collec
     allowed = {each.name: each for each in fields(kind) if each.name not in besides}
     for key, value in content.items():
         if key not in allowed:
-            raise Malformed(where, f"unknown key {key!r}; known: {', '.join(allowed)}")
+            raise Malformed(where, unknown("key", key, allowed))
         fits, wanted = _TYPES[str(allowed[key].type).removesuffix(" | None")]
         if not fits(value):
             raise Malformed(where, f"{key} is {value!r}, {wanted}")
@@ -65,7 +67,7 @@ def expect_keys(where: str, content: dict[str, Any], kind: type, besides: Collec
 def expect_one_of(where: str, what: str, value: object, known: Collection[object]) -> None:
     """Refuse a value that is not one of the known ones."""
     if value not in known:
-        raise Malformed(where, f"{what} {value!r} is unknown; known: {', '.join(str(each) for each in known if each)}")
+        raise Malformed(where, unknown(what, str(value), [str(each) for each in known if each]))
 
 
 def _is_text(value: object) -> bool:
