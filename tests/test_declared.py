@@ -183,7 +183,7 @@ WRONG = [
     ("size = 8", "size = 0", "Expected `int` >= 1 - at `$.size`"),
     ("size = 8\n", "", "Object missing required field `size`"),
     ('kind = "npz"\n', "", "key 'kind' is missing; known: image folder, npz, CIFAR binary, segmentation folder"),
-    ('"npz"', '"nzp"', "unknown kind 'nzp'; did you mean npz?"),
+    ('"npz"', '"nzp"', "unknown kind 'nzp'; known: image folder, npz, CIFAR binary"),
     ("classes = 3", "classes = 1", "Expected `int` >= 2 - at `$.classes`"),
     ("classes = 3", 'classes = ["a", "a", "b"]', "classes has a name twice"),
     ("size = 8", "size = 8\nchannels = 2", "channels is 2, but must be 1 for grey or 3 for RGB"),

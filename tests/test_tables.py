@@ -58,7 +58,7 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
         (LAST, 'metric = "iou"', "column 3 (error): verdicts need errors in % on a known number of images"),
         (LAST, 'dataset = "segmentation"', "column 3 (error): verdicts need errors in % on a known number of images"),
         ('"24.65"', '"100"', "row 1 (ResNet-110): cell error is '100', but an error in % is between 0 and"),
-        ('dataset = "cifar100"', 'dataset = "cifar"', "the table: dataset 'cifar' is unknown"),
+        ('dataset = "cifar100"', 'dataset = "cifar"', "the table: unknown dataset 'cifar'; did you mean cifar10"),
         ("[[columns]]", "[[columns]", "cifar100.toml: "),
         (LAST, 'protocol = "1 crop"', "column 3 (error): protocol is '1 crop', not a table such as { views = "),
         (LAST, 'protocol = { views = "ten-crop" }', "column 3 (error): protocol: averaged = "),
@@ -80,7 +80,7 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
             "row 1 (ResNet-110): recipe and no_recipe exclude each other; leave one of them out",
         ),
         ('model = "resnet110"', "count_only = true", "row 1 (ResNet-110): count_only is for a row with a model"),
-        ('error = "23.03"', 'top9 = "23.03"', "row 2 (DenseResNet-110, N = 2): cell 'top9' is unknown"),
+        ('error = "23.03"', 'top9 = "23.03"', "row 2 (DenseResNet-110, N = 2): unknown cell 'top9'; "),
     ],
 )
 def test_a_malformed_table_is_refused_with_file_row_and_reason(tmp_path: Path, old: str, new: str, reason: str) -> None:
