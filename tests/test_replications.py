@@ -221,8 +221,8 @@ def test_json_has_every_replication_with_its_source() -> None:
     assert (akamaster["column"], akamaster["value"], akamaster["error"]) == ("error", "8.27", 8.27)
     assert (akamaster["kind"], akamaster["runs"], akamaster["epoch"]) == ("error", "unknown", "last")
     assert akamaster["commit"] == "d5489e8995e81e91ce6b1d69dcc98ad579b0b153"
-    assert (akamaster["seen"], akamaster["closeness"]) == ("2026-11-27", "close")
-    assert len(akamaster["differences"]) == 2
+    assert (akamaster["seen"], akamaster["closeness"]) == ("2026-11-27", "other")
+    assert len(akamaster["differences"]) == 3
     assert [row["replications"] for row in rows if row["label"] == "Maxout"] == [[]]
 
 
