@@ -472,7 +472,7 @@ def test_the_printed_ap_is_shown_beside_ours_without_a_verdict(record: Callable[
     shown = Report([comparison], [], summary=False).text("md")
     assert "35.2" in shown
     assert "30.50" in shown
-    assert "proposals that were not published" in shown
+    assert "on proposals of AttractioNet" in shown
 
 
 def test_coco_has_the_published_numbers_of_images() -> None:

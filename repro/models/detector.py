@@ -1,7 +1,7 @@
 """Faster R-CNN (Ren et al., arXiv 1506.01497) on a feature pyramid (Lin et al., arXiv 1612.03144), with Wide ResNets.
 
 Proposals, heads and losses are torchvision's. Wide ResNet, arXiv 1605.07146v4, section 3.3, prints the average
-precision of another detector, MultiPathNet with proposals that were not published.
+precision of another detector, MultiPathNet with LocNet on proposals of AttractioNet.
 """
 
 from __future__ import annotations
