@@ -22,13 +22,18 @@ from repro.kernels.overlap import wait_for_previous
 
 
 @triton.jit
+def own_tile(rows, channels: tl.constexpr, tile: tl.constexpr):
+    """Return the channels (channels,), this program's offsets (tile, channels), and which pixels exist (tile, 1)."""
+    row, channel = tl.program_id(0) * tile + tl.arange(0, tile), tl.arange(0, channels)
+    return channel, row[:, None] * channels + channel[None, :], (row < rows)[:, None]
+
+
+@triton.jit
 def _statistics(images, partial, rows, channels: tl.constexpr, tile: tl.constexpr, accumulator: tl.constexpr):
     """Write the mean and the squared deviations of each channel over one tile of pixels."""
     wait_for_previous()
     program, programs = tl.program_id(0), tl.num_programs(0)
-    row, channel = program * tile + tl.arange(0, tile), tl.arange(0, channels)
-    filled = (row < rows)[:, None]
-    at = row[:, None] * channels + channel[None, :]
+    channel, at, filled = own_tile(rows, channels, tile)
     values = tl.load(images + at, mask=filled, other=0.0).to(accumulator)
     mean = tl.sum(values, 0) / tl.minimum(rows - program * tile, tile).to(accumulator)
     away = tl.where(filled, values - mean[None, :], 0.0)
@@ -87,14 +92,11 @@ def _normalise(
 ):  # fmt: skip
     """Write the normalised pixels of one tile; the first program also writes the statistics."""
     wait_for_previous()
-    program = tl.program_id(0)
-    row, channel = program * tile + tl.arange(0, tile), tl.arange(0, channels)
-    filled = (row < rows)[:, None]
-    at = row[:, None] * channels + channel[None, :]
+    _, at, filled = own_tile(rows, channels, tile)
     values = tl.load(images + at, mask=filled, other=0.0).to(accumulator)
     if with_added:
         direct = tl.load(added + at, mask=filled, other=0.0).to(accumulator)
-    factor, shift = norm_factors(norm, rows, program == 0, epsilon, momentum, channels, padded, accumulator)
+    factor, shift = norm_factors(norm, rows, tl.program_id(0) == 0, epsilon, momentum, channels, padded, accumulator)
     values = values * factor[None, :] + shift[None, :]
     if with_added:
         values += direct

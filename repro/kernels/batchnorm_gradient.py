@@ -15,7 +15,7 @@ import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
 
 from repro.kernels.ahead import on_grid
-from repro.kernels.batchnorm import both_of_parts
+from repro.kernels.batchnorm import both_of_parts, own_tile
 from repro.kernels.launch import MERGED, norm_tiles
 from repro.kernels.number_format import accumulator
 from repro.kernels.overlap import wait_for_previous
@@ -31,9 +31,7 @@ def _gradient_sums(
     """
     wait_for_previous()
     program, programs = tl.program_id(0), tl.num_programs(0)
-    row, channel = program * tile + tl.arange(0, tile), tl.arange(0, channels)
-    filled = (row < rows)[:, None]
-    at = row[:, None] * channels + channel[None, :]
+    channel, at, filled = own_tile(rows, channels, tile)
     gradient = tl.load(gradients + at, mask=filled, other=0.0).to(accumulator)
     values = tl.load(images + at, mask=filled, other=0.0).to(accumulator)
     if relu:
@@ -77,13 +75,10 @@ def _write_gradient(
 ):  # fmt: skip
     """Write the gradient of one tile of the input; the first program also writes those of weight and bias."""
     wait_for_previous()
-    program = tl.program_id(0)
-    row, channel = program * tile + tl.arange(0, tile), tl.arange(0, channels)
-    filled = (row < rows)[:, None]
-    at = row[:, None] * channels + channel[None, :]
+    _, at, filled = own_tile(rows, channels, tile)
     gradient = tl.load(gradients + at, mask=filled, other=0.0).to(accumulator)
     values = tl.load(images + at, mask=filled, other=0.0).to(accumulator)
-    factors = gradient_factors(norm, rows, program == 0, channels, padded)
+    factors = gradient_factors(norm, rows, tl.program_id(0) == 0, channels, padded)
     tl.store(into + at, input_gradient(gradient, values, factors).to(into.dtype.element_ty), mask=filled)
 
 

@@ -97,7 +97,7 @@ GRADIENT = {
 The maps of a launch, 24 MiB at most for batches of 64, fit into the L2 cache of an H100, which has 50 MiB.
 """
 NORM = {channels: NormLaunch(values=4096, warps=4) for channels in (16, 32, 64)}
-"""BatchNorm and its gradients, by channels; of more channels as of 64, of fewer as of 16. No others were timed yet."""
+"""BatchNorm and its gradients, by channels; of more channels as of 64, of fewer as of 16. No others have been timed."""
 ADDED = 16
 """Weights whose parts one program adds."""
 

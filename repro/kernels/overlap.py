@@ -12,7 +12,7 @@ import triton.language as tl  # type: ignore[import-untyped]
 from triton.language.extra import cuda  # type: ignore[import-untyped]
 
 OVERLAPS = tl.constexpr(False)
-"""Whether kernels are launched in this way. It was not timed yet; `tests/gpu/launches.py --overlap` does it."""
+"""Whether kernels are launched in this way. It has not been timed yet: `tests/gpu/launches.py --overlap` does so."""
 
 
 @triton.jit
