@@ -299,9 +299,31 @@ def test_depthwise_convolutions_may_be_left_out_of_weight_decay() -> None:
         assert len(found) - len(depthwise) == 1 + 13 + 1
 
 
-def test_batchnorm_decay_is_that_of_the_recipe(tiny: Make) -> None:
-    norms = [each for each in network_of(tiny(batchnorm_decay=0.97)).modules() if isinstance(each, nn.BatchNorm2d)]
+def test_decay_and_epsilon_of_batchnorm_are_those_of_the_recipe(tiny: Make) -> None:
+    experiment = tiny(batchnorm_decay=0.97, batchnorm_epsilon=0.001)
+    norms = [each for each in network_of(experiment).modules() if isinstance(each, nn.BatchNorm2d)]
     assert [each.momentum for each in norms] == pytest.approx([0.03] * len(norms))
+    assert {each.eps for each in norms} == {0.001}
+
+
+def test_without_an_epsilon_in_the_recipe_a_network_keeps_its_own() -> None:
+    for model, dataset, epsilon in (("resnet20", "cifar10", 1e-5), ("googlenet", "imagenet", 1e-3)):
+        network = network_of(experiment_for(model, {}, seed=0, dataset=dataset))
+        assert {each.eps for each in network.modules() if isinstance(each, nn.BatchNorm2d)} == {epsilon}
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("mobilenetv1", "mobilenetv1-imagenet"),
+        ("mobilenetv2", "mobilenetv2-imagenet"),
+        ("mobilenetv3-large", "mobilenetv3-imagenet"),
+        ("xception", "xception-imagenet"),
+    ],
+)
+def test_recipes_from_tensorflow_have_its_epsilon_in_batchnorm(model: str, name: str) -> None:
+    network = network_of(experiment_for(model, {}, seed=0, recipe_name=name))
+    assert {each.eps for each in network.modules() if isinstance(each, nn.BatchNorm2d)} == {0.001}
 
 
 def test_alexnet_starts_as_printed() -> None:

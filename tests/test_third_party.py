@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -480,12 +481,16 @@ def test_an_exported_run_has_the_same_error(
     names: str, folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     experiment = experiment_for("resnet20", {}, seed=0, dataset="digits", epochs=1)
+    recipe = replace(experiment.recipe, batchnorm_epsilon=0.5)  # which changes the answers, and is not in the file
+    experiment = replace(experiment, recipe=recipe)
     record = train_one(experiment, Runtime(device="cpu"), folders, Silent())
     file = tmp_path / "net.safetensors"
     places = ["--runs", folders.runs, "--results", folders.results]
     assert repro(capsys, "export", experiment.id, "--output", file, "--names", names, *places)[0] == 0
     source = layouts()[names].source
-    assert f"The tensors have the names of\n{source};" in file.with_suffix(".md").read_text()
+    card = file.with_suffix(".md").read_text()
+    assert f"The tensors have the names of\n{source};" in card
+    assert re.search(r"\| Epsilon of BatchNorm +\| 0.5 +\|", card)
     answer = json.loads(repro(capsys, "eval", "resnet20", "--weights", file, "--device", "cpu", "--format", "json")[1])
     assert (answer["error"], answer["dataset"], answer["run"]) == (record.error, "digits", record.name)
     assert names in answer["layouts"]

@@ -37,6 +37,7 @@ from repro.store.weights import WeightsTest
 from repro.tables.lookup import errors_of
 from repro.text import number_of
 from repro.training.device import placed, prepare
+from repro.training.initialise import set_batchnorm
 from repro.training.provenance import machine
 from repro.training.tasks.file_test import FileTest
 from repro.training.tasks.in_memory import WholeTest
@@ -167,6 +168,8 @@ def evaluate_weights(
     subject = Subject(build(model, chosen, classes=data.classes, input=data.input), model, chosen, where)
     found = found.for_network(subject.tensors)
     mapping = insert(subject, found)
+    if of_run:
+        set_batchnorm(subject.network, of_run.recipe)
     if of_run and not normalisation:
         recipe = of_run.recipe
         shown = Normalised(Normalisation(recipe.mean, recipe.std), f"the recipe {recipe.name} of the exported run")

@@ -184,6 +184,8 @@ class Recipe:
     """Images of a batch that BatchNorm normalises together in training; 0: all of them."""
     batchnorm_decay: Rate = 0.0
     """Decay per step of BatchNorm's running averages; 0: as the network sets it (0.9 in torch)."""
+    batchnorm_epsilon: Amount = 0.0
+    """What BatchNorm adds to the variance before the root; 0: as the network sets it (1e-5 in torch)."""
     batchnorm_statistics: Literal["running", "exact"] = "running"
     """The statistics with which a finished network is tested: `running` averages, or `exact` ones over the training
     images."""

@@ -72,6 +72,8 @@ def _lines(facts: CardFacts) -> Iterator[tuple[str, str]]:
     yield "Dataset", f"{experiment.dataset}: {DATASETS[experiment.dataset].summary}"
     yield "Recipe", f"{recipe.name} ({recipe.paper})"
     yield "Deviations from the recipe", ", ".join(facts.deviations) or "none"
+    if recipe.batchnorm_epsilon:  # the file does not have it, and other programs have their own default
+        yield "Epsilon of BatchNorm", shown("batchnorm_epsilon", recipe.batchnorm_epsilon)
     yield "Seed", str(experiment.seed)
     whole = "finished" if facts.record else f"not finished, of {number_of(recipe.all_epochs, 'epoch')}"
     yield "Training", f"{number_of(facts.epochs, 'epoch')}, {number_of(facts.steps, 'step')}: {whole}"

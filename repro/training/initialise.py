@@ -11,6 +11,7 @@ from torch import nn
 from repro.data import DATASETS
 from repro.experiment import Experiment
 from repro.models import build, save_memory
+from repro.recipes import Recipe
 from repro.training.randomness import seed_of
 
 
@@ -168,12 +169,19 @@ def network_of(experiment: Experiment, *, memory_saved: bool = False) -> nn.Modu
         dropout=recipe.dropout,
         auxiliary=recipe.auxiliary > 0,
     )
-    if recipe.batchnorm_decay:
-        for norm in (each for each in network.modules() if isinstance(each, nn.BatchNorm2d)):
-            norm.momentum = 1 - recipe.batchnorm_decay
+    set_batchnorm(network, recipe)
     if memory_saved:
         save_memory(experiment.model, network)
     return network
+
+
+def set_batchnorm(network: nn.Module, recipe: Recipe) -> None:
+    """Give all BatchNorm layers the decay and the epsilon of a recipe that states them."""
+    for norm in (each for each in network.modules() if isinstance(each, nn.BatchNorm2d)):
+        if recipe.batchnorm_decay:
+            norm.momentum = 1 - recipe.batchnorm_decay
+        if recipe.batchnorm_epsilon:
+            norm.eps = recipe.batchnorm_epsilon
 
 
 def initialised(experiment: Experiment, *, memory_saved: bool = False) -> nn.Module:
