@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from repro.counting.cache import counted
@@ -58,12 +60,32 @@ def label(subject: Subject) -> str:
 SUBJECTS = list(subjects())
 
 
+class Connected(torch.autograd.Function):
+    """Maps of the shape of its input, which depend on the input, a weight and a bias."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.shape = weight.shape
+        return torch.empty_like(images)
+
+    @staticmethod
+    def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return gradients, gradients.new_empty(ctx.shape), gradients.new_empty(ctx.shape)
+
+
+@pytest.fixture
+def short_batchnorm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BatchNorm only passes shapes on: torch decomposes it on the meta device, which takes most of a test's time."""
+    monkeypatch.setattr(nn.BatchNorm2d, "forward", lambda self, images: Connected.apply(images, self.weight, self.bias))
+
+
 def test_every_registered_network_is_tested_at_its_papers_size() -> None:
     tried = {(each.model, each.input) for each in SUBJECTS}
     assert all(spec.small or spec.dataset.startswith(("cifar", "isbi")) for spec in OTHERS.values())  # all but U-Net
     assert {(name, DATASETS[spec.dataset].input) for name, spec in OTHERS.items()} <= tried
 
 
+@pytest.mark.usefixtures("short_batchnorm")
 @pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].small and name not in KINDS.values()])
 def test_the_other_imagenet_networks_are_trained_on_small_images_too(name: str) -> None:
     network = without_memory(small(name)).train()
@@ -74,6 +96,7 @@ def test_the_other_imagenet_networks_are_trained_on_small_images_too(name: str) 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_batchnorm")
 @pytest.mark.parametrize("subject", SUBJECTS, ids=label)
 def test_shapes_gradients_and_counts(subject: Subject) -> None:
     """A training batch of two gives (2, classes), or such maps, and a gradient reaches every parameter.

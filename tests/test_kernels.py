@@ -72,6 +72,9 @@ GRADIENT_LAUNCHES = {
     64: GradientLaunch(tile=16, taps=1, warps=4, parts=2),
 }
 NORMS = dict.fromkeys(LAUNCHES, NormLaunch(values=1024, warps=4))
+NUMBERS = [(torch.float64, 1e-14), (torch.float32, 1e-6), (torch.float16, 2e-3)]
+"""Number formats and how far results may be from those of the modules; the interpreter multiplies no bf16."""
+SOME_BUT_NOT_ALL = [(False, False), (False, True), (True, False)]
 Make = Callable[[], nn.Module]
 NETWORKS: dict[str, Make] = {
     "ResNet-14, option A": lambda: resnet_cifar(depth=14, classes=10),
@@ -105,9 +108,8 @@ def channels(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
 
-@pytest.fixture(params=[(torch.float64, 1e-14), (torch.float32, 1e-6), (torch.float16, 2e-3)], ids=str)
+@pytest.fixture(params=NUMBERS, ids=str)
 def numbers(request: pytest.FixtureRequest) -> tuple[torch.dtype, float]:
-    """A number format and how far its results may be from those of the modules; the interpreter multiplies no bf16."""
     found: tuple[torch.dtype, float] = request.param
     return found
 
@@ -129,7 +131,7 @@ def norm_of(channels: int, dtype: torch.dtype) -> nn.BatchNorm2d:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("with_added", [True, False])
+@pytest.mark.parametrize(("numbers", "with_added"), [(NUMBERS[0], False), *((each, True) for each in NUMBERS)])
 def test_a_convolution_of_normalised_maps(
     inside: bool, with_added: bool, channels: int, numbers: tuple[torch.dtype, float]
 ) -> None:
@@ -150,8 +152,10 @@ def test_a_convolution_of_normalised_maps(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("with_direct", [True, False])
-@pytest.mark.parametrize("with_before", [True, False])
+@pytest.mark.parametrize(
+    ("numbers", "with_before", "with_direct"),
+    [*((NUMBERS[0], *each) for each in SOME_BUT_NOT_ALL), *((each, True, True) for each in NUMBERS)],
+)
 def test_gradients_of_a_convolution(
     inside: bool, with_before: bool, with_direct: bool, channels: int, numbers: tuple[torch.dtype, float]
 ) -> None:
@@ -300,7 +304,7 @@ def test_a_network_with_kernels_is_the_network(inside: bool, name: str) -> None:
     plain = NETWORKS[name]().to(dtype=torch.float64, memory_format=torch.channels_last)
     for each in plain.parameters():
         each.data += 0.05 * torch.randn_like(each)
-    fused, images = copy.deepcopy(plain), random(2, 3, 8, 8)
+    fused, images = copy.deepcopy(plain), random(3, 3, 4, 4)
     use_kernels(fused)
     assert list(fused.state_dict()) == list(plain.state_dict())
     assert apart(trained_once(fused, images), trained_once(plain, images)) < 1e-13
@@ -433,8 +437,13 @@ def test_products_are_in_tf32_only_where_the_runtime_allows_it() -> None:
     assert number_format.precision(single) == "ieee"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("options", [[], ["--fewer"]], ids=["default", "fewer launches"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param([], id="default", marks=pytest.mark.slow),
+        pytest.param(["--fewer"], id="fewer launches", marks=pytest.mark.nightly),
+    ],
+)
 def test_kernels_are_compiled_ahead_for_a_gpu(options: list[str], tmp_path: Path) -> None:
     """The interpreter does not compile, so this is what shows without a GPU that a kernel can be compiled."""
     environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
