@@ -14,6 +14,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         signal.signal(signal.SIGINT, _end)
     try:
         from repro.cli.app import main as run
+        from repro.cli.commands import load
+
+        load(sys.argv[1:] if arguments is None else arguments)
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
         if package in ("", "repro"):

@@ -33,6 +33,8 @@ def choose(kind: str, name: str, known: Iterable[str], others: Mapping[str, str]
         UnknownName: no such name; the message suggests the names with this prefix, or else those near in meaning.
     """
     names = list(known)
+    if name in names:  # as the names in files are
+        return name
     spellings = {canonical(each): meant for each, meant in [*others.items(), *zip(names, names, strict=True)]}
     typed = canonical(name)
     if typed in spellings:

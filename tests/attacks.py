@@ -13,7 +13,6 @@ from typing import Any
 from unittest import mock
 
 import torch
-import typer
 from fuzzing import Attack, Content, changed, damaged, folder, one_line, scalars, toml_file
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from repro.api.library import using
 from repro.api.records import RECORD_COLUMNS
 from repro.cached import read_cached, write_cached
 from repro.cli import app
+from repro.cli.commands import built
 from repro.cluster.tasks import FILE, Submission, Where, read_submission
 from repro.comparison.corrections import records_today
 from repro.console import set_quiet
@@ -282,9 +282,8 @@ SAFE = ["out.csv", "out.html", "missing", "a" * 300, ".", "\0", "file.toml"]
 @cache
 def options() -> dict[str, list[tuple[str, Any]]]:
     """Return the options of each command with their types."""
-    commands = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
     return {
-        name: [(spelled, each) for each in commands[name].params for spelled in each.opts if spelled.startswith("-")]
+        name: [(spelled, each) for each in built(name).params for spelled in each.opts if spelled.startswith("-")]
         for name in COMMANDS
     }
 

@@ -10,21 +10,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from repro import __version__
-from repro.cli import figure, new, runs
-from repro.cli.bench import bench
-from repro.cli.count import count
-from repro.cli.data import data
-from repro.cli.evaluate import evaluate
-from repro.cli.export import export
-from repro.cli.listing import list_
-from repro.cli.merge import merge
-from repro.cli.options import Command, Quiet, with_quiet
-from repro.cli.papers import with_papers
-from repro.cli.plan import plan
-from repro.cli.table import table
-from repro.cli.train import train
-from repro.cli.validate import validate
-from repro.cli.work import work
+from repro.cli.commands import Commands
+from repro.cli.options import Quiet
 from repro.console import Droppable, open_closed_streams, set_quiet
 from repro.encoding import never_fail, visible
 from repro.errors import RunFailed, UserError, explained, said
@@ -32,34 +19,16 @@ from repro.runtime import let_threads_sleep
 from repro.torchrun import check_process
 
 INTERRUPTED = 130
-COMMANDS: dict[str, Command] = {
-    "count": count,
-    "train": train,
-    "eval": evaluate,
-    "table": table,
-    "list": list_,
-    "plan": plan,
-    "bench": bench,
-    "data": data,
-    "merge": merge,
-    "export": export,
-}
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
 """Names on the package index of packages that are imported under another name."""
 
 app = typer.Typer(
     name="repro",
+    cls=Commands,
     help="Reproduce published tables of CNN papers, and report which results were reproduced.",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-for name, command in COMMANDS.items():
-    app.command(name)(with_quiet(with_papers(command)))
-app.command("work", hidden=True)(work)
-app.command("validate")(with_quiet(validate))  # it goes on after a mistake, at which other commands end
-app.add_typer(figure.app, name="figure")
-app.add_typer(new.app, name="new")
-app.add_typer(runs.app, name="runs")
 
 
 @app.callback(invoke_without_command=True)

@@ -33,7 +33,9 @@ from repro.text import canonical
 if TYPE_CHECKING:
     from repro.training.checkpoint import Checkpoint
 
-app = typer.Typer(help="Draw the evidence on a table, training curves, or the gate weights of a DenseResNet.")
+app = typer.Typer(
+    help="Draw the evidence on a table, training curves, or the gate weights of a DenseResNet.", add_completion=False
+)
 Output = Annotated[
     Path | None,
     typer.Option(

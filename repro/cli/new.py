@@ -23,7 +23,7 @@ from repro.text import canonical
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 """The names that a file, a TOML key and a shell take without quotes."""
 
-app = typer.Typer(help="Write the folder of a new paper.")
+app = typer.Typer(help="Write the folder of a new paper.", add_completion=False)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of its table and its recipe, such as narrow.")]
 To = Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Folder to write (default: papers/NAME).")]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from repro.store.keeping import Kept
     from repro.store.removal import Removal
 
-app = typer.Typer(help="Remove runs, or choose between several records of one.")
+app = typer.Typer(help="Remove runs, or choose between several records of one.", add_completion=False)
 RunNames = Annotated[list[str], typer.Argument(metavar="RUN", help="Runs (name, prefix, ID or folder).")]
 Repeated = Annotated[str, typer.Argument(metavar="RUN", help="Run (name, prefix or ID).")]
 Number = Annotated[
