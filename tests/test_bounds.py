@@ -9,6 +9,7 @@ import repro
 from repro.cli.app import main
 from repro.counting import count
 from repro.errors import UserError
+from repro.models import build, resolve_options
 from repro.papers import Paper
 from repro.recipes.library import Library
 
@@ -108,3 +109,9 @@ def test_multiples_without_end_are_refused(tmp_path: Path) -> None:
         )
         library = Library((Paper(tmp_path, (), (file,)),))
         assert any(line in str(each) for each in library.reading.mistakes)
+
+
+def test_a_whole_number_that_no_float_holds_is_refused() -> None:
+    """A file may have one; what is typed is read as a float, and then infinite, too."""
+    with pytest.raises(UserError, match="compression inf is impossible: it is above 0 and at most 1"):
+        build("densenet", resolve_options("densenet", {"compression": 10**400}, "cifar10"), classes=10)

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from repro.errors import UserError
-from repro.models.options import EXPECTED, Shape
+from repro.models.options import EXPECTED, Shape, of_type
 from repro.models.options import OptionValue as OptionValue
 from repro.models.options import as_typed as as_typed
 from repro.models.outside import HERE, find_outside, outside
@@ -86,8 +86,7 @@ def reason_for(name: str, options: Mapping[str, OptionValue], dataset: str) -> s
 def _canonical(name: str, option: str, value: OptionValue) -> OptionValue:
     """Return a value as it is stored, in the type of its option: text such as `B(3,3)` in capitals without spaces."""
     kind = OPTIONS[option][0]
-    if kind is float and type(value) is int:
-        return float(value)
+    value = of_type(value, kind)
     if type(value) is not kind:
         raise UserError(f"{name}: option {option} must be {EXPECTED[kind]}, not {value!r}")
     if isinstance(value, float) and math.isnan(value):

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from repro.errors import UserError
-from repro.models.options import EXPECTED, OptionValue, Shape, as_text, shape_text
+from repro.models.options import EXPECTED, OptionValue, Shape, as_text, of_type, shape_text
 from repro.models.outside import Outside, learn, outside
 from repro.text import choose
 
@@ -232,8 +232,7 @@ def _checked(network: Outside, factory: Factory, name: str, value: OptionValue) 
     """Return a value in the type of its option."""
     _expect_option(network, factory, name)
     kind = factory.kinds.get(name)
-    if kind is float and type(value) is int:
-        return float(value)
+    value = of_type(value, kind)
     if type(value) not in SCALARS or (kind and type(value) is not kind):
         raise UserError(
             f"{network.place}: option {name} must be {EXPECTED[kind] if kind else 'a number, text, true or false'}, "

@@ -16,6 +16,16 @@ EXPECTED = {bool: "yes or no", int: "a whole number", float: "a number", str: "t
 _SWITCH = {"yes": True, "true": True, "no": False, "false": False}
 
 
+def of_type(value: OptionValue, kind: type | None) -> OptionValue:
+    """Return a value in the type of its option, if a number is all that it needs to be; other values as they are."""
+    if kind is not float or type(value) is not int:
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def shape_text(shape: Iterable[int]) -> str:
     """Return a shape as it is typed: `3x32x32`."""
     return "x".join(map(str, shape))
