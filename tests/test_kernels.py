@@ -74,13 +74,22 @@ GRADIENT_LAUNCHES = {
 NORMS = dict.fromkeys(LAUNCHES, NormLaunch(values=1024, warps=4))
 NUMBERS = [(torch.float64, 1e-14), (torch.float32, 1e-6), (torch.float16, 2e-3)]
 """Number formats and how far results may be from those of the modules; the interpreter multiplies no bf16."""
-SOME_BUT_NOT_ALL = [(False, False), (False, True), (True, False)]
 Make = Callable[[], nn.Module]
 NETWORKS: dict[str, Make] = {
     "ResNet-14, option A": lambda: resnet_cifar(depth=14, classes=10),
     "ResNet-8, option B": lambda: resnet_cifar(depth=8, classes=10, shortcut="B"),
     "DenseResNet-8, N = 2": lambda: denseresnet_cifar(depth=8, N=2, classes=10),
 }
+
+
+def of_numbers(switches: Sequence[tuple[bool, ...]]) -> list[Any]:
+    """Return each number format with each setting of a test's switches; those besides fp64 and all on are nightly."""
+    slow, nightly = pytest.mark.slow, pytest.mark.nightly
+    return [
+        pytest.param(each, *values, marks=slow if each is NUMBERS[0] or all(values) else nightly)
+        for each in NUMBERS
+        for values in switches
+    ]
 
 
 @pytest.fixture(autouse=True)
@@ -130,8 +139,7 @@ def norm_of(channels: int, dtype: torch.dtype) -> nn.BatchNorm2d:
     return norm
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("numbers", "with_added"), [(NUMBERS[0], False), *((each, True) for each in NUMBERS)])
+@pytest.mark.parametrize(("numbers", "with_added"), of_numbers([(True,), (False,)]))
 def test_a_convolution_of_normalised_maps(
     inside: bool, with_added: bool, channels: int, numbers: tuple[torch.dtype, float]
 ) -> None:
@@ -151,10 +159,8 @@ def test_a_convolution_of_normalised_maps(
     assert apart(norm.running_var, plain.running_var) < 1e-6
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("numbers", "with_before", "with_direct"),
-    [*((NUMBERS[0], *each) for each in SOME_BUT_NOT_ALL), *((each, True, True) for each in NUMBERS)],
+    ("numbers", "with_before", "with_direct"), of_numbers([*itertools.product((True, False), repeat=2)])
 )
 def test_gradients_of_a_convolution(
     inside: bool, with_before: bool, with_direct: bool, channels: int, numbers: tuple[torch.dtype, float]

@@ -228,9 +228,7 @@ class Recipe:
             values: as `values` returned them; tuples may have become lists in JSON.
         """
         given: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in values.items()}
-        about: dict[str, Any] = {
-            each.name: getattr(self, each.name) for each in fields(self) if each.name not in VALUES
-        }
+        about = {name: getattr(self, name) for name in _ABOUT}
         return Recipe(**about, **given)
 
     def differences(self, published: Recipe) -> list[str]:
