@@ -1,16 +1,18 @@
 """Properties of every registered network: shapes, a gradient for every parameter, counts that torch confirms."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from repro.counting import meta_batchnorm
 from repro.counting.cache import counted
 from repro.counting.count import Subject, analysis, empty_network, without_memory
+from repro.counting.demand import demand_of
+from repro.counting.meta_batchnorm import FastBatchNorm
 from repro.data import DATASETS, DatasetKind
 from repro.models import MODELS, OptionValue, build
 from repro.models.wide_resnet import BLOCKS
@@ -60,43 +62,23 @@ def label(subject: Subject) -> str:
 SUBJECTS = list(subjects())
 
 
-class Connected(torch.autograd.Function):
-    """Maps of the shape of its input, which depend on the input, a weight and a bias."""
-
-    @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.shape = weight.shape
-        return torch.empty_like(images)
-
-    @staticmethod
-    def backward(ctx: Any, gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return gradients, gradients.new_empty(ctx.shape), gradients.new_empty(ctx.shape)
-
-
-@pytest.fixture
-def short_batchnorm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """BatchNorm only passes shapes on: torch decomposes it on the meta device, which takes most of a test's time."""
-    monkeypatch.setattr(nn.BatchNorm2d, "forward", lambda self, images: Connected.apply(images, self.weight, self.bias))
-
-
 def test_every_registered_network_is_tested_at_its_papers_size() -> None:
     tried = {(each.model, each.input) for each in SUBJECTS}
     assert all(spec.small or spec.dataset.startswith(("cifar", "isbi")) for spec in OTHERS.values())  # all but U-Net
     assert {(name, DATASETS[spec.dataset].input) for name, spec in OTHERS.items()} <= tried
 
 
-@pytest.mark.usefixtures("short_batchnorm")
 @pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].small and name not in KINDS.values()])
 def test_the_other_imagenet_networks_are_trained_on_small_images_too(name: str) -> None:
     network = without_memory(small(name)).train()
-    output = network(torch.zeros(2, 3, 32, 32, device="meta"))
+    with FastBatchNorm():
+        output = network(torch.zeros(2, 3, 32, 32, device="meta"))
     assert output.shape == (2, 10)
     output.sum().backward()
     assert [key for key, parameter in network.named_parameters() if parameter.grad is None] == []
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("short_batchnorm")
 @pytest.mark.parametrize("subject", SUBJECTS, ids=label)
 def test_shapes_gradients_and_counts(subject: Subject) -> None:
     """A training batch of two gives (2, classes), or such maps, and a gradient reaches every parameter.
@@ -105,13 +87,20 @@ def test_shapes_gradients_and_counts(subject: Subject) -> None:
     tables' networks are counted once.
     """
     network = without_memory(subject).train()
-    with FlopCounterMode(display=False) as counter:
+    with FastBatchNorm(), FlopCounterMode(display=False) as counter:
         output = network(torch.zeros(2, *subject.input, device="meta"))
     size = MAPS[subject.input[1:]] if subject.model == "unet" else ()
     assert output.shape == (2, subject.classes, *size)
     output.sum().backward()
     assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
     assert counted(subject).flops["macs"] * 4 == counter.get_total_flops()  # two images, 2 for a multiply-add
+
+
+@pytest.mark.parametrize("subject", [small("resnet50"), small("densenet121"), Subject("resnet20", {}, (3, 32, 32), 10)])
+def test_a_fast_batchnorm_demands_what_torchs_demands(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = demand_of(subject)
+    monkeypatch.setattr(meta_batchnorm, "FastBatchNorm", nullcontext)
+    assert demand_of(subject) == fast
 
 
 SHALLOW: dict[str, dict[str, OptionValue]] = {

@@ -47,6 +47,8 @@ def work_of(network: nn.Module, shape: tuple[int, int, int]) -> Work:
     from torch import Tensor
     from torch.utils.flop_counter import FlopCounterMode
 
+    from repro.counting.meta_batchnorm import FastBatchNorm
+
     outputs = 0
 
     def note(module: nn.Module, inputs: object, output: object) -> None:
@@ -56,7 +58,7 @@ def work_of(network: nn.Module, shape: tuple[int, int, int]) -> Work:
             outputs += output.numel()
 
     hooks = [module.register_forward_hook(note) for module in network.modules()]
-    with FlopCounterMode(display=False) as counter:
+    with FastBatchNorm(), FlopCounterMode(display=False) as counter:
         network.eval()(_images(network, 1, shape))
     for hook in hooks:
         hook.remove()
@@ -73,6 +75,8 @@ def saved_bytes(network: nn.Module, shape: tuple[int, int, int], batch: int) -> 
     """
     import torch
 
+    from repro.counting.meta_batchnorm import FastBatchNorm
+
     resting = {each.untyped_storage()._cdata for each in [*network.parameters(), *network.buffers()]}
     saved: dict[int, int] = {}
 
@@ -83,7 +87,7 @@ def saved_bytes(network: nn.Module, shape: tuple[int, int, int], batch: int) -> 
             saved[storage._cdata] = storage.nbytes()
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+    with FastBatchNorm(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         outputs = network.train()(_images(network, batch, shape))
     del outputs
     return sum(saved.values())
