@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -74,6 +76,11 @@ class Experiment:
         if version := DATASETS[self.dataset].version:
             content.append(version)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def shared_id(self) -> str:
+        """The ID that the seeds of an experiment share: that of its seed 0."""
+        return replace(self, seed=0).id
 
     @property
     def name(self) -> str:
@@ -165,6 +172,16 @@ def experiment_for(
     _check_images(changed, chosen)
     check_layers(model, changed.dropout, changed.auxiliary)
     return Experiment(model, resolve_options(model, options, where), changed, seed)
+
+
+def one_of_each(experiments: Iterable[Experiment]) -> dict[str, Experiment]:
+    """Return one of the seeds of each experiment, by its `shared_id`."""
+    return {each.shared_id: each for each in experiments}
+
+
+def by_seeds(experiments: Iterable[Experiment]) -> list[list[Experiment]]:
+    """Return experiments with neighbours that differ only in their seeds in one list."""
+    return [list(seeds) for _, seeds in groupby(experiments, attrgetter("shared_id"))]
 
 
 def own_dataset(model: str) -> str:

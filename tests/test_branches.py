@@ -26,7 +26,7 @@ from repro.store.run_folders import LOCK
 from repro.training import checkpoint, graphs, saver
 from repro.training.course import Course, SharedCourse
 from repro.training.engine import Engine
-from repro.training.grouping import groups_of, network_key, way_of
+from repro.training.grouping import groups_of, way_of
 from repro.training.initialise import network_of
 from repro.training.memory import needed_bytes
 from repro.training.run import train
@@ -213,7 +213,7 @@ def test_runs_on_a_gpu_share_it_unless_something_excludes_that() -> None:
     def way(runtime: Runtime, *experiments: Experiment, device: torch.device = gpu) -> tuple[str, list[str]]:
         watcher = Silent()
         with torch.device("meta"):
-            networks = {network_key(each): network_of(each) for each in experiments}
+            networks = {each.shared_id: network_of(each) for each in experiments}
         return way_of(experiments, networks, runtime, device, watcher).value, watcher.said
 
     dropout = [small(seed, dropout=0.1) for seed in (0, 1)]

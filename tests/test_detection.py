@@ -37,7 +37,7 @@ from repro.runtime import Runtime, Together
 from repro.store.curves import read_curve
 from repro.store.results import Record, read_records
 from repro.tables import read_table
-from repro.training.grouping import network_key, way_of
+from repro.training.grouping import way_of
 from repro.training.initialise import network_of
 from repro.training.progress import describe
 from repro.training.schedule import lr_at
@@ -361,7 +361,7 @@ def test_seeds_of_a_detector_are_trained_one_after_another() -> None:
 def test_detectors_do_not_share_a_gpu(asked: str | None) -> None:
     seeds, watcher = [experiment(), replace(experiment(), seed=1)], Silent()
     with torch.device("meta"):
-        networks = {network_key(each): network_of(each) for each in seeds}
+        networks = {each.shared_id: network_of(each) for each in seeds}
     gpu, runtime = torch.device("cuda"), Runtime(together=asked)
     assert way_of(seeds, networks, runtime, gpu, watcher) is Together.OFF
     assert watcher.said == ["A detector samples regions, so runs are trained one after another."]

@@ -24,13 +24,12 @@ from repro.cached import read_cached, write_cached
 from repro.console import note
 from repro.data import DATASETS, DatasetKind
 from repro.errors import UserError
-from repro.experiment import Experiment
+from repro.experiment import Experiment, one_of_each
 from repro.models import as_typed
 from repro.models.outside import version_of
 from repro.paths import cache_folder
 from repro.runtime import MEASURED, Runtime, Together
 from repro.training.device import check_fused, chosen_device, device_name, prepare
-from repro.training.grouping import network_key
 from repro.training.initialise import network_of
 from repro.training.stacked import why_not_stacked
 
@@ -221,10 +220,9 @@ class Chooser:
 
     @cached_property
     def _networks(self) -> dict[str, nn.Module]:
-        """The networks of the runs on the meta device, by `network_key`."""
-        one_of_each = {network_key(each): each for each in self.experiments}
+        """The networks of the runs on the meta device, by `shared_id`."""
         with torch.device("meta"):
-            return {key: network_of(each) for key, each in one_of_each.items()}
+            return {key: network_of(each) for key, each in one_of_each(self.experiments).items()}
 
     def _possible(self, switches: Switches) -> bool:
         """Whether the switches are those that the user set."""
@@ -235,7 +233,7 @@ class Chooser:
         """Whether there are fused kernels for all networks."""
         try:
             for each in self.experiments:
-                check_fused(self._networks[network_key(each)], each.recipe)
+                check_fused(self._networks[each.shared_id], each.recipe)
         except UserError:
             return False
         return self.runtime.precision != "fp32"

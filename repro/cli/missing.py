@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from itertools import groupby
 from typing import NamedTuple
 
 from repro.api.selection import Selection, count_networks
@@ -12,7 +10,7 @@ from repro.atomic import remove_unfinished
 from repro.cli.train import train_all
 from repro.console import loading, note, problem
 from repro.errors import BeingTrained, Diverged
-from repro.experiment import Experiment
+from repro.experiment import Experiment, by_seeds
 from repro.paths import Folders
 from repro.planning.needed import missing, without_record
 from repro.runtime import Runtime, Together
@@ -108,7 +106,7 @@ def _sets(experiments: Sequence[Experiment], runtime: Runtime) -> list[list[Expe
     """Return the experiments in sets that one call trains: all where any runs share the device, else seeds of one."""
     if experiments and _shares_among_all(runtime):
         return [list(experiments)]
-    return [list(same) for _, same in groupby(experiments, key=lambda each: replace(each, seed=0).id)]
+    return by_seeds(experiments)
 
 
 def _shares_among_all(runtime: Runtime) -> bool:

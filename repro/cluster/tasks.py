@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import msgspec
 
 from repro.atomic import write_atomically
 from repro.errors import UserError
-from repro.experiment import Experiment
+from repro.experiment import Experiment, by_seeds
 from repro.paths import Folders
 from repro.runtime import Runtime, Together
 from repro.store.run_folders import SUBMISSIONS
@@ -113,7 +112,7 @@ def split(experiments: Sequence[Experiment], *, together: bool) -> list[list[Exp
     """
     if not together:
         return [[each] for each in experiments]
-    return [list(seeds) for _, seeds in groupby(experiments, key=lambda each: replace(each, seed=0).id)]
+    return by_seeds(experiments)
 
 
 def trains_seeds_at_once(runtime: Runtime) -> bool:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from itertools import groupby
 
 import torch
 from torch import nn
 
 from repro.data import DATASETS, DatasetKind
-from repro.experiment import Experiment
+from repro.experiment import Experiment, by_seeds, one_of_each
 from repro.runtime import Runtime, Together
 from repro.training.device import free_memory_of
 from repro.training.memory import needed_bytes
@@ -28,11 +26,6 @@ FREE_SHARE = 0.9
 """Share of the free memory that estimates may fill."""
 
 
-def network_key(experiment: Experiment) -> str:
-    """Return what the seeds of an experiment have in common."""
-    return replace(experiment, seed=0).id
-
-
 def way_of(
     experiments: Stack, networks: Mapping[str, nn.Module], runtime: Runtime, device: torch.device, watcher: Watcher
 ) -> Together:
@@ -40,7 +33,7 @@ def way_of(
 
     Args:
         experiments: the runs.
-        networks: by `network_key`, on any device.
+        networks: by `shared_id`, on any device.
         runtime: may ask for a way.
         device: the device to train on.
         watcher: is told the reason.
@@ -81,9 +74,8 @@ def groups_of(experiments: Stack, runtime: Runtime, device: torch.device) -> lis
     if runtime.together == Together.BRANCHES:
         return in_groups([[each] for each in experiments], runtime.at_once or _fitting(experiments, runtime, device))
     if runtime.together == Together.STACKED:
-        seeds = [list(same) for _, same in groupby(experiments, network_key)]
         size = runtime.at_once or len(experiments)
-        return [[each[first : first + size]] for each in seeds for first in range(0, len(each), size)]
+        return [[each[first : first + size]] for each in by_seeds(experiments) for first in range(0, len(each), size)]
     return [[[each]] for each in experiments]
 
 
@@ -97,6 +89,5 @@ def _fitting(experiments: Stack, runtime: Runtime, device: torch.device) -> int:
     if device.type == "cpu":
         return BRANCHES
     free = free_memory_of(device) or 0
-    one_of_each = {network_key(each): each for each in experiments}
-    largest = max(needed_bytes(each, runtime, device) for each in one_of_each.values())
+    largest = max(needed_bytes(each, runtime, device) for each in one_of_each(experiments).values())
     return max(1, min(BRANCHES, int(FREE_SHARE * free / largest)))

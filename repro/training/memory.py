@@ -9,7 +9,7 @@ import torch
 
 from repro.counting.cache import demanded
 from repro.counting.demand import demand_of, saved_bytes
-from repro.experiment import Experiment
+from repro.experiment import Experiment, one_of_each
 from repro.models import is_outside, spec_of
 from repro.runtime import Runtime
 from repro.text import one_of, size
@@ -43,8 +43,7 @@ def with_memory_choice(
     if runtime.save_memory is not None:
         return runtime
     plain, free = replace(runtime, save_memory=False), free_memory_of(device)
-    of_seeds = {replace(each, seed=0).id: each for each in experiments}  # all seeds need the same
-    able = [each for each in of_seeds.values() if spec_of(each.model).saves_memory]
+    able = [each for each in one_of_each(experiments).values() if spec_of(each.model).saves_memory]
     if runtime.compile or free is None or not able:
         return plain
     needed = max(needed_bytes(each, plain, device) for each in able)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
 
 from repro.errors import UserError
-from repro.experiment import Experiment
+from repro.experiment import Experiment, one_of_each
 from repro.runtime import Runtime
 from repro.text import number_of
 from repro.training.checkpoint import Checkpoint, load_before, load_newest, set_aside_newest
@@ -139,5 +138,5 @@ def _impossible(experiment: Experiment, reason: str) -> UserError:
 def names_of(experiments: Sequence[Experiment]) -> str:
     """Return the name of a run, or a short name for several runs."""
     first, *others = (each.name for each in experiments)
-    what = "seed" if len({replace(each, seed=0).id for each in experiments}) == 1 else "run"
+    what = "seed" if len(one_of_each(experiments)) == 1 else "run"
     return f"{first} and {number_of(len(others), f'other {what}')}" if others else first

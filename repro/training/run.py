@@ -16,7 +16,7 @@ from torch import nn
 from repro.atomic import remove_unfinished
 from repro.data.protocol import Protocol
 from repro.errors import BeingTrained, Diverged, RunFailed, UserError, is_out_of_memory
-from repro.experiment import Experiment
+from repro.experiment import Experiment, one_of_each
 from repro.locks import Held, locked
 from repro.paths import Folders
 from repro.recipes import Recipe, deviations
@@ -28,7 +28,7 @@ from repro.training import processes
 from repro.training.device import check_deterministic, check_fused, check_memory, prepare
 from repro.training.final_tests import final_protocols
 from repro.training.graphs import Graphs
-from repro.training.grouping import Group, groups_of, in_groups, network_key, way_of
+from repro.training.grouping import Group, groups_of, in_groups, way_of
 from repro.training.initialise import network_of
 from repro.training.loop import describe_all, train_engines
 from repro.training.memory import too_small, warn_if_short, with_memory_choice
@@ -86,7 +86,7 @@ def train(
         runtime = replace(runtime, together=way_of(missing, networks, runtime, device, watcher).value)
         groups = groups_of(missing, runtime, device)
         for group in groups:
-            check_memory([networks[network_key(each)] for stack in group for each in stack], device)
+            check_memory([networks[each.shared_id] for stack in group for each in stack], device)
             warn_if_short([each for stack in group for each in stack], runtime, device, watcher)
         largest = max(len(stack) for group in groups for stack in group)
         session = Session(runtime.stacked(largest) if largest > 1 else runtime, device, folders, watcher, protocols)
@@ -100,25 +100,24 @@ def train(
 
 
 def _networks(experiments: Sequence[Experiment], runtime: Runtime) -> dict[str, nn.Module]:
-    """Return the networks of experiments on the meta device, by `network_key`; UserError for an impossible one."""
+    """Return the networks of experiments on the meta device, by `shared_id`; UserError for an impossible one."""
     with torch.device("meta"):
         return {
             key: network_of(each, memory_saved=bool(runtime.save_memory))
-            for key, each in {network_key(each): each for each in experiments}.items()
+            for key, each in one_of_each(experiments).items()
         }
 
 
 def _protocols(experiments: Sequence[Experiment], networks: Mapping[str, nn.Module]) -> dict[str, tuple[Protocol, ...]]:
-    """Return the protocols of the tests at the end, by `network_key`; UserError for an impossible test."""
-    one_of_each = {network_key(each): each for each in experiments}
-    return {key: final_protocols(each, networks[key]) for key, each in one_of_each.items()}
+    """Return the protocols of the tests at the end, by `shared_id`; UserError for an impossible test."""
+    return {key: final_protocols(each, networks[key]) for key, each in one_of_each(experiments).items()}
 
 
 def _check_networks(
     experiments: Sequence[Experiment], networks: Mapping[str, nn.Module], runtime: Runtime, device: torch.device
 ) -> None:
     """Raise UserError for networks that the runtime excludes."""
-    for key, experiment in {network_key(each): each for each in experiments}.items():
+    for key, experiment in one_of_each(experiments).items():
         if runtime.fused:
             check_fused(networks[key], experiment.recipe)
         check_deterministic(experiment.model, networks[key], runtime, device)
@@ -126,7 +125,7 @@ def _check_networks(
 
 def _check_tasks(experiments: Sequence[Experiment], session: Session) -> None:
     """Read the images before anything is written, and warn of runs that will not count."""
-    for experiment in {network_key(each): each for each in experiments}.values():
+    for experiment in one_of_each(experiments).values():
         _check_shares(experiment.recipe, session.task_of(experiment).images)
         _warn_of_deviations(experiment.recipe, session.watcher)
 
@@ -141,7 +140,7 @@ def _finished(
     """Return the records of the experiments that are finished and tested by all protocols, by ID."""
     records = {}
     for experiment in experiments:
-        if done := recorded(experiment, runtime, folders, protocols[network_key(experiment)]):
+        if done := recorded(experiment, runtime, folders, protocols[experiment.shared_id]):
             watcher.say(f"{experiment.name} is already finished; showing its record")
             records[experiment.id] = done
             _describe_as_recorded(experiment, runtime, folders, done.device)

@@ -13,7 +13,6 @@ from repro.paths import Folders
 from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.training import processes
-from repro.training.grouping import network_key
 from repro.training.progress import Watcher
 from repro.training.tasks.task import Task, task_for
 
@@ -27,12 +26,12 @@ class Session:
     folders: Folders
     watcher: Watcher
     protocols: Mapping[str, tuple[Protocol, ...]] = field(default_factory=dict)
-    """The protocols by which finished runs are tested, besides one crop, by `network_key`."""
+    """The protocols by which finished runs are tested, besides one crop, by `shared_id`."""
     tasks: list[tuple[Recipe, Task]] = field(default_factory=list)
 
     def protocols_of(self, experiment: Experiment) -> tuple[Protocol, ...]:
         """Return the protocols by which a run is tested at its end, besides one crop."""
-        return self.protocols.get(network_key(experiment), ())
+        return self.protocols.get(experiment.shared_id, ())
 
     def task_of(self, experiment: Experiment) -> Task:
         """Return the task of an experiment; those that follow one recipe share it, and the images on the device.
