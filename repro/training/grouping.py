@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import torch
 from torch import nn
@@ -77,6 +78,11 @@ def groups_of(experiments: Stack, runtime: Runtime, device: torch.device) -> lis
         size = runtime.at_once or len(experiments)
         return [[each[first : first + size]] for each in by_seeds(experiments) for first in range(0, len(each), size)]
     return [[[each]] for each in experiments]
+
+
+def members(group: Group) -> list[Experiment]:
+    """Return the runs of a group."""
+    return [*chain.from_iterable(group)]
 
 
 def in_groups(stacks: Sequence[Stack], size: int) -> list[Group]:

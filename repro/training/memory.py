@@ -90,15 +90,15 @@ def _bytes_if_recomputed(experiment: Experiment) -> float:
     return saved_bytes(network, experiment.input, IMAGES) / IMAGES
 
 
-def too_small(runs: str, group: Sequence[Experiment], runtime: Runtime, *, on_gpu: bool) -> str:
+def too_small(group: Sequence[Experiment], runtime: Runtime, *, on_gpu: bool) -> str:
     """Return in one line that the memory is too small, and which switches need less.
 
     Args:
-        runs: the names of the runs.
         group: the runs, which were trained at once if they are several.
         runtime: how they were trained.
         on_gpu: whether the device is a GPU.
     """
+    runs = ", ".join(each.name for each in group)
     helps = _help(group, runtime, on_gpu=on_gpu)
     return f"the device's memory is too small for {runs}; the last checkpoint is kept; what helps: {helps}"
 

@@ -28,7 +28,7 @@ from repro.training import processes
 from repro.training.device import check_deterministic, check_fused, check_memory, prepare
 from repro.training.final_tests import final_protocols
 from repro.training.graphs import Graphs
-from repro.training.grouping import Group, groups_of, in_groups, way_of
+from repro.training.grouping import Group, groups_of, in_groups, members, way_of
 from repro.training.initialise import network_of
 from repro.training.loop import describe_all, train_engines
 from repro.training.memory import too_small, warn_if_short, with_memory_choice
@@ -77,25 +77,14 @@ def train(
     networks = _networks(experiments, runtime)  # an impossible one is refused before anything is read or written
     protocols = _protocols(experiments, networks)
     records = _finished(experiments, runtime, folders, watcher, protocols)
-    missing = [each for each in experiments if each.id not in records]
-    if missing:
+    if missing := [each for each in experiments if each.id not in records]:
         runtime = choose(missing, runtime)
-        device = prepare(runtime)
-        _check_networks(missing, networks, runtime, device)
-        runtime = with_memory_choice(missing, runtime, device, watcher)
-        runtime = replace(runtime, together=way_of(missing, networks, runtime, device, watcher).value)
-        groups = groups_of(missing, runtime, device)
-        for group in groups:
-            check_memory([networks[each.shared_id] for stack in group for each in stack], device)
-            warn_if_short([each for stack in group for each in stack], runtime, device, watcher)
-        largest = max(len(stack) for group in groups for stack in group)
-        session = Session(runtime.stacked(largest) if largest > 1 else runtime, device, folders, watcher, protocols)
+        groups, session = _grouped(missing, networks, Session(runtime, prepare(runtime), folders, watcher, protocols))
         _check_tasks(missing, session)
         _warn_of_records(missing, folders.results, watcher)
         if processes.rank() == 0:
             check_writable(folders.results / "runs.csv", beside="curves")
-        for record in _train_groups(groups, session):
-            records[record.id] = record
+        records |= {record.id: record for record in _train_groups(groups, session)}
     return [records[each.id] for each in experiments]
 
 
@@ -111,6 +100,26 @@ def _networks(experiments: Sequence[Experiment], runtime: Runtime) -> dict[str, 
 def _protocols(experiments: Sequence[Experiment], networks: Mapping[str, nn.Module]) -> dict[str, tuple[Protocol, ...]]:
     """Return the protocols of the tests at the end, by `shared_id`; UserError for an impossible test."""
     return {key: final_protocols(each, networks[key]) for key, each in one_of_each(experiments).items()}
+
+
+def _grouped(
+    experiments: Sequence[Experiment], networks: Mapping[str, nn.Module], session: Session
+) -> tuple[list[Group], Session]:
+    """Return the runs that are trained at once, and the session with the switches that were left open.
+
+    Raises:
+        UserError: the switches or the memory of the device exclude a network.
+    """
+    device, watcher = session.device, session.watcher
+    _check_networks(experiments, networks, session.runtime, device)
+    runtime = with_memory_choice(experiments, session.runtime, device, watcher)
+    runtime = replace(runtime, together=way_of(experiments, networks, runtime, device, watcher).value)
+    groups = groups_of(experiments, runtime, device)
+    for group in groups:
+        check_memory([networks[each.shared_id] for each in members(group)], device)
+        warn_if_short(members(group), runtime, device, watcher)
+    largest = max(len(stack) for group in groups for stack in group)
+    return groups, replace(session, runtime=runtime.stacked(largest) if largest > 1 else runtime)
 
 
 def _check_networks(
@@ -184,7 +193,6 @@ def _train_groups(groups: Sequence[Group], session: Session) -> list[Record]:
 
 def _train_if_it_fits(group: Group, session: Session) -> list[Record] | None:
     """Train the runs of a group; None if the memory of the device is too small for so many branches."""
-    everyone = [each for stack in group for each in stack]
     try:
         return _train_locked(group, session)
     except RuntimeError as error:
@@ -192,8 +200,8 @@ def _train_if_it_fits(group: Group, session: Session) -> list[Record] | None:
             raise_if_a_worker_died(error)
             raise
         if len(group) == 1:
-            on_gpu, names = session.device.type == "cuda", ", ".join(each.name for each in everyone)
-            raise RunFailed(too_small(names, everyone, session.runtime, on_gpu=on_gpu)) from error
+            on_gpu = session.device.type == "cuda"
+            raise RunFailed(too_small(members(group), session.runtime, on_gpu=on_gpu)) from error
     gc.collect()  # the error, which has ended, held the engines
     if session.device.type == "cuda":
         torch.cuda.empty_cache()
@@ -204,7 +212,7 @@ def _train_locked(group: Group, session: Session) -> list[Record]:
     """Lock the folders of a group's runs and train; stacked runs at different steps are trained separately."""
     runs, watcher = session.folders.runs, session.watcher
     with ExitStack() as locks:
-        _lock([each for stack in group for each in stack], runs, locks)
+        _lock(members(group), runs, locks)
         with processes.first_alone():
             parts = [part for stack in group for part in equally_far(stack, runs, watcher)]
         if len(group) > 1:
