@@ -98,6 +98,11 @@ def said(error: OSError) -> str:
     return f"{line}; free space there or use another folder" if error.errno in (ENOSPC, EDQUOT) else line
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of the message of an error; its type if it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error, the one that it was raised from or hides, and so on."""
     before: BaseException | None = error
@@ -119,7 +124,7 @@ def explained(error: RuntimeError) -> str | None:
     if is_out_of_memory(error):
         return "out of memory; use a smaller network, --save-memory or another --device"
     if kind.__module__.startswith(("torch._dynamo", "torch._inductor")):
-        return f"--compile failed ({text.strip().splitlines()[0]}); install a C++ compiler, or leave it out"
+        return f"--compile failed ({first_line(error)}); install a C++ compiler, or leave it out"
     if "does not have a deterministic implementation" in text:
         operator = text.split(" does not have")[0]
         return f"--deterministic: {operator} has no deterministic kernel; leave it out, or use --device cpu"

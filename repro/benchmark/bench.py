@@ -31,7 +31,7 @@ from repro.counting.demand import work_of
 from repro.data import DATASETS, Dataset, DatasetKind, load
 from repro.data.folder import ImageFolder, is_there
 from repro.data.folder import load as load_folder
-from repro.errors import RunFailed, UserError
+from repro.errors import RunFailed, UserError, first_line
 from repro.experiment import Experiment, check_counted, classifies
 from repro.recipes import Recipe
 from repro.runtime import Runtime
@@ -203,7 +203,7 @@ def _measure(variant: Variant, variants: list[Variant], number: int, device: tor
     except Exception as error:  # compilers and GPUs raise all kinds of errors
         if variant.kind is VariantKind.BASELINE:
             raise
-        failure = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        failure = first_line(error)
     if failure is not None:
         note(f"{variant.name} is left out: {failure}")
         _remove(variant, variants, device)

@@ -23,7 +23,7 @@ from repro.benchmark.variants import BRANCHES, Variant, VariantKind, in_memory_s
 from repro.cached import read_cached, write_cached
 from repro.console import note
 from repro.data import DATASETS, DatasetKind
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.experiment import Experiment, one_of_each
 from repro.models import as_typed
 from repro.models.outside import version_of
@@ -190,7 +190,7 @@ class Chooser:
         try:
             self.times.add(switches, self.measure(self.experiments[0], self._runtime(switches), self.device))
         except Exception as error:  # compilers and GPUs raise all kinds of errors
-            failure = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            failure = first_line(error)
         if failure:
             note(f"{_words(switches)} is left out: {failure}")
         _release()  # the error, which has ended, held the engines

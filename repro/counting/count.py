@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro.counting.conventions import EXTRA_HANDLES, Convention, total
 from repro.data.memory import free_host_memory
-from repro.errors import PackageMissing, UserError, is_out_of_memory
+from repro.errors import PackageMissing, UserError, first_line, is_out_of_memory
 from repro.models import OptionValue, build, is_outside
 from repro.models.factory import check_output
 from repro.models.options import Shape, shape_text
@@ -133,8 +133,8 @@ def refusing(called: str, input: Shape) -> Iterator[None]:
     except (RuntimeError, ValueError) as error:
         if is_out_of_memory(error):
             raise UserError(f"{called} with an input of {shape_text(input)} does not fit into memory") from error
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{called} does not accept an input of {shape_text(input)} (CxHxW): {reason}") from error
+        refused = f"{called} does not accept an input of {shape_text(input)} (CxHxW)"
+        raise UserError(f"{refused}: {first_line(error)}") from error
 
 
 def flop_counter() -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from repro.errors import UserError
+from repro.errors import UserError, first_line
 from repro.models.options import EXPECTED, Shape, of_type
 from repro.models.options import OptionValue as OptionValue
 from repro.models.options import as_typed as as_typed
@@ -142,8 +142,9 @@ def build(
     except ValueError as error:
         raise UserError(f"{name}: {error}") from error
     except (OverflowError, RuntimeError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{name} cannot be built with these options ({reason}); choose smaller values") from error
+        raise UserError(
+            f"{name} cannot be built with these options ({first_line(error)}); choose smaller values"
+        ) from error
     return network
 
 
