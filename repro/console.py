@@ -178,6 +178,11 @@ def _console(*, stderr: bool) -> Console:
     return console
 
 
+def print_line(text: str, style: str | None = None) -> None:
+    """Print a line of the answer on stdout as it is: whole, so that it can be copied, and without markup."""
+    stdout().print(text, style=style, soft_wrap=True, markup=False)
+
+
 def print_file(text: str) -> None:
     """Print on stdout what is the content of a file, such as CSV, as it is: in UTF-8 unless stdout is a terminal."""
     as_utf8(sys.stdout)

@@ -9,7 +9,7 @@ import typer
 
 from repro.cli.options import AnswerFormat
 from repro.cli.suggestion import suggest
-from repro.console import loading, note, print_json, stdout
+from repro.console import loading, note, print_json, print_line, stdout
 from repro.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _show(report: CheckReport) -> None:
         if lines:
             stdout().print(heading, style="bold")
             for line in lines:
-                stdout().print(line, soft_wrap=True, markup=False, highlight=False)
+                print_line(line)
 
 
 def _lines(results: Sequence[Result]) -> Iterable[str]:

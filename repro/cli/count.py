@@ -13,7 +13,7 @@ from repro.api.counts import count_named
 from repro.cli.networks import Chosen, chosen_network
 from repro.cli.options import AnswerFormat, DatasetName, Format, Settings, choice, completing, model_options
 from repro.cli.suggestion import after_count, suggest
-from repro.console import print_json, stdout
+from repro.console import print_json, print_line, stdout
 from repro.counting.conventions import ALL, Convention, conventions_of
 from repro.data import DATASETS
 from repro.data import find as find_dataset
@@ -104,7 +104,7 @@ def count(
         print_json(answer.data())
         return
     if isinstance(answer, CountReport):
-        stdout().print(answer.title, style="bold", soft_wrap=True, markup=False)  # on one line: it can be copied
+        print_line(answer.title, "bold")
     stdout().print(answer.rich())
     first = reports[0]
     where = first.dataset or (find_dataset(dataset) if dataset else spec_of(first.model).dataset)

@@ -13,7 +13,7 @@ from repro.cli.options import AnswerFormat, Data, Format, Results, Runs, Setting
 from repro.cli.protocol import Scales, ViewsName, asked
 from repro.cli.suggestion import after_run, suggest
 from repro.cli.weights import Given, show_weights
-from repro.console import loading, note, print_json, stdout
+from repro.console import loading, note, print_json, print_line
 from repro.data import find as find_dataset
 from repro.data.protocol import ONE_CROP, Views
 from repro.errors import UserError
@@ -143,7 +143,7 @@ def _evaluate_run(
     if format == AnswerFormat.JSON:
         print_json(_run_answer(found))
         return
-    _print(_run_line(found))
+    print_line(_run_line(found))
     places = _with_runs_of(what, folders)
     suggest(after_run(found.experiment.model, found.experiment.options, found.experiment.recipe.name, places))
 
@@ -209,7 +209,7 @@ def _evaluate_published(
     if format == AnswerFormat.JSON:
         print_json(_published_answer(found))
         return
-    _print(_published_line(found))
+    print_line(_published_line(found))
     suggest(f"repro count {found.model}")
 
 
@@ -241,7 +241,3 @@ def _figures(metrics: Metrics) -> dict[str, object]:
     figures = asdict(metrics)
     extra = figures.pop("extra")
     return {**figures, **extra}
-
-
-def _print(line: str) -> None:
-    stdout().print(line, soft_wrap=True, markup=False)

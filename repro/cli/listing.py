@@ -17,7 +17,7 @@ from repro.api.listing import Line, dataset_lines, model_lines, origin, recipe_l
 from repro.api.records import run_lines
 from repro.cli.options import AnswerFormat, Format, Runs, completing
 from repro.cli.suggestion import after_runs, suggest, with_folders
-from repro.console import note, print_json, stdout
+from repro.console import note, print_json, print_line, stdout
 from repro.errors import UserError
 from repro.models import as_typed
 from repro.paths import folders
@@ -151,7 +151,7 @@ def _show(kind: Kind, lines: Sequence[Line]) -> None:
     stdout().print(_grid(kind, lines))
     for line in lines:
         if line.get("command"):
-            stdout().print(f"resume: {line['command']}", soft_wrap=True, markup=False)
+            print_line(f"resume: {line['command']}")
     if kind == Kind.RECIPES:
         stdout().print("repro list recipes NAME shows every value and its source.", style="dim")
 
@@ -224,7 +224,7 @@ def _show_recipe(chosen: Recipe, format: AnswerFormat) -> None:
     from repro.report.fitted import Fitted, empty_grid
 
     for line in (chosen.summary, *chosen.notes):
-        stdout().print(line, markup=False, highlight=False)
+        stdout().print(line, markup=False)
     grid = empty_grid(f"{chosen.name}: {chosen.paper}")
     alternatives = ("Alternatives",) if chosen.alternatives else ()
     for heading in ("Setting", "Value", *alternatives, "Source"):
@@ -234,7 +234,7 @@ def _show_recipe(chosen: Recipe, format: AnswerFormat) -> None:
         grid.add_row(*map(escape, (each.name, each.text, *others, sources_text(each.sources))))
     stdout().print(Fitted(grid))
     if file := origin(chosen.file):
-        stdout().print(f"From: {file}", style="dim", markup=False, soft_wrap=True)
+        print_line(f"From: {file}", "dim")
     if chosen.default_for:
         stdout().print(f"Default for: {_defaults(chosen)}", style="dim")
     stdout().print(f"Not used: {', '.join(unused(chosen))}", style="dim")

@@ -10,7 +10,7 @@ import typer
 
 from repro.cli.options import AnswerFormat, Format, Results
 from repro.cli.suggestion import suggest, with_folders
-from repro.console import print_json, stdout
+from repro.console import print_json, print_line
 from repro.paths import folders
 from repro.store.merging import merge as merge_results
 from repro.text import number_of
@@ -35,5 +35,5 @@ def merge(sources: Sources, results: Results = Path("results"), format: Format =
         number_of(added.weights, "test") + " of weights",
     )
     present = f"; {number_of(added.present, 'record')} already there" if added.present else ""
-    stdout().print(f"added to {results}: {', '.join(counts)}{present}", soft_wrap=True, markup=False)
+    print_line(f"added to {results}: {', '.join(counts)}{present}")
     suggest(with_folders("repro table", places, "results"))

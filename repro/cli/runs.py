@@ -11,7 +11,7 @@ import typer
 from repro.cli.options import Results, Runs, with_quiet
 from repro.cli.papers import with_papers
 from repro.cli.suggestion import suggest, with_folders
-from repro.console import note, problem, stdout
+from repro.console import note, print_line, problem
 from repro.errors import RunFailed, UserError
 from repro.paths import folders
 from repro.runtime import Together
@@ -66,7 +66,7 @@ def keep(name: Repeated, record: Number = None, yes: Yes = False, results: Resul
     run = found[0].record.name
     if record is None:
         for number, each in enumerate(found, 1):
-            stdout().print(_record_line(number, each), soft_wrap=True, markup=False)
+            print_line(_record_line(number, each))
         if len(found) > 1:
             suggest(with_folders(f"repro runs keep {run} --record 1", places, "results"))
         else:

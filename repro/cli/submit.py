@@ -15,7 +15,7 @@ from repro.cli.suggestion import suggest, with_folders
 from repro.cluster.queue import live_jobs
 from repro.cluster.submit import Resources, submit
 from repro.cluster.tasks import JOBS, Where, split, trains_seeds_at_once
-from repro.console import note, stdout
+from repro.console import note, print_line
 from repro.errors import UserError
 from repro.experiment import Experiment, check_network
 from repro.paths import Folders
@@ -129,7 +129,7 @@ def submit_missing(
     submission = submit(tasks, runtime, folders, use, f"repro-{table.name}")
     array = submission.jobs[0].split("_")[0]
     job = f"array {array}" if use.where is Where.SLURM else f"processes {', '.join(submission.jobs)}"
-    stdout().print(f"{table.name}: submitted {number_of(len(left), 'run')} in {number_of(len(tasks), 'job')}: {job}")
+    print_line(f"{table.name}: submitted {number_of(len(left), 'run')} in {number_of(len(tasks), 'job')}: {job}")
     note(f"logs: {submission.folder / JOBS}")
     suggest(with_folders("repro list runs --watch", folders, "runs"))
 

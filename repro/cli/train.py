@@ -27,7 +27,7 @@ from repro.cli.options import (
     runtime_options,
 )
 from repro.cli.suggestion import after_run, suggest
-from repro.console import loading, note, print_json, problem, stdout
+from repro.console import loading, note, print_json, print_line, problem
 from repro.errors import UserError
 from repro.experiment import Experiment, check_network, experiment_for
 from repro.models.typed import typed_name
@@ -77,9 +77,9 @@ def train(
         print_json(answers[0] if len(answers) == 1 else {"records": answers})
         return
     for record in records:
-        stdout().print(_summary(record), soft_wrap=True, markup=False)
+        print_line(_summary(record))
     if len(records) > 1:
-        stdout().print(_spread(records), soft_wrap=True, markup=False)
+        print_line(_spread(records))
     note(_saved(records, places))
     if runtime.log:
         from repro.training.tensorboard import viewer

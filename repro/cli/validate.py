@@ -12,7 +12,7 @@ import typer
 from repro.cli.options import AnswerFormat, Data, Format
 from repro.cli.papers import Papers
 from repro.cli.suggestion import suggest
-from repro.console import note, print_json, stdout
+from repro.console import note, print_json, print_line
 from repro.errors import UserError
 from repro.papers import Paper, find_papers
 from repro.paths import data_in
@@ -93,11 +93,11 @@ def _show(found: Validated, format: AnswerFormat) -> None:
         )
         return
     for each in found.findings:
-        stdout().print(str(each), soft_wrap=True, markup=False)
+        print_line(str(each))
     counts = ", ".join(number_of(number, level) for level, number in numbers.items())
     datasets = f", {number_of(found.datasets, 'dataset')}" if found.datasets else ""
     read = f"{number_of(found.tables, 'table')}{datasets} and {number_of(found.recipes, 'recipe')}"
-    stdout().print(f"{counts} in {number_of(len(found.papers), 'paper')}: {read} could be read", markup=False)
+    print_line(f"{counts} in {number_of(len(found.papers), 'paper')}: {read} could be read")
 
 
 def _not_run(found: Validated) -> list[Path]:

@@ -10,7 +10,7 @@ from repro.cli.networks import chosen_network
 from repro.cli.options import AnswerFormat
 from repro.cli.protocol import asked
 from repro.cli.suggestion import network_as_typed, suggest, with_folders
-from repro.console import loading, note, print_json, stdout
+from repro.console import loading, note, print_json, print_line
 from repro.data.protocol import Views
 from repro.errors import UserError
 from repro.models.typed import typed_name
@@ -78,7 +78,7 @@ def show_weights(given: Given, folders: Folders, runtime: Runtime, format: Answe
         print_json(found.to_json())
         return
     for line in _lines(found):
-        stdout().print(line, soft_wrap=True, markup=False, highlight=False)
+        print_line(line)
     if found.printed:
         suggest(with_folders(f"repro table {found.printed[0].table}", folders, "results"))
     else:
