@@ -13,6 +13,7 @@ import typer
 from repro.api.tables import compared
 from repro.atomic import write_atomically
 from repro.cli.options import Results, RunName, Runs, completing
+from repro.cli.output import check_output
 from repro.cli.suggestion import suggest, tables_of, with_folders
 from repro.comparison.corrections import as_of_today
 from repro.console import loading, note
@@ -57,7 +58,7 @@ def export(
         raise PackageMissing("safetensors", "weights are exported with it")
     places = folders(runs=runs, results=results)
     if output:
-        _check(output)
+        check_output(output, [SUFFIX])  # before anything is read
     with loading():
         from repro.evaluation.evaluate import load_run
         from repro.evaluation.weights import write_weights
@@ -78,14 +79,6 @@ def export(
         suggest(f"repro eval {quote(typed_name(experiment.model))} --weights {quote(str(output))}")
     else:
         suggest(with_folders(f"repro eval {experiment.name}", places, "runs"))
-
-
-def _check(output: Path) -> None:
-    """Raise UserError if the file cannot be written, before anything is read."""
-    if output.is_dir() or not output.parent.is_dir():
-        raise UserError(f"{output} cannot be written: it is a folder, or its folder does not exist")
-    if output.suffix.lower() != SUFFIX:
-        raise UserError(f"{output}: unknown extension (known: {SUFFIX})")
 
 
 def _facts(saved: Checkpoint, names: str, results: Path) -> CardFacts:

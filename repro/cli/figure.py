@@ -12,8 +12,8 @@ import typer
 from repro.api.records import run_curve
 from repro.api.selection import select
 from repro.api.tables import compared
-from repro.atomic import write_atomically
 from repro.cli.options import Data, Results, Rows, RunName, Runs, TableName, completing, runtime_options, with_quiet
+from repro.cli.output import check_output, write_output
 from repro.cli.papers import with_papers
 from repro.cli.suggestion import suggest, with_folders
 from repro.comparison.corrections import records_today
@@ -207,11 +207,7 @@ def _checked(output: Path, columns: Iterable[str]) -> Path:
     Raises:
         UserError: the folder does not exist, the format is unknown, or the data would overwrite another file.
     """
-    if output.is_dir() or not output.parent.is_dir():
-        raise UserError(f"{output} cannot be written: it is a folder, or its folder does not exist")
-    if output.suffix.lower().removeprefix(".") not in FORMATS:
-        endings = ", ".join(f".{each}" for each in FORMATS)
-        raise UserError(f"{output}: unknown extension (known: {endings})")
+    check_output(output, [f".{each}" for each in FORMATS])
     numbers = output.with_suffix(".csv")
     if numbers.exists() and numbers.read_bytes().splitlines()[:1] != csv_of([], list(columns)).splitlines():
         raise UserError(f"the data would overwrite {numbers}, which is another file; choose another --output")
@@ -222,9 +218,6 @@ def _write(figure: Figure, output: Path) -> None:
     numbers = output.with_suffix(".csv")
     with waiting("drawing"):
         picture = draw(figure, output.suffix.removeprefix("."))
-    try:
-        write_atomically(numbers, csv_of(figure.frame(), figure.COLUMNS))
-        write_atomically(output, picture)
-    except OSError as error:
-        raise UserError(f"{output} cannot be written ({error.strerror}); choose another --output") from error
+    write_output(csv_of(figure.frame(), figure.COLUMNS), numbers)
+    write_output(picture, output)
     note(f"wrote {output} and its data, {numbers}")

@@ -44,8 +44,7 @@ def format_of(
     """
     if output is None:
         return format or ReportFormat.RICH
-    if output.is_dir() or not output.parent.is_dir():
-        raise UserError(f"{output} cannot be written: it is a folder, or its folder does not exist")
+    check_output(output)
     by_ending = SUFFIXES.get(output.suffix.lower())
     if format and by_ending and format != by_ending:
         raise UserError(f"{output} has the extension of {by_ending}, but --format is {format}; leave out one of them")
@@ -55,6 +54,14 @@ def format_of(
         endings = ", ".join(each for each, of in SUFFIXES.items() if of in known)
         raise UserError(f"{output}: unknown extension (known: {endings}); or choose a --format")
     return by_ending
+
+
+def check_output(output: Path, extensions: Collection[str] = ()) -> None:
+    """Raise UserError if a file cannot be written, or has another extension than these; without any, all are right."""
+    if output.is_dir() or not output.parent.is_dir():
+        raise UserError(f"{output} cannot be written: it is a folder, or its folder does not exist")
+    if extensions and output.suffix.lower() not in extensions:
+        raise UserError(f"{output}: unknown extension (known: {', '.join(extensions)})")
 
 
 class Answer(Protocol):
@@ -79,8 +86,13 @@ def show(report: Answer, format: ReportFormat, output: Path | None) -> None:
 
 def write_text(text: str, output: Path) -> None:
     """Write an answer to a file; UserError if it cannot be written."""
+    write_output(text.encode(), output)
+    note(f"wrote {output}")
+
+
+def write_output(content: bytes, output: Path) -> None:
+    """Write the file of `--output`, or one that belongs to it; UserError if it cannot be written."""
     try:
-        write_atomically(output, text.encode())
+        write_atomically(output, content)
     except OSError as error:
         raise UserError(f"{output} cannot be written ({error.strerror}); choose another --output") from error
-    note(f"wrote {output}")
