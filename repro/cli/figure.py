@@ -12,7 +12,18 @@ import typer
 from repro.api.records import run_curve
 from repro.api.selection import select
 from repro.api.tables import compared
-from repro.cli.options import Data, Results, Rows, RunName, Runs, TableName, completing, runtime_options, with_quiet
+from repro.cli.options import (
+    Data,
+    Results,
+    Rows,
+    RunName,
+    Runs,
+    TableName,
+    command_group,
+    completing,
+    runtime_options,
+    with_quiet,
+)
 from repro.cli.output import check_output, write_output
 from repro.cli.papers import with_papers
 from repro.cli.suggestion import suggest, with_folders
@@ -33,9 +44,7 @@ from repro.text import canonical
 if TYPE_CHECKING:
     from repro.training.checkpoint import Checkpoint
 
-app = typer.Typer(
-    help="Draw the evidence on a table, training curves, or the gate weights of a DenseResNet.", add_completion=False
-)
+app = command_group("Draw the evidence on a table, training curves, or the gate weights of a DenseResNet.")
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -51,13 +60,6 @@ TableOrRuns = Annotated[
     ),
 ]
 WithTrain = Annotated[bool, typer.Option("--train", help="Also draw the training error (dashed).")]
-
-
-@app.callback(invoke_without_command=True)
-def figure(context: typer.Context) -> None:
-    """Print the help if no kind of figure is named."""
-    if context.invoked_subcommand is None:
-        print(context.get_help())
 
 
 @app.command("curves")

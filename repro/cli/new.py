@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from repro.atomic import write_folder_atomically
-from repro.cli.options import with_quiet
+from repro.cli.options import command_group, with_quiet
 from repro.cli.papers import with_papers
 from repro.cli.suggestion import suggest
 from repro.console import note
@@ -23,16 +23,9 @@ from repro.text import canonical
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 """The names that a file, a TOML key and a shell take without quotes."""
 
-app = typer.Typer(help="Write the folder of a new paper.", add_completion=False)
+app = command_group("Write the folder of a new paper.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of its table and its recipe, such as narrow.")]
 To = Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Folder to write (default: papers/NAME).")]
-
-
-@app.callback(invoke_without_command=True)
-def new(context: typer.Context) -> None:
-    """Print the help if nothing is named."""
-    if context.invoked_subcommand is None:
-        print(context.get_help())
 
 
 @app.command("paper")

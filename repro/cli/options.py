@@ -48,6 +48,19 @@ def completing(names: Callable[[], Iterable[str]]) -> Callable[[typer.Context, s
     return complete
 
 
+def command_group(text: str) -> typer.Typer:
+    """Return a group of commands with this help, which it prints if none of them is named."""
+    group = typer.Typer(help=text, add_completion=False)
+
+    @group.callback(invoke_without_command=True)
+    def print_help(context: typer.Context) -> None:
+        """Print the help if no command is named."""
+        if context.invoked_subcommand is None:
+            print(context.get_help())
+
+    return group
+
+
 def choice(*names: str, **more: Any) -> Any:
     """Return an option whose values are those of an enum, matched without regard to case."""
     return typer.Option(*names, case_sensitive=False, **more)

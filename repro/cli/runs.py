@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from repro.cli.options import Results, Runs, with_quiet
+from repro.cli.options import Results, Runs, command_group, with_quiet
 from repro.cli.papers import with_papers
 from repro.cli.suggestion import suggest, with_folders
 from repro.console import note, print_line, problem
@@ -21,20 +21,13 @@ if TYPE_CHECKING:
     from repro.store.keeping import Kept
     from repro.store.removal import Removal
 
-app = typer.Typer(help="Remove runs, or choose between several records of one.", add_completion=False)
+app = command_group("Remove runs, or choose between several records of one.")
 RunNames = Annotated[list[str], typer.Argument(metavar="RUN", help="Runs (name, prefix, ID or folder).")]
 Repeated = Annotated[str, typer.Argument(metavar="RUN", help="Run (name, prefix or ID).")]
 Number = Annotated[
     int | None, typer.Option("--record", min=1, metavar="N", help="Number of the record to keep (default: list them).")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")]
-
-
-@app.callback(invoke_without_command=True)
-def runs(context: typer.Context) -> None:
-    """Print the help if nothing is asked for."""
-    if context.invoked_subcommand is None:
-        print(context.get_help())
 
 
 @app.command("rm")
