@@ -22,7 +22,7 @@ from repro.evaluation.layouts import OWN, layout_named, layouts
 from repro.experiment import Experiment, classifies
 from repro.models.typed import typed_name
 from repro.paths import folders
-from repro.store.results import Record, every_record, result_folders
+from repro.store.results import Record, records_in, result_folders
 from repro.tables import Row, Table, asked_rows
 
 if TYPE_CHECKING:
@@ -101,6 +101,6 @@ def _rows(table: Table, model: str) -> Iterator[Row]:
 
 def _record(experiment: Experiment, started: str, results: Path) -> Record | None:
     """Return the record of exactly this run, with its deviations from today's recipe; None if it is not finished."""
-    made = (each for folder in result_folders(results) for each in every_record(folder))
+    made = records_in(result_folders(results))
     found = next((each for each in made if (each.id, each.started) == (experiment.id, started)), None)
     return found and as_of_today(found)

@@ -15,6 +15,7 @@ from repro.console import note, print_line, problem
 from repro.errors import RunFailed, UserError
 from repro.paths import folders
 from repro.runtime import Together
+from repro.store.results import RUNS
 from repro.text import number_of
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _record_line(number: int, kept: Kept) -> str:
     record = kept.record
     trained = "stacked" if record.runtime.get("together") == Together.STACKED else "alone"
     parts = [record.shown, record.precision, trained, record.started, record.device, record.host]
-    parts.append(str(kept.folder / "runs.csv"))
+    parts.append(str(kept.folder / RUNS))
     return f"{number}: {', '.join(filter(None, parts))}{' (used)' if number == 1 else ''}"
 
 
@@ -103,5 +104,5 @@ def _shown(removal: Removal) -> str:
 
     parts = [f"{removal.folder} ({decimal(removal.size)})"] if removal.folder else []
     if removal.records:
-        parts.append(f"{number_of(removal.records, 'record')} in {removal.results / 'runs.csv'}")
+        parts.append(f"{number_of(removal.records, 'record')} in {removal.results / RUNS}")
     return f"{removal.name}: {', '.join([*parts, *map(str, removal.files)])}"

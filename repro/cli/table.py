@@ -27,7 +27,7 @@ from repro.paths import folders
 from repro.report import ReportFormat
 from repro.report.view import ALL, view_of
 from repro.runtime import Runtime
-from repro.store.results import append_times
+from repro.store.results import TIMES, append_times
 from repro.store.writing import check_writable
 from repro.tables import table_names
 from repro.text import number_of
@@ -185,11 +185,11 @@ def measure_times(selection: Selection, runtime: Runtime, results: Path) -> None
     from repro.benchmark.steps import ROUNDS, measure_steps
 
     table, rows = selection
-    check_writable(results / "times.csv")
+    check_writable(results / TIMES)
     what = f"{table.name}: measuring {number_of(len(table.timed(rows)), 'row')} in turn, {ROUNDS + 1} times"
     times = measure_steps(table, rows, runtime, WINDOW_SECONDS, lambda windows: with_bar(windows, what))
     append_times(times, results)
-    note(f"recorded the times in {results / 'times.csv'}")
+    note(f"recorded the times in {results / TIMES}")
 
 
 def _report_mismatches(comparisons: Sequence[Comparison]) -> bool:

@@ -33,7 +33,7 @@ from repro.experiment import Experiment, check_network, experiment_for
 from repro.models.typed import typed_name
 from repro.paths import Folders, folders
 from repro.runtime import Runtime
-from repro.store.results import tested
+from repro.store.results import RUNS, tested
 from repro.store.run_folders import of_other_lengths
 from repro.tables.names import recipe_called
 from repro.text import number_of
@@ -151,4 +151,4 @@ def _saved(records: Sequence[Record], places: Folders) -> str:
     s = "s" if len(records) > 1 else ""
     folder = places.runs if s else places.runs / records[0].name
     curves = places.results / "curves"
-    return f"saved: record{s} in {places.results / 'runs.csv'}, curve{s} in {curves}, checkpoint{s} in {folder}"
+    return f"saved: record{s} in {places.results / RUNS}, curve{s} in {curves}, checkpoint{s} in {folder}"

@@ -10,7 +10,7 @@ from repro.errors import UserError
 from repro.store.csv_rows import read_with_lines, rewrite
 from repro.store.curves import curve_path, curve_paths, is_curve_of
 from repro.store.gates import gates_path
-from repro.store.results import RECORD, Record, every_record, result_folders, shipped_results
+from repro.store.results import RECORD, RUNS, Record, every_record, result_folders, shipped_results
 from repro.store.run_folders import run_named
 from repro.store.writing import locked_results
 from repro.text import number_of
@@ -75,7 +75,7 @@ def others_of(records: Sequence[Kept], number: int) -> list[Kept]:
 def delete(others: Sequence[Kept], kept: Kept) -> None:
     """Delete records, their curves and their gate weights; the kept record's curve gets the name of the run."""
     for folder in dict.fromkeys(each.folder for each in others):
-        path, unwanted = folder / "runs.csv", [each.record for each in others]
+        path, unwanted = folder / RUNS, [each.record for each in others]
         first = next(each for each in every_record(folder) if each.id == kept.record.id)
         if first in unwanted:  # the file is of the first record
             gates_path(folder, kept.record.name).unlink(missing_ok=True)

@@ -14,12 +14,11 @@ from repro.errors import UserError
 from repro.store.csv_rows import line_of, lines_of, read, read_with_lines, rewrite
 from repro.store.curves import read_curve
 from repro.store.gates import read_gates
-from repro.store.results import RECORD, Record, StepTime
-from repro.store.weights import WEIGHTS, WeightsTest
+from repro.store.results import MEASURED_TIME, RECORD, RUNS, TIMES, Record, StepTime
+from repro.store.weights import WEIGHTS, WEIGHTS_TEST, WeightsTest
 from repro.store.writing import locked_results
 
 Row = TypeVar("Row", Record, StepTime, WeightsTest)
-RUNS, TIMES = "runs.csv", "times.csv"
 FILES: Mapping[str, Callable[[Path], Sequence[Any]]] = {"curves": read_curve, "gates": read_gates}
 """The folders with a file for each run, and the readers of these files."""
 SHOWN = 4
@@ -58,8 +57,8 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
         for name in (RUNS, TIMES, WEIGHTS):
             locks.enter_context(locked_results(results / name))
         runs = _Lines(results / RUNS, Record, RECORD, _run)
-        times = _Lines(results / TIMES, StepTime, "a measured time", _time)
-        weights = _Lines(results / WEIGHTS, WeightsTest, "a test of weights", _weights)
+        times = _Lines(results / TIMES, StepTime, MEASURED_TIME, _time)
+        weights = _Lines(results / WEIGHTS, WeightsTest, WEIGHTS_TEST, _weights)
         files = {folder: _Files(results / folder, reader) for folder, reader in FILES.items()}
         for source in with_bar(sources, "reading results"):
             runs.add(source / RUNS)

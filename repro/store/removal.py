@@ -13,7 +13,7 @@ from repro.paths import Folders
 from repro.store.csv_rows import lines_of, rewrite
 from repro.store.curves import curve_paths
 from repro.store.gates import gates_path
-from repro.store.results import Record, every_record, shipped_results
+from repro.store.results import RUNS, Record, every_record, shipped_results
 from repro.store.run_folders import CURVE, DESCRIPTION, LOCK, run_named, run_names
 from repro.store.writing import locked_results
 
@@ -102,7 +102,7 @@ def remove(removal: Removal) -> None:
 
 def _remove_record(removal: Removal) -> None:
     if removal.records:
-        path = removal.results / "runs.csv"
+        path = removal.results / RUNS
         with locked_results(path):
             rewrite(path, [line for line in lines_of(path) if line["name"] != removal.name], Record)
     for each in removal.files:

@@ -27,8 +27,10 @@ from repro.store.csv_rows import (
 )
 from repro.store.writing import locked_results
 
-RECORD = "a record of a run"
-"""What a line of runs.csv is, in error messages."""
+RUNS, TIMES = "runs.csv", "times.csv"
+"""The files in a folder of results with its records, and with measured times."""
+RECORD, MEASURED_TIME = "a record of a run", "a measured time"
+"""What their lines are, in error messages."""
 SEPARATOR = "; "
 """Separates the values of a record's field that changed between sessions of the run."""
 Id = Annotated[str, Meta(pattern=r"^[0-9A-Za-z]+$", title="an ID of letters and digits")]
@@ -210,21 +212,21 @@ def tested(error: float, detection: bool) -> str:
 
 def append_record(record: Record, results: Path) -> None:
     """Add a line to `results`/runs.csv, in place of an earlier one of the run; several processes may do so at once."""
-    with locked_results(results / "runs.csv"):
+    with locked_results(results / RUNS):
         put_record(record, results)
 
 
 def put_record(record: Record, results: Path) -> None:
     """As `append_record`, in a process that holds the lock of runs.csv."""
     key = record.id, record.started
-    lines = lines_of(results / "runs.csv")
+    lines = lines_of(results / RUNS)
     kept = [line for line in lines if (line.get("id"), line.get("started")) != key]
-    rewrite(results / "runs.csv", [*kept, line_of(record)], Record)
+    rewrite(results / RUNS, [*kept, line_of(record)], Record)
 
 
 def append_times(times: Sequence[StepTime], results: Path) -> None:
     """Add a measurement to `results`/times.csv, one line per row; several processes may do so at once."""
-    path = results / "times.csv"
+    path = results / TIMES
     with locked_results(path):
         rewrite(path, [*lines_of(path), *map(line_of, times)], StepTime)
 
@@ -246,7 +248,7 @@ def read_records(folders: Iterable[Path]) -> list[Record]:
     A later record never replaces one without a word, whatever its date: see `repeated_records`.
     """
     first: dict[str, Record] = {}
-    for record in _records_in(folders):
+    for record in records_in(folders):
         first.setdefault(record.id, record)
     return list(first.values())
 
@@ -254,25 +256,26 @@ def read_records(folders: Iterable[Path]) -> list[Record]:
 def repeated_records(folders: Iterable[Path]) -> dict[str, list[Record]]:
     """Return the different records of each experiment that has several, by its ID; UserError as in `read_records`."""
     found: dict[str, list[Record]] = {}
-    for record in _records_in(folders):
+    for record in records_in(folders):
         of_experiment = found.setdefault(record.id, [])
         if record not in of_experiment:  # a copy of a file is no other run
             of_experiment.append(record)
     return {id: records for id, records in found.items() if len(records) > 1}
 
 
-def _records_in(folders: Iterable[Path]) -> Iterator[Record]:
+def records_in(folders: Iterable[Path]) -> Iterator[Record]:
+    """Yield all records of some folders, also several of one experiment; UserError for an invalid line."""
     return (each for folder in folders for each in every_record(folder))
 
 
 def every_record(folder: Path) -> list[Record]:
     """Return all records of a folder, also several of one experiment; UserError for an invalid line."""
-    return read(folder / "runs.csv", Record, RECORD)
+    return read(folder / RUNS, Record, RECORD)
 
 
 def read_times(folders: Iterable[Path]) -> list[StepTime]:
     """Return the measured times of all folders; UserError for an invalid line."""
-    return [each for folder in folders for each in read(folder / "times.csv", StepTime, "a measured time")]
+    return [each for folder in folders for each in read(folder / TIMES, StepTime, MEASURED_TIME)]
 
 
 def shipped_results() -> Path:

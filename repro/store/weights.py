@@ -14,6 +14,8 @@ from repro.store.csv_rows import Percent, Plain, Positive, Time, line_of, lines_
 from repro.store.writing import locked_results
 
 WEIGHTS = "weights.csv"
+WEIGHTS_TEST = "a test of weights"
+"""What its lines are, in error messages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,4 +83,4 @@ def read_weights_tests(folders: Iterable[Path]) -> list[WeightsTest]:
 
 
 def _read(path: Path) -> list[WeightsTest]:
-    return read(path, WeightsTest, "a test of weights")
+    return read(path, WeightsTest, WEIGHTS_TEST)

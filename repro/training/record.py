@@ -14,7 +14,7 @@ from repro.recipes import Recipe, deviations
 from repro.runtime import Runtime
 from repro.store.curves import new_curve_path, write_curve
 from repro.store.protocol_tests import is_tested, plain
-from repro.store.results import EpochRow, ProtocolTest, Record, every_record, put_record
+from repro.store.results import RUNS, EpochRow, ProtocolTest, Record, every_record, put_record
 from repro.store.writing import locked_results
 from repro.training import processes
 from repro.training.checkpoint import Checkpoint, load_newest
@@ -103,7 +103,7 @@ def write_record(engine: Engine, number: int, tests: Sequence[ProtocolTest], res
 
 def _write(record: Record, history: Sequence[EpochRow], results: Path) -> None:
     try:
-        with locked_results(results / "runs.csv"):  # another run of the experiment may end at the same time
+        with locked_results(results / RUNS):  # another run of the experiment may end at the same time
             write_curve(history, new_curve_path(results, record))
             put_record(record, results)
     except OSError as error:

@@ -21,7 +21,7 @@ from repro.locks import Held, locked
 from repro.paths import Folders
 from repro.recipes import Recipe, deviations
 from repro.runtime import Runtime, Together
-from repro.store.results import Record, every_record, read_records, result_folders
+from repro.store.results import RUNS, Record, every_record, read_records, result_folders
 from repro.store.run_folders import LOCK, RECORDED, run_at
 from repro.store.writing import check_writable
 from repro.training import processes
@@ -83,7 +83,7 @@ def train(
         _check_tasks(missing, session)
         _warn_of_records(missing, folders.results, watcher)
         if processes.rank() == 0:
-            check_writable(folders.results / "runs.csv", beside="curves")
+            check_writable(folders.results / RUNS, beside="curves")
         records |= {record.id: record for record in _train_groups(groups, session)}
     return [records[each.id] for each in experiments]
 
