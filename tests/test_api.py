@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from documents import FRAMES
+from records import append_record
 from torch import Tensor, nn
 
 import repro
@@ -19,7 +20,7 @@ from repro.report import Report
 from repro.report.grid import Grid, Heading, Line, Shown
 from repro.report.html import notebook_html
 from repro.report.notes import Note
-from repro.store.results import Record, append_record
+from repro.store.results import Record
 from repro.tables import read_table
 
 ROOT = Path(__file__).parents[1]

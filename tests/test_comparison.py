@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from records import append_record
 
 from repro.api.selection import select
 from repro.api.tables import compared
@@ -24,7 +25,7 @@ from repro.recipes import recipe
 from repro.report import Report
 from repro.report.notes import notes_of
 from repro.store.curves import read_curve, write_curve
-from repro.store.results import EpochRow, Record, append_record, read_records, repeated_records, result_folders
+from repro.store.results import EpochRow, Record, read_records, repeated_records, result_folders
 from repro.tables import Cell, read_table, shipped_tables, table_names
 
 Make = Callable[..., Record]

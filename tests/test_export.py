@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from records import append_record
 from test_cli import repro
 from watching import Silent, stop_at, train_one
 
@@ -18,7 +19,7 @@ from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.report.model_card import CardFacts, model_card
 from repro.runtime import Runtime
-from repro.store.results import Record, append_record
+from repro.store.results import Record
 from repro.tables import read_table
 from repro.training.signals import Stopped
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from forked import two_of
+from records import append_record
 from test_cli import HEAVY, loaded_by, repro
 from test_processes import TWO, join_as
 from watching import Silent, shrink_digits, stop_at, train_one
@@ -31,7 +32,7 @@ from repro.runtime import Runtime
 from repro.store import results
 from repro.store.curves import curve_path, read_curve, write_curve
 from repro.store.gates import GateRow, gates_path, read_gates, write_gates
-from repro.store.results import EpochRow, Record, append_record
+from repro.store.results import EpochRow, Record
 from repro.store.run_folders import CURVE, describe
 from repro.tables import Table, read_table
 from repro.training import checkpoint

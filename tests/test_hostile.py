@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 from reading import Page
+from records import append_record
 from test_cli import repro
 
 from repro.comparison.join import Comparison, compare
@@ -24,7 +25,7 @@ from repro.report.html import html_page
 from repro.report.markdown import escaped
 from repro.store.curves import curve_path, write_curve
 from repro.store.gates import GateRow, gates_path, write_gates
-from repro.store.results import EpochRow, Record, append_record
+from repro.store.results import EpochRow, Record
 from repro.store.weights import WeightsTest
 from repro.tables import read_table
 from repro.tables.replications import Epoch, Kind, Replication, ReplicationSource, Reported, RunStatistic

@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from records import append_record
 from test_cli import repro
 
 from repro.store.curves import curve_of, curve_path, new_curve_path, read_curve, write_curve
 from repro.store.gates import gates_path, write_gates
-from repro.store.results import EpochRow, Record, append_record, every_record, shipped_results
+from repro.store.results import EpochRow, Record, every_record, shipped_results
 
 Make = Callable[..., Record]
 EPOCH = EpochRow(epoch=1, step=1, lr=0.1, train_loss=1, train_error=1, test_loss=1, test_error=1, seconds=1)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from records import append_record
 from test_cli import repro
 
 from repro.store.csv_rows import columns_of, csv_of, line_of
@@ -16,7 +17,6 @@ from repro.store.results import (
     EpochRow,
     Record,
     StepTime,
-    append_record,
     append_times,
     every_record,
     read_times,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from records import append_record
 from test_streamed import CPU, HERE, RECIPE
 from torch import Tensor, nn
 from watching import Silent, train_one
@@ -30,7 +31,7 @@ from repro.recipes import recipe
 from repro.report.cells import error_cell
 from repro.report.notes import notes_of
 from repro.store.protocol_tests import ProtocolTest, measured, plain, recorded_tests
-from repro.store.results import Record, append_record, every_record, read_records
+from repro.store.results import Record, every_record, read_records
 from repro.tables import parse_table
 from repro.training import final_tests
 from repro.training.initialise import network_of

@@ -10,12 +10,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from records import append_record
 from watching import Silent, engine_of, stop_at, train_one
 
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
-from repro.store.results import Record, append_record, every_record
+from repro.store.results import Record, every_record
 from repro.training import checkpoint, provenance
 from repro.training.engine import Engine
 from repro.training.provenance import VARIABLES, changed, environment, machine, processor, through

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from records import append_record
 from test_cli import repro
 
 from repro import locks
@@ -16,7 +17,7 @@ from repro.paths import Folders
 from repro.store import removal
 from repro.store.curves import curve_path
 from repro.store.gates import gates_path
-from repro.store.results import Record, append_record, every_record, shipped_results
+from repro.store.results import Record, every_record, shipped_results
 from repro.store.run_folders import CURVE, DESCRIPTION, LOCK
 
 Make = Callable[..., Record]

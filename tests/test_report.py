@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from records import append_record
 from rich.console import Console
 
 from repro.api.selection import select
@@ -27,7 +28,7 @@ from repro.report.content import content_of
 from repro.report.latex import PAGE, escaped, width_of
 from repro.report.terminal import COLOURS, table_rich
 from repro.report.view import View, view_of
-from repro.store.results import Record, append_record
+from repro.store.results import Record
 from repro.tables import read_table, table_names
 
 Make = Callable[..., Record]

@@ -410,13 +410,15 @@ def test_dropout_needs_a_network_that_has_it() -> None:
 
 def test_two_processes_append_records_at_once(tmp_path: Path, record: Callable[..., Record]) -> None:
     code = (
-        "import json, sys; from pathlib import Path; from repro.store.results import Record, append_record\n"
+        "import json, sys; from pathlib import Path; from records import append_record\n"
+        "from repro.store.results import Record\n"
         "facts = json.loads(sys.argv[2])\n"
         "for i in range(20): append_record(Record(**{**facts, 'id': f'{sys.argv[3]}{i}'}), Path(sys.argv[1]))"
     )
     facts = json.dumps(vars(record()))
     commands = [[sys.executable, "-c", code, str(tmp_path), facts, name] for name in "ab"]
-    for process in [subprocess.Popen(command) for command in commands]:
+    modules = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    for process in [subprocess.Popen(command, env=os.environ | {"PYTHONPATH": modules}) for command in commands]:
         assert process.wait() == 0
     assert {each.id for each in read_records([tmp_path])} == {f"{name}{i}" for name in "ab" for i in range(20)}
 

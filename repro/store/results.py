@@ -210,14 +210,8 @@ def tested(error: float, detection: bool) -> str:
     return f"test AP {100 - error:.2f} %" if detection else f"test error {error:.2f} %"
 
 
-def append_record(record: Record, results: Path) -> None:
-    """Add a line to `results`/runs.csv, in place of an earlier one of the run; several processes may do so at once."""
-    with locked_results(results / RUNS):
-        put_record(record, results)
-
-
 def put_record(record: Record, results: Path) -> None:
-    """As `append_record`, in a process that holds the lock of runs.csv."""
+    """Add a line to `results`/runs.csv, whose lock this process holds, in place of an earlier one of the run."""
     key = record.id, record.started
     lines = lines_of(results / RUNS)
     kept = [line for line in lines if (line.get("id"), line.get("started")) != key]
