@@ -14,7 +14,7 @@ from repro.api.tables import compared
 from repro.atomic import write_atomically
 from repro.cli.options import Results, RunName, Runs, completing
 from repro.cli.output import check_output
-from repro.cli.suggestion import suggest, tables_of, with_folders
+from repro.cli.suggestion import suggest, with_folders
 from repro.comparison.corrections import as_of_today
 from repro.console import loading, note
 from repro.errors import PackageMissing, UserError
@@ -24,6 +24,7 @@ from repro.models.typed import typed_name
 from repro.paths import folders
 from repro.store.results import Record, records_in, result_folders
 from repro.tables import Row, Table, asked_rows
+from repro.tables.lookup import tables_with
 
 if TYPE_CHECKING:
     from repro.report.model_card import CardFacts
@@ -86,7 +87,7 @@ def _facts(saved: Checkpoint, names: str, results: Path) -> CardFacts:
     from repro.report.model_card import CardFacts
 
     experiment = saved.experiment
-    tables = tables_of(experiment.model, experiment.options, experiment.recipe.name)
+    tables = tables_with(experiment.model, experiment.options, experiment.recipe.name)
     shown = ((table, [*_rows(table, experiment.model)]) for table in tables)
     comparison = next((compared([selection], results)[0] for selection in shown), None)
     record = _record(experiment, saved.started, results)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from shlex import quote
 from typing import Any
 
@@ -17,7 +17,8 @@ from repro.paths import Folders, default_folders
 from repro.recipes import current_library, default_recipe
 from repro.recipes.overrides import is_value
 from repro.store.run_state import RunState
-from repro.tables import Table, read_table, table_names
+from repro.tables import table_names
+from repro.tables.lookup import tables_with
 
 
 def suggest(command: str) -> None:
@@ -59,7 +60,7 @@ def network_as_typed(model: str, options: Mapping[str, Any], dataset: str) -> st
 
 def after_run(model: str, options: Mapping[str, Any], recipe: str, folders: Folders) -> str:
     """Return what to look at after a run: the first table with an error of the model and recipe, or all runs."""
-    for table in tables_of(model, options, recipe):
+    for table in tables_with(model, options, recipe):
         return with_folders(f"repro table {table.name}", folders, "results")
     return with_folders("repro list runs", folders, "runs")
 
@@ -78,15 +79,6 @@ def after_runs(lines: Sequence[Line], folders: Folders) -> str:
         return with_folders(f"repro eval {done}", folders, "runs")
     lives = any(line["state"] in (RunState.RUNNING, RunState.QUEUED) for line in lines)
     return with_folders("repro list runs --watch", folders, "runs") if lives else "repro list recipes"
-
-
-def tables_of(model: str, options: Mapping[str, Any], recipe: str) -> Iterator[Table]:
-    """Yield the tables with a printed error of a model, its options and a recipe."""
-    wanted = model, dict(options), recipe
-    for table in map(read_table, table_names()):
-        rows = [row for row in table.rows if row.model == model]
-        if any((each.row.model, each.options, each.recipe) == wanted for each in table.errors(rows)):
-            yield table
 
 
 def after_table(named: str, comparison: Comparison, folders: Folders, *, trained: bool = True) -> str:
