@@ -10,7 +10,7 @@ from repro.comparison.join import ComparedRow, Comparison, ErrorCell
 from repro.comparison.match import figure_of, is_of
 from repro.recipes import SourceKind, recipe
 from repro.recipes.source import sources_text
-from repro.recipes.values import values_of
+from repro.recipes.values import Value, values_of
 from repro.store.results import Record
 from repro.tables import PrintedError
 
@@ -40,13 +40,13 @@ def has_error_differing(compared: ComparedRow) -> bool:
     return any(isinstance(cell, ErrorCell) for cell in compared.differing.values())
 
 
-def inferred(name: str) -> dict[str, list[str]]:
-    """Return the values of a recipe that are inferred, wholly or in part, as `epochs = 300`, by their source."""
-    chosen, found = recipe(name), defaultdict(list)
-    for each in values_of(chosen):
+def inferred(name: str) -> dict[str, list[Value]]:
+    """Return the values of a recipe that are inferred, wholly or in part, by their source in words."""
+    found = defaultdict[str, list[Value]](list)
+    for each in values_of(recipe(name)):
         if each.inferred:
             source = each.detail if each.kind is SourceKind.INFERRED else sources_text(each.sources)
-            found[source].append(f"{each.name} = {each.text}")
+            found[source].append(each)
     return dict(found)
 
 
@@ -64,7 +64,10 @@ def _figures(cell: CountCell | ErrorCell) -> str:
 def _reasons(cell: ErrorCell, deviating: Sequence[Record]) -> list[str]:
     """Return the values behind an error that the paper does not print, and its runs that no verdict uses."""
     assert cell.printed.recipe
-    lines = [f"inferred: {', '.join(values)} ({place})" for place, values in inferred(cell.printed.recipe).items()]
+    lines = [
+        f"inferred: {', '.join(f'{each.name} = {each.text}' for each in values)} ({place})"
+        for place, values in inferred(cell.printed.recipe).items()
+    ]
     lines = lines or ["the recipe is not a reason: every value is printed or read in the authors' code"]
     return [*lines, *_reduced(cell.runs), *_deviating(cell.printed, deviating)]
 

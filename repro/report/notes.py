@@ -60,8 +60,8 @@ def recipe_names(comparison: Comparison) -> list[str]:
 
 def _inferred(name: str) -> str:
     """Return which values of a recipe are not printed in its paper."""
-    values = [value.partition(" = ")[0] for source in inferred(name).values() for value in source]
-    return f"inferred: {', '.join(values)}" if values else "every value is printed or read in the authors' code"
+    names = [each.name for values in inferred(name).values() for each in values]
+    return f"inferred: {', '.join(names)}" if names else "every value is printed or read in the authors' code"
 
 
 def _protocols(comparison: Comparison) -> Iterator[str]:
