@@ -45,6 +45,12 @@ class Content:
         reasons = [Note(heading, lines) for heading, lines in self.grid.reasons()]
         return [*reasons, *self.notes, *([Note("Rule", (self.rule,))] if self.rule else [])]
 
+    def legend(self) -> list[Note]:
+        """Return the runs that deviate, in words, and what is shown below the table."""
+        runs = self.deviating
+        deviating = [Note(runs.title, tuple(runs.without_details().paragraphs()))] if runs else []
+        return [*deviating, *self.beneath()]
+
     @property
     def title(self) -> str:
         """The paper, the table and what it shows."""

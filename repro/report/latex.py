@@ -10,7 +10,6 @@ from textwrap import wrap
 from repro.encoding import visible
 from repro.report.content import Content
 from repro.report.grid import Grid, Line
-from repro.report.notes import Note
 
 SIGN, BETWEEN = 4.0, 6.0
 """Widths in points: of a digit of \\scriptsize, and of the space between columns, which is twice \\tabcolsep."""
@@ -61,9 +60,7 @@ MARKS = "✓ and ✗: whether our exact count, rounded to the printed digits, eq
 
 def table_latex(content: Content) -> str:
     """Return a table with its legend: why rows may differ, the runs that deviate, and the notes."""
-    runs = content.deviating
-    deviating = [Note(runs.title, tuple(runs.without_details().paragraphs()))] if runs else []
-    lines = [MARKS, *(each.text(" ") for each in (*deviating, *content.beneath()))]
+    lines = [MARKS, *(each.text(" ") for each in content.legend())]
     legend = "" if content.view.bare else "\\par ".join(map(escaped, lines))
     grid = content.grid if width_of(content.grid) * SMALLEST <= PAGE else content.grid.stacked()
     return _booktabs(grid, content.title, f"tab:{content.table.name}", legend)

@@ -17,18 +17,12 @@ WIDTH = 100
 
 def table_markdown(content: Content) -> str:
     """Return a table, and below it why rows may differ, the runs that deviate, and the notes."""
-    return _table(content.grid.fitting(WIDTH)) + "".join(f"\n{line}\n" for line in _beneath(content))
+    return _table(content.grid.fitting(WIDTH)) + "".join(f"\n{_note(each)}\n" for each in content.legend())
 
 
 def summary_markdown(summary: Grid) -> str:
     """Return the summary of tables."""
     return _table(summary.without_details())
-
-
-def _beneath(content: Content) -> list[str]:
-    runs = content.deviating
-    deviating = [Note(runs.title, tuple(runs.without_details().paragraphs()))] if runs else []
-    return [_note(each) for each in (*deviating, *content.beneath())]
 
 
 def _note(note: Note) -> str:
