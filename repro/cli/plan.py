@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
@@ -49,6 +50,28 @@ DeviceName = Annotated[
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """The options of a command that plans."""
+
+    rows: str
+    seeds: int | None
+    epochs: int | None = None
+    data: Path | None
+    results: Path
+    runs: Path | None
+    switches: Mapping[str, Any]
+    """The runtime options that were given, by name."""
+    device_name: str | None
+    """The device that is planned for, if it is elsewhere."""
+
+    @property
+    def of_training(self) -> dict[str, Any]:
+        """Those that the command which trains takes too, by name; None for those that were not given."""
+        given = {name: value for name, value in vars(self).items() if name not in ("switches", "device_name")}
+        return {**given, **self.switches}
+
+
 @runtime_options("device", "precision", "compile", "graph", "fused", "together", "threads")
 def plan(
     switches: dict[str, Any],
@@ -70,57 +93,53 @@ def plan(
     selections = [(table, shown) for table, shown in found if shown]
     if not selections:
         raise UserError(f"no row of any table matches {rows!r}; see repro table NAME")
-    made = plan_of(selections, switches, device_name, results, runs, seeds=seeds)
-    places = {"data": data, "results": results, "runs": runs}
-    show_plan(made, {"rows": rows, "seeds": seeds, **places, **switches}, chosen, output)
+    places: dict[str, Any] = {"data": data, "results": results, "runs": runs}
+    options = PlanOptions(rows=rows, seeds=seeds, switches=switches, device_name=device_name, **places)
+    show_plan(selections, options, chosen, output)
 
 
-def plan_of(
-    selections: Sequence[Selection],
-    switches: Mapping[str, Any],
-    device_name: str | None,
-    results: Path,
-    runs: Path | None,
-    *,
-    seeds: int | None = None,
-    epochs: int | None = None,
-) -> Plan:
+def plan_of(selections: Sequence[Selection], options: PlanOptions) -> Plan:
     """Return the plan for some rows of some tables; only the cache of counts is written.
 
     Raises:
         UserError: a device is ambiguous or missing, switches exclude each other, or a run's checkpoints are broken.
     """
-    places = folders(None, runs, results)
-    read = result_folders(results)
-    records, times, runtime = records_today(read), read_times(read), Runtime(**switches)
-    device = _device(runtime, device_name, records, times)
+    places = folders(None, options.runs, options.results)
+    read = result_folders(options.results)
+    records, times, runtime = records_today(read), read_times(read), Runtime(**options.switches)
+    device = _device(runtime, options.device_name, records, times)
     spreads = spreads_for([table for table, _ in selections], records)
-    found = needs(selections, spreads, records, places.runs, seeds=seeds, epochs=epochs)
+    found = needs(selections, spreads, records, places.runs, seeds=options.seeds, epochs=options.epochs)
     for subject in with_bar(without_demand(found), "computing what training demands"):
         demanded(subject)
     return planned(found, measurements_on(device, runtime, records, times))
 
 
 def show_plan(
-    made: Plan, given: Mapping[str, Any], format: ReportFormat, output: Path | None, named: str | None = None
+    selections: Sequence[Selection],
+    options: PlanOptions,
+    format: ReportFormat,
+    output: Path | None,
+    named: str | None = None,
 ) -> None:
-    """Print a plan and the next command, or write it to a file.
+    """Print the plan for some rows of some tables and the next command, or write it to a file.
 
     Args:
-        made: the plan.
-        given: the options of the command that the next command takes too, by name.
+        selections: the tables with the rows.
+        options: those of the command.
         format: one of FORMATS.
         output: the file.
         named: the table or its file, as the user gave it; None for all tables.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: as in `plan_of`, or the file cannot be written.
     """
+    made = plan_of(selections, options)
     if output:
         write_text(plan_text(made, format), output)
     elif format == ReportFormat.RICH:
         stdout().print(plan_rich(made))
-        suggest(after_plan(made, given, named))
+        suggest(after_plan(made, options.of_training, named))
     else:
         print_file(plan_text(made, format))
 
@@ -138,8 +157,8 @@ def after_plan(made: Plan, given: Mapping[str, Any], named: str | None) -> str:
 
     Args:
         made: the plan.
-        given: as for `show_plan`, like the next one; values that are None or a default are left out.
-        named: the table.
+        given: the options that were given, by name; those that are None or a default are left out.
+        named: the table, as for `show_plan`.
     """
     left = dict[str, float]()
     for row in made.rows:
@@ -149,12 +168,12 @@ def after_plan(made: Plan, given: Mapping[str, Any], named: str | None) -> str:
     if not left:
         return f"repro table {name}".rstrip()
     usual = {"rows": "*", "results": Path("results")}
-    options = {
+    changed = {
         key.replace("_", "-"): value if isinstance(value, bool) else str(value)
         for key, value in given.items()
         if value not in (None, usual.get(key))
     }
-    return " ".join(filter(None, ["repro table", name, "--run", as_typed(options)]))
+    return " ".join(filter(None, ["repro table", name, "--run", as_typed(changed)]))
 
 
 def _matching(table: Table, rows: Sequence[Row], pattern: str) -> Sequence[Row]:

@@ -33,7 +33,7 @@ def _option(kind: Any, *names: str, text: str, **more: Any) -> Any:
     return Annotated[kind | None, typer.Option(*names, help=text, rich_help_panel="Cluster options", **more)]
 
 
-OPTIONS = {
+CLUSTER_OPTIONS = {
     "on": Annotated[
         Where | None,
         choice(
@@ -66,7 +66,7 @@ OPTIONS = {
 
 def cluster_options(command: Command) -> Command:
     """Add the options for a cluster to a command, which receives the given ones as `cluster`."""
-    return with_options(command, OPTIONS, lambda given: {"cluster": given})
+    return with_options(command, CLUSTER_OPTIONS, lambda given: {"cluster": given})
 
 
 def resources_of(cluster: Mapping[str, Any], runtime: Runtime) -> Resources | None:

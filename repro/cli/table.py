@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,8 +16,8 @@ from repro.cli.alternatives import show_alternatives
 from repro.cli.missing import train_missing
 from repro.cli.options import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing, runtime_of, runtime_options
 from repro.cli.output import Format, Output, format_of, show
-from repro.cli.plan import DeviceName, plan_format, plan_of, show_plan
-from repro.cli.submit import cluster_options, resources_of, submit_missing
+from repro.cli.plan import DeviceName, PlanOptions, plan_format, show_plan
+from repro.cli.submit import CLUSTER_OPTIONS, cluster_options, resources_of, submit_missing
 from repro.cli.suggestion import after_table, suggest, with_folders
 from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison
@@ -25,7 +25,7 @@ from repro.console import note, problem
 from repro.errors import UserError
 from repro.paths import folders
 from repro.report import ReportFormat
-from repro.report.view import ALL, view_of
+from repro.report.view import ALL, View, view_of
 from repro.runtime import Runtime
 from repro.store.results import TIMES, append_times
 from repro.store.writing import check_writable
@@ -36,6 +36,16 @@ WINDOW_SECONDS = 2.0
 """How long the steps of one row are measured before the next row's turn."""
 TIMED = ("device", "precision", "threads")
 """The runtime options that apply to --time."""
+
+CLUSTER = tuple(f"--{name}" for name in CLUSTER_OPTIONS)
+EXCLUSIVE = (
+    ("--try", ("--run", "--time", "--check", *CLUSTER)),
+    ("--dry-run", ("--time", "--check", *CLUSTER)),
+    ("--on", ("--time", "--check", "--format", "--output")),
+    *((each, ("--columns", "--bare")) for each in ("--try", "--dry-run", "--on")),
+)
+"""Options, each with those that it excludes."""
+OF_ONE_TABLE = ("--run", "--try", "--time", "--rows", "--columns", "--bare")
 
 Name = Annotated[
     str | None,
@@ -100,29 +110,19 @@ def table(
     runs: Runs = None,
 ) -> None:
     """Show a published table next to our counts and measured errors, or a summary of all tables."""
-    training_options = {"seeds": seeds, "epochs": epochs, "data": data, "runs": runs, **switches, **cluster}
-    _refuse_without_run(training_options, run or try_, time)
-    once = {"--time": time, "--check": check}
-    submitting = {f"--{each}": True for each in cluster}
-    _refuse_together("--try", try_, {"--run": run, **once, **submitting})
-    _refuse_with_dry_run(run, dry_run, device_name, {**once, **submitting})
-    _refuse_together("--on", "on" in cluster, {**once, "--format": bool(format), "--output": bool(output)})
-    for without_view, asked_for in {"--try": try_, "--dry-run": dry_run, "--on": "on" in cluster}.items():
-        _refuse_together(without_view, asked_for, {"--columns": columns is not None, "--bare": bare})
-    of_one = {"--run": run, "--try": try_, "--time": time, "--rows": rows != "*", "--columns": columns, "--bare": bare}
-    if name is None and (option := next((each for each, given in of_one.items() if given), None)):
-        raise UserError(f"{option} requires the name of a table; see repro list tables")
+    of_training: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "data": data, "runs": runs}
+    _refuse_without_run({**of_training, **switches, **cluster}, run or try_, time)
+    viewed = {"--rows": rows != "*", "--columns": columns is not None, "--bare": bare}
+    acted = {"--run": run, "--try": try_, "--time": time, "--dry-run": dry_run, "--check": check}
+    others = {"--format": format, "--output": output, "--device-name": device_name is not None}
+    given = [option for option, value in {**acted, **viewed, **others}.items() if value]
+    _check_together([*given, *(f"--{each}" for each in cluster)], named=name is not None)
     selections = select_all() if name is None else [select(name, rows)]
-    view = (
-        ALL if name is None else view_of(selections[0][0], columns.split(",") if columns is not None else (), bare=bare)
-    )
     if dry_run:
-        asked = {"data": data, "results": results, "runs": runs}
-        given = {"rows": rows, "seeds": seeds, "epochs": epochs, **asked, **switches}
-        shown_as = plan_format(format, output)
-        made = plan_of(selections, switches, device_name, results, runs, seeds=seeds, epochs=epochs)
-        show_plan(made, given, shown_as, output, name)
+        options = PlanOptions(rows=rows, results=results, switches=switches, device_name=device_name, **of_training)
+        show_plan(selections, options, plan_format(format, output), output, name)
         return
+    view = ALL if name is None else _view(selections[0], columns, bare=bare)
     chosen, runtime = format_of(format, output), runtime_of(switches)
     places = folders(data, runs, results, trains=run or try_, measures=time, shows=not (run or try_ or time))
     if try_:
@@ -142,11 +142,9 @@ def table(
     if check and _report_mismatches(report.comparisons):
         raise typer.Exit(1)
     if chosen == ReportFormat.RICH or output:
-        suggest(
-            after_table(name, report.comparisons[0], places, trained=trained)
-            if name
-            else with_folders("repro table cifar100", places, "results")
-        )
+        first = report.comparisons[0]
+        summary = with_folders("repro table cifar100", places, "results")
+        suggest(after_table(name, first, places, trained=trained) if name else summary)
 
 
 def _refuse_without_run(options: Mapping[str, Any], trains: bool, time: bool) -> None:
@@ -157,20 +155,23 @@ def _refuse_without_run(options: Mapping[str, Any], trains: bool, time: bool) ->
             raise UserError(f"--{option} requires --run or --try; without them, nothing is trained")
 
 
-def _refuse_with_dry_run(run: bool, dry_run: bool, device_name: str | None, others: Mapping[str, bool]) -> None:
-    """Raise UserError for options that have no effect without a dry run, or with one."""
-    if dry_run and not run:
+def _check_together(given: Collection[str], *, named: bool) -> None:
+    """Raise UserError for options that exclude each other, or have no effect without another one or a table's name."""
+    if "--dry-run" in given and "--run" not in given:
         raise UserError("--dry-run requires --run: it shows what --run would train")
-    if device_name is not None and not dry_run:
+    if "--device-name" in given and "--dry-run" not in given:
         raise UserError("--device-name requires --run --dry-run; runs are trained on this machine's --device")
-    _refuse_together("--dry-run", dry_run, others)
+    for option, others in EXCLUSIVE:
+        for other in others:
+            if option in given and other in given:
+                raise UserError(f"{option} and {other} exclude each other; leave out one of them")
+    if not named and (option := next((each for each in OF_ONE_TABLE if each in given), "")):
+        raise UserError(f"{option} requires the name of a table; see repro list tables")
 
 
-def _refuse_together(option: str, given: bool, others: Mapping[str, bool]) -> None:
-    """Raise UserError if an option was given with one of some others."""
-    for other, too in others.items():
-        if given and too:
-            raise UserError(f"{option} and {other} exclude each other; leave out one of them")
+def _view(selection: Selection, columns: str | None, *, bare: bool) -> View:
+    """Return what is shown of a table; UserError for a column that it does not have."""
+    return view_of(selection[0], () if columns is None else columns.split(","), bare=bare)
 
 
 def check_timed(selection: Selection) -> None:
