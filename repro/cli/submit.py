@@ -17,14 +17,20 @@ from repro.cluster.submit import Resources, submit
 from repro.cluster.tasks import JOBS, Where, split, trains_seeds_at_once
 from repro.console import note, print_line
 from repro.errors import UserError
-from repro.experiment import Experiment, check_network
+from repro.experiment import Experiment, check_network, one_of_each
 from repro.paths import Folders
 from repro.planning.needed import missing
+from repro.planning.state import quick_status_of
 from repro.runtime import Runtime
 from repro.store.run_folders import runs_in
 from repro.store.run_state import RunState
 from repro.text import number_of
 
+NOT_SUBMITTED = {
+    "queued or running": (RunState.QUEUED, RunState.RUNNING),
+    "diverged, which is final": (RunState.DIVERGED,),
+}
+"""The states of needed runs that are not submitted, in words."""
 PARALLEL = {Where.SLURM: 16, Where.LOCAL: 2}
 """Jobs that run at once, unless the user says otherwise."""
 
@@ -111,20 +117,18 @@ def submit_missing(
 ) -> None:
     """Submit the runs of some rows that are neither recorded nor queued nor diverged, and say how to watch them."""
     table, rows = selection
-    needed = {each.name: each for each in missing(table, rows, seeds, epochs, folders.results)}
-    states = {run.folder.name: run.state for run in runs_in(folders.runs)}
-    diverged = needed.keys() & {name for name, state in states.items() if state is RunState.DIVERGED}
-    running = {name for name, state in states.items() if state is RunState.RUNNING}
-    queued = needed.keys() & (running | live_jobs(folders.runs, diverged).keys())
-    left = [each for name, each in needed.items() if name not in queued | diverged]
-    for count, what in ((len(queued), "queued or running"), (len(diverged), "diverged, which is final")):
-        if count:
+    diverged = (run.folder.name for run in runs_in(folders.runs) if run.state is RunState.DIVERGED)
+    jobs = live_jobs(folders.runs, diverged)
+    needed = missing(table, rows, seeds, epochs, folders.results)
+    found = [quick_status_of(each, (), folders.runs, jobs) for each in needed]
+    for what, states in NOT_SUBMITTED.items():
+        if count := sum(each.state in states for each in found):
             note(f"{table.name}: {number_of(count, 'run')} {what}")
-    if not left:
+    if not (left := [each.experiment for each in found if each.state.to_train]):
         note(f"{table.name}: no run to submit; see repro list runs")
         return
-    for row in split(left, together=True):  # a mistake is reported before the jobs are submitted
-        check_network(row[0])
+    for each in one_of_each(left).values():  # a mistake is reported before the jobs are submitted
+        check_network(each)
     tasks, runtime = _tasks(left, runtime, use)
     submission = submit(tasks, runtime, folders, use, f"repro-{table.name}")
     array = submission.jobs[0].split("_")[0]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from repro.cluster.queue import LiveJob
 from repro.data import DATASETS
 from repro.errors import UserError
 from repro.experiment import Experiment
-from repro.store.run_folders import DIVERGED, run_at
+from repro.store.run_folders import run_at
 from repro.store.run_state import RunState
 from repro.training.schedule import images_shown, total_steps
 
@@ -68,33 +67,49 @@ class RunStatus:
 def status_of(
     experiment: Experiment, recorded: Container[str], runs: Path, jobs: Mapping[str, LiveJob] = NO_JOBS
 ) -> RunStatus:
-    """Return the state of a run; nothing is written.
+    """Return the state of a run, and how far its newest checkpoint is; nothing is written.
+
+    Arguments as for `quick_status_of`.
+
+    Raises:
+        UserError: all checkpoints of a stopped run are broken.
+    """
+    status = quick_status_of(experiment, recorded, runs, jobs)
+    try:
+        saved = None if status.state.final else _newest(runs / experiment.name)
+    except UserError:
+        if status.state is not RunState.RUNNING:
+            raise
+        saved = None  # the other process may be writing the checkpoint
+    if saved is None:
+        return status
+    return replace(
+        status,
+        state=RunState.STOPPED if status.state is RunState.MISSING else status.state,
+        step=saved.step,
+        seconds=0.0 if saved.runtime.shares else saved.seconds,
+        device=saved.machine.get("device"),
+    )
+
+
+def quick_status_of(
+    experiment: Experiment, recorded: Container[str], runs: Path, jobs: Mapping[str, LiveJob] = NO_JOBS
+) -> RunStatus:
+    """Return the state of a run without reading its checkpoints, so that a stopped run is a missing one.
 
     Args:
         experiment: the run.
         recorded: the IDs of all recorded experiments.
         runs: the folder of the runs.
         jobs: the jobs that have not ended, by the names of their runs.
-
-    Raises:
-        UserError: all checkpoints of a stopped run are broken.
     """
-    folder, job = runs / experiment.name, jobs.get(experiment.name)
     if experiment.id in recorded:
         return RunStatus(experiment, RunState.DONE)
-    if not folder.is_dir():
-        return _at(experiment, RunState.QUEUED if job else RunState.MISSING, None, job.place if job else None)
-    run = run_at(folder)
-    if run.holder:
-        with suppress(UserError):  # the other process may be writing the checkpoint
-            return _at(experiment, RunState.RUNNING, _newest(folder), run.holder)
-        return RunStatus(experiment, RunState.RUNNING, holder=run.holder)
-    if run.description and run.description.ended == DIVERGED:
-        return RunStatus(experiment, RunState.DIVERGED)
-    saved = _newest(folder)
-    if job:
-        return _at(experiment, RunState.QUEUED, saved, job.place)
-    return _at(experiment, RunState.STOPPED if saved else RunState.MISSING, saved)
+    folder, job = runs / experiment.name, jobs.get(experiment.name)
+    run = run_at(folder) if folder.is_dir() else None
+    if run and run.state in (RunState.RUNNING, RunState.DIVERGED):
+        return RunStatus(experiment, run.state, holder=run.holder)
+    return RunStatus(experiment, RunState.QUEUED, holder=job.place) if job else RunStatus(experiment, RunState.MISSING)
 
 
 def _newest(folder: Path) -> Checkpoint | None:
@@ -104,10 +119,3 @@ def _newest(folder: Path) -> Checkpoint | None:
     from repro.training.checkpoint import load_newest
 
     return load_newest(folder)[0]
-
-
-def _at(experiment: Experiment, state: RunState, saved: Checkpoint | None, holder: str | None = None) -> RunStatus:
-    if saved is None:
-        return RunStatus(experiment, state, holder=holder)
-    seconds = 0.0 if saved.runtime.shares else saved.seconds
-    return RunStatus(experiment, state, saved.step, seconds, saved.machine.get("device"), holder)
