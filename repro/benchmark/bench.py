@@ -104,17 +104,7 @@ def bench(
         UserError: the experiment cannot be trained here.
         RunFailed: every variant except the baseline failed.
     """
-    check_counted(experiment.dataset)
-    if not classifies(experiment.dataset):
-        raise UserError(f"{experiment.model} does not classify images, and the speed of others cannot be measured yet")
-    if seeds > 1:
-        _check_seeds(experiment, runtime)
-    combined = DATASETS[experiment.dataset].kind is DatasetKind.IMAGE_FILES  # else each switch is measured alone
-    for precision in precisions:
-        saving = runtime.save_memory and combined
-        device = prepare(replace(runtime, precision=precision, fused=False, save_memory=saving))
-    if runtime.fused:
-        _check_fused(experiment, runtime, precisions)
+    device = _prepared(experiment, runtime, seeds, precisions)
     with data_of(experiment, root) as data:
         if isinstance(data, ImageFolder):
             experiment = replace(experiment, recipe=_normalised(experiment.recipe))
@@ -128,6 +118,22 @@ def bench(
             remember(experiment, runtime, device_name(device), variants)
         variants.clear()  # ends the processes that read the files
     return speeds
+
+
+def _prepared(experiment: Experiment, runtime: Runtime, seeds: int, precisions: Sequence[str]) -> torch.device:
+    """Return the device; UserError if what was asked for cannot be measured on it."""
+    check_counted(experiment.dataset)
+    if not classifies(experiment.dataset):
+        raise UserError(f"{experiment.model} does not classify images, and the speed of others cannot be measured yet")
+    if seeds > 1:
+        _check_seeds(experiment, runtime)
+    combined = DATASETS[experiment.dataset].kind is DatasetKind.IMAGE_FILES  # else each switch is measured alone
+    for precision in precisions:
+        saving = runtime.save_memory and combined
+        device = prepare(replace(runtime, precision=precision, fused=False, save_memory=saving))
+    if runtime.fused:
+        _check_fused(experiment, runtime, precisions)
+    return device
 
 
 def _normalised(recipe: Recipe) -> Recipe:

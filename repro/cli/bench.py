@@ -11,7 +11,7 @@ import typer
 
 from repro.bars import with_bar
 from repro.cli.check import check_device
-from repro.cli.networks import chosen_network
+from repro.cli.networks import chosen_experiment
 from repro.cli.options import (
     AnswerFormat,
     Data,
@@ -27,14 +27,15 @@ from repro.cli.options import (
 from repro.cli.suggestion import after_count, suggest
 from repro.console import loading, print_json, stdout
 from repro.errors import UserError
-from repro.experiment import Experiment, check_network, experiment_for
+from repro.experiment import Experiment, check_network
 from repro.models import MODELS
 from repro.paths import folders
 from repro.recipes import deviations
 from repro.runtime import Precision, Runtime
-from repro.tables.names import recipe_called
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from repro.benchmark.bench import Speed
 
 Precisions = Annotated[
@@ -100,9 +101,7 @@ def bench(
         raise UserError("--seconds and --only require --check")
     if model is None:
         raise UserError("the model is missing: name one, such as resnet20, or add --check to check the device")
-    name, options, values = chosen_network(model, options, overrides or ())
-    recipe = recipe or recipe_called(model, dataset)
-    experiment = experiment_for(name, options, seed=0, dataset=dataset, recipe_name=recipe, overrides=values)
+    experiment = chosen_experiment(model, options, overrides or (), dataset=dataset, recipe=recipe)
     check_network(experiment)
     runtime, root = Runtime(**switches), folders(data).data
     with loading():
@@ -112,15 +111,23 @@ def bench(
     precisions = list(dict.fromkeys(each.value for each in precision or [])) or USUAL
     speeds = bench(experiment, runtime, window, root, seeds, precisions, lambda rounds: with_bar(rounds, "measuring"))
     device = device_name(prepare(replace(runtime, fused=False)))
+    _show(experiment, device, speeds, format)
+
+
+def _show(experiment: Experiment, device: str, speeds: Sequence[Speed], format: AnswerFormat) -> None:
+    """Print the speeds and the next command."""
     if format == AnswerFormat.JSON:
         about = {"model": experiment.model, "deviations": deviations(experiment.recipe), "device": device}
         print_json({**about, "speeds": [asdict(each) for each in speeds]})
-    else:
-        _show(experiment, device, speeds)
-        suggest(after_count(experiment.model, experiment.options, experiment.dataset))
+        return
+    stdout().print(_grid(experiment, device, speeds))
+    for line in [*_input_speeds(speeds), *NOTES]:
+        stdout().print(line, style="dim")
+    suggest(after_count(experiment.model, experiment.options, experiment.dataset))
 
 
-def _show(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> None:
+def _grid(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> RenderableType:
+    """Return a line for each speed, without columns that are empty."""
     from repro.report.fitted import Fitted, empty_grid
 
     recipe = experiment.recipe
@@ -132,9 +139,7 @@ def _show(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> None:
         grid.add_column(heading)
     for cells in zip(*columns.values(), strict=True):
         grid.add_row(*cells)
-    stdout().print(Fitted(grid))
-    for line in [*_input_speeds(speeds), *NOTES]:
-        stdout().print(line, style="dim")
+    return Fitted(grid)
 
 
 def _percent(share: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The network of a command and its `--set`: options of the network, and values of the recipe."""
+"""What a command is about: its network and `--set`, which are options of the network and values of the recipe."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from repro.errors import UserError
+from repro.experiment import Experiment, experiment_for
 from repro.models import OptionValue
 from repro.models.options import OF_MODEL
 from repro.models.typed import has_option, option_of_text, typed_name
 from repro.recipes.overrides import OF_RECIPE, is_value
-from repro.tables.names import network_called
+from repro.tables.names import network_called, recipe_called
 
 
 class Chosen(NamedTuple):
@@ -52,6 +53,33 @@ def chosen_network(
             raise UserError(f"{option} is given twice; give it once")
         chosen[option] = option_of_text(name, option, text)
     return Chosen(name, network.with_options(typed, chosen), values)
+
+
+def chosen_experiment(
+    typed: str,
+    options: Mapping[str, OptionValue],
+    settings: Sequence[str],
+    *,
+    dataset: str | None,
+    recipe: str | None,
+    epochs: int | None = None,
+) -> Experiment:
+    """Return what a user chose to train, with seed 0.
+
+    Args:
+        typed: the network, as for `chosen_network`, like the next two.
+        options: those that are options of the command.
+        settings: what `--set` gives.
+        dataset: its name (default: that of the recipe).
+        recipe: its name (default: that of the row with this label, or that of the network).
+        epochs: their number (default: the recipe's).
+
+    Raises:
+        UserError: as in `chosen_network` and `experiment_for`.
+    """
+    name, chosen, values = chosen_network(typed, options, settings)
+    followed = recipe or recipe_called(typed, dataset)
+    return experiment_for(name, chosen, seed=0, dataset=dataset, recipe_name=followed, epochs=epochs, overrides=values)
 
 
 def _option(name: str, key: str, *, counting: bool) -> str | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from repro.cli.networks import chosen_network
+from repro.cli.networks import chosen_experiment
 from repro.cli.options import (
     AnswerFormat,
     Data,
@@ -29,13 +29,12 @@ from repro.cli.options import (
 from repro.cli.suggestion import after_run, suggest
 from repro.console import loading, note, print_json, print_line, problem
 from repro.errors import UserError
-from repro.experiment import Experiment, check_network, experiment_for
+from repro.experiment import Experiment, check_network
 from repro.models.typed import typed_name
 from repro.paths import Folders, folders
 from repro.runtime import Runtime
 from repro.store.results import RUNS, tested
 from repro.store.run_folders import of_other_lengths
-from repro.tables.names import recipe_called
 from repro.text import number_of
 
 if TYPE_CHECKING:
@@ -60,12 +59,8 @@ def train(
     format: Format = AnswerFormat.RICH,
 ) -> None:
     """Train a model with the recipe of its paper; the same command resumes a stopped run."""
-    name, options, values = chosen_network(model, options, overrides or ())
-    recipe = recipe or recipe_called(model, dataset)
-    experiments = [
-        experiment_for(name, options, seed=each, dataset=dataset, recipe_name=recipe, epochs=epochs, overrides=values)
-        for each in _chosen(seed, seeds)
-    ]
+    chosen = chosen_experiment(model, options, overrides or (), dataset=dataset, recipe=recipe, epochs=epochs)
+    experiments = [replace(chosen, seed=each) for each in _chosen(seed, seeds)]
     runtime = runtime_of(switches)
     if runtime.shares and len(experiments) == 1:
         raise UserError(f"--together {runtime.together} trains several seeds at once; set their number with --seeds")
