@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
+from repro.bounds import Whole
 from repro.models import OptionValue, is_outside
 
 Scalar = bool | int | float | str | None
@@ -33,6 +31,6 @@ class StoredExperiment(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     options: dict[str, OptionValue]
     recipe: str
     values: dict[str, Scalar | tuple[Scalar, ...]]
-    seed: Annotated[int, Meta(ge=0)]
+    seed: Whole
     network: StoredNetwork | msgspec.UnsetType = msgspec.UNSET
     declaration: str | msgspec.UnsetType = msgspec.UNSET

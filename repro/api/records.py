@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from repro.api.library import Papers, Place, using
+from repro.bounds import kind_of
 from repro.cluster.queue import LiveJob, live_jobs
 from repro.comparison.corrections import records_today
 from repro.console import note
@@ -15,7 +16,6 @@ from repro.figures import RunCurve
 from repro.frames import Dtype, frame_of
 from repro.paths import folders
 from repro.recipes import current_library, deviations, within
-from repro.recipes.layout import kind_of
 from repro.store.csv_rows import types_of
 from repro.store.curves import curve_of, read_curve
 from repro.store.results import EpochRow, Record, result_folders

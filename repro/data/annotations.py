@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-from msgspec import Meta
 
+from repro.bounds import Amount, Positive
 from repro.console import waiting
 from repro.errors import UserError
 
-Positive = Annotated[int, Meta(ge=1)]
 Box = tuple[float, float, float, float]
 """Left, top, width and height in pixels."""
 LARGE = 50_000_000
@@ -33,7 +32,7 @@ class _Annotation(msgspec.Struct):
     image_id: int
     category_id: int
     bbox: Box
-    area: Annotated[float, Meta(ge=0)] | None = None
+    area: Amount | None = None
     iscrowd: int = 0
 
 

@@ -12,12 +12,11 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from repro.bounds import Positive, Whole
 from repro.errors import Mistake, UserError, WrongFiles, collecting
 from repro.papers import toml_of
 from repro.text import canonical, number_of, unknown
 
-Positive = Annotated[int, Meta(ge=1)]
-Count = Annotated[int, Meta(ge=0)]
 Names = Annotated[tuple[str, ...], Meta(min_length=2)]
 Files = Annotated[tuple[str, ...], Meta(min_length=1)]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -46,9 +45,9 @@ class Declared(
     """Mean per channel of pixels in 0..1, for recipes that state none; empty: computed on the training set."""
     std: tuple[float, ...] = ()
     """Standard deviation per channel of pixels in 0..1; likewise."""
-    train_images: Count = 0
+    train_images: Whole = 0
     """Number of training images; 0: counted where the dataset is."""
-    test_images: Count = 0
+    test_images: Whole = 0
     """Number of test images; likewise."""
 
     @property

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from itertools import count, takewhile
-from types import NoneType
-from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Generic, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from repro.bounds import without_none
 from repro.errors import UserError
 from repro.models import OptionValue
 from repro.recipes.recipe import VALUES, Recipe
@@ -111,11 +111,6 @@ def _given(hint: Any) -> Any:
     return Given[without_none(hint)]  # type: ignore[misc]
 
 
-def without_none(hint: Any) -> Any:
-    """Return the type of a field without None: TOML has no null, and None is a key that is left out."""
-    return next(each for each in get_args(hint) if each is not NoneType) if NoneType in get_args(hint) else hint
-
-
 HINTS = get_type_hints(Recipe, include_extras=True)
 """The types of a recipe's fields, with the bounds of their values."""
 Entry: type[About] = msgspec.defstruct(  # type: ignore[assignment]
@@ -148,23 +143,6 @@ def check_values(values: Mapping[str, Any]) -> None:
             msgspec.convert(value, HINTS[name])
         except msgspec.ValidationError as error:
             raise UserError(f"{name} = {value!r} is no value of a recipe: {error}") from error
-
-
-def number_text(hint: Any) -> str:
-    """Return in words which numbers a field accepts: `a whole number from 1 to 10`."""
-    return " ".join(["a whole number" if kind_of(hint) is int else "a number", *map(_bounds, get_args(hint)[1:])])
-
-
-def kind_of(hint: Any) -> Any:
-    """Return the type of a number without its bounds."""
-    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
-
-
-def _bounds(meta: Meta) -> str:
-    if meta.ge is not None and meta.le is not None:
-        return f"from {meta.ge:,} to {meta.le:,}"
-    bounds = {"of at least": meta.ge, "above": meta.gt, "below": meta.lt, "of at most": meta.le}
-    return " and ".join(f"{word} {bound:,}" for word, bound in bounds.items() if bound is not None)
 
 
 class Document(msgspec.Struct, Generic[T], frozen=True, forbid_unknown_fields=True):

@@ -8,10 +8,11 @@ from dataclasses import replace
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
+from repro.bounds import kind_of, number_text, without_none
 from repro.errors import UserError
 from repro.recipes.contradictions import contradiction
 from repro.recipes.effects import EFFECTS
-from repro.recipes.layout import HINTS, kind_of, number_text, value_of, without_none
+from repro.recipes.layout import HINTS, value_of
 from repro.recipes.recipe import VALUES, Recipe, shown
 from repro.text import canonical, choose, one_of
 

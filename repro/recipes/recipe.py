@@ -9,14 +9,12 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from repro.bounds import Amount, OneToBillion, UpToBillion
 from repro.models import OptionValue
 from repro.models.outside import bare, is_outside
 from repro.recipes.source import Source
 
-Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
-Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 Pixels = Annotated[int, Meta(ge=0, le=10_000)]
-Amount = Annotated[float, Meta(ge=0)]
 Rate = Annotated[float, Meta(ge=0, lt=1)]
 
 Init = Literal[
@@ -60,11 +58,11 @@ class Recipe:
     """The name of the paper in lists."""
     dataset: str
     """The images that are trained on and tested; see `repro list datasets`."""
-    epochs: Positive
+    epochs: OneToBillion
     """Passes over the training images."""
-    iterations: Positive | None = None
+    iterations: OneToBillion | None = None
     """The run stops after this number of steps, even in the middle of the last epoch."""
-    batch: Positive
+    batch: OneToBillion
     """Images per step; the last batch of an epoch is smaller."""
     drop_last: bool = False
     """Whether an epoch leaves out a smaller last batch."""
@@ -77,13 +75,13 @@ class Recipe:
     """Fractions of the run's length; `value = [60, 120], of = 200` for those after 60 and 120 of 200 epochs."""
     gamma: Amount = 0.1
     """Factor of the learning rate at each of `milestones`, or at a plateau."""
-    patience: Count = 0
+    patience: UpToBillion = 0
     """`plateau`: epochs without a new lowest validation error (test error if there are no `validation_images`)."""
     momentum_reset: bool = False
     """Whether the momentum is set to zero at each of `milestones`."""
-    warmup_epochs: Count = 0
+    warmup_epochs: UpToBillion = 0
     """The learning rate is lr * (e + 1) / (warmup_epochs + 1) in the first epochs e = 0, 1, ..."""
-    warmup_iterations: Count = 0
+    warmup_iterations: UpToBillion = 0
     """Steps at the start with the learning rate `warmup_lr`."""
     warmup_lr: Amount = 0.0
     """Learning rate of the first `warmup_iterations` steps."""
@@ -149,10 +147,10 @@ class Recipe:
     """Largest relative change of brightness, contrast and saturation; of brightness and contrast in grey slices."""
     lighting: Amount = 0.0
     """Standard deviation of AlexNet's colour noise."""
-    tune_epochs: Count = 0
+    tune_epochs: UpToBillion = 0
     """Epochs after the training in which only the classifier is trained, at `test_crop` pixels; BatchNorm keeps its
     statistics."""
-    tune_batch: Count = 0
+    tune_batch: UpToBillion = 0
     """Images per step of the tuning."""
     tune_lr: Amount = 0.0
     """Constant learning rate of the tuning; momentum, starting at zero, and weight decay are as in training."""
@@ -180,7 +178,7 @@ class Recipe:
     """Mean per channel of pixels in 0..1; empty: computed on the training set."""
     std: tuple[float, ...] = ()
     """Standard deviation per channel of pixels in 0..1; empty: computed on the training set."""
-    batchnorm_images: Count = 0
+    batchnorm_images: UpToBillion = 0
     """Images of a batch that BatchNorm normalises together in training; 0: all of them."""
     batchnorm_decay: Rate = 0.0
     """Decay per step of BatchNorm's running averages; 0: as the network sets it (0.9 in torch)."""
@@ -189,7 +187,7 @@ class Recipe:
     batchnorm_statistics: Literal["running", "exact"] = "running"
     """The statistics with which a finished network is tested: `running` averages, or `exact` ones over the training
     images."""
-    validation_images: Count = 0
+    validation_images: UpToBillion = 0
     """Training images that are not trained on but tested after every epoch."""
     reported: Literal["last", "lowest-validation"] = "last"
     """The epoch whose test error is reported: `last`, or the one with the `lowest-validation` error."""

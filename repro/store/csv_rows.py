@@ -19,8 +19,8 @@ import msgspec
 from msgspec import Meta
 
 from repro.atomic import write_atomically
+from repro.bounds import LARGEST, kind_of, number_text, without_none
 from repro.errors import UserError
-from repro.recipes.layout import kind_of, number_text, without_none
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T")
-LARGEST = 2**63 - 1
-"""The largest whole number that the columns of a DataFrame hold."""
-Whole = Annotated[int, Meta(ge=0, le=LARGEST)]
-Positive = Annotated[int, Meta(ge=1, le=LARGEST)]
-Amount = Annotated[float, Meta(ge=0)]
-Percent = Annotated[float, Meta(ge=0, le=100)]
 Plain = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)] | float | bool | str
 """A plain value within JSON, such as an option of a network."""
 TIME = Meta(title="a time such as 2026-01-31T12:00:00+00:00")

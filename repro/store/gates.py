@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro.atomic import write_atomically
-from repro.store.csv_rows import Positive, Whole, columns_of, csv_of, line_of, read
+from repro.bounds import Positive, Whole
+from repro.store.csv_rows import columns_of, csv_of, line_of, read
 from repro.store.results import RunName
 
 

@@ -11,20 +11,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from repro.bounds import Amount, Percent, Positive, Whole
 from repro.data.protocol import Protocol
 from repro.runtime import Runtime, switches_today
-from repro.store.csv_rows import (
-    Amount,
-    Percent,
-    Plain,
-    Positive,
-    Time,
-    Whole,
-    line_of,
-    lines_of,
-    read,
-    rewrite,
-)
+from repro.store.csv_rows import Plain, Time, line_of, lines_of, read, rewrite
 from repro.store.writing import locked_results
 
 RUNS, TIMES = "runs.csv", "times.csv"

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
+from repro.bounds import Percent, Positive
 from repro.data.protocol import Protocol
-from repro.store.csv_rows import Percent, Plain, Positive, Time, line_of, lines_of, read, rewrite
+from repro.store.csv_rows import Plain, Time, line_of, lines_of, read, rewrite
 from repro.store.writing import locked_results
 
 WEIGHTS = "weights.csv"

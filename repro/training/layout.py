@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import torch
-from msgspec import Meta
 from torch import Tensor
 
+from repro.bounds import Amount, Positive, Whole
 from repro.runtime import Runtime, switches_today
 from repro.store.csv_rows import RENAMED
 from repro.store.results import EpochRow
@@ -20,8 +20,6 @@ from repro.stored_experiment import Scalar, StoredExperiment
 FORMAT = 1
 EXPANDED = 1 << 26
 """Bytes up to which a tensor may repeat its values, as buffers of a network may."""
-Count = Annotated[int, Meta(ge=0)]
-Seconds = Annotated[float, Meta(ge=0)]
 
 
 class StoredOptimizer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -39,18 +37,18 @@ class Layout(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     runtime: Runtime
     network: dict[str, Tensor]
     optimizer: StoredOptimizer
-    step: Count
+    step: Whole
     sums: Tensor
     rng: list[Tensor]
     history: list[EpochRow]
-    seconds: Seconds
-    epoch_seconds: Seconds
-    sessions: Annotated[int, Meta(ge=1)]
+    seconds: Amount
+    epoch_seconds: Amount
+    sessions: Positive
     started: str
     data: str
-    total: Count = 0
+    total: Whole = 0
     machine: dict[str, str] = {}
-    peak_bytes: Count | None = None
+    peak_bytes: Whole | None = None
     average: dict[str, Tensor] | None = None
     checksum: str | None = None
 
