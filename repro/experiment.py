@@ -30,7 +30,7 @@ from repro.recipes import (
     recipe,
 )
 from repro.recipes.alternatives import alternatives_of
-from repro.recipes.layout import check_values
+from repro.recipes.entries import check_values
 from repro.stored_experiment import StoredExperiment
 from repro.text import choose, unknown
 

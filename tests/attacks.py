@@ -40,7 +40,7 @@ from repro.tables import read_table
 from repro.templates import paper_files
 from repro.training.checkpoint import NEWEST, Checkpoint, load, save
 from repro.training.initialise import network_of
-from repro.training.layout import checksum_of
+from repro.training.stored_checkpoint import checksum_of
 
 DATASETS = {
     "datasets": {

@@ -24,7 +24,7 @@ from repro.comparison import frame as errors
 from repro.comparison.verdict import Verdict
 from repro.frames import Columns, Dtype
 from repro.recipes import RECIPES, Recipe
-from repro.recipes.layout import HINTS, About, Given, GivenNumbers
+from repro.recipes.entries import HINTS, About, Given, GivenNumbers
 from repro.recipes.mistakes import form_text
 from repro.recipes.recipe import VALUES, shown
 from repro.recipes.schema import described

@@ -9,7 +9,7 @@ import pytest
 from repro.data import SHIPPED, flat, load
 from repro.data.declaration import ImageFiles
 from repro.data.folder import ImageFolder
-from repro.data.layout import ANNOTATIONS, count
+from repro.data.places import ANNOTATIONS, count
 from repro.errors import UserError
 
 WNIDS = ["n00000000", "n00000001", "n00000002"]

@@ -12,7 +12,7 @@ from torch import Tensor
 from repro.bars import with_bar
 from repro.data import DATASETS, Dataset, Images
 from repro.data.folder import Files, ImageFolder, list_files
-from repro.data.layout import TRAIN, VAL
+from repro.data.places import TRAIN, VAL
 
 IMAGES = 12_800
 """Number of images in memory."""

@@ -21,7 +21,7 @@ from repro.data.declaration import (
     SegmentationFolder,
     survey_datasets,
 )
-from repro.data.layout import count
+from repro.data.places import count
 from repro.errors import UserError, refuse
 from repro.paths import data_folder
 from repro.recipes import Library, current_library

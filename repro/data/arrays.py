@@ -14,8 +14,8 @@ from torch import Tensor
 from repro.bars import open_with_bar
 from repro.data import DATASETS, Dataset, Images
 from repro.data.declaration import DIGITS, Arrays, Binary, Declaration
-from repro.data.layout import BROKEN_ARCHIVE, TEST, TRAIN, files_of, record_size
 from repro.data.memory import host_memory
+from repro.data.places import BROKEN_ARCHIVE, TEST, TRAIN, files_of, record_size
 from repro.data.stored import Missing
 from repro.errors import UserError
 

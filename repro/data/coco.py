@@ -16,8 +16,8 @@ from pathlib import Path
 from repro.data import DATASETS, check_number
 from repro.data.annotations import Annotations, Scene, read_annotations
 from repro.data.declaration import CocoFolder
-from repro.data.layout import annotations_of, place_of
 from repro.data.misplaced import misplaced
+from repro.data.places import annotations_of, place_of
 from repro.data.stored import Missing, Stored, size_of
 from repro.errors import UserError
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from repro.data import ilsvrc
-from repro.data.layout import ANNOTATIONS, IMAGES, TRAIN, is_annotated
 from repro.data.pictures import is_image
+from repro.data.places import ANNOTATIONS, IMAGES, TRAIN, is_annotated
 from repro.errors import UserError
 
 KAGGLE = Path("ILSVRC", "Data", "CLS-LOC")

@@ -25,9 +25,9 @@ from repro.data import DATASETS, check_number
 from repro.data.class_folders import class_names, refuse_other_classes
 from repro.data.flat import flat_labels, kaggle_images
 from repro.data.ilsvrc import archives_in, unpack
-from repro.data.layout import TRAIN, VAL, folder_of_tests, images_of, is_annotated, place_of
 from repro.data.misplaced import misplaced
 from repro.data.pictures import ENDINGS, is_image, is_unread, read
+from repro.data.places import TRAIN, VAL, folder_of_tests, images_of, is_annotated, place_of
 from repro.data.stored import Missing, Stored, size_of
 from repro.errors import UserError
 

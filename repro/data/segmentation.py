@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from repro.data import DATASETS, Dataset, Images
-from repro.data.layout import IMAGES, MASKS, TRAIN, folder_of_tests, place_of
 from repro.data.misplaced import misplaced
 from repro.data.pictures import (
     DEEP,
@@ -32,6 +31,7 @@ from repro.data.pictures import (
     refuse_pages,
     upright,
 )
+from repro.data.places import IMAGES, MASKS, TRAIN, folder_of_tests, place_of
 from repro.data.stored import Missing
 from repro.errors import UserError
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from repro.data import DATASETS, DatasetKind, load
-from repro.data.layout import place_of
+from repro.data.places import place_of
 from repro.data.stored import Missing, Stored, size_of
 from repro.errors import UserError, WrongFiles
 

@@ -9,7 +9,7 @@ import msgspec
 
 from repro.bounds import number_text, without_none
 from repro.errors import UserError
-from repro.recipes.layout import HINTS, Entry
+from repro.recipes.entries import HINTS, Entry
 from repro.recipes.recipe import VALUES
 from repro.recipes.source import SourceKind
 from repro.text import choose, one_of

@@ -12,7 +12,7 @@ from repro.bounds import kind_of, number_text, without_none
 from repro.errors import UserError
 from repro.recipes.contradictions import contradiction
 from repro.recipes.effects import EFFECTS
-from repro.recipes.layout import HINTS, value_of
+from repro.recipes.entries import HINTS, value_of
 from repro.recipes.recipe import VALUES, Recipe, shown
 from repro.text import canonical, choose, one_of
 

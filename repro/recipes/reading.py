@@ -17,7 +17,7 @@ from repro.models.outside import bare, is_outside
 from repro.papers import toml_of
 from repro.recipes.alternatives import wrong_alternative
 from repro.recipes.contradictions import contradiction
-from repro.recipes.layout import About, Document, Entry, Given
+from repro.recipes.entries import About, Document, Entry, Given
 from repro.recipes.mistakes import reasons
 from repro.recipes.recipe import VALUES, Recipe
 from repro.recipes.source import is_inferred

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from repro.recipes.layout import About, Document, Entry, Given, GivenNumbers
+from repro.recipes.entries import About, Document, Entry, Given, GivenNumbers
 from repro.recipes.recipe import Recipe
 from repro.recipes.source import Source
 

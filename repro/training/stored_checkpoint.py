@@ -1,4 +1,4 @@
-"""The layout of a checkpoint file: its keys, the types of their values, and their checksum."""
+"""The structure of a checkpoint file: its keys, the types of their values, and their checksum."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class StoredOptimizer(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     param_groups: list[dict[str, Scalar | tuple[int, ...]]]
 
 
-class Layout(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class StoredCheckpoint(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The keys of a checkpoint; those with a default are missing in older ones. See `Checkpoint`."""
 
     format: int
@@ -66,7 +66,7 @@ class Layout(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("rng has no state for each process")
 
 
-def checked(content: Mapping[str, Any]) -> Layout:
+def checked(content: Mapping[str, Any]) -> StoredCheckpoint:
     """Return the content of a checkpoint with the types that it must have.
 
     Raises:
@@ -76,7 +76,7 @@ def checked(content: Mapping[str, Any]) -> Layout:
     if isinstance(content.get("runtime"), dict):
         content["runtime"] = switches_today(content["runtime"])
     try:
-        found = msgspec.convert(content, Layout, dec_hook=_tensor)
+        found = msgspec.convert(content, StoredCheckpoint, dec_hook=_tensor)
     except AttributeError as error:  # msgspec takes a tensor for a dictionary
         raise msgspec.ValidationError("a tensor is in the place of plain values") from error
     _refuse_unknown(content["runtime"], Runtime, "runtime")

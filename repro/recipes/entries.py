@@ -1,4 +1,4 @@
-"""The layout of a recipe file: its keys and the types of their values."""
+"""The entries of a recipe file: its keys and the types of their values."""
 
 from __future__ import annotations
 
