@@ -13,7 +13,7 @@ from PIL import Image
 
 from repro.data import pictures
 from repro.errors import RunFailed
-from repro.evaluation.mapping import Subject, insert
+from repro.evaluation.mapping import Receiver, insert
 from repro.evaluation.state_dicts import read_state_dict
 from repro.training.initialise import network_of
 
@@ -88,7 +88,7 @@ def read_weights(content: bytes) -> None:
         (home / "weights.pth").write_bytes(content)
         network = network_of(run())
         with one_line(), contextlib.suppress(RunFailed):
-            insert(Subject(network, run().model, run().options, run().dataset), read_state_dict(home / "weights.pth"))
+            insert(Receiver(network, run().model, run().options, run().dataset), read_state_dict(home / "weights.pth"))
         assert all(each.isfinite().all() for each in network.parameters())
 
 

@@ -24,7 +24,7 @@ from repro.errors import UserError
 from repro.evaluation import pretrained, third_party
 from repro.evaluation.channels import from_centred, orders, to_centred
 from repro.evaluation.layouts import Normalisation, layout_named, layouts, theirs
-from repro.evaluation.mapping import Subject, insert
+from repro.evaluation.mapping import Receiver, insert
 from repro.evaluation.state_dicts import StateDict, common_prefix, read_state_dict
 from repro.evaluation.third_party import Printed, printed_beside
 from repro.evaluation.weights import load_weights, with_names
@@ -97,7 +97,7 @@ KNOWN = {
 """Names in the files of the repositories, read in their code."""
 
 
-def randomly(model: str, options: Mapping[str, OptionValue], dataset: str) -> Subject:
+def randomly(model: str, options: Mapping[str, OptionValue], dataset: str) -> Receiver:
     """Return a network with random weights and statistics, in evaluation mode."""
     torch.manual_seed(0)
     data = DATASETS[dataset]
@@ -106,23 +106,23 @@ def randomly(model: str, options: Mapping[str, OptionValue], dataset: str) -> Su
     for name, value in network.state_dict().items():
         if name.endswith(("running_mean", "running_var", "bias")) or value.dim() == 1:
             value.uniform_(0.5, 1.0)
-    return Subject(network, model, chosen, dataset)
+    return Receiver(network, model, chosen, dataset)
 
 
-def empty(subject: Subject) -> Subject:
+def empty(receiver: Receiver) -> Receiver:
     """Return the same network with other weights."""
-    data = DATASETS[subject.dataset]
-    network = build(subject.model, subject.options, classes=data.classes, input=data.input).eval()
-    return replace(subject, network=network)
+    data = DATASETS[receiver.dataset]
+    network = build(receiver.model, receiver.options, classes=data.classes, input=data.input).eval()
+    return replace(receiver, network=network)
 
 
-def published(subject: Subject, layout: str) -> dict[str, Tensor]:
+def published(receiver: Receiver, layout: str) -> dict[str, Tensor]:
     """Return the state dict of a network as a layout has it."""
-    return with_names(subject.network.state_dict(), layout, subject.model, subject.options)
+    return with_names(receiver.network.state_dict(), layout, receiver.model, receiver.options)
 
 
 @pytest.fixture(scope="module")
-def ours() -> Subject:
+def ours() -> Receiver:
     return randomly("resnet20", {}, "cifar10")
 
 
@@ -131,13 +131,13 @@ def ours() -> Subject:
 def test_a_state_dict_with_the_names_of_a_layout_gives_the_same_logits(
     layout: str, model: str, options: dict[str, OptionValue], dataset: str
 ) -> None:
-    subject = randomly(model, options, dataset)
-    state = published(subject, layout)
-    other = empty(subject)
+    receiver = randomly(model, options, dataset)
+    state = published(receiver, layout)
+    other = empty(receiver)
     mapping = insert(other, StateDict(Path("f"), dict(reversed(state.items()))))
     assert layout in [each.name for each in mapping.layouts]
     images = torch.randn(2, 3, 64, 64) if dataset == "imagenet" else torch.randn(2, 3, 32, 32)
-    logits = subject.network(images)
+    logits = receiver.network(images)
     assert logits.isfinite().all()
     assert torch.equal(other.network(images), logits)
 
@@ -162,7 +162,7 @@ def test_names_are_those_of_the_repository(
 
 
 @torch.inference_mode()
-def test_channels_are_permuted_exactly(ours: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_channels_are_permuted_exactly(ours: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that pads on both sides, with permuted weights, computes what ours does."""
     images = torch.randn(2, 3, 32, 32)
     logits = ours.network(images)
@@ -178,7 +178,7 @@ def test_channels_are_permuted_exactly(ours: Subject, monkeypatch: pytest.Monkey
     torch.testing.assert_close(centred.network(images), logits, rtol=1e-4, atol=1e-4 * logits.abs().max().item())
 
 
-def test_the_permutation_has_an_inverse(ours: Subject) -> None:
+def test_the_permutation_has_an_inverse(ours: Receiver) -> None:
     assert [order.sort().values.tolist() for order in orders()] == [list(range(width)) for width in (16, 32, 64)]
     state = ours.network.state_dict()
     again = from_centred(to_centred(state))
@@ -191,7 +191,7 @@ def test_prefixes_are_removed_only_from_all_names() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "state_dict", "model", "net", "state_dict_ema"])
-def test_a_state_dict_is_found_in_its_file(key: str, ours: Subject, tmp_path: Path) -> None:
+def test_a_state_dict_is_found_in_its_file(key: str, ours: Receiver, tmp_path: Path) -> None:
     state = {f"module.{name}": value for name, value in published(ours, "akamaster").items()}
     torch.save({key: state, "epoch": 3} if key else state, tmp_path / "net.pth")
     found = read_state_dict(tmp_path / "net.pth")
@@ -199,7 +199,7 @@ def test_a_state_dict_is_found_in_its_file(key: str, ours: Subject, tmp_path: Pa
     assert insert(empty(ours), found).permuted
 
 
-def test_without_known_names_order_and_shape_decide(ours: Subject) -> None:
+def test_without_known_names_order_and_shape_decide(ours: Receiver) -> None:
     own = ours.tensors
     state = {f"layer{index:03}.{name.rpartition('.')[2]}": value for index, (name, value) in enumerate(own.items())}
     other = empty(ours)
@@ -355,7 +355,7 @@ def test_an_error_of_the_disk_is_not_taken_for_a_broken_file(
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_file_is_refused_in_one_line(
-    case: str, ours: Subject, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    case: str, ours: Receiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write, line = WRONG[case]
     write(tmp_path / "net.pt", published(ours, "akamaster"))
@@ -369,7 +369,7 @@ def test_a_wrong_file_is_refused_in_one_line(
     ("model", "line"), [("resnet32", "has no layer1.3.conv1.weight"), ("resnet8", "unknown model")]
 )
 def test_another_depth_is_refused(
-    model: str, line: str, ours: Subject, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: str, line: str, ours: Receiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.save(published(ours, "akamaster"), tmp_path / "net.pt")
     status, _, err = repro(capsys, "eval", model, "--weights", tmp_path / "net.pt")
@@ -403,7 +403,7 @@ def test_a_deeper_file_has_tensors_too_many(tmp_path: Path, capsys: pytest.Captu
     ],
 )
 def test_impossible_requests_are_refused(
-    more: list[str], line: str, ours: Subject, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    more: list[str], line: str, ours: Receiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.save(published(ours, "akamaster"), tmp_path / "net.pt")
     status, out, err = repro(capsys, "eval", "resnet20", "--weights", tmp_path / "net.pt", *more)
@@ -425,7 +425,7 @@ def test_a_network_that_segments_is_refused(tmp_path: Path, capsys: pytest.Captu
 
 
 @pytest.mark.usefixtures("small_digits")
-def test_the_answer_says_what_was_read(ours: Subject, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_answer_says_what_was_read(ours: Receiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "net.th"
     torch.save({"state_dict": {f"module.{name}": each for name, each in published(ours, "akamaster").items()}}, file)
     command = [
@@ -465,7 +465,7 @@ def test_the_answer_says_what_was_read(ours: Subject, tmp_path: Path, capsys: py
 
 
 @pytest.mark.usefixtures("small_digits")
-def test_a_mapping_by_order_is_shown(ours: Subject, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mapping_by_order_is_shown(ours: Receiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = {f"t{index}.{name.rpartition('.')[2]}": each for index, (name, each) in enumerate(ours.tensors.items())}
     torch.save(state, tmp_path / "net.pt")
     normalised = ["--dataset", "digits", "--mean", "0,0,0", "--std", "1,1,1", "--device", "cpu"]
@@ -531,7 +531,7 @@ def test_a_checkpoint_of_ours_is_named(tmp_path: Path, capsys: pytest.CaptureFix
     assert "is a checkpoint of repro train; test it without --weights: repro eval" in err
 
 
-def test_printed_errors_of_the_same_network_are_found(ours: Subject) -> None:
+def test_printed_errors_of_the_same_network_are_found(ours: Receiver) -> None:
     assert printed_beside(ours, ONE_CROP) == (Printed("resnet-cifar", "ResNet-20", "Error %", "8.75"),)
     ten = Protocol(views=Views.TEN_CROP, averaged=Averaged.PROBABILITIES)
     assert printed_beside(ours, ten) == printed_beside(replace(ours, dataset="cifar100"), ONE_CROP) == ()
@@ -554,8 +554,8 @@ def test_image_files_are_cropped_as_torchvision_does_it(
     spec = replace(SHIPPED["imagenet"], classes=3, train_images=0, test_images=6)
     monkeypatch.setitem(SHIPPED, "imagenet", spec)
     write_images(tmp_path / "imagenet" / "val", classes=3, images=2, size=(300, 260))
-    subject = randomly("resnet18", {}, "imagenet")
-    state = published(subject, "torchvision")
+    receiver = randomly("resnet18", {}, "imagenet")
+    state = published(receiver, "torchvision")
     state["fc.weight"].zero_()
     state["fc.bias"].copy_(torch.tensor([0.0, 3.0, 0.0]))
     torch.save(state, tmp_path / "net.pth")

@@ -18,7 +18,7 @@ from repro.data.protocol import ONE_CROP
 from repro.errors import RunFailed, UserError
 from repro.evaluation import evaluate
 from repro.evaluation import pretrained as weights
-from repro.evaluation.mapping import Subject, TensorMapping
+from repro.evaluation.mapping import Receiver, TensorMapping
 from repro.evaluation.mapping import insert as insert_into
 from repro.evaluation.pretrained import fetch, published
 from repro.evaluation.state_dicts import StateDict
@@ -61,7 +61,7 @@ def ours(model: str, classes: int = 1000) -> nn.Module:
 
 def insert(network: nn.Module, model: str, tensors: dict[str, torch.Tensor]) -> TensorMapping:
     return insert_into(
-        Subject(network, model, resolve_options(model, {}, "imagenet"), "imagenet"), published_as(tensors)
+        Receiver(network, model, resolve_options(model, {}, "imagenet"), "imagenet"), published_as(tensors)
     )
 
 

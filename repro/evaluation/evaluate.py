@@ -15,7 +15,7 @@ from repro.data import DATASETS, DatasetKind, load
 from repro.data.folder import ImageFolder
 from repro.data.procedure import Procedure, procedure_of
 from repro.errors import RunFailed, UserError
-from repro.evaluation.mapping import Subject, insert
+from repro.evaluation.mapping import Receiver, insert
 from repro.evaluation.prediction import draw_prediction
 from repro.evaluation.pretrained import Published, fetch, published
 from repro.evaluation.protocols import PRINTED, Asked, protocol_for, protocol_of_run
@@ -151,7 +151,7 @@ def evaluate_published(
     files, where = data.test, prepare(runtime)
     options = resolve_options(model, options, dataset)
     network = build(model, options, classes=DATASETS[dataset].classes)
-    insert(Subject(network, model, options, dataset), fetch(weights.url))
+    insert(Receiver(network, model, options, dataset), fetch(weights.url))
     check_finite(network.state_dict(), weights.name)
     tester = FileTest(files, procedure, runtime, where)
     metrics = tester.test(placed(network, where, runtime), shown_progress)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from repro.errors import UserError
 from repro.evaluation.channels import from_centred
-from repro.evaluation.layouts import Layout, Networks, layouts, theirs
+from repro.evaluation.layouts import Layout, NamedNetworks, layouts, theirs
 from repro.evaluation.state_dicts import StateDict
 from repro.models import OptionValue
 from repro.models.typed import typed_name
@@ -18,8 +18,8 @@ from repro.text import number_of
 
 
 @dataclass(frozen=True)
-class Subject:
-    """Our network, and how its user chose it."""
+class Receiver:
+    """Our network, which receives the tensors of a file, and how its user chose it."""
 
     network: nn.Module
     model: str
@@ -50,7 +50,7 @@ def counts(name: str) -> bool:
     return not name.endswith("num_batches_tracked")
 
 
-def insert(subject: Subject, found: StateDict) -> TensorMapping:
+def insert(receiver: Receiver, found: StateDict) -> TensorMapping:
     """Load a state dict into our network, and return how it was mapped.
 
     The names of a known layout are used. Without one, the tensors must have our order, shapes and kinds.
@@ -58,27 +58,27 @@ def insert(subject: Subject, found: StateDict) -> TensorMapping:
     Raises:
         UserError: the state dict is not that of this network; the message names the first mismatch.
     """
-    mapping = mapping_of(subject, found)
+    mapping = mapping_of(receiver, found)
     values = {ours: found.tensors[name] for ours, name in mapping.pairs.items()}
-    own = subject.tensors
+    own = receiver.tensors
     for ours in own:
-        _check(subject, found, mapping.pairs[ours], own[ours], is_last=ours in [*own][-2:])
-    subject.network.load_state_dict(from_centred(values) if mapping.permuted else values, strict=False)
+        _check(receiver, found, mapping.pairs[ours], own[ours], is_last=ours in [*own][-2:])
+    receiver.network.load_state_dict(from_centred(values) if mapping.permuted else values, strict=False)
     return mapping
 
 
-def mapping_of(subject: Subject, found: StateDict) -> TensorMapping:
+def mapping_of(receiver: Receiver, found: StateDict) -> TensorMapping:
     """Return the mapping by names, else by order, kind and shape; UserError if there is neither."""
     names = [name for name in found.tensors if counts(name)]
-    fits = [Fit.of(layout, networks, subject, names) for layout, networks in _candidates(subject)]
+    fits = [Fit.of(layout, networks, receiver, names) for layout, networks in _candidates(receiver)]
     whole = [fit for fit in fits if not fit.missing and not fit.surplus]
     if whole:
-        permuted = whole[0].networks.is_centred(subject.options)
+        permuted = whole[0].networks.is_centred(receiver.options)
         return TensorMapping(tuple(fit.layout for fit in whole), whole[0].pairs, permuted)
     nearest = max(fits, key=lambda fit: len(fit.pairs))
-    if 2 * len(nearest.pairs) < len(subject.tensors):
-        return TensorMapping((), _by_order(subject, found, names))
-    raise UserError(f"{found.file} {_difference(nearest, subject)}")
+    if 2 * len(nearest.pairs) < len(receiver.tensors):
+        return TensorMapping((), _by_order(receiver, found, names))
+    raise UserError(f"{found.file} {_difference(nearest, receiver)}")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Fit:
     """How far the names in a file are those of a layout."""
 
     layout: Layout
-    networks: Networks
+    networks: NamedNetworks
     pairs: Mapping[str, str]
     """The name in the file by our name, for those that the file has."""
     missing: tuple[str, ...]
@@ -95,9 +95,9 @@ class Fit:
     """Names in the file that the layout does not have, in the file's order."""
 
     @classmethod
-    def of(cls, layout: Layout, networks: Networks, subject: Subject, names: Sequence[str]) -> Fit:
+    def of(cls, layout: Layout, networks: NamedNetworks, receiver: Receiver, names: Sequence[str]) -> Fit:
         """Compare the names in a file with those of a layout."""
-        expected = theirs(networks, subject.tensors)
+        expected = theirs(networks, receiver.tensors)
         current = layout.current(names)
         return cls(
             layout,
@@ -108,34 +108,34 @@ class Fit:
         )
 
 
-def _candidates(subject: Subject) -> list[tuple[Layout, Networks]]:
-    named = ((layout, layout.networks_of(subject.model, subject.options)) for layout in layouts().values())
+def _candidates(receiver: Receiver) -> list[tuple[Layout, NamedNetworks]]:
+    named = ((layout, layout.networks_of(receiver.model, receiver.options)) for layout in layouts().values())
     return [(layout, networks) for layout, networks in named if networks]
 
 
-def _difference(fit: Fit, subject: Subject) -> str:
+def _difference(fit: Fit, receiver: Receiver) -> str:
     """Return the first missing or surplus tensor of a file that has most names of a layout."""
-    model = typed_name(subject.model)
+    model = typed_name(receiver.model)
     first = f"has no {fit.missing[0]}" if fit.missing else f"has {fit.surplus[0]}, which is too much"
-    options = ", ".join(f"{name}={value}" for name, value in subject.options.items())
+    options = ", ".join(f"{name}={value}" for name, value in receiver.options.items())
     chosen = f"{model} ({options})" if options else model
     return f"{first} for {chosen} with the names of {fit.layout.name}; name another model, or its options with --set"
 
 
-def _by_order(subject: Subject, found: StateDict, names: Sequence[str]) -> dict[str, str]:
+def _by_order(receiver: Receiver, found: StateDict, names: Sequence[str]) -> dict[str, str]:
     """Return the mapping by position; UserError for the first tensor of another shape or kind."""
-    own = subject.tensors
+    own = receiver.tensors
     for index, (ours, name) in enumerate(zip(own, names, strict=False), 1):
         shape, wanted = tuple(found.tensors[name].shape), tuple(own[ours].shape)
         if shape != wanted or _kind(name) != _kind(ours):
             raise UserError(
                 f"{found.file} has the names of no known layout, and its tensor {index}, {name} {shape}, does not "
-                f"match {ours} {wanted} of {typed_name(subject.model)}; name another model, or its options with --set"
+                f"match {ours} {wanted} of {typed_name(receiver.model)}; name another model, or its options with --set"
             )
     if len(names) != len(own):
         raise UserError(
             f"{found.file} has the names of no known layout and {number_of(len(names), 'tensor')}, "
-            f"and {typed_name(subject.model)} has {len(own)}; name another model, or its options with --set"
+            f"and {typed_name(receiver.model)} has {len(own)}; name another model, or its options with --set"
         )
     return dict(zip(own, names, strict=True))
 
@@ -149,7 +149,7 @@ def _kind(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _check(subject: Subject, found: StateDict, name: str, own: Tensor, *, is_last: bool) -> None:
+def _check(receiver: Receiver, found: StateDict, name: str, own: Tensor, *, is_last: bool) -> None:
     """Raise UserError if a tensor has another shape than ours, or values that are no numbers.
 
     `is_last` says whether it is the weight or the bias of the last layer.
@@ -158,11 +158,11 @@ def _check(subject: Subject, found: StateDict, name: str, own: Tensor, *, is_las
     if value.shape != own.shape:
         if is_last and value.dim() == own.dim() and value.shape[1:] == own.shape[1:]:
             raise UserError(
-                f"{found.file} has {len(value)} classes ({name}), and {subject.dataset} has {len(own)}; "
+                f"{found.file} has {len(value)} classes ({name}), and {receiver.dataset} has {len(own)}; "
                 "name the dataset of these weights with --dataset"
             )
         raise UserError(
-            f"{found.file}: {name} has the shape {tuple(value.shape)}, and {typed_name(subject.model)} needs "
+            f"{found.file}: {name} has the shape {tuple(value.shape)}, and {typed_name(receiver.model)} needs "
             f"{tuple(own.shape)}; name another model or dataset, or its options with --set"
         )
     if value.dtype not in FLOATING_POINT:

@@ -23,7 +23,7 @@ from repro.data.protocol import ONE_CROP, Protocol
 from repro.errors import UserError
 from repro.evaluation.evaluate import check_loss, check_shown_whole, shown_progress, test
 from repro.evaluation.layouts import Layout, Normalisation
-from repro.evaluation.mapping import Subject, TensorMapping, insert
+from repro.evaluation.mapping import Receiver, TensorMapping, insert
 from repro.evaluation.pretrained import published
 from repro.evaluation.protocols import PRINTED, Asked, protocol_for
 from repro.evaluation.state_dicts import StateDict, exported_experiment, read_state_dict
@@ -165,28 +165,28 @@ def evaluate_weights(
     given = {**of_run.options, **options} if of_run else options
     chosen = resolve_options(model, given, where)
     data = DATASETS[where]
-    subject = Subject(build(model, chosen, classes=data.classes, input=data.input), model, chosen, where)
-    found = found.for_network(subject.tensors)
-    mapping = insert(subject, found)
+    receiver = Receiver(build(model, chosen, classes=data.classes, input=data.input), model, chosen, where)
+    found = found.for_network(receiver.tensors)
+    mapping = insert(receiver, found)
     if of_run:
-        set_batchnorm(subject.network, of_run.recipe)
+        set_batchnorm(receiver.network, of_run.recipe)
     if of_run and not normalisation:
         recipe = of_run.recipe
         shown = Normalised(Normalisation(recipe.mean, recipe.std), f"the recipe {recipe.name} of the exported run")
-        metrics, procedure = test(subject.network, of_run, root, runtime, asked, None)
+        metrics, procedure = test(receiver.network, of_run, root, runtime, asked, None)
     else:
-        shown = _normalised(normalisation, mapping.layouts, subject, file)
-        metrics, procedure = _tested(subject, shown.values, root, runtime, asked)
+        shown = _normalised(normalisation, mapping.layouts, receiver, file)
+        metrics, procedure = _tested(receiver, shown.values, root, runtime, asked)
     check_loss(metrics, str(file))
-    return _answer(found, subject, mapping, shown, procedure, metrics, of_run)
+    return _answer(found, receiver, mapping, shown, procedure, metrics, of_run)
 
 
-def printed_beside(subject: Subject, protocol: Protocol) -> tuple[Printed, ...]:
+def printed_beside(receiver: Receiver, protocol: Protocol) -> tuple[Printed, ...]:
     """Return the printed top-1 errors of a network on its dataset by this protocol, in all tables."""
-    wanted = subject.model, dict(subject.options), subject.dataset, protocol
+    wanted = receiver.model, dict(receiver.options), receiver.dataset, protocol
     return tuple(
         Printed(each.table.name, each.table.called(each.row), each.column.label, each.cell.text)
-        for each in errors_of(subject.model)
+        for each in errors_of(receiver.model)
         if each.is_of_network(*wanted)
     )
 
@@ -198,19 +198,19 @@ def _check(model: str, dataset: str) -> None:
         raise UserError(f"--weights FILE is for models that classify images, which {typed_name(model)} does not")
 
 
-def _normalised(given: Normalisation | None, layouts: Sequence[Layout], subject: Subject, file: Path) -> Normalised:
+def _normalised(given: Normalisation | None, layouts: Sequence[Layout], receiver: Receiver, file: Path) -> Normalised:
     """Return the given normalisation, else the one with which the repositories of the layouts train on the dataset.
 
     Raises:
         UserError: there is none or more than one, or it has another number of channels than the images.
     """
-    dataset = subject.dataset
+    dataset = receiver.dataset
     channels = DATASETS[dataset].input[0]
     if given:
         if {len(given.mean), len(given.std)} != {channels}:
             raise UserError(f"--mean and --std need {number_of(channels, 'number')} each for {dataset}, as 0.5,0.5,0.5")
         return Normalised(given, "--mean and --std")
-    found = ((each.source, each.normalisation_of(subject.model, subject.options, dataset)) for each in layouts)
+    found = ((each.source, each.normalisation_of(receiver.model, receiver.options, dataset)) for each in layouts)
     known = {source: values for source, values in found if values}
     if len(set(known.values())) != 1:
         raise UserError(
@@ -221,31 +221,31 @@ def _normalised(given: Normalisation | None, layouts: Sequence[Layout], subject:
 
 
 def _tested(
-    subject: Subject, normalisation: Normalisation, root: Path, runtime: Runtime, asked: Asked
+    receiver: Receiver, normalisation: Normalisation, root: Path, runtime: Runtime, asked: Asked
 ) -> tuple[Metrics, Procedure | None]:
     """Return the metrics on the test images, and how image files were tested (else None)."""
     where = prepare(runtime)
-    network: nn.Module = placed(subject.network, where, runtime)
-    data = load(subject.dataset, root)
+    network: nn.Module = placed(receiver.network, where, runtime)
+    data = load(receiver.dataset, root)
     if isinstance(data, ImageFolder):
-        protocol = protocol_for(asked, subject.model)
-        procedure = replace(_procedure(subject, normalisation), protocol=protocol)
+        protocol = protocol_for(asked, receiver.model)
+        procedure = replace(_procedure(receiver, normalisation), protocol=protocol)
         return FileTest(data.test, procedure, runtime, where).test(network, shown_progress), procedure
-    check_shown_whole(asked, subject.dataset)
+    check_shown_whole(asked, receiver.dataset)
     assert isinstance(data, Dataset)
     mean, std = (torch.tensor(each, device=where) for each in (normalisation.mean, normalisation.std))
     tester = WholeTest(data.test.to(where), Normalise(mean, std), runtime, where)
     return tester.test(network, shown_progress), None
 
 
-def _procedure(subject: Subject, normalisation: Normalisation) -> Procedure:
+def _procedure(receiver: Receiver, normalisation: Normalisation) -> Procedure:
     """Return how image files are scaled: as torchvision tests its own weights on ImageNet, else as in the recipe.
 
     Raises:
         UserError: there is neither.
     """
-    model, dataset = subject.model, subject.dataset
-    name = default_recipe(model, dataset, subject.options)
+    model, dataset = receiver.model, receiver.dataset
+    name = default_recipe(model, dataset, receiver.options)
     if dataset == "imagenet" and model in TORCHVISION:
         found = published(model).procedure
     elif name:
@@ -259,7 +259,7 @@ def _procedure(subject: Subject, normalisation: Normalisation) -> Procedure:
 
 def _answer(
     found: StateDict,
-    subject: Subject,
+    receiver: Receiver,
     mapping: TensorMapping,
     shown: Normalised,
     procedure: Procedure | None,
@@ -270,9 +270,9 @@ def _answer(
     return TestedWeights(
         file=str(found.file),
         sha256=found.sha256,
-        model=subject.model,
-        options=dict(subject.options),
-        dataset=subject.dataset,
+        model=receiver.model,
+        options=dict(receiver.options),
+        dataset=receiver.dataset,
         key=found.key,
         prefix=found.prefix,
         layouts=tuple(each.name for each in mapping.layouts),
@@ -286,5 +286,5 @@ def _answer(
         error5=metrics.error5,
         images=metrics.images,
         run=of_run.name if of_run else None,
-        printed=printed_beside(subject, procedure.protocol if procedure else ONE_CROP),
+        printed=printed_beside(receiver, procedure.protocol if procedure else ONE_CROP),
     )

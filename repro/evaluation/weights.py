@@ -76,7 +76,7 @@ def load_weights(path: Path) -> tuple[nn.Module, Experiment]:
     Raises:
         UserError: the file is broken, was not exported by this program, or does not match its network.
     """
-    from repro.evaluation.mapping import Subject, insert
+    from repro.evaluation.mapping import Receiver, insert
     from repro.evaluation.state_dicts import exported_experiment, read_state_dict
 
     found = read_state_dict(path)
@@ -84,6 +84,6 @@ def load_weights(path: Path) -> tuple[nn.Module, Experiment]:
     if experiment is None:
         raise UserError(f"{path} was not written by repro export; test it with repro eval MODEL --weights {path}")
     network = network_of(experiment)
-    subject = Subject(network, experiment.model, experiment.options, experiment.dataset)
-    insert(subject, found.for_network(subject.tensors))
+    receiver = Receiver(network, experiment.model, experiment.options, experiment.dataset)
+    insert(receiver, found.for_network(receiver.tensors))
     return network.eval(), experiment

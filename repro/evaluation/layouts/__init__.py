@@ -47,7 +47,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-class Networks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NamedNetworks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Networks of ours that a layout names in one way."""
 
     builders: tuple[str, ...]
@@ -79,7 +79,7 @@ class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     source: str
     """The library, or owner and name of the repository on GitHub."""
-    networks: tuple[Networks, ...]
+    networks: tuple[NamedNetworks, ...]
     normalise: dict[str, Normalisation] = {}
     """How its training script normalises, by dataset."""
     former: tuple[Former, ...] = ()
@@ -88,10 +88,10 @@ class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     """The name of its file."""
 
-    def networks_of(self, model: str, options: Mapping[str, OptionValue]) -> Networks | None:
+    def networks_of(self, model: str, options: Mapping[str, OptionValue]) -> NamedNetworks | None:
         """Return what it says of one of our networks with all its options; None if it does not have the network."""
         if self.name == OWN:
-            return Networks(())
+            return NamedNetworks(())
         spec = spec_of(model)
         chosen = {**spec.options, **spec.fixed, **options}
         fitting = (
@@ -114,7 +114,7 @@ class Layout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return name
 
 
-def theirs(networks: Networks, names: Iterable[str]) -> dict[str, str]:
+def theirs(networks: NamedNetworks, names: Iterable[str]) -> dict[str, str]:
     """Return the names of a layout by our names."""
     found = dict[str, str]()
     for name in names:
@@ -132,7 +132,7 @@ def layouts() -> Mapping[str, Layout]:
     return {OWN: Layout("repro", (), name=OWN), **others}
 
 
-def layout_named(name: str, model: str, options: Mapping[str, OptionValue]) -> tuple[Layout, Networks]:
+def layout_named(name: str, model: str, options: Mapping[str, OptionValue]) -> tuple[Layout, NamedNetworks]:
     """Return a layout that a user names, and what it says of a network.
 
     Raises:
