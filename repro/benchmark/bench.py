@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,13 +18,7 @@ from repro.benchmark.pausing import continue_workers, workers_running
 from repro.benchmark.random_images import PHOTOGRAPHS, random_data, random_folder
 from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise
 from repro.benchmark.spinning import spinning_variants
-from repro.benchmark.variants import (
-    DTYPES,
-    Variant,
-    VariantKind,
-    image_file_variants,
-    in_memory_variants,
-)
+from repro.benchmark.variants import DTYPES, Variant, VariantKind, image_file_variants, in_memory_variants
 from repro.console import is_live, note
 from repro.counting.demand import work_of
 from repro.data import DATASETS, Dataset, DatasetKind, load
@@ -35,7 +28,14 @@ from repro.errors import RunFailed, UserError, first_line
 from repro.experiment import Experiment, check_counted, classifies
 from repro.recipes import Recipe
 from repro.runtime import Runtime
-from repro.training.device import check_fused, device_name, prepare, return_freed_memory, set_products
+from repro.training.device import (
+    check_fused,
+    device_name,
+    prepare,
+    release_memory,
+    return_freed_memory,
+    set_products,
+)
 from repro.training.initialise import network_of
 from repro.training.schedule import images_shown, total_steps
 from repro.training.stacked import why_not_stacked
@@ -212,7 +212,7 @@ def _measure(variant: Variant, variants: list[Variant], number: int, device: tor
         failure = first_line(error)
     if failure is not None:
         note(f"{variant.name} is left out: {failure}")
-        _remove(variant, variants, device)
+        _remove(variant, variants)
     elif number > 0:
         variant.rates.append(rate)
         variant.peak = None if peak is None or variant.graph else max(variant.peak or 0, peak)
@@ -220,15 +220,13 @@ def _measure(variant: Variant, variants: list[Variant], number: int, device: tor
             note(f"{variant.name}: {rate:.0f} images/s in window {number} of {ROUNDS}")
 
 
-def _remove(variant: Variant, variants: list[Variant], device: torch.device) -> None:
+def _remove(variant: Variant, variants: list[Variant]) -> None:
     """Remove a variant and free its memory, which its error no longer holds."""
     continue_workers([variant])
     variants.remove(variant)
     if len(variants) == 1:
         raise RunFailed("only the baseline can be measured here")
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+    release_memory()
 
 
 def _window(variant: Variant, device: torch.device, seconds: float) -> tuple[float, int | None]:

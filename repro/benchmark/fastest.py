@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
 import statistics
@@ -29,7 +28,7 @@ from repro.models import as_typed
 from repro.models.outside import version_of
 from repro.paths import cache_folder
 from repro.runtime import MEASURED, Runtime, Together
-from repro.training.device import check_fused, chosen_device, device_name, prepare
+from repro.training.device import check_fused, chosen_device, device_name, prepare, release_memory
 from repro.training.initialise import network_of
 from repro.training.stacked import why_not_stacked
 
@@ -193,7 +192,7 @@ class Chooser:
             failure = first_line(error)
         if failure:
             note(f"{_words(switches)} is left out: {failure}")
-        _release()  # the error, which has ended, held the engines
+        release_memory()
 
     def _runtime(self, switches: Switches) -> Runtime:
         """Return the runtime with switches, as an engine has it."""
@@ -237,13 +236,6 @@ class Chooser:
         except UserError:
             return False
         return self.runtime.precision != "fp32"
-
-
-def _release() -> None:
-    """Free the memory of the GPU that a measurement used."""
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        gc.collect()
-        torch.cuda.empty_cache()
 
 
 def _words(switches: Switches) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-import torch
-
 from repro.check.results import Result
+from repro.training.device import release_memory
 
 Quiet = Callable[[], None]
 """Returns when nothing else uses the device; called before a measurement of time."""
@@ -46,12 +44,5 @@ def outcome(job: Job, quiet: Quiet) -> tuple[Result, bool]:
         note = ": ".join([type(error).__name__, *lines[:1]])
         return job.without(note[:300], time.monotonic() - begin), False
     finally:
-        release()
-
-
-def release() -> None:
-    """Free the memory that an earlier job used, so that the next one measures only its own."""
-    gc.collect()
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         with suppress(RuntimeError):  # after an error of the device, which the job has reported
-            torch.cuda.empty_cache()
+            release_memory()  # so that the next job measures only its own

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -25,7 +24,7 @@ from repro.store.results import RUNS, Record, every_record, read_records, result
 from repro.store.run_folders import LOCK, RECORDED, run_at
 from repro.store.writing import check_writable
 from repro.training import processes
-from repro.training.device import check_deterministic, check_fused, check_memory, prepare
+from repro.training.device import check_deterministic, check_fused, check_memory, prepare, release_memory
 from repro.training.final_tests import final_protocols
 from repro.training.graphs import Graphs
 from repro.training.grouping import Group, groups_of, in_groups, members, way_of
@@ -202,9 +201,7 @@ def _train_if_it_fits(group: Group, session: Session) -> list[Record] | None:
         if len(group) == 1:
             on_gpu = session.device.type == "cuda"
             raise RunFailed(too_small(members(group), session.runtime, on_gpu=on_gpu)) from error
-    gc.collect()  # the error, which has ended, held the engines
-    if session.device.type == "cuda":
-        torch.cuda.empty_cache()
+    release_memory()
     return None
 
 
