@@ -126,7 +126,7 @@ class MeasuredError:
     runs: int
     """Number of runs behind the printed figure."""
     values: tuple[float, ...]
-    """Our errors in %, by seed; none before the first run, which has no value, difference and spread yet."""
+    """Our errors in %, by seed; none before the first run, which has no value and difference yet."""
     images: int
     """Number of test images."""
 
@@ -157,9 +157,9 @@ class MeasuredError:
 
     @property
     def spread(self) -> Spread:
-        """The spread of our seeds; one seed gives no degree of freedom."""
+        """The spread of our seeds; without a second seed there is no degree of freedom."""
         std = statistics.stdev(self.values) if self.n > 1 else 0.0
-        return Spread(std / self.binomial, self.n - 1)
+        return Spread(std / self.binomial, max(0, self.n - 1))
 
     def judged_by(self, pooled: Spread) -> Spread:
         """Return the spread that a verdict rests on: the pooled one, or that of a row with a failed run."""

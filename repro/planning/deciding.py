@@ -85,7 +85,7 @@ def deciding_seeds(error: MeasuredError, spread: Spread, cells: int) -> int | No
     """
     if error.n > 1 and judge(error, spread, cells).verdict is not Verdict.TOO_FEW:
         return error.n
-    own = error.spread if error.n > 1 and error.spread.failed else spread
+    own = error.judged_by(spread)
     b = error.binomial
     mean = (statistics.fmean(error.values) - float(error.published.value)) / b if error.values else 0.0
     # Rounded, so that rows of nearly the same precision share one computation; the digits left out change nothing.
