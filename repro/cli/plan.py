@@ -162,8 +162,8 @@ def after_plan(made: Plan, given: Mapping[str, Any], named: str | None) -> str:
     """
     left = dict[str, float]()
     for row in made.rows:
-        for each in row.to_train:
-            left[row.need.table.name] = left.get(row.need.table.name, 0.0) + (each.seconds or 0.0)
+        if row.to_train.runs:
+            left[row.need.table.name] = left.get(row.need.table.name, 0.0) + row.to_train.seconds
     name = quote(named) if named else min(left, key=lambda each: left[each], default="")
     if not left:
         return f"repro table {name}".rstrip()

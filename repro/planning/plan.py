@@ -50,6 +50,43 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
+class ToTrain:
+    """The runs that are to be trained now, and what they need together."""
+
+    runs: tuple[PlannedRun, ...]
+
+    @staticmethod
+    def among(runs: Iterable[PlannedRun]) -> ToTrain:
+        """Return those of some runs that are to be trained now."""
+        return ToTrain(tuple(each for each in runs if each.status.state.to_train))
+
+    @property
+    def seconds(self) -> float:
+        """Device time that is left, without that of runs whose time is unknown."""
+        return sum(each.seconds or 0.0 for each in self.runs)
+
+    @property
+    def guessed(self) -> float:
+        """The part of that time that is guessed from FLOPs."""
+        return sum(each.seconds or 0.0 for each in self.runs if each.pace and each.pace.basis.guess)
+
+    @property
+    def untimed(self) -> int:
+        """The number of runs whose time is unknown."""
+        return sum(each.seconds is None for each in self.runs)
+
+    @property
+    def disk(self) -> int:
+        """Bytes of checkpoints that they add."""
+        return sum(each.disk for each in self.runs)
+
+    @property
+    def memory(self) -> Memory | None:
+        """The largest memory that one of them needs; None without a run."""
+        return max((each.memory for each in self.runs if each.memory), key=lambda each: each.bytes, default=None)
+
+
+@dataclass(frozen=True)
 class PlannedRow:
     """A printed error with its runs."""
 
@@ -57,9 +94,9 @@ class PlannedRow:
     runs: tuple[PlannedRun, ...]
 
     @property
-    def to_train(self) -> list[PlannedRun]:
+    def to_train(self) -> ToTrain:
         """The runs that are to be trained now."""
-        return [each for each in self.runs if each.status.state.to_train]
+        return ToTrain.among(self.runs)
 
     def count(self, state: RunState) -> int:
         """Return the number of runs in a state."""
@@ -76,29 +113,9 @@ class Plan:
     """Number of printed errors that are left out because no recipe is implemented for them."""
 
     @property
-    def to_train(self) -> list[PlannedRun]:
+    def to_train(self) -> ToTrain:
         """The runs that are to be trained now."""
-        return [each for each in self.runs if each.status.state.to_train]
-
-    @property
-    def seconds(self) -> float:
-        """Device time that is left of the runs to train, without those whose time is unknown."""
-        return sum(each.seconds or 0.0 for each in self.to_train)
-
-    @property
-    def guessed(self) -> float:
-        """The part of that time that is guessed from FLOPs."""
-        return sum(each.seconds or 0.0 for each in self.to_train if each.pace and each.pace.basis.guess)
-
-    @property
-    def disk(self) -> int:
-        """Bytes of checkpoints that these runs add."""
-        return sum(each.disk for each in self.to_train)
-
-    @property
-    def memory(self) -> Memory | None:
-        """The largest memory that one of these runs needs; None without such a run."""
-        return max((each.memory for each in self.to_train if each.memory), key=lambda each: each.bytes, default=None)
+        return ToTrain.among(self.runs)
 
     @property
     def runs(self) -> list[PlannedRun]:

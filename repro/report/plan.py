@@ -10,14 +10,13 @@ from repro.planning.deciding import ENOUGH
 from repro.planning.plan import Plan, PlannedRow, PlannedRun
 from repro.report import ReportFormat
 from repro.report.csv import csv_text
-from repro.report.grid import Grid, Heading, Line, Shown
+from repro.report.grid import DASH, Grid, Heading, Line, Shown
 from repro.store.run_state import RunState
 from repro.text import duration, number_of, size
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-NONE = "–"
 SHARE = f"{ENOUGH:.0%}".replace("%", " %")
 MEANING = (
     f"Seeds: how many decide the verdict with a probability of {SHARE} if there is no true difference, those so far "
@@ -59,15 +58,15 @@ def summary(plan: Plan) -> list[str]:
     first = ": ".join(filter(None, [number_of(len(plan.runs), "run"), ", ".join(states)]))
     if plan.without_recipe:
         first += f"; no recipe is implemented for {number_of(plan.without_recipe, 'result')}"
-    if not plan.to_train or plan.memory is None:
+    left = plan.to_train
+    if left.memory is None:
         return [f"{first}. There is nothing to train."]
-    guessed = f", {duration(plan.guessed)} of it guessed" if plan.guessed else ""
-    unknown = sum(each.seconds is None for each in plan.to_train)
-    untimed = f", and {number_of(unknown, 'run')} of unknown time" if unknown else ""
+    guessed = f", {duration(left.guessed)} of it guessed" if left.guessed else ""
+    untimed = f", and {number_of(left.untimed, 'run')} of unknown time" if left.untimed else ""
     return [
         f"{first}.",
-        f"To train: {duration(plan.seconds)} of device time on {plan.device}{guessed}{untimed}.",
-        f"Needed: {size(plan.disk)} for checkpoints, at most {size(plan.memory.bytes)} of memory ({plan.memory.text}).",
+        f"To train: {duration(left.seconds)} of device time on {plan.device}{guessed}{untimed}.",
+        f"Needed: {size(left.disk)} for checkpoints, at most {size(left.memory.bytes)} of memory ({left.memory.text}).",
     ]
 
 
@@ -97,9 +96,9 @@ def _line(row: PlannedRow, several: bool) -> Line:
         _named(row),
         error.cell.text,
         states,
-        NONE if seconds is None else duration(seconds),
-        NONE if memory is None else size(memory),
-        data["basis"] or NONE,
+        DASH if seconds is None else duration(seconds),
+        DASH if memory is None else size(memory),
+        data["basis"] or DASH,
         _seeds(row),
     )
     return Line(tuple(map(Shown, cells)), data={**data, "runs": [_run_data(each) for each in row.runs]})
@@ -121,25 +120,23 @@ def _state(row: PlannedRow, state: RunState) -> str:
 
 def _seeds(row: PlannedRow) -> str:
     if not row.need.error.judgeable:
-        return NONE
+        return DASH
     return "never" if row.need.seeds is None else str(row.need.seeds)
 
 
 def _row_data(row: PlannedRow) -> dict[str, Any]:
     """Return a row as plain data, with exact figures."""
-    left = row.to_train
-    times = [each.seconds for each in left if each.seconds is not None]
-    memory = max((each.memory for each in left if each.memory), key=lambda each: each.bytes, default=None)
+    left, memory = row.to_train, row.to_train.memory
     return {
         "table": row.need.table.name,
         "row": row.need.error.row.label,
         "column": row.need.error.column.key,
         "published": row.need.error.cell.text,
         **{each.value: row.count(each) for each in RunState},
-        "seconds": sum(times) if times else None,
-        "basis": "; ".join(dict.fromkeys(each.pace.text for each in left if each.pace)),
-        "guess": any(each.pace.basis.guess for each in left if each.pace),
-        "disk_bytes": sum(each.disk for each in left),
+        "seconds": left.seconds if left.untimed < len(left.runs) else None,
+        "basis": "; ".join(dict.fromkeys(each.pace.text for each in left.runs if each.pace)),
+        "guess": any(each.pace.basis.guess for each in left.runs if each.pace),
+        "disk_bytes": left.disk,
         "memory_bytes": memory and memory.bytes,
         "memory_basis": memory and memory.text,
         "judged": row.need.error.judgeable,
@@ -170,15 +167,16 @@ def _run_data(run: PlannedRun) -> dict[str, Any]:
 
 
 def _totals(plan: Plan) -> dict[str, Any]:
+    left, memory = plan.to_train, plan.to_train.memory
     return {
         **{each.value: plan.states[each] for each in RunState},
         "without_recipe": plan.without_recipe,
-        "device_hours": plan.seconds / 3600,
-        "device_hours_guessed": plan.guessed / 3600,
-        "runs_of_unknown_time": sum(each.seconds is None for each in plan.to_train),
-        "disk_bytes": plan.disk,
-        "memory_bytes": plan.memory and plan.memory.bytes,
-        "memory_basis": plan.memory and plan.memory.text,
+        "device_hours": left.seconds / 3600,
+        "device_hours_guessed": left.guessed / 3600,
+        "runs_of_unknown_time": left.untimed,
+        "disk_bytes": left.disk,
+        "memory_bytes": memory and memory.bytes,
+        "memory_basis": memory and memory.text,
     }
 
 
