@@ -1,23 +1,19 @@
-"""The summary of a table: how many counts match, how many errors are measured, and their verdicts."""
+"""The summary of tables: how many counts match, how many errors are measured, and their verdicts."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from repro.comparison.join import Comparison
 from repro.comparison.verdict import Verdict
-from repro.tables import Table
-
-NOTHING = "–"
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A table in numbers of cells. Errors that the paper quotes from elsewhere are left out."""
+    """Tables in numbers of cells. Errors that the papers quote from elsewhere are left out."""
 
-    table: Table
     counted: int
     """Printed counts of registered networks; those that could not be counted here are left out."""
     right: int
@@ -32,14 +28,14 @@ class Summary:
     """How many measured errors got each verdict, worst first; verdicts without an error are left out."""
 
 
-def summarise(comparison: Comparison) -> Summary:
-    """Return the summary of a comparison."""
-    counts = [cell for row in comparison.rows for cell in row.counts.values() if cell.matches is not None]
-    printed = [cell for row in comparison.rows for cell in row.errors.values()]
+def summarise(comparisons: Iterable[Comparison]) -> Summary:
+    """Return the summary of one or several tables."""
+    rows = [row for each in comparisons for row in each.rows]
+    counts = [cell for row in rows for cell in row.counts.values() if cell.matches is not None]
+    printed = [cell for row in rows for cell in row.errors.values()]
     errors = [cell for cell in printed if cell.verdict != Verdict.NO_RECIPE]
     found: Counter[Verdict] = Counter(cell.verdict for cell in errors if cell.verdict.measured)
     return Summary(
-        comparison.table,
         counted=len(counts),
         right=sum(cell.matches is True for cell in counts),
         measurable=len(errors),
@@ -47,8 +43,3 @@ def summarise(comparison: Comparison) -> Summary:
         without_recipe=len(printed) - len(errors),
         verdicts={verdict: found[verdict] for verdict in Verdict if found[verdict]},
     )
-
-
-def share(part: int, whole: int) -> str:
-    """Return `11/12`; a dash if the whole is 0."""
-    return f"{part}/{whole}" if whole else NOTHING

@@ -8,7 +8,7 @@ from repro.comparison.explain import mismatch_lines, reasons
 from repro.comparison.join import ComparedRow, Comparison, ErrorCell
 from repro.comparison.match import conditions
 from repro.comparison.rule import RULE, t_of_equivalence, t_of_margin
-from repro.comparison.summary import Summary
+from repro.comparison.summary import summarise
 from repro.comparison.times import TimeCell
 from repro.report.replications import replication_data, weights_data
 
@@ -40,12 +40,13 @@ def table_data(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def summary_data(summary: Summary, comparison: Comparison) -> dict[str, Any]:
+def summary_data(comparison: Comparison) -> dict[str, Any]:
     """Return the summary of a table, with its mismatches."""
+    summary = summarise([comparison])
     return {
-        "table": summary.table.name,
-        "caption": summary.table.caption,
-        "paper": summary.table.paper,
+        "table": comparison.table.name,
+        "caption": comparison.table.caption,
+        "paper": comparison.table.paper,
         "counts": summary.counted,
         "counts_right": summary.right,
         "errors": summary.measurable,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from repro.comparison.join import Comparison
-from repro.comparison.summary import Summary, share, summarise
-from repro.comparison.verdict import Verdict
+from repro.comparison.summary import summarise
 from repro.report.cells import verdict_tag
 from repro.report.data import summary_data
 from repro.report.grid import DASH, Grid, Heading, Line, Shown
@@ -17,7 +15,6 @@ from repro.text import number_of
 
 def summary_of(comparisons: Sequence[Comparison]) -> Grid:
     """Return the summary of some tables."""
-    summaries = [summarise(each) for each in comparisons]
     headings = (
         Heading("Table"),
         Heading("Paper", detail=True),
@@ -26,18 +23,20 @@ def summary_of(comparisons: Sequence[Comparison]) -> Grid:
         Heading("Errors without\nrecipe", numeric=True),
         Heading("Verdicts on errors"),
     )
-    lines = tuple(_line(*each) for each in zip(summaries, comparisons, strict=True))
-    total = Line((Shown(f"{len(lines)} tables"), Shown(), *_figures(summaries))) if len(lines) > 1 else None
+    lines = tuple(map(_line, comparisons))
+    total = Line((Shown(f"{len(lines)} tables"), Shown(), *_figures(comparisons))) if len(lines) > 1 else None
     return Grid("Summary of the tables", headings, lines, total, kind="summary")
 
 
 def headline_of(comparisons: Sequence[Comparison]) -> str:
     """Return how many counts match and how many errors are measured in some tables, as a sentence."""
-    summaries = [summarise(each) for each in comparisons]
-    right, counted = sum(each.right for each in summaries), sum(each.counted for each in summaries)
-    measured, errors = sum(each.measured for each in summaries), sum(each.measurable for each in summaries)
-    counts = f"{right:,} of {number_of(counted, 'count')} {'matches' if counted == 1 else 'match'}" if counted else ""
-    return "; ".join(filter(None, (counts, f"{measured:,} of {number_of(errors, 'error')} measured" if errors else "")))
+    found = summarise(comparisons)
+    match = "matches" if found.counted == 1 else "match"
+    parts = (
+        f"{found.right:,} of {number_of(found.counted, 'count')} {match}" if found.counted else "",
+        f"{found.measured:,} of {number_of(found.measurable, 'error')} measured" if found.measurable else "",
+    )
+    return "; ".join(filter(None, parts))
 
 
 def short_name(table: Table) -> str:
@@ -46,23 +45,26 @@ def short_name(table: Table) -> str:
     return f"{network}, {table.title}" if len(where) == 2 else table.title
 
 
-def _line(summary: Summary, comparison: Comparison) -> Line:
-    table = summary.table
+def _line(comparison: Comparison) -> Line:
+    table = comparison.table
     name = Shown(table.name, href=f"#{table.name}")
-    cells = (name, Shown(short_name(table)), *_figures([summary]))
-    return Line(cells, name=table.name, data=summary_data(summary, comparison))
+    cells = (name, Shown(short_name(table)), *_figures([comparison]))
+    return Line(cells, name=table.name, data=summary_data(comparison))
 
 
-def _figures(summaries: Sequence[Summary]) -> tuple[Shown, ...]:
-    """Return the totals over some tables: matching counts, measured errors, and verdicts."""
-    right, counted = sum(each.right for each in summaries), sum(each.counted for each in summaries)
-    measured, errors = sum(each.measured for each in summaries), sum(each.measurable for each in summaries)
-    without = sum(each.without_recipe for each in summaries)
-    found: Counter[Verdict] = sum((Counter(each.verdicts) for each in summaries), Counter())
-    tags = tuple(verdict_tag(each, f"{found[each]} {each}") for each in Verdict if found[each])
+def _figures(comparisons: Sequence[Comparison]) -> tuple[Shown, ...]:
+    """Return the figures of some tables: matching counts, measured errors, and verdicts."""
+    found = summarise(comparisons)
+    without = found.without_recipe
+    tags = tuple(verdict_tag(each, f"{number} {each}") for each, number in found.verdicts.items())
     return (
-        Shown(share(right, counted), sort_key=right / counted if counted else "", muted=not right),
-        Shown(share(measured, errors), sort_key=measured / errors if errors else "", muted=not measured),
+        _share(found.right, found.counted),
+        _share(found.measured, found.measurable),
         Shown(f"{without}" if without else DASH, sort_key=without, muted=not without),
         Shown(tags=tags, sort_key=" ".join(tag.text for tag in tags)),
     )
+
+
+def _share(part: int, whole: int) -> Shown:
+    """Return `11/12`; a dash if the whole is 0."""
+    return Shown(f"{part}/{whole}" if whole else DASH, sort_key=part / whole if whole else "", muted=not part)
