@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
@@ -65,7 +64,7 @@ def locked(path: Path, seconds: float = inf) -> Iterator[None]:
     with _locked_file(path, seconds) as file:
         try:
             with suppress(OSError):  # on a full disk the lock still holds
-                write_atomically(_beside(path), json.dumps(asdict(_this_process()), allow_nan=False).encode())
+                write_atomically(_beside(path), msgspec.json.encode(_this_process()))
             yield
         finally:
             with suppress(OSError):
