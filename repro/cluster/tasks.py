@@ -15,7 +15,7 @@ from repro.atomic import write_atomically
 from repro.errors import UserError
 from repro.experiment import Experiment, by_seeds
 from repro.paths import Folders
-from repro.runtime import Runtime, Together
+from repro.runtime import Runtime
 from repro.store.run_folders import SUBMISSIONS
 
 FILE, JOBS = "submission.json", "jobs"
@@ -117,6 +117,6 @@ def split(experiments: Sequence[Experiment], *, together: bool) -> list[list[Exp
 
 def trains_seeds_at_once(runtime: Runtime) -> bool:
     """Whether one process trains several seeds at once where it can: on a GPU, unless a switch excludes it."""
-    if runtime.together == Together.STACKED and (runtime.save_memory or runtime.fused):
+    if runtime.one_at_a_time:
         return False
     return runtime.device != "cpu" if runtime.together is None else runtime.shares

@@ -87,10 +87,8 @@ class Measurements:
 
     def together(self, experiment: Experiment, seeds: int) -> bool:
         """Whether several seeds of an experiment will be trained at once; those with dropout never are."""
-        way = self._way
-        alone = way == Together.STACKED and (self.runtime.save_memory or self.runtime.fused)
         dropout = experiment.recipe.dropout or experiment.options.get("dropout")
-        return seeds > 1 and way != Together.OFF and not (alone or dropout)
+        return seeds > 1 and self._way != Together.OFF and not (self.runtime.one_at_a_time or dropout)
 
     @property
     def _way(self) -> str:
