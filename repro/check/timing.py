@@ -31,7 +31,7 @@ WARM_UP = 8
 
 
 @dataclass(frozen=True)
-class Amount:
+class Extent:
     """How much is measured."""
 
     images: int
@@ -44,8 +44,8 @@ class Amount:
     """Steps between two readings of the clock: a CPU that queues work for a GPU runs ahead of it."""
 
 
-FULL = Amount(images=200 * 64)
-LITTLE = Amount(images=64, changes={"batch": 8}, seconds=0.05, steps=1)
+FULL = Extent(images=200 * 64)
+LITTLE = Extent(images=64, changes={"batch": 8}, seconds=0.05, steps=1)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Variant:
     switches: dict[str, Any]
     """Fields of a Runtime that differ from the defaults; `together` says whether several seeds are branches."""
     setting: Setting
-    amount: Amount
+    extent: Extent
     needs: float = 12.0
 
     @property
@@ -75,8 +75,8 @@ class Variant:
 
     def _steps(self) -> Iterator[int]:
         """Take steps of all seeds."""
-        group = experiments(self.network, self.seeds, **self.amount.changes)
-        data = random_data(DATASET, self.amount.images)
+        group = experiments(self.network, self.seeds, **self.extent.changes)
+        data = random_data(DATASET, self.extent.images)
         if self.branched:
             return endless_together(*branches(self.setting.device, group, data, **self.switches))
         return endless(engine(self.setting.device, group, data, **self.switches))
@@ -92,7 +92,7 @@ class Variant:
         self._synchronise()
         note = f"{time.monotonic() - begin:.1f} s until the first window"
         quiet()
-        windows = [milliseconds(step, self._synchronise, self.amount) for _ in range(WINDOWS)]
+        windows = [milliseconds(step, self._synchronise, self.extent) for _ in range(WINDOWS)]
         return self._result(
             time.monotonic() - begin,
             note,
@@ -106,7 +106,7 @@ class Variant:
         return self._result(seconds, note, milliseconds=None, spread=None, gibibytes=None)
 
     def _result(self, seconds: float, note: str, **figures: float | None) -> TimeResult:
-        (experiment,) = experiments(self.network, **self.amount.changes)
+        (experiment,) = experiments(self.network, **self.extent.changes)
         steps = total_steps(experiment.recipe, experiment.train_images)
         return TimeResult(self.name, str(self.network), self.seeds, steps=steps, seconds=seconds, note=note, **figures)
 
@@ -114,14 +114,14 @@ class Variant:
         synchronise(torch.device(self.setting.device))
 
 
-def milliseconds(step: Callable[[], object], synchronised: Callable[[], None], amount: Amount) -> float:
+def milliseconds(step: Callable[[], object], synchronised: Callable[[], None], extent: Extent) -> float:
     """Return the mean time of a step over one window."""
     synchronised()
     begin, steps = time.perf_counter(), 0
-    while steps == 0 or time.perf_counter() - begin < amount.seconds:
-        for _ in range(amount.steps):
+    while steps == 0 or time.perf_counter() - begin < extent.seconds:
+        for _ in range(extent.steps):
             step()
-        steps += amount.steps
+        steps += extent.steps
         synchronised()
     return 1000 * (time.perf_counter() - begin) / steps
 
@@ -212,13 +212,13 @@ def products(setting: Setting, *, precision: str) -> float:
 
 def beside_steps(setting: Setting, *, action: Callable[[Engine], object]) -> float:
     """Return the milliseconds that a run of the deep network takes for an action outside its steps, the second time."""
-    amount = FULL if setting.on_gpu else LITTLE
-    data = random_data(DATASET, 10_000 if setting.on_gpu else amount.images)
-    started = engine(setting.device, experiments(setting.deep, **amount.changes), data)
+    extent = FULL if setting.on_gpu else LITTLE
+    data = random_data(DATASET, 10_000 if setting.on_gpu else extent.images)
+    started = engine(setting.device, experiments(setting.deep, **extent.changes), data)
     next(started.steps())
     action(started)
     device = torch.device(setting.device)
-    return milliseconds(lambda: action(started), lambda: synchronise(device), Amount(0, seconds=0.0, steps=1))
+    return milliseconds(lambda: action(started), lambda: synchronise(device), Extent(0, seconds=0.0, steps=1))
 
 
 def _test(started: Engine) -> None:

@@ -107,12 +107,13 @@ RULE = (
     "stopping at the first difference raises the 5 % to as much as 15 %."
 )
 
-STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
+FIGURE_OF: dict[str, Callable[[Sequence[float]], float]] = {
     "last": statistics.fmean,  # a single printed run is compared with the mean of our seeds
     "mean": statistics.fmean,
     "median": statistics.median,
     "best": min,
 }
+"""Returns our figure from the errors of our seeds, by the statistic of the printed one."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class MeasuredError:
     published: Cell
     """In %."""
     statistic: str
-    """The statistic behind the printed figure: one of STATISTICS."""
+    """The statistic behind the printed figure: a key of FIGURE_OF."""
     runs: int
     """Number of runs behind the printed figure."""
     values: tuple[float, ...]
@@ -138,7 +139,7 @@ class MeasuredError:
     @property
     def value(self) -> float:
         """Our figure in %, by the statistic of the printed one."""
-        return STATISTICS[self.statistic](self.values)
+        return FIGURE_OF[self.statistic](self.values)
 
     @property
     def difference(self) -> float:

@@ -37,7 +37,7 @@ LISTED = {str: "strings", float: "numbers"}
 DELIMITERS = ",;\t"
 RENAMED = {"sittings": "sessions"}
 """Columns of older files, and keys of older checkpoints, with their names today."""
-SEPARATOR = ["sep=", ""]
+SEPARATOR_LINE = ["sep=", ""]
 """A line such as `sep=;` above the header, with which a spreadsheet says what separates the columns."""
 SHOWN = 60
 """Maximum number of characters of a cell in a message."""
@@ -104,7 +104,7 @@ def _lines(lines: Reader, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     header: list[str] = []
     seen = set[frozenset[tuple[str, str]]]()
     for cells in lines:
-        if not any(cells) or cells == SEPARATOR:
+        if not any(cells) or cells == SEPARATOR_LINE:
             continue
         if cells[0] == (header or cells)[0]:  # the first column holds names or numbers, never its own name
             header = _header(cells, f"{path}, line {lines.line_num}")

@@ -22,7 +22,7 @@ RUNS, TIMES = "runs.csv", "times.csv"
 RECORD, MEASURED_TIME = "a record of a run", "a measured time"
 """What their lines are, in error messages."""
 SEPARATOR = "; "
-"""Separates the values of a record's field that changed between sessions of the run."""
+"""Stands between the values of a record's field that changed between sessions of the run."""
 Id = Annotated[str, Meta(pattern=r"^[0-9A-Za-z]+$", title="an ID of letters and digits")]
 RunName = Annotated[str, Meta(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,254}$", title="the name of a run")]
 """It is the name of files, too."""
