@@ -25,3 +25,13 @@ def printed(command: str, folder: Path) -> str:
 def set_environment(variables: Mapping[str, str]) -> None:
     """Set environment variables of this process."""
     os.environ.update(variables)
+
+
+def repro(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Run a command; return exit status, stdout and stderr."""
+    from repro.cli.app import main as run
+
+    with pytest.raises(SystemExit) as end:
+        run([str(each) for each in arguments])
+    captured = capsys.readouterr()
+    return int(end.value.code or 0), captured.out, captured.err

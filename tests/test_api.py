@@ -38,7 +38,7 @@ def small_network() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
 
 
-class Silent(nn.Module):
+class Mute(nn.Module):
     """A network that refuses every input without a word."""
 
     def forward(self, _images: Tensor) -> Tensor:
@@ -206,7 +206,7 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: repro.count("wrn", flops="every"), "unknown FLOPs convention 'every'; known: paper, fvcore, macs, all"),
     (lambda: repro.count(small_network()), "the size of the images of Sequential is missing; give it"),
     (lambda: repro.count(small_network(), input=(1, 9, 9)), "Sequential does not accept an input of 1x9x9 (CxHxW): "),
-    (lambda: repro.count(Silent(), input=(3, 9, 9)), "Silent does not accept an input of 3x9x9 (CxHxW): ValueError"),
+    (lambda: repro.count(Mute(), input=(3, 9, 9)), "Mute does not accept an input of 3x9x9 (CxHxW): ValueError"),
     (lambda: repro.count(small_network(), depth=2, classes=3), "depth, classes: only for the name of a network"),
     (lambda: repro.count(nn.LazyLinear(2), input=(3, 8, 8)), "LazyLinear has lazy layers; call it once"),
     (lambda: repro.count(3, input=(3, 8, 8)), "a network is the name of one or a torch.nn.Module, not 3"),  # type: ignore[arg-type]

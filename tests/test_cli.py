@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from commands import repro
 
 import repro as package
 from repro.cli.app import main
@@ -35,14 +36,6 @@ def loaded_by(*arguments: str) -> set[str]:
     command = [sys.executable, "-X", "importtime", "-m", "repro", *arguments]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     return {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in text.splitlines() if "|" in line}
-
-
-def repro(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Run a command; return exit status, stdout and stderr."""
-    with pytest.raises(SystemExit) as end:
-        main([str(each) for each in arguments])
-    captured = capsys.readouterr()
-    return int(end.value.code or 0), captured.out, captured.err
 
 
 HELPS = [[name, "--help"] for name in COMMANDS]

@@ -5,9 +5,9 @@ import shlex
 from pathlib import Path
 
 import pytest
+from commands import repro
 
 from repro.atomic import write_folder_atomically
-from repro.cli.app import main
 from repro.papers import find_papers
 
 FILES = {"README.md", "nets.py", "recipes/demo.toml", "tables/demo.toml"}
@@ -18,14 +18,6 @@ Capsys = pytest.CaptureFixture[str]
 def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("REPRO_PAPERS", raising=False)
-
-
-def repro(capsys: Capsys, *arguments: str) -> tuple[int, str, str]:
-    """Run a command; return exit status, stdout and stderr."""
-    with pytest.raises(SystemExit) as end:
-        main(arguments)
-    captured = capsys.readouterr()
-    return int(end.value.code or 0), captured.out, captured.err
 
 
 def commands(folder: str) -> list[str]:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import repro
 from scipy.special import ndtri
 from simulation import HALF, IMAGES, Truth, drawn, outcome
 from watching import Silent, stop_at, train_one
 
-from repro.cli.app import main
 from repro.comparison.rule import MeasuredError, moments
 from repro.comparison.spread import PRINTED_SPREAD, Spread, binomial
 from repro.counting.count import Subject
@@ -221,13 +221,6 @@ def test_a_device_is_found_by_a_part_of_its_name(record: Make) -> None:
     assert device_called("MI300", records, []) == "MI300"
     with pytest.raises(UserError, match=r"fits several devices; choose CPU A, 1 thread or CPU A, 2 threads$"):
         device_called("CPU A", records, [])
-
-
-def repro(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as end:
-        main([str(each) for each in arguments])
-    captured = capsys.readouterr()
-    return int(end.value.code or 0), captured.out, captured.err
 
 
 DRY = ("table", "resnet-cifar", "--rows", "ResNet-20", "--run", "--dry-run", "--device-name", "A100")

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from commands import repro
 
-from repro.cli.app import main
 from repro.models.factory import factory_of
 from repro.templates import paper_files
 
@@ -24,14 +24,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (made / name).parent.mkdir(parents=True, exist_ok=True)
         (made / name).write_bytes(content)
     return made
-
-
-def repro(capsys: Capsys, *arguments: str) -> tuple[int, str, str]:
-    """Run a command; return exit status, stdout and stderr."""
-    with pytest.raises(SystemExit) as end:
-        main(arguments)
-    captured = capsys.readouterr()
-    return int(end.value.code or 0), captured.out, captured.err
 
 
 def change(folder: Path, name: str, old: str, new: str) -> None:
