@@ -23,8 +23,8 @@ from repro.locks import locked
 from repro.paths import Folders
 from repro.planning.deciding import Known, deciding_seeds, probability
 from repro.planning.device import device_called
+from repro.planning.image_time import Basis, Measurements, measurements_on
 from repro.planning.needed import missing, needed
-from repro.planning.pace import Basis, Measurements, measurements_on
 from repro.planning.space import disk_bytes, memory_of
 from repro.planning.state import RunState, RunStatus, status_of
 from repro.runtime import Runtime
@@ -165,8 +165,8 @@ def test_time_is_estimated_from_the_best_measurement(record: Make) -> None:
 
 
 def found(measured: Measurements, status: RunStatus, *seeds: RunStatus) -> tuple[float, Basis, str]:
-    pace = measured.pace(status, together=False, seeds=seeds)
-    return pace.seconds, pace.basis, pace.text
+    time = measured.image_time(status, together=False, seeds=seeds)
+    return time.seconds, time.basis, time.text
 
 
 def step_time() -> StepTime:
@@ -187,8 +187,8 @@ def test_records_with_the_same_switches_come_first(record: Make) -> None:
 def test_seeds_trained_at_once_share_their_time(record: Make) -> None:
     both = [of_digits(record, id=str(seed), seed=seed, runtime={"side_by_side": True}) for seed in range(2)]
     measured = on_device(*both, runtime=replace(CPU, together="stacked"))
-    pace = measured.pace(RunStatus(small(), RunState.MISSING), together=measured.together(small(), 2))
-    assert (pace.seconds, pace.text) == (pytest.approx(0.005), "2 records on this device")
+    time = measured.image_time(RunStatus(small(), RunState.MISSING), together=measured.together(small(), 2))
+    assert (time.seconds, time.text) == (pytest.approx(0.005), "2 records on this device")
     assert not measured.together(small(dropout=0.1), 2)
     assert not on_device().together(small(), 2)
 

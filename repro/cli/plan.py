@@ -23,8 +23,8 @@ from repro.errors import UserError
 from repro.models import as_typed
 from repro.paths import folders
 from repro.planning.device import device_called
-from repro.planning.pace import measurements_on
-from repro.planning.plan import Plan, needs, planned, without_demand
+from repro.planning.image_time import measurements_on
+from repro.planning.plan import Plan, needed_runs, planned, without_demand
 from repro.report import ReportFormat
 from repro.report.plan import FORMATS, plan_rich, plan_text
 from repro.runtime import Runtime
@@ -109,7 +109,7 @@ def plan_of(selections: Sequence[Selection], options: PlanOptions) -> Plan:
     records, times, runtime = records_today(read), read_times(read), Runtime(**options.switches)
     device = _device(runtime, options.device_name, records, times)
     spreads = spreads_for([table for table, _ in selections], records)
-    found = needs(selections, spreads, records, places.runs, seeds=options.seeds, epochs=options.epochs)
+    found = needed_runs(selections, spreads, records, places.runs, seeds=options.seeds, epochs=options.epochs)
     for subject in with_bar(without_demand(found), "computing what training demands"):
         demanded(subject)
     return planned(found, measurements_on(device, runtime, records, times))
@@ -163,7 +163,7 @@ def after_plan(made: Plan, given: Mapping[str, Any], named: str | None) -> str:
     left = dict[str, float]()
     for row in made.rows:
         if row.to_train.runs:
-            left[row.need.table.name] = left.get(row.need.table.name, 0.0) + row.to_train.seconds
+            left[row.table.name] = left.get(row.table.name, 0.0) + row.to_train.seconds
     name = quote(named) if named else min(left, key=lambda each: left[each], default="")
     if not left:
         return f"repro table {name}".rstrip()

@@ -13,8 +13,8 @@ from repro.comparison.spread import Spread
 from repro.counting.cache import cached_demand, demanded
 from repro.counting.count import Subject
 from repro.planning.deciding import deciding_seeds
+from repro.planning.image_time import ImageTime, Measurements
 from repro.planning.needed import needed
-from repro.planning.pace import Measurements, Pace
 from repro.planning.space import Memory, disk_bytes, memory_of
 from repro.planning.state import RunStatus, status_of
 from repro.store.results import Record
@@ -24,7 +24,7 @@ from repro.training.estimate import trained_subject
 
 
 @dataclass(frozen=True)
-class Need:
+class NeededRuns:
     """A printed error, and the states of the runs that it needs."""
 
     table: Table
@@ -40,7 +40,7 @@ class PlannedRun:
     """A run, and what is left of it."""
 
     status: RunStatus
-    pace: Pace | None = None
+    image_time: ImageTime | None = None
     """None if it is not to be trained, or the number of training images is unknown; so is the next one."""
     seconds: float | None = None
     """Device time that is left."""
@@ -68,7 +68,7 @@ class ToTrain:
     @property
     def guessed(self) -> float:
         """The part of that time that is guessed from FLOPs."""
-        return sum(each.seconds or 0.0 for each in self.runs if each.pace and each.pace.basis.guess)
+        return sum(each.seconds or 0.0 for each in self.runs if each.image_time and each.image_time.basis.guess)
 
     @property
     def untimed(self) -> int:
@@ -90,8 +90,11 @@ class ToTrain:
 class PlannedRow:
     """A printed error with its runs."""
 
-    need: Need
+    table: Table
+    error: PrintedError
     runs: tuple[PlannedRun, ...]
+    seeds: int | None
+    """As in `NeededRuns`."""
 
     @property
     def to_train(self) -> ToTrain:
@@ -128,7 +131,7 @@ class Plan:
         return Counter(each.status.state for each in self.runs)
 
 
-def needs(
+def needed_runs(
     selections: Sequence[tuple[Table, Sequence[Row]]],
     spreads: Sequence[Spread],
     records: Sequence[Record],
@@ -136,7 +139,7 @@ def needs(
     *,
     seeds: int | None = None,
     epochs: int | None = None,
-) -> list[Need]:
+) -> list[NeededRuns]:
     """Return the printed errors of some rows with the states of their runs; nothing is written.
 
     Args:
@@ -150,7 +153,7 @@ def needs(
     Raises:
         UserError: all checkpoints of a stopped run are broken, or Slurm does not say which runs are queued.
     """
-    recorded, found = {each.id for each in records}, list[Need]()
+    recorded, found = {each.id for each in records}, list[NeededRuns]()
     jobs = live_jobs(runs, (each.name for each in records))
     for (table, rows), spread in zip(selections, spreads, strict=True):
         errors = with_runs(table.errors(rows), records)
@@ -158,13 +161,13 @@ def needs(
         for each in errors:
             states = tuple(status_of(run, recorded, runs, jobs) for run in needed(each.error, seeds, epochs))
             decides = deciding_seeds(each.measured, spread, cells) if each.error.judgeable else None
-            found.append(Need(table, each.error, states, decides))
+            found.append(NeededRuns(table, each.error, states, decides))
     return found
 
 
-def without_demand(found: Iterable[Need]) -> list[Subject]:
+def without_demand(found: Iterable[NeededRuns]) -> list[Subject]:
     """Return the networks that are to be trained and whose demands are not cached; each takes up to seconds."""
-    trained = [run.experiment for need in found for run in need.runs if run.state.to_train]
+    trained = [run.experiment for each in found for run in each.runs if run.state.to_train]
     return [
         each
         for each in {repr(each): each for each in map(trained_subject, trained)}.values()
@@ -172,28 +175,32 @@ def without_demand(found: Iterable[Need]) -> list[Subject]:
     ]
 
 
-def planned(found: Sequence[Need], known: Measurements) -> Plan:
+def planned(found: Sequence[NeededRuns], known: Measurements) -> Plan:
     """Return the plan for some printed errors on a device."""
-    rows = [PlannedRow(each, _planned_runs(each, known)) for each in found if each.error.recipe]
+    rows = [
+        PlannedRow(each.table, each.error, _planned_runs(each, known), each.seeds)
+        for each in found
+        if each.error.recipe
+    ]
     return Plan(known.device, tuple(rows), sum(each.error.recipe is None for each in found))
 
 
-def _planned_runs(need: Need, known: Measurements) -> tuple[PlannedRun, ...]:
+def _planned_runs(needs: NeededRuns, known: Measurements) -> tuple[PlannedRun, ...]:
     """Return the runs of a printed error with what is left of each."""
-    left = [each for each in need.runs if each.state.to_train]
+    left = [each for each in needs.runs if each.state.to_train]
     at_once = len(left) if left and known.together(left[0].experiment, len(left)) else 1
     return tuple(
-        _left_of(each, need, known, at_once) if each.state.to_train else PlannedRun(each) for each in need.runs
+        _left_of(each, needs, known, at_once) if each.state.to_train else PlannedRun(each) for each in needs.runs
     )
 
 
-def _left_of(status: RunStatus, need: Need, known: Measurements, at_once: int) -> PlannedRun:
+def _left_of(status: RunStatus, needs: NeededRuns, known: Measurements, at_once: int) -> PlannedRun:
     demand = demanded(trained_subject(status.experiment))
-    pace = known.pace(status, at_once > 1, need.runs) if status.train_images else None
+    image_time = known.image_time(status, at_once > 1, needs.runs) if status.train_images else None
     return PlannedRun(
         status,
-        pace,
-        pace.seconds * status.images_left if pace else None,
+        image_time,
+        image_time.seconds * status.images_left if image_time else None,
         disk_bytes(status.experiment, demand) if status.state is RunState.MISSING else 0,
         memory_of(status.experiment, demand, known, at_once),
     )

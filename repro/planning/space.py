@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from repro.counting.demand import Demand
 from repro.experiment import Experiment
-from repro.planning.pace import Measurements
+from repro.planning.image_time import Measurements
 from repro.training.estimate import resting_bytes, state_bytes
 
 CHECKPOINTS = 2

@@ -72,7 +72,7 @@ def summary(plan: Plan) -> list[str]:
 
 def _grid(plan: Plan) -> Grid:
     """Return a line for each printed error."""
-    several = len({row.need.table.name for row in plan.rows}) > 1
+    several = len({row.table.name for row in plan.rows}) > 1
     headings = (
         *([Heading("Table")] if several else []),
         Heading("Row"),
@@ -88,11 +88,11 @@ def _grid(plan: Plan) -> Grid:
 
 def _line(row: PlannedRow, several: bool) -> Line:
     """Return the line of a row, which names its table if the plan has several."""
-    error, data = row.need.error, _row_data(row)
+    error, data = row.error, _row_data(row)
     states = "; ".join(_state(row, each) for each in RunState if row.count(each))
     seconds, memory = data["seconds"], data["memory_bytes"]
     cells = (
-        *([row.need.table.name] if several else []),
+        *([row.table.name] if several else []),
         _named(row),
         error.cell.text,
         states,
@@ -106,7 +106,7 @@ def _line(row: PlannedRow, several: bool) -> Line:
 
 def _named(row: PlannedRow) -> str:
     """Return the label of a row, with that of the column if the table has errors in several."""
-    table, error = row.need.table, row.need.error
+    table, error = row.table, row.error
     columns = [error.column.label] if len(table.of_kind("error")) > 1 else []
     return ", ".join([table.called(error.row), *columns])
 
@@ -119,28 +119,28 @@ def _state(row: PlannedRow, state: RunState) -> str:
 
 
 def _seeds(row: PlannedRow) -> str:
-    if not row.need.error.judgeable:
+    if not row.error.judgeable:
         return DASH
-    return "never" if row.need.seeds is None else str(row.need.seeds)
+    return "never" if row.seeds is None else str(row.seeds)
 
 
 def _row_data(row: PlannedRow) -> dict[str, Any]:
     """Return a row as plain data, with exact figures."""
     left, memory = row.to_train, row.to_train.memory
     return {
-        "table": row.need.table.name,
-        "row": row.need.error.row.label,
-        "column": row.need.error.column.key,
-        "published": row.need.error.cell.text,
+        "table": row.table.name,
+        "row": row.error.row.label,
+        "column": row.error.column.key,
+        "published": row.error.cell.text,
         **{each.value: row.count(each) for each in RunState},
         "seconds": left.seconds if left.untimed < len(left.runs) else None,
-        "basis": "; ".join(dict.fromkeys(each.pace.text for each in left.runs if each.pace)),
-        "guess": any(each.pace.basis.guess for each in left.runs if each.pace),
+        "basis": "; ".join(dict.fromkeys(each.image_time.text for each in left.runs if each.image_time)),
+        "guess": any(each.image_time.basis.guess for each in left.runs if each.image_time),
         "disk_bytes": left.disk,
         "memory_bytes": memory and memory.bytes,
         "memory_basis": memory and memory.text,
-        "judged": row.need.error.judgeable,
-        "deciding_seeds": row.need.seeds,
+        "judged": row.error.judgeable,
+        "deciding_seeds": row.seeds,
     }
 
 
@@ -162,7 +162,7 @@ def _run_data(run: PlannedRun) -> dict[str, Any]:
         "steps": status.steps,
         "holder": status.holder,
         "seconds": run.seconds,
-        "basis": run.pace and run.pace.text,
+        "basis": run.image_time and run.image_time.text,
     }
 
 

@@ -56,7 +56,7 @@ class Basis(Enum):
 
 
 @dataclass(frozen=True)
-class Pace:
+class ImageTime:
     """The time of a training image, and what it rests on."""
 
     seconds: float
@@ -95,7 +95,7 @@ class Measurements:
         """How several runs will share the device."""
         return self.runtime.together or (Together.OFF if self.device.startswith("CPU") else Together.BRANCHES)
 
-    def pace(self, status: RunStatus, together: bool, seeds: Sequence[RunStatus] = ()) -> Pace:
+    def image_time(self, status: RunStatus, together: bool, seeds: Sequence[RunStatus] = ()) -> ImageTime:
         """Return the time of an image of a run.
 
         Args:
@@ -111,24 +111,24 @@ class Measurements:
             or self._guess(status.experiment, together)
         )
 
-    def _own(self, status: RunStatus, basis: Basis) -> Pace | None:
+    def _own(self, status: RunStatus, basis: Basis) -> ImageTime | None:
         """Return the time of an image up to the last checkpoint of a run on this device."""
         if status.device != self.device or not (status.seconds and status.images_so_far):
             return None
-        return Pace(status.seconds / status.images_so_far, basis)
+        return ImageTime(status.seconds / status.images_so_far, basis)
 
-    def _of_records(self, experiment: Experiment, together: bool) -> Pace | None:
+    def _of_records(self, experiment: Experiment, together: bool) -> ImageTime | None:
         found, alike = self.alike(self.of_network(experiment), together)
         if not found:
             return None
         seconds = sum(self._seconds(each) for each in found) / sum(map(images_of, found))
-        return Pace(seconds, Basis.RECORDS, number_of(len(found), "record"), alike)
+        return ImageTime(seconds, Basis.RECORDS, number_of(len(found), "record"), alike)
 
     def of_network(self, experiment: Experiment) -> list[Record]:
         """Return the records of the network of an experiment."""
         return [each for each in self.records if _is_network(each, experiment) and images_of(each)]
 
-    def _of_steps(self, experiment: Experiment, together: bool) -> Pace | None:
+    def _of_steps(self, experiment: Experiment, together: bool) -> ImageTime | None:
         same = [each for each in self.times if _is_network(each, experiment)]
         exact = [each for each in same if each.precision == self.runtime.precision]
         images, data = experiment.train_images, DATASETS[experiment.dataset]
@@ -136,16 +136,16 @@ class Measurements:
             return None
         step = statistics.median(each.seconds / each.batch for each in exact or same)
         # A test image is shown forward only, a third of the work of a training image.
-        return Pace(step * (1 + data.test_images / images / 3), Basis.STEPS, alike=bool(exact) and not together)
+        return ImageTime(step * (1 + data.test_images / images / 3), Basis.STEPS, alike=bool(exact) and not together)
 
-    def _guess(self, experiment: Experiment, together: bool) -> Pace:
+    def _guess(self, experiment: Experiment, together: bool) -> ImageTime:
         flops = demanded(trained_subject(experiment)).flops
         others, alike = self.alike([each for each in self.records if each.id in self._rates], together)
         if not others:
             kind = "CPU" if self.device.startswith("CPU") else "GPU"
-            return Pace(flops / STATED[kind], Basis.STATED, f"{STATED[kind] / 1e12:g} TFLOP/s")
+            return ImageTime(flops / STATED[kind], Basis.STATED, f"{STATED[kind] / 1e12:g} TFLOP/s")
         rate = statistics.median(self._rates[each.id] for each in others)
-        return Pace(flops / rate, Basis.RATE, number_of(len(others), "record"), alike)
+        return ImageTime(flops / rate, Basis.RATE, number_of(len(others), "record"), alike)
 
     @cached_property
     def _rates(self) -> dict[str, float]:
