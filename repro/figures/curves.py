@@ -160,13 +160,12 @@ def curves_of_runs(runs: Sequence[RunCurve], *, with_train: bool = False) -> Cur
 
 
 def _curve_of_run(run: RunCurve) -> Curve:
-    field = METRICS.get(run.metric, run.metric)
     return Curve(
         row=run.name,
         seeds=(run.seed,),
         reduced=(),
         deviations=run.deviations,
-        test=_bands([run.epochs], lambda epoch: getattr(epoch, field)),
+        test=_test_bands([run.epochs], run.metric),
         train=_train_bands([run.epochs]) if run.metric == "error" else (),
         printed=None,
         named=True,
@@ -204,14 +203,14 @@ def _with_curves(
     found = []
     for run in runs:
         curve = curve_of(run, folders)
-        if curve and all(getattr(epoch, _figure(column)) is not None for epoch in curve):
+        if curve and all(_figure(epoch, column.metric) is not None for epoch in curve):
             found.append((run, curve))
     return found
 
 
-def _figure(column: Column) -> str:
-    """Return the field of an epoch for a column's metric."""
-    return METRICS.get(column.metric, column.metric)
+def _figure(epoch: EpochRow, metric: str) -> Any:
+    """Return a metric of an epoch; None if it does not have it."""
+    return getattr(epoch, METRICS.get(metric, metric))
 
 
 def _curve(name: str, error: PrintedError, found: Sequence[tuple[Record, list[EpochRow]]]) -> Curve:
@@ -222,10 +221,15 @@ def _curve(name: str, error: PrintedError, found: Sequence[tuple[Record, list[Ep
         seeds=tuple(run.seed for run in runs),
         reduced=tuple(reduced(runs)),
         deviations=tuple(runs[0].deviations),
-        test=_bands(curves, lambda epoch: getattr(epoch, _figure(column))),
+        test=_test_bands(curves, column.metric),
         train=_train_bands(curves) if column.metric == "error" else (),
         printed=error.cell.text if comparable else None,
     )
+
+
+def _test_bands(curves: Sequence[Sequence[EpochRow]], metric: str) -> tuple[Band, ...]:
+    """Return the range of a metric on the test images."""
+    return _bands(curves, lambda epoch: _figure(epoch, metric))
 
 
 def _train_bands(curves: Sequence[Sequence[EpochRow]]) -> tuple[Band, ...]:
