@@ -201,7 +201,8 @@ def compare(
     """
     rows = table.rows if shown is None else tuple(shown)
     errors = [with_runs(table.errors([row]), records) for row in rows]
-    cells = sum(each.error.judgeable for each in chain(*errors))
+    every = [*chain(*errors)]
+    cells = sum(each.error.judgeable for each in every)
     timed = time_cells(table, rows, times, [once_each(chain(*(each.runs for each in row))) for row in errors])
 
     def error_cell(found: WithRuns) -> ErrorCell:
@@ -217,9 +218,9 @@ def compare(
         )
         for row, of_row, ratios in zip(rows, errors, timed, strict=True)
     ]
-    deviating = [run for run in records if not run.faithful and any(is_of(run, each.error) for each in chain(*errors))]
-    judged = any(each.judged for each in chain(*errors))
-    used = once_each([*chain(*(each.runs for each in chain(*errors))), *deviating])
+    deviating = [run for run in records if not run.faithful and any(is_of(run, each.error) for each in every)]
+    judged = any(each.judged for each in every)
+    used = once_each([*chain(*(each.runs for each in every)), *deviating])
     several = tuple(tuple(repeated[each.id]) for each in used if each.id in repeated)
     return Comparison(table, tuple(compared), tuple(deviating), spread if judged else None, several, cells)
 
