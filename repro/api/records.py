@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from repro.api.library import Papers, Place, using
+from repro.api.listing import Line
 from repro.bounds import kind_of
 from repro.cluster.queue import LiveJob, live_jobs
 from repro.comparison.corrections import records_today
@@ -75,7 +76,7 @@ def runs(folder: Place = "runs", *, papers: Papers = ()) -> DataFrame:
         return frame_of(run_lines(folders(runs=Path(folder)).runs), RUN_COLUMNS)
 
 
-def run_lines(folder: Path) -> list[dict[str, Any]]:
+def run_lines(folder: Path) -> list[Line]:
     """Return the progress of the runs in a folder, started or queued, and the commands that resume stopped ones."""
     found = list(runs_in(folder))
     jobs = _jobs(folder, found)
@@ -95,7 +96,7 @@ def _jobs(folder: Path, found: Iterable[Run]) -> dict[str, LiveJob]:
         return {}
 
 
-def _line(run: Run, job: LiveJob | None) -> dict[str, Any]:
+def _line(run: Run, job: LiveJob | None) -> Line:
     waits = job is not None and run.state is RunState.STOPPED
     state = RunState.QUEUED if waits else run.state
     return {
@@ -114,13 +115,13 @@ def _line(run: Run, job: LiveJob | None) -> dict[str, Any]:
     }
 
 
-def _queued(name: str, job: LiveJob) -> dict[str, Any]:
+def _queued(name: str, job: LiveJob) -> Line:
     """Return the line of a run that has not started."""
-    line: dict[str, Any] = dict.fromkeys(RUN_COLUMNS)
+    line: Line = dict.fromkeys(RUN_COLUMNS)
     return {**line, "name": name, "state": RunState.QUEUED.value, "where": job.place}
 
 
-def _trained(description: Description) -> dict[str, Any]:
+def _trained(description: Description) -> Line:
     """Return what a run trains."""
     found = description.experiment
     with within(current_library().also(map(Path, description.papers))):
