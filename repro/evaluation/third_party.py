@@ -160,12 +160,7 @@ def evaluate_weights(
     found = read_state_dict(file)
     exported = exported_experiment(found)
     of_run = exported if exported and exported.model == model and dataset in (None, exported.dataset) else None
-    where = dataset or (of_run.dataset if of_run else own_dataset(model))
-    _check(model, where)
-    given = {**of_run.options, **options} if of_run else options
-    chosen = resolve_options(model, given, where)
-    data = DATASETS[where]
-    receiver = Receiver(build(model, chosen, classes=data.classes, input=data.input), model, chosen, where)
+    receiver = _receiver(model, options, dataset, of_run)
     found = found.for_network(receiver.tensors)
     mapping = insert(receiver, found)
     if of_run:
@@ -179,6 +174,17 @@ def evaluate_weights(
         metrics, procedure = _tested(receiver, shown.values, root, runtime, asked)
     check_loss(metrics, str(file))
     return _answer(found, receiver, mapping, shown, procedure, metrics, of_run)
+
+
+def _receiver(
+    model: str, options: Mapping[str, OptionValue], dataset: str | None, of_run: Experiment | None
+) -> Receiver:
+    """Return the network that gets the weights, by default as an exported run has it; UserError if it is impossible."""
+    where = dataset or (of_run.dataset if of_run else own_dataset(model))
+    _check(model, where)
+    chosen = resolve_options(model, {**(of_run.options if of_run else {}), **options}, where)
+    data = DATASETS[where]
+    return Receiver(build(model, chosen, classes=data.classes, input=data.input), model, chosen, where)
 
 
 def printed_beside(receiver: Receiver, protocol: Protocol) -> tuple[Printed, ...]:
