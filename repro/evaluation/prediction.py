@@ -11,18 +11,19 @@ from repro.atomic import write_atomically
 from repro.errors import UserError
 from repro.training.tasks.segmentation import Segmentation
 
+SLICE = 0
+"""Number of the test slice."""
 GAP, CAPTION = 8, 16
 """Pixels between the panels, and height in pixels of the caption above them."""
 
 
-def draw_prediction(task: Segmentation, network: nn.Module, path: Path, index: int = 0) -> None:
+def draw_prediction(task: Segmentation, network: nn.Module, path: Path) -> None:
     """Write a PNG with a test slice, its label, and the predicted probability of being inside a cell, side by side.
 
     Args:
         task: provides the test slice.
         network: the network on the task's device, in evaluation mode.
         path: the PNG file.
-        index: number of the test slice.
 
     Raises:
         UserError: the file cannot be written.
@@ -30,10 +31,10 @@ def draw_prediction(task: Segmentation, network: nn.Module, path: Path, index: i
     from PIL import Image, ImageDraw
 
     images = task.test_images
-    inside = task.predict(network, images.pixels[index])[1]
+    inside = task.predict(network, images.pixels[SLICE])[1]
     panels = {
-        f"test slice {index}": images.pixels[index].float().mean(0).round(),
-        "label": 255 * images.labels[index],
+        f"test slice {SLICE}": images.pixels[SLICE].float().mean(0).round(),
+        "label": 255 * images.labels[SLICE],
         "probability of being inside a cell": (255 * inside).round(),
     }
     height, width = inside.shape
