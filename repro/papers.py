@@ -7,10 +7,14 @@ import os
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, datetime, time
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from repro.errors import Mistake, UserError, WrongFiles
 
@@ -24,6 +28,8 @@ WORKING_FOLDER = Path("papers")
 """Each folder in it is a paper."""
 DATASETS_FILE = "datasets.toml"
 """The file in a paper's folder that declares datasets."""
+DATES = (date, datetime, time)
+"""The types of TOML that a copy keeps as they are."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,8 @@ def shipped() -> Paper:
 def toml_of(file: Path) -> dict[str, Any]:
     """Return the content of a TOML file; WrongFiles if it cannot be read, is not valid or has an infinite number."""
     try:
-        return tomllib.loads(file.read_text("utf-8"), parse_float=_finite)
+        content: dict[str, Any] = msgspec.to_builtins(_parsed(file.read_bytes()), builtin_types=DATES)
+        return content
     except IsADirectoryError:
         reason = "is a folder; put a TOML file in its place"
     except OSError as error:
@@ -97,6 +104,15 @@ def toml_of(file: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         reason = f"not a TOML file: {error}"
     raise WrongFiles(Mistake(file, "", reason))
+
+
+@lru_cache(maxsize=512)
+def _parsed(content: bytes) -> dict[str, Any]:
+    """Return the content of a TOML file: a command needs some files twice, and each call of the Python API all of them.
+
+    It is shared by all callers, so that `toml_of` returns copies, which may be changed.
+    """
+    return tomllib.loads(content.decode("utf-8"), parse_float=_finite)
 
 
 class _NotFinite(Exception):
