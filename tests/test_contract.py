@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from marking import slow_or_nightly
 from torch.utils.flop_counter import FlopCounterMode
 
 from repro.counting import meta_batchnorm
@@ -62,6 +63,11 @@ def label(subject: Subject) -> str:
 SUBJECTS = list(subjects())
 
 
+def is_first(subject: Subject) -> bool:
+    """Whether no earlier network differs from this one only in depth, width and size."""
+    return subject.model in KINDS.values() or bool(subject.options)
+
+
 def test_every_registered_network_is_tested_at_its_papers_size() -> None:
     tried = {(each.model, each.input) for each in SUBJECTS}
     assert all(spec.small or spec.dataset.startswith(("cifar", "isbi")) for spec in OTHERS.values())  # all but U-Net
@@ -78,8 +84,7 @@ def test_the_other_imagenet_networks_are_trained_on_small_images_too(name: str) 
     assert [key for key, parameter in network.named_parameters() if parameter.grad is None] == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("subject", SUBJECTS, ids=label)
+@pytest.mark.parametrize("subject", slow_or_nightly(SUBJECTS, is_first), ids=label)
 def test_shapes_gradients_and_counts(subject: Subject) -> None:
     """A training batch of two gives (2, classes), or such maps, and a gradient reaches every parameter.
 
@@ -110,8 +115,8 @@ SHALLOW: dict[str, dict[str, OptionValue]] = {
 }
 
 
-OF_EACH_BUILDER = [each for each in SUBJECTS if each.model in KINDS.values() and max(each.input) <= 64]
-"""The first network of every builder, and the variants. Others differ from them only in depth, width and size."""
+OF_EACH_BUILDER = [each for each in SUBJECTS if is_first(each) and max(each.input) <= 64]
+"""The first network of every builder, and the variants, for small images."""
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from marking import slow_or_nightly
 from torch import Tensor, nn
 from watching import Silent
 
@@ -77,6 +78,7 @@ NUMBERS = [(torch.float64, 1e-14), (torch.float32, 1e-6), (torch.float16, 2e-3)]
 Make = Callable[[], nn.Module]
 NETWORKS: dict[str, Make] = {
     "ResNet-14, option A": lambda: resnet_cifar(depth=14, classes=10),
+    "ResNet-8, option A": lambda: resnet_cifar(depth=8, classes=10),
     "ResNet-8, option B": lambda: resnet_cifar(depth=8, classes=10, shortcut="B"),
     "DenseResNet-8, N = 2": lambda: denseresnet_cifar(depth=8, N=2, classes=10),
 }
@@ -303,8 +305,7 @@ def trained_once(network: nn.Module, images: Tensor) -> Tensor:
     return out.detach()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", slow_or_nightly(NETWORKS, lambda name: "8" in name))
 def test_a_network_with_kernels_is_the_network(inside: bool, name: str) -> None:
     torch.manual_seed(0)
     plain = NETWORKS[name]().to(dtype=torch.float64, memory_format=torch.channels_last)
@@ -443,13 +444,8 @@ def test_products_are_in_tf32_only_where_the_runtime_allows_it() -> None:
     assert number_format.precision(single) == "ieee"
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        pytest.param([], id="default", marks=pytest.mark.slow),
-        pytest.param(["--fewer"], id="fewer launches", marks=pytest.mark.nightly),
-    ],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("options", [pytest.param([], id="default"), pytest.param(["--fewer"], id="fewer launches")])
 def test_kernels_are_compiled_ahead_for_a_gpu(options: list[str], tmp_path: Path) -> None:
     """The interpreter does not compile, so this is what shows without a GPU that a kernel can be compiled."""
     environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}

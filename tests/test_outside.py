@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from marking import slow_or_nightly
 from test_papers import RECIPE, TABLE, Write, refused, repro, write
 from watching import Silent, stop_at
 
@@ -219,7 +220,6 @@ def test_a_recorded_network_is_found_in_a_copy_of_its_paper(write: Write) -> Non
     assert outside(name).place == "copy/sub/nets.py:Net"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "line"),
     [
@@ -249,7 +249,7 @@ def test_a_recorded_network_is_found_in_a_copy_of_its_paper(write: Write) -> Non
         ("torchvision:resnet18 --set weights=DEFAULT", "torchvision:resnet18 has no option weights"),
     ],
 )
-@pytest.mark.parametrize("command", ["count", "train", "bench"])
+@pytest.mark.parametrize("command", slow_or_nightly(["count", "train", "bench"], lambda command: command != "bench"))
 def test_bad_input_is_refused_in_one_line(write: Write, capsys: Capsys, command: str, typed: str, line: str) -> None:
     nets(text=NETS.replace('Path("imported").touch()', ""))
     for name, text in (("bad", "import nothing_here"), ("wrong", "def"), ("exits", "raise SystemExit(3)")):

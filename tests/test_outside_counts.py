@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from marking import slow_or_nightly
 
 import repro
 from repro.counting.cache import counted_parameters
@@ -29,6 +30,11 @@ TORCHVISION = [
     "squeezenet1_0",
 ]  # fmt: skip
 WITH_OPERATIONS = ["mobilenet_v2", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1"]
+
+
+def some_slow(names: list[str]) -> list[Any]:
+    """Return names of timm's networks, of which every fifth is counted with the slow tests."""
+    return slow_or_nightly(names, lambda name: names.index(name) % 5 == 0)
 
 
 def parameters(model: str) -> int:
@@ -51,16 +57,14 @@ def timm() -> Any:
     return pytest.importorskip("timm", reason="timm is not installed: pip install timm")
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("timm")
-@pytest.mark.parametrize("name", [name for name in TIMM if name not in WITH_GMACS])
+@pytest.mark.parametrize("name", some_slow([name for name in TIMM if name not in WITH_GMACS]))
 def test_parameters_of_timm_are_those_that_it_publishes(name: str) -> None:
     assert Cell(f"{TIMM[name]['params']}M").matches(parameters(f"timm:{name}"))
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("timm")
-@pytest.mark.parametrize("name", WITH_GMACS)
+@pytest.mark.parametrize("name", some_slow(WITH_GMACS))
 def test_both_counts_of_timm_are_those_that_it_publishes(name: str) -> None:
     side, printed = int(TIMM[name]["side"]), Decimal(TIMM[name]["gmacs"])
     found = repro.count(f"timm:{name}", input=(3, side, side), classes=1000, flops="fvcore")

@@ -17,7 +17,8 @@ PAGE = (ROOT / "docs/own-paper.md").read_text(encoding="utf-8")
 COMMANDS = [
     line for block in re.findall(r"<!-- run -->\n```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
 ]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("own paper")]
+"""Run in one process, since their answers take a minute."""
 SECONDS = 60
 """Of the processor: it may be busy with other things."""
 
