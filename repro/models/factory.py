@@ -6,6 +6,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from functools import cache, partial
 from hashlib import sha256
@@ -14,7 +15,7 @@ from importlib.abc import SourceLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from repro.errors import UserError
 from repro.models.options import EXPECTED, OptionValue, Shape, as_text, of_type, shape_text
@@ -30,6 +31,8 @@ SCALARS: dict[Any, type] = {each: each for each in (bool, int, float, str)} | {
 """The types of options, by their annotation."""
 OWN_WEIGHTS = frozenset({"weights", "weights_backbone", "pretrained", "checkpoint_path", "progress"})
 """Parameters of packages that are no options: every network here starts without weights."""
+CALLS_A_LAYER = "_call_impl"
+"""The function of torch that calls every layer of a network."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +113,14 @@ def built(network: Outside, options: Mapping[str, OptionValue], classes: int, ch
     sizes = {"classes": classes, "channels": channels}
     given = {**options, **{parameter: sizes[size] for size, parameter in factory.sizes.items()}}
     try:
-        made = factory.build(**given)
+        with redirect_stdout(sys.stderr):
+            made = factory.build(**given)
     except Exception as error:
-        with_options = ", ".join(f"{name}={as_text(value)}" for name, value in given.items())
-        raise UserError(f"{network.place} cannot be built with {with_options}: {_reason(error, network)}") from error
+        options_given = ", ".join(f"{name}={as_text(value)}" for name, value in given.items())
+        how = f"with {options_given}" if given else "without options"
+        unnamed = factory.open and "classes" not in factory.sizes
+        hint = "; name the parameter classes in its signature to receive it" if unnamed else ""
+        raise UserError(f"{network.place} cannot be built {how}: {_reason(error, network)}{hint}") from error
     if not isinstance(made, nn.Module):
         raise UserError(f"{network.place} returns {type(made).__name__}; it must return a torch.nn.Module")
     if any(map(is_lazy, made.parameters())):
@@ -121,12 +128,15 @@ def built(network: Outside, options: Mapping[str, OptionValue], classes: int, ch
     return made
 
 
-def check_output(name: str, made: nn.Module, classes: int, input: Shape) -> None:
-    """Raise UserError if a built network does not return (batch, classes) for images of this shape."""
+def check_output(name: str, made: nn.Module, classes: int, input: Shape, *, trains: bool = False) -> None:
+    """Raise UserError if a built network does not return (batch, classes) for images of this shape.
+
+    `trains` means that its weights are to be trained.
+    """
     import torch
 
     network = outside(name)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with nullcontext() if trains else torch.no_grad(), torch.random.fork_rng(devices=[]), redirect_stdout(sys.stderr):
         try:
             output = made(torch.zeros(2, *input))
         except Exception as error:
@@ -139,6 +149,23 @@ def check_output(name: str, made: nn.Module, classes: int, input: Shape) -> None
             f"{network.place} returns {found} for 2 images of {shape_text(input)}; it must return (batch, classes) = "
             f"(2, {classes})"
         )
+    if trains and not output.requires_grad:
+        raise UserError(
+            f"{network.place} cannot be trained: its output has no gradient; leave out no_grad, detach and the like, "
+            "and let its weights require gradients"
+        )
+    for weight, each in made.named_parameters() if trains else ():
+        if not each.is_floating_point():
+            raise UserError(f"{network.place} cannot be trained: {weight} is {each.dtype}; use floating-point weights")
+
+
+def failed_in(error: BaseException, name: str) -> str | None:
+    """Return an error that a built network raised, in one line; None if it came from elsewhere."""
+    network = outside(name)
+    frames = traceback.extract_tb(error.__traceback__)
+    if any(each.filename == str(network.file) or each.name == CALLS_A_LAYER for each in frames):
+        return f"{network.place}: {_reason(error, network)}"
+    return None
 
 
 def _run(network: Outside, file: Path) -> ModuleType:
@@ -154,18 +181,26 @@ def _run(network: Outside, file: Path) -> ModuleType:
     assert spec
     assert spec.loader
     module = sys.modules[name] = module_from_spec(spec)
+    vars(module)["print"] = _print
     try:
-        spec.loader.exec_module(module)
+        with redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise UserError(f"{file} cannot be imported: {_reason(error, network)}; repair the file") from error
     return module
 
 
+def _print(*values: object, file: TextIO | None = None, **options: Any) -> None:
+    """Print on stderr unless a file is given: stdout is for the answer, also while a network computes."""
+    print(*values, file=file or sys.stderr, **options)
+
+
 def _imported(network: Outside, module: str) -> ModuleType:
     """Return an installed module; UserError if it is missing or its import fails."""
     try:
-        return import_module(module)
+        with redirect_stdout(sys.stderr):
+            return import_module(module)
     except ModuleNotFoundError as error:
         missing = (error.name or module).split(".")[0]
         if missing == module.split(".")[0] and (error.name or module) != missing:

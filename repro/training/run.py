@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,11 @@ from torch import nn
 
 from repro.atomic import remove_unfinished
 from repro.data.protocol import Protocol
-from repro.errors import BeingTrained, Diverged, RunFailed, UserError, is_out_of_memory
+from repro.errors import BeingTrained, Diverged, RunFailed, UserError, explained, is_out_of_memory
 from repro.experiment import Experiment, one_of_each
 from repro.locks import Held, locked
+from repro.models import is_outside
+from repro.models.factory import failed_in
 from repro.paths import Folders
 from repro.recipes import Recipe, deviations
 from repro.runtime import Runtime, Together
@@ -36,6 +38,7 @@ from repro.training.record import recorded
 from repro.training.resume import engine_at, equally_far
 from repro.training.schedule import images_per_epoch
 from repro.training.session import Session
+from repro.training.signals import Stopped
 from repro.training.tasks.stream import raise_if_a_worker_died
 from repro.training.tensorboard import check_log
 
@@ -193,7 +196,8 @@ def _train_groups(groups: Sequence[Group], session: Session) -> list[Record]:
 def _train_if_it_fits(group: Group, session: Session) -> list[Record] | None:
     """Train the runs of a group; None if the memory of the device is too small for so many branches."""
     try:
-        return _train_locked(group, session)
+        with _failing_in_one_line(members(group)):
+            return _train_locked(group, session)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise_if_a_worker_died(error)
@@ -203,6 +207,22 @@ def _train_if_it_fits(group: Group, session: Session) -> list[Record] | None:
             raise RunFailed(too_small(members(group), session.runtime, on_gpu=on_gpu)) from error
     release_memory()
     return None
+
+
+@contextmanager
+def _failing_in_one_line(experiments: Sequence[Experiment]) -> Iterator[None]:
+    """Raise RunFailed where the code of a network from outside the package fails in a step or a test."""
+    try:
+        yield
+    except (UserError, RunFailed, Stopped):
+        raise
+    except Exception as error:
+        if isinstance(error, RuntimeError) and explained(error):
+            raise
+        outside = [each.model for each in experiments if is_outside(each.model)]
+        if why := next(filter(None, (failed_in(error, each) for each in outside)), None):
+            raise RunFailed(why) from error
+        raise
 
 
 def _train_locked(group: Group, session: Session) -> list[Record]:

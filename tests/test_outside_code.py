@@ -1,0 +1,121 @@
+"""Networks from outside the package whose code prints, fails, or cannot be trained are answered in one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+from test_papers import refused, repro
+
+from repro.models.factory import factory_of
+
+Capsys = pytest.CaptureFixture[str]
+NETS = """
+import torch
+from torch import nn
+
+print("imported")
+
+
+class Net(nn.Module):
+    def __init__(self, *, classes):
+        print("built")
+        super().__init__()
+        self.head = nn.Linear(3, classes)
+        self.calls = 0
+
+    def forward(self, images):
+        return self.head(images.mean((2, 3)))
+
+
+class Prints(Net):
+    def forward(self, images):
+        print("called")
+        return super().forward(images)
+
+
+class Detached(Net):
+    def forward(self, images):
+        return super().forward(images).detach()
+
+
+class Frozen(Net):
+    def __init__(self, *, classes):
+        super().__init__(classes=classes)
+        self.requires_grad_(False)
+
+
+class Complex(Net):
+    def __init__(self, *, classes):
+        super().__init__(classes=classes)
+        self.phase = nn.Parameter(torch.zeros(2, dtype=torch.complex64))
+
+
+class Late(Net):
+    def forward(self, images):
+        self.calls += 1
+        if self.calls > 2:
+            raise ValueError("too many calls\\nmore")
+        return super().forward(images)
+
+
+class Open(Net):
+    def __init__(self, **options):
+        super().__init__(**options)
+
+
+def lone(*, classes):
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(3, classes))
+"""
+RUN = ("--dataset", "digits", "--epochs", 1)
+
+
+@pytest.fixture(autouse=True)
+def _file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_digits: None) -> None:
+    """Write the networks into the working folder, which is temporary."""
+    monkeypatch.chdir(tmp_path)
+    Path("nets.py").write_text(NETS, encoding="utf-8")
+    factory_of.cache_clear()
+
+
+@pytest.mark.parametrize("name", ["Detached", "Frozen"])
+def test_an_output_without_a_gradient_is_refused_before_the_training(capsys: Capsys, name: str) -> None:
+    line = f"error: nets.py:{name} cannot be trained: its output has no gradient; "
+    assert line in _refused(capsys, name)
+
+
+def test_weights_that_are_not_real_numbers_are_refused(capsys: Capsys) -> None:
+    assert "nets.py:Complex cannot be trained: phase is torch.complex64; " in _refused(capsys, "Complex")
+
+
+def test_a_failure_in_a_step_ends_in_one_line_with_the_line_of_the_file(capsys: Capsys) -> None:
+    status, _, err = repro(capsys, "train", "nets.py:Late", *RUN)
+    assert (status, err.splitlines()[-1]) == (1, "failed: nets.py:Late: ValueError: too many calls (line 46)")
+
+
+def test_a_failure_in_a_layer_ends_in_one_line(capsys: Capsys) -> None:
+    """The last batch of the 1,442 images has one, of which BatchNorm has no variance after the pooling."""
+    status, _, err = repro(capsys, "train", "nets.py:lone", *RUN, "--set", "batch=131")
+    last = err.splitlines()[-1]
+    assert (status, last.split(" per ")[0]) == (1, "failed: nets.py:lone: ValueError: Expected more than 1 value")
+
+
+def test_what_a_network_prints_does_not_get_into_the_answer(capsys: Capsys) -> None:
+    for command in (["train", "nets.py:Prints", *RUN], ["count", "nets.py:Prints", "--dataset", "digits"]):
+        factory_of.cache_clear()
+        status, out, err = repro(capsys, *command, "--format", "json")
+        assert status == 0
+        assert json.loads(out)["schema"] == 1
+        assert all(f"\n{said}\n" in f"\n{err}" for said in ("imported", "built", "called"))
+
+
+def test_a_network_that_cannot_be_built_without_options_says_why(capsys: Capsys) -> None:
+    said = _refused(capsys, "Open")
+    assert "error: nets.py:Open cannot be built without options: TypeError: " in said
+    assert said.endswith("; name the parameter classes in its signature to receive it")
+
+
+def _refused(capsys: Capsys, name: str) -> str:
+    """Return the line that refuses to train a network, which printed that it was imported."""
+    nets = Path("nets.py")
+    nets.write_text(nets.read_text(encoding="utf-8").replace('print("imported")', "").replace('print("built")', "0"))
+    return refused(capsys, "train", f"nets.py:{name}", *RUN)
