@@ -86,6 +86,11 @@ def test_a_table_has_the_figures_of_each_kind_of_column() -> None:
     assert summary["reproduced"].sum() == 0
 
 
+def test_columns_are_also_chosen_by_a_text() -> None:
+    listed = repro.table("cifar100", columns=["params", "verdict"], bare=True)
+    assert repro.table("cifar100", columns="params, verdict", bare=True).text("csv") == listed.text("csv")
+
+
 def test_a_comparison_has_verdicts_as_objects(record: Make, tmp_path: Path) -> None:
     for seed, error in enumerate((25.0, 25.1, 25.2)):
         run = record(seed=seed, error=error)
@@ -210,6 +215,10 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: repro.count(small_network(), depth=2, classes=3), "depth, classes: only for the name of a network"),
     (lambda: repro.count(nn.LazyLinear(2), input=(3, 8, 8)), "LazyLinear has lazy layers; call it once"),
     (lambda: repro.count(3, input=(3, 8, 8)), "a network is the name of one or a torch.nn.Module, not 3"),  # type: ignore[arg-type]
+    (lambda: repro.count("wrn", input=32), "input=32 is not a shape; give (C, H, W)"),  # type: ignore[arg-type]
+    (lambda: repro.count("wrn", classes=0), "classes=0 is impossible; give a whole number from 1, such as 10"),
+    (lambda: repro.count("wrn", classes="10"), "classes='10' is impossible; give a whole number"),  # type: ignore[arg-type]
+    (lambda: repro.build("resnet20", seed=-1), "seed=-1 is impossible; give a whole number from 0 to 2147483647"),
     (lambda: repro.build("wrn", depth=27), "wrn: depth 27 is impossible"),
     (lambda: repro.build("resnet20", dataset="isbi2012"), "resnet20 predicts one class for an image"),
     (lambda: repro.build("torchvision:resnet18"), "torchvision:resnet18 has no dataset of its own; name one"),

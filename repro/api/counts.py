@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from repro.api.library import Papers, using
@@ -72,7 +72,7 @@ def count(
 
 
 def _shape(input: Sequence[int]) -> Shape:
-    sides = tuple(input)
+    sides = tuple(input) if isinstance(input, Iterable) else ()
     if len(sides) != 3 or not all(type(each) is int and each > 0 for each in sides):
         raise UserError(f"input={input!r} is not a shape; give (C, H, W), such as (3, 32, 32)")
     return sides[0], sides[1], sides[2]

@@ -8,6 +8,7 @@ from repro.api.library import Papers, using
 from repro.console import loading
 from repro.data import DATASETS
 from repro.data import find as find_dataset
+from repro.errors import UserError
 from repro.experiment import check_task, experiment_for, own_dataset
 from repro.models import OptionValue, resolve_options
 from repro.models import build as build_network
@@ -16,6 +17,9 @@ from repro.tables.names import network_called
 
 if TYPE_CHECKING:
     from torch import nn
+
+LARGEST_SEED = 2**31 - 1
+"""The largest seed with which `repro train` starts."""
 
 
 def build(
@@ -44,6 +48,8 @@ def build(
     Raises:
         UserError: there is no such network, option, dataset or recipe, or they do not go together.
     """
+    if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
+        raise UserError(f"seed={seed!r} is impossible; give a whole number from 0 to {LARGEST_SEED}")
     with using(papers):
         called = network_called(model)
         name, options = called.name, called.with_options(model, options)

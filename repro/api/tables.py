@@ -37,7 +37,8 @@ def table(
     Args:
         name: a table, such as `cifar100`, or the file of one (default: the summary of all tables).
         rows: the rows to include: a part of the label, or a pattern with `*` and `?`.
-        columns: the columns to include: keys or labels of printed columns, `others`, `weights` and `verdict`.
+        columns: the columns to include: keys or labels of printed columns, `others`, `weights` and `verdict`; also as
+            text, such as `params,error`.
         bare: whether to leave out the notes, the reasons for differences, and the runs.
         results: the folder of your records; the shipped ones are always included.
         papers: the folder of a paper besides those that are found, or several.
@@ -45,6 +46,7 @@ def table(
     Raises:
         UserError: there is no such table, row, column or folder, or a file is wrong.
     """
+    columns = columns.split(",") if isinstance(columns, str) else columns
     with using(papers):
         if name is None and (rows != "*" or columns or bare):
             raise UserError("rows, columns and bare require the name of a table; see repro.list_tables()")

@@ -19,6 +19,8 @@ def check_sizes(input: Shape | None, classes: int | None) -> None:
         raise UserError(
             f"images of {shape_text(input)} are too large; channels, height and width are at most {LARGEST:,}"
         )
+    if classes is not None and (type(classes) is not int or classes < 1):
+        raise UserError(f"classes={classes!r} is impossible; give a whole number from 1, such as 10")
     if classes and classes > LARGEST:
         raise UserError(f"{classes:,} classes are too many; the largest number is {LARGEST:,}")
 
