@@ -668,7 +668,7 @@ def test_the_next_command_names_each_paper_once(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = SimpleNamespace(named=(Path("mine"), Path("mine2")))
-    monkeypatch.setattr("repro.cli.suggestion.current_library", lambda: named)
+    monkeypatch.setattr("repro.recipes.library.current_library", lambda: named)
     suggest("repro train resnet20 --papers mine2")
     assert capsys.readouterr().err == "next: repro train resnet20 --papers mine2 --papers mine\n"
 

@@ -49,7 +49,9 @@ def test_a_paper_elsewhere_is_named_in_its_commands(capsys: Capsys) -> None:
     count, table, *_, validate = commands("my folder/demo")
     assert count.endswith(" --papers 'my folder/demo'")
     assert validate == "validate 'my folder/demo'"
-    assert repro(capsys, *shlex.split(table))[0] == 0
+    status, out, _ = repro(capsys, *shlex.split(table))
+    assert status == 0
+    assert "repro table demo --time --papers 'my folder/demo' measures it" in out.replace("\n", " ")
     assert repro(capsys, *shlex.split(validate))[0] == 0
 
 

@@ -21,6 +21,7 @@ from repro.store.curves import curve_of
 from repro.store.results import read_records
 from repro.text import clock
 from repro.training import progress, running_loss, signals
+from repro.training.course import Course
 from repro.training.progress import Bar
 from repro.training.run import train
 from repro.training.signals import Stopped, StopRequest
@@ -133,6 +134,21 @@ def test_ctrl_c_leaves_no_line_that_was_drawn_before(
     with StopRequest():
         signal.raise_signal(signal.SIGINT)
     assert capfd.readouterr().err.startswith("\r\x1b[2Kstopping" if live else "stopping")
+
+
+def test_a_stop_after_the_last_epoch_does_not_ask_to_resume(tiny: Make, folders: Folders) -> None:
+    class Stops(Silent):
+        def epoch(self, rows: object, epochs: int, name: str = "") -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Stopped, match="finished and recorded") as stopped:
+        train([tiny(epochs=1)], CPU, folders, Stops())
+    assert stopped.value.after == "the same command shows the record, and trains what is left"
+
+
+def test_one_step_is_singular(tiny: Make) -> None:
+    course = Course(name="run", recipe=tiny(epochs=1, batch=64).recipe, images=64, runs=1, step=0)
+    assert course.opening == ["run: starting, 1 step in all"]
 
 
 def test_a_training_begins_with_everything_and_ends_with_where_it_is(

@@ -274,7 +274,9 @@ def test_a_run_that_a_process_trains_is_not_submitted(paper: Path, capsys: pytes
                 locks.enter_context(locked(folders.runs / each.name / LOCK))
             with pytest.raises(SystemExit, match="0"):
                 main(["table", "narrow", "--run", "--rows", "k*4", "--on", "local", "--device", "cpu"])
-    assert "2 runs queued or running" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "2 runs queued or running" in err
+    assert err.endswith("narrow: no run to submit\nnext: repro list runs\n")
 
 
 @pytest.mark.slow

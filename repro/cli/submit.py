@@ -125,7 +125,8 @@ def submit_missing(
         if count := sum(each.state in states for each in found):
             note(f"{table.name}: {number_of(count, 'run')} {what}")
     if not (left := [each.experiment for each in found if each.state.to_train]):
-        note(f"{table.name}: no run to submit; see repro list runs")
+        note(f"{table.name}: no run to submit")
+        suggest(with_folders("repro list runs", folders, "runs"))
         return
     for each in one_of_each(left).values():  # a mistake is reported before the jobs are submitted
         check_network(each)

@@ -14,7 +14,8 @@ from repro.console import note
 from repro.models import as_typed
 from repro.models.typed import told, typed_name, typed_options
 from repro.paths import Folders, default_folders
-from repro.recipes import current_library, default_recipe
+from repro.recipes import default_recipe
+from repro.recipes.library import with_papers
 from repro.recipes.overrides import is_value
 from repro.store.run_state import RunState
 from repro.tables import table_names
@@ -23,9 +24,7 @@ from repro.tables.lookup import tables_with
 
 def suggest(command: str) -> None:
     """Print the next useful command on stderr, with the `--papers` of this one; nothing with `--quiet`."""
-    papers = [as_typed({"papers": str(each)}) for each in current_library().named]
-    missing = (each for each in papers if f" {each} " not in f"{command} ")
-    note(f"next: {' '.join([command, *missing])}")
+    note(f"next: {with_papers(command)}")
 
 
 def with_folders(command: str, folders: Folders, *names: str) -> str:

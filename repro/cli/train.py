@@ -117,7 +117,7 @@ def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Fold
     try:
         return train(experiments, runtime, folders, watcher(), fastest)
     except Stopped as stop:
-        problem(f"stopped: {stop}; run the same command again to resume")
+        problem(f"stopped: {stop}; {stop.after}")
         raise SystemExit(stop.exit_status) from stop
 
 

@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from repro.errors import Mistake, refuse
-from repro.models import find
+from repro.models import as_typed, find
 from repro.papers import Paper, find_papers
 from repro.recipes.reading import Reading, survey_recipes
 from repro.recipes.recipe import Recipe
@@ -121,6 +121,12 @@ _CURRENT: ContextVar[Library] = ContextVar("library")
 def current_library() -> Library:
     """Return the library of the running command; outside commands, what is found without `--papers`."""
     return _CURRENT.get(None) or _unnamed()
+
+
+def with_papers(command: str) -> str:
+    """Return a command with the `--papers` of the running one that it lacks."""
+    papers = [as_typed({"papers": str(each)}) for each in current_library().named]
+    return " ".join([command, *(each for each in papers if f" {each} " not in f"{command} ")])
 
 
 @cache

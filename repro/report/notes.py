@@ -11,6 +11,7 @@ from repro.comparison.rule import t_of_equivalence, t_of_margin
 from repro.comparison.times import TimeCell
 from repro.comparison.verdict import Verdict
 from repro.counting.conventions import Convention
+from repro.recipes.library import with_papers
 from repro.tables import LAST, Column, PrintedError
 from repro.text import number_of
 
@@ -148,7 +149,8 @@ def _others(comparison: Comparison) -> list[str]:
     if not any(each.row.replications for each in comparison.rows):
         return []
     what = "a cell such as 5: 6.2–7.1 means five replications, with errors from 6.2 to 7.1 %; no verdict uses them"
-    return [f"{what}; repro table {comparison.table.name} --format json lists their sources and differences"]
+    listing = with_papers(f"repro table {comparison.table.name} --format json")
+    return [f"{what}; {listing} lists their sources and differences"]
 
 
 def _weights(comparison: Comparison) -> list[str]:
@@ -184,7 +186,7 @@ def time_lines(comparison: Comparison) -> list[str]:
 def _ours(cells: list[TimeCell], name: str) -> list[str]:
     ours = next((cell for cell in cells if cell.timing and cell.ratio == 1), None)
     if ours is None or ours.timing is None:
-        return [f"ours not measured; repro table {name} --time measures it"]
+        return [f"ours not measured; {with_papers(f'repro table {name} --time')} measures it"]
     timing = ours.timing
     unit = f"{ours.seconds:.3g} s for a step of {ours.batch} images of {ours.reference}"
     lines = [f"ours from {timing.how}; {unit}; {timing.device}, {timing.precision}, {timing.started[:10]}"]

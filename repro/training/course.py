@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from repro.recipes import Recipe
+from repro.text import number_of
 from repro.training.schedule import (
     epoch_at,
     first_step_of_epoch,
@@ -39,7 +40,8 @@ class Course:
     @property
     def opening(self) -> list[str]:
         """The lines with which the training begins."""
-        return [f"{self.name}: {self.start}, {self.total:,} steps in all{'; ' if self.facts else ''}{self.facts}"]
+        begins = f"{self.name}: {self.start}, {number_of(self.total, 'step')} in all"
+        return [f"{begins}; {self.facts}" if self.facts else begins]
 
     @property
     def total(self) -> int:

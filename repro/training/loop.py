@@ -185,7 +185,8 @@ def train_engines(makers: Sequence[Callable[[], Engine]], graphs: Graphs | None,
         raise Diverged("; ".join(diverged))
     if stop.requested:  # these runs have ended, but the next ones must not start
         names = names_of([each for one in trainings for each in one.engine.experiments])
-        raise Stopped(f"{names} finished and recorded", stop.signal)
+        after = "the same command shows the record, and trains what is left"
+        raise Stopped(f"{names} finished and recorded", stop.signal, after)
     return [record for each in trainings for record in each.records]
 
 

@@ -20,9 +20,10 @@ CLEAR_LINE = "\r\x1b[2K"
 class Stopped(Exception):
     """A run was stopped by a signal after its state was saved."""
 
-    def __init__(self, message: str, number: int) -> None:
+    def __init__(self, message: str, number: int, after: str = "run the same command again to resume") -> None:
+        """`after` says what the user can do."""
         super().__init__(message)
-        self.exit_status = 128 + number
+        self.exit_status, self.after = 128 + number, after
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
