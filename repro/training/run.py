@@ -42,6 +42,8 @@ from repro.training.signals import Stopped
 from repro.training.tasks.stream import raise_if_a_worker_died
 from repro.training.tensorboard import check_log
 
+ONE_IMAGE = "Expected more than 1 value per channel when training"
+"""How torch refuses the maps of 1x1 pixels of one image; the last batch of an epoch may have one."""
 LOCK_SECONDS = 1.0
 """Wait for a run's lock, which `repro list runs` may hold for a moment."""
 
@@ -211,7 +213,7 @@ def _train_if_it_fits(group: Group, session: Session) -> list[Record] | None:
 
 @contextmanager
 def _failing_in_one_line(experiments: Sequence[Experiment]) -> Iterator[None]:
-    """Raise RunFailed where the code of a network from outside the package fails in a step or a test."""
+    """Raise RunFailed where a batch of one image or the code of a network from outside the package fails."""
     try:
         yield
     except (UserError, RunFailed, Stopped):
@@ -219,6 +221,9 @@ def _failing_in_one_line(experiments: Sequence[Experiment]) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, RuntimeError) and explained(error):
             raise
+        if ONE_IMAGE in str(error):
+            line = "BatchNorm cannot normalise a batch of one image; change --set batch=N, or add --set drop_last=yes"
+            raise RunFailed(f"{', '.join(each.name for each in experiments)}: {line}") from error
         outside = [each.model for each in experiments if is_outside(each.model)]
         if why := next(filter(None, (failed_in(error, each) for each in outside)), None):
             raise RunFailed(why) from error
