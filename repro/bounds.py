@@ -9,6 +9,7 @@ from msgspec import Meta
 
 LARGEST = 2**63 - 1
 """The largest whole number that the columns of a DataFrame hold."""
+LARGEST_SEED = 2**31 - 1
 Whole = Annotated[int, Meta(ge=0, le=LARGEST)]
 Positive = Annotated[int, Meta(ge=1, le=LARGEST)]
 UpToBillion = Annotated[int, Meta(ge=0, le=1_000_000_000)]

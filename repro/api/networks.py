@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from repro.api.library import Papers, using
+from repro.bounds import LARGEST_SEED
 from repro.console import loading
 from repro.data import DATASETS
 from repro.data import find as find_dataset
@@ -17,9 +18,6 @@ from repro.tables.names import network_called
 
 if TYPE_CHECKING:
     from torch import nn
-
-LARGEST_SEED = 2**31 - 1
-"""The largest seed with which `repro train` starts."""
 
 
 def build(

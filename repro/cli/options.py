@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from repro.bounds import LARGEST_SEED
 from repro.console import set_quiet
 from repro.data import DATASETS
 from repro.errors import UserError
@@ -123,7 +124,11 @@ Settings = Annotated[
 Seed = Annotated[
     int | None,
     typer.Option(
-        "--seed", min=0, max=2**31 - 1, metavar="S", help="Seed of weights, data order and augmentation (default: 0)."
+        "--seed",
+        min=0,
+        max=LARGEST_SEED,
+        metavar="S",
+        help="Seed of weights, data order and augmentation (default: 0).",
     ),
 ]
 Seeds = Annotated[
