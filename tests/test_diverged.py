@@ -10,6 +10,7 @@ from watching import Silent, stop_at, train_one
 
 from repro.api.selection import select
 from repro.cli import missing as command
+from repro.cli.app import main
 from repro.errors import Diverged, PackageMissing, RunFailed, UserError
 from repro.experiment import Experiment
 from repro.paths import Folders
@@ -35,6 +36,18 @@ def break_seed(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
         return original(engine, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Engine, "end_epoch", end_epoch)
+
+
+def test_the_line_about_a_run_that_diverged_says_what_helps(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    break_seed(0, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="1"):
+        main(["train", "resnet20", "--dataset", "digits", "--epochs", "1", "--device", "cpu"])
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "the training loss is nan in epoch 1" in line
+    assert line.endswith("; a lower learning rate makes another run: --set lr=LR")
 
 
 def test_seeds_after_one_that_diverges_are_trained(

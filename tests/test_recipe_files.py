@@ -250,9 +250,8 @@ def test_two_recipes_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_two_defaults_for_the_same_model_and_data_set_are_refused(tmp_path: Path) -> None:
     twin = '[recipes.twin]\nextends = "base"\ndefault_for = ["resnet20"]\n'
-    assert (
-        reason(tmp_path, BASE, twin) == "paper1.toml: recipe twin: base is already the default for resnet20 on digits"
-    )
+    said = "paper1.toml: recipe twin: base is already the default for resnet20 on digits; leave out default_for here"
+    assert reason(tmp_path, BASE, twin) == said
     others = read_recipes(files(tmp_path, BASE, twin + "default_with = { padded = true }\n"))
     assert others["twin"].is_default("resnet20", "digits", {"padded": True, "depth": 3})
     assert not others["twin"].is_default("resnet20", "digits", {"depth": 3})

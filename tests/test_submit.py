@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -98,7 +99,7 @@ def program(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch)
         ("--run --on local --slurm account=x", "--slurm requires --on slurm"),
         ("--run --on slurm --hours 1 --slurm account", "--slurm 'account' has no value; write NAME=VALUE"),
         ("--run --on local --device cuda:1", "--device cuda:1 cannot be used with --on"),
-        ("--run --on local --dry-run", "--dry-run and --on exclude each other"),
+        ("--run --on local --dry-run --device-name H100", "--device-name and --on exclude each other"),
         ("--try --on local", "--try and --on exclude each other"),
         ("--try --hours 4", "--try and --hours exclude each other"),
         ("--run --on local --check", "--on and --check exclude each other"),
@@ -138,9 +139,32 @@ def test_a_refusal_of_slurm_is_one_line_and_leaves_nothing(
         program(paper, name, "echo 'sbatch: error: invalid partition: nope' >&2; exit 1", monkeypatch)
     with pytest.raises(SystemExit, match="2"):
         main(["table", "narrow", "--run", "--on", "slurm", "--hours", "1", "--device", "cpu", "--partition", "nope"])
-    refused = "error: slurm refuses the jobs: sbatch: error: invalid partition: nope\n"
-    assert capsys.readouterr().err == refused
-    assert list((paper / "runs" / "submissions").iterdir()) == []
+    refused = "error: slurm refuses the jobs: sbatch: error: invalid partition: nope"
+    assert capsys.readouterr().err == f"{refused}; check --hours, --partition and --slurm\n"
+    assert not (paper / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        (
+            "--on slurm --hours 4 --device cpu --partition gpu --slurm mem=16G",
+            ["narrow: would submit 6 runs in 6 jobs; up to 16 at once, 4 h each, partition gpu, mem=16G", "job 0: "],
+        ),
+        ("--on slurm --hours 0.5", ["narrow: would submit 6 runs in 3 jobs; up to 16 at once, 0.5 h each, 1 GPU each"]),
+        ("--on local --device cpu", ["narrow: would submit 6 runs in 2 jobs; up to 2 at once", "job 0: starts with "]),
+    ],
+)
+def test_a_dry_run_lists_the_jobs_and_submits_none(
+    paper: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, options: str, lines: list[str]
+) -> None:
+    monkeypatch.setattr("repro.cluster.submit.which", lambda name: None)  # there is no Slurm
+    with pytest.raises(SystemExit, match="0"):
+        main(["table", "narrow", "--run", "--seeds", "2", "--dry-run", *options.split()])
+    out, err = capsys.readouterr()
+    assert all(shown.startswith(line) for shown, line in zip(out.splitlines(), lines, strict=False))
+    assert set(shlex.split(err)[1:]) == {"repro", "table", "narrow", "--run", "--seeds", "2", *options.split()}
+    assert not (paper / "runs").exists()
 
 
 def test_tasks_are_rows_where_their_seeds_train_at_once() -> None:

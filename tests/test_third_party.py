@@ -494,8 +494,9 @@ def test_an_exported_run_has_the_same_error(
     answer = json.loads(repro(capsys, "eval", "resnet20", "--weights", file, "--device", "cpu", "--format", "json")[1])
     assert (answer["error"], answer["dataset"], answer["run"]) == (record.error, "digits", record.name)
     assert names in answer["layouts"]
-    out = repro(capsys, "eval", "resnet20", "--weights", file, "--device", "cpu")[1]
+    _, out, err = repro(capsys, "eval", "resnet20", "--weights", file, "--device", "cpu", *places[:2])
     assert f"from the recipe {experiment.recipe.name} of the exported run" in out
+    assert f"next: repro eval {record.name} --runs {folders.runs}\n" in err
     network, again = load_weights(file)
     assert again == experiment
     assert network.state_dict().keys() == empty(randomly("resnet20", {}, "digits")).network.state_dict().keys()

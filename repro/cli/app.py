@@ -14,7 +14,7 @@ from repro.cli.commands import Commands
 from repro.cli.options import Quiet
 from repro.console import Droppable, open_closed_streams, set_quiet
 from repro.encoding import never_fail, visible
-from repro.errors import RunFailed, UserError, explained, said
+from repro.errors import Diverged, RunFailed, UserError, explained, said
 from repro.runtime import let_threads_sleep
 from repro.torchrun import check_process
 
@@ -62,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command = error.ctx.command_path if error.ctx else "repro"
         message = error.format_message().replace(": Value error, ", ": ")  # a prefix of newer versions of Typer
         _end(f"error: {message} ({command} --help)", 2)
+    except Diverged as error:
+        _end(f"failed: {error}; a lower learning rate makes another run: --set lr=LR", 1)
     except RunFailed as error:
         _end(f"failed: {error}", 1)
     except RuntimeError as error:

@@ -164,16 +164,20 @@ def after_plan(made: Plan, given: Mapping[str, Any], named: str | None) -> str:
     for row in made.rows:
         if row.to_train.runs:
             left[row.table.name] = left.get(row.table.name, 0.0) + row.to_train.seconds
-    name = quote(named) if named else min(left, key=lambda each: left[each], default="")
-    if not left:
-        return f"repro table {name}".rstrip()
+    name = named or min(left, key=lambda each: left[each], default="")
+    return command_that_trains(name, given) if left else f"repro table {quote(name) if name else ''}".rstrip()
+
+
+def command_that_trains(name: str, given: Mapping[str, Any]) -> str:
+    """Return the command that trains the missing runs of a table, with its options as for `after_plan`."""
     usual = {"rows": "*", "results": Path("results")}
-    changed = {
-        key.replace("_", "-"): value if isinstance(value, bool) else str(value)
-        for key, value in given.items()
+    words = [
+        as_typed({key.replace("_", "-"): f"{value:g}" if isinstance(value, float) else value})
+        for key, values in given.items()
+        for value in (values if isinstance(values, list) else [values])
         if value not in (None, usual.get(key))
-    }
-    return " ".join(filter(None, ["repro table", name, "--run", as_typed(changed)]))
+    ]
+    return " ".join(["repro table", quote(name), "--run", *words])
 
 
 def _matching(table: Table, rows: Sequence[Row], pattern: str) -> Sequence[Row]:

@@ -113,9 +113,51 @@ def _name_and_value(option: str) -> tuple[str, str]:
 
 
 def submit_missing(
-    selection: Selection, seeds: int | None, epochs: int | None, runtime: Runtime, folders: Folders, use: Resources
+    selection: Selection,
+    seeds: int | None,
+    epochs: int | None,
+    runtime: Runtime,
+    folders: Folders,
+    use: Resources,
+    later: str | None = None,
 ) -> None:
-    """Submit the runs of some rows that are neither recorded nor queued nor diverged, and say how to watch them."""
+    """Submit the runs of some rows that are neither recorded nor queued nor diverged, and say how to watch them.
+
+    Args:
+        selection: the table with the rows.
+        seeds: seeds per row, if not as many as usual.
+        epochs: epochs of each run, if not the recipe's.
+        runtime: how the jobs train.
+        folders: of the runs.
+        use: what the jobs may use.
+        later: the command that submits the jobs: they are only listed now.
+
+    Raises:
+        UserError: a network cannot be trained, or the jobs cannot be submitted.
+    """
+    name, left = selection[0].name, _to_submit(selection, seeds, epochs, folders)
+    if not left:
+        note(f"{name}: no run to submit")
+        suggest(with_folders("repro list runs", folders, "runs"))
+        return
+    for each in one_of_each(left).values():  # a mistake is reported before the jobs are submitted
+        check_network(each)
+    tasks, runtime = _tasks(left, runtime, use)
+    counted = f"{number_of(len(left), 'run')} in {number_of(len(tasks), 'job')}"
+    if later is not None:
+        _show_jobs(f"{name}: would submit {counted}", tasks, use)
+        suggest(later)
+        return
+    submission = submit(tasks, runtime, folders, use, f"repro-{name}")
+    array = submission.jobs[0].split("_")[0]
+    job = f"array {array}" if use.where is Where.SLURM else f"processes {', '.join(submission.jobs)}"
+    print_line(f"{name}: submitted {counted}: {job}")
+    note(f"logs: {submission.folder / JOBS}")
+    suggest(with_folders("repro list runs --watch", folders, "runs"))
+
+
+def _to_submit(selection: Selection, seeds: int | None, epochs: int | None, folders: Folders) -> list[Experiment]:
+    """Return the runs of some rows that no job trains and that can be trained, and say how many others there are."""
     table, rows = selection
     diverged = (run.folder.name for run in runs_in(folders.runs) if run.state is RunState.DIVERGED)
     jobs = live_jobs(folders.runs, diverged)
@@ -124,19 +166,18 @@ def submit_missing(
     for what, states in NOT_SUBMITTED.items():
         if count := sum(each.state in states for each in found):
             note(f"{table.name}: {number_of(count, 'run')} {what}")
-    if not (left := [each.experiment for each in found if each.state.to_train]):
-        note(f"{table.name}: no run to submit")
-        suggest(with_folders("repro list runs", folders, "runs"))
-        return
-    for each in one_of_each(left).values():  # a mistake is reported before the jobs are submitted
-        check_network(each)
-    tasks, runtime = _tasks(left, runtime, use)
-    submission = submit(tasks, runtime, folders, use, f"repro-{table.name}")
-    array = submission.jobs[0].split("_")[0]
-    job = f"array {array}" if use.where is Where.SLURM else f"processes {', '.join(submission.jobs)}"
-    print_line(f"{table.name}: submitted {number_of(len(left), 'run')} in {number_of(len(tasks), 'job')}: {job}")
-    note(f"logs: {submission.folder / JOBS}")
-    suggest(with_folders("repro list runs --watch", folders, "runs"))
+    return [each.experiment for each in found if each.state.to_train]
+
+
+def _show_jobs(counted: str, tasks: Sequence[Sequence[Experiment]], use: Resources) -> None:
+    """Print the jobs of some tasks, each with its runs."""
+    print_line(f"{counted}; {', '.join(use.words)}")
+    shared = use.where is Where.LOCAL and len(tasks) > 1
+    for number, task in enumerate(tasks):
+        runs = f"starts with {task[0].name}" if shared else ", ".join(each.name for each in task)
+        print_line(f"job {number}: {runs}")
+    if shared:
+        print_line("Each job then takes the next run that no other job trains.")
 
 
 def _tasks(left: Sequence[Experiment], runtime: Runtime, use: Resources) -> tuple[list[list[Experiment]], Runtime]:

@@ -16,7 +16,7 @@ from repro.cli.alternatives import show_alternatives
 from repro.cli.missing import train_missing
 from repro.cli.options import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing, runtime_of, runtime_options
 from repro.cli.output import Format, Output, format_of, show
-from repro.cli.plan import DeviceName, PlanOptions, plan_format, show_plan
+from repro.cli.plan import DeviceName, PlanOptions, command_that_trains, plan_format, show_plan
 from repro.cli.submit import CLUSTER_OPTIONS, cluster_options, resources_of, submit_missing
 from repro.cli.suggestion import after_table, suggest, with_folders
 from repro.comparison.explain import mismatch_lines
@@ -40,7 +40,8 @@ TIMED = ("device", "precision", "threads")
 CLUSTER = tuple(f"--{name}" for name in CLUSTER_OPTIONS)
 EXCLUSIVE = (
     ("--try", ("--run", "--time", "--check", *CLUSTER)),
-    ("--dry-run", ("--time", "--check", *CLUSTER)),
+    ("--dry-run", ("--time", "--check")),
+    ("--device-name", CLUSTER),
     ("--on", ("--time", "--check", "--format", "--output")),
     *((each, ("--columns", "--bare")) for each in ("--try", "--dry-run", "--on")),
 )
@@ -82,7 +83,10 @@ Bare = Annotated[
 ]
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="With --run: train nothing; show what would be trained, and how long it takes."),
+    typer.Option(
+        "--dry-run",
+        help="With --run: train nothing; show what would be trained, and how long it takes; with --on, the jobs.",
+    ),
 ]
 
 
@@ -118,8 +122,8 @@ def table(
     given = [option for option, value in {**acted, **viewed, **others}.items() if value]
     _check_together([*given, *(f"--{each}" for each in cluster)], named=name is not None)
     selections = select_all() if name is None else [select(name, rows)]
-    if dry_run:
-        options = PlanOptions(rows=rows, results=results, switches=switches, device_name=device_name, **of_training)
+    options = PlanOptions(rows=rows, results=results, switches=switches, device_name=device_name, **of_training)
+    if dry_run and not cluster:
         show_plan(selections, options, plan_format(format, output), output, name)
         return
     view = ALL if name is None else _view(selections[0], columns, bare=bare)
@@ -129,7 +133,8 @@ def table(
         show_alternatives(name or "", selections[0], seeds, epochs, runtime, places, chosen, output)
         return
     if use := resources_of(cluster, runtime):
-        submit_missing(selections[0], seeds, epochs, runtime, places, use)
+        later = command_that_trains(name or "", {**options.of_training, **cluster}) if dry_run else None
+        submit_missing(selections[0], seeds, epochs, runtime, places, use, later)
         return
     if time:
         check_timed(selections[0])

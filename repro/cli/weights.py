@@ -28,7 +28,7 @@ MEANING = (
     "weights of others are shown beside the printed error and never counted in a verdict: they tell what this "
     "network and this test can reach, not whether the paper's recipe reaches it"
 )
-OWN_MEANING = "weights that repro exported; its run is what a verdict counts: repro eval RUN"
+OWN_MEANING = "weights that repro exported; its run is what a verdict counts"
 
 
 class Given(NamedTuple):
@@ -79,7 +79,9 @@ def show_weights(given: Given, folders: Folders, runtime: Runtime, format: Answe
         return
     for line in _lines(found):
         print_line(line)
-    if found.printed:
+    if found.run:
+        suggest(with_folders(f"repro eval {found.run}", folders, "data", "runs"))
+    elif found.printed:
         suggest(with_folders(f"repro table {found.printed[0].table}", folders, "results"))
     else:
         suggest(f"repro count {network_as_typed(found.model, found.options, found.dataset)}")
@@ -136,7 +138,7 @@ def _lines(found: TestedWeights) -> Iterator[str]:
         ("names", _names(found)),
         ("normalisation", _normalised(found)),
         ("printed", _printed(found)),
-        ("meaning", OWN_MEANING.replace("RUN", found.run) if found.run else MEANING),
+        ("meaning", OWN_MEANING if found.run else MEANING),
     ):
         yield f"  {name:<13}  {text}"
     if not found.layouts:

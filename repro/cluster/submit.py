@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -54,6 +54,19 @@ class Resources:
     """As the next one only for Slurm."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Other options of sbatch, by their long names."""
+
+    @property
+    def words(self) -> list[str]:
+        """What the jobs may use, in a few words each."""
+        limits = [f"up to {self.parallel} at once", *([f"{self.hours:g} h each"] if self.hours else [])]
+        partition = [f"partition {self.partition}"] if self.partition else []
+        gpu = ["1 GPU each"] if self.adds_gpu and self.where is Where.SLURM else []
+        return [*limits, *gpu, *partition, *(f"{name}={value}" for name, value in self.options.items())]
+
+    @property
+    def adds_gpu(self) -> bool:
+        """Whether a job needs a GPU for which no option of sbatch asks."""
+        return self.gpu and not any(each.startswith(GPU_OPTIONS) for each in self.options)
 
     @property
     def limit_hours(self) -> float:
@@ -136,7 +149,6 @@ def _queue(jobs: Sequence[Job], folder: Path, resources: Resources, name: str) -
     """Submit jobs to Slurm as an array, and return their IDs."""
     from submitit import SlurmExecutor
 
-    asks_for_gpus = any(each.startswith(GPU_OPTIONS) for each in resources.options)
     executor = SlurmExecutor(folder / JOBS, max_num_timeout=REQUEUES, python=_python(folder))
     executor.update_parameters(
         job_name=name,
@@ -144,7 +156,7 @@ def _queue(jobs: Sequence[Job], folder: Path, resources: Resources, name: str) -
         signal_delay_s=resources.saving_seconds,
         array_parallelism=resources.parallel,
         partition=resources.partition,
-        gpus_per_node=1 if resources.gpu and not asks_for_gpus else None,
+        gpus_per_node=1 if resources.adds_gpu else None,
         wckey=None,
         stderr_to_stdout=True,
         additional_parameters={"requeue": True, **resources.options},
@@ -191,7 +203,7 @@ def _hangup_ignored() -> Iterator[None]:
 
 @contextmanager
 def _removed_if_refused(submission: Submission) -> Iterator[None]:
-    """Remove the folder of a submission whose jobs are refused, and raise UserError."""
+    """Remove the folder of a submission whose jobs are refused, and those above it that are empty; raise UserError."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     try:
@@ -199,5 +211,9 @@ def _removed_if_refused(submission: Submission) -> Iterator[None]:
             yield
     except (FailedJobError, FailedSubmissionError, OSError) as error:
         shutil.rmtree(submission.folder)
+        with suppress(OSError):
+            submission.folder.parent.rmdir()
+            submission.folder.parents[1].rmdir()
         reason = str(error).strip().splitlines()[-1]
-        raise UserError(f"{submission.where} refuses the jobs: {reason}") from error
+        options = "; check --hours, --partition and --slurm" if submission.where is Where.SLURM else ""
+        raise UserError(f"{submission.where} refuses the jobs: {reason}{options}") from error

@@ -211,5 +211,5 @@ def _second_defaults(recipes: Mapping[str, Recipe]) -> Iterator[Mistake]:
         for model in each.default_for:
             first = found.setdefault((each.dataset, model, frozenset(each.default_with.items())), name)
             if first != name:
-                reason = f"{first} is already the default for {model} on {each.dataset}"
+                reason = f"{first} is already the default for {model} on {each.dataset}; leave out default_for here"
                 yield Mistake(each.file, f"recipe {name}", reason)
