@@ -10,6 +10,7 @@ from msgspec import Meta
 LARGEST = 2**63 - 1
 """The largest whole number that the columns of a DataFrame hold."""
 LARGEST_SEED = 2**31 - 1
+"""The largest seed of `repro train` and `repro.build`."""
 Whole = Annotated[int, Meta(ge=0, le=LARGEST)]
 Positive = Annotated[int, Meta(ge=1, le=LARGEST)]
 UpToBillion = Annotated[int, Meta(ge=0, le=1_000_000_000)]

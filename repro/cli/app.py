@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         message = error.format_message().replace(": Value error, ", ": ")  # a prefix of newer versions of Typer
         _end(f"error: {message} ({command} --help)", 2)
     except Diverged as error:
-        _end(f"failed: {error}; a lower learning rate makes another run: --set lr=LR", 1)
+        _end(f"failed: {error}; a lower learning rate makes another run: repro train MODEL --set lr=LR", 1)
     except RunFailed as error:
         _end(f"failed: {error}", 1)
     except RuntimeError as error:
