@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from documents import FRAMES
+from marking import COUNTS_ALL
 from records import append_record
 from torch import Tensor, nn
 
@@ -72,6 +73,7 @@ def test_a_frame_has_the_columns_and_types_that_are_documented(call: str) -> Non
         assert list(kinds) == list(FRAMES[call])
 
 
+@COUNTS_ALL
 def test_a_table_has_the_figures_of_each_kind_of_column() -> None:
     frame = repro.table("cifar100").to_frame()
     own = frame.set_index("row").loc["DenseResNet-110, N = 4"]
@@ -115,6 +117,7 @@ def test_the_text_of_a_table_is_that_of_the_command() -> None:
         shown.text("word")
 
 
+@COUNTS_ALL
 def test_html_is_escaped_and_self_contained() -> None:
     evil = "<script>alert(1)</script>"
     grid = Grid(evil, (Heading(evil, evil),), (Line((Shown(evil, notes=(evil,), details=(evil,)),)),))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from marking import COUNTS_ALL
 
 from repro.comparison.counts import subject_of
 from repro.counting import cache
@@ -13,6 +14,7 @@ from repro.counting.count import Subject, count, count_modules, empty_network, p
 from repro.models import is_small
 from repro.tables import Cell, Row, Table, read_table, table_names
 
+pytestmark = COUNTS_ALL
 TAKEDA = [(table, row) for table in map(read_table, ("cifar100", "imagenet")) for row in table.rows]
 LABELS = [row.label for _, row in TAKEDA]
 TABLES = [read_table(name) for name in table_names()]

@@ -84,14 +84,20 @@ NETWORKS: dict[str, Make] = {
 }
 
 
-def of_numbers(switches: Sequence[tuple[bool, ...]]) -> list[Any]:
-    """Return each number format with each setting of a test's switches; those besides fp64 and all on are nightly."""
-    slow, nightly = pytest.mark.slow, pytest.mark.nightly
-    return [
-        pytest.param(each, *values, marks=slow if each is NUMBERS[0] or all(values) else nightly)
-        for each in NUMBERS
-        for values in switches
-    ]
+def cases(switches: Sequence[tuple[bool, ...]]) -> list[Any]:
+    """Return each width and number format with each setting of a test's switches.
+
+    CI runs the smallest width in fp64 with every setting, and elsewhere all switches on: each width in fp64, and each
+    format with the smallest width.
+    """
+
+    def is_slow(case: tuple[Any, ...]) -> bool:
+        width, numbers, *values = case
+        first = (width == min(LAUNCHES), numbers is NUMBERS[0])
+        return all(first) or (any(first) and all(values))
+
+    formats = itertools.product(LAUNCHES, NUMBERS)
+    return slow_or_nightly([(*each, *values) for each in formats for values in switches], is_slow)
 
 
 @pytest.fixture(autouse=True)
@@ -112,11 +118,6 @@ def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
     """Return random maps, or a weight, in the channels-last layout."""
     generator = torch.Generator().manual_seed(sum(shape))
     return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).to(memory_format=torch.channels_last)
-
-
-@pytest.fixture(params=[16, 32, 64])
-def channels(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
 
 
 @pytest.fixture(params=NUMBERS, ids=str)
@@ -141,7 +142,7 @@ def norm_of(channels: int, dtype: torch.dtype) -> nn.BatchNorm2d:
     return norm
 
 
-@pytest.mark.parametrize(("numbers", "with_added"), of_numbers([(True,), (False,)]))
+@pytest.mark.parametrize(("channels", "numbers", "with_added"), cases([(True,), (False,)]))
 def test_a_convolution_of_normalised_maps(
     inside: bool, with_added: bool, channels: int, numbers: tuple[torch.dtype, float]
 ) -> None:
@@ -162,7 +163,7 @@ def test_a_convolution_of_normalised_maps(
 
 
 @pytest.mark.parametrize(
-    ("numbers", "with_before", "with_direct"), of_numbers([*itertools.product((True, False), repeat=2)])
+    ("channels", "numbers", "with_before", "with_direct"), cases([*itertools.product((True, False), repeat=2)])
 )
 def test_gradients_of_a_convolution(
     inside: bool, with_before: bool, with_direct: bool, channels: int, numbers: tuple[torch.dtype, float]
@@ -473,7 +474,7 @@ def test_a_backward_pass_that_fails_leaves_nothing_behind(monkeypatch: pytest.Mo
     assert all(each.grad is not None and each.grad.isfinite().all() for each in network.parameters())
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("inside", slow_or_nightly([False, True], bool), indirect=True)
 @pytest.mark.parametrize("table", TABLES.values(), ids=["norm", "forward", "backward", "gradient"])
 def test_launches_are_timed_if_their_results_are_right(
     table: dict[int, Any], inside: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

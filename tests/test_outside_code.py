@@ -102,7 +102,7 @@ def test_a_failure_in_a_layer_ends_in_one_line(capsys: Capsys) -> None:
     assert (status, err.splitlines()[-1][:37]) == (1, "failed: nets.py:halves: RuntimeError:")
 
 
-@pytest.mark.parametrize("model", ["nets.py:lone", pytest.param("denseresnet34", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("model", ["nets.py:lone", pytest.param("denseresnet34", marks=pytest.mark.nightly)])
 def test_a_last_batch_of_one_image_is_explained(capsys: Capsys, model: str) -> None:
     """The 1,442 images are 11 batches and one image, of which BatchNorm has no variance after a pooling."""
     status, _, err = repro(capsys, "train", model, *RUN, "--recipe", "digits", "--set", "batch=131")

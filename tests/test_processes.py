@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import repro
 from forked import two_of
 from torch import nn
 from watching import Silent, shrink_digits, stop_at
@@ -101,7 +102,9 @@ def test_two_processes_equal_one_that_normalises_each_half_separately(
 
 
 @pytest.mark.slow
-def test_torchrun_trains_one_run(tmp_path: Path) -> None:
+def test_torchrun_trains_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """There is one record; every test image counts once; another number of processes cannot resume."""
     train_digits = ["-m", "repro", "train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits"]
     train_digits += ["--epochs", "1", "--format", "json"]
@@ -112,19 +115,13 @@ def test_torchrun_trains_one_run(tmp_path: Path) -> None:
     assert record["runtime"]["processes"] == 2
     with (tmp_path / "results" / "runs.csv").open(newline="") as file:
         assert [line["id"] for line in csv.DictReader(file)] == [record["id"]]
-    tested = subprocess.run(
-        [sys.executable, "-m", "repro", "eval", record["id"], "--format", "json"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    measured = json.loads(tested.stdout)
+    monkeypatch.chdir(tmp_path)
+    measured = json.loads(repro(capsys, "eval", record["id"], "--format", "json")[1])
     assert measured["images"] == 355
     assert measured["error"] == pytest.approx(record["error"])
-    alone = subprocess.run([sys.executable, *train_digits], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert alone.returncode == 2
-    assert "was started with 2 processes" in alone.stderr
+    status, _, refused = repro(capsys, *train_digits[2:])
+    assert status == 2
+    assert "was started with 2 processes" in refused
 
 
 def test_processes_that_cannot_connect_are_reported_in_one_line(

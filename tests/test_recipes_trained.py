@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from watching import Silent, engine_of, stop_at, train_one
+from watching import Silent, engine_of, small, stop_at, train_one
 
 from repro.data import Dataset, Images, load, svhn
 from repro.data.preprocess import preprocessed
@@ -27,6 +27,7 @@ from repro.training.tasks.in_memory import Resident, resident
 CPU = Runtime(device="cpu")
 DEVICE = torch.device("cpu")
 Make = Callable[..., Experiment]
+pytestmark = pytest.mark.usefixtures("small_digits")
 DROP = {"schedule": "steps", "milestones": (0.5,), "gamma": 0.2, "warmup_epochs": 0, "lr": 0.1}
 
 
@@ -91,7 +92,7 @@ def test_a_smaller_last_batch_can_be_dropped(tiny: Make, folders: Folders) -> No
 
 def with_validation(name: str, root: Path) -> Dataset:
     """Return the digits with every tenth training image set aside."""
-    data = load(name, root)
+    data = small(load(name, root))
     return replace(data, validation=torch.arange(0, len(data.train), 10))
 
 
