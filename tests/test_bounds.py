@@ -36,7 +36,7 @@ SMALL = ["train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits"]
         ([*SMALL, "--threads", "9" * 25], "'--threads': Input should be less than or equal to 1024"),
         ([*SMALL, "--workers", HUGE], "'--workers': Input should be less than or equal to 1024"),
         ([*SMALL, "--at-once", HUGE], "'--at-once': Input should be less than or equal to 1000"),
-        ([*SMALL, "--epochs", HUGE], "it must be a whole number from 1 to 1,000,000,000 (recipe: 15)"),
+        ([*SMALL, "--epochs", HUGE], "it must be a whole number from 1 to 1,000,000,000 (recipe: 8)"),
         ([*SMALL, "--set", "lr=1e999"], "lr = 1e999 is impossible: it must be a number of at least 0"),
         ([*SMALL, "--set", "crop_padding=9999"], "crop_padding=9999 is more than the side of images of 32 pixels"),
         (["bench", "resnet20", "--window", "1e9"], "'--window': Input should be less than or equal to 600"),

@@ -58,7 +58,7 @@ REFUSED = [
     (["batch=many"], "batch = many is impossible: it must be a whole number from 1 to 1,000,000,000 (recipe: 64)"),
     (["batch=0"], "batch = 0 is impossible: it must be a whole number from 1 to 1,000,000,000 (recipe: 64)"),
     (["batch=3.5"], "batch = 3.5 is impossible: it must be a whole number from 1 to 1,000,000,000 (recipe: 64)"),
-    (["epochs=0"], "epochs = 0 is impossible: it must be a whole number from 1 to 1,000,000,000 (recipe: 15)"),
+    (["epochs=0"], "epochs = 0 is impossible: it must be a whole number from 1 to 1,000,000,000 (recipe: 8)"),
     (["crop_padding=-1"], "crop_padding = -1 is impossible: it must be a whole number from 0 to 10,000 (recipe: 4)"),
     (["lr=nan"], "lr = nan is impossible: it must be a number of at least 0 (recipe: 0.1)"),
     (["momentum=1"], "momentum = 1 is impossible: it must be a number of at least 0 and below 1 (recipe: 0.9)"),
@@ -179,7 +179,7 @@ def test_a_run_with_overrides_is_warned_of_and_recorded_as_deviating(
     ]
     assert run(*command, "--format", "json") == 0
     said = capsys.readouterr()
-    changes = ["epochs=1 (15)", "weight_decay=0.001 (0.0005)", "decay_scope=weights (all)", "batchnorm_images=64 (0)"]
+    changes = ["epochs=1 (8)", "weight_decay=0.001 (0.0005)", "decay_scope=weights (all)", "batchnorm_images=64 (0)"]
     assert json.loads(said.out)["deviations"] == changes
     assert f"this run deviates from digits ({', '.join(changes)}) and will not count as a reproduction" in said.err
     (record,) = (each for each in every_record(Path("results")) if each.dataset == "digits")

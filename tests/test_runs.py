@@ -182,7 +182,7 @@ def test_a_run_with_overrides_is_resumed_by_the_same_command_and_by_the_listed_o
     answer = json.loads(capsys.readouterr().out)
     assert (answer["name"], answer["sessions"]) == (line["name"], 2)
     assert answer["deviations"] == [
-        "epochs=2 (15)",
+        "epochs=2 (8)",
         "batch=128 (64)",
         "mean=0.5, 0.5, 0.5 (the training set's own)",
         "std=0.25, 0.25, 0.25 (the training set's own)",
