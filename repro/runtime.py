@@ -31,6 +31,11 @@ def let_threads_sleep() -> None:
         os.environ.update(OPENMP)
 
 
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Precision(StrEnum):
     """The number format of convolutions and matrix products."""
 

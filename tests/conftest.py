@@ -20,6 +20,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from PIL import Image
 from watching import shrink_digits
 
+from repro.counting import in_processes
 from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
 from repro.store.results import Record
@@ -41,6 +42,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
     CI names one for both of its sessions.
     """
+    in_processes.cores = lambda: 1  # the test processes share the cores already
     base = tmp_path_factory.getbasetemp()
     own = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache")
     os.environ["REPRO_CACHE"] = os.environ.get("REPRO_TEST_CACHE", own)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from repro.bars import with_bar
 from repro.comparison.counts import counts_of, uncounted
 from repro.console import note
+from repro.counting.cache import counted
+from repro.counting.in_processes import in_processes
 from repro.errors import PackageMissing
 from repro.papers import paper_of
 from repro.tables import Row, Table, asked_rows, read_table, table_names
@@ -38,9 +40,12 @@ def select(name: str, rows: str) -> Selection:
 
 def count_networks(selections: Sequence[Selection]) -> None:
     """Count the models that are not counted yet, which takes seconds per model; without fvcore, say that it cannot."""
-    places = {repr(subject): (table, row) for table, rows in selections for row, subject in uncounted(table, rows)}
+    found = [(table, row, subject) for table, rows in selections for row, subject in uncounted(table, rows)]
+    places = list({repr(subject): (table, row, subject) for table, row, subject in found}.values())
     try:
-        for table, row in with_bar(list(places.values()), "counting models"):
-            counts_of(table, row)
+        with in_processes(counted, [subject for *_, subject in places]) as waits:
+            for wait, (table, row, _) in with_bar(list(zip(waits, places, strict=True)), "counting models"):
+                wait()
+                counts_of(table, row)
     except PackageMissing as error:
         note(f"the counts of {number_of(len(places), 'model')} are left out: {error}")

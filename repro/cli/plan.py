@@ -19,6 +19,7 @@ from repro.comparison.corrections import records_today
 from repro.comparison.join import spreads_for
 from repro.console import loading, print_file, stdout
 from repro.counting.cache import demanded
+from repro.counting.in_processes import in_processes
 from repro.errors import UserError
 from repro.models import as_typed
 from repro.paths import folders
@@ -110,8 +111,11 @@ def plan_of(selections: Sequence[Selection], options: PlanOptions) -> Plan:
     device = _device(runtime, options.device_name, records, times)
     spreads = spreads_for([table for table, _ in selections], records)
     found = needed_runs(selections, spreads, records, places.runs, seeds=options.seeds, epochs=options.epochs)
-    for subject in with_bar(without_demand(found), "computing what training demands"):
-        demanded(subject)
+    subjects = without_demand(found)
+    with in_processes(demanded, subjects) as waits:
+        for wait, subject in with_bar(list(zip(waits, subjects, strict=True)), "computing what training demands"):
+            wait()
+            demanded(subject)
     return planned(found, measurements_on(device, runtime, records, times))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
@@ -21,7 +20,7 @@ from repro.experiment import Experiment, check_network, one_of_each
 from repro.paths import Folders
 from repro.planning.needed import missing
 from repro.planning.state import quick_status_of
-from repro.runtime import Runtime
+from repro.runtime import Runtime, cores
 from repro.store.run_folders import runs_in
 from repro.store.run_state import RunState
 from repro.text import number_of
@@ -191,5 +190,5 @@ def _tasks(left: Sequence[Experiment], runtime: Runtime, use: Resources) -> tupl
         return rows, runtime
     jobs = min(use.parallel, len(rows))
     turned = [rows[first:] + rows[:first] for first in (len(rows) * job // jobs for job in range(jobs))]
-    threads = runtime.threads or max(1, len(os.sched_getaffinity(0)) // jobs)
+    threads = runtime.threads or max(1, cores() // jobs)
     return [[each for row in order for each in row] for order in turned], replace(runtime, threads=threads)

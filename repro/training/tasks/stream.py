@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from repro.data.views import stacked
 from repro.errors import RunFailed, UserError
-from repro.runtime import Runtime
+from repro.runtime import Runtime, cores
 from repro.training.device import return_freed_memory
 from repro.training.signals import blocked_in_children
 
@@ -117,9 +117,7 @@ def raise_if_a_worker_died(error: RuntimeError) -> None:
 
 def workers_of(runtime: Runtime) -> int:
     """Return the number of worker processes that read images."""
-    if runtime.workers is not None:
-        return runtime.workers
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores() if runtime.workers is None else runtime.workers
 
 
 @cache
