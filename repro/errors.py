@@ -86,8 +86,23 @@ class RunFailed(Exception):
     """The request was valid but could not be completed (exit status 1)."""
 
 
-class Diverged(RunFailed):
-    """A loss or a weight became NaN or infinite. The run has ended; other runs can continue."""
+class OneRunFailed(RunFailed):
+    """A run cannot be trained to its end for a reason of its own; other runs can."""
+
+
+class Diverged(OneRunFailed):
+    """A loss or a weight became NaN or infinite."""
+
+
+class NetworkFailed(OneRunFailed):
+    """The code of a network from outside the package failed, or BatchNorm cannot normalise a batch."""
+
+
+def raise_joined(failures: Sequence[OneRunFailed]) -> None:
+    """Raise one error for all runs that failed, if there are any; Diverged if all diverged."""
+    if failures:
+        kind = Diverged if all(isinstance(each, Diverged) for each in failures) else OneRunFailed
+        raise kind("; ".join(map(str, failures)))
 
 
 def said(error: OSError) -> str:

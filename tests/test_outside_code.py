@@ -111,6 +111,34 @@ def test_a_last_batch_of_one_image_is_explained(capsys: Capsys, model: str) -> N
     assert (status, last.startswith("failed: "), last.endswith(f": {line}")) == (1, True, True)
 
 
+TABLE = """
+title = "Table 1"
+caption = "Test error on the digits"
+paper = "Two networks"
+source = "Two networks, Table 1"
+dataset = "digits"
+flops_convention = "macs"
+columns = [{ key = "error", label = "Error %", kind = "error", recipe = "digits" }]
+rows = [
+  { label = "Late", model = "nets.py:Late", cells = { error = "50.0" } },
+  { label = "Net", model = "nets.py:Net", cells = { error = "50.0" } },
+]
+"""
+
+
+def test_rows_after_a_network_that_fails_are_trained(capsys: Capsys) -> None:
+    """Both are trained overnight; the failure is the last line, and the exit status."""
+    paper = Path("papers/two")
+    (paper / "tables").mkdir(parents=True)
+    (paper / "tables/two.toml").write_text(TABLE, encoding="utf-8")
+    Path("nets.py").rename(paper / "nets.py")
+    status, _, err = repro(capsys, "table", "two", "--run", "--seeds", 1, "--epochs", 1)
+    failed = [line for line in err.splitlines() if line.startswith("failed: ")]
+    assert (status, len(failed), failed[-1]) == (1, 2, err.splitlines()[-1])
+    assert all(line.endswith("nets.py:Late: ValueError: too many calls (line 46)") for line in failed)
+    assert [line.split(",")[1][:8] for line in Path("results/runs.csv").read_text().splitlines()[1:]] == ["nets.Net"]
+
+
 def test_what_a_network_prints_does_not_get_into_the_answer(capsys: Capsys) -> None:
     for command in (["train", "nets.py:Prints", *RUN], ["count", "nets.py:Prints", "--dataset", "digits"]):
         factory_of.cache_clear()

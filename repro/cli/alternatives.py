@@ -15,7 +15,7 @@ from repro.comparison.alternatives import Trial, differing_cells, trials_of, tri
 from repro.comparison.corrections import records_today
 from repro.comparison.join import Comparison
 from repro.console import note
-from repro.errors import Diverged, UserError
+from repro.errors import OneRunFailed, UserError, raise_joined
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.planning.needed import without_record
@@ -43,21 +43,20 @@ def show_alternatives(
     format: ReportFormat,
     output: Path | None,
 ) -> None:
-    """Train the alternatives for some rows of a table, and show what they did; Diverged at the end if some run did."""
+    """Train the alternatives for some rows of a table, and show what they did; OneRunFailed at the end if one did."""
     check_format(format)
-    report, diverged = try_alternatives(selection, seeds, epochs, runtime, folders)
+    report, failures = try_alternatives(selection, seeds, epochs, runtime, folders)
     if report.tried or output or format != ReportFormat.RICH:  # a program reads an empty answer too
         show(report, format, output)
-    if diverged:
-        raise Diverged("; ".join(diverged))
+    raise_joined(failures)
     if format == ReportFormat.RICH and not output:
         suggest(after_alternatives(name, report.comparison, report.tried, folders))
 
 
 def try_alternatives(
     selection: Selection, seeds: int | None, epochs: int | None, runtime: Runtime, folders: Folders
-) -> tuple[AlternativesReport, list[str]]:
-    """Train the alternatives of every row whose error differs, and return what they did, and a line for what diverged.
+) -> tuple[AlternativesReport, list[OneRunFailed]]:
+    """Train the alternatives of every row whose error differs, and return what they did, and which runs failed.
 
     Each run with an alternative is compared with a run of the recipe with the same seed and number of epochs, which is
     trained too if it has no record.
@@ -75,10 +74,10 @@ def try_alternatives(
     experiments = without_record(chain(*map(_experiments, trials)), folders.results)
     runs = number_of(len(experiments), "run")
     note(f"{comparison.table.name}: {number_of(len(trials), 'alternative')}, {runs} to train")
-    diverged = train_runs(experiments, runtime, folders).diverged
+    failures = train_runs(experiments, runtime, folders).failures
     (comparison,) = compared([selection], folders.results)
     records = {each.id: each for each in records_today(result_folders(folders.results))}
-    return AlternativesReport(comparison, [tried(each, comparison, records) for each in trials]), diverged
+    return AlternativesReport(comparison, [tried(each, comparison, records) for each in trials]), failures
 
 
 def _experiments(trial: Trial) -> Sequence[Experiment]:

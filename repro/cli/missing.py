@@ -9,7 +9,7 @@ from repro.api.selection import Selection, count_networks
 from repro.atomic import remove_unfinished
 from repro.cli.train import train_all
 from repro.console import loading, note, problem
-from repro.errors import BeingTrained, Diverged
+from repro.errors import BeingTrained, OneRunFailed, raise_joined
 from repro.experiment import Experiment, by_seeds
 from repro.paths import Folders
 from repro.planning.needed import missing, without_record
@@ -28,7 +28,7 @@ def train_missing(
         whether all are trained: other processes may still train some of them.
 
     Raises:
-        Diverged: a run diverged; it is raised after all other runs are trained.
+        OneRunFailed: a run failed; it is raised after all other runs are trained.
     """
     table, rows = selection
     count_networks([selection])  # an error in counting is reported before days of training
@@ -39,16 +39,15 @@ def train_missing(
     for name in run_names(folders.runs):  # also of recorded runs, whose folders are not entered again
         remove_unfinished(folders.runs / name)
     outcome = train_runs(experiments, runtime, folders)
-    if outcome.diverged:
-        raise Diverged("; ".join(outcome.diverged))
+    raise_joined(outcome.failures)
     return not outcome.held
 
 
 class Outcome(NamedTuple):
     """The runs that were not trained to their end."""
 
-    diverged: list[str]
-    """A line for each run that diverged."""
+    failures: list[OneRunFailed]
+    """Those of runs that cannot be trained to their end."""
     held: list[Experiment]
     """Those that other processes still train."""
 
@@ -58,16 +57,16 @@ def train_runs(experiments: Sequence[Experiment], runtime: Runtime, folders: Fol
 
     Runs that other processes train are tried again at the end, and reported if they are still being trained.
     """
-    diverged: list[str] = []
-    held = _train_free(experiments, runtime, folders, diverged, lambda line: note(f"{line}; it is tried again later"))
-    return Outcome(diverged, _train_free(held, runtime, folders, diverged, problem))
+    failures: list[OneRunFailed] = []
+    held = _train_free(experiments, runtime, folders, failures, lambda line: note(f"{line}; it is tried again later"))
+    return Outcome(failures, _train_free(held, runtime, folders, failures, problem))
 
 
 def _train_free(
     experiments: Sequence[Experiment],
     runtime: Runtime,
     folders: Folders,
-    diverged: list[str],
+    failures: list[OneRunFailed],
     report: Callable[[str], None],
 ) -> list[Experiment]:
     """Train the experiments that no other process trains or has recorded meanwhile; return those that others train.
@@ -76,7 +75,7 @@ def _train_free(
         experiments: what is trained, the seeds of one experiment in a row.
         runtime: as for `train_all`, like the next one.
         folders: of the runs.
-        diverged: gets a line for what diverges.
+        failures: gets those of runs that cannot be trained to their end.
         report: called with who trains a run.
     """
     held: list[Experiment] = []
@@ -90,9 +89,9 @@ def _train_free(
                     report(f"{name} is being trained by {holder}")
                 held += [each for each in free if each.name in error.holders]
                 free = [each for each in free if each.name not in error.holders]
-            except Diverged as error:
+            except OneRunFailed as error:
                 problem(f"failed: {error}")
-                diverged.append(str(error))
+                failures.append(error)
                 break
     return held
 

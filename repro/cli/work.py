@@ -10,7 +10,7 @@ import typer
 
 from repro.cli.missing import train_runs
 from repro.cluster.tasks import read_submission
-from repro.errors import Diverged
+from repro.errors import raise_joined
 from repro.papers import paper_in, shipped
 from repro.paths import data_in
 from repro.recipes import Library, within
@@ -28,6 +28,4 @@ def work(
     ]
     with data_in(submission.places.data), within(Library((shipped(), *papers))):
         experiments = submission.experiments_of(task)
-        diverged = train_runs(experiments, Runtime(**switches_today(submission.runtime)), submission.places).diverged
-    if diverged:
-        raise Diverged("; ".join(diverged))
+        raise_joined(train_runs(experiments, Runtime(**switches_today(submission.runtime)), submission.places).failures)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,11 +14,16 @@ from torch import nn
 
 from repro.atomic import remove_unfinished
 from repro.data.protocol import Protocol
-from repro.errors import BeingTrained, Diverged, RunFailed, UserError, explained, is_out_of_memory
+from repro.errors import (
+    BeingTrained,
+    OneRunFailed,
+    RunFailed,
+    UserError,
+    is_out_of_memory,
+    raise_joined,
+)
 from repro.experiment import Experiment, one_of_each
 from repro.locks import Held, locked
-from repro.models import is_outside
-from repro.models.factory import failed_in
 from repro.paths import Folders
 from repro.recipes import Recipe, deviations
 from repro.runtime import Runtime, Together
@@ -27,6 +32,7 @@ from repro.store.run_folders import LOCK, RECORDED, run_at
 from repro.store.writing import check_writable
 from repro.training import processes
 from repro.training.device import check_deterministic, check_fused, check_memory, prepare, release_memory
+from repro.training.failures import failing_in_one_line
 from repro.training.final_tests import final_protocols
 from repro.training.graphs import Graphs
 from repro.training.grouping import Group, groups_of, in_groups, members, way_of
@@ -38,12 +44,9 @@ from repro.training.record import recorded
 from repro.training.resume import engine_at, equally_far
 from repro.training.schedule import images_per_epoch
 from repro.training.session import Session
-from repro.training.signals import Stopped
 from repro.training.tasks.stream import raise_if_a_worker_died
 from repro.training.tensorboard import check_log
 
-ONE_IMAGE = "Expected more than 1 value per channel when training"
-"""How torch refuses the maps of 1x1 pixels of one image; the last batch of an epoch may have one."""
 LOCK_SECONDS = 1.0
 """Wait for a run's lock, which `repro list runs` may hold for a moment."""
 
@@ -73,7 +76,8 @@ def train(
         UserError: the data are missing or changed, or a checkpoint is broken.
         BeingTrained: another process trains a run.
         RunFailed: the run cannot continue, for example because the disk is full; the last checkpoints are kept.
-        Diverged: a loss became NaN; raised when the other runs have ended. The last checkpoints are kept.
+        OneRunFailed: a loss became NaN (Diverged), or the code of a network failed; raised when the other runs have
+            ended. The last checkpoints are kept.
         Stopped: a signal of `signals.SIGNALS`; the state is saved.
     """
     check_log(runtime.log)
@@ -170,16 +174,16 @@ def _describe_as_recorded(experiment: Experiment, runtime: Runtime, folders: Fol
 
 
 def _train_groups(groups: Sequence[Group], session: Session) -> list[Record]:
-    """Train one group after another; if one diverges, the others are still trained."""
-    records, diverged, left = [], [], list(groups)
+    """Train one group after another; if the runs of one fail, the others are still trained."""
+    records, failures, left = list[Record](), list[OneRunFailed](), list(groups)
     while left:
         group = left.pop(0)
         try:
             trained = _train_if_it_fits(group, session)
-        except Diverged as error:
-            diverged.append(str(error))
+        except OneRunFailed as error:
+            failures.append(error)
             if left:
-                session.watcher.say(f"failed: {diverged[-1]}; continuing with the next runs")
+                session.watcher.say(f"failed: {error}; continuing with the next runs")
             continue
         if trained is None:
             fewer = len(group) - 1
@@ -190,15 +194,14 @@ def _train_groups(groups: Sequence[Group], session: Session) -> list[Record]:
             left = in_groups([*group, *(each for one in left for each in one)], fewer)
         else:
             records += trained
-    if diverged:
-        raise Diverged("; ".join(diverged))
+    raise_joined(failures)
     return records
 
 
 def _train_if_it_fits(group: Group, session: Session) -> list[Record] | None:
     """Train the runs of a group; None if the memory of the device is too small for so many branches."""
     try:
-        with _failing_in_one_line(members(group)):
+        with failing_in_one_line(members(group)):
             return _train_locked(group, session)
     except RuntimeError as error:
         if not is_out_of_memory(error):
@@ -209,25 +212,6 @@ def _train_if_it_fits(group: Group, session: Session) -> list[Record] | None:
             raise RunFailed(too_small(members(group), session.runtime, on_gpu=on_gpu)) from error
     release_memory()
     return None
-
-
-@contextmanager
-def _failing_in_one_line(experiments: Sequence[Experiment]) -> Iterator[None]:
-    """Raise RunFailed where a batch of one image or the code of a network from outside the package fails."""
-    try:
-        yield
-    except (UserError, RunFailed, Stopped):
-        raise
-    except Exception as error:
-        if isinstance(error, RuntimeError) and explained(error):
-            raise
-        if ONE_IMAGE in str(error):
-            line = "BatchNorm cannot normalise a batch of one image; change --set batch=N, or add --set drop_last=yes"
-            raise RunFailed(f"{', '.join(each.name for each in experiments)}: {line}") from error
-        outside = [each.model for each in experiments if is_outside(each.model)]
-        if why := next(filter(None, (failed_in(error, each) for each in outside)), None):
-            raise RunFailed(why) from error
-        raise
 
 
 def _train_locked(group: Group, session: Session) -> list[Record]:
