@@ -10,6 +10,8 @@ from repro.models.factory import factory_of
 
 Capsys = pytest.CaptureFixture[str]
 NETS = """
+import sys
+
 import torch
 from torch import nn
 
@@ -58,6 +60,11 @@ class Late(Net):
         return super().forward(images)
 
 
+class Exits(Net):
+    def forward(self, images):
+        sys.exit()
+
+
 class Open(Net):
     def __init__(self, **options):
         super().__init__(**options)
@@ -94,7 +101,7 @@ def test_weights_that_are_not_real_numbers_are_refused(capsys: Capsys) -> None:
 
 def test_a_failure_in_a_step_ends_in_one_line_with_the_line_of_the_file(capsys: Capsys) -> None:
     status, _, err = repro(capsys, "train", "nets.py:Late", *RUN)
-    assert (status, err.splitlines()[-1]) == (1, "failed: nets.py:Late: ValueError: too many calls (line 46)")
+    assert (status, err.splitlines()[-1]) == (1, "failed: nets.py:Late: ValueError: too many calls (line 48)")
 
 
 def test_a_failure_in_a_layer_ends_in_one_line(capsys: Capsys) -> None:
@@ -109,6 +116,18 @@ def test_a_last_batch_of_one_image_is_explained(capsys: Capsys, model: str) -> N
     line = "BatchNorm cannot normalise a batch of one image; change --set batch=N, or add --set drop_last=yes"
     last = err.splitlines()[-1]
     assert (status, last.startswith("failed: "), last.endswith(f": {line}")) == (1, True, True)
+
+
+def test_the_file_of_a_network_is_not_a_table(capsys: Capsys) -> None:
+    assert refused(capsys, "table", "nets.py") == "error: nets.py is not a table; the file of a table ends in .toml"
+
+
+@pytest.mark.parametrize("command", ["count", "train"])
+def test_a_network_that_exits_is_refused(capsys: Capsys, command: str) -> None:
+    factory_of.cache_clear()
+    status, out, err = repro(capsys, command, "nets.py:Exits", "--dataset", "digits")
+    assert (status, out) == (2, "")
+    assert "error: nets.py:Exits does not accept images of 3x32x32 (CxHxW): SystemExit" in err
 
 
 TABLE = """
@@ -135,7 +154,7 @@ def test_rows_after_a_network_that_fails_are_trained(capsys: Capsys) -> None:
     status, _, err = repro(capsys, "table", "two", "--run", "--seeds", 1, "--epochs", 1)
     failed = [line for line in err.splitlines() if line.startswith("failed: ")]
     assert (status, len(failed), failed[-1]) == (1, 2, err.splitlines()[-1])
-    assert all(line.endswith("nets.py:Late: ValueError: too many calls (line 46)") for line in failed)
+    assert all(line.endswith("nets.py:Late: ValueError: too many calls (line 48)") for line in failed)
     assert [line.split(",")[1][:8] for line in Path("results/runs.csv").read_text().splitlines()[1:]] == ["nets.Net"]
 
 

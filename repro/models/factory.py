@@ -33,6 +33,8 @@ OWN_WEIGHTS = frozenset({"weights", "weights_backbone", "pretrained", "checkpoin
 """Parameters of packages that are no options: every network here starts without weights."""
 CALLS_A_LAYER = "_call_impl"
 """The function of torch that calls every layer of a network."""
+OWN_ERRORS = (Exception, SystemExit)
+"""What the code of a network raises: it may call sys.exit, which must not end a command without a message."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def built(network: Outside, options: Mapping[str, OptionValue], classes: int, ch
     try:
         with redirect_stdout(sys.stderr):
             made = factory.build(**given)
-    except Exception as error:
+    except OWN_ERRORS as error:
         options_given = ", ".join(f"{name}={as_text(value)}" for name, value in given.items())
         how = f"with {options_given}" if given else "without options"
         unnamed = factory.open and "classes" not in factory.sizes
@@ -139,7 +141,7 @@ def check_output(name: str, made: nn.Module, classes: int, input: Shape, *, trai
     with nullcontext() if trains else torch.no_grad(), torch.random.fork_rng(devices=[]), redirect_stdout(sys.stderr):
         try:
             output = made(torch.zeros(2, *input))
-        except Exception as error:
+        except OWN_ERRORS as error:
             raise UserError(
                 f"{network.place} does not accept images of {shape_text(input)} (CxHxW): {_reason(error, network)}"
             ) from error
@@ -185,7 +187,7 @@ def _run(network: Outside, file: Path) -> ModuleType:
     try:
         with redirect_stdout(sys.stderr):
             spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except OWN_ERRORS as error:
         del sys.modules[name]
         raise UserError(f"{file} cannot be imported: {_reason(error, network)}; repair the file") from error
     return module
@@ -206,7 +208,7 @@ def _imported(network: Outside, module: str) -> ModuleType:
         if missing == module.split(".")[0] and (error.name or module) != missing:
             raise UserError(f"{network.place}: there is no module {error.name}; correct its name") from None
         raise UserError(f"{network.place}: the package {missing} is not installed: pip install {missing}") from None
-    except (Exception, SystemExit) as error:
+    except OWN_ERRORS as error:
         raise UserError(f"{module} cannot be imported: {_reason(error, network)}") from error
 
 

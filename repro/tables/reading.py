@@ -53,6 +53,8 @@ def read_table(name: str) -> Table:
     """
     tables, path = current_library().tables, Path(name)
     if path.suffix != ".toml" and len(path.parts) <= 1:
+        if path.suffix and path.is_file():
+            raise UserError(f"{name} is not a table; the file of a table ends in .toml")
         return parse_table(tables[choose("table", name, tables)])
     table = parse_table(path)
     for each in tables.values():

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from repro.errors import NetworkFailed, RunFailed, UserError, explained
 from repro.experiment import Experiment
 from repro.models import is_outside
-from repro.models.factory import failed_in
+from repro.models.factory import OWN_ERRORS, failed_in
 from repro.training.signals import Stopped
 
 ONE_IMAGE = "Expected more than 1 value per channel when training"
@@ -22,7 +22,7 @@ def failing_in_one_line(experiments: Sequence[Experiment]) -> Iterator[None]:
         yield
     except (UserError, RunFailed, Stopped):
         raise
-    except Exception as error:
+    except OWN_ERRORS as error:
         if isinstance(error, RuntimeError) and explained(error):
             raise
         if ONE_IMAGE in str(error):
