@@ -15,6 +15,7 @@ from typing import cast
 
 import pytest
 from commands import repro
+from marking import COUNTS_ALL
 
 import repro as package
 from repro.cli.app import main
@@ -673,6 +674,7 @@ def test_the_next_command_names_each_paper_once(
     assert capsys.readouterr().err == "next: repro train resnet20 --papers mine2 --papers mine\n"
 
 
+@COUNTS_ALL
 def test_the_next_command_has_the_folders_of_this_one(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, small_digits: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
