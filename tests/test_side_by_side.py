@@ -220,7 +220,7 @@ def test_a_merged_batch_norm_accepts_bf16_with_fp32_statistics() -> None:
     assert network.state_of(0)["0.running_mean"].dtype == torch.float32
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_torch_compile_sees_one_batch_norm_of_all_seeds() -> None:
     """One graph is traced up to autograd, which needs no compiler."""
     network, _ = stacked_resnet(2)
