@@ -224,6 +224,12 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: repro.build("resnet20", seed=-1), "seed=-1 is impossible; give a whole number from 0 to 2147483647"),
     (lambda: repro.build("wrn", depth=27), "wrn: depth 27 is impossible"),
     (lambda: repro.build("resnet20", dataset="isbi2012"), "resnet20 predicts one class for an image"),
+    (lambda: repro.build(small_network()), "model must be text, not Sequential"),  # type: ignore[arg-type]
+    (lambda: repro.compare(None), "name must be a path, not NoneType"),  # type: ignore[arg-type]
+    (lambda: repro.table("cifar100", rows=["N=4"]), "rows must be text, not list"),  # type: ignore[arg-type]
+    (lambda: repro.table("cifar100", results=None), "results must be a path, not NoneType"),  # type: ignore[arg-type]
+    (lambda: repro.list_tables(papers=None), "papers must be a path, not NoneType"),  # type: ignore[arg-type]
+    (lambda: repro.curve(3), "run must be text, not int"),  # type: ignore[arg-type]
     (lambda: repro.build("torchvision:resnet18"), "torchvision:resnet18 has no dataset of its own; name one"),
 ]
 

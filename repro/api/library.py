@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +45,26 @@ class LeftOut:
         return named_otherwise(error)
 
 
+def text_of(name: str, value: object) -> str:
+    """Return the value of an argument that is text; UserError if it is something else."""
+    if not isinstance(value, str):
+        raise UserError(f"{name} must be text, not {type(value).__name__}")
+    return value
+
+
+def place_of(name: str, value: object) -> Path:
+    """Return the value of an argument that is a file or a folder; UserError if it is something else."""
+    if not isinstance(value, str | Path):
+        raise UserError(f"{name} must be a path, not {type(value).__name__}")
+    return Path(value)
+
+
+def _folders(papers: object) -> list[Path]:
+    """Return the folders that were named."""
+    several = papers if isinstance(papers, Iterable) and not isinstance(papers, str) else [papers]
+    return [place_of("papers", each) for each in several]
+
+
 @contextmanager
 def using(papers: Papers, needed: Collection[Path] = ()) -> Iterator[None]:
     """Make the library with some papers the current one.
@@ -57,11 +77,11 @@ def using(papers: Papers, needed: Collection[Path] = ()) -> Iterator[None]:
         needed: the folders of papers that are found anyway, and that the request is about.
 
     Raises:
-        UserError: a folder is not a paper; a file of a paper that is named or needed is wrong, or of one that may have
-            a name that the request is about. An unknown name that is of another kind is answered with what belongs to
-            it.
+        UserError: a folder is not a path or not a paper; a file of a paper that is named or needed is wrong, or of one
+            that may have a name that the request is about. An unknown name that is of another kind is answered with
+            what belongs to it.
     """
-    named = [Path(each) for each in ([papers] if isinstance(papers, str | Path) else papers)]
+    named = _folders(papers)
     left_out = LeftOut()
     with within(_checked(find_papers(named), {each.resolve() for each in (*named, *needed)}, left_out)):
         try:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro.api.library import Papers, Place, using
+from repro.api.library import Papers, Place, place_of, text_of, using
 from repro.api.listing import Line
 from repro.bounds import kind_of
 from repro.cluster.queue import LiveJob, live_jobs
@@ -73,7 +73,7 @@ def runs(folder: Place = "runs", *, papers: Papers = ()) -> DataFrame:
         UserError: the folder is a file, or a paper is wrong.
     """
     with using(papers):
-        return frame_of(run_lines(folders(runs=Path(folder)).runs), RUN_COLUMNS)
+        return frame_of(run_lines(folders(runs=place_of("folder", folder)).runs), RUN_COLUMNS)
 
 
 def run_lines(folder: Path) -> list[Line]:
@@ -154,7 +154,7 @@ def results(folder: Place = "results", *, papers: Papers = ()) -> DataFrame:
 
 
 def _places(results: Place) -> list[Path]:
-    return result_folders(folders(results=Path(results), shows=True).results)
+    return result_folders(folders(results=place_of("results", results), shows=True).results)
 
 
 def curve(run: str, *, results: Place = "results", runs: Place = "runs", papers: Papers = ()) -> DataFrame:
@@ -170,7 +170,7 @@ def curve(run: str, *, results: Place = "results", runs: Place = "runs", papers:
         UserError: there is no such run or several, or the run has no curve.
     """
     with using(papers):
-        found = run_curve(run, _places(results), folders(runs=Path(runs)).runs)
+        found = run_curve(text_of("run", run), _places(results), folders(runs=place_of("runs", runs)).runs)
         return frame_of(map(vars, found.epochs), EPOCH_COLUMNS)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from repro.api.library import Papers, Place, using
+from repro.api.library import Papers, Place, place_of, text_of, using
 from repro.api.selection import Selection, count_networks, select, select_all
 from repro.comparison.corrections import records_today
 from repro.comparison.join import Comparison, spreads_for
@@ -50,8 +50,8 @@ def table(
     with using(papers):
         if name is None and (rows != "*" or columns or bare):
             raise UserError("rows, columns and bare require the name of a table; see repro.list_tables()")
-        selections = _selections(name, rows)
-        view = view_of(selections[0][0], columns, bare=bare) if name else ALL
+        selections = select_all() if name is None else [_selected(name, rows)]
+        view = view_of(selections[0][0], columns, bare=bare) if name is not None else ALL
         return report_on(selections, _checked(results), summary=name is None, view=view)
 
 
@@ -72,15 +72,15 @@ def compare(name: Place, *, rows: str = "*", results: Place = "results", papers:
         UserError: there is no such table, row or folder, or a file is wrong.
     """
     with using(papers):
-        return compared(_selections(name, rows), _checked(results))[0]
+        return compared([_selected(name, rows)], _checked(results))[0]
 
 
-def _selections(name: Place | None, rows: str) -> list[Selection]:
-    return select_all() if name is None else [select(str(name), rows)]
+def _selected(name: Place, rows: str) -> Selection:
+    return select(str(place_of("name", name)), text_of("rows", rows))
 
 
 def _checked(results: Place) -> Path:
-    return folders(results=Path(results), shows=True).results
+    return folders(results=place_of("results", results), shows=True).results
 
 
 def report_on(selections: Sequence[Selection], results: Path, *, summary: bool, view: View = ALL) -> Report:
