@@ -70,10 +70,10 @@ def _all(names: Sequence[str]) -> str:
     return f"known: {', '.join(names)}" if names else "there are none"
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+def unknown(kind: str, name: str, known: Iterable[str], listed: str = "") -> str:
     """Return what is wrong with a name in a file, which must spell it exactly as `choose` does not require."""
     try:
-        return f"unknown {kind} {name!r}; did you mean {choose(kind, name, known)}?"
+        return f"unknown {kind} {name!r}; did you mean {choose(kind, name, known, listed=listed)}?"
     except UserError as error:
         return str(error)
 

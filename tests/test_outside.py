@@ -348,6 +348,7 @@ def test_a_network_is_found_in_a_copy_of_its_folder(tmp_path: Path) -> None:
             f"{ROW}: model: mine/nets.py:Net: option depth must be a whole number, not '2'",
         ),
         ("nets.py:Nat", "{}", f"{ROW}: model: mine/nets.py has no class or function 'Nat'"),
+        ("nets:Net", "{}", f"{ROW}: model: nets is not an installed package; for the file nets.py write nets.py:Net"),
     ],
 )
 def test_a_wrong_row_is_refused(write: Write, capsys: Capsys, model: str, options: str, line: str) -> None:

@@ -235,6 +235,9 @@ def test_a_wrong_recipe_is_refused_before_anything_is_done(
 
 WRONG_TABLES = [
     ('title = "', 'titel = "', "the table: unknown key 'titel'; did you mean title?"),
+    ("[[rows]]", "[[row]]", "the table: unknown key 'row'; did you mean rows?"),
+    ("columns = [", "colums = [", "the table: unknown key 'colums'; did you mean columns?"),
+    ('model = "densenet"', 'model = "nets.py"', "row 1 (Narrow): unknown model 'nets.py'; see repro list models, or "),
     ('title = "Table 1"', "title = 1", "the table: title is 1, not a string in quotes"),
     ('title = "', 'notes = "one"\ntitle = "', "the table: notes is 'one', not a list of strings in quotes"),
     ('"87.0"', '"87,0"', "row 1 (Narrow): cell error is '87,0', not a printed number in quotes such as"),

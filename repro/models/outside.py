@@ -97,7 +97,8 @@ def find_outside(typed: str, folders: Sequence[Path] = HERE) -> str:
         folders: where a relative file is searched; the first is preferred, and the others must not disagree.
 
     Raises:
-        UserError: there is no such file, several folders have different ones, or this is no network.
+        UserError: there is no such file, several folders have different ones, this is a file without its `.py`, or
+            this is no network.
     """
     if typed in _KNOWN:
         return typed
@@ -110,6 +111,8 @@ def find_outside(typed: str, folders: Sequence[Path] = HERE) -> str:
         found = Outside(f"{file}:{factory}", sha256(file))
     else:
         found = Outside(place, _version(where))
+        if not found.version:
+            _refuse_file(where, factory, folders)
     if wanted and found.name != typed:
         raise UserError(f"{found.place} has changed: it is {found.name}, not {typed}; restore it")
     _KNOWN[found.name] = found
@@ -181,6 +184,13 @@ def _file(where: str, folders: Sequence[Path]) -> Path:
     if len({sha256(each) for each in preferred}) > 1:
         raise UserError(f"{where} is in several papers: {', '.join(map(str, found))}; write the path of one")
     return found[0]
+
+
+def _refuse_file(module: str, factory: str, folders: Sequence[Path]) -> None:
+    """Refuse the name of a module that is not installed if it is that of a file: no package is to be installed."""
+    file = f"{module.replace('.', '/')}.py"
+    if any((folder / file).is_file() for folder in folders):
+        raise UserError(f"{module} is not an installed package; for the file {file} write {file}:{factory}")
 
 
 def _version(module: str) -> str:

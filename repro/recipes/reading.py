@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET
 
 from repro.errors import Mistake, WrongFiles, collecting, refuse
-from repro.models import MODELS, OPTIONS
+from repro.models import ELSEWHERE, MODELS, OPTIONS
 from repro.models.outside import bare, is_outside
 from repro.papers import toml_of
 from repro.recipes.alternatives import wrong_alternative
@@ -198,7 +198,7 @@ def _refuse_unknown_defaults(written: _Written) -> None:
         if is_outside(name) and name != bare(name):
             raise written.refused(f"default_for: write {bare(name)!r} without folders and version, not {name!r}")
         if name not in {*MODELS, "*"} and not is_outside(name):
-            raise written.refused(f"default_for: {unknown('model', name, MODELS)}")
+            raise written.refused(f"default_for: {unknown('model', name, MODELS, ELSEWHERE)}")
     for name in written.about.default_with:
         if name not in OPTIONS and not any(map(is_outside, written.about.default_for)):
             raise written.refused(f"default_with: {unknown('option', name, OPTIONS)}")

@@ -43,7 +43,9 @@ def tables_of(content: dict[str, Any], key: str) -> list[dict[str, Any]]:
     return found
 
 
-def expect_keys(where: str, content: dict[str, Any], kind: type, besides: Collection[str] = ()) -> None:
+def expect_keys(
+    where: str, content: dict[str, Any], kind: type, besides: Collection[str] = (), taken: Collection[str] = ()
+) -> None:
     """Refuse missing, unknown and wrongly typed keys.
 
     Args:
@@ -51,11 +53,12 @@ def expect_keys(where: str, content: dict[str, Any], kind: type, besides: Collec
         content: keys and values.
         kind: the dataclass whose fields are the known keys.
         besides: fields that are no keys.
+        taken: keys that `tables_of` has removed, so that a misspelt one is answered with them.
     """
     allowed = {each.name: each for each in fields(kind) if each.name not in besides}
     for key, value in content.items():
         if key not in allowed:
-            raise Malformed(where, unknown("key", key, allowed))
+            raise Malformed(where, unknown("key", key, [*allowed, *taken]))
         fits, wanted = _TYPES[str(allowed[key].type).removesuffix(" | None")]
         if not fits(value):
             raise Malformed(where, f"{key} is {value!r}, {wanted}")
@@ -64,10 +67,10 @@ def expect_keys(where: str, content: dict[str, Any], kind: type, besides: Collec
             raise Malformed(where, f"key {key!r} is missing")
 
 
-def expect_one_of(where: str, what: str, value: object, known: Collection[object]) -> None:
-    """Refuse a value that is not one of the known ones."""
+def expect_one_of(where: str, what: str, value: object, known: Collection[object], listed: str = "") -> None:
+    """Refuse a value that is not one of the known ones, which are listed unless `listed` says where they are."""
     if value not in known:
-        raise Malformed(where, unknown(what, str(value), [str(each) for each in known if each]))
+        raise Malformed(where, unknown(what, str(value), [str(each) for each in known if each], listed))
 
 
 def _is_text(value: object) -> bool:

@@ -12,7 +12,7 @@ from repro.counting.conventions import Convention
 from repro.data import DATASETS, DatasetKind
 from repro.data.protocol import Protocol
 from repro.errors import Mistake, UserError, WrongFiles, collecting, refuse
-from repro.models import MODELS, OPTIONS, check_layers, find, is_outside
+from repro.models import ELSEWHERE, MODELS, OPTIONS, check_layers, find, is_outside
 from repro.models.options import EXPECTED
 from repro.papers import paper_of, toml_of
 from repro.recipes import RECIPES, current_library
@@ -84,7 +84,7 @@ def parse_table(path: Path) -> Table:
 def _table(file: Path, content: dict[str, Any]) -> Table:
     paper = paper_of(file) or file.parent
     columns, rows = tables_of(content, "columns"), tables_of(content, "rows")
-    expect_keys("the table", content, Table, besides={"name", "columns", "rows", "file"})
+    expect_keys("the table", content, Table, besides={"name", "columns", "rows", "file"}, taken=("columns", "rows"))
     expect_one_of("the table", "dataset", content["dataset"], DATASETS)
     expect_one_of("the table", "flops_convention", content["flops_convention"], [*Convention])
     if not columns or not rows:
@@ -199,7 +199,7 @@ def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str], 
     expect_keys(where, content, Row, besides={"replications"})
     _find_outside(where, content, paper)
     if not is_outside(content.get("model")):
-        expect_one_of(where, "model", content.get("model"), [*MODELS, None])
+        expect_one_of(where, "model", content.get("model"), [*MODELS, None], ELSEWHERE)
     if content.get("count_only") and ("model" not in content or "recipe" in content):
         raise Malformed(where, "count_only is for a row with a model and without a recipe")
     if content.get("options") and "model" not in content:
