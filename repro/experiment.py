@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from repro.data import DATASETS, DatasetKind
+from repro.data import DATASETS, DatasetKind, why_unknown
 from repro.data import find as find_dataset
 from repro.errors import Mistake, UserError, refuse
 from repro.models import MODELS, OptionValue, build, check_layers, is_outside, resolve_options, spec_of
@@ -32,7 +32,7 @@ from repro.recipes import (
 from repro.recipes.alternatives import alternatives_of
 from repro.recipes.entries import check_values
 from repro.stored_experiment import StoredExperiment
-from repro.text import choose, unknown
+from repro.text import choose
 
 ONE_CLASS = "predicts one class for an image"
 PREDICTS = {
@@ -241,7 +241,7 @@ def check_recipes(recipes: Iterable[Recipe]) -> None:
     for each in recipes:
         try:
             if each.dataset not in DATASETS:
-                raise UserError(unknown("dataset", each.dataset, DATASETS))
+                raise UserError(why_unknown(each.dataset))
             _check_images(each, each)
             _check_alternatives(each)
         except UserError as error:

@@ -82,6 +82,17 @@ def test_datasets_are_checked(folder: Path, capsys: Capsys, monkeypatch: pytest.
     assert f"error: {file}: dataset digits: the dataset digits comes with the program" in out
 
 
+def test_a_wrong_dataset_is_not_called_unknown_where_it_is_used(folder: Path, capsys: Capsys) -> None:
+    (folder / "datasets.toml").write_text(DATASETS.replace("size = 8", "size = [8, 8]"))
+    change(folder, RECIPE, 'summary = "', 'dataset = "mine"\nsummary = "')
+    change(folder, TABLE, 'dataset = "digits"', 'dataset = "mine"')
+    status, out, _ = repro(capsys, "validate", "papers/demo")
+    assert status == 1
+    assert f"error: {folder / RECIPE}: recipe demo: dataset mine is wrong; correct it first" in out
+    assert f"error: {folder / TABLE}: the table: dataset mine is wrong; correct it first" in out
+    assert "unknown dataset" not in out
+
+
 def test_replications_are_read_and_need_a_table(folder: Path, capsys: Capsys) -> None:
     others = folder / "tables/replications"
     others.mkdir()

@@ -25,7 +25,7 @@ from repro.data.places import count
 from repro.errors import UserError, refuse
 from repro.paths import data_folder
 from repro.recipes import Library, current_library
-from repro.text import choose
+from repro.text import choose, unknown
 
 if TYPE_CHECKING:
     import torch
@@ -250,6 +250,13 @@ class Dataset:
 def find(name: str) -> str:
     """Return the registered name that matches `name`; UserError with the nearest name otherwise."""
     return choose("dataset", name, DATASETS)
+
+
+def why_unknown(name: str) -> str:
+    """Return why a file cannot name a dataset: its declaration is wrong, or there is none."""
+    if name in declarations(current_library()).wrong:
+        return f"dataset {name} is wrong; correct it first"
+    return unknown("dataset", name, DATASETS)
 
 
 def load(name: str, root: Path) -> Dataset | ImageFolder | DetectionFolder:

@@ -182,6 +182,8 @@ class Declarations(NamedTuple):
     datasets: dict[str, Declaration]
     """Those that are right, by name."""
     mistakes: tuple[Mistake, ...]
+    wrong: frozenset[str]
+    """The names of those that are left out."""
 
 
 def survey_datasets(files: Iterable[Path], shipped: Collection[str]) -> Declarations:
@@ -195,14 +197,16 @@ def survey_datasets(files: Iterable[Path], shipped: Collection[str]) -> Declarat
         shipped: the names of the program's own datasets.
     """
     own = {canonical(name): name for name in shipped}
-    found, mistakes = dict[str, Declaration](), list[Mistake]()
+    found, mistakes, names = dict[str, Declaration](), list[Mistake](), set[str]()
     for file in files:
         with collecting(mistakes):
             for name, given in _read(file).items():
+                names.add(name)
                 with collecting(mistakes):
                     _refuse_second(Place(file, name), own, found)
                     found[canonical(name)] = _declaration(Place(file, name), given)
-    return Declarations({each.name: each for each in found.values()}, tuple(mistakes))
+    right = {each.name: each for each in found.values()}
+    return Declarations(right, tuple(mistakes), frozenset(names - right.keys()))
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from repro.counting.conventions import Convention
-from repro.data import DATASETS, DatasetKind
+from repro.data import DATASETS, DatasetKind, why_unknown
 from repro.data.protocol import Protocol
 from repro.errors import Mistake, UserError, WrongFiles, collecting, refuse
 from repro.models import ELSEWHERE, MODELS, OPTIONS, check_layers, find, is_outside
@@ -85,7 +85,7 @@ def _table(file: Path, content: dict[str, Any]) -> Table:
     paper = paper_of(file) or file.parent
     columns, rows = tables_of(content, "columns"), tables_of(content, "rows")
     expect_keys("the table", content, Table, besides={"name", "columns", "rows", "file"}, taken=("columns", "rows"))
-    expect_one_of("the table", "dataset", content["dataset"], DATASETS)
+    _expect_dataset("the table", content)
     expect_one_of("the table", "flops_convention", content["flops_convention"], [*Convention])
     if not columns or not rows:
         raise Malformed("the table", "it needs [[columns]] and [[rows]]")
@@ -243,6 +243,13 @@ def _expect_known(where: str, content: dict[str, Any]) -> None:
             raise Malformed(where, f"recipe {name} is abstract; name one that extends it")
         if name in reading.names:
             raise Malformed(where, f"recipe {name} is wrong; correct it first")
-    for key, known in (("dataset", DATASETS), ("recipe", RECIPES), ("statistic", STATISTICS)):
+    _expect_dataset(where, content)
+    for key, known in (("recipe", RECIPES), ("statistic", STATISTICS)):
         if key in content:
             expect_one_of(where, key, content[key], known)
+
+
+def _expect_dataset(where: str, content: dict[str, Any]) -> None:
+    """Refuse a dataset that is not declared, or wrongly."""
+    if "dataset" in content and content["dataset"] not in DATASETS:
+        raise Malformed(where, why_unknown(content["dataset"]))
