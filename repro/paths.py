@@ -12,6 +12,9 @@ from tempfile import TemporaryFile
 
 from repro.errors import UserError
 
+RESULTS = Path("results")
+"""The folder of the user's records unless `--results` names another one."""
+
 
 @dataclass(frozen=True)
 class Folders:
@@ -27,7 +30,7 @@ class Folders:
 
 def default_folders() -> Folders:
     """Return the folders of a command without options: $REPRO_DATA, else data/; runs/ and results/."""
-    return Folders(Path(os.environ.get("REPRO_DATA") or "data"), Path("runs"), Path("results"))
+    return Folders(Path(os.environ.get("REPRO_DATA") or "data"), Path("runs"), RESULTS)
 
 
 _DATA: ContextVar[Path | None] = ContextVar("data", default=None)
@@ -74,7 +77,7 @@ def _check_writable(folder: Path, named: str) -> None:
 def folders(
     data: Path | None = None,
     runs: Path | None = None,
-    results: Path = Path("results"),
+    results: Path = RESULTS,
     *,
     trains: bool = False,
     measures: bool = False,
@@ -100,6 +103,6 @@ def folders(
             raise UserError(f"{name} {folder} is not a folder: {there} is a file")
         if written:
             _check_writable(there, f"{name} {folder}")
-    if shows and results != Path("results") and not results.is_dir():
+    if shows and results != RESULTS and not results.is_dir():
         raise UserError(f"--results {results} does not exist; repro train creates it with the first record")
     return Folders(data or data_folder(), runs, results)

@@ -256,6 +256,14 @@ def test_the_answer_ends_with_the_command_that_trains(capsys: pytest.CaptureFixt
     ]
 
 
+def test_without_runs_to_train_the_table_is_shown_with_its_results(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    plan = (*DRY[:2], "--rows", "ResNet-32", "--run", "--dry-run", "--seeds", 1, "--results")
+    assert repro(capsys, *plan, tmp_path)[2].splitlines()[-1] == f"next: repro table resnet-cifar --results {tmp_path}"
+    assert repro(capsys, *plan, tmp_path / "none")[2].splitlines()[-1] == "next: repro table resnet-cifar"
+
+
 def test_all_tables_are_planned(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """WRN-40-4 is a row of several tables; a run that two of them need counts once."""
     file = tmp_path / "plan.csv"

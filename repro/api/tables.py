@@ -96,7 +96,17 @@ def compared(selections: Sequence[Selection], results: Path) -> list[Comparison]
     repeated = repeated_records(places)
     lowest, spreads = partial(_lowest_error, places), spreads_for([each for each, _ in selections], records)
     return [
-        joined(each, records, times, weights, shown=rows, spread=spread, lowest=lowest, repeated=repeated)
+        joined(
+            each,
+            records,
+            times,
+            weights,
+            shown=rows,
+            spread=spread,
+            lowest=lowest,
+            repeated=repeated,
+            results=results,
+        )
         for (each, rows), spread in zip(selections, spreads, strict=True)
     ]
 

@@ -14,7 +14,7 @@ from repro.api.selection import Selection, select_all
 from repro.bars import with_bar
 from repro.cli.options import Data, Results, Rows, Runs, SeedsPerRow, choice, runtime_options
 from repro.cli.output import Output, format_of, write_text
-from repro.cli.suggestion import suggest
+from repro.cli.suggestion import suggest, with_folders
 from repro.comparison.corrections import records_today
 from repro.comparison.join import spreads_for
 from repro.console import loading, print_file, stdout
@@ -169,7 +169,11 @@ def after_plan(made: Plan, given: Mapping[str, Any], named: str | None) -> str:
         if row.to_train.runs:
             left[row.table.name] = left.get(row.table.name, 0.0) + row.to_train.seconds
     name = named or min(left, key=lambda each: left[each], default="")
-    return command_that_trains(name, given) if left else f"repro table {quote(name) if name else ''}".rstrip()
+    if left:
+        return command_that_trains(name, given)
+    shown = f"repro table {quote(name)}" if name else "repro table"
+    results: Path = given["results"]
+    return with_folders(shown, folders(results=results), "results") if results.is_dir() else shown
 
 
 def command_that_trains(name: str, given: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from repro.comparison.spread import PRINTED_SPREAD, Spread
 from repro.comparison.times import TimeCell, time_cells
 from repro.comparison.verdict import Verdict
 from repro.data.protocol import ONE_CROP
+from repro.paths import RESULTS
 from repro.store.results import Record, StepTime
 from repro.store.weights import WeightsTest
 from repro.tables import PrintedError, Row, Table, shipped_tables
@@ -161,6 +163,8 @@ class Comparison:
     """The records of each run of these rows that has several; the first one is used."""
     cells: int = 0
     """Number of printed errors that can be judged, measured or not; they share the rate of false alarms."""
+    results: Path = RESULTS
+    """The folder of the user's records, for commands in notes."""
 
     @property
     def runs(self) -> tuple[Record, ...]:
@@ -186,6 +190,7 @@ def compare(
     spread: Spread = PRINTED_SPREAD,
     lowest: Callable[[Record], float | None] = lambda record: None,
     repeated: Mapping[str, Sequence[Record]] = MappingProxyType({}),
+    results: Path = RESULTS,
 ) -> Comparison:
     """Join a table with our counts, times and records.
 
@@ -198,6 +203,7 @@ def compare(
         spread: the spread between seeds, pooled over all tables (default: only the printed spreads).
         lowest: returns the lowest test error of a run after any epoch; None if its curve is missing.
         repeated: all records of the experiments that have several, by ID.
+        results: the folder of the user's records.
     """
     rows = table.rows if shown is None else tuple(shown)
     errors = [with_runs(table.errors([row]), records) for row in rows]
@@ -222,7 +228,7 @@ def compare(
     judged = any(each.judged for each in every)
     used = once_each([*chain(*(each.runs for each in every)), *deviating])
     several = tuple(tuple(repeated[each.id]) for each in used if each.id in repeated)
-    return Comparison(table, tuple(compared), tuple(deviating), spread if judged else None, several, cells)
+    return Comparison(table, tuple(compared), tuple(deviating), spread if judged else None, several, cells, results)
 
 
 def spreads_for(tables: Sequence[Table], records: Sequence[Record]) -> list[Spread]:

@@ -11,6 +11,8 @@ from repro.comparison.rule import t_of_equivalence, t_of_margin
 from repro.comparison.times import TimeCell
 from repro.comparison.verdict import Verdict
 from repro.counting.conventions import Convention
+from repro.models import as_typed
+from repro.paths import RESULTS
 from repro.recipes.library import with_papers
 from repro.tables import LAST, Column, PrintedError
 from repro.text import number_of
@@ -136,10 +138,11 @@ def _figures_of_the_rule(comparison: Comparison) -> list[str]:
 
 def _repeated(comparison: Comparison) -> list[str]:
     """Return the runs with several records, of which one is used."""
+    folder = "" if comparison.results == RESULTS else f" {as_typed({'results': str(comparison.results)})}"
     return [
         f"{len(records)} records of seed {records[0].seed} "
         f"({', '.join(each.shown for each in records)}): "
-        f"the first is used; repro runs keep {records[0].name} lists them and keeps one"
+        f"the first is used; {with_papers(f'repro runs keep {records[0].name}{folder}')} lists them and keeps one"
         for records in comparison.repeated
     ]
 
