@@ -255,8 +255,15 @@ def test_bad_input_is_refused_in_one_line(write: Write, capsys: Capsys, command:
     for name, text in (("bad", "import nothing_here"), ("wrong", "def"), ("exits", "raise SystemExit(3)")):
         nets(text=text, name=f"{name}.py")
     if command != "count" and "deep=3" in typed:
-        line = "unknown recipe value 'deep'"
+        line = "unknown option or recipe value 'deep'; nets.py:Net has the options depth, rate, bias, kind, and recipes"
     assert line in refused(capsys, command, *typed.split(), "--dataset", "digits")
+
+
+def test_a_misspelt_option_is_answered_with_the_nearest(write: Write, capsys: Capsys) -> None:
+    nets(text=NETS.replace('Path("imported").touch()', ""))
+    for command in (("train",), ("bench", "--window", 0.01)):
+        line = refused(capsys, *command, "nets.py:Net", "--set", "dpeth=3", "--dataset", "digits", "--recipe", "digits")
+        assert line == "error: unknown option or recipe value 'dpeth'; did you mean depth?"
 
 
 def test_a_name_that_is_an_option_and_a_recipe_value_is_refused(write: Write, capsys: Capsys) -> None:

@@ -50,9 +50,9 @@ def test_a_value_is_read_by_the_type_of_its_field(override: str, name: str, valu
 
 
 REFUSED = [
-    (["weight_deacy=1"], "unknown recipe value 'weight_deacy'; did you mean weight_decay?"),
+    (["weight_deacy=1"], "unknown option or recipe value 'weight_deacy'; did you mean weight_decay?"),
     (["warmup=1"], "did you mean warmup_epochs, warmup_iterations or warmup_lr?"),
-    (["name=mine"], "unknown recipe value 'name'; known: epochs, "),
+    (["name=mine"], "unknown option or recipe value 'name'; densenet has the options depth, k, "),
     (["dataset=cifar10"], "--set cannot change the dataset; use --dataset"),
     (["batch"], "--set 'batch' has no value; write NAME=VALUE, such as batch=32"),
     (["batch=many"], "batch = many is impossible: it must be a whole number from 1 to 1,000,000,000 (recipe: 64)"),

@@ -9,9 +9,10 @@ from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
 from repro.models import OptionValue
 from repro.models.options import OF_MODEL
-from repro.models.typed import has_option, option_of_text, typed_name
-from repro.recipes.overrides import OF_RECIPE, is_value
+from repro.models.typed import has_option, option_names, option_of_text, typed_name
+from repro.recipes.overrides import OF_RECIPE, SETTABLE, is_value
 from repro.tables.names import network_called, recipe_called
+from repro.text import unknown
 
 
 class Chosen(NamedTuple):
@@ -45,6 +46,7 @@ def chosen_network(
         key, equals, text = (part.strip() for part in setting.partition("="))
         option = _option(name, key, counting=counting)
         if option is None:
+            _expect_value(name, key)
             values.append(setting.strip().removeprefix(OF_RECIPE))
             continue
         if not equals:
@@ -80,6 +82,15 @@ def chosen_experiment(
     name, chosen, values = chosen_network(typed, options, settings)
     followed = recipe or recipe_called(typed, dataset)
     return experiment_for(name, chosen, seed=0, dataset=dataset, recipe_name=followed, epochs=epochs, overrides=values)
+
+
+def _expect_value(name: str, key: str) -> None:
+    """Refuse what `--set` names if it is no value of a recipe: it may be a misspelt option of the network."""
+    if not key.startswith(OF_RECIPE) and not is_value(key):
+        options = option_names(name)
+        has = f"{typed_name(name)} has the options {', '.join(options)}" if options else f"{typed_name(name)} has none"
+        listed = f"{has}, and recipes have the values {', '.join(SETTABLE)}"
+        raise UserError(unknown("option or recipe value", key, [*options, *SETTABLE], listed))
 
 
 def _option(name: str, key: str, *, counting: bool) -> str | None:

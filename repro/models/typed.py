@@ -42,6 +42,11 @@ def has_option(name: str, option: str, *, besides: bool) -> bool:
     return option in MODELS[name].options
 
 
+def option_names(name: str) -> list[str]:
+    """Return the names of the options of a network; its factory may take others."""
+    return [*(factory.factory_of(outside(name)).kinds if is_outside(name) else MODELS[name].options)]
+
+
 def option_of_text(name: str, option: str, text: str) -> OptionValue:
     """Return the value of an option that a user typed; UserError if there is no such option, or of another type."""
     if is_outside(name):
