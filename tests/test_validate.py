@@ -142,6 +142,10 @@ WRONG = [
      ROW_2, "has no dropout layers, and the recipe needs dropout 0.5"),
     (RECIPE, "lr =", 'resize = { value = 64, source = "printed", place = "3" }\nlr =', "error",
      "recipe demo", "recipe demo has resize=64, which is not supported for images in memory"),
+    (RECIPE, 'summary = "', 'default_for = ["net.py:small_net"]\nsummary = "', "warning",
+     "recipe demo", "default_for: net.py:small_net is no network: no paper has a file net.py; correct the name"),
+    (RECIPE, 'summary = "', 'default_for = ["nets.py:smallnet"]\nsummary = "', "warning",
+     "recipe demo", "default_for: nets.py:smallnet is no network: papers/demo/nets.py has no smallnet; correct"),
     (RECIPE, ', place = "section 4 (made up)"', "", "warning", "recipe demo", 'epochs: printed, without place = "sect'),
     (RECIPE, ', note = "half', ' }\n#', "warning", "recipe demo", 'lr: inferred, without note = "..." with the reason'),
 ]  # fmt: skip

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 
 from repro.data import DATASETS
 from repro.errors import Mistake, UserError, WrongFiles, collecting
 from repro.experiment import check_recipes
 from repro.recipes import Recipe, SourceKind
 from repro.recipes.effects import without_effect
+from repro.recipes.library import network_folders
 from repro.validation.findings import Finding, errors, warning
 
 
@@ -29,7 +32,7 @@ def recipe_findings(recipes: Iterable[Recipe], used: Collection[str]) -> Iterato
         where = f"recipe {each.name}"
         for name, need in without_effect(each):
             yield warning(each.file, where, f"{name} has no effect without {need.text}; leave it out, or add that")
-        yield from (warning(each.file, where, reason) for reason in _unsaid(each))
+        yield from (warning(each.file, where, reason) for reason in (*_unsaid(each), *_no_defaults(each)))
         if each.name not in used and not each.default_for:
             reason = "no table uses it, no recipe extends it, and it is no default; name it in a table, or remove it"
             yield warning(each.file, where, reason)
@@ -57,3 +60,21 @@ def _unsaid(recipe: Recipe) -> Iterator[str]:
         right = 'note = "..." with the reason' if kind is SourceKind.INFERRED else 'place = "section ..."'
         if names:
             yield f"{', '.join(names)}: {kind.label}, without {right}"
+
+
+def _no_defaults(recipe: Recipe) -> Iterator[str]:
+    """Yield which networks in files that a recipe is the default for are in no paper; their code is not run."""
+    for name in recipe.default_for:
+        where, _, factory = name.rpartition(":")
+        if not where.endswith(".py"):
+            continue
+        files = [file for folder in network_folders() for file in _named(where, folder)]
+        texts = [file.read_text(encoding="utf-8", errors="replace") for file in files]
+        if not any(re.search(rf"\b{re.escape(factory)}\b", text) for text in texts):
+            lacking = f"{files[0]} has no {factory}" if files else f"no paper has a file {where}"
+            yield f"default_for: {name} is no network: {lacking}; correct the name, or leave it out"
+
+
+def _named(name: str, folder: Path) -> Iterator[Path]:
+    """Yield the files of a name in the folder of a paper, or directly in the working folder."""
+    return (each for each in (folder.glob if folder == Path() else folder.rglob)(name) if each.is_file())
