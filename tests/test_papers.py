@@ -12,6 +12,7 @@ import pytest
 from commands import repro
 from watching import Silent, stop_at
 
+from repro.api.tables import table
 from repro.cli.app import main
 from repro.comparison.spread import PRINTED_SPREAD, Spread
 from repro.papers import find_papers
@@ -361,6 +362,9 @@ def test_the_file_of_a_table_names_its_paper(write: Write, capsys: pytest.Captur
     assert (status, "not measured" in out) == (0, True)
     assert err.splitlines()[-1] == "next: repro table mine --run --papers x"
     assert repro(capsys, "table", "x/tables/mine.toml", "--papers", "x")[1] == out
+    assert repro(capsys, "validate", "x/tables/mine.toml")[0] == 0
+    assert repr(table("x/tables/mine.toml")) == repr(table("mine", papers="x"))
+    assert refused(capsys, "figure", "curves", "x/tables/mine.toml").startswith("error: no run of these rows has a cur")
     write("papers/y", table=TABLE.replace("short", "other"), recipe=RECIPE.replace("short", "other"), name="other")
     err = repro(capsys, "table", "papers/y/tables/other.toml")[2]
     assert err.splitlines()[-1] == "next: repro table other --run"

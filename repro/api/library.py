@@ -11,7 +11,7 @@ from repro.console import note
 from repro.data import check_datasets
 from repro.errors import UnknownName, UserError, WrongFiles
 from repro.experiment import check_recipes
-from repro.papers import Paper, find_papers
+from repro.papers import Paper, find_papers, paper_of
 from repro.recipes import Library, within
 from repro.tables import check_tables
 from repro.tables.names import named_otherwise
@@ -88,6 +88,48 @@ def using(papers: Papers, needed: Collection[Path] = ()) -> Iterator[None]:
             yield
         except UnknownName as error:
             raise left_out.why(error) from None
+
+
+@contextmanager
+def using_for(name: Place, papers: Papers) -> Iterator[None]:
+    """Make a library the current one as `using` does, for a request that may be about a table.
+
+    The file of a table names its paper too, as if `papers` did.
+
+    Args:
+        name: what the request is about; it may be a table, or the file of one.
+        papers: the folders that are named.
+
+    Raises:
+        UserError: as in `using`.
+    """
+    named = _folders(papers)
+    needed = [each.folder for each in _with_table(str(name), named)]
+    with using([*named, *paper_of_file(name, named)], needed):
+        yield
+
+
+def paper_of_file(name: Place, named: Sequence[Path]) -> list[Path]:
+    """Return the folder of the paper that the file of a table belongs to; nothing if it is found without it."""
+    file = _file_of_table(str(name))
+    folder = paper_of(file) if file and not _with_table(str(name), named) else None
+    return [folder] if folder else []
+
+
+def _with_table(name: str, named: Sequence[Path]) -> list[Paper]:
+    """Return the papers that are found and that have a table, which is named by itself or by its file."""
+    file = _file_of_table(name)
+
+    def fits(table: Path) -> bool:
+        return table.samefile(file) if file else canonical(table.stem) == canonical(name)
+
+    return [each for each in find_papers(named) if any(map(fits, each.tables))]
+
+
+def _file_of_table(name: str) -> Path | None:
+    """Return the file of a table; None if this is another name."""
+    file = Path(name)
+    return file if file.suffix == ".toml" and file.is_file() else None
 
 
 def _checked(papers: Sequence[Paper], asked: Collection[Path], left_out: LeftOut) -> Library:

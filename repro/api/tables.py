@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from repro.api.library import Papers, Place, place_of, text_of, using
+from repro.api.library import Papers, Place, place_of, text_of, using_for
 from repro.api.selection import Selection, count_networks, select, select_all
 from repro.comparison.corrections import records_today
 from repro.comparison.join import Comparison, spreads_for
@@ -47,7 +47,7 @@ def table(
         UserError: there is no such table, row, column or folder, or a file is wrong.
     """
     columns = columns.split(",") if isinstance(columns, str) else columns
-    with using(papers):
+    with using_for("" if name is None else name, papers):
         if name is None and (rows != "*" or columns or bare):
             raise UserError("rows, columns and bare require the name of a table; see repro.list_tables()")
         selections = select_all() if name is None else [_selected(name, rows)]
@@ -71,7 +71,7 @@ def compare(name: Place, *, rows: str = "*", results: Place = "results", papers:
     Raises:
         UserError: there is no such table, row or folder, or a file is wrong.
     """
-    with using(papers):
+    with using_for(place_of("name", name), papers):
         return compared([_selected(name, rows)], _checked(results))[0]
 
 

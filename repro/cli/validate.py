@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from repro.api.library import paper_of_file
 from repro.cli.options import AnswerFormat, Data, Format
 from repro.cli.papers import Papers
 from repro.cli.suggestion import suggest
@@ -57,7 +58,8 @@ def _chosen(folder: Path | None, named: list[Path]) -> tuple[list[Paper], Librar
     if folder is not None and folder.is_dir():
         library = Library(find_papers([*named, folder]), lenient=True)
         return [each for each in library.papers if each.folder.resolve() == folder.resolve()], library
-    library = Library(find_papers(named), lenient=True)
+    also = [] if folder is None else paper_of_file(folder, named)
+    library = Library(find_papers([*named, *also]), lenient=True)
     if folder is not None:
         paper = _with_table(folder, library)  # the user named it, so that the code of its networks runs
         papers = [replace(each, unasked=each.unasked and folder not in each.tables) for each in library.papers]
