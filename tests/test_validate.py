@@ -227,6 +227,18 @@ def test_rows_of_one_label_need_a_context(folder: Path, capsys: Capsys) -> None:
     assert "row 2 (DenseNet-7, k = 4): row 1 has the same label; add what distinguishes them" in out
 
 
+def test_a_wrong_paper_is_validated_again_by_the_command_that_is_printed(folder: Path, capsys: Capsys) -> None:
+    change(folder, TABLE, "title = ", "titel = ")
+    folder.rename("elsewhere")
+    for named in ("elsewhere", f"elsewhere/{TABLE}"):
+        status, _, err = repro(capsys, "validate", named)
+        assert (status, err.splitlines()[-1]) == (1, f"next: repro validate {named}")
+    Path("other").mkdir()
+    Path("other/datasets.toml").write_text(DATASETS)
+    err = repro(capsys, "validate", "elsewhere", "--papers", "other")[2]
+    assert err.splitlines()[-1] == "next: repro validate elsewhere --papers other"
+
+
 def test_one_table_is_checked_alone(folder: Path, capsys: Capsys) -> None:
     change(folder, RECIPE, ', place = "section 4 (made up)"', "")
     assert repro(capsys, "validate", f"papers/demo/{TABLE}")[1].startswith(
@@ -240,7 +252,7 @@ def test_one_table_is_checked_alone(folder: Path, capsys: Capsys) -> None:
         (["nowhere"], "nowhere does not exist; name the folder of a paper or the file of a table"),
         (
             ["papers"],
-            "--papers papers has no tables/*.toml, recipes/*.toml or datasets.toml; name the folder of one paper",
+            "papers has no tables/*.toml, recipes/*.toml or datasets.toml; name the folder of one paper",
         ),
         (
             [f"papers/demo/{RECIPE}"],

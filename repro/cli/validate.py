@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -15,9 +16,9 @@ from repro.cli.papers import Papers
 from repro.cli.suggestion import suggest
 from repro.console import note, print_json, print_line
 from repro.errors import UserError
-from repro.papers import Paper, find_papers
+from repro.papers import Paper, find_papers, paper_in
 from repro.paths import data_in
-from repro.recipes import Library, within
+from repro.recipes import Library, current_library, within
 from repro.text import number_of
 from repro.validation import Level, Validated
 from repro.validation import validate as validated
@@ -44,7 +45,7 @@ def validate(
         for paper in _not_run(found):
             note(f"{paper}: the code of its networks was not run, since the paper was not named")
         if format == AnswerFormat.RICH:
-            suggest(_next(found, folder))
+            _suggest(_next(found, folder), papers or [])
     if failed:
         raise typer.Exit(1)
 
@@ -56,6 +57,7 @@ def _chosen(folder: Path | None, named: list[Path]) -> tuple[list[Paper], Librar
         UserError: there is no such folder or file, or it is not a paper.
     """
     if folder is not None and folder.is_dir():
+        paper_in(folder)  # without one, this says so before find_papers blames --papers
         library = Library(find_papers([*named, folder]), lenient=True)
         return [each for each in library.papers if each.folder.resolve() == folder.resolve()], library
     also = [] if folder is None else paper_of_file(folder, named)
@@ -105,6 +107,13 @@ def _show(found: Validated, format: AnswerFormat) -> None:
 def _not_run(found: Validated) -> list[Path]:
     """Return the papers with Python files whose code was not run, since the user did not name them."""
     return [each.folder for each in found.papers if each.unasked and any(each.folder.rglob("*.py"))]
+
+
+def _suggest(command: str, papers: Sequence[Path]) -> None:
+    """Print what to do next; `repro validate FOLDER` needs `--papers` only for other papers than its own."""
+    validates = command.startswith("repro validate")
+    with within(Library(find_papers(papers), lenient=True) if validates else current_library()):
+        suggest(command)
 
 
 def _next(found: Validated, folder: Path | None) -> str:
