@@ -53,6 +53,17 @@ def test_every_command_is_documented(command: str) -> None:
         assert f"made by: {command} {name} --help" in TEXTS["docs/commands.md"]
 
 
+HELP = [found for _, found in GENERATED if found["maker"].endswith(" --help")]
+
+
+@pytest.mark.parametrize("found", HELP, ids=lambda found: found["maker"])
+def test_a_help_names_only_options_of_its_command(found: re.Match[str]) -> None:
+    shown = found["shown"].replace("repro table NAME --run --dry-run", "")
+    own = re.findall(r"^  (?:-\w, )?(--[\w-]+)(?: / (--[\w-]+))?", shown, re.MULTILINE)
+    named = set(re.findall(r"--[a-z][\w-]*", shown))
+    assert named <= {option for pair in own for option in pair}
+
+
 def test_the_rooms_are_listed_in_the_order_of_their_imports() -> None:
     table = TEXTS["docs/architecture.md"].partition("<!-- rooms -->")[2].strip().partition("\n\n")[0]
     listed = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in table.splitlines()[2:]]

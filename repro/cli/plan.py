@@ -12,7 +12,7 @@ import typer
 
 from repro.api.selection import Selection, select_all
 from repro.bars import with_bar
-from repro.cli.options import Data, Results, Rows, Runs, SeedsPerRow, choice, runtime_options
+from repro.cli.options import MOST_SEEDS, Data, Results, Rows, Runs, choice, runtime_options
 from repro.cli.output import Output, format_of, write_text
 from repro.cli.suggestion import suggest, with_folders
 from repro.comparison.corrections import records_today
@@ -39,6 +39,16 @@ Format = Annotated[
         "--format",
         metavar="NAME",
         help=f"Output format: {one_of(FORMATS)} (default: by the extension of --output, else rich).",
+    ),
+]
+Seeds = Annotated[
+    int | None,
+    typer.Option(
+        "--seeds",
+        min=1,
+        max=MOST_SEEDS,
+        metavar="N",
+        help="Seeds to train for each row (default: as many as in the paper).",
     ),
 ]
 DeviceName = Annotated[
@@ -77,7 +87,7 @@ class PlanOptions:
 def plan(
     switches: dict[str, Any],
     rows: Rows = "*",
-    seeds: SeedsPerRow = None,
+    seeds: Seeds = None,
     device_name: DeviceName = None,
     format: Format = None,
     output: Output = None,
