@@ -190,6 +190,11 @@ WRONG = [
     ("size = 8", "size = 8\nmean = [0.5]\nstd = [0.5]", "mean and std need one number for each of 3 channels"),
     ("size = 8", "size = 8\nmean = [0.5, 0.5, 0.5]", "mean and std need one number for each of 3 channels"),
     ("size = 8", "size = 8\nmean = [0, 0, 0]\nstd = [1, 1, 0]", "std must be greater than 0"),
+    (
+        "size = 8",
+        "size = 8\nmean = [127.5, 127.5, 127.5]\nstd = [60.0, 60.0, 60.0]",
+        "mean and std are of pixels in 0..1; divide those of pixels in 0..255 by 255",
+    ),
     ("size = 8", 'size = 8\nsha256 = "abc"', "sha256 'abc' must have 64 digits in 0-9 and a-f"),
     ("size = 8", 'size = 8\ntrain = ["a.npz"]', "train and test go together; leave out both if path is one npz file"),
     ("size = 8", 'size = 8\ntrain = ["../a.npz"]\ntest = ["b.npz"]', "file '../a.npz' must be in the folder of path"),

@@ -71,6 +71,8 @@ class Declared(
             return f"mean and std need one number for each of {number_of(self.channels, 'channel')}, or leave out both"
         if not all(each > 0 for each in self.std):
             return "std must be greater than 0"
+        if not all(0 <= each <= 1 for each in (*self.mean, *self.std)):
+            return "mean and std are of pixels in 0..1; divide those of pixels in 0..255 by 255"
         if not isinstance(self.classes, int) and len({*self.classes}) < len(self.classes):
             return "classes has a name twice"
         return None
