@@ -23,6 +23,16 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _PLACE = re.compile(r" - at `\$\.sources\[(\d+)\](?:\.values\[(\d+)\])?(?:\.(\w+))?[^`]*`$")
 
 
+_RIGHT = {
+    "seen": "a date such as 2026-11-26, without quotes",
+    "runs": 'a whole number of 1 or more, or "unknown"',
+    "recipe_described": "true or false",
+    "differences": 'a list of texts such as ["3 epochs instead of 2"], or []',
+    "value": 'the number in quotes, as it is printed, such as "8.27"',
+}
+"""What is right for keys whose types msgspec does not say in words, by key."""
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sources: tuple[ReplicationSource, ...]
 
@@ -72,7 +82,7 @@ def _located(reason: str, content: dict[str, Any]) -> str:
     """Return msgspec's reason after the source, the value and the key that it is about, and what would be right."""
     place = _PLACE.search(reason)
     if place is None:
-        return reason
+        return f"{reason}; a file of replications has only tables [[sources]]"
     source, value, key = place.groups()
     entry = content["sources"][int(source)]
     url = entry.get("url", "without url") if isinstance(entry, dict) else repr(entry)
@@ -87,6 +97,8 @@ def _right(reason: str, kind: type[msgspec.Struct], key: str | None) -> str:
     """Return the keys or the values that are known, where msgspec's reason does not say them."""
     if "unknown field" in reason:
         return f"; known: {', '.join(kind.__struct_fields__)}"
+    if key in _RIGHT:
+        return f"; write {_RIGHT[key]}"
     values = get_type_hints(kind).get(key or "")
     return f"; write {one_of([*values])}" if isinstance(values, EnumType) and "enum value" in reason else ""
 
