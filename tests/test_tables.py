@@ -55,7 +55,11 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
         ('recipe = "miru2020-cifar100"', 'recipe = "miru"', "column 3 (error): unknown recipe 'miru'; did"),
         (LAST, 'runs = "one"', "column 3 (error): runs is 'one', not an integer"),
         (LAST, "runs = 0", "column 3 (error): runs is 0, not an integer of 1 or more"),
-        (LAST, 'metric = "iou"', "column 3 (error): verdicts need errors in % on a known number of images"),
+        (
+            LAST,
+            'metric = "iou"',
+            "column 3 (error): verdicts need errors in % on a known number of images, and iou is no such error; set",
+        ),
         (LAST, 'dataset = "segmentation"', "column 3 (error): verdicts need errors in % on a known number of images"),
         ('"24.65"', '"100"', "row 1 (ResNet-110): cell error is '100', but an error in % is between 0 and"),
         ('dataset = "cifar100"', 'dataset = "cifar"', "the table: unknown dataset 'cifar'; did you mean cifar10"),

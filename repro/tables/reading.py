@@ -169,11 +169,8 @@ def _column(index: int, content: dict[str, Any], dataset: str) -> Column:
             raise Malformed(where, f"{key} belongs to a column of kind {kind!r}, not {content['kind']!r}")
     _expect_known(where, content)
     _read_protocol(where, content, content.get("dataset", dataset))
-    if content["kind"] == "error" and content.get("comparable", True) and not _is_judged(content):
-        declaration = DATASETS[content["dataset"]].declaration
-        right = f", or declare test_images in {declaration.file}" if declaration else ""
-        needed = "verdicts need errors in % on a known number of images"
-        raise Malformed(where, f"{needed}; set comparable = false{right}")
+    if content["kind"] == "error" and content.get("comparable", True) and (reason := _unjudged(content)):
+        raise Malformed(where, reason)
     return Column(**content)
 
 
@@ -190,8 +187,13 @@ def _read_protocol(where: str, content: dict[str, Any], dataset: str) -> None:
         raise Malformed(where, f"protocol is for image files; the images of {dataset} are shown whole")
 
 
-def _is_judged(content: dict[str, Any]) -> bool:
-    return DATASETS[content["dataset"]].test_images > 0 and content.get("metric", "error") in PERCENT
+def _unjudged(content: dict[str, Any]) -> str:
+    """Return why a column of errors can have no verdict, and what to do; empty if it can have one."""
+    needed, data = "verdicts need errors in % on a known number of images", DATASETS[content["dataset"]]
+    if (metric := content.get("metric", "error")) not in PERCENT:
+        return f"{needed}, and {metric} is no such error; set comparable = false"
+    right = f", or declare test_images in {data.declaration.file}" if data.declaration else ""
+    return "" if data.test_images else f"{needed}; set comparable = false{right}"
 
 
 def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str], dataset: str, paper: Path) -> Row:
