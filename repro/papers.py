@@ -150,7 +150,7 @@ def _installed() -> Iterator[Paper]:
 def _entries(places: tuple[tuple[str, int], ...]) -> list[EntryPoint]:
     """Return the entry points of papers; `places` says where packages are and when that changed.
 
-    Without the cache, each command would read the entry points of all packages twice, in tens of milliseconds.
+    Without the cache, each command would read the entry points of all packages twice.
     """
     return sorted(entry_points(group=GROUP))
 

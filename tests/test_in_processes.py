@@ -7,6 +7,7 @@ import pytest
 from repro.counting import in_processes as module
 from repro.counting.cache import cached, cached_demand, counted, demanded
 from repro.counting.count import Subject, count
+from repro.counting.demand import demand_of
 from repro.counting.in_processes import NETWORKS_EACH, in_processes
 from repro.errors import UserError
 
@@ -34,6 +35,14 @@ def test_processes_put_the_counts_into_the_cache() -> None:
 
 
 @pytest.mark.slow
+def test_processes_put_the_demands_into_the_cache() -> None:
+    with in_processes(demanded, SMALL) as waits:
+        for wait in waits:
+            wait()
+    assert cached_demand(SMALL[0]) == demand_of(SMALL[0])
+
+
+@pytest.mark.slow
 def test_processes_that_end_leave_the_networks_to_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where memory is short, or the program cannot be imported by another process."""
     monkeypatch.setattr(module, "__name__", "repro.no_such_module")
@@ -52,7 +61,7 @@ def test_few_networks_and_those_of_the_user_are_counted_in_this_process(monkeypa
             assert [wait() for wait in waits] == [None] * len(subjects)
 
 
-@pytest.mark.parametrize(("free", "number"), [(None, 2), (5 << 30, 2), (1 << 30, 0), (0, 0)])
+@pytest.mark.parametrize(("free", "number"), [(None, 2), (5 << 30, 2), (3 << 30, 0), (0, 0)])
 def test_each_process_needs_memory(monkeypatch: pytest.MonkeyPatch, free: int | None, number: int) -> None:
     monkeypatch.setattr(module, "free_host_memory", lambda: free)
     assert module._number_for(2 * NETWORKS_EACH) == number

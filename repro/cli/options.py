@@ -67,6 +67,11 @@ def choice(*names: str, **more: Any) -> Any:
     return typer.Option(*names, case_sensitive=False, **more)
 
 
+def number_of_seeds(help: str) -> Any:
+    """Return the option for the number of seeds."""
+    return typer.Option("--seeds", min=1, max=MOST_SEEDS, metavar="N", help=help)
+
+
 Model = Annotated[
     str,
     typer.Argument(
@@ -130,19 +135,11 @@ Seed = Annotated[
         help="Seed of weights, data order and augmentation (default: 0).",
     ),
 ]
-Seeds = Annotated[
-    int | None, typer.Option("--seeds", min=1, max=MOST_SEEDS, metavar="N", help="Train the seeds 0 to N - 1.")
-]
+Seeds = Annotated[int | None, number_of_seeds("Train the seeds 0 to N - 1.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Run (name, prefix, ID or folder) or checkpoint file.")]
 SeedsPerRow = Annotated[
     int | None,
-    typer.Option(
-        "--seeds",
-        min=1,
-        max=MOST_SEEDS,
-        metavar="N",
-        help="Seeds to train for each row (default: as many as in the paper; with --try, those of its runs).",
-    ),
+    number_of_seeds("Seeds to train for each row (default: as many as in the paper; with --try, those of its runs)."),
 ]
 TableName = Annotated[
     str,

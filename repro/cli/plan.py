@@ -12,7 +12,7 @@ import typer
 
 from repro.api.selection import Selection, select_all
 from repro.bars import with_bar
-from repro.cli.options import MOST_SEEDS, Data, Results, Rows, Runs, choice, runtime_options
+from repro.cli.options import Data, Results, Rows, Runs, choice, number_of_seeds, runtime_options
 from repro.cli.output import Output, format_of, write_text
 from repro.cli.suggestion import suggest, with_folders
 from repro.comparison.corrections import records_today
@@ -41,16 +41,7 @@ Format = Annotated[
         help=f"Output format: {one_of(FORMATS)} (default: by the extension of --output, else rich).",
     ),
 ]
-Seeds = Annotated[
-    int | None,
-    typer.Option(
-        "--seeds",
-        min=1,
-        max=MOST_SEEDS,
-        metavar="N",
-        help="Seeds to train for each row (default: as many as in the paper).",
-    ),
-]
+Seeds = Annotated[int | None, number_of_seeds("Seeds to train for each row (default: as many as in the paper).")]
 DeviceName = Annotated[
     str | None,
     typer.Option(
