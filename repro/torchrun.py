@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 from repro.errors import UserError
 
@@ -45,6 +46,25 @@ def check_meeting() -> None:
 def gpu_number() -> int:
     """Return the number of this process's GPU on its machine; UserError if LOCAL_RANK is not a number."""
     return _number("LOCAL_RANK", 0, "the number of a process on its machine")
+
+
+def environments(processes: int) -> list[dict[str, str]]:
+    """Return the variables for each process of one run on this machine, as torchrun sets them; none for a single one.
+
+    As under torchrun, each has one CPU thread, unless OMP_NUM_THREADS is set.
+    """
+    if processes == 1:
+        return [{}]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {
+        "WORLD_SIZE": str(processes),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+    }
+    return [{**shared, "RANK": str(number), "LOCAL_RANK": str(number)} for number in range(processes)]
 
 
 def _number(name: str, default: int, meaning: str) -> int:

@@ -323,7 +323,7 @@ def test_batches_resume_at_any_batch_and_mirror_boxes_with_their_images(home: Pa
 @pytest.mark.parametrize(
     ("runtime", "message"),
     [
-        (replace(CPU, processes=2), "a detector is trained by one process; start it without torchrun"),
+        (replace(CPU, processes=2), "a detection run supports one process only; start it without torchrun"),
         (replace(CPU, compile=True), "--compile and --graph need images of one size"),
     ],
 )

@@ -22,7 +22,7 @@ from repro.cli.missing import Outcome
 from repro.cli.work import work
 from repro.cluster.program import copy_papers, copy_program
 from repro.cluster.queue import live_jobs
-from repro.cluster.submit import Resources
+from repro.cluster.submit import Resources, dealt
 from repro.cluster.tasks import Submission, Where, read_submission, split, submissions_in, trains_seeds_at_once
 from repro.commit import commit
 from repro.errors import UserError
@@ -100,6 +100,9 @@ def program(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch)
         ("--run --on slurm --hours 1 --slurm account", "--slurm 'account' has no value; write NAME=VALUE"),
         ("--run --on local --device cuda:1", "--device cuda:1 cannot be used with --on"),
         ("--run --on local --dry-run --device-name H100", "--device-name and --on exclude each other"),
+        ("--run --gpus 4", "--gpus requires --on slurm or --on local"),
+        ("--run --on local --gpus 2 --device cpu", "--gpus cannot be used with --device cpu; leave out one of them"),
+        ("--run --on local --gpus 2 --graph", "--graph supports one process only, and 2 are to train; leave it out"),
         ("--try --on local", "--try and --on exclude each other"),
         ("--try --hours 4", "--try and --hours exclude each other"),
         ("--run --on local --check", "--on and --check exclude each other"),
@@ -152,6 +155,10 @@ def test_a_refusal_of_slurm_is_one_line_and_leaves_nothing(
             ["narrow: would submit 6 runs in 6 jobs; up to 16 at once, 4 h each, partition gpu, mem=16G", "job 0: "],
         ),
         ("--on slurm --hours 0.5", ["narrow: would submit 6 runs in 3 jobs; up to 16 at once, 0.5 h each, 1 GPU each"]),
+        (
+            "--on slurm --hours 4 --gpus 4",
+            ["narrow: would submit 6 runs in 6 jobs; up to 16 at once, 4 h each, 4 GPUs"],
+        ),
         ("--on local --device cpu", ["narrow: would submit 6 runs in 2 jobs; up to 2 at once", "job 0: starts with "]),
     ],
 )
@@ -181,6 +188,8 @@ def test_tasks_are_rows_where_their_seeds_train_at_once() -> None:
         (Runtime(device="cpu"), False),
         (Runtime(device="cpu", together="stacked"), True),
         (Runtime(together="off"), False),
+        (Runtime(processes=4), False),
+        (Runtime(processes=4, together="stacked"), True),
         (Runtime(fused=True), True),
         (Runtime(fused=True, together="stacked"), False),
         (Runtime(save_memory=True, together="stacked"), False),
@@ -188,6 +197,20 @@ def test_tasks_are_rows_where_their_seeds_train_at_once() -> None:
 )
 def test_which_seeds_train_at_once(runtime: Runtime, at_once: bool) -> None:
     assert trains_seeds_at_once(runtime) == at_once
+
+
+def test_a_machine_with_too_few_gpus_is_refused(paper: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    monkeypatch.setattr("repro.cluster.submit._gpus_here", lambda: 1)
+    with pytest.raises(SystemExit, match="2"):
+        main(["table", "narrow", "--run", "--on", "local", "--gpus", "2"])
+    assert capsys.readouterr().err == "error: --gpus 2: torch finds 1 GPU on this machine\n"
+    assert not (paper / "runs").exists()
+
+
+def test_jobs_of_one_machine_share_its_gpus_in_turn() -> None:
+    assert [dealt(job, 2, 4) for job in range(3)] == [(0, 1), (2, 3), (0, 1)]
+    assert [dealt(job, 1, 2) for job in range(3)] == [(0,), (1,), (0,)]
+    assert dealt(0, 1, 0) == ()
 
 
 @pytest.mark.parametrize(("hours", "seconds"), [(4, 120), (0.05, 45), (None, 120)])

@@ -15,6 +15,7 @@ from repro.cluster.queue import live_jobs
 from repro.cluster.submit import Resources, submit
 from repro.cluster.tasks import JOBS, Where, split, trains_seeds_at_once
 from repro.console import note, print_line
+from repro.data import DATASETS
 from repro.errors import UserError
 from repro.experiment import Experiment, check_network, one_of_each
 from repro.paths import Folders
@@ -24,6 +25,7 @@ from repro.runtime import Runtime, cores
 from repro.store.run_folders import runs_in
 from repro.store.run_state import RunState
 from repro.text import number_of
+from repro.training import one_process
 
 NOT_SUBMITTED = {
     "queued or running": (RunState.QUEUED, RunState.RUNNING),
@@ -60,6 +62,9 @@ CLUSTER_OPTIONS = {
     "parallel": _option(
         int, "--parallel", text="Jobs that run at once (default: 16; on this machine 2).", min=1, metavar="N"
     ),
+    "gpus": _option(
+        int, "--gpus", text="GPUs of a job, which train each of its runs together (default: 1).", min=1, metavar="N"
+    ),
     "slurm": _option(
         list[str],
         "--slurm",
@@ -92,13 +97,15 @@ def resources_of(cluster: Mapping[str, Any], runtime: Runtime) -> Resources | No
     for name in ("partition", "slurm"):
         if where is Where.LOCAL and name in cluster:
             raise UserError(f"--{name} requires --on slurm")
+    if runtime.device == "cpu" and "gpus" in cluster:
+        raise UserError("--gpus cannot be used with --device cpu; leave out one of them")
     options = dict(map(_name_and_value, cluster.get("slurm", ())))
     parallel = cluster.get("parallel", PARALLEL[where])
     return Resources(
         where=where,
         parallel=parallel,
         hours=cluster.get("hours"),
-        gpu=runtime.device != "cpu",
+        gpus=0 if runtime.device == "cpu" else cluster.get("gpus", 1),
         partition=cluster.get("partition"),
         options=options,
     )
@@ -134,12 +141,15 @@ def submit_missing(
     Raises:
         UserError: a network cannot be trained, or the jobs cannot be submitted.
     """
+    runtime = replace(runtime, processes=use.processes)
+    one_process.check_switches(runtime)
     name, left = selection[0].name, _to_submit(selection, seeds, epochs, folders)
     if not left:
         note(f"{name}: no run to submit")
         suggest(with_folders("repro list runs", folders, "runs"))
         return
     for each in one_of_each(left).values():  # a mistake is reported before the jobs are submitted
+        one_process.check_kind(DATASETS[each.dataset].kind, runtime)
         check_network(each)
     tasks, runtime = _tasks(left, runtime, use)
     counted = f"{number_of(len(left), 'run')} in {number_of(len(tasks), 'job')}"
@@ -190,5 +200,5 @@ def _tasks(left: Sequence[Experiment], runtime: Runtime, use: Resources) -> tupl
         return rows, runtime
     jobs = min(use.parallel, len(rows))
     turned = [rows[first:] + rows[:first] for first in (len(rows) * job // jobs for job in range(jobs))]
-    threads = runtime.threads or max(1, cores() // jobs)
+    threads = runtime.threads or max(1, cores() // (jobs * use.processes))
     return [[each for row in order for each in row] for order in turned], replace(runtime, threads=threads)

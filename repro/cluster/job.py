@@ -8,18 +8,22 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from repro.torchrun import environments
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
 
 POLL_SECONDS = 0.2
+LAST_SECONDS = 30
+"""How long the other processes of a run may still report an error once one has failed; they would wait for it."""
 
 
 @dataclass
 class Job:
-    """What submitit calls in a job. The training has a process of its own, so that it saves before the job is requeued.
+    """What submitit calls in a job. The training has processes of its own, so that it saves before it is requeued.
 
     SIGUSR2 announces a time limit or a preemption: submitit calls `checkpoint`, and requeues the job. SIGTERM is passed
     on: the run saves and the job ends.
@@ -29,28 +33,44 @@ class Job:
     """Folder of the submission."""
     task: int
     """Number of the task."""
-    _process: subprocess.Popen[bytes] | None = None
+    processes: int = 1
+    """How many train each run together."""
+    _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _stopped: bool = False
 
     def __call__(self) -> None:
         """Run the task; RuntimeError if it fails."""
         command = [sys.executable, "-m", "repro", "work", self.submission, str(self.task)]
-        self._process = subprocess.Popen(command)
+        for environment in environments(self.processes):
+            self._started.append(subprocess.Popen(command, env={**os.environ, **environment}))
         signal.signal(signal.SIGTERM, self._pass_on)
-        while self._process.poll() is None:  # a blocking wait would hold a lock that `checkpoint` needs
-            time.sleep(POLL_SECONDS)
-        if self._process.returncode:
-            raise RuntimeError(f"{' '.join(command)} ended with status {self._process.returncode}")
+        if failed := next(filter(None, self._statuses()), 0):
+            raise RuntimeError(f"{' '.join(command)} ended with status {failed}")
 
     def checkpoint(self) -> DelayedSubmission:
         """Let the run save, and return the same job, which resumes it."""
         from submitit.helpers import DelayedSubmission
 
         self._pass_on(signal.SIGUSR2)
-        if self._process:
-            with suppress(ChildProcessError):  # the loop of `__call__` has just found its end
-                os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-        return DelayedSubmission(Job(self.submission, self.task))
+        for each in self._started:
+            with suppress(ChildProcessError):  # the loop of `_statuses` has just found its end
+                os.waitid(os.P_PID, each.pid, os.WEXITED | os.WNOWAIT)
+        return DelayedSubmission(Job(self.submission, self.task, self.processes))
+
+    def _statuses(self) -> list[int | None]:
+        """Wait for all processes and return their exit statuses. If one fails, the others are killed after a while."""
+        end = float("inf")
+        # A blocking wait would hold a lock that `checkpoint` needs.
+        while None in (found := [each.poll() for each in self._started]):
+            if any(found) and not self._stopped:
+                end = min(end, time.monotonic() + LAST_SECONDS)
+            if time.monotonic() > end:
+                for each in self._started:
+                    each.kill()
+            time.sleep(POLL_SECONDS)
+        return found
 
     def _pass_on(self, number: int, _frame: Any = None) -> None:
-        if self._process:
-            self._process.send_signal(number)
+        self._stopped = True
+        for each in self._started:
+            each.send_signal(number)

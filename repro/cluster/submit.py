@@ -27,6 +27,7 @@ from repro.paths import Folders
 from repro.recipes import current_library
 from repro.runtime import Runtime
 from repro.store.run_folders import SUBMISSIONS
+from repro.text import number_of
 
 SAVING_SECONDS, SAVING_SHARE = 120, 0.25
 """Longest time between SIGUSR2 and the time limit of a job, in which its run saves, and its share of that limit."""
@@ -48,8 +49,8 @@ class Resources:
     """Jobs that run at once."""
     hours: float | None = None
     """Time limit of a job, after which it is requeued; None only on this machine."""
-    gpu: bool = False
-    """Whether each job has a GPU; on this machine jobs share the GPUs if there are too few."""
+    gpus: int = 0
+    """GPUs of each job, on which as many processes train each run together; on this machine jobs may share them."""
     partition: str | None = None
     """As the next one only for Slurm."""
     options: Mapping[str, str] = field(default_factory=dict)
@@ -60,13 +61,19 @@ class Resources:
         """What the jobs may use, in a few words each."""
         limits = [f"up to {self.parallel} at once", *([f"{self.hours:g} h each"] if self.hours else [])]
         partition = [f"partition {self.partition}"] if self.partition else []
-        gpu = ["1 GPU each"] if self.adds_gpu and self.where is Where.SLURM else []
-        return [*limits, *gpu, *partition, *(f"{name}={value}" for name, value in self.options.items())]
+        shown = self.gpus > 1 or (self.adds_gpus and self.where is Where.SLURM)
+        gpus = [f"{number_of(self.gpus, 'GPU')} each"] if shown else []
+        return [*limits, *gpus, *partition, *(f"{name}={value}" for name, value in self.options.items())]
 
     @property
-    def adds_gpu(self) -> bool:
-        """Whether a job needs a GPU for which no option of sbatch asks."""
-        return self.gpu and not any(each.startswith(GPU_OPTIONS) for each in self.options)
+    def processes(self) -> int:
+        """How many processes train each run together."""
+        return max(1, self.gpus)
+
+    @property
+    def adds_gpus(self) -> bool:
+        """Whether a job needs GPUs for which no option of sbatch asks."""
+        return bool(self.gpus) and not any(each.startswith(GPU_OPTIONS) for each in self.options)
 
     @property
     def limit_hours(self) -> float:
@@ -95,11 +102,11 @@ def submit(
 
     Raises:
         PackageMissing: submitit is not installed.
-        UserError: there is no Slurm here, or it refuses the jobs.
+        UserError: there is no Slurm here, it refuses the jobs, or this machine has too few GPUs.
     """
-    check_available(resources.where)
+    check_available(resources)
     submission = _prepared(tasks, runtime, folders, resources)
-    jobs = [Job(str(submission.folder), task) for task in range(len(tasks))]
+    jobs = [Job(str(submission.folder), task, resources.processes) for task in range(len(tasks))]
     hand_over = _start if resources.where is Where.LOCAL else _queue
     with _removed_if_refused(submission):
         submission = replace(submission, jobs=hand_over(jobs, submission.folder, resources, name))
@@ -130,12 +137,15 @@ def _prepared(
     return submission
 
 
-def check_available(where: Where) -> None:
+def check_available(resources: Resources) -> None:
     """Raise UserError if jobs cannot be submitted from this machine."""
     if find_spec("submitit") is None:
         raise PackageMissing("submitit", "jobs are submitted with it")
-    if where is Where.SLURM and not (which("sbatch") and which("srun")):
-        raise UserError("--on slurm needs Slurm's commands, and sbatch is not found; submit from a login node")
+    if resources.where is Where.SLURM:
+        if not (which("sbatch") and which("srun")):
+            raise UserError("--on slurm needs Slurm's commands, and sbatch is not found; submit from a login node")
+    elif resources.processes > 1 and resources.gpus > _gpus_here():
+        raise UserError(f"--gpus {resources.gpus}: torch finds {number_of(_gpus_here(), 'GPU')} on this machine")
 
 
 def _python(folder: Path) -> str:
@@ -156,7 +166,7 @@ def _queue(jobs: Sequence[Job], folder: Path, resources: Resources, name: str) -
         signal_delay_s=resources.saving_seconds,
         array_parallelism=resources.parallel,
         partition=resources.partition,
-        gpus_per_node=1 if resources.adds_gpu else None,
+        gpus_per_node=resources.gpus if resources.adds_gpus else None,
         wckey=None,
         stderr_to_stdout=True,
         additional_parameters={"requeue": True, **resources.options},
@@ -170,19 +180,24 @@ def _start(jobs: Sequence[Job], folder: Path, resources: Resources, _name: str) 
     """Start jobs in the background, the GPUs dealt out to them in turn, and return their IDs."""
     from submitit import LocalExecutor
 
-    ids, gpus = [], _gpus_here() if resources.gpu else 0
+    ids, gpus = [], _gpus_here() if resources.gpus else 0
     for number, job in enumerate(jobs):
         executor = LocalExecutor(folder / JOBS, max_num_timeout=REQUEUES, python=_python(folder))
         executor.update_parameters(
             timeout_min=max(1, round(60 * resources.limit_hours)),
             signal_delay_s=resources.saving_seconds,
-            gpus_per_node=min(1, gpus),
-            visible_gpus=(number % gpus,) if gpus else (),
+            gpus_per_node=min(resources.gpus, gpus),
+            visible_gpus=dealt(number, resources.gpus, gpus),
             stderr_to_stdout=True,
         )
         with _hangup_ignored():
             ids.append(executor.submit(job).job_id)
     return ids
+
+
+def dealt(job: int, each: int, gpus: int) -> tuple[int, ...]:
+    """Return the numbers of a job's GPUs, if jobs have `each` of `gpus` in turn; none if there are none."""
+    return tuple((job * each + number) % gpus for number in range(each)) if gpus else ()
 
 
 def _gpus_here() -> int:

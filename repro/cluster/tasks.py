@@ -116,7 +116,7 @@ def split(experiments: Sequence[Experiment], *, together: bool) -> list[list[Exp
 
 
 def trains_seeds_at_once(runtime: Runtime) -> bool:
-    """Whether one process trains several seeds at once where it can: on a GPU, unless a switch excludes it."""
+    """Whether several seeds are trained at once where that is possible: on one GPU, unless a switch excludes it."""
     if runtime.one_at_a_time:
         return False
-    return runtime.device != "cpu" if runtime.together is None else runtime.shares
+    return runtime.device != "cpu" and runtime.processes == 1 if runtime.together is None else runtime.shares

@@ -20,7 +20,7 @@ from repro.recipes import Recipe
 from repro.runtime import Runtime, Together
 from repro.text import number_of
 from repro.torchrun import gpu_number
-from repro.training import processes
+from repro.training import one_process, processes
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Options in malloc.h, in bytes: how much freed memory is kept, and from what size blocks are mapped separately."""
@@ -78,8 +78,7 @@ def _check_switches(runtime: Runtime, device: torch.device) -> None:
     for name, asked in (("--graph", runtime.graph), ("--together branches", runtime.together == Together.BRANCHES)):
         if asked and device.type == "cpu":
             raise UserError(f"{name} needs a GPU (CUDA graphs), and this run uses the CPU")
-        if asked and runtime.processes > 1:
-            raise UserError(f"{name} supports one process only; leave it out")
+    one_process.check_switches(runtime)
     if runtime.save_memory and runtime.compile:
         raise UserError("--save-memory and --compile cannot be combined; leave out one of them")
     if runtime.precision == "tf32" and device.type == "cpu":
@@ -98,8 +97,6 @@ def _check_fused_switches(runtime: Runtime, device: torch.device) -> None:
     for name, excluded in (("--compile", runtime.compile), ("--no-channels-last", not runtime.channels_last)):
         if excluded:
             raise UserError(f"--fused and {name} cannot be combined; leave out one of them")
-    if runtime.processes > 1:
-        raise UserError("--fused supports one process only; leave it out")
 
 
 def check_deterministic(model: str, network: nn.Module, runtime: Runtime, device: torch.device) -> None:

@@ -257,7 +257,10 @@ def _check_shares(recipe: Recipe, images: int) -> None:
     """Refuse more processes than the smallest batch has pairs of images: BatchNorm needs two images per process."""
     smallest = min(images_per_epoch(each, images) % each.batch or min(each.batch, images) for each in recipe.phases)
     if processes.count() > 1 and smallest < 2 * processes.count():
-        raise UserError(f"the smallest batch has {smallest} images, too few for {processes.count()} processes")
+        raise UserError(
+            f"the smallest batch has {smallest} images, too few for {processes.count()} processes; start at most "
+            f"{max(1, smallest // 2)}"
+        )
 
 
 def _warn_of_deviations(recipe: Recipe, watcher: Watcher) -> None:

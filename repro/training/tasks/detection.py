@@ -20,6 +20,7 @@ from repro.errors import UserError
 from repro.models.detector import Scenes
 from repro.recipes import Recipe
 from repro.runtime import Runtime
+from repro.training import one_process
 from repro.training.device import autocast
 from repro.training.randomness import generator
 from repro.training.schedule import images_per_epoch
@@ -35,8 +36,7 @@ class Detection:
         recipe = with_declared(recipe)
         check_values(recipe, DatasetKind.DETECTION)
         check_installed()  # before hours of training, not after the first epoch
-        if runtime.processes > 1:
-            raise UserError("a detector is trained by one process; start it without torchrun")
+        one_process.check_kind(DatasetKind.DETECTION, runtime)
         if runtime.compile or runtime.graph:
             raise UserError(
                 "--compile and --graph need images of one size, and those of a detection differ; leave them out"

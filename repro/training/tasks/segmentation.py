@@ -18,6 +18,7 @@ from repro.errors import UserError
 from repro.models.options import shape_text
 from repro.recipes import Recipe
 from repro.runtime import Runtime
+from repro.training import one_process
 from repro.training.device import autocast, laid_out
 from repro.training.randomness import generator
 from repro.training.tasks.border_weights import border_weights, class_weights
@@ -33,8 +34,7 @@ class Segmentation:
 
     def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> None:
         check_values(recipe, DatasetKind.SEGMENTATION)
-        if runtime.processes > 1:
-            raise UserError("a segmentation is trained by one process; start it without torchrun")
+        one_process.check_kind(DatasetKind.SEGMENTATION, runtime)
         self.recipe, self.runtime, self.device = recipe, runtime, device
         self.train_images, self.test_images = data.train.to(device), data.test.to(device)
         self.images, self.fingerprint = len(data.train), data.fingerprint

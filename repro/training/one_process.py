@@ -1,0 +1,25 @@
+"""What one process trains only alone: switches and tasks that several processes of a run do not support."""
+
+from __future__ import annotations
+
+from repro.data import DatasetKind
+from repro.errors import UserError
+from repro.runtime import Runtime, Together
+
+
+def check_switches(runtime: Runtime) -> None:
+    """Raise UserError for a switch that several processes do not support."""
+    alone = {
+        "--graph": runtime.graph,
+        "--together branches": runtime.together == Together.BRANCHES,
+        "--fused": runtime.fused,
+    }
+    for name, asked in alone.items():
+        if asked and runtime.processes > 1:
+            raise UserError(f"{name} supports one process only, and {runtime.processes} are to train; leave it out")
+
+
+def check_kind(kind: DatasetKind, runtime: Runtime) -> None:
+    """Raise UserError if several processes cannot train on a kind of dataset."""
+    if runtime.processes > 1 and kind in (DatasetKind.SEGMENTATION, DatasetKind.DETECTION):
+        raise UserError(f"a {kind} run supports one process only; start it without torchrun or --gpus")
