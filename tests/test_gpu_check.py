@@ -17,7 +17,7 @@ import torch
 from gpu.stand_in import GRAPHED, Call, Graph, Recorder, WithStandIn, stand_in
 from torch import Tensor
 
-from repro.check.correctness import FORWARD, GRADIENT, Check, checks, graph_and_eager, one_step
+from repro.check.correctness import FORWARD, GRADIENT, LARGE, ROUNDED, Check, checks, graph_and_eager, one_step
 from repro.check.jobs import Quiet, outcome
 from repro.check.results import CheckResult, FactResult, TimeResult
 from repro.check.run import jobs_on, setting_of
@@ -37,6 +37,7 @@ from repro.check.setting import (
 from repro.check.timing import Variant, figures, step_times
 from repro.check.worker import Deadline, Worker, run_jobs
 from repro.cli.app import main
+from repro.recipes import recipe
 from repro.runtime import Runtime
 from repro.training import checkpoint
 from repro.training import engine as engines
@@ -253,6 +254,18 @@ def test_products_of_less_precision_are_caught(part: Any, limit: float) -> None:
     exact = one_step(CPU, network=CPU.deep, part=part, channels_last=False)
     assert 0 < exact < limit / 2
     assert one_step(CPU, network=CPU.deep, part=part, precision="bf16") > 5 * limit
+
+
+def test_a_wrong_gradient_of_a_large_batch_is_caught() -> None:
+    large: dict[str, Any] = {"network": CPU.small, "part": gradient, "batch": LARGE}
+    assert 0 < one_step(CPU, channels_last=False, **large) < ROUNDED / 10
+    assert one_step(CPU, precision="bf16", **large) > ROUNDED
+
+
+def test_the_kernels_are_checked_on_batches_of_the_papers() -> None:
+    names = [each.name for each in checks(GPU) if f"batches of {LARGE}" in each.name]
+    assert [each.split(":")[0] for each in names] == ["tf32, fused", "fp64, fused"]
+    assert recipe("resnet-cifar10").batch == LARGE
 
 
 @pytest.mark.parametrize("broken", ["momentum_buffer", "nan"])

@@ -15,7 +15,9 @@ from repro.check.branches import branch_checks
 from repro.check.jobs import Quiet
 from repro.check.results import CheckResult
 from repro.check.setting import (
+    BATCH,
     EXACT,
+    IMAGES,
     SHORT,
     STEPS,
     Network,
@@ -37,6 +39,10 @@ SEEDS = 3
 FORWARD, GRADIENT = 1e-4, 0.2
 """Limits of one step in fp32. Between two layouts on a CPU ResNet-110 differs by 5e-6 and 0.04, since an activation
 near 0 that changes its sign changes the gradient abruptly; with factors rounded as in TF32 it is 1e-3 and 0.6."""
+ROUNDED = 0.1
+"""Limit of a gradient of ResNet-20 in TF32: on a CPU, with factors rounded as in TF32, it differs by 0.04."""
+LARGE = 128
+"""Images of a batch whose maps have so many pixels that the fused kernels cut them into larger tiles."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +135,19 @@ def _precision_checks(setting: Setting) -> list[Listed]:
 
 
 def _kernel_checks(setting: Setting) -> list[Listed]:
-    """Return the checks of the fused kernels in fp64, which Triton compiles for a minute."""
+    """Return the checks of the fused kernels: in fp64, which Triton compiles for a minute, and on large batches."""
+    if not setting.on_gpu:
+        return []
+    small = setting.small
+    large: dict[str, Any] = {"network": small, "batch": LARGE}
+    name, trains = f"{small} on batches of {LARGE}", "trains as on the CPU"
     return [
-        (f"fp64, fused: {each} trains as on the CPU", partial(seven_steps, network=each, **FUSED), 1e-7)
-        for each in ((setting.small, setting.dense) if setting.on_gpu else ())
+        (f"tf32, fused: gradient of {name} near fp32's", partial(one_step, part=gradient, **large, **FUSED), ROUNDED),
+        *(
+            (f"fp64, fused: {each} {trains}", partial(seven_steps, network=each, **FUSED), 1e-7)
+            for each in (small, setting.dense)
+        ),
+        (f"fp64, fused: {name} {trains}", partial(seven_steps, **large, **FUSED), 1e-7),
     ]
 
 
@@ -147,24 +162,26 @@ RESET: dict[str, Any] = {"schedule": "steps", "milestones": (0.4,), "momentum_re
 FUSED: dict[str, Any] = {"precision": "tf32", "fused": True}
 
 
-def seven_steps(setting: Setting, *, network: Network, **switches: Any) -> float:
+def seven_steps(setting: Setting, *, network: Network, batch: int = BATCH, **switches: Any) -> float:
     """Return how far some steps in fp64 on the device are from those on the CPU."""
     with double_precision():
-        here, there = _here_and_there(setting, network, 7, switches)
+        here, there = _here_and_there(setting, network, batch, 7, switches)
         return difference(here, there)
 
 
-def one_step(setting: Setting, *, network: Network, part: Callable[[State], State], **switches: Any) -> float:
+def one_step(
+    setting: Setting, *, network: Network, part: Callable[[State], State], batch: int = BATCH, **switches: Any
+) -> float:
     """Return how far a part of one step on the device is from that on the CPU in fp32."""
-    here, there = _here_and_there(setting, network, 1, switches)
+    here, there = _here_and_there(setting, network, batch, 1, switches)
     return difference([part(each) for each in here], [part(each) for each in there])
 
 
 def _here_and_there(
-    setting: Setting, network: Network, steps: int, switches: dict[str, Any]
+    setting: Setting, network: Network, batch: int, steps: int, switches: dict[str, Any]
 ) -> tuple[list[State], list[State]]:
     """Return the states after some steps on the device and on the CPU; the switches apply only to the device."""
-    group, images = experiments(network, **SHORT), setting.images()
+    group, images = experiments(network, **SHORT | {"batch": batch}), setting.images(IMAGES * batch // BATCH)
     here = states(trained(engine(setting.device, group, images, **switches), steps))
     return here, states(trained(engine("cpu", group, images), steps))
 

@@ -22,9 +22,9 @@ from repro.training.graphs import Graphs
 from repro.training.tasks.in_memory import Resident
 
 DATASET, RECIPE = "cifar100", "miru2020-cifar100"
-IMAGES = 71
-"""With batches of 16 an epoch has five steps, the last one of 7 images."""
-SHORT: dict[str, Any] = {"epochs": 3, "batch": 16, "warmup_epochs": 1}
+IMAGES, BATCH = 71, 16
+"""An epoch has five steps, the last one of 7 images."""
+SHORT: dict[str, Any] = {"epochs": 3, "batch": BATCH, "warmup_epochs": 1}
 """Fifteen steps, with another learning rate in each epoch."""
 EXACT: dict[str, Any] = {"deterministic": True}
 STEPS = 9
