@@ -98,6 +98,10 @@ def program(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch)
         ("--run --on local --partition gpu", "--partition requires --on slurm"),
         ("--run --on local --slurm account=x", "--slurm requires --on slurm"),
         ("--run --on slurm --hours 1 --slurm account", "--slurm 'account' has no value; write NAME=VALUE"),
+        ("--run --on slurm --hours 1 --slurm time=9:00:00", "--slurm time=9:00:00 cannot be used: use --hours"),
+        ("--run --on slurm --hours 1 --slurm array=0-3", "--slurm array=0-3 cannot be used: use --parallel"),
+        ("--run --on slurm --hours 1 --slurm job_name=x", "--slurm job_name=x cannot be used: it is set already"),
+        ("--run --on slurm --hours 1 --slurm ntasks=2", "--slurm ntasks=2 cannot be used: a job is one process"),
         ("--run --on local --device cuda:1", "--device cuda:1 cannot be used with --on"),
         ("--run --on local --dry-run --device-name H100", "--device-name and --on exclude each other"),
         ("--run --gpus 4", "--gpus requires --on slurm or --on local"),
@@ -145,6 +149,19 @@ def test_a_refusal_of_slurm_is_one_line_and_leaves_nothing(
     refused = "error: slurm refuses the jobs: sbatch: error: invalid partition: nope"
     assert capsys.readouterr().err == f"{refused}; check --hours, --partition and --slurm\n"
     assert not (paper / "runs").exists()
+
+
+def test_a_refusal_that_ends_with_advice_is_told_by_the_line_before_it(
+    paper: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advice = 'Try "sbatch --help" for more information'
+    for name in ("sbatch", "srun"):
+        program(
+            paper, name, f"printf '%s\\n' \"sbatch: unrecognized option '--foo=1'\" '{advice}' >&2; exit 1", monkeypatch
+        )
+    with pytest.raises(SystemExit, match="2"):
+        main(["table", "narrow", "--run", "--on", "slurm", "--hours", "1", "--device", "cpu", "--slurm", "foo=1"])
+    assert "slurm refuses the jobs: sbatch: unrecognized option '--foo=1'; check" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from repro.api.selection import Selection
 from repro.cli.options import Command, choice, with_options
 from repro.cli.suggestion import suggest, with_folders
 from repro.cluster.queue import live_jobs
-from repro.cluster.submit import Resources, submit
+from repro.cluster.submit import SET_HERE, Resources, submit
 from repro.cluster.tasks import JOBS, Where, split, trains_seeds_at_once
 from repro.console import note, print_line
 from repro.data import DATASETS
@@ -115,7 +115,10 @@ def _name_and_value(option: str) -> tuple[str, str]:
     name, equals, value = option.partition("=")
     if not (name and equals):
         raise UserError(f"--slurm {option!r} has no value; write NAME=VALUE, such as account=x")
-    return name.lstrip("-").replace("_", "-"), value
+    name = name.lstrip("-").replace("_", "-")
+    if name in SET_HERE:
+        raise UserError(f"--slurm {option} cannot be used: {SET_HERE[name]}")
+    return name, value
 
 
 def submit_missing(

@@ -38,6 +38,14 @@ PROGRAM = "program"
 NO_LIMIT_HOURS = 24 * 365
 GPU_OPTIONS = ("gpus", "gres", "tres-per")
 """How the options of sbatch begin that ask for GPUs."""
+SET_HERE = {
+    "time": "use --hours",
+    "array": "use --parallel",
+    **dict.fromkeys(("nodes", "ntasks", "ntasks-per-node"), "a job is one process; leave it out"),
+    **dict.fromkeys(("job-name", "open-mode", "output", "signal"), "it is set already; leave it out"),
+    **dict.fromkeys(("no-requeue", "requeue"), "a job is always requeued at its time limit; leave it out"),
+}
+"""Options of sbatch that the user cannot give, and what to do instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +237,12 @@ def _removed_if_refused(submission: Submission) -> Iterator[None]:
         with suppress(OSError):
             submission.folder.parent.rmdir()
             submission.folder.parents[1].rmdir()
-        reason = str(error).strip().splitlines()[-1]
+        reason = _reason(str(error))
         options = "; check --hours, --partition and --slurm" if submission.where is Where.SLURM else ""
         raise UserError(f"{submission.where} refuses the jobs: {reason}{options}") from error
+
+
+def _reason(refusal: str) -> str:
+    """Return the last line of a refusal that says what is wrong."""
+    lines = refusal.strip().splitlines()
+    return next((each for each in reversed(lines) if not each.startswith("Try ")), lines[-1])
