@@ -580,8 +580,8 @@ def test_what_needs_the_number_of_images_says_so_where_they_are_missing(
     )
     paper(SQUARES, RECIPE, TABLE)
     assert refused(capsys, "table", "mine").endswith(
-        "verdicts need errors in % on a known number of images; set comparable = false, or declare test_images in "
-        "papers/mine/datasets.toml"
+        "verdicts need the number of test images, and no test images of my-squares are in data; put them there, name "
+        "another folder with --data, or declare test_images in papers/mine/datasets.toml"
     )
     paper(SQUARES + "test_images = 15\n")
     assert repro(capsys, "table", "mine")[0] == 0

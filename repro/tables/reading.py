@@ -15,6 +15,7 @@ from repro.errors import Mistake, UserError, WrongFiles, collecting, refuse
 from repro.models import ELSEWHERE, MODELS, OPTIONS, check_layers, find, is_outside
 from repro.models.options import EXPECTED
 from repro.papers import paper_of, toml_of
+from repro.paths import data_folder
 from repro.recipes import RECIPES, current_library
 from repro.tables.cell import PRINTED, Cell
 from repro.tables.checks import Malformed, every, expect_keys, expect_one_of, tables_of
@@ -192,8 +193,14 @@ def _unjudged(content: dict[str, Any]) -> str:
     needed, data = "verdicts need errors in % on a known number of images", DATASETS[content["dataset"]]
     if (metric := content.get("metric", "error")) not in PERCENT:
         return f"{needed}, and {metric} is no such error; set comparable = false"
-    right = f", or declare test_images in {data.declaration.file}" if data.declaration else ""
-    return "" if data.test_images else f"{needed}; set comparable = false{right}"
+    if data.test_images:
+        return ""
+    if not data.declaration:
+        return f"{needed}; set comparable = false"
+    return (
+        f"verdicts need the number of test images, and no test images of {content['dataset']} are in {data_folder()}; "
+        f"put them there, name another folder with --data, or declare test_images in {data.declaration.file}"
+    )
 
 
 def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str], dataset: str, paper: Path) -> Row:
