@@ -50,6 +50,8 @@ class ErrorCell:
     """The largest distance of the true difference from `expected`, by the equivalence test."""
     bound: float | None = None
     """The difference that matters: an error is reproduced if `at_most` is no larger."""
+    own_spread: Spread | None = None
+    """The spread of the row's own seeds, if the verdict rests on it because a run has failed."""
     best_epoch: float | None = None
     """The lowest error after any epoch, mean over the runs. It is chosen on the test set, so no verdict uses it."""
     weights: tuple[WeightsTest, ...] = ()

@@ -190,6 +190,8 @@ class Judgement:
     """The largest distance of the true difference from `expected`: the limit of the equivalence test."""
     bound: float
     """The difference that matters."""
+    own_spread: Spread | None = None
+    """The spread of the row's own seeds, if the verdict rests on it because a run has failed."""
 
 
 def pooled(rows: Iterable[MeasuredError]) -> Spread:
@@ -211,10 +213,9 @@ def judge(cell: MeasuredError, spread: Spread, cells: int) -> Judgement:
     expected = sigma * cell.shift
     margin = t_of_margin(spread.degrees, cells) * error + half
     at_most = abs(cell.difference - expected) + t_of_equivalence(spread.degrees) * error + half
-    verdict = _verdict_on_one if cell.n == 1 else _verdict_on_several
-    return Judgement(
-        verdict(cell.difference - expected, margin, at_most, cell.bound), expected, margin, at_most, cell.bound
-    )
+    verdict_on = _verdict_on_one if cell.n == 1 else _verdict_on_several
+    verdict = verdict_on(cell.difference - expected, margin, at_most, cell.bound)
+    return Judgement(verdict, expected, margin, at_most, cell.bound, spread if cell.spread.failed else None)
 
 
 def _verdict_on_several(difference: float, margin: float, at_most: float, bound: float) -> Verdict:

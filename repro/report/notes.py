@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from repro.comparison.explain import inferred
 from repro.comparison.join import Comparison
 from repro.comparison.rule import t_of_equivalence, t_of_margin
+from repro.comparison.spread import Spread
 from repro.comparison.times import TimeCell
 from repro.comparison.verdict import Verdict
 from repro.counting.conventions import Convention
@@ -130,10 +131,28 @@ def _figures_of_the_rule(comparison: Comparison) -> list[str]:
     spread, cells = comparison.spread, comparison.cells
     if spread is None:
         return []
-    share = f"spread {spread.phi:.2f} times the binomial one, {spread.degrees} degrees of freedom"
-    margin, equivalence = t_of_margin(spread.degrees, cells), t_of_equivalence(spread.degrees)
     shared = f"the 5 % shared among {number_of(cells, 'cell')}"
-    return [f"{share}; {shared}; t = {margin:.2f} for the margin, {equivalence:.2f} for equivalence"]
+    return [f"{_spread(spread)}; {shared}; {_quantiles(spread, cells)}", *_own_spreads(comparison)]
+
+
+def _own_spreads(comparison: Comparison) -> Iterator[str]:
+    """Yield the figures of the errors that are judged by the spread of their own seeds."""
+    why = "its seeds differ more than independent images explain, so it is judged by their spread alone"
+    for each in comparison.rows:
+        for key, cell in each.errors.items():
+            if own := cell.own_spread:
+                place = f"{comparison.table.called(each.row)}, {comparison.table.column[key].label}"
+                yield f"{place}: {why}: {_spread(own)}; {_quantiles(own, comparison.cells)}"
+
+
+def _spread(spread: Spread) -> str:
+    return f"spread {spread.phi:.2f} times the binomial one, {number_of(spread.degrees, 'degree')} of freedom"
+
+
+def _quantiles(spread: Spread, cells: int) -> str:
+    """Return the quantiles of Student's t that the margin and the equivalence test use."""
+    margin, equivalence = t_of_margin(spread.degrees, cells), t_of_equivalence(spread.degrees)
+    return f"t = {margin:.2f} for the margin, {equivalence:.2f} for equivalence"
 
 
 def _repeated(comparison: Comparison) -> list[str]:
