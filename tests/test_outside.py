@@ -143,10 +143,12 @@ def test_a_row_is_trained_and_judged(write: Write, capsys: Capsys) -> None:
     assert run.name.startswith("nets.Net-depth2-digits-s0-")
     assert json.loads((run / "run.json").read_text())["experiment"]["network"]["sha256"] == record["network"]
     assert repro(capsys, "eval", "nets.py:Net", "--papers", "mine")[0] == 0
+    assert f"next: repro eval {run.name}" in repro(capsys, "list", "runs", "--papers", "mine")[2]
     file.write_text(NETS + "# another file\n")
     factory_of.cache_clear()
     assert repro(capsys, "table", "mine", "--papers", "mine")[1].count("not measured") == 2
     assert "has changed" in refused(capsys, "eval", run.name, "--papers", "mine")
+    assert "next: repro eval" not in repro(capsys, "list", "runs", "--papers", "mine")[2]
 
 
 def test_a_stopped_run_is_resumed_by_the_listed_command(

@@ -17,6 +17,7 @@ from narrow_paper import write_paper
 from slurm_cluster import wait_for
 
 from repro.api.library import using
+from repro.api.records import run_lines
 from repro.cli.app import main
 from repro.cli.missing import Outcome
 from repro.cli.work import work
@@ -260,6 +261,32 @@ def test_jobs_of_slurm_are_matched_with_their_runs(tmp_path: Path, monkeypatch: 
     with pytest.raises(UserError, match="controller is down"):
         live_jobs(tmp_path)
     assert live_jobs(tmp_path, ["first", "second"]) == {}  # Slurm is not asked about runs that have ended
+
+
+def test_a_run_whose_job_ended_before_it_began_is_listed_with_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "two"):  # of an earlier submission, nothing is listed
+        folder = tmp_path / "submissions" / name
+        folder.mkdir(parents=True)
+        jobs = submission(folder, jobs=[f"{name}_0", f"{name}_1"])
+        (
+            replace(jobs, tasks=[["old"], ["first"]], experiments={"old": {}, "first": {}}) if name == "one" else jobs
+        ).write()
+    program(tmp_path, "squeue", "echo 'two_1|node1'", monkeypatch)
+    log = folder / "jobs" / "two_0_0_log.out"
+    queued, missing = run_lines(tmp_path)
+    assert [(line["name"], line["state"], line["log"]) for line in (missing, queued)] == [
+        ("first", "missing", str(log)),
+        ("second", "queued", str(log).replace("two_0", "two_1")),
+    ]
+    with pytest.raises(SystemExit, match="0"):
+        main(["list", "runs", "--runs", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "missing: its job ended before it began" in out
+    assert out.splitlines()[-1] == f"log of first: {log}"
+    program(tmp_path, "squeue", "exit 1", monkeypatch)
+    assert run_lines(tmp_path) == []  # they may be queued
 
 
 def test_jobs_of_another_machine_are_not_looked_up_here(tmp_path: Path) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.api.library import Papers, Place, place_of, text_of, using
 from repro.api.listing import Line
 from repro.bounds import kind_of
-from repro.cluster.queue import LiveJob, live_jobs
+from repro.cluster.queue import JobLog, LiveJob, live_jobs, logs_of
 from repro.comparison.corrections import records_today
 from repro.console import note
 from repro.errors import UserError
@@ -19,7 +20,7 @@ from repro.paths import folders
 from repro.recipes import current_library, deviations, within
 from repro.store.csv_rows import types_of
 from repro.store.curves import curve_of, read_curve
-from repro.store.results import EpochRow, Record, result_folders
+from repro.store.results import EpochRow, Record, read_records, result_folders
 from repro.store.run_folders import CURVE, DESCRIPTION, Description, Run, run_at, run_named, run_names, runs_in
 from repro.store.run_state import RunState
 
@@ -46,6 +47,7 @@ RUN_COLUMNS = {
     "seconds_left": Dtype.NUMBER,
     "reason": Dtype.TEXT,
     "command": Dtype.TEXT,
+    "log": Dtype.TEXT,
     "model": Dtype.TEXT,
     "options": Dtype.OBJECT,
     "dataset": Dtype.TEXT,
@@ -77,23 +79,34 @@ def runs(folder: Place = "runs", *, papers: Papers = ()) -> DataFrame:
 
 
 def run_lines(folder: Path) -> list[Line]:
-    """Return the progress of the runs in a folder, started or queued, and the commands that resume stopped ones."""
+    """Return the progress of the runs in a folder, started or submitted, and the commands that resume stopped ones."""
     found = list(runs_in(folder))
+    started, logs = {run.folder.name for run in found}, logs_of(folder)
     jobs = _jobs(folder, found)
-    started = {run.folder.name for run in found}
-    return [
-        *(_line(run, jobs.get(run.folder.name)) for run in found),
-        *(_queued(name, job) for name, job in sorted(jobs.items()) if name not in started),
+    lines = [
+        *(_line(run, (jobs or {}).get(run.folder.name)) for run in found),
+        *(_queued(name, job) for name, job in sorted((jobs or {}).items()) if name not in started),
+        *(_missing(name) for name in sorted(_not_begun(logs) - started - jobs.keys() if jobs is not None else ())),
     ]
+    return [{**line, "log": str(logs[line["name"]].path) if line["name"] in logs else None} for line in lines]
 
 
-def _jobs(folder: Path, found: Iterable[Run]) -> dict[str, LiveJob]:
-    """Return the jobs that have not ended, by the names of their runs; none if Slurm does not answer."""
+def _jobs(folder: Path, found: Iterable[Run]) -> dict[str, LiveJob] | None:
+    """Return the jobs that have not ended, by the names of their runs; None if Slurm does not answer."""
     try:
         return live_jobs(folder, (run.folder.name for run in found if run.state.final))
     except UserError as error:
         note(str(error))
-        return {}
+        return None
+
+
+def _not_begun(logs: Mapping[str, JobLog]) -> set[str]:
+    """Return the names of the runs of the newest submission that have no record."""
+    newest = {name: log for name, log in logs.items() if log.newest}
+    recorded = set[str]()
+    with suppress(UserError):  # a file that cannot be read must not hide the runs
+        recorded = {each.name for each in read_records({log.results for log in newest.values()})}
+    return newest.keys() - recorded
 
 
 def _line(run: Run, job: LiveJob | None) -> Line:
@@ -119,6 +132,12 @@ def _queued(name: str, job: LiveJob) -> Line:
     """Return the line of a run that has not started."""
     line: Line = dict.fromkeys(RUN_COLUMNS)
     return {**line, "name": name, "state": RunState.QUEUED.value, "where": job.place}
+
+
+def _missing(name: str) -> Line:
+    """Return the line of a run whose job ended before the run began."""
+    line: Line = dict.fromkeys(RUN_COLUMNS)
+    return {**line, "name": name, "state": RunState.MISSING.value, "reason": "its job ended before it began"}
 
 
 def _trained(description: Description) -> Line:

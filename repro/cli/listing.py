@@ -24,6 +24,7 @@ from repro.paths import folders
 from repro.recipes import RECIPES, Recipe, recipe
 from repro.recipes.source import sources_text
 from repro.recipes.values import unused, values_of
+from repro.store.run_state import RunState
 from repro.text import choose, clock
 
 if TYPE_CHECKING:
@@ -152,6 +153,8 @@ def _show(kind: Kind, lines: Sequence[Line]) -> None:
     for line in lines:
         if line.get("command"):
             print_line(f"resume: {line['command']}")
+        if line.get("log") and line["state"] in (RunState.STOPPED, RunState.MISSING):
+            print_line(f"log of {line['name']}: {line['log']}")
     if kind == Kind.RECIPES:
         stdout().print("repro list recipes NAME shows every value and its source.", style="dim")
 

@@ -65,7 +65,9 @@ def after_run(model: str, options: Mapping[str, Any], recipe: str, folders: Fold
 
 
 def after_runs(lines: Sequence[Line], folders: Folders) -> str:
-    """Return what to do with runs: resume the first one that was stopped, test one that is finished, or watch one.
+    """Return what to do with runs: resume the first that was stopped, test one that is finished, or watch one.
+
+    A run whose network has changed is not tested, since its weights fit no network that is there.
 
     Args:
         lines: of `repro.api.records.run_lines`.
@@ -73,7 +75,7 @@ def after_runs(lines: Sequence[Line], folders: Folders) -> str:
     """
     if resumed := next((line["command"] for line in lines if line["command"]), None):
         return str(resumed)
-    done = next((line["name"] for line in lines if line["state"] == RunState.DONE), None)
+    done = next((line["name"] for line in lines if line["state"] == RunState.DONE and not line["reason"]), None)
     if done:
         return with_folders(f"repro eval {done}", folders, "runs")
     lives = any(line["state"] in (RunState.RUNNING, RunState.QUEUED) for line in lines)

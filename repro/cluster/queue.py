@@ -34,6 +34,32 @@ class LiveJob:
         return f"job {self.id} on {self.host}" if self.host else f"job {self.id}"
 
 
+@dataclass(frozen=True)
+class JobLog:
+    """What the newest job of a run prints."""
+
+    path: Path
+    """The file of a job of Slurm; on this machine, where jobs share their runs, the folder of all."""
+    newest: bool
+    """Whether no later command submitted jobs."""
+    results: Path
+    """The folder of the run's record."""
+
+
+def logs_of(runs: Path) -> dict[str, JobLog]:
+    """Return where the jobs of submitted runs print, by the names of the runs; not those of other machines."""
+    found = dict[str, JobLog]()
+    submissions = submissions_in(runs)
+    for submission in submissions:
+        if submission.where is Where.LOCAL and submission.host != socket.gethostname():
+            continue
+        for job, names in zip(submission.jobs, submission.tasks, strict=True):
+            file = f"{job}_0_log.out" if submission.where is Where.SLURM else ""
+            log = JobLog(submission.folder / JOBS / file, submission is submissions[-1], submission.places.results)
+            found |= dict.fromkeys(names, log)
+    return found
+
+
 def live_jobs(runs: Path, ended: Iterable[str] = ()) -> dict[str, LiveJob]:
     """Return the jobs that have not ended, by the names of their runs; a running job before a queued one.
 
