@@ -158,6 +158,19 @@ def test_rows_after_a_network_that_fails_are_trained(capsys: Capsys) -> None:
     assert [line.split(",")[1][:8] for line in Path("results/runs.csv").read_text().splitlines()[1:]] == ["nets.Net"]
 
 
+def test_a_network_that_fails_while_its_steps_are_timed_says_so_in_one_line(capsys: Capsys) -> None:
+    paper = Path("papers/two")
+    (paper / "tables").mkdir(parents=True)
+    timed = TABLE.replace("columns = [", 'columns = [{ key = "time", label = "Time s", kind = "time" }, ')
+    (paper / "tables/two.toml").write_text(timed.replace("cells = {", 'cells = { time = "1.0",'), encoding="utf-8")
+    Path("nets.py").rename(paper / "nets.py")
+    status, _, err = repro(capsys, "table", "two", "--time", "--rows", "Late")
+    assert (status, err.splitlines()[-1]) == (
+        1,
+        "failed: papers/two/nets.py:Late: ValueError: too many calls (line 48)",
+    )
+
+
 def test_what_a_network_prints_does_not_get_into_the_answer(capsys: Capsys) -> None:
     for command in (["train", "nets.py:Prints", *RUN], ["count", "nets.py:Prints", "--dataset", "digits"]):
         factory_of.cache_clear()

@@ -15,6 +15,7 @@ import torch
 from repro.benchmark.random_images import random_data
 from repro.benchmark.roofline import synchronise
 from repro.benchmark.variants import endless
+from repro.data import DATASETS
 from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment, classifies
 from repro.recipes import Recipe, recipe
@@ -23,6 +24,7 @@ from repro.store.results import StepTime
 from repro.tables import Row, Table
 from repro.training.device import prepare
 from repro.training.engine import Engine
+from repro.training.failures import failing_in_one_line
 from repro.training.provenance import machine
 from repro.training.tasks.in_memory import Resident
 
@@ -60,6 +62,7 @@ def measure_steps(
 
     Raises:
         UserError: the batch size of a printed time is unknown.
+        NetworkFailed: the code of a network fails.
         RunFailed: a step needs more memory than the GPU has.
     """
     experiments = [(row, step_experiment(table, row)) for row in table.timed(rows)]
@@ -119,6 +122,7 @@ def step_experiment(table: Table, row: Row) -> Experiment:
         raise UserError(
             f"{table.name}: neither the column {table.time.key} nor a recipe gives the batch size of {row.label}"
         )
+    some = (0.5,) * DATASETS[dataset].input[0]  # the values do not change the speed
     step = Recipe(
         name="step",
         paper=table.paper,
@@ -131,8 +135,8 @@ def step_experiment(table: Table, row: Row) -> Experiment:
         weight_decay=1e-4,
         init="as-built",
         dropout=given.dropout if given else 0.0,
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
+        mean=some,
+        std=some,
     )
     return Experiment(row.model, table.options(row), step, seed=0)
 
@@ -150,10 +154,11 @@ def _window(timed: Timed, device: torch.device, seconds: float) -> float:
     synchronise(device)
     begin = time.perf_counter()
     try:
-        while steps == 0 or time.perf_counter() - begin < seconds:
-            next(timed.steps)
-            steps += 1
-            synchronise(device)
+        with failing_in_one_line([timed.experiment]):
+            while steps == 0 or time.perf_counter() - begin < seconds:
+                next(timed.steps)
+                steps += 1
+                synchronise(device)
     except torch.OutOfMemoryError as error:
         label, batch = timed.row.label, timed.experiment.recipe.batch
         message = f"{label} with batch size {batch} needs more memory than {device} has; leave it out with --rows"
