@@ -111,9 +111,10 @@ def toml_of(file: Path) -> dict[str, Any]:
 def _parsed(content: bytes) -> dict[str, Any]:
     """Return the content of a TOML file: a command needs some files twice, and each call of the Python API all of them.
 
-    It is shared by all callers, so that `toml_of` returns copies, which may be changed.
+    It is shared by all callers, so that `toml_of` returns copies, which may be changed. Windows' Notepad may have put a
+    byte order mark first.
     """
-    return tomllib.loads(content.decode("utf-8"), parse_float=_finite)
+    return tomllib.loads(content.decode("utf-8-sig"), parse_float=_finite)
 
 
 class _NotFinite(Exception):

@@ -185,6 +185,12 @@ def test_a_paper_that_is_found_twice_counts_once(
     assert set(listed(capsys, "recipes", "--papers", "papers/mine", "--papers", "papers/../papers/mine")) == {"short"}
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    paper = write(table="\ufeff" + TABLE, recipe="\ufeff" + RECIPE)
+    assert listed(capsys, "tables", "--papers", paper).keys() == {"mine"}
+    assert listed(capsys, "recipes", "--papers", paper).keys() == {"short"}
+
+
 def test_a_recipe_extends_a_shipped_one_and_one_of_another_paper(
     write: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
