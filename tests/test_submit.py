@@ -152,6 +152,13 @@ def test_a_refusal_of_slurm_is_one_line_and_leaves_nothing(
     assert not (paper / "runs").exists()
 
 
+def test_a_folder_whose_name_would_be_replaced_is_refused(paper: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["table", "narrow", "--run", "--on", "local", "--device", "cpu", "--runs", "50%j"])
+    assert f"--runs {paper / '50%j'} has a % in its path" in capsys.readouterr().err
+    assert not (paper / "50%j").exists()
+
+
 def test_a_refusal_that_ends_with_advice_is_told_by_the_line_before_it(
     paper: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

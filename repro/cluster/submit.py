@@ -110,9 +110,15 @@ def submit(
 
     Raises:
         PackageMissing: submitit is not installed.
-        UserError: there is no Slurm here, it refuses the jobs, or this machine has too few GPUs.
+        UserError: there is no Slurm here, it refuses the jobs, this machine has too few GPUs, or the logs cannot lie
+            in the folder of the runs.
     """
     check_available(resources)
+    place = folders.runs.absolute()
+    if "%" in str(place):  # submitit and Slurm put a job's ID in place of %j and the like
+        raise UserError(
+            f"--runs {place} has a % in its path, which is replaced in those of logs; choose another folder"
+        )
     submission = _prepared(tasks, runtime, folders, resources)
     jobs = [Job(str(submission.folder), task, resources.processes) for task in range(len(tasks))]
     hand_over = _start if resources.where is Where.LOCAL else _queue
