@@ -41,7 +41,7 @@ GPU_OPTIONS = ("gpus", "gres", "tres-per")
 SET_HERE = {
     "time": "use --hours",
     "array": "use --parallel",
-    **dict.fromkeys(("nodes", "ntasks", "ntasks-per-node"), "a job is one process; leave it out"),
+    **dict.fromkeys(("nodes", "ntasks", "ntasks-per-node"), "a job is one task; leave it out"),
     **dict.fromkeys(("job-name", "open-mode", "output", "signal"), "it is set already; leave it out"),
     **dict.fromkeys(("no-requeue", "requeue"), "a job is always requeued at its time limit; leave it out"),
 }
