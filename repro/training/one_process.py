@@ -1,4 +1,4 @@
-"""What one process trains only alone: switches and tasks that several processes of a run do not support."""
+"""Switches and tasks that support one process only, not the several of torchrun or of a job with several GPUs."""
 
 from __future__ import annotations
 
