@@ -12,6 +12,7 @@ _MODULES = {
     "list_models": "repro.api.listing",
     "list_recipes": "repro.api.listing",
     "list_tables": "repro.api.listing",
+    "load_weights": "repro.api.networks",
     "results": "repro.api.records",
     "runs": "repro.api.records",
     "table": "repro.api.tables",
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from repro.api.listing import list_recipes as list_recipes
     from repro.api.listing import list_tables as list_tables
     from repro.api.networks import build as build
+    from repro.api.networks import load_weights as load_weights
     from repro.api.records import curve as curve
     from repro.api.records import results as results
     from repro.api.records import runs as runs

@@ -230,6 +230,8 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: repro.table("cifar100", results=None), "results must be a path, not NoneType"),  # type: ignore[arg-type]
     (lambda: repro.list_tables(papers=None), "papers must be a path, not NoneType"),  # type: ignore[arg-type]
     (lambda: repro.curve(3), "run must be text, not int"),  # type: ignore[arg-type]
+    (lambda: repro.load_weights(3), "file must be a path, not int"),  # type: ignore[arg-type]
+    (lambda: repro.load_weights("nothing.safetensors"), "nothing.safetensors does not exist"),
     (lambda: repro.build("torchvision:resnet18"), "torchvision:resnet18 has no dataset of its own; name one"),
 ]
 

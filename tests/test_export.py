@@ -131,7 +131,7 @@ def test_wrong_files_are_refused(
     from safetensors.torch import save_file
 
     from repro.errors import UserError
-    from repro.evaluation.weights import load_weights
+    from repro.evaluation.weights import exported_network
 
     for output, line in (
         (tmp_path / "net.pt", "net.pt: unknown extension (known: .safetensors)"),
@@ -143,18 +143,18 @@ def test_wrong_files_are_refused(
     assert "is neither a run in" in export(capsys, folders, tiny().id)[2]
     path = tmp_path / "other.safetensors"
     with pytest.raises(UserError, match=r"other\.safetensors does not exist"):
-        load_weights(path)
+        exported_network(path)
     path.write_bytes(b"no weights")
     with pytest.raises(UserError, match=r"other\.safetensors cannot be read as a safetensors file"):
-        load_weights(path)
+        exported_network(path)
     save_file({"weight": torch.zeros(1)}, path)
     with pytest.raises(UserError, match="was not written by repro export"):
-        load_weights(path)
+        exported_network(path)
     save_file({"weight": torch.zeros(1)}, path, {"names": "repro", "experiment": json.dumps(tiny().to_json())})
     with pytest.raises(
         UserError, match=r"its tensor 1, weight \(1,\), does not match stem\.weight \(16, 3, 3, 3\) of densenet"
     ):
-        load_weights(path)
+        exported_network(path)
 
 
 def test_without_the_package_the_command_says_how_to_install_it(

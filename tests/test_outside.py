@@ -8,6 +8,7 @@ import sys
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from marking import slow_or_nightly
@@ -15,7 +16,6 @@ from test_papers import RECIPE, TABLE, Write, refused, repro, write
 from watching import Silent, stop_at
 
 from repro.api.selection import select_all
-from repro.evaluation.weights import load_weights
 from repro.experiment import experiment_for
 from repro.models import find
 from repro.models.factory import factory_of
@@ -448,8 +448,12 @@ def test_weights_are_read_back_whatever_the_layers_are_called(write: Write, caps
     assert repro(capsys, "export", record["id"], "--output", "net.safetensors")[0] == 0
     answer = json.loads(repro(capsys, "eval", "nets.py:Wrapped", "--weights", "net.safetensors", "--format", "json")[1])
     assert (answer["error"], answer["prefix"], answer["layouts"]) == (record["error"], "", ["repro"])
-    network, _ = load_weights(Path("net.safetensors"))
-    assert [*network.state_dict()] == ["net.0.weight", "net.0.bias", "net.3.weight", "net.3.bias"]
+    card = Path("net.md").read_text(encoding="utf-8")
+    assert 'papers="FOLDER"' in card
+    names: dict[str, Any] = {}
+    exec(card.split("```python\n")[1].split("```")[0], names)
+    assert [*names["network"].state_dict()] == ["net.0.weight", "net.0.bias", "net.3.weight", "net.3.bias"]
+    assert names["experiment"].id == record["id"]
 
 
 def test_the_label_of_a_row_does_not_run_its_code(write: Write, capsys: Capsys) -> None:

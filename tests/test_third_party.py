@@ -27,7 +27,7 @@ from repro.evaluation.layouts import Normalisation, layout_named, layouts, their
 from repro.evaluation.mapping import Receiver, insert
 from repro.evaluation.state_dicts import StateDict, common_prefix, read_state_dict
 from repro.evaluation.third_party import Printed, printed_beside
-from repro.evaluation.weights import load_weights, with_names
+from repro.evaluation.weights import exported_network, with_names
 from repro.experiment import experiment_for
 from repro.models import OptionValue, build, resolve_options
 from repro.models.resnet import ZeroPadShortcut
@@ -497,7 +497,7 @@ def test_an_exported_run_has_the_same_error(
     _, out, err = repro(capsys, "eval", "resnet20", "--weights", file, "--device", "cpu", *places[:2])
     assert f"from the recipe {experiment.recipe.name} of the exported run" in out
     assert f"next: repro eval {record.name} --runs {folders.runs}\n" in err
-    network, again = load_weights(file)
+    network, again = exported_network(file)
     assert again == experiment
     assert network.state_dict().keys() == empty(randomly("resnet20", {}, "digits")).network.state_dict().keys()
 

@@ -1,10 +1,10 @@
-"""Networks as torch modules, initialised as their papers do."""
+"""Networks as torch modules: initialised as their papers do, or with the weights of a run."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from repro.api.library import Papers, text_of, using
+from repro.api.library import Papers, Place, place_of, text_of, using
 from repro.bounds import LARGEST_SEED
 from repro.console import loading
 from repro.data import DATASETS
@@ -18,6 +18,8 @@ from repro.tables.names import network_called
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from repro.experiment import Experiment
 
 
 def build(
@@ -64,3 +66,24 @@ def build(
             data = DATASETS[where]
             torch.manual_seed(seed_of(seed, "init"))
             return build_network(name, resolve_options(name, options, where), classes=data.classes, input=data.input)
+
+
+def load_weights(file: Place, *, papers: Papers = ()) -> tuple[nn.Module, Experiment]:
+    """Return a network with the weights in a file of `repro export`, and the experiment that trained it.
+
+    The network is in evaluation mode, on the CPU. The experiment has `model`, `options`, `dataset`, `recipe` and
+    `seed`.
+
+    Args:
+        file: the .safetensors file.
+        papers: the folder of a paper besides those that are found, or several: the recipe, or a network in a file, may
+            be there.
+
+    Raises:
+        UserError: the file is broken, was not written by `repro export`, or does not match its network; or its network
+            or dataset is in no paper that is found.
+    """
+    with using(papers):
+        with loading():
+            from repro.evaluation.weights import exported_network
+        return exported_network(place_of("file", file))

@@ -70,7 +70,7 @@ def _metadata(saved: Checkpoint, names: str) -> dict[str, str]:
     }
 
 
-def load_weights(path: Path) -> tuple[nn.Module, Experiment]:
+def exported_network(path: Path) -> tuple[nn.Module, Experiment]:
     """Return the network of an exported file with its weights, in evaluation mode on the CPU, and its experiment.
 
     Raises:

@@ -9,8 +9,9 @@ from pathlib import Path
 from repro.comparison.join import Comparison, ErrorCell
 from repro.data import DATASETS, DatasetKind
 from repro.experiment import Experiment
+from repro.models.outside import is_outside
 from repro.models.typed import typed_name
-from repro.recipes import deviations
+from repro.recipes import current_library, deviations
 from repro.recipes.recipe import shown
 from repro.report.markdown import escaped
 from repro.report.runs import METRICS, shown_metric
@@ -100,6 +101,12 @@ def _results(facts: CardFacts) -> Iterator[tuple[str, str]]:
         yield f"Verdict: {heading}", f"{cell.verdict.value}, of {of}: {cell.verdict.meaning}"
 
 
+_OWN = """
+The code of the network or the recipe does not come with `repro`: run this in the folder of the code, or add
+`papers="FOLDER"`, the folder of the paper.
+"""
+
+
 def _how_to_load(facts: CardFacts, weights: Path) -> str:
     """Return how the file is loaded, and what the network's input is."""
     experiment = facts.experiment
@@ -113,14 +120,18 @@ def _how_to_load(facts: CardFacts, weights: Path) -> str:
 With `repro` installed, in Python:
 
 ```python
-from pathlib import Path
+import repro
 
-from repro.evaluation.weights import load_weights
-
-network, experiment = load_weights(Path({weights.name!a}))
+network, experiment = repro.load_weights({weights.name!a})
 ```
-
+{_OWN if _is_own(experiment) else ""}
 The input has the shape (images, {channels}, {height}, {width}); values of pixels are divided by 255 and
 normalised as in training ({normalised}). The output has {data.classes} classes. The tensors have the names of
 {facts.names}; `load_weights` reads them.
 """
+
+
+def _is_own(experiment: Experiment) -> bool:
+    """Whether the network is in a file of the user, or the recipe in a paper of theirs."""
+    own_recipes = {each.name for each in current_library().own_recipes}
+    return experiment.recipe.name in own_recipes or (is_outside(experiment.model) and ".py:" in experiment.model)
