@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from repro.data import DATASETS
@@ -32,7 +33,8 @@ def recipe_findings(recipes: Iterable[Recipe], used: Collection[str]) -> Iterato
         where = f"recipe {each.name}"
         for name, need in without_effect(each):
             yield warning(each.file, where, f"{name} has no effect without {need.text}; leave it out, or add that")
-        yield from (warning(each.file, where, reason) for reason in (*_unsaid(each), *_no_defaults(each)))
+        reasons = (*_too_large(each), *_unsaid(each), *_no_defaults(each))
+        yield from (warning(each.file, where, reason) for reason in reasons)
         if each.name not in used and not each.default_for:
             reason = "no table uses it, no recipe extends it, and it is no default; name it in a table, or remove it"
             yield warning(each.file, where, reason)
@@ -46,6 +48,19 @@ def _check_values(recipe: Recipe) -> None:
         check_values(recipe, DATASETS[recipe.dataset].kind)
     except UserError as error:
         raise WrongFiles(Mistake(recipe.file, f"recipe {recipe.name}", str(error))) from None
+
+
+def _too_large(recipe: Recipe) -> Iterator[str]:
+    """Yield which values are larger than the training, or than its dataset where that can be read."""
+    with suppress(KeyError):
+        images = DATASETS[recipe.dataset].train_images
+        if 0 < images < recipe.batch:
+            yield f"batch is {recipe.batch:,}, and {recipe.dataset} has {images:,} training images; lower it"
+    if recipe.warmup_epochs >= recipe.epochs:
+        yield (
+            f"warmup_epochs is {recipe.warmup_epochs}, and epochs {recipe.epochs}, so that the learning rate never "
+            "reaches lr; lower it"
+        )
 
 
 def _unsaid(recipe: Recipe) -> Iterator[str]:
