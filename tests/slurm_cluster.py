@@ -14,6 +14,8 @@ from pathlib import Path
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "munged")
 NODES = ("n1", "n2")
+GPU_FILES = ("/dev/null", "/dev/zero")
+"""In place of the device files of a node's GPUs: Slurm counts them, and no program opens them."""
 START_SECONDS = 30
 
 
@@ -108,9 +110,12 @@ def _configure(folder: Path) -> None:
     for each in ("state", *(f"spool/{node}" for node in NODES)):
         (folder / each).mkdir(parents=True)
     nodes = [
-        f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 CoresPerSocket=2 RealMemory=4000"
+        f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 CoresPerSocket=2 RealMemory=4000 "
+        f"Gres=gpu:{len(GPU_FILES)}"
         for node, port in zip(NODES, ports[1:], strict=True)
     ]
+    gpus = [f"NodeName={','.join(NODES)} Name=gpu File={file}" for file in GPU_FILES]
+    (folder / "gres.conf").write_text("\n".join(gpus) + "\n", encoding="utf-8")
     lines = [
         "ClusterName=here",
         f"SlurmctldHost={host}(127.0.0.1)",
@@ -135,6 +140,7 @@ def _configure(folder: Path) -> None:
         "KillWait=3",
         "ReturnToService=2",
         "MpiDefault=none",
+        "GresTypes=gpu",
         *nodes,
         f"PartitionName=main Nodes={','.join(NODES)} Default=YES MaxTime=INFINITE State=UP",
     ]

@@ -98,6 +98,18 @@ def shown(folder: Path) -> str:
     return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+def test_a_job_with_two_gpus_trains_its_run_with_two_processes(slurm: Cluster, paper: Path) -> None:
+    recipe = paper / "papers/narrow/recipes/narrow.toml"
+    recipe.write_text(recipe.read_text("utf-8").replace("value = 32", "value = 64"), encoding="utf-8")
+    jobs = ["--on", "slurm", "--hours", "1", "--gpus", "2"]
+    command = [sys.executable, "-m", "repro", "table", "narrow", "--run", "--rows", "k*4", "--seeds", "1"]
+    subprocess.run([*command, *jobs], cwd=paper, env=environment(slurm), check=True)
+    wait_for("the record", lambda: len(trained(paper)) == 1, 300)
+    (record,) = csv.DictReader((paper / "results" / "runs.csv").read_text("utf-8").splitlines())
+    assert '"processes": 2' in record["runtime"]
+    wait_for("the end of the job", lambda: not slurm.states())
+
+
 def test_six_runs_end_as_without_a_cluster(slurm: Cluster, paper: Path, tmp_path_factory: pytest.TempPathFactory):
     alone = tmp_path_factory.mktemp("alone")
     (alone / "papers").symlink_to(paper / "papers")
