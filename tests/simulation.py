@@ -189,7 +189,7 @@ def power_table() -> str:
     """Return how often the rule errs and detects, by rows and seeds, as Markdown; in brackets for WIDEST."""
     headings = (
         *("Rows", "Seeds a row", "False alarms", "Looking after every seed"),
-        *("No difference: reproduced", "1 point worse: seen", "1 point worse: reproduced"),
+        *("No difference: reproduced", "Worse by the bound: seen", "Worse by the bound: reproduced"),
     )
     lines = [f"| {' | '.join(headings)} |", f"|{' --- |' * len(headings)}"]
     return "\n".join([*lines, *(f"| {' | '.join(line)} |" for line in _power_lines())])

@@ -220,7 +220,7 @@ RUNTIME_OPTIONS = {
     "channels_last": _switch(
         bool,
         "--channels-last/--no-channels-last",
-        "Memory layout (default: channels last; several seeds at once always use NCHW).",
+        "Memory layout (default: channels last; stacked seeds always use NCHW).",
     ),
     "compile": _switch(
         bool, "--compile/--no-compile", "Compile the model first; it takes a minute or more and speeds up the steps."

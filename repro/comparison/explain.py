@@ -73,10 +73,12 @@ def _reasons(cell: ErrorCell, deviating: Sequence[Record]) -> list[str]:
 
 
 def _reduced(runs: Sequence[Record]) -> list[str]:
-    """Return which of our runs were not trained in fp32 by one process."""
+    """Return which of our runs were not trained in fp32, with torch's kernels, by one process."""
     lines = []
     for precision in sorted({run.precision for run in runs} - {"fp32"}):
         lines.append(f"{_seeds(run for run in runs if run.precision == precision)} trained in {precision}")
+    if fused := [run for run in runs if run.runtime.get("fused")]:
+        lines.append(f"{_seeds(fused)} trained with the kernels of --fused")
     shared = [run for run in runs if run.runtime.get("processes", 1) > 1]
     if shared:
         lines.append(f"{_seeds(shared)} trained by several processes, each with its own BatchNorm statistics")

@@ -34,13 +34,13 @@ class Verdict(StrEnum):
         "one run, within the margin, which is no wider than the bound; one run cannot show more",
     )
     WITHIN_HIGHER = (
-        "within 1 point, but higher",
+        "within the bound, but higher",
         "↗",
         "good",
         "our error is higher by more than the margin, but a difference as large as the bound is ruled out",
     )
     WITHIN_LOWER = (
-        "within 1 point, but lower",
+        "within the bound, but lower",
         "↘",
         "good",
         "our error is lower by more than the margin, but a difference as large as the bound is ruled out",

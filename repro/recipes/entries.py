@@ -87,7 +87,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The keys of a recipe besides its values. Omitted keys are inherited from the recipe that it extends."""
 
     extends: str = ""
-    """The recipe, in any file of the folder, from which this one inherits everything that it leaves out."""
+    """The recipe, of the program or of any paper that is found, from which this one inherits what it leaves out."""
     abstract: bool = False
     """Whether this is only a base for other recipes."""
     inherited: Source | UnsetType = UNSET
