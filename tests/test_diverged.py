@@ -1,5 +1,6 @@
 """A run that fails: the others are still trained, and the failed one is named."""
 
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,49 @@ def test_a_seed_that_diverges_among_others_is_reported_with_a_way_to_continue(
         with pytest.raises(Diverged):
             train(seeds, replace(CPU, together="off"), folders, Silent())
     assert [record.seed for record in read_records([folders.results])] == [0]
+
+
+def test_a_seed_that_diverges_at_another_step_does_not_keep_the_others_from_training(
+    tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = [tiny(seed=seed, epochs=1, dropout=0.0) for seed in range(2)]
+    with pytest.raises(Stopped):
+        train(seeds[:1], CPU, folders, stop_at(2))
+    break_seed(0, monkeypatch)
+    with pytest.raises(Diverged, match=f"^{seeds[0].name}: "):
+        train(seeds, replace(CPU, together="stacked"), folders, Silent())
+    assert [record.seed for record in read_records([folders.results])] == [1]
+
+
+def test_a_signal_while_a_run_diverges_keeps_the_next_one_from_starting(
+    tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_seed(0, monkeypatch)
+    diverges = Engine.end_epoch
+
+    def end_epoch(engine: Engine, *arguments: object) -> object:
+        signal.raise_signal(signal.SIGTERM)
+        return diverges(engine, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Engine, "end_epoch", end_epoch)
+    with pytest.raises(Stopped, match="the training loss is nan in epoch 1") as stopped:
+        train([tiny(seed=seed, epochs=1) for seed in range(2)], CPU, folders, Silent())
+    assert (stopped.value.exit_status, stopped.value.after) == (143, "the same command trains what is left")
+    assert read_records([folders.results]) == []
+
+
+def test_every_network_of_a_table_is_checked_before_the_first_one_is_trained(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(experiment: Experiment) -> None:
+        if experiment.options["N"] == 8:
+            raise UserError("has no gradient")
+
+    monkeypatch.setattr(command, "check_network", check)
+    monkeypatch.setattr(command, "count_networks", lambda tables: None)
+    monkeypatch.setattr(command, "train_all", lambda *arguments: pytest.fail("trained"))
+    with pytest.raises(UserError, match="has no gradient"):
+        command.train_missing(select("cifar100", "dense*"), None, None, CPU, folders)
 
 
 def test_rows_after_one_that_diverges_are_trained(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:

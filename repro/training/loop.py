@@ -181,13 +181,19 @@ def train_engines(makers: Sequence[Callable[[], Engine]], graphs: Graphs | None,
         if session.runtime.log:
             session.watcher.say(f"the curves so far: {viewer(session.folders.runs)}")
         diverged = Loop(trainings, graphs, session, stop).run()
+    if signal := processes.greatest(stop.signal, session.device):
+        raise _stopped_at_the_end(trainings, diverged, signal)
     if diverged:
         raise Diverged("; ".join(diverged))
-    if stop.requested:  # these runs have ended, but the next ones must not start
-        names = names_of([each for one in trainings for each in one.engine.experiments])
-        after = "the same command shows the record, and trains what is left"
-        raise Stopped(f"{names} finished and recorded", stop.signal, after)
     return [record for each in trainings for record in each.records]
+
+
+def _stopped_at_the_end(trainings: Sequence[Training], diverged: Sequence[str], signal: int) -> Stopped:
+    """Return the error for a signal that came while the last runs ended: the next ones must not start."""
+    done = [each for one in trainings if one.records for each in one.engine.experiments]
+    finished = [f"{names_of(done)} finished and recorded"] if done else []
+    after = f"the same command {'shows the record, and ' if done else ''}trains what is left"
+    return Stopped("; ".join([*diverged, *finished]), signal, after)
 
 
 class Loop:

@@ -41,7 +41,7 @@ from repro.training.loop import describe_all, train_engines
 from repro.training.memory import too_small, warn_if_short, with_memory_choice
 from repro.training.progress import Watcher
 from repro.training.record import recorded
-from repro.training.resume import engine_at, equally_far
+from repro.training.resume import Part, engine_at, equally_far
 from repro.training.schedule import images_per_epoch
 from repro.training.session import Session
 from repro.training.tasks.stream import raise_if_a_worker_died
@@ -226,11 +226,20 @@ def _train_locked(group: Group, session: Session) -> list[Record]:
             return train_engines(
                 [partial(engine_at, each, runtime, session, graphs) for each in parts], graphs, session
             )
-        records = []
-        for part in parts:
-            runtime = _alone(len(part[0]), session.runtime)
+        return _train_parts(parts, session)
+
+
+def _train_parts(parts: Sequence[Part], session: Session) -> list[Record]:
+    """Train stacked runs that are at different steps, one part after another; if one fails, the others are trained."""
+    records, failures = list[Record](), list[OneRunFailed]()
+    for part in parts:
+        runtime = _alone(len(part[0]), session.runtime)
+        try:
             records += train_engines([partial(engine_at, part, runtime, session)], None, session)
-        return records
+        except OneRunFailed as error:
+            failures.append(error)
+    raise_joined(failures)
+    return records
 
 
 def _alone(seeds: int, runtime: Runtime) -> Runtime:
