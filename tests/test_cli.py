@@ -202,18 +202,18 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["table", "--bare"], "--bare requires the name of a table"),
         (["table", "cifar100", "--rows", "vgg"], "no row of cifar100 matches 'vgg'; its rows: ResNet-110 |"),
         (["table", "cifar100", "--format", "pdf"], "is not one of 'rich', 'csv', 'json', 'md', 'latex', 'html'"),
-        (["table", "cifar100", "--seeds", "7"], "--seeds requires --run or --try; without them, nothing is trained"),
+        (["table", "cifar100", "--seeds", "7"], "--seeds requires --run or --try, without which nothing is trained"),
         (
             ["table", "cifar100", "--run", "--time"],
             "cifar100 has no published times of these rows; --time is for tables",
         ),
         (
             ["table", "cifar100", "--save-memory"],
-            "--save-memory requires --run or --try; without them",
+            "--save-memory requires --run or --try, without which",
         ),
         (
             ["table", "wrn-blocks", "--time", "--graph"],
-            "--graph requires --run or --try; without them",
+            "--graph requires --run or --try, without which",
         ),
         (["table", "--try"], "--try requires the name of a table"),
         (["table", "cifar100", "--try", "--run"], "--try and --run exclude each other"),

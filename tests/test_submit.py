@@ -7,10 +7,11 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from narrow_paper import write_paper
@@ -31,9 +32,12 @@ from repro.experiment import Experiment, experiment_for
 from repro.locks import locked
 from repro.papers import find_papers, paper_in, shipped
 from repro.paths import Folders, data_folder
+from repro.planning.state import jobs_of
 from repro.recipes import current_library
 from repro.runtime import Runtime
+from repro.store.results import Record
 from repro.store.run_folders import LOCK, describe
+from repro.store.run_state import RunState
 from repro.tables import read_table
 
 ROOT = Path(__file__).parents[1]
@@ -93,7 +97,7 @@ def program(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch)
     ("options", "line"),
     [
         ("--run --hours 4", "--hours requires --on slurm or --on local"),
-        ("--on local", "--on requires --run or --try"),
+        ("--on local", "--on requires --run, without which nothing is trained"),
         ("--run --on slurm", "--on slurm requires --hours, the time limit of each job"),
         ("--run --on local --hours inf", "'--hours': Input should be less than or equal to 8760"),
         ("--run --on local --partition gpu", "--partition requires --on slurm"),
@@ -102,7 +106,10 @@ def program(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch)
         ("--run --on slurm --hours 1 --slurm time=9:00:00", "--slurm time=9:00:00 cannot be used: use --hours"),
         ("--run --on slurm --hours 1 --slurm array=0-3", "--slurm array=0-3 cannot be used: use --parallel"),
         ("--run --on slurm --hours 1 --slurm job_name=x", "--slurm job_name=x cannot be used: it is set already"),
-        ("--run --on slurm --hours 1 --slurm ntasks=2", "--slurm ntasks=2 cannot be used: a job is one process"),
+        (
+            "--run --on slurm --hours 1 --slurm ntasks=2",
+            "--slurm ntasks=2 cannot be used: a job is one task; leave it out",
+        ),
         ("--run --on local --device cuda:1", "--device cuda:1 cannot be used with --on"),
         ("--run --on local --dry-run --device-name H100", "--device-name and --on exclude each other"),
         ("--run --gpus 4", "--gpus requires --on slurm or --on local"),
@@ -294,6 +301,20 @@ def test_a_run_whose_job_ended_before_it_began_is_listed_with_its_log(
     assert out.splitlines()[-1] == f"log of first: {log}"
     program(tmp_path, "squeue", "exit 1", monkeypatch)
     assert run_lines(tmp_path) == []  # they may be queued
+
+
+def test_slurm_is_not_asked_if_all_submitted_runs_are_recorded_or_diverged(
+    paper: Path, record: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = paper / "runs" / "submissions" / "one"
+    folder.mkdir(parents=True)
+    submission(folder).write()
+    program(paper, "squeue", "echo 'controller is down' >&2; exit 1", monkeypatch)
+    diverged = SimpleNamespace(folder=Path("second"), state=RunState.DIVERGED)
+    monkeypatch.setattr("repro.planning.state.runs_in", lambda runs: [diverged])
+    assert jobs_of([record(name="first")], paper / "runs") == {}
+    with pytest.raises(UserError, match="controller is down"):
+        jobs_of([], paper / "runs")
 
 
 def test_jobs_of_another_machine_are_not_looked_up_here(tmp_path: Path) -> None:

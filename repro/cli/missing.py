@@ -10,7 +10,7 @@ from repro.atomic import remove_unfinished
 from repro.cli.train import train_all
 from repro.console import loading, note, problem
 from repro.errors import BeingTrained, OneRunFailed, raise_joined
-from repro.experiment import Experiment, by_seeds
+from repro.experiment import Experiment, by_seeds, check_network, one_of_each
 from repro.paths import Folders
 from repro.planning.needed import missing, without_record
 from repro.runtime import Runtime, Together
@@ -56,7 +56,12 @@ def train_runs(experiments: Sequence[Experiment], runtime: Runtime, folders: Fol
     """Train experiments and return what was not trained to its end.
 
     Runs that other processes train are tried again at the end, and reported if they are still being trained.
+
+    Raises:
+        UserError: a network cannot be trained.
     """
+    for each in one_of_each(experiments).values():  # a mistake is reported before days of training
+        check_network(each)
     failures: list[OneRunFailed] = []
     held = _train_free(experiments, runtime, folders, failures, lambda line: note(f"{line}; it is tried again later"))
     return Outcome(failures, _train_free(held, runtime, folders, failures, problem))

@@ -11,7 +11,6 @@ import typer
 from repro.api.selection import Selection
 from repro.cli.options import Command, choice, with_options
 from repro.cli.suggestion import suggest, with_folders
-from repro.cluster.queue import live_jobs
 from repro.cluster.submit import SET_HERE, Resources, submit
 from repro.cluster.tasks import JOBS, Where, split, trains_seeds_at_once
 from repro.console import note, print_line
@@ -20,9 +19,9 @@ from repro.errors import UserError
 from repro.experiment import Experiment, check_network, one_of_each
 from repro.paths import Folders
 from repro.planning.needed import missing
-from repro.planning.state import quick_status_of
+from repro.planning.state import jobs_of, quick_status_of
 from repro.runtime import Runtime, cores
-from repro.store.run_folders import runs_in
+from repro.store.results import read_records, result_folders
 from repro.store.run_state import RunState
 from repro.text import number_of
 from repro.training import one_process
@@ -171,8 +170,7 @@ def submit_missing(
 def _to_submit(selection: Selection, seeds: int | None, epochs: int | None, folders: Folders) -> list[Experiment]:
     """Return the runs of some rows that no job trains and that can be trained, and say how many others there are."""
     table, rows = selection
-    diverged = (run.folder.name for run in runs_in(folders.runs) if run.state is RunState.DIVERGED)
-    jobs = live_jobs(folders.runs, diverged)
+    jobs = jobs_of(read_records(result_folders(folders.results)), folders.runs)
     needed = missing(table, rows, seeds, epochs, folders.results)
     found = [quick_status_of(each, (), folders.runs, jobs) for each in needed]
     for what, states in NOT_SUBMITTED.items():

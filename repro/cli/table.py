@@ -156,8 +156,8 @@ def _refuse_without_run(options: Mapping[str, Any], trains: bool, time: bool) ->
     """Raise UserError for the first option that was given and would have no effect."""
     for name, value in options.items():
         if value is not None and not trains and not (time and name in TIMED):
-            option = name.replace("_", "-")
-            raise UserError(f"--{option} requires --run or --try; without them, nothing is trained")
+            needed = "--run" if name in CLUSTER_OPTIONS else "--run or --try"
+            raise UserError(f"--{name.replace('_', '-')} requires {needed}, without which nothing is trained")
 
 
 def _check_together(given: Collection[str], *, named: bool) -> None:

@@ -66,6 +66,7 @@ def train(
         raise UserError(f"--together {runtime.together} trains several seeds at once; set their number with --seeds")
     places = folders(data, runs, results, trains=True)
     _tell_other_lengths(experiments, places.runs)
+    check_network(chosen)
     records = train_all(experiments, runtime, places)
     if format == AnswerFormat.JSON:
         answers = [asdict(record) for record in records]
@@ -102,12 +103,11 @@ def _tell_other_lengths(experiments: Sequence[Experiment], runs: Path) -> None:
 
 
 def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> list[Record]:
-    """Return the records of experiments that differ only in their seeds, in order.
+    """Return the records of experiments, in order.
 
     Raises:
         SystemExit: the run was stopped; a message says how to resume it.
     """
-    check_network(experiments[0])
     with loading():
         from repro.benchmark.fastest import fastest
         from repro.training.progress import watcher

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro.cluster.queue import live_jobs
 from repro.comparison.match import with_runs
 from repro.comparison.spread import Spread
 from repro.counting.cache import cached_demand, demanded
@@ -16,7 +15,7 @@ from repro.planning.deciding import deciding_seeds
 from repro.planning.image_time import ImageTime, Measurements
 from repro.planning.needed import needed
 from repro.planning.space import Memory, disk_bytes, memory_of
-from repro.planning.state import RunStatus, status_of
+from repro.planning.state import RunStatus, jobs_of, status_of
 from repro.store.results import Record
 from repro.store.run_state import RunState
 from repro.tables import PrintedError, Row, Table
@@ -154,7 +153,7 @@ def needed_runs(
         UserError: all checkpoints of a stopped run are broken, or Slurm does not say which runs are queued.
     """
     recorded, found = {each.id for each in records}, list[NeededRuns]()
-    jobs = live_jobs(runs, (each.name for each in records))
+    jobs = jobs_of(records, runs)
     for (table, rows), spread in zip(selections, spreads, strict=True):
         errors = with_runs(table.errors(rows), records)
         cells = sum(each.error.judgeable for each in errors)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from repro.cluster.queue import LiveJob
+from repro.cluster.queue import LiveJob, live_jobs
 from repro.data import DATASETS
 from repro.errors import UserError
 from repro.experiment import Experiment
-from repro.store.run_folders import run_at
+from repro.store.run_folders import run_at, runs_in
 from repro.store.run_state import RunState
 from repro.training.schedule import images_shown, total_steps
 
 if TYPE_CHECKING:
+    from repro.store.results import Record
     from repro.training.checkpoint import Checkpoint
 
 NO_JOBS: Mapping[str, LiveJob] = MappingProxyType({})
@@ -62,6 +63,22 @@ class RunStatus:
     def _images(self, step: int) -> int:
         images = self.train_images
         return images_shown(self.experiment.recipe, step, images) if images else 0
+
+
+def jobs_of(records: Iterable[Record], runs: Path) -> dict[str, LiveJob]:
+    """Return the jobs that have not ended, by the names of their runs.
+
+    Slurm is asked only if some submitted run is neither recorded nor diverged.
+
+    Args:
+        records: those of the runs that have ended.
+        runs: the folder of the runs.
+
+    Raises:
+        UserError: Slurm does not answer.
+    """
+    diverged = (run.folder.name for run in runs_in(runs) if run.state is RunState.DIVERGED)
+    return live_jobs(runs, {*diverged, *(each.name for each in records)})
 
 
 def status_of(
