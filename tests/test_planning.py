@@ -27,7 +27,7 @@ from repro.planning.image_time import Basis, Measurements, measurements_on
 from repro.planning.needed import missing, needed
 from repro.planning.space import disk_bytes, memory_of
 from repro.planning.state import RunState, RunStatus, status_of
-from repro.runtime import Runtime
+from repro.runtime import MOST_BRANCHES, Runtime
 from repro.store.results import Record, StepTime
 from repro.store.run_folders import LOCK
 from repro.tables import Cell, read_table
@@ -187,10 +187,25 @@ def test_records_with_the_same_switches_come_first(record: Make) -> None:
 def test_seeds_trained_at_once_share_their_time(record: Make) -> None:
     both = [of_digits(record, id=str(seed), seed=seed, runtime={"side_by_side": True}) for seed in range(2)]
     measured = on_device(*both, runtime=replace(CPU, together="stacked"))
-    time = measured.image_time(RunStatus(small(), RunState.MISSING), together=measured.together(small(), 2))
+    time = measured.image_time(RunStatus(small(), RunState.MISSING), together=measured.seeds_at_once(small(), 2) > 1)
     assert (time.seconds, time.text) == (pytest.approx(0.005), "2 records on this device")
-    assert not measured.together(small(dropout=0.1), 2)
-    assert not on_device().together(small(), 2)
+    assert measured.seeds_at_once(small(dropout=0.1), 2) == 1
+    assert on_device().seeds_at_once(small(), 2) == 1
+
+
+@pytest.mark.parametrize(
+    ("runtime", "number"),
+    [
+        (Runtime(), MOST_BRANCHES),
+        (Runtime(at_once=2), 2),
+        (Runtime(together="stacked"), 5),
+        (Runtime(together="stacked", at_once=4), 4),
+        (Runtime(together="off"), 1),
+    ],
+)
+def test_on_a_gpu_as_many_seeds_are_planned_at_once_as_are_trained(runtime: Runtime, number: int) -> None:
+    on_gpu = measurements_on("NVIDIA H100 80GB HBM3", runtime, (), ())
+    assert on_gpu.seeds_at_once(small(), 5) == number
 
 
 def test_memory_is_the_recorded_peak_or_an_estimate(record: Make) -> None:

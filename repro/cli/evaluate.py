@@ -15,7 +15,7 @@ from repro.cli.suggestion import after_run, suggest
 from repro.cli.weights import Given, show_weights
 from repro.console import loading, note, print_json, print_line
 from repro.data import find as find_dataset
-from repro.data.protocol import ONE_CROP, Views
+from repro.data.protocol import ONE_CROP
 from repro.errors import UserError
 from repro.paths import Folders, folders
 from repro.runtime import Runtime
@@ -25,11 +25,10 @@ from repro.text import number_of
 
 if TYPE_CHECKING:
     from repro.evaluation.evaluate import Evaluation, PublishedEvaluation
+    from repro.evaluation.protocols import Asked
     from repro.training.tasks.task import Metrics
 
 TORCHVISION = "torchvision"
-Test = tuple[Views | None, str | None]
-"""What `--protocol` and `--scales` give."""
 What = Annotated[
     str,
     typer.Argument(metavar="RUN|CHECKPOINT|MODEL", help="Run (name, prefix, ID or folder), checkpoint file, or model."),
@@ -108,7 +107,8 @@ def evaluate(
         _check_only_for_files({"--set": settings, "--mean": mean, "--std": std, "--record": record})
     if source and not record:
         raise UserError("--source requires --record, which stores it with the test")
-    places, runtime, test = folders(data, runs, results, measures=record), Runtime(**switches), (protocol, scales)
+    test = asked(protocol, scales)
+    places, runtime = folders(data, runs, results, measures=record), Runtime(**switches)
     if file:
         chosen = dataset and find_dataset(dataset)
         given = Given(what, settings or (), file, chosen, mean, std, test, record, source)
@@ -132,12 +132,12 @@ def _check_only_for_files(given: Mapping[str, object]) -> None:
 
 
 def _evaluate_run(
-    what: str, test: Test, picture: Path | None, folders: Folders, runtime: Runtime, format: AnswerFormat
+    what: str, test: Asked, picture: Path | None, folders: Folders, runtime: Runtime, format: AnswerFormat
 ) -> None:
     with loading():
         from repro.evaluation.evaluate import evaluate
 
-    found = evaluate(what, folders, runtime, asked=asked(*test), picture=picture)
+    found = evaluate(what, folders, runtime, asked=test, picture=picture)
     if picture:
         note(f"wrote {picture}")
     if format == AnswerFormat.JSON:
@@ -200,12 +200,12 @@ def _trained(found: Evaluation) -> str:
 
 
 def _evaluate_published(
-    model: str, dataset: str, test: Test, folders: Folders, runtime: Runtime, format: AnswerFormat
+    model: str, dataset: str, test: Asked, folders: Folders, runtime: Runtime, format: AnswerFormat
 ) -> None:
     with loading():
         from repro.evaluation.evaluate import evaluate_published
 
-    found = evaluate_published(model, folders.data, runtime, dataset=dataset, asked=asked(*test))
+    found = evaluate_published(model, folders.data, runtime, dataset=dataset, asked=test)
     if format == AnswerFormat.JSON:
         print_json(_published_answer(found))
         return

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from repro.cli.networks import chosen_network
 from repro.cli.options import AnswerFormat
-from repro.cli.protocol import asked
 from repro.cli.suggestion import network_as_typed, suggest, with_folders
 from repro.console import loading, note, print_json, print_line
-from repro.data.protocol import Views
 from repro.errors import UserError
 from repro.models.typed import typed_name
 from repro.paths import Folders
@@ -22,6 +20,7 @@ from repro.text import number_of
 
 if TYPE_CHECKING:
     from repro.evaluation.layouts import Normalisation
+    from repro.evaluation.protocols import Asked
     from repro.evaluation.third_party import TestedWeights
 
 MEANING = (
@@ -40,8 +39,7 @@ class Given(NamedTuple):
     dataset: str | None
     mean: str | None
     std: str | None
-    test: tuple[Views | None, str | None]
-    """What `--protocol` and `--scales` give."""
+    test: Asked
     record: bool
     """Whether the test is recorded in the folder of results."""
     source: str
@@ -70,7 +68,7 @@ def show_weights(given: Given, folders: Folders, runtime: Runtime, format: Answe
         runtime,
         dataset=given.dataset,
         normalisation=normalisation,
-        asked=asked(*given.test),
+        asked=given.test,
     )
     if given.record:
         _record(found, folders.results, given.source, runtime)

@@ -24,8 +24,8 @@ from repro.experiment import Experiment
 from repro.models import MODELS
 from repro.planning.state import RunStatus
 from repro.recipes import RECIPES
-from repro.runtime import Runtime, Together
-from repro.store.results import Record, StepTime
+from repro.runtime import MOST_BRANCHES, Runtime, Together
+from repro.store.results import Record, StepTime, is_cpu
 from repro.text import number_of
 from repro.training.estimate import trained_subject
 
@@ -85,15 +85,17 @@ class Measurements:
     times: Sequence[StepTime]
     """Only those of the device."""
 
-    def together(self, experiment: Experiment, seeds: int) -> bool:
-        """Whether several seeds of an experiment will be trained at once; those with dropout never are."""
+    def seeds_at_once(self, experiment: Experiment, seeds: int) -> int:
+        """Return how many of several seeds of an experiment will be trained at once; of those with dropout one."""
         dropout = experiment.recipe.dropout or experiment.options.get("dropout")
-        return seeds > 1 and self._way != Together.OFF and not (self.runtime.one_at_a_time or dropout)
+        if self._way == Together.OFF or self.runtime.one_at_a_time or dropout:
+            return 1
+        return min(seeds, self.runtime.at_once or (MOST_BRANCHES if self._way == Together.BRANCHES else seeds))
 
     @property
     def _way(self) -> str:
         """How several runs will share the device."""
-        return self.runtime.together or (Together.OFF if self.device.startswith("CPU") else Together.BRANCHES)
+        return self.runtime.together or (Together.OFF if is_cpu(self.device) else Together.BRANCHES)
 
     def image_time(self, status: RunStatus, together: bool, seeds: Sequence[RunStatus] = ()) -> ImageTime:
         """Return the time of an image of a run.
@@ -142,7 +144,7 @@ class Measurements:
         flops = demanded(trained_subject(experiment)).flops
         others, alike = self.alike([each for each in self.records if each.id in self._rates], together)
         if not others:
-            kind = "CPU" if self.device.startswith("CPU") else "GPU"
+            kind = "CPU" if is_cpu(self.device) else "GPU"
             return ImageTime(flops / STATED[kind], Basis.STATED, f"{STATED[kind] / 1e12:g} TFLOP/s")
         rate = statistics.median(self._rates[each.id] for each in others)
         return ImageTime(flops / rate, Basis.RATE, number_of(len(others), "record"), alike)

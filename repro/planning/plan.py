@@ -187,7 +187,7 @@ def planned(found: Sequence[NeededRuns], known: Measurements) -> Plan:
 def _planned_runs(needs: NeededRuns, known: Measurements) -> tuple[PlannedRun, ...]:
     """Return the runs of a printed error with what is left of each."""
     left = [each for each in needs.runs if each.state.to_train]
-    at_once = len(left) if left and known.together(left[0].experiment, len(left)) else 1
+    at_once = known.seeds_at_once(left[0].experiment, len(left)) if left else 1
     return tuple(
         _left_of(each, needs, known, at_once) if each.state.to_train else PlannedRun(each) for each in needs.runs
     )

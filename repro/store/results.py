@@ -18,6 +18,8 @@ from repro.store.csv_rows import Plain, Time, line_of, lines_of, read, rewrite
 from repro.store.writing import locked_results
 
 RUNS, TIMES = "runs.csv", "times.csv"
+CPU = "CPU"
+"""How the name of a device in a record begins if it is no GPU."""
 """The files in a folder of results with its records, and with measured times."""
 RECORD, MEASURED_TIME = "a record of a run", "a measured time"
 """What their lines are, in error messages."""
@@ -273,3 +275,8 @@ def result_folders(own: Path) -> list[Path]:
     """Return the folders of the shipped results and of the user's results; one folder if they are the same."""
     shipped = shipped_results()
     return [own] if own.resolve() == shipped.resolve() else [shipped, own]
+
+
+def is_cpu(device: str) -> bool:
+    """Whether a record's device, or the first one, is a CPU."""
+    return device.startswith(CPU)

@@ -18,6 +18,7 @@ from repro.data.memory import free_host_memory, host_memory
 from repro.errors import UserError
 from repro.recipes import Recipe
 from repro.runtime import Runtime, Together
+from repro.store.results import CPU
 from repro.text import number_of
 from repro.torchrun import gpu_number
 from repro.training import one_process, processes
@@ -244,7 +245,7 @@ def device_name(device: torch.device) -> str:
     """Return the hardware's name for a record."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU {_cpu_model()}, {number_of(torch.get_num_threads(), 'thread')}"
+    return f"{CPU} {_cpu_model()}, {number_of(torch.get_num_threads(), 'thread')}"
 
 
 def _cpu_model() -> str:

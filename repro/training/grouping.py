@@ -10,7 +10,7 @@ from torch import nn
 
 from repro.data import DATASETS, DatasetKind
 from repro.experiment import Experiment, by_seeds, one_of_each
-from repro.runtime import Runtime, Together
+from repro.runtime import MOST_BRANCHES, Runtime, Together
 from repro.training.device import free_memory_of
 from repro.training.memory import needed_bytes
 from repro.training.progress import Watcher
@@ -20,15 +20,16 @@ Stack = Sequence[Experiment]
 """Runs of one engine: a single run, or seeds of one experiment in the same kernels."""
 Group = Sequence[Stack]
 """What is trained at once: a stack, or several that each have one run, as branches."""
-BRANCHES = 3
-"""Branches where no measurement says how many are fastest: three ResNet-110 in TF32 took 7.2 ms a step and run on an
-H100, and one alone 10.2 ms."""
 FREE_SHARE = 0.9
 """Share of the free memory that estimates may fill."""
 
 
 def way_of(
-    experiments: Stack, networks: Mapping[str, nn.Module], runtime: Runtime, device: torch.device, watcher: Watcher
+    experiments: Sequence[Experiment],
+    networks: Mapping[str, nn.Module],
+    runtime: Runtime,
+    device: torch.device,
+    watcher: Watcher,
 ) -> Together:
     """Return how runs share a device, and say why if they are trained one after another although it was asked.
 
@@ -70,7 +71,7 @@ def _usual(runtime: Runtime, device: torch.device, files: bool) -> Together:
     return Together.STACKED if files or runtime.processes > 1 else Together.BRANCHES
 
 
-def groups_of(experiments: Stack, runtime: Runtime, device: torch.device) -> list[Group]:
+def groups_of(experiments: Sequence[Experiment], runtime: Runtime, device: torch.device) -> list[Group]:
     """Return the runs in groups; `runtime.together` says how those of a group share the device."""
     if runtime.together == Together.BRANCHES:
         return in_groups([[each] for each in experiments], runtime.at_once or _fitting(experiments, runtime, device))
@@ -90,10 +91,10 @@ def in_groups(stacks: Sequence[Stack], size: int) -> list[Group]:
     return [stacks[first : first + size] for first in range(0, len(stacks), size)]
 
 
-def _fitting(experiments: Stack, runtime: Runtime, device: torch.device) -> int:
-    """Return how many branches the free memory holds by estimate, at least one and at most BRANCHES."""
+def _fitting(experiments: Sequence[Experiment], runtime: Runtime, device: torch.device) -> int:
+    """Return how many branches the free memory holds by estimate, at least one and at most MOST_BRANCHES."""
     if device.type == "cpu":
-        return BRANCHES
+        return MOST_BRANCHES
     free = free_memory_of(device) or 0
     largest = max(needed_bytes(each, runtime, device) for each in one_of_each(experiments).values())
-    return max(1, min(BRANCHES, int(FREE_SHARE * free / largest)))
+    return max(1, min(MOST_BRANCHES, int(FREE_SHARE * free / largest)))

@@ -29,14 +29,14 @@ Part = tuple[list[Experiment], list[Checkpoint]]
 """Experiments at the same step, with their checkpoints; no checkpoints at step 0."""
 
 
-def equally_far(group: Sequence[Experiment], runs: Path, watcher: Watcher) -> list[Part]:
+def equally_far(stack: Sequence[Experiment], runs: Path, watcher: Watcher) -> list[Part]:
     """Return the experiments in parts that have tested the same epochs and are at the same step.
 
     Raises:
         UserError: all checkpoints of an experiment are damaged, or one cannot be used.
     """
     newest = {}
-    for experiment in group:
+    for experiment in stack:
         folder = runs / experiment.name
         newest[experiment.id], warning = load_newest(folder)
         if warning:
@@ -45,7 +45,7 @@ def equally_far(group: Sequence[Experiment], runs: Path, watcher: Watcher) -> li
     reached = {key: saved.reached if saved else (0, 0) for key, saved in newest.items()}
     first = min(reached.values())
     parts: dict[tuple[int, int], Part] = {}
-    for experiment in group:
+    for experiment in stack:
         saved = newest[experiment.id]
         if saved and saved.reached > first:  # the process was killed between the checkpoints of two seeds
             saved = load_before(runs / experiment.name, first) or saved

@@ -1,4 +1,4 @@
-"""A session: one call of `repro train`, from its start to its end or stop."""
+"""A session: one call of `training.run.train`, from its start to its end or stop."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ class Session:
     device: torch.device
     folders: Folders
     watcher: Watcher
-    protocols: Mapping[str, tuple[Protocol, ...]] = field(default_factory=dict)
+    protocols: Mapping[str, tuple[Protocol, ...]]
     """The protocols by which finished runs are tested, besides one crop, by `shared_id`."""
     tasks: list[tuple[Recipe, Task]] = field(default_factory=list)
+    """The tasks so far, each with its recipe."""
 
     def protocols_of(self, experiment: Experiment) -> tuple[Protocol, ...]:
         """Return the protocols by which a run is tested at its end, besides one crop."""
-        return self.protocols.get(experiment.shared_id, ())
+        return self.protocols[experiment.shared_id]
 
     def task_of(self, experiment: Experiment) -> Task:
         """Return the task of an experiment; those that follow one recipe share it, and the images on the device.
