@@ -3,7 +3,9 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from errno import ENOSPC
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from records import append_record
@@ -98,6 +100,19 @@ def test_the_gate_weights_are_of_the_first_record(
     write_gates([], gates)
     assert keep(capsys, tmp_path, three[0].name, "--record", number, "--yes")[0] == 0
     assert gates.exists() == (number == 1)
+
+
+def test_the_gate_weights_stay_if_the_records_cannot_be_written(
+    three: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gates = gates_path(tmp_path, three[0].name)
+    write_gates([], gates)
+    full = Mock(side_effect=OSError(ENOSPC, "No space left on device"))
+    monkeypatch.setattr("repro.store.keeping.rewrite", full)
+    status, _, err = keep(capsys, tmp_path, three[0].name, "--record", 2, "--yes")
+    assert (status, err.count("No space left on device")) == (1, 1)
+    assert gates.exists()
+    assert len(every_record(tmp_path)) == 4
 
 
 def test_a_record_that_is_written_again_keeps_the_name_of_its_curve(three: list[Record], tmp_path: Path) -> None:

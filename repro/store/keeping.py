@@ -75,15 +75,21 @@ def others_of(records: Sequence[Kept], number: int) -> list[Kept]:
 def delete(others: Sequence[Kept], kept: Kept) -> None:
     """Delete records, their curves and their gate weights; the kept record's curve gets the name of the run."""
     for folder in dict.fromkeys(each.folder for each in others):
-        path, unwanted = folder / RUNS, [each.record for each in others]
-        first = next(each for each in every_record(folder) if each.id == kept.record.id)
-        if first in unwanted:  # the file is of the first record
-            gates_path(folder, kept.record.name).unlink(missing_ok=True)
-        with locked_results(path):
-            lines = [line for record, line in read_with_lines(path, Record, RECORD) if record not in unwanted]
-            rewrite(path, lines, Record)
+        unwanted = [each.record for each in others]
+        _delete_records(unwanted, folder)
         for curve in curve_paths(folder, kept.record.name):
             if is_curve_of(curve, kept.record):
                 curve.replace(curve_path(folder, kept.record.name))
             elif any(is_curve_of(curve, each) for each in unwanted):
                 curve.unlink()
+
+
+def _delete_records(unwanted: Sequence[Record], folder: Path) -> None:
+    """Delete records of one run in a folder, and its gate weights if they are of one of these records."""
+    path, name = folder / RUNS, unwanted[0].name
+    with locked_results(path):
+        rows = read_with_lines(path, Record, RECORD)
+        first = next((record for record, _ in rows if record.name == name), None)
+        rewrite(path, [line for record, line in rows if record not in unwanted], Record)
+        if first in unwanted:  # the gate weights are those of the first record
+            gates_path(folder, name).unlink(missing_ok=True)
