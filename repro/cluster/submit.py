@@ -9,19 +9,21 @@ import shutil
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, suppress
+from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
+from typing import TYPE_CHECKING
 
 from repro.cluster.job import Job
 from repro.cluster.program import copy_papers, copy_program
 from repro.cluster.tasks import JOBS, Submission, Where
 from repro.console import loading
-from repro.errors import PackageMissing, UserError
+from repro.errors import PackageMissing, UserError, said
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.recipes import current_library
@@ -29,10 +31,15 @@ from repro.runtime import Runtime
 from repro.store.run_folders import SUBMISSIONS
 from repro.text import number_of
 
+if TYPE_CHECKING:
+    from submitit import Job as Started
+
 SAVING_SECONDS, SAVING_SHARE = 120, 0.25
 """Longest time between SIGUSR2 and the time limit of a job, in which its run saves, and its share of that limit."""
 REQUEUES = 10_000
 """How often a job may reach its time limit."""
+CANCEL_SECONDS = 10.0
+"""Longest wait until stopped jobs of this machine have ended."""
 PROGRAM = "program"
 """The copied program in the folder of a submission."""
 NO_LIMIT_HOURS = 24 * 365
@@ -119,26 +126,31 @@ def submit(
         raise UserError(
             f"--runs {place} has a % in its path, which is replaced in those of logs; choose another folder"
         )
-    submission = _prepared(tasks, runtime, folders, resources)
-    jobs = [Job(str(submission.folder), task, resources.processes) for task in range(len(tasks))]
+    now = datetime.now(UTC)
+    folder = place / SUBMISSIONS / f"{now:%Y%m%d-%H%M%S}-{socket.gethostname()}-{os.getpid()}"
+    folder.mkdir(parents=True)
+    jobs = [Job(str(folder), task, resources.processes) for task in range(len(tasks))]
     hand_over = _start if resources.where is Where.LOCAL else _queue
-    with _removed_if_refused(submission):
-        submission = replace(submission, jobs=hand_over(jobs, submission.folder, resources, name))
+    with _removed_if_refused(folder, resources.where):
+        submission = _prepared(folder, now, tasks, runtime, folders, resources.where)
+        submission = replace(submission, jobs=hand_over(jobs, folder, resources, name))
     submission.write()
     return submission
 
 
 def _prepared(
-    tasks: Sequence[Sequence[Experiment]], runtime: Runtime, folders: Folders, resources: Resources
+    folder: Path,
+    now: datetime,
+    tasks: Sequence[Sequence[Experiment]],
+    runtime: Runtime,
+    folders: Folders,
+    where: Where,
 ) -> Submission:
-    """Write a submission, and what its jobs need, into a new folder."""
-    now = datetime.now(UTC)
-    folder = folders.runs.absolute() / SUBMISSIONS / f"{now:%Y%m%d-%H%M%S}-{socket.gethostname()}-{os.getpid()}"
-    folder.mkdir(parents=True)
+    """Write a submission, and what its jobs need, into its folder."""
     copy_program(folder / PROGRAM)
     submission = Submission(
         folder=folder,
-        where=resources.where,
+        where=where,
         host=socket.gethostname(),
         submitted=now.isoformat(" ", "seconds"),
         tasks=[[each.name for each in task] for task in tasks],
@@ -194,19 +206,38 @@ def _start(jobs: Sequence[Job], folder: Path, resources: Resources, _name: str) 
     """Start jobs in the background, the GPUs dealt out to them in turn, and return their IDs."""
     from submitit import LocalExecutor
 
-    ids, gpus = [], _gpus_here() if resources.gpus else 0
-    for number, job in enumerate(jobs):
-        executor = LocalExecutor(folder / JOBS, max_num_timeout=REQUEUES, python=_python(folder))
-        executor.update_parameters(
-            timeout_min=max(1, round(60 * resources.limit_hours)),
-            signal_delay_s=resources.saving_seconds,
-            gpus_per_node=min(resources.gpus, gpus),
-            visible_gpus=dealt(number, resources.gpus, gpus),
-            stderr_to_stdout=True,
-        )
-        with _hangup_ignored():
-            ids.append(executor.submit(job).job_id)
-    return ids
+    started: list[Started[None]] = []
+    gpus = _gpus_here() if resources.gpus else 0
+    with ExitStack() as unless_all_start:
+        unless_all_start.callback(_cancel, started)
+        for number, job in enumerate(jobs):
+            executor = LocalExecutor(folder / JOBS, max_num_timeout=REQUEUES, python=_python(folder))
+            executor.update_parameters(
+                timeout_min=max(1, round(60 * resources.limit_hours)),
+                signal_delay_s=resources.saving_seconds,
+                gpus_per_node=min(resources.gpus, gpus),
+                visible_gpus=dealt(number, resources.gpus, gpus),
+                stderr_to_stdout=True,
+            )
+            with _hangup_ignored():
+                started.append(executor.submit(job))
+        unless_all_start.pop_all()
+    return [each.job_id for each in started]
+
+
+def _cancel(started: Sequence[Started[None]]) -> None:
+    """Stop jobs of this machine, so that nothing writes into their folder; those that do not end soon are interrupted.
+
+    SIGTERM reaches their runs and prints nothing, unlike SIGINT, which `cancel` sends.
+    """
+    for job in started:
+        if not job.done():
+            os.kill(int(job.job_id), signal.SIGTERM)
+    end = time.monotonic() + CANCEL_SECONDS
+    while not all(job.done() for job in started) and time.monotonic() < end:
+        time.sleep(0.05)
+    for job in started:
+        job.cancel()  # no effect on one that has ended
 
 
 def dealt(job: int, each: int, gpus: int) -> tuple[int, ...]:
@@ -231,21 +262,29 @@ def _hangup_ignored() -> Iterator[None]:
 
 
 @contextmanager
-def _removed_if_refused(submission: Submission) -> Iterator[None]:
-    """Remove the folder of a submission whose jobs are refused, and those above it that are empty; raise UserError."""
+def _removed_if_refused(folder: Path, where: Where) -> Iterator[None]:
+    """Remove the folder of a submission that fails, and those above it that are empty; raise UserError if refused."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     try:
         with redirect_stderr(io.StringIO()):  # submitit repeats there what the error says
             yield
-    except (FailedJobError, FailedSubmissionError, OSError) as error:
-        shutil.rmtree(submission.folder)
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):
-            submission.folder.parent.rmdir()
-            submission.folder.parents[1].rmdir()
-        reason = _reason(str(error))
-        options = "; check --hours, --partition and --slurm" if submission.where is Where.SLURM else ""
-        raise UserError(f"{submission.where} refuses the jobs: {reason}{options}") from error
+            folder.parent.rmdir()
+            folder.parents[1].rmdir()
+        if isinstance(error, OSError):
+            raise UserError(f"the jobs cannot be submitted: {_told(error)}") from error
+        if isinstance(error, (FailedJobError, FailedSubmissionError)):
+            options = "; check --hours, --partition and --slurm" if where is Where.SLURM else ""
+            raise UserError(f"{where} refuses the jobs: {_reason(str(error))}{options}") from error
+        raise
+
+
+def _told(error: OSError) -> str:
+    """Return an error of the system in one line; the first one if a copy failed for several files."""
+    return str(error.args[0][0][-1]) if type(error) is shutil.Error else said(error)
 
 
 def _reason(refusal: str) -> str:

@@ -1,0 +1,85 @@
+"""A submission that fails on the way: its jobs are cancelled, and it leaves no folder."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from errno import ENOMEM, ENOSPC
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from repro.cluster.submit import Resources, submit
+from repro.cluster.tasks import Submission, Where
+from repro.errors import UserError
+from repro.experiment import experiment_for
+from repro.paths import Folders
+from repro.runtime import Runtime
+
+FULL = OSError(ENOSPC, "No space left on device", "program")
+
+
+@pytest.fixture
+def waiting() -> Iterator[subprocess.Popen[bytes]]:
+    """A process in place of a job."""
+    process = subprocess.Popen(["sleep", "60"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def submitted(folder: Path) -> Submission:
+    """Submit two jobs of one run each to this machine."""
+    tasks = [[experiment_for("resnet20", {}, dataset="digits", seed=seed)] for seed in (0, 1)]
+    folders = Folders(folder / "data", folder / "runs", folder / "results")
+    return submit(tasks, Runtime(device="cpu"), folders, Resources(where=Where.LOCAL, parallel=2), "digits")
+
+
+def test_jobs_that_have_started_are_cancelled_if_another_cannot_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: subprocess.Popen[bytes]
+) -> None:
+    start = Mock(side_effect=[waiting, OSError(ENOMEM, "Cannot allocate memory")])
+    monkeypatch.setattr("submitit.local.local.start_controller", start)
+    with pytest.raises(UserError) as refused:
+        submitted(tmp_path)
+    assert start.call_count == 2
+    assert str(refused.value) == "the jobs cannot be submitted: Cannot allocate memory"
+    assert waiting.poll() == -signal.SIGTERM
+    assert not (tmp_path / "runs").exists()
+
+
+def test_jobs_that_have_all_started_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: subprocess.Popen[bytes]
+) -> None:
+    monkeypatch.setattr("submitit.local.local.start_controller", Mock(return_value=waiting))
+    done = submitted(tmp_path)
+    assert done.jobs == [str(waiting.pid)] * 2
+    assert waiting.poll() is None
+    assert (done.folder / "program" / "repro").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (FULL, "No space left on device: program; free space there or use another folder"),
+        (shutil.Error([("a", "b", str(FULL)), ("c", "d", str(FULL))]), str(FULL)),
+    ],
+)
+def test_a_copy_that_fails_is_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, line: str
+) -> None:
+    monkeypatch.setattr("repro.cluster.submit.copy_papers", Mock(side_effect=error))
+    with pytest.raises(UserError) as refused:
+        submitted(tmp_path)
+    assert str(refused.value) == f"the jobs cannot be submitted: {line}"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_copy_that_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("repro.cluster.submit.copy_papers", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        submitted(tmp_path)
+    assert not (tmp_path / "runs").exists()
