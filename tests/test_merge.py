@@ -74,6 +74,14 @@ def test_results_of_two_machines_are_joined_once(
     assert content(own) == before
 
 
+def test_a_record_of_two_sources_is_not_already_there(
+    tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, copy = machine(tmp_path / "one", record(), "m1"), machine(tmp_path / "copy", record(), "m1")
+    out = repro(capsys, "merge", one, copy, "--results", tmp_path / "results")[1]
+    assert out.endswith("1 record, 1 curve, 1 file of gate weights, 1 time, 0 tests of weights\n")
+
+
 def test_a_run_with_two_records_is_refused_and_nothing_is_written(
     tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -114,6 +114,7 @@ class _Lines(Generic[Row]):
     """The rows of each name, and the files that they are in."""
     new: list[Mapping[str, Any]] = field(default_factory=list)
     present: int = 0
+    """How many rows of the other files were in this one."""
 
     def __post_init__(self) -> None:
         for row in read(self.path, self.kind, self.what):
@@ -123,8 +124,8 @@ class _Lines(Generic[Row]):
         """Plan to add the rows of another file; UserError if an earlier file has another row of a name."""
         for row, line in read_with_lines(path, self.kind, self.what):
             known = self.known.setdefault(self.name(row), [])
-            if any(row == each for each, _ in known):
-                self.present += 1
+            if same := [other for each, other in known if row == each]:
+                self.present += self.path in same
                 continue
             for each, other in known:
                 if other != path:  # a run that was repeated in one folder has several records there
