@@ -295,7 +295,8 @@ def test_a_killed_worker_is_reported_in_one_line(data: ImageFolder, folders: Fol
     status, line = run_and(loses_a_reader, folders)
     assert status == 1
     assert line.startswith("failed: DataLoader worker")
-    assert line.endswith("the last checkpoint is kept; fewer --workers need less memory")
+    assert "checkpoint" not in line  # it may be killed before there is one
+    assert line.endswith("; fewer --workers need less memory")
 
 
 def test_a_run_that_cannot_be_saved_ends_with_its_readers(data: ImageFolder, folders: Folders) -> None:

@@ -110,9 +110,7 @@ def raise_if_a_worker_died(error: RuntimeError) -> None:
     """Raise RunFailed if torch reports with this error, which may come at any time, that a worker was killed."""
     if "DataLoader worker" in str(error):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # otherwise torch reports every worker that ends
-        raise RunFailed(
-            f"{str(error).strip(' .')}; the last checkpoint is kept; fewer --workers need less memory"
-        ) from error
+        raise RunFailed(f"{str(error).strip(' .')}; fewer --workers need less memory") from error
 
 
 def workers_of(runtime: Runtime) -> int:
