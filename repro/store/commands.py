@@ -32,7 +32,7 @@ def command_of(experiment: Experiment, runtime: Mapping[str, Any], places: Mappi
     """
     options, choices = _options(experiment), _choices(experiment)
     overrides = overrides_of(experiment.recipe, recipe(experiment.recipe.name))
-    if not _describe(options, choices, overrides, experiment):
+    if not _still_give(options, choices, overrides, experiment):
         return None
     epochs = {"epochs": overrides.pop("epochs")} if "epochs" in overrides else {}
     changes = [f"--set {quote(f'{_named(name, experiment.model)}={text}')}" for name, text in overrides.items()]
@@ -74,7 +74,7 @@ def _choices(experiment: Experiment) -> dict[str, Any]:
     return choices
 
 
-def _describe(
+def _still_give(
     options: Mapping[str, OptionValue],
     choices: Mapping[str, Any],
     overrides: Mapping[str, str],

@@ -114,7 +114,7 @@ class Run:
 
 
 def describe(
-    experiment: Experiment, runtime: Runtime, folders: Folders, ended: str | None = None, device: str | None = None
+    experiment: Experiment, runtime: Runtime, folders: Folders, *, ended: str | None = None, device: str | None = None
 ) -> None:
     """Write the description of a run into its folder, when a session starts and when the run ends."""
     data = None if os.environ.get("REPRO_DATA") == str(folders.data) else str(folders.data)

@@ -283,4 +283,4 @@ def describe_all(
     if processes.rank() == 0:
         folders.results.mkdir(parents=True, exist_ok=True)  # `repro table` may read this folder meanwhile
         for experiment in experiments:
-            describe(experiment, runtime, folders, ended, device)
+            describe(experiment, runtime, folders, ended=ended, device=device)
