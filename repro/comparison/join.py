@@ -126,7 +126,7 @@ class ComparedRow:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst verdict on the row's errors that were measured."""
+        """The first of the row's verdicts in the order of Verdict: on measured errors, worst first; then the others."""
         verdicts = {cell.verdict for cell in self.errors.values()}
         without = Verdict.QUOTED if self.row.quoted else Verdict.NOT_MEASURED
         return next((each for each in Verdict if each in verdicts), without)

@@ -1,4 +1,4 @@
-"""The training loop: one experiment from one seed or from several at once, on one device."""
+"""Runs in memory: their networks, optimizer and progress, and one epoch of steps."""
 
 from __future__ import annotations
 
