@@ -53,7 +53,7 @@ def test_a_full_memory_behind_the_end_of_a_capture_is_one_line(tiny: Make, folde
         train(seeds, runtime, folders, Silent())
     names = ", ".join(each.name for each in seeds)
     ways = "--together off (one run at a time) or --save-memory" if several else "--save-memory"
-    line = f"the device's memory is too small for {names}; the last checkpoint is kept; what helps: {ways}"
+    line = f"the device's memory is too small for {names}; what helps: {ways}"
     assert str(failed.value) == line
 
 
@@ -67,7 +67,7 @@ def test_another_error_during_a_capture_stays_an_error(tiny: Make, folders: Fold
 def test_what_helps_depends_on_model_and_switches() -> None:
     def line(model: str, seeds: int, on_gpu: bool, **switches: bool) -> str:
         group = [experiment_for(model, {}, seed=seed, dataset="cifar10") for seed in range(seeds)]
-        return too_small(group, replace(CPU, **switches), on_gpu=on_gpu).split("; ")[-1]
+        return too_small(group, replace(CPU, **switches), Path("runs"), on_gpu=on_gpu).split("; ")[-1]
 
     assert line("resnet20", 1, False) == "what helps: a machine with more memory"
     assert line("resnet20", 1, True) == "what helps: torchrun on more GPUs (a smaller share of each batch)"
@@ -161,7 +161,7 @@ def test_what_helps_a_network_from_outside(tmp_path: Path) -> None:
         "from torch import nn\ndef net(classes): return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))"
     )
     group = [experiment_for(f"{file}:net", {}, seed=0, dataset="digits", recipe_name="digits")]
-    assert too_small(group, CPU, on_gpu=False).endswith("what helps: a machine with more memory")
+    assert too_small(group, CPU, tmp_path, on_gpu=False).endswith("what helps: a machine with more memory")
 
 
 def test_the_memory_of_a_run_depends_on_how_it_is_trained() -> None:

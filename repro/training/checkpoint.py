@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -107,6 +107,11 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
 def has_checkpoint(folder: Path) -> bool:
     """Whether a run has a checkpoint."""
     return any((folder / name).exists() for name in (NEWEST, BEFORE))
+
+
+def kept(folders: Iterable[Path]) -> str:
+    """Return what is added to the reason why runs ended: that their last checkpoints are kept, if all have one."""
+    return "; the last checkpoint is kept" if all(map(has_checkpoint, folders)) else ""
 
 
 def load(path: Path) -> Checkpoint:

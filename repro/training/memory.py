@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -13,6 +14,7 @@ from repro.experiment import Experiment, one_of_each
 from repro.models import is_outside, spec_of
 from repro.runtime import Runtime
 from repro.text import one_of, size
+from repro.training.checkpoint import kept
 from repro.training.device import free_memory_of
 from repro.training.estimate import resting_bytes, trained_subject
 from repro.training.initialise import network_of
@@ -90,17 +92,19 @@ def _bytes_if_recomputed(experiment: Experiment) -> float:
     return saved_bytes(network, experiment.input, IMAGES) / IMAGES
 
 
-def too_small(group: Sequence[Experiment], runtime: Runtime, *, on_gpu: bool) -> str:
+def too_small(group: Sequence[Experiment], runtime: Runtime, runs: Path, *, on_gpu: bool) -> str:
     """Return in one line that the memory is too small, and which switches need less.
 
     Args:
         group: the runs, which were trained at once if they are several.
         runtime: how they were trained.
+        runs: the folder of the runs.
         on_gpu: whether the device is a GPU.
     """
-    runs = ", ".join(each.name for each in group)
+    names = ", ".join(each.name for each in group)
+    saved = kept(runs / each.name for each in group)
     helps = _help(group, runtime, on_gpu=on_gpu)
-    return f"the device's memory is too small for {runs}; the last checkpoint is kept; what helps: {helps}"
+    return f"the device's memory is too small for {names}{saved}; what helps: {helps}"
 
 
 def _help(group: Sequence[Experiment], runtime: Runtime, *, on_gpu: bool) -> str:

@@ -209,7 +209,7 @@ def _train_if_it_fits(group: Group, session: Session) -> list[Record] | None:
             raise
         if len(group) == 1:
             on_gpu = session.device.type == "cuda"
-            raise RunFailed(too_small(members(group), session.runtime, on_gpu=on_gpu)) from error
+            raise RunFailed(too_small(members(group), session.runtime, session.folders.runs, on_gpu=on_gpu)) from error
     release_memory()
     return None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from repro.errors import RunFailed, said
 from repro.training import processes
-from repro.training.checkpoint import has_checkpoint, save
+from repro.training.checkpoint import kept, save
 from repro.training.engine import Engine
 
 AFTER_EPOCH_SECONDS = 10.0
@@ -48,9 +48,8 @@ class Saver:
 
     @property
     def kept(self) -> str:
-        """What is added to the reason why runs ended: that their last checkpoints are kept, if they have some."""
-        folders = [self.runs / each.name for each in self.engine.experiments]
-        return "; the last checkpoint is kept" if all(map(has_checkpoint, folders)) else ""
+        """What is added to the reason why the runs ended."""
+        return kept(self.runs / each.name for each in self.engine.experiments)
 
     def older_than(self, seconds: float) -> bool:
         """Whether more than `seconds` of work are not saved."""
