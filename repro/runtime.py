@@ -119,6 +119,19 @@ class Runtime:
         if not re.fullmatch(DEVICES, self.device):
             raise UserError(f"unknown device {self.device!r}; known: auto, cpu, cuda, cuda:1, ...")
 
+    def way(self, *, on_cpu: bool, files: bool = False) -> Together:
+        """Return how several runs share a device where nothing excludes it.
+
+        Args:
+            on_cpu: whether the device is a CPU.
+            files: whether images are read from files while the networks train.
+        """
+        if self.together is not None:
+            return Together(self.together)
+        if on_cpu:
+            return Together.OFF
+        return Together.STACKED if files or self.processes > 1 else Together.BRANCHES
+
     @property
     def shares(self) -> bool:
         """Whether it is known that several runs share the device."""

@@ -115,9 +115,7 @@ def _sets(experiments: Sequence[Experiment], runtime: Runtime) -> list[list[Expe
 
 def _shares_among_all(runtime: Runtime) -> bool:
     """Whether runs of different networks share the device."""
-    if runtime.together is not None or runtime.device == "cpu" or runtime.processes > 1:
-        return runtime.together == Together.BRANCHES
     with loading():
         from repro.training.device import chosen_device
 
-    return chosen_device(runtime) != "cpu"
+    return runtime.way(on_cpu=chosen_device(runtime) == "cpu") is Together.BRANCHES

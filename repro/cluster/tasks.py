@@ -15,7 +15,7 @@ from repro.atomic import write_atomically
 from repro.errors import UserError
 from repro.experiment import Experiment, by_seeds
 from repro.paths import Folders
-from repro.runtime import Runtime
+from repro.runtime import Runtime, Together
 from repro.store.run_folders import SUBMISSIONS
 
 FILE, JOBS = "submission.json", "jobs"
@@ -116,7 +116,10 @@ def split(experiments: Sequence[Experiment], *, together: bool) -> list[list[Exp
 
 
 def trains_seeds_at_once(runtime: Runtime) -> bool:
-    """Whether several seeds are trained at once where that is possible: on one GPU, unless a switch excludes it."""
-    if runtime.one_at_a_time:
+    """Whether several seeds are trained at once where that is possible.
+
+    Several processes train one seed, unless the user says how seeds share the device.
+    """
+    if runtime.one_at_a_time or (runtime.processes > 1 and not runtime.shares):
         return False
-    return runtime.device != "cpu" and runtime.processes == 1 if runtime.together is None else runtime.shares
+    return runtime.way(on_cpu=runtime.device == "cpu") is not Together.OFF

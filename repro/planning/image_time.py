@@ -18,7 +18,7 @@ from typing import Any
 from repro.comparison.match import all_options
 from repro.counting.cache import demanded
 from repro.counting.count import Subject
-from repro.data import DATASETS
+from repro.data import DATASETS, DatasetKind
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.models import MODELS
@@ -88,14 +88,15 @@ class Measurements:
     def seeds_at_once(self, experiment: Experiment, seeds: int) -> int:
         """Return how many of several seeds of an experiment will be trained at once; of those with dropout one."""
         dropout = experiment.recipe.dropout or experiment.options.get("dropout")
-        if self._way == Together.OFF or self.runtime.one_at_a_time or dropout:
+        way = self._way(experiment)
+        if way is Together.OFF or self.runtime.one_at_a_time or dropout:
             return 1
-        return min(seeds, self.runtime.at_once or (MOST_BRANCHES if self._way == Together.BRANCHES else seeds))
+        return min(seeds, self.runtime.at_once or (MOST_BRANCHES if way is Together.BRANCHES else seeds))
 
-    @property
-    def _way(self) -> str:
-        """How several runs will share the device."""
-        return self.runtime.together or (Together.OFF if is_cpu(self.device) else Together.BRANCHES)
+    def _way(self, experiment: Experiment) -> Together:
+        """Return how several seeds of an experiment will share the device."""
+        files = DATASETS[experiment.dataset].kind is DatasetKind.IMAGE_FILES
+        return self.runtime.way(on_cpu=is_cpu(self.device), files=files)
 
     def image_time(self, status: RunStatus, together: bool, seeds: Sequence[RunStatus] = ()) -> ImageTime:
         """Return the time of an image of a run.
@@ -120,7 +121,7 @@ class Measurements:
         return ImageTime(status.seconds / status.images_so_far, basis)
 
     def _of_records(self, experiment: Experiment, together: bool) -> ImageTime | None:
-        found, alike = self.alike(self.of_network(experiment), together)
+        found, alike = self.alike(self.of_network(experiment), experiment, together)
         if not found:
             return None
         seconds = sum(self._seconds(each) for each in found) / sum(map(images_of, found))
@@ -142,7 +143,7 @@ class Measurements:
 
     def _guess(self, experiment: Experiment, together: bool) -> ImageTime:
         flops = demanded(trained_subject(experiment)).flops
-        others, alike = self.alike([each for each in self.records if each.id in self._rates], together)
+        others, alike = self.alike([each for each in self.records if each.id in self._rates], experiment, together)
         if not others:
             kind = "CPU" if is_cpu(self.device) else "GPU"
             return ImageTime(flops / STATED[kind], Basis.STATED, f"{STATED[kind] / 1e12:g} TFLOP/s")
@@ -155,10 +156,11 @@ class Measurements:
         known = {each.id: (each, _flops(each)) for each in self.records if each.seconds}
         return {id: flops * images_of(each) / self._seconds(each) for id, (each, flops) in known.items() if flops}
 
-    def alike(self, records: Sequence[Record], together: bool) -> tuple[Sequence[Record], bool]:
-        """Return the records with the planned switches and True; without any, all records and False."""
-        runtime = self.runtime.branched(2) if together and self._way == Together.BRANCHES else self.runtime
-        planned = _switches({**runtime.values(), "together": self._way if together else Together.OFF})
+    def alike(self, records: Sequence[Record], experiment: Experiment, together: bool) -> tuple[Sequence[Record], bool]:
+        """Return the records with the switches that an experiment will have and True; without any, all and False."""
+        way = self._way(experiment) if together else Together.OFF
+        runtime = self.runtime.branched(2) if way is Together.BRANCHES else self.runtime
+        planned = _switches({**runtime.values(), "together": way})
         exact = [each for each in records if _switches(each.runtime) == planned]
         return (exact, True) if exact else (records, False)
 

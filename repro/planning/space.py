@@ -42,7 +42,8 @@ def memory_of(experiment: Experiment, demand: Demand, known: Measurements, at_on
         known: what was measured on the device.
         at_once: number of seeds that are trained at once.
     """
-    peaks, alike = known.alike([each for each in known.of_network(experiment) if each.peak_bytes], at_once > 1)
+    measured = [each for each in known.of_network(experiment) if each.peak_bytes]
+    peaks, alike = known.alike(measured, experiment, at_once > 1)
     if peaks and alike:
         alone = max(each.peak_bytes / known.at_once(each) for each in peaks if each.peak_bytes)
         return Memory(round(alone * at_once), measured=True)

@@ -45,7 +45,7 @@ def way_of(
     if len(experiments) == 1:  # in a graph, like the others of its table, if branches are asked for
         graphed = runtime.together == Together.BRANCHES and DatasetKind.DETECTION not in kinds
         return Together.BRANCHES if graphed else Together.OFF
-    way = Together(runtime.together) if runtime.together else _usual(runtime, device, files)
+    way = runtime.way(on_cpu=device.type == "cpu", files=files)
     if way is Together.OFF:
         return way
     stacked = way is Together.STACKED
@@ -62,13 +62,6 @@ def way_of(
             watcher.say(f"{reason}, so runs are trained one after another.")
             return Together.OFF
     return way
-
-
-def _usual(runtime: Runtime, device: torch.device, files: bool) -> Together:
-    """Return how runs share a device if the user does not say it."""
-    if device.type == "cpu":
-        return Together.OFF
-    return Together.STACKED if files or runtime.processes > 1 else Together.BRANCHES
 
 
 def groups_of(experiments: Sequence[Experiment], runtime: Runtime, device: torch.device) -> list[Group]:
