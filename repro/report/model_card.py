@@ -9,7 +9,6 @@ from pathlib import Path
 from repro.comparison.join import Comparison, ErrorCell
 from repro.data import DATASETS, DatasetKind
 from repro.experiment import Experiment
-from repro.models.outside import is_outside
 from repro.models.typed import typed_name
 from repro.recipes import current_library, deviations
 from repro.recipes.recipe import shown
@@ -134,4 +133,4 @@ normalised as in training ({normalised}). The output has {data.classes} classes.
 def _is_own(experiment: Experiment) -> bool:
     """Whether the network is in a file of the user, or the recipe in a paper of theirs."""
     own_recipes = {each.name for each in current_library().own_recipes}
-    return experiment.recipe.name in own_recipes or (is_outside(experiment.model) and ".py:" in experiment.model)
+    return experiment.recipe.name in own_recipes or ".py:" in experiment.model

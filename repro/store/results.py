@@ -18,9 +18,9 @@ from repro.store.csv_rows import Plain, Time, line_of, lines_of, read, rewrite
 from repro.store.writing import locked_results
 
 RUNS, TIMES = "runs.csv", "times.csv"
+"""The files in a folder of results with its records, and with measured times."""
 CPU = "CPU"
 """How the name of a device in a record begins if it is no GPU."""
-"""The files in a folder of results with its records, and with measured times."""
 RECORD, MEASURED_TIME = "a record of a run", "a measured time"
 """What their lines are, in error messages."""
 SEPARATOR = "; "
@@ -278,5 +278,5 @@ def result_folders(own: Path) -> list[Path]:
 
 
 def is_cpu(device: str) -> bool:
-    """Whether a record's device, or the first one, is a CPU."""
+    """Whether the device of a record, or the first of several, is a CPU."""
     return device.startswith(CPU)
