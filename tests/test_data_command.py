@@ -123,6 +123,7 @@ def test_archives_that_are_not_unpacked_are_named(tmp_path: Path, capsys: pytest
     (home / "ILSVRC2012_img_val.tar").touch()
     err = repro(capsys, "data", "imagenet", "--check", "--data", tmp_path)[2]
     assert f"ILSVRC2012_img_val.tar in {home} must be unpacked once: repro data imagenet" in err
+    assert "next:" not in repro(capsys, "data", "tiny-imagenet-10", "--check", "--data", tmp_path)[2]
     assert not (home / "val").exists()
 
 

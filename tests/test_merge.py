@@ -67,7 +67,7 @@ def test_results_of_two_machines_are_joined_once(
     assert [each.run for each in read_gates(gates_path(own, runs[0].name))] == [runs[0].name]
     assert [each.measurement for each in read_times([own])] == ["m1", "m2"]
     before = content(own)
-    answer = json.loads(repro(capsys, "merge", other, one, "--results", own, "--format", "json")[1])
+    answer = json.loads(repro(capsys, "merge", other, one, one, "--results", own, "--format", "json")[1])
     assert answer == {
         "schema": 1, "results": str(own), "records": 0, "curves": 0, "gates": 0, "times": 0, "weights": 0, "present": 2,
     }  # fmt: skip

@@ -12,7 +12,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from repro.cluster.submit import Resources, submit
+from repro.cluster.resources import Resources
+from repro.cluster.submit import submit
 from repro.cluster.tasks import Submission, Where
 from repro.errors import UserError
 from repro.experiment import experiment_for

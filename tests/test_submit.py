@@ -24,7 +24,8 @@ from repro.cli.missing import Outcome
 from repro.cli.work import work
 from repro.cluster.program import copy_papers, copy_program
 from repro.cluster.queue import live_jobs
-from repro.cluster.submit import Resources, dealt
+from repro.cluster.resources import Resources
+from repro.cluster.submit import dealt
 from repro.cluster.tasks import Submission, Where, read_submission, split, submissions_in, trains_seeds_at_once
 from repro.commit import commit
 from repro.errors import UserError
@@ -110,6 +111,8 @@ def program(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch)
             "--run --on slurm --hours 1 --slurm ntasks=2",
             "--slurm ntasks=2 cannot be used: a job is one task; leave it out",
         ),
+        ("--run --on slurm --hours 1 --slurm gres=gpu:a100:4", "--slurm asks for 4 GPUs, and a job uses 1"),
+        ("--run --on slurm --hours 1 --slurm gpus=2 --gpus 4", "--slurm asks for 2 GPUs, and a job uses 4"),
         ("--run --on local --device cuda:1", "--device cuda:1 cannot be used with --on"),
         ("--run --on local --dry-run --device-name H100", "--device-name and --on exclude each other"),
         ("--run --gpus 4", "--gpus requires --on slurm or --on local"),
@@ -204,6 +207,25 @@ def test_a_dry_run_lists_the_jobs_and_submits_none(
     assert all(shown.startswith(line) for shown, line in zip(out.splitlines(), lines, strict=False))
     assert set(shlex.split(err)[1:]) == {"repro", "table", "narrow", "--run", "--seeds", "2", *options.split()}
     assert not (paper / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "number"),
+    [
+        ("gres", "gpu:a100", 1),
+        ("gres", "gpu:a100:4", 4),
+        ("gres", "gpu:4,nvme:10", 4),
+        ("gres", "nvme:10", None),
+        ("gpus", "2", 2),
+        ("gpus-per-node", "h100:8", 8),
+        ("tres-per-job", "gres/gpu=3", 3),
+        ("mem", "16G", None),
+    ],
+)
+def test_the_gpus_that_an_option_of_sbatch_asks_for(option: str, value: str, number: int | None) -> None:
+    use = Resources(where=Where.SLURM, parallel=1, hours=1, gpus=1, options={option: value})
+    assert use.requested_gpus == number
+    assert use.adds_gpus is (number is None)
 
 
 def test_tasks_are_rows_where_their_seeds_train_at_once() -> None:

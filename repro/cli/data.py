@@ -51,7 +51,7 @@ def data(names: Names = None, check: Check = False, data: Data = None, format: F
         if each.problem:
             (problem if each in failed else note)(f"{each.name}: {each.problem}")
     if failed:
-        missing = [each.name for each in failed if each.state == State.MISSING]
+        missing = [each.name for each in failed if each.state == State.MISSING and each.name in DOWNLOADED]
         if check and missing:
             suggest(with_folders(f"repro data {' '.join(missing)}", folders(data), "data"))
         raise typer.Exit(1)

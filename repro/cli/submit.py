@@ -11,7 +11,8 @@ import typer
 from repro.api.selection import Selection
 from repro.cli.options import Command, choice, with_options
 from repro.cli.suggestion import suggest, with_folders
-from repro.cluster.submit import SET_HERE, Resources, submit
+from repro.cluster.resources import Resources
+from repro.cluster.submit import SET_HERE, submit
 from repro.cluster.tasks import JOBS, Where, split, trains_seeds_at_once
 from repro.console import note, print_line
 from repro.data import DATASETS
@@ -98,16 +99,18 @@ def resources_of(cluster: Mapping[str, Any], runtime: Runtime) -> Resources | No
             raise UserError(f"--{name} requires --on slurm")
     if runtime.device == "cpu" and "gpus" in cluster:
         raise UserError("--gpus cannot be used with --device cpu; leave out one of them")
-    options = dict(map(_name_and_value, cluster.get("slurm", ())))
-    parallel = cluster.get("parallel", PARALLEL[where])
-    return Resources(
+    use = Resources(
         where=where,
-        parallel=parallel,
+        parallel=cluster.get("parallel", PARALLEL[where]),
         hours=cluster.get("hours"),
         gpus=0 if runtime.device == "cpu" else cluster.get("gpus", 1),
         partition=cluster.get("partition"),
-        options=options,
+        options=dict(map(_name_and_value, cluster.get("slurm", ()))),
     )
+    if use.gpus and (requested := use.requested_gpus) not in (None, use.gpus):
+        asked = number_of(requested, "GPU")
+        raise UserError(f"--slurm asks for {asked}, and a job uses {use.gpus}; --gpus says how many it uses")
+    return use
 
 
 def _name_and_value(option: str) -> tuple[str, str]:

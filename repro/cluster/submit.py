@@ -10,9 +10,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from repro.cluster.job import Job
 from repro.cluster.program import copy_papers, copy_program
+from repro.cluster.resources import Resources
 from repro.cluster.tasks import JOBS, Submission, Where
 from repro.console import loading
 from repro.errors import PackageMissing, UserError, said
@@ -34,17 +35,12 @@ from repro.text import number_of
 if TYPE_CHECKING:
     from submitit import Job as Started
 
-SAVING_SECONDS, SAVING_SHARE = 120, 0.25
-"""Longest time between SIGUSR2 and the time limit of a job, in which its run saves, and its share of that limit."""
 REQUEUES = 10_000
 """How often a job may reach its time limit."""
 CANCEL_SECONDS = 10.0
 """Longest wait until stopped jobs of this machine have ended."""
 PROGRAM = "program"
 """The copied program in the folder of a submission."""
-NO_LIMIT_HOURS = 24 * 365
-GPU_OPTIONS = ("gpus", "gres", "tres-per")
-"""How the options of sbatch begin that ask for GPUs."""
 SET_HERE = {
     "time": "use --hours",
     "array": "use --parallel",
@@ -53,52 +49,6 @@ SET_HERE = {
     **dict.fromkeys(("no-requeue", "requeue"), "a job is always requeued at its time limit; leave it out"),
 }
 """Options of sbatch that the user cannot give, and what to do instead."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resources:
-    """What the jobs of a submission may use."""
-
-    where: Where
-    parallel: int
-    """Jobs that run at once."""
-    hours: float | None = None
-    """Time limit of a job, after which it is requeued; None only on this machine."""
-    gpus: int = 0
-    """GPUs of each job, on which as many processes train each run together; on this machine jobs may share them."""
-    partition: str | None = None
-    """As the next one only for Slurm."""
-    options: Mapping[str, str] = field(default_factory=dict)
-    """Other options of sbatch, by their long names."""
-
-    @property
-    def words(self) -> list[str]:
-        """What the jobs may use, in a few words each."""
-        limits = [f"up to {self.parallel} at once", *([f"{self.hours:g} h each"] if self.hours else [])]
-        partition = [f"partition {self.partition}"] if self.partition else []
-        shown = self.gpus > 1 or (self.adds_gpus and self.where is Where.SLURM)
-        gpus = [f"{number_of(self.gpus, 'GPU')} each"] if shown else []
-        return [*limits, *gpus, *partition, *(f"{name}={value}" for name, value in self.options.items())]
-
-    @property
-    def processes(self) -> int:
-        """How many processes train each run together."""
-        return max(1, self.gpus)
-
-    @property
-    def adds_gpus(self) -> bool:
-        """Whether a job needs GPUs for which no option of sbatch asks."""
-        return bool(self.gpus) and not any(each.startswith(GPU_OPTIONS) for each in self.options)
-
-    @property
-    def limit_hours(self) -> float:
-        """The time limit of a job."""
-        return self.hours or NO_LIMIT_HOURS
-
-    @property
-    def saving_seconds(self) -> int:
-        """How long before its time limit a job gets SIGUSR2."""
-        return min(SAVING_SECONDS, round(SAVING_SHARE * 3600 * self.limit_hours))
 
 
 def submit(

@@ -77,7 +77,7 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
         gates=len(files["gates"].new),
         times=len(times.new),
         weights=len(weights.new),
-        present=runs.present,
+        present=len(runs.present),
     )
 
 
@@ -113,8 +113,8 @@ class _Lines(Generic[Row]):
     known: dict[str, list[tuple[Row, Path]]] = field(default_factory=dict)
     """The rows of each name, and the files that they are in."""
     new: list[Mapping[str, Any]] = field(default_factory=list)
-    present: int = 0
-    """How many rows of the other files were in this one."""
+    present: list[Row] = field(default_factory=list)
+    """The rows of the other files that were in this one."""
 
     def __post_init__(self) -> None:
         for row in read(self.path, self.kind, self.what):
@@ -125,7 +125,8 @@ class _Lines(Generic[Row]):
         for row, line in read_with_lines(path, self.kind, self.what):
             known = self.known.setdefault(self.name(row), [])
             if same := [other for each, other in known if row == each]:
-                self.present += self.path in same
+                if self.path in same and row not in self.present:
+                    self.present.append(row)
                 continue
             for each, other in known:
                 if other != path:  # a run that was repeated in one folder has several records there
