@@ -18,8 +18,9 @@ from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.training import memory as module
+from repro.training.estimate import WORKSPACE
 from repro.training.graphs import GraphedStep
-from repro.training.memory import WORKSPACE, needed_bytes, too_small, warn_if_short, with_memory_choice
+from repro.training.memory import needed_bytes, too_small, warn_if_short, with_memory_choice
 from repro.training.run import train
 
 CPU = Runtime(device="cpu")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from repro.counting.demand import Demand
 from repro.experiment import Experiment
 from repro.planning.image_time import Measurements
-from repro.training.estimate import resting_bytes, state_bytes
+from repro.store.results import is_cpu
+from repro.training.estimate import peak_bytes, state_bytes
 
 CHECKPOINTS = 2
 """Checkpoints that a run keeps: the newest and the one before; curves and records are small."""
@@ -19,8 +20,7 @@ class Memory:
 
     bytes: int
     measured: bool
-    """Whether a record has its peak; else it is an estimate: weights, gradients, momentum and saved activations in
-    fp32, without images and the workspace of libraries."""
+    """Whether a record has its peak; else it is an estimate."""
 
     @property
     def text(self) -> str:
@@ -47,5 +47,5 @@ def memory_of(experiment: Experiment, demand: Demand, known: Measurements, at_on
     if peaks and alike:
         alone = max(each.peak_bytes / known.at_once(each) for each in peaks if each.peak_bytes)
         return Memory(round(alone * at_once), measured=True)
-    saved = demand.saved_bytes * experiment.recipe.batch
-    return Memory(round((resting_bytes(experiment, demand) + saved) * at_once), measured=False)
+    alone = peak_bytes(experiment, demand, known.runtime, on_gpu=not is_cpu(known.device))
+    return Memory(alone * at_once, measured=False)

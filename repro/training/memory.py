@@ -16,24 +16,10 @@ from repro.runtime import Runtime
 from repro.text import one_of, size
 from repro.training.checkpoint import kept
 from repro.training.device import free_memory_of
-from repro.training.estimate import resting_bytes, trained_subject
+from repro.training.estimate import peak_bytes, trained_subject
 from repro.training.initialise import network_of
 from repro.training.progress import Watcher
 
-WORKSPACE = 2**28
-"""Bytes for the workspaces of a GPU's libraries and for images on it."""
-GRAPH_GAPS = 1.0
-"""As GAPS, on a GPU: the gradients of activations need about as much as the activations that a step saves.
-
-For ResNet-110 and DenseResNet-110, N = 4, in batches of 64 this gives 1.3 and 1.6 GiB; 1.5 and 1.7 GiB were reserved on
-an H100.
-"""
-GAPS = 0.5
-"""What a step allocates and frees again, and the gaps between tensors, as a share of all activations.
-
-On a CPU, the steps of DenseNet (k = 12, L = 100, batch size 64), whose activations take 7.0 GiB, took 9.6 GiB; if these
-are recomputed, 0.4 GiB are saved and the steps took 4.4 GiB.
-"""
 IMAGES = 2
 """Images with which saved activations are counted."""
 
@@ -72,17 +58,11 @@ def warn_if_short(group: Sequence[Experiment], runtime: Runtime, device: torch.d
 
 
 def needed_bytes(experiment: Experiment, runtime: Runtime, device: torch.device) -> int:
-    """Return the estimated peak of the memory that one run takes on a device, in bytes.
-
-    Processes of torchrun share the memory of a machine, and each has a GPU and a share of every batch.
-    """
-    subject, on_gpu = trained_subject(experiment), device.type == "cuda"
+    """Return the estimated peak of the memory that one run takes on a device, in bytes."""
+    subject = trained_subject(experiment)
     demand = demand_of(subject) if is_outside(experiment.model) else demanded(subject)
     saved = _bytes_if_recomputed(experiment) if runtime.save_memory else demand.saved_bytes
-    batch = experiment.recipe.batch / (runtime.processes if on_gpu else 1)
-    narrow = 0.5 if runtime.precision == "bf16" else 1.0
-    activations = saved + (GRAPH_GAPS if on_gpu else GAPS) * demand.saved_bytes
-    return round(resting_bytes(experiment, demand) + narrow * batch * activations) + (WORKSPACE if on_gpu else 0)
+    return peak_bytes(experiment, demand, runtime, on_gpu=device.type == "cuda", saved_bytes=saved)
 
 
 def _bytes_if_recomputed(experiment: Experiment) -> float:
