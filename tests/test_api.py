@@ -225,6 +225,8 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: repro.build("wrn", depth=27), "wrn: depth 27 is impossible"),
     (lambda: repro.build("resnet20", dataset="isbi2012"), "resnet20 predicts one class for an image"),
     (lambda: repro.build(small_network()), "model must be text, not Sequential"),  # type: ignore[arg-type]
+    (lambda: repro.build("resnet20", dataset=3), "dataset must be text, not int"),  # type: ignore[arg-type]
+    (lambda: repro.count("resnet20", flops=3), "flops must be text, not int"),  # type: ignore[arg-type]
     (lambda: repro.compare(None), "name must be a path, not NoneType"),  # type: ignore[arg-type]
     (lambda: repro.table("cifar100", rows=["N=4"]), "rows must be text, not list"),  # type: ignore[arg-type]
     (lambda: repro.table("cifar100", results=None), "results must be a path, not NoneType"),  # type: ignore[arg-type]

@@ -44,7 +44,11 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
             'recipe = "wrn-cifar10"',
             "row 1 (ResNet-110): recipe wrn-cifar10 is for cifar10, but error is an error on cifar100",
         ),
-        ('"24.65"', "24.65", 'row 1 (ResNet-110): cell error is 24.65, not a printed number in quotes such as "2.23M"'),
+        (
+            '"24.65"',
+            "24.65",
+            'row 1 (ResNet-110): cell error is 24.65, not a printed number; write it in quotes, such as "2.23M"',
+        ),
         ('"24.65"', '"24,65"', "row 1 (ResNet-110): cell error is '24,65'"),
         ('model = "resnet110"', 'model = "resnet111"', "row 1 (ResNet-110): unknown model 'resnet111'; did you mean "),
         ("N = 2 }", 'N = "2" }', "row 2 (DenseResNet-110, N = 2): option N is '2', but it must be a whole number"),

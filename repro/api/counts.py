@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from repro.api.library import Papers, using
+from repro.api.library import Papers, check_text, using
 from repro.comparison.published import published_counts
 from repro.console import note, waiting
 from repro.counting.cache import cached, counted
@@ -57,6 +57,7 @@ def count(
     Raises:
         UserError: there is no such network, option or dataset, or the network does not accept the input.
     """
+    check_text(dataset=dataset, flops=flops)
     conventions = conventions_of(flops)
     shape = None if input is None else _shape(input)
     with using(papers):

@@ -52,6 +52,13 @@ def text_of(name: str, value: object) -> str:
     return value
 
 
+def check_text(**arguments: object) -> None:
+    """Raise UserError if an argument is neither text nor None."""
+    for name, value in arguments.items():
+        if value is not None:
+            text_of(name, value)
+
+
 def place_of(name: str, value: object) -> Path:
     """Return the value of an argument that is a file or a folder; UserError if it is something else."""
     if not isinstance(value, str | Path):

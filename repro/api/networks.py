@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from repro.api.library import Papers, Place, place_of, text_of, using
+from repro.api.library import Papers, Place, check_text, place_of, text_of, using
 from repro.bounds import LARGEST_SEED
 from repro.console import loading
 from repro.data import DATASETS
@@ -50,6 +50,7 @@ def build(
     """
     if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
         raise UserError(f"seed={seed!r} is impossible; give a whole number from 0 to {LARGEST_SEED}")
+    check_text(dataset=dataset, recipe=recipe)
     with using(papers):
         called = network_called(text_of("model", model))
         name, options = called.name, called.with_options(model, options)

@@ -8,6 +8,8 @@ from decimal import ROUND_HALF_UP, Decimal
 
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 PRINTED = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)")
+REPAIRS = {"±": "write the mean alone", ",": "write a decimal point, and no comma", "%": "leave out the %"}
+"""What to do about signs that are often printed, but are no part of a number."""
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,9 @@ class Cell:
         match = PRINTED.fullmatch(self.text)
         assert match
         return match[1], match[2]
+
+
+def repair_of(value: object) -> str:
+    """Return what to do about a value that is no printed number."""
+    found = [repair for sign, repair in REPAIRS.items() if isinstance(value, str) and sign in value]
+    return found[0] if found else 'write it in quotes, such as "2.23M"'

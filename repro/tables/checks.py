@@ -62,6 +62,8 @@ def expect_keys(
         fits, wanted = _TYPES[str(allowed[key].type).removesuffix(" | None")]
         if not fits(value):
             raise Malformed(where, f"{key} is {value!r}, {wanted}")
+        if isinstance(value, str) and not value.strip():
+            raise Malformed(where, f"{key} is empty; write a text, or leave the key out")
     for key, each in allowed.items():
         if key not in content and each.default is MISSING and each.default_factory is MISSING:
             raise Malformed(where, f"key {key!r} is missing")

@@ -17,7 +17,7 @@ from repro.models.options import EXPECTED
 from repro.papers import paper_of, toml_of
 from repro.paths import data_folder
 from repro.recipes import RECIPES, current_library
-from repro.tables.cell import PRINTED, Cell
+from repro.tables.cell import PRINTED, Cell, repair_of
 from repro.tables.checks import Malformed, every, expect_keys, expect_one_of, tables_of
 from repro.tables.printed import KINDS, METRICS, PERCENT, STATISTICS, Column, PrintedError, Row, Table, where_of
 from repro.tables.replication_files import orphans, with_replications
@@ -227,7 +227,7 @@ def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str], 
     for key, text in cells.items():
         expect_one_of(where, "cell", key, keys)
         if not isinstance(text, str) or not PRINTED.fullmatch(text):
-            raise Malformed(where, f'cell {key} is {text!r}, not a printed number in quotes such as "2.23M"')
+            raise Malformed(where, f"cell {key} is {text!r}, not a printed number; {repair_of(text)}")
         if key in judged and not 0 < Cell(text).value < 100:
             raise Malformed(where, f"cell {key} is {text!r}, but an error in % is between 0 and 100")
     return Row(cells={key: Cell(text) for key, text in cells.items()}, **content)
