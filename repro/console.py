@@ -40,7 +40,7 @@ def stderr() -> Console:
 
 
 class Droppable(io.TextIOBase):
-    """The stderr of the moment. What cannot be written is dropped, as on a full disk: progress must not end a run."""
+    """The current stderr. What cannot be written is dropped, as on a full disk: progress must not end a run."""
 
     def write(self, text: str) -> int:
         """Write a text, or drop it and everything after it."""
@@ -75,14 +75,14 @@ class Droppable(io.TextIOBase):
         return getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # without the proxy of a live display
 
     def _drop_from_now_on(self) -> None:
-        """Let the descriptor lead nowhere: else Python's own flush at its end fails too, with exit status 120."""
+        """Let the descriptor point to /dev/null: else Python's own flush at its end fails too, with exit status 120."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
 
 
 def open_closed_streams() -> None:
-    """Let a stdout or stderr that is closed (`2>&-`) lead nowhere: else the next opened file would be in its place."""
+    """Point a closed stdout or stderr (`2>&-`) to /dev/null: else the next opened file would take its place."""
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -155,7 +155,7 @@ def _console(*, stderr: bool) -> Console:
     from rich.text import Text
 
     class Legible(Console):
-        """A console that lays a table out with the characters that its encoding has, and obeys no text."""
+        """A console that draws tables with the characters of its encoding, and ignores control characters in text."""
 
         def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(legible(text, self.encoding), **options)

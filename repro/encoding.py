@@ -31,9 +31,9 @@ ASCII = {
 }
 """What replaces a character that an encoding lacks. Two marks never become the same one."""
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-"""Characters that steer a terminal or turn the direction of writing, and halves of characters; not \\n and \\t."""
+"""Control characters of terminals and of text direction, and lone surrogates; not \\n and \\t."""
 REPLACED = "repro.ascii"
-"""The name of the error handler that does so."""
+"""The name of the codec error handler that replaces characters by those in ASCII."""
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
@@ -48,7 +48,7 @@ codecs.register_error(REPLACED, _replaced)
 
 
 def visible(text: str) -> str:
-    """Return a text of a file or a folder's name with U+FFFD in place of each character that would act, not show."""
+    """Return a text of a file or a folder's name with U+FFFD in place of each control character."""
     return STEERING.sub("\ufffd", text)
 
 

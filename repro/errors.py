@@ -105,7 +105,7 @@ def raise_joined(failures: Sequence[OneRunFailed]) -> None:
         raise kind("; ".join(map(str, failures)))
 
 
-def said(error: OSError) -> str:
+def os_error_text(error: OSError) -> str:
     """Return an error of the system in one line: what happened, to which file, and for a full disk what to do."""
     if error.strerror is None:
         return str(error)

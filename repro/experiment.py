@@ -157,8 +157,8 @@ def experiment_for(
         overrides: values that replace those of the recipe, such as `batch=32`.
 
     Raises:
-        UserError: a name is unknown, the model has no such option, there is no recipe for this model and dataset, only
-            model predicts something else than the dataset has, or the recipe cannot have a value.
+        UserError: a name is unknown, the model has no such option, there is no recipe for this model and dataset,
+            the model predicts something other than the labels of the dataset, or the recipe cannot have a value.
     """
     model = find_network(model)
     named = recipe(choose("recipe", recipe_name, RECIPES)) if recipe_name else None
@@ -226,13 +226,13 @@ def check_counted(dataset: str) -> None:
 
 
 def check_declaration(dataset: str, version: str | None) -> None:
-    """Raise UserError if the dataset of a run is unknown, or was declared otherwise when it was trained."""
+    """Raise UserError if the dataset of a run is unknown, or its declaration has changed since it was trained."""
     if dataset not in DATASETS:
         raise UserError(f"its dataset {dataset} is unknown here; name the folder of its paper with --papers")
     spec = DATASETS[dataset]
     if spec.version != version:
         where = spec.declaration.file if spec.declaration else "its file"
-        raise UserError(f"its dataset {dataset} was declared otherwise when it was trained; restore {where}")
+        raise UserError(f"the declaration of its dataset {dataset} has changed since it was trained; restore {where}")
 
 
 def check_recipes(recipes: Iterable[Recipe]) -> None:

@@ -52,7 +52,8 @@ class Together(StrEnum):
     STACKED = "stacked"
     """Seeds of one experiment in the same kernels, as one network whose parameters have one more dimension."""
     BRANCHES = "branches"
-    """Any runs, each on its own stream; a CUDA graph launches a step of each. Each has the bits of the run alone."""
+    """Any runs, each on its own stream; a CUDA graph launches a step of each. Each is bit-identical to the
+    same run alone."""
     OFF = "off"
     """One after another."""
 
@@ -79,7 +80,7 @@ class Runtime:
     precision: str = "fp32"
     """`fp32`; `tf32`: matrix products on a GPU with 10-bit mantissas; `bf16`: autocast with fp32 weights."""
     channels_last: bool = True
-    """Whether images and weights have the channels-last layout; seeds trained at once never have it."""
+    """Whether images and weights have the channels-last layout; stacked seeds never have it."""
     compile: bool = False
     """Whether the network is compiled with torch.compile."""
     graph: bool = False
@@ -87,7 +88,8 @@ class Runtime:
     fused: bool = False
     """Whether Triton kernels compute narrow convolutions, BatchNorm and gates; GPU only, in TF32 or bf16."""
     together: str | None = None
-    """How several runs share the device, as in Together; None: one after another on a CPU, as branches on a GPU."""
+    """How several runs share the device, as in Together; None: off on a CPU; on a GPU branches, or stacked for image
+    files and with several processes."""
     at_once: int | None = None
     """Largest number of runs that share the device; None: as many as its memory holds."""
     deterministic: bool = False
@@ -115,11 +117,11 @@ class Runtime:
         if self.precision not in [*Precision]:
             raise UserError(f"unknown precision {self.precision!r}; known: {', '.join(Precision)}")
         if self.together not in [None, *Together]:
-            raise UserError(f"unknown way {self.together!r} to share a device; known: {', '.join(Together)}")
+            raise UserError(f"unknown --together {self.together!r}; known: {', '.join(Together)}")
         if not re.fullmatch(DEVICES, self.device):
             raise UserError(f"unknown device {self.device!r}; known: auto, cpu, cuda, cuda:1, ...")
 
-    def way(self, *, on_cpu: bool, files: bool = False) -> Together:
+    def sharing_mode(self, *, on_cpu: bool, files: bool = False) -> Together:
         """Return how several runs share a device where nothing excludes it.
 
         Args:

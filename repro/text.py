@@ -26,11 +26,11 @@ def choose(kind: str, name: str, known: Iterable[str], others: Mapping[str, str]
         kind: what the names are of, in words.
         name: as typed by a user.
         known: the names.
-        others: what else is typed for some of them, and the name that it stands for.
+        others: aliases, each with the name that it stands for.
         listed: where to find a name if none is near (default: all names are listed).
 
     Raises:
-        UnknownName: no such name; the message suggests the names with this prefix, or else those near in meaning.
+        UnknownName: no such name; the message suggests the names with this prefix, or else those of similar spelling.
     """
     names = list(known)
     if name in names:  # as the names in files are

@@ -71,5 +71,5 @@ def _number(name: str, default: int, meaning: str) -> int:
     """Return a variable as a number; UserError if it is below the default."""
     value = os.environ.get(name, str(default))
     if not value.isdecimal() or int(value) < default:
-        raise UserError(f"{name} is {value!r}, which torchrun sets to {meaning}")
+        raise UserError(f"{name} is {value!r}, but torchrun sets it to {meaning}; unset it, or use torchrun")
     return int(value)

@@ -23,10 +23,10 @@ from repro.kernels import gate, overlap
 from repro.kernels.ahead import AHEAD
 from repro.kernels.batchnorm import BeforeNorm
 from repro.kernels.batchnorm_gradient import NormGradient
-from repro.kernels.beside import BESIDE
 from repro.kernels.convolution import BeforeRelu, Convolution
 from repro.kernels.fuse import use_kernels
 from repro.kernels.launch import BACKWARD, FORWARD
+from repro.kernels.side_streams import SIDE_STREAMS
 from repro.models.dense_resnet import denseresnet_cifar
 from repro.models.resnet import resnet_cifar
 
@@ -55,7 +55,7 @@ def compiled() -> list[Any]:
 
 def take_step(network: nn.Module) -> None:
     """Take a step on 16 images."""
-    with BESIDE.joined():
+    with SIDE_STREAMS.joined():
         network(torch.zeros(16, 3, 8, 8).to(memory_format=torch.channels_last)).sum().backward()
 
 

@@ -42,7 +42,7 @@ class Truth:
 
 
 ESTIMATED = Truth(PRINTED_SPREAD.phi, printed_are_draws=True)
-"""The printed spreads are an honest sample of the spread."""
+"""The printed spreads are a representative sample of the spread."""
 WIDEST = Truth(1.0, printed_are_draws=False)
 """The printed spreads mislead: all runs differ as much as independent images allow."""
 

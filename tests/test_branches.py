@@ -26,7 +26,7 @@ from repro.store.run_folders import LOCK
 from repro.training import checkpoint, graphs, saver
 from repro.training.course import Course, SharedCourse
 from repro.training.engine import Engine
-from repro.training.grouping import groups_of, way_of
+from repro.training.grouping import groups_of, sharing_mode_of
 from repro.training.initialise import network_of
 from repro.training.memory import needed_bytes
 from repro.training.run import train
@@ -210,21 +210,21 @@ def test_runs_on_a_gpu_share_it_unless_something_excludes_that() -> None:
     """Seeds are stacked only if that is asked for, or several processes or files exclude branches."""
     gpu, auto = torch.device("cuda"), Runtime()
 
-    def way(runtime: Runtime, *experiments: Experiment, device: torch.device = gpu) -> tuple[str, list[str]]:
+    def sharing_mode(runtime: Runtime, *experiments: Experiment, device: torch.device = gpu) -> tuple[str, list[str]]:
         watcher = Silent()
         with torch.device("meta"):
             networks = {each.shared_id: network_of(each) for each in experiments}
-        return way_of(experiments, networks, runtime, device, watcher).value, watcher.said
+        return sharing_mode_of(experiments, networks, runtime, device, watcher).value, watcher.said
 
     dropout = [small(seed, dropout=0.1) for seed in (0, 1)]
-    assert way(auto, *RUNS) == ("branches", [])
-    assert way(auto, *RUNS, device=torch.device("cpu")) == ("off", [])
-    assert way(auto, RUNS[0]) == ("off", [])
-    assert way(replace(auto, processes=2), *RUNS) == ("stacked", [])
-    assert way(replace(auto, fused=True), *RUNS) == ("branches", [])
-    assert way(auto, *dropout) == ("off", ["The model uses dropout, so runs are trained one after another."])
+    assert sharing_mode(auto, *RUNS) == ("branches", [])
+    assert sharing_mode(auto, *RUNS, device=torch.device("cpu")) == ("off", [])
+    assert sharing_mode(auto, RUNS[0]) == ("off", [])
+    assert sharing_mode(replace(auto, processes=2), *RUNS) == ("stacked", [])
+    assert sharing_mode(replace(auto, fused=True), *RUNS) == ("branches", [])
+    assert sharing_mode(auto, *dropout) == ("off", ["The model uses dropout, so runs are trained one after another."])
     stacked = replace(auto, together="stacked", fused=True)
-    assert way(stacked, *RUNS) == (
+    assert sharing_mode(stacked, *RUNS) == (
         "off",
         ["--fused supports one network at a time, so runs are trained one after another."],
     )
@@ -280,7 +280,7 @@ def test_what_needs_a_gpu_is_refused_on_a_cpu(runtime: Runtime, line: str, folde
 
 
 def test_a_way_to_share_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(UserError, match="unknown way 'beside' to share a device; known: stacked, branches, off"):
+    with pytest.raises(UserError, match="unknown --together 'beside'; known: stacked, branches, off"):
         Runtime(together="beside")
 
 

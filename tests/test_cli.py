@@ -166,7 +166,7 @@ def test_an_unusual_input_is_questioned_in_one_line(
     capsys: pytest.CaptureFixture[str], size: str, why: str | None
 ) -> None:
     status, _, err = repro(capsys, "count", "resnet20", "--input", size)
-    asked = f"is an input of {size} meant? {why}; the dataset of resnet20 has 3x32x32"
+    asked = f"warning: unusual input {size}: {why}; the dataset of resnet20 has 3x32x32"
     assert (status, err.splitlines()[:-1]) == (0, [asked] if why else [])
 
 

@@ -37,12 +37,12 @@ from repro.runtime import Runtime, Together
 from repro.store.curves import read_curve
 from repro.store.results import Record, read_records
 from repro.tables import read_table
-from repro.training.grouping import way_of
+from repro.training.grouping import sharing_mode_of
 from repro.training.initialise import network_of
 from repro.training.progress import describe
 from repro.training.schedule import lr_at
 from repro.training.signals import Stopped
-from repro.training.stacked import why_not_stacked
+from repro.training.stacked import why_one_at_a_time
 from repro.training.tasks.average_precision import Detections, average_precision
 from repro.training.tasks.detection import Detection, Pictures, targets_of
 from repro.training.tasks.task import task_for
@@ -353,7 +353,7 @@ def test_only_detectors_are_trained_on_boxes(home: Path) -> None:
 
 def test_seeds_of_a_detector_are_trained_one_after_another() -> None:
     with torch.device("meta"):
-        assert why_not_stacked(resnet_detector(depth=18, classes=2, pyramid=4)) == "a detector samples regions"
+        assert why_one_at_a_time(resnet_detector(depth=18, classes=2, pyramid=4)) == "a detector samples regions"
 
 
 @pytest.mark.parametrize("asked", [None, "stacked", "branches"])
@@ -363,9 +363,9 @@ def test_detectors_do_not_share_a_gpu(asked: str | None) -> None:
     with torch.device("meta"):
         networks = {each.shared_id: network_of(each) for each in seeds}
     gpu, runtime = torch.device("cuda"), Runtime(together=asked)
-    assert way_of(seeds, networks, runtime, gpu, watcher) is Together.OFF
+    assert sharing_mode_of(seeds, networks, runtime, gpu, watcher) is Together.OFF
     assert watcher.said == ["A detector samples regions, so runs are trained one after another."]
-    assert way_of(seeds[:1], networks, runtime, gpu, watcher) is Together.OFF
+    assert sharing_mode_of(seeds[:1], networks, runtime, gpu, watcher) is Together.OFF
 
 
 def test_the_learning_rate_rises_in_equal_parts_as_in_torchvision() -> None:

@@ -48,7 +48,7 @@ def test_the_line_about_a_run_that_diverged_says_what_helps(
         main(["train", "resnet20", "--dataset", "digits", "--epochs", "1", "--device", "cpu"])
     line = capsys.readouterr().err.splitlines()[-1]
     assert "the training loss is nan in epoch 1" in line
-    assert line.endswith("; a lower learning rate makes another run: repro train MODEL --set lr=LR")
+    assert line.endswith("; to try a lower learning rate, as a new run: repro train MODEL --set lr=LR")
 
 
 def test_seeds_after_one_that_diverges_are_trained(

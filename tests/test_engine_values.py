@@ -220,7 +220,7 @@ def test_googlenet_trains_its_auxiliary_classifiers() -> None:
 
 
 def test_a_network_without_auxiliary_classifiers_is_refused() -> None:
-    with pytest.raises(UserError, match=r"resnet20 has no auxiliary classifiers, and the recipe needs auxiliary 0\.3"):
+    with pytest.raises(UserError, match=r"resnet20 has no auxiliary classifiers, but its recipe needs auxiliary 0\.3"):
         experiment_for("resnet20", {}, seed=0, dataset="digits", overrides=["auxiliary=0.3"])
 
 

@@ -210,7 +210,7 @@ def without_smaller_batches(take: Callable[..., None]) -> Callable[..., None]:
     ("place", "name", "fault", "check"),
     [
         (Recorder, "undo", lambda recorder: None, "graph and eager: resnet20, momentum reset"),
-        (engines, "forget_momentum", forget_elsewhere, "graph and eager: resnet20, momentum reset"),
+        (engines, "reset_momentum", forget_elsewhere, "graph and eager: resnet20, momentum reset"),
         (GraphedStep, "__call__", without_smaller_batches(GraphedStep.__call__), "graph and eager: resnet20, momentum"),
         (engines, "load_optimizer_states", lambda *_: None, "resumed and unbroken: resnet20, graph"),
         (Captured, "replay", lambda captured, ready: captured.graph.replay(), "branches and alone"),

@@ -33,7 +33,6 @@ from repro.kernels import batchnorm, batchnorm_gradient, convolution, number_for
 from repro.kernels.ahead import on_grid
 from repro.kernels.batchnorm import BeforeNorm
 from repro.kernels.batchnorm_gradient import NormGradient
-from repro.kernels.beside import BESIDE
 from repro.kernels.convolution import BeforeRelu, Convolution
 from repro.kernels.fuse import FusedBranch, has_kernels, use_kernels
 from repro.kernels.launch import (
@@ -49,6 +48,7 @@ from repro.kernels.launch import (
     forward_launch,
 )
 from repro.kernels.residual import fits
+from repro.kernels.side_streams import SIDE_STREAMS
 from repro.models.dense_resnet import denseresnet_cifar
 from repro.models.resnet import BasicBlock, resnet_bottleneck, resnet_cifar
 from repro.paths import Folders
@@ -183,7 +183,7 @@ def test_gradients_of_a_convolution(
     after = NormGradient.of(above, out.detach().to(dtype), saved, norm.weight.detach().to(sums), out=None)
     z_saved = random(2, channels, 1, 1).flatten(1).abs().contiguous().to(sums)
     conv, active = Convolution(weight.to(dtype)), x.detach().to(dtype)
-    with BESIDE.joined():
+    with SIDE_STREAMS.joined():
         found = conv.input_gradient(
             after,
             before=BeforeRelu(active, z, z_saved) if with_before else None,
@@ -301,7 +301,7 @@ def test_which_batchnorms_fit() -> None:
 def trained_once(network: nn.Module, images: Tensor) -> Tensor:
     """Return the outputs of a network that has gradients now."""
     out: Tensor = network(images)
-    with BESIDE.joined():
+    with SIDE_STREAMS.joined():
         out.square().sum().backward()
     return out.detach()
 
@@ -467,7 +467,7 @@ def test_a_backward_pass_that_fails_leaves_nothing_behind(monkeypatch: pytest.Mo
     monkeypatch.setattr(weight_gradient.PartialGradients, "gradient", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         trained_once(network, images)
-    assert BESIDE.waiting == []
+    assert SIDE_STREAMS.waiting == []
     monkeypatch.setattr(weight_gradient.PartialGradients, "gradient", computed)
     network.zero_grad()
     trained_once(network, images)

@@ -158,7 +158,9 @@ def test_folders_that_cannot_be_merged_are_refused(
     mine = machine(tmp_path / "mine", record(), "m1")
     (tmp_path / "empty").mkdir()
     for source in (tmp_path / "empty", tmp_path / "absent"):
-        line = f"{source} is no folder of results: it has none of runs.csv, times.csv, weights.csv, curves/ and gates/"
+        line = (
+            f"{source} is not a folder of results: it has none of runs.csv, times.csv, weights.csv, curves/ and gates/"
+        )
         assert line in repro(capsys, "merge", source, "--results", mine)[2]
     assert "is the folder that is merged into" in repro(capsys, "merge", mine, "--results", mine)[2]
     (tmp_path / "empty" / "runs.csv").write_text("id,name\n1,2,3\n")

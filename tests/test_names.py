@@ -72,7 +72,7 @@ def test_every_name_of_another_library_is_understood(library: str, names: dict[s
     ("typed", "line"),
     [
         ("WRN-34-2", "'WRN-34-2' is the name of 2 networks; write wrn34-fpn --width 2.0 or wrn34 --width 2.0"),
-        ("WRN-28", "'WRN-28' is no network; the numbers after wrn are depth and k, as in wrn-28-10"),
+        ("WRN-28", "'WRN-28' is not a network; the numbers after wrn are depth and k, as in wrn-28-10"),
         ("FractalNet", "'FractalNet' is not implemented: its errors are only quoted in densenet-cifar"),
         ("efficientnet_b0", "unknown model 'efficientnet_b0'; see repro list models, or name one from elsewhere: "),
         ("resnet43", "unknown model 'resnet43'; did you mean resnet44, resnet34 or resnet32?"),

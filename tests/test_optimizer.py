@@ -36,7 +36,7 @@ def trained(experiment: Experiment, seeds: int) -> Engine:
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_weight_decay_can_be_limited_to_weights(tiny: Make, seeds: int) -> None:
-    """Weights of convolutions and the classifier decay, BatchNorm and biases do not, also with seeds side by side."""
+    """Weights of convolutions and the classifier decay, BatchNorm and biases do not, also with stacked seeds."""
     engine = engine_of(tiny(dropout=0.0, decay_scope="weights"), seeds)
     weights, others = engine.optimizer.param_groups
     stacked = int(seeds > 1)

@@ -82,7 +82,7 @@ REFUSED = [
     (["crop_padding=32", "padding_mode=reflect"], "crop_padding=32 is too large to mirror images of 32 pixels"),
     (["batch=2_000", "drop_last=yes"], "batch=2000 with drop_last leaves no batch of digits"),
     (["batch=2_000"], "batch=2000 is more than the 1,442 training images of digits"),
-    (["schedule=steps", "milestones=0.9,0.5"], "milestones must rise"),
+    (["schedule=steps", "milestones=0.9,0.5"], "milestones must be strictly increasing"),
     (["milestones=0.5"], 'milestones have no effect without schedule = "steps" or "exponential"'),
     (["interpolation=bicubic"], "recipe digits has interpolation=bicubic, which is not supported for images in memory"),
     (["turn=yes"], "recipe digits has turn=yes, which is not supported for images in memory"),

@@ -37,7 +37,7 @@ from repro.training import final_tests
 from repro.training.initialise import network_of
 from repro.training.signals import Stopped
 from repro.training.tasks import file_test
-from repro.training.tasks.file_test import FileTest, mean_guess
+from repro.training.tasks.file_test import FileTest, mean_prediction
 
 PROCEDURE = procedure_of(RECIPE)
 TEN = Protocol(views=Views.TEN_CROP, averaged=Averaged.PROBABILITIES)
@@ -273,7 +273,7 @@ def divided() -> Tensor:
 
 
 def test_averages_of_probabilities_and_of_outputs_choose_different_classes(divided: Tensor) -> None:
-    of_outputs, of_probabilities = (mean_guess(divided, 10, each) for each in Averaged)
+    of_outputs, of_probabilities = (mean_prediction(divided, 10, each) for each in Averaged)
     assert (of_outputs.argmax(1).tolist(), of_probabilities.argmax(1).tolist()) == ([1, 0], [0, 0])
     torch.testing.assert_close(of_outputs, torch.stack([divided[:10].mean(0), divided[10:].mean(0)]))
     torch.testing.assert_close(of_probabilities.exp(), divided.softmax(1).view(2, 10, 2).mean(1))

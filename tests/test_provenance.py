@@ -191,7 +191,7 @@ def test_a_run_that_resumes_under_what_changes_bits_says_so_once(
     before = processor()
     monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
     other = f"processor {before}, MKL_CBWR=COMPATIBLE instead of {before}"
-    end = "; its bits will not be those of a run that was never stopped"
+    end = "; its result will not be bit-identical to that of an uninterrupted run"
     assert session(3) == [f"warning: {tiny().name} resumes with {other}{end}"]
     assert session(4) == []
     layout = f"warning: {tiny().name} resumes with channels_last False instead of True{end}"

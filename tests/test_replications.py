@@ -152,7 +152,7 @@ def test_closeness_counts_the_differences(
         ("commit =", "# commit =", "a repository needs its commit"),
         ("4567", "456", "not 40 hexadecimal digits"),
         ("runs = 1", "runs = 3", 'statistic = "one" and runs = 1 go together'),
-        ("runs = 1", "runs = 0", 'runs is 0, not an integer of 1 or more or "unknown"'),
+        ("runs = 1", "runs = 0", 'runs is 0, not a whole number of 1 or more or "unknown"'),
         ('"README.md, results"', '""', "place, values and each of the differences must not be empty"),
         (
             'epoch = "last"',

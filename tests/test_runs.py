@@ -42,7 +42,7 @@ def test_a_run_is_found_by_its_name_or_a_prefix(what: str) -> None:
     [
         ("resnet20", f"'resnet20' matches 2 runs; give a longer prefix or the ID: {RUNS[0]}, {RUNS[1]}"),
         ("resnet20-cifar10-s0-f3d5e9b5", f"did you mean {RUNS[0]} or {RUNS[1]}"),
-        ("vgg", f"its runs: {RUNS[0]}, {RUNS[1]}, {RUNS[2]}"),
+        ("vgg", f"known runs: {RUNS[0]}, {RUNS[1]}, {RUNS[2]}"),
         ("resnet2", "'resnet2' matches 2 runs"),
         ("densenet", "'densenet' is neither a run in runs nor a checkpoint file"),
     ],
@@ -117,7 +117,7 @@ def test_another_number_of_epochs_is_another_run_and_says_what_resumes_the_first
     main_ok(*network, "--epochs", "3")
     (run,) = runs_in(folders.runs)
     assert capsys.readouterr().err == (
-        f"3 epochs: this is another run than {small().name} of 2 epochs (stopped), since its learning rates differ; "
+        f"3 epochs: this run differs from {small().name} of 2 epochs (stopped), since its learning rates differ; "
         f"it starts at epoch 1; to resume that one: {run.command}\n"
     )
     for same in (["--epochs", "2"], ["--epochs", "3", "--set", "batch=32"], ["--epochs", "3", "--seed", "2"]):

@@ -20,7 +20,7 @@ from repro.runtime import Runtime
 from repro.store.results import read_records
 from repro.training import checkpoint
 from repro.training.engine import Engine
-from repro.training.resume import equally_far
+from repro.training.resume import grouped_by_progress
 from repro.training.run import train
 from repro.training.signals import Stopped
 from repro.training.stacked import Stacked, as_networks
@@ -108,7 +108,7 @@ def test_seeds_killed_between_two_checkpoints_stay_together(seeds: list[Experime
     engine.restore([checkpoint.load(folders.runs / ahead.name / checkpoint.NEWEST)])
     next(engine.steps())
     checkpoint.save(engine.checkpoints()[0], folders.runs / ahead.name)
-    ((together, saved),) = equally_far(seeds, folders.runs, Silent())
+    ((together, saved),) = grouped_by_progress(seeds, folders.runs, Silent())
     assert together == seeds
     assert [each.step for each in saved] == [7, 7, 7]
 

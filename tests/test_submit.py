@@ -25,7 +25,7 @@ from repro.cli.work import work
 from repro.cluster.program import copy_papers, copy_program
 from repro.cluster.queue import live_jobs
 from repro.cluster.resources import Resources
-from repro.cluster.submit import dealt
+from repro.cluster.submit import assigned_gpus
 from repro.cluster.tasks import Submission, Where, read_submission, split, submissions_in, trains_seeds_at_once
 from repro.commit import commit
 from repro.errors import UserError
@@ -111,8 +111,8 @@ def program(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch)
             "--run --on slurm --hours 1 --slurm ntasks=2",
             "--slurm ntasks=2 cannot be used: a job is one task; leave it out",
         ),
-        ("--run --on slurm --hours 1 --slurm gres=gpu:a100:4", "--slurm asks for 4 GPUs, and a job uses 1"),
-        ("--run --on slurm --hours 1 --slurm gpus=2 --gpus 4", "--slurm asks for 2 GPUs, and a job uses 4"),
+        ("--run --on slurm --hours 1 --slurm gres=gpu:a100:4", "--slurm asks for 4 GPUs, but a job uses 1"),
+        ("--run --on slurm --hours 1 --slurm gpus=2 --gpus 4", "--slurm asks for 2 GPUs, but a job uses 4"),
         ("--run --on local --device cuda:1", "--device cuda:1 cannot be used with --on"),
         ("--run --on local --dry-run --device-name H100", "--device-name and --on exclude each other"),
         ("--run --gpus 4", "--gpus requires --on slurm or --on local"),
@@ -262,9 +262,9 @@ def test_a_machine_with_too_few_gpus_is_refused(paper: Path, capsys: pytest.Capt
 
 
 def test_jobs_of_one_machine_share_its_gpus_in_turn() -> None:
-    assert [dealt(job, 2, 4) for job in range(3)] == [(0, 1), (2, 3), (0, 1)]
-    assert [dealt(job, 1, 2) for job in range(3)] == [(0,), (1,), (0,)]
-    assert dealt(0, 1, 0) == ()
+    assert [assigned_gpus(job, 2, 4) for job in range(3)] == [(0, 1), (2, 3), (0, 1)]
+    assert [assigned_gpus(job, 1, 2) for job in range(3)] == [(0,), (1,), (0,)]
+    assert assigned_gpus(0, 1, 0) == ()
 
 
 @pytest.mark.parametrize(("hours", "seconds"), [(4, 120), (0.05, 45), (None, 120)])
@@ -319,7 +319,7 @@ def test_a_run_whose_job_ended_before_it_began_is_listed_with_its_log(
     with pytest.raises(SystemExit, match="0"):
         main(["list", "runs", "--runs", str(tmp_path)])
     out = capsys.readouterr().out
-    assert "missing: its job ended before it began" in out
+    assert "missing: its job ended before the run started" in out
     assert out.splitlines()[-1] == f"log of first: {log}"
     program(tmp_path, "squeue", "exit 1", monkeypatch)
     assert run_lines(tmp_path) == []  # they may be queued

@@ -283,7 +283,7 @@ WRONG: dict[str, tuple[Write, str]] = {
     ),
     "surplus": (
         lambda file, state: torch.save({**state, "extra.weight": torch.zeros(1)}, file),
-        "has extra.weight, which is too much for resnet20 (shortcut=A) with the names of akamaster",
+        "has the unexpected tensor extra.weight for resnet20 (shortcut=A) with the names of akamaster",
     ),
 }
 
@@ -380,7 +380,7 @@ def test_another_depth_is_refused(
 def test_a_deeper_file_has_tensors_too_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save(published(randomly("resnet32", {}, "cifar10"), "akamaster"), tmp_path / "net.pt")
     err = repro(capsys, "eval", "resnet20", "--weights", tmp_path / "net.pt")[2]
-    assert "has layer1.3.conv1.weight, which is too much for resnet20" in err
+    assert "has the unexpected tensor layer1.3.conv1.weight for resnet20" in err
 
 
 @pytest.mark.parametrize(
@@ -470,7 +470,9 @@ def test_a_mapping_by_order_is_shown(ours: Receiver, tmp_path: Path, capsys: pyt
     torch.save(state, tmp_path / "net.pt")
     normalised = ["--dataset", "digits", "--mean", "0,0,0", "--std", "1,1,1", "--device", "cpu"]
     out = repro(capsys, "eval", "resnet20", "--weights", tmp_path / "net.pt", *normalised)[1]
-    assert "of no known layout; 97 tensors; its shortcuts are taken to pad zeros behind the channels" in out
+    assert (
+        "of no known layout; 97 tensors; the shortcuts in this file are assumed to pad zero channels at the end" in out
+    )
     assert "by order, shape and kind; check it" in out
     assert "t96.bias -> classifier.bias" in out
 

@@ -34,7 +34,7 @@ def test_torchruns_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("value", ["many", "0", "-1", ""])
 def test_an_impossible_number_of_processes_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("WORLD_SIZE", value)
-    with pytest.raises(UserError, match=f"WORLD_SIZE is '{value}', which torchrun sets to the number of processes"):
+    with pytest.raises(UserError, match=f"WORLD_SIZE is '{value}', but torchrun sets it to the number of processes"):
         Runtime()
 
 

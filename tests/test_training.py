@@ -404,7 +404,7 @@ def test_one_step_is_a_nesterov_step(tiny: Make) -> None:
 
 
 def test_dropout_needs_a_network_that_has_it() -> None:
-    with pytest.raises(UserError, match=r"resnet20 has no dropout layers, and the recipe needs dropout 0\.2"):
+    with pytest.raises(UserError, match=r"resnet20 has no dropout layers, but its recipe needs dropout 0\.2"):
         experiment_for("resnet20", {}, seed=0, recipe_name="densenet-cifar10")
 
 
@@ -488,7 +488,7 @@ def test_infinite_weights_do_not_replace_a_good_checkpoint(tiny: Make, folders: 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resume, "Engine", Kept)
-        with pytest.raises(RunFailed, match="weights became NaN or infinite at step 12"):
+        with pytest.raises(RunFailed, match="weights are NaN or infinite after step 12"):
             train_one(tiny(epochs=3), CPU, folders, Silent(break_weights))
     assert checkpoint.load(folders.runs / tiny(epochs=3).name / checkpoint.NEWEST).step == 6
     assert train_one(tiny(epochs=3), CPU, folders, Silent()).steps == 18

@@ -45,8 +45,8 @@ def count(
     Args:
         model: the name of a network, `FILE.py:NAME`, `PACKAGE.MODULE:NAME`, `timm:NAME` or `torchvision:NAME`; or a
             torch.nn.Module, which is left as it was.
-        dataset: names the input shape and the classes (default: the dataset of the network's paper). A network from
-            outside the package has no default: name one, or give `input` and `classes`.
+        dataset: gives the input shape and the number of classes (default: the dataset of the network's paper). A
+            network from outside the package has no default: name one, or give `input` and `classes`.
         input: C, H, W of an image (default: the dataset's).
         classes: the number of classes (default: the dataset's); not for a torch.nn.Module.
         flops: the convention: `paper`, `fvcore` or `macs`; `all` shows them side by side, and `flops` is `paper`.
@@ -68,7 +68,7 @@ def count(
             return count_named(called.name, chosen, dataset, shape, classes, conventions, by_module)
         if options or classes is not None:
             given = ", ".join([*options, *([] if classes is None else ["classes"])])
-            raise UserError(f"{given}: only for the name of a network; a torch.nn.Module already has its form")
+            raise UserError(f"{given}: only for a network given by name; leave it out for a torch.nn.Module")
         return _count_built(model, dataset, shape, conventions, by_module)
 
 
@@ -92,7 +92,7 @@ def count_named(
     subject, where = _subject(model, options, dataset, input, classes)
     counts = _counted(subject)
     if input:
-        _ask_about(model, input, dataset)
+        _warn_if_unusual(model, input, dataset)
     modules = []
     if by_module:
         with waiting(f"counting the modules of {typed_name(model)}", seconds=True):
@@ -131,16 +131,16 @@ def _subject(
 
 
 def _dataset_of(model: str, dataset: str | None) -> str:
-    """Return the dataset that gives what is not given otherwise; UserError if there is none."""
+    """Return the dataset that gives the shape or the classes that the user did not give; UserError if there is none."""
     return find_dataset(dataset) if dataset else own_dataset(model)
 
 
-def _ask_about(model: str, input: Shape, dataset: str | None) -> None:
-    """Ask about a shape of an image that is probably not meant; without a dataset no shape is usual."""
+def _warn_if_unusual(model: str, input: Shape, dataset: str | None) -> None:
+    """Warn about an unusual image shape; without a dataset nothing is unusual."""
     usual = DATASETS[_dataset_of(model, dataset)].input if dataset or not is_outside(model) else input
     if why := unusual(input, usual):
         of_dataset = f"the dataset of {typed_name(model)} has {shape_text(usual)}"
-        note(f"is an input of {shape_text(input)} meant? {why}; {of_dataset}")
+        note(f"warning: unusual input {shape_text(input)}: {why}; {of_dataset}")
 
 
 def _counted(subject: Subject) -> Count:

@@ -33,7 +33,7 @@ class LeftOut:
     def why(self, error: UnknownName) -> UserError:
         """Return why a name is unknown: what is wrong with these papers if it may be there, else what else it names.
 
-        The names in a file that cannot be read are not known, so that any name may be there that is near no other.
+        The names in an unreadable file are unknown, so a name that resembles no known one may be in it.
         """
         if error.kind == "table":
             tables = [canonical(file.stem) for paper in self.papers for file in paper.tables]
@@ -85,8 +85,8 @@ def using(papers: Papers, needed: Collection[Path] = ()) -> Iterator[None]:
 
     Raises:
         UserError: a folder is not a path or not a paper; a file of a paper that is named or needed is wrong, or of one
-            that may have a name that the request is about. An unknown name that is of another kind is answered with
-            what belongs to it.
+            that may have a name that the request is about. The message names the kind of a name that is
+            of another one.
     """
     named = _folders(papers)
     left_out = LeftOut()

@@ -34,13 +34,14 @@ def build(
     """Return a network on the CPU, for images (n, C, H, W) of a dataset.
 
     Its weights are those with which `repro train` starts, with the initialisation of the recipe and the seed. If no
-    paper trains the network on the dataset, they are initialised as its code does. The random numbers of your program
-    stay as they were.
+    paper trains the network on the dataset, they are initialised as its code does. The random number generators of
+    your program are not affected.
 
     Args:
         model: the name of a network, `FILE.py:NAME`, `PACKAGE.MODULE:NAME`, `timm:NAME` or `torchvision:NAME`.
-        dataset: names the input shape and the classes (default: the dataset of the recipe, or of the network's paper).
-        recipe: names the initialisation (default: the recipe in the network's paper).
+        dataset: gives the input shape and the number of classes (default: the dataset of the recipe, or of
+            the network's paper).
+        recipe: gives the initialisation (default: the recipe in the network's paper).
         seed: of the weights.
         papers: the folder of a paper besides those that are found, or several.
         options: those of the network, such as `depth=28`.

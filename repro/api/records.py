@@ -86,7 +86,7 @@ def run_lines(folder: Path) -> list[Line]:
     lines = [
         *(_line(run, (jobs or {}).get(run.folder.name)) for run in found),
         *(_queued(name, job) for name, job in sorted((jobs or {}).items()) if name not in started),
-        *(_missing(name) for name in sorted(_not_begun(logs) - started - jobs.keys() if jobs is not None else ())),
+        *(_missing(name) for name in sorted(_unrecorded(logs) - started - jobs.keys() if jobs is not None else ())),
     ]
     return [{**line, "log": str(logs[line["name"]].path) if line["name"] in logs else None} for line in lines]
 
@@ -100,7 +100,7 @@ def _jobs(folder: Path, found: Iterable[Run]) -> dict[str, LiveJob] | None:
         return None
 
 
-def _not_begun(logs: Mapping[str, JobLog]) -> set[str]:
+def _unrecorded(logs: Mapping[str, JobLog]) -> set[str]:
     """Return the names of the runs of the newest submission that have no record."""
     newest = {name: log for name, log in logs.items() if log.newest}
     recorded = set[str]()
@@ -135,9 +135,9 @@ def _queued(name: str, job: LiveJob) -> Line:
 
 
 def _missing(name: str) -> Line:
-    """Return the line of a run whose job ended before the run began."""
+    """Return the line of a run whose job ended before the run started."""
     line: Line = dict.fromkeys(RUN_COLUMNS)
-    return {**line, "name": name, "state": RunState.MISSING.value, "reason": "its job ended before it began"}
+    return {**line, "name": name, "state": RunState.MISSING.value, "reason": "its job ended before the run started"}
 
 
 def _trained(description: Description) -> Line:

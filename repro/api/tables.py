@@ -32,7 +32,7 @@ def table(
     """Return a printed table next to our counts and measured errors, as `repro table` shows it.
 
     A notebook shows it as HTML and a terminal as text; `to_frame()` returns a row for each printed row, and
-    `text(format)` any of the formats of `repro table --format`.
+    `text(format)` any of the formats of `repro table`.
 
     Args:
         name: a table, such as `cifar100`, or the file of one (default: the summary of all tables).

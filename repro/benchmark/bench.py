@@ -38,7 +38,7 @@ from repro.training.device import (
 )
 from repro.training.initialise import network_of
 from repro.training.schedule import images_shown, total_steps
-from repro.training.stacked import why_not_stacked
+from repro.training.stacked import why_one_at_a_time
 
 ROUNDS = 7
 USUAL = ("fp32", "bf16")
@@ -159,7 +159,7 @@ def _check_seeds(experiment: Experiment, runtime: Runtime) -> None:
     if DATASETS[experiment.dataset].kind is DatasetKind.IMAGE_FILES:
         raise UserError(f"{experiment.dataset} is read from files and measured with one seed; leave out --seeds")
     with torch.device("meta"):
-        reason = why_not_stacked(network_of(experiment))
+        reason = why_one_at_a_time(network_of(experiment))
     if reason:
         raise UserError(f"{reason}, so seeds are trained one after another; leave out --seeds")
 

@@ -1,4 +1,4 @@
-"""The fastest switches for runs on a GPU: measured once for a network on a card, and then read from the cache."""
+"""The fastest switches for runs on a GPU: measured once for a network on a GPU, and then read from the cache."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from repro.paths import cache_folder
 from repro.runtime import MEASURED, Runtime, Together
 from repro.training.device import check_fused, chosen_device, device_name, prepare, release_memory
 from repro.training.initialise import network_of
-from repro.training.stacked import why_not_stacked
+from repro.training.stacked import why_one_at_a_time
 
 Switches = Mapping[str, Any]
 """Values of fields of a Runtime."""
@@ -113,9 +113,10 @@ Measure = Callable[[Experiment, Runtime, torch.device], float]
 
 
 def fastest(experiments: Sequence[Experiment], runtime: Runtime, measure: Measure = step_milliseconds) -> Runtime:
-    """Return the switches for runs, those that the user left open as is fastest on the GPU; unchanged on a CPU.
+    """Return the runtime with its `unset` switches as is fastest on the GPU.
 
-    Precision is never changed. What is not in the cache is measured first, for the first of the runs.
+    It is unchanged on a CPU, for image files and with several processes. Precision is never changed. What is not in the
+    cache is measured first, for the first of the runs.
 
     Args:
         experiments: what is trained.
@@ -208,7 +209,7 @@ class Chooser:
 
     def _together(self, alone: Switches) -> list[Switches]:
         """Return the candidates for several runs at once, which have the layout and kernels of a run alone."""
-        if any(map(why_not_stacked, self._networks.values())):
+        if any(map(why_one_at_a_time, self._networks.values())):
             return []
         runs = len(self.experiments)
         graphed = {**alone, "graph": True}
@@ -242,6 +243,6 @@ def _words(switches: Switches) -> str:
     """Return switches in a few words, as `graph, fused, 3 branches`."""
     words = [key for key in ("graph", "fused", "compile") if switches[key]] or ["eager"]
     words += [] if switches["channels_last"] else ["NCHW"]
-    if way := switches.get("together"):
-        words.append(f"{switches['at_once']} {'branches' if way == Together.BRANCHES else 'stacked seeds'}")
+    if mode := switches.get("together"):
+        words.append(f"{switches['at_once']} {'branches' if mode == Together.BRANCHES else 'stacked seeds'}")
     return ", ".join(words)

@@ -120,7 +120,8 @@ def step_experiment(table: Table, row: Row) -> Experiment:
     batch = table.time.batch or (given.batch if given else None)
     if batch is None:
         raise UserError(
-            f"{table.name}: neither the column {table.time.key} nor a recipe gives the batch size of {row.label}"
+            f"{table.name}: neither the column {table.time.key} nor a recipe gives the batch size of {row.label}; "
+            "add batch to the column"
         )
     some = (0.5,) * DATASETS[dataset].input[0]  # the values do not change the speed
     step = Recipe(

@@ -152,9 +152,9 @@ def in_memory_variants(
         kept["save_memory",] = _saved_bytes(experiment, memory_saved=True)
     variants = [Variant(VariantKind.BASELINE, "fp32", baseline(experiment, data.train, device), kept=kept[()])]
     for precision in precisions:
-        for switches, number, way in combinations(runtime, seeds, precision):
+        for switches, number, mode in combinations(runtime, seeds, precision):
             switched = replace(runtime, **switches, precision=precision)
-            precise = switched.branched(number) if way is Together.BRANCHES else switched.stacked(number)
+            precise = switched.branched(number) if mode is Together.BRANCHES else switched.stacked(number)
             on = [name for name, value in switches.items() if value]
             variants.append(
                 Variant(
@@ -164,7 +164,7 @@ def in_memory_variants(
                     kept=kept.get(tuple(on)) if DTYPES[precision] is torch.float32 and number == 1 else None,
                     switches=on,
                     seeds=number,
-                    together=way,
+                    together=mode,
                 )
             )
     return variants

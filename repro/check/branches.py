@@ -1,4 +1,4 @@
-"""The check of runs that share a CUDA graph as its branches: each must have the bits of itself alone."""
+"""The check of runs that share a CUDA graph as its branches: each must be bit-identical to the same run alone."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Check:
         )
 
     def without(self, note: str, seconds: float) -> CheckResult:
-        """Return that the check did not pass."""
+        """Return a failed result."""
         return CheckResult(self.name, False, None, self.limit, seconds, note)
 
 
@@ -108,12 +108,12 @@ def _graph_checks(setting: Setting) -> list[Listed]:
 
 
 def _run_checks(setting: Setting) -> list[Listed]:
-    """Return the checks of whole runs: stopped, resumed, side by side."""
+    """Return the checks of whole runs: stopped, resumed, stacked."""
     small, resumed = setting.small, {"eager": False} | ({"graph": True} if setting.graphs else {})
     return [
         (f"SIGTERM saves and the run resumes: {small}, {[*resumed][-1]}", stopped_and_unbroken, 0.0),
         *(
-            (f"resumed and unbroken: {small}, {name}", partial(resumed_and_unbroken, graph=graph), 0.0)
+            (f"resumed and unbroken: {small}, {name}", partial(resumed_and_uninterrupted, graph=graph), 0.0)
             for name, graph in resumed.items()
         ),
         (f"fp64: {SEEDS} seeds of {small} together and alone", together_and_alone, 1e-7),
@@ -158,7 +158,7 @@ def compiled_checks(setting: Setting) -> list[Check]:
 
 
 RESET: dict[str, Any] = {"schedule": "steps", "milestones": (0.4,), "momentum_reset": True}
-"""The momentum is forgotten before the seventh step, which is a replay."""
+"""The momentum is reset before the seventh step, which is a replay."""
 FUSED: dict[str, Any] = {"precision": "tf32", "fused": True}
 
 
@@ -198,7 +198,7 @@ def graph_and_eager(
     return difference(*ends)
 
 
-def resumed_and_unbroken(setting: Setting, *, graph: bool) -> float:
+def resumed_and_uninterrupted(setting: Setting, *, graph: bool) -> float:
     """Return how far a run that was saved, read and resumed within an epoch is from one without a stop."""
     group, images = experiments(setting.small, **SHORT), setting.images()
     fresh = partial(engine, setting.device, group, images, graph=graph, **EXACT)

@@ -36,9 +36,9 @@ def stopped_and_unbroken(setting: Setting) -> float:
     runtime = Runtime(device=setting.device, graph=setting.graphs, **EXACT)
     with TemporaryDirectory() as root, _random_images(setting):
         whole, broken = (_folders(Path(root) / name) for name in ("whole", "broken"))
-        train([experiment], runtime, whole, Unseen())
+        train([experiment], runtime, whole, StoppingWatcher())
         _stop(experiment, runtime, broken)
-        resumed = Unseen()
+        resumed = StoppingWatcher()
         train([experiment], runtime, broken, resumed)
         if resumed.first != STOPPED_AT:
             raise RuntimeError(f"stopped after step {STOPPED_AT}, resumed from step {resumed.first}")
@@ -48,7 +48,7 @@ def stopped_and_unbroken(setting: Setting) -> float:
 def _stop(experiment: Experiment, runtime: Runtime, folders: Folders) -> None:
     """Train until SIGTERM comes."""
     try:
-        train([experiment], runtime, folders, Unseen(stop_at=STOPPED_AT))
+        train([experiment], runtime, folders, StoppingWatcher(stop_at=STOPPED_AT))
     except Stopped:
         return
     raise RuntimeError("SIGTERM did not stop the run")
@@ -71,7 +71,7 @@ def _end(folders: Folders, experiment: Experiment) -> State:
     return state(checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST))
 
 
-class Unseen(Lines):
+class StoppingWatcher(Lines):
     """Prints nothing, notes the run's first step, and can send SIGTERM to this process after a step."""
 
     def __init__(self, *, stop_at: int = 0) -> None:

@@ -14,7 +14,7 @@ from repro.cli.commands import Commands
 from repro.cli.options import Quiet
 from repro.console import Droppable, open_closed_streams, set_quiet
 from repro.encoding import never_fail, visible
-from repro.errors import Diverged, RunFailed, UserError, explained, said
+from repro.errors import Diverged, RunFailed, UserError, explained, os_error_text
 from repro.runtime import let_threads_sleep
 from repro.torchrun import check_process
 
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         message = error.format_message().replace(": Value error, ", ": ")  # a prefix of newer versions of Typer
         _end(f"error: {message} ({command} --help)", 2)
     except Diverged as error:
-        _end(f"failed: {error}; a lower learning rate makes another run: repro train MODEL --set lr=LR", 1)
+        _end(f"failed: {error}; to try a lower learning rate, as a new run: repro train MODEL --set lr=LR", 1)
     except RunFailed as error:
         _end(f"failed: {error}", 1)
     except RuntimeError as error:
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        _end(f"failed: {said(error)}", 1)
+        _end(f"failed: {os_error_text(error)}", 1)
     except ModuleNotFoundError as error:
         _end(f"failed: {_missing(error)}", 1)
     except (KeyboardInterrupt, typer.Abort):

@@ -62,7 +62,12 @@ Seconds = Annotated[
     typer.Option("--seconds", min=0, max=86_400, metavar="SECONDS", help="With --check: when to stop (default: 220)."),
 ]
 Only = Annotated[
-    str, typer.Option("--only", metavar="TEXT", help="With --check: run only what has this text in its name.")
+    str,
+    typer.Option(
+        "--only",
+        metavar="TEXT",
+        help="With --check: run only the checks and measurements with this text in their names.",
+    ),
 ]
 
 
@@ -86,8 +91,8 @@ def bench(
 ) -> None:
     """Measure training speed against a baseline, and estimate how long the recipe would take.
 
-    With --check, compare this device with the CPU, graphs with eager steps, resumed runs with unbroken ones, and seeds
-    at once with seeds alone, then time the steps of some networks.
+    With --check, compare this device with the CPU, graphs with eager steps, resumed runs with uninterrupted ones, and
+    seeds at once with seeds alone, then time the steps of some networks.
     """
     if check:
         others = [name for name in switches if name != "device"]

@@ -66,7 +66,7 @@ Record = Annotated[
     bool,
     typer.Option(
         "--record",
-        help="Record the test of weights in a file in --results; tables and forest plots show it, no verdict uses it.",
+        help="Record the test of --weights FILE in --results; tables and forest plots show it, but no verdict uses it.",
     ),
 ]
 Source = Annotated[str, typer.Option("--source", metavar="URL", help="Where the weights are published, for --record.")]
@@ -128,7 +128,7 @@ def _check_only_for_files(given: Mapping[str, object]) -> None:
     """Raise UserError for options that describe the weights in a file."""
     for option, value in given.items():
         if value:
-            raise UserError(f"{option} requires --weights FILE; a run and torchvision's weights say it themselves")
+            raise UserError(f"{option} requires --weights FILE; leave it out for a run or for torchvision's weights")
 
 
 def _evaluate_run(

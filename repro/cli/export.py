@@ -45,7 +45,7 @@ Names = Annotated[
     typer.Option(
         "--names",
         metavar="NAME",
-        help="Whose names the tensors get: repro, torchvision, timm, or a repository, such as akamaster.",
+        help="Whose names the tensors get: those of repro, torchvision, timm, or a repository, such as akamaster.",
         autocompletion=completing(layouts),
     ),
 ]
@@ -83,7 +83,7 @@ def export(
 
 
 def _facts(saved: Checkpoint, names: str, results: Path) -> CardFacts:
-    """Return what the model card tells, with the verdict that the first table with the experiment shows."""
+    """Return the contents of the model card, with the verdict that the first table with the experiment shows."""
     from repro.report.model_card import CardFacts
 
     experiment = saved.experiment

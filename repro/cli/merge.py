@@ -16,7 +16,7 @@ from repro.store.merging import merge as merge_results
 from repro.text import number_of
 
 Sources = Annotated[
-    list[Path], typer.Argument(metavar="FOLDER", help="Folders of records, such as results-0 results-1.")
+    list[Path], typer.Argument(metavar="FOLDER", help="Folders of results, such as results-0 results-1.")
 ]
 
 

@@ -118,4 +118,4 @@ def _shares_among_all(runtime: Runtime) -> bool:
     with loading():
         from repro.training.device import chosen_device
 
-    return runtime.way(on_cpu=chosen_device(runtime) == "cpu") is Together.BRANCHES
+    return runtime.sharing_mode(on_cpu=chosen_device(runtime) == "cpu") is Together.BRANCHES

@@ -32,7 +32,7 @@ To = Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Folder to 
 @with_quiet
 @with_papers
 def paper(name: Name, to: To = None) -> None:
-    """Write a paper: a table, a recipe, a network and a README with the commands to try. Its numbers are made up."""
+    """Write a new paper's folder: a table, a recipe, a network and a README of commands. Its numbers are made up."""
     _check_name(name)
     folder = to or WORKING_FOLDER / name
     _check_folder(folder)

@@ -102,8 +102,10 @@ RecipeName = Annotated[
 Data = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="Folder of the datasets (default: $REPRO_DATA, or data).")
 ]
-Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Folder of the records.")]
-Runs = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="Folder of the checkpoints (default: runs).")]
+Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Folder of the results.")]
+Runs = Annotated[
+    Path | None, typer.Option("--runs", metavar="DIR", help="Folder of the runs and their checkpoints (default: runs).")
+]
 Epochs = Annotated[
     int | None,
     typer.Option(
@@ -207,7 +209,7 @@ RUNTIME_OPTIONS = {
         "--together",
         "How several runs share a device: stacked (seeds in the same kernels, which changes rounding), branches "
         "(any runs, each on its own stream of a CUDA graph; GPU only) or off (default: off on a CPU).",
-        metavar="WAY",
+        metavar="MODE",
     ),
     "at_once": _switch(
         int,

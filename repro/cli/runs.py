@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from repro.store.keeping import Kept
     from repro.store.removal import Removal
 
-app = command_group("Remove runs, or choose between several records of one.")
+app = command_group("Delete runs, or keep one of several records of a run.")
 RunNames = Annotated[list[str], typer.Argument(metavar="RUN", help="Runs (name, prefix, ID or folder).")]
 Repeated = Annotated[str, typer.Argument(metavar="RUN", help="Run (name, prefix or ID).")]
 Number = Annotated[

@@ -109,7 +109,7 @@ def resources_of(cluster: Mapping[str, Any], runtime: Runtime) -> Resources | No
     )
     if use.gpus and (requested := use.requested_gpus) not in (None, use.gpus):
         asked = number_of(requested, "GPU")
-        raise UserError(f"--slurm asks for {asked}, and a job uses {use.gpus}; --gpus says how many it uses")
+        raise UserError(f"--slurm asks for {asked}, but a job uses {use.gpus}; set --gpus to the same number")
     return use
 
 

@@ -12,7 +12,7 @@ from repro.comparison.join import Comparison
 from repro.comparison.verdict import Verdict
 from repro.console import note
 from repro.models import as_typed
-from repro.models.typed import told, typed_name, typed_options
+from repro.models.typed import stated_options, typed_name, typed_options
 from repro.paths import Folders, default_folders
 from repro.recipes import default_recipe
 from repro.recipes.library import with_papers
@@ -53,7 +53,7 @@ def after_count(model: str, options: Mapping[str, Any], dataset: str, *, resized
 
 def network_as_typed(model: str, options: Mapping[str, Any], dataset: str) -> str:
     """Return a network with its options and a dataset, as typed after a command."""
-    words = [quote(typed_name(model)), typed_options(model, told(model, options), is_value)]
+    words = [quote(typed_name(model)), typed_options(model, stated_options(model, options), is_value)]
     return " ".join(filter(None, [*words, as_typed({"dataset": dataset})]))
 
 

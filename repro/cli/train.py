@@ -65,7 +65,7 @@ def train(
     if runtime.shares and len(experiments) == 1:
         raise UserError(f"--together {runtime.together} trains several seeds at once; set their number with --seeds")
     places = folders(data, runs, results, trains=True)
-    _tell_other_lengths(experiments, places.runs)
+    _note_other_lengths(experiments, places.runs)
     check_network(chosen)
     records = train_all(experiments, runtime, places)
     if format == AnswerFormat.JSON:
@@ -91,15 +91,15 @@ def _chosen(seed: int | None, seeds: int | None) -> Sequence[int]:
     return range(seeds) if seeds else [seed or 0]
 
 
-def _tell_other_lengths(experiments: Sequence[Experiment], runs: Path) -> None:
-    """Say which runs of another number of epochs a new run does not continue, and what resumes them."""
+def _note_other_lengths(experiments: Sequence[Experiment], runs: Path) -> None:
+    """Note runs with another number of epochs, which a new run does not continue, and the commands to resume them."""
     for experiment in (each for each in experiments if not (runs / each.name).exists()):
         epochs = number_of(experiment.recipe.all_epochs, "epoch")
         reason = "" if experiment.recipe.schedule == "plateau" else ", since its learning rates differ"
         for run in of_other_lengths(experiment, runs):
             other = f"{run.folder.name} of {number_of(run.epochs or 0, 'epoch')} ({run.state})"
             resumed = f"; to resume that one: {run.command}" if run.command else ""
-            note(f"{epochs}: this is another run than {other}{reason}; it starts at epoch 1{resumed}")
+            note(f"{epochs}: this run differs from {other}{reason}; it starts at epoch 1{resumed}")
 
 
 def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> list[Record]:

@@ -140,7 +140,7 @@ def _lines(found: TestedWeights) -> Iterator[str]:
     ):
         yield f"  {name:<13}  {text}"
     if not found.layouts:
-        yield "  mapping        by order, shape and kind; check it, since equal shapes can be exchanged:"
+        yield "  mapping        by order, shape and kind; check it, since tensors of the same shape may be swapped:"
         yield from (f"    {theirs} -> {ours}" for ours, theirs in found.mapping.items())
 
 
@@ -151,9 +151,9 @@ def _names(found: TestedWeights) -> str:
     if found.prefix:
         parts.append(f"without the prefix {found.prefix!r}")
     if found.permuted:
-        parts.append("channels reordered, since its shortcuts pad zeros on both sides")
+        parts.append("channels reordered, since the shortcuts in this file pad zero channels on both sides")
     elif not found.layouts and found.options.get("shortcut") == "A":
-        parts.append("its shortcuts are taken to pad zeros behind the channels")
+        parts.append("the shortcuts in this file are assumed to pad zero channels at the end")
     return "; ".join(parts)
 
 

@@ -94,11 +94,13 @@ def _of_slurm() -> Hosts:
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS).stdout
     except FileNotFoundError:
-        raise UserError("runs were submitted to Slurm, and squeue is not found here; ask from a login node") from None
+        raise UserError(
+            "runs were submitted to Slurm, but squeue is not found here; run this command on a login node"
+        ) from None
     except subprocess.CalledProcessError as error:
-        raise UserError(f"Slurm does not say which runs are queued: {error.stderr.strip()}") from error
+        raise UserError(f"squeue fails, so it is unknown which runs are queued: {error.stderr.strip()}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UserError(f"Slurm does not say which runs are queued: {error}") from error
+        raise UserError(f"squeue fails, so it is unknown which runs are queued: {error}") from error
     return dict(line.split("|") for line in answer.splitlines())
 
 

@@ -24,7 +24,7 @@ from repro.cluster.program import copy_papers, copy_program
 from repro.cluster.resources import Resources
 from repro.cluster.tasks import JOBS, Submission, Where
 from repro.console import loading
-from repro.errors import PackageMissing, UserError, said
+from repro.errors import PackageMissing, UserError, os_error_text
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.recipes import current_library
@@ -153,7 +153,7 @@ def _queue(jobs: Sequence[Job], folder: Path, resources: Resources, name: str) -
 
 
 def _start(jobs: Sequence[Job], folder: Path, resources: Resources, _name: str) -> list[str]:
-    """Start jobs in the background, the GPUs dealt out to them in turn, and return their IDs."""
+    """Start jobs in the background, with the GPUs assigned in turn, and return their IDs."""
     from submitit import LocalExecutor
 
     started: list[Started[None]] = []
@@ -166,7 +166,7 @@ def _start(jobs: Sequence[Job], folder: Path, resources: Resources, _name: str) 
                 timeout_min=max(1, round(60 * resources.limit_hours)),
                 signal_delay_s=resources.saving_seconds,
                 gpus_per_node=min(resources.gpus, gpus),
-                visible_gpus=dealt(number, resources.gpus, gpus),
+                visible_gpus=assigned_gpus(number, resources.gpus, gpus),
                 stderr_to_stdout=True,
             )
             with _hangup_ignored():
@@ -190,7 +190,7 @@ def _cancel(started: Sequence[Started[None]]) -> None:
         job.cancel()  # no effect on one that has ended
 
 
-def dealt(job: int, each: int, gpus: int) -> tuple[int, ...]:
+def assigned_gpus(job: int, each: int, gpus: int) -> tuple[int, ...]:
     """Return the numbers of a job's GPUs, if jobs have `each` of `gpus` in turn; none if there are none."""
     return tuple((job * each + number) % gpus for number in range(each)) if gpus else ()
 
@@ -225,16 +225,16 @@ def _removed_if_refused(folder: Path, where: Where) -> Iterator[None]:
             folder.parent.rmdir()
             folder.parents[1].rmdir()
         if isinstance(error, OSError):
-            raise UserError(f"the jobs cannot be submitted: {_told(error)}") from error
+            raise UserError(f"the jobs cannot be submitted: {_os_error_line(error)}") from error
         if isinstance(error, (FailedJobError, FailedSubmissionError)):
             options = "; check --hours, --partition and --slurm" if where is Where.SLURM else ""
             raise UserError(f"{where} refuses the jobs: {_reason(str(error))}{options}") from error
         raise
 
 
-def _told(error: OSError) -> str:
+def _os_error_line(error: OSError) -> str:
     """Return an error of the system in one line; the first one if a copy failed for several files."""
-    return str(error.args[0][0][-1]) if type(error) is shutil.Error else said(error)
+    return str(error.args[0][0][-1]) if type(error) is shutil.Error else os_error_text(error)
 
 
 def _reason(refusal: str) -> str:

@@ -122,4 +122,4 @@ def trains_seeds_at_once(runtime: Runtime) -> bool:
     """
     if runtime.one_at_a_time or (runtime.processes > 1 and not runtime.shares):
         return False
-    return runtime.way(on_cpu=runtime.device == "cpu") is not Together.OFF
+    return runtime.sharing_mode(on_cpu=runtime.device == "cpu") is not Together.OFF

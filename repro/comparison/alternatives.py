@@ -67,7 +67,7 @@ class TriedAlternative:
     """Our error with the alternative, by the same statistic."""
     changed_seeds: tuple[int, ...]
     judgement: Judgement | None
-    """The margin of the runs with the alternative; its verdict is none on the printed error."""
+    """The margin of the runs with the alternative; its verdict is not one on the printed error."""
 
     @property
     def difference(self) -> float | None:

@@ -263,7 +263,7 @@ def _judgement(found: WithRuns, spread: Spread, cells: int) -> Judgement | None:
 def _error_cell(found: WithRuns, judgement: Judgement | None, lowest: Callable[[Record], float | None]) -> ErrorCell:
     error = found.error
     if not found.runs:
-        unmeasured = Verdict.OTHER_PROTOCOL if found.tested_otherwise else Verdict.NOT_MEASURED
+        unmeasured = Verdict.OTHER_PROTOCOL if found.tested_differently else Verdict.NOT_MEASURED
         return ErrorCell(error, unmeasured if error.recipe else Verdict.NO_RECIPE)
     measured = found.measured
     is_of_curves = error.column.metric == "error" and error.protocol == ONE_CROP

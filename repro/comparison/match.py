@@ -43,7 +43,7 @@ class WithRuns:
 
     error: PrintedError
     runs: tuple[Record, ...]
-    tested_otherwise: bool = False
+    tested_differently: bool = False
     """Whether there are runs, but none that was tested by the error's protocol."""
 
     @property
@@ -62,7 +62,7 @@ def with_runs(errors: Iterable[PrintedError], records: Sequence[Record]) -> list
     found = [(error, runs_of(error, records)) for error in errors]
     fitting = [tuple(run for run in runs if figure_of(run, error) is not None) for error, runs in found]
     return [
-        WithRuns(error, own, tested_otherwise=bool(runs) and not own and error.protocol != ONE_CROP)
+        WithRuns(error, own, tested_differently=bool(runs) and not own and error.protocol != ONE_CROP)
         for (error, runs), own in zip(found, fitting, strict=True)
     ]
 

@@ -23,7 +23,7 @@ their weight. The Highway paper prints two smaller ones, 7.69 +- 0.12 and 32.39 
 left out: the larger spreads are the cautious choice.
 
 A row whose seeds differ more than independent images explain (which happens to one in 10,000 rows with phi = 1) is
-taken to have a failed run. It would hide the other rows, so it is left out of the pool and judged by its own spread.
+taken to have a failed run. Its spread would dominate the pool, so it is left out of it and judged by its own spread.
 If rows without a failed run exceeded this limit more often, the margin would become too narrow.
 
 **The margin.** Without a true difference, the difference d between the two statistics has the variance
@@ -62,9 +62,9 @@ than the bound it is *consistent*; a wider margin shows nothing, and more runs a
 **Error rates**, measured by tests/simulation.py for tables of 1, 5 and 27 rows with two to ten seeds, false alarms
 also with one seed; the pool consists of the printed spreads and the rows of the table:
 
-- The printed spreads are an honest sample of the spread of our runs. Of tables without a true difference, at most 5 %
-  show one beyond its margin, about half of these a higher error. Of rows that are truly worse by the bound, at most 5 %
-  are called reproduced. Of rows without a true difference, at least 75 % are (two seeds each), or 85 % (five).
+- The printed spreads are a representative sample of the spread of our runs. Of tables without a true difference, at
+  most 5 % show one beyond its margin, about half of these a higher error. Of rows that are truly worse by the bound, at
+  most 5 % are called reproduced. Of rows without a true difference, at least 75 % are (two seeds each), or 85 % (five).
 - The printed spreads mislead, and our runs have phi = 1, as large as independent images allow. Up to 18 % of tables
   show a difference, up to 10 % a higher error; up to 12 % of rows that are worse by the bound are called reproduced,
   and of rows without a true difference 25 to 60 %.

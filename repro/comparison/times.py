@@ -162,8 +162,8 @@ def _of_runs(table: Table, rows: Sequence[Row], runs: Sequence[Sequence[Record]]
 
 def _is_timed(run: Record, table: Table, row: Row) -> bool:
     """Whether a run's seconds can be compared: it has the printed batch size, and its seed was trained alone."""
-    way = run.runtime.get("together")
-    alone = way == Together.OFF or (way is None and is_cpu(run.device))
+    mode = run.runtime.get("together")
+    alone = mode == Together.OFF or (mode is None and is_cpu(run.device))
     printed = table.time.batch if table.time else None
     same_batch = printed in (None, recipe(run.recipe).batch)
     return alone and same_batch and run.seconds > 0 and run.dataset == table.dataset_of(row)

@@ -1,4 +1,4 @@
-"""Sizes of images that a user gives: what cannot be counted, and what is probably not meant."""
+"""Sizes of images that a user gives: what cannot be counted, and what is probably unintended."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ LONGEST = 255
 
 
 def files_in(archive: tarfile.TarFile, within: str = "") -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield the name and the content of each file, in order; folders are passed over.
+    """Yield the name and the content of each file, in order; folders are skipped.
 
     Args:
         archive: opened for reading.

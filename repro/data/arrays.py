@@ -82,7 +82,7 @@ def _read_records(declaration: Declaration, file: Path, split: str) -> tuple[Ten
     content, size = bytearray(file.read_bytes()), record_size(declared)
     if len(content) % size:
         raise declaration.refused(
-            f"{file} has {len(content):,} bytes, which is no multiple of the {size:,} of a record: "
+            f"{file} has {len(content):,} bytes, which is not a multiple of the {size:,} of a record: "
             f"{declared.label_bytes} of labels and {declared.channels} x {declared.size} x {declared.size} of pixels"
         )
     records = torch.frombuffer(content, dtype=torch.uint8).view(-1, size) if content else torch.empty(0, size).byte()
@@ -95,7 +95,7 @@ def _read_arrays(declaration: Declaration, file: Path, split: str) -> tuple[Tens
     pixels = _as_pixels(declaration, file, f"{split}_images", images)
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(pixels):
         raise declaration.refused(
-            f"{file}: {split}_labels is {_shape(labels)}, but must be one integer for each of {len(pixels):,} images"
+            f"{file}: {split}_labels is {_shape(labels)}, but must be a whole number for each of {len(pixels):,} images"
         )
     targets = torch.from_numpy(labels.astype("int64"))
     return pixels, _checked_labels(declaration, file, f"{split}_labels", targets)

@@ -1,7 +1,7 @@
 """Folders in COCO's format (Lin et al., arXiv 1405.0312): image files and the boxes of the objects in them.
 
 A folder has annotations/instances_train2017.json and instances_val2017.json, and the images in train2017/ and val2017/;
-a declared dataset may name its two parts otherwise.
+a declared dataset may name its two parts differently.
 """
 
 from __future__ import annotations

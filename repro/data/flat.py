@@ -1,7 +1,7 @@
 """Flat folders of images, whose classes are in a file beside them, found by the name of each image.
 
-Kaggle hands out ImageNet as ILSVRC/Data/CLS-LOC/{train,val}, with LOC_val_solution.csv and LOC_synset_mapping.txt next
-to ILSVRC/. Tiny ImageNet has val/images/ and val/val_annotations.txt. The organisers' development kit is read in
+Kaggle distributes ImageNet as ILSVRC/Data/CLS-LOC/{train,val}, with LOC_val_solution.csv and LOC_synset_mapping.txt
+next to ILSVRC/. Tiny ImageNet has val/images/ and val/val_annotations.txt. The organisers' development kit is read in
 repro/data/ilsvrc.py.
 """
 
@@ -17,7 +17,7 @@ from repro.data.places import ANNOTATIONS, IMAGES, TRAIN, is_annotated
 from repro.errors import UserError
 
 KAGGLE = Path("ILSVRC", "Data", "CLS-LOC")
-"""The folder with train/ and val/ in what Kaggle hands out."""
+"""The folder with train/ and val/ in Kaggle's layout."""
 SOLUTION, MAPPING = "LOC_val_solution.csv", "LOC_synset_mapping.txt"
 HEADING = "ImageId"
 """The first word of the solution."""

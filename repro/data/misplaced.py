@@ -1,4 +1,4 @@
-"""What is there of a dataset that is not where it is looked for: an archive, or its folder elsewhere."""
+"""Where a dataset is if it is not in its folder: in an archive, or in another folder."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def _check(path: Path, published: str) -> None:
     try:
         found = checksum(path, "md5")
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})") from error
+        raise UserError(f"{path} cannot be read ({error.strerror}); the file may be intact") from error
     if found != published:
         raise UserError(f"{path} is not the published file (MD5 differs); remove it to download it again")
 

@@ -144,7 +144,7 @@ def evaluate_published(
     model, options = network_called(model)
     weights = published(model)
     if dataset != "imagenet":
-        raise UserError(f"the weights of torchvision are for imagenet, not for {dataset}")
+        raise UserError(f"the weights of torchvision are for imagenet, not for {dataset}; leave out --dataset")
     procedure = replace(weights.procedure, protocol=protocol_for(asked, model))
     data = load(dataset, root)
     assert isinstance(data, ImageFolder)
@@ -245,7 +245,8 @@ def _as_trained(saved: checkpoints.Checkpoint, runtime: Runtime) -> tuple[nn.Mod
         network.load_state_dict(saved.tested)
     except RuntimeError as error:
         raise UserError(
-            f"the weights of {experiment.name} do not match the model {experiment.model} {dict(experiment.options)}"
+            f"the weights of {experiment.name} do not match the model {experiment.model} {dict(experiment.options)}; "
+            "test the run with the version of repro that trained it"
         ) from error
     precision = saved.runtime.precision
     if precision == "tf32" and not chosen_device(runtime).startswith("cuda"):

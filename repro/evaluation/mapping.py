@@ -116,7 +116,7 @@ def _candidates(receiver: Receiver) -> list[tuple[Layout, NamedNetworks]]:
 def _difference(fit: Fit, receiver: Receiver) -> str:
     """Return the first missing or surplus tensor of a file that has most names of a layout."""
     model = typed_name(receiver.model)
-    first = f"has no {fit.missing[0]}" if fit.missing else f"has {fit.surplus[0]}, which is too much"
+    first = f"has no {fit.missing[0]}" if fit.missing else f"has the unexpected tensor {fit.surplus[0]}"
     options = ", ".join(f"{name}={value}" for name, value in receiver.options.items())
     chosen = f"{model} ({options})" if options else model
     return f"{first} for {chosen} with the names of {fit.layout.name}; name another model, or its options with --set"
@@ -150,7 +150,7 @@ def _kind(name: str) -> str:
 
 
 def _check(receiver: Receiver, found: StateDict, name: str, own: Tensor, *, is_last: bool) -> None:
-    """Raise UserError if a tensor has another shape than ours, or values that are no numbers.
+    """Raise UserError if a tensor has another shape than ours, or values that are NaN or infinite.
 
     `is_last` says whether it is the weight or the bias of the last layer.
     """
@@ -166,6 +166,8 @@ def _check(receiver: Receiver, found: StateDict, name: str, own: Tensor, *, is_l
             f"{tuple(own.shape)}; name another model or dataset, or its options with --set"
         )
     if value.dtype not in FLOATING_POINT:
-        raise UserError(f"{found.file}: {name} has the type {value.dtype}; only floating-point weights can be read")
+        raise UserError(
+            f"{found.file}: {name} has the type {value.dtype}; weights must be floating-point; save them in fp32"
+        )
     if not value.isfinite().all():
-        raise UserError(f"{found.file}: {name} has NaN or infinite values; the weights are of no use")
+        raise UserError(f"{found.file}: {name} has NaN or infinite values; use other weights")

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from repro.kernels.ahead import AHEAD
-from repro.kernels.beside import BESIDE
 from repro.kernels.gate import FusedGate, FusedGatedBlock
 from repro.kernels.launch import FORWARD
 from repro.kernels.residual import Pair, fits, norm, pairs
+from repro.kernels.side_streams import SIDE_STREAMS
 from repro.models.dense_resnet import DenseResNet, GatedBlock
 from repro.models.resnet import BasicBlock
 
@@ -101,7 +101,7 @@ def has_kernels(network: nn.Module) -> bool:
 def use_kernels(network: nn.Module) -> None:
     """Let a network's narrow blocks, its gates and its BatchNorms use the kernels in training mode.
 
-    In one backward pass, each of its layers must be used once: weight gradients are written when `BESIDE` joins.
+    In one backward pass, each of its layers must be used once: weight gradients are written when `SIDE_STREAMS` joins.
 
     Raises:
         ValueError: a weight is not channels-last, which the kernels take for granted.
@@ -134,7 +134,7 @@ class CompileAhead:
         if not (trains and images.is_cuda) or AHEAD.active or images.shape in self._shapes:
             return
         self._shapes.add(images.shape)
-        with AHEAD.compiling(), torch.random.fork_rng([images.device]), BESIDE.joined():
+        with AHEAD.compiling(), torch.random.fork_rng([images.device]), SIDE_STREAMS.joined():
             copy.deepcopy(network)(images).sum().backward()
 
 

@@ -18,7 +18,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from repro.kernels.ahead import on_grid
-from repro.kernels.beside import BESIDE
 from repro.kernels.gate_maps import (
     REDUCE_TILE,
     REDUCE_WARPS,
@@ -38,6 +37,7 @@ from repro.kernels.gate_network import (
     parameter_gradients,
     score_gradients,
 )
+from repro.kernels.side_streams import SIDE_STREAMS
 
 
 @dataclass(frozen=True)
@@ -195,8 +195,8 @@ def _score_gradients(
 def _weight_gradients(
     shape: Shape, scores: Tensor, inputs: Tensor, rectified: Tensor, before_norm: Tensor, parameters: Parameters
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of both convolutions' weights and of the biases, written when `BESIDE` joins."""
-    with BESIDE.launched(scores, inputs, rectified, before_norm):
+    """Return the gradients of both convolutions' weights and of the biases, written when `SIDE_STREAMS` joins."""
+    with SIDE_STREAMS.launched(scores, inputs, rectified, before_norm):
         first, second, bias = map(torch.empty_like, (parameters.first, parameters.second, parameters.bias))
         on_grid(parameter_gradients, (shape.slots, shape.hidden), beside=True)(
             scores, inputs, rectified, before_norm, first, second, bias, shape.images, shape.channels, shape.slots,

@@ -13,10 +13,10 @@ import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
 
 from repro.kernels.ahead import on_grid
-from repro.kernels.beside import BESIDE
 from repro.kernels.convolution_kernel import neighbours, position
 from repro.kernels.launch import ADDED, GRADIENT
 from repro.kernels.number_format import accumulator, accumulator_dtype, precision
+from repro.kernels.side_streams import SIDE_STREAMS
 
 TAPS = 9
 """Products of one pixel of a 3x3 convolution with one channel."""
@@ -145,20 +145,20 @@ class PartialGradients:
 
 
 def weight_gradient(images: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
-    """Return the gradient of a convolution's weight, which is written when `BESIDE` joins.
+    """Return the gradient of a convolution's weight, which is written when `SIDE_STREAMS` joins.
 
     Args:
         images: (B, C, H, W): the convolution's input, channels-last as all others.
         gradient: (B, C, H, W): of its output.
         weight: (C, C, 3, 3).
     """
-    waiting = (each for each in BESIDE.waiting if isinstance(each, PartialGradients))
+    waiting = (each for each in SIDE_STREAMS.waiting if isinstance(each, PartialGradients))
     layers = next((each for each in waiting if each.takes(images, weight)), None)
     if layers is None:
         layers = PartialGradients(images, weight)
-        BESIDE.waiting.append(layers)
+        SIDE_STREAMS.waiting.append(layers)
     found = layers.gradient(images, gradient)
     if layers.full:
-        BESIDE.waiting.remove(layers)
-        BESIDE.write(layers)
+        SIDE_STREAMS.waiting.remove(layers)
+        SIDE_STREAMS.write(layers)
     return found

@@ -151,9 +151,13 @@ def build(
 def check_layers(name: str, dropout: float, auxiliary: float) -> None:
     """Raise UserError if a recipe needs layers that a network lacks: dropout of its rate or auxiliary classifiers."""
     if dropout and not spec_of(name).dropout:
-        raise UserError(f"{name} has no dropout layers, and the recipe needs dropout {dropout:g}")
+        raise UserError(
+            f"{name} has no dropout layers, but its recipe needs dropout {dropout:g}; choose another recipe"
+        )
     if auxiliary and not spec_of(name).auxiliary:
-        raise UserError(f"{name} has no auxiliary classifiers, and the recipe needs auxiliary {auxiliary:g}")
+        raise UserError(
+            f"{name} has no auxiliary classifiers, but its recipe needs auxiliary {auxiliary:g}; choose another recipe"
+        )
 
 
 def save_memory(name: str, network: nn.Module) -> None:

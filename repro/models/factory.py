@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from repro.errors import UserError
 from repro.models.options import EXPECTED, OptionValue, Shape, as_text, of_type, shape_text
-from repro.models.outside import Outside, learn, outside
+from repro.models.outside import Outside, outside, set_defaults
 from repro.text import choose
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def resolved(network: Outside, given: Mapping[str, OptionValue]) -> dict[str, Op
     for name in factory.required:
         if name not in chosen:
             raise UserError(f"{network.place} needs the option {name}, which has no default; add {name}=VALUE")
-    learn(network.name, factory.defaults)
+    set_defaults(network.name, factory.defaults)
     return {**factory.defaults, **chosen}
 
 

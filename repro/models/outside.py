@@ -98,7 +98,7 @@ def find_outside(typed: str, folders: Sequence[Path] = HERE) -> str:
 
     Raises:
         UserError: there is no such file, several folders have different ones, this is a file without its `.py`, or
-            this is no network.
+            this is not a network.
     """
     if typed in _KNOWN:
         return typed
@@ -153,7 +153,7 @@ def _tails(file: Path) -> list[Path]:
     return [Path(*parts[-length:]) for length in range(1, len(parts) + 1)]
 
 
-def learn(name: str, defaults: Mapping[str, OptionValue]) -> None:
+def set_defaults(name: str, defaults: Mapping[str, OptionValue]) -> None:
     """Keep the defaults of a network's options, so that its runs record them."""
     _KNOWN[name] = replace(_KNOWN[name], defaults=defaults)
 

@@ -28,7 +28,7 @@ def typed_options(
     return as_settings(options, is_value) if is_outside(name) else as_typed(options)
 
 
-def told(name: str, options: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+def stated_options(name: str, options: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
     """Return the options that a command must state: for a network from outside the package, all but the defaults."""
     usual = outside(name).defaults if is_outside(name) else {}
     return {key: value for key, value in options.items() if value != usual.get(key)}

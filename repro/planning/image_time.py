@@ -32,7 +32,7 @@ from repro.training.estimate import trained_subject
 STATED = {"CPU": 1.5e11, "GPU": 5e12}
 """FLOPs per second of training for a guess, 2 per multiply-add, once forward and twice backward.
 
-CPU: ResNet-20 at 618 images/s on two cores (docs/running.md). GPU: between DenseResNet-110, N = 4, at 22.7 ms a step
+CPU: ResNet-20 at 601 images/s on two cores (docs/running.md). GPU: between DenseResNet-110, N = 4, at 22.7 ms a step
 and ResNet-110 at 10.2 ms, both on an H100 (docs/measurements/h100.json). Wider networks are faster.
 """
 SWITCHES = ("precision", "compile", "graph", "fused", "deterministic", "save_memory", "processes", "threads")
@@ -65,7 +65,7 @@ class ImageTime:
     detail: str = ""
     """How many records, or which rate."""
     alike: bool = True
-    """Whether what was measured had the same switches, such as precision, and as many seeds at once or one alone."""
+    """Whether the measurement had the same switches, such as precision, and the same value of `together`."""
 
     @property
     def text(self) -> str:
@@ -88,15 +88,15 @@ class Measurements:
     def seeds_at_once(self, experiment: Experiment, seeds: int) -> int:
         """Return how many of several seeds of an experiment will be trained at once; of those with dropout one."""
         dropout = experiment.recipe.dropout or experiment.options.get("dropout")
-        way = self._way(experiment)
-        if way is Together.OFF or self.runtime.one_at_a_time or dropout:
+        mode = self._sharing_mode(experiment)
+        if mode is Together.OFF or self.runtime.one_at_a_time or dropout:
             return 1
-        return min(seeds, self.runtime.at_once or (MOST_BRANCHES if way is Together.BRANCHES else seeds))
+        return min(seeds, self.runtime.at_once or (MOST_BRANCHES if mode is Together.BRANCHES else seeds))
 
-    def _way(self, experiment: Experiment) -> Together:
+    def _sharing_mode(self, experiment: Experiment) -> Together:
         """Return how several seeds of an experiment will share the device."""
         files = DATASETS[experiment.dataset].kind is DatasetKind.IMAGE_FILES
-        return self.runtime.way(on_cpu=is_cpu(self.device), files=files)
+        return self.runtime.sharing_mode(on_cpu=is_cpu(self.device), files=files)
 
     def image_time(self, status: RunStatus, together: bool, seeds: Sequence[RunStatus] = ()) -> ImageTime:
         """Return the time of an image of a run.
@@ -158,9 +158,9 @@ class Measurements:
 
     def alike(self, records: Sequence[Record], experiment: Experiment, together: bool) -> tuple[Sequence[Record], bool]:
         """Return the records with the switches that an experiment will have and True; without any, all and False."""
-        way = self._way(experiment) if together else Together.OFF
-        runtime = self.runtime.branched(2) if way is Together.BRANCHES else self.runtime
-        planned = _switches({**runtime.values(), "together": way})
+        mode = self._sharing_mode(experiment) if together else Together.OFF
+        runtime = self.runtime.branched(2) if mode is Together.BRANCHES else self.runtime
+        planned = _switches({**runtime.values(), "together": mode})
         exact = [each for each in records if _switches(each.runtime) == planned]
         return (exact, True) if exact else (records, False)
 

@@ -33,7 +33,7 @@ def missing(
         rows: the rows.
         seeds: as for `needed`, like the next one.
         epochs: of each run.
-        results: the folder of the records, besides the shipped ones.
+        results: the folder of the results, besides the shipped ones.
     """
     experiments = [each for error in table.errors(rows) for each in needed(error, seeds, epochs)]
     return without_record(experiments, results)

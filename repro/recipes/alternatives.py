@@ -53,7 +53,7 @@ def wrong_alternative(recipe: Recipe) -> str | None:
 
 
 def _reason(recipe: Recipe, alternative: Alternative) -> str | None:
-    """Return why an alternative is none."""
+    """Return why an alternative is not valid."""
     where = f"{alternative.name}: the alternative {alternative.text}"
     if alternative.value == getattr(recipe, alternative.name):
         return f"{where} is the value itself; leave it out"

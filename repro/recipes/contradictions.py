@@ -22,7 +22,9 @@ _REASONS: Mapping[str, Callable[[Recipe], bool]] = {
     "schedule=exponential needs milestones at equal distances from the start": lambda recipe: (
         recipe.schedule == "exponential" and not _evenly_spaced(recipe.milestones)
     ),
-    "milestones must rise": lambda recipe: any(one >= other for one, other in pairwise(recipe.milestones)),
+    "milestones must be strictly increasing": lambda recipe: any(
+        one >= other for one, other in pairwise(recipe.milestones)
+    ),
     "scaled_crop and random_crop exclude each other; set one of them": lambda recipe: bool(
         recipe.scaled_crop and recipe.random_crop
     ),

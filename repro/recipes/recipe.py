@@ -99,7 +99,7 @@ class Recipe:
     nesterov: bool
     """Whether the momentum is Nesterov's."""
     weight_decay: Amount
-    """The gradient of a parameter has this times the parameter added."""
+    """This times the parameter is added to its gradient."""
     decay_scope: Literal["all", "weights", "weights-not-depthwise"] = "all"
     """What decays: `all` parameters, only the `weights` of convolutions and linear layers, or these without depthwise
     convolutions."""
@@ -162,7 +162,7 @@ class Recipe:
     margin: Pixels = 0
     """Pixels around a tile that the network sees too; beyond the slice they are its mirror image."""
     turn: bool = False
-    """Whether slices are turned by 0, 90, 180 or 270 degrees."""
+    """Whether slices are rotated by 0, 90, 180 or 270 degrees."""
     elastic: Amount = 0.0
     """Standard deviation in pixels of the random displacements of a coarse grid; 0: none."""
     elastic_grid: Pixels = 0

@@ -20,7 +20,7 @@ from repro.text import number_of
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a model card tells."""
+    """The contents of a model card."""
 
     experiment: Experiment
     epochs: int

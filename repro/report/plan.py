@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 SHARE = f"{ENOUGH:.0%}".replace("%", " %")
 MEANING = (
-    f"Seeds: how many decide the verdict with a probability of {SHARE} if there is no true difference, those so far "
-    "included."
+    f"Seeds: the number, with those so far, that decides the verdict with a probability of {SHARE} if there is no true "
+    "difference."
 )
 
 

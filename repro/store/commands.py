@@ -11,7 +11,7 @@ from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
 from repro.models import OptionValue, as_typed, is_outside, resolve_options, spec_of
 from repro.models.outside import is_current, outside
-from repro.models.typed import told, typed_name, typed_options
+from repro.models.typed import stated_options, typed_name, typed_options
 from repro.recipes import current_library, default_recipe, overridden, overrides_of, recipe
 from repro.recipes.overrides import OF_RECIPE, is_value
 from repro.runtime import Runtime, Together
@@ -58,7 +58,7 @@ def _named(value: str, model: str) -> str:
 def _options(experiment: Experiment) -> dict[str, OptionValue]:
     """Return the options of the model that differ from their defaults."""
     if is_outside(experiment.model):
-        return told(experiment.model, experiment.options)
+        return stated_options(experiment.model, experiment.options)
     defaults = resolve_options(experiment.model, {}, experiment.dataset)
     return {name: value for name, value in experiment.options.items() if value != defaults[name]}
 

@@ -47,7 +47,7 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
         results: the folder to extend; it is created if needed.
 
     Raises:
-        UserError: a source is no folder of results, a line is invalid, or two folders have different content for one
+        UserError: a source is not a folder of results, a line is invalid, or two folders have different content for one
             run. Nothing is written then.
     """
     for source in sources:
@@ -84,7 +84,7 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
 def _check(source: Path, results: Path) -> None:
     if not any((source / name).exists() for name in (RUNS, TIMES, WEIGHTS, *FILES)):
         files = f"{RUNS}, {TIMES}, {WEIGHTS}, curves/ and gates/"
-        raise UserError(f"{source} is no folder of results: it has none of {files}")
+        raise UserError(f"{source} is not a folder of results: it has none of {files}")
     if source.resolve() == results.resolve():
         raise UserError(f"{source} is the folder that is merged into; choose another one with --results")
 

@@ -96,7 +96,7 @@ def remove(removal: Removal) -> None:
             delete(lock)
     except Held as held:
         raise UserError(f"{held} is training {removal.name}; stop it first, and then remove the run") from None
-    with suppress(OSError):  # a process that has started the run anew keeps the folder
+    with suppress(OSError):  # a process that has started the run again keeps the folder
         removal.folder.rmdir()
 
 

@@ -147,8 +147,9 @@ class Record:
     ap50: Percent | None = None
     """Detection: average precision in % at an overlap of 0.50."""
     processor: str | None = None
-    """On a CPU, what decides bits besides the threads in `device`: the exact processor, its instructions that torch and
-    oneDNN use, and the variables that restrict these; of all sessions, like `device`; None in older records."""
+    """On a CPU, what determines the bits of a result besides the threads in `device`: the exact processor, its
+    instructions that torch and oneDNN use, and the variables that restrict these; of all sessions, like `device`; None
+    in older records."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "runtime", switches_today(self.runtime))
@@ -231,7 +232,7 @@ def latest(folders: Sequence[Path], where: Callable[[Path, str], Path], run: str
 def read_records(folders: Iterable[Path]) -> list[Record]:
     """Return the records of all folders, the first one of each experiment; UserError if a line is not a record.
 
-    A later record never replaces one without a word, whatever its date: see `repeated_records`.
+    A later record never silently replaces an earlier one: see `repeated_records`.
     """
     first: dict[str, Record] = {}
     for record in records_in(folders):

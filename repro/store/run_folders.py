@@ -47,7 +47,7 @@ class Description:
     data: str | None
     """Folder of the datasets; None if $REPRO_DATA named it."""
     results: str
-    """Folder of the records."""
+    """Folder of the results."""
     ended: str | None = None
     """RECORDED or DIVERGED; None while the run can be resumed."""
     papers: Sequence[str] = ()
@@ -280,4 +280,4 @@ def _hint(what: str, known: Sequence[str], also: Sequence[str]) -> str:
         return f"it is a {kind} without a run of this name; see repro list runs"
     if near := get_close_matches(what, [*known, *also], n=3, cutoff=0.7):
         return f"did you mean {one_of(near)}?"
-    return f"its runs: {first_of(known)}" if known else "it has no runs yet"
+    return f"known runs: {first_of(known)}" if known else "there are no runs yet"

@@ -17,7 +17,7 @@ class RunState(StrEnum):
     STOPPED = "stopped"
     """It was started, and resumes where it stopped."""
     DIVERGED = "diverged"
-    """It ended because a loss or a weight became NaN or infinite; trained again, it would do so again."""
+    """It ended because a loss or a weight became NaN or infinite; the same run would diverge again."""
     MISSING = "missing"
     """It was not started, or has no checkpoint yet."""
     UNKNOWN = "unknown"
@@ -30,5 +30,8 @@ class RunState(StrEnum):
 
     @property
     def to_train(self) -> bool:
-        """Whether `repro table NAME --run` would have to train it now."""
+        """Whether a plan counts the run as still to be trained.
+
+        A diverged run is not, although `repro table NAME --run` tries it again.
+        """
         return self in (RunState.STOPPED, RunState.MISSING)

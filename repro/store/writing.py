@@ -1,4 +1,4 @@
-"""Who may write to a folder of results, which is known before a training of hours."""
+"""Whether results can be written, checked before hours of training, and the lock of a file of results."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 PRINTED = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)")
 REPAIRS = {"±": "write the mean alone", ",": "write a decimal point, and no comma", "%": "leave out the %"}
-"""What to do about signs that are often printed, but are no part of a number."""
+"""What to do about signs that are often printed, but are not part of a number."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,6 @@ class Cell:
 
 
 def repair_of(value: object) -> str:
-    """Return what to do about a value that is no printed number."""
+    """Return what to do about a value that is not a printed number."""
     found = [repair for sign, repair in REPAIRS.items() if isinstance(value, str) and sign in value]
     return found[0] if found else 'write it in quotes, such as "2.23M"'

@@ -89,7 +89,7 @@ def _is_table(value: object) -> bool:
 
 _TYPES: dict[str, tuple[Callable[[object], bool], str]] = {
     "str": (_is_text, "not a string in quotes"),
-    "int": (_is_positive, "not an integer of 1 or more"),
+    "int": (_is_positive, "not a whole number of 1 or more"),
     "bool": (lambda value: isinstance(value, bool), "neither true nor false"),
     "tuple[str, ...]": (
         lambda value: isinstance(value, list) and all(map(_is_text, value)),

@@ -206,7 +206,7 @@ def _incomplete(typed: str, rows: Rows) -> UserError | None:
         if canonical(model) == named and options:
             example = "-".join([model, *(f"{MODELS[model].options[each]:g}" for each in options)])
             numbers = f"the numbers after {model} are {' and '.join(options)}"
-            return UserError(f"{typed!r} is no network; {numbers}, as in {example}")
+            return UserError(f"{typed!r} is not a network; {numbers}, as in {example}")
     return None
 
 

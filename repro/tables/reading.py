@@ -192,7 +192,7 @@ def _unjudged(content: dict[str, Any]) -> str:
     """Return why a column of errors can have no verdict, and what to do; empty if it can have one."""
     needed, data = "verdicts need errors in % on a known number of images", DATASETS[content["dataset"]]
     if (metric := content.get("metric", "error")) not in PERCENT:
-        return f"{needed}, and {metric} is no such error; set comparable = false"
+        return f"{needed}, and {metric} is not such an error; set comparable = false"
     if data.test_images:
         return ""
     if not data.declaration:

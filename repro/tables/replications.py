@@ -35,7 +35,7 @@ class Unit(StrEnum):
 
 
 class RunStatistic(StrEnum):
-    """What a reported value is of the runs behind it."""
+    """The statistic over its runs that a reported value is."""
 
     ONE = "one"
     MEAN = "mean"
@@ -108,7 +108,7 @@ class ReplicationSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         if not all((self.place, self.values, *self.differences)):
             raise ValueError("place, values and each of the differences must not be empty")
         if self.runs != "unknown" and self.runs < 1:
-            raise ValueError(f'runs is {self.runs}, not an integer of 1 or more or "unknown"')
+            raise ValueError(f'runs is {self.runs}, not a whole number of 1 or more or "unknown"')
         if (self.statistic == RunStatistic.ONE) != (self.runs == 1):
             raise ValueError('statistic = "one" and runs = 1 go together')
 

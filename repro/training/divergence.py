@@ -25,4 +25,4 @@ def check_state(state: Mapping[str, Tensor], step: int) -> None:
     """Raise Diverged if a weight or a BatchNorm statistic of a state dict is NaN or infinite."""
     values = [each for each in state.values() if each.is_floating_point()]
     if not torch.stack(torch._foreach_norm(values, math.inf)).isfinite().all():
-        raise Diverged(f"weights became NaN or infinite at step {step}")
+        raise Diverged(f"weights are NaN or infinite after step {step}")

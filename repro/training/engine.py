@@ -23,7 +23,7 @@ from repro.training.divergence import check_losses, check_state
 from repro.training.graphs import GraphedStep, Graphs
 from repro.training.initialise import initialised
 from repro.training.networks import Networks
-from repro.training.optimizer import forget_momentum, load_optimizer_states, optimizer_for, optimizer_state_of
+from repro.training.optimizer import load_optimizer_states, optimizer_for, optimizer_state_of, reset_momentum
 from repro.training.provenance import machine, through
 from repro.training.randomness import seed_of, set_generators, states_of_generators
 from repro.training.schedule import (
@@ -171,7 +171,7 @@ class Engine:
         clock = time.perf_counter()
         for batch in islice(batches, self.steps_left):
             if resets_momentum(self.recipe, self.step, self.task.images):
-                forget_momentum(self.optimizer)
+                reset_momentum(self.optimizer)
             self.take_step(batch, self.lr, self._weight(len(batch[0].targets)))
             self.step += 1
             if self.average:

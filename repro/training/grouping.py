@@ -14,7 +14,7 @@ from repro.runtime import MOST_BRANCHES, Runtime, Together
 from repro.training.device import free_memory_of
 from repro.training.memory import needed_bytes
 from repro.training.progress import Watcher
-from repro.training.stacked import why_not_stacked
+from repro.training.stacked import why_one_at_a_time
 
 Stack = Sequence[Experiment]
 """Runs of one engine: a single run, or seeds of one experiment in the same kernels."""
@@ -24,33 +24,33 @@ FREE_SHARE = 0.9
 """Share of the free memory that estimates may fill."""
 
 
-def way_of(
+def sharing_mode_of(
     experiments: Sequence[Experiment],
     networks: Mapping[str, nn.Module],
     runtime: Runtime,
     device: torch.device,
     watcher: Watcher,
 ) -> Together:
-    """Return how runs share a device, and say why if they are trained one after another although it was asked.
+    """Return how runs share a device, and why they are trained one after another if --together says otherwise.
 
     Args:
         experiments: the runs.
         networks: by `shared_id`, on any device.
-        runtime: may ask for a way.
+        runtime: may ask for a mode.
         device: the device to train on.
-        watcher: is told the reason.
+        watcher: receives the reason.
     """
     kinds = {DATASETS[each.dataset].kind for each in experiments}
     files = DatasetKind.IMAGE_FILES in kinds
     if len(experiments) == 1:  # in a graph, like the others of its table, if branches are asked for
         graphed = runtime.together == Together.BRANCHES and DatasetKind.DETECTION not in kinds
         return Together.BRANCHES if graphed else Together.OFF
-    way = runtime.way(on_cpu=device.type == "cpu", files=files)
-    if way is Together.OFF:
-        return way
-    stacked = way is Together.STACKED
+    mode = runtime.sharing_mode(on_cpu=device.type == "cpu", files=files)
+    if mode is Together.OFF:
+        return mode
+    stacked = mode is Together.STACKED
     reasons = {
-        **{reason.capitalize(): True for reason in map(why_not_stacked, networks.values()) if reason},
+        **{reason.capitalize(): True for reason in map(why_one_at_a_time, networks.values()) if reason},
         "The learning rate falls at the plateaus of each seed": stacked
         and any(each.recipe.schedule == "plateau" for each in experiments),
         "--save-memory supports one network at a time": stacked and runtime.save_memory,
@@ -61,7 +61,7 @@ def way_of(
         if applies:
             watcher.say(f"{reason}, so runs are trained one after another.")
             return Together.OFF
-    return way
+    return mode
 
 
 def groups_of(experiments: Sequence[Experiment], runtime: Runtime, device: torch.device) -> list[Group]:

@@ -33,7 +33,7 @@ from repro.training.slowdown import SlowdownNotice
 from repro.training.tensorboard import board, viewer
 
 CONTINUE, SAVE, STOP = range(3)
-"""What a process wants after a step; if the processes want different things, the greatest of them wins."""
+"""What a process requests after a step; the greatest request of all processes wins."""
 
 
 class Training:
@@ -90,32 +90,32 @@ class Training:
             with self._own_generators():  # an epoch begins with its seed
                 next(self.steps)
 
-    def end_step(self, wish: int) -> None:
-        """Save if that is wished, and end the epoch after its last step.
+    def end_step(self, request: int) -> None:
+        """Save if requested, and end the epoch after its last step.
 
         Raises:
             Diverged: a loss or a weight is NaN or infinite; the last checkpoint, if there is one, is kept.
         """
-        if wish == SAVE and self.engine.steps_left == 0:
-            wish = CONTINUE  # the checkpoint after the test of the epoch follows at once
-        if wish != CONTINUE:
+        if request == SAVE and self.engine.steps_left == 0:
+            request = CONTINUE  # the checkpoint after the test of the epoch follows at once
+        if request != CONTINUE:
             # A diverged state must not replace a good checkpoint; at the end of an epoch the engine checks for it.
             self.engine.check_loss()
             self.engine.check_weights()
             with self._own_generators():
                 self.saver.save()
-        if wish != STOP and self.engine.steps_left == 0:
+        if request != STOP and self.engine.steps_left == 0:
             next(self.steps, None)  # ends the processes that read the images of the epoch
             self._end_epoch()
 
-    def wish(self) -> int:
+    def request(self) -> int:
         """Return what all processes want after a step."""
         late = self.saver.older_than(self.engine.runtime.checkpoint_seconds)
-        wish = STOP if self.stop.requested else SAVE if late else CONTINUE
+        request = STOP if self.stop.requested else SAVE if late else CONTINUE
         if processes.count() == 1:
-            return wish
+            return request
         agree = self.engine.step % processes.AGREE_EVERY == 0
-        return processes.greatest(wish, self.engine.device) if agree else CONTINUE
+        return processes.greatest(request, self.engine.device) if agree else CONTINUE
 
     def _end_epoch(self) -> None:
         """Test, save and show an epoch; after the last one, record the run."""
@@ -217,10 +217,10 @@ class Loop:
                 self.graphs.launch()
             step += 1
             self.session.watcher.step(step, _loss(self.active))
-            wishes = {each: each.wish() for each in self.active}
-            if stops := STOP in wishes.values():  # the signal may have come between two of them
-                wishes = dict.fromkeys(self.active, STOP)
-            self._each(partial(_end_step, wishes))
+            requests = {each: each.request() for each in self.active}
+            if stops := STOP in requests.values():  # the signal may have come between two of them
+                requests = dict.fromkeys(self.active, STOP)
+            self._each(partial(_end_step, requests))
             if stops:
                 self._stopped()
         return self.diverged
@@ -257,9 +257,9 @@ class Loop:
         raise Stopped(f"saved at {where}{more}", processes.greatest(self.stop.signal, engine.device))
 
 
-def _end_step(wishes: Mapping[Training, int], training: Training) -> None:
-    """End a step of an engine as it wishes."""
-    training.end_step(wishes[training])
+def _end_step(requests: Mapping[Training, int], training: Training) -> None:
+    """End a step of an engine as it requests."""
+    training.end_step(requests[training])
 
 
 def _loss(trainings: Sequence[Training]) -> float | None:

@@ -55,7 +55,7 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float | Tensor) -> None:
         group["lr"] = lr
 
 
-def forget_momentum(optimizer: torch.optim.Optimizer) -> None:
+def reset_momentum(optimizer: torch.optim.Optimizer) -> None:
     """Set the momentum to zero, in place, since a CUDA graph refers to its addresses."""
     for state in optimizer.state.values():
         state["momentum_buffer"].zero_()

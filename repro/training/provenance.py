@@ -51,7 +51,10 @@ def through(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return what decides bits and is another than in the last session of a run, as `torch 2.12 instead of 2.11`."""
+    """Return what determines the bits of a result and has changed since a run's last session.
+
+    Each has the form `torch 2.12 instead of 2.11`.
+    """
     last = {name: before[name].split(SEPARATOR)[-1] for name in DECIDING_PARTS if before.get(name)}
     return [f"{name} {now[name]} instead of {old}" for name, old in last.items() if now.get(name, old) != old]
 
@@ -111,7 +114,7 @@ def _driver_and_clocks(device: torch.device) -> dict[str, str]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SMI_SECONDS, check=True)
         driver, now, most = (each.strip() for each in done.stdout.strip().split(","))
-    except (OSError, subprocess.SubprocessError, ValueError):  # it is missing or fails, or knows no such card
+    except (OSError, subprocess.SubprocessError, ValueError):  # it is missing or fails, or knows no such GPU
         return {}
     found = {"driver": driver} if driver[:1].isdigit() else {}
     return {**found, "clocks": f"{now} of {most} MHz"} if now.isdigit() and most.isdigit() else found

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from repro.data.protocol import Protocol
-from repro.errors import RunFailed, UserError, said
+from repro.errors import RunFailed, UserError, os_error_text
 from repro.experiment import Experiment
 from repro.models.outside import version_of
 from repro.paths import Folders
@@ -108,8 +108,8 @@ def _write(record: Record, history: Sequence[EpochRow], results: Path) -> None:
             put_record(record, results)
     except OSError as error:
         raise RunFailed(
-            f"the record of {record.name} could not be written ({said(error)}); the run is trained and its checkpoint "
-            "is kept: the same command writes the record"
+            f"the record of {record.name} could not be written ({os_error_text(error)}); the run is trained and its "
+            "checkpoint is kept: the same command writes the record"
         ) from error
 
 

@@ -29,7 +29,7 @@ Part = tuple[list[Experiment], list[Checkpoint]]
 """Experiments at the same step, with their checkpoints; no checkpoints at step 0."""
 
 
-def equally_far(stack: Sequence[Experiment], runs: Path, watcher: Watcher) -> list[Part]:
+def grouped_by_progress(stack: Sequence[Experiment], runs: Path, watcher: Watcher) -> list[Part]:
     """Return the experiments in parts that have tested the same epochs and are at the same step.
 
     Raises:
@@ -89,14 +89,14 @@ def engine_at(part: Part, runtime: Runtime, session: Session, graphs: Graphs | N
 
 
 def _warn_of_other_bits(saved: Checkpoint, engine: Engine, watcher: Watcher) -> None:
-    """Say once in a session that a run resumes under what decides bits and is another than before."""
+    """Warn once per session if something that determines the bits of the result has changed since the last session."""
     other = changed(saved.machine, engine.machine)
     switches = ((name, getattr(saved.runtime, name), getattr(engine.runtime, name)) for name in DECIDING_SWITCHES)
     other += [f"{name} {now} instead of {before}" for name, before, now in switches if now != before]
     if other and not saved.finished:
         watcher.say(
-            f"warning: {names_of(engine.experiments)} resumes with {', '.join(other)}; its bits will not be those of a "
-            "run that was never stopped"
+            f"warning: {names_of(engine.experiments)} resumes with {', '.join(other)}; its result will not be "
+            "bit-identical to that of an uninterrupted run"
         )
 
 

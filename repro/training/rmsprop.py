@@ -16,7 +16,7 @@ class RMSprop(torch.optim.Optimizer):
     torch: the mean square starts at 0, the root is sqrt(mean square) + epsilon, and the sum of the updates is
     multiplied by the learning rate. TensorFlow (tf.train.RMSPropOptimizer): the mean square starts at 1, the root is
     sqrt(mean square + epsilon), and each update is multiplied by the learning rate of its step before it is summed.
-    torch.optim.RMSprop counts steps in a tensor of its own, which seeds side by side cannot share.
+    torch.optim.RMSprop counts steps in a tensor of its own, which stacked seeds cannot share.
     """
 
     def __init__(self, groups: list[dict[str, Any]], recipe: Recipe) -> None:

@@ -35,13 +35,13 @@ from repro.training.device import check_deterministic, check_fused, check_memory
 from repro.training.failures import failing_in_one_line
 from repro.training.final_tests import final_protocols
 from repro.training.graphs import Graphs
-from repro.training.grouping import Group, groups_of, in_groups, members, way_of
+from repro.training.grouping import Group, groups_of, in_groups, members, sharing_mode_of
 from repro.training.initialise import network_of
 from repro.training.loop import describe_all, train_engines
 from repro.training.memory import too_small, warn_if_short, with_memory_choice
 from repro.training.progress import Watcher
 from repro.training.record import recorded
-from repro.training.resume import Part, engine_at, equally_far
+from repro.training.resume import Part, engine_at, grouped_by_progress
 from repro.training.schedule import images_per_epoch
 from repro.training.session import Session
 from repro.training.tasks.stream import raise_if_a_worker_died
@@ -121,7 +121,7 @@ def _grouped(
     device, watcher = session.device, session.watcher
     _check_networks(experiments, networks, session.runtime, device)
     runtime = with_memory_choice(experiments, session.runtime, device, watcher)
-    runtime = replace(runtime, together=way_of(experiments, networks, runtime, device, watcher).value)
+    runtime = replace(runtime, together=sharing_mode_of(experiments, networks, runtime, device, watcher).value)
     groups = groups_of(experiments, runtime, device)
     for group in groups:
         check_memory([networks[each.shared_id] for each in members(group)], device)
@@ -220,7 +220,7 @@ def _train_locked(group: Group, session: Session) -> list[Record]:
     with ExitStack() as locks:
         _lock(members(group), runs, locks)
         with processes.first_alone():
-            parts = [part for stack in group for part in equally_far(stack, runs, watcher)]
+            parts = [part for stack in group for part in grouped_by_progress(stack, runs, watcher)]
         if len(group) > 1:
             graphs, runtime = Graphs(shared=True), session.runtime.branched(len(group))
             return train_engines(

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from repro.errors import RunFailed, said
+from repro.errors import RunFailed, os_error_text
 from repro.training import processes
 from repro.training.checkpoint import kept, save
 from repro.training.engine import Engine
@@ -42,7 +42,7 @@ class Saver:
         if processes.greatest(
             failure is not None, self.engine.device
         ):  # in all processes, so that none waits for another
-            reason = said(failure) if failure else "see the first process"
+            reason = os_error_text(failure) if failure else "see the first process"
             raise RunFailed(f"the checkpoint could not be written ({reason}){self.kept}") from failure
         self.last, self.written = time.monotonic(), True
 

@@ -55,5 +55,5 @@ class SlowdownNotice:
 
     def _line(self, times: float) -> str:
         """Return what helps a run that is some times slower than at its start."""
-        threads = "" if self.engine.runtime.threads == 1 else "resume it with --threads 1, or "
-        return f"the run is {times:.0f} times slower than at its start; {threads}let fewer other processes use the CPU"
+        threads = "" if self.engine.runtime.threads == 1 else "stop it and resume it with --threads 1, or "
+        return f"the run is {times:.0f} times slower than at its start; {threads}run fewer other processes on this CPU"

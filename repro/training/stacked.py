@@ -97,7 +97,7 @@ def as_networks(networks: Sequence[nn.Module]) -> Networks:
     return Stacked(networks) if len(networks) > 1 else Single(networks[0])
 
 
-def why_not_stacked(network: nn.Module) -> str:
+def why_one_at_a_time(network: nn.Module) -> str:
     """Return why seeds must be trained one after another; empty if they can be trained together.
 
     With dropout, and with the sampled regions of a detector, they would not draw the random numbers that each draws

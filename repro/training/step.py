@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from repro.kernels.beside import BESIDE
+from repro.kernels.side_streams import SIDE_STREAMS
 from repro.runtime import Runtime
 from repro.training.device import autocast
 from repro.training.networks import Networks
@@ -78,7 +78,7 @@ class Step:
         each = list(zip(self.networks.apart(outputs), self.networks.apart(targets), strict=True))
         losses = torch.stack([self.task.loss(output, target) for output, target in each])
         self.optimizer.zero_grad(set_to_none=True)
-        with BESIDE.joined():
+        with SIDE_STREAMS.joined():
             (losses.sum() * weight if weight != 1 else losses.sum()).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What is wrong with the files of papers, and what is probably not meant: everything at once."""
+"""What is wrong with the files of papers, and what is probably unintended: everything at once."""
 
 from repro.validation.findings import Finding, Level
 from repro.validation.validate import Validated, validate

@@ -11,7 +11,7 @@ from repro.errors import Mistake
 
 
 class Level(StrEnum):
-    """How bad a finding is: an `error` stops other commands or training, a `warning` is probably not meant."""
+    """How bad a finding is: an `error` stops other commands or training, a `warning` is probably unintended."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -19,7 +19,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, or probably not meant."""
+    """One thing that is wrong, or probably unintended."""
 
     level: Level
     mistake: Mistake
@@ -39,7 +39,7 @@ class Finding:
 
 
 def warning(file: Path, where: str, reason: str) -> Finding:
-    """Return a finding of what is probably not meant."""
+    """Return a finding of what is probably unintended."""
     return Finding(Level.WARNING, Mistake(file, where, reason))
 
 

@@ -87,7 +87,7 @@ def _no_defaults(recipe: Recipe) -> Iterator[str]:
         texts = [file.read_text(encoding="utf-8", errors="replace") for file in files]
         if not any(re.search(rf"\b{re.escape(factory)}\b", text) for text in texts):
             lacking = f"{files[0]} has no {factory}" if files else f"no paper has a file {where}"
-            yield f"default_for: {name} is no network: {lacking}; correct the name, or leave it out"
+            yield f"default_for: {name} is not a network: {lacking}; correct the name, or leave it out"
 
 
 def _named(name: str, folder: Path) -> Iterator[Path]:

@@ -57,7 +57,7 @@ class NamedNetworks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     names: tuple[Rule, ...] = ()
     """The rules, which are applied one after another; without any, the names are ours."""
     centred: bool = False
-    """Whether shortcuts of option A pad the channels on both sides; ours pad behind them."""
+    """Whether shortcuts of option A pad the channels on both sides; ours pad after them."""
     normalise: dict[str, Normalisation] = {}
     """How these networks are normalised if not as the layout's others, by dataset."""
 

@@ -58,21 +58,21 @@ class FileTest:
         """
         network.eval()
         sums = sums.to(self.device)
-        guesses = self._dense_guesses if self.dense else self._guesses
+        guesses = self._dense_predictions if self.dense else self._predictions
         for guess, labels in guesses(network, progress, first):
             sums = sums + class_sums(guess, labels)
             first += len(labels) * processes.count()
             yield first, sums
 
-    def _guesses(self, network: nn.Module, progress: Progress, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _predictions(self, network: nn.Module, progress: Progress, first: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the predictions for some images, (n, classes), and their labels, (n,)."""
         protocol = self.procedure.protocol
         for inputs, labels in self.batches(progress, first):
             with autocast(self.device, self.runtime):
                 outputs = network(inputs)
-            yield mean_guess(outputs, protocol.views.number, protocol.averaged), labels
+            yield mean_prediction(outputs, protocol.views.number, protocol.averaged), labels
 
-    def _dense_guesses(self, network: nn.Module, progress: Progress, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _dense_predictions(self, network: nn.Module, progress: Progress, first: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the same from whole images, one at a time since their shapes differ.
 
         The outputs of the positions are averaged, then those of the mirror image and of the scales as the protocol
@@ -86,7 +86,7 @@ class FileTest:
                 with autocast(self.device, self.runtime):
                     maps = network(laid_out(torch.cat([image, image.flip(3)]), self.runtime))
                 outputs.append(maps.flatten(2).mean(2) if maps.dim() == 4 else maps)
-            yield mean_guess(torch.cat(outputs), 2 * len(scales), protocol.averaged), labels
+            yield mean_prediction(torch.cat(outputs), 2 * len(scales), protocol.averaged), labels
 
     def batches(self, progress: Progress = iter, first: int = 0) -> Iterator[Batch]:
         """Yield the crops of the files from `first` on, (n * crops, C, H, W), and the labels, (n,).
@@ -106,7 +106,7 @@ class FileTest:
             yield batch
 
 
-def mean_guess(outputs: Tensor, views: int, averaged: Averaged | None) -> Tensor:
+def mean_prediction(outputs: Tensor, views: int, averaged: Averaged | None) -> Tensor:
     """Return one prediction per image, (n, classes), from its views, (n * views, classes).
 
     The prediction is the mean of the outputs, or the logarithm of the mean of the probabilities.

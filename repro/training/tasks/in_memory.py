@@ -125,7 +125,7 @@ def held_out(recipe: Recipe, data: Dataset) -> Tensor:
     if data.validation is None or known != recipe.validation_images:
         raise UserError(
             f"recipe {recipe.name} needs {recipe.validation_images} validation images, "
-            f"and {recipe.dataset} defines {known}"
+            f"but {recipe.dataset} defines {known}; set validation_images to {known}"
         )
     return data.validation
 

@@ -83,7 +83,7 @@ class Segmentation:
         return (weights * F.cross_entropy(outputs.float(), labels.long(), reduction="none")).mean()
 
     def wrong(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the share of wrong pixels, summed over the tiles."""
+        """Return the share of misclassified pixels, summed over the tiles."""
         return (outputs.argmax(1) != targets[:, 0]).float().mean((1, 2)).sum()
 
     @torch.inference_mode()
@@ -131,7 +131,8 @@ class Segmentation:
         if min(height, width) < max(self.recipe.tile, self.recipe.margin + 1):
             raise UserError(
                 f"slices of {height}x{width} pixels are smaller than a tile of recipe {self.recipe.name}, "
-                f"{self.recipe.tile}x{self.recipe.tile} with a mirrored margin of {self.recipe.margin}"
+                f"{self.recipe.tile}x{self.recipe.tile} with a mirrored margin of {self.recipe.margin}; "
+                "use larger slices, or a recipe with a smaller tile"
             )
 
 

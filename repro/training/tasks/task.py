@@ -99,7 +99,7 @@ class Task(Protocol):
         """Return the mean loss of a batch."""
 
     def wrong(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the number of wrong images in a batch; NaN for a detection, which has no such number."""
+        """Return the number of misclassified images in a batch; NaN for a detection, which has no such number."""
 
     def test(self, network: nn.Module, progress: Progress = iter) -> Metrics:
         """Return a network's metrics on the test images, and leave it in evaluation mode."""
@@ -110,11 +110,15 @@ def check_values(recipe: Recipe, kind: DatasetKind) -> None:
     needed, ignored, images = _VALUES[kind]
     for names in needed:
         if not any(getattr(recipe, name) for name in names):
-            raise UserError(f"recipe {recipe.name} has no {' or '.join(names)}, which {images} need")
+            raise UserError(
+                f"recipe {recipe.name} has no {' or '.join(names)}, which {images} need; set it, "
+                "or choose another recipe"
+            )
     for name, value in recipe.values().items():
         if name in ignored:
             raise UserError(
-                f"recipe {recipe.name} has {name}={shown(name, value)}, which is not supported for {images}"
+                f"recipe {recipe.name} has {name}={shown(name, value)}, which is not supported for {images}; leave it "
+                "out, or choose another recipe"
             )
 
 

@@ -21,7 +21,7 @@ class Deferred(Protocol):
         """Write the gradients."""
 
 
-class Beside:
+class SideStreams:
     """Launches weight gradients on a second stream for each first one, until the first one joins it."""
 
     def __init__(self) -> None:
@@ -86,5 +86,5 @@ class Beside:
             self.forget()
 
 
-BESIDE = Beside()
+SIDE_STREAMS = SideStreams()
 """The second streams of this process, which launches the steps of one network after another."""
