@@ -427,6 +427,19 @@ def test_names_have_no_folders(write: Write) -> None:
     assert (bare(name), label(name)) == ("my-nets.py:Net", "my_nets.Net")
 
 
+def test_a_folder_with_an_at_sign_does_not_mix_networks_up(write: Write) -> None:
+    file = nets("me@uni").absolute()
+    names = [find(f"{file}:{factory}") for factory in ("Net", "needs")]
+    assert [bare(each) for each in names] == ["nets.py:Net", "nets.py:needs"]
+    assert [outside(each).factory for each in names] == ["Net", "needs"]
+    assert [find(each) for each in names] == names
+    assert remember(names[0], recorded(names[0]), [file.parent]) == names[0]
+
+
+def test_a_run_of_a_hidden_file_has_no_hidden_name(write: Write) -> None:
+    assert label(find(f"{nets('a', name='.nets.py')}:Net")) == "nets.Net"
+
+
 WRAPPED = """
 from torch import nn
 

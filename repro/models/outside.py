@@ -69,14 +69,22 @@ def is_outside(name: str | None) -> bool:
 
 def bare(name: str) -> str:
     """Return a name without folders and version: `nets.py:MyNet`."""
-    where, _, factory = name.partition("@")[0].rpartition(":")
+    place, _ = _split(name)
+    where, _, factory = place.rpartition(":")
     return f"{where.rpartition('/')[2] if where.endswith('.py') else where}:{factory}"
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return the place and the version of a name, which may have none; the path of a file may have an @ too."""
+    where, colon, last = name.rpartition(":")
+    factory, _, version = last.partition("@")
+    return f"{where}{colon}{factory}", version
 
 
 def label(name: str) -> str:
     """Return the start of the names of a network's runs: `nets.MyNet`."""
     where, _, factory = bare(name).rpartition(":")
-    return re.sub(r"[^A-Za-z0-9.]+", "_", f"{where.removesuffix('.py')}.{factory}")
+    return re.sub(r"[^A-Za-z0-9.]+", "_", f"{where.removesuffix('.py')}.{factory}").lstrip(".")
 
 
 def outside(name: str) -> Outside:
@@ -102,7 +110,7 @@ def find_outside(typed: str, folders: Sequence[Path] = HERE) -> str:
     """
     if typed in _KNOWN:
         return typed
-    place, _, wanted = typed.partition("@")
+    place, wanted = _split(typed)
     where, _, factory = place.rpartition(":")
     if not where or not factory:
         raise UserError(f"{typed!r} is not a network; write FILE.py:NAME or PACKAGE.MODULE:NAME")
