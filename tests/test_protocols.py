@@ -1,5 +1,6 @@
 """Test protocols of image files: which pixels a network sees, and how its predictions are combined."""
 
+import math
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -452,6 +453,28 @@ def test_a_record_without_the_test_of_a_printed_protocol_gets_it(folders: Folder
     again = Silent()
     assert train_one(experiment, HERE, folders, again) == after
     assert again.said == [f"{experiment.name} is already finished; showing its record"]
+
+
+@pytest.mark.usefixtures("data")
+def test_weights_that_are_trained_again_are_tested_again(folders: Folders, printed: list[Protocol]) -> None:
+    printed[:] = [DENSE]
+    experiment = Experiment("resnet20", {"shortcut": "A"}, RECIPE.with_epochs(1), 0)
+    train_one(experiment, HERE, folders, Silent())
+    for checkpoint in (folders.runs / experiment.name).glob("checkpoint*"):
+        checkpoint.unlink()
+    watcher = Silent()
+    train_one(experiment, replace(HERE, precision="bf16"), folders, watcher)
+    assert f"{experiment.name}: testing with {DENSE}" in watcher.said
+
+
+def test_a_probability_that_vanishes_in_all_views_has_a_finite_loss() -> None:
+    outputs = torch.tensor([[200.0, 0.0], [300.0, 0.0]])
+    assert mean_prediction(outputs, 2, Averaged.PROBABILITIES)[0, 1].item() == pytest.approx(-200 - math.log(2))
+
+
+def test_a_loss_that_is_not_finite_is_recorded_as_unknown(record: Callable[..., Record]) -> None:
+    tests = plain([ProtocolTest(protocol=TEN, error=24.0, error5=7.0, loss=None)])
+    assert [each.loss for each in recorded_tests(record(tests=tests))] == [None]
 
 
 def test_a_cell_is_compared_only_with_results_of_its_own_protocol(

@@ -28,19 +28,24 @@ class StoppedTest(msgspec.Struct, frozen=True, kw_only=True):
 class Tests(msgspec.Struct, frozen=True, kw_only=True):
     """The tests of a run's last weights."""
 
-    step: int
-    """The steps of the run that made the weights."""
+    weights: str = ""
+    """The checksum of the weights; empty in older files, whose tests are repeated."""
     finished: tuple[ProtocolTest, ...] = ()
     stopped: StoppedTest | None = None
 
 
-def read_tests(folder: Path, step: int) -> Tests:
-    """Return the tests in a run's folder; none if they are of other weights or the file is missing or damaged."""
+def read_tests(folder: Path, weights: str) -> Tests:
+    """Return the tests in a run's folder; none if they are of other weights or the file is missing or damaged.
+
+    Args:
+        folder: of the run.
+        weights: the checksum of its last weights.
+    """
     try:
         found = msgspec.json.decode((folder / FILE).read_bytes(), type=Tests)
     except (OSError, msgspec.DecodeError):
-        return Tests(step=step)
-    return found if found.step == step else Tests(step=step)
+        return Tests(weights=weights)
+    return found if found.weights == weights else Tests(weights=weights)
 
 
 def write_tests(tests: Tests, folder: Path) -> None:

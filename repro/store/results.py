@@ -77,7 +77,8 @@ class ProtocolTest(msgspec.Struct, frozen=True, kw_only=True):
     protocol: Protocol
     error: Percent
     error5: Percent | None
-    loss: float
+    loss: float | None
+    """None if it is not finite."""
 
 
 @dataclass(frozen=True, kw_only=True)

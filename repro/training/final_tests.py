@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import msgspec
@@ -18,6 +19,7 @@ from repro.training import processes
 from repro.training.engine import Engine
 from repro.training.session import Session
 from repro.training.signals import Stopped, StopRequest
+from repro.training.stored_checkpoint import checksum_of
 from repro.training.tasks.classification import class_metrics
 from repro.training.tasks.from_files import Streamed
 
@@ -46,14 +48,17 @@ def test_finished(engine: Engine, session: Session, stop: StopRequest) -> list[l
 
 def _tests(engine: Engine, number: int, session: Session, stop: StopRequest) -> list[ProtocolTest]:
     name = engine.experiments[number].name
-    tests = processes.of_first(read_tests(session.folders.runs / name, engine.step))
-    have = {each.protocol: each for each in tests.finished}
     protocols = session.protocols_of(engine.experiments[number])
+    if not protocols:
+        return []
+    weights = checksum_of(engine.alone(number).state_dict())
+    tests = processes.of_first(read_tests(session.folders.runs / name, weights))
+    have = {each.protocol: each for each in tests.finished}
     for protocol in protocols:
         if protocol not in have:
             session.watcher.say(f"{name}: testing with {protocol}")
             have[protocol] = _test(engine, number, protocol, session, tests, stop)
-            tests = Tests(step=engine.step, finished=tuple(have.values()))
+            tests = Tests(weights=weights, finished=tuple(have.values()))
             if processes.rank() == 0:
                 write_tests(tests, session.folders.runs / name)
     return [have[each] for each in protocols]
@@ -81,5 +86,5 @@ def _test(
                     f"saved when {files:,} of {images:,} images were tested with {protocol.short}", stop.signal
                 )
     metrics = class_metrics(processes.total(sums), images)
-    assert metrics.loss is not None
-    return ProtocolTest(protocol=protocol, error=metrics.error, error5=metrics.error5, loss=metrics.loss)
+    loss = metrics.loss if math.isfinite(metrics.loss or 0.0) else None
+    return ProtocolTest(protocol=protocol, error=metrics.error, error5=metrics.error5, loss=loss)

@@ -107,7 +107,7 @@ def _refuse_unknown(content: Mapping[str, Any], form: type, where: str) -> None:
 
 
 def checksum_of(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the content of a checkpoint without its key `checksum`: of all tensors and plain values."""
+    """Return the SHA-256 of the tensors and plain values of a checkpoint, or of weights, without a key `checksum`."""
     rest = {name: value for name, value in content.items() if name != "checksum"}
     return hashlib.sha256(msgspec.msgpack.encode(rest, enc_hook=_digest)).hexdigest()
 

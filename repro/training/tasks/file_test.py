@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -114,4 +115,6 @@ def mean_prediction(outputs: Tensor, views: int, averaged: Averaged | None) -> T
     if views == 1:
         return outputs
     of_views = outputs.float().view(-1, views, outputs.shape[1])
-    return of_views.mean(1) if averaged is Averaged.OUTPUTS else of_views.softmax(2).mean(1).log()
+    if averaged is Averaged.OUTPUTS:
+        return of_views.mean(1)
+    return of_views.log_softmax(2).logsumexp(1) - math.log(views)  # a small probability would become 0
