@@ -67,7 +67,8 @@ class Experiment:
     def input(self) -> tuple[int, int, int]:
         """C, H, W of the network's training input."""
         side = self.recipe.train_side
-        return (3, side, side) if side else DATASETS[self.dataset].input
+        input = DATASETS[self.dataset].input
+        return (input[0], side, side) if side else input
 
     @property
     def id(self) -> str:

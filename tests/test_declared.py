@@ -560,7 +560,9 @@ def test_grey_image_files_are_trained(paper: Write, capsys: pytest.CaptureFixtur
     grey = STREAMED + 'lighting = { value = 0, source = "inferred" }\n'
     paper(FLOWERS + "channels = 1\n", grey)
     flowers()
-    assert repro(capsys, "train", "resnet20", "--recipe", "streamed", "--device", "cpu", "--workers", 0)[0] == 0
+    here = ("--recipe", "streamed", "--device", "cpu", "--workers", 0)
+    for network in (("resnet20",), (*DENSENET, "--save-memory")):
+        assert repro(capsys, "train", *network, *here)[0] == 0
     paper(FLOWERS + "channels = 1\n", grey.replace("value = 0,", "value = 0.1,"))
     assert refused(capsys, "list", "recipes", "--papers", "papers/mine").endswith(
         "lighting is for images in RGB, and images of flowers have 1 channel"

@@ -352,8 +352,10 @@ def test_only_detectors_are_trained_on_boxes(home: Path) -> None:
 
 
 def test_seeds_of_a_detector_are_trained_one_after_another() -> None:
+    experiment = experiment_for("resnet20", {}, seed=0, dataset="digits")
     with torch.device("meta"):
-        assert why_one_at_a_time(resnet_detector(depth=18, classes=2, pyramid=4)) == "a detector samples regions"
+        detector = resnet_detector(depth=18, classes=2, pyramid=4)
+    assert why_one_at_a_time(detector, experiment) == "a detector samples regions"
 
 
 @pytest.mark.parametrize("asked", [None, "stacked", "branches"])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from marking import slow_or_nightly
 from test_papers import RECIPE, TABLE, Write, refused, repro, write
 from watching import Silent, stop_at
@@ -23,6 +24,8 @@ from repro.models.outside import bare, label, outside, recorded, remember
 from repro.papers import find_papers
 from repro.recipes import Library, within
 from repro.training import progress
+from repro.training.initialise import network_of
+from repro.training.stacked import why_one_at_a_time
 
 __all__ = ["write"]
 NETS = """
@@ -475,3 +478,31 @@ def test_the_label_of_a_row_does_not_run_its_code(write: Write, capsys: Capsys) 
     line = "'Narrow' is a row of mine whose network is your own code; name it: papers/mine/nets.py:Net --set depth=2"
     for command in ("count", "train"):
         assert refused(capsys, command, "Narrow") == f"error: {line}"
+
+
+NOISY = """
+from torch import nn
+from torch.nn import functional as F
+
+
+class Net(nn.Linear):
+    def __init__(self, noise: float = 0.5, *, classes):
+        super().__init__(3072, classes)
+        self.noise = noise
+
+    def forward(self, images):
+        return F.dropout(super().forward(images.flatten(1)), self.noise, self.training)
+"""
+
+
+@pytest.mark.parametrize(("noise", "reason"), [(0.5, "the model draws random numbers in training"), (0.0, "")])
+def test_seeds_of_a_network_that_draws_random_numbers_are_trained_one_after_another(
+    write: Write, noise: float, reason: str
+) -> None:
+    Path("noisy.py").write_text(NOISY, encoding="utf-8")
+    experiment = experiment_for(find("noisy.py:Net"), {"noise": noise}, seed=0, recipe_name="resnet-cifar10")
+    before = torch.get_rng_state()
+    with torch.device("meta"):
+        network = network_of(experiment)
+    assert why_one_at_a_time(network, experiment) == reason
+    assert torch.equal(before, torch.get_rng_state())

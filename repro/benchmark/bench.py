@@ -159,8 +159,8 @@ def _check_seeds(experiment: Experiment, runtime: Runtime) -> None:
     if DATASETS[experiment.dataset].kind is DatasetKind.IMAGE_FILES:
         raise UserError(f"{experiment.dataset} is read from files and measured with one seed; leave out --seeds")
     with torch.device("meta"):
-        reason = why_one_at_a_time(network_of(experiment))
-    if reason:
+        network = network_of(experiment)
+    if reason := why_one_at_a_time(network, experiment):
         raise UserError(f"{reason}, so seeds are trained one after another; leave out --seeds")
 
 

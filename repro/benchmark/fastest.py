@@ -209,7 +209,7 @@ class Chooser:
 
     def _together(self, alone: Switches) -> list[Switches]:
         """Return the candidates for several runs at once, which have the layout and kernels of a run alone."""
-        if any(map(why_one_at_a_time, self._networks.values())):
+        if any(why_one_at_a_time(self._networks[key], each) for key, each in one_of_each(self.experiments).items()):
             return []
         runs = len(self.experiments)
         graphed = {**alone, "graph": True}

@@ -48,9 +48,10 @@ def sharing_mode_of(
     mode = runtime.sharing_mode(on_cpu=device.type == "cpu", files=files)
     if mode is Together.OFF:
         return mode
+    alone = [why_one_at_a_time(networks[key], each) for key, each in one_of_each(experiments).items()]
     stacked = mode is Together.STACKED
     reasons = {
-        **{reason.capitalize(): True for reason in map(why_one_at_a_time, networks.values()) if reason},
+        **{reason.capitalize(): True for reason in alone if reason},
         "The learning rate falls at the plateaus of each seed": stacked
         and any(each.recipe.schedule == "plateau" for each in experiments),
         "--save-memory supports one network at a time": stacked and runtime.save_memory,

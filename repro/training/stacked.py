@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from copy import deepcopy
 from typing import Any
 
@@ -10,7 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
+from repro.experiment import Experiment
+from repro.models import is_outside
 from repro.models.detector import Detector
+from repro.training.initialise import network_of
 from repro.training.merged_batchnorm import suit_to_vmap
 from repro.training.networks import Networks, Single
 
@@ -97,13 +102,28 @@ def as_networks(networks: Sequence[nn.Module]) -> Networks:
     return Stacked(networks) if len(networks) > 1 else Single(networks[0])
 
 
-def why_one_at_a_time(network: nn.Module) -> str:
-    """Return why seeds must be trained one after another; empty if they can be trained together.
+def why_one_at_a_time(network: nn.Module, experiment: Experiment) -> str:
+    """Return why seeds of an experiment must be trained one after another; empty if they can be trained together.
 
     With dropout, and with the sampled regions of a detector, they would not draw the random numbers that each draws
     alone.
+
+    Args:
+        network: of the experiment, on any device.
+        experiment: one of the seeds.
     """
     if isinstance(network, Detector):
         return "a detector samples regions"
-    dropout = any(isinstance(module, nn.Dropout) and module.p > 0 for module in network.modules())
-    return "the model uses dropout" if dropout else ""
+    if any(isinstance(module, nn.Dropout) and module.p > 0 for module in network.modules()):
+        return "the model uses dropout"
+    draws = is_outside(experiment.model) and _draws_random_numbers(experiment)
+    return "the model draws random numbers in training" if draws else ""
+
+
+def _draws_random_numbers(experiment: Experiment) -> bool:
+    """Whether a network draws random numbers in training, such as for stochastic depth, which needs no known layer."""
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]), torch.no_grad(), redirect_stdout(sys.stderr):
+        network = network_of(experiment).train()
+        before = torch.get_rng_state()
+        network(torch.zeros(2, *experiment.input))
+        return not torch.equal(before, torch.get_rng_state())
