@@ -124,6 +124,16 @@ def test_without_faithful_runs_a_row_shows_each_deviation_separately(
     assert [line.get_linestyle() for line in draw_curves(curves, THEMES["light"]).axes[0].lines[:3]] == ["-", ":", ":"]
 
 
+def test_deviating_runs_of_other_lengths_have_curves_of_their_own(
+    keep: Callable[..., Record], folders: Folders
+) -> None:
+    older = ("another version of miru2020-cifar100",)
+    runs = [replace(keep([90.0] * epochs, epochs=epochs), deviations=older) for epochs in (1, 2)]
+    curves, labels = only(curves_of(CIFAR100, runs, [folders.results]))
+    assert [len(curve.test) for curve in curves.panels[0].curves] == [1, 2]
+    assert set(labels) == {"DenseResNet-110, N = 4; n = 1; deviates: another version of miru2020-cifar100"}
+
+
 def test_without_curves_nothing_is_drawn(record: MakeRecord, folders: Folders) -> None:
     assert curves_of(CIFAR100, [], [folders.results]) is None
     assert curves_of(CIFAR100, [record()], [folders.results]) is None

@@ -108,6 +108,7 @@ def test_how_far_a_run_is(folders: Folders) -> None:
     found = status_of(experiment, (), folders.runs)
     assert (found.state, found.step, found.steps) == (RunState.STOPPED, 6, 2 * 23)
     assert found.images_so_far == 6 * 64
+    assert found.seconds > 0  # of the epoch that is not finished
     assert found.images_left == 2 * 1442 - 6 * 64
     assert {each: each.stat().st_mtime_ns for each in folders.runs.rglob("*")} == before
     with locked(folders.runs / experiment.name / LOCK):

@@ -209,3 +209,11 @@ def test_older_checkpoints_and_other_devices_need_no_warning() -> None:
     assert changed({}, now) == changed(now, now) == changed({"device": now["device"]}, now) == []
     assert changed(now, {"device": "H100", "torch": "2.11"}) == ["device H100 instead of CPU, 2 threads"]
     assert changed({**now, "torch": "2.10; 2.11"}, now) == []
+
+
+def test_the_last_of_several_sessions_is_compared_with() -> None:
+    one, other = {"device": "CPU, 1 thread"}, {"device": "CPU, 2 threads"}
+    back_again = through(through(one, other), one)
+    assert back_again == {"device": "CPU, 2 threads; CPU, 1 thread"}
+    assert changed(back_again, one) == []
+    assert changed(back_again, other) == ["device CPU, 2 threads instead of CPU, 1 thread"]

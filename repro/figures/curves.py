@@ -183,15 +183,15 @@ def _panel(
 
 
 def _curves_of(name: str, error: PrintedError, records: Sequence[Record], folders: Sequence[Path]) -> list[Curve]:
-    """Return the curve of a printed error, or, if no run followed its recipe, a curve for each set of deviations."""
+    """Return the curve of a printed error, or, if no run followed its recipe, one for each set of alike runs."""
     if faithful := _with_curves(runs_of(error, records), error.column, folders):
         return [_curve(name, error, faithful)]
 
-    def deviations(record: Record) -> tuple[str, ...]:
-        return tuple(record.deviations)
+    def alike_in(record: Record) -> tuple[tuple[str, ...], int]:
+        return tuple(record.deviations), record.epochs  # an earlier version of a recipe may have had other epochs
 
     runs = [each for each in records if not each.faithful and is_of(each, error)]
-    alike = groupby(sorted(runs, key=lambda each: (deviations(each), each.seed)), deviations)
+    alike = groupby(sorted(runs, key=lambda each: (alike_in(each), each.seed)), alike_in)
     found = (_with_curves(list(same), error.column, folders) for _, same in alike)
     return [_curve(name, error, each) for each in found if each]
 

@@ -104,7 +104,7 @@ def status_of(
         status,
         state=RunState.STOPPED if status.state is RunState.MISSING else status.state,
         step=saved.step,
-        seconds=0.0 if saved.runtime.shares else saved.seconds,
+        seconds=0.0 if saved.runtime.shares else saved.seconds_so_far,
         device=saved.machine.get("device"),
     )
 

@@ -40,9 +40,9 @@ class Checkpoint:
     """States of torch's default generators, the CPU's first."""
     history: list[EpochRow]
     seconds: float
-    """Wall time of all sessions so far."""
+    """Wall time of the finished epochs, in all sessions."""
     epoch_seconds: float
-    """Wall time of the current epoch."""
+    """Wall time of the current epoch so far."""
     sessions: int
     """Number of sessions so far, including the current one."""
     started: str
@@ -61,6 +61,11 @@ class Checkpoint:
     def tested(self) -> dict[str, Any]:
         """The weights that the run tests: their moving average, if the recipe has one."""
         return self.average or self.network
+
+    @property
+    def seconds_so_far(self) -> float:
+        """Wall time of all sessions up to this checkpoint."""
+        return self.seconds + self.epoch_seconds
 
     @property
     def finished(self) -> bool:

@@ -41,12 +41,12 @@ DECIDING_PARTS = ("device", "processor", "torch")
 def through(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
     """Return the provenance of a run that was started with `before` and resumed with `now`.
 
-    If a value changed, both are kept, as in `3a03939; a1214b3`.
+    If a value changed, both are kept, as in `3a03939; a1214b3`; that of the last session is the last one.
     """
     joined = {}
     for name in {**before, **now}:
         values = [value for each in (before, now) if name in each for value in each[name].split(SEPARATOR)]
-        joined[name] = SEPARATOR.join(dict.fromkeys(values))
+        joined[name] = SEPARATOR.join(reversed(dict.fromkeys(reversed(values))))
     return joined
 
 
