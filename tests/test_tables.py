@@ -57,12 +57,12 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
         ('caption = "', '# caption = "', "the table: key 'caption' is missing"),
         ('kind = "flops"', 'kind = "flop"', "column 2 (flops): unknown kind 'flop'; did you mean flops?"),
         ('recipe = "miru2020-cifar100"', 'recipe = "miru"', "column 3 (error): unknown recipe 'miru'; did"),
-        (LAST, 'runs = "one"', "column 3 (error): runs is 'one', not an integer"),
+        (LAST, 'runs = "one"', "column 3 (error): runs is 'one', not a whole number"),
         (LAST, "runs = 0", "column 3 (error): runs is 0, not a whole number of 1 or more"),
         (
             LAST,
             'metric = "iou"',
-            "column 3 (error): verdicts need errors in % on a known number of images, and iou is no such error; set",
+            "column 3 (error): verdicts need errors in % on a known number of images, and iou is not such an error; set",
         ),
         (LAST, 'dataset = "segmentation"', "column 3 (error): verdicts need errors in % on a known number of images"),
         ('"24.65"', '"100"', "row 1 (ResNet-110): cell error is '100', but an error in % is between 0 and"),
@@ -81,6 +81,11 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
             'model = "resnet110"',
             'model = "resnet110"\nprotocol = {}',
             "row 1 (ResNet-110): protocol is for image files",
+        ),
+        (
+            "[[rows]]",
+            '[[rows]]\ndataset = "segmentation"\nrecipe = "unet-segmentation"',
+            "row 1 (ResNet-110): verdicts need errors in % on a known number of images",
         ),
         (
             "[[rows]]",

@@ -16,7 +16,7 @@ from repro.models import ELSEWHERE, MODELS, OPTIONS, check_layers, find, is_outs
 from repro.models.options import EXPECTED
 from repro.papers import paper_of, toml_of
 from repro.paths import data_folder
-from repro.recipes import RECIPES, current_library
+from repro.recipes import RECIPES, Recipe, current_library
 from repro.tables.cell import PRINTED, Cell, repair_of
 from repro.tables.checks import Malformed, every, expect_keys, expect_one_of, tables_of
 from repro.tables.printed import KINDS, METRICS, PERCENT, STATISTICS, Column, PrintedError, Row, Table, where_of
@@ -98,7 +98,7 @@ def _table(file: Path, content: dict[str, Any]) -> Table:
     table = Table(file.stem, columns=tuple(parsed), rows=tuple(read), notes=notes, file=file, **content)
     _check_labels(table)
     _check_times(table)
-    every(table.errors(), lambda _, each: _check_recipe(table, each))
+    every(table.errors(), lambda _, each: _check_error(table, each))
     return table
 
 
@@ -110,7 +110,7 @@ def _columns_and_rows(
     judged = {str(each.get("key")) for each in columns if each.get("kind") == "error" and each.get("comparable", True)}
     parts: list[Callable[[], list[Any]]] = [
         lambda: every(columns, lambda index, each: _column(index, each, dataset)),
-        lambda: every(rows, lambda index, each: _row(index, each, keys, judged, dataset, paper)),
+        lambda: every(rows, lambda index, each: _row(index, each, keys, judged, paper)),
     ]
     parsed, read = every(parts, lambda _, part: part())
     return parsed, read
@@ -127,11 +127,19 @@ def _check_labels(table: Table) -> None:
             )
 
 
-def _check_recipe(table: Table, error: PrintedError) -> None:
+def _check_error(table: Table, error: PrintedError) -> None:
+    """Refuse a printed error with a protocol, a recipe or a verdict that its own dataset cannot have."""
+    where = table.where(error.row)
+    if error.row.protocol:
+        _check_files(where, error.dataset)
+    if error.judgeable and (reason := _unjudged(error.column.metric, error.dataset)):
+        raise Malformed(where, reason)
+    if error.recipe:
+        _check_recipe(where, error, RECIPES[error.recipe])
+
+
+def _check_recipe(where: str, error: PrintedError, recipe: Recipe) -> None:
     """Refuse a printed error whose recipe cannot train its network, or trains on another dataset."""
-    if not error.recipe:
-        return
-    where, recipe = table.where(error.row), RECIPES[error.recipe]
     if recipe.dataset != error.dataset:
         raise Malformed(
             where,
@@ -169,41 +177,47 @@ def _column(index: int, content: dict[str, Any], dataset: str) -> Column:
         if key in content and content["kind"] != kind:
             raise Malformed(where, f"{key} belongs to a column of kind {kind!r}, not {content['kind']!r}")
     _expect_known(where, content)
-    _read_protocol(where, content, content.get("dataset", dataset))
-    if content["kind"] == "error" and content.get("comparable", True) and (reason := _unjudged(content)):
+    _read_protocol(where, content)
+    if "protocol" in content:
+        _check_files(where, content["dataset"])
+    judged = content["kind"] == "error" and content.get("comparable", True)
+    if judged and (reason := _unjudged(content.get("metric", "error"), content["dataset"])):
         raise Malformed(where, reason)
     return Column(**content)
 
 
-def _read_protocol(where: str, content: dict[str, Any], dataset: str) -> None:
-    """Replace the protocol of a column or a row by the parsed one; refuse one of images that are shown whole."""
+def _read_protocol(where: str, content: dict[str, Any]) -> None:
+    """Replace the protocol of a column or a row by the parsed one."""
     if "protocol" not in content:
         return
     try:
         content["protocol"] = msgspec.convert(content["protocol"], Protocol)
     except msgspec.ValidationError as error:
         raise Malformed(where, f"protocol: {error}") from None
-    spec = DATASETS[dataset]
-    if spec.kind is not DatasetKind.IMAGE_FILES:
+
+
+def _check_files(where: str, dataset: str) -> None:
+    """Refuse a protocol of images that are shown whole."""
+    if DATASETS[dataset].kind is not DatasetKind.IMAGE_FILES:
         raise Malformed(where, f"protocol is for image files; the images of {dataset} are shown whole")
 
 
-def _unjudged(content: dict[str, Any]) -> str:
-    """Return why a column of errors can have no verdict, and what to do; empty if it can have one."""
-    needed, data = "verdicts need errors in % on a known number of images", DATASETS[content["dataset"]]
-    if (metric := content.get("metric", "error")) not in PERCENT:
+def _unjudged(metric: str, dataset: str) -> str:
+    """Return why errors can have no verdict, and what to do; empty if they can have one."""
+    needed, data = "verdicts need errors in % on a known number of images", DATASETS[dataset]
+    if metric not in PERCENT:
         return f"{needed}, and {metric} is not such an error; set comparable = false"
     if data.test_images:
         return ""
     if not data.declaration:
         return f"{needed}; set comparable = false"
     return (
-        f"verdicts need the number of test images, and no test images of {content['dataset']} are in {data_folder()}; "
+        f"verdicts need the number of test images, and no test images of {dataset} are in {data_folder()}; "
         f"put them there, name another folder with --data, or declare test_images in {data.declaration.file}"
     )
 
 
-def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str], dataset: str, paper: Path) -> Row:
+def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str], paper: Path) -> Row:
     where = where_of(index, content.get("label", "without label"))
     expect_keys(where, content, Row, besides={"replications"})
     _find_outside(where, content, paper)
@@ -222,7 +236,7 @@ def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str], 
         if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
             point = " with a point, such as 2.0" if kind is float else ""
             raise Malformed(where, f"option {option} is {value!r}, but it must be {EXPECTED[kind]}{point}")
-    _read_protocol(where, content, content.get("dataset", dataset))
+    _read_protocol(where, content)
     cells = content.pop("cells")
     for key, text in cells.items():
         expect_one_of(where, "cell", key, keys)
