@@ -195,12 +195,14 @@ def test_a_refusal_that_ends_with_advice_is_told_by_the_line_before_it(
             ["narrow: would submit 6 runs in 6 jobs; up to 16 at once, 4 h each, 4 GPUs"],
         ),
         ("--on local --device cpu", ["narrow: would submit 6 runs in 2 jobs; up to 2 at once", "job 0: starts with "]),
+        ("--on local --parallel 6", ["narrow: would submit 6 runs in 6 jobs; up to 6 at once"]),
     ],
 )
 def test_a_dry_run_lists_the_jobs_and_submits_none(
     paper: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, options: str, lines: list[str]
 ) -> None:
     monkeypatch.setattr("repro.cluster.submit.which", lambda name: None)  # there is no Slurm
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SystemExit, match="0"):
         main(["table", "narrow", "--run", "--seeds", "2", "--dry-run", *options.split()])
     out, err = capsys.readouterr()

@@ -62,7 +62,7 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
         (
             LAST,
             'metric = "iou"',
-            "column 3 (error): verdicts need errors in % on a known number of images, and iou is not such an error; set",
+            "column 3 (error): verdicts need errors in % on a known number of images, and iou is not such an error",
         ),
         (LAST, 'dataset = "segmentation"', "column 3 (error): verdicts need errors in % on a known number of images"),
         ('"24.65"', '"100"', "row 1 (ResNet-110): cell error is '100', but an error in % is between 0 and"),

@@ -14,7 +14,7 @@ from repro.cli.suggestion import suggest, with_folders
 from repro.cluster.resources import Resources
 from repro.cluster.submit import SET_HERE, submit
 from repro.cluster.tasks import JOBS, Where, split, trains_seeds_at_once
-from repro.console import note, print_line
+from repro.console import loading, note, print_line
 from repro.data import DATASETS
 from repro.errors import UserError
 from repro.experiment import Experiment, check_network, one_of_each
@@ -199,9 +199,12 @@ def _tasks(left: Sequence[Experiment], runtime: Runtime, use: Resources) -> tupl
     Jobs of Slurm have one row each. On this machine `parallel` jobs share all runs, and the cores: each begins with
     another row and takes what no other job trains.
     """
-    rows = split(left, together=trains_seeds_at_once(runtime))
     if use.where is Where.SLURM:
-        return rows, runtime
+        return split(left, together=trains_seeds_at_once(runtime)), runtime
+    with loading():
+        from repro.training.device import chosen_device
+
+    rows = split(left, together=trains_seeds_at_once(replace(runtime, device=chosen_device(runtime))))
     jobs = min(use.parallel, len(rows))
     turned = [rows[first:] + rows[:first] for first in (len(rows) * job // jobs for job in range(jobs))]
     threads = runtime.threads or max(1, cores() // (jobs * use.processes))
