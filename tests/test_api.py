@@ -215,7 +215,7 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: repro.count(small_network()), "the size of the images of Sequential is missing; give it"),
     (lambda: repro.count(small_network(), input=(1, 9, 9)), "Sequential does not accept an input of 1x9x9 (CxHxW): "),
     (lambda: repro.count(Mute(), input=(3, 9, 9)), "Mute does not accept an input of 3x9x9 (CxHxW): ValueError"),
-    (lambda: repro.count(small_network(), depth=2, classes=3), "depth, classes: only for the name of a network"),
+    (lambda: repro.count(small_network(), depth=2, classes=3), "depth, classes: only for a network given by name"),
     (lambda: repro.count(nn.LazyLinear(2), input=(3, 8, 8)), "LazyLinear has lazy layers; call it once"),
     (lambda: repro.count(3, input=(3, 8, 8)), "a network is the name of one or a torch.nn.Module, not 3"),  # type: ignore[arg-type]
     (lambda: repro.count("wrn", input=32), "input=32 is not a shape; give (C, H, W)"),  # type: ignore[arg-type]

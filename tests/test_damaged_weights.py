@@ -85,8 +85,8 @@ def first_as(change: Callable[[Tensor], Tensor]) -> Weights:
         ({7: torch.zeros(3)}, "7 is no name of a tensor"),
         ({"weight": torch.eye(2).to_sparse()}, "is a sparse tensor or has no values"),
         (first_as(lambda tensor: tensor.to("meta")), "is a sparse tensor or has no values"),
-        (first_as(lambda tensor: tensor.to(torch.float8_e4m3fn)), "only floating-point weights can be read"),
-        (first_as(lambda tensor: tensor.to(torch.complex64)), "only floating-point weights can be read"),
+        (first_as(lambda tensor: tensor.to(torch.float8_e4m3fn)), "weights must be floating-point; save them in fp32"),
+        (first_as(lambda tensor: tensor.to(torch.complex64)), "weights must be floating-point; save them in fp32"),
         ({**weights(), "classifier.bias": torch.tensor(1.0)}, "classifier.bias has the shape ()"),
     ],
 )

@@ -185,7 +185,7 @@ def test_a_run_that_resumes_under_what_changes_bits_says_so_once(
         watcher = stop_at(stop)
         with pytest.raises(Stopped):
             train_one(tiny(), Runtime(device="cpu", **switches), folders, watcher)
-        return [line for line in watcher.said if "bits" in line]
+        return [line for line in watcher.said if "bit-identical" in line]
 
     assert session(1) == session(2) == []
     before = processor()

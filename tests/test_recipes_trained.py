@@ -148,7 +148,7 @@ def test_the_first_of_equal_validation_errors_is_reported(tiny: Make) -> None:
 
 
 def test_a_data_set_with_other_validation_images_is_refused(tiny: Make) -> None:
-    with pytest.raises(UserError, match="needs 7 validation images, and digits defines 0"):
+    with pytest.raises(UserError, match="needs 7 validation images, but digits defines 0"):
         engine_of(tiny(validation_images=7))
 
 

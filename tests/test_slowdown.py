@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("small_digits")
 
 
 def lines_said(pace: SlowdownNotice, monkeypatch: pytest.MonkeyPatch, *seconds: float) -> list[str]:
-    """Let steps take some seconds, with an hour between any two, and return what is os_error_text."""
+    """Let steps take some seconds, with an hour between any two, and return what is said."""
     now = 0.0
     monkeypatch.setattr(module.time, "perf_counter", lambda: now)
 
@@ -30,7 +30,7 @@ def lines_said(pace: SlowdownNotice, monkeypatch: pytest.MonkeyPatch, *seconds: 
     for _ in pace.timed(steps()):  # type: ignore[arg-type]
         now += 3600
     assert isinstance(pace.watcher, Silent)
-    return pace.watcher.os_error_text
+    return pace.watcher.said
 
 
 FIRST, USUAL = (100.0,), (1.0,) * 10
@@ -60,4 +60,4 @@ def test_a_training_is_timed(tiny: Make, folders: Folders, monkeypatch: pytest.M
         monkeypatch.setattr(module, name, 0.0)
     watcher = Silent()
     train_one(tiny(), Runtime(device="cpu"), folders, watcher)
-    assert sum("slower than at its start" in each for each in watcher.os_error_text) == 1
+    assert sum("slower than at its start" in each for each in watcher.said) == 1

@@ -146,7 +146,7 @@ def test_the_reference_row_is_named_or_the_first_one_shown(tiny_table: Callable[
     ("old", "new", "reason"),
     [
         ("batch = 8", 'reference = "quoted"', "column 2 (took): unknown reference 'quoted'; known: narrow, wide"),
-        ("batch = 8", 'batch = "8"', "column 2 (took): batch is '8', not an integer"),
+        ("batch = 8", 'batch = "8"', "column 2 (took): batch is '8', not a whole number"),
         (
             'kind = "params"',
             'kind = "params"\nbatch = 8',

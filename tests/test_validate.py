@@ -110,7 +110,7 @@ def test_replications_are_read_and_need_a_table(folder: Path, capsys: Capsys) ->
 EXTRA = 'weight_decay = { value = 0.0, source = "printed", place = "3" }\n'
 WRONG = [
     # file, text, its replacement, level, place, and what would be right
-    (TABLE, '"4.1k"', '"4,1k"', "error", ROW_1, "cell params is '4,1k', not a printed number in quotes"),
+    (TABLE, '"4.1k"', '"4,1k"', "error", ROW_1, "cell params is '4,1k', not a printed number"),
     (TABLE, '"4.1k"', '"4.2k"', "warning", ROW_1, "params is printed as 4.2k, and the network has 4.1k (4,122)"),
     (TABLE, "model = ", "modle = ", "error", ROW_1, "unknown key 'modle'; did you mean model?"),
     (TABLE, "k = 4 }", "k = true }", "error", ROW_1, "option k is True, but it must be a whole number"),
