@@ -195,18 +195,25 @@ def test_seeds_trained_at_once_share_their_time(record: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("runtime", "number"),
+    ("runtime", "experiment", "number"),
     [
-        (Runtime(), MOST_BRANCHES),
-        (Runtime(at_once=2), 2),
-        (Runtime(together="stacked"), 5),
-        (Runtime(together="stacked", at_once=4), 4),
-        (Runtime(together="off"), 1),
+        (Runtime(), {}, MOST_BRANCHES),
+        (Runtime(at_once=2), {}, 2),
+        (Runtime(together="stacked"), {}, 5),
+        (Runtime(together="stacked", at_once=4), {}, 4),
+        (Runtime(together="off"), {}, 1),
+        (Runtime(together="stacked", save_memory=True), {}, 1),
+        (Runtime(together="stacked"), {"schedule": "plateau"}, 1),
+        (Runtime(), {"schedule": "plateau"}, MOST_BRANCHES),
+        (Runtime(), {"dropout": 0.2}, 1),
+        (Runtime(), {"dataset": "coco"}, 1),
     ],
 )
-def test_on_a_gpu_as_many_seeds_are_planned_at_once_as_are_trained(runtime: Runtime, number: int) -> None:
+def test_on_a_gpu_as_many_seeds_are_planned_at_once_as_are_trained(
+    runtime: Runtime, experiment: dict[str, object], number: int
+) -> None:
     on_gpu = measurements_on("NVIDIA H100 80GB HBM3", runtime, (), ())
-    assert on_gpu.seeds_at_once(small(), 5) == number
+    assert on_gpu.seeds_at_once(small(**experiment), 5) == number
 
 
 def test_memory_is_the_recorded_peak_or_an_estimate(record: Make) -> None:

@@ -28,6 +28,7 @@ from repro.runtime import MOST_BRANCHES, Runtime, Together
 from repro.store.results import Record, StepTime, is_cpu
 from repro.text import number_of
 from repro.training.estimate import trained_subject
+from repro.training.sharing import sharing_of
 
 STATED = {"CPU": 1.5e11, "GPU": 5e12}
 """FLOPs per second of training for a guess, 2 per multiply-add, once forward and twice backward.
@@ -86,17 +87,18 @@ class Measurements:
     """Only those of the device."""
 
     def seeds_at_once(self, experiment: Experiment, seeds: int) -> int:
-        """Return how many of several seeds of an experiment will be trained at once; of those with dropout one."""
-        dropout = experiment.recipe.dropout or experiment.options.get("dropout")
+        """Return how many of several seeds of an experiment will be trained at once."""
         mode = self._sharing_mode(experiment)
-        if mode is Together.OFF or self.runtime.one_at_a_time or dropout:
+        if mode is Together.OFF:
             return 1
         return min(seeds, self.runtime.at_once or (MOST_BRANCHES if mode is Together.BRANCHES else seeds))
 
     def _sharing_mode(self, experiment: Experiment) -> Together:
-        """Return how several seeds of an experiment will share the device."""
-        files = DATASETS[experiment.dataset].kind is DatasetKind.IMAGE_FILES
-        return self.runtime.sharing_mode(on_cpu=is_cpu(self.device), files=files)
+        """Return how several seeds of an experiment will share the device; those that draw random numbers do not."""
+        detects = DATASETS[experiment.dataset].kind is DatasetKind.DETECTION
+        if detects or experiment.recipe.dropout or experiment.options.get("dropout"):
+            return Together.OFF
+        return sharing_of([experiment], self.runtime, on_cpu=is_cpu(self.device))[0]
 
     def image_time(self, status: RunStatus, together: bool, seeds: Sequence[RunStatus] = ()) -> ImageTime:
         """Return the time of an image of a run.

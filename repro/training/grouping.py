@@ -14,6 +14,7 @@ from repro.runtime import MOST_BRANCHES, Runtime, Together
 from repro.training.device import free_memory_of
 from repro.training.memory import needed_bytes
 from repro.training.progress import Watcher
+from repro.training.sharing import sharing_of
 from repro.training.stacked import why_one_at_a_time
 
 Stack = Sequence[Experiment]
@@ -40,29 +41,16 @@ def sharing_mode_of(
         device: the device to train on.
         watcher: receives the reason.
     """
-    kinds = {DATASETS[each.dataset].kind for each in experiments}
-    files = DatasetKind.IMAGE_FILES in kinds
     if len(experiments) == 1:  # in a graph, like the others of its table, if branches are asked for
-        graphed = runtime.together == Together.BRANCHES and DatasetKind.DETECTION not in kinds
-        return Together.BRANCHES if graphed else Together.OFF
-    mode = runtime.sharing_mode(on_cpu=device.type == "cpu", files=files)
-    if mode is Together.OFF:
-        return mode
-    alone = [why_one_at_a_time(networks[key], each) for key, each in one_of_each(experiments).items()]
-    stacked = mode is Together.STACKED
-    reasons = {
-        **{reason.capitalize(): True for reason in alone if reason},
-        "The learning rate falls at the plateaus of each seed": stacked
-        and any(each.recipe.schedule == "plateau" for each in experiments),
-        "--save-memory supports one network at a time": stacked and runtime.save_memory,
-        "--fused supports one network at a time": stacked and runtime.fused,
-        "Image files are read for one run at a time": files and not stacked,
-    }
-    for reason, applies in reasons.items():
-        if applies:
-            watcher.say(f"{reason}, so runs are trained one after another.")
-            return Together.OFF
-    return mode
+        detects = DATASETS[experiments[0].dataset].kind is DatasetKind.DETECTION
+        return Together.BRANCHES if runtime.together == Together.BRANCHES and not detects else Together.OFF
+    mode, reason = sharing_of(experiments, runtime, on_cpu=device.type == "cpu")
+    if mode is not Together.OFF:
+        why = (why_one_at_a_time(networks[key], each) for key, each in one_of_each(experiments).items())
+        reason = next(filter(None, why), "").capitalize()
+    if reason:
+        watcher.say(f"{reason}, so runs are trained one after another.")
+    return Together.OFF if reason else mode
 
 
 def groups_of(experiments: Sequence[Experiment], runtime: Runtime, device: torch.device) -> list[Group]:
