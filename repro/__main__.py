@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         package = (error.name or "").split(".")[0]
         if package in ("", "repro"):
             raise
-        line = f"error: the package {package} is missing; install it with `pip install {package}`"
+        line = f"error: the package {package} is not installed: pip install {package}"
         print(line, file=sys.stderr)
         sys.exit(2)
     finally:

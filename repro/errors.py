@@ -69,7 +69,7 @@ class PackageMissing(UserError):
 
     def __init__(self, package: str, purpose: str) -> None:
         """`purpose` says what the package is for, as `FLOPs are counted with it`."""
-        super().__init__(f"the package {package} is missing, and {purpose}; install it with `pip install {package}`")
+        super().__init__(f"the package {package} is not installed, and {purpose}: pip install {package}")
 
 
 class BeingTrained(UserError):

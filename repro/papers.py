@@ -47,7 +47,10 @@ class Paper:
     named: Path | None = None
     """The folder that only `--papers` names, so that the next command needs the option too."""
     unasked: bool = False
-    """Whether it only lies in ./papers/. Its networks then run only if a command names it, its table or the network."""
+    """Whether it was found only in ./papers/.
+
+    Its networks then run only if a command names it, its table or the network.
+    """
 
 
 def find_papers(named: Sequence[Path] = ()) -> tuple[Paper, ...]:

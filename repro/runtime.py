@@ -68,7 +68,7 @@ MOST_BRANCHES = 3
 """Branches where no measurement says how many are fastest: three ResNet-110 in TF32 took 7.2 ms a step and run on an
 H100, and one alone 10.2 ms."""
 MEASURED = ("channels_last", "compile", "graph", "fused", "together", "at_once")
-"""Switches whose best values depend on the network and the card."""
+"""Switches whose best values depend on the network and the GPU."""
 
 
 @dataclass(frozen=True, kw_only=True)

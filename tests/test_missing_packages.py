@@ -28,7 +28,7 @@ def without(packages: tuple[str, ...], *arguments: str, cwd: Path, cache: Path) 
 
 
 GPU_MACHINE = ("fvcore", "platformdirs")
-LINE = "the package fvcore is missing, and FLOPs are counted with it; install it with `pip install fvcore`"
+LINE = "the package fvcore is not installed, and FLOPs are counted with it: pip install fvcore"
 
 
 def test_a_table_is_shown_where_fvcore_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,7 @@ def test_the_cache_folder_without_platformdirs(monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.parametrize("package", ["msgspec", "typer"])
 def test_a_package_that_is_missing_when_the_program_is_loaded_is_one_line(tmp_path: Path, package: str) -> None:
     done = without((package,), "--help", cwd=tmp_path, cache=tmp_path)
-    line = f"error: the package {package} is missing; install it with `pip install {package}`\n"
+    line = f"error: the package {package} is not installed: pip install {package}\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
 
 

@@ -9,7 +9,7 @@ from repro.errors import UnknownName, UserError
 from repro.models import MODELS
 from repro.models.registry import TIMM, TORCHVISION
 from repro.tables import read_table, table_names
-from repro.tables.names import Network, named_otherwise, network_called
+from repro.tables.names import Network, network_called, of_another_kind
 from repro.text import canonical, choose
 
 TABLES = cache(read_table)
@@ -116,7 +116,7 @@ def test_an_option_that_the_name_gives_is_refused_with_another_value() -> None:
     ],
 )
 def test_a_name_of_another_kind_is_answered_with_what_belongs_to_it(kind: str, name: str, line: str) -> None:
-    assert line in str(named_otherwise(UnknownName(kind, name, "")))
+    assert line in str(of_another_kind(UnknownName(kind, name, "")))
 
 
 def test_python_understands_the_same_names() -> None:

@@ -14,7 +14,7 @@ from repro.experiment import check_recipes
 from repro.papers import Paper, find_papers, paper_of
 from repro.recipes import Library, within
 from repro.tables import check_tables
-from repro.tables.names import named_otherwise
+from repro.tables.names import of_another_kind
 from repro.text import canonical
 
 Place = str | Path
@@ -37,12 +37,12 @@ class LeftOut:
         """
         if error.kind == "table":
             tables = [canonical(file.stem) for paper in self.papers for file in paper.tables]
-            return self.errors[0] if canonical(error.name) in tables else named_otherwise(error)
+            return self.errors[0] if canonical(error.name) in tables else of_another_kind(error)
         if self.errors and not error.meant:
             return UserError(
                 f"unknown {error.kind} {error.name!r}; it may be in {self.papers[0].folder}: {self.errors[0]}"
             )
-        return named_otherwise(error)
+        return of_another_kind(error)
 
 
 def text_of(name: str, value: object) -> str:

@@ -51,7 +51,7 @@ ALONE: Sequence[Switches] = (
 
 @dataclass(frozen=True)
 class StepTimes:
-    """The step times of one network on one card, which are kept in the cache."""
+    """The step times of one network on one model of GPU, which are kept in the cache."""
 
     path: Path
     known: list[tuple[Switches, float]]
@@ -68,9 +68,9 @@ class StepTimes:
         write_cached(self.path, self.known)
 
 
-def step_times(experiment: Experiment, runtime: Runtime, card: str) -> StepTimes:
+def step_times(experiment: Experiment, runtime: Runtime, gpu: str) -> StepTimes:
     """Return the known step times of a network; a damaged file counts as missing."""
-    about: list[object] = [card, torch.__version__, experiment.model, dict(experiment.options), experiment.dataset]
+    about: list[object] = [gpu, torch.__version__, experiment.model, dict(experiment.options), experiment.dataset]
     about += [experiment.recipe.batch, runtime.precision, bool(runtime.save_memory), runtime.deterministic]
     about += [version_of(experiment.model)]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
@@ -78,7 +78,7 @@ def step_times(experiment: Experiment, runtime: Runtime, card: str) -> StepTimes
     return StepTimes(path, read_cached(path, list[tuple[Switches, float]]) or [])
 
 
-def remember(experiment: Experiment, runtime: Runtime, card: str, variants: Sequence[Variant]) -> None:
+def remember(experiment: Experiment, runtime: Runtime, gpu: str, variants: Sequence[Variant]) -> None:
     """Keep the step times of training variants, which `repro bench` measured, for later sessions."""
     for each in variants:
         if each.kind is VariantKind.TRAINING and each.precision:
@@ -88,7 +88,7 @@ def remember(experiment: Experiment, runtime: Runtime, card: str, variants: Sequ
                 switches |= {"together": each.together.value, "at_once": each.seeds}
             milliseconds = 1000 * experiment.recipe.batch / statistics.median(each.rates)
             measured = replace(runtime, precision=each.precision, save_memory="save_memory" in each.switches)
-            step_times(experiment, measured, card).add(switches, milliseconds)
+            step_times(experiment, measured, gpu).add(switches, milliseconds)
 
 
 def step_milliseconds(experiment: Experiment, runtime: Runtime, device: torch.device) -> float:
@@ -127,13 +127,13 @@ def fastest(experiments: Sequence[Experiment], runtime: Runtime, measure: Measur
     files = any(DATASETS[each.dataset].kind is not DatasetKind.IN_MEMORY for each in experiments)
     if device.type == "cpu" or not runtime.unset or files or runtime.processes > 1:
         return runtime
-    card = device_name(device)
-    times = step_times(experiments[0], runtime, card)
+    gpu = device_name(device)
+    times = step_times(experiments[0], runtime, gpu)
     chooser = Chooser(experiments, runtime, device, times, measure)
     chosen = chooser.chosen()
     if not chosen:
         return runtime
-    note(f"{experiments[0].model} on {card}: {chooser.reason(chosen)}")
+    note(f"{experiments[0].model} on {gpu}: {chooser.reason(chosen)}")
     excluded = any("together" in of for of, _ in times.known) or not (runtime.graph or "graph" in runtime.unset)
     off = excluded and "together" not in chosen and "together" in runtime.unset
     together: dict[str, Any] = {"together": Together.OFF.value} if off else {}

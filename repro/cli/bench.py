@@ -42,7 +42,9 @@ Precisions = Annotated[
     list[Precision] | None,
     choice("--precision", help="Precision to measure; can be given several times (default: fp32 and bf16)."),
 ]
-SideBySide = Annotated[int, typer.Option("--seeds", min=1, max=100, metavar="N", help="Also measure N stacked seeds.")]
+StackedSeeds = Annotated[
+    int, typer.Option("--seeds", min=1, max=100, metavar="N", help="Also measure N stacked seeds.")
+]
 Window = Annotated[
     float, typer.Option("--window", min=0.01, max=600, metavar="SECONDS", help="Length of one timing window.")
 ]
@@ -81,7 +83,7 @@ def bench(
     recipe: RecipeName = None,
     overrides: Overrides = None,
     precision: Precisions = None,
-    seeds: SideBySide = 1,
+    seeds: StackedSeeds = 1,
     data: Data = None,
     window: Window = 2.0,
     check: Check = False,

@@ -68,7 +68,7 @@ def with_runs(errors: Iterable[PrintedError], records: Sequence[Record]) -> list
 
 
 def once_each(runs: Iterable[Record]) -> list[Record]:
-    """Return runs without repetitions: one run may be behind several errors."""
+    """Return runs without repetitions: one run may count for several errors."""
     return list({run.id: run for run in runs}.values())
 
 

@@ -123,9 +123,9 @@ class MeasuredError:
     published: Cell
     """In %."""
     statistic: str
-    """The statistic behind the printed figure: a key of FIGURE_OF."""
+    """The statistic that the printed figure is: a key of FIGURE_OF."""
     runs: int
-    """Number of runs behind the printed figure."""
+    """Number of the paper's runs for the printed figure."""
     values: tuple[float, ...]
     """Our errors in %, by seed; none before the first run, which has no value and difference yet."""
     images: int

@@ -216,7 +216,7 @@ def _of_timm(network: Outside) -> Factory:
     timm: Any = _imported(network, "timm")
     if not timm.is_model(network.factory):
         choose("network of timm", network.factory, timm.list_models())
-        raise UserError(f"timm spells {network.factory!r} otherwise; see timm.list_models()")
+        raise UserError(f"timm spells {network.factory!r} differently; see timm.list_models()")
     parameters = _signature(network, timm.models.model_entrypoint(network.factory))
     build = partial(timm.create_model, network.factory, pretrained=False)
     return _factory(build, parameters, {"classes": "num_classes", "channels": "in_chans"})

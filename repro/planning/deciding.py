@@ -63,7 +63,7 @@ class Known:
 
     statistic: str
     runs: int
-    """Runs behind the printed error, k."""
+    """The paper's runs for the printed error, k."""
     n: int
     """Our runs so far, m."""
     mean: float

@@ -11,7 +11,7 @@ from repro.tables import PrintedError, Row, Table
 
 
 def needed(error: PrintedError, seeds: int | None, epochs: int | None) -> list[Experiment]:
-    """Return the experiments behind a printed error, by seed; none without a recipe.
+    """Return the experiments for a printed error, by seed; none without a recipe.
 
     Args:
         error: the printed error.

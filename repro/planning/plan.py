@@ -121,7 +121,7 @@ class Plan:
 
     @property
     def runs(self) -> list[PlannedRun]:
-        """All runs, each once: a run may be behind several printed errors."""
+        """All runs, each once: a run may count for several printed errors."""
         return list({each.status.experiment.id: each for row in self.rows for each in row.runs}.values())
 
     @property

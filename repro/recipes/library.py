@@ -75,7 +75,7 @@ class Library:
         return None if file in self._shipped else file
 
     def is_unasked(self, table: Path) -> bool:
-        """Whether the paper of a table only lies in ./papers/: a command about all tables runs no code of it."""
+        """Whether the paper of a table was found only in ./papers/: a command about all tables runs no code of it."""
         return any(paper.unasked and table in paper.tables for paper in self.papers)
 
     @property

@@ -57,7 +57,7 @@ def notes_of(comparison: Comparison) -> tuple[Note, ...]:
 
 
 def recipe_names(comparison: Comparison) -> list[str]:
-    """Return the names of the recipes behind a table, without repetitions."""
+    """Return the names of the recipes of a table, without repetitions."""
     names = [cell.printed.recipe for row in comparison.rows for cell in row.errors.values()]
     return list(dict.fromkeys(name for name in names if name))
 

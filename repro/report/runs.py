@@ -1,4 +1,4 @@
-"""The runs behind a table as grids: those that verdicts use, and those that deviate from the recipe."""
+"""The runs of a table as grids: those that verdicts use, and those that deviate from the recipe."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def _usual_recipe(row: Row, dataset: str | None) -> str | None:
     return default_recipe(row.model, dataset or spec_of(row.model).dataset, row.options)
 
 
-def named_otherwise(error: UnknownName) -> UserError:
+def of_another_kind(error: UnknownName) -> UserError:
     """Return the error of a name that is of another kind: what it is, and what of the right kind belongs to it."""
     wanted, typed = error.kind, canonical(error.name)
     if wanted not in Use._fields:

@@ -39,9 +39,9 @@ class Column:
     recipe: str | None = None
     """Errors: the recipe; a row may have a different one."""
     statistic: str | None = None
-    """The statistic of the runs behind a printed cell: one of STATISTICS; None if it is not given: LAST."""
+    """The statistic over the paper's runs that a printed cell is: one of STATISTICS; None if it is not given: LAST."""
     runs: int | None = None
-    """Number of runs behind a printed cell; None if the paper does not say, which is taken as one."""
+    """Number of the paper's runs for a printed cell; None if it does not say, which is taken as one."""
     protocol: Protocol | None = None
     """Errors on image files: how the paper tests (default: with one crop); a row may have a different one."""
     remark: str = ""
@@ -97,7 +97,7 @@ class PrintedError:
     recipe: str | None
     """None if there is no recipe for it."""
     statistic: str
-    """The statistic of the runs behind the cell: one of STATISTICS."""
+    """The statistic over the paper's runs that the cell is: one of STATISTICS."""
     runs: int
     protocol: Protocol
     """The test protocol of image files."""

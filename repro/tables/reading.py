@@ -67,7 +67,7 @@ def read_table(name: str) -> Table:
 def asked_rows(table: Table) -> tuple[Row, ...]:
     """Return the rows that may be shown where the user named neither the table nor its paper.
 
-    The others have networks of a paper that only lies in ./papers/: showing them would run its code.
+    The others have networks of a paper that was found only in ./papers/: showing them would run its code.
     """
     unasked = current_library().is_unasked(table.file)
     return tuple(row for row in table.rows if not (unasked and is_outside(row.model)))

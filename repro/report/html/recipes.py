@@ -25,7 +25,7 @@ class ShownRecipe:
 
 
 def recipes_of(comparison: Comparison) -> list[ShownRecipe]:
-    """Return the recipes behind a table's errors, without repetitions."""
+    """Return the recipes of a table's errors, without repetitions."""
     return [shown_recipe(recipe(name)) for name in recipe_names(comparison)]
 
 
