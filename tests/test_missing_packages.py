@@ -39,7 +39,7 @@ def test_a_table_is_shown_where_fvcore_is_missing(tmp_path: Path, monkeypatch: p
     command = ("table", "wrn-blocks", "--check", "--format", "json")
     done = without(GPU_MACHINE, *command, cwd=tmp_path, cache=tmp_path / "cache")
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("fvcore is missing") == 1
+    assert done.stderr.count("fvcore is not installed") == 1
     assert f"models are left out: {LINE}" in done.stderr
     rows = {each["label"]: each for each in json.loads(done.stdout)["rows"]}
     assert rows[known.label]["measured"]["params"] == exact
