@@ -15,6 +15,7 @@ from repro.comparison.join import Comparison, compare
 from repro.errors import UserError
 from repro.recipes import current_library
 from repro.report import Report
+from repro.report.replications import references
 from repro.tables import Replication, Table, parse_table, read_table, table_names
 from repro.tables.replications import FAR, Closeness, span
 
@@ -214,6 +215,16 @@ def test_the_column_has_the_number_and_the_range_and_only_where_there_is_one(tmp
         assert "others" in text(compare(table, []), format)
         assert "others" not in text(compare(table, [], shown=table.rows[1:]), format)
         assert "others" not in text(compare(bare(table), []), format)
+
+
+def test_a_fraction_with_one_digit_is_shown_without_an_exponent(tmp_path: Path) -> None:
+    written = SOURCE.replace('"accuracy"', '"error"\nunit = "fraction"').replace("75.01", "0.2")
+    table = parsed(tmp_path, written)
+    assert span(table.rows[0].replications) == "1: 20"
+    (compared,) = compare(table, [], shown=table.rows[:1]).rows
+    assert [each.text for each in references(table, compared)] == ["20 %"]
+    with pytest.raises(UserError, match=r"error: 30 % is 5\.35 points from 24\.65"):
+        parsed(tmp_path, written.replace('"0.2"', '"0.3"'))
 
 
 def test_json_has_every_replication_with_its_source() -> None:

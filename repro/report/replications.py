@@ -56,7 +56,7 @@ def references(table: Table, compared: ComparedRow) -> Iterator[Reference]:
     for column in columns:
         before = f"{column.label}: " if len(columns) > 1 else ""
         for each in sorted(compared.row.replications_of(column.key), key=lambda each: each.error):
-            text = f"{before}{each.error} %"
+            text = f"{before}{each.error:f} %"
             yield Reference(text, _name(each.source.url), _href(each.source), _details(each.source))
         cell = compared.errors.get(column.key)
         for test in cell.weights if cell else ():

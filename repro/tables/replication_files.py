@@ -125,6 +125,6 @@ def _wrong_value(row: Row, column: Column, replication: Replication, where: str)
     printed = row.cells[column.key]
     if (abs(replication.error - printed.value) >= FAR) == replication.reported.far:
         return ""
-    distance = f"{replication.error} % is {abs(replication.error - printed.value)} points from {printed.text}"
+    distance = f"{replication.error:f} % is {abs(replication.error - printed.value):f} points from {printed.text}"
     right = "remove far" if replication.reported.far else "check kind and unit, or confirm it with far = true"
     return f"{where}: {distance}; {right}"

@@ -135,7 +135,7 @@ class Replication:
 
     @property
     def error(self) -> Decimal:
-        """The reported error in %, with the digits of the source."""
+        """The reported error in %, with the digits of the source; shown in the format `f`, as it may be 3E+1."""
         value = Decimal(self.reported.value)
         percent = value.scaleb(2) if self.source.unit == Unit.FRACTION else value
         return 100 - percent if self.source.kind == Kind.ACCURACY else percent
@@ -146,14 +146,15 @@ def span(replications: Sequence[Replication]) -> str:
     if not replications:
         return ""
     errors = [each.error for each in replications]
-    lowest, highest = (f"{round(each, min(_DECIMALS, -_exponent(each)))}" for each in (min(errors), max(errors)))
+    lowest, highest = (f"{each:.{min(_DECIMALS, _decimals(each))}f}" for each in (min(errors), max(errors)))
     return f"{len(errors)}: {lowest if lowest == highest else f'{lowest}–{highest}'}"
 
 
-def _exponent(error: Decimal) -> int:
+def _decimals(error: Decimal) -> int:
+    """Return the number of decimals of an error; none for one that is exact to tens only, such as the fraction 0.3."""
     exponent = error.as_tuple().exponent
     assert isinstance(exponent, int)
-    return exponent
+    return max(0, -exponent)
 
 
 def _is_commit(text: str) -> bool:
