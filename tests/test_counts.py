@@ -7,7 +7,7 @@ import pytest
 import torch
 from marking import COUNTS_ALL
 
-from repro.comparison.counts import subject_of
+from repro.comparison.counts import abbreviated, subject_of
 from repro.counting import cache
 from repro.counting.cache import cached, counted, counted_parameters
 from repro.counting.count import Subject, count, count_modules, empty_network, parameters_of, without_memory
@@ -27,6 +27,23 @@ MISMATCHES = {
 }
 """Rows printed with 60M, 3.4M, 5.4M and 10.2M, and the parameters of the networks that their papers define."""
 PRINTED = [(table, row) for table in TABLES for row in table.rows if row.model and "params" in row.cells]
+
+
+@pytest.mark.parametrize(
+    ("exact", "shown"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1_000, "1k"),
+        (999_499, "999k"),
+        (999_700, "1M"),
+        (1_234_567, "1.23M"),
+        (999_700_000_000, "1,000G"),
+        (1_234_600_000_000, "1,235G"),
+    ],
+)
+def test_an_abbreviated_count_has_three_digits_and_no_exponent(exact: int, shown: str) -> None:
+    assert abbreviated(exact) == shown
 
 
 @pytest.mark.parametrize(("table", "row"), PRINTED, ids=[f"{table.name}: {row.label}" for table, row in PRINTED])

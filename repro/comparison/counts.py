@@ -89,6 +89,8 @@ def _count_cell(table: Table, row: Row, column: Column, counts: Count) -> CountC
 
 
 def abbreviated(exact: int) -> str:
-    """Return a count with three digits and a unit, as papers print them."""
-    unit, scale = next(((unit, scale) for unit, scale in reversed(UNITS.items()) if exact >= scale), ("", 1))
-    return f"{exact / scale:.3g}{unit}"
+    """Return a count with three digits and a unit, as papers print them; with more from 1000 of the largest unit on."""
+    rounded = float(f"{exact:.3g}")
+    unit, scale = next(((unit, scale) for unit, scale in reversed(UNITS.items()) if rounded >= scale), ("", 1))
+    figure = exact / scale
+    return f"{figure:,.0f}{unit}" if rounded / scale >= 1000 else f"{figure:.3g}{unit}"
