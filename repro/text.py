@@ -95,6 +95,11 @@ def first_of(names: Sequence[str]) -> str:
     return f"{', '.join(names[:SHOWN])}{f' and {others} others' if others > 0 else ''}"
 
 
+def signed(difference: float, decimals: int = 2) -> str:
+    """Return a difference with the sign that it has when rounded, + for zero; the minus is as wide as the plus."""
+    return f"{difference:+z.{decimals}f}".replace("-", "−")
+
+
 def size(number: float) -> str:
     """Return a number of bytes in MiB or GiB."""
     return f"{number / 2**30:,.1f} GiB" if number >= 2**30 else f"{number / 2**20:.1f} MiB"

@@ -349,6 +349,11 @@ def test_every_format_shows_a_lower_error_with_a_true_minus(record: Make) -> Non
         assert "−0.62" in text(compare(read_table("cifar100"), runs), format)
 
 
+def test_an_error_that_is_as_printed_when_rounded_is_not_shown_as_lower(record: Make) -> None:
+    shown = text(compare(read_table("cifar100"), [record(seed=seed, error=22.6167) for seed in range(2)]), "md")
+    assert ("+0.00" in shown, "−0.00" in shown) == (True, False)
+
+
 def test_check_names_the_mismatches(
     record: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.weights import WEIGHTS, append_weights_test, read_weights_tests
 from repro.store.writing import check_writable
-from repro.text import number_of
+from repro.text import number_of, signed
 
 if TYPE_CHECKING:
     from repro.evaluation.layouts import Normalisation
@@ -173,4 +173,4 @@ def _printed(found: TestedWeights) -> str:
 
 def _distance(difference: float) -> str:
     """Return how far these weights are from a printed error."""
-    return f"these weights {'−' if difference < 0 else '+'}{abs(difference):.2f} points"
+    return f"these weights {signed(difference)} points"

@@ -22,6 +22,7 @@ from repro.paths import RESULTS
 from repro.store.results import Record, StepTime
 from repro.store.weights import WeightsTest
 from repro.tables import PrintedError, Row, Table, shipped_tables
+from repro.text import signed
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -92,8 +93,8 @@ class ErrorCell:
         return f"{middle} ± {self.rounded(self.margin)}"
 
     def signed(self, value: float) -> str:
-        """Return a difference with its sign; the minus is as wide as the plus."""
-        return f"{'−' if value < 0 else '+'}{self.rounded(abs(value))}"
+        """Return a difference in % or points with its sign and the digits that are shown."""
+        return signed(value, self.digits)
 
     def rounded(self, value: float) -> str:
         """Return a figure in % or points with the digits that are shown."""

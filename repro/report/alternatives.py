@@ -12,6 +12,7 @@ from repro.report import ReportFormat
 from repro.report.csv import alternatives_csv
 from repro.report.grid import DASH, Grid, Heading, Line, Shown, Tag
 from repro.report.json import alternatives_json
+from repro.text import signed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -75,7 +76,7 @@ def _figures(tried: TriedAlternative) -> list[Shown]:
     return [
         _error(tried.own, len(tried.own_seeds)),
         _error(tried.changed, len(tried.changed_seeds)),
-        Shown(DASH if tried.difference is None else f"{tried.difference:+.2f}".replace("-", "−")),
+        Shown(DASH if tried.difference is None else signed(tried.difference)),
         Shown(DASH if margin is None else f"± {margin:.2f}"),
     ]
 
