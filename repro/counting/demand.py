@@ -38,7 +38,7 @@ class Demand:
 def demand_of(subject: Subject) -> Demand:
     """Return what training a network demands; UserError if it cannot be built."""
     network = without_memory(subject)
-    saved = saved_bytes(network, subject.input, BATCH) / BATCH
+    saved = saved_bytes_per_image(network, subject.input)
     return Demand(parameters_of(network), work_of(network, subject.input).flops, saved)
 
 
@@ -63,6 +63,14 @@ def work_of(network: nn.Module, shape: tuple[int, int, int]) -> Work:
     for hook in hooks:
         hook.remove()
     return Work(flops=3 * counter.get_total_flops(), elements=3 * 2 * outputs)
+
+
+def saved_bytes_per_image(network: nn.Module, shape: tuple[int, int, int]) -> float:
+    """Return the bytes of activations in fp32 that an image of C, H, W adds to what a step saves for its backward pass.
+
+    The network is best on the meta device.
+    """
+    return saved_bytes(network, shape, BATCH) / BATCH
 
 
 def saved_bytes(network: nn.Module, shape: tuple[int, int, int], batch: int) -> int:

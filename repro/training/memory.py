@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from repro.counting.cache import demanded
-from repro.counting.demand import demand_of, saved_bytes
+from repro.counting.demand import demand_of, saved_bytes_per_image
 from repro.experiment import Experiment, one_of_each
 from repro.models import is_outside, spec_of
 from repro.runtime import Runtime
@@ -19,9 +19,6 @@ from repro.training.device import free_memory_of
 from repro.training.estimate import peak_bytes, trained_subject
 from repro.training.initialise import network_of
 from repro.training.progress import Watcher
-
-IMAGES = 2
-"""Images with which saved activations are counted."""
 
 
 def with_memory_choice(
@@ -69,7 +66,7 @@ def _bytes_if_recomputed(experiment: Experiment) -> float:
     """Return the bytes of activations in fp32 that an image adds if some are recomputed."""
     with torch.device("meta"):
         network = network_of(experiment, memory_saved=True)
-    return saved_bytes(network, experiment.input, IMAGES) / IMAGES
+    return saved_bytes_per_image(network, experiment.input)
 
 
 def too_small(group: Sequence[Experiment], runtime: Runtime, runs: Path, *, on_gpu: bool) -> str:
