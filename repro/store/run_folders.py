@@ -32,6 +32,8 @@ from repro.stored_experiment import StoredExperiment
 from repro.text import canonical, first_of, one_of
 
 DESCRIPTION, CURVE, LOCK = "run.json", "curve.csv", ".lock"
+LOCK_SECONDS = 1.0
+"""Wait for a run's lock, which `repro list runs` may hold for a moment."""
 SUBMISSIONS = "submissions"
 """The folder of submitted jobs, next to those of the runs."""
 RECORDED, DIVERGED = "recorded", "diverged"

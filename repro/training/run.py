@@ -28,7 +28,7 @@ from repro.paths import Folders
 from repro.recipes import Recipe, deviations
 from repro.runtime import Runtime, Together
 from repro.store.results import RUNS, Record, every_record, read_records, result_folders
-from repro.store.run_folders import LOCK, RECORDED, run_at
+from repro.store.run_folders import LOCK, LOCK_SECONDS, RECORDED, run_at
 from repro.store.writing import check_writable
 from repro.training import processes
 from repro.training.device import check_deterministic, check_fused, check_memory, prepare, release_memory
@@ -46,9 +46,6 @@ from repro.training.schedule import images_per_epoch
 from repro.training.session import Session
 from repro.training.tasks.stream import raise_if_a_worker_died
 from repro.training.tensorboard import check_log
-
-LOCK_SECONDS = 1.0
-"""Wait for a run's lock, which `repro list runs` may hold for a moment."""
 
 
 def train(
