@@ -335,8 +335,15 @@ def changed(name: str, **arrays: Any) -> Callable[[], object]:
     return lambda: squares(**{f"{name}_{key}": value for key, value in arrays.items()})
 
 
+def replaced_by(file: Path, other: str) -> None:
+    """Replace a file by a link."""
+    file.unlink()
+    file.symlink_to(other)
+
+
 WRONG_FILES: list[tuple[str, Callable[[], object], str]] = [
     (SQUARES, lambda: None, "data/squares.npz does not exist; put it there, or name "),
+    (SQUARES, lambda: replaced_by(squares(), "/proc/self/mem"), "data/squares.npz cannot be read (Input/output error)"),
     (SQUARES, changed("train", images=None), "data/squares.npz has no array train_images, only "),
     (
         SQUARES,

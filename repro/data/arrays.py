@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from repro.bars import open_with_bar
 from repro.data import DATASETS, Dataset, Images
+from repro.data.checksum import checksum
 from repro.data.declaration import DIGITS, Arrays, Binary, Declaration
 from repro.data.memory import host_memory
 from repro.data.places import BROKEN_ARCHIVE, TEST, TRAIN, files_of, record_size
@@ -21,8 +20,6 @@ from repro.errors import UserError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-CHUNK = 1 << 20
 
 
 def load(name: str, root: Path) -> Dataset:
@@ -52,19 +49,13 @@ def _where(train: list[Path], test: list[Path]) -> str:
 
 def _digest(files: Iterable[Path]) -> str:
     """Return the SHA-256 of files, one after another."""
-    digest = hashlib.sha256()
-    for each in files:
-        try:
-            with open_with_bar(each, f"checking {each.name}") as file:
-                while chunk := file.read(CHUNK):
-                    digest.update(chunk)
-        except FileNotFoundError:
-            raise Missing(each, f"{each} does not exist; put it there, or name another folder with --data") from None
-        except OSError as error:
-            raise UserError(
-                f"{each} cannot be read ({error.strerror}); put it there, or name another folder with --data"
-            ) from None
-    return digest.hexdigest()
+    try:
+        return checksum("sha256", *files)
+    except OSError as error:
+        hint = "put it there, or name another folder with --data"
+        if isinstance(error, FileNotFoundError):
+            raise Missing(Path(error.filename), f"{error.filename} does not exist; {hint}") from None
+        raise UserError(f"{error.filename} cannot be read ({error.strerror}); {hint}") from None
 
 
 def _split(declaration: Declaration, files: Iterable[Path], split: str) -> Images:

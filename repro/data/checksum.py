@@ -10,10 +10,15 @@ from repro.bars import open_with_bar
 CHUNK = 1 << 20
 
 
-def checksum(path: Path, algorithm: str) -> str:
-    """Return the checksum of a file in hexadecimal digits; OSError if it cannot be read."""
+def checksum(algorithm: str, *files: Path) -> str:
+    """Return the checksum of files, one after another, in hexadecimal digits; OSError, with its file, if one fails."""
     digest = hashlib.new(algorithm, usedforsecurity=False)
-    with open_with_bar(path, f"checking {path.name}") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
+    for each in files:
+        try:
+            with open_with_bar(each, f"checking {each.name}") as file:
+                while chunk := file.read(CHUNK):
+                    digest.update(chunk)
+        except OSError as error:
+            error.filename = str(each)  # an error in reading names no file
+            raise
     return digest.hexdigest()

@@ -39,7 +39,7 @@ def fetch_archive(urls: Sequence[str], md5: str, root: Path, folder: str) -> Non
         if is_filled(root / folder):  # another process was faster
             return
         if (root / name).is_file():
-            if checksum(root / name, "md5") != md5:
+            if checksum("md5", root / name) != md5:
                 raise UserError(f"{root / name} is not the published archive (MD5 differs); remove it to download it")
             _unpack(root / name, root, name, folder)
             return
@@ -126,7 +126,7 @@ def _complete(url: str, md5: str, part: Path, name: str) -> None:
             if _size(part) > before:
                 continue
             raise
-        found = checksum(part, "md5")
+        found = checksum("md5", part)
         if found == md5:
             return
         part.unlink()

@@ -113,7 +113,7 @@ def _folder(svhn: Svhn, root: Path) -> Path:
 def _check(path: Path, published: str) -> None:
     """Raise UserError unless a file has its published checksum."""
     try:
-        found = checksum(path, "md5")
+        found = checksum("md5", path)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); the file may be intact") from error
     if found != published:

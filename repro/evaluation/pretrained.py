@@ -96,5 +96,5 @@ def _check_cached(path: Path) -> None:
     if path.exists() and not path.is_file():
         raise UserError(f"{path} is not a file; remove it to download the weights")
     published = re.search(r"-([0-9a-f]{8,})\.", path.name)
-    if path.exists() and published and not checksum(path, "sha256").startswith(published[1]):
+    if path.exists() and published and not checksum("sha256", path).startswith(published[1]):
         raise UserError(f"{path} is not the published file (SHA-256 differs); remove it to download it again")
