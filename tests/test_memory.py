@@ -12,7 +12,7 @@ import torch
 from gpu.stand_in import stand_in
 from watching import Silent, assert_same, train_one, weights
 
-from repro.data import memory
+from repro import memory
 from repro.errors import RunFailed, explained, is_out_of_memory
 from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders

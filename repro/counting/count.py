@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from repro.counting.conventions import EXTRA_HANDLES, Convention, total
-from repro.data.memory import free_host_memory
 from repro.errors import PackageMissing, UserError, first_line, is_out_of_memory
+from repro.memory import free_host_memory
 from repro.models import OptionValue, build, is_outside
 from repro.models.factory import check_output
 from repro.models.options import Shape, shape_text

@@ -15,7 +15,7 @@ import msgspec
 
 from repro.counting.cache import counted, demanded
 from repro.counting.count import Subject
-from repro.data.memory import free_host_memory
+from repro.memory import free_host_memory
 from repro.models import is_outside
 from repro.runtime import cores
 

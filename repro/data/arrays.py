@@ -13,10 +13,10 @@ from torch import Tensor
 from repro.data import DATASETS, Dataset, Images
 from repro.data.checksum import checksum
 from repro.data.declaration import DIGITS, Arrays, Binary, Declaration
-from repro.data.memory import host_memory
 from repro.data.places import BROKEN_ARCHIVE, TEST, TRAIN, files_of, record_size
 from repro.data.stored import Missing
 from repro.errors import UserError
+from repro.memory import host_memory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from repro.data import DATASETS, DatasetKind
-from repro.data.memory import free_host_memory, host_memory
 from repro.errors import UserError
+from repro.memory import free_host_memory, host_memory
 from repro.recipes import Recipe
 from repro.runtime import Runtime, Together
 from repro.store.results import CPU
