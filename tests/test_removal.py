@@ -172,7 +172,8 @@ def test_other_folders_and_files_are_refused(
     assert "is a file; give the run" in rm(capsys, folders, folders.runs / pair[0].name / DESCRIPTION, "--yes")[2]
     assert "'absent' is neither a run in" in rm(capsys, folders, pair[0].id, "absent", "--yes")[2]
     (folders.runs / f"{pair[0].name}-left").mkdir()
-    (folders.runs / f"{pair[0].name}-left" / LOCK).touch()  # by a session that could not begin
+    for each in (LOCK, f"{LOCK}.json"):
+        (folders.runs / f"{pair[0].name}-left" / each).touch()  # by a session that was killed before it began
     assert "matches 2 runs" in rm(capsys, folders, "denseresnet110", "--yes")[2]
     assert len(left(folders)) == 3
 

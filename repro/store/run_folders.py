@@ -230,7 +230,12 @@ def check_papers(folder: Path) -> None:
 def run_names(runs: Path) -> list[str]:
     """Return the names of all runs in a folder, without those that could not begin and left only a lock."""
     folders = [each for each in runs.iterdir() if each.is_dir()] if runs.is_dir() else []
-    return sorted(each.name for each in folders if each.name != SUBMISSIONS and {*os.listdir(each)} - {LOCK})
+    return sorted(each.name for each in folders if each.name != SUBMISSIONS and not _has_only_a_lock(each))
+
+
+def _has_only_a_lock(folder: Path) -> bool:
+    """Whether a folder has nothing but a lock, and who held it: a killed process leaves both."""
+    return all(name.startswith(LOCK) for name in os.listdir(folder))
 
 
 def run_named(what: str, known: Iterable[str], where: str, also: Sequence[str] = ()) -> str:
