@@ -91,7 +91,7 @@ def test_isbi_has_25_slices_to_train_on_and_5_held_out(real_data: Path) -> None:
     assert dark + 30 < bright  # labels match their images
 
 
-def test_isbi_is_the_same_from_stacks_and_from_a_file_per_slice(tmp_path: Path) -> None:
+def test_isbi_is_the_same_from_stacks_from_a_file_per_slice_and_from_its_own_folder(tmp_path: Path) -> None:
     slices, labels = zip(*(cells(number) for number in range(30)), strict=True)
     for number in range(30):
         write(tmp_path / "files" / "isbi2012" / "image" / f"{number}.png", slices[number])
@@ -102,7 +102,8 @@ def test_isbi_is_the_same_from_stacks_and_from_a_file_per_slice(tmp_path: Path) 
         first, *others = (Image.fromarray(page.numpy()) for page in pages)
         first.save(folder / name, save_all=True, append_images=others)
     one, other = load("isbi2012", tmp_path / "files"), load("isbi2012", tmp_path / "stacks")
-    assert one.fingerprint == other.fingerprint
+    inside = load("isbi2012", tmp_path / "stacks" / "isbi2012")
+    assert one.fingerprint == other.fingerprint == inside.fingerprint
     assert torch.equal(one.test.pixels[:, 0], torch.stack(slices[25:]))  # 10.png comes after 2.png
 
 

@@ -60,7 +60,7 @@ def load_isbi2012(name: str, root: Path) -> Dataset:
     Raises:
         UserError: the files are missing, or are not 30 slices of equal size.
     """
-    folder = root / "isbi2012"
+    folder = place_of(root, name)
     stacks = folder / "train-volume.tif", folder / "train-labels.tif"
     if all(path.is_file() for path in stacks):
         pixels, labels = _pages(stacks[0], _slice_of), _pages(stacks[1], _mask_of)
@@ -80,7 +80,7 @@ def load_isbi2012(name: str, root: Path) -> Dataset:
             f"{folder} has {len(pixels)} slices and {len(labels)} labels, but ISBI 2012 has {ISBI_SLICES} of each"
         )
     train = ISBI_SLICES - HELD_OUT
-    return _dataset("isbi2012", (pixels[:train], labels[:train]), (pixels[train:], labels[train:]))
+    return _dataset(name, (pixels[:train], labels[:train]), (pixels[train:], labels[train:]))
 
 
 def load_folder(name: str, root: Path) -> Dataset:
