@@ -126,6 +126,14 @@ def test_without_isbi_the_message_names_its_source(tmp_path: Path) -> None:
         load("isbi2012", tmp_path)
 
 
+def test_a_sign_that_is_no_digit_may_be_in_the_name_of_an_image(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    for name in ("images", "masks"):
+        path = tmp_path / "segmentation" / "train" / name / "1.png"
+        path.rename(path.with_name("1 µm².png"))
+    assert torch.equal(load("segmentation", tmp_path).train.pixels[1, 0], cells(1)[0])
+
+
 def test_another_number_of_slices_is_not_isbi(tmp_path: Path) -> None:
     for number in range(3):
         for name, grey in zip(("image", "label"), cells(number), strict=True):

@@ -160,7 +160,7 @@ def _near(labels: Path, name: str) -> str:
 
 def _by_number(name: str) -> tuple[int, str]:
     """Return a sort key that puts 2.png before 10.png."""
-    digits = "".join(sign for sign in Path(name).stem if sign.isdigit())
+    digits = "".join(sign for sign in Path(name).stem if sign.isdecimal())
     return int(digits or 0), name
 
 
