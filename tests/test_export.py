@@ -15,7 +15,7 @@ from watching import Silent, stop_at, train_one
 from repro.data import load
 from repro.evaluation import evaluate
 from repro.evaluation.evaluate import load_run
-from repro.experiment import Experiment
+from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
 from repro.report.model_card import CardFacts, model_card
 from repro.runtime import Runtime
@@ -123,6 +123,30 @@ def test_the_card_of_a_row_tells_printed_error_and_verdict(
     card = model_card(other, tmp_path / "net.safetensors")
     assert f"{cell.verdict.value}, of 2 runs, without this one" in card
     assert "batch=32 (64)" in card
+
+
+def test_the_card_of_an_older_record_names_its_last_epoch(record: Callable[..., Record], tmp_path: Path) -> None:
+    facts = CardFacts(experiment_for("denseresnet110", {"N": 4}, seed=0), 300, 234_600, None, record(), None)
+    card = " ".join(model_card(facts, tmp_path / "net.safetensors").split())
+    assert "| Test error of the run | 22.70 %, after epoch 300 |" in card
+
+
+def test_the_card_shows_an_error_once_if_a_spreadsheet_cut_its_digits(
+    record: Callable[..., Record], tmp_path: Path
+) -> None:
+    experiment = experiment_for("denseresnet110", {"N": 4}, seed=0)
+    facts = CardFacts(experiment, 300, 234_600, 22.70000000000001, record(error=22.7), None)
+    card = " ".join(model_card(facts, tmp_path / "net.safetensors").split())
+    assert ("of these weights | 22.70 %" in card, "of the run" in card) == (True, False)
+
+
+def test_the_card_of_a_detector_shows_the_ap_of_its_run(record: Callable[..., Record], tmp_path: Path) -> None:
+    experiment = experiment_for("wrn18-fpn", {}, seed=0, dataset="coco")
+    made = record(error=66.9, ap=33.1, reported_epoch=8, loss=None)
+    facts = CardFacts(experiment, 12, 100, 66.0, made, None)
+    card = " ".join(model_card(facts, tmp_path / "net.safetensors").split())
+    assert "| Test AP of these weights | 34.00 % | | Test AP of the run | AP 33.10 %, after epoch 8 |" in card
+    assert "error of" not in card
 
 
 def test_wrong_files_are_refused(

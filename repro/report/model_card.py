@@ -14,6 +14,7 @@ from repro.recipes import current_library, deviations
 from repro.recipes.recipe import shown
 from repro.report.markdown import escaped
 from repro.report.runs import METRICS, shown_metric
+from repro.store.curves import same_figure
 from repro.store.results import Record
 from repro.text import number_of
 
@@ -88,8 +89,10 @@ def _results(facts: CardFacts) -> Iterator[tuple[str, str]]:
         yield "Test AP of these weights", f"{shown_metric(100 - facts.error, 'ap')} %"
     elif facts.error is not None:
         yield "Test error of these weights", f"{shown_metric(facts.error, 'error')} %"
-    if (record := facts.record) and record.error != facts.error:  # a recipe may report an earlier epoch
-        yield "Test error of the run", f"{shown_metric(record.error, 'error')} %, after epoch {record.reported_epoch}"
+    record = facts.record
+    if record and not same_figure(record.error, facts.error):  # a recipe may report an earlier epoch
+        heading = "Test error of the run" if record.ap is None else "Test AP of the run"
+        yield heading, f"{record.shown}, after epoch {record.reported_epoch or record.epochs}"
     if not facts.cells:
         yield "Printed error", "no table has a row of this experiment"
     for where, cell in facts.cells:

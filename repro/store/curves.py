@@ -60,10 +60,10 @@ def _fits(curve: Sequence[EpochRow], record: Record) -> bool:
         return False
     row = curve[(record.reported_epoch or record.epochs) - 1]
     pairs = ((row.test_error, record.error), (row.finite_test_loss, record.loss), (row.train_loss, record.train_loss))
-    return all(map(_equal, *zip(*pairs, strict=True)))
+    return all(map(same_figure, *zip(*pairs, strict=True)))
 
 
-def _equal(one: float | None, other: float | None) -> bool:
+def same_figure(one: float | None, other: float | None) -> bool:
     """Whether two figures are the same, although a spreadsheet may have cut their last digits."""
     return one == other if one is None or other is None else isclose(one, other, rel_tol=1e-9)
 
