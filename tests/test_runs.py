@@ -19,7 +19,8 @@ from repro.locks import locked
 from repro.paths import Folders
 from repro.report.terminal import plain
 from repro.runtime import Runtime
-from repro.store.run_folders import CURVE, DESCRIPTION, DIVERGED, LOCK, describe, run_named, runs_in
+from repro.store.run_folders import CURVE, DESCRIPTION, DIVERGED, LOCK, describe, runs_in
+from repro.store.run_names import run_named
 from repro.training.signals import Stopped
 
 CPU = Runtime(device="cpu")

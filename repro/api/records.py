@@ -21,7 +21,8 @@ from repro.recipes import current_library, deviations, within
 from repro.store.csv_rows import types_of
 from repro.store.curves import curve_of, read_curve
 from repro.store.results import EpochRow, Record, read_records, result_folders
-from repro.store.run_folders import CURVE, DESCRIPTION, Description, Run, run_at, run_named, run_names, runs_in
+from repro.store.run_folders import CURVE, DESCRIPTION, Description, Run, run_at, run_names, runs_in
+from repro.store.run_names import run_named
 from repro.store.run_state import RunState
 
 if TYPE_CHECKING:

@@ -37,7 +37,8 @@ from repro.runtime import Runtime
 from repro.store.csv_rows import csv_of
 from repro.store.gates import gates_path, write_gates
 from repro.store.results import read_records, result_folders
-from repro.store.run_folders import check_papers, run_named, run_names
+from repro.store.run_folders import check_papers, run_names
+from repro.store.run_names import run_named
 from repro.tables import table_names
 from repro.text import canonical
 

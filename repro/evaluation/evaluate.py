@@ -25,7 +25,8 @@ from repro.models.registry import TORCHVISION
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.gates import GateRow
-from repro.store.run_folders import check_papers, model_of, run_named, run_names, runs_in
+from repro.store.run_folders import check_papers, run_names, runs_in
+from repro.store.run_names import model_of, run_named
 from repro.tables.names import Network, network_called
 from repro.text import first_of
 from repro.training import checkpoint as checkpoints

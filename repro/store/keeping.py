@@ -11,7 +11,7 @@ from repro.store.csv_rows import read_with_lines, rewrite
 from repro.store.curves import curve_path, curve_paths, is_curve_of
 from repro.store.gates import gates_path
 from repro.store.results import RECORD, RUNS, Record, every_record, result_folders, shipped_results
-from repro.store.run_folders import run_named
+from repro.store.run_names import run_named
 from repro.store.writing import locked_results
 from repro.text import number_of
 

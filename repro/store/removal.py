@@ -14,7 +14,8 @@ from repro.store.csv_rows import lines_of, rewrite
 from repro.store.curves import curve_paths
 from repro.store.gates import gates_path
 from repro.store.results import RUNS, Record, every_record, shipped_results
-from repro.store.run_folders import CURVE, DESCRIPTION, LOCK, LOCK_SECONDS, run_named, run_names
+from repro.store.run_folders import CURVE, DESCRIPTION, LOCK, LOCK_SECONDS, run_names
+from repro.store.run_names import run_named
 from repro.store.writing import locked_results
 
 

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from repro.atomic import write_atomically
-from repro.data import DATASETS
 from repro.errors import UnknownName, UserError
 from repro.experiment import Experiment, check_declaration
 from repro.locks import holder_of
-from repro.models import MODELS, as_typed, is_outside
-from repro.models.outside import is_current, label, outside
+from repro.models import as_typed, is_outside
+from repro.models.outside import is_current, outside
 from repro.paths import Folders
 from repro.recipes import RECIPES, current_library, overrides_of, recipe, within
 from repro.runtime import Runtime, switches_today
@@ -29,7 +27,6 @@ from repro.store.curves import read_curve
 from repro.store.results import EpochRow
 from repro.store.run_state import RunState
 from repro.stored_experiment import StoredExperiment
-from repro.text import canonical, first_of, one_of
 
 DESCRIPTION, CURVE, LOCK = "run.json", "curve.csv", ".lock"
 LOCK_SECONDS = 1.0
@@ -236,55 +233,3 @@ def run_names(runs: Path) -> list[str]:
 def _has_only_a_lock(folder: Path) -> bool:
     """Whether a folder has nothing but a lock, and who held it: a killed process leaves both."""
     return all(name.startswith(LOCK) for name in os.listdir(folder))
-
-
-def run_named(what: str, known: Iterable[str], where: str, also: Sequence[str] = ()) -> str:
-    """Return the name of the run given by its name, a prefix of its name, or a prefix of its ID.
-
-    Args:
-        what: the name or prefix; the name of a model matches only runs of exactly this model.
-        known: the names of the runs.
-        where: the folder of the runs, for the message.
-        also: the names of the tables, where one may be meant instead of a checkpoint file.
-
-    Raises:
-        UserError: no run or several runs match.
-    """
-    known, model = list(known), model_spelled(what)
-    found = [name for name in known if name.lower() == what.lower()]
-    if is_outside(what):
-        found = found or [name for name in known if name.startswith(f"{label(what)}-")]
-    found = found or [name for name in known if (model_of(name) == model if model else _begins(name, what.lower()))]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UserError(f"{what!r} matches {len(found)} runs; give a longer prefix or the ID: {first_of(found)}")
-    other = "a table" if also else "a checkpoint file"
-    raise UserError(f"{what!r} is neither a run in {where} nor {other}; {_hint(what, known, also)}")
-
-
-KINDS: Mapping[str, Iterable[str]] = {"model": MODELS, "dataset": DATASETS, "recipe": RECIPES}
-"""The names that are no runs, by kind."""
-
-
-def model_spelled(what: str) -> str | None:
-    """Return the model with this name, if there is one."""
-    return next((model for model in MODELS if canonical(model) == canonical(what)), None)
-
-
-def model_of(name: str) -> str | None:
-    """Return the model in a run's name: the longest match, since densenet-bc is not densenet."""
-    return max((model for model in MODELS if name.startswith(f"{model}-")), key=len, default=None)
-
-
-def _begins(name: str, what: str) -> bool:
-    return name.lower().startswith(what) or name.rsplit("-", 1)[-1].startswith(what)
-
-
-def _hint(what: str, known: Sequence[str], also: Sequence[str]) -> str:
-    """Return a hint: what else has this name, else the names nearest in spelling, else the first runs."""
-    if kind := next((kind for kind, names in KINDS.items() if canonical(what) in map(canonical, names)), None):
-        return f"it is a {kind} without a run of this name; see repro list runs"
-    if near := get_close_matches(what, [*known, *also], n=3, cutoff=0.7):
-        return f"did you mean {one_of(near)}?"
-    return f"known runs: {first_of(known)}" if known else "there are no runs yet"

@@ -1,0 +1,64 @@
+"""The run that a user means by a name, a prefix of a name, or an ID."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+
+from repro.data import DATASETS
+from repro.errors import UserError
+from repro.models import MODELS, is_outside
+from repro.models.outside import label
+from repro.recipes import RECIPES
+from repro.text import canonical, first_of, one_of
+
+KINDS: Mapping[str, Iterable[str]] = {"model": MODELS, "dataset": DATASETS, "recipe": RECIPES}
+"""The names that are no runs, by kind."""
+
+
+def run_named(what: str, known: Iterable[str], where: str, also: Sequence[str] = ()) -> str:
+    """Return the name of the run given by its name, a prefix of its name, or a prefix of its ID.
+
+    Args:
+        what: the name or prefix; the name of a model matches only runs of exactly this model.
+        known: the names of the runs.
+        where: the folder of the runs, for the message.
+        also: the names of the tables, where one may be meant instead of a checkpoint file.
+
+    Raises:
+        UserError: no run or several runs match.
+    """
+    known, model = list(known), model_spelled(what)
+    found = [name for name in known if name.lower() == what.lower()]
+    if is_outside(what):
+        found = found or [name for name in known if name.startswith(f"{label(what)}-")]
+    found = found or [name for name in known if (model_of(name) == model if model else _begins(name, what.lower()))]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(f"{what!r} matches {len(found)} runs; give a longer prefix or the ID: {first_of(found)}")
+    other = "a table" if also else "a checkpoint file"
+    raise UserError(f"{what!r} is neither a run in {where} nor {other}; {_hint(what, known, also)}")
+
+
+def model_spelled(what: str) -> str | None:
+    """Return the model with this name, if there is one."""
+    return next((model for model in MODELS if canonical(model) == canonical(what)), None)
+
+
+def model_of(name: str) -> str | None:
+    """Return the model in a run's name: the longest match, since densenet-bc is not densenet."""
+    return max((model for model in MODELS if name.startswith(f"{model}-")), key=len, default=None)
+
+
+def _begins(name: str, what: str) -> bool:
+    return name.lower().startswith(what) or name.rsplit("-", 1)[-1].startswith(what)
+
+
+def _hint(what: str, known: Sequence[str], also: Sequence[str]) -> str:
+    """Return a hint: what else has this name, else the names nearest in spelling, else the first runs."""
+    if kind := next((kind for kind, names in KINDS.items() if canonical(what) in map(canonical, names)), None):
+        return f"it is a {kind} without a run of this name; see repro list runs"
+    if near := get_close_matches(what, [*known, *also], n=3, cutoff=0.7):
+        return f"did you mean {one_of(near)}?"
+    return f"known runs: {first_of(known)}" if known else "there are no runs yet"
