@@ -340,7 +340,7 @@ def test_a_recipe_without_sizes_or_for_other_images_is_refused(home: Path, value
 
 def test_without_pycocotools_the_command_that_installs_it_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pycocotools.cocoeval", None)
-    with pytest.raises(UserError, match=r"pycocotools is missing.*`pip install pycocotools`"):
+    with pytest.raises(UserError, match=r"pycocotools is not installed, .*: pip install pycocotools"):
         task_of(home)
 
 

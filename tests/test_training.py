@@ -130,7 +130,7 @@ def test_a_record_names_every_state_of_the_program_that_made_the_run(
         with pytest.raises(Stopped):
             train_one(tiny(), CPU, folders, stop_at(step))
     record = train_one(tiny(), CPU, folders, Silent())
-    assert record.commit == "3a03939; a1214b3"
+    assert record.commit == "a1214b3; 3a03939"
     assert ";" not in record.torch
 
 
