@@ -77,7 +77,8 @@ def test_the_alternatives_of_a_row_that_differs_are_tried(
     write("papers/mine", table=TABLE, recipe=RECIPE)
     for row in ("Narrow", "Chance"):
         last = repro(capsys, "table", "mine", "--rows", row, "--run")[2].splitlines()[-1]
-        assert last == ("next: repro table mine --try" if row == "Narrow" else "next: repro figure curves mine")
+        command = "repro table mine --try" if row == "Narrow" else "repro figure curves mine"
+        assert last == f"next: {command} --rows {row}"
     before = repro(capsys, "table", "mine", "--format", "csv")[1]
 
     with monkeypatch.context() as patch:  # stopped in the run of the second alternative
@@ -115,7 +116,9 @@ def test_the_alternatives_of_a_row_that_differs_are_tried(
     ]
     (first, _) = csv.DictReader(io.StringIO(repro(capsys, "table", "mine", "--try", "--format", "csv")[1]))
     assert (first["alternative"], first["within margin"], first["seeds alternative"]) == ("0.1", "True", "0")
-    assert repro(capsys, "table", "mine", "--rows", "Narrow")[2].endswith("next: repro figure curves mine\n")
+    assert repro(capsys, "table", "mine", "--rows", "Narrow")[2].endswith(
+        "next: repro figure curves mine --rows Narrow\n"
+    )
 
 
 def test_runs_of_other_seeds_and_epochs_are_compared_with_the_recipe_at_the_same(
@@ -125,10 +128,11 @@ def test_runs_of_other_seeds_and_epochs_are_compared_with_the_recipe_at_the_same
     recipe = RECIPE.replace("alternatives = [0]", "alternatives = []").replace(
         'value = 3, source = "printed"', 'value = 3, source = "inferred", alternatives = [4]'
     )
+    recipe += 'iterations = { value = 60, source = "inferred", alternatives = [90] }\n'
     write("papers/mine", table=TABLE, recipe=recipe)
     repro(capsys, "table", "mine", "--rows", "Narrow", "--run")
     found, err = tried(capsys, "--rows", "Narrow", "--seeds", 2, "--epochs", 1)
-    assert "the alternatives of epochs of recipe short are left out, since --epochs is given\n" in err
+    assert "the alternatives of epochs, iterations of recipe short are left out, since --epochs is given\n" in err
     assert "mine: 1 alternative, 4 runs to train\n" in err
     (only,) = found
     assert (only["value"], only["seeds_recipe"], only["seeds_alternative"]) == ("lr", [0, 1], [0, 1])
@@ -154,6 +158,23 @@ def test_an_alternative_that_does_not_suit_the_images_is_refused(write: Write, c
     write("papers/mine", recipe=RECIPE + padding + crop)
     line = refused(capsys, "list", "recipes", "--papers", "papers/mine")
     assert "recipe short: crop_padding: the alternative 32 is impossible: crop_padding=32 is too large" in line
+
+
+def test_an_alternative_that_the_network_of_a_row_cannot_have_is_refused(write: Write, capsys: Capsys) -> None:
+    auxiliary = 'auxiliary = { value = 0.0, source = "inferred", alternatives = [0.3] }\n'
+    write("papers/mine", table=TABLE, recipe=RECIPE + auxiliary)
+    reason = "densenet has no auxiliary classifiers, but its recipe needs auxiliary 0.3"
+    line = refused(capsys, "table", "mine")
+    assert f"row 1 (Narrow): the alternative auxiliary=0.3 of recipe short: {reason}" in line
+
+
+def test_an_alternative_without_effect_is_refused(write: Write, capsys: Capsys) -> None:
+    milestones = 'milestones = { value = [1], of = 4, source = "inferred", alternatives = [[2]] }\n'
+    cosine = 'schedule = { value = "cosine", source = "printed" }\n'
+    write("papers/mine", recipe=RECIPE + milestones + cosine)
+    line = refused(capsys, "list", "recipes", "--papers", "papers/mine")
+    assert "recipe short: milestones: the alternative " in line
+    assert 'the alternative 0.5 has no effect without schedule = "steps"' in line
 
 
 def test_a_recipe_is_listed_with_its_alternatives(write: Write, capsys: Capsys) -> None:

@@ -26,7 +26,6 @@ from repro.comparison.join import Comparison
 from repro.console import stdout
 from repro.experiment import experiment_for
 from repro.models import as_typed
-from repro.paths import default_folders
 from repro.tables import read_table
 
 HEAVY = {"torch", "torchvision", "pandas", "numpy", "fvcore", "scipy", "sklearn", "matplotlib"}
@@ -661,8 +660,15 @@ def test_an_answer_ends_with_the_next_useful_command(
 
 def test_a_table_with_runs_that_others_train_is_run_again() -> None:
     empty = cast(Comparison, SimpleNamespace(table=read_table("cifar100"), rows=[], deviating=[]))
-    assert after_table("cifar100", empty, default_folders(), trained=False) == "repro table cifar100 --run"
-    assert after_table("cifar100", empty, default_folders()) == "repro table"
+    given = {"rows": "ResNet*", "seeds": 2, "results": Path("results"), "precision": "bf16", "data": None}
+    again = "repro table cifar100 --run --rows 'ResNet*' --seeds 2 --precision bf16"
+    assert after_table("cifar100", empty, given, trained=False) == again
+    assert after_table("cifar100", empty, given) == "repro table"
+
+
+def test_the_next_command_is_about_the_rows_that_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = repro(capsys, "table", "imagenet", "--rows", "ResNet-34")[2].splitlines()[-1]
+    assert shown == "next: repro table imagenet --run --rows ResNet-34"
 
 
 def test_the_next_command_names_each_paper_once(

@@ -599,13 +599,18 @@ def test_what_needs_the_number_of_images_says_so_where_they_are_missing(
     line = refused(capsys, "bench", *DENSENET, "--dataset", "my-squares")
     assert line == (
         "error: papers/mine/datasets.toml: dataset my-squares: no training images are in data; put them there, name "
-        "another folder with --data, or declare train_images"
+        "their folder with --data or $REPRO_DATA, or declare train_images"
     )
     paper(SQUARES, RECIPE, TABLE)
     assert refused(capsys, "table", "mine").endswith(
         "verdicts need the number of test images, and no test images of my-squares are in data; put them there, name "
-        "another folder with --data, or declare test_images in papers/mine/datasets.toml"
+        "their folder with --data or $REPRO_DATA, or declare test_images in papers/mine/datasets.toml"
     )
+    squares()
+    Path("data").rename("elsewhere")
+    status, _, err = repro(capsys, "table", "mine", "--data", "elsewhere")
+    assert (status, err.splitlines()[-1]) == (0, "next: repro table mine --run --data elsewhere")
+    assert repro(capsys, "figure", "forest", "mine", "--data", "elsewhere")[0] == 0
     paper(SQUARES + "test_images = 15\n")
     assert repro(capsys, "table", "mine")[0] == 0
 

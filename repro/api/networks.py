@@ -14,7 +14,7 @@ from repro.experiment import check_task, experiment_for, own_dataset
 from repro.models import OptionValue, resolve_options
 from repro.models import build as build_network
 from repro.recipes import default_recipe
-from repro.tables.names import network_called
+from repro.tables.names import dataset_called, network_called, recipe_called
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,7 +38,8 @@ def build(
     your program are not affected.
 
     Args:
-        model: the name of a network, `FILE.py:NAME`, `PACKAGE.MODULE:NAME`, `timm:NAME` or `torchvision:NAME`.
+        model: the name of a network, `FILE.py:NAME`, `PACKAGE.MODULE:NAME`, `timm:NAME` or `torchvision:NAME`; or the
+            label of a row, whose recipe and dataset it then has.
         dataset: gives the input shape and the number of classes (default: the dataset of the recipe, or of
             the network's paper).
         recipe: gives the initialisation (default: the recipe in the network's paper).
@@ -55,7 +56,8 @@ def build(
     with using(papers):
         called = network_called(text_of("model", model))
         name, options = called.name, called.with_options(model, options)
-        where = None if recipe else find_dataset(dataset) if dataset else own_dataset(name)
+        recipe = recipe or recipe_called(model, dataset)
+        where = None if recipe else find_dataset(dataset) if dataset else dataset_called(model) or own_dataset(name)
         with loading():
             import torch
 

@@ -10,8 +10,7 @@ from repro.api.selection import Selection
 from repro.api.tables import compared
 from repro.cli.missing import train_runs
 from repro.cli.output import show
-from repro.cli.suggestion import after_alternatives, suggest
-from repro.comparison.alternatives import Trial, differing_cells, trials_of, tried
+from repro.comparison.alternatives import OF_LENGTH, Trial, differing_cells, trials_of, tried
 from repro.comparison.corrections import records_today
 from repro.comparison.join import Comparison
 from repro.console import note
@@ -34,7 +33,6 @@ def check_format(format: ReportFormat) -> None:
 
 
 def show_alternatives(
-    name: str,
     selection: Selection,
     seeds: int | None,
     epochs: int | None,
@@ -42,15 +40,14 @@ def show_alternatives(
     folders: Folders,
     format: ReportFormat,
     output: Path | None,
-) -> None:
-    """Train the alternatives for some rows of a table, and show what they did; OneRunFailed at the end if one did."""
+) -> AlternativesReport:
+    """Train the alternatives for some rows of a table, show and return what they did; OneRunFailed if one failed."""
     check_format(format)
     report, failures = try_alternatives(selection, seeds, epochs, runtime, folders)
     if report.tried or output or format != ReportFormat.RICH:  # a program reads an empty answer too
         show(report, format, output)
     raise_joined(failures)
-    if format == ReportFormat.RICH and not output:
-        suggest(after_alternatives(name, report.comparison, report.tried, folders))
+    return report
 
 
 def try_alternatives(
@@ -97,5 +94,5 @@ def _report_left_out(comparison: Comparison, epochs: int | None) -> None:
     for name, each in recipes.items():
         if not each.alternatives:
             note(f"recipe {name} lists no alternatives; see repro list recipes {name}")
-        elif epochs is not None and "epochs" in each.alternatives:
-            note(f"the alternatives of epochs of recipe {name} are left out, since --epochs is given")
+        elif epochs is not None and (tied := [*filter(OF_LENGTH.__contains__, each.alternatives)]):
+            note(f"the alternatives of {', '.join(tied)} of recipe {name} are left out, since --epochs is given")

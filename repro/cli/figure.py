@@ -71,6 +71,7 @@ def curves(
     rows: Rows = "*",
     train: WithTrain = False,
     output: Output = None,
+    data: Data = None,
     results: Results = Path("results"),
     runs: Runs = None,
 ) -> None:
@@ -107,7 +108,7 @@ def _draw_table(name: str, rows: str, train: bool, output: Path | None, results:
             raise UserError(f"no recipe is implemented for the rows of {table.name}, so there is nothing to draw")
         raise UserError(
             f"no run of these rows has a curve in {' or '.join(map(str, places))}; "
-            f"repro table {table.name} --run trains what is missing, and every run writes its curve"
+            f"repro table {quote(name)} --run trains what is missing, and every run writes its curve"
         )
     _write(found, output)
     suggest(with_folders(f"repro table {quote(name)}", own, "results"))
@@ -116,7 +117,9 @@ def _draw_table(name: str, rows: str, train: bool, output: Path | None, results:
 @app.command("forest")
 @with_quiet
 @with_papers
-def forest(name: TableName, rows: Rows = "*", output: Output = None, results: Results = Path("results")) -> None:
+def forest(
+    name: TableName, rows: Rows = "*", output: Output = None, data: Data = None, results: Results = Path("results")
+) -> None:
     """Draw each printed error of a table beside what others report and our runs."""
     chosen = select(name, rows)
     output = _checked(output or Path(f"forest-{chosen[0].name}.png"), Forest.COLUMNS)
@@ -124,7 +127,7 @@ def forest(name: TableName, rows: Rows = "*", output: Output = None, results: Re
     (comparison,) = compared([chosen], places.results)
     found = forest_of(comparison)
     if found is None:
-        raise UserError(f"no printed error of these rows can be compared; repro table {name} says why")
+        raise UserError(f"no printed error of these rows can be compared; repro table {quote(name)} says why")
     _write(found, output)
     suggest(with_folders(f"repro table {quote(name)}", places, "results"))
 

@@ -14,14 +14,13 @@ from repro.api.selection import Selection, select_all
 from repro.bars import with_bar
 from repro.cli.options import Data, Results, Rows, Runs, choice, number_of_seeds, runtime_options
 from repro.cli.output import Output, format_of, write_text
-from repro.cli.suggestion import suggest, with_folders
+from repro.cli.suggestion import command_with, suggest, with_folders
 from repro.comparison.corrections import records_today
 from repro.comparison.join import spreads_for
 from repro.console import loading, print_file, stdout
 from repro.counting.cache import demanded
 from repro.counting.in_processes import in_processes
 from repro.errors import UserError
-from repro.models import as_typed
 from repro.paths import folders
 from repro.planning.device import device_called
 from repro.planning.image_time import measurements_on
@@ -171,22 +170,10 @@ def after_plan(made: Plan, given: Mapping[str, Any], named: str | None) -> str:
             left[row.table.name] = left.get(row.table.name, 0.0) + row.to_train.seconds
     name = named or min(left, key=lambda each: left[each], default="")
     if left:
-        return command_that_trains(name, given)
+        return command_with(f"repro table {quote(name)} --run", given)
     shown = f"repro table {quote(name)}" if name else "repro table"
     results: Path = given["results"]
     return with_folders(shown, folders(results=results), "results") if results.is_dir() else shown
-
-
-def command_that_trains(name: str, given: Mapping[str, Any]) -> str:
-    """Return the command that trains the missing runs of a table, with its options as for `after_plan`."""
-    usual = {"rows": "*", "results": Path("results")}
-    words = [
-        as_typed({key.replace("_", "-"): f"{value:g}" if isinstance(value, float) else value})
-        for key, values in given.items()
-        for value in (values if isinstance(values, list) else [values])
-        if value not in (None, usual.get(key))
-    ]
-    return " ".join(["repro table", quote(name), "--run", *words])
 
 
 def _matching(table: Table, rows: Sequence[Row], pattern: str) -> Sequence[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -14,7 +15,7 @@ from repro.console import note
 from repro.models import as_typed
 from repro.models.typed import stated_options, typed_name, typed_options
 from repro.paths import Folders, default_folders
-from repro.recipes import default_recipe
+from repro.recipes import RECIPES, default_recipe
 from repro.recipes.library import with_papers
 from repro.recipes.overrides import is_value
 from repro.store.run_state import RunState
@@ -60,14 +61,15 @@ def network_as_typed(model: str, options: Mapping[str, Any], dataset: str) -> st
 def after_run(model: str, options: Mapping[str, Any], recipe: str, folders: Folders) -> str:
     """Return what to look at after a run: the first table with an error of the model and recipe, or all runs."""
     for table in tables_with(model, options, recipe):
-        return with_folders(f"repro table {table.name}", folders, "results")
+        return with_folders(f"repro table {quote(table.name)}", folders, "data", "results")
     return with_folders("repro list runs", folders, "runs")
 
 
 def after_runs(lines: Sequence[Line], folders: Folders) -> str:
     """Return what to do with runs: resume the first that was stopped, test one that is finished, or watch one.
 
-    A run whose network has changed is not tested, since its weights fit no network that is there.
+    A run whose network has changed is not tested, since its weights fit no network that is there, and neither is one of
+    a paper that is not named.
 
     Args:
         lines: of `repro.api.records.run_lines`.
@@ -75,41 +77,57 @@ def after_runs(lines: Sequence[Line], folders: Folders) -> str:
     """
     if resumed := next((line["command"] for line in lines if line["command"]), None):
         return str(resumed)
-    done = next((line["name"] for line in lines if line["state"] == RunState.DONE and not line["reason"]), None)
-    if done:
+    finished = [line for line in lines if line["state"] == RunState.DONE and line["recipe"] in RECIPES]
+    if done := next((line["name"] for line in finished if not line["reason"]), None):
         return with_folders(f"repro eval {done}", folders, "runs")
     lives = any(line["state"] in (RunState.RUNNING, RunState.QUEUED) for line in lines)
     return with_folders("repro list runs --watch", folders, "runs") if lives else "repro list recipes"
 
 
-def after_table(named: str, comparison: Comparison, folders: Folders, *, trained: bool = True) -> str:
+def command_with(command: str, given: Mapping[str, Any]) -> str:
+    """Return a command with options by name; those that are None or the default are left out."""
+    usual = {"rows": "*", "results": Path("results")}
+    words = [
+        as_typed({key.replace("_", "-"): f"{value:g}" if isinstance(value, float) else value})
+        for key, values in given.items()
+        for value in (values if isinstance(values, list) else [values])
+        if value not in (None, usual.get(key))
+    ]
+    return " ".join([command, *words])
+
+
+def after_table(named: str, comparison: Comparison, given: Mapping[str, Any], *, trained: bool = True) -> str:
     """Return what to do with a table: train what is not measured, try alternatives of what differs, or draw the rest.
 
     Args:
         named: its name or its file, as the user gave it.
         comparison: the table with our figures.
-        folders: those of this command.
+        given: the options of this command on rows, folders and training, by name.
         trained: whether this command trained all that it was asked to train; other processes may train some of it.
     """
-    name = comparison.table.name if comparison.table.name in table_names() else quote(named)
+    name = quote(comparison.table.name if comparison.table.name in table_names() else named)
+    of_all = {each: given.get(each) for each in ("rows", "data", "results", "runs")}
     verdicts = {cell.verdict for row in comparison.rows for cell in row.errors.values()}
     if Verdict.NOT_MEASURED in verdicts or not trained:
-        return with_folders(f"repro table {name} --run", folders, "data", "runs", "results")
+        return command_with(f"repro table {name} --run", of_all if trained else given)
     if any(each.is_untried(comparison.deviating) for each in trials_of(comparison)):
-        return with_folders(f"repro table {name} --try", folders, "data", "runs", "results")
-    after = f"repro figure curves {name}" if any(each.judged for each in verdicts) else "repro table"
-    return with_folders(after, folders, "results")
+        return command_with(f"repro table {name} --try", of_all)
+    if any(each.judged for each in verdicts):
+        return command_with(f"repro figure curves {name}", {each: of_all[each] for each in ("rows", "data", "results")})
+    return command_with("repro table", {"results": of_all["results"]})
 
 
-def after_alternatives(named: str, comparison: Comparison, tried: Sequence[TriedAlternative], folders: Folders) -> str:
+def after_alternatives(
+    named: str, comparison: Comparison, tried: Sequence[TriedAlternative], given: Mapping[str, Any]
+) -> str:
     """Return what to do after alternatives: see the reasons for those of the first error; without any, `after_table`.
 
     Args:
         named: the name of the table or its file, as the user gave it.
         comparison: the table with our figures.
         tried: what was tried.
-        folders: those of this command.
+        given: as for `after_table`.
     """
     if tried:
         return f"repro list recipes {quote(tried[0].trial.recipe.name)}"
-    return after_table(named, comparison, folders)
+    return after_table(named, comparison, given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
@@ -16,9 +17,9 @@ from repro.cli.alternatives import show_alternatives
 from repro.cli.missing import train_missing
 from repro.cli.options import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing, runtime_of, runtime_options
 from repro.cli.output import Format, Output, format_of, show
-from repro.cli.plan import DeviceName, PlanOptions, command_that_trains, plan_format, show_plan
+from repro.cli.plan import DeviceName, PlanOptions, plan_format, show_plan
 from repro.cli.submit import CLUSTER_OPTIONS, cluster_options, resources_of, submit_missing
-from repro.cli.suggestion import after_table, suggest, with_folders
+from repro.cli.suggestion import after_alternatives, after_table, command_with, suggest, with_folders
 from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison
 from repro.console import note, problem
@@ -114,7 +115,7 @@ def table(
     runs: Runs = None,
 ) -> None:
     """Show a published table next to our counts and measured errors, or a summary of all tables."""
-    of_training: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "data": data, "runs": runs}
+    of_training: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "runs": runs}
     _refuse_without_run({**of_training, **switches, **cluster}, run or try_, time)
     viewed = {"--rows": rows != "*", "--columns": columns is not None, "--bare": bare}
     acted = {"--run": run, "--try": try_, "--time": time, "--dry-run": dry_run, "--check": check}
@@ -122,7 +123,9 @@ def table(
     given = [option for option, value in {**acted, **viewed, **others}.items() if value]
     _check_together([*given, *(f"--{each}" for each in cluster)], named=name is not None)
     selections = select_all() if name is None else [select(name, rows)]
-    options = PlanOptions(rows=rows, results=results, switches=switches, device_name=device_name, **of_training)
+    options = PlanOptions(
+        rows=rows, switches=switches, device_name=device_name, data=data, results=results, **of_training
+    )
     if dry_run and not cluster:
         show_plan(selections, options, plan_format(format, output), output, name)
         return
@@ -130,11 +133,13 @@ def table(
     chosen, runtime = format_of(format, output), runtime_of(switches)
     places = folders(data, runs, results, trains=run or try_, measures=time, shows=not (run or try_ or time))
     if try_:
-        show_alternatives(name or "", selections[0], seeds, epochs, runtime, places, chosen, output)
+        tried = show_alternatives(selections[0], seeds, epochs, runtime, places, chosen, output)
+        if chosen == ReportFormat.RICH and not output:
+            suggest(after_alternatives(name or "", tried.comparison, tried.tried, options.of_training))
         return
     if use := resources_of(cluster, runtime):
-        later = command_that_trains(name or "", {**options.of_training, **cluster}) if dry_run else None
-        submit_missing(selections[0], seeds, epochs, runtime, places, use, later)
+        later = command_with(f"repro table {quote(name or '')} --run", {**options.of_training, **cluster})
+        submit_missing(selections[0], seeds, epochs, runtime, places, use, later if dry_run else None)
         return
     if time:
         check_timed(selections[0])
@@ -149,7 +154,7 @@ def table(
     if chosen == ReportFormat.RICH or output:
         first = report.comparisons[0]
         summary = with_folders("repro table cifar100", places, "results")
-        suggest(after_table(name, first, places, trained=trained) if name else summary)
+        suggest(after_table(name, first, options.of_training, trained=trained) if name else summary)
 
 
 def _refuse_without_run(options: Mapping[str, Any], trains: bool, time: bool) -> None:

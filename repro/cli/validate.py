@@ -123,4 +123,4 @@ def _next(found: Validated, folder: Path | None) -> str:
     if unrun := _not_run(found):
         return f"repro validate {quote(str(unrun[0]))}"
     tables = [table for paper in found.papers if not paper.shipped for table in paper.tables]
-    return f"repro table {tables[0].stem}" if len(tables) == 1 else "repro list tables"
+    return f"repro table {quote(tables[0].stem)}" if len(tables) == 1 else "repro list tables"

@@ -15,6 +15,9 @@ from repro.recipes.recipe import Recipe, shown
 from repro.store.results import Record
 from repro.tables import PrintedError
 
+OF_LENGTH = ("epochs", "iterations", "tune_epochs", "tune_batch", "tune_lr")
+"""The values of a recipe that mean something else, or nothing, in a run of another length."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -97,7 +100,7 @@ def trials_of(comparison: Comparison, seeds: int | None = None, epochs: int | No
     Args:
         comparison: a table, or some rows of it.
         seeds: the number of seeds (default: those of the runs that the verdict uses).
-        epochs: the number of epochs (default: the recipe's); alternatives of the epochs are then left out.
+        epochs: the number of epochs (default: the recipe's); alternatives of OF_LENGTH are then left out.
     """
     several = len(comparison.table.of_kind("error")) > 1
     return [
@@ -110,7 +113,7 @@ def trials_of(comparison: Comparison, seeds: int | None = None, epochs: int | No
         )
         for label, cell in differing_cells(comparison)
         for each in alternatives_of(recipe(cell.printed.recipe or ""))
-        if epochs is None or each.name != "epochs"
+        if epochs is None or each.name not in OF_LENGTH
     ]
 
 

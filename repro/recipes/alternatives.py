@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from repro.recipes.contradictions import contradiction
+from repro.recipes.effects import EFFECTS
 from repro.recipes.overrides import as_override, replaced
 from repro.recipes.recipe import VALUES, Recipe, shown
 from repro.recipes.source import is_inferred
@@ -57,5 +58,8 @@ def _reason(recipe: Recipe, alternative: Alternative) -> str | None:
     where = f"{alternative.name}: the alternative {alternative.text}"
     if alternative.value == getattr(recipe, alternative.name):
         return f"{where} is the value itself; leave it out"
-    reason = contradiction(alternative.of(recipe))
+    changed = alternative.of(recipe)
+    if alternative.name == "milestones" and not EFFECTS["milestones"].holds(changed):
+        return f"{where} has no effect without {EFFECTS['milestones'].text}"
+    reason = contradiction(changed)
     return f"{where} is impossible: {reason}" if reason else None

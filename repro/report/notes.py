@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 from repro.comparison.explain import inferred
 from repro.comparison.join import Comparison
@@ -171,7 +172,7 @@ def _others(comparison: Comparison) -> list[str]:
     if not any(each.row.replications for each in comparison.rows):
         return []
     what = "a cell such as 5: 6.2–7.1 means five replications, with errors from 6.2 to 7.1 %; no verdict uses them"
-    listing = with_papers(f"repro table {comparison.table.name} --format json")
+    listing = with_papers(f"repro table {quote(comparison.table.name)} --format json")
     return [f"{what}; {listing} lists their sources and differences"]
 
 
@@ -208,7 +209,7 @@ def time_lines(comparison: Comparison) -> list[str]:
 def _ours(cells: list[TimeCell], name: str) -> list[str]:
     ours = next((cell for cell in cells if cell.timing and cell.ratio == 1), None)
     if ours is None or ours.timing is None:
-        return [f"ours not measured; {with_papers(f'repro table {name} --time')} measures it"]
+        return [f"ours not measured; {with_papers(f'repro table {quote(name)} --time')} measures it"]
     timing = ours.timing
     unit = f"{ours.seconds:.3g} s for a step of {ours.batch} images of {ours.reference}"
     lines = [f"ours from {timing.how}; {unit}; {timing.device}, {timing.precision}, {timing.started[:10]}"]

@@ -17,6 +17,7 @@ from repro.models.options import EXPECTED
 from repro.papers import paper_of, toml_of
 from repro.paths import data_folder
 from repro.recipes import RECIPES, Recipe, current_library
+from repro.recipes.alternatives import alternatives_of
 from repro.tables.cell import PRINTED, Cell, repair_of
 from repro.tables.checks import Malformed, every, expect_keys, expect_one_of, tables_of
 from repro.tables.printed import KINDS, METRICS, PERCENT, STATISTICS, Column, PrintedError, Row, Table, where_of
@@ -155,6 +156,12 @@ def _check_recipe(where: str, error: PrintedError, recipe: Recipe) -> None:
         raise Malformed(where, wrong.mistakes[0].reason) from None
     except UserError as wrong:
         raise Malformed(where, str(wrong)) from None
+    for each in alternatives_of(recipe):
+        changed = each.of(recipe)
+        try:
+            check_layers(error.row.model, changed.dropout, changed.auxiliary)
+        except UserError as wrong:
+            raise Malformed(where, f"the alternative {each.override} of recipe {error.recipe}: {wrong}") from None
 
 
 def _check_times(table: Table) -> None:
@@ -213,7 +220,8 @@ def _unjudged(metric: str, dataset: str) -> str:
         return f"{needed}; set comparable = false"
     return (
         f"verdicts need the number of test images, and no test images of {dataset} are in {data_folder()}; "
-        f"put them there, name another folder with --data, or declare test_images in {data.declaration.file}"
+        "put them there, name their folder with --data or $REPRO_DATA, or declare test_images in "
+        f"{data.declaration.file}"
     )
 
 
