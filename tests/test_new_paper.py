@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from commands import repro
 
+from repro.api.networks import build
 from repro.atomic import write_folder_atomically
 from repro.papers import find_papers
 
@@ -53,6 +54,12 @@ def test_a_paper_elsewhere_is_named_in_its_commands(capsys: Capsys) -> None:
     assert status == 0
     assert "repro table demo --time --papers 'my folder/demo' measures it" in out.replace("\n", " ")
     assert repro(capsys, *shlex.split(validate))[0] == 0
+
+
+def test_the_label_of_a_row_is_built_as_it_is_trained(capsys: Capsys) -> None:
+    repro(capsys, "new", "paper", "demo")
+    network = build("SmallNet, width 8", papers="papers/demo")
+    assert [*network.parameters()][-1].shape == (10,)  # the digits, the dataset of its recipe
 
 
 def test_an_empty_folder_is_filled(capsys: Capsys) -> None:
