@@ -5,12 +5,21 @@ import io
 import json
 import re
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from test_papers import Write, refused, repro, write
 from watching import Silent, stop_at
 
+from repro.comparison.alternatives import Trial, TriedAlternative
+from repro.comparison.join import Comparison
+from repro.comparison.rule import Judgement
+from repro.comparison.verdict import Verdict
+from repro.recipes import recipe
+from repro.recipes.alternatives import alternatives_of
+from repro.report.alternatives import AlternativesReport
+from repro.tables.reading import read_table
 from repro.training import progress
 
 __all__ = ["write"]
@@ -184,3 +193,15 @@ def test_a_recipe_is_listed_with_its_alternatives(write: Write, capsys: Capsys) 
     values = json.loads(repro(capsys, "list", "recipes", "short", "--format", "json")[1])["values"]
     assert (values["lr"]["alternatives"], "alternatives" in values["batch"]) == ([0.1], False)
     assert "Alternatives" not in repro(capsys, "list", "recipes", "digits")[1]
+
+
+@pytest.mark.parametrize(("expected", "margin"), [(0.0, "± 0.53"), (0.17, "+0.17 ± 0.53")])
+def test_the_margin_of_the_best_of_several_runs_is_shown_with_what_is_expected(expected: float, margin: str) -> None:
+    error = read_table("resnet-cifar").errors()[0]
+    alternative = next(alternatives_of(recipe("resnet-cifar10")))
+    trial = Trial(error, error.row.label, alternative, seeds=(0,), epochs=None)
+    judgement = Judgement(Verdict.TOO_FEW, expected=expected, margin=0.53, at_most=1.0, bound=0.6)
+    changed = TriedAlternative(trial, 8.0, (0,), 8.1, (0,), judgement)
+    comparison = cast(Comparison, SimpleNamespace(table=error.table))
+    (line,) = AlternativesReport(comparison, [changed]).grid.lines
+    assert margin in [each.text for each in line.cells]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from repro.comparison.alternatives import TriedAlternative
 from repro.comparison.join import Comparison
+from repro.comparison.rule import Judgement
 from repro.report import ReportFormat
 from repro.report.csv import alternatives_csv
 from repro.report.grid import DASH, Grid, Heading, Line, Shown, Tag
@@ -71,14 +72,19 @@ def _line(tried: TriedAlternative) -> Line:
 
 
 def _figures(tried: TriedAlternative) -> list[Shown]:
-    """Return both errors with their numbers of seeds, their difference, and the margin."""
-    margin = tried.judgement and tried.judgement.margin
+    """Return both errors with their numbers of seeds, their difference, and the margin around the printed error."""
     return [
         _error(tried.own, len(tried.own_seeds)),
         _error(tried.changed, len(tried.changed_seeds)),
         Shown(DASH if tried.difference is None else signed(tried.difference)),
-        Shown(DASH if margin is None else f"± {margin:.2f}"),
+        Shown(DASH if tried.judgement is None else _margin(tried.judgement)),
     ]
+
+
+def _margin(judgement: Judgement) -> str:
+    """Return the margin; for the best of several runs it is not around the printed error, as in `+0.17 ± 0.53`."""
+    shift = f"{signed(judgement.expected)} " if abs(judgement.expected) >= 0.005 else ""
+    return f"{shift}± {judgement.margin:.2f}"
 
 
 def _error(value: float | None, n: int) -> Shown:
