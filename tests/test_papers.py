@@ -371,6 +371,7 @@ def test_the_file_of_a_table_is_shown_with_the_recipes_that_are_found(
     status, out, err = repro(capsys, "table", "./my.toml")
     assert (status, "not measured" in out) == (0, True)
     assert err.splitlines()[-1] == "next: repro table ./my.toml --run"
+    assert repro(capsys, "validate", "./my.toml")[2].splitlines()[-1] == "next: repro table my.toml"
     Path("cifar100.toml").write_text(TABLE, encoding="utf-8")
     line = refused(capsys, "table", "cifar100.toml")
     assert line.startswith("error: cifar100.toml: /")

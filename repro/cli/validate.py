@@ -16,7 +16,7 @@ from repro.cli.papers import Papers
 from repro.cli.suggestion import suggest
 from repro.console import note, print_json, print_line
 from repro.errors import UserError
-from repro.papers import Paper, find_papers, paper_in
+from repro.papers import TABLES, Paper, find_papers, paper_in
 from repro.paths import data_in
 from repro.recipes import Library, current_library, within
 from repro.text import number_of
@@ -123,4 +123,7 @@ def _next(found: Validated, folder: Path | None) -> str:
     if unrun := _not_run(found):
         return f"repro validate {quote(str(unrun[0]))}"
     tables = [table for paper in found.papers if not paper.shipped for table in paper.tables]
-    return f"repro table {quote(tables[0].stem)}" if len(tables) == 1 else "repro list tables"
+    if len(tables) != 1:
+        return "repro list tables"
+    (file,) = tables
+    return f"repro table {quote(file.stem if file.parent.name == TABLES else str(file))}"
