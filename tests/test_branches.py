@@ -1,6 +1,6 @@
 """Runs that share a device as branches of one CUDA graph, with a stand-in for it: each has the bits of itself alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from unittest import mock
@@ -43,7 +43,7 @@ def small(seed: int = 0, k: int = 2, **changes: object) -> Experiment:
     return replace(found, recipe=replace(found.recipe, **{"dropout": 0.0, "batch": 16, **changes}))
 
 
-RUNS = [small(0), small(1, k=3, epochs=3), small(2, batch=32)]
+RUNS = [small(0), small(1, k=3, epochs=3), small(2, batch=32, ema=0.9)]
 """Two networks; the second run is longer, and the third one has other batches and ends first."""
 
 
@@ -75,7 +75,10 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Folders:
 def assert_same_run(experiment: Experiment, one: Folders, other: Folders) -> None:
     """Compare checkpoints, records and curves of a run bit for bit, except for times."""
     saved = [checkpoint.load(each.runs / experiment.name / checkpoint.NEWEST) for each in (one, other)]
-    tensors = [{**each.network, **momenta(each), "sums": each.sums, "rng": each.rng[0]} for each in saved]
+    tensors = [
+        {**each.tested, **prefixed("trained", each.network), **momenta(each), "sums": each.sums, "rng": each.rng[0]}
+        for each in saved
+    ]
     assert tensors[0].keys() == tensors[1].keys()
     assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
     curves = [[{**asdict(row), "seconds": 0} for row in each.history] for each in saved]
@@ -86,6 +89,10 @@ def assert_same_run(experiment: Experiment, one: Folders, other: Folders) -> Non
 def record_of(experiment: Experiment, folders: Folders) -> dict[str, object]:
     (record,) = (each for each in every_record(folders.results) if each.id == experiment.id)
     return {name: value for name, value in asdict(record).items() if name not in TIMES}
+
+
+def prefixed(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{prefix} {name}": each for name, each in tensors.items()}
 
 
 def momenta(saved: checkpoint.Checkpoint) -> dict[str, torch.Tensor]:

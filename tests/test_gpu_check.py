@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -479,3 +480,9 @@ def test_a_training_in_pieces_is_joined_again(tmp_path: Path) -> None:
     assert "epoch 1/1" in first.stderr
     assert "epoch 1/1" not in second.stderr
     assert [each.name for each in (tmp_path / "second").iterdir()] == ["state.tar.aa"]
+
+
+def test_a_nan_in_any_part_is_no_agreement() -> None:
+    one = {name: torch.ones(2) for name in "abcdefgh"}
+    for name in one:
+        assert math.isnan(difference([one], [{**one, name: torch.tensor([1.0, math.nan])}]))

@@ -135,16 +135,20 @@ def gradient(run: State) -> State:
 
 
 def difference(ones: Sequence[State], others: Sequence[State]) -> float:
-    """Return the largest ||a - b|| / ||b|| of any part of any run; 0 only if all are the same bit for bit."""
-    return max(
+    """Return the largest ||a - b|| / ||b|| of any part of any run; 0 only if all are the same bit for bit.
+
+    It is NaN if a part has a NaN.
+    """
+    found = [
         _relative(one[name], other[name])
         for one, other in zip(ones, others, strict=True)
         for name in one.keys() | other.keys()
-    )
+    ]
+    return float(torch.stack(found).max())  # Python's max would leave out a NaN
 
 
-def _relative(one: Tensor, other: Tensor) -> float:
-    return float((one - other).norm() / (other.norm() or 1.0))
+def _relative(one: Tensor, other: Tensor) -> Tensor:
+    return (one - other).norm() / (other.norm() or 1.0)
 
 
 @contextmanager

@@ -172,10 +172,9 @@ class Engine:
         for batch in islice(batches, self.steps_left):
             if resets_momentum(self.recipe, self.step, self.task.images):
                 reset_momentum(self.optimizer)
-            self.take_step(batch, self.lr, self._weight(len(batch[0].targets)))
+            then = partial(self.average.update, self.step + 1) if self.average else None
+            self.take_step(batch, self.lr, self._weight(len(batch[0].targets)), then)
             self.step += 1
-            if self.average:
-                self.average.update(self.step)
             now = time.perf_counter()
             self.epoch_seconds += now - clock
             clock = now

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from repro.training.optimizer import set_lr
-from repro.training.step import Forward, Step
+from repro.training.step import Forward, Step, Then
 from repro.training.tasks.task import Batch
 
 GRAPH_WARM_UP = 3
@@ -26,6 +26,8 @@ class Ready:
     inputs: Tensor
     targets: Tensor
     weight: float
+    then: Then | None = None
+    """What is done when the weights have changed."""
 
     @property
     def key(self) -> tuple[GraphedStep, int]:
@@ -95,6 +97,13 @@ class Graphs:
         ready, self.waiting = self.waiting, []
         if not ready:
             return
+        self._take(ready)
+        for each in ready:
+            if each.then:
+                each.then()
+
+    def _take(self, ready: Sequence[Ready]) -> None:
+        """Take steps eagerly at first, and then in a graph."""
         key = tuple(each.key for each in ready)
         self.steps[key] += 1
         if self.steps[key] <= GRAPH_WARM_UP:
@@ -140,11 +149,11 @@ class GraphedStep(Step):
         # Weight gradients, for which nothing waits, are on streams of the lowest priority, which is 0.
         self.stream = torch.cuda.Stream(priority=-1)  # type: ignore[no-untyped-call]
 
-    def __call__(self, batches: Sequence[Batch], lr: float, weight: float = 1.0) -> None:
+    def __call__(self, batches: Sequence[Batch], lr: float, weight: float = 1.0, then: Then | None = None) -> None:
         """Take a step, or let it wait for those of the other runs that share the graphs."""
         self.set_lr(lr)
         inputs, targets = self.joined(batches)
-        self.graphs.add(Ready(self, self._forward_for(batches), inputs, targets, weight))
+        self.graphs.add(Ready(self, self._forward_for(batches), inputs, targets, weight, then))
 
     def set_lr(self, lr: float) -> None:
         """Set the learning rate that the graphs read."""

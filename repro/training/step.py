@@ -20,6 +20,8 @@ from repro.training.tasks.task import Batch, Task
 
 Forward = Callable[[Any], Tensor]
 """The forward pass of networks: of images, or of scenes for a detector."""
+Then = Callable[[], None]
+"""What is done when a step has changed the weights."""
 COMPILED_NETWORKS = 256
 """Number of networks of one class that a process may compile."""
 
@@ -46,17 +48,20 @@ class Step:
         self.eager = parallel(self.networks)
         self.forward = compiled(self.eager) if self.runtime.compile else self.eager
 
-    def __call__(self, batches: Sequence[Batch], lr: float, weight: float = 1.0) -> None:
+    def __call__(self, batches: Sequence[Batch], lr: float, weight: float = 1.0, then: Then | None = None) -> None:
         """Take a step.
 
         Args:
             batches: one per network, of equal size.
             lr: learning rate.
             weight: multiplies the loss whose gradient is taken.
+            then: what is done when the weights have changed.
         """
         self.set_lr(lr)
         inputs, targets = self.joined(batches)
         self.take(self._forward_for(batches), inputs, targets, weight)
+        if then:
+            then()
 
     def _forward_for(self, batches: Sequence[Batch]) -> Forward:
         """Return the forward pass; a smaller last batch would be compiled once more, for one step per epoch."""
