@@ -14,6 +14,7 @@ import msgspec
 
 from repro.data import DATASETS, DatasetKind, why_unknown
 from repro.data import find as find_dataset
+from repro.data.suitable import check_images
 from repro.errors import Mistake, UserError, refuse
 from repro.models import MODELS, OptionValue, build, check_layers, is_outside, resolve_options, spec_of
 from repro.models.factory import check_output
@@ -170,7 +171,7 @@ def experiment_for(
         raise UserError(f"recipe {chosen.name} is for {chosen.dataset}, not for {where}; see repro list recipes")
     length = [] if epochs is None else [f"epochs={epochs}"]
     changed = overridden(chosen, [*length, *overrides])
-    _check_images(changed, chosen)
+    check_images(changed, chosen)
     check_layers(model, changed.dropout, changed.auxiliary)
     return Experiment(model, resolve_options(model, options, where), changed, seed)
 
@@ -243,7 +244,7 @@ def check_recipes(recipes: Iterable[Recipe]) -> None:
         try:
             if each.dataset not in DATASETS:
                 raise UserError(why_unknown(each.dataset))
-            _check_images(each, each)
+            check_images(each, each)
             _check_alternatives(each)
         except UserError as error:
             mistakes.append(Mistake(each.file, f"recipe {each.name}", str(error)))
@@ -253,28 +254,9 @@ def check_recipes(recipes: Iterable[Recipe]) -> None:
 def _check_alternatives(recipe: Recipe) -> None:
     for each in alternatives_of(recipe):
         try:
-            _check_images(each.of(recipe), recipe)
+            check_images(each.of(recipe), recipe)
         except UserError as error:
             raise UserError(f"{each.name}: the alternative {each.text} is impossible: {error}") from None
-
-
-def _check_images(recipe: Recipe, usual: Recipe) -> None:
-    """Raise UserError if a recipe, which was changed from the usual one, does not suit the images of its dataset."""
-    data = DATASETS[recipe.dataset]
-    channels, *sides = data.input
-    if len(recipe.mean) not in (0, channels):
-        raise UserError(f"mean and std need one number per channel, and images of {recipe.dataset} have {channels}")
-    if recipe.lighting and channels != 3:
-        raise UserError(f"lighting is for images in RGB, and images of {recipe.dataset} have {channels} channel")
-    if recipe.crop_padding > min(sides):
-        raise UserError(f"crop_padding={recipe.crop_padding} is more than the side of images of {min(sides)} pixels")
-    if recipe.padding_mode == "reflect" and recipe.crop_padding >= min(sides):
-        raise UserError(f"crop_padding={recipe.crop_padding} is too large to mirror images of {min(sides)} pixels")
-    if 0 < (images := data.train_images - recipe.validation_images) < recipe.batch:
-        if recipe.drop_last:
-            raise UserError(f"batch={recipe.batch} with drop_last leaves no batch of {recipe.dataset}")
-        if recipe.batch > usual.batch:
-            raise UserError(f"batch={recipe.batch} is more than the {images:,} training images of {recipe.dataset}")
 
 
 def classifies(dataset: str) -> bool:

@@ -26,6 +26,7 @@ from repro.recipes import Library, within
 from repro.training import progress
 from repro.training.initialise import network_of
 from repro.training.stacked import why_one_at_a_time
+from repro.training.statistics import take_exact_statistics
 
 __all__ = ["write"]
 NETS = """
@@ -493,6 +494,26 @@ class Net(nn.Linear):
     def forward(self, images):
         return F.dropout(super().forward(images.flatten(1)), self.noise, self.training)
 """
+
+
+UNUSUAL = """
+from torch import nn
+
+
+class Net(nn.Sequential):
+    def __init__(self, *, classes):
+        norm = nn.BatchNorm2d(3, track_running_stats=False)
+        super().__init__(norm, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, classes))
+"""
+
+
+def test_a_batchnorm_without_statistics_is_neither_stacked_nor_made_exact(write: Write) -> None:
+    Path("unusual.py").write_text(UNUSUAL, encoding="utf-8")
+    experiment = experiment_for(find("unusual.py:Net"), {}, seed=0, recipe_name="resnet-cifar10")
+    network = network_of(experiment)
+    assert "BatchNorm without" in why_one_at_a_time(network, experiment)
+    take_exact_statistics(network, [torch.rand(4, 3, 8, 8)])
+    assert network[0].running_mean is None
 
 
 @pytest.mark.parametrize(("noise", "reason"), [(0.5, "the model draws random numbers in training"), (0.0, "")])

@@ -81,6 +81,7 @@ REFUSED = [
     (["reported=lowest-validation"], "reported=lowest-validation needs validation_images"),
     (["crop_padding=32", "padding_mode=reflect"], "crop_padding=32 is too large to mirror images of 32 pixels"),
     (["batch=2_000", "drop_last=yes"], "batch=2000 with drop_last leaves no batch of digits"),
+    (["iterations=200"], "iterations=200 is more than the 184 of epochs=8 with 23 steps each; change one of"),
     (["batch=2_000"], "batch=2000 is more than the 1,442 training images of digits"),
     (["schedule=steps", "milestones=0.9,0.5"], "milestones must be strictly increasing"),
     (["milestones=0.5"], 'milestones have no effect without schedule = "steps" or "exponential"'),

@@ -109,10 +109,23 @@ def ramp(height: int, width: int) -> Tensor:
 
 def test_ten_crops_are_at_the_corners_and_the_centre() -> None:
     (crops,) = views_of(TEN, ramp(40, 50), resize=40, crop=32)
-    corners = [(int(each[0, 0, 0]), int(each[1, 0, 0])) for each in crops[:5]]
-    assert corners == [(0, 0), (18, 0), (0, 8), (18, 8), (9, 4)]
+    assert corners(crops) == [(0, 0), (18, 0), (0, 8), (18, 8), (9, 4)]
     mirrored = crops[[1, 0, 3, 2, 4]].flip(3)  # the corners of the mirrored image
     assert torch.equal(crops[5:], mirrored)
+
+
+def test_alexnets_ten_crops_are_of_the_central_square() -> None:
+    """Krizhevsky et al., section 2: the central 256x256 patch of the rescaled image."""
+    procedure = replace(procedure_of(recipe("alexnet-imagenet")), protocol=TEN)
+    assert procedure.square
+    (crops,) = views_of(TEN, ramp(40, 50), resize=40, crop=32, square=procedure.square)
+    assert corners(crops) == [(5, 0), (13, 0), (5, 8), (13, 8), (9, 4)]
+    assert ", central square, 10 crops" in str(procedure)
+
+
+def corners(crops: Tensor) -> list[tuple[int, int]]:
+    """Return the columns and rows at which the first five crops of a ramp begin."""
+    return [(int(each[0, 0, 0]), int(each[1, 0, 0])) for each in crops[:5]]
 
 
 def test_the_centre_crop_and_the_central_crop_are_where_they_should_be() -> None:

@@ -34,6 +34,8 @@ class Procedure:
     """Length of the shorter side after scaling, with antialiasing; without effect on protocols with their own scale."""
     crop: int
     """Side of a crop in pixels."""
+    square: bool = False
+    """Whether ten crops are taken from the central square of the scaled image."""
     interpolation: str = "bilinear"
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -68,7 +70,8 @@ class Procedure:
         if self.protocol.views is Views.DENSE:
             assert self.protocol.averaged
             return f"{scaled}, the whole image, mirrored too, {self.protocol.averaged.words}"
-        return f"{scaled}, {self.protocol}, {size}"
+        square = ", central square" if self.square and self.protocol.views is Views.TEN_CROP else ""
+        return f"{scaled}{square}, {self.protocol}, {size}"
 
 
 def procedure_of(recipe: Recipe) -> Procedure:
@@ -76,6 +79,7 @@ def procedure_of(recipe: Recipe) -> Procedure:
     return Procedure(
         resize=recipe.resize,
         crop=recipe.test_crop,
+        square=recipe.square,
         interpolation=recipe.interpolation,
         mean=recipe.mean,
         std=recipe.std,
@@ -119,7 +123,8 @@ class TestViews(Dataset[tuple[Any, ...]]):
                 case Views.ONE_CROP:
                     yield F.center_crop(scaled, [crop])
                 case Views.TEN_CROP:
-                    yield from F.ten_crop(scaled, [crop])
+                    whole = F.center_crop(scaled, [min(scaled.size)]) if self.procedure.square else scaled
+                    yield from F.ten_crop(whole, [crop])
                 case Views.CROPS_144:
                     for square in squares(scaled):
                         six = [*F.five_crop(square, [crop]), F.resize(square, [crop, crop], self.filter)]

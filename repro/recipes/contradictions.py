@@ -52,6 +52,7 @@ _REASONS: Mapping[str, Callable[[Recipe], bool]] = {
     "tune_epochs needs tune_batch and tune_lr": lambda recipe: bool(
         recipe.tune_epochs and not (recipe.tune_batch and recipe.tune_lr)
     ),
+    "tune_epochs and iterations exclude each other": lambda recipe: bool(recipe.tune_epochs and recipe.iterations),
     "elastic needs an elastic_grid of at least 2": lambda recipe: bool(recipe.elastic and recipe.elastic_grid < 2),
     "border_weight needs a border_sigma above 0": lambda recipe: bool(recipe.border_weight and not recipe.border_sigma),
 }

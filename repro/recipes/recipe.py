@@ -133,14 +133,14 @@ class Recipe:
     shorter_side_max: Pixels = 0
     """Instead, it is scaled to a random size from `shorter_side` to this one; 0: always to `shorter_side`."""
     square: bool = False
-    """Whether a `random_crop` is taken from the central square of the scaled image."""
+    """Whether a `random_crop`, and ten crops in a test, are taken from the central square of the scaled image."""
     resize: Pixels = 0
-    """The shorter side of a test image is scaled to this size, antialiased; 0: not scaled. Detection: that of every
-    image, not antialiased."""
+    """The shorter side of a test image is scaled to this size, antialiased. Detection: that of every image, not
+    antialiased."""
     resize_limit: Pixels = 0
     """Detection: the longer side of an image is scaled to at most this size."""
     test_crop: Pixels = 0
-    """Side of the centre crop of the scaled test image; 0: the whole image."""
+    """Side of the centre crop of the scaled test image."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     """How images are scaled, in training and testing."""
     color_jitter: Amount = 0.0

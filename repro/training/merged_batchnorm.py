@@ -70,6 +70,11 @@ def _merged(
     return torch.unflatten(normalised, 1, (info.batch_size, -1)), 1
 
 
+def can_merge(norm: nn.BatchNorm2d) -> bool:
+    """Whether a BatchNorm has what `MergedBatchNorm` uses."""
+    return norm.affine and norm.track_running_stats and norm.momentum is not None
+
+
 def suit_to_vmap(network: nn.Module) -> None:
     """Prepare a network for vmap: merge its BatchNorms, and run no ReLU in place, which would copy under vmap."""
     for module in network.modules():

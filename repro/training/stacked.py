@@ -16,7 +16,7 @@ from repro.experiment import Experiment
 from repro.models import is_outside
 from repro.models.detector import Detector
 from repro.training.initialise import network_of
-from repro.training.merged_batchnorm import suit_to_vmap
+from repro.training.merged_batchnorm import can_merge, suit_to_vmap
 from repro.training.networks import Networks, Single
 
 
@@ -106,7 +106,7 @@ def why_one_at_a_time(network: nn.Module, experiment: Experiment) -> str:
     """Return why seeds of an experiment must be trained one after another; empty if they can be trained together.
 
     With dropout, and with the sampled regions of a detector, they would not draw the random numbers that each draws
-    alone.
+    alone. Not every BatchNorm can be merged.
 
     Args:
         network: of the experiment, on any device.
@@ -116,6 +116,8 @@ def why_one_at_a_time(network: nn.Module, experiment: Experiment) -> str:
         return "a detector samples regions"
     if any(isinstance(module, nn.Dropout) and module.p > 0 for module in network.modules()):
         return "the model uses dropout"
+    if not all(can_merge(module) for module in network.modules() if type(module) is nn.BatchNorm2d):
+        return "the model has BatchNorm without weights, running statistics or a momentum"
     draws = is_outside(experiment.model) and _draws_random_numbers(experiment)
     return "the model draws random numbers in training" if draws else ""
 

@@ -13,12 +13,12 @@ from repro.training import processes
 
 @torch.no_grad()
 def take_exact_statistics(network: nn.Module, inputs: Iterable[Tensor | Scenes]) -> None:
-    """Set the statistics of every BatchNorm to their averages over batches of training images.
+    """Set the statistics of every BatchNorm that has them to their averages over batches of training images.
 
     KaimingHe/deep-residual-networks describes its ImageNet models this way: averages after training, not moving
     averages. With several processes, each averages over its own batches, and all get the overall average.
     """
-    norms = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d)]
+    norms = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d) and each.track_running_stats]
     momenta = [each.momentum for each in norms]
     network.eval()
     for each in norms:

@@ -86,7 +86,7 @@ class FileTest:
                 image = self.normalise(pixels.flatten(0, 1))
                 with autocast(self.device, self.runtime):
                     maps = network(laid_out(torch.cat([image, image.flip(3)]), self.runtime))
-                outputs.append(maps.flatten(2).mean(2) if maps.dim() == 4 else maps)
+                outputs.append(maps.float().flatten(2).mean(2) if maps.dim() == 4 else maps)
             yield mean_prediction(torch.cat(outputs), 2 * len(scales), protocol.averaged), labels
 
     def batches(self, progress: Progress = iter, first: int = 0) -> Iterator[Batch]:

@@ -1,0 +1,41 @@
+"""Whether a recipe suits the images of its dataset: their channels, their size and their number."""
+
+from __future__ import annotations
+
+import math
+
+from repro.data import DATASETS
+from repro.errors import UserError
+from repro.recipes import Recipe
+
+
+def check_images(recipe: Recipe, usual: Recipe) -> None:
+    """Raise UserError if a recipe, which was changed from the usual one, does not suit the images of its dataset."""
+    data = DATASETS[recipe.dataset]
+    channels, *sides = data.input
+    if len(recipe.mean) not in (0, channels):
+        raise UserError(f"mean and std need one number per channel, and images of {recipe.dataset} have {channels}")
+    if recipe.lighting and channels != 3:
+        raise UserError(f"lighting is for images in RGB, and images of {recipe.dataset} have {channels} channel")
+    if recipe.crop_padding > min(sides):
+        raise UserError(f"crop_padding={recipe.crop_padding} is more than the side of images of {min(sides)} pixels")
+    if recipe.padding_mode == "reflect" and recipe.crop_padding >= min(sides):
+        raise UserError(f"crop_padding={recipe.crop_padding} is too large to mirror images of {min(sides)} pixels")
+    if 0 < (images := data.train_images - recipe.validation_images) < recipe.batch:
+        if recipe.drop_last:
+            raise UserError(f"batch={recipe.batch} with drop_last leaves no batch of {recipe.dataset}")
+        if recipe.batch > usual.batch:
+            raise UserError(f"batch={recipe.batch} is more than the {images:,} training images of {recipe.dataset}")
+    _check_iterations(recipe, images)
+
+
+def _check_iterations(recipe: Recipe, images: int) -> None:
+    """Raise UserError if the epochs of a recipe have fewer steps than its iterations, which would not be reached."""
+    if not recipe.iterations or images < 1:
+        return
+    steps = images // recipe.batch if recipe.drop_last else math.ceil(images / recipe.batch)
+    if recipe.iterations > recipe.epochs * steps:
+        raise UserError(
+            f"iterations={recipe.iterations} is more than the {recipe.epochs * steps} of epochs={recipe.epochs} with "
+            f"{steps} steps each; change one of iterations, epochs and batch too"
+        )
