@@ -47,7 +47,7 @@ def sharing_mode_of(
     mode, reason = sharing_of(experiments, runtime, on_cpu=device.type == "cpu")
     if mode is not Together.OFF:
         why = (why_one_at_a_time(networks[key], each) for key, each in one_of_each(experiments).items())
-        reason = next(filter(None, why), "").capitalize()
+        reason = next((each[0].upper() + each[1:] for each in why if each), "")
     if reason:
         watcher.say(f"{reason}, so runs are trained one after another.")
     return Together.OFF if reason else mode
