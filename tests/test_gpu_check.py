@@ -425,6 +425,9 @@ def test_a_cpu_has_no_graphs_to_check() -> None:
         (["--seconds", "9"], "--seconds and --only require --check"),
         (["resnet20", "--check"], "--check measures networks and variants of its own; give it only --device"),
         (["--check", "--graph"], "--check measures networks and variants of its own; give it only --device"),
+        (["--check", "--seeds", "1"], "--check measures networks and variants of its own; give it only --device"),
+        (["--check", "--data", "x"], "--check measures networks and variants of its own; give it only --device"),
+        (["--check", "--window", "2"], "--check measures networks and variants of its own; give it only --device"),
         (["--check", "--only", "nothing"], "--only nothing: no check has this in its name; they are: fp64: resnet20"),
     ],
 )

@@ -278,6 +278,8 @@ def test_an_evaluation_of_published_weights_from_the_command_to_the_error(
             "'5-crop' is not one of 'one-crop', 'central-crop', 'ten-crop', '144-crop', 'dense'",
         ),
         (["eval", "resnet34", "--dataset", "imagenet"], "--dataset requires --weights"),
+        (["eval", "resnet34", "--weights", "torchvision", "--runs", "x"], "leave out --runs and --results"),
+        (["eval", "resnet34", "--weights", "torchvision", "--results", "x"], "leave out --runs and --results"),
     ],
 )
 def test_impossible_requests_are_refused_in_one_line(

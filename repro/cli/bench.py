@@ -43,10 +43,14 @@ Precisions = Annotated[
     choice("--precision", help="Precision to measure; can be given several times (default: fp32 and bf16)."),
 ]
 StackedSeeds = Annotated[
-    int, typer.Option("--seeds", min=1, max=100, metavar="N", help="Also measure N stacked seeds.")
+    int | None,
+    typer.Option("--seeds", min=1, max=100, metavar="N", help="Also measure N stacked seeds (default: 1)."),
 ]
 Window = Annotated[
-    float, typer.Option("--window", min=0.01, max=600, metavar="SECONDS", help="Length of one timing window.")
+    float | None,
+    typer.Option(
+        "--window", min=0.01, max=600, metavar="SECONDS", help="Length of one timing window (default: 2 seconds)."
+    ),
 ]
 
 
@@ -83,9 +87,9 @@ def bench(
     recipe: RecipeName = None,
     overrides: Overrides = None,
     precision: Precisions = None,
-    seeds: StackedSeeds = 1,
+    seeds: StackedSeeds = None,
     data: Data = None,
-    window: Window = 2.0,
+    window: Window = None,
     check: Check = False,
     seconds: Seconds = None,
     only: Only = "",
@@ -98,7 +102,7 @@ def bench(
     """
     if check:
         others = [name for name in switches if name != "device"]
-        if any((model, options, others, precision, dataset, recipe, overrides)):
+        if any((model, options, others, precision, dataset, recipe, overrides, seeds, data, window)):
             raise UserError(
                 "--check measures networks and variants of its own; give it only --device, --seconds and --only"
             )
@@ -116,7 +120,8 @@ def bench(
         from repro.training.device import device_name, prepare
 
     precisions = list(dict.fromkeys(each.value for each in precision or [])) or USUAL
-    speeds = bench(experiment, runtime, window, root, seeds, precisions, lambda rounds: with_bar(rounds, "measuring"))
+    length, stacked = 2.0 if window is None else window, 1 if seeds is None else seeds
+    speeds = bench(experiment, runtime, length, root, stacked, precisions, lambda rounds: with_bar(rounds, "measuring"))
     device = device_name(prepare(replace(runtime, fused=False)))
     _show(experiment, device, speeds, format)
 
