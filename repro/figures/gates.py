@@ -58,7 +58,7 @@ class Gates:
     def title(self) -> str:
         """The run, what the picture shows, and the deviations of the run."""
         at = self.rows[0]
-        lines = [self.run, f"mean of $w_{{ik}}$ over {at.images:,} test images and all channels, {self.reached}"]
+        lines = [self.run, f"mean of wᵢₖ over {at.images:,} test images and all channels, {self.reached}"]
         if at.deviations:
             lines.append(f"deviates from its recipe: {', '.join(at.deviations)}")
         return "\n".join(lines)
