@@ -16,11 +16,13 @@ from typing import cast
 import pytest
 from commands import repro
 from marking import COUNTS_ALL
+from typer import Context
 
 import repro as package
 from repro.cli.app import main
 from repro.cli.commands import COMMANDS, built
 from repro.cli.listing import Kind
+from repro.cli.options import completing
 from repro.cli.suggestion import after_table, suggest
 from repro.comparison.join import Comparison
 from repro.console import stdout
@@ -577,6 +579,12 @@ def test_a_shell_completes_names(line: str, names: set[str]) -> None:
     command = [sys.executable, "-m", "repro"]
     answer = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **words})
     assert set(answer.stdout.split()) == names
+
+
+@pytest.mark.parametrize("typed", ["MyT", "myt", "MYT"])
+def test_a_name_with_capital_letters_is_completed(typed: str) -> None:
+    context = cast("Context", SimpleNamespace(params={}))
+    assert completing(lambda: ["MyTable", "other"])(context, typed) == ["MyTable"]
 
 
 def test_completion_can_be_installed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,10 +39,10 @@ def completing(names: Callable[[], Iterable[str]]) -> Callable[[typer.Context, s
     """Return a function that completes names in a shell, those of the `--papers` before them too."""
 
     def complete(context: typer.Context, incomplete: str) -> list[str]:
-        """Return the names that begin with what is typed."""
+        """Return the names that begin with what is typed, in either case."""
         try:
             with within(Library(find_papers([Path(each) for each in context.params.get("papers") or ()]))):
-                return [name for name in names() if name.startswith(incomplete.lower())]
+                return [name for name in names() if name.lower().startswith(incomplete.lower())]
         except UserError:  # a file that is wrong is refused when the command runs
             return []
 
