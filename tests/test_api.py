@@ -201,6 +201,22 @@ def test_a_count_has_the_published_rows() -> None:
     assert frame["params_published"].isna().tolist() == [True, False]
 
 
+def test_published_counts_are_found_by_the_kind_of_a_column_and_rows_of_one_label_are_told_apart(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/keys.toml").write_text(
+        'title = "T"\ncaption = "C"\npaper = "P"\nsource = "S"\ndataset = "cifar10"\nflops_convention = "macs"\n'
+        'columns = [{ key = "depth", label = "Depth", kind = "context" }, '
+        '{ key = "size", label = "Size", kind = "params" }, { key = "work", label = "Work", kind = "flops" }]\n'
+        'rows = [{ label = "Net", model = "resnet20", cells = { depth = "20", size = "0.27M", work = "1M" } }, '
+        '{ label = "Net", model = "resnet32", cells = { depth = "32", size = "0.46M" } }]\n'
+    )
+    (row,) = (each for each in repro.count("resnet20", papers=tmp_path).published if each.table == "keys")
+    assert (row.row, row.params, row.flops) == ("Net, Depth 20", "0.27M", "1M")
+    assert (row.params_match, row.flops_match) == (True, False)
+
+
 WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: repro.table(rows="N=4"), "rows, columns and bare require the name of a table; see repro.list_tables()"),
     (lambda: repro.table("cifar"), "unknown table 'cifar'; did you mean cifar100?"),

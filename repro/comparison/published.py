@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from repro.counting.count import Count, Subject
-from repro.tables import Row, Table, read_table, table_names
+from repro.tables import Cell, Row, Table, read_table, table_names
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,7 @@ class PublishedCounts:
 
     table: str
     row: str
+    """The label of the row, with what distinguishes it from rows of the same label."""
     params: str | None
     flops: str | None
     params_match: bool | None
@@ -33,13 +34,18 @@ def published_counts(subject: Subject, dataset: str, counts: Count) -> tuple[Pub
 
 
 def _published(table: Table, row: Row, counts: Count) -> PublishedCounts:
-    params, flops = row.cells.get("params"), row.cells.get("flops")
+    params, flops = _cell(table, row, "params"), _cell(table, row, "flops")
     return PublishedCounts(
         table.name,
-        row.label,
+        table.called(row),
         None if params is None else params.text,
         None if flops is None else flops.text,
         None if params is None else params.matches(counts.params),
         None if flops is None else flops.matches(counts.flops[table.flops_convention]),
         table.flops_convention,
     )
+
+
+def _cell(table: Table, row: Row, kind: str) -> Cell | None:
+    """Return a row's cell in the first column of a kind that has one."""
+    return next((row.cells[each.key] for each in table.of_kind(kind) if each.key in row.cells), None)
