@@ -483,6 +483,18 @@ def test_rows_are_chosen_by_pattern() -> None:
         table.matching("vgg")
 
 
+def test_a_row_of_a_label_that_several_have_is_chosen_by_what_distinguishes_it() -> None:
+    table = read_table("densenet-cifar")
+    for row in table.rows:
+        assert row in table.matching(table.called(row))
+    (row,) = table.matching("densenet (k = 12), depth 40")
+    assert row.cells["depth"].text == "40"
+    assert table.matching("k = 12), depth 40") == table.matching("*12)*40") == (row,)
+    assert len(table.matching("DenseNet (k = 12)")) == 2
+    with pytest.raises(UserError, match=r"DenseNet \(k = 12\), Depth 40 \| DenseNet \(k = 12\), Depth 100"):
+        table.matching("vgg")
+
+
 def test_a_row_whose_errors_are_quoted_is_counted_and_not_compared() -> None:
     """Such are the pre-activation ResNets in the WRN paper; the summary counts no missing recipes for them."""
     comparison = compare(read_table("wrn-cifar"), [])

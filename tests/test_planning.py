@@ -1,5 +1,7 @@
 """The plan: how many seeds decide a row, how far each run is, how long the rest takes, and what it needs."""
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -298,6 +300,17 @@ def test_all_tables_are_planned(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     ids = [run["id"] for row in answer["rows"] for run in row["runs"]]
     assert answer["totals"]["missing"] == len(set(ids))
     assert len(lines) == len(answer["rows"]) + 1
+
+
+def test_planned_rows_of_one_label_are_told_apart(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    rows = ("--rows", "DenseNet (k = 12)", "--run", "--dry-run", "--seeds", 1, "--device-name", "H100")
+    words = ("table", "densenet-cifar", *rows, "--results", tmp_path)
+    status, out, err = repro(capsys, *words, "--format", "json")
+    assert status == 0, err
+    names = {"DenseNet (k = 12), Depth 40", "DenseNet (k = 12), Depth 100"}
+    assert {row["row"] for row in json.loads(out)["rows"]} == names
+    lines = csv.DictReader(io.StringIO(repro(capsys, *words, "--format", "csv")[1]))
+    assert {line["row"] for line in lines} == names
 
 
 def test_needed_runs_are_seeds_with_a_recipe() -> None:

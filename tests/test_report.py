@@ -17,14 +17,17 @@ from rich.console import Console
 from repro.api.selection import select
 from repro.api.tables import compared
 from repro.cli.app import main
+from repro.comparison.frame import errors_frame
 from repro.comparison.join import Comparison, compare
 from repro.comparison.rule import RULE
 from repro.comparison.summary import summarise
 from repro.comparison.verdict import Verdict
+from repro.data.protocol import ONE_CROP
 from repro.errors import UserError
 from repro.experiment import experiment_for
 from repro.report import Report
 from repro.report.content import content_of
+from repro.report.frame import table_frame
 from repro.report.latex import PAGE, escaped, width_of
 from repro.report.terminal import COLOURS, table_rich
 from repro.report.view import View, view_of
@@ -394,6 +397,24 @@ def test_a_row_with_a_statistic_of_its_own_says_so(monkeypatch: pytest.MonkeyPat
     assert "number of runs not printed, taken as one; ResNet-110: mean of 5 runs" in whole
     assert "Errors: ResNet-110: mean of 5 runs" in one
     assert "not printed, taken as one" not in one
+
+
+def test_rows_of_one_label_are_told_apart_in_data_and_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})
+    table = read_table("densenet-cifar")
+    rows = [replace(row, statistic="mean", runs=3, protocol=ONE_CROP) for row in table.matching("DenseNet (k = 12)")]
+    comparison = compare(replace(table, rows=tuple(rows)), [])
+    names = ["DenseNet (k = 12), Depth 40", "DenseNet (k = 12), Depth 100"]
+    assert [(row["label"], row["name"]) for row in json.loads(text(comparison, "json"))["rows"]] == [
+        ("DenseNet (k = 12)", name) for name in names
+    ]
+    assert [row["row"] for row in csv.DictReader(io.StringIO(text(comparison, "csv")))] == names
+    assert table_frame(content_of(comparison))["row"].tolist() == names
+    assert errors_frame(comparison)["row"].unique().tolist() == names
+    notes = text(comparison, "md")
+    for name in names:
+        assert f"{name}: mean of 3 runs" in notes
+        assert f"{name}: {ONE_CROP}" in notes
 
 
 def test_signs_of_the_format_in_a_label_are_escaped() -> None:

@@ -44,7 +44,7 @@ def _line(comparison: Comparison, row: ComparedRow, column: str, cell: ErrorCell
     return {
         **vars(cell),
         "table": comparison.table.name,
-        "row": row.row.label,
+        "row": comparison.table.called(row.row),
         "column": column,
         "model": printed.row.model,
         "options": printed.options,

@@ -117,7 +117,7 @@ def _names(column: Column, view: View) -> list[str]:
 
 
 def _row(data: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, Any]:
-    row = {"row": data["label"], "verdict": data.get("verdict"), "why": "; ".join(data.get("why", ()))}
+    row = {"row": data["name"], "verdict": data.get("verdict"), "why": "; ".join(data.get("why", ()))}
     for evidence in (each for each in EVIDENCE if data.get(each)):
         row[evidence] = json.dumps(data[evidence], ensure_ascii=False, allow_nan=False)
     for column in columns:

@@ -76,6 +76,7 @@ def row_data(comparison: Comparison, compared: ComparedRow) -> dict[str, Any]:
     row = compared.row
     return {
         "label": row.label,
+        "name": comparison.table.called(row),
         "model": row.model,
         "options": comparison.table.options(row) if row.model else {},
         "recipe": {key: cell.printed.recipe for key, cell in compared.errors.items()},

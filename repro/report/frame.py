@@ -69,7 +69,7 @@ def _columns(column: Column) -> Columns:
 
 
 def _row(data: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, Any]:
-    row = {**data, "row": data["label"]} | ({"verdict": data["verdict"].value} if "verdict" in data else {})
+    row = {**data, "row": data["name"]} | ({"verdict": data["verdict"].value} if "verdict" in data else {})
     for column in columns:
         row[f"{column.key}_published"] = data["published"].get(column.key)
         row |= {f"{column.key}_{name}": figure for name, figure in _figures(data, column).items()}

@@ -99,7 +99,7 @@ def _protocol(comparison: Comparison, column: Column) -> str:
 
 def _tested(column: Column, errors: Sequence[PrintedError]) -> str:
     """Return the test protocol of a column's errors on image files, and that of rows that differ."""
-    differing = [f"{each.row.label}: {each.protocol}" for each in errors if each.row.protocol]
+    differing = [f"{each.table.called(each.row)}: {each.protocol}" for each in errors if each.row.protocol]
     usual = [str(column.protocol)] if column.protocol and len(differing) < len(errors) else []
     return "; ".join([*usual, *differing])
 
@@ -107,7 +107,7 @@ def _tested(column: Column, errors: Sequence[PrintedError]) -> str:
 def _statistic(column: Column, errors: Sequence[PrintedError]) -> str:
     """Return which statistic a column's errors are, such as `median of 5 runs`, and that of rows that differ."""
     differing = [each for each in errors if each.row.statistic or each.row.runs]
-    words = [f"{each.row.label}: {_runs(each.statistic, each.runs)}" for each in differing]
+    words = [f"{each.table.called(each.row)}: {_runs(each.statistic, each.runs)}" for each in differing]
     if len(differing) < len(errors):
         words.insert(0, _runs(column.statistic or LAST, column.runs))
     return "; ".join(words)

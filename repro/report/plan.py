@@ -129,7 +129,7 @@ def _row_data(row: PlannedRow) -> dict[str, Any]:
     left, memory = row.to_train, row.to_train.memory
     return {
         "table": row.table.name,
-        "row": row.error.row.label,
+        "row": row.table.called(row.error.row),
         "column": row.error.column.key,
         "published": row.error.cell.text,
         **{each.value: row.count(each) for each in RunState},

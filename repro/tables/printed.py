@@ -189,19 +189,20 @@ class Table:
     def matching(self, pattern: str) -> tuple[Row, ...]:
         """Return the rows with a label, or else those whose label matches a pattern.
 
-        Case and spaces are ignored; `*` matches any characters and `?` one. Without these, a part of the label is
-        enough.
+        A row may also be named as `called` returns it. Case and spaces are ignored; `*` matches any characters and `?`
+        one. Without these, a part of the label is enough.
 
         Raises:
             UserError: no row matches.
         """
         wanted = _plain(pattern)
         part = wanted if any(sign in pattern for sign in "*?[") else f"*{wanted}*"
-        exactly = tuple(row for row in self.rows if _plain(row.label) == wanted)
-        rows = exactly or tuple(row for row in self.rows if fnmatchcase(_plain(row.label), part))
+        names = [(row, (_plain(row.label), _plain(self.called(row)))) for row in self.rows]
+        exactly = tuple(row for row, own in names if wanted in own)
+        rows = exactly or tuple(row for row, own in names if any(fnmatchcase(each, part) for each in own))
         if not rows:
-            labels = " | ".join(row.label for row in self.rows)
-            raise UserError(f"no row of {self.name} matches {pattern!r}; its rows: {labels}")
+            called = " | ".join(map(self.called, self.rows))
+            raise UserError(f"no row of {self.name} matches {pattern!r}; its rows: {called}")
         return rows
 
     def called(self, row: Row) -> str:

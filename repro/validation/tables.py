@@ -20,7 +20,7 @@ def table_findings(table: Table) -> Iterator[Finding]:
         cells = [each for each in table.errors() if each.column is column]
         for what, lacking in _lacking(cells).items():
             if lacking:
-                rows = ", ".join(each.row.label for each in lacking)
+                rows = ", ".join(table.called(each.row) for each in lacking)
                 yield warning(table.file, where, f"{what}: {'all rows' if len(lacking) == len(cells) else rows}")
 
 
