@@ -504,6 +504,20 @@ def test_an_exported_run_has_the_same_error(
     assert network.state_dict().keys() == empty(randomly("resnet20", {}, "digits")).network.state_dict().keys()
 
 
+@pytest.mark.usefixtures("small_digits")
+def test_an_exported_run_is_not_tested_for_the_record_of_others(
+    folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = experiment_for("resnet20", {}, seed=0, dataset="digits", epochs=1)
+    train_one(experiment, Runtime(device="cpu"), folders, Silent())
+    file, places = tmp_path / "net.safetensors", ["--runs", folders.runs, "--results", folders.results]
+    assert repro(capsys, "export", experiment.id, "--output", file, *places)[0] == 0
+    monkeypatch.setattr(third_party, "test", lambda *_: pytest.fail("tested"))
+    status, _, err = repro(capsys, "eval", "resnet20", "--weights", file, "--record", *places, "--device", "cpu")
+    assert status == 2
+    assert f"--record is for weights of others; {file} was exported from the run {experiment.name}" in err
+
+
 def test_a_layout_without_names_for_a_network_is_refused() -> None:
     with pytest.raises(
         UserError, match=r"xternalz has no names for the tensors of resnet20 .* akamaster, timm or torch"

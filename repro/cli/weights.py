@@ -69,6 +69,7 @@ def show_weights(given: Given, folders: Folders, runtime: Runtime, format: Answe
         dataset=given.dataset,
         normalisation=normalisation,
         asked=given.test,
+        of_others=given.record,
     )
     if given.record:
         _record(found, folders.results, given.source, runtime)
@@ -86,15 +87,9 @@ def show_weights(given: Given, folders: Folders, runtime: Runtime, format: Answe
 
 
 def _record(found: TestedWeights, results: Path, source: str, runtime: Runtime) -> None:
-    """Record a test in a folder of results.
-
-    Raises:
-        UserError: the weights are those of a run, which has its own record.
-    """
+    """Record a test in a folder of results."""
     from repro.training.device import prepare
 
-    if found.run:
-        raise UserError(f"--record is for weights of others; {found.file} was exported from the run {found.run}")
     added = append_weights_test(found.recorded(source, prepare(runtime)), results)
     path = results / WEIGHTS
     note(f"recorded the test in {path}" if added else f"{path} already has this test of these weights")

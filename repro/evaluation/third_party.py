@@ -140,6 +140,7 @@ def evaluate_weights(
     dataset: str | None = None,
     normalisation: Normalisation | None = None,
     asked: Asked = PRINTED,
+    of_others: bool = False,
 ) -> TestedWeights:
     """Return the test error of one of our networks with the weights in a file.
 
@@ -152,14 +153,17 @@ def evaluate_weights(
         dataset: its name (default: that of the exported run, else that of the model's paper).
         normalisation: that of the weights (default: that of the exported run, else that of the layout).
         asked: the protocol of image files (default: one crop; of an exported run, the printed one).
+        of_others: whether an exported run is refused, since the test is for the record of weights of others.
 
     Raises:
-        UserError: the file or the images cannot be read, the weights are not those of the network, or their
-            normalisation is unknown.
+        UserError: the file or the images cannot be read, the weights are not those of the network, or are refused, or
+            their normalisation is unknown.
     """
     found = read_state_dict(file)
     exported = exported_experiment(found)
     of_run = exported if exported and exported.model == model and dataset in (None, exported.dataset) else None
+    if of_run and of_others:
+        raise UserError(f"--record is for weights of others; {file} was exported from the run {of_run.name}")
     receiver = _receiver(model, options, dataset, of_run)
     found = found.for_network(receiver.tensors)
     mapping = insert(receiver, found)
@@ -210,8 +214,7 @@ def _normalised(given: Normalisation | None, layouts: Sequence[Layout], receiver
     Raises:
         UserError: there is none or more than one, or it has another number of channels than the images.
     """
-    dataset = receiver.dataset
-    channels = DATASETS[dataset].input[0]
+    dataset, channels = receiver.dataset, DATASETS[receiver.dataset].input[0]
     if given:
         if {len(given.mean), len(given.std)} != {channels}:
             raise UserError(f"--mean and --std need {number_of(channels, 'number')} each for {dataset}, as 0.5,0.5,0.5")
