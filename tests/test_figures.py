@@ -178,15 +178,24 @@ def test_each_column_with_curves_has_a_panel(record: MakeRecord, folders: Folder
     table = read_table("densenet-cifar")
     runs = [*kept_for(table, "c10+", folders.results, record), *kept_for(table, "c100", folders.results, record)]
     curves, labels = only(curves_of(table, runs, [folders.results]))
-    assert [(panel.title, panel.dataset) for panel in curves.panels] == [
-        ("C10+, cifar10", "cifar10"),
-        ("C100, cifar100", "cifar100"),
+    assert [(panel.title, {curve.dataset for curve in panel.curves}) for panel in curves.panels] == [
+        ("C10+, cifar10", {"cifar10"}),
+        ("C100, cifar100", {"cifar100"}),
     ]
     assert len(labels) == len(set(labels)) > 3  # two rows are called DenseNet (k = 12)
     assert "DenseNet (k = 12), Depth 40; n = 1" in labels
     picture = draw(curves).decode()
     assert "C10+, cifar10" in picture
     assert len(draw_curves(curves, THEMES["dark"]).axes) == 2
+
+
+def test_a_row_with_a_dataset_of_its_own_is_drawn_as_of_that(record: MakeRecord, folders: Folders) -> None:
+    first, second = CIFAR100.matching("N = 2")[0], CIFAR100.matching("N = 4")[0]
+    table = replace(CIFAR100, rows=(first, replace(second, dataset="cifar10", recipe="miru2020-cifar10")))
+    curves, _ = only(curves_of(table, kept_for(table, "error", folders.results, record), [folders.results]))
+    assert curves.panels[0].title == "cifar100, cifar10"
+    found = [(line["row"], line["dataset"]) for line in curves.frame() if line["epoch"] == 1]
+    assert found == [(first.label, "cifar100"), (second.label, "cifar10")]
 
 
 def test_a_curve_older_than_a_metric_is_left_out_of_its_column(record: MakeRecord, folders: Folders) -> None:

@@ -97,6 +97,13 @@ def test_replications_have_their_closeness_and_source() -> None:
     assert all(each.source.startswith("https://") for each in found)
 
 
+def test_a_panel_names_the_datasets_of_its_rows() -> None:
+    first, second = RESNET.matching("ResNet-20") + RESNET.matching("ResNet-32")
+    forest = forest_of(compared(table=replace(RESNET, rows=(first, replace(second, dataset="cifar100")))))
+    assert forest
+    assert forest.panels[0].title.endswith("cifar10, cifar100")
+
+
 def test_errors_on_other_test_images_are_not_drawn() -> None:
     table = read_table("unet-isbi")
     assert forest_of(compare(table, [])) is None

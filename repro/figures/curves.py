@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from repro.comparison.match import is_of, reduced, runs_of
 from repro.data.protocol import ONE_CROP
+from repro.figures.panels import panel_title
 from repro.store.curves import curve_of
 from repro.store.results import EpochRow, Record
 from repro.tables import Column, PrintedError, Row, Table
@@ -35,6 +36,7 @@ class Curve:
 
     row: str
     """The label of the row, with what distinguishes it if several rows have that label."""
+    dataset: str
     seeds: tuple[int, ...]
     reduced: tuple[str, ...]
     """Reduced precisions of the runs, with the number of runs if not all."""
@@ -70,7 +72,6 @@ class Panel:
     """The key of the column; empty for runs."""
     label: str
     metric: str
-    dataset: str
     title: str
     curves: tuple[Curve, ...]
 
@@ -152,9 +153,7 @@ def curves_of_runs(runs: Sequence[RunCurve], *, with_train: bool = False) -> Cur
     panels = dict[tuple[str, str], list[Curve]]()
     for run in runs:
         panels.setdefault((run.metric, run.dataset), []).append(_curve_of_run(run))
-    shown = (
-        Panel("", LABELS[metric], metric, dataset, dataset, tuple(each)) for (metric, dataset), each in panels.items()
-    )
+    shown = (Panel("", LABELS[metric], metric, dataset, tuple(each)) for (metric, dataset), each in panels.items())
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
     return Curves(runs[0].name, title, tuple(shown), with_train)
 
@@ -162,6 +161,7 @@ def curves_of_runs(runs: Sequence[RunCurve], *, with_train: bool = False) -> Cur
 def _curve_of_run(run: RunCurve) -> Curve:
     return Curve(
         row=run.name,
+        dataset=run.dataset,
         seeds=(run.seed,),
         reduced=(),
         deviations=run.deviations,
@@ -175,11 +175,11 @@ def _curve_of_run(run: RunCurve) -> Curve:
 def _panel(
     table: Table, column: Column, shown: Sequence[Row] | None, records: Sequence[Record], folders: Sequence[Path]
 ) -> Panel:
-    dataset = column.dataset or table.dataset
-    title = f"{column.label}, {dataset}" if len(table.of_kind("error")) > 1 else dataset
     errors = [error for error in table.errors(shown) if error.column == column]
-    curves = (curve for error in errors for curve in _curves_of(table.called(error.row), error, records, folders))
-    return Panel(column.key, column.label, column.metric, dataset, title, tuple(curves))
+    named = ((table.called(error.row), error) for error in errors)
+    curves = tuple(curve for name, error in named for curve in _curves_of(name, error, records, folders))
+    title = panel_title(table, column, (curve.dataset for curve in curves))
+    return Panel(column.key, column.label, column.metric, title, curves)
 
 
 def _curves_of(name: str, error: PrintedError, records: Sequence[Record], folders: Sequence[Path]) -> list[Curve]:
@@ -218,6 +218,7 @@ def _curve(name: str, error: PrintedError, found: Sequence[tuple[Record, list[Ep
     comparable = column.comparable and error.protocol == ONE_CROP and not runs[0].deviations
     return Curve(
         row=name,
+        dataset=error.dataset,
         seeds=tuple(run.seed for run in runs),
         reduced=tuple(reduced(runs)),
         deviations=tuple(runs[0].deviations),
@@ -249,7 +250,7 @@ def _lines(name: str, panel: Panel, curve: Curve) -> Iterator[dict[str, Any]]:
     same = {
         "table": name if panel.column else "",
         "column": panel.column,
-        "dataset": panel.dataset,
+        "dataset": curve.dataset,
         "metric": panel.metric,
         "row": curve.row,
         "seeds": " ".join(map(str, curve.seeds)),

@@ -13,6 +13,7 @@ from repro.comparison.join import ComparedRow, Comparison, ErrorCell
 from repro.comparison.match import figure_of, is_of, measured_error
 from repro.comparison.rule import judge, student_t
 from repro.comparison.spread import PRINTED_SPREAD, Spread
+from repro.figures.panels import panel_title
 from repro.store.results import Record
 from repro.store.weights import WeightsTest
 from repro.tables import Column, PrintedError, Replication, Table
@@ -110,11 +111,9 @@ def forest_of(comparison: Comparison) -> Forest | None:
 
 
 def _panel(comparison: Comparison, column: Column) -> ForestPanel:
-    table = comparison.table
-    dataset = column.dataset or table.dataset
-    title = f"{column.label}, {dataset}" if len(table.of_kind("error")) > 1 else dataset
     cells = ((each, each.errors[column.key]) for each in comparison.rows if column.key in each.errors)
     rows = [each for each, cell in cells if cell.printed.images and column.metric in PERCENT]
+    title = panel_title(comparison.table, column, (each.errors[column.key].printed.dataset for each in rows))
     return ForestPanel(column, title, tuple(_row(comparison, each, each.errors[column.key]) for each in rows))
 
 

@@ -118,7 +118,7 @@ def _curve_numbers(curves: Curves) -> Grid:
     longest = max(panel.epochs for panel in curves.panels)
     step = -(-longest // EPOCHS)
     epochs = sorted({1, *range(step, longest + 1, step), *(len(curve.test) for _, curve in shown)})
-    headings = (Heading(curve.label, f"{panel.label}, {panel.dataset}", numeric=True) for panel, curve in shown)
+    headings = (Heading(curve.label, f"{panel.label}, {curve.dataset}", numeric=True) for panel, curve in shown)
     medians = [[_figure(panel, band) for band in curve.test] for panel, curve in shown]
     return Grid(
         f"{curves.name}: the median of the seeds {_which(step)}",
