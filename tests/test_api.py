@@ -18,9 +18,11 @@ from repro.comparison.join import compare
 from repro.comparison.verdict import Verdict
 from repro.console import stdout
 from repro.report import Report
+from repro.report.counts import CountReports
 from repro.report.grid import Grid, Heading, Line, Shown
 from repro.report.html import notebook_html
 from repro.report.notes import Note
+from repro.report.terminal import plain
 from repro.store.results import Record
 from repro.tables import read_table
 
@@ -215,6 +217,16 @@ def test_published_counts_are_found_by_the_kind_of_a_column_and_rows_of_one_labe
     (row,) = (each for each in repro.count("resnet20", papers=tmp_path).published if each.table == "keys")
     assert (row.row, row.params, row.flops) == ("Net, Depth 20", "0.27M", "1M")
     assert (row.params_match, row.flops_match) == (True, False)
+
+
+def test_a_network_that_is_counted_for_two_datasets_has_two_lines() -> None:
+    networks = (("wrn", "cifar10"), ("wrn", "cifar100"), ("resnet20", "cifar10"))
+    reports = [repro.count(model, dataset=dataset) for model, dataset in networks]
+    text = plain(CountReports(reports).rich(), 200)
+    labels = [f"{reports[0].title} (cifar10)", f"{reports[1].title} (cifar100)", f"{reports[2].title}  "]
+    for label, report in zip(labels, reports, strict=True):
+        (line,) = [each for each in text.splitlines() if label in each]
+        assert f"{report.params:,}" in line
 
 
 WRONG: list[tuple[Callable[[], object], str]] = [

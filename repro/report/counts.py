@@ -186,7 +186,13 @@ class CountReports:
         """Return what a terminal shows."""
         from repro.report.terminal import count_rich
 
-        return count_rich(counts_grid("", {each.title: each for each in self.reports}), self.notes, None)
+        return count_rich(counts_grid("", self._by_label()), self.notes, None)
+
+    def _by_label(self) -> dict[str, CountReport]:
+        """Return the counts by the title of the network, with its images if networks of one title have several."""
+        images = [(each.title, each.dataset or shape_text(each.input), each) for each in self.reports]
+        titles = [title for title, _ in {(title, where) for title, where, _ in images}]
+        return {f"{title} ({where})" if titles.count(title) > 1 else title: each for title, where, each in images}
 
 
 def convention_note(conventions: Sequence[Convention]) -> Note:
