@@ -15,7 +15,7 @@ from PIL import Image
 from repro.benchmark import bench as measured
 from repro.benchmark import random_images, roofline
 from repro.benchmark.baseline import Decoded, baseline, folder_baseline
-from repro.benchmark.bench import ROUNDS, _measure, bench, data_of, images_of
+from repro.benchmark.bench import ROUNDS, Speed, _measure, bench, data_of, images_of
 from repro.benchmark.random_images import FILES, LISTED, random_data
 from repro.benchmark.roofline import matmul_rate
 from repro.benchmark.variants import Queue, Variant, VariantKind, combinations, in_memory_variants
@@ -121,6 +121,20 @@ def test_bench_answers_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert end.value.code == 0
     answer = json.loads(capsys.readouterr().out)
     assert [each["name"] for each in answer["speeds"]] == ["baseline, fp32", "repro, fp32", "repro, bf16"]
+
+
+def test_the_next_command_trains_what_was_measured(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("REPRO_DATA", raising=False)
+    speed = Speed(VariantKind.NETWORK, "fp32", "baseline, fp32", 1, 1, 1, 1, 1, 1, None, None, None, None)
+    monkeypatch.setattr(measured, "bench", lambda *_: [speed])
+    choice = ["--dataset", "cifar100", "--recipe", "densenet-cifar100", "--threads", "2", "--data", str(tmp_path)]
+    with pytest.raises(SystemExit) as end:
+        main([*BENCH, *choice])
+    assert not end.value.code
+    command = "repro train densenet --depth 7 --k 4 --dataset cifar100 --recipe densenet-cifar100 --set batch=8"
+    assert capsys.readouterr().err.splitlines()[-1] == f"next: {command} --device cpu --threads 2 --data {tmp_path}"
 
 
 STREAMED = experiment_for("densenet", {"depth": 7, "k": 4}, seed=0, dataset="tiny-imagenet-10")

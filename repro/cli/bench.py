@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,14 +25,15 @@ from repro.cli.options import (
     model_options,
     runtime_options,
 )
-from repro.cli.suggestion import after_count, suggest
+from repro.cli.suggestion import suggest, with_folders
 from repro.console import loading, print_json, stdout
 from repro.errors import UserError
 from repro.experiment import Experiment, check_network
 from repro.models import MODELS
-from repro.paths import folders
+from repro.paths import Folders, folders
 from repro.recipes import deviations
 from repro.runtime import Precision, Runtime
+from repro.store.commands import command_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -114,20 +116,28 @@ def bench(
         raise UserError("the model is missing: name one, such as resnet20, or add --check to check the device")
     experiment = chosen_experiment(model, options, overrides or (), dataset=dataset, recipe=recipe)
     check_network(experiment)
-    runtime, root = Runtime(**switches), folders(data).data
+    runtime, places = Runtime(**switches), folders(data)
     with loading():
         from repro.benchmark.bench import USUAL, bench
         from repro.training.device import device_name, prepare
 
     precisions = list(dict.fromkeys(each.value for each in precision or [])) or USUAL
     length, stacked = 2.0 if window is None else window, 1 if seeds is None else seeds
-    speeds = bench(experiment, runtime, length, root, stacked, precisions, lambda rounds: with_bar(rounds, "measuring"))
-    device = device_name(prepare(replace(runtime, fused=False)))
-    _show(experiment, device, speeds, format)
+    measuring = partial(with_bar, what="measuring")
+    speeds = bench(experiment, runtime, length, places.data, stacked, precisions, measuring)
+    _show(experiment, device_name(prepare(replace(runtime, fused=False))), speeds, format)
+    if format != AnswerFormat.JSON:
+        suggest(_training(experiment, switches, places))
+
+
+def _training(experiment: Experiment, switches: Mapping[str, Any], places: Folders) -> str:
+    """Return the command that trains what was measured, in the same way."""
+    command = command_of(experiment, switches, {})
+    return with_folders(command, places, "data") if command else "repro list recipes"
 
 
 def _show(experiment: Experiment, device: str, speeds: Sequence[Speed], format: AnswerFormat) -> None:
-    """Print the speeds and the next command."""
+    """Print the speeds."""
     if format == AnswerFormat.JSON:
         about = {"model": experiment.model, "deviations": deviations(experiment.recipe), "device": device}
         print_json({**about, "speeds": [asdict(each) for each in speeds]})
@@ -135,7 +145,6 @@ def _show(experiment: Experiment, device: str, speeds: Sequence[Speed], format: 
     stdout().print(_grid(experiment, device, speeds))
     for line in [*_input_speeds(speeds), *NOTES]:
         stdout().print(line, style="dim")
-    suggest(after_count(experiment.model, experiment.options, experiment.dataset))
 
 
 def _grid(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> RenderableType:
