@@ -162,6 +162,19 @@ def test_a_record_without_a_folder_and_a_folder_without_a_record_are_deleted(
     assert left(folders) == []
 
 
+def test_a_run_whose_folder_is_a_link_has_the_name_of_the_link(
+    pair: list[Record], folders: Folders, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    first, second = pair
+    (folders.runs / first.name).rename(tmp_path / "elsewhere")
+    (folders.runs / first.name).symlink_to(tmp_path / "elsewhere")
+    err = rm(capsys, folders, folders.runs / second.name / ".." / first.name, "--yes")[2]
+    assert err.startswith(f"deleted {first.name}\n")
+    assert [each.name for each in every_record(folders.results)] == [second.name]
+    assert not curve_path(folders.results, first.name).exists()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_other_folders_and_files_are_refused(
     pair: list[Record], folders: Folders, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

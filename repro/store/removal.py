@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def removal_of(what: str, folders: Folders) -> Removal:
     else:
         known = dict.fromkeys([*run_names(folders.runs), *recorded])
         folder = folders.runs / run_named(what, known, f"{folders.runs} or {results}")
-    name = folder.resolve().name
+    name = Path(os.path.abspath(folder)).name  # of a link its own name, which the records have
     if holder_of(folder / LOCK):
         raise UserError(f"another process is training {name}; stop it first, and then remove the run")
     gates = gates_path(results, name)
