@@ -24,7 +24,7 @@ from repro.recipes import recipe
 from repro.report import html as page_module
 from repro.report.grid import Grid, Heading, Line, Shown, Tag
 from repro.report.html import html_page, stamp
-from repro.report.html.pictures import slim
+from repro.report.html.pictures import curve_pictures, slim
 from repro.report.summary import headline_of, short_name
 from repro.store.curves import curve_path, write_curve
 from repro.store.gates import GateRow, gates_path, write_gates
@@ -226,6 +226,14 @@ def test_every_verdict_is_explained_with_a_distinct_mark(text: str) -> None:
 def test_every_tone_has_a_colour() -> None:
     style = (Path(page_module.__file__).parent / "page.css").read_text(encoding="utf-8")
     assert all(f".badge.{verdict.tone} " in style for verdict in Verdict)
+
+
+def test_a_long_curve_says_where_all_its_epochs_are(records: Sequence[Record], tmp_path: Path) -> None:
+    run = replace(records[0], epochs=30)
+    errors = [60.0] * 29 + [run.error]
+    write_curve([_epoch(number, error) for number, error in enumerate(errors, 1)], curve_path(tmp_path, run.name))
+    (picture,) = curve_pictures(compare(read_table("cifar100"), [run]), [tmp_path])
+    assert picture.numbers.title.endswith("after every 2 epochs; all epochs are in curves/ of the results folder")
 
 
 def test_long_paths_lose_digits_and_words_do_not() -> None:

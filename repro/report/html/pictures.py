@@ -129,7 +129,9 @@ def _curve_numbers(curves: Curves) -> Grid:
 
 
 def _which(step: int) -> str:
-    return "after every epoch" if step == 1 else f"after every {step} epochs; all epochs are in results/curves/"
+    if step == 1:
+        return "after every epoch"
+    return f"after every {step} epochs; all epochs are in curves/ of the results folder"
 
 
 def _at(curve: Sequence[str], epoch: int) -> str:
