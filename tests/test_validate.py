@@ -222,6 +222,21 @@ def test_rows_that_are_the_same_and_unused_recipes_are_found(folder: Path, capsy
     assert "recipe more: no table uses it, no recipe extends it, and it is no default" in out
 
 
+@pytest.mark.parametrize(
+    "told_apart_by", ['statistic = "mean"', "runs = 5", 'no_recipe = "unknown"', "count_only = true"]
+)
+def test_rows_of_which_the_paper_says_different_things_are_not_the_same(
+    folder: Path, capsys: Capsys, told_apart_by: str
+) -> None:
+    row = (folder / TABLE).read_text().partition("[[rows]]")[2].partition("[[rows]]")[0].replace("DenseNet-7", "Again")
+    change(folder, TABLE, "[[rows]]", f"[[rows]]{row}[[rows]]")
+    assert "the same network" in repro(capsys, "validate", "papers/demo")[1]
+    change(folder, TABLE, "[[rows]]\n", f"[[rows]]\n{told_apart_by}\n")
+    out = repro(capsys, "validate", "papers/demo")[1]
+    assert "row 2 (DenseNet-7, k = 4): the same" not in out
+    assert "0 errors" in out
+
+
 def test_rows_of_one_label_need_a_context(folder: Path, capsys: Capsys) -> None:
     change(folder, TABLE, '"SmallNet, width 8"', '"DenseNet-7, k = 4"')
     assert repro(capsys, "validate")[0] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from repro.tables import LAST, PrintedError, Row, Table
 from repro.validation.findings import Finding, warning
@@ -42,13 +43,9 @@ def _lacking(cells: list[PrintedError]) -> dict[str, list[PrintedError]]:
 
 
 def _twins(table: Table) -> Iterator[tuple[Row, Row]]:
-    """Yield each row that differs from an earlier one at most in its label, with the earlier one."""
+    """Yield each row that differs from an earlier one at most in its label and replications, with the earlier one."""
     for index, row in enumerate(table.rows):
         for earlier in table.rows[:index]:
-            if row.model and _content(row) == _content(earlier):
+            if row.model and replace(row, label=earlier.label, replications=earlier.replications) == earlier:
                 yield row, earlier
                 break
-
-
-def _content(row: Row) -> tuple[object, ...]:
-    return row.model, dict(row.options), row.dataset, row.recipe, dict(row.cells)
