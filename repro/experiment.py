@@ -14,7 +14,7 @@ import msgspec
 
 from repro.data import DATASETS, DatasetKind, why_unknown
 from repro.data import find as find_dataset
-from repro.data.suitable import check_images
+from repro.data.suitable import check_images, trained_on
 from repro.errors import Mistake, UserError, refuse
 from repro.models import MODELS, OptionValue, build, check_layers, is_outside, resolve_options, spec_of
 from repro.models.factory import check_output
@@ -62,7 +62,7 @@ class Experiment:
     def train_images(self) -> int:
         """Number of images trained on; UserError if it is unknown because a declared dataset is not there."""
         check_counted(self.dataset)
-        return DATASETS[self.dataset].train_images - self.recipe.validation_images
+        return trained_on(self.recipe)
 
     @property
     def input(self) -> tuple[int, int, int]:

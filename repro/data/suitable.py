@@ -9,6 +9,11 @@ from repro.errors import UserError
 from repro.recipes import Recipe
 
 
+def trained_on(recipe: Recipe) -> int:
+    """Return the number of images that a recipe trains on: those of its dataset without the validation images."""
+    return DATASETS[recipe.dataset].train_images - recipe.validation_images
+
+
 def check_images(recipe: Recipe, usual: Recipe) -> None:
     """Raise UserError if a recipe, which was changed from the usual one, does not suit the images of its dataset."""
     data = DATASETS[recipe.dataset]
@@ -21,7 +26,7 @@ def check_images(recipe: Recipe, usual: Recipe) -> None:
         raise UserError(f"crop_padding={recipe.crop_padding} is more than the side of images of {min(sides)} pixels")
     if recipe.padding_mode == "reflect" and recipe.crop_padding >= min(sides):
         raise UserError(f"crop_padding={recipe.crop_padding} is too large to mirror images of {min(sides)} pixels")
-    if 0 < (images := data.train_images - recipe.validation_images) < recipe.batch:
+    if 0 < (images := trained_on(recipe)) < recipe.batch:
         if recipe.drop_last:
             raise UserError(f"batch={recipe.batch} with drop_last leaves no batch of {recipe.dataset}")
         if recipe.batch > usual.batch:

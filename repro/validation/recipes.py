@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from repro.data import DATASETS
+from repro.data.suitable import trained_on
 from repro.errors import Mistake, UserError, WrongFiles, collecting
 from repro.experiment import check_recipes
 from repro.recipes import Recipe, SourceKind
@@ -53,9 +54,8 @@ def _check_values(recipe: Recipe) -> None:
 def _too_large(recipe: Recipe) -> Iterator[str]:
     """Yield which values are larger than the training, or than its dataset where that can be read."""
     with suppress(KeyError):
-        images = DATASETS[recipe.dataset].train_images
-        if 0 < images < recipe.batch:
-            yield f"batch is {recipe.batch:,}, and {recipe.dataset} has {images:,} training images; lower it"
+        if 0 < (images := trained_on(recipe)) < recipe.batch:
+            yield f"batch is {recipe.batch:,}, and it trains on {images:,} images of {recipe.dataset}; lower it"
     if recipe.warmup_epochs >= recipe.epochs:
         yield (
             f"warmup_epochs is {recipe.warmup_epochs}, and epochs {recipe.epochs}, so that the learning rate never "
