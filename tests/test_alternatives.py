@@ -137,7 +137,7 @@ def test_runs_of_other_seeds_and_epochs_are_compared_with_the_recipe_at_the_same
     recipe = RECIPE.replace("alternatives = [0]", "alternatives = []").replace(
         'value = 3, source = "printed"', 'value = 3, source = "inferred", alternatives = [4]'
     )
-    recipe += 'iterations = { value = 60, source = "inferred", alternatives = [90] }\n'
+    recipe += 'iterations = { value = 60, source = "inferred", alternatives = [50] }\n'
     write("papers/mine", table=TABLE, recipe=recipe)
     repro(capsys, "table", "mine", "--rows", "Narrow", "--run")
     found, err = tried(capsys, "--rows", "Narrow", "--seeds", 2, "--epochs", 1)

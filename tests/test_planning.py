@@ -251,10 +251,16 @@ def test_a_device_is_found_by_a_part_of_its_name(record: Make) -> None:
 DRY = ("table", "resnet-cifar", "--rows", "ResNet-20", "--run", "--dry-run", "--device-name", "A100")
 
 
-def test_a_dry_run_lists_what_run_would_train(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_results(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder, as if no results were shipped."""
     monkeypatch.chdir(tmp_path)
+    folder = tmp_path_factory.mktemp("shipped")
+    monkeypatch.setattr("repro.store.results.shipped_results", lambda: folder)
+
+
+@pytest.mark.usefixtures("no_results")
+def test_a_dry_run_lists_what_run_would_train(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     status, out, err = repro(capsys, *DRY, "--seeds", 2, "--format", "json")
     assert status == 0, err
     answer = json.loads(out)
@@ -269,6 +275,7 @@ def test_a_dry_run_lists_what_run_would_train(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("no_results")
 def test_the_answer_ends_with_the_command_that_trains(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = repro(capsys, *DRY, "--seeds", 2, "--precision", "bf16")
     assert status == 0, err

@@ -163,7 +163,7 @@ def test_a_training_begins_with_everything_and_ends_with_where_it_is(
     name = next(line for line in err if "seed 0" in line).partition(":")[0]
     network = r"densenet --depth 7 --k 4 --no-bottleneck --compression 1\.0 \(4,122 parameters\) on digits"
     how = r"recipe digits, 1 epoch, seed 0, fp32 on CPU .+, 1 thread, in runs/" + name
-    assert any(re.fullmatch(rf"{name}: starting, 23 steps in all; {network}, {how}", line) for line in err)
+    assert re.fullmatch(rf"{name}: starting, 23 steps in all; {network}, {how}", err[1])
     assert err[-3:] == [
         "saved: records in results/runs.csv, curves in results/curves, checkpoints in runs",
         "curves: tensorboard --logdir runs",
