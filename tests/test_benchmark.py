@@ -129,12 +129,12 @@ def test_the_next_command_trains_what_was_measured(
     monkeypatch.delenv("REPRO_DATA", raising=False)
     speed = Speed(VariantKind.NETWORK, "fp32", "baseline, fp32", 1, 1, 1, 1, 1, 1, None, None, None, None)
     monkeypatch.setattr(measured, "bench", lambda *_: [speed])
-    choice = ["--dataset", "cifar100", "--recipe", "densenet-cifar100", "--threads", "2", "--data", str(tmp_path)]
+    choice = ["--dataset", "cifar100", "--recipe", "densenet-cifar100", "--threads", "1", "--data", str(tmp_path)]
     with pytest.raises(SystemExit) as end:
         main([*BENCH, *choice])
     assert not end.value.code
     command = "repro train densenet --depth 7 --k 4 --dataset cifar100 --recipe densenet-cifar100 --set batch=8"
-    assert capsys.readouterr().err.splitlines()[-1] == f"next: {command} --device cpu --threads 2 --data {tmp_path}"
+    assert capsys.readouterr().err.splitlines()[-1] == f"next: {command} --device cpu --threads 1 --data {tmp_path}"
 
 
 STREAMED = experiment_for("densenet", {"depth": 7, "k": 4}, seed=0, dataset="tiny-imagenet-10")
