@@ -161,12 +161,26 @@ def test_without_a_difference_or_alternatives_nothing_is_trained(write: Write, c
     assert len(records()) == 1
 
 
-def test_an_alternative_that_does_not_suit_the_images_is_refused(write: Write, capsys: Capsys) -> None:
-    padding = 'padding_mode = { value = "reflect", source = "printed" }\n'
-    crop = 'crop_padding = { value = 4, source = "inferred", alternatives = [32] }\n'
-    write("papers/mine", recipe=RECIPE + padding + crop)
-    line = refused(capsys, "list", "recipes", "--papers", "papers/mine")
-    assert "recipe short: crop_padding: the alternative 32 is impossible: crop_padding=32 is too large" in line
+@pytest.mark.parametrize(
+    ("alternatives", "other", "why"),
+    [
+        (
+            'crop_padding = { value = 4, source = "inferred", alternatives = [32] }',
+            'padding_mode = { value = "reflect", source = "printed" }',
+            "crop_padding: the alternative 32 is impossible: crop_padding=32 is too large",
+        ),
+        (
+            'milestones = { value = [1], of = 4, source = "inferred", alternatives = [[2]] }',
+            'schedule = { value = "cosine", source = "printed" }',
+            'milestones: the alternative 0.5 has no effect without schedule = "steps"',
+        ),
+    ],
+)
+def test_an_alternative_that_does_not_suit_the_images_or_the_recipe_is_refused(
+    write: Write, capsys: Capsys, alternatives: str, other: str, why: str
+) -> None:
+    write("papers/mine", recipe=f"{RECIPE}{alternatives}\n{other}\n")
+    assert f"recipe short: {why}" in refused(capsys, "list", "recipes", "--papers", "papers/mine")
 
 
 def test_an_alternative_that_the_network_of_a_row_cannot_have_is_refused(write: Write, capsys: Capsys) -> None:
@@ -175,15 +189,6 @@ def test_an_alternative_that_the_network_of_a_row_cannot_have_is_refused(write: 
     reason = "densenet has no auxiliary classifiers, but its recipe needs auxiliary 0.3"
     line = refused(capsys, "table", "mine")
     assert f"row 1 (Narrow): the alternative auxiliary=0.3 of recipe short: {reason}" in line
-
-
-def test_an_alternative_without_effect_is_refused(write: Write, capsys: Capsys) -> None:
-    milestones = 'milestones = { value = [1], of = 4, source = "inferred", alternatives = [[2]] }\n'
-    cosine = 'schedule = { value = "cosine", source = "printed" }\n'
-    write("papers/mine", recipe=RECIPE + milestones + cosine)
-    line = refused(capsys, "list", "recipes", "--papers", "papers/mine")
-    assert "recipe short: milestones: the alternative " in line
-    assert 'the alternative 0.5 has no effect without schedule = "steps"' in line
 
 
 def test_a_recipe_is_listed_with_its_alternatives(write: Write, capsys: Capsys) -> None:

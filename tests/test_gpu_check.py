@@ -86,7 +86,7 @@ def test_every_check_passes_with_the_stand_in(name: str) -> None:
 
 def test_graph_checks_and_resumed_runs_are_exact() -> None:
     assert len([name for name in EXACT if "graph" in name]) == 6
-    assert named("resumed and unbroken: resnet20, eager").name in EXACT
+    assert named("resumed and uninterrupted: resnet20, eager").name in EXACT
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def without_smaller_batches(take: Callable[..., None]) -> Callable[..., None]:
         (Recorder, "undo", lambda recorder: None, "graph and eager: resnet20, momentum reset"),
         (engines, "reset_momentum", forget_elsewhere, "graph and eager: resnet20, momentum reset"),
         (GraphedStep, "__call__", without_smaller_batches(GraphedStep.__call__), "graph and eager: resnet20, momentum"),
-        (engines, "load_optimizer_states", lambda *_: None, "resumed and unbroken: resnet20, graph"),
+        (engines, "load_optimizer_states", lambda *_: None, "resumed and uninterrupted: resnet20, graph"),
         (Captured, "replay", lambda captured, ready: captured.graph.replay(), "branches and alone"),
         (Stacked, "state_of", lambda stacked, seed, of=Stacked.state_of: of(stacked, 0), "together and alone"),
     ],
@@ -282,7 +282,7 @@ def test_a_checkpoint_that_is_not_the_run_is_caught(broken: str, monkeypatch: py
         return saved
 
     monkeypatch.setattr(checkpoint, "load", damaged)
-    result = result_of(named("resumed and unbroken: resnet20, eager"))
+    result = result_of(named("resumed and uninterrupted: resnet20, eager"))
     assert not result.passed
     assert (result.difference is None) == (broken == "nan")
 

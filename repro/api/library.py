@@ -85,8 +85,7 @@ def using(papers: Papers, needed: Collection[Path] = ()) -> Iterator[None]:
 
     Raises:
         UserError: a folder is not a path or not a paper; a file of a paper that is named or needed is wrong, or of one
-            that may have a name that the request is about. The message names the kind of a name that is
-            of another one.
+            that may have a name that the request is about. If a name is of another kind, the message says of which.
     """
     named = _folders(papers)
     left_out = LeftOut()

@@ -1,4 +1,4 @@
-"""The fastest switches for runs on a GPU: measured once for a network on a GPU, and then read from the cache."""
+"""The fastest switches for runs on a GPU: measured once for each network and GPU, and then read from the cache."""
 
 from __future__ import annotations
 

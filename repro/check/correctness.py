@@ -32,7 +32,7 @@ from repro.check.setting import (
     states,
     trained,
 )
-from repro.check.stopping import stopped_and_unbroken
+from repro.check.stopping import stopped_and_uninterrupted
 from repro.training import checkpoint
 
 SEEDS = 3
@@ -111,9 +111,9 @@ def _run_checks(setting: Setting) -> list[Listed]:
     """Return the checks of whole runs: stopped, resumed, stacked."""
     small, resumed = setting.small, {"eager": False} | ({"graph": True} if setting.graphs else {})
     return [
-        (f"SIGTERM saves and the run resumes: {small}, {[*resumed][-1]}", stopped_and_unbroken, 0.0),
+        (f"SIGTERM saves and the run resumes: {small}, {[*resumed][-1]}", stopped_and_uninterrupted, 0.0),
         *(
-            (f"resumed and unbroken: {small}, {name}", partial(resumed_and_uninterrupted, graph=graph), 0.0)
+            (f"resumed and uninterrupted: {small}, {name}", partial(resumed_and_uninterrupted, graph=graph), 0.0)
             for name, graph in resumed.items()
         ),
         (f"fp64: {SEEDS} seeds of {small} together and alone", together_and_alone, 1e-7),

@@ -26,7 +26,7 @@ STOPPED_AT = 7
 """A step within the second epoch, after which SIGTERM comes."""
 
 
-def stopped_and_unbroken(setting: Setting) -> float:
+def stopped_and_uninterrupted(setting: Setting) -> float:
     """Return how far a run that SIGTERM stopped, trained to its end, is from one without a stop.
 
     Raises:

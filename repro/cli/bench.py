@@ -48,10 +48,15 @@ StackedSeeds = Annotated[
     int | None,
     typer.Option("--seeds", min=1, max=100, metavar="N", help="Also measure N stacked seeds (default: 1)."),
 ]
+WINDOW_SECONDS = 2.0
 Window = Annotated[
     float | None,
     typer.Option(
-        "--window", min=0.01, max=600, metavar="SECONDS", help="Length of one timing window (default: 2 seconds)."
+        "--window",
+        min=0.01,
+        max=600,
+        metavar="SECONDS",
+        help=f"Length of one timing window (default: {WINDOW_SECONDS:g} seconds).",
     ),
 ]
 
@@ -122,9 +127,8 @@ def bench(
         from repro.training.device import device_name, prepare
 
     precisions = list(dict.fromkeys(each.value for each in precision or [])) or USUAL
-    length, stacked = 2.0 if window is None else window, 1 if seeds is None else seeds
     measuring = partial(with_bar, what="measuring")
-    speeds = bench(experiment, runtime, length, places.data, stacked, precisions, measuring)
+    speeds = bench(experiment, runtime, window or WINDOW_SECONDS, places.data, seeds or 1, precisions, measuring)
     _show(experiment, device_name(prepare(replace(runtime, fused=False))), speeds, format)
     if format != AnswerFormat.JSON:
         suggest(_training(experiment, switches, places))

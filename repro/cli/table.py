@@ -138,8 +138,9 @@ def table(
             suggest(after_alternatives(name or "", tried.comparison, tried.tried, options.of_training))
         return
     if use := resources_of(cluster, runtime):
-        later = command_with(f"repro table {quote(name or '')} --run", {**options.of_training, **cluster})
-        submit_missing(selections[0], seeds, epochs, runtime, places, use, later if dry_run else None)
+        command = f"repro table {quote(name or '')} --run"
+        later = command_with(command, {**options.of_training, **cluster}) if dry_run else None
+        submit_missing(selections[0], seeds, epochs, runtime, places, use, later)
         return
     if time:
         check_timed(selections[0])
