@@ -23,6 +23,7 @@ from repro.paths import Folders
 from repro.runtime import Runtime, switches_today
 from repro.store.results import every_record
 from repro.store.run_folders import LOCK
+from repro.tables import AS_PUBLISHED
 from repro.training import checkpoint, graphs, saver
 from repro.training.course import Course, SharedCourse
 from repro.training.engine import Engine
@@ -208,7 +209,7 @@ def test_a_table_trains_runs_of_different_networks_together(
     monkeypatch.setattr(command, "count_networks", lambda selections: None)
     (folders.runs / RUNS[0].name).mkdir(parents=True)
     with stand_in(), locked(folders.runs / RUNS[0].name / LOCK):
-        command.train_missing(select("cifar100", "N = 4"), None, None, BRANCHES, folders)
+        command.train_missing(select("cifar100", "N = 4"), AS_PUBLISHED, BRANCHES, folders)
     records = every_record(folders.results)
     assert {each.id: each.runtime["at_once"] for each in records} == {each.id: 2 for each in RUNS[1:]}
 

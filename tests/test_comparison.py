@@ -26,7 +26,7 @@ from repro.report import Report
 from repro.report.notes import notes_of
 from repro.store.curves import read_curve, write_curve
 from repro.store.results import EpochRow, Record, read_records, repeated_records, result_folders
-from repro.tables import Cell, read_table, shipped_tables, table_names
+from repro.tables import Cell, RunsPerRow, read_table, shipped_tables, table_names
 
 Make = Callable[..., Record]
 ZCA_TABLES = ("wrn-blocks", "wrn-deepening", "wrn-width")  # Tables 2 to 4 of the WRN paper
@@ -465,11 +465,11 @@ def test_a_broken_line_is_named(record: Make, tmp_path: Path) -> None:
 
 def test_only_rows_without_records_are_missing(record: Make, tmp_path: Path) -> None:
     selection = select("cifar100", "DenseResNet*")
-    assert len(missing(*selection, None, None, tmp_path)) == 4
+    assert len(missing(*selection, tmp_path)) == 4
     append_record(record(seed=0), tmp_path)
-    left = missing(*selection, None, None, tmp_path)
+    left = missing(*selection, tmp_path)
     assert [dict(each.options) for each in left] == [{"N": 2}, {"N": 6}, {"N": 8}]
-    assert len(missing(*selection, 3, None, tmp_path)) == 11
+    assert len(missing(*selection, tmp_path, RunsPerRow(3))) == 11
 
 
 def test_rows_are_chosen_by_pattern() -> None:

@@ -17,6 +17,7 @@ from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import read_records
+from repro.tables import AS_PUBLISHED
 from repro.training.engine import Engine
 from repro.training.run import train
 from repro.training.signals import Stopped
@@ -115,7 +116,7 @@ def test_every_network_of_a_table_is_checked_before_the_first_one_is_trained(
     monkeypatch.setattr(command, "count_networks", lambda tables: None)
     monkeypatch.setattr(command, "train_all", lambda *arguments: pytest.fail("trained"))
     with pytest.raises(UserError, match="has no gradient"):
-        command.train_missing(select("cifar100", "dense*"), None, None, CPU, folders)
+        command.train_missing(select("cifar100", "dense*"), AS_PUBLISHED, CPU, folders)
 
 
 def test_rows_after_one_that_diverges_are_trained(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +130,7 @@ def test_rows_after_one_that_diverges_are_trained(folders: Folders, monkeypatch:
     monkeypatch.setattr(command, "train_all", train_all)
     monkeypatch.setattr(command, "count_networks", lambda tables: None)
     with pytest.raises(Diverged, match=r"^the first row$"):
-        command.train_missing(select("cifar100", "dense*"), None, None, CPU, folders)
+        command.train_missing(select("cifar100", "dense*"), AS_PUBLISHED, CPU, folders)
     assert started == [2, 4, 6, 8]
 
 
@@ -143,7 +144,7 @@ def test_a_table_with_a_network_that_cannot_be_counted_is_not_trained(
     monkeypatch.setattr("repro.comparison.counts.counted", refused)
     monkeypatch.setattr(command, "train_all", lambda *arguments: pytest.fail("trained"))
     with pytest.raises(UserError):
-        command.train_missing(select("cifar100", "N = 4"), None, None, CPU, folders)
+        command.train_missing(select("cifar100", "N = 4"), AS_PUBLISHED, CPU, folders)
 
 
 def test_a_table_is_trained_where_fvcore_is_missing(
@@ -156,7 +157,7 @@ def test_a_table_is_trained_where_fvcore_is_missing(
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path / "empty"))
     monkeypatch.setattr("repro.comparison.counts.counted", without_fvcore)
     monkeypatch.setattr(command, "train_all", lambda experiments, *others: trained.extend(experiments))
-    command.train_missing(select("cifar100", "N = 4"), None, None, CPU, folders)
+    command.train_missing(select("cifar100", "N = 4"), AS_PUBLISHED, CPU, folders)
     assert trained
 
 

@@ -35,6 +35,7 @@ from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.curves import curve_path, read_curve
 from repro.store.results import StepTime, append_times, every_record, read_times
+from repro.tables import AS_PUBLISHED
 from repro.training import checkpoint
 from repro.training.run import train
 from repro.training.tasks import task
@@ -89,7 +90,7 @@ def table(root: Path, started: Connection) -> None:
     command.missing = lambda *_: RUNS
     command.count_networks = lambda selections: None
     started.send(0)
-    command.train_missing(select("cifar100", "N = 4"), None, None, EVERY_STEP, places(root))
+    command.train_missing(select("cifar100", "N = 4"), AS_PUBLISHED, EVERY_STEP, places(root))
 
 
 def counts(root: Path, started: Connection) -> None:

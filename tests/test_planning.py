@@ -32,7 +32,7 @@ from repro.planning.state import RunState, RunStatus, status_of
 from repro.runtime import MOST_BRANCHES, Runtime
 from repro.store.results import Record, StepTime
 from repro.store.run_folders import LOCK
-from repro.tables import Cell, read_table
+from repro.tables import Cell, RunsPerRow, read_table
 from repro.training.checkpoint import NEWEST
 from repro.training.signals import Stopped
 
@@ -266,7 +266,7 @@ def test_a_dry_run_lists_what_run_would_train(capsys: pytest.CaptureFixture[str]
     answer = json.loads(out)
     (row,) = answer["rows"]
     table = read_table("resnet-cifar")
-    wanted = missing(table, table.matching("ResNet-20"), 2, None, tmp_path / "results")
+    wanted = missing(table, table.matching("ResNet-20"), tmp_path / "results", RunsPerRow(2))
     assert [each["id"] for each in row["runs"]] == [each.id for each in wanted]
     assert answer["totals"]["missing"] == len(wanted) == row["missing"] == 2
     assert answer["totals"]["device_hours"] * 3600 == pytest.approx(sum(each["seconds"] for each in row["runs"]))
@@ -322,9 +322,9 @@ def test_planned_rows_of_one_label_are_told_apart(capsys: pytest.CaptureFixture[
 
 def test_needed_runs_are_seeds_with_a_recipe() -> None:
     (error,) = read_table("resnet-cifar").errors(read_table("resnet-cifar").matching("ResNet-110"))
-    assert [each.seed for each in needed(error, None, None)] == [0, 1, 2, 3, 4]  # as many as the paper ran
-    assert [each.recipe.epochs for each in needed(error, 1, 3)] == [3]
-    assert needed(replace(error, recipe=None), None, None) == []
+    assert [each.seed for each in needed(error)] == [0, 1, 2, 3, 4]  # as many as the paper ran
+    assert [each.recipe.epochs for each in needed(error, RunsPerRow(1, 3))] == [3]
+    assert needed(replace(error, recipe=None)) == []
 
 
 @pytest.mark.parametrize(

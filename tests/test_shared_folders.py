@@ -29,6 +29,7 @@ from repro.store import writing
 from repro.store.results import every_record
 from repro.store.run_folders import LOCK
 from repro.store.writing import check_writable
+from repro.tables import AS_PUBLISHED
 
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]
@@ -221,7 +222,7 @@ def test_a_table_trains_the_runs_that_are_free(
     with ExitStack() as locks:
         hold(locks, folders, first)
         runtime = replace(CPU, together=together)
-        assert not command.train_missing(select("cifar100", "N = 4"), None, None, runtime, folders)
+        assert not command.train_missing(select("cifar100", "N = 4"), AS_PUBLISHED, runtime, folders)
     assert [each.id for each in every_record(folders.results)] == [second.id, other.id]
     held = f"{first.name} is being trained by process {os.getpid()} on {socket.gethostname()} since 20"
     assert capsys.readouterr().err.count(held) == 2  # when it was met, and at the end
@@ -246,7 +247,7 @@ def test_a_table_comes_back_to_runs_that_became_free(
             return answer
 
         monkeypatch.setattr(command, "train_all", train_all)
-        command.train_missing(select("cifar100", "N = 4"), None, None, CPU, folders)
+        command.train_missing(select("cifar100", "N = 4"), AS_PUBLISHED, CPU, folders)
     assert [each.id for each in every_record(folders.results)] == [other.id, first.id, second.id]
 
 
@@ -259,7 +260,7 @@ def test_a_table_removes_what_was_left_by_a_process_killed_after_its_record(
     train_one(wanted[0], CPU, folders, Silent())
     left = folders.runs / wanted[0].name / ".run.json.host-7-00000000.part"
     left.write_bytes(b"{")
-    command.train_missing(select("cifar100", "N = 4"), None, None, CPU, folders)
+    command.train_missing(select("cifar100", "N = 4"), AS_PUBLISHED, CPU, folders)
     assert not left.exists()
     assert len(every_record(folders.results)) == 1
 
@@ -273,6 +274,7 @@ from repro.api.selection import select
 from repro.experiment import experiment_for
 from repro.paths import Folders
 from repro.runtime import Runtime
+from repro.tables import AS_PUBLISHED
 
 def experiment(seed):
     return experiment_for("densenet", {"depth": 7, "k": 4}, seed=seed, dataset="digits", epochs=1)
@@ -281,7 +283,7 @@ shrink_digits()
 table.count_networks = lambda selections: None
 table.missing = lambda *_: [experiment(seed) for seed in range(3)]
 folders = Folders(*(Path(sys.argv[1]) / name for name in ("data", "runs", "results")))
-table.train_missing(select("cifar100", "N = 4"), None, None, Runtime(device="cpu", threads=1), folders)
+table.train_missing(select("cifar100", "N = 4"), AS_PUBLISHED, Runtime(device="cpu", threads=1), folders)
 """
 
 

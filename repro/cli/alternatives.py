@@ -23,6 +23,7 @@ from repro.report import ReportFormat
 from repro.report.alternatives import FORMATS, AlternativesReport
 from repro.runtime import Runtime
 from repro.store.results import result_folders
+from repro.tables import RunsPerRow
 from repro.text import number_of, one_of
 
 
@@ -34,8 +35,7 @@ def check_format(format: ReportFormat) -> None:
 
 def show_alternatives(
     selection: Selection,
-    seeds: int | None,
-    epochs: int | None,
+    per_row: RunsPerRow,
     runtime: Runtime,
     folders: Folders,
     format: ReportFormat,
@@ -43,7 +43,7 @@ def show_alternatives(
 ) -> AlternativesReport:
     """Train the alternatives for some rows of a table, show and return what they did; OneRunFailed if one failed."""
     check_format(format)
-    report, failures = try_alternatives(selection, seeds, epochs, runtime, folders)
+    report, failures = try_alternatives(selection, per_row, runtime, folders)
     if report.tried or output or format != ReportFormat.RICH:  # a program reads an empty answer too
         show(report, format, output)
     raise_joined(failures)
@@ -51,7 +51,7 @@ def show_alternatives(
 
 
 def try_alternatives(
-    selection: Selection, seeds: int | None, epochs: int | None, runtime: Runtime, folders: Folders
+    selection: Selection, per_row: RunsPerRow, runtime: Runtime, folders: Folders
 ) -> tuple[AlternativesReport, list[OneRunFailed]]:
     """Train the alternatives of every row whose error differs, and return what they did, and which runs failed.
 
@@ -60,14 +60,13 @@ def try_alternatives(
 
     Args:
         selection: a table and some of its rows; the others, and rows that do not differ, are left out.
-        seeds: number of seeds (default: those of the row's runs).
-        epochs: number of epochs of each run (default: the recipe's).
+        per_row: the runs of each alternative, as for `trials_of`.
         runtime: how the runs are trained.
         folders: of the runs.
     """
     (comparison,) = compared([selection], folders.results)
-    trials = trials_of(comparison, seeds, epochs)
-    _report_left_out(comparison, epochs)
+    trials = trials_of(comparison, per_row)
+    _report_left_out(comparison, per_row.epochs)
     experiments = without_record(chain(*map(_experiments, trials)), folders.results)
     runs = number_of(len(experiments), "run")
     note(f"{comparison.table.name}: {number_of(len(trials), 'alternative')}, {runs} to train")

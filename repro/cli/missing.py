@@ -15,13 +15,12 @@ from repro.paths import Folders
 from repro.planning.needed import missing, without_record
 from repro.runtime import Runtime, Together
 from repro.store.run_folders import run_names
+from repro.tables import RunsPerRow
 from repro.text import number_of
 from repro.torchrun import process_count
 
 
-def train_missing(
-    selection: Selection, seeds: int | None, epochs: int | None, runtime: Runtime, folders: Folders
-) -> bool:
+def train_missing(selection: Selection, per_row: RunsPerRow, runtime: Runtime, folders: Folders) -> bool:
     """Train the runs that some rows of a table still need; after a stop, finished runs are not repeated.
 
     Returns:
@@ -32,7 +31,7 @@ def train_missing(
     """
     table, rows = selection
     count_networks([selection])  # an error in counting is reported before days of training
-    experiments = missing(table, rows, seeds, epochs, folders.results)
+    experiments = missing(table, rows, folders.results, per_row)
     without = sum(each.recipe is None for each in table.errors(rows))
     omitted = f"; no recipe is implemented for {number_of(without, 'result')}" if without else ""
     note(f"{table.name}: {number_of(len(experiments), 'run')} to train{omitted}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from repro.api.selection import Selection, select_all
 from repro.bars import with_bar
 from repro.cli.options import Data, Results, Rows, Runs, choice, number_of_seeds, runtime_options
 from repro.cli.output import Output, format_of, write_text
+from repro.cli.row_options import RowOptions
 from repro.cli.suggestion import command_with, suggest, with_folders
 from repro.comparison.corrections import records_today
 from repro.comparison.join import spreads_for
@@ -29,7 +29,7 @@ from repro.report import ReportFormat
 from repro.report.plan import FORMATS, plan_rich, plan_text
 from repro.runtime import Runtime
 from repro.store.results import Record, StepTime, read_times, result_folders
-from repro.tables import Row, Table
+from repro.tables import Row, RunsPerRow, Table
 from repro.text import one_of
 
 Format = Annotated[
@@ -49,28 +49,6 @@ DeviceName = Annotated[
         help="Estimate for a device elsewhere, by its name in records, such as H100 (default: this machine's).",
     ),
 ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanOptions:
-    """The options of a command that plans."""
-
-    rows: str
-    seeds: int | None
-    epochs: int | None = None
-    data: Path | None
-    results: Path
-    runs: Path | None
-    switches: Mapping[str, Any]
-    """The runtime options that were given, by name."""
-    device_name: str | None
-    """The device that is planned for, if it is elsewhere."""
-
-    @property
-    def of_training(self) -> dict[str, Any]:
-        """Those that the command which trains takes too, by name; None for those that were not given."""
-        given = {name: value for name, value in vars(self).items() if name not in ("switches", "device_name")}
-        return {**given, **self.switches}
 
 
 @runtime_options("device", "precision", "compile", "graph", "fused", "together", "threads")
@@ -94,12 +72,19 @@ def plan(
     selections = [(table, shown) for table, shown in found if shown]
     if not selections:
         raise UserError(f"no row of any table matches {rows!r}; see repro table NAME")
-    places: dict[str, Any] = {"data": data, "results": results, "runs": runs}
-    options = PlanOptions(rows=rows, seeds=seeds, switches=switches, device_name=device_name, **places)
+    options = RowOptions(
+        rows=rows,
+        per_row=RunsPerRow(seeds),
+        data=data,
+        results=results,
+        runs=runs,
+        switches=switches,
+        device_name=device_name,
+    )
     show_plan(selections, options, chosen, output)
 
 
-def plan_of(selections: Sequence[Selection], options: PlanOptions) -> Plan:
+def plan_of(selections: Sequence[Selection], options: RowOptions) -> Plan:
     """Return the plan for some rows of some tables; only the cache of counts is written.
 
     Raises:
@@ -110,7 +95,7 @@ def plan_of(selections: Sequence[Selection], options: PlanOptions) -> Plan:
     records, times, runtime = records_today(read), read_times(read), Runtime(**options.switches)
     device = _device(runtime, options.device_name, records, times)
     spreads = spreads_for([table for table, _ in selections], records)
-    found = needed_runs(selections, spreads, records, places.runs, seeds=options.seeds, epochs=options.epochs)
+    found = needed_runs(selections, spreads, records, places.runs, options.per_row)
     subjects = without_demand(found)
     with in_processes(demanded, subjects) as waits:
         for wait, subject in with_bar(list(zip(waits, subjects, strict=True)), "computing what training demands"):
@@ -121,7 +106,7 @@ def plan_of(selections: Sequence[Selection], options: PlanOptions) -> Plan:
 
 def show_plan(
     selections: Sequence[Selection],
-    options: PlanOptions,
+    options: RowOptions,
     format: ReportFormat,
     output: Path | None,
     named: str | None = None,

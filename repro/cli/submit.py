@@ -24,6 +24,7 @@ from repro.planning.state import jobs_of, quick_status_of
 from repro.runtime import Runtime, cores
 from repro.store.results import read_records, result_folders
 from repro.store.run_state import RunState
+from repro.tables import RunsPerRow
 from repro.text import number_of
 from repro.training import one_process
 
@@ -79,17 +80,19 @@ def cluster_options(command: Command) -> Command:
     return with_options(command, CLUSTER_OPTIONS, lambda given: {"cluster": given})
 
 
-def resources_of(cluster: Mapping[str, Any], runtime: Runtime) -> Resources | None:
-    """Return what the jobs may use; None without `--on`.
+def resources_of(cluster: Mapping[str, Any], runtime: Runtime) -> Resources:
+    """Return what the jobs may use.
+
+    Args:
+        cluster: the cluster options that were given, at least one.
+        runtime: how the jobs train.
 
     Raises:
         UserError: an option is missing, has no effect, or is impossible.
     """
-    where = Where(cluster["on"]) if "on" in cluster else None
-    if where is None:
-        for name in cluster:
-            raise UserError(f"--{name} requires --on slurm or --on local")
-        return None
+    if "on" not in cluster:
+        raise UserError(f"--{next(iter(cluster))} requires --on slurm or --on local")
+    where = Where(cluster["on"])
     if runtime.device not in ("auto", "cpu", "cuda"):
         raise UserError(f"--device {runtime.device} cannot be used with --on: a job sees only its own GPU; use cuda")
     if where is Where.SLURM and "hours" not in cluster:
@@ -125,8 +128,7 @@ def _name_and_value(option: str) -> tuple[str, str]:
 
 def submit_missing(
     selection: Selection,
-    seeds: int | None,
-    epochs: int | None,
+    per_row: RunsPerRow,
     runtime: Runtime,
     folders: Folders,
     use: Resources,
@@ -136,8 +138,7 @@ def submit_missing(
 
     Args:
         selection: the table with the rows.
-        seeds: seeds per row, if not as many as usual.
-        epochs: epochs of each run, if not the recipe's.
+        per_row: the runs of each printed error.
         runtime: how the jobs train.
         folders: of the runs.
         use: what the jobs may use.
@@ -148,7 +149,7 @@ def submit_missing(
     """
     runtime = replace(runtime, processes=use.processes)
     one_process.check_switches(runtime)
-    name, left = selection[0].name, _to_submit(selection, seeds, epochs, folders)
+    name, left = selection[0].name, _to_submit(selection, per_row, folders)
     if not left:
         note(f"{name}: no run to submit")
         suggest(with_folders("repro list runs", folders, "runs"))
@@ -170,11 +171,11 @@ def submit_missing(
     suggest(with_folders("repro list runs --watch", folders, "runs"))
 
 
-def _to_submit(selection: Selection, seeds: int | None, epochs: int | None, folders: Folders) -> list[Experiment]:
+def _to_submit(selection: Selection, per_row: RunsPerRow, folders: Folders) -> list[Experiment]:
     """Return the runs of some rows that no job trains and that can be trained, and say how many others there are."""
     table, rows = selection
     jobs = jobs_of(read_records(result_folders(folders.results)), folders.runs)
-    needed = missing(table, rows, seeds, epochs, folders.results)
+    needed = missing(table, rows, folders.results, per_row)
     found = [quick_status_of(each, (), folders.runs, jobs) for each in needed]
     for what, states in NOT_SUBMITTED.items():
         if count := sum(each.state in states for each in found):

@@ -28,6 +28,18 @@ def suggest(command: str) -> None:
     note(f"next: {with_papers(command)}")
 
 
+def command_with(command: str, given: Mapping[str, Any]) -> str:
+    """Return a command with options by name; those that are None or the default are left out."""
+    usual = {"rows": "*", "results": Path("results")}
+    words = [
+        as_typed({key.replace("_", "-"): f"{value:g}" if isinstance(value, float) else value})
+        for key, values in given.items()
+        for value in (values if isinstance(values, list) else [values])
+        if value not in (None, usual.get(key))
+    ]
+    return " ".join([command, *words])
+
+
 def with_folders(command: str, folders: Folders, *names: str) -> str:
     """Return a command with those of this one's folders that are not the default.
 
@@ -37,8 +49,9 @@ def with_folders(command: str, folders: Folders, *names: str) -> str:
         names: which of them the command takes, of `data`, `runs` and `results`.
     """
     default = default_folders()
-    given = {each: str(vars(folders)[each]) for each in names if vars(folders)[each] != vars(default)[each]}
-    return f"{command} {as_typed(given)}".rstrip()
+    return command_with(
+        command, {each: vars(folders)[each] for each in names if vars(folders)[each] != vars(default)[each]}
+    )
 
 
 def after_count(model: str, options: Mapping[str, Any], dataset: str, *, resized: bool = False) -> str:
@@ -82,18 +95,6 @@ def after_runs(lines: Sequence[Line], folders: Folders) -> str:
         return with_folders(f"repro eval {done}", folders, "runs")
     lives = any(line["state"] in (RunState.RUNNING, RunState.QUEUED) for line in lines)
     return with_folders("repro list runs --watch", folders, "runs") if lives else "repro list recipes"
-
-
-def command_with(command: str, given: Mapping[str, Any]) -> str:
-    """Return a command with options by name; those that are None or the default are left out."""
-    usual = {"rows": "*", "results": Path("results")}
-    words = [
-        as_typed({key.replace("_", "-"): f"{value:g}" if isinstance(value, float) else value})
-        for key, values in given.items()
-        for value in (values if isinstance(values, list) else [values])
-        if value not in (None, usual.get(key))
-    ]
-    return " ".join([command, *words])
 
 
 def after_table(named: str, comparison: Comparison, given: Mapping[str, Any], *, trained: bool = True) -> str:

@@ -17,7 +17,8 @@ from repro.cli.alternatives import show_alternatives
 from repro.cli.missing import train_missing
 from repro.cli.options import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing, runtime_of, runtime_options
 from repro.cli.output import Format, Output, format_of, show
-from repro.cli.plan import DeviceName, PlanOptions, plan_format, show_plan
+from repro.cli.plan import DeviceName, plan_format, show_plan
+from repro.cli.row_options import RowOptions
 from repro.cli.submit import CLUSTER_OPTIONS, cluster_options, resources_of, submit_missing
 from repro.cli.suggestion import after_alternatives, after_table, command_with, suggest, with_folders
 from repro.comparison.explain import mismatch_lines
@@ -30,7 +31,7 @@ from repro.report.view import ALL, View, view_of
 from repro.runtime import Runtime
 from repro.store.results import TIMES, append_times
 from repro.store.writing import check_writable
-from repro.tables import table_names
+from repro.tables import RunsPerRow, table_names
 from repro.text import number_of
 
 WINDOW_SECONDS = 2.0
@@ -115,47 +116,34 @@ def table(
     runs: Runs = None,
 ) -> None:
     """Show a published table next to our counts and measured errors, or a summary of all tables."""
-    of_training: dict[str, Any] = {"seeds": seeds, "epochs": epochs, "runs": runs}
-    _refuse_without_run({**of_training, **switches, **cluster}, run or try_, time)
-    viewed = {"--rows": rows != "*", "--columns": columns is not None, "--bare": bare}
+    _refuse_without_run({"seeds": seeds, "epochs": epochs, "runs": runs, **switches, **cluster}, run or try_, time)
     acted = {"--run": run, "--try": try_, "--time": time, "--dry-run": dry_run, "--check": check}
+    viewed = {"--rows": rows != "*", "--columns": columns is not None, "--bare": bare}
     others = {"--format": format, "--output": output, "--device-name": device_name is not None}
     given = [option for option, value in {**acted, **viewed, **others}.items() if value]
     _check_together([*given, *(f"--{each}" for each in cluster)], named=name is not None)
     selections = select_all() if name is None else [select(name, rows)]
-    options = PlanOptions(
-        rows=rows, switches=switches, device_name=device_name, data=data, results=results, **of_training
-    )
+    places: dict[str, Any] = {"data": data, "results": results, "runs": runs}
+    per_row = RunsPerRow(seeds, epochs)
+    options = RowOptions(rows=rows, per_row=per_row, switches=switches, device_name=device_name, **places)
     if dry_run and not cluster:
         show_plan(selections, options, plan_format(format, output), output, name)
         return
-    view = ALL if name is None else _view(selections[0], columns, bare=bare)
-    chosen, runtime = format_of(format, output), runtime_of(switches)
-    places = folders(data, runs, results, trains=run or try_, measures=time, shows=not (run or try_ or time))
-    if try_:
-        tried = show_alternatives(selections[0], seeds, epochs, runtime, places, chosen, output)
-        if chosen == ReportFormat.RICH and not output:
-            suggest(after_alternatives(name or "", tried.comparison, tried.tried, options.of_training))
+    if name and cluster:
+        _submit(selections[0], name, options, cluster, dry_run=dry_run)
         return
-    if use := resources_of(cluster, runtime):
-        command = f"repro table {quote(name or '')} --run"
-        later = command_with(command, {**options.of_training, **cluster}) if dry_run else None
-        submit_missing(selections[0], seeds, epochs, runtime, places, use, later)
+    chosen = format_of(format, output)
+    if name and try_:
+        _try_alternatives(selections[0], name, options, chosen, output)
         return
-    if time:
-        check_timed(selections[0])
-    trained = not run or train_missing(selections[0], seeds, epochs, runtime, places)
-    if time:
-        limited = Runtime(**{key: value for key, value in switches.items() if key in TIMED})
-        measure_times(selections[0], limited, results)
+    view = _view(selections[0], columns, bare=bare) if name else ALL
+    trained = _train_and_measure(selections[0], options, run=run, time=time)
     report = report_on(selections, results, summary=name is None, view=view)
     show(report, chosen, output)
     if check and _report_mismatches(report.comparisons):
         raise typer.Exit(1)
     if chosen == ReportFormat.RICH or output:
-        first = report.comparisons[0]
-        summary = with_folders("repro table cifar100", places, "results")
-        suggest(after_table(name, first, options.of_training, trained=trained) if name else summary)
+        suggest(_next(name, report.comparisons[0], options, trained=trained))
 
 
 def _refuse_without_run(options: Mapping[str, Any], trains: bool, time: bool) -> None:
@@ -178,6 +166,48 @@ def _check_together(given: Collection[str], *, named: bool) -> None:
                 raise UserError(f"{option} and {other} exclude each other; leave out one of them")
     if not named and (option := next((each for each in OF_ONE_TABLE if each in given), "")):
         raise UserError(f"{option} requires the name of a table; see repro list tables")
+
+
+def _submit(
+    selection: Selection, named: str, options: RowOptions, cluster: Mapping[str, Any], *, dry_run: bool
+) -> None:
+    """Submit the missing runs as jobs, or list the jobs; UserError as in `resources_of` and `submit_missing`."""
+    runtime = runtime_of(options.switches)
+    places = folders(options.data, options.runs, options.results, trains=True)
+    use = resources_of(cluster, runtime)
+    command = command_with(f"repro table {quote(named)} --run", {**options.of_training, **cluster})
+    submit_missing(selection, options.per_row, runtime, places, use, command if dry_run else None)
+
+
+def _try_alternatives(
+    selection: Selection, named: str, options: RowOptions, format: ReportFormat, output: Path | None
+) -> None:
+    """Train the alternatives, show what they did, and suggest the next command."""
+    runtime = runtime_of(options.switches)
+    places = folders(options.data, options.runs, options.results, trains=True)
+    report = show_alternatives(selection, options.per_row, runtime, places, format, output)
+    if format == ReportFormat.RICH and not output:
+        suggest(after_alternatives(named, report.comparison, report.tried, options.of_training))
+
+
+def _train_and_measure(selection: Selection, options: RowOptions, *, run: bool, time: bool) -> bool:
+    """Train the missing runs and measure times, as far as asked for; return whether no run is left to train."""
+    runtime = runtime_of(options.switches)
+    places = folders(options.data, options.runs, options.results, trains=run, measures=time, shows=not (run or time))
+    if time:
+        check_timed(selection)
+    trained = not run or train_missing(selection, options.per_row, runtime, places)
+    if time:
+        limited = {name: value for name, value in options.switches.items() if name in TIMED}
+        measure_times(selection, Runtime(**limited), options.results)
+    return trained
+
+
+def _next(named: str | None, first: Comparison, options: RowOptions, *, trained: bool) -> str:
+    """Return the next command after a table, or after the summary of all tables."""
+    if named:
+        return after_table(named, first, options.of_training, trained=trained)
+    return with_folders("repro table cifar100", folders(results=options.results), "results")
 
 
 def _view(selection: Selection, columns: str | None, *, bare: bool) -> View:

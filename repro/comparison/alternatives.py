@@ -13,7 +13,7 @@ from repro.recipes import recipe
 from repro.recipes.alternatives import Alternative, alternatives_of
 from repro.recipes.recipe import Recipe, shown
 from repro.store.results import Record
-from repro.tables import PrintedError
+from repro.tables import AS_PUBLISHED, PrintedError, RunsPerRow
 
 OF_LENGTH = ("epochs", "iterations", "tune_epochs", "tune_batch", "tune_lr")
 """The values of a recipe that mean something else, or nothing, in a run of another length."""
@@ -94,13 +94,13 @@ def differing_cells(comparison: Comparison) -> Iterator[tuple[str, ErrorCell]]:
                 yield comparison.table.called(row.row), cell
 
 
-def trials_of(comparison: Comparison, seeds: int | None = None, epochs: int | None = None) -> list[Trial]:
+def trials_of(comparison: Comparison, per_row: RunsPerRow = AS_PUBLISHED) -> list[Trial]:
     """Return a trial for each alternative of each error that differs from the printed one.
 
     Args:
         comparison: a table, or some rows of it.
-        seeds: the number of seeds (default: those of the runs that the verdict uses).
-        epochs: the number of epochs (default: the recipe's); alternatives of OF_LENGTH are then left out.
+        per_row: the runs of each trial; without a number of seeds, those of the runs that the verdict uses. With a
+            number of epochs, alternatives of OF_LENGTH are left out.
     """
     several = len(comparison.table.of_kind("error")) > 1
     return [
@@ -108,12 +108,12 @@ def trials_of(comparison: Comparison, seeds: int | None = None, epochs: int | No
             error=cell.printed,
             label=f"{label}, {cell.printed.column.label}" if several else label,
             alternative=each,
-            seeds=tuple(range(seeds)) if seeds else cell.seeds,
-            epochs=epochs,
+            seeds=tuple(range(per_row.seeds)) if per_row.seeds else cell.seeds,
+            epochs=per_row.epochs,
         )
         for label, cell in differing_cells(comparison)
         for each in alternatives_of(recipe(cell.printed.recipe or ""))
-        if epochs is None or each.name not in OF_LENGTH
+        if per_row.epochs is None or each.name not in OF_LENGTH
     ]
 
 

@@ -7,35 +7,22 @@ from pathlib import Path
 
 from repro.experiment import Experiment
 from repro.store.results import read_records, result_folders
-from repro.tables import PrintedError, Row, Table
+from repro.tables import AS_PUBLISHED, PrintedError, Row, RunsPerRow, Table
 
 
-def needed(error: PrintedError, seeds: int | None, epochs: int | None) -> list[Experiment]:
-    """Return the experiments for a printed error, by seed; none without a recipe.
-
-    Args:
-        error: the printed error.
-        seeds: number of seeds (default: as many as the paper ran).
-        epochs: number of epochs of each run (default: the recipe's).
-    """
+def needed(error: PrintedError, per_row: RunsPerRow = AS_PUBLISHED) -> list[Experiment]:
+    """Return the experiments for a printed error, by seed; none without a recipe."""
     if error.recipe is None:
         return []
-    return [error.experiment(seed, epochs) for seed in range(seeds or error.runs)]
+    return [error.experiment(seed, per_row.epochs) for seed in range(per_row.seeds or error.runs)]
 
 
-def missing(
-    table: Table, rows: Sequence[Row], seeds: int | None, epochs: int | None, results: Path
-) -> list[Experiment]:
+def missing(table: Table, rows: Sequence[Row], results: Path, per_row: RunsPerRow = AS_PUBLISHED) -> list[Experiment]:
     """Return the experiments that some rows of a table need and that have no record, each once.
 
-    Args:
-        table: the table.
-        rows: the rows.
-        seeds: as for `needed`, like the next one.
-        epochs: of each run.
-        results: the folder of the results, besides the shipped ones.
+    `results` is the folder of the results, besides the shipped ones.
     """
-    experiments = [each for error in table.errors(rows) for each in needed(error, seeds, epochs)]
+    experiments = [each for error in table.errors(rows) for each in needed(error, per_row)]
     return without_record(experiments, results)
 
 

@@ -18,7 +18,7 @@ from repro.planning.space import Memory, disk_bytes, memory_of
 from repro.planning.state import RunStatus, jobs_of, status_of
 from repro.store.results import Record
 from repro.store.run_state import RunState
-from repro.tables import PrintedError, Row, Table
+from repro.tables import AS_PUBLISHED, PrintedError, Row, RunsPerRow, Table
 from repro.training.estimate import trained_subject
 
 
@@ -135,9 +135,7 @@ def needed_runs(
     spreads: Sequence[Spread],
     records: Sequence[Record],
     runs: Path,
-    *,
-    seeds: int | None = None,
-    epochs: int | None = None,
+    per_row: RunsPerRow = AS_PUBLISHED,
 ) -> list[NeededRuns]:
     """Return the printed errors of some rows with the states of their runs; nothing is written.
 
@@ -146,8 +144,7 @@ def needed_runs(
         spreads: the spread between seeds for each table.
         records: the records of all experiments, with their deviations from today's recipes.
         runs: the folder of the runs.
-        seeds: as for `needed`, like the next one.
-        epochs: of each run.
+        per_row: the runs of each printed error.
 
     Raises:
         UserError: all checkpoints of a stopped run are broken, or Slurm does not say which runs are queued.
@@ -158,7 +155,7 @@ def needed_runs(
         errors = with_runs(table.errors(rows), records)
         cells = sum(each.error.judgeable for each in errors)
         for each in errors:
-            states = tuple(status_of(run, recorded, runs, jobs) for run in needed(each.error, seeds, epochs))
+            states = tuple(status_of(run, recorded, runs, jobs) for run in needed(each.error, per_row))
             decides = deciding_seeds(each.measured, spread, cells) if each.error.judgeable else None
             found.append(NeededRuns(table, each.error, states, decides))
     return found

@@ -1,11 +1,12 @@
 """The papers' tables as data: what they print, read from TOML files and checked."""
 
 from repro.tables.cell import UNITS, Cell
-from repro.tables.printed import LAST, Column, PrintedError, Row, Table
+from repro.tables.printed import AS_PUBLISHED, LAST, Column, PrintedError, Row, RunsPerRow, Table
 from repro.tables.reading import asked_rows, check_tables, parse_table, read_table, shipped_tables, table_names
 from repro.tables.replications import Closeness, Replication, ReplicationSource
 
 __all__ = [
+    "AS_PUBLISHED",
     "LAST",
     "UNITS",
     "Cell",
@@ -15,6 +16,7 @@ __all__ = [
     "Replication",
     "ReplicationSource",
     "Row",
+    "RunsPerRow",
     "Table",
     "asked_rows",
     "check_tables",

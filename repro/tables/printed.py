@@ -88,6 +88,19 @@ class Row:
 
 
 @dataclass(frozen=True)
+class RunsPerRow:
+    """The runs that are trained for each printed error."""
+
+    seeds: int | None = None
+    """How many, with the seeds 0, 1, ... (default: as many as the paper ran)."""
+    epochs: int | None = None
+    """Epochs of each (default: the recipe's)."""
+
+
+AS_PUBLISHED = RunsPerRow()
+
+
+@dataclass(frozen=True)
 class PrintedError:
     """A printed error of a network, and how it was obtained."""
 

@@ -1,0 +1,31 @@
+"""What the user asked for of the rows of tables: the options of a command that trains their runs, or plans them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from repro.tables import RunsPerRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowOptions:
+    """The options as they were given."""
+
+    rows: str
+    per_row: RunsPerRow
+    data: Path | None
+    results: Path
+    runs: Path | None
+    switches: Mapping[str, Any]
+    """Those of the runtime, by name."""
+    device_name: str | None
+    """The device that is planned for, if it is elsewhere."""
+
+    @property
+    def of_training(self) -> dict[str, Any]:
+        """Those that a command which trains takes, by name; None for those that were not given."""
+        folders = {"data": self.data, "results": self.results, "runs": self.runs}
+        return {"rows": self.rows, **vars(self.per_row), **folders, **self.switches}
