@@ -14,7 +14,7 @@ LONGEST = 2000
 
 
 class UserError(Exception):
-    """The request is impossible (exit status 2); the message says in one line what is wrong and what to do."""
+    """The request is invalid (exit status 2); the message says in one line what is wrong and what to do."""
 
 
 class UnknownName(UserError):

@@ -256,7 +256,7 @@ def _check_alternatives(recipe: Recipe) -> None:
         try:
             check_images(each.of(recipe), recipe)
         except UserError as error:
-            raise UserError(f"{each.name}: the alternative {each.text} is impossible: {error}") from None
+            raise UserError(f"{each.name}: the alternative {each.text} is invalid: {error}") from None
 
 
 def classifies(dataset: str) -> bool:

@@ -64,7 +64,7 @@ class Log(StrEnum):
     TENSORBOARD = "tensorboard"
 
 
-MOST_BRANCHES = 3
+DEFAULT_BRANCHES = 3
 """Branches where no measurement says how many are fastest: three ResNet-110 in TF32 took 7.2 ms a step and run on an
 H100, and one alone 10.2 ms."""
 MEASURED = ("channels_last", "compile", "graph", "fused", "together", "at_once")
@@ -91,7 +91,8 @@ class Runtime:
     """How several runs share the device, as in Together; None: off on a CPU; on a GPU branches, or stacked for image
     files and with several processes."""
     at_once: int | None = None
-    """Largest number of runs that share the device; None: as many as its memory holds."""
+    """Largest number of runs that share the device; None: as many as were measured to be fastest, else up to
+    DEFAULT_BRANCHES branches, or all stacked seeds."""
     deterministic: bool = False
     """Whether a GPU uses only kernels that give the same bits every time; a CPU always does."""
     processes: int = field(default_factory=process_count)

@@ -113,7 +113,7 @@ def every_recipe() -> str:
 def _recipe(recipe: Recipe) -> str:
     lines = [_value(each) for each in values_of(recipe)]
     default = f"The default on `{recipe.dataset}` for: {_default_for(recipe)}." if recipe.default_for else ""
-    table = "\n".join(["| Value | Setting | Source |", "| --- | --- | --- |", *lines])
+    table = "\n".join(["| Setting | Value | Source |", "| --- | --- | --- |", *lines])
     parts = (f"## {recipe.name}", f"{recipe.paper}.", recipe.summary, *recipe.notes, default, table)
     return "\n\n".join(part for part in parts if part)
 

@@ -167,7 +167,7 @@ def test_without_a_difference_or_alternatives_nothing_is_trained(write: Write, c
         (
             'crop_padding = { value = 4, source = "inferred", alternatives = [32] }',
             'padding_mode = { value = "reflect", source = "printed" }',
-            "crop_padding: the alternative 32 is impossible: crop_padding=32 is too large",
+            "crop_padding: the alternative 32 is invalid: crop_padding=32 is too large",
         ),
         (
             'milestones = { value = [1], of = 4, source = "inferred", alternatives = [[2]] }',

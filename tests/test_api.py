@@ -247,10 +247,10 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: repro.count(nn.LazyLinear(2), input=(3, 8, 8)), "LazyLinear has lazy layers; call it once"),
     (lambda: repro.count(3, input=(3, 8, 8)), "a network is the name of one or a torch.nn.Module, not 3"),  # type: ignore[arg-type]
     (lambda: repro.count("wrn", input=32), "input=32 is not a shape; give (C, H, W)"),  # type: ignore[arg-type]
-    (lambda: repro.count("wrn", classes=0), "classes=0 is impossible; give a whole number from 1, such as 10"),
-    (lambda: repro.count("wrn", classes="10"), "classes='10' is impossible; give a whole number"),  # type: ignore[arg-type]
-    (lambda: repro.build("resnet20", seed=-1), "seed=-1 is impossible; give a whole number from 0 to 2147483647"),
-    (lambda: repro.build("wrn", depth=27), "wrn: depth 27 is impossible"),
+    (lambda: repro.count("wrn", classes=0), "classes=0 is invalid; give a whole number from 1, such as 10"),
+    (lambda: repro.count("wrn", classes="10"), "classes='10' is invalid; give a whole number"),  # type: ignore[arg-type]
+    (lambda: repro.build("resnet20", seed=-1), "seed=-1 is invalid; give a whole number from 0 to 2147483647"),
+    (lambda: repro.build("wrn", depth=27), "wrn: depth 27 is invalid"),
     (lambda: repro.build("resnet20", dataset="isbi2012"), "resnet20 predicts one class for an image"),
     (lambda: repro.build(small_network()), "model must be text, not Sequential"),  # type: ignore[arg-type]
     (lambda: repro.build("resnet20", dataset=3), "dataset must be text, not int"),  # type: ignore[arg-type]

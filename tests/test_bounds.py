@@ -37,7 +37,7 @@ SMALL = ["train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits"]
         ([*SMALL, "--workers", HUGE], "'--workers': Input should be less than or equal to 1024"),
         ([*SMALL, "--at-once", HUGE], "'--at-once': Input should be less than or equal to 1000"),
         ([*SMALL, "--epochs", HUGE], "it must be a whole number from 1 to 1,000,000,000 (recipe: 8)"),
-        ([*SMALL, "--set", "lr=1e999"], "lr = 1e999 is impossible: it must be a number of at least 0"),
+        ([*SMALL, "--set", "lr=1e999"], "lr = 1e999 is invalid: it must be a number of at least 0"),
         ([*SMALL, "--set", "crop_padding=9999"], "crop_padding=9999 is more than the side of images of 32 pixels"),
         (["bench", "resnet20", "--window", "1e9"], "'--window': Input should be less than or equal to 600"),
         (["bench", "resnet20", "--seeds", HUGE], "'--seeds': Input should be less than or equal to 100"),
@@ -113,5 +113,5 @@ def test_multiples_without_end_are_refused(tmp_path: Path) -> None:
 
 def test_a_whole_number_that_no_float_holds_is_refused() -> None:
     """A file may have one; what is typed is read as a float, and then infinite, too."""
-    with pytest.raises(UserError, match="compression inf is impossible: it is above 0 and at most 1"):
+    with pytest.raises(UserError, match="compression inf is invalid: it is above 0 and at most 1"):
         build("densenet", resolve_options("densenet", {"compression": 10**400}, "cifar10"), classes=10)

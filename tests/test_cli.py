@@ -180,12 +180,12 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "line"),
     [
         (["count", "denseresnet43"], "unknown model 'denseresnet43'; did you mean denseresnet34 or denseresnet110?"),
-        (["count", "denseresnet34", "--N", "0"], "N = 0 is impossible"),
+        (["count", "denseresnet34", "--N", "0"], "N = 0 is invalid"),
         (["count", "resnet20", "--k", "12"], "resnet20 has no option --k; its options: --shortcut"),
         (["count", "densenet", "--depth", "41"], "layers (40, 43, ...)"),
         (["count", "densenet-bc", "--depth", "99"], "layers (94, 100, ...)"),
-        (["count", "densenet", "--k", "0"], "k = 0 is impossible"),
-        (["count", "densenet", "--compression", "2"], "compression 2 is impossible"),
+        (["count", "densenet", "--k", "0"], "k = 0 is invalid"),
+        (["count", "densenet", "--compression", "2"], "compression 2 is invalid"),
         (["count", "resnet20", "--shortcut", "C"], "shortcut 'C' is unknown: A (zero padding) or B (projection)"),
         (["count", "mobilenetv2", "--width", "0"], "mobilenetv2: width is 0; it must be positive, such as 0.5"),
         (["count", "resnet20", "--input", "3x4"], "--input '3x4' is not a shape; expected CxHxW"),
@@ -226,7 +226,7 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "resnet20", "--seed", "x"], "'--seed'"),
         (
             ["train", "resnet20", "--epochs", "0"],
-            "epochs = 0 is impossible: it must be a whole number from 1 to 1,000,000,000 (recipe: 164)",
+            "epochs = 0 is invalid: it must be a whole number from 1 to 1,000,000,000 (recipe: 164)",
         ),
         (["train", "resnet20", "--recipe", "miru"], "unknown recipe 'miru'; did you mean miru2020-cifar100,"),
         (["train", "resnet20", "--recipe", "digits", "--dataset", "cifar10"], "recipe digits is for digits"),
@@ -237,7 +237,7 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "resnet20", "--dataset", "isbi2012"], "resnet20 predicts one class for an image, and isbi2012"),
         (["eval", "unet", "--weights", "torchvision", "--picture", "x.png"], "--picture needs a run of a U-Net"),
         (["train", "resnet34"], "imagenet is not in data/imagenet; expected: data/imagenet/train/<wnid>/*.JPEG"),
-        (["train", "densenet", "--depth", "41", "--dataset", "digits"], "depth 41 is impossible"),
+        (["train", "densenet", "--depth", "41", "--dataset", "digits"], "depth 41 is invalid"),
         (["eval", "nothing"], "'nothing' is neither a run in runs nor a checkpoint file"),
         (
             ["eval", "ResNet34"],
@@ -270,7 +270,7 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
             "counting resnet20 with images of 3x1000000x1000000 needs about",
         ),
         (["count", "wrn", "--k", "99999999999999999999"], "wrn: option k is 99,999,999,999,999,999,999; the largest"),
-        (["count", "wrn", "--depth", "40", "--l", "1", "--dropout", "0.3"], "dropout 0.3 is impossible with l = 1"),
+        (["count", "wrn", "--depth", "40", "--l", "1", "--dropout", "0.3"], "dropout 0.3 is invalid with l = 1"),
         (
             ["train", "resnet20", "--save-memory"],
             "resnet20 does not support --save-memory; models that do: densenet",
@@ -626,7 +626,7 @@ def test_a_missing_dependency_is_named(
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
     monkeypatch.setattr("repro.cli.count.chosen_network", missing)
-    line = f"failed: the package {module.split('.')[0]} is not installed: pip install {install}\n"
+    line = f"error: the package {module.split('.')[0]} is not installed: pip install {install}\n"
     assert repro(capsys, "count", "resnet20") == (1, "", line)
 
 

@@ -388,7 +388,7 @@ def test_a_file_that_is_not_in_utf_8_is_refused(tmp_path: Path) -> None:
         ("id", "4.65E+73", "id: 4.65E+73 is not an ID of letters and digits"),
         ("name", "../run", "name: ../run is not the name of a run"),
         ("seed", "", "seed: an empty cell is not a whole number from 0 to 9,223,372,036,854,775,807"),
-        ("reported_epoch", "301", "epoch 301 of 300 is impossible"),
+        ("reported_epoch", "301", "epoch 301 of 300 is invalid"),
         ("started", "2026-02-30T00:00:00+00:00", "is not a time such as 2026-01-31T12:00:00+00:00"),
         ("started", "9999-01-01T00:00:00+00:00", "is not a time such as 2026-01-31T12:00:00+00:00"),
         ("started", "2026-01-01T00:00:00", "is not a time such as 2026-01-31T12:00:00+00:00"),

@@ -158,8 +158,8 @@ WRONG: list[tuple[Change, str]] = [
     (lambda all: all["images"][0].update(file_name="9.png"), r"has no file '9\.png', which .* restore the image"),
     (lambda all: all["images"][0].update(file_name="../val2017/0.png"), "has no file '../val2017/0.png'"),
     (lambda all: all["images"][0].update(width=0), r"not in COCO's format .*>= 1.* replace the file"),
-    (lambda all: all["images"][1].update(id=5), "two images have one id; give each its own"),
-    (lambda all: all["categories"][1].update(id=7), "two categories have one id"),
+    (lambda all: all["images"][1].update(id=5), "two images share an id; give each a unique one"),
+    (lambda all: all["categories"][1].update(id=7), "two categories share an id"),
     (lambda all: all["annotations"][2].update(category_id=4), "annotation 3 has the unknown category 4; correct"),
     (lambda all: all["annotations"][2].update(image_id=99), "annotation 3 is of the unknown image 99; correct"),
     (lambda all: all["annotations"][2].update(iscrowd=2), "annotation 3 has iscrowd 2, which must be 0 or 1"),
@@ -268,7 +268,7 @@ def test_counts_agree_with_torch_and_a_gradient_reaches_every_parameter() -> Non
 
 
 def test_an_impossible_pyramid_is_refused() -> None:
-    with pytest.raises(UserError, match="pyramid 0 is impossible: each level has at least 1 map"):
+    with pytest.raises(UserError, match="pyramid 0 is invalid: each level has at least 1 map"):
         build("wrn18-fpn", {"pyramid": 0}, classes=2)
 
 
@@ -470,7 +470,7 @@ def test_the_printed_ap_is_shown_beside_ours_without_a_verdict(record: Callable[
     assert run.shown == "AP 30.50 %"
     comparison = compare(table, [run])
     cell = comparison.rows[0].errors["ap"]
-    assert (cell.verdict, cell.value, cell.difference, comparison.cells) == (Verdict.TESTED_OTHERWISE, 30.5, None, 0)
+    assert (cell.verdict, cell.value, cell.difference, comparison.cells) == (Verdict.DIFFERENT_IMAGES, 30.5, None, 0)
     shown = Report([comparison], [], summary=False).text("md")
     assert "35.2" in shown
     assert "30.50" in shown

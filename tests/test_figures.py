@@ -194,6 +194,10 @@ def test_a_row_with_a_dataset_of_its_own_is_drawn_as_of_that(record: MakeRecord,
     table = replace(CIFAR100, rows=(first, replace(second, dataset="cifar10", recipe="miru2020-cifar10")))
     curves, _ = only(curves_of(table, kept_for(table, "error", folders.results, record), [folders.results]))
     assert curves.panels[0].title == "cifar100, cifar10"
+    assert curves.panels[0].labels == [f"{first.label}; n = 1; cifar100", f"{second.label}; n = 1; cifar10"]
+    legend = draw_curves(curves, THEMES["light"]).axes[0].get_legend()
+    assert legend
+    assert [each.get_text() for each in legend.get_texts()] == curves.panels[0].labels
     found = [(line["row"], line["dataset"]) for line in curves.frame() if line["epoch"] == 1]
     assert found == [(first.label, "cifar100"), (second.label, "cifar10")]
 
@@ -585,7 +589,7 @@ def test_gates_from_the_command_line(
     [
         (["curves", "cifar1000"], "nor a table; did you mean cifar100?"),
         (["curves", "cifar100", "imagenet"], "cifar100 is a table, which is drawn alone; leave out other names"),
-        (["curves", "resnet20-cifar10-s0-f3d5e9b4", "--rows", "x"], "--rows applies to a table"),
+        (["curves", "resnet20-cifar10-s0-f3d5e9b4", "--rows", "x"], "--rows requires a table, and"),
         (["curves", "cifar100", "--rows", "vgg"], "no row of cifar100 matches 'vgg'"),
         (["curves", "unet-isbi"], "no run of these rows has a curve in "),
         (["curves", "cifar100", "--output", "nowhere/a.png"], "nowhere/a.png cannot be written: it is a folder, or"),

@@ -70,9 +70,9 @@ def test_an_empty_folder_is_filled(capsys: Capsys) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["a/b"], "'a/b' is no name of a paper; use letters, digits, - and _, with a letter or digit first"),
+        (["a/b"], "'a/b' is not a valid name for a paper; use letters, digits, - and _, with a letter or digit first"),
         (["-b"], "No such option: -b"),
-        (["a.toml"], "'a.toml' is no name of a paper"),
+        (["a.toml"], "'a.toml' is not a valid name for a paper"),
         (["CIFAR_100"], "there is a table cifar100 already; choose another name than CIFAR_100"),
         (["digits"], "there is a recipe digits already; choose another name than digits"),
         (["demo", "--to", "full"], "full is not empty; choose another name, or another folder with --to"),

@@ -29,7 +29,7 @@ from repro.planning.image_time import Basis, Measurements, measurements_on
 from repro.planning.needed import missing, needed
 from repro.planning.space import disk_bytes, memory_of
 from repro.planning.state import RunState, RunStatus, status_of
-from repro.runtime import MOST_BRANCHES, Runtime
+from repro.runtime import DEFAULT_BRANCHES, Runtime
 from repro.store.results import Record, StepTime
 from repro.store.run_folders import LOCK
 from repro.tables import Cell, RunsPerRow, read_table
@@ -199,14 +199,14 @@ def test_seeds_trained_at_once_share_their_time(record: Make) -> None:
 @pytest.mark.parametrize(
     ("runtime", "experiment", "number"),
     [
-        (Runtime(), {}, MOST_BRANCHES),
+        (Runtime(), {}, DEFAULT_BRANCHES),
         (Runtime(at_once=2), {}, 2),
         (Runtime(together="stacked"), {}, 5),
         (Runtime(together="stacked", at_once=4), {}, 4),
         (Runtime(together="off"), {}, 1),
         (Runtime(together="stacked", save_memory=True), {}, 1),
         (Runtime(together="stacked"), {"schedule": "plateau"}, 1),
-        (Runtime(), {"schedule": "plateau"}, MOST_BRANCHES),
+        (Runtime(), {"schedule": "plateau"}, DEFAULT_BRANCHES),
         (Runtime(), {"dropout": 0.2}, 1),
         (Runtime(), {"dataset": "coco"}, 1),
     ],

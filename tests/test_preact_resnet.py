@@ -109,5 +109,5 @@ def test_saving_memory_keeps_little_more_than_half_of_the_activations() -> None:
 
 @pytest.mark.parametrize("depth", [2, 10, 163])
 def test_an_impossible_depth_is_refused(depth: int) -> None:
-    with pytest.raises(ValueError, match=rf"depth {depth} is impossible: a bottleneck ResNet for CIFAR has 9n \+ 2"):
+    with pytest.raises(ValueError, match=rf"depth {depth} is invalid: a bottleneck ResNet for CIFAR has 9n \+ 2"):
         preresnet_cifar(depth=depth, classes=10)

@@ -182,7 +182,7 @@ def test_an_abstract_recipe_is_only_extended(tmp_path: Path) -> None:
         (
             "weight_decay =",
             f"momentum = {MOMENTUM}\nweight_decay =",
-            "momentum: the alternative 0 is impossible: nest",
+            "momentum: the alternative 0 is invalid: nest",
         ),
         ("of = 4", "of = 4, alternatives = [[5]]", "Expected numbers from 0 to `of` - at `$.milestones`"),
         ("value = 4", 'value = "4"', "Expected `int`, got `str` - at `$.epochs.value`"),

@@ -157,7 +157,7 @@ def test_a_refusal_of_slurm_is_one_line_and_leaves_nothing(
         program(paper, name, "echo 'sbatch: error: invalid partition: nope' >&2; exit 1", monkeypatch)
     with pytest.raises(SystemExit, match="2"):
         main(["table", "narrow", "--run", "--on", "slurm", "--hours", "1", "--device", "cpu", "--partition", "nope"])
-    refused = "error: slurm refuses the jobs: sbatch: error: invalid partition: nope"
+    refused = "error: the jobs cannot be submitted: sbatch: error: invalid partition: nope"
     assert capsys.readouterr().err == f"{refused}; check --hours, --partition and --slurm\n"
     assert not (paper / "runs").exists()
 
@@ -165,7 +165,7 @@ def test_a_refusal_of_slurm_is_one_line_and_leaves_nothing(
 def test_a_folder_whose_name_would_be_replaced_is_refused(paper: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["table", "narrow", "--run", "--on", "local", "--device", "cpu", "--runs", "50%j"])
-    assert f"--runs {paper / '50%j'} has a % in its path" in capsys.readouterr().err
+    assert f"--runs {paper / '50%j'} contains %, which Slurm replaces" in capsys.readouterr().err
     assert not (paper / "50%j").exists()
 
 
@@ -179,7 +179,7 @@ def test_a_refusal_that_ends_with_advice_is_told_by_the_line_before_it(
         )
     with pytest.raises(SystemExit, match="2"):
         main(["table", "narrow", "--run", "--on", "slurm", "--hours", "1", "--device", "cpu", "--slurm", "foo=1"])
-    assert "slurm refuses the jobs: sbatch: unrecognized option '--foo=1'; check" in capsys.readouterr().err
+    assert "the jobs cannot be submitted: sbatch: unrecognized option '--foo=1'; check" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -387,9 +387,9 @@ def test_a_deeper_file_has_tensors_too_many(tmp_path: Path, capsys: pytest.Captu
     ("more", "line"),
     [
         (["--mean", "0.5,0.5,0.5"], "--mean and --std belong together"),
-        (["--mean", "0.5,x,0.5", "--std", "1,1,1"], "--mean 0.5,x,0.5 is impossible: it must be numbers from 0 to 1"),
-        (["--mean", "125,123,114", "--std", "63,62,67"], "--mean 125,123,114 is impossible: it must be numbers from 0"),
-        (["--mean", "0.5,0.5,0.5", "--std", "1,0,1"], "--std 1,0,1 is impossible: each number must be above 0"),
+        (["--mean", "0.5,x,0.5", "--std", "1,1,1"], "--mean 0.5,x,0.5 is invalid: give numbers from 0 to 1"),
+        (["--mean", "125,123,114", "--std", "63,62,67"], "--mean 125,123,114 is invalid: give numbers from 0"),
+        (["--mean", "0.5,0.5,0.5", "--std", "1,0,1"], "--std 1,0,1 is invalid: each number must be above 0"),
         (["--mean", "0.5", "--std", "1"], "--mean and --std need 3 numbers each for cifar10"),
         (["--dataset", "digits"], "is unknown: no known repository trains this network with these names on digits"),
         (["--dataset", "isbi2012"], "resnet20 predicts one class for an image, and isbi2012 needs"),

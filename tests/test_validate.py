@@ -88,8 +88,8 @@ def test_a_wrong_dataset_is_not_called_unknown_where_it_is_used(folder: Path, ca
     change(folder, TABLE, 'dataset = "digits"', 'dataset = "mine"')
     status, out, _ = repro(capsys, "validate", "papers/demo")
     assert status == 1
-    assert f"error: {folder / RECIPE}: recipe demo: dataset mine is wrong; correct it first" in out
-    assert f"error: {folder / TABLE}: the table: dataset mine is wrong; correct it first" in out
+    assert f"error: {folder / RECIPE}: recipe demo: dataset mine has an error; correct it first" in out
+    assert f"error: {folder / TABLE}: the table: dataset mine has an error; correct it first" in out
     assert "unknown dataset" not in out
 
 
@@ -139,11 +139,11 @@ WRONG = [
     (RECIPE, "lr =", 'gamma = { value = 0.5, source = "printed", place = "3" }\nlr =', "warning",
      "recipe demo", 'gamma has no effect without milestones and schedule = "steps" or "exponential", or schedule ='),
     (RECIPE, "lr =", 'warmup_epochs = { value = 2, source = "printed", place = "3" }\nlr =', "warning",
-     "recipe demo", "warmup_epochs is 2, and epochs 2, so that the learning rate never reaches lr; lower it"),
+     "recipe demo", "warmup_epochs is 2, and epochs 2, so that the learning rate never reaches lr; lower warmup_epochs"),
     (RECIPE, "value = 32", "value = 9999", "warning",
-     "recipe demo", "batch is 9,999, and it trains on 1,442 images of digits; lower it"),
+     "recipe demo", "batch (9,999) is larger than the 1,442 training images of digits; lower batch"),
     (RECIPE, "lr =", 'validation_images = { value = 1420, source = "printed", place = "3" }\nlr =', "warning",
-     "recipe demo", "batch is 32, and it trains on 22 images of digits; lower it"),
+     "recipe demo", "batch (32) is larger than the 22 training images of digits; lower batch"),
     (RECIPE, "lr =", 'dropout = { value = 0.5, source = "printed", place = "3" }\nlr =', "error",
      ROW_2, "has no dropout layers, but its recipe needs dropout 0.5"),
     (RECIPE, "lr =", 'resize = { value = 64, source = "printed", place = "3" }\nlr =', "error",

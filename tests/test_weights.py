@@ -271,7 +271,7 @@ def test_an_evaluation_of_published_weights_from_the_command_to_the_error(
         ),
         (
             ["eval", "resnet34", "--weights", "torchvision", "--scales", "256,0"],
-            "--scales 256,0 is impossible: it must be lengths in pixels with commas between them",
+            "--scales 256,0 is invalid: give lengths in pixels, separated by commas",
         ),
         (
             ["eval", "resnet34", "--weights", "torchvision", "--protocol", "5-crop"],

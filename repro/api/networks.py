@@ -51,7 +51,7 @@ def build(
         UserError: there is no such network, option, dataset or recipe, or they do not go together.
     """
     if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
-        raise UserError(f"seed={seed!r} is impossible; give a whole number from 0 to {LARGEST_SEED}")
+        raise UserError(f"seed={seed!r} is invalid; give a whole number from 0 to {LARGEST_SEED}")
     check_text(dataset=dataset, recipe=recipe)
     with using(papers):
         called = network_called(text_of("model", model))

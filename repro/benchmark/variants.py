@@ -78,7 +78,7 @@ class Variant:
     precision: str | None
     """Precision of training; None without a network."""
     steps: Iterator[int]
-    """The number of images of each step. The first step sets everything up, so an impossible variant fails there."""
+    """The number of images of each step. The first step sets everything up, so an invalid variant fails there."""
     queue: Queue = field(default_factory=Queue)
     rates: list[float] = field(default_factory=list)
     """Images per second in each window."""

@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         _end(f"failed: {os_error_text(error)}", 1)
     except ModuleNotFoundError as error:
-        _end(f"failed: {_missing(error)}", 1)
+        _end(f"error: {_missing(error)}", 2)
     except (KeyboardInterrupt, typer.Abort):
         _end("interrupted", INTERRUPTED)
     if status == INTERRUPTED:  # Typer's own status for Ctrl-C; a stopped training has reported it and exited

@@ -46,7 +46,7 @@ Precisions = Annotated[
 ]
 StackedSeeds = Annotated[
     int | None,
-    typer.Option("--seeds", min=1, max=100, metavar="N", help="Also measure N stacked seeds (default: 1)."),
+    typer.Option("--seeds", min=1, max=100, metavar="N", help="Also measure N stacked seeds (default: none)."),
 ]
 WINDOW_SECONDS = 2.0
 Window = Annotated[

@@ -21,7 +21,8 @@ Names = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="NAME",
-        help="Datasets (default: all that can be downloaded); see repro list datasets.",
+        help="Datasets to download or verify (default: download those that can be downloaded, and verify all); see "
+        "repro list datasets.",
         autocompletion=completing(lambda: DATASETS),
     ),
 ]

@@ -83,7 +83,7 @@ def curves(
         _draw_table(tables[0], rows, train, output, results)
         return
     if rows != "*":
-        raise UserError(f"--rows applies to a table, and {names[0]} is none; leave it out")
+        raise UserError(f"--rows requires a table, and {names[0]} is not one; leave out --rows")
     places = folders(runs=runs, results=results)
     where = result_folders(places.results)
     found = [run_curve(each, where, places.runs, table_names()) for each in names]

@@ -49,7 +49,9 @@ def paper(name: Name, to: To = None) -> None:
 def _check_name(name: str) -> None:
     """Raise UserError for a name that no table or recipe can have, or that another one has."""
     if not NAME.fullmatch(name):
-        raise UserError(f"{name!r} is no name of a paper; use letters, digits, - and _, with a letter or digit first")
+        raise UserError(
+            f"{name!r} is not a valid name for a paper; use letters, digits, - and _, with a letter or digit first"
+        )
     library = current_library()
     for kind, known in (("table", library.tables), ("recipe", library.reading.names)):
         for each in known:

@@ -138,7 +138,9 @@ Seed = Annotated[
     ),
 ]
 Seeds = Annotated[int | None, number_of_seeds("Train the seeds 0 to N - 1.")]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="Run (name, prefix, ID or folder) or checkpoint file.")]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="Run (name or ID, a prefix of either, or folder) or checkpoint file.")
+]
 SeedsPerRow = Annotated[
     int | None,
     number_of_seeds("Seeds to train for each row (default: as many as in the paper; with --try, those of its runs)."),
@@ -208,13 +210,15 @@ RUNTIME_OPTIONS = {
         Together,
         "--together",
         "How several runs share a device: stacked (seeds in the same kernels, which changes rounding), branches "
-        "(any runs, each on its own stream of a CUDA graph; GPU only) or off (default: off on a CPU).",
+        "(any runs, each on its own stream of a CUDA graph; GPU only) or off (default: off on a CPU, on a GPU the "
+        "fastest that was measured).",
         metavar="MODE",
     ),
     "at_once": _switch(
         int,
         "--at-once",
-        "Largest number of runs that share a device (default: as many as fit).",
+        "Largest number of runs that share a device (default: the measured number, else up to 3 branches or all "
+        "stacked seeds).",
         min=1,
         max=MOST_SEEDS,
         metavar="N",

@@ -42,5 +42,5 @@ def asked(views: Views | None, scales: str | None) -> Asked:
 def _lengths(text: str) -> tuple[int, ...]:
     parts = text.split(",")
     if not all(each.strip().isdecimal() and int(each) > 0 for each in parts):
-        raise UserError(f"--scales {text} is impossible: it must be lengths in pixels with commas between them")
+        raise UserError(f"--scales {text} is invalid: give lengths in pixels, separated by commas")
     return tuple(map(int, parts))

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from repro.store.removal import Removal
 
 app = command_group("Delete runs, or keep one of several records of a run.")
-RunNames = Annotated[list[str], typer.Argument(metavar="RUN", help="Runs (name, prefix, ID or folder).")]
-Repeated = Annotated[str, typer.Argument(metavar="RUN", help="Run (name, prefix or ID).")]
+RunNames = Annotated[list[str], typer.Argument(metavar="RUN", help="Runs (name or ID, a prefix of either, or folder).")]
+Repeated = Annotated[str, typer.Argument(metavar="RUN", help="Run (name or ID, or a prefix of either).")]
 Number = Annotated[
     int | None, typer.Option("--record", min=1, metavar="N", help="Number of the record to keep (default: list them).")
 ]

@@ -30,7 +30,7 @@ from repro.training import one_process
 
 NOT_SUBMITTED = {
     "queued or running": (RunState.QUEUED, RunState.RUNNING),
-    "diverged, which is final": (RunState.DIVERGED,),
+    "diverged and not submitted again": (RunState.DIVERGED,),
 }
 """The states of needed runs that are not submitted, in words."""
 PARALLEL = {Where.SLURM: 16, Where.LOCAL: 2}
@@ -55,21 +55,28 @@ CLUSTER_OPTIONS = {
     "hours": _option(
         float,
         "--hours",
-        text="Time limit of a job; it saves, and is requeued until its runs are done.",
+        text="Time limit of each job in hours (required with --on slurm); at the limit its runs are saved, and it is "
+        "requeued until they are done.",
         min=0.02,
         max=8760,
     ),
-    "partition": _option(str, "--partition", text="Partition of Slurm (default: the cluster's).", metavar="NAME"),
+    "partition": _option(
+        str, "--partition", text="Partition of Slurm (default: the cluster's); with --on slurm.", metavar="NAME"
+    ),
     "parallel": _option(
         int, "--parallel", text="Jobs that run at once (default: 16; on this machine 2).", min=1, metavar="N"
     ),
     "gpus": _option(
-        int, "--gpus", text="GPUs of a job, which train each of its runs together (default: 1).", min=1, metavar="N"
+        int,
+        "--gpus",
+        text="GPUs of each job; all of them train each of its runs together (default: 1).",
+        min=1,
+        metavar="N",
     ),
     "slurm": _option(
         list[str],
         "--slurm",
-        text="Option of sbatch by its long name, such as account=x or mem=16G; repeat it for several.",
+        text="Option of sbatch by its long name, such as account=x or mem=16G, with --on slurm; repeat it for several.",
         metavar="NAME=VALUE",
     ),
 }
@@ -88,7 +95,7 @@ def resources_of(cluster: Mapping[str, Any], runtime: Runtime) -> Resources:
         runtime: how the jobs train.
 
     Raises:
-        UserError: an option is missing, has no effect, or is impossible.
+        UserError: an option is missing, has no effect, or is invalid.
     """
     if "on" not in cluster:
         raise UserError(f"--{next(iter(cluster))} requires --on slurm or --on local")

@@ -63,8 +63,8 @@ Try = Annotated[
     bool,
     typer.Option(
         "--try",
-        help="Instead, train the alternatives that the recipe lists for inferred values, one at a time, for each row "
-        "whose error differs.",
+        help="Instead of showing the table, train the alternatives that the recipe lists for inferred values, one at a "
+        "time, for each row whose error differs.",
     ),
 ]
 Time = Annotated[bool, typer.Option("--time", help="First measure a training step of every row with a published time.")]

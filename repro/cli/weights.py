@@ -105,7 +105,7 @@ def _normalisation(mean: str | None, std: str | None) -> Normalisation | None:
         raise UserError("--mean and --std belong together; give both, as --mean 0.5,0.5,0.5 --std 0.25,0.25,0.25")
     values = Normalisation(_numbers("--mean", mean), _numbers("--std", std))
     if not all(each > 0 for each in values.std):
-        raise UserError(f"--std {std} is impossible: each number must be above 0")
+        raise UserError(f"--std {std} is invalid: each number must be above 0")
     return values
 
 
@@ -115,7 +115,7 @@ def _numbers(option: str, text: str) -> tuple[float, ...]:
     except ValueError:
         values = ()
     if not values or not all(0 <= each <= 1 for each in values):
-        raise UserError(f"{option} {text} is impossible: it must be numbers from 0 to 1 with commas between them")
+        raise UserError(f"{option} {text} is invalid: give numbers from 0 to 1, separated by commas")
     return values
 
 

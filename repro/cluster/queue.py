@@ -98,9 +98,9 @@ def _of_slurm() -> Hosts:
             "runs were submitted to Slurm, but squeue is not found here; run this command on a login node"
         ) from None
     except subprocess.CalledProcessError as error:
-        raise UserError(f"squeue fails, so it is unknown which runs are queued: {error.stderr.strip()}") from error
+        raise UserError(f"squeue failed, so the queued runs cannot be listed: {error.stderr.strip()}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UserError(f"squeue fails, so it is unknown which runs are queued: {error}") from error
+        raise UserError(f"squeue failed, so the queued runs cannot be listed: {error}") from error
     return dict(line.split("|") for line in answer.splitlines())
 
 

@@ -73,9 +73,7 @@ def submit(
     check_available(resources)
     place = folders.runs.absolute()
     if "%" in str(place):  # submitit and Slurm put a job's ID in place of %j and the like
-        raise UserError(
-            f"--runs {place} has a % in its path, which is replaced in those of logs; choose another folder"
-        )
+        raise UserError(f"--runs {place} contains %, which Slurm replaces in the paths of logs; choose another folder")
     now = datetime.now(UTC)
     folder = place / SUBMISSIONS / f"{now:%Y%m%d-%H%M%S}-{socket.gethostname()}-{os.getpid()}"
     folder.mkdir(parents=True)
@@ -228,7 +226,7 @@ def _removed_if_refused(folder: Path, where: Where) -> Iterator[None]:
             raise UserError(f"the jobs cannot be submitted: {_os_error_line(error)}") from error
         if isinstance(error, (FailedJobError, FailedSubmissionError)):
             options = "; check --hours, --partition and --slurm" if where is Where.SLURM else ""
-            raise UserError(f"{where} refuses the jobs: {_reason(str(error))}{options}") from error
+            raise UserError(f"the jobs cannot be submitted: {_reason(str(error))}{options}") from error
         raise
 
 

@@ -270,7 +270,7 @@ def _error_cell(found: WithRuns, judgement: Judgement | None, lowest: Callable[[
     is_of_curves = error.column.metric == "error" and error.protocol == ONE_CROP
     cell = ErrorCell(
         error,
-        Verdict.TESTED_OTHERWISE,
+        Verdict.DIFFERENT_IMAGES,
         runs=found.runs,
         value=measured.value,
         mean=statistics.fmean(measured.values),

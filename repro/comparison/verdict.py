@@ -51,7 +51,7 @@ class Verdict(StrEnum):
         "good",
         "within the margin, and a difference as large as the bound is ruled out at the 5 % level",
     )
-    TESTED_OTHERWISE = (
+    DIFFERENT_IMAGES = (
         "different test images",
         "◇",
         "none",
@@ -91,7 +91,7 @@ class Verdict(StrEnum):
     @property
     def measured(self) -> bool:
         """Whether there are runs by the recipe and the protocol of the printed error."""
-        return self.judged or self is Verdict.TESTED_OTHERWISE
+        return self.judged or self is Verdict.DIFFERENT_IMAGES
 
     @property
     def judged(self) -> bool:

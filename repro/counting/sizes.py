@@ -20,7 +20,7 @@ def check_sizes(input: Shape | None, classes: int | None) -> None:
             f"images of {shape_text(input)} are too large; channels, height and width are at most {LARGEST:,}"
         )
     if classes is not None and (type(classes) is not int or classes < 1):
-        raise UserError(f"classes={classes!r} is impossible; give a whole number from 1, such as 10")
+        raise UserError(f"classes={classes!r} is invalid; give a whole number from 1, such as 10")
     if classes and classes > LARGEST:
         raise UserError(f"{classes:,} classes are too many; the largest number is {LARGEST:,}")
 

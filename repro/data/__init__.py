@@ -255,7 +255,7 @@ def find(name: str) -> str:
 def why_unknown(name: str) -> str:
     """Return why a file cannot name a dataset: its declaration is wrong, or there is none."""
     if name in declarations(current_library()).wrong:
-        return f"dataset {name} is wrong; correct it first"
+        return f"dataset {name} has an error; correct it first"
     return unknown("dataset", name, DATASETS)
 
 

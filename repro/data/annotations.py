@@ -95,7 +95,7 @@ def read_annotations(path: Path, images: Path, *, as_published: bool = False) ->
         as_published: whether boxes may leave their image or have no area, as a few of COCO's have.
 
     Raises:
-        UserError: the file is not in COCO's format, an image is missing, or a box is impossible.
+        UserError: the file is not in COCO's format, an image is missing, or a box is invalid.
     """
     with waiting(f"reading {path}", seconds=_bytes(path) < LARGE):
         content = _decoded(path)
@@ -131,7 +131,7 @@ def _refuse_twice(path: Path, content: _Content, labels: Collection[int], images
     """Raise UserError if two categories or two images have one ID."""
     for kind, given, known in (("categories", content.categories, labels), ("images", content.images, images)):
         if len(given) > len(known):
-            raise UserError(f"{path}: two {kind} have one id; give each its own")
+            raise UserError(f"{path}: two {kind} share an id; give each a unique one")
 
 
 def _refuse_missing(path: Path, folder: Path, images: Collection[_Image]) -> None:

@@ -86,7 +86,7 @@ def _read_arrays(declaration: Declaration, file: Path, split: str) -> tuple[Tens
     pixels = _as_pixels(declaration, file, f"{split}_images", images)
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(pixels):
         raise declaration.refused(
-            f"{file}: {split}_labels is {_shape(labels)}, but must be a whole number for each of {len(pixels):,} images"
+            f"{file}: {split}_labels is {_shape(labels)}; expected one whole number for each of {len(pixels):,} images"
         )
     targets = torch.from_numpy(labels.astype("int64"))
     return pixels, _checked_labels(declaration, file, f"{split}_labels", targets)

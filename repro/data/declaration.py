@@ -74,7 +74,7 @@ class Declared(
         if not all(0 <= each <= 1 for each in (*self.mean, *self.std)):
             return "mean and std are of pixels in 0..1; divide those of pixels in 0..255 by 255"
         if not isinstance(self.classes, int) and len({*self.classes}) < len(self.classes):
-            return "classes has a name twice"
+            return "classes contains a name twice"
         return None
 
 

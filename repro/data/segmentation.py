@@ -208,7 +208,10 @@ def _refuse_classes(path: Path, image: Image, labels: Tensor) -> None:
     colours = len(image.getcolors() or ()) if image.mode == "P" else 0
     grey = ((labels > EDGE) & (labels < 255 - EDGE)).float().mean() > GREY_SHARE
     if colours > 2 or _is_coloured(image) or grey or (image.format != "JPEG" and _has_areas_of_grey(labels)):
-        raise UserError(f"{path} is not in black and white, as if it had several classes; save one class as 255")
+        raise UserError(
+            f"{path} is not in black and white, like a mask of several classes; save the background as 0 and the class "
+            "as 255"
+        )
     if 0 < (highest := int(labels.max())) < FOREGROUND:
         raise UserError(
             f"{path} has only values up to {highest}, and the foreground begins at {FOREGROUND}; scale them"

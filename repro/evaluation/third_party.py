@@ -183,7 +183,7 @@ def evaluate_weights(
 def _receiver(
     model: str, options: Mapping[str, OptionValue], dataset: str | None, of_run: Experiment | None
 ) -> Receiver:
-    """Return the network that gets the weights, by default as an exported run has it; UserError if it is impossible."""
+    """Return the network that gets the weights, by default as an exported run has it; UserError if it is invalid."""
     where = dataset or (of_run.dataset if of_run else own_dataset(model))
     _check(model, where)
     chosen = resolve_options(model, {**(of_run.options if of_run else {}), **options}, where)

@@ -76,6 +76,12 @@ class Panel:
     curves: tuple[Curve, ...]
 
     @property
+    def labels(self) -> list[str]:
+        """The label of each curve, with its dataset if they have several."""
+        several = len({curve.dataset for curve in self.curves}) > 1
+        return [f"{curve.label}; {curve.dataset}" if several else curve.label for curve in self.curves]
+
+    @property
     def epochs(self) -> int:
         """The length of the longest curve."""
         return max(len(curve.test) for curve in self.curves)

@@ -68,10 +68,10 @@ def _note(curves: Curves) -> str:
 
 
 def _draw_panel(axes: Axes, panel: Panel, looks: Sequence[Look], with_train: bool) -> None:
-    for curve, look in zip(panel.curves, looks, strict=True):
+    for curve, name, look in zip(panel.curves, panel.labels, looks, strict=True):
         if with_train and curve.drawn_train:
             _draw_curve(axes, curve.drawn_train, None, {**look, **TRAINING})
-        _draw_curve(axes, curve.test, curve.label, look)
+        _draw_curve(axes, curve.test, name, look)
     _set_limits(axes, panel, with_train)
     label = LABELS.get(panel.metric, panel.metric)
     axes.set_title(panel.title, loc="left")
@@ -149,12 +149,12 @@ def _mean(values: Sequence[float]) -> float:
 
 def _legend_lines(panel: Panel, across: int) -> int:
     """Return how many lines of text a panel's legend has."""
-    lines = [_wrapped(curve).count("\n") + 1 for curve in panel.curves]
+    lines = [_wrapped(each).count("\n") + 1 for each in panel.labels]
     return sum(lines) if across > 1 else ceil(len(lines) / 2) * max(lines)
 
 
-def _wrapped(curve: Curve) -> str:
-    return fill(curve.label, LETTERS)
+def _wrapped(label: str) -> str:
+    return fill(label, LETTERS)
 
 
 def _add_legend(axes: Axes, panel: Panel, across: int) -> None:
@@ -166,7 +166,7 @@ def _add_legend(axes: Axes, panel: Panel, across: int) -> None:
     beneath = axes.transAxes + ScaledTranslation(0, -2.6 * LINE, figure.dpi_scale_trans)
     axes.legend(
         axes.get_legend_handles_labels()[0],
-        [_wrapped(curve) for curve in panel.curves],
+        [*map(_wrapped, panel.labels)],
         loc="upper left",
         bbox_to_anchor=(0, 0),
         bbox_transform=beneath,

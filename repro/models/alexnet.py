@@ -75,7 +75,7 @@ def alexnet_two_towers(
         ValueError: dropout is requested in the form for small images.
     """
     if small and dropout:
-        raise ValueError(f"dropout {dropout:g} is impossible: the form for small images has no dropout")
+        raise ValueError(f"dropout {dropout:g} is invalid: the form for small images has no dropout")
     if small:
         return SmallAlexNet(classes=classes, channels=channels)
     return AlexNet(classes=classes, channels=channels, dropout=0.5 if dropout is None else dropout)

@@ -39,9 +39,9 @@ def torchvision_classic(
         ValueError: the input does not have three channels, or dropout is requested in a form without dropout.
     """
     if channels != 3:
-        raise ValueError(f"an input of {channels} channels is impossible: this network needs 3")
+        raise ValueError(f"an input of {channels} channels is invalid: this network needs 3")
     if small and dropout and name.startswith(("alexnet", "vgg")):
-        raise ValueError(f"dropout {dropout:g} is impossible: the form for small images has no dropout")
+        raise ValueError(f"dropout {dropout:g} is invalid: the form for small images has no dropout")
     extra: dict[str, Any] = {} if dropout is None else {"dropout": dropout}
     if auxiliary:
         extra["aux_logits"] = True

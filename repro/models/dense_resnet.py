@@ -172,9 +172,9 @@ def residual_blocks(shapes: list[tuple[int, int]], channels: int, *, N: int, red
 
 
 def check_n(N: int) -> None:
-    """Raise ValueError for an impossible number of connections."""
+    """Raise ValueError for an invalid number of connections."""
     if N < 1:
-        raise ValueError(f"N = {N} is impossible: a block is connected to at least 1 previous map (paper: 2, 4, 6, 8)")
+        raise ValueError(f"N = {N} is invalid: a block is connected to at least 1 previous map (paper: 2, 4, 6, 8)")
 
 
 def denseresnet_cifar(*, depth: int, N: int, classes: int, channels: int = 3) -> DenseResNet:

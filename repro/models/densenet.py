@@ -143,7 +143,7 @@ def layers_per_block(depth: int, bottleneck: bool) -> int:
     """Return the number of dense layers in a block: depth = 3n + 4, where a bottleneck layer counts twice.
 
     Raises:
-        ValueError: the depth is impossible; the message names the nearest possible ones.
+        ValueError: the depth is invalid; the message names the nearest possible ones.
     """
     step = DENSE_BLOCKS * (2 if bottleneck else 1)
     layers, rest = divmod(depth - DENSE_BLOCKS - 1, step)
@@ -151,7 +151,7 @@ def layers_per_block(depth: int, bottleneck: bool) -> int:
         below = max(layers, 1) * step + DENSE_BLOCKS + 1
         kind = "with bottlenecks" if bottleneck else "without bottlenecks"
         raise ValueError(
-            f"depth {depth} is impossible: a DenseNet {kind} has {step}n + 4 layers ({below}, {below + step}, ...)"
+            f"depth {depth} is invalid: a DenseNet {kind} has {step}n + 4 layers ({below}, {below + step}, ...)"
         )
     return layers
 
@@ -172,12 +172,12 @@ def densenet_cifar(
     authors' repository both have 2k.
 
     Raises:
-        ValueError: an impossible depth, growth rate or compression.
+        ValueError: an invalid depth, growth rate or compression.
     """
     if k < 1:
-        raise ValueError(f"k = {k} is impossible: the growth rate is at least 1 (paper: 12, 24, 40)")
+        raise ValueError(f"k = {k} is invalid: the growth rate is at least 1 (paper: 12, 24, 40)")
     if not 0 < compression <= 1:
-        raise ValueError(f"compression {compression:g} is impossible: it is above 0 and at most 1 (paper: 0.5)")
+        raise ValueError(f"compression {compression:g} is invalid: it is above 0 and at most 1 (paper: 0.5)")
     return DenseNet(
         layers=layers_per_block(depth, bottleneck),
         growth_rate=k,
@@ -203,7 +203,7 @@ def densenet_imagenet(*, depth: int, classes: int, channels: int = 3, small: boo
         network.features.add_module("conv0", nn.Conv2d(channels, 2 * k, 3, padding=1, bias=False))
         network.features.add_module("pool0", nn.Identity())
     elif channels != 3:
-        raise ValueError(f"an input of {channels} channels is impossible: this network needs 3")
+        raise ValueError(f"an input of {channels} channels is invalid: this network needs 3")
     return network
 
 

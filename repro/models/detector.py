@@ -121,7 +121,7 @@ def resnet_detector(*, depth: int, classes: int, channels: int = 3, width: float
         ValueError: the width gives a fractional number of maps, or the pyramid has none.
     """
     if pyramid < 1:
-        raise ValueError(f"pyramid {pyramid} is impossible: each level has at least 1 map")
+        raise ValueError(f"pyramid {pyramid} is invalid: each level has at least 1 map")
     network = resnet_imagenet(depth=depth, classes=classes, channels=channels, width=width)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

@@ -73,7 +73,7 @@ def preresnet_cifar(*, depth: int, classes: int, channels: int = 3) -> PreActiva
     """
     n, rest = divmod(depth - 2, 9)
     if rest or n < 1:
-        raise ValueError(f"depth {depth} is impossible: a bottleneck ResNet for CIFAR has 9n + 2 layers (164, 1001)")
+        raise ValueError(f"depth {depth} is invalid: a bottleneck ResNet for CIFAR has 9n + 2 layers (164, 1001)")
     return PreActivationResNet(blocks=n, channels=channels, classes=classes)
 
 

@@ -121,7 +121,7 @@ def resnet_cifar(*, depth: int, classes: int, channels: int = 3, shortcut: str =
     """
     n, rest = divmod(depth - 2, 6)
     if rest or n < 1:
-        raise ValueError(f"depth {depth} is impossible: a CIFAR ResNet has 6n + 2 layers (20, 32, 44, 56, 110, ...)")
+        raise ValueError(f"depth {depth} is invalid: a CIFAR ResNet has 6n + 2 layers (20, 32, 44, 56, 110, ...)")
     if shortcut not in ("A", "B"):
         raise ValueError(f"shortcut {shortcut!r} is unknown: A (zero padding) or B (projection)")
     first, last = CIFAR_WIDTHS[0], CIFAR_WIDTHS[-1]
@@ -156,9 +156,7 @@ def resnet_imagenet(*, depth: int, classes: int, channels: int = 3, width: float
         ValueError: the width gives a fractional number of maps.
     """
     if width <= 0 or STEM_WIDTH * width % 1:
-        raise ValueError(
-            f"width {width:g} is impossible: it is above 0 and gives whole numbers of maps (paper: 1 to 3)"
-        )
+        raise ValueError(f"width {width:g} is invalid: it is above 0 and gives whole numbers of maps (paper: 1 to 3)")
     widths = [int(base * width) for base in IMAGENET_WIDTHS]
 
     def block(in_channels: int, out_channels: int, stride: int) -> BasicBlock:

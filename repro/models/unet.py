@@ -65,5 +65,5 @@ def unet(*, classes: int, channels: int = 1, base: int = 64, padded: bool = Fals
         ValueError: base is below 1.
     """
     if base < 1:
-        raise ValueError(f"base {base} is impossible: the first level has at least 1 map")
+        raise ValueError(f"base {base} is invalid: the first level has at least 1 map")
     return UNet(base=base, channels=channels, classes=classes, padding=int(padded), dropout=dropout)

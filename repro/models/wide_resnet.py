@@ -69,13 +69,13 @@ def blocks_per_group(depth: int, l: int) -> int:
     column of Table 2, but not with the text.
 
     Raises:
-        ValueError: the depth is impossible; the message names the nearest possible ones.
+        ValueError: the depth is invalid; the message names the nearest possible ones.
     """
     step = 3 * l
     blocks, rest = divmod(depth - 4, step)
     if rest or blocks < 1:
         below = max(blocks, 1) * step + 4
-        raise ValueError(f"depth {depth} is impossible: this WRN has {step}n + 4 layers ({below}, {below + step}, ...)")
+        raise ValueError(f"depth {depth} is invalid: this WRN has {step}n + 4 layers ({below}, {below + step}, ...)")
     return blocks
 
 
@@ -92,21 +92,21 @@ def wrn_cifar(
     """Return WRN-depth-k: (B, channels, 32, 32) -> (B, classes).
 
     Raises:
-        ValueError: an impossible depth, width, block, deepening factor or dropout.
+        ValueError: an invalid depth, width, block, deepening factor or dropout.
     """
     if k < 1:
-        raise ValueError(f"k = {k} is impossible: the widening factor is at least 1 (paper: 1 to 12)")
+        raise ValueError(f"k = {k} is invalid: the widening factor is at least 1 (paper: 1 to 12)")
     if block not in BLOCKS:
         raise ValueError(f"block {block!r} is unknown; known: {', '.join(BLOCKS)}")
     if l < 1 or (l != 2 and block != BLOCKS[0]):
         raise ValueError(
-            f"l = {l} is impossible with block {block}: l is at least 1, and other than 2 only for {BLOCKS[0]}"
+            f"l = {l} is invalid with block {block}: l is at least 1, and other than 2 only for {BLOCKS[0]}"
         )
     if not 0 <= dropout < 1:
-        raise ValueError(f"dropout {dropout:g} is impossible: it is at least 0 and below 1 (paper: 0.3)")
+        raise ValueError(f"dropout {dropout:g} is invalid: it is at least 0 and below 1 (paper: 0.3)")
     if dropout and l < 2:
         raise ValueError(
-            f"dropout {dropout:g} is impossible with l = 1: it is applied between two convolutions of a block"
+            f"dropout {dropout:g} is invalid with l = 1: it is applied between two convolutions of a block"
         )
     kernels = [3] * l if block == BLOCKS[0] else [int(kernel) for kernel in re.findall(r"\d", block)]
     blocks = blocks_per_group(depth, l)

@@ -24,7 +24,7 @@ from repro.experiment import Experiment
 from repro.models import MODELS
 from repro.planning.state import RunStatus
 from repro.recipes import RECIPES
-from repro.runtime import MOST_BRANCHES, Runtime, Together
+from repro.runtime import DEFAULT_BRANCHES, Runtime, Together
 from repro.store.results import Record, StepTime, is_cpu
 from repro.text import number_of
 from repro.training.estimate import trained_subject
@@ -91,7 +91,7 @@ class Measurements:
         mode = self._sharing_mode(experiment)
         if mode is Together.OFF:
             return 1
-        return min(seeds, self.runtime.at_once or (MOST_BRANCHES if mode is Together.BRANCHES else seeds))
+        return min(seeds, self.runtime.at_once or (DEFAULT_BRANCHES if mode is Together.BRANCHES else seeds))
 
     def _sharing_mode(self, experiment: Experiment) -> Together:
         """Return how several seeds of an experiment will share the device; those that draw random numbers do not."""

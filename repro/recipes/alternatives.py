@@ -62,4 +62,4 @@ def _reason(recipe: Recipe, alternative: Alternative) -> str | None:
     if alternative.name == "milestones" and not EFFECTS["milestones"].holds(changed):
         return f"{where} has no effect without {EFFECTS['milestones'].text}"
     reason = contradiction(changed)
-    return f"{where} is impossible: {reason}" if reason else None
+    return f"{where} is invalid: {reason}" if reason else None

@@ -138,11 +138,11 @@ def check_values(values: Mapping[str, Any]) -> None:
         raise UserError(f"its recipe lacks {', '.join(missing)}")
     for name, value in values.items():
         if name not in VALUES:
-            raise UserError(f"recipes have no value {name}")
+            raise UserError(f"unknown recipe value {name!r}")
         try:
             msgspec.convert(value, HINTS[name])
         except msgspec.ValidationError as error:
-            raise UserError(f"{name} = {value!r} is no value of a recipe: {error}") from error
+            raise UserError(f"invalid value {value!r} for {name}: {error}") from error
 
 
 class Document(msgspec.Struct, Generic[T], frozen=True, forbid_unknown_fields=True):

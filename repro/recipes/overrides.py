@@ -37,7 +37,7 @@ def overridden(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
         overrides: such as `batch=32`; the order has no meaning.
 
     Raises:
-        UserError: a name is unknown or given twice, a value is impossible, or values exclude each other.
+        UserError: a name is unknown or given twice, a value is invalid, or values exclude each other.
     """
     values = dict[str, Any]()
     for name, text in map(_split, overrides):
@@ -48,7 +48,7 @@ def overridden(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     if values.get("milestones") and not EFFECTS["milestones"].holds(changed):
         raise UserError(f"milestones have no effect without {EFFECTS['milestones'].text}")
     if values and (reason := contradiction(changed)):
-        raise UserError(f"recipe {recipe.name} with {', '.join(changed.differences(recipe))} is impossible: {reason}")
+        raise UserError(f"recipe {recipe.name} with {', '.join(changed.differences(recipe))} is invalid: {reason}")
     return changed
 
 
@@ -98,7 +98,7 @@ def _value(recipe: Recipe, name: str, text: str) -> Any:
         return value_of(name, _plain(hint, text))
     except ValueError:  # msgspec's errors are ValueErrors too
         expected, own = _expected(hint), shown(name, getattr(recipe, name))
-        raise UserError(f"{name} = {text} is impossible: it must be {expected} (recipe: {own})") from None
+        raise UserError(f"{name} = {text} is invalid: it must be {expected} (recipe: {own})") from None
 
 
 def _plain(hint: Any, text: str) -> Any:
@@ -133,5 +133,5 @@ def _expected(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return one_of([each or "empty" for each in get_args(hint)])
     if get_origin(hint) is tuple:
-        return "numbers from 0 to 1 with commas between them"
+        return "numbers from 0 to 1, separated by commas"
     return number_text(hint)

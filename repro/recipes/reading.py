@@ -163,7 +163,7 @@ def _line(written: _Written, known: Mapping[str, _Written], names: Collection[st
     while extends := line[-1].about.extends:
         if extends not in known:
             if extends in names:
-                raise line[-1].refused(f"extends: recipe {extends} is wrong; correct it first")
+                raise line[-1].refused(f"extends: recipe {extends} has an error; correct it first")
             raise line[-1].refused(f"extends: {unknown('recipe', extends, known)}")
         if known[extends] in line:
             raise written.refused(f"extends itself: {' -> '.join([*(each.name for each in line), extends])}")

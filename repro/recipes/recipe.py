@@ -99,7 +99,7 @@ class Recipe:
     nesterov: bool
     """Whether the momentum is Nesterov's."""
     weight_decay: Amount
-    """This times the parameter is added to its gradient."""
+    """Coefficient of the L2 penalty: this times the parameter is added to its gradient."""
     decay_scope: Literal["all", "weights", "weights-not-depthwise"] = "all"
     """What decays: `all` parameters, only the `weights` of convolutions and linear layers, or these without depthwise
     convolutions."""

@@ -155,7 +155,7 @@ class Record:
     def __post_init__(self) -> None:
         object.__setattr__(self, "runtime", switches_today(self.runtime))
         if (self.reported_epoch or 1) > self.epochs:
-            raise ValueError(f"epoch {self.reported_epoch} of {self.epochs} is impossible")
+            raise ValueError(f"epoch {self.reported_epoch} of {self.epochs} is invalid")
         msgspec.convert(self.runtime, Runtime)
         msgspec.convert(self.tests, tuple[ProtocolTest, ...])
 

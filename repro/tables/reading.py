@@ -273,7 +273,7 @@ def _expect_known(where: str, content: dict[str, Any]) -> None:
         if name in reading.abstract:
             raise Malformed(where, f"recipe {name} is abstract; name one that extends it")
         if name in reading.names:
-            raise Malformed(where, f"recipe {name} is wrong; correct it first")
+            raise Malformed(where, f"recipe {name} has an error; correct it first")
     _expect_dataset(where, content)
     for key, known in (("recipe", RECIPES), ("statistic", STATISTICS)):
         if key in content:

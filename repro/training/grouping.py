@@ -10,7 +10,7 @@ from torch import nn
 
 from repro.data import DATASETS, DatasetKind
 from repro.experiment import Experiment, by_seeds, one_of_each
-from repro.runtime import MOST_BRANCHES, Runtime, Together
+from repro.runtime import DEFAULT_BRANCHES, Runtime, Together
 from repro.training.device import free_memory_of
 from repro.training.memory import needed_bytes
 from repro.training.progress import Watcher
@@ -74,9 +74,9 @@ def in_groups(stacks: Sequence[Stack], size: int) -> list[Group]:
 
 
 def _fitting(experiments: Sequence[Experiment], runtime: Runtime, device: torch.device) -> int:
-    """Return how many branches the free memory holds by estimate, at least one and at most MOST_BRANCHES."""
+    """Return how many branches the free memory holds by estimate, at least one and at most DEFAULT_BRANCHES."""
     if device.type == "cpu":
-        return MOST_BRANCHES
+        return DEFAULT_BRANCHES
     free = free_memory_of(device) or 0
     largest = max(needed_bytes(each, runtime, device) for each in one_of_each(experiments).values())
-    return max(1, min(MOST_BRANCHES, int(FREE_SHARE * free / largest)))
+    return max(1, min(DEFAULT_BRANCHES, int(FREE_SHARE * free / largest)))

@@ -80,7 +80,7 @@ def engine_at(part: Part, runtime: Runtime, session: Session, graphs: Graphs | N
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise  # an error of the device, not of the checkpoint
     except ValueError as error:
-        raise _impossible(experiments[0], str(error)) from error
+        raise _unusable(experiments[0], str(error)) from error
     except (KeyError, RuntimeError) as error:
         raise UserError(
             f"the checkpoint of {names_of(experiments)} does not match the model; use another --runs folder"
@@ -111,7 +111,7 @@ def _check(saved: Checkpoint, experiment: Experiment, engine: Engine) -> None:
         )
     _check_progress(saved, engine)
     if (saved.average is None) != (engine.average is None):
-        raise _impossible(experiment, "its moving average is missing, or its recipe has none")
+        raise _unusable(experiment, "its moving average is missing, or its recipe has none")
     check_finite({**saved.network, **(saved.average or {})}, f"the checkpoint of {experiment.name}")
 
 
@@ -121,17 +121,17 @@ def _check_progress(saved: Checkpoint, engine: Engine) -> None:
     first = partial(first_step_of_epoch, recipe, images=images)
     tested = len(saved.history)
     if saved.total not in (0, engine.total_steps):
-        raise _impossible(saved.experiment, f"it has {saved.total} steps instead of {engine.total_steps}")
+        raise _unusable(saved.experiment, f"it has {saved.total} steps instead of {engine.total_steps}")
     if tested > recipe.all_epochs or any(row.step != first(row.epoch) for row in saved.history):
-        raise _impossible(saved.experiment, "its history has other epochs than the recipe")
+        raise _unusable(saved.experiment, "its history has other epochs than the recipe")
     if not first(tested) <= saved.step <= first(tested + 1):
-        raise _impossible(saved.experiment, f"step {saved.step} is not in epoch {tested + 1}")
+        raise _unusable(saved.experiment, f"step {saved.step} is not in epoch {tested + 1}")
     phase = phase_of_epoch(recipe, tested, images)
     if saved.step > phase.step and keeps_state(phase.recipe) and not saved.optimizer["state"]:
-        raise _impossible(saved.experiment, "its momentum is missing")
+        raise _unusable(saved.experiment, "its momentum is missing")
 
 
-def _impossible(experiment: Experiment, reason: str) -> UserError:
+def _unusable(experiment: Experiment, reason: str) -> UserError:
     return UserError(f"the checkpoint of {experiment.name} is not from this run: {reason}; use another --runs folder")
 
 

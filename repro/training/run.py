@@ -79,7 +79,7 @@ def train(
     """
     check_log(runtime.log)
     every_record(folders.results)  # a file that cannot be extended is reported before the training
-    networks = _networks(experiments, runtime)  # an impossible one is refused before anything is read or written
+    networks = _networks(experiments, runtime)  # an invalid one is refused before anything is read or written
     protocols = _protocols(experiments, networks)
     records = _finished(experiments, runtime, folders, watcher, protocols)
     if missing := [each for each in experiments if each.id not in records]:
@@ -94,7 +94,7 @@ def train(
 
 
 def _networks(experiments: Sequence[Experiment], runtime: Runtime) -> dict[str, nn.Module]:
-    """Return the networks of experiments on the meta device, by `shared_id`; UserError for an impossible one."""
+    """Return the networks of experiments on the meta device, by `shared_id`; UserError for an invalid one."""
     with torch.device("meta"):
         return {
             key: network_of(each, memory_saved=bool(runtime.save_memory))
@@ -103,7 +103,7 @@ def _networks(experiments: Sequence[Experiment], runtime: Runtime) -> dict[str, 
 
 
 def _protocols(experiments: Sequence[Experiment], networks: Mapping[str, nn.Module]) -> dict[str, tuple[Protocol, ...]]:
-    """Return the protocols of the tests at the end, by `shared_id`; UserError for an impossible test."""
+    """Return the protocols of the tests at the end, by `shared_id`; UserError for an invalid test."""
     return {key: final_protocols(each, networks[key]) for key, each in one_of_each(experiments).items()}
 
 

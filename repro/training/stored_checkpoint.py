@@ -58,7 +58,7 @@ class StoredCheckpoint(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
         if [row.epoch for row in self.history] != list(range(1, len(steps))) or steps != sorted({*steps}):
             raise ValueError("the epochs of its history do not follow each other")
         if self.step < steps[-1] or (self.total and self.step > self.total):
-            raise ValueError(f"step {self.step} is impossible: {steps[-1]} are tested, and the run has {self.total}")
+            raise ValueError(f"step {self.step} is invalid: {steps[-1]} are tested, and the run has {self.total}")
         if self.sums.shape != (2,):
             raise ValueError(f"sums has the shape {tuple(self.sums.shape)}, not (2,)")
         kinds, left = divmod(len(self.rng), self.runtime.processes)
@@ -70,7 +70,7 @@ def checked(content: Mapping[str, Any]) -> StoredCheckpoint:
     """Return the content of a checkpoint with the types that it must have.
 
     Raises:
-        msgspec.ValidationError: a key is missing or unknown, or a value has another type or is impossible.
+        msgspec.ValidationError: a key is missing or unknown, or a value has another type or is invalid.
     """
     content = {RENAMED.get(key, key): value for key, value in content.items()}
     if isinstance(content.get("runtime"), dict):

@@ -33,7 +33,9 @@ def recipe_findings(recipes: Iterable[Recipe], used: Collection[str]) -> Iterato
         yield from errors(mistakes)
         where = f"recipe {each.name}"
         for name, need in without_effect(each):
-            yield warning(each.file, where, f"{name} has no effect without {need.text}; leave it out, or add that")
+            yield warning(
+                each.file, where, f"{name} has no effect without {need.text}; remove {name}, or add what it needs"
+            )
         reasons = (*_too_large(each), *_unsaid(each), *_no_defaults(each))
         yield from (warning(each.file, where, reason) for reason in reasons)
         if each.name not in used and not each.default_for:
@@ -55,11 +57,12 @@ def _too_large(recipe: Recipe) -> Iterator[str]:
     """Yield which values are larger than the training, or than its dataset where that can be read."""
     with suppress(KeyError):
         if 0 < (images := trained_on(recipe)) < recipe.batch:
-            yield f"batch is {recipe.batch:,}, and it trains on {images:,} images of {recipe.dataset}; lower it"
+            number = f"{images:,} training images of {recipe.dataset}"
+            yield f"batch ({recipe.batch:,}) is larger than the {number}; lower batch"
     if recipe.warmup_epochs >= recipe.epochs:
         yield (
             f"warmup_epochs is {recipe.warmup_epochs}, and epochs {recipe.epochs}, so that the learning rate never "
-            "reaches lr; lower it"
+            "reaches lr; lower warmup_epochs"
         )
 
 
