@@ -173,7 +173,24 @@ def experiment_for(
     changed = overridden(chosen, [*length, *overrides])
     check_images(changed, chosen)
     check_layers(model, changed.dropout, changed.auxiliary)
+    if chosen.dropout and not changed.dropout and spec_of(model).dropout:
+        _check_no_dropout(model, options, where)
     return Experiment(model, resolve_options(model, options, where), changed, seed)
+
+
+def _check_no_dropout(model: str, options: Mapping[str, OptionValue], dataset: str) -> None:
+    """Raise UserError if a network has dropout of its own, which a recipe with dropout 0 leaves as it is."""
+    import torch
+
+    data = DATASETS[dataset]
+    with torch.device("meta"):
+        network = build(model, options, classes=data.classes, input=data.input)
+    own = {each.p for each in network.modules() if isinstance(each, torch.nn.Dropout) and each.p}
+    if own:
+        rates = ", ".join(f"{each:g}" for each in sorted(own))
+        raise UserError(
+            f"dropout=0 leaves the dropout of {model}, {rates}, as it is; for none, set a rate such as 1e-9"
+        )
 
 
 def one_of_each(experiments: Iterable[Experiment]) -> dict[str, Experiment]:

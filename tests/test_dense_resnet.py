@@ -74,3 +74,10 @@ def test_every_parameter_receives_a_gradient(network: DenseResNet) -> None:
     assert output.shape == (2, 10)
     output.logsumexp(1).sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("size", [(41, 56), (56, 41)])
+def test_an_image_of_an_odd_size_is_accepted(size: tuple[int, int]) -> None:
+    """As in a dense test: the maps of earlier stages are rounded up, as convolutions of stride 2 do."""
+    network = denseresnet34(classes=5, N=4).eval()
+    assert network(torch.zeros(1, 3, *size)).shape == (1, 5)

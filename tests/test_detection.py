@@ -23,7 +23,7 @@ from repro.counting.count import analysis
 from repro.counting.demand import work_of
 from repro.data import DATASETS
 from repro.data.annotations import Object, Scene, read_annotations
-from repro.data.coco import load
+from repro.data.coco import check, load
 from repro.data.declaration import CocoFolder
 from repro.errors import Diverged, UserError
 from repro.experiment import Experiment, experiment_for
@@ -156,7 +156,7 @@ def test_annotations_give_classes_by_id_and_objects_by_image(tmp_path: Path) -> 
 Change = Callable[[dict[str, Any]], object]
 WRONG: list[tuple[Change, str]] = [
     (lambda all: all["images"][0].update(file_name="9.png"), r"has no file '9\.png', which .* restore the image"),
-    (lambda all: all["images"][0].update(file_name="../val2017/0.png"), "has no file '../val2017/0.png'"),
+    (lambda all: all["images"][0].update(file_name="../val2017/0.png"), r"names '\.\./val2017/0\.png' with a folder"),
     (lambda all: all["images"][0].update(width=0), r"not in COCO's format .*>= 1.* replace the file"),
     (lambda all: all["images"][1].update(id=5), "two images share an id; give each a unique one"),
     (lambda all: all["categories"][1].update(id=7), "two categories share an id"),
@@ -193,6 +193,17 @@ def test_published_boxes_may_have_no_area_and_are_not_trained_on(tmp_path: Path)
     file = folder / "annotations" / "instances_train2017.json"
     read = read_annotations(file, folder / "train2017", as_published=True)
     assert (len(read.scenes), len(read.trained_on)) == (6, 5)
+
+
+def test_categories_that_are_numbered_otherwise_in_the_other_file_are_refused(tmp_path: Path) -> None:
+    """Else all red rectangles would be tested as blue ones."""
+    paper = tmp_path / "paper"
+    paper.mkdir()
+    (paper / "datasets.toml").write_text(BOXES.replace("boxes]", "counted]").replace('["red", "blue"]', "2"))
+    swapped = {"red": "blue", "blue": "red"}
+    write(tmp_path, change=lambda all: [each.update(name=swapped[each["name"]]) for each in all["categories"]])
+    with using((paper,)), pytest.raises(UserError, match="has the categories red, blue in the order of their ids, and"):
+        check("counted", tmp_path)
 
 
 def test_a_dataset_of_other_categories_or_sizes_is_refused(home: Path, tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from gpu.stand_in import stand_in
 from watching import Silent, assert_same, train_one, weights
 
 from repro import memory
-from repro.errors import RunFailed, explained, is_out_of_memory
+from repro.counting.count import Subject
+from repro.counting.demand import demand_of
+from repro.errors import RunFailed, UserError, explained, is_out_of_memory
 from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
 from repro.runtime import Runtime
@@ -191,3 +193,8 @@ def test_free_memory_is_the_least_of_the_machine_and_the_container(
     for name, content in (("max", "9000\n"), ("current", "7000\n"), ("stat", "anon 1\ninactive_file 3000\n")):
         (tmp_path / f"memory.{name}").write_text(content)
     assert memory.free_host_memory() == 5000
+
+
+def test_a_network_that_does_not_accept_the_images_is_refused_in_one_line() -> None:
+    with pytest.raises(UserError, match=r"densenet does not accept an input of 3x2x2 \(CxHxW\): "):
+        demand_of(Subject("densenet", {"depth": 40, "k": 12}, (3, 2, 2), 10))

@@ -199,3 +199,11 @@ def test_a_speed_is_measured_with_another_batch(format: str, capsys: pytest.Capt
         assert json.loads(out)["deviations"] == ["batch=8 (64)"]
     else:
         assert "digits with batch=8 (64), batch size 8" in " ".join(out.split())
+
+
+def test_no_dropout_is_refused_where_the_network_has_some_of_its_own() -> None:
+    """Else a record would say dropout=0 of a training with 0.5."""
+    with pytest.raises(UserError, match=r"dropout=0 leaves the dropout of vgg16, 0\.5, as it is; for none, set"):
+        experiment_for("vgg16", {}, seed=0, overrides=["dropout=0"])
+    densenet = experiment_for("densenet", {"depth": 7, "k": 4}, seed=0, dataset="cifar10", overrides=["dropout=0"])
+    assert densenet.recipe.dropout == 0

@@ -270,6 +270,12 @@ def test_the_classics_become_fully_convolutional(model: str, positions: tuple[in
     assert large.shape == (1, 1000, *positions)
 
 
+def test_the_auxiliary_classifiers_of_googlenet_are_no_obstacle_to_a_dense_test() -> None:
+    with torch.device("meta"):
+        network = build("googlenet", {}, classes=10, auxiliary=True)
+    assert fully_convolutional(network) is network
+
+
 def test_a_network_with_global_pooling_is_dense_and_one_with_other_linear_layers_is_refused() -> None:
     with torch.device("meta"):
         residual, mobile = (build(name, {}, classes=10) for name in ("resnet18", "mobilenetv3-small"))
@@ -398,6 +404,15 @@ def test_a_dense_test_that_is_not_implemented_is_refused_before_the_training(
     with pytest.raises(UserError, match="a dense test of MobileNetV3 is not implemented"):
         train_one(experiment, HERE, folders, Silent())
     assert not folders.runs.exists()
+
+
+def test_a_dense_test_of_too_small_images_is_refused_before_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Protocol(views=Views.DENSE, scales=(384, 160), averaged=Averaged.PROBABILITIES)
+    monkeypatch.setattr(final_tests, "protocols_of", lambda experiment: [small])
+    with torch.device("meta"):
+        network = build("vgg16", {}, classes=1000)
+    with pytest.raises(UserError, match=r"an image of 160x160 pixels is too small .* needs 7x7; use larger scales"):
+        final_tests.final_protocols(experiment_for("vgg16", {}, seed=0), network)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from repro.counting.count import Subject, parameters_of, without_memory
+from repro.counting.count import Subject, parameters_of, refusing, without_memory
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,10 +36,11 @@ class Demand:
 
 
 def demand_of(subject: Subject) -> Demand:
-    """Return what training a network demands; UserError if it cannot be built."""
+    """Return what training a network demands; UserError if it cannot be built, or does not accept its input."""
     network = without_memory(subject)
-    saved = saved_bytes_per_image(network, subject.input)
-    return Demand(parameters_of(network), work_of(network, subject.input).flops, saved)
+    with refusing(subject.model, subject.input):
+        saved = saved_bytes_per_image(network, subject.input)
+        return Demand(parameters_of(network), work_of(network, subject.input).flops, saved)
 
 
 def work_of(network: nn.Module, shape: tuple[int, int, int]) -> Work:

@@ -140,6 +140,8 @@ def _refuse_missing(path: Path, folder: Path, images: Collection[_Image]) -> Non
         raise UserError(f"{folder} does not exist, and {path} annotates images in it; put them there")
     there = {each.name for each in os.scandir(folder)}
     for each in images:
+        if "/" in each.file_name:
+            raise UserError(f"{path} names {each.file_name!r} with a folder; name it without, and put it into {folder}")
         if each.file_name not in there:
             raise UserError(f"{folder} has no file {each.file_name!r}, which {path} annotates; restore the image")
 

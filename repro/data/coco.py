@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -46,6 +46,8 @@ class DetectionFolder:
     folder: Path
     parts: Sequence[str]
     """The names of the training and of the test part."""
+    _classes: dict[str, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
+    """The names of the classes of the part that was read first."""
 
     @cached_property
     def train(self) -> DetectionPart:
@@ -74,9 +76,20 @@ class DetectionFolder:
         if len(read.classes) != spec.classes:
             raise UserError(f"{path} has {len(read.classes)} categories, and {self.name} has {spec.classes} classes")
         declared = spec.declared.classes if spec.declared else spec.classes
-        if not isinstance(declared, int) and declared != read.classes:
+        if isinstance(declared, int):
+            self._same_classes(path, read.classes)
+        elif declared != read.classes:
             raise UserError(f"{path} has the categories {', '.join(read.classes)}, not {', '.join(declared)}")
         return read
+
+    def _same_classes(self, path: Path, classes: tuple[str, ...]) -> None:
+        """Raise UserError if the other part, which was read before, has other classes or another order of their IDs."""
+        first = self._classes.setdefault("classes", classes)
+        if first != classes:
+            raise UserError(
+                f"{path} has the categories {', '.join(classes)} in the order of their ids, and the other file "
+                f"{', '.join(first)}; give each the same id in both"
+            )
 
     def _part(self, part: str, scenes: tuple[Scene, ...], key: str) -> DetectionPart:
         """Return a part, which must have as many images as the `key` of the dataset says."""

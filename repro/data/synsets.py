@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -23,11 +24,16 @@ def leaves_in(meta: bytes) -> dict[int, str]:
     """Return the wnids of the classes by ID, from the content of meta.mat; ValueError if it cannot be parsed."""
     command = [sys.executable, "-P", __file__]  # -P: nothing is imported from the folder of this file
     try:
-        done = subprocess.run(command, input=meta, capture_output=True, timeout=SECONDS, check=True)
+        done = subprocess.run(command, input=meta, capture_output=True, timeout=SECONDS, check=True, env=_environment())
         found = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise ValueError("meta.mat cannot be read") from error
     return {int(number): wnid for number, wnid in found.items()}
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of the child; a BLAS thread for each core would take more address space than MEMORY."""
+    return {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 def _main() -> None:

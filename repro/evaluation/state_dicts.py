@@ -168,5 +168,5 @@ def _is_torchscript(content: bytes) -> bool:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    except zipfile.BadZipFile:  # the format before version 1.6, or no file of torch at all
+    except Exception:  # the format before version 1.6, or a damaged archive, for which zipfile raises many errors
         return False

@@ -25,7 +25,8 @@ def fully_convolutional(network: nn.Module) -> nn.Module:
     features = getattr(network, "features", None)
     if isinstance(features, nn.Module) and isinstance(classifier, nn.Sequential) and _side(pool) > 1:
         return Dense(features, _side(pool), classifier)
-    if sum(isinstance(each, nn.Linear) for each in network.modules()) > 1:
+    tested = (each for name, each in network.named_modules() if not name.startswith("aux"))  # GoogLeNet's train only
+    if sum(isinstance(each, nn.Linear) for each in tested) > 1:
         raise UserError(
             f"a dense test of {type(network).__name__} is not implemented: it has several linear layers; use crops"
         )
@@ -61,7 +62,7 @@ class Dense(nn.Module):
             raise UserError(
                 f"an image of {width}x{height} pixels is too small for a dense test: its maps have "
                 f"{maps.shape[3]}x{maps.shape[2]} positions, and the classifier needs {self.side}x{self.side}; "
-                "use larger --scales"
+                "use larger scales"
             )
         return self.classifier(maps)
 

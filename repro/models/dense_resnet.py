@@ -98,8 +98,8 @@ class GatedBlock(nn.Module):
 
 
 def halved(earlier: Map) -> Map:
-    """Return a map of the previous stage with half its height and width."""
-    return Map(F.avg_pool2d(earlier.features, 2), earlier.mean)
+    """Return a map of the previous stage with half its height and width, rounded up as convolutions do."""
+    return Map(F.avg_pool2d(earlier.features, 2, ceil_mode=True, count_include_pad=False), earlier.mean)
 
 
 class DenseResNet(nn.Module):

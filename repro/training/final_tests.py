@@ -11,7 +11,7 @@ from torch import nn
 
 from repro.data.protocol import ONE_CROP, Protocol, Views
 from repro.experiment import Experiment
-from repro.models.dense import fully_convolutional
+from repro.models.dense import Dense, fully_convolutional
 from repro.store.protocol_tests import StoppedTest, Tests, read_tests, write_tests
 from repro.store.results import ProtocolTest
 from repro.tables.lookup import protocols_of
@@ -27,13 +27,20 @@ from repro.training.tasks.from_files import Streamed
 def final_protocols(experiment: Experiment, network: nn.Module) -> tuple[Protocol, ...]:
     """Return the protocols by which a finished run is tested, besides one crop.
 
+    Args:
+        experiment: what is trained.
+        network: its network on the meta device.
+
     Raises:
-        UserError: a table is malformed, or a dense test of the network is not implemented.
+        UserError: a table is malformed, or a dense test of the network is not implemented or needs larger images.
     """
     protocols = tuple(each for each in protocols_of(experiment) if each != ONE_CROP)
-    if any(each.views is Views.DENSE for each in protocols):
+    if scales := [scale for each in protocols if each.views is Views.DENSE for scale in each.scales]:
+        channels, side = experiment.input[0], min(scales)
         with torch.device("meta"):
-            fully_convolutional(network)
+            dense = fully_convolutional(network)
+            if isinstance(dense, Dense):
+                dense(torch.zeros(1, channels, side, side))
     return protocols
 
 
