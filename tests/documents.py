@@ -32,6 +32,8 @@ from repro.recipes.source import Source, sources_text
 from repro.recipes.values import Value, values_of
 from repro.report import counts, frame
 from repro.report.frame import FIGURES
+from repro.store.results import Record
+from repro.tables import Column, Row, Table
 from repro.training.initialise import INITIALISERS
 
 FRAMES: dict[str, Columns] = {
@@ -160,6 +162,21 @@ def _initialisation(function: Callable[..., Any]) -> str:
     return re.sub(r"Like (\w+)", lambda found: f"Like `{found[1].replace('_', '-')}`", text)
 
 
+def table_keys() -> str:
+    """Return the keys of a table's file, of its columns and of its rows, with what they mean."""
+    forms = {"Key of a table": Table, "Key of a column": Column, "Key of a row": Row}
+    texts = {head: described(form) for head, form in forms.items()}
+    besides = ("file", "replications")
+    return "\n\n".join(
+        _meanings(head, {name: text for name, text in of.items() if name not in besides}) for head, of in texts.items()
+    )
+
+
+def record_columns() -> str:
+    """Return the columns of runs.csv with what they mean."""
+    return _meanings("Column", described(Record))
+
+
 def every_verdict() -> str:
     """Return the verdicts with their marks and meanings."""
     lines = [f"| {each.mark} | {each.value} | {each.meaning} |" for each in Verdict]
@@ -223,7 +240,7 @@ def hostile_inputs() -> str:
     """Return how often each attack was tried, and how often it succeeded, when `pytest -m nightly` last ran."""
     attacks = json.loads((ROOT / "docs/measurements/attacks.json").read_text(encoding="utf-8"))
     lines = [f"| {name} | {of['tries']:,} | {of['failures']:,} | {of['date']} |" for name, of in attacks.items()]
-    return "\n".join(["| Attack on | Tries | Failures | Date |", "| --- | --- | --- | --- |", *lines])
+    return "\n".join(["| Attack on | Trials | Failures | Date |", "| --- | --- | --- | --- |", *lines])
 
 
 def python_api() -> str:
@@ -267,6 +284,8 @@ GENERATORS: dict[str, Callable[[], str]] = {
     "tests/documents.py, measured rows": measured_rows,
     "tests/documents.py, every recipe": every_recipe,
     "tests/documents.py, recipe keys": recipe_keys,
+    "tests/documents.py, table keys": table_keys,
+    "tests/documents.py, columns of runs.csv": record_columns,
     "tests/documents.py, every verdict": every_verdict,
     "tests/documents.py, times on a GPU": gpu_times,
     "tests/documents.py, speeds on a CPU": cpu_speeds,

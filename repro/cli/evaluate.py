@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 TORCHVISION = "torchvision"
 What = Annotated[
     str,
-    typer.Argument(metavar="RUN|CHECKPOINT|MODEL", help="Run (name, prefix, ID or folder), checkpoint file, or model."),
+    typer.Argument(
+        metavar="RUN|CHECKPOINT|MODEL",
+        help="Run (name or ID, a prefix of either, or folder), checkpoint file, or, with --weights, a model.",
+    ),
 ]
 Weights = Annotated[
     str | None,

@@ -49,7 +49,10 @@ app = command_group("Draw the evidence on a table, training curves, or the gate 
 Output = Annotated[
     Path | None,
     typer.Option(
-        "--output", metavar="FILE", help="A .png, .svg or .pdf file; the data is written to a .csv file next to it."
+        "--output",
+        metavar="FILE",
+        help="A .png, .svg or .pdf file; the data is written to a .csv file next to it (default: a .png in this folder, "
+        "named after the figure).",
     ),
 ]
 TableOrRuns = Annotated[

@@ -17,7 +17,7 @@ from repro.figures.panels import panel_title
 from repro.store.results import Record
 from repro.store.weights import WeightsTest
 from repro.tables import Column, PrintedError, Replication, Table
-from repro.tables.printed import PERCENT
+from repro.tables.column import PERCENT
 
 CONFIDENCE = 0.95
 """Of the interval of our mean, by the spread between seeds that the verdicts use."""

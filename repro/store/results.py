@@ -88,33 +88,47 @@ class Record:
     id: Id
     """ID of the experiment."""
     name: RunName
+    """Name of the run: network, dataset, seed and ID."""
     model: str
+    """Network, as in `repro list models`, or one from outside the package."""
     options: Mapping[str, Plain]
+    """Options of the network."""
     dataset: str
+    """What was trained on and tested."""
     recipe: str
+    """The recipe that was followed, as far as `deviations` does not say otherwise."""
     deviations: Sequence[str]
     """Values that differ from the recipe of that name; empty for a faithful run."""
     seed: Whole
+    """Seed of weights, order and augmentation."""
     epochs: Positive
+    """Epochs that were trained."""
     steps: Positive
+    """Steps that were trained."""
     error: Percent
     """Test error in % after the epoch that the recipe reports, see `reported_epoch`; for a detection 100 - AP."""
     loss: float | None = None
     """Test loss in nats per image; None for a detection."""
     train_loss: float
+    """Training loss in nats per image, mean over the last epoch."""
     precision: str
+    """Precision of convolutions and matrix products: `fp32`, `tf32` or `bf16`."""
     runtime: Mapping[str, Any]
     """Runtime of the last session; precision and processes are the same in all sessions."""
     device: str
-    """Device of all sessions; like the next four, with SEPARATOR between values that changed."""
+    """Device of all sessions; if it changed, with `; ` between them, like the next four."""
     torch: str
+    """Version of PyTorch."""
     python: str
+    """Version of Python."""
     version: str
+    """Version of this program."""
     commit: str
+    """Commit of this program, with `+` after it if files were changed."""
     started: Time
     """Start of the first session, UTC."""
     seconds: Amount
-    """Wall time of all sessions together."""
+    """Wall time of all sessions together, in seconds; runs that were trained at once share it."""
     sessions: Positive
     """Number of sessions: one, and one more for each time the run was resumed."""
     data: str

@@ -1,7 +1,8 @@
 """The papers' tables as data: what they print, read from TOML files and checked."""
 
 from repro.tables.cell import UNITS, Cell
-from repro.tables.printed import AS_PUBLISHED, LAST, Column, PrintedError, Row, RunsPerRow, Table
+from repro.tables.column import LAST, Column
+from repro.tables.printed import AS_PUBLISHED, PrintedError, Row, RunsPerRow, Table
 from repro.tables.reading import asked_rows, check_tables, parse_table, read_table, shipped_tables, table_names
 from repro.tables.replications import Closeness, Replication, ReplicationSource
 

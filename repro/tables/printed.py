@@ -14,44 +14,8 @@ from repro.errors import Mistake, UserError, WrongFiles
 from repro.experiment import Experiment, experiment_for
 from repro.models import OptionValue, resolve_options
 from repro.tables.cell import Cell
+from repro.tables.column import LAST, Column
 from repro.tables.replications import Replication
-
-KINDS = ("params", "flops", "error", "time", "context")
-METRICS = ("error", "error5", "iou", "isbi_pixel", "isbi_rand", "ap", "ap50")
-PERCENT = ("error", "error5")
-"""The errors in %; only these get verdicts."""
-LAST = "last"
-STATISTICS = (LAST, "median", "mean", "best")
-
-
-@dataclass(frozen=True)
-class Column:
-    """A printed column, and how its numbers were obtained."""
-
-    key: str
-    label: str
-    kind: str
-    """One of KINDS: what is compared with the printed cells."""
-    metric: str = "error"
-    """Errors: one of METRICS, a field of a record, in the unit that it has there."""
-    dataset: str | None = None
-    """Errors: the dataset (default: the table's)."""
-    recipe: str | None = None
-    """Errors: the recipe; a row may have a different one."""
-    statistic: str | None = None
-    """The statistic over the paper's runs that a printed cell is: one of STATISTICS; None if it is not given: LAST."""
-    runs: int | None = None
-    """Number of the paper's runs for a printed cell; None if it does not say, which is taken as one."""
-    protocol: Protocol | None = None
-    """Errors on image files: how the paper tests (default: with one crop); a row may have a different one."""
-    remark: str = ""
-    """Errors: what a reader should know about how they were measured."""
-    comparable: bool = True
-    """False if our test images are not the paper's: both errors are shown, and no verdict is given."""
-    batch: int | None = None
-    """Times: the number of images of a step (default: the recipe's batch)."""
-    reference: str | None = None
-    """Times: the label of the row whose time is 1.00 (default: the first row with a printed time and a network)."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +23,23 @@ class Row:
     """A printed line: a network, its options, and the printed cells by column."""
 
     label: str
+    """What the paper calls it."""
     cells: Mapping[str, Cell]
+    """The printed cells, by the key of the column."""
     model: str | None = None
-    """None for a row that the paper quotes from elsewhere."""
+    """Its network; none for a row that the paper quotes from elsewhere."""
     options: Mapping[str, OptionValue] = field(default_factory=dict)
+    """Options of the network."""
     dataset: str | None = None
-    """The dataset, if it differs from the table's and the column's; the next four fields likewise."""
+    """The dataset of its errors, if it differs from the column's and the table's."""
     recipe: str | None = None
+    """Its recipe, if it differs from the column's."""
     statistic: str | None = None
+    """Its statistic, if it differs from the column's."""
     runs: int | None = None
+    """The number of the paper's runs, if it differs from the column's."""
     protocol: Protocol | None = None
+    """Its test protocol, if it differs from the column's."""
     no_recipe: str = ""
     """Why its errors have no recipe: what is not known of their training."""
     count_only: bool = False
@@ -155,14 +126,23 @@ class Table:
 
     name: str
     title: str
+    """What the paper calls it, such as `Table 2`."""
     caption: str
+    """What it shows."""
     paper: str
+    """The name of the paper in lists."""
     source: str
+    """Where it is printed: authors, paper, identifier and place."""
     dataset: str
+    """The dataset of its errors, unless a column or a row has another one; see `repro list datasets`."""
     flops_convention: str
+    """How the paper counts FLOPs: `paper`, `fvcore` or `macs`, as `repro count --help` explains."""
     columns: tuple[Column, ...]
+    """The printed columns, in their order."""
     rows: tuple[Row, ...]
+    """The printed lines, in their order."""
     notes: tuple[str, ...] = ()
+    """What a reader should know besides the cells, such as contradictions in the paper."""
     file: Path = field(default=Path(), compare=False)
     """The file that gives it."""
 

@@ -20,7 +20,8 @@ from repro.recipes import RECIPES, Recipe, current_library
 from repro.recipes.alternatives import alternatives_of
 from repro.tables.cell import PRINTED, Cell, repair_of
 from repro.tables.checks import Malformed, every, expect_keys, expect_one_of, tables_of
-from repro.tables.printed import KINDS, METRICS, PERCENT, STATISTICS, Column, PrintedError, Row, Table, where_of
+from repro.tables.column import KINDS, METRICS, PERCENT, STATISTICS, Column
+from repro.tables.printed import PrintedError, Row, Table, where_of
 from repro.tables.replication_files import orphans, with_replications
 from repro.text import canonical, choose
 

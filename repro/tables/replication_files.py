@@ -14,7 +14,8 @@ import msgspec
 
 from repro.errors import Mistake, WrongFiles, refuse
 from repro.papers import toml_of
-from repro.tables.printed import PERCENT, Column, Row, Table
+from repro.tables.column import PERCENT, Column
+from repro.tables.printed import Row, Table
 from repro.tables.replications import FAR, Replication, ReplicationSource, Reported, Unit
 from repro.text import one_of
 
