@@ -17,9 +17,7 @@ from repro.tables import check_tables
 from repro.tables.names import of_another_kind
 from repro.text import canonical
 
-Place = str | Path
-"""A file or a folder."""
-Papers = Place | Sequence[Place]
+Papers = str | Path | Sequence[str | Path]
 """The folder of a paper, or several."""
 
 
@@ -97,7 +95,7 @@ def using(papers: Papers, needed: Collection[Path] = ()) -> Iterator[None]:
 
 
 @contextmanager
-def using_for(name: Place, papers: Papers) -> Iterator[None]:
+def using_for(name: str | Path, papers: Papers) -> Iterator[None]:
     """Make a library the current one as `using` does, for a request that may be about a table.
 
     The file of a table names its paper too, as if `papers` did.
@@ -115,7 +113,7 @@ def using_for(name: Place, papers: Papers) -> Iterator[None]:
         yield
 
 
-def paper_of_file(name: Place, named: Sequence[Path]) -> list[Path]:
+def paper_of_file(name: str | Path, named: Sequence[Path]) -> list[Path]:
     """Return the folder of the paper that the file of a table belongs to; nothing if it is found without it."""
     file = _file_of_table(str(name))
     folder = paper_of(file) if file and not _with_table(str(name), named) else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro.api.library import Papers, Place, check_text, place_of, text_of, using
+from repro.api.library import Papers, check_text, place_of, text_of, using
 from repro.bounds import LARGEST_SEED
 from repro.console import loading
 from repro.data import DATASETS
@@ -72,7 +73,7 @@ def build(
             return build_network(name, resolve_options(name, options, where), classes=data.classes, input=data.input)
 
 
-def load_weights(file: Place, *, papers: Papers = ()) -> tuple[nn.Module, Experiment]:
+def load_weights(file: str | Path, *, papers: Papers = ()) -> tuple[nn.Module, Experiment]:
     """Return a network with the weights in a file of `repro export`, and the experiment that trained it.
 
     The network is in evaluation mode, on the CPU. The experiment has `model`, `options`, `dataset`, `recipe` and

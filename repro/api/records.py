@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro.api.library import Papers, Place, place_of, text_of, using
+from repro.api.library import Papers, place_of, text_of, using
 from repro.api.listing import Line
 from repro.bounds import kind_of
 from repro.cluster.queue import JobLog, LiveJob, live_jobs, logs_of
@@ -65,7 +65,7 @@ EPOCH_COLUMNS = _columns_of(EpochRow)
 """The columns of `curve`: those of the files in results/curves."""
 
 
-def runs(folder: Place = "runs", *, papers: Papers = ()) -> DataFrame:
+def runs(folder: str | Path = "runs", *, papers: Papers = ()) -> DataFrame:
     """Return a row for each run in a folder: how far it is, what is trained, and the command that resumes it.
 
     Args:
@@ -95,7 +95,7 @@ def run_lines(folder: Path) -> list[Line]:
 def _jobs(folder: Path, found: Iterable[Run]) -> dict[str, LiveJob] | None:
     """Return the jobs that have not ended, by the names of their runs; None if Slurm does not answer."""
     try:
-        return live_jobs(folder, (run.folder.name for run in found if run.state.final))
+        return live_jobs(folder, (run.folder.name for run in found if run.state.ended))
     except UserError as error:
         note(str(error))
         return None
@@ -121,7 +121,7 @@ def _line(run: Run, job: LiveJob | None) -> Line:
         "test_ap": run.last.ap if run.last else None,
         "state": state.value,
         "where": ", ".join(filter(None, [job.place if job else None, run.holder])) or None,
-        "seconds_left": None if state.final else run.seconds_left,
+        "seconds_left": None if state.ended else run.seconds_left,
         "reason": run.reason,
         "command": None if waits else run.command,
         **(_trained(run.description) if run.description else {}),
@@ -157,7 +157,7 @@ def _trained(description: Description) -> Line:
     }
 
 
-def results(folder: Place = "results", *, papers: Papers = ()) -> DataFrame:
+def results(folder: str | Path = "results", *, papers: Papers = ()) -> DataFrame:
     """Return a row for each experiment with a finished run: its first record, shipped or yours.
 
     `deviations` are those from today's recipe, as verdicts use them. Errors are in %, times in seconds.
@@ -173,11 +173,11 @@ def results(folder: Place = "results", *, papers: Papers = ()) -> DataFrame:
         return frame_of(map(vars, records_today(_places(folder))), RECORD_COLUMNS)
 
 
-def _places(results: Place) -> list[Path]:
+def _places(results: str | Path) -> list[Path]:
     return result_folders(folders(results=place_of("results", results), shows=True).results)
 
 
-def curve(run: str, *, results: Place = "results", runs: Place = "runs", papers: Papers = ()) -> DataFrame:
+def curve(run: str, *, results: str | Path = "results", runs: str | Path = "runs", papers: Papers = ()) -> DataFrame:
     """Return the metrics of a run, a row for each epoch: errors in %, losses in nats per image, times in seconds.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from repro.api.library import Papers, Place, place_of, text_of, using_for
+from repro.api.library import Papers, place_of, text_of, using_for
 from repro.api.selection import Selection, count_networks, select, select_all
 from repro.comparison.corrections import records_today
 from repro.comparison.join import Comparison, spreads_for
@@ -21,12 +21,12 @@ from repro.store.weights import read_weights_tests
 
 
 def table(
-    name: Place | None = None,
+    name: str | Path | None = None,
     *,
     rows: str = "*",
     columns: Sequence[str] = (),
     bare: bool = False,
-    results: Place = "results",
+    results: str | Path = "results",
     papers: Papers = (),
 ) -> Report:
     """Return a printed table next to our counts and measured errors, as `repro table` shows it.
@@ -55,7 +55,7 @@ def table(
         return report_on(selections, _checked(results), summary=name is None, view=view)
 
 
-def compare(name: Place, *, rows: str = "*", results: Place = "results", papers: Papers = ()) -> Comparison:
+def compare(name: str | Path, *, rows: str = "*", results: str | Path = "results", papers: Papers = ()) -> Comparison:
     """Return the comparison of a printed table with our counts and runs: the verdicts, as objects.
 
     `comparison.rows` has `row`, `verdict`, and by the key of a column `counts`, `errors` and `times`; `to_frame()`
@@ -75,11 +75,11 @@ def compare(name: Place, *, rows: str = "*", results: Place = "results", papers:
         return compared([_selected(name, rows)], _checked(results))[0]
 
 
-def _selected(name: Place, rows: str) -> Selection:
+def _selected(name: str | Path, rows: str) -> Selection:
     return select(str(place_of("name", name)), text_of("rows", rows))
 
 
-def _checked(results: Place) -> Path:
+def _checked(results: str | Path) -> Path:
     return folders(results=place_of("results", results), shows=True).results
 
 

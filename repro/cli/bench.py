@@ -65,8 +65,8 @@ BenchModel = Annotated[
     str | None,
     typer.Argument(
         metavar="[MODEL]",
-        help="Model that classifies images, such as densenet-bc; see repro list models. Or your own, as in repro train. "
-        "Left out with --check.",
+        help="Model that classifies images, such as densenet-bc; see repro list models. Or your own, as in repro "
+        "train. Left out with --check.",
         autocompletion=completing(lambda: MODELS),
     ),
 ]

@@ -18,7 +18,7 @@ Wrapper = Callable[[Command], Command]
 
 
 @dataclass(frozen=True)
-class Place:
+class CommandSource:
     """Where a command is defined, and the options that it shares with others."""
 
     module: str
@@ -34,22 +34,22 @@ class Place:
         return getattr(import_module(f"repro.cli.{self.module}"), self.name)
 
 
-COMMANDS: Mapping[str, Place] = {
-    "count": Place("count", "count"),
-    "train": Place("train", "train"),
-    "eval": Place("evaluate", "evaluate"),
-    "table": Place("table", "table"),
-    "list": Place("listing", "list_"),
-    "plan": Place("plan", "plan"),
-    "bench": Place("bench", "bench"),
-    "data": Place("data", "data"),
-    "merge": Place("merge", "merge"),
-    "export": Place("export", "export"),
-    "work": Place("work", "work", wrappers=(), hidden=True),
-    "validate": Place("validate", "validate", wrappers=(with_quiet,)),  # after a mistake it looks for others
-    "figure": Place("figure", "app"),
-    "new": Place("new", "app"),
-    "runs": Place("runs", "app"),
+COMMANDS: Mapping[str, CommandSource] = {
+    "count": CommandSource("count", "count"),
+    "train": CommandSource("train", "train"),
+    "eval": CommandSource("evaluate", "evaluate"),
+    "table": CommandSource("table", "table"),
+    "list": CommandSource("listing", "list_"),
+    "plan": CommandSource("plan", "plan"),
+    "bench": CommandSource("bench", "bench"),
+    "data": CommandSource("data", "data"),
+    "merge": CommandSource("merge", "merge"),
+    "export": CommandSource("export", "export"),
+    "work": CommandSource("work", "work", wrappers=(), hidden=True),
+    "validate": CommandSource("validate", "validate", wrappers=(with_quiet,)),  # after a mistake it looks for others
+    "figure": CommandSource("figure", "app"),
+    "new": CommandSource("new", "app"),
+    "runs": CommandSource("runs", "app"),
 }
 
 
@@ -68,14 +68,14 @@ class Commands(TyperGroup):
 @cache
 def built(name: str) -> Any:
     """Return a command as Typer runs it."""
-    place = COMMANDS[name]
-    found = place.load()
+    source = COMMANDS[name]
+    found = source.load()
     if isinstance(found, typer.Typer):
         return typer.main.get_command(found)
-    for wrapper in place.wrappers:
+    for wrapper in source.wrappers:
         found = wrapper(found)
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    alone.command(name, hidden=place.hidden)(found)
+    alone.command(name, hidden=source.hidden)(found)
     return typer.main.get_command(alone)
 
 

@@ -15,7 +15,7 @@ from repro.data import find as find_dataset
 from repro.paths import folders
 
 if TYPE_CHECKING:
-    from repro.data.sources import Found
+    from repro.data.sources import DatasetStatus
 
 Names = Annotated[
     list[str] | None,
@@ -38,11 +38,11 @@ def data(names: Names = None, check: Check = False, data: Data = None, format: F
     root = folders(data).data
     check_root(root)
     with loading():
-        from repro.data.sources import DOWNLOADED, State, examined, fetched
+        from repro.data.sources import DOWNLOADED, State, examine, fetch
 
     shown = chosen or list(DATASETS)
     required = chosen or DOWNLOADED
-    found = [(fetched if name in required and not check else examined)(name, root) for name in shown]
+    found = [(fetch if name in required and not check else examine)(name, root) for name in shown]
     if format == AnswerFormat.JSON:
         print_json({"datasets": [_answer(each) for each in found]})
     else:
@@ -59,7 +59,7 @@ def data(names: Names = None, check: Check = False, data: Data = None, format: F
     suggest("repro list recipes")
 
 
-def _answer(found: Found) -> dict[str, object]:
+def _answer(found: DatasetStatus) -> dict[str, object]:
     return {
         "name": found.name,
         "state": found.state.value,
@@ -69,7 +69,7 @@ def _answer(found: Found) -> dict[str, object]:
     }
 
 
-def _show(found: Sequence[Found]) -> None:
+def _show(found: Sequence[DatasetStatus]) -> None:
     """Show a grid with a line for each dataset."""
     from rich.filesize import decimal
     from rich.markup import escape

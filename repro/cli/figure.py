@@ -51,8 +51,8 @@ Output = Annotated[
     typer.Option(
         "--output",
         metavar="FILE",
-        help="A .png, .svg or .pdf file; the data is written to a .csv file next to it (default: a .png in this folder, "
-        "named after the figure).",
+        help="A .png, .svg or .pdf file; the data is written to a .csv file next to it (default: a .png in this "
+        "folder, named after the figure).",
     ),
 ]
 TableOrRuns = Annotated[

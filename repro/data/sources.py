@@ -26,7 +26,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Found:
+class DatasetStatus:
     """What was found of a dataset."""
 
     name: str
@@ -41,26 +41,26 @@ class Found:
     """What is wrong, as `problem`, without the file and the dataset that a declaration's error names first."""
 
 
-def fetched(name: str, root: Path) -> Found:
+def fetch(name: str, root: Path) -> DatasetStatus:
     """Download or unpack what is missing of a dataset, verify it, and return what is there then."""
     try:
         _source_of(name).fetch(root)
     except UserError as error:
-        return Found(name, State.MISSING, root, problem=str(error))
-    return examined(name, root)
+        return DatasetStatus(name, State.MISSING, root, problem=str(error))
+    return examine(name, root)
 
 
-def examined(name: str, root: Path) -> Found:
+def examine(name: str, root: Path) -> DatasetStatus:
     """Verify what is there of a dataset, without downloading or writing anything."""
     try:
         stored = _source_of(name).check(root)
     except Missing as error:
         hint = f"; repro data {name} downloads it" if name in DOWNLOADED else ""
-        return Found(name, State.MISSING, error.folder, problem=f"{error}{hint}")
+        return DatasetStatus(name, State.MISSING, error.folder, problem=f"{error}{hint}")
     except UserError as error:
         reason = error.mistakes[0].reason if isinstance(error, WrongFiles) else str(error)
-        return Found(name, State.WRONG, None, problem=str(error), reason=reason)
-    return Found(name, State.COMPLETE, stored.folder, stored.size)
+        return DatasetStatus(name, State.WRONG, None, problem=str(error), reason=reason)
+    return DatasetStatus(name, State.COMPLETE, stored.folder, stored.size)
 
 
 @dataclass(frozen=True)

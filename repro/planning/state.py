@@ -56,7 +56,7 @@ class RunStatus:
     @property
     def images_left(self) -> int:
         """Number of training images that are still to be shown; 0 also if the number of training images is unknown."""
-        if self.state.final:
+        if self.state.ended:
             return 0
         return self._images(self.steps) - self.images_so_far
 
@@ -93,7 +93,7 @@ def status_of(
     """
     status = quick_status_of(experiment, recorded, runs, jobs)
     try:
-        saved = None if status.state.final else _newest(runs / experiment.name)
+        saved = None if status.state.ended else _newest(runs / experiment.name)
     except UserError:
         if status.state is not RunState.RUNNING:
             raise

@@ -102,10 +102,10 @@ def survey_recipes(files: Iterable[Path]) -> Reading:
     spelled = frozenset(name for _, name in names.values())
     for each in written.values():
         with collecting(mistakes):
-            line = _line(each, written, spelled)
+            ancestry = _ancestry(each, written, spelled)
             _refuse_unknown_defaults(each)
             if not each.about.abstract:
-                recipes[each.name] = _recipe(line)
+                recipes[each.name] = _recipe(ancestry)
     mistakes += _second_defaults(recipes)
     abstract = frozenset(name for name, each in written.items() if each.about.abstract)
     extended = frozenset(each.about.extends for each in written.values())
@@ -135,40 +135,40 @@ def _written(file: Path, name: str, content: Any) -> _Written:
         raise WrongFiles(*(Mistake(file, f"recipe {name}", each) for each in reasons(error, content))) from None
 
 
-def _recipe(line: Sequence[_Written]) -> Recipe:
+def _recipe(ancestry: Sequence[_Written]) -> Recipe:
     """Return the first recipe of a chain of inheritance, completed by the others."""
-    content: dict[str, Any] = {"name": line[0].name, "sources": {}, "alternatives": {}}
-    for each in reversed(line):
+    content: dict[str, Any] = {"name": ancestry[0].name, "sources": {}, "alternatives": {}}
+    for each in reversed(ancestry):
         content.update(_extended(content, each.about))
     missing = [name for name in NEEDED if name not in content]
     if missing:
-        raise line[0].refused(f"no {missing[0]} is given; add it, or extend a recipe that has it")
-    about = line[0].about
-    content |= {"stated": _stated(line), "file": line[0].file}
+        raise ancestry[0].refused(f"no {missing[0]} is given; add it, or extend a recipe that has it")
+    about = ancestry[0].about
+    content |= {"stated": _stated(ancestry), "file": ancestry[0].file}
     made = Recipe(**content, default_for=about.default_for, default_with=about.default_with)
     if reason := contradiction(made) or wrong_alternative(made):
-        raise line[0].refused(reason)
+        raise ancestry[0].refused(reason)
     return made
 
 
-def _stated(line: Sequence[_Written]) -> frozenset[str]:
+def _stated(ancestry: Sequence[_Written]) -> frozenset[str]:
     """Return the values that a recipe states itself, or in the abstract recipes that it extends first."""
-    abstract = takewhile(lambda each: each.about.abstract, line[1:])
-    return frozenset(name for each in (line[0], *abstract) for name in _given(each.about))
+    abstract = takewhile(lambda each: each.about.abstract, ancestry[1:])
+    return frozenset(name for each in (ancestry[0], *abstract) for name in _given(each.about))
 
 
-def _line(written: _Written, known: Mapping[str, _Written], names: Collection[str]) -> list[_Written]:
+def _ancestry(written: _Written, known: Mapping[str, _Written], names: Collection[str]) -> list[_Written]:
     """Return a recipe and those that it extends, the nearest first; `names` has also those that are wrong."""
-    line = [written]
-    while extends := line[-1].about.extends:
+    ancestry = [written]
+    while extends := ancestry[-1].about.extends:
         if extends not in known:
             if extends in names:
-                raise line[-1].refused(f"extends: recipe {extends} has an error; correct it first")
-            raise line[-1].refused(f"extends: {unknown('recipe', extends, known)}")
-        if known[extends] in line:
-            raise written.refused(f"extends itself: {' -> '.join([*(each.name for each in line), extends])}")
-        line.append(known[extends])
-    return line
+                raise ancestry[-1].refused(f"extends: recipe {extends} has an error; correct it first")
+            raise ancestry[-1].refused(f"extends: {unknown('recipe', extends, known)}")
+        if known[extends] in ancestry:
+            raise written.refused(f"extends itself: {' -> '.join([*(each.name for each in ancestry), extends])}")
+        ancestry.append(known[extends])
+    return ancestry
 
 
 def _given(about: About) -> dict[str, Given[Any]]:

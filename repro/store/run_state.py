@@ -24,7 +24,7 @@ class RunState(StrEnum):
     """Its folder has no description that can be read."""
 
     @property
-    def final(self) -> bool:
+    def ended(self) -> bool:
         """Whether the run has ended."""
         return self in (RunState.DONE, RunState.DIVERGED)
 

@@ -16,13 +16,13 @@ def dataset_findings(declared: Iterable[Declaration], used: Collection[str]) -> 
         declared: those that are checked; their declarations can be read.
         used: the names of the datasets that a recipe or a table uses.
     """
-    from repro.data.sources import State, examined
+    from repro.data.sources import State, examine
 
     for each in declared:
         place = each.refused("").mistakes[0]
         if each.name not in used:
             reason = "no recipe and no table uses it; name it in one, or remove it"
             yield warning(place.file, place.where, reason)
-        found = examined(each.name, data_folder())
+        found = examine(each.name, data_folder())
         if found.state is State.WRONG:
             yield Finding(Level.ERROR, each.refused(found.reason).mistakes[0])

@@ -12,12 +12,12 @@ from repro.models import is_outside
 from repro.tables import Row, Table, asked_rows
 from repro.validation.findings import Finding, errors, warning
 
-Place = tuple[Table, Row]
+TableRow = tuple[Table, Row]
 
 
 def network_findings(tables: Iterable[Table]) -> Iterator[Finding]:
     """Count the networks of tables, which shows progress, and yield what is found; see `asked_rows`."""
-    subjects = dict[str, list[Place]]()
+    subjects = dict[str, list[TableRow]]()
     for place in ((table, row) for table in tables for row in asked_rows(table) if row.model):
         try:
             subjects.setdefault(repr(subject_of(*place)), []).append(place)
