@@ -11,9 +11,10 @@ import pytest
 from records import append_record
 from test_cli import repro
 
+from repro.store.csv_rows import lines_of, rewrite
 from repro.store.curves import curve_of, curve_path, new_curve_path, read_curve, write_curve
 from repro.store.gates import gates_path, write_gates
-from repro.store.results import EpochRow, Record, every_record, shipped_results
+from repro.store.results import RUNS, EpochRow, Record, every_record, shipped_results
 
 Make = Callable[..., Record]
 EPOCH = EpochRow(epoch=1, step=1, lr=0.1, train_loss=1, train_error=1, test_loss=1, test_error=1, seconds=1)
@@ -118,6 +119,19 @@ def test_the_gate_weights_stay_if_the_records_cannot_be_written(
 def test_a_record_that_is_written_again_keeps_the_name_of_its_curve(three: list[Record], tmp_path: Path) -> None:
     names = [new_curve_path(tmp_path, each).name for each in three]
     assert names == [f"{three[0].name}{number}.csv" for number in ("", ".2", ".3")]
+
+
+def test_a_record_that_is_written_again_keeps_its_place_and_the_columns_of_a_user(record: Make, tmp_path: Path) -> None:
+    first, second = record(), record(error=23.0, started="2026-02-01T00:00:00+00:00")
+    for each in (first, second):
+        append_record(each, tmp_path)
+    lines = lines_of(tmp_path / RUNS)
+    rewrite(tmp_path / RUNS, [{**lines[0], "remark": "slow"}, lines[1], {**lines[0], "remark": "copy"}], Record)
+    protocol = {"views": "ten-crop", "averaged": "outputs"}
+    tested = replace(first, tests=({"protocol": protocol, "error": 22.0, "error5": None, "loss": None},))
+    append_record(tested, tmp_path)
+    assert every_record(tmp_path) == [tested, second]
+    assert [line["remark"] for line in lines_of(tmp_path / RUNS)] == ["slow", ""]
 
 
 def test_a_curve_without_a_record_is_replaced(record: Make, tmp_path: Path) -> None:

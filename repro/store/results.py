@@ -219,11 +219,17 @@ def tested(error: float, detection: bool) -> str:
 
 
 def put_record(record: Record, results: Path) -> None:
-    """Add a line to `results`/runs.csv, whose lock this process holds, in place of an earlier one of the run."""
-    key = record.id, record.started
-    lines = lines_of(results / RUNS)
-    kept = [line for line in lines if (line.get("id"), line.get("started")) != key]
-    rewrite(results / RUNS, [*kept, line_of(record)], Record)
+    """Write the line of a run into `results`/runs.csv, whose lock this process holds.
+
+    It takes the place of an earlier line of the run and keeps the cells of the user's own columns: readers use the
+    first record of an experiment. Without an earlier line it is added at the end.
+    """
+    lines: list[dict[str, Any]] = [*lines_of(results / RUNS)]
+    earlier = [line for line in lines if (line.get("id"), line.get("started")) == (record.id, record.started)]
+    place = lines.index(earlier[0]) if earlier else len(lines)
+    kept = [line for line in lines if line not in earlier]
+    kept.insert(place, {**(earlier[0] if earlier else {}), **line_of(record)})
+    rewrite(results / RUNS, kept, Record)
 
 
 def append_times(times: Sequence[StepTime], results: Path) -> None:
