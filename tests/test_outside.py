@@ -5,6 +5,7 @@ import json
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -12,17 +13,22 @@ from typing import Any
 
 import pytest
 import torch
-from marking import slow_or_nightly
+from marking import COUNTS_ALL, slow_or_nightly
+from records import append_record
 from test_papers import RECIPE, TABLE, Write, refused, repro, write
 from watching import Silent, stop_at
 
-from repro.api.selection import select_all
+from repro.api.selection import select, select_all
+from repro.api.tables import compared
+from repro.comparison.spread import PRINTED_SPREAD
 from repro.experiment import experiment_for
 from repro.models import find
 from repro.models.factory import factory_of
 from repro.models.outside import bare, label, outside, recorded, remember
 from repro.papers import find_papers
 from repro.recipes import Library, within
+from repro.store.results import Record
+from repro.tables import read_table
 from repro.training import progress
 from repro.training.initialise import network_of
 from repro.training.stacked import why_one_at_a_time
@@ -206,6 +212,33 @@ def test_code_runs_only_where_the_user_names_it(write: Write, capsys: Capsys) ->
     assert Path("imported").exists()
     assert sys.path == path
     assert not list(Path().rglob("__pycache__"))
+
+
+@COUNTS_ALL
+def test_a_record_of_a_network_that_nobody_named_runs_no_code(
+    write: Write, capsys: Capsys, record: Callable[..., Record]
+) -> None:
+    """The spread between seeds is pooled over the other rows; the runs of a table that is named count in it."""
+    write("papers/mine", table=OWN, recipe=RECIPE)
+    nets("papers/mine")
+    with within(Library(find_papers())):
+        error = read_table("mine").errors()[0]
+        made = [error.experiment(seed) for seed in range(2)]
+        for each in made:
+            facts = {"model": each.model, "options": dict(each.options), "dataset": "digits", "recipe": "short"}
+            append_record(
+                record(id=each.id, name=each.name, seed=each.seed, error=80 + each.seed, epochs=1, **facts),
+                Path("results"),
+            )
+    Path("imported").unlink()
+    factory_of.cache_clear()
+    for command in ("table", "plan --rows Wide"):
+        assert repro(capsys, *command.split())[0] == 0
+        assert not Path("imported").exists(), command
+    with within(Library(find_papers())):
+        (alone,) = compared([select("mine", "Narrow")], Path("results"))
+        assert alone.spread
+        assert alone.spread.degrees == PRINTED_SPREAD.degrees + 1
 
 
 def test_the_id_depends_on_the_file_and_not_on_its_folder(write: Write) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from repro.bars import with_bar
 from repro.comparison.counts import counts_of, uncounted
@@ -36,6 +37,21 @@ def select(name: str, rows: str) -> Selection:
     """Return a table and the rows that match a label or pattern; UserError if there is none."""
     table = read_table(name)
     return table, table.matching(rows)
+
+
+def pools_of(selections: Sequence[Selection], *, named: bool) -> list[Table]:
+    """Return tables with the rows whose runs count in the spread between seeds.
+
+    Args:
+        selections: the tables with the rows that are shown.
+        named: whether the user named the tables: all rows of these count, and of others those that may be shown.
+    """
+    if named:
+        return [table for table, _ in selections]
+    return [
+        replace(table, rows=tuple(row for row in table.rows if row in shown or row in asked_rows(table)))
+        for table, shown in selections
+    ]
 
 
 def count_networks(selections: Sequence[Selection]) -> None:

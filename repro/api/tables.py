@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from repro.api.library import Papers, place_of, text_of, using_for
-from repro.api.selection import Selection, count_networks, select, select_all
+from repro.api.selection import Selection, count_networks, pools_of, select, select_all
 from repro.comparison.corrections import records_today
 from repro.comparison.join import Comparison, spreads_for
 from repro.comparison.join import compare as joined
@@ -85,16 +85,23 @@ def _checked(results: str | Path) -> Path:
 
 def report_on(selections: Sequence[Selection], results: Path, *, summary: bool, view: View = ALL) -> Report:
     """Return the report on some tables, with the shipped records and those in `results`."""
-    return Report(compared(selections, results), result_folders(results), summary=summary, view=view)
+    comparisons = compared(selections, results, named=not summary)
+    return Report(comparisons, result_folders(results), summary=summary, view=view)
 
 
-def compared(selections: Sequence[Selection], results: Path) -> list[Comparison]:
-    """Return tables joined with our counts, the shipped records, and the records in `results`."""
+def compared(selections: Sequence[Selection], results: Path, *, named: bool = True) -> list[Comparison]:
+    """Return tables joined with our counts, the shipped records, and the records in `results`.
+
+    Args:
+        selections: the tables with the rows that are shown.
+        results: the folder of the user's records.
+        named: whether the user named the tables, so that the code of all their networks may run.
+    """
     places = result_folders(results)
     records, times, weights = records_today(places), read_times(places), read_weights_tests(places)
     count_networks(selections)
     repeated = repeated_records(places)
-    lowest, spreads = partial(_lowest_error, places), spreads_for([each for each, _ in selections], records)
+    lowest, spreads = partial(_lowest_error, places), spreads_for(pools_of(selections, named=named), records)
     return [
         joined(
             each,

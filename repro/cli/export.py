@@ -89,7 +89,7 @@ def _facts(saved: Checkpoint, names: str, results: Path) -> CardFacts:
     experiment = saved.experiment
     tables = tables_with(experiment.model, experiment.options, experiment.recipe.name)
     shown = ((table, [*_rows(table, experiment.model)]) for table in tables)
-    comparison = next((compared([selection], results)[0] for selection in shown), None)
+    comparison = next((compared([selection], results, named=False)[0] for selection in shown), None)
     record = _record(experiment, saved.started, results)
     return CardFacts(experiment, len(saved.history), saved.step, saved.error, record, comparison, names)
 

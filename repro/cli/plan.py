@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from repro.api.selection import Selection, select_all
+from repro.api.selection import Selection, pools_of, select_all
 from repro.bars import with_bar
 from repro.cli.options import Data, Results, Rows, Runs, choice, number_of_seeds, runtime_options
 from repro.cli.output import Output, format_of, write_text
@@ -85,8 +85,8 @@ def plan(
     show_plan(selections, options, chosen, output)
 
 
-def plan_of(selections: Sequence[Selection], options: RowOptions) -> Plan:
-    """Return the plan for some rows of some tables; only the cache of counts is written.
+def plan_of(selections: Sequence[Selection], options: RowOptions, *, named: bool) -> Plan:
+    """Return the plan for some rows of some tables, which the user named or not; only the cache of counts is written.
 
     Raises:
         UserError: a device is ambiguous or missing, switches exclude each other, or a run's checkpoints are broken.
@@ -95,7 +95,7 @@ def plan_of(selections: Sequence[Selection], options: RowOptions) -> Plan:
     read = result_folders(options.results)
     records, times, runtime = records_today(read), read_times(read), Runtime(**options.switches)
     device = _device(runtime, options.device_name, records, times)
-    spreads = spreads_for([table for table, _ in selections], records)
+    spreads = spreads_for(pools_of(selections, named=named), records)
     found = needed_runs(selections, spreads, records, places.runs, options.per_row)
     subjects = without_demand(found)
     with in_processes(demanded, subjects) as waits:
@@ -124,7 +124,7 @@ def show_plan(
     Raises:
         UserError: as in `plan_of`, or the file cannot be written.
     """
-    made = plan_of(selections, options)
+    made = plan_of(selections, options, named=named is not None)
     if output:
         write_text(plan_text(made, format), output)
     elif format == ReportFormat.RICH:
