@@ -1,14 +1,17 @@
 """The runs in a folder: their names, progress, and the commands that resume them."""
 
 import json
+import os
 import shlex
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from errno import EACCES
 from pathlib import Path
 from typing import Any
 
 import pytest
+from test_cli import repro
 from watching import Silent, stop_at, train_one
 
 from repro.cli.app import main
@@ -224,6 +227,30 @@ def test_folders_without_a_valid_description_are_not_known(folders: Folders) -> 
     assert described == dict.fromkeys(
         (older, broken, folders.runs / "copy", folders.runs / "renamed"), ("unknown", None, None)
     )
+
+
+@pytest.mark.parametrize("what", ["access", "listdir"])
+def test_folders_that_cannot_be_read_are_left_out(
+    what: str, folders: Folders, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as lost+found, or that of another user; the user of this test may be root, who may read all."""
+    stop(small(), folders, 3)
+    private = folders.runs / "lost+found"
+    private.mkdir()
+    (private / DESCRIPTION).touch()
+    asked = getattr(os, what)
+
+    def denied(path: Any, *others: Any) -> Any:
+        if path != private:
+            return asked(path, *others)
+        if what == "access":
+            return False
+        raise PermissionError(EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, what, denied)
+    assert [each.folder.name for each in runs_in(folders.runs)] == [small().name]
+    status, out, _ = repro(capsys, "list", "runs", "--runs", folders.runs, "--format", "json")
+    assert (status, len(json.loads(out)["runs"])) == (0, 1)
 
 
 @pytest.mark.parametrize(

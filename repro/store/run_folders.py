@@ -227,9 +227,12 @@ def check_papers(folder: Path) -> None:
 def run_names(runs: Path) -> list[str]:
     """Return the names of all runs in a folder, without those that could not begin and left only a lock."""
     folders = [each for each in runs.iterdir() if each.is_dir()] if runs.is_dir() else []
-    return sorted(each.name for each in folders if each.name != SUBMISSIONS and not _has_only_a_lock(each))
+    return sorted(each.name for each in folders if each.name != SUBMISSIONS and _has_more_than_a_lock(each))
 
 
-def _has_only_a_lock(folder: Path) -> bool:
-    """Whether a folder has nothing but a lock, and who held it: a killed process leaves both."""
-    return all(name.startswith(LOCK) for name in os.listdir(folder))
+def _has_more_than_a_lock(folder: Path) -> bool:
+    """Whether a folder can be read and has more than a lock and who held it: a killed process leaves both."""
+    try:
+        return os.access(folder, os.X_OK) and not all(name.startswith(LOCK) for name in os.listdir(folder))
+    except OSError:  # it belongs to another user, or was removed meanwhile
+        return False
