@@ -66,6 +66,7 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
         ),
         (LAST, 'dataset = "segmentation"', "column 3 (error): verdicts need errors in % on a known number of images"),
         ('"24.65"', '"100"', "row 1 (ResNet-110): cell error is '100', but an error in % is between 0 and"),
+        ('"24.65"', '"8.75k"', "row 1 (ResNet-110): cell error is '8.75k', but an error has no unit; write the number"),
         ('dataset = "cifar100"', 'dataset = "cifar"', "the table: unknown dataset 'cifar'; did you mean cifar10"),
         ("[[columns]]", "[[columns]", "cifar100.toml: "),
         (LAST, 'protocol = "1 crop"', "column 3 (error): protocol is '1 crop', not a table such as { views = "),

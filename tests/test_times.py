@@ -142,6 +142,11 @@ def test_the_reference_row_is_named_or_the_first_one_shown(tiny_table: Callable[
     assert [row.times["took"].published_ratio for row in compare(named, []).rows] == [0.4, 0.6, 1.0]
 
 
+def test_a_ratio_of_printed_times_has_their_units(tiny_table: Callable[..., Table]) -> None:
+    rows = compare(tiny_table('"5.0"', '"1.2k"'), []).rows
+    assert [row.times["took"].published_ratio for row in rows] == [1.0, 1.5, 600.0]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
@@ -152,12 +157,11 @@ def test_the_reference_row_is_named_or_the_first_one_shown(tiny_table: Callable[
             'kind = "params"\nbatch = 8',
             "(params): batch belongs to a column of kind 'time'",
         ),
+        ('"2.0"', '"0.0"', "row 1 (narrow): cell took is '0.0', but a time is above 0; leave the cell out"),
         ('"params"\nlabel = "Params"\nkind = "params"', '"x"\nlabel = "x"\nkind = "time"', "two columns are of kind"),
     ],
 )
-def test_a_malformed_column_of_times_is_refused(
-    tiny_table: Callable[..., Table], old: str, new: str, reason: str
-) -> None:
+def test_malformed_times_are_refused(tiny_table: Callable[..., Table], old: str, new: str, reason: str) -> None:
     with pytest.raises(UserError) as error:
         tiny_table(old, new)
     assert reason in str(error.value)

@@ -80,14 +80,14 @@ def time_cells(
         return [{} for _ in rows]
     place = list(rows).index(reference)
     timing = _chosen([*_in_turn(table, rows, times), *_of_runs(table, rows, runs)], place)
-    unit = float(reference.cells[column.key].value)
+    unit = reference.cells[column.key].number
     cells: list[dict[str, TimeCell]] = []
     for number, row in enumerate(rows):
         printed = row.cells.get(column.key)
         if printed is None:
             cells.append({})
             continue
-        cell = TimeCell(printed.text, float(printed.value) / unit, reference.label)
+        cell = TimeCell(printed.text, printed.number / unit, reference.label)
         cells.append({column.key: _with_ours(cell, timing, number, place)})
     return cells
 

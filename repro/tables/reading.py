@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from repro.papers import paper_of, toml_of
 from repro.paths import data_folder
 from repro.recipes import RECIPES, Recipe, current_library
 from repro.recipes.alternatives import alternatives_of
-from repro.tables.cell import PRINTED, Cell, repair_of
+from repro.tables.cell import PRINTED, UNITS, Cell, repair_of
 from repro.tables.checks import Malformed, every, expect_keys, expect_one_of, tables_of
 from repro.tables.column import KINDS, METRICS, PERCENT, STATISTICS, Column
 from repro.tables.printed import PrintedError, Row, Table, where_of
@@ -108,11 +108,11 @@ def _columns_and_rows(
     columns: list[dict[str, Any]], rows: list[dict[str, Any]], dataset: str, paper: Path
 ) -> tuple[list[Column], list[Row]]:
     """Return the columns and the rows; Malformed with what is wrong in any of them."""
-    keys = {str(each.get("key")) for each in columns}
+    kinds = {str(each.get("key")): each.get("kind") for each in columns}
     judged = {str(each.get("key")) for each in columns if each.get("kind") == "error" and each.get("comparable", True)}
     parts: list[Callable[[], list[Any]]] = [
         lambda: every(columns, lambda index, each: _column(index, each, dataset)),
-        lambda: every(rows, lambda index, each: _row(index, each, keys, judged, paper)),
+        lambda: every(rows, lambda index, each: _row(index, each, kinds, judged, paper)),
     ]
     parsed, read = every(parts, lambda _, part: part())
     return parsed, read
@@ -226,7 +226,7 @@ def _unjudged(metric: str, dataset: str) -> str:
     )
 
 
-def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str], paper: Path) -> Row:
+def _row(index: int, content: dict[str, Any], kinds: Mapping[str, object], judged: set[str], paper: Path) -> Row:
     where = where_of(index, content.get("label", "without label"))
     expect_keys(where, content, Row, besides={"replications"})
     _find_outside(where, content, paper)
@@ -248,9 +248,13 @@ def _row(index: int, content: dict[str, Any], keys: set[str], judged: set[str], 
     _read_protocol(where, content)
     cells = content.pop("cells")
     for key, text in cells.items():
-        expect_one_of(where, "cell", key, keys)
+        expect_one_of(where, "cell", key, kinds)
         if not isinstance(text, str) or not PRINTED.fullmatch(text):
             raise Malformed(where, f"cell {key} is {text!r}, not a printed number; {repair_of(text)}")
+        if kinds[key] == "error" and text[-1] in UNITS:
+            raise Malformed(where, f"cell {key} is {text!r}, but an error has no unit; write the number alone")
+        if kinds[key] == "time" and not Cell(text).value:
+            raise Malformed(where, f"cell {key} is {text!r}, but a time is above 0; leave the cell out")
         if key in judged and not 0 < Cell(text).value < 100:
             raise Malformed(where, f"cell {key} is {text!r}, but an error in % is between 0 and 100")
     return Row(cells={key: Cell(text) for key, text in cells.items()}, **content)
