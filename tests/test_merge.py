@@ -136,6 +136,22 @@ def test_a_run_that_one_machine_repeated_keeps_both_records(
         assert every_record(tmp_path / "results") == [first, second]
 
 
+@pytest.mark.parametrize("order", [("one", "both"), ("both", "one")])
+def test_a_run_that_one_of_two_machines_repeated_is_merged_in_any_order(
+    order: tuple[str, str], tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = record(), record(error=23.0, started="2026-02-01T00:00:00+00:00")
+    append_record(first, tmp_path / "one")
+    for each in (first, second):
+        append_record(each, tmp_path / "both")
+    assert repro(capsys, "merge", *(tmp_path / each for each in order), "--results", tmp_path / "results")[0] == 0
+    assert every_record(tmp_path / "results") == [first, second]
+    other = record(error=24.0, started="2026-03-01T00:00:00+00:00")
+    append_record(other, tmp_path / "third")
+    status, _, err = repro(capsys, "merge", tmp_path / "both", tmp_path / "third", "--results", tmp_path / "new")
+    assert (status, f"{first.name} differs in {tmp_path / 'both'}" in err) == (2, True)
+
+
 def test_records_with_fewer_columns_and_columns_of_a_user_are_merged(
     tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -104,6 +104,22 @@ def test_tests_of_several_machines_are_joined(tmp_path: Path, capsys: pytest.Cap
     assert read_weights_tests([tmp_path / "one"]) == [TEST, replace(TEST, protocol=TEN)]
 
 
+def test_a_test_that_another_machine_repeated_is_already_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    append_weights_test(TEST, tmp_path / "one")
+    repeated = replace(TEST, device="H100", tested="2026-02-01T00:00:00+00:00")
+    others = [replace(TEST, mean=[0.0, 0.0, 0.0], error=9.0), replace(TEST, options={"shortcut": "B"}, error=10.0)]
+    for each in (repeated, *others):
+        append_weights_test(each, tmp_path / "two")
+    status, out, _ = repro(capsys, "merge", tmp_path / "two", "--results", tmp_path / "one")
+    assert (status, "0 times, 2 tests of weights" in out) == (0, True)
+    assert read_weights_tests([tmp_path / "one"]) == [TEST, *others]
+    append_weights_test(replace(TEST, error=8.6), tmp_path / "three")
+    status, _, err = repro(capsys, "merge", tmp_path / "three", "--results", tmp_path / "one")
+    assert (status, "weights.csv: error 8.5 and 8.6; nothing was merged" in err) == (2, True)
+
+
 @pytest.mark.usefixtures("small_digits")
 def test_the_command_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(0)

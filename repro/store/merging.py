@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -56,9 +56,9 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
     with ExitStack() as locks:
         for name in (RUNS, TIMES, WEIGHTS):
             locks.enter_context(locked_results(results / name))
-        runs = _Lines(results / RUNS, Record, RECORD, _run)
-        times = _Lines(results / TIMES, StepTime, MEASURED_TIME, _time)
-        weights = _Lines(results / WEIGHTS, WeightsTest, WEIGHTS_TEST, _weights)
+        runs = _Lines(results / RUNS, Record, RECORD, _run, key=_run)
+        times = _Lines(results / TIMES, StepTime, MEASURED_TIME, _time, key=_time)
+        weights = _Lines(results / WEIGHTS, WeightsTest, WEIGHTS_TEST, _weights, key=_tested, content=_with_errors)
         files = {folder: _Files(results / folder, reader) for folder, reader in FILES.items()}
         for source in with_bar(sources, "reading results"):
             runs.add(source / RUNS)
@@ -101,6 +101,19 @@ def _weights(test: WeightsTest) -> str:
     return f"the test of {test.file} ({test.sha256[:8]}) with {test.model} on {test.dataset}, {test.tested_by}"
 
 
+def _tested(test: WeightsTest) -> Hashable:
+    return test.key
+
+
+def _with_errors(test: WeightsTest) -> object:
+    """Return what two tests must share to be the same: the machine and the time may differ."""
+    return test.key, test.error, test.error5
+
+
+def _itself(row: object) -> object:
+    return row
+
+
 @dataclass
 class _Lines(Generic[Row]):
     """A CSV file with one line for each record, time or test, and the lines that a merge adds to it."""
@@ -110,27 +123,35 @@ class _Lines(Generic[Row]):
     what: str
     """A line's name in error messages."""
     name: Callable[[Row], str]
-    known: dict[str, list[tuple[Row, Path]]] = field(default_factory=dict)
-    """The rows of each name, and the files that they are in."""
+    """What a row is of, in error messages."""
+    key: Callable[[Row], Hashable]
+    """What a row is of: one file may have several rows of a key, but two files must not contradict each other."""
+    content: Callable[[Row], object] = _itself
+    """What is equal in rows of a key that are the same."""
+    known: dict[Hashable, list[tuple[Row, Path]]] = field(default_factory=dict)
+    """The rows of each key, and the files that they are in."""
     new: list[Mapping[str, Any]] = field(default_factory=list)
     present: list[Row] = field(default_factory=list)
     """The rows of the other files that were in this one."""
 
     def __post_init__(self) -> None:
         for row in read(self.path, self.kind, self.what):
-            self.known.setdefault(self.name(row), []).append((row, self.path))
+            self.known.setdefault(self.key(row), []).append((row, self.path))
 
     def add(self, path: Path) -> None:
-        """Plan to add the rows of another file; UserError if an earlier file has another row of a name."""
-        for row, line in read_with_lines(path, self.kind, self.what):
-            known = self.known.setdefault(self.name(row), [])
-            if same := [other for each, other in known if row == each]:
+        """Plan to add the rows of another file; UserError if the earlier rows of a key are all others than in it."""
+        lines = read_with_lines(path, self.kind, self.what)
+        contents = [self.content(row) for row, _ in lines]
+        for row, line in lines:
+            known = self.known.setdefault(self.key(row), [])
+            if same := [other for each, other in known if self.content(row) == self.content(each)]:
                 if self.path in same and row not in self.present:
                     self.present.append(row)
                 continue
-            for each, other in known:
-                if other != path:  # a run that was repeated in one folder has several records there
-                    raise _conflict(self.name(row), other, path, asdict(each), asdict(row))
+            # A run that was repeated on one machine has several records there, and other files may have some of them.
+            if known and not any(self.content(each) in contents for each, _ in known):
+                earlier, other = known[0]
+                raise _conflict(self.name(row), other, path, asdict(earlier), asdict(row))
             known.append((row, path))
             self.new.append({**line, **line_of(row)})
 
