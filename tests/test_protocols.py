@@ -475,6 +475,7 @@ def test_a_record_without_the_test_of_a_printed_protocol_gets_it(folders: Folder
     printed.append(DENSE)
     watcher = Silent()
     after = train_one(experiment, HERE, folders, watcher)
+    assert not any("adds another one" in line for line in watcher.said)
     assert (before.tests, [each.protocol for each in recorded_tests(after)]) == ((), [DENSE])
     assert after == replace(before, tests=after.tests, sessions=after.sessions, runtime=after.runtime)
     assert read_records([folders.results]) == every_record(folders.results) == [after]
@@ -493,6 +494,7 @@ def test_weights_that_are_trained_again_are_tested_again(folders: Folders, print
     watcher = Silent()
     train_one(experiment, replace(HERE, precision="bf16"), folders, watcher)
     assert f"{experiment.name}: testing with {DENSE}" in watcher.said
+    assert any("adds another one, and tables use the first" in line for line in watcher.said)
 
 
 def test_a_probability_that_vanishes_in_all_views_has_a_finite_loss() -> None:

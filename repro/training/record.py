@@ -47,10 +47,17 @@ def recorded(
     check_runtime(saved, runtime)
     if saved is None or not saved.finished:
         return None
-    made = (each for each in every_record(folders.results) if each.id == saved.experiment.id)
-    # Another run of the same experiment, for example from another folder, has its own record.
-    own = next((each for each in made if each.started == saved.started), None)
+    own = own_record(saved, folders.results)
     return own if own and is_tested(own, protocols) else None
+
+
+def own_record(saved: Checkpoint, results: Path) -> Record | None:
+    """Return the record of a checkpoint's run, or None.
+
+    Another run of the same experiment, for example from another folder, has its own.
+    """
+    made = (each for each in every_record(results) if each.id == saved.experiment.id)
+    return next((each for each in made if each.started == saved.started), None)
 
 
 def write_record(engine: Engine, number: int, tests: Sequence[ProtocolTest], results: Path) -> Record:

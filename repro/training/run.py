@@ -31,6 +31,7 @@ from repro.store.results import RUNS, Record, every_record, read_records, result
 from repro.store.run_folders import LOCK, LOCK_SECONDS, RECORDED, run_at
 from repro.store.writing import check_writable
 from repro.training import processes
+from repro.training.checkpoint import load_newest
 from repro.training.device import check_deterministic, check_fused, check_memory, prepare, release_memory
 from repro.training.failures import failing_in_one_line
 from repro.training.final_tests import final_protocols
@@ -40,7 +41,7 @@ from repro.training.initialise import network_of
 from repro.training.loop import describe_all, train_engines
 from repro.training.memory import too_small, warn_if_short, with_memory_choice
 from repro.training.progress import Watcher
-from repro.training.record import recorded
+from repro.training.record import own_record, recorded
 from repro.training.resume import Part, engine_at, grouped_by_progress
 from repro.training.schedule import images_per_epoch
 from repro.training.session import Session
@@ -86,7 +87,7 @@ def train(
         runtime = choose(missing, runtime)
         groups, session = _grouped(missing, networks, Session(runtime, prepare(runtime), folders, watcher, protocols))
         _check_tasks(missing, session)
-        _warn_of_records(missing, folders.results, watcher)
+        _warn_of_records(missing, folders, watcher)
         if processes.rank() == 0:
             check_writable(folders.results / RUNS, beside="curves")
         records |= {record.id: record for record in _train_groups(groups, session)}
@@ -277,12 +278,19 @@ def _warn_of_deviations(recipe: Recipe, watcher: Watcher) -> None:
         )
 
 
-def _warn_of_records(experiments: Sequence[Experiment], results: Path, watcher: Watcher) -> None:
+def _warn_of_records(experiments: Sequence[Experiment], folders: Folders, watcher: Watcher) -> None:
     """Say that a run will be the second one of its experiment, for example because its checkpoints were removed."""
-    known = {each.id: each for each in read_records(result_folders(results))}
+    known = {each.id: each for each in read_records(result_folders(folders.results))}
     for experiment in experiments:
-        if first := known.get(experiment.id):
+        first = known.get(experiment.id)
+        if first and not _replaces_its_record(experiment, folders):
             watcher.say(
                 f"warning: {experiment.name} has a record from {first.started[:10]} ({first.shown}); this "
                 "run adds another one, and tables use the first"
             )
+
+
+def _replaces_its_record(experiment: Experiment, folders: Folders) -> bool:
+    """Whether a run is recorded already and only gets a test by another protocol."""
+    saved, _ = load_newest(folders.runs / experiment.name)
+    return saved is not None and own_record(saved, folders.results) is not None
