@@ -15,9 +15,9 @@ from repro.errors import UserError
 from repro.locks import Held, holder_of, locked
 from repro.paths import Folders
 from repro.store import removal
-from repro.store.curves import curve_path
+from repro.store.curves import curve_of, curve_path, new_curve_path, write_curve
 from repro.store.gates import gates_path
-from repro.store.results import Record, every_record, shipped_results
+from repro.store.results import EpochRow, Record, every_record, shipped_results
 from repro.store.run_folders import CURVE, DESCRIPTION, LOCK
 
 Make = Callable[..., Record]
@@ -82,6 +82,28 @@ def test_what_will_be_deleted_is_named_before_the_question(
     answering(monkeypatch, "y")
     assert rm(capsys, folders, name, pair[1].id, name)[0] == 0
     assert left(folders) == []
+
+
+def test_a_record_that_is_added_during_the_question_stays(
+    pair: list[Record],
+    folders: Folders,
+    record: Make,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    added = record(error=23.0, epochs=1, started="2026-02-01T00:00:00+00:00")
+    row = EpochRow(epoch=1, step=1, lr=0.1, train_loss=1, train_error=1, test_loss=1, test_error=23.0, seconds=1)
+
+    def confirmed(text: str, err: bool) -> bool:
+        write_curve([row], new_curve_path(folders.results, added))  # in place of one that fits no record
+        append_record(added, folders.results)
+        return True
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("typer.confirm", confirmed)
+    assert rm(capsys, folders, pair[0].name)[0] == 0
+    assert every_record(folders.results) == [pair[1], added]
+    assert curve_of(added, [folders.results]) == [row]
 
 
 def test_without_a_terminal_nothing_is_deleted(

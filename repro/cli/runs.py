@@ -104,5 +104,5 @@ def _shown(removal: Removal) -> str:
 
     parts = [f"{removal.folder} ({decimal(removal.size)})"] if removal.folder else []
     if removal.records:
-        parts.append(f"{number_of(removal.records, 'record')} in {removal.results / RUNS}")
+        parts.append(f"{number_of(len(removal.records), 'record')} in {removal.results / RUNS}")
     return f"{removal.name}: {', '.join([*parts, *map(str, removal.files)])}"

@@ -11,10 +11,10 @@ from pathlib import Path
 from repro.errors import UserError
 from repro.locks import Held, delete, holder_of, locked
 from repro.paths import Folders
-from repro.store.csv_rows import lines_of, rewrite
-from repro.store.curves import curve_paths
+from repro.store.csv_rows import read_with_lines, rewrite
+from repro.store.curves import curve_paths, is_curve_of
 from repro.store.gates import gates_path
-from repro.store.results import RUNS, Record, every_record, shipped_results
+from repro.store.results import RECORD, RUNS, Record, every_record, shipped_results
 from repro.store.run_folders import CURVE, DESCRIPTION, LOCK, LOCK_SECONDS, run_names
 from repro.store.run_names import run_named
 from repro.store.writing import locked_results
@@ -28,7 +28,7 @@ class Removal:
     folder: Path | None
     """The run's folder; None if only its record is left."""
     results: Path
-    records: int
+    records: tuple[Record, ...]
     """Records of the run in `results`."""
     files: tuple[Path, ...]
     """Its curves and its mean gate weights in `results`."""
@@ -50,7 +50,8 @@ def removal_of(what: str, folders: Folders) -> Removal:
         UserError: there is no such run, another process trains it, or its record is shipped with the program.
     """
     results = folders.results
-    recorded = [each.name for each in every_record(results)]
+    records = every_record(results)
+    recorded = [each.name for each in records]
     folder = Path(what)
     if folder.is_dir():
         _check_folder(folder)
@@ -66,7 +67,8 @@ def removal_of(what: str, folders: Folders) -> Removal:
     files = (*curve_paths(results, name), *([gates] if gates.exists() else []))
     if (files or name in recorded) and results.resolve() == shipped_results().resolve():
         raise UserError(f"the record of {name} in {results} is shipped with the program and is never deleted")
-    return Removal(name, folder if folder.is_dir() else None, results, recorded.count(name), files)
+    own = tuple(each for each in records if each.name == name)
+    return Removal(name, folder if folder.is_dir() else None, results, own, files)
 
 
 def _check_folder(folder: Path) -> None:
@@ -100,9 +102,15 @@ def remove(removal: Removal) -> None:
 
 
 def _remove_record(removal: Removal) -> None:
-    if removal.records:
-        path = removal.results / RUNS
-        with locked_results(path):
-            rewrite(path, [line for line in lines_of(path) if line["name"] != removal.name], Record)
-    for each in removal.files:
-        each.unlink(missing_ok=True)
+    """Delete the records and the files of a removal, and none that was added after the question."""
+    if not removal.records and not removal.files:
+        return
+    path = removal.results / RUNS
+    with locked_results(path):
+        rows = read_with_lines(path, Record, RECORD)
+        if removal.records:
+            rewrite(path, [line for record, line in rows if record not in removal.records], Record)
+        added = [each for each, _ in rows if each.name == removal.name and each not in removal.records]
+        for file in removal.files:
+            if not any(is_curve_of(file, each) for each in added):  # it replaced a curve without a record
+                file.unlink(missing_ok=True)
