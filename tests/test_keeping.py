@@ -11,8 +11,9 @@ import pytest
 from records import append_record
 from test_cli import repro
 
+from repro.locks import holder_of
 from repro.store.csv_rows import lines_of, rewrite
-from repro.store.curves import curve_of, curve_path, new_curve_path, read_curve, write_curve
+from repro.store.curves import curve_of, curve_path, curve_paths, new_curve_path, read_curve, write_curve
 from repro.store.gates import gates_path, write_gates
 from repro.store.results import RUNS, EpochRow, Record, every_record, shipped_results
 
@@ -59,6 +60,20 @@ def test_one_is_kept_with_its_curve(three: list[Record], tmp_path: Path, capsys:
     assert err.startswith(f"kept record 2 of {name}, and deleted 2 other records\n")
     assert [each.error for each in every_record(tmp_path)] == [23.0, 22.7]
     assert curves_in(tmp_path) == {f"{name}.csv": 23.0}
+
+
+def test_curves_are_moved_while_their_folder_is_locked(
+    three: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[bool] = []
+
+    def noted(folder: Path, run: str) -> list[Path]:
+        held.append(holder_of(folder / ".runs.lock") is not None)
+        return curve_paths(folder, run)
+
+    monkeypatch.setattr("repro.store.keeping.curve_paths", noted)
+    assert keep(capsys, tmp_path, three[0].name, "--record", 2, "--yes")[0] == 0
+    assert held == [True]
 
 
 @pytest.mark.parametrize(

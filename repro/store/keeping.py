@@ -76,20 +76,20 @@ def delete(others: Sequence[Kept], kept: Kept) -> None:
     """Delete records, their curves and their gate weights; the kept record's curve gets the name of the run."""
     for folder in dict.fromkeys(each.folder for each in others):
         unwanted = [each.record for each in others]
-        _delete_records(unwanted, folder)
-        for curve in curve_paths(folder, kept.record.name):
-            if is_curve_of(curve, kept.record):
-                curve.replace(curve_path(folder, kept.record.name))
-            elif any(is_curve_of(curve, each) for each in unwanted):
-                curve.unlink()
+        with locked_results(folder / RUNS):  # so that no other process writes a curve meanwhile
+            _delete_records(unwanted, folder)
+            for curve in curve_paths(folder, kept.record.name):
+                if is_curve_of(curve, kept.record):
+                    curve.replace(curve_path(folder, kept.record.name))
+                elif any(is_curve_of(curve, each) for each in unwanted):
+                    curve.unlink()
 
 
 def _delete_records(unwanted: Sequence[Record], folder: Path) -> None:
-    """Delete records of one run in a folder, and its gate weights if they are of one of these records."""
+    """Delete records of one run in a folder, whose lock is held, and its gate weights if they are of one of these."""
     path, name = folder / RUNS, unwanted[0].name
-    with locked_results(path):
-        rows = read_with_lines(path, Record, RECORD)
-        first = next((record for record, _ in rows if record.name == name), None)
-        rewrite(path, [line for record, line in rows if record not in unwanted], Record)
-        if first in unwanted:  # the gate weights are those of the first record
-            gates_path(folder, name).unlink(missing_ok=True)
+    rows = read_with_lines(path, Record, RECORD)
+    first = next((record for record, _ in rows if record.name == name), None)
+    rewrite(path, [line for record, line in rows if record not in unwanted], Record)
+    if first in unwanted:  # the gate weights are those of the first record
+        gates_path(folder, name).unlink(missing_ok=True)
