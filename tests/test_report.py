@@ -399,6 +399,19 @@ def test_a_row_with_a_statistic_of_its_own_says_so(monkeypatch: pytest.MonkeyPat
     assert "not printed, taken as one" not in one
 
 
+def test_a_number_of_runs_that_is_not_printed_is_never_called_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})
+    table = read_table("resnet-cifar")
+    first, second = (table.matching(label)[0] for label in ("ResNet-20", "ResNet-32"))
+    rows = (first, replace(second, statistic="best"))
+    comparison = compare(replace(table, rows=rows), [])
+    shown = text(comparison, "md")
+    unknown = "number of runs not printed, taken as one"
+    assert f"{unknown}; {rows[1].label}: best, {unknown}" in shown
+    details = [each.details for line in content_of(comparison).grid.lines for each in line.cells if each.details]
+    assert details == [("best, number of runs not printed",)]
+
+
 def test_rows_of_one_label_are_told_apart_in_data_and_notes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})
     table = read_table("densenet-cifar")

@@ -39,9 +39,12 @@ def printed_cell(row: ComparedRow, column: Column) -> Shown:
 def _own_statistic(error: ErrorCell | None) -> tuple[str, ...]:
     if error is None:
         return ()
-    printed, column = error.printed, error.printed.column
-    usual = (printed.statistic, printed.runs) == (column.statistic or LAST, column.runs or 1)
-    return () if usual else (f"{printed.statistic} of {printed.runs}" if printed.runs > 1 else "one run",)
+    printed, column, runs = error.printed, error.printed.column, error.printed.printed_runs
+    if (printed.statistic, runs) == (column.statistic or LAST, column.runs):
+        return ()
+    if runs is None:
+        return (f"{printed.statistic}, number of runs not printed",)
+    return ("one run" if runs == 1 else f"{printed.statistic} of {runs}",)
 
 
 def count_cell(cell: CountCell | None) -> Shown:

@@ -107,7 +107,7 @@ def _tested(column: Column, errors: Sequence[PrintedError]) -> str:
 def _statistic(column: Column, errors: Sequence[PrintedError]) -> str:
     """Return which statistic a column's errors are, such as `median of 5 runs`, and that of rows that differ."""
     differing = [each for each in errors if each.row.statistic or each.row.runs]
-    words = [f"{each.table.called(each.row)}: {_runs(each.statistic, each.runs)}" for each in differing]
+    words = [f"{each.table.called(each.row)}: {_runs(each.statistic, each.printed_runs)}" for each in differing]
     if len(differing) < len(errors):
         words.insert(0, _runs(column.statistic or LAST, column.runs))
     return "; ".join(words)
@@ -115,7 +115,8 @@ def _statistic(column: Column, errors: Sequence[PrintedError]) -> str:
 
 def _runs(statistic: str, runs: int | None) -> str:
     if runs is None:
-        return "number of runs not printed, taken as one"
+        unknown = "number of runs not printed, taken as one"
+        return unknown if statistic == LAST else f"{statistic}, {unknown}"
     return "one run" if runs == 1 else f"{statistic} of {runs} runs"
 
 

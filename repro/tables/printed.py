@@ -83,6 +83,7 @@ class PrintedError:
     statistic: str
     """The statistic over the paper's runs that the cell is: one of STATISTICS."""
     runs: int
+    """The number of the paper's runs: see `printed_runs`."""
     protocol: Protocol
     """The test protocol of image files."""
     cell: Cell
@@ -97,6 +98,11 @@ class PrintedError:
     def images(self) -> int:
         """The number of test images."""
         return DATASETS[self.dataset].test_images
+
+    @property
+    def printed_runs(self) -> int | None:
+        """The number of the paper's runs; None if it does not say, which is taken as one."""
+        return self.row.runs or self.column.runs
 
     @property
     def judgeable(self) -> bool:
