@@ -435,3 +435,7 @@ def test_signs_of_the_format_in_a_label_are_escaped() -> None:
     named = replace(table, rows=(replace(table.rows[0], label="[1] a|b"), *table.rows[1:]))
     assert r"{[}1] a\textbar{}b" in text(compare(named, []), "latex")
     assert r"| \[1] a\|b " in text(compare(named, []), "md")
+
+
+def test_hyphens_of_options_are_no_dash_in_latex() -> None:
+    assert escaped("repro table x --time; 1–2; a-b; ---") == "repro table x -{}-time; 1--2; a-b; -{}-{}-"

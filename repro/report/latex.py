@@ -135,4 +135,5 @@ def _rows(cells: Sequence[str]) -> list[str]:
 def escaped(text: str) -> str:
     """Return a text as LaTeX source, without line ends, since an empty line would end a paragraph."""
     shown = visible(text).replace("\ufffd", "?").replace("\n", " ")
-    return re.sub(".", lambda sign: SPELLINGS.get(sign[0], sign[0]), shown)
+    # The hyphens of an option are kept apart, since LaTeX would join them to a dash.
+    return re.sub("-+|.", lambda signs: "{}".join(SPELLINGS.get(each, each) for each in signs[0]), shown)
