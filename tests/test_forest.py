@@ -60,6 +60,14 @@ def test_the_margin_of_a_row_without_runs_is_that_of_one_run() -> None:
     assert printed.high - printed.error == pytest.approx(printed.error - printed.low)
 
 
+def test_the_margin_of_a_table_without_runs_is_that_of_the_spread_of_all_tables() -> None:
+    wide = replace(PRINTED_SPREAD, phi=2 * PRINTED_SPREAD.phi)
+    low, high = (compare(RESNET, [], spread=each) for each in (PRINTED_SPREAD, wide))
+    (narrow,), (wider,) = (first_row(each).of(Evidence.PRINTED) for each in (low, high))
+    assert wider.high - wider.error == pytest.approx(2 * (narrow.high - narrow.error), rel=0.02)
+    assert high.spread is None
+
+
 def test_more_runs_narrow_the_margin(record: MakeRecord) -> None:
     (without,) = first_row(compared()).of(Evidence.PRINTED)
     (with_two,) = first_row(compared([run(record, 0, 8.6), run(record, 1, 8.8)])).of(Evidence.PRINTED)

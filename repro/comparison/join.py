@@ -160,14 +160,20 @@ class Comparison:
     """The rows that are shown."""
     deviating: tuple[Record, ...]
     """Runs of these rows that changed their recipe; no verdict uses them."""
-    spread: Spread | None = None
-    """The spread between seeds that the verdicts use; None without verdicts."""
+    pooled: Spread = PRINTED_SPREAD
+    """The spread between seeds, pooled over all tables, that these verdicts and those of further runs use."""
     repeated: tuple[tuple[Record, ...], ...] = ()
     """The records of each run of these rows that has several; the first one is used."""
     cells: int = 0
     """Number of printed errors that can be judged, measured or not; they share the rate of false alarms."""
     results: Path = RESULTS
     """The folder of the user's records, for commands in notes."""
+
+    @property
+    def spread(self) -> Spread | None:
+        """The spread between seeds that the verdicts use; None without verdicts."""
+        judged = any(cell.margin is not None for row in self.rows for cell in row.errors.values())
+        return self.pooled if judged else None
 
     @property
     def runs(self) -> tuple[Record, ...]:
@@ -228,10 +234,9 @@ def compare(
         for row, of_row, ratios in zip(rows, errors, timed, strict=True)
     ]
     deviating = [run for run in records if not run.faithful and any(is_of(run, each.error) for each in every)]
-    judged = any(each.judged for each in every)
     used = once_each([*chain(*(each.runs for each in every)), *deviating])
     several = tuple(tuple(repeated[each.id]) for each in used if each.id in repeated)
-    return Comparison(table, tuple(compared), tuple(deviating), spread if judged else None, several, cells, results)
+    return Comparison(table, tuple(compared), tuple(deviating), spread, several, cells, results)
 
 
 def spreads_for(tables: Sequence[Table], records: Sequence[Record]) -> list[Spread]:

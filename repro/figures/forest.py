@@ -12,7 +12,7 @@ from typing import Any
 from repro.comparison.join import ComparedRow, Comparison, ErrorCell
 from repro.comparison.match import figure_of, is_of, measured_error
 from repro.comparison.rule import judge, student_t
-from repro.comparison.spread import PRINTED_SPREAD, Spread
+from repro.comparison.spread import Spread
 from repro.figures.panels import panel_title
 from repro.store.results import Record
 from repro.store.weights import WeightsTest
@@ -118,7 +118,7 @@ def _panel(comparison: Comparison, column: Column) -> ForestPanel:
 
 
 def _row(comparison: Comparison, row: ComparedRow, cell: ErrorCell) -> ForestRow:
-    spread = comparison.spread or PRINTED_SPREAD
+    spread = comparison.pooled
     points = [_printed(cell, spread, max(1, comparison.cells))]
     points += [_reported(each) for each in row.row.replications_of(cell.printed.column.key)]
     points += [_tested(each) for each in cell.weights]
