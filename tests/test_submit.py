@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from narrow_paper import write_paper
@@ -25,7 +26,7 @@ from repro.cli.work import work
 from repro.cluster.program import copy_papers, copy_program
 from repro.cluster.queue import live_jobs
 from repro.cluster.resources import Resources
-from repro.cluster.submit import assigned_gpus
+from repro.cluster.submit import assigned_gpus, submit
 from repro.cluster.tasks import Submission, Where, read_submission, split, submissions_in, trains_seeds_at_once
 from repro.commit import commit
 from repro.errors import UserError
@@ -97,10 +98,11 @@ def program(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ("--run --hours 4", "--hours requires --on slurm or --on local"),
+        ("--run --hours 4", "--hours requires --on slurm\n"),
         ("--on local", "--on requires --run, without which nothing is trained"),
         ("--run --on slurm", "--on slurm requires --hours, the time limit of each job"),
-        ("--run --on local --hours inf", "'--hours': Input should be less than or equal to 8760"),
+        ("--run --on slurm --hours inf", "'--hours': Input should be less than or equal to 8760"),
+        ("--run --on local --hours 4", "--hours requires --on slurm"),
         ("--run --on local --partition gpu", "--partition requires --on slurm"),
         ("--run --on local --slurm account=x", "--slurm requires --on slurm"),
         ("--run --on slurm --hours 1 --slurm account", "--slurm 'account' has no value; write NAME=VALUE"),
@@ -256,7 +258,7 @@ def test_which_seeds_train_at_once(runtime: Runtime, at_once: bool) -> None:
 
 
 def test_a_machine_with_too_few_gpus_is_refused(paper: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
-    monkeypatch.setattr("repro.cluster.submit._gpus_here", lambda: 1)
+    monkeypatch.setattr("repro.cluster.submit._gpus_here", lambda: ["0"])
     with pytest.raises(SystemExit, match="2"):
         main(["table", "narrow", "--run", "--on", "local", "--gpus", "2"])
     assert capsys.readouterr().err == "error: --gpus 2: torch finds 1 GPU on this machine\n"
@@ -264,9 +266,29 @@ def test_a_machine_with_too_few_gpus_is_refused(paper: Path, capsys: pytest.Capt
 
 
 def test_jobs_of_one_machine_share_its_gpus_in_turn() -> None:
-    assert [assigned_gpus(job, 2, 4) for job in range(3)] == [(0, 1), (2, 3), (0, 1)]
-    assert [assigned_gpus(job, 1, 2) for job in range(3)] == [(0,), (1,), (0,)]
-    assert assigned_gpus(0, 1, 0) == ()
+    assert [assigned_gpus(job, 2, ["0", "1", "2", "3"]) for job in range(3)] == [["0", "1"], ["2", "3"], ["0", "1"]]
+    assert [assigned_gpus(job, 1, ["0", "1"]) for job in range(3)] == [["0"], ["1"], ["0"]]
+    assert assigned_gpus(0, 1, []) == []
+
+
+@pytest.mark.parametrize(
+    ("visible", "count", "gpus"),
+    [(None, 2, ["0", "1", "0"]), ("3,GPU-8a", 2, ["3", "GPU-8a", "3"]), ("5, -1", 1, ["5", "5"]), ("", 0, [""])],
+)
+def test_jobs_of_one_machine_have_only_gpus_that_the_user_made_visible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, count: int, gpus: list[str]
+) -> None:
+    started = Mock(side_effect=[Mock(pid=pid) for pid in range(len(gpus))])
+    monkeypatch.setattr("submitit.local.local.start_controller", started)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: count)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    tasks = [[experiment_for("resnet20", {}, dataset="digits", seed=seed)] for seed in range(len(gpus))]
+    folders = Folders(tmp_path / "data", tmp_path / "runs", tmp_path / "results")
+    submit(tasks, Runtime(), folders, Resources(where=Where.LOCAL, parallel=2, gpus=1), "digits")
+    commands = [shlex.split(each.kwargs["command"]) for each in started.call_args_list]
+    assert all(f"CUDA_VISIBLE_DEVICES={each}" in command for each, command in zip(gpus, commands, strict=True))
 
 
 @pytest.mark.parametrize(("hours", "seconds"), [(4, 120), (0.05, 45), (None, 120)])

@@ -33,6 +33,8 @@ NOT_SUBMITTED = {
     "diverged and not submitted again": (RunState.DIVERGED,),
 }
 """The states of needed runs that are not submitted, in words."""
+OF_SLURM = ("hours", "partition", "slurm")
+"""The options that jobs of this machine do not have."""
 PARALLEL = {Where.SLURM: 16, Where.LOCAL: 2}
 """Jobs that run at once, unless the user says otherwise."""
 
@@ -55,8 +57,8 @@ CLUSTER_OPTIONS = {
     "hours": _option(
         float,
         "--hours",
-        text="Time limit of each job in hours (required with --on slurm); at the limit its runs are saved, and it is "
-        "requeued until they are done.",
+        text="Time limit of each job in hours, with --on slurm, which requires it; at the limit the job's runs are "
+        "saved, and it is requeued until they are done.",
         min=0.02,
         max=8760,
     ),
@@ -98,13 +100,14 @@ def resources_of(cluster: Mapping[str, Any], runtime: Runtime) -> Resources:
         UserError: an option is missing, has no effect, or is invalid.
     """
     if "on" not in cluster:
-        raise UserError(f"--{next(iter(cluster))} requires --on slurm or --on local")
+        name = next(iter(cluster))
+        raise UserError(f"--{name} requires --on slurm{'' if name in OF_SLURM else ' or --on local'}")
     where = Where(cluster["on"])
     if runtime.device not in ("auto", "cpu", "cuda"):
         raise UserError(f"--device {runtime.device} cannot be used with --on: a job sees only its own GPU; use cuda")
     if where is Where.SLURM and "hours" not in cluster:
         raise UserError("--on slurm requires --hours, the time limit of each job; longer runs are requeued and resumed")
-    for name in ("partition", "slurm"):
+    for name in OF_SLURM:
         if where is Where.LOCAL and name in cluster:
             raise UserError(f"--{name} requires --on slurm")
     if runtime.device == "cpu" and "gpus" in cluster:

@@ -26,7 +26,7 @@ class Resources:
     parallel: int
     """Jobs that run at once."""
     hours: float | None = None
-    """Time limit of a job, after which it is requeued; None only on this machine."""
+    """Time limit of a job, after which it is requeued; None on this machine, whose jobs have none."""
     gpus: int = 0
     """GPUs of each job, on which as many processes train each run together; on this machine jobs may share them."""
     partition: str | None = None

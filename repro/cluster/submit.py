@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from submitit import Job as Started
 
 REQUEUES = 10_000
-"""How often a job may reach its time limit."""
+"""How often a job of Slurm may reach its time limit."""
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""The environment variable that names the GPUs of a process."""
 CANCEL_SECONDS = 10.0
 """Longest wait until stopped jobs of this machine have ended."""
 PROGRAM = "program"
@@ -118,15 +120,15 @@ def check_available(resources: Resources) -> None:
     if resources.where is Where.SLURM:
         if not (which("sbatch") and which("srun")):
             raise UserError("--on slurm needs Slurm's commands, and sbatch is not found; submit from a login node")
-    elif resources.processes > 1 and resources.gpus > _gpus_here():
-        raise UserError(f"--gpus {resources.gpus}: torch finds {number_of(_gpus_here(), 'GPU')} on this machine")
+    elif resources.processes > 1 and resources.gpus > (here := len(_gpus_here())):
+        raise UserError(f"--gpus {resources.gpus}: torch finds {number_of(here, 'GPU')} on this machine")
 
 
-def _python(folder: Path) -> str:
-    """Return the command that runs Python with the copied program."""
+def _python(folder: Path, *variables: str) -> str:
+    """Return the command that runs Python with the copied program, and with variables, each as NAME=VALUE."""
     path = os.pathsep.join(filter(None, [str(folder / PROGRAM), os.environ.get("PYTHONPATH", "")]))
     # Without PYTHONSAFEPATH a package `repro` in the working folder would come first.
-    return shlex.join(["env", f"PYTHONPATH={path}", "PYTHONSAFEPATH=1", sys.executable])
+    return shlex.join(["env", f"PYTHONPATH={path}", "PYTHONSAFEPATH=1", *variables, sys.executable])
 
 
 def _queue(jobs: Sequence[Job], folder: Path, resources: Resources, name: str) -> list[str]:
@@ -155,18 +157,14 @@ def _start(jobs: Sequence[Job], folder: Path, resources: Resources, _name: str) 
     from submitit import LocalExecutor
 
     started: list[Started[None]] = []
-    gpus = _gpus_here() if resources.gpus else 0
+    gpus = _gpus_here() if resources.gpus else []
     with ExitStack() as unless_all_start:
         unless_all_start.callback(_cancel, started)
         for number, job in enumerate(jobs):
-            executor = LocalExecutor(folder / JOBS, max_num_timeout=REQUEUES, python=_python(folder))
-            executor.update_parameters(
-                timeout_min=max(1, round(60 * resources.limit_hours)),
-                signal_delay_s=resources.saving_seconds,
-                gpus_per_node=min(resources.gpus, gpus),
-                visible_gpus=assigned_gpus(number, resources.gpus, gpus),
-                stderr_to_stdout=True,
-            )
+            # submitit itself knows GPUs only by their numbers.
+            visible = f"{VISIBLE}={','.join(assigned_gpus(number, resources.gpus, gpus))}"
+            executor = LocalExecutor(folder / JOBS, python=_python(folder, visible))
+            executor.update_parameters(timeout_min=60 * resources.limit_hours, stderr_to_stdout=True)
             with _hangup_ignored():
                 started.append(executor.submit(job))
         unless_all_start.pop_all()
@@ -188,15 +186,18 @@ def _cancel(started: Sequence[Started[None]]) -> None:
         job.cancel()  # no effect on one that has ended
 
 
-def assigned_gpus(job: int, each: int, gpus: int) -> tuple[int, ...]:
-    """Return the numbers of a job's GPUs, if jobs have `each` of `gpus` in turn; none if there are none."""
-    return tuple((job * each + number) % gpus for number in range(each)) if gpus else ()
+def assigned_gpus(job: int, each: int, gpus: Sequence[str]) -> list[str]:
+    """Return a job's GPUs, if jobs have `each` of `gpus` in turn, and none twice; none if there are none."""
+    return [gpus[(job * each + number) % len(gpus)] for number in range(min(each, len(gpus)))]
 
 
-def _gpus_here() -> int:
+def _gpus_here() -> list[str]:
+    """Return the GPUs that this process sees, as VISIBLE names them: by number or by UUID."""
     with loading():
         import torch
-    return torch.cuda.device_count()
+    count = torch.cuda.device_count()
+    named = os.environ.get(VISIBLE)
+    return [*map(str, range(count))] if named is None else [each.strip() for each in named.split(",")[:count]]
 
 
 @contextmanager
