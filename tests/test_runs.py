@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from test_cli import repro
+from narrow_paper import write_paper
 from watching import Silent, stop_at, train_one
 
+from repro.api.library import using
 from repro.cli.app import main
 from repro.cli.listing import Kind, _grid
 from repro.errors import Diverged, RunFailed, UserError
@@ -127,6 +129,20 @@ def test_another_number_of_epochs_is_another_run_and_says_what_resumes_the_first
     for same in (["--epochs", "2"], ["--epochs", "3", "--set", "batch=32"], ["--epochs", "3", "--seed", "2"]):
         main_ok(*network, *same)
         assert capsys.readouterr().err == ""
+
+
+def test_a_run_by_a_recipe_of_another_paper_does_not_stop_the_next_one(
+    folders: Folders, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = write_paper(folders.data, epochs=1)
+    with using([away]):
+        options = {"depth": 7, "k": 4}
+        other = experiment_for("densenet", options, dataset="digits", seed=0, recipe_name="narrow-digits")
+        describe(other, CPU, folders)
+    monkeypatch.setattr("repro.cli.train.train_all", lambda *_: sys.exit(0))
+    places = ("--data", str(folders.data), "--runs", str(folders.runs), "--results", str(folders.results))
+    main_ok("train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits", "--epochs", "3", *places)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_run_without_its_record_is_not_called_finished(

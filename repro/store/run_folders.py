@@ -136,19 +136,21 @@ def of_other_lengths(experiment: Experiment, folder: Path) -> list[Run]:
     """Return the runs of a folder that differ from an experiment only in their number of epochs, sorted by name."""
     begin, _, _ = experiment.name.rpartition("-")
     names = [each for each in run_names(folder) if each.startswith(f"{begin}-") and each != experiment.name]
-    wanted = _without_length(experiment)
     return [
         run
         for run in (run_at(folder / each) for each in names)
-        if run.description and _without_length(run.description.experiment) == wanted
+        if run.description and _differ_only_in_length(run.description.experiment, experiment)
     ]
 
 
-def _without_length(experiment: Experiment) -> tuple[object, ...]:
-    """Return what tells an experiment from others, but for the epochs and the values that follow from them."""
-    own = recipe(experiment.recipe.name)
-    changed = {name: text for name, text in overrides_of(experiment.recipe, own).items() if name != "epochs"}
-    return experiment.model, dict(experiment.options), own.name, changed, experiment.seed
+def _differ_only_in_length(one: Experiment, other: Experiment) -> bool:
+    """Whether two experiments differ at most in the epochs and the values that follow from them."""
+    first, second = ((each.model, dict(each.options), each.recipe.name, each.seed) for each in (one, other))
+    if first != second:  # the library need not have the recipe of any other run
+        return False
+    own = recipe(one.recipe.name)
+    one_values, other_values = (overrides_of(each.recipe, own) for each in (one, other))
+    return {**one_values, "epochs": ""} == {**other_values, "epochs": ""}
 
 
 def run_at(folder: Path) -> Run:
