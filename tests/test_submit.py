@@ -386,6 +386,25 @@ def test_of_a_paper_only_what_the_program_reads_is_copied(paper: Path) -> None:
     assert files == {"tables/narrow.toml", "recipes/narrow.toml", "nets.py"}
 
 
+@pytest.mark.parametrize("runs", ["runs", "."])
+def test_a_paper_is_copied_without_the_runs_that_lie_in_its_folder(
+    paper: Path, monkeypatch: pytest.MonkeyPatch, runs: str
+) -> None:
+    place = paper / "papers" / "narrow"
+    monkeypatch.chdir(place)
+    (place / "again").symlink_to(place)
+    (place / "data").mkdir()
+    (place / "data" / "script.py").touch()
+    monkeypatch.setattr("submitit.local.local.start_controller", Mock(return_value=Mock(pid=1)))
+    tasks = [[experiment_for("resnet20", {}, dataset="digits", seed=0)]]
+    with using(["."]):
+        folders = Folders(Path("data"), Path(runs), Path("results"))
+        done = submit(tasks, Runtime(device="cpu"), folders, Resources(where=Where.LOCAL, parallel=1), "digits")
+    copy = next(Path(each) for each, named in done.papers.items() if named == str(place))
+    files = {each.relative_to(copy).as_posix() for each in copy.rglob("*") if each.is_file()}
+    assert files == {"tables/narrow.toml", "recipes/narrow.toml", "nets.py"}
+
+
 def test_a_network_that_cannot_be_built_is_refused_before_jobs_are_submitted(
     paper: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

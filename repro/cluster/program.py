@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 
 from repro.atomic import write_atomically
@@ -27,17 +28,32 @@ def copy_program(folder: Path) -> None:
     write_atomically(folder / PACKAGE.name / COMMIT_FILE, commit().encode())
 
 
-def copy_papers(papers: Sequence[Paper], folder: Path) -> dict[str, str | None]:
-    """Copy the folders of papers that do not come with the program; see `Submission.papers`."""
+def copy_papers(papers: Sequence[Paper], folder: Path, without: Iterable[Path] = ()) -> dict[str, str | None]:
+    """Copy the folders of papers that do not come with the program; see `Submission.papers`.
+
+    Args:
+        papers: all papers.
+        folder: a new one for the copies.
+        without: folders that may lie in a paper's folder and are not copied, such as that of the runs.
+    """
+    left_out = {each.resolve() for each in (folder, *without)}
     copies = dict[str, str | None]()
     for number, paper in enumerate(each for each in papers if not each.shipped):
-        copy = folder / str(number) / paper.folder.resolve().name
-        shutil.copytree(paper.folder, copy, ignore=_not_of_papers)
+        place = paper.folder.resolve()
+        copy = folder / str(number) / place.name
+        for file in _files_of(place, left_out | {place}):
+            (copy / file.relative_to(place)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, copy / file.relative_to(place))
         copies[str(copy)] = str(paper.named.resolve()) if paper.named else None
     return copies
 
 
-def _not_of_papers(folder: str, names: list[str]) -> set[str]:
-    """Return the files and hidden folders of a folder that no paper needs, such as data and checkpoints."""
-    hidden = IGNORED(folder, names)
-    return hidden | {each for each in names if (Path(folder) / each).is_file() and Path(each).suffix not in OF_PAPERS}
+def _files_of(folder: Path, left_out: Set[Path]) -> Iterator[Path]:
+    """Yield the files of a paper below one of its folders, without hidden ones and those of the folders `left_out`."""
+    names = sorted(os.listdir(folder))
+    ignored = IGNORED(str(folder), names)
+    for each in (folder / name for name in names if name not in ignored):
+        if each.is_file() and each.suffix in OF_PAPERS:
+            yield each
+        elif each.is_dir() and (place := each.resolve()) not in left_out:  # a link to a folder above is not followed
+            yield from _files_of(each, left_out | {place})
