@@ -123,12 +123,43 @@ def test_bench_answers_in_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert [each["name"] for each in answer["speeds"]] == ["baseline, fp32", "repro, fp32", "repro, bf16"]
 
 
+def speed(kind: VariantKind, rate: float, switches: dict[str, str | bool] | None) -> Speed:
+    """Return a speed of so many images per second."""
+    precision = str((switches or {}).get("precision", "fp32"))
+    return Speed(kind, precision, "", rate, 1, 1, 1, 1, 1, None, None, None, None, switches)
+
+
+FP32, BF16 = {"precision": "fp32"}, {"precision": "bf16"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "ways", "stated"),
+    [
+        ("--compile --save-memory", [(2, FP32 | {"compile": True}), (1, FP32 | {"save_memory": True})], " --compile"),
+        ("--compile --save-memory", [(2, FP32)], ""),
+        ("", [(1, FP32), (2, BF16)], ""),
+        ("--precision bf16", [(1, BF16), (9, None)], " --precision bf16"),
+        ("--precision fp32 --precision bf16", [(2, FP32), (1, BF16)], ""),
+        ("--fused", [(1, FP32), (3, BF16 | {"fused": True}), (2, BF16)], " --precision bf16 --fused"),
+        ("--graph", [], ""),
+    ],
+)
+def test_the_next_command_trains_in_the_fastest_way(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, asked: str, ways: list[Any], stated: str
+) -> None:
+    monkeypatch.delenv("REPRO_DATA", raising=False)
+    speeds = [speed(VariantKind.TRAINING, *each) for each in ways]
+    monkeypatch.setattr(measured, "bench", lambda *_: speeds)
+    with pytest.raises(SystemExit, match="0"):
+        main(["bench", "resnet20", *asked.split()])
+    assert capsys.readouterr().err.splitlines()[-1] == f"next: repro train resnet20{stated}"
+
+
 def test_the_next_command_trains_what_was_measured(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("REPRO_DATA", raising=False)
-    speed = Speed(VariantKind.NETWORK, "fp32", "baseline, fp32", 1, 1, 1, 1, 1, 1, None, None, None, None)
-    monkeypatch.setattr(measured, "bench", lambda *_: [speed])
+    monkeypatch.setattr(measured, "bench", lambda *_: [speed(VariantKind.NETWORK, 1, None)])
     choice = ["--dataset", "cifar100", "--recipe", "densenet-cifar100", "--threads", "1", "--data", str(tmp_path)]
     with pytest.raises(SystemExit) as end:
         main([*BENCH, *choice])

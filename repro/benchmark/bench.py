@@ -75,6 +75,8 @@ class Speed:
     """Peak GPU memory above that in use between steps; None on a CPU and for CUDA graphs."""
     kept_bytes: int | None
     """Activations that a step in fp32 saves for its backward pass; None in other precisions."""
+    switches: Mapping[str, str | bool] | None
+    """The values of a Runtime that train one run in this way; None if it is no such training."""
 
 
 def bench(
@@ -292,4 +294,5 @@ def _speed(variant: Variant, baseline: Variant, experiment: Experiment, peaks: t
         copy_share=work.elements * rate / peaks[0] if peaks else None,
         peak_bytes=variant.peak,
         kept_bytes=variant.kept,
+        switches=variant.runtime_values,
     )

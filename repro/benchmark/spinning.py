@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
-from repro.benchmark.variants import Variant, VariantKind, in_memory_steps
+from repro.benchmark.variants import SPINNING, Variant, VariantKind, in_memory_steps
 from repro.data import Dataset
 from repro.experiment import Experiment
 from repro.runtime import OPENMP, Runtime
@@ -28,7 +28,7 @@ def spinning_variants(experiment: Experiment, runtime: Runtime, data: Dataset) -
         return []
     eager = replace(runtime, precision="fp32", compile=False, save_memory=False)
     steps = spinning_steps(experiment, eager, data)
-    return [Variant(VariantKind.TRAINING, "fp32", steps, switches=["threads spin"])]
+    return [Variant(VariantKind.TRAINING, "fp32", steps, switches=[SPINNING])]
 
 
 def spinning_steps(experiment: Experiment, runtime: Runtime, data: Dataset) -> Iterator[int]:

@@ -31,6 +31,9 @@ BRANCHES = (2, 3, 4, 6)
 """How many branches of a graph are measured."""
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 
+SPINNING = "threads spin"
+"""What stands for a switch where OpenMP's threads wait in a loop, which no command asks for."""
+
 
 @dataclass
 class Queue:
@@ -87,7 +90,7 @@ class Variant:
     peak: int | None = None
     """Bytes of GPU memory above those in use between two steps."""
     switches: Sequence[str] = ()
-    """Names of the switches that are on, of those that `combinations` returns."""
+    """Names of the switches that are on, of those that `combinations` returns, or SPINNING."""
     seeds: int = 1
     """Seeds trained at once; a step shows each of them a batch."""
     together: Together = Together.OFF
@@ -101,6 +104,13 @@ class Variant:
         what = "branches" if self.together is Together.BRANCHES else "seeds"
         seeds = [f"{self.seeds} {what}"] if self.seeds > 1 else []
         return ", ".join([self.kind, *filter(None, [self.precision]), *seeds, *self.switches])
+
+    @property
+    def runtime_values(self) -> dict[str, str | bool] | None:
+        """The values of a Runtime that train one run in this way; None if it is no such training."""
+        if self.kind is not VariantKind.TRAINING or not self.precision or self.seeds > 1 or SPINNING in self.switches:
+            return None
+        return {"precision": self.precision, **dict.fromkeys(self.switches, True)}
 
     @property
     def graph(self) -> bool:

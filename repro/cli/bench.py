@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -59,8 +60,8 @@ Window = Annotated[
         help=f"Length of one timing window (default: {WINDOW_SECONDS:g} seconds).",
     ),
 ]
-
-
+ADDING_VARIANTS = ("compile", "graph", "fused", "save_memory")
+"""The switches that are measured in addition to the eager step; some exclude each other."""
 BenchModel = Annotated[
     str | None,
     typer.Argument(
@@ -125,24 +126,39 @@ def bench(
     runtime, places = Runtime(**switches), folders(data)
     with loading():
         from repro.benchmark.bench import USUAL, bench
-        from repro.training.device import device_name, prepare
 
     precisions = list(dict.fromkeys(each.value for each in precision or [])) or USUAL
     measuring = partial(with_bar, what="measuring")
     speeds = bench(experiment, runtime, window or WINDOW_SECONDS, places.data, seeds or 1, precisions, measuring)
-    _show(experiment, device_name(prepare(replace(runtime, fused=False))), speeds, format)
+    _show(experiment, runtime, speeds, format)
     if format != AnswerFormat.JSON:
-        suggest(_training(experiment, switches, places))
+        fixed = None if precision or runtime.fused else runtime.precision  # which has no fused kernels
+        suggest(_training(experiment, switches, speeds, fixed, places))
 
 
-def _training(experiment: Experiment, switches: Mapping[str, Any], places: Folders) -> str:
-    """Return the command that trains what was measured, in the same way."""
-    command = command_of(experiment, switches, {})
+def _training(
+    experiment: Experiment,
+    switches: Mapping[str, Any],
+    speeds: Sequence[Speed],
+    precision: str | None,
+    places: Folders,
+) -> str:
+    """Return the command that trains what was measured in the fastest way; in any precision if that is None."""
+    usual = {name: value for name, value in switches.items() if name not in ADDING_VARIANTS}
+    found = [each for each in speeds if precision in (None, each.precision)]
+    ways = [(each.images_per_second, each.switches) for each in found if each.switches is not None]
+    _, fastest = max(ways, key=itemgetter(0), default=(0, {}))
+    command = command_of(experiment, {**usual, **fastest}, {})
     return with_folders(command, places, "data") if command else "repro list recipes"
 
 
-def _show(experiment: Experiment, device: str, speeds: Sequence[Speed], format: AnswerFormat) -> None:
+def _show(experiment: Experiment, runtime: Runtime, speeds: Sequence[Speed], format: AnswerFormat) -> None:
     """Print the speeds."""
+    import torch
+
+    from repro.training.device import chosen_device, device_name
+
+    device = device_name(torch.device(chosen_device(runtime)))
     if format == AnswerFormat.JSON:
         about = {"model": experiment.model, "deviations": deviations(experiment.recipe), "device": device}
         print_json({**about, "speeds": [asdict(each) for each in speeds]})
