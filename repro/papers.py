@@ -89,7 +89,12 @@ def shipped() -> Paper:
     package = Path(__file__).parent
     inside = package / "shipped" / "tables"
     tables = inside if inside.is_dir() else package.parent / "tables"
-    return Paper(package, _files(tables), _files(package / "recipes"), shipped=True)
+    return Paper(package, toml_files(tables), toml_files(package / "recipes"), shipped=True)
+
+
+def toml_files(folder: Path) -> tuple[Path, ...]:
+    """Return the TOML files in a folder, without hidden ones: an editor's lock or what macOS writes beside a file."""
+    return tuple(each for each in sorted(folder.glob("*.toml")) if not each.name.startswith("."))
 
 
 def toml_of(file: Path) -> dict[str, Any]:
@@ -193,12 +198,10 @@ def _paper(folder: Path, where: str) -> Paper:
 
 def _files_of(folder: Path) -> Paper:
     declared = folder / DATASETS_FILE
-    return Paper(folder, _files(folder / TABLES), _files(folder / RECIPES), (declared,) if declared.is_file() else ())
+    return Paper(
+        folder, toml_files(folder / TABLES), toml_files(folder / RECIPES), (declared,) if declared.is_file() else ()
+    )
 
 
 def _is_empty(paper: Paper) -> bool:
     return not (paper.tables or paper.recipes or paper.datasets)
-
-
-def _files(folder: Path) -> tuple[Path, ...]:
-    return tuple(sorted(folder.glob("*.toml")))

@@ -118,6 +118,16 @@ def test_papers_are_found_in_each_place(
     }
 
 
+def test_hidden_files_are_neither_tables_nor_recipes(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write(table=TABLE, recipe=RECIPE)
+    (folder / "tables" / "replications").mkdir()
+    for kind in ("tables", "recipes", "tables/replications"):
+        (folder / kind / "._mine.toml").write_bytes(b"\0\5\x16\7")  # as macOS writes beside a file
+        (folder / kind / ".#mine.toml").symlink_to("user@host.1")  # Emacs's lock
+    assert listed(capsys, "tables", "--papers", folder).keys() == {"mine"}
+    assert repro(capsys, "validate", folder)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("folder", "why"),
     [

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from repro.errors import Mistake, WrongFiles, refuse
-from repro.papers import toml_of
+from repro.papers import toml_files, toml_of
 from repro.tables.column import PERCENT, Column
 from repro.tables.printed import Row, Table
 from repro.tables.replications import FAR, Replication, ReplicationSource, Reported, Unit
@@ -65,7 +65,7 @@ def with_replications(table: Table) -> Table:
 def orphans(tables: Iterable[Path]) -> Iterator[Mistake]:
     """Yield a mistake for each file of replications without a table of its name, in the folders of some tables."""
     for folder in sorted({file.parent for file in tables}):
-        for file in sorted((folder / FOLDER).glob("*.toml")):
+        for file in toml_files(folder / FOLDER):
             if not (folder / file.name).is_file():
                 reason = f"there is no table {folder / file.name}; rename the file after its table"
                 yield Mistake(file, "", reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from repro.papers import RECIPES, TABLES, Paper
+from repro.papers import RECIPES, TABLES, Paper, toml_files
 from repro.tables.replication_files import FOLDER as REPLICATIONS
 from repro.validation.findings import Finding, warning
 
@@ -16,7 +16,7 @@ IGNORED = ("__pycache__",)
 
 def read_files(paper: Paper) -> set[Path]:
     """Return the TOML files that commands read; replications without a table are a mistake that they report."""
-    replications = (paper.folder / TABLES / REPLICATIONS).glob("*.toml")
+    replications = toml_files(paper.folder / TABLES / REPLICATIONS)
     return {*paper.tables, *paper.recipes, *paper.datasets, *replications}
 
 
