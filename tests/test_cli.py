@@ -672,6 +672,7 @@ def test_a_table_with_runs_that_others_train_is_run_again() -> None:
     again = "repro table cifar100 --run --rows 'ResNet*' --seeds 2 --precision bf16"
     assert after_table("cifar100", empty, given, trained=False) == again
     assert after_table("cifar100", empty, given) == "repro table"
+    assert after_table("cifar100", empty, given | {"data": Path("own")}) == "repro table --data own"
 
 
 def test_the_next_command_is_about_the_rows_that_are_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -610,7 +610,9 @@ def test_what_needs_the_number_of_images_says_so_where_they_are_missing(
     Path("data").rename("elsewhere")
     status, _, err = repro(capsys, "table", "mine", "--data", "elsewhere")
     assert (status, err.splitlines()[-1]) == (0, "next: repro table mine --run --data elsewhere")
-    assert repro(capsys, "figure", "forest", "mine", "--data", "elsewhere")[0] == 0
+    for command in (("figure", "forest", "mine"), ("validate", "papers/mine")):
+        status, _, err = repro(capsys, *command, "--data", "elsewhere")
+        assert (status, err.splitlines()[-1]) == (0, "next: repro table mine --data elsewhere")
     paper(SQUARES + "test_images = 15\n")
     assert repro(capsys, "table", "mine")[0] == 0
 

@@ -294,6 +294,8 @@ def test_without_runs_to_train_the_table_is_shown_with_its_results(
     plan = (*DRY[:2], "--rows", "ResNet-32", "--run", "--dry-run", "--seeds", 1, "--results")
     assert repro(capsys, *plan, tmp_path)[2].splitlines()[-1] == f"next: repro table resnet-cifar --results {tmp_path}"
     assert repro(capsys, *plan, tmp_path / "none")[2].splitlines()[-1] == "next: repro table resnet-cifar"
+    following = f"next: repro table resnet-cifar --data own --results {tmp_path}"
+    assert repro(capsys, *plan, tmp_path, "--data", "own")[2].splitlines()[-1] == following
 
 
 def test_all_tables_are_planned(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from repro.locks import locked
 from repro.paths import Folders
 from repro.report.terminal import plain
 from repro.runtime import Runtime
-from repro.store.run_folders import CURVE, DESCRIPTION, DIVERGED, LOCK, describe, runs_in
+from repro.store.run_folders import CURVE, DESCRIPTION, DIVERGED, LOCK, RECORDED, describe, runs_in
 from repro.store.run_names import run_named
 from repro.training.signals import Stopped
 
@@ -162,6 +162,15 @@ def test_a_run_without_its_record_is_not_called_finished(
     main_ok(*shlex.split(line["command"])[1:])
     capsys.readouterr()
     assert listed(folders, capsys)[0]["state"] == "done"
+
+
+def test_a_finished_run_is_tested_next_with_the_images_that_it_was_trained_on(
+    folders: Folders, capsys: pytest.CaptureFixture[str]
+) -> None:
+    describe(small(), CPU, folders, ended=RECORDED)
+    main_ok("list", "runs", "--runs", str(folders.runs))
+    following = f"next: repro eval {small().name} --data {folders.data} --runs {folders.runs}"
+    assert capsys.readouterr().err.splitlines()[-1] == following
 
 
 def test_a_diverged_run_has_no_command_to_resume(folders: Folders) -> None:

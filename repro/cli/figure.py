@@ -114,7 +114,7 @@ def _draw_table(name: str, rows: str, train: bool, output: Path | None, results:
             f"repro table {quote(name)} --run trains what is missing, and every run writes its curve"
         )
     _write(found, output)
-    suggest(with_folders(f"repro table {quote(name)}", own, "results"))
+    suggest(with_folders(f"repro table {quote(name)}", own, "data", "results"))
 
 
 @app.command("forest")
@@ -132,7 +132,7 @@ def forest(
     if found is None:
         raise UserError(f"no printed error of these rows can be compared; repro table {quote(name)} says why")
     _write(found, output)
-    suggest(with_folders(f"repro table {quote(name)}", places, "results"))
+    suggest(with_folders(f"repro table {quote(name)}", places, "data", "results"))
 
 
 @app.command("gates")

@@ -159,7 +159,7 @@ def after_plan(made: Plan, given: Mapping[str, Any], named: str | None) -> str:
         return command_with(f"repro table {quote(name)} --run", given)
     shown = f"repro table {quote(name)}" if name else "repro table"
     results: Path = given["results"]
-    return with_folders(shown, folders(results=results), "results") if results.is_dir() else shown
+    return with_folders(shown, folders(results=results), "data", *(["results"] if results.is_dir() else []))
 
 
 def _matching(table: Table, rows: Sequence[Row], pattern: str) -> Sequence[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -18,6 +19,7 @@ from repro.paths import Folders, default_folders
 from repro.recipes import RECIPES, default_recipe
 from repro.recipes.library import with_papers
 from repro.recipes.overrides import is_value
+from repro.store.run_folders import run_at
 from repro.store.run_state import RunState
 from repro.tables import table_names
 from repro.tables.lookup import tables_with
@@ -92,9 +94,15 @@ def after_runs(lines: Sequence[Line], folders: Folders) -> str:
         return str(resumed)
     finished = [line for line in lines if line["state"] == RunState.DONE and line["recipe"] in RECIPES]
     if done := next((line["name"] for line in finished if not line["reason"]), None):
-        return with_folders(f"repro eval {done}", folders, "runs")
+        return with_folders(f"repro eval {done}", _with_data_of(done, folders), "data", "runs")
     lives = any(line["state"] in (RunState.RUNNING, RunState.QUEUED) for line in lines)
     return with_folders("repro list runs --watch", folders, "runs") if lives else "repro list recipes"
+
+
+def _with_data_of(run: str, folders: Folders) -> Folders:
+    """Return the folders, with that of the datasets that a run was trained on if its description names it."""
+    description = run_at(folders.runs / run).description
+    return replace(folders, data=Path(description.data)) if description and description.data else folders
 
 
 def after_table(named: str, comparison: Comparison, given: Mapping[str, Any], *, trained: bool = True) -> str:
@@ -115,7 +123,7 @@ def after_table(named: str, comparison: Comparison, given: Mapping[str, Any], *,
         return command_with(f"repro table {name} --try", of_all)
     if any(each.judged for each in verdicts):
         return command_with(f"repro figure curves {name}", {each: of_all[each] for each in ("rows", "data", "results")})
-    return command_with("repro table", {"results": of_all["results"]})
+    return command_with("repro table", {each: of_all[each] for each in ("data", "results")})
 
 
 def after_alternatives(

@@ -13,11 +13,11 @@ import typer
 from repro.api.library import paper_of_file
 from repro.cli.options import AnswerFormat, Data, Format
 from repro.cli.papers import Papers
-from repro.cli.suggestion import suggest
+from repro.cli.suggestion import suggest, with_folders
 from repro.console import note, print_json, print_line
 from repro.errors import UserError
 from repro.papers import TABLES, Paper, find_papers, paper_in
-from repro.paths import data_in
+from repro.paths import data_in, folders
 from repro.recipes import Library, current_library, within
 from repro.text import number_of
 from repro.validation import Level, Validated
@@ -119,11 +119,12 @@ def _suggest(command: str, papers: Sequence[Path]) -> None:
 def _next(found: Validated, folder: Path | None) -> str:
     """Return what to do next: validate again after the errors are corrected, or look at a table."""
     if found.number_of(Level.ERROR):
-        return " ".join(["repro validate", *([quote(str(folder))] if folder else [])])
+        return with_folders(" ".join(["repro validate", *([quote(str(folder))] if folder else [])]), folders(), "data")
     if unrun := _not_run(found):
-        return f"repro validate {quote(str(unrun[0]))}"
+        return with_folders(f"repro validate {quote(str(unrun[0]))}", folders(), "data")
     tables = [table for paper in found.papers if not paper.shipped for table in paper.tables]
     if len(tables) != 1:
         return "repro list tables"
     (file,) = tables
-    return f"repro table {quote(file.stem if file.parent.name == TABLES else str(file))}"
+    name = quote(file.stem if file.parent.name == TABLES else str(file))
+    return with_folders(f"repro table {name}", folders(), "data")

@@ -81,7 +81,7 @@ def show_weights(given: Given, folders: Folders, runtime: Runtime, format: Answe
     if found.run:
         suggest(with_folders(f"repro eval {found.run}", folders, "data", "runs"))
     elif found.printed:
-        suggest(with_folders(f"repro table {found.printed[0].table}", folders, "results"))
+        suggest(with_folders(f"repro table {found.printed[0].table}", folders, "data", "results"))
     else:
         suggest(f"repro count {network_as_typed(found.model, found.options, found.dataset)}")
 
