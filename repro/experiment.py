@@ -239,8 +239,8 @@ def check_counted(dataset: str) -> None:
     spec = DATASETS[dataset]
     if spec.declaration and not spec.train_images:
         raise spec.declaration.refused(
-            f"no training images are in {data_folder()}; put them there, name their folder with --data or $REPRO_DATA, "
-            "or declare train_images"
+            f"no training images are in {data_folder()}; put them there, name their folder with $REPRO_DATA (or --data "
+            "where the command has it), or declare train_images"
         )
 
 

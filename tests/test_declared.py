@@ -599,12 +599,13 @@ def test_what_needs_the_number_of_images_says_so_where_they_are_missing(
     line = refused(capsys, "bench", *DENSENET, "--dataset", "my-squares")
     assert line == (
         "error: papers/mine/datasets.toml: dataset my-squares: no training images are in data; put them there, name "
-        "their folder with --data or $REPRO_DATA, or declare train_images"
+        "their folder with $REPRO_DATA (or --data where the command has it), or declare train_images"
     )
     paper(SQUARES, RECIPE, TABLE)
     assert refused(capsys, "table", "mine").endswith(
         "verdicts need the number of test images, and no test images of my-squares are in data; put them there, name "
-        "their folder with --data or $REPRO_DATA, or declare test_images in papers/mine/datasets.toml"
+        "their folder with $REPRO_DATA (or --data where the command has it), or declare test_images in "
+        "papers/mine/datasets.toml"
     )
     squares()
     Path("data").rename("elsewhere")

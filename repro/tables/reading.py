@@ -221,8 +221,8 @@ def _unjudged(metric: str, dataset: str) -> str:
         return f"{needed}; set comparable = false"
     return (
         f"verdicts need the number of test images, and no test images of {dataset} are in {data_folder()}; "
-        "put them there, name their folder with --data or $REPRO_DATA, or declare test_images in "
-        f"{data.declaration.file}"
+        "put them there, name their folder with $REPRO_DATA (or --data where the command has it), or "
+        f"declare test_images in {data.declaration.file}"
     )
 
 
