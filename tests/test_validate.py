@@ -260,6 +260,18 @@ def test_a_wrong_paper_is_validated_again_by_the_command_that_is_printed(folder:
     assert err.splitlines()[-1] == "next: repro validate elsewhere --papers other"
 
 
+def test_a_recipe_may_be_used_by_the_table_of_another_paper(folder: Path, capsys: Capsys) -> None:
+    change(folder, RECIPE, "[recipes.demo]", "[recipes.theirs]")
+    recipes = Path("papers/recipes-only/recipes")
+    recipes.mkdir(parents=True)
+    (folder / RECIPE).rename(recipes / "theirs.toml")
+    change(folder, TABLE, 'recipe = "demo"', 'recipe = "theirs"')
+    assert "no table uses it" not in repro(capsys, "validate", "papers/recipes-only")[1]
+    change(folder, TABLE, "title = ", "titel = ")  # what cannot be read uses nothing, and is no finding here
+    status, out, _ = repro(capsys, "validate", "papers/recipes-only")
+    assert (status, "no table uses it" in out, "titel" in out) == (0, True, False)
+
+
 def test_one_table_is_checked_alone(folder: Path, capsys: Capsys) -> None:
     change(folder, RECIPE, ', place = "section 4 (made up)"', "")
     assert repro(capsys, "validate", f"papers/demo/{TABLE}")[1].startswith(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,16 +54,23 @@ def validate(papers: Sequence[Paper], *, whole: bool = True) -> Validated:
     tables = _read(named, mistakes)
     mistakes += orphans(named) if whole else ()
     recipes = [each for each in RECIPES.values() if each.file in files]
-    complete = whole and len(tables) == sum(len(paper.tables) for paper in papers)
+    complete = whole and len(tables) == len(named)
     datasets = [each for each in declared.datasets.values() if each.file in files]
-    used = _used_datasets(tables) if complete else {each.name for each in datasets}
+    using = [*tables, *_read(_other_tables(files), [])] if complete else None
+    used = {each.name for each in datasets} if using is None else _used_datasets(using)
     found = [
         *errors(mistakes),
         *dataset_findings(datasets, used),
-        *_found(papers, tables, recipes, whole=whole, complete=complete),
+        *_found(papers, tables, recipes, whole=whole, using=using),
     ]
     order = sorted(dict.fromkeys(found), key=lambda each: str(each.mistake.file))  # as found within a file
     return Validated(tuple(papers), tuple(order), len(tables), len(recipes), len(datasets))
+
+
+def _other_tables(files: Collection[Path]) -> list[Path]:
+    """Return the tables of the library's other papers, which may use what is in the checked `files`."""
+    own = (paper for paper in current_library().papers if not paper.shipped)
+    return [file for paper in own for file in paper.tables if file not in files]
 
 
 def _used_datasets(tables: Sequence[Table]) -> set[str]:
@@ -83,7 +90,12 @@ def _read(files: Sequence[Path], mistakes: list[Mistake]) -> list[Table]:
 
 
 def _found(
-    papers: Sequence[Paper], tables: Sequence[Table], recipes: Sequence[Recipe], *, whole: bool, complete: bool
+    papers: Sequence[Paper],
+    tables: Sequence[Table],
+    recipes: Sequence[Recipe],
+    *,
+    whole: bool,
+    using: Sequence[Table] | None,
 ) -> Iterator[Finding]:
     """Yield what is found in files that can be read, and which files nobody reads.
 
@@ -92,15 +104,15 @@ def _found(
         tables: those that can be read.
         recipes: likewise.
         whole: as for `validate`.
-        complete: whether all tables could be read, so that it is known which recipes and networks they use.
+        using: the tables that may use their recipes and networks; None if not all tables of the papers could be read.
     """
-    used = {each.recipe for table in tables for each in table.errors() if each.recipe}
-    unknown = set() if complete else {each.name for each in recipes}
+    used = {each.recipe for table in using or () for each in table.errors() if each.recipe}
+    unknown = {each.name for each in recipes} if using is None else set()
     yield from recipe_findings(recipes, used | unknown | current_library().reading.extended)
     for table in tables:
         yield from table_findings(table)
     yield from network_findings(tables)
-    networks = list(_network_files(papers, tables, recipes)) if complete else None
+    networks = list(_network_files(papers, using, recipes)) if using is not None else None
     for paper in papers:
         if whole and not paper.shipped:
             yield from file_findings(paper, networks)
