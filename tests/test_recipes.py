@@ -1,6 +1,6 @@
 """Recipes: what the papers did, and the source of each value."""
 
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from typing import get_args
 
 import pytest
@@ -193,6 +193,8 @@ def test_a_changed_recipe_says_what_it_changed() -> None:
     assert deviations(recipe("miru2020-cifar100")) == []
     assert deviations(recipe("miru2020-cifar100").with_epochs(1)) == ["epochs=1 (300)"]
     assert deviations(recipe("resnet-cifar10").with_epochs(82)) == ["epochs=82 (164)", "iterations=32000 (64000)"]
+    few = replace(recipe("resnet-cifar10"), epochs=1000, iterations=400)
+    assert few.with_epochs(1).iterations == 1  # 0 would be no limit
 
 
 def test_recipe_and_runtime_share_no_field_name() -> None:

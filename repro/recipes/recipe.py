@@ -277,9 +277,10 @@ class Recipe:
     def with_epochs(self, epochs: int) -> Recipe:
         """Return the recipe with another length of the training.
 
-        Iterations and the epochs of tuning change in proportion; with very few epochs there is no tuning.
+        Iterations, of which there is at least one, and the epochs of tuning change in proportion; with very few epochs
+        there is no tuning.
         """
-        iterations = self.iterations and round(self.iterations * epochs / self.epochs)
+        iterations = self.iterations and max(1, round(self.iterations * epochs / self.epochs))
         tune_epochs = round(self.tune_epochs * epochs / self.epochs)
         changed = replace(self, epochs=epochs, iterations=iterations, tune_epochs=tune_epochs)
         return changed if tune_epochs else changed.without_tuning()
