@@ -52,6 +52,17 @@ def test_jobs_that_have_started_are_cancelled_if_another_cannot_start(
     assert not (tmp_path / "runs").exists()
 
 
+def test_jobs_whose_ids_cannot_be_written_are_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: subprocess.Popen[bytes]
+) -> None:
+    monkeypatch.setattr("submitit.local.local.start_controller", Mock(return_value=waiting))
+    monkeypatch.setattr("repro.cluster.tasks.write_atomically", Mock(side_effect=[None, FULL]))
+    with pytest.raises(UserError, match="the jobs cannot be submitted: No space left on device: program"):
+        submitted(tmp_path)
+    assert waiting.poll() == -signal.SIGTERM
+    assert not (tmp_path / "runs").exists()
+
+
 def test_jobs_that_have_all_started_are_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting: subprocess.Popen[bytes]
 ) -> None:

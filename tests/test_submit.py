@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from errno import ENOSPC
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -161,6 +162,28 @@ def test_a_refusal_of_slurm_is_one_line_and_leaves_nothing(
         main(["table", "narrow", "--run", "--on", "slurm", "--hours", "1", "--device", "cpu", "--partition", "nope"])
     refused = "error: the jobs cannot be submitted: sbatch: error: invalid partition: nope"
     assert capsys.readouterr().err == f"{refused}; check --hours, --partition and --slurm\n"
+    assert not (paper / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [
+        (0, "the jobs cannot be submitted: No space left on device: submission.json; free space there or use another"),
+        (1, "the jobs were submitted, but not recorded, and scancel 7 failed; run it again"),
+    ],
+)
+def test_jobs_of_slurm_whose_ids_cannot_be_written_are_cancelled(
+    paper: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, status: int, line: str
+) -> None:
+    program(paper, "srun", "", monkeypatch)
+    program(paper, "sbatch", "echo Submitted batch job 7", monkeypatch)
+    program(paper, "scancel", f"echo $* > {paper}/cancelled; exit {status}", monkeypatch)
+    full = OSError(ENOSPC, "No space left on device", "submission.json")
+    monkeypatch.setattr("repro.cluster.tasks.write_atomically", Mock(side_effect=[None, full]))
+    with pytest.raises(SystemExit, match="2"):
+        main(["table", "narrow", "--run", "--on", "slurm", "--hours", "1", "--device", "cpu"])
+    assert capsys.readouterr().err.startswith(f"error: {line}")
+    assert (paper / "cancelled").read_text() == "7\n"
     assert not (paper / "runs").exists()
 
 

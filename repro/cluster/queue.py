@@ -13,7 +13,7 @@ from repro.cluster.tasks import JOBS, Submission, Where, submissions_in
 from repro.errors import UserError
 
 SECONDS = 30
-"""Longest wait for squeue."""
+"""Longest wait for a command of Slurm."""
 Hosts = Mapping[str, str]
 """Where each job runs, by its ID; empty while it is queued."""
 

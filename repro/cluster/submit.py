@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from repro.cluster.job import Job
 from repro.cluster.program import copy_papers, copy_program
+from repro.cluster.queue import SECONDS
 from repro.cluster.resources import Resources
 from repro.cluster.tasks import JOBS, Submission, Where
 from repro.console import loading
@@ -83,8 +85,10 @@ def submit(
     hand_over = _start if resources.where is Where.LOCAL else _queue
     with _removed_if_refused(folder, resources.where):
         submission = _prepared(folder, now, tasks, runtime, folders, resources.where)
-        submission = replace(submission, jobs=hand_over(jobs, folder, resources, name))
-    submission.write()
+        started = hand_over(jobs, folder, resources, name)
+        with _cancelled_if_unknown(started, resources.where):
+            submission = replace(submission, jobs=[each.job_id for each in started])
+            submission.write()
     return submission
 
 
@@ -131,8 +135,8 @@ def _python(folder: Path, *variables: str) -> str:
     return shlex.join(["env", f"PYTHONPATH={path}", "PYTHONSAFEPATH=1", *variables, sys.executable])
 
 
-def _queue(jobs: Sequence[Job], folder: Path, resources: Resources, name: str) -> list[str]:
-    """Submit jobs to Slurm as an array, and return their IDs."""
+def _queue(jobs: Sequence[Job], folder: Path, resources: Resources, name: str) -> Sequence[Started[None]]:
+    """Submit jobs to Slurm as an array."""
     from submitit import SlurmExecutor
 
     executor = SlurmExecutor(folder / JOBS, max_num_timeout=REQUEUES, python=_python(folder))
@@ -148,12 +152,11 @@ def _queue(jobs: Sequence[Job], folder: Path, resources: Resources, name: str) -
         additional_parameters={"requeue": True, **resources.options},
     )
     with executor.batch():
-        submitted = [executor.submit(job) for job in jobs]
-    return [each.job_id for each in submitted]
+        return [executor.submit(job) for job in jobs]
 
 
-def _start(jobs: Sequence[Job], folder: Path, resources: Resources, _name: str) -> list[str]:
-    """Start jobs in the background, with the GPUs assigned in turn, and return their IDs."""
+def _start(jobs: Sequence[Job], folder: Path, resources: Resources, _name: str) -> Sequence[Started[None]]:
+    """Start jobs in the background, with the GPUs assigned in turn."""
     from submitit import LocalExecutor
 
     started: list[Started[None]] = []
@@ -168,7 +171,34 @@ def _start(jobs: Sequence[Job], folder: Path, resources: Resources, _name: str) 
             with _hangup_ignored():
                 started.append(executor.submit(job))
         unless_all_start.pop_all()
-    return [each.job_id for each in started]
+    return started
+
+
+@contextmanager
+def _cancelled_if_unknown(started: Sequence[Started[None]], where: Where) -> Iterator[None]:
+    """Context that makes jobs known to other commands; if it fails, they are cancelled.
+
+    Raises:
+        UserError: they cannot be cancelled.
+    """
+    try:
+        yield
+    except BaseException:
+        if where is Where.LOCAL:
+            _cancel(started)
+        else:
+            _cancel_queued(started[0].job_id.split("_")[0])
+        raise
+
+
+def _cancel_queued(array: str) -> None:
+    """Cancel an array of Slurm's jobs; UserError, which says how to, if that fails."""
+    command = ["scancel", array]
+    try:
+        subprocess.run(command, capture_output=True, check=True, timeout=SECONDS)
+    except (OSError, subprocess.SubprocessError) as error:
+        line = shlex.join(command)
+        raise UserError(f"the jobs were submitted, but not recorded, and {line} failed; run it again") from error
 
 
 def _cancel(started: Sequence[Started[None]]) -> None:
