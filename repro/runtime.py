@@ -140,11 +140,6 @@ class Runtime:
         """Whether it is known that several runs share the device."""
         return self.together in (Together.STACKED, Together.BRANCHES)
 
-    @property
-    def one_at_a_time(self) -> bool:
-        """Whether seeds that were to be stacked are trained one after another: a switch supports one network only."""
-        return self.together == Together.STACKED and bool(self.save_memory or self.fused)
-
     def stacked(self, seeds: int) -> Runtime:
         """Return the switches for `seeds` seeds in the same kernels, whose grouped convolutions need NCHW."""
         together = Together.STACKED if seeds > 1 else Together.OFF

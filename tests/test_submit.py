@@ -258,8 +258,10 @@ def test_the_gpus_that_an_option_of_sbatch_asks_for(option: str, value: str, num
 def test_tasks_are_rows_where_their_seeds_train_at_once() -> None:
     runs = [experiment_for("resnet20", {}, dataset="digits", seed=seed) for seed in (0, 1)]
     other = [experiment_for("resnet32", {}, dataset="digits", seed=0)]
-    assert split([*runs, *other], together=True) == [runs, other]
-    assert split([*runs, *other], together=False) == [runs[:1], runs[1:], other]
+    assert split([*runs, *other], Runtime()) == [runs, other]
+    assert split([*runs, *other], Runtime(device="cpu")) == [runs[:1], runs[1:], other]
+    dropout = [experiment_for("wrn", {"dropout": 0.3}, dataset="digits", seed=seed) for seed in (0, 1)]
+    assert split([*dropout, *runs], Runtime()) == [dropout[:1], dropout[1:], runs]
 
 
 @pytest.mark.parametrize(
@@ -277,7 +279,7 @@ def test_tasks_are_rows_where_their_seeds_train_at_once() -> None:
     ],
 )
 def test_which_seeds_train_at_once(runtime: Runtime, at_once: bool) -> None:
-    assert trains_seeds_at_once(runtime) == at_once
+    assert trains_seeds_at_once(experiment_for("resnet20", {}, dataset="digits", seed=0), runtime) == at_once
 
 
 def test_a_machine_with_too_few_gpus_is_refused(paper: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:

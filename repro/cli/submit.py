@@ -13,7 +13,7 @@ from repro.cli.options import Command, choice, with_options
 from repro.cli.suggestion import suggest, with_folders
 from repro.cluster.resources import Resources
 from repro.cluster.submit import SET_HERE, submit
-from repro.cluster.tasks import JOBS, Where, split, trains_seeds_at_once
+from repro.cluster.tasks import JOBS, Where, split
 from repro.console import loading, note, print_line
 from repro.data import DATASETS
 from repro.errors import UserError
@@ -207,15 +207,15 @@ def _show_jobs(counted: str, tasks: Sequence[Sequence[Experiment]], use: Resourc
 def _tasks(left: Sequence[Experiment], runtime: Runtime, use: Resources) -> tuple[list[list[Experiment]], Runtime]:
     """Return the experiments of each job, and how the jobs train.
 
-    Jobs of Slurm have one row each. On this machine `parallel` jobs share all runs, and the cores: each begins with
-    another row and takes what no other job trains.
+    Jobs of Slurm have one row each, or one of its seeds. On this machine `parallel` jobs share all runs, and the cores:
+    each begins with another row and takes what no other job trains.
     """
     if use.where is Where.SLURM:
-        return split(left, together=trains_seeds_at_once(runtime)), runtime
+        return split(left, runtime), runtime
     with loading():
         from repro.training.device import chosen_device
 
-    rows = split(left, together=trains_seeds_at_once(replace(runtime, device=chosen_device(runtime))))
+    rows = split(left, replace(runtime, device=chosen_device(runtime)))
     jobs = min(use.parallel, len(rows))
     turned = [rows[first:] + rows[:first] for first in (len(rows) * job // jobs for job in range(jobs))]
     threads = runtime.threads or max(1, cores() // (jobs * use.processes))

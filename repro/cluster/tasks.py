@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from repro.experiment import Experiment, by_seeds
 from repro.paths import Folders
 from repro.runtime import Runtime, Together
 from repro.store.run_folders import SUBMISSIONS
+from repro.training.sharing import sharing_of_seeds
 
 FILE, JOBS = "submission.json", "jobs"
 
@@ -103,23 +105,23 @@ def submissions_in(runs: Path) -> list[Submission]:
     return [each for each in found if each.jobs]
 
 
-def split(experiments: Sequence[Experiment], *, together: bool) -> list[list[Experiment]]:
-    """Return the experiments of each task.
+def split(experiments: Sequence[Experiment], runtime: Runtime) -> list[list[Experiment]]:
+    """Return the experiments of each task: the seeds of one experiment if they are trained at once, else a single one.
 
     Args:
         experiments: what is trained, the seeds of one experiment in a row.
-        together: whether the seeds of one experiment are trained in one task.
+        runtime: how the tasks train.
     """
-    if not together:
-        return [[each] for each in experiments]
-    return by_seeds(experiments)
+    rows = by_seeds(experiments)
+    tasks = [[seeds] if trains_seeds_at_once(seeds[0], runtime) else [[each] for each in seeds] for seeds in rows]
+    return [*chain.from_iterable(tasks)]
 
 
-def trains_seeds_at_once(runtime: Runtime) -> bool:
-    """Whether several seeds are trained at once where that is possible.
+def trains_seeds_at_once(experiment: Experiment, runtime: Runtime) -> bool:
+    """Whether several seeds of an experiment are trained at once.
 
     Several processes train one seed, unless the user says how seeds share the device.
     """
-    if runtime.one_at_a_time or (runtime.processes > 1 and not runtime.shares):
+    if runtime.processes > 1 and not runtime.shares:
         return False
-    return runtime.sharing_mode(on_cpu=runtime.device == "cpu") is not Together.OFF
+    return sharing_of_seeds(experiment, runtime, on_cpu=runtime.device == "cpu") is not Together.OFF

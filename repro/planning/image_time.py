@@ -18,7 +18,7 @@ from typing import Any
 from repro.comparison.match import all_options
 from repro.counting.cache import demanded
 from repro.counting.count import Subject
-from repro.data import DATASETS, DatasetKind
+from repro.data import DATASETS
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.models import MODELS
@@ -28,7 +28,7 @@ from repro.runtime import DEFAULT_BRANCHES, Runtime, Together
 from repro.store.results import Record, StepTime, is_cpu
 from repro.text import number_of
 from repro.training.estimate import trained_subject
-from repro.training.sharing import sharing_of
+from repro.training.sharing import sharing_of_seeds
 
 STATED = {"CPU": 1.5e11, "GPU": 5e12}
 """FLOPs per second of training for a guess, 2 per multiply-add, once forward and twice backward.
@@ -94,11 +94,8 @@ class Measurements:
         return min(seeds, self.runtime.at_once or (DEFAULT_BRANCHES if mode is Together.BRANCHES else seeds))
 
     def _sharing_mode(self, experiment: Experiment) -> Together:
-        """Return how several seeds of an experiment will share the device; those that draw random numbers do not."""
-        detects = DATASETS[experiment.dataset].kind is DatasetKind.DETECTION
-        if detects or experiment.recipe.dropout or experiment.options.get("dropout"):
-            return Together.OFF
-        return sharing_of([experiment], self.runtime, on_cpu=is_cpu(self.device))[0]
+        """Return how several seeds of an experiment will share the device."""
+        return sharing_of_seeds(experiment, self.runtime, on_cpu=is_cpu(self.device))
 
     def image_time(self, status: RunStatus, together: bool, seeds: Sequence[RunStatus] = ()) -> ImageTime:
         """Return the time of an image of a run.

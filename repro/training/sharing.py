@@ -34,3 +34,19 @@ def sharing_of(experiments: Sequence[Experiment], runtime: Runtime, *, on_cpu: b
     }
     reason = next((each for each, applies in reasons.items() if applies), "")
     return (Together.OFF, reason) if reason else (mode, "")
+
+
+def sharing_of_seeds(experiment: Experiment, runtime: Runtime, *, on_cpu: bool) -> Together:
+    """Return how several seeds of an experiment share a device, as far as its network need not be built for that.
+
+    Those that draw random numbers do not, see `repro.training.stacked.why_one_at_a_time`.
+
+    Args:
+        experiment: one of the seeds.
+        runtime: may ask for a mode.
+        on_cpu: whether the device is a CPU.
+    """
+    detects = DATASETS[experiment.dataset].kind is DatasetKind.DETECTION
+    if detects or experiment.recipe.dropout or experiment.options.get("dropout"):
+        return Together.OFF
+    return sharing_of([experiment], runtime, on_cpu=on_cpu)[0]
