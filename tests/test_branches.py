@@ -14,7 +14,7 @@ from repro.api.selection import select
 from repro.benchmark.random_images import random_data
 from repro.benchmark.variants import in_memory_variants
 from repro.cli import missing as command
-from repro.cli.options import runtime_of
+from repro.cli.runtime_options import runtime_of
 from repro.data import Images
 from repro.errors import Diverged, UserError
 from repro.experiment import Experiment, experiment_for

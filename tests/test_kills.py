@@ -34,7 +34,8 @@ from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.curves import curve_path, read_curve
-from repro.store.results import StepTime, append_times, every_record, read_times
+from repro.store.results import every_record
+from repro.store.step_times import StepTime, append_times, read_times
 from repro.tables import AS_PUBLISHED
 from repro.training import checkpoint
 from repro.training.run import train

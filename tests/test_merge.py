@@ -13,14 +13,8 @@ from test_cli import repro
 from repro.store.csv_rows import columns_of, csv_of, line_of
 from repro.store.curves import curve_path, read_curve, write_curve
 from repro.store.gates import GateRow, gates_path, read_gates, write_gates
-from repro.store.results import (
-    EpochRow,
-    Record,
-    StepTime,
-    append_times,
-    every_record,
-    read_times,
-)
+from repro.store.results import EpochRow, Record, every_record
+from repro.store.step_times import StepTime, append_times, read_times
 
 ROOT = Path(__file__).parents[1]
 EPOCH = EpochRow(epoch=1, step=9, lr=0.1, train_loss=1, train_error=30, test_loss=1, test_error=22.7, seconds=5)

@@ -30,8 +30,9 @@ from repro.planning.needed import missing, needed
 from repro.planning.space import disk_bytes, memory_of
 from repro.planning.state import RunState, RunStatus, status_of
 from repro.runtime import DEFAULT_BRANCHES, Runtime
-from repro.store.results import Record, StepTime
+from repro.store.results import Record
 from repro.store.run_folders import LOCK
+from repro.store.step_times import StepTime
 from repro.tables import Cell, RunsPerRow, read_table
 from repro.training.checkpoint import NEWEST
 from repro.training.signals import Stopped

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import repro
 from narrow_paper import write_paper
+from test_cli import repro
 from watching import Silent, stop_at, train_one
 
 from repro.api.library import using

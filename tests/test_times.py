@@ -24,7 +24,8 @@ from repro.experiment import experiment_for
 from repro.report import Report, ReportFormat
 from repro.report.notes import time_lines
 from repro.runtime import Runtime
-from repro.store.results import Record, StepTime, append_times, read_times
+from repro.store.results import Record
+from repro.store.step_times import StepTime, append_times, read_times
 from repro.tables import Table, parse_table, read_table, table_names
 from repro.training.engine import Engine
 from repro.training.tasks.in_memory import Resident

@@ -16,7 +16,8 @@ from repro.paths import folders
 from repro.report import Report
 from repro.report.view import ALL, View, view_of
 from repro.store.curves import curve_of
-from repro.store.results import Record, read_times, repeated_records, result_folders
+from repro.store.results import Record, repeated_records, result_folders
+from repro.store.step_times import read_times
 from repro.store.weights import read_weights_tests
 
 

@@ -20,7 +20,7 @@ from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment, classifies
 from repro.recipes import Recipe, recipe
 from repro.runtime import Runtime
-from repro.store.results import StepTime
+from repro.store.step_times import StepTime
 from repro.tables import Row, Table
 from repro.training.device import prepare
 from repro.training.engine import Engine

@@ -24,8 +24,8 @@ from repro.cli.options import (
     choice,
     completing,
     model_options,
-    runtime_options,
 )
+from repro.cli.runtime_options import runtime_options
 from repro.cli.suggestion import suggest, with_folders
 from repro.console import loading, print_json, stdout
 from repro.errors import UserError

@@ -15,10 +15,11 @@ from repro.api.tables import report_on
 from repro.bars import with_bar
 from repro.cli.alternatives import show_alternatives
 from repro.cli.missing import train_missing
-from repro.cli.options import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing, runtime_of, runtime_options
+from repro.cli.options import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing
 from repro.cli.output import Format, Output, format_of, show
 from repro.cli.plan import DeviceName, plan_format, show_plan
 from repro.cli.row_options import RowOptions
+from repro.cli.runtime_options import runtime_of, runtime_options
 from repro.cli.submit import CLUSTER_OPTIONS, cluster_options, resources_of, submit_missing
 from repro.cli.suggestion import after_alternatives, after_table, command_with, suggest, with_folders
 from repro.comparison.explain import mismatch_lines
@@ -29,7 +30,7 @@ from repro.paths import folders
 from repro.report import ReportFormat
 from repro.report.view import ALL, View, view_of
 from repro.runtime import Runtime
-from repro.store.results import TIMES, append_times
+from repro.store.step_times import TIMES, append_times
 from repro.store.writing import check_writable
 from repro.tables import RunsPerRow, table_names
 from repro.text import number_of

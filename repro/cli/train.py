@@ -23,9 +23,8 @@ from repro.cli.options import (
     Seed,
     Seeds,
     model_options,
-    runtime_of,
-    runtime_options,
 )
+from repro.cli.runtime_options import runtime_of, runtime_options
 from repro.cli.suggestion import after_run, suggest
 from repro.console import loading, note, print_json, print_line, problem
 from repro.errors import UserError

@@ -19,7 +19,8 @@ from repro.comparison.times import TimeCell, time_cells
 from repro.comparison.verdict import Verdict
 from repro.data.protocol import ONE_CROP
 from repro.paths import RESULTS
-from repro.store.results import Record, StepTime
+from repro.store.results import Record
+from repro.store.step_times import StepTime
 from repro.store.weights import WeightsTest
 from repro.tables import PrintedError, Row, Table, shipped_tables
 from repro.text import signed

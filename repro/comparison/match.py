@@ -12,7 +12,8 @@ from repro.data.protocol import ONE_CROP
 from repro.models import spec_of
 from repro.runtime import Together
 from repro.store.protocol_tests import measured
-from repro.store.results import Record, StepTime
+from repro.store.results import Record
+from repro.store.step_times import StepTime
 from repro.store.weights import WeightsTest
 from repro.tables import PrintedError
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 
 from repro.recipes import recipe
 from repro.runtime import Together
-from repro.store.results import Record, StepTime, is_cpu
+from repro.store.results import Record, is_cpu
+from repro.store.step_times import StepTime
 from repro.tables import Row, Table
 
 IN_TURN = "steps measured in turn"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from repro.errors import UserError
-from repro.store.results import SEPARATOR, Record, StepTime
+from repro.store.results import SEPARATOR, Record
+from repro.store.step_times import StepTime
 from repro.text import one_of
 
 

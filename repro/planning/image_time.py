@@ -25,7 +25,8 @@ from repro.models import MODELS
 from repro.planning.state import RunStatus
 from repro.recipes import RECIPES
 from repro.runtime import DEFAULT_BRANCHES, Runtime, Together
-from repro.store.results import Record, StepTime, is_cpu
+from repro.store.results import Record, is_cpu
+from repro.store.step_times import StepTime
 from repro.text import number_of
 from repro.training.estimate import trained_subject
 from repro.training.sharing import sharing_of_seeds

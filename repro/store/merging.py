@@ -14,7 +14,8 @@ from repro.errors import UserError
 from repro.store.csv_rows import line_of, lines_of, read, read_with_lines, rewrite
 from repro.store.curves import read_curve
 from repro.store.gates import read_gates
-from repro.store.results import MEASURED_TIME, RECORD, RUNS, TIMES, Record, StepTime
+from repro.store.results import RECORD, RUNS, Record
+from repro.store.step_times import MEASURED_TIME, TIMES, StepTime
 from repro.store.weights import WEIGHTS, WEIGHTS_TEST, WeightsTest
 from repro.store.writing import locked_results
 

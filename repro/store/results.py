@@ -1,4 +1,4 @@
-"""Results on disk: runs.csv with a line per run, curves/ with a file per run, and times.csv of steps."""
+"""Results on disk: runs.csv with a line per run, and curves/ with a file per run."""
 
 from __future__ import annotations
 
@@ -15,21 +15,19 @@ from repro.bounds import Amount, Percent, Positive, Whole
 from repro.data.protocol import Protocol
 from repro.runtime import Runtime, switches_today
 from repro.store.csv_rows import Plain, Time, line_of, lines_of, read, rewrite
-from repro.store.writing import locked_results
 
-RUNS, TIMES = "runs.csv", "times.csv"
-"""The files in a folder of results with its records, and with measured times."""
+RUNS = "runs.csv"
+"""The file in a folder of results with its records."""
 CPU = "CPU"
 """How the name of a device in a record begins if it is no GPU."""
-RECORD, MEASURED_TIME = "a record of a run", "a measured time"
-"""What their lines are, in error messages."""
+RECORD = "a record of a run"
+"""What its lines are, in error messages."""
 SEPARATOR = "; "
 """Stands between the values of a record's field that changed between sessions of the run."""
 Id = Annotated[str, Meta(pattern=r"^[0-9A-Za-z]+$", title="an ID of letters and digits")]
 RunName = Annotated[str, Meta(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,254}$", title="the name of a run")]
 """It is the name of files, too."""
 Share = Annotated[float, Meta(ge=0, le=1)]
-Duration = Annotated[float, Meta(gt=0)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,35 +182,6 @@ class Record:
         return f"{self.error:.2f} %" if self.ap is None else f"AP {self.ap:.2f} %"
 
 
-@dataclass(frozen=True, kw_only=True)
-class StepTime:
-    """The time of a training step of one row's network, measured in turn with the table's other rows."""
-
-    measurement: str
-    """Value shared by the rows that were measured together."""
-    table: str
-    row: str
-    """Label of the row."""
-    model: str
-    options: Mapping[str, Plain]
-    dataset: str
-    batch: Positive
-    """Images per step."""
-    seconds: Duration
-    """Wall time of a step (forward, backward, update): the median over the windows."""
-    fastest: Duration
-    slowest: Duration
-    windows: Positive
-    device: str
-    threads: Positive
-    precision: str
-    torch: str
-    version: str
-    commit: str
-    started: Time
-    """Start of the measurement, UTC."""
-
-
 def tested(error: float, detection: bool) -> str:
     """Return a test error in %, as people read it; for a detection AP, which is 100 less the error."""
     return f"test AP {100 - error:.2f} %" if detection else f"test error {error:.2f} %"
@@ -230,13 +199,6 @@ def put_record(record: Record, results: Path) -> None:
     kept = [line for line in lines if line not in earlier]
     kept.insert(place, {**(earlier[0] if earlier else {}), **line_of(record)})
     rewrite(results / RUNS, kept, Record)
-
-
-def append_times(times: Sequence[StepTime], results: Path) -> None:
-    """Add a measurement to `results`/times.csv, one line per row; several processes may do so at once."""
-    path = results / TIMES
-    with locked_results(path):
-        rewrite(path, [*lines_of(path), *map(line_of, times)], StepTime)
 
 
 def latest(folders: Sequence[Path], where: Callable[[Path, str], Path], run: str) -> Path | None:
@@ -279,11 +241,6 @@ def records_in(folders: Iterable[Path]) -> Iterator[Record]:
 def every_record(folder: Path) -> list[Record]:
     """Return all records of a folder, also several of one experiment; UserError for an invalid line."""
     return read(folder / RUNS, Record, RECORD)
-
-
-def read_times(folders: Iterable[Path]) -> list[StepTime]:
-    """Return the measured times of all folders; UserError for an invalid line."""
-    return [each for folder in folders for each in read(folder / TIMES, StepTime, MEASURED_TIME)]
 
 
 def shipped_results() -> Path:
