@@ -15,6 +15,9 @@ import torch
 
 from repro.errors import RunFailed, UserError, is_out_of_memory
 
+SAVED = (torch.float32, torch.float64, torch.int64, torch.int32, torch.uint8, torch.bool)
+"""Types of the tensors in a checkpoint: training autocasts, and its weights are in fp32."""
+
 
 class Damaged(UserError):
     """The content of a file is not what was written."""

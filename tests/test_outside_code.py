@@ -52,6 +52,18 @@ class Complex(Net):
         self.phase = nn.Parameter(torch.zeros(2, dtype=torch.complex64))
 
 
+class Table(Net):
+    def __init__(self, dtype="int16", *, classes):
+        super().__init__(classes=classes)
+        self.register_buffer("table", torch.zeros(2, dtype=getattr(torch, dtype)))
+
+
+class Half(Net):
+    def __init__(self, *, classes):
+        super().__init__(classes=classes)
+        self.scale = nn.Parameter(torch.ones(1, dtype=torch.float16))
+
+
 class Late(Net):
     def forward(self, images):
         self.calls += 1
@@ -99,9 +111,20 @@ def test_weights_that_are_not_real_numbers_are_refused(capsys: Capsys) -> None:
     assert "nets.py:Complex cannot be trained: phase is torch.complex64; " in _refused(capsys, "Complex")
 
 
+@pytest.mark.parametrize("dtype", ["int16", "int8", "float16", "bfloat16", "complex64"])
+def test_buffers_that_no_checkpoint_can_hold_are_refused_before_the_training(capsys: Capsys, dtype: str) -> None:
+    line = f"table is torch.{dtype}, which no checkpoint can hold; use a tensor of float32, float64, int64, int32, "
+    said = _refused(capsys, "Table", "--set", f"dtype={dtype}")
+    assert f"nets.py:Table cannot be trained: {line}uint8 or bool" in said
+
+
+def test_weights_that_no_checkpoint_can_hold_are_refused_before_the_training(capsys: Capsys) -> None:
+    assert "cannot be trained: scale is torch.float16, which no checkpoint can hold; " in _refused(capsys, "Half")
+
+
 def test_a_failure_in_a_step_ends_in_one_line_with_the_line_of_the_file(capsys: Capsys) -> None:
     status, _, err = repro(capsys, "train", "nets.py:Late", *RUN)
-    assert (status, err.splitlines()[-1]) == (1, "failed: nets.py:Late: ValueError: too many calls (line 48)")
+    assert (status, err.splitlines()[-1]) == (1, "failed: nets.py:Late: ValueError: too many calls (line 60)")
 
 
 def test_a_failure_in_a_layer_ends_in_one_line(capsys: Capsys) -> None:
@@ -154,7 +177,7 @@ def test_rows_after_a_network_that_fails_are_trained(capsys: Capsys) -> None:
     status, _, err = repro(capsys, "table", "two", "--run", "--seeds", 1, "--epochs", 1)
     failed = [line for line in err.splitlines() if line.startswith("failed: ")]
     assert (status, len(failed), failed[-1]) == (1, 2, err.splitlines()[-1])
-    assert all(line.endswith("nets.py:Late: ValueError: too many calls (line 48)") for line in failed)
+    assert all(line.endswith("nets.py:Late: ValueError: too many calls (line 60)") for line in failed)
     assert [line.split(",")[1][:8] for line in Path("results/runs.csv").read_text().splitlines()[1:]] == ["nets.Net"]
 
 
@@ -167,7 +190,7 @@ def test_a_network_that_fails_while_its_steps_are_timed_says_so_in_one_line(caps
     status, _, err = repro(capsys, "table", "two", "--time", "--rows", "Late")
     assert (status, err.splitlines()[-1]) == (
         1,
-        "failed: papers/two/nets.py:Late: ValueError: too many calls (line 48)",
+        "failed: papers/two/nets.py:Late: ValueError: too many calls (line 60)",
     )
 
 
@@ -186,8 +209,8 @@ def test_a_network_that_cannot_be_built_without_options_says_why(capsys: Capsys)
     assert said.endswith("; name the parameter classes in its signature to receive it")
 
 
-def _refused(capsys: Capsys, name: str) -> str:
+def _refused(capsys: Capsys, name: str, *options: str) -> str:
     """Return the line that refuses to train a network, which printed that it was imported."""
     nets = Path("nets.py")
     nets.write_text(nets.read_text(encoding="utf-8").replace('print("imported")', "").replace('print("built")', "0"))
-    return refused(capsys, "train", f"nets.py:{name}", *RUN)
+    return refused(capsys, "train", f"nets.py:{name}", *RUN, *options)

@@ -137,6 +137,8 @@ def check_output(name: str, made: nn.Module, classes: int, input: Shape, *, trai
     """
     import torch
 
+    from repro.models.outside_state import check_state
+
     network = outside(name)
     with nullcontext() if trains else torch.no_grad(), torch.random.fork_rng(devices=[]), redirect_stdout(sys.stderr):
         try:
@@ -156,9 +158,8 @@ def check_output(name: str, made: nn.Module, classes: int, input: Shape, *, trai
             f"{network.place} cannot be trained: its output has no gradient; leave out no_grad, detach and the like, "
             "and let its weights require gradients"
         )
-    for weight, each in made.named_parameters() if trains else ():
-        if not each.is_floating_point():
-            raise UserError(f"{network.place} cannot be trained: {weight} is {each.dtype}; use floating-point weights")
+    if trains:
+        check_state(network.place, made)
 
 
 def failed_in(error: BaseException, name: str) -> str | None:

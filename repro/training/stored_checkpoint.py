@@ -16,6 +16,7 @@ from repro.runtime import Runtime, switches_today
 from repro.store.csv_rows import RENAMED
 from repro.store.results import EpochRow
 from repro.stored_experiment import Scalar, StoredExperiment
+from repro.tensor_file import SAVED
 
 FORMAT = 1
 EXPANDED = 1 << 26
@@ -83,10 +84,6 @@ def checked(content: Mapping[str, Any]) -> StoredCheckpoint:
     for row in content["history"]:
         _refuse_unknown(row, EpochRow, "history")
     return found
-
-
-SAVED = (torch.float32, torch.float64, torch.int64, torch.int32, torch.uint8, torch.bool)
-"""Types of the tensors that training saves: it autocasts, and its weights are in fp32."""
 
 
 def _tensor(_: type, value: object) -> Tensor:
