@@ -20,6 +20,7 @@ from repro.runtime import Runtime
 from repro.store.results import read_records
 from repro.training import checkpoint
 from repro.training.engine import Engine
+from repro.training.optimizer import optimizer_for
 from repro.training.resume import grouped_by_progress
 from repro.training.run import train
 from repro.training.signals import Stopped
@@ -182,6 +183,46 @@ def test_one_network_and_several_have_the_same_interface(seeds: int) -> None:
     together.load_state_of(seeds - 1, {name: torch.ones_like(each) for name, each in states[0].items()})
     assert all(bool((each == 1).all()) for each in together.state_of(seeds - 1).values())
     assert set(together.layers_by_name()) == {"", "0", "1"}
+
+
+class Unusual(nn.Module):
+    """One layer under two names, a frozen weight, and random values that are not saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = self.again = nn.Linear(3, 3)
+        self.last = nn.Linear(3, 3)
+        self.last.weight.requires_grad_(False)
+        self.register_buffer("unsaved", torch.randn(3), persistent=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.last(self.again(self.first(inputs))) * self.unsaved
+        return outputs
+
+
+def test_frozen_weights_are_not_trained_by_stacked_seeds(tiny: Make) -> None:
+    network = Stacked([Unusual(), Unusual()])
+    parameters = network.parameters_by_name()
+    assert {name: each.requires_grad for name, each in parameters.items()} == {
+        "first.weight": True,
+        "first.bias": True,
+        "last.weight": False,
+        "last.bias": True,
+    }
+    trained = optimizer_for(network, tiny().recipe).param_groups
+    assert not any(each is parameters["last.weight"] for group in trained for each in group["params"])
+
+
+def test_stacked_seeds_save_layers_under_all_names_and_only_what_is_saved() -> None:
+    networks = [Unusual(), Unusual()]
+    together, inputs = Stacked(networks), torch.randn(2, 4, 3)
+    outputs = together(inputs)
+    for seed, network in enumerate(networks):
+        assert_same(together.state_of(seed), network.state_dict())
+        torch.testing.assert_close(outputs[seed], network(inputs[seed]))
+        torch.testing.assert_close(together.alone(seed)(inputs[seed]), network(inputs[seed]))
+    together.load_state_of(1, networks[0].state_dict())
+    assert_same(together.state_of(1), networks[0].state_dict())
 
 
 def test_a_batch_norm_of_all_seeds_is_one_kernel() -> None:

@@ -33,8 +33,10 @@ class Stacked(Networks):
         super().__init__()
         self.seeds = len(networks)
         parameters, buffers = stack_module_state(list(networks))
-        # The name of a module's attribute cannot contain dots.
-        self.stacked_parameters = nn.ParameterList(parameters.values())
+        # The name of a module's attribute cannot contain dots. A list would make trained parameters of plain tensors.
+        self.stacked_parameters = nn.ParameterList(
+            nn.Parameter(each.detach(), requires_grad=each.requires_grad) for each in parameters.values()
+        )
         self.parameter_names, self.buffer_names = list(parameters), list(buffers)
         for number, buffer in enumerate(buffers.values()):
             self.register_buffer(f"buffer{number}", buffer)
@@ -42,6 +44,9 @@ class Stacked(Networks):
         # weights.
         self.skeleton, self.tested = ([deepcopy(networks[0]).requires_grad_(False)] for _ in range(2))
         suit_to_vmap(self.skeleton[0])
+        own = {each: name for name, each in _tensors_by_name(networks[0]).items()}
+        self.saved = {name: own[each] for name, each in networks[0].state_dict(keep_vars=True).items()}
+        """The name under which a tensor is stacked, by each name that it has in a state, where one may have several."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return (S, n, ...) of (S, n, C, H, W)."""
@@ -69,20 +74,24 @@ class Stacked(Networks):
 
     def state_of(self, seed: int) -> dict[str, Tensor]:
         """Return a copy of one network's state."""
-        stacked = {**self.parameters_by_name(), **self._buffers_by_name()}
-        return {name: self.of_seed(stacked[name].detach(), seed) for name in self.skeleton[0].state_dict()}
+        stacked = self._stacked_by_name()
+        return {name: self.of_seed(stacked[place].detach(), seed) for name, place in self.saved.items()}
 
     @torch.no_grad()
     def load_state_of(self, seed: int, state: Mapping[str, Tensor]) -> None:
         """Copy a state into one network."""
-        for name, stacked in {**self.parameters_by_name(), **self._buffers_by_name()}.items():
-            if state[name].shape != stacked.shape[1:]:  # copying would repeat smaller ones
+        stacked = self._stacked_by_name()
+        for name, place in self.saved.items():
+            if state[name].shape != stacked[place].shape[1:]:  # copying would repeat smaller ones
                 raise RuntimeError(f"{name} has another shape")
-            stacked[seed].copy_(state[name])
+            stacked[place][seed].copy_(state[name])
 
+    @torch.no_grad()
     def alone(self, seed: int) -> nn.Module:
-        """Return a module with copies of one network's weights; the next call changes this module."""
-        self.tested[0].load_state_dict(self.state_of(seed))
+        """Return a module with copies of one network's weights and buffers; the next call changes this module."""
+        stacked = self._stacked_by_name()
+        for name, own in _tensors_by_name(self.tested[0]).items():
+            own.copy_(stacked[name][seed])
         return self.tested[0]
 
     def parameters_by_name(self) -> dict[str, nn.Parameter]:
@@ -95,6 +104,14 @@ class Stacked(Networks):
 
     def _buffers_by_name(self) -> dict[str, Tensor]:
         return {name: self.get_buffer(f"buffer{number}") for number, name in enumerate(self.buffer_names)}
+
+    def _stacked_by_name(self) -> dict[str, Tensor]:
+        return {**self.parameters_by_name(), **self._buffers_by_name()}
+
+
+def _tensors_by_name(network: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters and buffers of a network, also those that are not saved, each by its first name."""
+    return {**dict(network.named_parameters()), **dict(network.named_buffers())}
 
 
 def as_networks(networks: Sequence[nn.Module]) -> Networks:
