@@ -1,6 +1,7 @@
 """Recipe values for optimizer and BatchNorm: scope of weight decay, parts of a batch, exact statistics."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from torch import nn
 from repro.experiment import Experiment
 from repro.runtime import Runtime
 from repro.training.engine import Engine
+from repro.training.networks import Single
+from repro.training.optimizer import optimizer_for
 from repro.training.tasks.task import task_for
 
 CPU = torch.device("cpu")
@@ -72,6 +75,28 @@ def test_batchnorm_can_normalise_over_parts_of_a_batch(tiny: Make) -> None:
     first = [next(each.networks.parameters()).grad for each in (engine, reference, whole)]
     torch.testing.assert_close(first[0], first[1], rtol=1e-3, atol=1e-6)
     assert not torch.allclose(first[0], first[2], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("scope", ["all", "weights"])
+def test_blocks_that_are_skipped_in_some_steps_are_trained(tiny: Make, scope: str) -> None:
+    """As by the update without fused kernels: stochastic depth leaves weights without a gradient, also at first."""
+    recipe = tiny(decay_scope=scope).recipe
+    plain = [nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 2)]
+    layers = [deepcopy(each) for each in plain]
+    optimizer = optimizer_for(Single(nn.Sequential(*layers)), recipe)
+    groups = [{**group, "fused": False, "params": []} for group in optimizer.param_groups]
+    of_weights = {id(each) for each in optimizer.param_groups[0]["params"]}
+    for own, other in zip(nn.Sequential(*layers).parameters(), nn.Sequential(*plain).parameters(), strict=True):
+        groups[0 if id(own) in of_weights else 1]["params"].append(other)
+    reference = torch.optim.SGD(groups)
+    for kept in ((0, 1), (0, 2), (2,), (0, 1, 2)):
+        inputs = torch.randn(4, 2)
+        for networks, update in ((layers, optimizer), (plain, reference)):
+            update.zero_grad()
+            nn.Sequential(*(networks[each] for each in kept))(inputs).square().sum().backward()
+            update.step()
+    for own, other in zip(nn.Sequential(*layers).parameters(), nn.Sequential(*plain).parameters(), strict=True):
+        torch.testing.assert_close(own, other)
 
 
 def test_seeds_side_by_side_normalise_over_parts_too(tiny: Make) -> None:

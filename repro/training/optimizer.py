@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ def optimizer_for(networks: Networks, recipe: Recipe) -> torch.optim.Optimizer:
         ]
     if recipe.optimizer != "sgd":
         return RMSprop(groups, recipe)
-    return torch.optim.SGD(
+    made = torch.optim.SGD(
         groups,
         lr=recipe.lr,
         momentum=recipe.momentum,
@@ -36,6 +37,22 @@ def optimizer_for(networks: Networks, recipe: Recipe) -> torch.optim.Optimizer:
         weight_decay=recipe.weight_decay,
         fused=True,
     )
+    if recipe.momentum:
+        made.register_step_pre_hook(partial(_add_momentum, sum(len(each["params"]) for each in groups)))
+    return made
+
+
+def _add_momentum(parameters: int, optimizer: torch.optim.Optimizer, *_: object) -> None:
+    """Give weights whose first gradient comes after the first step, such as those of skipped blocks, a momentum of 0.
+
+    The fused update makes the momentum of all weights at once. With the momentum of 0, a first gradient is added as
+    it is.
+    """
+    if not 0 < len(optimizer.state) < parameters:
+        return
+    for each in (each for group in optimizer.param_groups for each in group["params"]):
+        if each.grad is not None and each not in optimizer.state:
+            optimizer.state[each] = {"momentum_buffer": torch.zeros_like(each)}
 
 
 def keeps_state(recipe: Recipe) -> bool:
