@@ -36,6 +36,7 @@ from repro.store.results import Record, every_record, read_records
 from repro.tables import parse_table
 from repro.training import final_tests
 from repro.training.initialise import network_of
+from repro.training.run import train
 from repro.training.signals import Stopped
 from repro.training.tasks import file_test
 from repro.training.tasks.file_test import FileTest, mean_prediction
@@ -474,14 +475,27 @@ def test_a_record_without_the_test_of_a_printed_protocol_gets_it(folders: Folder
     before = train_one(experiment, HERE, folders, Silent())
     printed.append(DENSE)
     watcher = Silent()
-    after = train_one(experiment, HERE, folders, watcher)
+    after = train_one(experiment, replace(HERE, checkpoint_seconds=9.0), folders, watcher)
     assert not any("adds another one" in line for line in watcher.said)
     assert (before.tests, [each.protocol for each in recorded_tests(after)]) == ((), [DENSE])
-    assert after == replace(before, tests=after.tests, sessions=after.sessions, runtime=after.runtime)
+    assert after == replace(before, tests=after.tests)
     assert read_records([folders.results]) == every_record(folders.results) == [after]
     again = Silent()
     assert train_one(experiment, HERE, folders, again) == after
     assert again.said == [f"{experiment.name} is already finished; showing its record"]
+
+
+@pytest.mark.usefixtures("data")
+def test_seeds_that_were_trained_alone_keep_their_records_when_they_are_tested_at_once(
+    folders: Folders, printed: list[Protocol]
+) -> None:
+    seeds = [Experiment("resnet20", {"shortcut": "A"}, RECIPE.with_epochs(1), seed) for seed in (0, 1)]
+    printed.clear()
+    before = [train_one(each, HERE, folders, Silent()) for each in seeds]
+    printed.append(DENSE)
+    after = train(seeds, replace(HERE, together="stacked"), folders, Silent())
+    assert after == [replace(old, tests=new.tests) for old, new in zip(before, after, strict=True)]
+    assert sorted(every_record(folders.results), key=lambda each: each.seed) == after
 
 
 @pytest.mark.usefixtures("data")

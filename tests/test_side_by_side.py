@@ -100,6 +100,32 @@ def test_seeds_stopped_together_resume_alone_or_together(
         assert largest_difference(folders, other, experiment) < 1e-12
 
 
+def test_seeds_that_resume_alone_or_stacked_keep_what_was_recorded_of_each(
+    seeds: list[Experiment], folders: Folders
+) -> None:
+    """The first two were started alone, at other times; that a run was ever stacked is said once and recorded."""
+
+    def resumed(stop: int, *runs: Experiment, together: str) -> list[str]:
+        watcher = stop_at(stop)
+        with pytest.raises(Stopped):
+            train(runs, Runtime(device="cpu", channels_last=False, together=together), folders, watcher)
+        return [line for line in watcher.said if "bit-identical" in line]
+
+    assert resumed(3, seeds[0], together="off") == resumed(3, seeds[1], together="off") == []
+    alone = [checkpoint.load(folders.runs / each.name / checkpoint.NEWEST) for each in seeds[:2]]
+    end = "its result will not be bit-identical to that of an uninterrupted run"
+    (line,) = resumed(5, *seeds[:2], together="stacked")
+    assert line.endswith(f"and 1 other seed resumes with the seed stacked instead of alone; {end}")
+    stacked = [checkpoint.load(folders.runs / each.name / checkpoint.NEWEST) for each in seeds[:2]]
+    assert [each.started for each in stacked] == [each.started for each in alone]
+    assert len({each.started for each in stacked}) == len({each.seconds_so_far for each in stacked}) == 2
+    (line,) = resumed(7, seeds[0], together="off")
+    assert line == f"warning: {seeds[0].name} resumes with the seed alone instead of stacked; {end}"
+    assert resumed(9, seeds[0], together="off") == []
+    (record,) = train(seeds[:1], replace(ALONE, channels_last=False), folders, Silent())
+    assert (record.runtime["together"], record.sessions) == ("stacked", 5)
+
+
 def test_seeds_killed_between_two_checkpoints_stay_together(seeds: list[Experiment], folders: Folders) -> None:
     with pytest.raises(Stopped):
         train(seeds, TOGETHER, folders, stop_at(7))

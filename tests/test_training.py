@@ -217,7 +217,7 @@ def test_a_lost_record_is_written_again_from_the_checkpoint(tiny: Make, folders:
     first = train_one(tiny(), CPU, folders, Silent())
     (folders.results / "runs.csv").unlink()
     again = train_one(tiny(), CPU, folders, Silent(lambda step: pytest.fail("trained again")))
-    assert replace(again, sessions=1) == first
+    assert again == first
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from functools import partial, reduce
+from functools import partial
 from itertools import islice
 
 import torch
@@ -24,7 +24,7 @@ from repro.training.graphs import GraphedStep, Graphs
 from repro.training.initialise import initialised
 from repro.training.networks import Networks
 from repro.training.optimizer import load_optimizer_states, optimizer_for, optimizer_state_of, reset_momentum
-from repro.training.provenance import machine, through
+from repro.training.provenance import machine
 from repro.training.randomness import seed_of, set_generators, states_of_generators
 from repro.training.schedule import (
     Phase,
@@ -36,6 +36,7 @@ from repro.training.schedule import (
     steps_per_epoch,
     total_steps,
 )
+from repro.training.sessions import Sessions
 from repro.training.stacked import as_networks
 from repro.training.statistics import take_exact_statistics
 from repro.training.step import Step
@@ -76,11 +77,9 @@ class Engine:
         self.step = 0
         self.histories: list[list[EpochRow]] = [[] for _ in networks]
         self._begin_phase(phase_of_epoch(self.recipe, 0, task.images))
-        self.seconds = self.epoch_seconds = 0.0
-        self.sessions = 1
         self.machine = machine(device)
-        self.earlier_peak = 0
-        self.started = datetime.now(UTC).isoformat(timespec="milliseconds")  # a run may take less than a second
+        started = datetime.now(UTC).isoformat(timespec="milliseconds")  # a run may take less than a second
+        self.sessions = [Sessions(runtime, self.machine, started) for _ in networks]
 
     def _begin_phase(self, phase: Phase) -> None:
         """Make the optimizer, which has no momentum yet, and the step of a phase."""
@@ -153,10 +152,8 @@ class Engine:
 
     @property
     def peak_bytes(self) -> int | None:
-        """Peak of the memory allocated on the GPU in all sessions; None on a CPU."""
-        if self.device.type == "cpu":
-            return None
-        return max(self.earlier_peak, torch.cuda.max_memory_allocated(self.device))
+        """Peak of the memory allocated on the GPU in this session; None on a CPU."""
+        return None if self.device.type == "cpu" else torch.cuda.max_memory_allocated(self.device)
 
     def steps(self) -> Iterator[int]:
         """Train to the end of the current epoch, yielding the number of steps so far after each step.
@@ -176,9 +173,14 @@ class Engine:
             self.take_step(batch, self.lr, self._weight(len(batch[0].targets)), then)
             self.step += 1
             now = time.perf_counter()
-            self.epoch_seconds += now - clock
+            self._add_time(now - clock)
             clock = now
             yield self.step
+
+    def _add_time(self, seconds: float) -> None:
+        """Add wall time to the current epoch of each run."""
+        for each in self.sessions:
+            each.epoch_seconds += seconds
 
     def _weight(self, images: int) -> float:
         """Return the factor that turns the mean of the processes' mean losses into the mean over all images."""
@@ -211,7 +213,7 @@ class Engine:
         self._take_statistics()
         sums = (processes.total(self.sums) / self.images_of_epoch).tolist()
         tested = [self.task.test(self.alone(number), progress) for number in range(len(self.experiments))]
-        self.epoch_seconds += time.perf_counter() - begin
+        self._add_time(time.perf_counter() - begin)
         rows = [
             EpochRow(
                 epoch=self.epochs + 1,
@@ -223,14 +225,14 @@ class Engine:
                 test_error=each.error,
                 test_error5=each.error5,
                 validation_error=each.validation_error,
-                seconds=self.epoch_seconds,
+                seconds=run.epoch_seconds,
                 **each.extra,
             )
-            for each, (loss, wrong) in zip(tested, sums, strict=True)
+            for each, (loss, wrong), run in zip(tested, sums, self.sessions, strict=True)
         ]
-        for history, row in zip(self.histories, rows, strict=True):
+        for history, row, run in zip(self.histories, rows, self.sessions, strict=True):
             history.append(row)
-        self.seconds, self.epoch_seconds = self.seconds + self.epoch_seconds, 0.0
+            run.end_epoch()
         self.sums.zero_()
         self._enter_phase()
         return rows
@@ -252,7 +254,7 @@ class Engine:
         return [
             Checkpoint(
                 experiment=experiment,
-                runtime=self.runtime,
+                runtime=run.recorded_runtime,
                 network=self.networks.state_of(number),
                 average=self.average.networks.state_of(number) if self.average else None,
                 optimizer=optimizer_state_of(self.optimizer, self.networks, number, self.phase.recipe.lr),
@@ -261,15 +263,15 @@ class Engine:
                 sums=sums[number].clone(),
                 rng=rng,
                 history=self.histories[number],
-                seconds=self.seconds,
-                epoch_seconds=self.epoch_seconds,
-                sessions=self.sessions,
-                started=self.started,
+                seconds=run.seconds,
+                epoch_seconds=run.epoch_seconds,
+                sessions=run.number,
+                started=run.started,
                 data=self.task.fingerprint,
-                machine=self.machine,
-                peak_bytes=self.peak_bytes,
+                machine=run.machine,
+                peak_bytes=run.peak_bytes(self.peak_bytes),
             )
-            for number, experiment in enumerate(self.experiments)
+            for number, (experiment, run) in enumerate(zip(self.experiments, self.sessions, strict=True))
         ]
 
     def restore(self, saved: Sequence[Checkpoint]) -> None:
@@ -281,15 +283,11 @@ class Engine:
             if processes.rank() == 0:  # the saved sums are those of all processes
                 self.sums[number].copy_(each.sums)
         first = saved[0]
-        self.step, self.started = first.step, min(each.started for each in saved)
+        self.step = first.step
         self.histories = [list(each.history) for each in saved]
         self._enter_phase()
         load_optimizer_states(self.optimizer, self.networks, [each.optimizer for each in saved])
-        self.seconds, self.epoch_seconds = first.seconds, first.epoch_seconds
-        self.sessions = max(each.sessions for each in saved) + 1
-        self.earlier_peak = max(each.peak_bytes or 0 for each in saved)
-        made_on = [each.machine for each in saved]
-        self.machine = reduce(through, made_on if self.finished else [*made_on, self.machine]) or self.machine
+        self.sessions = [own.after(each) for own, each in zip(self.sessions, saved, strict=True)]
         kinds = len(first.rng) // self.runtime.processes
         set_generators(first.rng[processes.rank() * kinds :][:kinds], self.device)
 

@@ -49,7 +49,8 @@ def _of_first_records(engine: Engine, results: Path) -> dict[str, Path]:
     folders = result_folders(results)
     first = {each.id: each for each in read_records(folders)}
     paths = {each.id: latest(folders, gates_path, each.name) for each in engine.experiments}
-    return {id: path for id, path in paths.items() if path and id in first and first[id].started != engine.started}
+    started = {each.id: run.started for each, run in zip(engine.experiments, engine.sessions, strict=True)}
+    return {id: path for id, path in paths.items() if path and id in first and first[id].started != started[id]}
 
 
 def _with_gates(engine: Engine, number: int) -> nn.Module:

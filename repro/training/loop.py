@@ -8,9 +8,7 @@ from functools import partial
 from statistics import fmean
 
 from repro.errors import Diverged
-from repro.experiment import Experiment
 from repro.paths import Folders
-from repro.runtime import Runtime
 from repro.store.curves import write_curve
 from repro.store.results import Record
 from repro.store.run_folders import CURVE, DIVERGED, RECORDED, describe
@@ -146,7 +144,7 @@ class Training:
             or write_record(engine, number, tests[number], folders.results)
             for number, experiment in enumerate(engine.experiments)
         ]
-        describe_all(engine.experiments, engine.runtime, folders, engine.machine["device"], RECORDED)
+        describe_all(engine, folders, RECORDED)
 
     @contextmanager
     def _own_generators(self) -> Iterator[None]:
@@ -175,8 +173,7 @@ def train_engines(makers: Sequence[Callable[[], Engine]], graphs: Graphs | None,
         stop = stack.enter_context(StopRequest())
         trainings = [Training(make(), session, stop, stack, alone=len(makers) == 1) for make in makers]
         for each in trainings:
-            engine = each.engine
-            describe_all(engine.experiments, engine.runtime, session.folders, engine.machine["device"])
+            describe_all(each.engine, session.folders)
         stack.enter_context(session.watcher.run(_course(trainings)))
         if session.runtime.log:
             session.watcher.say(f"the curves so far: {viewer(session.folders.runs)}")
@@ -242,8 +239,7 @@ class Loop:
         engine = training.engine
         self.diverged.append(f"{training.name}: {why}{training.saver.kept}")
         if len(engine.experiments) == 1:  # stacked seeds can continue one by one
-            device = engine.machine["device"]
-            describe_all(engine.experiments, engine.runtime, self.session.folders, device, DIVERGED)
+            describe_all(engine, self.session.folders, DIVERGED)
         if self.active:
             self.session.watcher.say(f"failed: {self.diverged[-1]}; the other runs continue")
 
@@ -276,11 +272,9 @@ def _course(trainings: Sequence[Training]) -> Course | SharedCourse:
     return SharedCourse(names_of([each for one in trainings for each in one.engine.experiments]), courses)
 
 
-def describe_all(
-    experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, device: str, ended: str | None = None
-) -> None:
-    """Let the first process write descriptions of the runs into their folders."""
+def describe_all(engine: Engine, folders: Folders, ended: str | None = None) -> None:
+    """Let the first process write descriptions of an engine's runs into their folders."""
     if processes.rank() == 0:
         folders.results.mkdir(parents=True, exist_ok=True)  # `repro table` may read this folder meanwhile
-        for experiment in experiments:
-            describe(experiment, runtime, folders, ended=ended, device=device)
+        for experiment, run in zip(engine.experiments, engine.sessions, strict=True):
+            describe(experiment, run.runtime, folders, ended=ended, device=run.machine["device"])

@@ -67,7 +67,7 @@ def write_record(engine: Engine, number: int, tests: Sequence[ProtocolTest], res
         RunFailed: the run was not tested after its last step, so there is no error of its final weights; or the record
             could not be written.
     """
-    experiment, history = engine.experiments[number], engine.histories[number]
+    experiment, history, run = engine.experiments[number], engine.histories[number], engine.sessions[number]
     if not engine.finished or history[-1].step != engine.step:
         raise RunFailed(f"{experiment.name} was not tested after its last step, so it is not recorded; train it again")
     last, reported = history[-1], reported_row(experiment.recipe, history)
@@ -93,13 +93,13 @@ def write_record(engine: Engine, number: int, tests: Sequence[ProtocolTest], res
         loss=reported.finite_test_loss,
         train_loss=reported.train_loss,
         precision=engine.runtime.precision,
-        runtime=engine.runtime.values(),
-        **engine.machine,
-        started=engine.started,
-        seconds=round(engine.seconds, 3),
-        sessions=engine.sessions,
+        runtime=run.recorded_runtime.values(),
+        **run.machine,
+        started=run.started,
+        seconds=round(run.seconds, 3),
+        sessions=run.number,
         data=engine.task.fingerprint,
-        peak_bytes=engine.peak_bytes,
+        peak_bytes=run.peak_bytes(engine.peak_bytes),
         network=version_of(experiment.model),
         tests=plain(tests),
     )

@@ -10,7 +10,7 @@ import torch
 
 from repro.errors import UserError
 from repro.experiment import Experiment, one_of_each
-from repro.runtime import Runtime
+from repro.runtime import Runtime, Together
 from repro.text import number_of
 from repro.training.checkpoint import Checkpoint, load_before, load_newest, set_aside_newest
 from repro.training.engine import Engine
@@ -32,6 +32,8 @@ Part = tuple[list[Experiment], list[Checkpoint]]
 def grouped_by_progress(stack: Sequence[Experiment], runs: Path, watcher: Watcher) -> list[Part]:
     """Return the experiments in parts that have tested the same epochs and are at the same step.
 
+    A finished run, which is only recorded, is a part of its own.
+
     Raises:
         UserError: all checkpoints of an experiment are damaged, or one cannot be used.
     """
@@ -44,12 +46,14 @@ def grouped_by_progress(stack: Sequence[Experiment], runs: Path, watcher: Watche
             set_aside_newest(folder)
     reached = {key: saved.reached if saved else (0, 0) for key, saved in newest.items()}
     first = min(reached.values())
-    parts: dict[tuple[int, int], Part] = {}
+    parts: dict[tuple[int, int, str], Part] = {}
     for experiment in stack:
         saved = newest[experiment.id]
-        if saved and saved.reached > first:  # the process was killed between the checkpoints of two seeds
+        finished = saved is not None and saved.finished
+        if saved and saved.reached > first and not finished:  # killed between the checkpoints of two seeds
             saved = load_before(runs / experiment.name, first) or saved
-        experiments, checkpoints = parts.setdefault(saved.reached if saved else (0, 0), ([], []))
+        place = *(saved.reached if saved else (0, 0)), experiment.id if finished else ""
+        experiments, checkpoints = parts.setdefault(place, ([], []))
         experiments.append(experiment)
         checkpoints += [saved] if saved else []
     return [parts[each] for each in sorted(parts)]
@@ -74,7 +78,7 @@ def engine_at(part: Part, runtime: Runtime, session: Session, graphs: Graphs | N
         return engine
     for checkpoint, experiment in zip(saved, experiments, strict=True):
         _check(checkpoint, experiment, engine)
-    _warn_of_other_bits(saved[0], engine, session.watcher)
+    _warn_of_other_bits(saved, engine, session.watcher)
     try:
         engine.restore(saved)
     except (torch.OutOfMemoryError, torch.AcceleratorError):
@@ -88,16 +92,26 @@ def engine_at(part: Part, runtime: Runtime, session: Session, graphs: Graphs | N
     return engine
 
 
-def _warn_of_other_bits(saved: Checkpoint, engine: Engine, watcher: Watcher) -> None:
+def _warn_of_other_bits(saved: Sequence[Checkpoint], engine: Engine, watcher: Watcher) -> None:
     """Warn once per session if something that determines the bits of the result has changed since the last session."""
-    other = changed(saved.machine, engine.machine)
-    switches = ((name, getattr(saved.runtime, name), getattr(engine.runtime, name)) for name in DECIDING_SWITCHES)
-    other += [f"{name} {now} instead of {before}" for name, before, now in switches if now != before]
-    if other and not saved.finished:
+    other = dict.fromkeys(line for each in saved if not each.finished for line in _other_bits(each, engine))
+    if other:
         watcher.say(
             f"warning: {names_of(engine.experiments)} resumes with {', '.join(other)}; its result will not be "
             "bit-identical to that of an uninterrupted run"
         )
+
+
+def _other_bits(saved: Checkpoint, engine: Engine) -> list[str]:
+    """Return what determines the bits of the result and has changed, each as `compile True instead of False`."""
+    other = changed(saved.machine, engine.machine)
+    switches = ((name, getattr(saved.runtime, name), getattr(engine.runtime, name)) for name in DECIDING_SWITCHES)
+    other += [f"{name} {now} instead of {before}" for name, before, now in switches if now != before]
+    # A run that was stacked before its last session is recorded as stacked, with the number of its last session.
+    stacked = saved.runtime.together == Together.STACKED and saved.runtime.at_once != 1
+    if stacked != (len(engine.experiments) > 1):
+        other.append("the seed alone instead of stacked" if stacked else "the seed stacked instead of alone")
+    return other
 
 
 def _check(saved: Checkpoint, experiment: Experiment, engine: Engine) -> None:

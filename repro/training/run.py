@@ -28,7 +28,7 @@ from repro.paths import Folders
 from repro.recipes import Recipe, deviations
 from repro.runtime import Runtime, Together
 from repro.store.results import RUNS, Record, every_record, read_records, result_folders
-from repro.store.run_folders import LOCK, LOCK_SECONDS, RECORDED, run_at
+from repro.store.run_folders import LOCK, LOCK_SECONDS, RECORDED, describe, run_at
 from repro.store.writing import check_writable
 from repro.training import processes
 from repro.training.checkpoint import load_newest
@@ -38,7 +38,7 @@ from repro.training.final_tests import final_protocols
 from repro.training.graphs import Graphs
 from repro.training.grouping import Group, groups_of, in_groups, members, sharing_mode_of
 from repro.training.initialise import network_of
-from repro.training.loop import describe_all, train_engines
+from repro.training.loop import train_engines
 from repro.training.memory import too_small, warn_if_short, with_memory_choice
 from repro.training.progress import Watcher
 from repro.training.record import own_record, recorded
@@ -168,7 +168,8 @@ def _describe_as_recorded(experiment: Experiment, runtime: Runtime, folders: Fol
     if found and (found.ended, found.results) == (RECORDED, str(folders.results)):
         return
     trained = msgspec.convert(found.runtime, Runtime) if found else runtime
-    describe_all([experiment], trained, folders, device, RECORDED)
+    if processes.rank() == 0:
+        describe(experiment, trained, folders, ended=RECORDED, device=device)
 
 
 def _train_groups(groups: Sequence[Group], session: Session) -> list[Record]:

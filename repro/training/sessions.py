@@ -1,0 +1,65 @@
+"""The sessions of a run: what its checkpoints, its record and its description state about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from repro.runtime import Runtime, Together
+from repro.training.checkpoint import Checkpoint
+from repro.training.provenance import through
+
+
+@dataclass
+class Sessions:
+    """The sessions of one run so far, the current one included unless the run was finished before it."""
+
+    runtime: Runtime
+    """How the last session trains or trained the run."""
+    machine: dict[str, str]
+    """Hardware and versions of all sessions, as in a record."""
+    started: str
+    """Start of the first session, UTC."""
+    number: int = 1
+    seconds: float = 0.0
+    """Wall time of the finished epochs."""
+    epoch_seconds: float = 0.0
+    """Wall time of the current epoch so far."""
+    earlier_peak: int | None = None
+    """Peak of the memory allocated on the GPU in earlier sessions."""
+    stacked_before: bool = False
+    """Whether the run was stacked with other seeds in an earlier session."""
+    over: bool = False
+    """Whether the run was finished before the current session, which trains nothing."""
+
+    def after(self, saved: Checkpoint) -> Sessions:
+        """Return the sessions of a run whose checkpoint this first session resumes."""
+        earlier = replace(
+            self,
+            started=saved.started,
+            number=saved.sessions,
+            seconds=saved.seconds,
+            epoch_seconds=saved.epoch_seconds,
+            earlier_peak=saved.peak_bytes,
+        )
+        if saved.finished:
+            return replace(earlier, runtime=saved.runtime, machine=saved.machine or self.machine, over=True)
+        return replace(
+            earlier,
+            machine=through(saved.machine, self.machine),
+            number=saved.sessions + 1,
+            stacked_before=saved.runtime.together == Together.STACKED,
+        )
+
+    def end_epoch(self) -> None:
+        """Count the current epoch as finished."""
+        self.seconds, self.epoch_seconds = self.seconds + self.epoch_seconds, 0.0
+
+    @property
+    def recorded_runtime(self) -> Runtime:
+        """The runtime in a checkpoint or a record: a run that was stacked is not bit-identical to itself alone."""
+        return replace(self.runtime, together=Together.STACKED.value) if self.stacked_before else self.runtime
+
+    def peak_bytes(self, now: int | None) -> int | None:
+        """Return the peak of all sessions; that of the current one is `now`, None on a CPU."""
+        peaks = (self.earlier_peak, None if self.over else now)
+        return max((each for each in peaks if each is not None), default=None)
