@@ -16,7 +16,7 @@ from repro.benchmark.variants import in_memory_variants
 from repro.cli import missing as command
 from repro.cli.runtime_options import runtime_of
 from repro.data import Images
-from repro.errors import Diverged, UserError
+from repro.errors import Diverged, NetworkFailed, OneRunFailed, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.locks import locked
 from repro.paths import Folders
@@ -179,6 +179,27 @@ def test_a_run_that_diverges_leaves_the_others_as_they_are(
     assert any(line.endswith("the other runs continue") for line in watcher.said)
     assert {each.id for each in every_record(folders.results)} == {each.id for each in RUNS[1:]}
     for each in RUNS[1:]:
+        assert_same_run(each, alone, folders)
+
+
+def test_a_network_that_fails_leaves_the_others_as_they_are(
+    alone: Folders, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = Engine.steps
+
+    def failing(engine: Engine) -> Iterator[int]:
+        for step in steps(engine):
+            if engine.experiments == RUNS[1:2] and step == 7:
+                raise NetworkFailed("nets.py:Net: ValueError: too many calls")
+            yield step
+
+    monkeypatch.setattr(Engine, "steps", failing)
+    watcher = Silent()
+    with stand_in(), pytest.raises(OneRunFailed, match=r"^nets.py:Net: ValueError: too many calls$"):
+        train(RUNS, BRANCHES, folders, watcher)
+    assert watcher.said.count("one of 3 runs at once failed; training them one by one") == 1
+    assert {each.id for each in every_record(folders.results)} == {RUNS[0].id, RUNS[2].id}
+    for each in (RUNS[0], RUNS[2]):
         assert_same_run(each, alone, folders)
 
 

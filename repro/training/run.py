@@ -16,6 +16,7 @@ from repro.atomic import remove_unfinished
 from repro.data.protocol import Protocol
 from repro.errors import (
     BeingTrained,
+    NetworkFailed,
     OneRunFailed,
     RunFailed,
     UserError,
@@ -180,6 +181,10 @@ def _train_groups(groups: Sequence[Group], session: Session) -> list[Record]:
         try:
             trained = _train_if_it_fits(group, session)
         except OneRunFailed as error:
+            if isinstance(error, NetworkFailed) and len(group) > 1:
+                session.watcher.say(f"one of {len(group)} runs at once failed; training them one by one")
+                left = [*in_groups(group, 1), *left]
+                continue
             failures.append(error)
             if left:
                 session.watcher.say(f"failed: {error}; continuing with the next runs")
