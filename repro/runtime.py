@@ -133,7 +133,10 @@ class Runtime:
             return Together(self.together)
         if on_cpu:
             return Together.OFF
-        return Together.STACKED if files or self.processes > 1 else Together.BRANCHES
+        if files or self.processes > 1:
+            return Together.STACKED
+        without_graphs = "together" in self.unset and "graph" not in self.unset and not self.graph
+        return Together.OFF if without_graphs else Together.BRANCHES
 
     @property
     def shares(self) -> bool:

@@ -90,12 +90,16 @@ def test_seeds_are_stacked_only_where_that_was_measured_to_be_faster() -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"graph": False}, {"graph": False, "together": "off"}),
+        ({"graph": False}, {"graph": False, "together": None}),
         ({"channels_last": False}, {"channels_last": False, "fused": False, "graph": True}),
         ({"fused": False}, {"fused": False, "graph": True}),
         ({"together": "off"}, {"together": "off", "at_once": None}),
         ({"at_once": 2}, {"at_once": 2}),
         ({"together": "stacked", "fused": False}, {"together": "stacked", "at_once": None}),
+        ({"together": "stacked"}, {"together": "stacked", "fused": False}),
+        ({"together": "stacked", "fused": True}, {"together": "stacked", "fused": True}),
+        ({"at_once": 8}, {"together": None, "at_once": 8}),
+        ({"at_once": 1}, {"together": "off", "at_once": 1}),
     ],
 )
 def test_every_choice_can_be_overridden(given: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -103,6 +107,20 @@ def test_every_choice_can_be_overridden(given: dict[str, Any], expected: dict[st
     found = fastest(SEEDS, runtime_of({**TF32, **given}), measure)
     assert {name: getattr(found, name) for name in expected} == expected
     assert found.precision == "tf32"
+
+
+def test_an_own_number_of_runs_at_once_stays_where_others_were_measured() -> None:
+    measure = Fake({"graph": 9.0})
+    assert fastest(SEEDS, runtime_of({}), measure).together == "off"
+    found = fastest(SEEDS, runtime_of({"at_once": 8}), measure)
+    assert (found.at_once, found.sharing_mode(on_cpu=False)) == (8, "branches")
+
+
+def test_runs_share_no_graph_where_graphs_are_excluded() -> None:
+    assert runtime_of({"graph": False}).sharing_mode(on_cpu=False) == "off"
+    assert runtime_of({"graph": False, "together": "branches"}).sharing_mode(on_cpu=False) == "branches"
+    assert runtime_of({}).sharing_mode(on_cpu=False) == Runtime().sharing_mode(on_cpu=False) == "branches"
+    assert runtime_of({"graph": False}).sharing_mode(on_cpu=False, files=True) == "stacked"
 
 
 def test_nothing_is_measured_on_a_cpu_or_where_nothing_is_left_to_choose() -> None:

@@ -30,6 +30,7 @@ from repro.paths import cache_folder
 from repro.runtime import MEASURED, Runtime, Together
 from repro.training.device import check_fused, chosen_device, device_name, prepare, release_memory
 from repro.training.initialise import network_of
+from repro.training.sharing import sharing_of
 from repro.training.stacked import why_one_at_a_time
 
 Switches = Mapping[str, Any]
@@ -134,8 +135,7 @@ def fastest(experiments: Sequence[Experiment], runtime: Runtime, measure: Measur
     if not chosen:
         return runtime
     note(f"{experiments[0].model} on {gpu}: {chooser.reason(chosen)}")
-    excluded = any("together" in of for of, _ in times.known) or not (runtime.graph or "graph" in runtime.unset)
-    off = excluded and "together" not in chosen and "together" in runtime.unset
+    off = chooser.compared and "together" not in chosen and "together" in runtime.unset
     together: dict[str, Any] = {"together": Together.OFF.value} if off else {}
     return replace(runtime, **together, **chosen)
 
@@ -151,6 +151,8 @@ class Chooser:
     measure: Measure
     deadline: float = field(init=False)
     """The time on the monotonic clock after which nothing further is measured."""
+    compared: bool = field(init=False, default=False)
+    """Whether runs at once were compared with a run alone, or the user asked for one at a time."""
 
     def __post_init__(self) -> None:
         self.deadline = time.monotonic() + LIMIT_SECONDS
@@ -158,7 +160,12 @@ class Chooser:
     def chosen(self) -> Switches:
         """Return the fastest switches; none if no time is known."""
         alone = self._best(self._alone())
-        return self._best([alone, *self._together(alone)]) if alone else {}
+        if not alone:
+            return {}
+        together = self._together(alone)
+        best = self._best([alone, *together])
+        self.compared = self.runtime.at_once == 1 or any(self.times.of(each) is not None for each in together)
+        return best
 
     def reason(self, chosen: Switches) -> str:
         """Return what was chosen, and the speed with other switches relative to the slowest."""
@@ -205,11 +212,12 @@ class Chooser:
         """Return the candidates for a run alone that the user's own switches allow."""
         compiled = [{**each, "compile": True} for each in ALONE if not each["fused"]]
         candidates = [*ALONE, *(each for each in compiled if self.times.of(each) is not None)]
-        return [each for each in candidates if self._possible(each) and (self._fuses() or not each["fused"])]
+        fuses = self._fuses() and not self._to_be_stacked()
+        return [each for each in candidates if self._possible(each) and (fuses or not each["fused"])]
 
     def _together(self, alone: Switches) -> list[Switches]:
         """Return the candidates for several runs at once, which have the layout and kernels of a run alone."""
-        if any(why_one_at_a_time(self._networks[key], each) for key, each in one_of_each(self.experiments).items()):
+        if self._one_at_a_time():
             return []
         runs = len(self.experiments)
         graphed = {**alone, "graph": True}
@@ -217,6 +225,16 @@ class Chooser:
         stacks = [{**graphed, "together": Together.STACKED.value, "at_once": min(runs, STACKED)}]
         stackable = runs > 1 and len(self._networks) == 1 and not (self.runtime.save_memory or alone["fused"])
         return [each for each in [*branches, *(stacks if stackable else [])] if self._possible(each)]
+
+    def _one_at_a_time(self) -> bool:
+        """Whether a network excludes that several runs share the device."""
+        return any(why_one_at_a_time(self._networks[key], each) for key, each in one_of_each(self.experiments).items())
+
+    def _to_be_stacked(self) -> bool:
+        """Whether the user asked for stacked seeds, which have no fused kernels, and there are seeds to stack."""
+        mode, _ = sharing_of(self.experiments, self.runtime, on_cpu=False)
+        seeds = len(self.experiments) > len(self._networks)
+        return mode is Together.STACKED and seeds and not self._one_at_a_time()
 
     @cached_property
     def _networks(self) -> dict[str, nn.Module]:
