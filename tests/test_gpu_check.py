@@ -21,7 +21,7 @@ from torch import Tensor
 from repro.check.correctness import FORWARD, GRADIENT, LARGE, ROUNDED, Check, checks, graph_and_eager, one_step
 from repro.check.jobs import Quiet, outcome
 from repro.check.results import CheckResult, FactResult, TimeResult
-from repro.check.run import jobs_on, setting_of
+from repro.check.run import jobs_on, run_check, setting_of
 from repro.check.setting import (
     CPU,
     GPU,
@@ -409,6 +409,18 @@ def test_without_time_everything_is_reported_as_not_run(
     assert {each["note"] for each in content["times"]} == {"did not run: no time left"}
     assert shown.err.count("FAILED") == len(content["checks"])
     assert shown.err.count("not measured") == len(content["times"]) + len(content["facts"])
+
+
+def test_the_report_on_a_cpu_names_the_threads_of_the_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        report = run_check(CPU, 0.0, "", lambda result: None)
+    finally:
+        torch.set_num_threads(threads)
+    assert report.machine["device"].endswith(", 1 thread")
 
 
 def test_a_cpu_has_no_graphs_to_check() -> None:

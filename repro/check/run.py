@@ -78,6 +78,7 @@ def _named(jobs: Sequence[Job], only: str) -> list[Job]:
 
 def _prepare_environment(setting: Setting) -> None:
     """Set what the worker processes inherit."""
-    if not setting.on_gpu:
-        os.environ.setdefault("OMP_NUM_THREADS", "1")  # in networks this small, more threads only wait for each other
+    if not setting.on_gpu and "OMP_NUM_THREADS" not in os.environ:
+        os.environ["OMP_NUM_THREADS"] = "1"  # in networks this small, more threads only wait for each other
+        torch.set_num_threads(1)  # torch has read the variable in this process, whose threads the report names
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is not deterministic without it
