@@ -1,12 +1,21 @@
 """Networks from outside the package whose code prints, fails, or cannot be trained are answered in one line."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from test_papers import refused, repro
+from watching import Silent, stop_at
 
+from repro.evaluation.evaluate import evaluate
+from repro.experiment import experiment_for
+from repro.models import find
 from repro.models.factory import factory_of
+from repro.paths import Folders
+from repro.runtime import Runtime
+from repro.training.run import train
+from repro.training.signals import Stopped
 
 Capsys = pytest.CaptureFixture[str]
 NETS = """
@@ -62,6 +71,12 @@ class Half(Net):
     def __init__(self, *, classes):
         super().__init__(classes=classes)
         self.scale = nn.Parameter(torch.ones(1, dtype=torch.float16))
+
+
+class Masked(Net):
+    def __init__(self, *, classes):
+        super().__init__(classes=classes)
+        self.register_buffer("mask", torch.full((2,), -torch.inf))
 
 
 class Late(Net):
@@ -122,9 +137,22 @@ def test_weights_that_no_checkpoint_can_hold_are_refused_before_the_training(cap
     assert "cannot be trained: scale is torch.float16, which no checkpoint can hold; " in _refused(capsys, "Half")
 
 
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_buffer_that_is_infinite_from_the_start_is_no_divergence(folders: Folders, seeds: int, ema: float) -> None:
+    model = find("nets.py:Masked")
+    first = experiment_for(model, {}, seed=0, dataset="digits", recipe_name="digits", epochs=1)
+    runs = [replace(first, seed=seed, recipe=replace(first.recipe, ema=ema)) for seed in range(seeds)]
+    runtime = Runtime(device="cpu", together="stacked")
+    with pytest.raises(Stopped):
+        train(runs, runtime, folders, stop_at(3))
+    for record in train(runs, runtime, folders, Silent()):
+        assert evaluate(record.id, folders, runtime).metrics.error == pytest.approx(record.error)
+
+
 def test_a_failure_in_a_step_ends_in_one_line_with_the_line_of_the_file(capsys: Capsys) -> None:
     status, _, err = repro(capsys, "train", "nets.py:Late", *RUN)
-    assert (status, err.splitlines()[-1]) == (1, "failed: nets.py:Late: ValueError: too many calls (line 60)")
+    assert (status, err.splitlines()[-1]) == (1, "failed: nets.py:Late: ValueError: too many calls (line 66)")
 
 
 def test_a_failure_in_a_layer_ends_in_one_line(capsys: Capsys) -> None:
@@ -177,7 +205,7 @@ def test_rows_after_a_network_that_fails_are_trained(capsys: Capsys) -> None:
     status, _, err = repro(capsys, "table", "two", "--run", "--seeds", 1, "--epochs", 1)
     failed = [line for line in err.splitlines() if line.startswith("failed: ")]
     assert (status, len(failed), failed[-1]) == (1, 2, err.splitlines()[-1])
-    assert all(line.endswith("nets.py:Late: ValueError: too many calls (line 60)") for line in failed)
+    assert all(line.endswith("nets.py:Late: ValueError: too many calls (line 66)") for line in failed)
     assert [line.split(",")[1][:8] for line in Path("results/runs.csv").read_text().splitlines()[1:]] == ["nets.Net"]
 
 
@@ -190,7 +218,7 @@ def test_a_network_that_fails_while_its_steps_are_timed_says_so_in_one_line(caps
     status, _, err = repro(capsys, "table", "two", "--time", "--rows", "Late")
     assert (status, err.splitlines()[-1]) == (
         1,
-        "failed: papers/two/nets.py:Late: ValueError: too many calls (line 60)",
+        "failed: papers/two/nets.py:Late: ValueError: too many calls (line 66)",
     )
 
 

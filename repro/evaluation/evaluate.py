@@ -241,7 +241,7 @@ def _network(what: str) -> Network | None:
 def _as_trained(saved: checkpoints.Checkpoint, runtime: Runtime) -> tuple[nn.Module, Runtime]:
     """Return the network of a checkpoint, and the runtime with the precision of its training."""
     network, experiment = network_of(saved.experiment), saved.experiment
-    check_finite(saved.tested, experiment.name)
+    check_finite(saved.tested, experiment.name, network.state_dict())
     try:
         network.load_state_dict(saved.tested)
     except RuntimeError as error:

@@ -6,13 +6,13 @@ from copy import deepcopy
 
 import torch
 
-from repro.training.networks import Networks
+from repro.training.networks import Networks, infinite_in
 
 
 class Average:
     """The moving average of networks that are trained together.
 
-    As in TensorFlow-Slim, BatchNorm's running statistics are averaged too; counters are copied.
+    As in TensorFlow-Slim, BatchNorm's running statistics are averaged too; counters and infinite values are copied.
     """
 
     def __init__(self, networks: Networks, decay: float) -> None:
@@ -23,9 +23,10 @@ class Average:
             decay: of the average per step; after n steps at most (1 + n) / (10 + n), so that it forgets the start.
         """
         self.networks, self.decay = deepcopy(networks).requires_grad_(False), decay
-        pairs = list(zip(self.networks.state_dict().values(), networks.state_dict().values(), strict=True))
-        self._averaged = [pair for pair in pairs if pair[0].is_floating_point()]
-        self._copied = [pair for pair in pairs if not pair[0].is_floating_point()]
+        own, theirs = self.networks.state_dict(), networks.state_dict()
+        copied = {*infinite_in(own), *(name for name, each in own.items() if not each.is_floating_point())}
+        self._averaged = [(own[name], theirs[name]) for name in own if name not in copied]
+        self._copied = [(own[name], theirs[name]) for name in own if name in copied]
 
     @torch.no_grad()
     def update(self, steps: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -21,8 +21,8 @@ def check_losses(losses: Sequence[float], seeds: Sequence[int], where: str) -> N
             raise Diverged(f"the training loss{who} is {loss} in {where}{others}")
 
 
-def check_state(state: Mapping[str, Tensor], step: int) -> None:
-    """Raise Diverged if a weight or a BatchNorm statistic of a state dict is NaN or infinite."""
-    values = [each for each in state.values() if each.is_floating_point()]
+def check_state(state: Iterable[Tensor], step: int) -> None:
+    """Raise Diverged if a weight or a BatchNorm statistic is NaN or infinite."""
+    values = [each for each in state if each.is_floating_point()]
     if not torch.stack(torch._foreach_norm(values, math.inf)).isfinite().all():
         raise Diverged(f"weights are NaN or infinite after step {step}")

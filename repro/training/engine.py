@@ -22,7 +22,7 @@ from repro.training.device import autocast, placed
 from repro.training.divergence import check_losses, check_state
 from repro.training.graphs import GraphedStep, Graphs
 from repro.training.initialise import initialised
-from repro.training.networks import Networks
+from repro.training.networks import Networks, infinite_in
 from repro.training.optimizer import load_optimizer_states, optimizer_for, optimizer_state_of, reset_momentum
 from repro.training.provenance import machine
 from repro.training.randomness import seed_of, set_generators, states_of_generators
@@ -71,6 +71,7 @@ class Engine:
             for each in self.experiments
         ]
         self.networks = as_networks(networks)
+        self.infinite = infinite_in(self.networks.state_dict())
         self.average = Average(self.networks, self.recipe.ema) if self.recipe.ema else None
         self.sums = torch.zeros(len(networks), 2, device=device)
         self.total_steps = total_steps(self.recipe, task.images)
@@ -194,9 +195,10 @@ class Engine:
         check_losses(processes.total(self.sums)[:, 0].tolist(), seeds, f"epoch {self.epochs + 1} (step {self.step})")
 
     def check_weights(self) -> None:
-        """Raise Diverged if a weight or a BatchNorm statistic is NaN or infinite."""
+        """Raise Diverged if a weight or a BatchNorm statistic is NaN or infinite, unless it was so from the start."""
         processes.as_the_first(self.networks, self.tested)  # of the same values, either all processes raise or none
-        check_state(self.networks.state_dict(), self.step)
+        state = self.networks.state_dict().items()
+        check_state((each for name, each in state if name not in self.infinite), self.step)
 
     def end_epoch(self, progress: Progress = iter) -> list[EpochRow]:
         """Test the networks after an epoch's last step and add the epoch to the histories.

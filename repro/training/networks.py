@@ -101,8 +101,19 @@ class Single(Networks):
         return dict(self.network.named_modules())
 
 
-def check_finite(state: Mapping[str, Tensor], whose: str) -> None:
-    """Raise RunFailed, which begins with `whose`, if a weight or a BatchNorm statistic is NaN or infinite."""
-    for name, each in state.items():
-        if not each.isfinite().all():
-            raise RunFailed(f"{whose} has weights that are NaN or infinite, the first one in {name}")
+def infinite_in(state: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of tensors with values that are NaN or infinite."""
+    return [name for name, each in state.items() if not each.isfinite().all()]
+
+
+def check_finite(state: Mapping[str, Tensor], whose: str, built: Mapping[str, Tensor] | None = None) -> None:
+    """Raise RunFailed if a weight or a BatchNorm statistic is NaN or infinite.
+
+    Args:
+        state: of a network.
+        whose: begins the message.
+        built: the state of the network before its training, which may have infinite values, such as an attention mask.
+    """
+    usual = infinite_in(built or {})
+    if found := [name for name in infinite_in(state) if name not in usual]:
+        raise RunFailed(f"{whose} has weights that are NaN or infinite, the first one in {found[0]}")

@@ -126,7 +126,8 @@ def _check(saved: Checkpoint, experiment: Experiment, engine: Engine) -> None:
     _check_progress(saved, engine)
     if (saved.average is None) != (engine.average is None):
         raise _unusable(experiment, "its moving average is missing, or its recipe has none")
-    check_finite({**saved.network, **(saved.average or {})}, f"the checkpoint of {experiment.name}")
+    state = {**saved.network, **(saved.average or {})}
+    check_finite(state, f"the checkpoint of {experiment.name}", engine.networks.state_of(0))
 
 
 def _check_progress(saved: Checkpoint, engine: Engine) -> None:
