@@ -121,7 +121,7 @@ LIES: dict[str, tuple[Callable[[Content], object], str]] = {
     "epochs": (lambda content: content["history"].append(content["history"][0]), "do not follow each other"),
     "sums": (lambda content: content.update(sums=torch.zeros(3)), "sums has the shape (3,), not (2,)"),
     "rng": (lambda content: content.update(rng=[]), "rng has no state for each process"),
-    "value": (lambda content: content["experiment"]["values"].update(epochs="2"), "epochs = '2' is no value"),
+    "value": (lambda content: content["experiment"]["values"].update(epochs="2"), "invalid value '2' for epochs"),
     "option": (lambda content: content["experiment"]["options"].update(k=[1]), "at `$.experiment.options"),
     "recipe": (lambda content: content["experiment"].update(recipe="none"), "its recipe none is unknown here"),
     "repeated": (

@@ -1,12 +1,20 @@
-"""What a training begins with: the network, the dataset, the recipe, the device and the folder, in words."""
+"""What is said when a training begins: what is trained and how, and warnings."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from repro.experiment import Experiment
 from repro.models.typed import typed_name, typed_options
+from repro.paths import Folders
+from repro.recipes import Recipe, deviations
+from repro.store.results import read_records, result_folders
 from repro.text import number_of
+from repro.training.checkpoint import load_newest
 from repro.training.engine import Engine
+from repro.training.progress import Watcher
+from repro.training.record import own_record
 
 
 def facts_of(engine: Engine, runs: Path) -> str:
@@ -28,3 +36,29 @@ def facts_of(engine: Engine, runs: Path) -> str:
         f"in {runs / first.name if len(seeds) == 1 else runs}",
     )
     return ", ".join(parts)
+
+
+def warn_of_deviations(recipe: Recipe, watcher: Watcher) -> None:
+    """Warn before days of training that the run will not count as a reproduction."""
+    if changes := deviations(recipe):
+        watcher.say(
+            f"warning: this run deviates from {recipe.name} ({', '.join(changes)}) and will not count as a reproduction"
+        )
+
+
+def warn_of_records(experiments: Sequence[Experiment], folders: Folders, watcher: Watcher) -> None:
+    """Say that a run will be the second one of its experiment, for example because its checkpoints were removed."""
+    known = {each.id: each for each in read_records(result_folders(folders.results))}
+    for experiment in experiments:
+        first = known.get(experiment.id)
+        if first and not _replaces_its_record(experiment, folders):
+            watcher.say(
+                f"warning: {experiment.name} has a record from {first.started[:10]} ({first.shown}); this "
+                "run adds another one, and tables use the first"
+            )
+
+
+def _replaces_its_record(experiment: Experiment, folders: Folders) -> bool:
+    """Whether a run is recorded already and only gets a test by another protocol."""
+    saved, _ = load_newest(folders.runs / experiment.name)
+    return saved is not None and own_record(saved, folders.results) is not None

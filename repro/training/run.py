@@ -26,13 +26,12 @@ from repro.errors import (
 from repro.experiment import Experiment, one_of_each
 from repro.locks import Held, locked
 from repro.paths import Folders
-from repro.recipes import Recipe, deviations
+from repro.recipes import Recipe
 from repro.runtime import Runtime, Together
-from repro.store.results import RUNS, Record, every_record, read_records, result_folders
+from repro.store.results import RUNS, Record, every_record
 from repro.store.run_folders import LOCK, LOCK_SECONDS, RECORDED, describe, run_at
 from repro.store.writing import check_writable
 from repro.training import processes
-from repro.training.checkpoint import load_newest
 from repro.training.device import check_deterministic, check_fused, check_memory, prepare, release_memory
 from repro.training.failures import failing_in_one_line
 from repro.training.final_tests import final_protocols
@@ -41,8 +40,9 @@ from repro.training.grouping import Group, groups_of, in_groups, members, sharin
 from repro.training.initialise import network_of
 from repro.training.loop import train_engines
 from repro.training.memory import too_small, warn_if_short, with_memory_choice
+from repro.training.opening import warn_of_deviations, warn_of_records
 from repro.training.progress import Watcher
-from repro.training.record import own_record, recorded
+from repro.training.record import recorded
 from repro.training.resume import Part, engine_at, grouped_by_progress
 from repro.training.schedule import images_per_epoch
 from repro.training.session import Session
@@ -88,7 +88,7 @@ def train(
         runtime = choose(missing, runtime)
         groups, session = _grouped(missing, networks, Session(runtime, prepare(runtime), folders, watcher, protocols))
         _check_tasks(missing, session)
-        _warn_of_records(missing, folders, watcher)
+        warn_of_records(missing, folders, watcher)
         if processes.rank() == 0:
             check_writable(folders.results / RUNS, beside="curves")
         records |= {record.id: record for record in _train_groups(groups, session)}
@@ -143,7 +143,7 @@ def _check_tasks(experiments: Sequence[Experiment], session: Session) -> None:
     """Read the images before anything is written, and warn of runs that will not count."""
     for experiment in one_of_each(experiments).values():
         _check_shares(experiment.recipe, session.task_of(experiment).images)
-        _warn_of_deviations(experiment.recipe, session.watcher)
+        warn_of_deviations(experiment.recipe, session.watcher)
 
 
 def _finished(
@@ -274,29 +274,3 @@ def _check_shares(recipe: Recipe, images: int) -> None:
             f"the smallest batch has {smallest} images, too few for {processes.count()} processes; start at most "
             f"{max(1, smallest // 2)}"
         )
-
-
-def _warn_of_deviations(recipe: Recipe, watcher: Watcher) -> None:
-    """Warn before days of training that the run will not count as a reproduction."""
-    if changes := deviations(recipe):
-        watcher.say(
-            f"warning: this run deviates from {recipe.name} ({', '.join(changes)}) and will not count as a reproduction"
-        )
-
-
-def _warn_of_records(experiments: Sequence[Experiment], folders: Folders, watcher: Watcher) -> None:
-    """Say that a run will be the second one of its experiment, for example because its checkpoints were removed."""
-    known = {each.id: each for each in read_records(result_folders(folders.results))}
-    for experiment in experiments:
-        first = known.get(experiment.id)
-        if first and not _replaces_its_record(experiment, folders):
-            watcher.say(
-                f"warning: {experiment.name} has a record from {first.started[:10]} ({first.shown}); this "
-                "run adds another one, and tables use the first"
-            )
-
-
-def _replaces_its_record(experiment: Experiment, folders: Folders) -> bool:
-    """Whether a run is recorded already and only gets a test by another protocol."""
-    saved, _ = load_newest(folders.runs / experiment.name)
-    return saved is not None and own_record(saved, folders.results) is not None
