@@ -627,7 +627,7 @@ def test_a_missing_dependency_is_named(
 
     monkeypatch.setattr("repro.cli.count.chosen_network", missing)
     line = f"error: the package {module.split('.')[0]} is not installed: pip install {install}\n"
-    assert repro(capsys, "count", "resnet20") == (1, "", line)
+    assert repro(capsys, "count", "resnet20") == (2, "", line)
 
 
 def test_a_missing_module_of_the_program_itself_is_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,10 @@ def test_each_document_with_generated_parts_has_them() -> None:
     assert {name for name, number in makers.items() if number} == {
         "README.md",
         "SECURITY.md",
-        *(f"docs/{page}.md" for page in ("commands", "python", "recipes", "running", "tables", "verdict")),
+        *(
+            f"docs/{page}.md"
+            for page in ("commands", "own-paper", "python", "recipes", "results", "running", "tables", "verdict")
+        ),
     }
     assert sum(makers.values()) == len(GENERATED) == sum(text.count("<!-- end -->") for text in TEXTS.values())
 

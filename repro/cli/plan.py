@@ -48,8 +48,7 @@ DeviceName = Annotated[
     typer.Option(
         "--device-name",
         metavar="NAME",
-        help="Estimate for a device elsewhere, by its name in records, such as H100 (default: this machine's); repro "
-        "table needs --run --dry-run with it.",
+        help="Estimate for a device elsewhere, by its name in records, such as H100 (default: this machine's).",
     ),
 ]
 

@@ -155,7 +155,7 @@ class Record:
     environment: str | None = None
     """Hash of the installed distributions with their versions, in all sessions, like `device`."""
     tests: tuple[Mapping[str, Any], ...] = ()
-    """Test errors by other protocols than one crop; see `protocol_tests`."""
+    """Test errors by other protocols than one crop."""
     ap: Percent | None = None
     """Detection: average precision in % over the overlaps 0.50, 0.55, ..., 0.95, the metric of COCO; more is better."""
     ap50: Percent | None = None
