@@ -224,14 +224,15 @@ def check_network(experiment: Experiment) -> None:
     """Build a network from outside the package once, before anything is written or trained.
 
     Raises:
-        UserError: it cannot be built for the dataset, does not return (batch, classes) when it is trained, or has no
-            gradient.
+        UserError: it cannot be built for the dataset, does not return (batch, classes) when it is trained or tested, or
+            has no gradient.
     """
     if not is_outside(experiment.model):
         return
     data, dropout = DATASETS[experiment.dataset], experiment.recipe.dropout
     network = build(experiment.model, experiment.options, classes=data.classes, input=data.input, dropout=dropout)
     check_output(experiment.model, network, data.classes, data.input, trains=True)
+    check_output(experiment.model, network.eval(), data.classes, data.input)
 
 
 def check_counted(dataset: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from repro.data import SHIPPED, cifar, load
 from repro.data.download import fetch_archive
 from repro.data.folder import ImageFolder
+from repro.data.misplaced import misplaced
 from repro.data.stored import Missing
 from repro.errors import UserError
 
@@ -139,3 +140,19 @@ def listed() -> ImageFolder:
     images = load("imagenet", Path("d"))
     assert isinstance(images, ImageFolder)
     return images
+
+
+@pytest.mark.parametrize(
+    ("there", "line"),
+    [
+        ("d/x/sets/flowers/train/", f"it is in d/x/sets/flowers: {NAMED} d/x"),
+        ("d/x/flowers/train/", "it is in d/x/flowers: move it to d/sets/flowers"),
+        (
+            "d/sets/flowers/y/train/",
+            "it is one folder too deep, in d/sets/flowers/y: move its content to d/sets/flowers",
+        ),
+    ],
+)
+def test_a_declared_path_may_have_folders(there: str, line: str) -> None:
+    files(there)
+    assert misplaced(Path("d"), "sets/flowers", ("train",)) == line

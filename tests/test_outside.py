@@ -21,9 +21,12 @@ from watching import Silent, stop_at
 from repro.api.selection import select, select_all
 from repro.api.tables import compared
 from repro.comparison.spread import PRINTED_SPREAD
-from repro.experiment import experiment_for
+from repro.counting.count import Subject
+from repro.counting.count import count as counted
+from repro.errors import UserError
+from repro.experiment import check_network, experiment_for
 from repro.models import find
-from repro.models.factory import factory_of
+from repro.models.factory import factory_of, resolved
 from repro.models.outside import bare, label, outside, recorded, remember
 from repro.papers import find_papers
 from repro.recipes import Library, within
@@ -393,6 +396,7 @@ def test_a_network_is_found_in_a_copy_of_its_folder(tmp_path: Path) -> None:
             '{ depth = "2" }',
             f"{ROW}: model: mine/nets.py:Net: option depth must be a whole number, not '2'",
         ),
+        ("nets.py:Net", "{ depth = [1, 2] }", f"{ROW}: option depth is [1, 2], but it must be a number, text, true or"),
         ("nets.py:Nat", "{}", f"{ROW}: model: mine/nets.py has no class or function 'Nat'"),
         ("nets:Net", "{}", f"{ROW}: model: nets is not an installed package; for the file nets.py write nets.py:Net"),
     ],
@@ -560,3 +564,77 @@ def test_seeds_of_a_network_that_draws_random_numbers_are_trained_one_after_anot
         network = network_of(experiment)
     assert why_one_at_a_time(network, experiment) == reason
     assert torch.equal(before, torch.get_rng_state())
+
+
+TYPED = """
+from torch import nn
+from torch.nn import functional as F
+
+
+class Net(nn.Linear):
+    def __init__(self, width: float = 1, depth: "int | str" = 3, *, classes):
+        super().__init__(3 * 32 * 32, classes)
+
+    def forward(self, images):
+        logits = super().forward(images.flatten(1))
+        return logits if self.training else {"logits": logits}
+
+
+class Pooled(nn.Linear):
+    def __init__(self, *, classes):
+        super().__init__(3, classes)
+
+    def forward(self, images):
+        return super().forward(F.avg_pool2d(images, images.shape[2:]).flatten(1))
+
+
+class Attention(nn.Linear):
+    def __init__(self, *, classes):
+        super().__init__(32, classes)
+
+    def forward(self, images):
+        return super().forward(F.scaled_dot_product_attention(images, images, images).mean((1, 2)))
+
+
+class Fails(nn.Linear):
+    def __init__(self, *, classes):
+        super().__init__(3, classes)
+
+    def forward(self, images):
+        return super().forward({1: images.mean((2, 3))}[images.shape[-1]])
+"""
+
+
+def test_an_annotation_of_an_option_is_more_than_its_default(write: Write) -> None:
+    Path("typed.py").write_text(TYPED, encoding="utf-8")
+    network = outside(find("typed.py:Net"))
+    assert resolved(network, {"width": 0.5, "depth": "deep"}) == {"width": 0.5, "depth": "deep"}
+    assert resolved(network, {"width": 2}) == {"width": 2.0, "depth": 3}
+    assert type(resolved(network, {})["width"]) is float
+
+
+def test_a_network_that_returns_something_else_when_it_is_tested_is_refused_before_its_training(write: Write) -> None:
+    Path("typed.py").write_text(TYPED, encoding="utf-8")
+    experiment = experiment_for(find("typed.py:Net"), {}, seed=0, recipe_name="resnet-cifar10")
+    with pytest.raises(UserError, match=r"typed\.py:Net returns a dict for 2 images of 3x32x32"):
+        check_network(experiment)
+
+
+@pytest.mark.parametrize(
+    ("name", "macs"),
+    [
+        ("Pooled", 3 * 10),  # the pooling is in no linear layer
+        ("Attention", 3 * 32 * 32 * (32 + 32) + 32 * 10),
+    ],
+)
+def test_global_poolings_and_fused_attention_are_counted(write: Write, name: str, macs: int) -> None:
+    Path("typed.py").write_text(TYPED, encoding="utf-8")
+    found = counted(Subject(find(f"typed.py:{name}"), {}, (3, 32, 32), 10))
+    assert found.flops["macs"] == macs
+    assert name != "Pooled" or found.flops["paper"] == 3 * 32 * 32 + 3 * 10
+
+
+def test_a_network_that_cannot_be_counted_is_refused_in_one_line(write: Write, capsys: Capsys) -> None:
+    Path("typed.py").write_text(TYPED, encoding="utf-8")
+    said = refused(capsys, "count", "typed.py:Fails", "--input", "3x32x32", "--classes", "10")
+    assert "typed.py:Fails" in said

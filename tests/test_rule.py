@@ -311,3 +311,8 @@ def test_quantiles(degrees: int) -> None:
     for cells in (1, 5, 27):
         assert t_of_margin(degrees, cells) == pytest.approx(stats.t(degrees).isf(0.025 / cells))
     assert most_squares(degrees) == pytest.approx(stats.chi2(degrees).isf(FAILED))
+
+
+def test_the_best_of_several_runs_is_the_largest_where_more_is_better() -> None:
+    of_ap = MeasuredError(Cell("34.0"), "best", 5, (30.0, 35.0), IMAGES, more_is_better=True)
+    assert (of_ap.value, measured("8.75", (8.0, 9.0), "best", 5).value) == (35.0, 8.0)

@@ -271,6 +271,7 @@ def test_tasks_are_rows_where_their_seeds_train_at_once() -> None:
         (Runtime(device="cpu"), False),
         (Runtime(device="cpu", together="stacked"), True),
         (Runtime(together="off"), False),
+        (Runtime(at_once=1), False),
         (Runtime(processes=4), False),
         (Runtime(processes=4, together="stacked"), True),
         (Runtime(fused=True), True),

@@ -140,6 +140,8 @@ WRONG = [
      "recipe demo", 'gamma has no effect without milestones and schedule = "steps" or "exponential", or schedule ='),
     (RECIPE, "lr =", 'warmup_epochs = { value = 2, source = "printed", place = "3" }\nlr =', "warning",
      "recipe demo", "and epochs 2, so that the learning rate never reaches lr; lower warmup_epochs"),
+    (RECIPE, "lr =", 'iterations = { value = 9, source = "printed", place = "3" }\nlr =', "error",
+     "recipe demo", "iterations=9 ends the run in epoch 1, before epochs=2; state both"),
     (RECIPE, "value = 32", "value = 9999", "warning",
      "recipe demo", "batch (9,999) is larger than the 1,442 training images of digits; lower batch"),
     (RECIPE, "lr =", 'validation_images = { value = 1420, source = "printed", place = "3" }\nlr =', "warning",

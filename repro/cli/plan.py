@@ -14,7 +14,7 @@ from repro.bars import with_bar
 from repro.cli.options import Data, Results, Rows, Runs, choice, number_of_seeds
 from repro.cli.output import Output, format_of, write_text
 from repro.cli.row_options import RowOptions
-from repro.cli.runtime_options import runtime_options
+from repro.cli.runtime_options import runtime_of, runtime_options
 from repro.cli.suggestion import command_with, suggest, with_folders
 from repro.comparison.corrections import records_today
 from repro.comparison.join import spreads_for
@@ -94,7 +94,7 @@ def plan_of(selections: Sequence[Selection], options: RowOptions, *, named: bool
     """
     places = folders(None, options.runs, options.results)
     read = result_folders(options.results)
-    records, times, runtime = records_today(read), read_times(read), Runtime(**options.switches)
+    records, times, runtime = records_today(read), read_times(read), runtime_of(options.switches)
     device = _device(runtime, options.device_name, records, times)
     spreads = spreads_for(pools_of(selections, named=named), records)
     found = needed_runs(selections, spreads, records, places.runs, options.per_row)

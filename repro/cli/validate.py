@@ -17,7 +17,7 @@ from repro.cli.suggestion import suggest, with_folders
 from repro.console import note, print_json, print_line
 from repro.errors import UserError
 from repro.papers import TABLES, Paper, find_papers, paper_in
-from repro.paths import data_in, folders
+from repro.paths import data_folder, data_in, default_folders
 from repro.recipes import Library, current_library, within
 from repro.text import number_of
 from repro.validation import Level, Validated
@@ -119,12 +119,17 @@ def _suggest(command: str, papers: Sequence[Path]) -> None:
 def _next(found: Validated, folder: Path | None) -> str:
     """Return what to do next: validate again after the errors are corrected, or look at a table."""
     if found.number_of(Level.ERROR):
-        return with_folders(" ".join(["repro validate", *([quote(str(folder))] if folder else [])]), folders(), "data")
+        return _with_data(" ".join(["repro validate", *([quote(str(folder))] if folder else [])]))
     if unrun := _not_run(found):
-        return with_folders(f"repro validate {quote(str(unrun[0]))}", folders(), "data")
+        return _with_data(f"repro validate {quote(str(unrun[0]))}")
     tables = [table for paper in found.papers if not paper.shipped for table in paper.tables]
     if len(tables) != 1:
         return "repro list tables"
     (file,) = tables
     name = quote(file.stem if file.parent.name == TABLES else str(file))
-    return with_folders(f"repro table {name}", folders(), "data")
+    return _with_data(f"repro table {name}")
+
+
+def _with_data(command: str) -> str:
+    """Return a command with the folder of the datasets, unless it is the default."""
+    return with_folders(command, replace(default_folders(), data=data_folder()), "data")

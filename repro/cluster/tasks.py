@@ -122,6 +122,6 @@ def trains_seeds_at_once(experiment: Experiment, runtime: Runtime) -> bool:
 
     Several processes train one seed, unless the user says how seeds share the device.
     """
-    if runtime.processes > 1 and not runtime.shares:
+    if runtime.at_once == 1 or (runtime.processes > 1 and not runtime.shares):
         return False
     return sharing_of_seeds(experiment, runtime, on_cpu=runtime.device == "cpu") is not Together.OFF

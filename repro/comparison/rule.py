@@ -131,6 +131,8 @@ class MeasuredError:
     """Our errors in %, by seed; none before the first run, which has no value and difference yet."""
     images: int
     """Number of test images."""
+    more_is_better: bool = False
+    """Whether the values are of a metric whose best one is the largest; such figures get no verdict."""
 
     @property
     def n(self) -> int:
@@ -140,7 +142,8 @@ class MeasuredError:
     @property
     def value(self) -> float:
         """Our figure in %, by the statistic of the printed one."""
-        return FIGURE_OF[self.statistic](self.values)
+        figure = max if self.statistic == "best" and self.more_is_better else FIGURE_OF[self.statistic]
+        return figure(self.values)
 
     @property
     def difference(self) -> float:

@@ -81,9 +81,18 @@ def pooling(saved: int) -> Handle:
 
     def handle(inputs: list[Any], outputs: list[Any]) -> int:
         window = [side.toIValue() for side in inputs[1].node().inputs()]
+        if None in window:  # the network computes it from the size of the maps, as for a global pooling
+            window = [of // to for of, to in zip(shape(inputs[0])[-2:], shape(outputs[0])[-2:], strict=True)]
         return (prod(window) - saved) * prod(shape(outputs[0]))
 
     return handle
+
+
+def attention(inputs: list[Any], outputs: list[Any]) -> int:
+    """Return the multiply-adds of both products of scaled dot-product attention."""
+    *batch, queries, width = shape(inputs[0])
+    keys, values = shape(inputs[1])[-2], shape(inputs[2])[-1]
+    return prod(batch) * queries * keys * (width + values)
 
 
 def weighted_sum(inputs: list[Any], outputs: list[Any]) -> int:
@@ -112,6 +121,8 @@ EXTRA_HANDLES: dict[str, Handle] = {
     "aten::max_pool2d": pooling(1),
 }
 """Operators that `paper` counts in addition to fvcore's defaults."""
+PRODUCTS: dict[str, Handle] = {"aten::scaled_dot_product_attention": attention}
+"""Operators that every convention counts, as it counts the matrix products that they stand for."""
 
 _EXTRA = frozenset(operator.removeprefix("aten::") for operator in EXTRA_HANDLES)
 _LEFT_OUT: dict[str, frozenset[str]] = {

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from repro.counting.conventions import EXTRA_HANDLES, Convention, total
+from repro.counting.conventions import EXTRA_HANDLES, PRODUCTS, Convention, total
 from repro.errors import PackageMissing, UserError, first_line, is_out_of_memory
 from repro.memory import free_host_memory
 from repro.models import OptionValue, build, is_outside
@@ -130,7 +130,7 @@ def refusing(called: str, input: Shape) -> Iterator[None]:
     """Raise UserError where a network does not accept an input of C, H, W, or it does not fit into memory."""
     try:
         yield
-    except (RuntimeError, ValueError) as error:
+    except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         if is_out_of_memory(error):
             raise UserError(f"{called} with an input of {shape_text(input)} does not fit into memory") from error
         refused = f"{called} does not accept an input of {shape_text(input)} (CxHxW)"
@@ -171,7 +171,7 @@ def analysis(network: nn.Module, input: Shape, called: str) -> Any:
     with warnings.catch_warnings(), refusing(called, input), _one_thread():
         warnings.simplefilter("ignore")  # fvcore traces, which torch deprecates
         flops = counter(network, torch.zeros(1, *input, device=device))
-        flops.set_op_handle(**EXTRA_HANDLES)
+        flops.set_op_handle(**EXTRA_HANDLES, **PRODUCTS)
         flops.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         flops.total()
     return flops

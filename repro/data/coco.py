@@ -114,12 +114,13 @@ def load(name: str, root: Path) -> DetectionFolder:
     """
     declared = DATASETS[name].declared
     assert declared is None or isinstance(declared, CocoFolder)
-    folder = place_of(root, declared.path if declared else name)
+    path = declared.path if declared else name
+    folder = place_of(root, path)
     parts = (declared.train, declared.test) if declared else PARTS
     files = [annotations_of(folder, part) for part in parts]
     if not all(each.is_file() for each in files):
         where = "" if declared else ", from https://cocodataset.org/#download"
-        if found := misplaced(root, folder.name, [str(each.relative_to(folder)) for each in files]):
+        if found := misplaced(root, path, [str(each.relative_to(folder)) for each in files]):
             raise Missing(folder, f"{name} is not in {folder}; {found}")
         raise Missing(
             folder,

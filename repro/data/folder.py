@@ -151,7 +151,8 @@ def load(name: str, root: Path) -> ImageFolder:
     folder = _folder(name, root)
     test = _test_folder(name, folder)
     if not (folder / TRAIN).is_dir() and not test.is_dir():
-        where = misplaced(root, folder.name, (TRAIN,)) or _what_is_expected(name, folder)
+        declared = DATASETS[name].declared
+        where = misplaced(root, declared.path if declared else folder.name, (TRAIN,)) or _what_is_expected(name, folder)
         raise Missing(folder, f"{name} is not in {folder}; {where}")
     return ImageFolder(name, folder, test)
 

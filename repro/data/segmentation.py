@@ -68,7 +68,7 @@ def load_isbi2012(name: str, root: Path) -> Dataset:
         pixels, labels = _pairs(folder / "image", folder / "label")
     else:
         forms = ("image", "label"), [each.name for each in stacks]
-        if found := next(filter(None, (misplaced(root, folder.name, form) for form in forms)), ""):
+        if found := next(filter(None, (misplaced(root, name, form) for form in forms)), ""):
             raise Missing(folder, f"ISBI 2012 is not in {folder}; {found}")
         raise Missing(
             folder,
@@ -93,10 +93,11 @@ def load_folder(name: str, root: Path) -> Dataset:
         UserError: images or masks are missing, or differ in size.
     """
     spec = DATASETS[name]
-    folder = place_of(root, spec.declared.path if spec.declared else name)
+    path = spec.declared.path if spec.declared else name
+    folder = place_of(root, path)
     splits = folder / TRAIN, folder_of_tests(folder, IMAGES)
     if not all((each / IMAGES).is_dir() for each in splits):
-        found = misplaced(root, folder.name, (f"{TRAIN}/{IMAGES}",))
+        found = misplaced(root, path, (f"{TRAIN}/{IMAGES}",))
         if found and not folder.exists():
             raise Missing(folder, f"{name} is not in {folder}; {found}")
         raise Missing(folder, f"{folder} needs train/ and test/ (or val/), each with images/ and masks/ of equal names")

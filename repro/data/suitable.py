@@ -31,11 +31,14 @@ def check_images(recipe: Recipe, usual: Recipe) -> None:
             raise UserError(f"batch={recipe.batch} with drop_last leaves no batch of {recipe.dataset}")
         if recipe.batch > usual.batch:
             raise UserError(f"batch={recipe.batch} is more than the {images:,} training images of {recipe.dataset}")
-    _check_iterations(recipe, images)
+    _check_iterations(recipe, images, as_stated=recipe is usual)
 
 
-def _check_iterations(recipe: Recipe, images: int) -> None:
-    """Raise UserError if the epochs of a recipe have fewer steps than its iterations, which would not be reached."""
+def _check_iterations(recipe: Recipe, images: int, *, as_stated: bool) -> None:
+    """Raise UserError if the epochs of a recipe have fewer steps than its iterations, which would not be reached.
+
+    With `as_stated`, also if whole epochs follow after the iterations: a recipe may inherit them and state the epochs.
+    """
     if not recipe.iterations or images < 1:
         return
     steps = images // recipe.batch if recipe.drop_last else math.ceil(images / recipe.batch)
@@ -43,4 +46,9 @@ def _check_iterations(recipe: Recipe, images: int) -> None:
         raise UserError(
             f"iterations={recipe.iterations} is more than the {recipe.epochs * steps} of epochs={recipe.epochs} with "
             f"{steps} steps each; change one of iterations, epochs and batch too"
+        )
+    if as_stated and recipe.iterations <= (recipe.epochs - 1) * steps:
+        last = math.ceil(recipe.iterations / steps)
+        raise UserError(
+            f"iterations={recipe.iterations} ends the run in epoch {last}, before epochs={recipe.epochs}; state both"
         )

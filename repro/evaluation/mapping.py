@@ -165,9 +165,9 @@ def _check(receiver: Receiver, found: StateDict, name: str, own: Tensor, *, is_l
             f"{found.file}: {name} has the shape {tuple(value.shape)}, and {typed_name(receiver.model)} needs "
             f"{tuple(own.shape)}; name another model or dataset, or its options with --set"
         )
-    if value.dtype not in FLOATING_POINT:
+    if value.dtype not in {*FLOATING_POINT, own.dtype}:
         raise UserError(
             f"{found.file}: {name} has the type {value.dtype}; weights must be floating-point; save them in fp32"
         )
-    if not value.isfinite().all():
+    if not value.isfinite().all() and own.isfinite().all():  # a mask of a network of one's own may be infinite
         raise UserError(f"{found.file}: {name} has NaN or infinite values; use other weights")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from repro.errors import UserError
+from repro.errors import UserError, is_out_of_memory
 
 
 def fully_convolutional(network: nn.Module) -> nn.Module:
@@ -56,13 +56,18 @@ class Dense(nn.Module):
         self.classifier = nn.Sequential(*layers).eval()
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = self.features(x)
+        height, width = x.shape[2:]
+        small = f"an image of {width}x{height} pixels is too small for a dense test"
+        try:
+            maps = self.features(x)
+        except RuntimeError as error:  # a pooling has no output
+            if is_out_of_memory(error):
+                raise
+            raise UserError(f"{small}; use larger scales") from error
         if min(maps.shape[2:]) < self.side:
-            height, width = x.shape[2:]
             raise UserError(
-                f"an image of {width}x{height} pixels is too small for a dense test: its maps have "
-                f"{maps.shape[3]}x{maps.shape[2]} positions, and the classifier needs {self.side}x{self.side}; "
-                "use larger scales"
+                f"{small}: its maps have {maps.shape[3]}x{maps.shape[2]} positions, and the classifier needs "
+                f"{self.side}x{self.side}; use larger scales"
             )
         return self.classifier(maps)
 

@@ -243,13 +243,20 @@ def _factory(
         if each.kind is inspect.Parameter.VAR_KEYWORD:
             open_ = True
         elif each.kind is not inspect.Parameter.VAR_POSITIONAL and name not in {*sizes.values(), *OWN_WEIGHTS}:
-            kind = SCALARS.get(type(each.default)) or SCALARS.get(str(each.annotation).removesuffix(" | None"))
+            kinds[name] = kind = _kind(each)
             if each.default is empty:
                 required.append(name)
             elif type(each.default) in SCALARS:
-                defaults[name] = each.default
-            kinds[name] = kind or SCALARS.get(getattr(each.annotation, "__name__", None))
+                defaults[name] = of_type(each.default, kind)
     return Factory(build, kinds, defaults, tuple(required), sizes, open_)
+
+
+def _kind(parameter: inspect.Parameter) -> type | None:
+    """Return the type of an option: as it is annotated, else that of its default; None if it may have several."""
+    annotated = str(getattr(parameter.annotation, "__name__", parameter.annotation)).removesuffix(" | None")
+    if " | " in annotated:
+        return None
+    return SCALARS.get(annotated) or SCALARS.get(type(parameter.default))
 
 
 def _signature(network: Outside, build: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

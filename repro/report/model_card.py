@@ -111,10 +111,12 @@ The code of the network or the recipe does not come with `repro`: run this in th
 
 def _how_to_load(facts: CardFacts, weights: Path) -> str:
     """Return how the file is loaded, and what the network's input is."""
+    from repro.data.augment import with_declared  # imports torch
+
     experiment = facts.experiment
     data = DATASETS[experiment.dataset]
     channels, height, width = data.input
-    recipe = experiment.recipe
+    recipe = with_declared(experiment.recipe)
     given = ("preprocessing",) if recipe.preprocessing else ("mean", "std")
     normalised = "; ".join(f"{name}: {shown(name, getattr(recipe, name))}" for name in given)
     return f"""## Load

@@ -10,6 +10,8 @@ KINDS = ("params", "flops", "error", "time", "context")
 METRICS = ("error", "error5", "iou", "isbi_pixel", "isbi_rand", "ap", "ap50")
 PERCENT = ("error", "error5")
 """The errors in %; only these get verdicts."""
+MORE_IS_BETTER = ("iou", "ap", "ap50")
+"""The metrics of which a larger figure is the better one."""
 LAST = "last"
 STATISTICS = (LAST, "median", "mean", "best")
 

@@ -238,7 +238,9 @@ def _row(index: int, content: dict[str, Any], kinds: Mapping[str, object], judge
         raise Malformed(where, "options belongs to a row with a network; add model")
     _expect_known(where, content)
     for option, value in content.get("options", {}).items():
-        if is_outside(content.get("model")):  # its options are checked when its code has run
+        if is_outside(content.get("model")):  # whether it has this option is checked when its code has run
+            if not isinstance(value, bool | int | float | str):
+                raise Malformed(where, f"option {option} is {value!r}, but it must be a number, text, true or false")
             continue
         expect_one_of(where, "option", option, MODELS[content["model"]].options)
         kind = OPTIONS[option][0]

@@ -124,4 +124,4 @@ def _network_files(papers: Sequence[Paper], tables: Sequence[Table], recipes: Se
         if row.model and is_outside(row.model) and (file := outside(row.model).file):
             yield file
     for name in (name for each in recipes for name in each.default_for if is_outside(name)):
-        yield from (paper.folder / bare(name).rpartition(":")[0] for paper in papers)
+        yield from (file for paper in papers for file in paper.folder.rglob(bare(name).rpartition(":")[0]))
