@@ -114,6 +114,7 @@ def _line(run: Run, job: LiveJob | None) -> Line:
     waits = job is not None and run.state is RunState.STOPPED
     state = RunState.QUEUED if waits else run.state
     return {
+        **dict.fromkeys(RUN_COLUMNS),
         "name": run.folder.name,
         "epoch": run.last and run.last.epoch,
         "epochs": run.epochs,
