@@ -97,8 +97,8 @@ def test_the_network_of_a_recipe_learns_photographs_and_resumes_bit_for_bit(
     one, two = engine.checkpoints()[0], resumed.checkpoints()[0]
     assert_same(one.network, two.network)
     assert_same(one.tested, two.tested)
-    losses = [row.train_loss for row in engine.histories[0]]
-    print(name, model, [round(each, 2) for each in losses], f"tested: {engine.histories[0][-1].test_loss:.2f}")
+    losses = [row.train_loss for row in engine.epoch_rows[0]]
+    print(name, model, [round(each, 2) for each in losses], f"tested: {engine.epoch_rows[0][-1].test_loss:.2f}")
     assert sum(losses[-4:]) < sum(losses[:4])
 
 

@@ -123,6 +123,6 @@ def test_a_network_can_be_tested_with_exact_statistics(tiny: Make, seeds: int) -
         assert len(means) == int(own[next(key for key in own if "num_batches" in key)])
         name = next(key for key in own if key.endswith("running_mean"))
         torch.testing.assert_close(own[name], means.mean(0), rtol=1e-3, atol=1e-4)
-        tests = [each.histories[number][-1].test_loss for each in (exact, running)]
+        tests = [each.epoch_rows[number][-1].test_loss for each in (exact, running)]
         assert tests[0] != tests[1]
-        assert exact.histories[number][0].test_loss == running.histories[number][0].test_loss
+        assert exact.epoch_rows[number][0].test_loss == running.epoch_rows[number][0].test_loss

@@ -20,7 +20,7 @@ from repro.store.results import Record, every_record
 from repro.training import checkpoint, provenance
 from repro.training.engine import Engine
 from repro.training.provenance import VARIABLES, changed, environment, machine, processor, through
-from repro.training.sessions import Sessions
+from repro.training.run_history import RunHistory
 from repro.training.signals import Stopped
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
@@ -119,7 +119,7 @@ def test_a_changed_driver_is_recorded_with_the_former_one() -> None:
 def test_the_peak_of_all_sessions_is_recorded(tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime, peaks = Runtime(device="cpu"), {1: 3 << 30, 2: 1 << 30}
     assert engine_of(tiny()).peak_bytes is None
-    monkeypatch.setattr(Engine, "peak_bytes", property(lambda engine: peaks.get(engine.sessions[0].number)))
+    monkeypatch.setattr(Engine, "peak_bytes", property(lambda engine: peaks.get(engine.run_histories[0].sessions)))
     with pytest.raises(Stopped):
         train_one(tiny(), runtime, folders, stop_at(3))
     saved = checkpoint.load(folders.runs / tiny().name / checkpoint.NEWEST)
@@ -152,7 +152,7 @@ def test_records_from_before_these_fields_are_read_and_kept(folders: Folders, re
 
 
 def test_the_peak_of_this_session_counts_if_it_is_higher() -> None:
-    run = Sessions(Runtime(), {}, "2026-02-01T00:00:00+00:00", earlier_peak=2 << 30)
+    run = RunHistory(Runtime(), {}, "2026-02-01T00:00:00+00:00", earlier_peak=2 << 30)
     assert [run.peak_bytes(now) for now in (1 << 30, 3 << 30, None)] == [2 << 30, 3 << 30, 2 << 30]
     assert replace(run, over=True).peak_bytes(3 << 30) == 2 << 30
 

@@ -26,6 +26,7 @@ from repro.training.networks import Networks, infinite_in
 from repro.training.optimizer import load_optimizer_states, optimizer_for, optimizer_state_of, reset_momentum
 from repro.training.provenance import machine
 from repro.training.randomness import seed_of, set_generators, states_of_generators
+from repro.training.run_history import RunHistory
 from repro.training.schedule import (
     Phase,
     first_step_of_epoch,
@@ -36,7 +37,6 @@ from repro.training.schedule import (
     steps_per_epoch,
     total_steps,
 )
-from repro.training.sessions import Sessions
 from repro.training.stacked import as_networks
 from repro.training.statistics import take_exact_statistics
 from repro.training.step import Step
@@ -76,11 +76,11 @@ class Engine:
         self.sums = torch.zeros(len(networks), 2, device=device)
         self.total_steps = total_steps(self.recipe, task.images)
         self.step = 0
-        self.histories: list[list[EpochRow]] = [[] for _ in networks]
+        self.epoch_rows: list[list[EpochRow]] = [[] for _ in networks]
         self._begin_phase(phase_of_epoch(self.recipe, 0, task.images))
         self.machine = machine(device)
         started = datetime.now(UTC).isoformat(timespec="milliseconds")  # a run may take less than a second
-        self.sessions = [Sessions(runtime, self.machine, started) for _ in networks]
+        self.run_histories = [RunHistory(runtime, self.machine, started) for _ in networks]
 
     def _begin_phase(self, phase: Phase) -> None:
         """Make the optimizer, which has no momentum yet, and the step of a phase."""
@@ -110,16 +110,16 @@ class Engine:
     @property
     def epochs(self) -> int:
         """Epochs that are trained and tested."""
-        return len(self.histories[0])
+        return len(self.epoch_rows[0])
 
     @property
     def finished(self) -> bool:
         """Whether the last epoch is trained and tested."""
-        return self.epochs > 0 and self.histories[0][-1].step == self.total_steps
+        return self.epochs > 0 and self.epoch_rows[0][-1].step == self.total_steps
 
     @property
     def steps_of_epoch(self) -> int:
-        """Steps taken in the current epoch, which is not in the histories yet."""
+        """Steps taken in the current epoch, which has no row yet."""
         return self.step - self._first_step_of_epoch
 
     @property
@@ -144,7 +144,7 @@ class Engine:
     @property
     def _plateaus(self) -> int:
         """How many plateaus the error of the first run had; runs of such a recipe are trained alone."""
-        return plateaus_in((row.monitored_error for row in self.histories[0]), self.recipe.patience)
+        return plateaus_in((row.monitored_error for row in self.epoch_rows[0]), self.recipe.patience)
 
     @property
     def tested(self) -> Networks:
@@ -180,7 +180,7 @@ class Engine:
 
     def _add_time(self, seconds: float) -> None:
         """Add wall time to the current epoch of each run."""
-        for each in self.sessions:
+        for each in self.run_histories:
             each.epoch_seconds += seconds
 
     def _weight(self, images: int) -> float:
@@ -201,7 +201,7 @@ class Engine:
         check_state((each for name, each in state if name not in self.infinite), self.step)
 
     def end_epoch(self, progress: Progress = iter) -> list[EpochRow]:
-        """Test the networks after an epoch's last step and add the epoch to the histories.
+        """Test the networks after an epoch's last step and add the epoch's row of each run.
 
         Args:
             progress: wraps the range of a test's batches.
@@ -230,10 +230,10 @@ class Engine:
                 seconds=run.epoch_seconds,
                 **each.extra,
             )
-            for each, (loss, wrong), run in zip(tested, sums, self.sessions, strict=True)
+            for each, (loss, wrong), run in zip(tested, sums, self.run_histories, strict=True)
         ]
-        for history, row, run in zip(self.histories, rows, self.sessions, strict=True):
-            history.append(row)
+        for earlier, row, run in zip(self.epoch_rows, rows, self.run_histories, strict=True):
+            earlier.append(row)
             run.end_epoch()
         self.sums.zero_()
         self._enter_phase()
@@ -264,16 +264,16 @@ class Engine:
                 total=self.total_steps,
                 sums=sums[number].clone(),
                 rng=rng,
-                history=self.histories[number],
+                history=self.epoch_rows[number],
                 seconds=run.seconds,
                 epoch_seconds=run.epoch_seconds,
-                sessions=run.number,
+                sessions=run.sessions,
                 started=run.started,
                 data=self.task.fingerprint,
                 machine=run.machine,
                 peak_bytes=run.peak_bytes(self.peak_bytes),
             )
-            for number, (experiment, run) in enumerate(zip(self.experiments, self.sessions, strict=True))
+            for number, (experiment, run) in enumerate(zip(self.experiments, self.run_histories, strict=True))
         ]
 
     def restore(self, saved: Sequence[Checkpoint]) -> None:
@@ -286,10 +286,10 @@ class Engine:
                 self.sums[number].copy_(each.sums)
         first = saved[0]
         self.step = first.step
-        self.histories = [list(each.history) for each in saved]
+        self.epoch_rows = [list(each.history) for each in saved]
         self._enter_phase()
         load_optimizer_states(self.optimizer, self.networks, [each.optimizer for each in saved])
-        self.sessions = [own.after(each) for own, each in zip(self.sessions, saved, strict=True)]
+        self.run_histories = [own.after(each) for own, each in zip(self.run_histories, saved, strict=True)]
         kinds = len(first.rng) // self.runtime.processes
         set_generators(first.rng[processes.rank() * kinds :][:kinds], self.device)
 

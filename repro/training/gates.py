@@ -34,12 +34,12 @@ def write_run_gates(engine: Engine, results: Path, watcher: Watcher) -> None:
         return
     firsts = processes.of_first(_of_first_records(engine, results))
     watcher.say("computing mean gate weights on the test images")
-    for number, (experiment, history) in enumerate(zip(engine.experiments, engine.histories, strict=True)):
+    for number, (experiment, epoch_rows) in enumerate(zip(engine.experiments, engine.epoch_rows, strict=True)):
         if path := firsts.get(experiment.id):
             watcher.say(f"{path} has the mean gate weights of the first record of {experiment.name}, and stays")
             continue
         network = _with_gates(engine, number) if engine.runtime.fused else engine.alone(number)
-        rows = measured_gates(network, experiment, engine.task, engine.step, history, progress=watcher.testing)
+        rows = measured_gates(network, experiment, engine.task, engine.step, epoch_rows, progress=watcher.testing)
         if processes.rank() == 0:
             write_gates(rows, gates_path(results, experiment.name))
 
@@ -49,7 +49,7 @@ def _of_first_records(engine: Engine, results: Path) -> dict[str, Path]:
     folders = result_folders(results)
     first = {each.id: each for each in read_records(folders)}
     paths = {each.id: latest(folders, gates_path, each.name) for each in engine.experiments}
-    started = {each.id: run.started for each, run in zip(engine.experiments, engine.sessions, strict=True)}
+    started = {each.id: run.started for each, run in zip(engine.experiments, engine.run_histories, strict=True)}
     return {id: path for id, path in paths.items() if path and id in first and first[id].started != started[id]}
 
 
@@ -65,7 +65,7 @@ def measured_gates(
     experiment: Experiment,
     task: Task,
     step: int,
-    history: Sequence[EpochRow],
+    epoch_rows: Sequence[EpochRow],
     *,
     progress: Progress = iter,
 ) -> list[GateRow]:
@@ -76,12 +76,12 @@ def measured_gates(
         experiment: the run's experiment.
         task: provides the test images.
         step: number of steps that the run has taken.
-        history: the run's epochs.
+        epoch_rows: the run's epochs so far.
         progress: wraps the range of the batches.
     """
     assert isinstance(network, DenseResNet)
     assert isinstance(task, Classification)
-    epoch, taken, whole = position(experiment.recipe, step, history, task.images)
+    epoch, taken, whole = position(experiment.recipe, step, epoch_rows, task.images)
     means, images = mean_gate_weights(network, task, progress)
     return [
         GateRow(
@@ -123,11 +123,11 @@ def mean_gate_weights(
     return [[next(found) / images for _ in range(size)] for size in sizes], round(images)
 
 
-def position(recipe: Recipe, step: int, history: Sequence[EpochRow], images: int) -> tuple[int, int, int]:
+def position(recipe: Recipe, step: int, epoch_rows: Sequence[EpochRow], images: int) -> tuple[int, int, int]:
     """Return the epoch of a run's last step, from 1, the steps taken in it, and its total steps."""
-    ends = [0, *(row.step for row in history)]
-    if history and step == ends[-1]:
-        return len(history), step - ends[-2], step - ends[-2]
-    phase = phase_of_epoch(recipe, len(history), images).recipe
+    ends = [0, *(row.step for row in epoch_rows)]
+    if epoch_rows and step == ends[-1]:
+        return len(epoch_rows), step - ends[-2], step - ends[-2]
+    phase = phase_of_epoch(recipe, len(epoch_rows), images).recipe
     whole = min(steps_per_epoch(phase, images), total_steps(recipe, images) - ends[-1])
-    return len(history) + 1, step - ends[-1], whole
+    return len(epoch_rows) + 1, step - ends[-1], whole

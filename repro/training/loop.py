@@ -122,8 +122,8 @@ class Training:
             rows = engine.end_epoch(watcher.testing)
             self.saver.end_epoch()
         if processes.rank() == 0:
-            for experiment, history in zip(engine.experiments, engine.histories, strict=True):
-                write_curve(history, self.saver.runs / experiment.name / CURVE)
+            for experiment, curve in zip(engine.experiments, engine.epoch_rows, strict=True):
+                write_curve(curve, self.saver.runs / experiment.name / CURVE)
         watcher.epoch(rows, engine.recipe.all_epochs, "" if self.alone else self.name)
         self.curves.epoch(rows)
         if engine.finished:
@@ -276,5 +276,5 @@ def describe_all(engine: Engine, folders: Folders, ended: str | None = None) -> 
     """Let the first process write descriptions of an engine's runs into their folders."""
     if processes.rank() == 0:
         folders.results.mkdir(parents=True, exist_ok=True)  # `repro table` may read this folder meanwhile
-        for experiment, run in zip(engine.experiments, engine.sessions, strict=True):
+        for experiment, run in zip(engine.experiments, engine.run_histories, strict=True):
             describe(experiment, run.runtime, folders, ended=ended, device=run.machine["device"])

@@ -32,7 +32,7 @@ def facts_of(engine: Engine, runs: Path) -> str:
         f"recipe {first.recipe.name}",
         number_of(first.recipe.all_epochs, "epoch"),
         f"{'seeds' if len(seeds) > 1 else 'seed'} {' '.join(seeds)}",
-        f"{engine.runtime.precision} on {engine.sessions[0].machine['device']}",
+        f"{engine.runtime.precision} on {engine.run_histories[0].machine['device']}",
         f"in {runs / first.name if len(seeds) == 1 else runs}",
     )
     return ", ".join(parts)

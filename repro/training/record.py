@@ -67,10 +67,10 @@ def write_record(engine: Engine, number: int, tests: Sequence[ProtocolTest], res
         RunFailed: the run was not tested after its last step, so there is no error of its final weights; or the record
             could not be written.
     """
-    experiment, history, run = engine.experiments[number], engine.histories[number], engine.sessions[number]
-    if not engine.finished or history[-1].step != engine.step:
+    experiment, rows, run = engine.experiments[number], engine.epoch_rows[number], engine.run_histories[number]
+    if not engine.finished or rows[-1].step != engine.step:
         raise RunFailed(f"{experiment.name} was not tested after its last step, so it is not recorded; train it again")
-    last, reported = history[-1], reported_row(experiment.recipe, history)
+    last, reported = rows[-1], reported_row(experiment.recipe, rows)
     made = Record(
         id=experiment.id,
         name=experiment.name,
@@ -97,21 +97,21 @@ def write_record(engine: Engine, number: int, tests: Sequence[ProtocolTest], res
         **run.machine,
         started=run.started,
         seconds=round(run.seconds, 3),
-        sessions=run.number,
+        sessions=run.sessions,
         data=engine.task.fingerprint,
         peak_bytes=run.peak_bytes(engine.peak_bytes),
         network=version_of(experiment.model),
         tests=plain(tests),
     )
     if processes.rank() == 0:
-        _write(made, history, results)
+        _write(made, rows, results)
     return made
 
 
-def _write(record: Record, history: Sequence[EpochRow], results: Path) -> None:
+def _write(record: Record, rows: Sequence[EpochRow], results: Path) -> None:
     try:
         with locked_results(results / RUNS):  # another run of the experiment may end at the same time
-            write_curve(history, new_curve_path(results, record))
+            write_curve(rows, new_curve_path(results, record))
             put_record(record, results)
     except OSError as error:
         raise RunFailed(
@@ -120,10 +120,10 @@ def _write(record: Record, history: Sequence[EpochRow], results: Path) -> None:
         ) from error
 
 
-def reported_row(recipe: Recipe, history: Sequence[EpochRow]) -> EpochRow:
+def reported_row(recipe: Recipe, rows: Sequence[EpochRow]) -> EpochRow:
     """Return the epoch whose test error a recipe reports; if several have the lowest validation error, the first."""
     if recipe.reported == "last":
-        return history[-1]
+        return rows[-1]
     assert recipe.reported == "lowest-validation"
-    tested = [(row.validation_error, row.epoch) for row in history if row.validation_error is not None]
-    return history[min(tested)[1] - 1]
+    tested = [(row.validation_error, row.epoch) for row in rows if row.validation_error is not None]
+    return rows[min(tested)[1] - 1]

@@ -1,4 +1,4 @@
-"""The sessions of a run: what its checkpoints, its record and its description state about them."""
+"""The history of a run: what its checkpoints, its record and its description state about its sessions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from repro.training.provenance import through
 
 
 @dataclass
-class Sessions:
+class RunHistory:
     """The sessions of one run so far, the current one included unless the run was finished before it."""
 
     runtime: Runtime
@@ -19,7 +19,8 @@ class Sessions:
     """Hardware and versions of all sessions, as in a record."""
     started: str
     """Start of the first session, UTC."""
-    number: int = 1
+    sessions: int = 1
+    """Number of sessions so far."""
     seconds: float = 0.0
     """Wall time of the finished epochs."""
     epoch_seconds: float = 0.0
@@ -31,12 +32,12 @@ class Sessions:
     over: bool = False
     """Whether the run was finished before the current session, which trains nothing."""
 
-    def after(self, saved: Checkpoint) -> Sessions:
-        """Return the sessions of a run whose checkpoint this first session resumes."""
+    def after(self, saved: Checkpoint) -> RunHistory:
+        """Return the history of a run whose checkpoint this first session resumes."""
         earlier = replace(
             self,
             started=saved.started,
-            number=saved.sessions,
+            sessions=saved.sessions,
             seconds=saved.seconds,
             epoch_seconds=saved.epoch_seconds,
             earlier_peak=saved.peak_bytes,
@@ -46,7 +47,7 @@ class Sessions:
         return replace(
             earlier,
             machine=through(saved.machine, self.machine),
-            number=saved.sessions + 1,
+            sessions=saved.sessions + 1,
             stacked_before=saved.runtime.together == Together.STACKED,
         )
 
