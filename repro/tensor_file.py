@@ -75,7 +75,7 @@ def read_tensors(path: Path) -> Any:
             raise UserError(refusal(path, content)) from error
         raise UserError(f"{path} has other objects than tensors and is not a checkpoint of repro train") from error
     except Exception as error:  # zipfile, torch's reader and its unpickler raise errors of all kinds
-        check_memory(path, error)
+        raise_if_out_of_memory(path, error)
         raise Damaged(f"{path} is damaged ({type(error).__name__})") from error
 
 
@@ -131,7 +131,7 @@ def content_of(path: Path) -> bytes:
         raise RunFailed(f"the memory is too small to read {path}") from error
 
 
-def check_memory(path: Path, error: Exception) -> None:
+def raise_if_out_of_memory(path: Path, error: Exception) -> None:
     """Raise RunFailed if a file could not be read because the memory is full."""
     if isinstance(error, MemoryError) or is_out_of_memory(error):
         raise RunFailed(f"the memory is too small to read {path}") from error

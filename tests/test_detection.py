@@ -39,7 +39,7 @@ from repro.store.results import Record, read_records
 from repro.tables import read_table
 from repro.training.grouping import sharing_mode_of
 from repro.training.initialise import network_of
-from repro.training.progress import describe
+from repro.training.progress import epoch_line
 from repro.training.schedule import lr_at
 from repro.training.signals import Stopped
 from repro.training.stacked import why_one_at_a_time
@@ -437,7 +437,7 @@ def test_a_run_learns_and_records_its_ap(home: Path, trained: tuple[Record, Fold
     curve = read_curve(folders.results / "curves" / f"{record.name}.csv")
     assert curve[1].train_loss < curve[0].train_loss
     assert (curve[1].train_error, curve[1].test_loss, curve[1].ap) == (None, None, record.ap)
-    assert describe(curve[1:], 2) in watcher.said[-1]
+    assert epoch_line(curve[1:], 2) in watcher.said[-1]
     assert f"test AP {record.ap:.2f} % AP50 {record.ap50:.2f} %" in watcher.said[-1]
     header = (folders.results / "runs.csv").read_text().splitlines()[0]
     assert header.endswith("environment,tests,ap,ap50,processor")

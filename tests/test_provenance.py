@@ -17,9 +17,10 @@ from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import Record, every_record
-from repro.training import checkpoint, provenance
+from repro.training import checkpoint, processor, provenance
 from repro.training.engine import Engine
-from repro.training.provenance import VARIABLES, changed, environment, machine, processor, through
+from repro.training.processor import VARIABLES, exact_processor
+from repro.training.provenance import changed, environment, machine, through
 from repro.training.run_history import RunHistory
 from repro.training.signals import Stopped
 
@@ -161,19 +162,19 @@ def test_the_processor_is_told_with_its_instructions_and_what_restricts_them(mon
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     about = {"vendor_id": "GenuineIntel", "cpu family": "6", "model": "143", "flags": "avx2 avx512_bf16 amx_bf16"}
-    monkeypatch.setattr(provenance, "_first_processor", lambda: about)
+    monkeypatch.setattr(processor, "_first_processor", lambda: about)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     exact = "vendor_id GenuineIntel, cpu family 6, model 143, AVX512, avx512_bf16, amx_bf16"
     assert machine(CPU)["processor"] == exact
     for name in VARIABLES:
         monkeypatch.setenv(name, "x")
-    assert processor() == f"{exact}, {', '.join(f'{name}=x' for name in VARIABLES)}"
-    monkeypatch.setattr(provenance, "_first_processor", dict)
-    assert processor().startswith("AVX512, ATEN_CPU_CAPABILITY=x")
+    assert exact_processor() == f"{exact}, {', '.join(f'{name}=x' for name in VARIABLES)}"
+    monkeypatch.setattr(processor, "_first_processor", dict)
+    assert exact_processor().startswith("AVX512, ATEN_CPU_CAPABILITY=x")
 
 
 def test_this_processor_has_a_model() -> None:
-    assert re.match(r"vendor_id \w+, cpu family \d+, model \d+|CPU implementer ", processor())
+    assert re.match(r"vendor_id \w+, cpu family \d+, model \d+|CPU implementer ", exact_processor())
 
 
 @pytest.mark.usefixtures("small_digits")
@@ -187,7 +188,7 @@ def test_a_run_that_resumes_under_what_changes_bits_says_so_once(
         return [line for line in watcher.said if "bit-identical" in line]
 
     assert session(1) == session(2) == []
-    before = processor()
+    before = exact_processor()
     monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
     other = f"processor {before}, MKL_CBWR=COMPATIBLE instead of {before}"
     end = "; its result will not be bit-identical to that of an uninterrupted run"

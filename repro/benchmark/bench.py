@@ -28,14 +28,8 @@ from repro.errors import RunFailed, UserError, first_line
 from repro.experiment import Experiment, check_counted, classifies
 from repro.recipes import Recipe
 from repro.runtime import Runtime
-from repro.training.device import (
-    check_fused,
-    device_name,
-    prepare,
-    release_memory,
-    return_freed_memory,
-    set_products,
-)
+from repro.training.device import check_fused, device_name, prepare, set_products
+from repro.training.device_memory import release_memory, return_freed_memory
 from repro.training.initialise import network_of
 from repro.training.schedule import images_shown, total_steps
 from repro.training.stacked import why_one_at_a_time

@@ -28,7 +28,8 @@ from repro.models import as_typed
 from repro.models.outside import version_of
 from repro.paths import cache_folder
 from repro.runtime import MEASURED, Runtime, Together
-from repro.training.device import check_fused, chosen_device, device_name, prepare, release_memory
+from repro.training.device import check_fused, chosen_device, device_name, prepare
+from repro.training.device_memory import release_memory
 from repro.training.initialise import network_of
 from repro.training.sharing import sharing_of
 from repro.training.stacked import why_one_at_a_time

@@ -74,7 +74,7 @@ def parameters_of(network: nn.Module) -> int:
 def empty_network(subject: Subject) -> nn.Module:
     """Return the network in evaluation mode with uninitialised weights."""
     network = without_memory(subject)
-    check_memory(network, subject)
+    check_countable(network, subject)
     if is_outside(subject.model):
         check_output(subject.model, network.eval(), subject.classes, subject.input)
         return network
@@ -84,7 +84,7 @@ def empty_network(subject: Subject) -> nn.Module:
         raise UserError(f"{subject.model} with these options does not fit into memory") from error
 
 
-def check_memory(network: nn.Module, subject: Subject) -> None:
+def check_countable(network: nn.Module, subject: Subject) -> None:
     """Raise UserError for a network that cannot be counted in the memory that is free.
 
     fvcore needs its weights and maps. Small ones are not estimated, which would take time, nor are those of code from

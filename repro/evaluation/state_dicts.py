@@ -18,7 +18,7 @@ from torch import Tensor
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.stored_experiment import StoredExperiment
-from repro.tensor_file import Format, check_archive, check_memory, content_of, format_of, refusal
+from repro.tensor_file import Format, check_archive, content_of, format_of, raise_if_out_of_memory, refusal
 
 SAFETENSORS = ".safetensors"
 KEYS = ("state_dict", "model", "net", "state_dict_ema", "model_state_dict", "network")
@@ -160,7 +160,7 @@ def _loaded(file: Path, content: bytes) -> Any:
     except pickle.UnpicklingError as error:
         raise UserError(refusal(file, content)) from error
     except Exception as error:  # torch's reader raises all kinds of errors for a broken file
-        check_memory(file, error)
+        raise_if_out_of_memory(file, error)
         raise UserError(f"{file} is broken or was not written by torch.save; download it again") from error
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import os
-import platform
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from types import ModuleType
 
@@ -15,16 +11,14 @@ from torch import Tensor, nn
 
 from repro.data import DATASETS, DatasetKind
 from repro.errors import UserError
-from repro.memory import free_host_memory, host_memory
 from repro.recipes import Recipe
 from repro.runtime import Runtime, Together
 from repro.store.results import CPU
 from repro.text import number_of
 from repro.torchrun import gpu_number
 from repro.training import one_process, processes
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Options in malloc.h, in bytes: how much freed memory is kept, and from what size blocks are mapped separately."""
+from repro.training.device_memory import keep_freed_memory
+from repro.training.processor import processor_name
 
 
 def prepare(runtime: Runtime) -> torch.device:
@@ -119,68 +113,6 @@ def check_deterministic(model: str, network: nn.Module, runtime: Runtime, device
             )
 
 
-def check_memory(networks: Sequence[nn.Module], device: torch.device) -> None:
-    """Refuse networks whose weights, gradients and momentum alone exceed the device's memory.
-
-    Args:
-        networks: those that are trained at once, on any device.
-        device: the device to train on.
-
-    Raises:
-        UserError: the networks do not fit.
-    """
-    needed = 3 * sum(each.numel() * each.element_size() for network in networks for each in network.parameters())
-    there = memory_of(device)
-    if there is not None and needed > there:
-        raise UserError(
-            f"weights, gradients and momentum take {needed / 2**30:,.0f} GiB, and {device} has "
-            f"{there / 2**30:.0f} GiB of memory; choose a smaller network"
-        )
-
-
-def memory_of(device: torch.device) -> int | None:
-    """Return the bytes of a GPU's memory, or of the memory that this process may use; None if unknown."""
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory)
-    return host_memory()
-
-
-def free_memory_of(device: torch.device) -> int | None:
-    """Return the bytes that are free on a GPU, or that this process may still take; None if unknown."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free
-    return free_host_memory()
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep freed memory for the next step; other allocators are left unchanged.
-
-    Memory returned to the system is faulted in and zeroed again in every step, which makes a compiled ResNet-20 a
-    quarter slower on two cores.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        glibc = ctypes.CDLL(None)
-        for parameter in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
-            glibc.mallopt(parameter, 2**31 - 1)
-
-
-def return_freed_memory() -> None:
-    """Give memory that glibc keeps for the next step back to the system, before a fork shares it with a child.
-
-    Each page that this process then writes is copied for it, so its freed memory would be taken a second time.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def release_memory() -> None:
-    """Free the memory of what has ended, such as engines that an error held, also on a GPU that this process uses."""
-    gc.collect()
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.empty_cache()
-
-
 def set_products(precision: str) -> None:
     """Set, for the whole process, whether the GPU rounds the factors of fp32 products to TF32.
 
@@ -245,14 +177,4 @@ def device_name(device: torch.device) -> str:
     """Return the hardware's name for a record."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{CPU} {_cpu_model()}, {number_of(torch.get_num_threads(), 'thread')}"
-
-
-def _cpu_model() -> str:
-    """Return the processor's name as the system reports it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
+    return f"{CPU} {processor_name()}, {number_of(torch.get_num_threads(), 'thread')}"

@@ -11,7 +11,7 @@ from torch import nn
 from repro.data import DATASETS, DatasetKind
 from repro.experiment import Experiment, by_seeds, one_of_each
 from repro.runtime import DEFAULT_BRANCHES, Runtime, Together
-from repro.training.device import free_memory_of
+from repro.training.device_memory import free_memory_of
 from repro.training.memory import needed_bytes
 from repro.training.progress import Watcher
 from repro.training.sharing import sharing_of

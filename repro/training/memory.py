@@ -15,7 +15,7 @@ from repro.models import is_outside, spec_of
 from repro.runtime import Runtime
 from repro.text import one_of, size
 from repro.training.checkpoint import kept
-from repro.training.device import free_memory_of
+from repro.training.device_memory import free_memory_of
 from repro.training.estimate import peak_bytes, trained_subject
 from repro.training.initialise import network_of
 from repro.training.progress import Watcher

@@ -49,7 +49,7 @@ def watcher() -> Watcher:
     return Bar(console) if is_live() else Lines(console)
 
 
-def describe(rows: Sequence[EpochRow], epochs: int, name: str = "") -> str:
+def epoch_line(rows: Sequence[EpochRow], epochs: int, name: str = "") -> str:
     """Return an epoch as one line, after a name if there is one; with stacked runs, each metric has several values."""
 
     def of_all(name: str, digits: int) -> str:
@@ -114,7 +114,7 @@ class Lines:
 
     def epoch(self, rows: Sequence[EpochRow], epochs: int, name: str = "") -> None:
         """Print the metrics of the epoch."""
-        self.say("  ".join(filter(None, (describe(rows, epochs, name), *self._pace()))))
+        self.say("  ".join(filter(None, (epoch_line(rows, epochs, name), *self._pace()))))
         self.timed_from = time.monotonic(), self.now
 
     def say(self, text: str) -> None:
@@ -173,7 +173,7 @@ class Bar:
 
     def epoch(self, rows: Sequence[EpochRow], epochs: int, name: str = "") -> None:
         """Print the metrics of the epoch above the line."""
-        self.say(describe(rows, epochs, name))
+        self.say(epoch_line(rows, epochs, name))
 
     def say(self, text: str) -> None:
         """Print a line above the one that is redrawn."""

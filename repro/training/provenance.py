@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import socket
 import subprocess
@@ -18,22 +17,10 @@ from repro.commit import commit
 from repro.store.results import SEPARATOR
 from repro.text import canonical
 from repro.training.device import device_name
+from repro.training.processor import exact_processor
 
 SMI_SECONDS = 10.0
 """Longest wait for nvidia-smi."""
-MODEL = ("vendor_id", "cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU variant", "CPU revision")
-"""The lines of /proc/cpuinfo that tell processors of one name apart, on x86 and on Arm."""
-INSTRUCTIONS = ("avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16")
-"""The instructions by which oneDNN chooses kernels; a virtual machine may lack those of its processor."""
-VARIABLES = (
-    "ATEN_CPU_CAPABILITY",
-    "ONEDNN_MAX_CPU_ISA",
-    "DNNL_MAX_CPU_ISA",
-    "ONEDNN_DEFAULT_FPMATH_MODE",
-    "MKL_CBWR",
-    "MKL_ENABLE_INSTRUCTIONS",
-)
-"""The variables with which a user restricts the instructions of torch, oneDNN and MKL."""
 DECIDING_PARTS = ("device", "processor", "torch")
 """The parts of a provenance with which the bits of a result change."""
 
@@ -69,31 +56,8 @@ def machine(device: torch.device) -> dict[str, str]:
         "version": __version__,
         "commit": commit(),
         "environment": environment(),
-        **(_driver_and_clocks(device) if device.type == "cuda" else {"processor": processor()}),
+        **(_driver_and_clocks(device) if device.type == "cuda" else {"processor": exact_processor()}),
     }
-
-
-def processor() -> str:
-    """Return the exact processor, the instructions that torch and oneDNN may use, and the variables that restrict them.
-
-    The threads and the processor's name are in `device_name`.
-    """
-    about = _first_processor()
-    model = [f"{name} {about[name]}" for name in MODEL if name in about]
-    flags = about.get("flags", "").split()
-    instructions = [torch.backends.cpu.get_cpu_capability(), *(each for each in INSTRUCTIONS if each in flags)]
-    restricted = [f"{name}={os.environ[name]}" for name in VARIABLES if os.environ.get(name)]
-    return ", ".join([*model, *instructions, *restricted])
-
-
-def _first_processor() -> dict[str, str]:
-    """Return the lines of /proc/cpuinfo on the first processor; nothing on a system without that file."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            lines = file.read().split("\n\n")[0].splitlines()
-    except OSError:
-        return {}
-    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 @cache

@@ -32,7 +32,8 @@ from repro.store.results import RUNS, Record, every_record
 from repro.store.run_folders import LOCK, LOCK_SECONDS, RECORDED, describe, run_at
 from repro.store.writing import check_writable
 from repro.training import processes
-from repro.training.device import check_deterministic, check_fused, check_memory, prepare, release_memory
+from repro.training.device import check_deterministic, check_fused, prepare
+from repro.training.device_memory import check_fits, release_memory
 from repro.training.failures import failing_in_one_line
 from repro.training.final_tests import final_protocols
 from repro.training.graphs import Graphs
@@ -123,7 +124,7 @@ def _grouped(
     runtime = replace(runtime, together=sharing_mode_of(experiments, networks, runtime, device, watcher).value)
     groups = groups_of(experiments, runtime, device)
     for group in groups:
-        check_memory([networks[each.shared_id] for each in members(group)], device)
+        check_fits([networks[each.shared_id] for each in members(group)], device)
         warn_if_short(members(group), runtime, device, watcher)
     largest = max(len(stack) for group in groups for stack in group)
     return groups, replace(session, runtime=runtime.stacked(largest) if largest > 1 else runtime)

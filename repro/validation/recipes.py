@@ -46,10 +46,10 @@ def recipe_findings(recipes: Iterable[Recipe], used: Collection[str]) -> Iterato
 def _check_values(recipe: Recipe) -> None:
     """Refuse values that the training of the dataset lacks or ignores."""
     from repro.data.augment import with_declared
-    from repro.training.tasks.task import check_values
+    from repro.training.tasks.task import check_task_values
 
     try:
-        check_values(with_declared(recipe), DATASETS[recipe.dataset].kind)
+        check_task_values(with_declared(recipe), DATASETS[recipe.dataset].kind)
     except UserError as error:
         raise WrongFiles(Mistake(recipe.file, f"recipe {recipe.name}", str(error))) from None
 

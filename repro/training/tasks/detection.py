@@ -26,7 +26,7 @@ from repro.training.randomness import generator
 from repro.training.schedule import images_per_epoch
 from repro.training.tasks.average_precision import Detections, average_precision, check_installed
 from repro.training.tasks.stream import stream
-from repro.training.tasks.task import Batch, Metrics, Progress, check_values
+from repro.training.tasks.task import Batch, Metrics, Progress, check_task_values
 
 
 class Detection:
@@ -34,7 +34,7 @@ class Detection:
 
     def __init__(self, recipe: Recipe, images: DetectionFolder, runtime: Runtime, device: torch.device) -> None:
         recipe = with_declared(recipe)
-        check_values(recipe, DatasetKind.DETECTION)
+        check_task_values(recipe, DatasetKind.DETECTION)
         check_installed()  # before hours of training, not after the first epoch
         one_process.check_kind(DatasetKind.DETECTION, runtime)
         if runtime.compile or runtime.graph:

@@ -29,7 +29,7 @@ from repro.training.schedule import images_per_epoch, phase_of_epoch
 from repro.training.tasks.classification import Classification
 from repro.training.tasks.file_test import TEST_CROPS, FileTest
 from repro.training.tasks.stream import stream
-from repro.training.tasks.task import Batch, Metrics, Progress, check_values
+from repro.training.tasks.task import Batch, Metrics, Progress, check_task_values
 
 
 class Streamed(Classification):
@@ -40,7 +40,7 @@ class Streamed(Classification):
     """
 
     def __init__(self, recipe: Recipe, data: ImageFolder, runtime: Runtime, device: torch.device) -> None:
-        check_values(recipe, DatasetKind.IMAGE_FILES)
+        check_task_values(recipe, DatasetKind.IMAGE_FILES)
         recipe = with_statistics(recipe, data, runtime)
         self.recipe, self.runtime, self.device = recipe, runtime, device
         self.files = data.train

@@ -19,7 +19,7 @@ from repro.training.device import autocast, laid_out
 from repro.training.randomness import generator
 from repro.training.schedule import images_per_epoch
 from repro.training.tasks.classification import Classification, class_metrics, class_sums
-from repro.training.tasks.task import Batch, Metrics, Progress, check_values
+from repro.training.tasks.task import Batch, Metrics, Progress, check_task_values
 
 TEST_BATCHES = {"cpu": 500, "cuda": 1000}
 """Images in a test batch. BatchNorm uses its running statistics, so the number affects only the speed."""
@@ -34,7 +34,7 @@ class Resident(Classification):
     """The task of CIFAR, SVHN and the digits: batches are slices of tensors on the device, which never waits."""
 
     def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> None:
-        check_values(recipe, DatasetKind.IN_MEMORY)
+        check_task_values(recipe, DatasetKind.IN_MEMORY)
         recipe = with_declared(recipe)
         self.recipe, self.runtime, self.device = recipe, runtime, device
         self.train_images, self.test_images = data.train.to(device), data.test.to(device)

@@ -23,7 +23,7 @@ from repro.training.device import autocast, laid_out
 from repro.training.randomness import generator
 from repro.training.tasks.border_weights import border_weights, class_weights
 from repro.training.tasks.pixel_metrics import Tally
-from repro.training.tasks.task import Batch, Metrics, Progress, check_values
+from repro.training.tasks.task import Batch, Metrics, Progress, check_task_values
 
 CLASSES = 2
 """Class 0: membrane or outside; class 1: inside a cell."""
@@ -33,7 +33,7 @@ class Segmentation:
     """The task of ISBI 2012: an epoch shows one tile of every slice; a test covers whole slices with tiles."""
 
     def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> None:
-        check_values(recipe, DatasetKind.SEGMENTATION)
+        check_task_values(recipe, DatasetKind.SEGMENTATION)
         one_process.check_kind(DatasetKind.SEGMENTATION, runtime)
         self.recipe, self.runtime, self.device = recipe, runtime, device
         self.train_images, self.test_images = data.train.to(device), data.test.to(device)

@@ -105,7 +105,7 @@ class Task(Protocol):
         """Return a network's metrics on the test images, and leave it in evaluation mode."""
 
 
-def check_values(recipe: Recipe, kind: DatasetKind) -> None:
+def check_task_values(recipe: Recipe, kind: DatasetKind) -> None:
     """Raise UserError for a recipe that lacks values for a kind of dataset, or has values that would be ignored."""
     needed, ignored, images = _VALUES[kind]
     for names in needed:
