@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from repro.benchmark import fastest as module
-from repro.benchmark.fastest import fastest, remember, step_times
+from repro.benchmark.fastest import fastest, remember, switch_times
 from repro.benchmark.variants import Variant, VariantKind
 from repro.cli.runtime_options import runtime_of
 from repro.experiment import Experiment, experiment_for
@@ -148,14 +148,14 @@ def test_measuring_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_damaged_file_counts_as_missing() -> None:
-    times = step_times(SEEDS[0], Runtime(), CARD)
+    times = switch_times(SEEDS[0], Runtime(), CARD)
     times.add({"graph": True}, 3.0)
-    assert step_times(SEEDS[1], Runtime(), CARD).of({"graph": True}) == 3.0
-    assert step_times(SEEDS[0], Runtime(), "another card").of({"graph": True}) is None
+    assert switch_times(SEEDS[1], Runtime(), CARD).of({"graph": True}) == 3.0
+    assert switch_times(SEEDS[0], Runtime(), "another card").of({"graph": True}) is None
     written = times.path.read_text()
     for content in ("[{}]", written.replace("3.0", "2.0"), written[:-1]):
         times.path.write_text(content)
-        assert step_times(SEEDS[0], Runtime(), CARD).known == []
+        assert switch_times(SEEDS[0], Runtime(), CARD).known == []
 
 
 def test_the_times_of_bench_are_used_and_only_they_can_choose_compile() -> None:
@@ -180,5 +180,5 @@ def test_a_step_that_saves_memory_has_a_time_of_its_own() -> None:
     asked = Runtime(precision="tf32", save_memory=True)
     remember(SEEDS[0], asked, CARD, variants)
     eager = {"graph": False, "fused": False, "compile": False, "channels_last": asked.channels_last}
-    assert step_times(SEEDS[0], asked, CARD).of(eager) == 5.0
-    assert step_times(SEEDS[0], replace(asked, save_memory=None), CARD).of(eager) == 2.5
+    assert switch_times(SEEDS[0], asked, CARD).of(eager) == 5.0
+    assert switch_times(SEEDS[0], replace(asked, save_memory=None), CARD).of(eager) == 2.5

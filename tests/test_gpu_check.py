@@ -35,7 +35,7 @@ from repro.check.setting import (
     states,
     trained,
 )
-from repro.check.timing import Variant, figures, step_times
+from repro.check.timing import Variant, figures, timed_variants
 from repro.check.worker import Deadline, Worker, run_jobs
 from repro.cli.app import main
 from repro.recipes import recipe
@@ -309,7 +309,7 @@ def test_a_capture_changes_nothing_and_waits_for_nothing() -> None:
 
 @pytest.mark.slow
 def test_variants_and_figures_are_measured() -> None:
-    variants = [outcome(WithStandIn(each), lambda: None)[0] for each in step_times(GRAPHED)]
+    variants = [outcome(WithStandIn(each), lambda: None)[0] for each in timed_variants(GRAPHED)]
     assert [each.name for each in variants] == [
         "resnet20, fp32",
         "resnet20, fp32, graph",

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,9 +14,10 @@ import torch
 from repro.benchmark.fastest import remember
 from repro.benchmark.pausing import continue_workers, workers_running
 from repro.benchmark.random_images import PHOTOGRAPHS, random_data, random_folder
-from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise
+from repro.benchmark.roofline import copy_rate, matmul_rate
 from repro.benchmark.spinning import spinning_variants
 from repro.benchmark.variants import DTYPES, Variant, VariantKind, image_file_variants, in_memory_variants
+from repro.benchmark.windows import measure_window
 from repro.console import is_live, note
 from repro.counting.demand import work_of
 from repro.data import DATASETS, Dataset, DatasetKind, load
@@ -37,10 +36,8 @@ from repro.training.stacked import why_one_at_a_time
 ROUNDS = 7
 USUAL = ("fp32", "bf16")
 """Precisions measured by default."""
-
-
 STEPS_BETWEEN = {"cpu": 1, "cuda": 20}
-"""Steps between two readings of the clock, before which the device is idle: the CPU queues steps for a GPU."""
+"""Steps between two readings of the clock."""
 
 
 @dataclass(frozen=True)
@@ -234,15 +231,9 @@ def _window(variant: Variant, device: torch.device, seconds: float) -> tuple[flo
         resting = torch.cuda.memory_allocated(device)
     variant.queue.waiting = variant.queue.length
     next(variant.steps)
-    images = 0
-    synchronise(device)
-    begin = time.perf_counter()
-    while images == 0 or time.perf_counter() - begin < seconds:
-        images += sum(islice(variant.steps, STEPS_BETWEEN[device.type]))
-        synchronise(device)
-    elapsed = time.perf_counter() - begin
+    window = measure_window(variant.steps, device, seconds, between=STEPS_BETWEEN[device.type])
     peak = torch.cuda.max_memory_allocated(device) - resting if device.type == "cuda" else None
-    return images / elapsed, peak
+    return window.images / window.seconds, peak
 
 
 def images_of(recipe: Recipe, train_images: int) -> int:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +17,9 @@ from torch import nn
 
 from repro.bars import with_bar
 from repro.benchmark.random_images import random_data
-from repro.benchmark.roofline import synchronise
+from repro.benchmark.switches import OF_STEPS, Switches, switch_words
 from repro.benchmark.variants import BRANCHES, Variant, VariantKind, in_memory_steps
+from repro.benchmark.windows import measure_window
 from repro.cached import read_cached, write_cached
 from repro.console import note
 from repro.data import DATASETS, DatasetKind
@@ -34,12 +35,10 @@ from repro.training.initialise import network_of
 from repro.training.sharing import sharing_of
 from repro.training.stacked import why_one_at_a_time
 
-Switches = Mapping[str, Any]
-"""Values of fields of a Runtime."""
 LIMIT_SECONDS = 50.0
 """After this time nothing further is measured; the next session measures the rest."""
-WARM_UP, WINDOW_SECONDS = 8, 0.7
-"""Steps before the clock starts, which also capture graphs, and the time that is then measured."""
+WARM_UP, MEASURED_SECONDS = 8, 0.7
+"""Steps before the clock starts, which also capture graphs, and between its readings; and the time that is measured."""
 STACKED = 5
 """Seeds in the stack that is measured."""
 ALONE: Sequence[Switches] = (
@@ -52,8 +51,8 @@ ALONE: Sequence[Switches] = (
 
 
 @dataclass(frozen=True)
-class StepTimes:
-    """The step times of one network on one model of GPU, which are kept in the cache."""
+class SwitchTimes:
+    """The times of a step with different switches, of one network on one model of GPU; they are kept in the cache."""
 
     path: Path
     known: list[tuple[Switches, float]]
@@ -70,27 +69,27 @@ class StepTimes:
         write_cached(self.path, self.known)
 
 
-def step_times(experiment: Experiment, runtime: Runtime, gpu: str) -> StepTimes:
-    """Return the known step times of a network; a damaged file counts as missing."""
+def switch_times(experiment: Experiment, runtime: Runtime, gpu: str) -> SwitchTimes:
+    """Return the known times of a network; a damaged file counts as missing."""
     about: list[object] = [gpu, torch.__version__, experiment.model, dict(experiment.options), experiment.dataset]
     about += [experiment.recipe.batch, runtime.precision, bool(runtime.save_memory), runtime.deterministic]
     about += [version_of(experiment.model)]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
     path = cache_folder() / "step-times" / f"{digest}.json"
-    return StepTimes(path, read_cached(path, list[tuple[Switches, float]]) or [])
+    return SwitchTimes(path, read_cached(path, list[tuple[Switches, float]]) or [])
 
 
 def remember(experiment: Experiment, runtime: Runtime, gpu: str, variants: Sequence[Variant]) -> None:
     """Keep the step times of training variants, which `repro bench` measured, for later sessions."""
     for each in variants:
         if each.kind is VariantKind.TRAINING and each.precision:
-            switches: dict[str, Any] = {name: name in each.switches for name in ("graph", "fused", "compile")}
+            switches: dict[str, Any] = {name: name in each.switches for name in OF_STEPS}
             switches["channels_last"] = runtime.channels_last
             if each.seeds > 1:
                 switches |= {"together": each.together.value, "at_once": each.seeds}
             milliseconds = 1000 * experiment.recipe.batch / statistics.median(each.rates)
             measured = replace(runtime, precision=each.precision, save_memory="save_memory" in each.switches)
-            step_times(experiment, measured, gpu).add(switches, milliseconds)
+            switch_times(experiment, measured, gpu).add(switches, milliseconds)
 
 
 def step_milliseconds(experiment: Experiment, runtime: Runtime, device: torch.device) -> float:
@@ -101,14 +100,8 @@ def step_milliseconds(experiment: Experiment, runtime: Runtime, device: torch.de
     steps = in_memory_steps(experiment, runtime, data, device)
     for _ in range(WARM_UP):
         next(steps)
-    synchronise(device)
-    begin, taken = time.perf_counter(), 0
-    while time.perf_counter() - begin < WINDOW_SECONDS:
-        for _ in range(WARM_UP):
-            next(steps)
-        taken += WARM_UP
-        synchronise(device)
-    return 1000 * (time.perf_counter() - begin) / (taken * (runtime.at_once or 1))
+    window = measure_window(steps, device, MEASURED_SECONDS, between=WARM_UP)
+    return 1000 * window.step_seconds / (runtime.at_once or 1)
 
 
 Measure = Callable[[Experiment, Runtime, torch.device], float]
@@ -130,7 +123,7 @@ def fastest(experiments: Sequence[Experiment], runtime: Runtime, measure: Measur
     if device.type == "cpu" or not runtime.unset or files or runtime.processes > 1:
         return runtime
     gpu = device_name(device)
-    times = step_times(experiments[0], runtime, gpu)
+    times = switch_times(experiments[0], runtime, gpu)
     chooser = Chooser(experiments, runtime, device, times, measure)
     chosen = chooser.chosen()
     if not chosen:
@@ -148,7 +141,7 @@ class Chooser:
     experiments: Sequence[Experiment]
     runtime: Runtime
     device: torch.device
-    times: StepTimes
+    times: SwitchTimes
     measure: Measure
     deadline: float = field(init=False)
     """The time on the monotonic clock after which nothing further is measured."""
@@ -260,8 +253,8 @@ class Chooser:
 
 def _words(switches: Switches) -> str:
     """Return switches in a few words, as `graph, fused, 3 branches`."""
-    words = [key for key in ("graph", "fused", "compile") if switches[key]] or ["eager"]
-    words += [] if switches["channels_last"] else ["NCHW"]
+    eager = [] if any(switches[name] for name in OF_STEPS) else ["eager"]
+    words = [*eager, *switch_words(switches)]
     if mode := switches.get("together"):
         words.append(f"{switches['at_once']} {'branches' if mode == Together.BRANCHES else 'stacked seeds'}")
     return ", ".join(words)

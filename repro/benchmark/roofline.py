@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import torch
+
+from repro.benchmark.windows import seconds_of
 
 FIRST_SIDE, SIDES = 256, {"cpu": 2048, "cuda": 8192}
 """Sides of the matrices that are multiplied; smaller products do not keep a GPU busy."""
@@ -36,20 +37,7 @@ def copy_rate(device: torch.device) -> float:
     return 2 * COPIED_BYTES / _best_seconds(lambda: target.copy_(source), device)
 
 
-def synchronise(device: torch.device) -> None:
-    """Wait until the device is idle."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def _best_seconds(action: Callable[[], object], device: torch.device) -> float:
     """Return the shortest time of several tries after a warm-up."""
     action()
-    times = []
-    for _ in range(REPEATS):
-        synchronise(device)
-        begin = time.perf_counter()
-        action()
-        synchronise(device)
-        times.append(time.perf_counter() - begin)
-    return min(times)
+    return min(seconds_of(action, device) for _ in range(REPEATS))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import statistics
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,8 +12,8 @@ from itertools import product
 import torch
 
 from repro.benchmark.random_images import random_data
-from repro.benchmark.roofline import synchronise
 from repro.benchmark.variants import endless
+from repro.benchmark.windows import measure_window
 from repro.data import DATASETS
 from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment, classifies
@@ -151,17 +150,10 @@ def _steps(experiment: Experiment, runtime: Runtime, device: torch.device) -> It
 
 def _window(timed: Timed, device: torch.device, seconds: float) -> float:
     """Return the seconds of a step over one window."""
-    steps = 0
-    synchronise(device)
-    begin = time.perf_counter()
     try:
         with failing_in_one_line([timed.experiment]):
-            while steps == 0 or time.perf_counter() - begin < seconds:
-                next(timed.steps)
-                steps += 1
-                synchronise(device)
+            return measure_window(timed.steps, device, seconds).step_seconds
     except torch.OutOfMemoryError as error:
         label, batch = timed.row.label, timed.experiment.recipe.batch
         message = f"{label} with batch size {batch} needs more memory than {device} has; leave it out with --rows"
         raise RunFailed(message) from error
-    return (time.perf_counter() - begin) / steps

@@ -13,7 +13,7 @@ from repro.check.correctness import checks, compiled_checks
 from repro.check.jobs import Job
 from repro.check.results import CheckReport, Result
 from repro.check.setting import CPU, GPU, Setting
-from repro.check.timing import compiled_step_times, figures, step_times
+from repro.check.timing import compiled_variants, figures, timed_variants
 from repro.check.worker import Deadline, run_jobs
 from repro.errors import UserError
 from repro.runtime import Runtime
@@ -37,10 +37,10 @@ def setting_of(runtime: Runtime) -> Setting:
 def jobs_on(setting: Setting) -> tuple[list[Job], list[Job]]:
     """Return the jobs that run one after another, the most important first, and those that compile in parallel."""
     if not setting.on_gpu:
-        return [*checks(setting), *step_times(setting), *figures(setting)], []
+        return [*checks(setting), *timed_variants(setting), *figures(setting)], []
     first, *others = figures(setting)
-    times = step_times(setting)
-    beside: list[Job] = [*compiled_step_times(setting), *compiled_checks(setting)]
+    times = timed_variants(setting)
+    beside: list[Job] = [*compiled_variants(setting), *compiled_checks(setting)]
     return [first, *checks(setting), *times[:FIRST_TIMES], *others, *times[FIRST_TIMES:]], beside
 
 

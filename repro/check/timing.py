@@ -14,8 +14,10 @@ from typing import Any
 import torch
 
 from repro.benchmark.random_images import random_data
-from repro.benchmark.roofline import copy_rate, matmul_rate, synchronise
+from repro.benchmark.roofline import copy_rate, matmul_rate
+from repro.benchmark.switches import Switches, switch_words
 from repro.benchmark.variants import DTYPES, endless, endless_together
+from repro.benchmark.windows import measure_window, seconds_of, synchronise
 from repro.check.jobs import Quiet
 from repro.check.results import FactResult, TimeResult
 from repro.check.setting import DATASET, Network, Setting, branches, engine, experiments
@@ -41,7 +43,7 @@ class Extent:
     seconds: float = 0.5
     """Shortest time of a window."""
     steps: int = 20
-    """Steps between two readings of the clock: a CPU that queues work for a GPU runs ahead of it."""
+    """Steps between two readings of the clock."""
 
 
 FULL = Extent(images=200 * 64)
@@ -54,8 +56,8 @@ class Variant:
 
     network: Network
     seeds: int
-    switches: dict[str, Any]
-    """Fields of a Runtime that differ from the defaults; `together` says whether several seeds are branches."""
+    switches: Switches
+    """Those that differ from the defaults; `together` says whether several seeds are branches."""
     setting: Setting
     extent: Extent
     needs: float = 12.0
@@ -63,8 +65,7 @@ class Variant:
     @property
     def name(self) -> str:
         """The variant in words, as `resnet110, tf32, graph, 5 seeds`."""
-        words = [key for key in ("compile", "graph", "fused") if self.switches.get(key)]
-        words += ["NCHW"] if self.switches.get("channels_last") is False else []
+        words = switch_words(self.switches)
         words += [f"{self.seeds} {'branches' if self.branched else 'seeds'}"] if self.seeds > 1 else []
         return ", ".join([str(self.network), self.switches.get("precision", "fp32"), *words])
 
@@ -83,20 +84,23 @@ class Variant:
 
     def run(self, quiet: Quiet) -> TimeResult:
         """Return the time of a step; the first ones, which compile and capture, come before the device is quiet."""
-        begin, on_gpu = time.monotonic(), self.setting.on_gpu
-        step = self._steps().__next__
+        begin, device, on_gpu = time.monotonic(), torch.device(self.setting.device), self.setting.on_gpu
+        steps = self._steps()
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()
         for _ in range(WARM_UP):
-            step()
-        self._synchronise()
+            next(steps)
+        synchronise(device)
         note = f"{time.monotonic() - begin:.1f} s until the first window"
         quiet()
-        windows = [milliseconds(step, self._synchronise, self.extent) for _ in range(WINDOWS)]
+        windows = [
+            measure_window(steps, device, self.extent.seconds, between=self.extent.steps).step_seconds
+            for _ in range(WINDOWS)
+        ]
         return self._result(
             time.monotonic() - begin,
             note,
-            milliseconds=statistics.median(windows),
+            milliseconds=1000 * statistics.median(windows),
             spread=max(windows) / min(windows),
             gibibytes=torch.cuda.max_memory_reserved() / 2**30 if on_gpu else None,
         )
@@ -110,23 +114,8 @@ class Variant:
         steps = total_steps(experiment.recipe, experiment.train_images)
         return TimeResult(self.name, str(self.network), self.seeds, steps=steps, seconds=seconds, note=note, **figures)
 
-    def _synchronise(self) -> None:
-        synchronise(torch.device(self.setting.device))
 
-
-def milliseconds(step: Callable[[], object], synchronised: Callable[[], None], extent: Extent) -> float:
-    """Return the mean time of a step over one window."""
-    synchronised()
-    begin, steps = time.perf_counter(), 0
-    while steps == 0 or time.perf_counter() - begin < extent.seconds:
-        for _ in range(extent.steps):
-            step()
-        steps += extent.steps
-        synchronised()
-    return 1000 * (time.perf_counter() - begin) / steps
-
-
-def step_times(setting: Setting) -> list[Variant]:
+def timed_variants(setting: Setting) -> list[Variant]:
     """Return the variants that are timed one after another, the most important first."""
     if not setting.on_gpu:
         graph = {"graph": True}
@@ -151,7 +140,7 @@ def step_times(setting: Setting) -> list[Variant]:
     return [Variant(network, seeds, switches, setting, FULL) for network, seeds, switches in wanted]
 
 
-def compiled_step_times(setting: Setting) -> list[Variant]:
+def compiled_variants(setting: Setting) -> list[Variant]:
     """Return the variants that are compiled in parallel with everything else, which takes minutes."""
     switches = {"compile": True, "graph": True, "precision": "tf32"}
     return [Variant(each, 1, switches, setting, FULL) for each in (setting.deep, setting.dense)]
@@ -217,8 +206,7 @@ def beside_steps(setting: Setting, *, action: Callable[[Engine], object]) -> flo
     started = engine(setting.device, experiments(setting.deep, **extent.changes), data)
     next(started.steps())
     action(started)
-    device = torch.device(setting.device)
-    return milliseconds(lambda: action(started), lambda: synchronise(device), Extent(0, seconds=0.0, steps=1))
+    return 1000 * seconds_of(lambda: action(started), torch.device(setting.device))
 
 
 def _test(started: Engine) -> None:

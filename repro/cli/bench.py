@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from repro.bars import with_bar
+from repro.benchmark import WINDOW_SECONDS
 from repro.cli.check import check_device
 from repro.cli.networks import chosen_experiment
 from repro.cli.options import (
@@ -49,7 +50,6 @@ StackedSeeds = Annotated[
     int | None,
     typer.Option("--seeds", min=1, max=100, metavar="N", help="Also measure N stacked seeds (default: none)."),
 ]
-WINDOW_SECONDS = 2.0
 Window = Annotated[
     float | None,
     typer.Option(

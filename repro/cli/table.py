@@ -13,6 +13,7 @@ import typer
 from repro.api.selection import Selection, select, select_all
 from repro.api.tables import report_on
 from repro.bars import with_bar
+from repro.benchmark import WINDOW_SECONDS
 from repro.cli.alternatives import show_alternatives
 from repro.cli.missing import train_missing
 from repro.cli.options import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing
@@ -35,8 +36,6 @@ from repro.store.writing import check_writable
 from repro.tables import RunsPerRow, table_names
 from repro.text import number_of
 
-WINDOW_SECONDS = 2.0
-"""How long the steps of one row are measured before the next row's turn."""
 TIMED = ("device", "precision", "threads")
 """The runtime options that apply to --time."""
 
