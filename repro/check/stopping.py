@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from unittest import mock
+
+import torch
 
 from repro.check.setting import EXACT, SHORT, Setting, State, difference, experiments, state
 from repro.console import stderr
-from repro.data import Dataset
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.training import checkpoint
 from repro.training.course import Course, SharedCourse
-from repro.training.progress import Lines
+from repro.training.progress import Lines, Watcher
 from repro.training.run import train
 from repro.training.signals import Stopped
+from repro.training.tasks.in_memory import resident
+from repro.training.tasks.task import Task
 
 STOPPED_AT = 7
 """A step within the second epoch, after which SIGTERM comes."""
@@ -34,33 +37,32 @@ def stopped_and_uninterrupted(setting: Setting) -> float:
     """
     (experiment,) = experiments(setting.small, **SHORT)
     runtime = Runtime(device=setting.device, graph=setting.graphs, **EXACT)
-    with TemporaryDirectory() as root, _random_images(setting):
+    train_in = partial(train, [experiment], runtime, make_task=partial(_on_random_images, setting))
+    with TemporaryDirectory() as root:
         whole, broken = (_folders(Path(root) / name) for name in ("whole", "broken"))
-        train([experiment], runtime, whole, StoppingWatcher())
-        _stop(experiment, runtime, broken)
+        train_in(whole, StoppingWatcher())
+        _stop(train_in, broken)
         resumed = StoppingWatcher()
-        train([experiment], runtime, broken, resumed)
+        train_in(broken, resumed)
         if resumed.first != STOPPED_AT:
             raise RuntimeError(f"stopped after step {STOPPED_AT}, resumed from step {resumed.first}")
         return difference([_end(broken, experiment)], [_end(whole, experiment)])
 
 
-def _stop(experiment: Experiment, runtime: Runtime, folders: Folders) -> None:
+def _stop(train_in: Callable[[Folders, Watcher], object], folders: Folders) -> None:
     """Train until SIGTERM comes."""
     try:
-        train([experiment], runtime, folders, StoppingWatcher(stop_at=STOPPED_AT))
+        train_in(folders, StoppingWatcher(stop_at=STOPPED_AT))
     except Stopped:
         return
     raise RuntimeError("SIGTERM did not stop the run")
 
 
-def _random_images(setting: Setting) -> AbstractContextManager[object]:
-    """Let tasks find random images in place of a dataset."""
-
-    def load(name: str, root: Path) -> Dataset:
-        return setting.images()
-
-    return mock.patch("repro.training.tasks.task.load", load)
+def _on_random_images(
+    setting: Setting, experiment: Experiment, root: Path, runtime: Runtime, device: torch.device
+) -> Task:
+    """Return an experiment's task, on random images in place of its dataset."""
+    return resident(experiment.recipe, setting.images(), runtime, device)
 
 
 def _folders(root: Path) -> Folders:

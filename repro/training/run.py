@@ -48,6 +48,7 @@ from repro.training.resume import Part, engine_at, grouped_by_progress
 from repro.training.schedule import images_per_epoch
 from repro.training.session import Session
 from repro.training.tasks.stream import raise_if_a_worker_died
+from repro.training.tasks.task import MakeTask, task_for
 from repro.training.tensorboard import check_log
 
 
@@ -57,6 +58,7 @@ def train(
     folders: Folders,
     watcher: Watcher,
     choose: Callable[[Sequence[Experiment], Runtime], Runtime] = lambda _, runtime: runtime,
+    make_task: MakeTask = task_for,
 ) -> list[Record]:
     """Train experiments to their end, resuming those that were stopped.
 
@@ -68,6 +70,7 @@ def train(
         folders: of data, checkpoints and records.
         watcher: receives the progress.
         choose: returns the switches for the runs that are not finished, those that the user left open included.
+        make_task: makes the tasks, one for each recipe.
 
     Returns:
         The records, in the order of the experiments.
@@ -87,7 +90,8 @@ def train(
     records = _finished(experiments, runtime, folders, watcher, protocols)
     if missing := [each for each in experiments if each.id not in records]:
         runtime = choose(missing, runtime)
-        groups, session = _grouped(missing, networks, Session(runtime, prepare(runtime), folders, watcher, protocols))
+        session = Session(runtime, prepare(runtime), folders, watcher, protocols, make_task)
+        groups, session = _grouped(missing, networks, session)
         _check_tasks(missing, session)
         warn_of_records(missing, folders, watcher)
         if processes.rank() == 0:

@@ -14,7 +14,7 @@ from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.training import processes
 from repro.training.progress import Watcher
-from repro.training.tasks.task import Task, task_for
+from repro.training.tasks.task import MakeTask, Task
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Session:
     watcher: Watcher
     protocols: Mapping[str, tuple[Protocol, ...]]
     """The protocols by which finished runs are tested, besides one crop, by `shared_id`."""
+    make_task: MakeTask
+    """Makes the task of each recipe, once."""
     tasks: list[tuple[Recipe, Task]] = field(default_factory=list)
     """The tasks so far, each with its recipe."""
 
@@ -44,6 +46,6 @@ class Session:
             if recipe == experiment.recipe:
                 return task
         with processes.first_alone():
-            made = task_for(experiment, self.folders.data, self.runtime, self.device)
+            made = self.make_task(experiment, self.folders.data, self.runtime, self.device)
         self.tasks.append((experiment.recipe, made))
         return made

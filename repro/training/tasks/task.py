@@ -105,6 +105,10 @@ class Task(Protocol):
         """Return a network's metrics on the test images, and leave it in evaluation mode."""
 
 
+MakeTask = Callable[[Experiment, Path, Runtime, torch.device], Task]
+"""Makes an experiment's task, for the folder of the datasets, a runtime and a device."""
+
+
 def check_task_values(recipe: Recipe, kind: DatasetKind) -> None:
     """Raise UserError for a recipe that lacks values for a kind of dataset, or has values that would be ignored."""
     needed, ignored, images = _VALUES[kind]
