@@ -319,7 +319,7 @@ def test_progress_of_runs_together_counts_the_images_of_all() -> None:
     assert (shared.step, shared.total, shared.start) == (0, 15, "starting")
     assert shared.shown(0) == IMAGES + 64
     assert shared.shown(15) == IMAGES * (2 + 3 + 2)
-    assert shared.epoch(6) == "2/3"
+    assert shared.epoch(6) == (2, 3)
 
 
 def test_older_records_and_checkpoints_say_how_seeds_were_trained() -> None:

@@ -259,7 +259,7 @@ def test_very_few_epochs_have_no_tuning(name: str) -> None:
 def test_progress_counts_the_epochs_and_images_of_both_phases() -> None:
     course = Course(name="", recipe=RECIPE, images=20, runs=3, step=0)
     assert course.total == STEPS
-    assert [course.epoch(step) for step in (0, 5, 6, 7, 8, 10)] == ["1/4", "2/4", "3/4", "3/4", "4/4", "4/4"]
+    assert [course.epoch(step) for step in (0, 5, 6, 7, 8, 10)] == [(1, 4), (2, 4), (3, 4), (3, 4), (4, 4), (4, 4)]
     assert [images_shown(RECIPE, step, 20) for step in (0, 1, 3, 6, 7, 10)] == [0, 8, 20, 40, 50, 80]
     assert course.shown(STEPS) == 3 * 80
     assert epoch_at(RECIPE, STEPS, 20) == 3

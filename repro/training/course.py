@@ -48,9 +48,9 @@ class Course:
         """Steps of the whole run."""
         return total_steps(self.recipe, self.images)
 
-    def epoch(self, step: int) -> str:
-        """Return the epoch after `step` steps, as `2/300`."""
-        return f"{epoch_at(self.recipe, step, self.images) + 1}/{self.recipe.all_epochs}"
+    def epoch(self, step: int) -> tuple[int, int]:
+        """Return the epoch after `step` steps, and the number of epochs."""
+        return epoch_at(self.recipe, step, self.images) + 1, self.recipe.all_epochs
 
     def within_epoch(self, step: int) -> tuple[int, int]:
         """Return the steps of the current epoch after `step` steps, and those of a whole one."""
@@ -98,8 +98,8 @@ class SharedCourse:
         """Steps of the longest run."""
         return self.longest.total
 
-    def epoch(self, step: int) -> str:
-        """Return the epoch of the longest run, as `2/300`."""
+    def epoch(self, step: int) -> tuple[int, int]:
+        """Return the epoch of the longest run after `step` steps, and the number of its epochs."""
         return self.longest.epoch(step)
 
     def within_epoch(self, step: int) -> tuple[int, int]:

@@ -71,10 +71,10 @@ def epoch_line(rows: Sequence[EpochRow], epochs: int, name: str = "") -> str:
 
 def _parts(course: Course | SharedCourse, step: int, loss: float | None) -> tuple[str, str, str]:
     """Return the epoch, the step in it and the loss after `step` steps; of the same width throughout a run."""
-    epoch = course.epoch(max(step - 1, 0))  # the last step of an epoch belongs to it
+    epoch, epochs = course.epoch(max(step - 1, 0))  # the last step of an epoch belongs to it
     done, steps = course.within_epoch(step)
     shown = "" if loss is None else f"loss {loss:.3f}"
-    return f"epoch {epoch:>{2 * len(epoch.split('/')[1]) + 1}}", f"step {done:>{len(str(steps))}}/{steps}", shown
+    return f"epoch {epoch:>{len(str(epochs))}}/{epochs}", f"step {done:>{len(str(steps))}}/{steps}", shown
 
 
 class Lines:
