@@ -18,6 +18,7 @@ from repro.data.suitable import check_images, trained_on
 from repro.errors import Mistake, UserError, refuse
 from repro.models import MODELS, OptionValue, build, check_layers, is_outside, resolve_options, spec_of
 from repro.models.factory import check_output
+from repro.models.options import Shape
 from repro.models.outside import label, recorded, remember
 from repro.models.typed import typed_name
 from repro.paths import data_folder
@@ -65,7 +66,7 @@ class Experiment:
         return trained_on(self.recipe)
 
     @property
-    def input(self) -> tuple[int, int, int]:
+    def input(self) -> Shape:
         """C, H, W of the network's training input."""
         side = self.recipe.train_side
         input = DATASETS[self.dataset].input

@@ -50,7 +50,7 @@ class Subject:
 
     model: str
     options: Mapping[str, OptionValue]
-    input: tuple[int, int, int]
+    input: Shape
     """C, H, W of an image."""
     classes: int
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from repro.counting.count import Subject, parameters_of, refusing, without_memory
+from repro.models.options import Shape
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -43,7 +44,7 @@ def demand_of(subject: Subject) -> Demand:
         return Demand(parameters_of(network), work_of(network, subject.input).flops, saved)
 
 
-def work_of(network: nn.Module, shape: tuple[int, int, int]) -> Work:
+def work_of(network: nn.Module, shape: Shape) -> Work:
     """Return the work of a network, which is best on the meta device, for an input of C, H, W."""
     from torch import Tensor
     from torch.utils.flop_counter import FlopCounterMode
@@ -66,7 +67,7 @@ def work_of(network: nn.Module, shape: tuple[int, int, int]) -> Work:
     return Work(flops=3 * counter.get_total_flops(), elements=3 * 2 * outputs)
 
 
-def saved_bytes_per_image(network: nn.Module, shape: tuple[int, int, int]) -> float:
+def saved_bytes_per_image(network: nn.Module, shape: Shape) -> float:
     """Return the bytes of activations in fp32 that an image of C, H, W adds to what a step saves for its backward pass.
 
     The network is best on the meta device.
@@ -74,7 +75,7 @@ def saved_bytes_per_image(network: nn.Module, shape: tuple[int, int, int]) -> fl
     return saved_bytes(network, shape, BATCH) / BATCH
 
 
-def saved_bytes(network: nn.Module, shape: tuple[int, int, int], batch: int) -> int:
+def saved_bytes(network: nn.Module, shape: Shape, batch: int) -> int:
     """Return the bytes that a training step saves for its backward pass, in addition to parameters and buffers.
 
     Args:
@@ -102,7 +103,7 @@ def saved_bytes(network: nn.Module, shape: tuple[int, int, int], batch: int) -> 
     return sum(saved.values())
 
 
-def _images(network: nn.Module, batch: int, shape: tuple[int, int, int]) -> Tensor:
+def _images(network: nn.Module, batch: int, shape: Shape) -> Tensor:
     """Return black images on the device of a network."""
     import torch
 

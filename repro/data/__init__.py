@@ -23,6 +23,7 @@ from repro.data.declaration import (
 )
 from repro.data.places import count
 from repro.errors import UserError, refuse
+from repro.models.options import Shape
 from repro.paths import data_folder
 from repro.recipes import Library, current_library
 from repro.text import choose, unknown
@@ -53,7 +54,7 @@ class DatasetSpec:
     """The facts about a dataset that are known before it is read."""
 
     summary: str
-    input: tuple[int, int, int]
+    input: Shape
     """C, H, W of a network's input."""
     classes: int
     loader: str
