@@ -6,13 +6,16 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum, StrEnum
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from repro.errors import UserError
 from repro.torchrun import process_count
 
+E = TypeVar("E", bound=StrEnum)
 DEVICES = r"auto|cpu|cuda(:\d+)?"
 OPENMP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
 """How threads of OpenMP wait for each other: they sleep, in GNU's OpenMP after some microseconds in a loop.
@@ -77,8 +80,7 @@ class Runtime:
 
     device: str = "auto"
     """`auto` (the first GPU if there is one, else the CPU), `cpu`, `cuda`, `cuda:1`, ..."""
-    precision: str = "fp32"
-    """`fp32`; `tf32`: matrix products on a GPU with 10-bit mantissas; `bf16`: autocast with fp32 weights."""
+    precision: Precision = Precision.FP32
     channels_last: bool = True
     """Whether images and weights have the channels-last layout; stacked seeds never have it."""
     compile: bool = False
@@ -87,9 +89,9 @@ class Runtime:
     """Whether the whole step is replayed as one CUDA graph; GPU only."""
     fused: bool = False
     """Whether Triton kernels compute narrow convolutions, BatchNorm and gates; GPU only, in TF32 or bf16."""
-    together: str | None = None
-    """How several runs share the device, as in Together; None: off on a CPU; on a GPU branches, or stacked for image
-    files and with several processes."""
+    together: Together | None = None
+    """How several runs share the device; None: off on a CPU; on a GPU branches, or stacked for image files and with
+    several processes."""
     at_once: int | None = None
     """Largest number of runs that share the device; None: as many as were measured to be fastest, else up to
     DEFAULT_BRANCHES branches, or all stacked seeds."""
@@ -97,8 +99,7 @@ class Runtime:
     """Whether a GPU uses only kernels that give the same bits every time; a CPU always does."""
     processes: int = field(default_factory=process_count)
     """Processes that torchrun started; each gets a share of every batch, and BatchNorm normalises over that share."""
-    log: str | None = None
-    """`tensorboard`: TensorBoard's files are written next to the checkpoints."""
+    log: Log | None = None
     threads: int | None = None
     """CPU threads; None: torch's default."""
     save_memory: bool | None = None
@@ -114,11 +115,13 @@ class Runtime:
     """Switches of MEASURED that the user did not set, so that a measurement may choose them; not recorded."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "unset", frozenset(self.unset))  # a list where it was read from JSON
-        if self.precision not in [*Precision]:
-            raise UserError(f"unknown precision {self.precision!r}; known: {', '.join(Precision)}")
-        if self.together not in [None, *Together]:
-            raise UserError(f"unknown --together {self.together!r}; known: {', '.join(Together)}")
+        chosen = {
+            "precision": _member(Precision, self.precision, "precision"),
+            "together": None if self.together is None else _member(Together, self.together, "--together"),
+            "log": None if self.log is None else _member(Log, self.log, "log"),
+        }
+        for name, value in chosen.items():
+            object.__setattr__(self, name, value)
         if not re.fullmatch(DEVICES, self.device):
             raise UserError(f"unknown device {self.device!r}; known: auto, cpu, cuda, cuda:1, ...")
 
@@ -130,7 +133,7 @@ class Runtime:
             files: whether images are read from files while the networks train.
         """
         if self.together is not None:
-            return Together(self.together)
+            return self.together
         if on_cpu:
             return Together.OFF
         if files or self.processes > 1:
@@ -147,17 +150,44 @@ class Runtime:
         """Return the switches for `seeds` seeds in the same kernels, whose grouped convolutions need NCHW."""
         together = Together.STACKED if seeds > 1 else Together.OFF
         channels_last = self.channels_last and seeds == 1
-        return replace(self, together=together.value, at_once=seeds, channels_last=channels_last)
+        return replace(self, together=together, at_once=seeds, channels_last=channels_last)
 
     def branched(self, runs: int) -> Runtime:
         """Return the switches for each of `runs` runs that share a CUDA graph."""
         together = Together.BRANCHES if runs > 1 else Together.OFF
-        return replace(self, together=together.value, at_once=runs, graph=True)
+        return replace(self, together=together, at_once=runs, graph=True)
 
     def values(self) -> dict[str, Any]:
         """Return the switches as plain data, which a checkpoint may hold."""
         kept = {name: value for name, value in asdict(self).items() if name != "unset"}
         return {name: value.value if isinstance(value, Enum) else value for name, value in kept.items()}
+
+    @staticmethod
+    def from_values(values: Mapping[str, Any], *, ignore_unknown: bool = False) -> Runtime:
+        """Return the switches that `values` returned in this version of the program or in another one.
+
+        A switch that is missing has its default; runs of versions without `processes` had one.
+
+        Args:
+            values: the switches by name.
+            ignore_unknown: whether those that this version does not know are left out.
+
+        Raises:
+            msgspec.ValidationError: a value is invalid, or a switch is unknown.
+            UserError: the name of the device is invalid.
+        """
+        known = {"processes": 1, **switches_today(values)}
+        found = msgspec.convert(known, Runtime)
+        if not ignore_unknown and (unknown := known.keys() - {each.name for each in fields(Runtime)}):
+            raise msgspec.ValidationError(f"runtime has an unknown key {min(unknown)}")
+        return found
+
+
+def _member(kind: type[E], text: str, what: str) -> E:
+    """Return the member of an enumeration that text names; UserError if there is none."""
+    if text not in [*kind]:
+        raise UserError(f"unknown {what} {text!r}; known: {', '.join(kind)}")
+    return kind(text)
 
 
 def switches_today(values: Mapping[str, Any]) -> dict[str, Any]:

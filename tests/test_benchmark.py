@@ -29,7 +29,7 @@ from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.models import build
 from repro.recipes import recipe
-from repro.runtime import Runtime
+from repro.runtime import Precision, Runtime
 from repro.training.device import set_products
 
 TINY = experiment_for("densenet", {"depth": 7, "k": 4}, seed=0)
@@ -222,7 +222,7 @@ def test_real_files_are_measured_if_present(real_images: Path) -> None:
 
 
 def test_what_limits_training_on_image_files_is_reported() -> None:
-    usual, _ = bench(TINY, Runtime(device="cpu"), 0.01, Path(), precisions=["fp32"])
+    usual, _ = bench(TINY, Runtime(device="cpu"), 0.01, Path(), precisions=[Precision.FP32])
     files = replace(usual, kind=VariantKind.INPUT, precision=None, images_per_second=500.0)
     networks = [
         replace(usual, kind=VariantKind.NETWORK, precision=name, images_per_second=rate)
@@ -312,12 +312,12 @@ def test_a_baseline_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_bench_of_only_the_baseline_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measured, "in_memory_variants", failing(0, RuntimeError("no compiler"), "repro, bf16"))
     with pytest.raises(RunFailed, match="only the baseline can be measured"):
-        bench(TINY, Runtime(device="cpu"), 0.01, Path(), precisions=["bf16"])
+        bench(TINY, Runtime(device="cpu"), 0.01, Path(), precisions=[Precision.BF16])
 
 
 @pytest.mark.slow
 def test_speeds_are_printed_after_each_window(capsys: pytest.CaptureFixture[str]) -> None:
-    bench(TINY, Runtime(device="cpu"), 0.01, Path(), precisions=["fp32"])
+    bench(TINY, Runtime(device="cpu"), 0.01, Path(), precisions=[Precision.FP32])
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 * ROUNDS
     assert re.fullmatch(r"baseline, fp32: \d+ images/s in window 1 of 7", said[0])

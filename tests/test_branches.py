@@ -1,10 +1,12 @@
 """Runs that share a device as branches of one CUDA graph, with a stand-in for it: each has the bits of itself alone."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from unittest import mock
 
+import msgspec
 import pytest
 import torch
 from gpu.stand_in import stand_in
@@ -20,7 +22,7 @@ from repro.errors import Diverged, NetworkFailed, OneRunFailed, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.locks import locked
 from repro.paths import Folders
-from repro.runtime import Runtime, switches_today
+from repro.runtime import Log, Precision, Runtime, Together, switches_today
 from repro.store.results import every_record
 from repro.store.run_folders import LOCK
 from repro.tables import AS_PUBLISHED
@@ -327,6 +329,25 @@ def test_older_records_and_checkpoints_say_how_seeds_were_trained() -> None:
     assert switches_today({"side_by_side": False}) == {"together": "off"}
     assert switches_today({"side_by_side": None}) == {}
     assert switches_today({"together": "branches"}) == {"together": "branches"}
+
+
+def test_a_runtime_is_read_from_its_values_of_any_version() -> None:
+    runtime = Runtime(precision="bf16", together="branches", log="tensorboard", processes=2)
+    values = runtime.values()
+    assert {type(value) for value in values.values()} <= {str, bool, int, float, type(None)}
+    assert Runtime.from_values(values) == runtime
+    older = Runtime.from_values({"side_by_side": True})
+    assert (older.together, older.precision, older.processes) == (Together.STACKED, Precision.FP32, 1)
+    with pytest.raises(msgspec.ValidationError, match="runtime has an unknown key turbo"):
+        Runtime.from_values({"turbo": True})
+    assert Runtime.from_values({"turbo": True}, ignore_unknown=True) == Runtime.from_values({})
+
+
+def test_text_in_a_runtime_becomes_the_member_that_it_names() -> None:
+    runtime = Runtime(precision="tf32", together="stacked", log="tensorboard")
+    assert (runtime.precision, runtime.together, runtime.log) == (Precision.TF32, Together.STACKED, Log.TENSORBOARD)
+    assert isinstance(runtime.precision, Precision)
+    assert json.dumps([runtime.precision]) == msgspec.json.encode([runtime.precision]).decode() == '["tf32"]'
 
 
 def test_bench_measures_branches_where_it_measures_graphs() -> None:

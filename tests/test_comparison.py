@@ -24,6 +24,7 @@ from repro.planning.needed import missing
 from repro.recipes import recipe
 from repro.report import Report
 from repro.report.notes import notes_of
+from repro.runtime import Runtime
 from repro.store.curves import read_curve, write_curve
 from repro.store.results import EpochRow, Record, read_records, repeated_records, result_folders
 from repro.tables import Cell, RunsPerRow, read_table, shipped_tables, table_names
@@ -80,6 +81,12 @@ def test_unusual_conditions_are_shown_next_to_the_number_of_runs(record: Make) -
     beside = record(runtime={"side_by_side": True})
     assert conditions([beside]) == ["stacked"]
     assert conditions([beside, *runs[:1]]) == ["1 trained stacked"]
+
+
+def test_switches_of_a_later_version_are_left_out_of_the_runtime_of_a_record(record: Make) -> None:
+    later = record(runtime={"turbo": True, "fused": True, "side_by_side": False})
+    assert later.runtime == {"turbo": True, "fused": True, "together": "off"}
+    assert later.trained_by == Runtime(fused=True, together="off", processes=1)
 
 
 def test_the_lowest_of_fewer_seeds_is_expected_to_be_higher(record: Make) -> None:

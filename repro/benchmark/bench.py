@@ -26,7 +26,7 @@ from repro.data.folder import load as load_folder
 from repro.errors import RunFailed, UserError, first_line
 from repro.experiment import Experiment, check_counted, classifies
 from repro.recipes import Recipe
-from repro.runtime import Runtime
+from repro.runtime import Precision, Runtime
 from repro.training.device import check_fused, device_name, prepare, set_products
 from repro.training.device_memory import release_memory, return_freed_memory
 from repro.training.initialise import network_of
@@ -34,7 +34,7 @@ from repro.training.schedule import images_shown, total_steps
 from repro.training.stacked import why_one_at_a_time
 
 ROUNDS = 7
-USUAL = ("fp32", "bf16")
+USUAL = (Precision.FP32, Precision.BF16)
 """Precisions measured by default."""
 STEPS_BETWEEN = {"cpu": 1, "cuda": 20}
 """Steps between two readings of the clock."""
@@ -45,7 +45,7 @@ class Speed:
     """The speed of a variant on this machine."""
 
     kind: VariantKind
-    precision: str | None
+    precision: Precision | None
     """Precision of training; None without a network."""
     name: str
     images_per_second: float
@@ -76,7 +76,7 @@ def bench(
     window_seconds: float,
     root: Path,
     seeds: int = 1,
-    precisions: Sequence[str] = USUAL,
+    precisions: Sequence[Precision] = USUAL,
     progress: Callable[[range], Iterable[int]] = iter,
 ) -> list[Speed]:
     """Return the speeds of the baseline and of our training variants, the baseline first.
@@ -104,7 +104,7 @@ def bench(
             variants = image_file_variants(experiment, runtime, precisions, data, device)
         else:
             variants = in_memory_variants(experiment, runtime, precisions, seeds, data, device)
-            if device.type == "cpu" and "fp32" in precisions:
+            if device.type == "cpu" and Precision.FP32 in precisions:
                 variants += spinning_variants(experiment, runtime, data)
         speeds = _measured(variants, experiment, device, window_seconds, progress)
         if device.type == "cuda" and not isinstance(data, ImageFolder):
@@ -113,7 +113,7 @@ def bench(
     return speeds
 
 
-def _prepared(experiment: Experiment, runtime: Runtime, seeds: int, precisions: Sequence[str]) -> torch.device:
+def _prepared(experiment: Experiment, runtime: Runtime, seeds: int, precisions: Sequence[Precision]) -> torch.device:
     """Return the device; UserError if what was asked for cannot be measured on it."""
     check_counted(experiment.dataset)
     if not classifies(experiment.dataset):
@@ -137,10 +137,10 @@ def _normalised(recipe: Recipe) -> Recipe:
     return replace(recipe, mean=some, std=some)
 
 
-def _check_fused(experiment: Experiment, runtime: Runtime, precisions: Sequence[str]) -> None:
+def _check_fused(experiment: Experiment, runtime: Runtime, precisions: Sequence[Precision]) -> None:
     """Raise UserError if the fused kernels cannot be measured."""
-    possible = [each for each in precisions if each != "fp32"]
-    prepare(replace(runtime, compile=False, precision=possible[0] if possible else "fp32"))
+    possible = [each for each in precisions if each != Precision.FP32]
+    prepare(replace(runtime, compile=False, precision=possible[0] if possible else Precision.FP32))
     with torch.device("meta"):
         check_fused(network_of(experiment), experiment.recipe)
 
@@ -224,7 +224,7 @@ def _remove(variant: Variant, variants: list[Variant]) -> None:
 
 def _window(variant: Variant, device: torch.device, seconds: float) -> tuple[float, int | None]:
     """Return the images per second of one window, and on a GPU its peak memory above that in use before it."""
-    set_products(variant.precision or "fp32")
+    set_products(variant.precision or Precision.FP32)
     return_freed_memory()  # what the variant before has freed
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -242,7 +242,7 @@ def images_of(recipe: Recipe, train_images: int) -> int:
     return images_shown(training, total_steps(training, train_images), train_images)
 
 
-def _peaks(precision: str, device: torch.device) -> tuple[float, float]:
+def _peaks(precision: Precision, device: torch.device) -> tuple[float, float]:
     """Return the device's peak rates in a precision: copied elements per second, and matrix FLOPs per second."""
     set_products(precision)
     dtype = DTYPES[precision]
@@ -251,8 +251,9 @@ def _peaks(precision: str, device: torch.device) -> tuple[float, float]:
 
 def _speeds(variants: Sequence[Variant], experiment: Experiment, device: torch.device) -> list[Speed]:
     usual: dict[VariantKind, Variant] = {each.kind: each for each in variants if not each.kind.ours}
-    peaks = {name: _peaks(name, device) for name in dict.fromkeys(each.precision for each in variants) if name}
-    return [_speed(each, _compared(each, usual), experiment, peaks.get(each.precision or "")) for each in variants]
+    measured = dict.fromkeys(each.precision for each in variants)
+    peaks = {each: _peaks(each, device) if each else None for each in measured}
+    return [_speed(each, _compared(each, usual), experiment, peaks[each.precision]) for each in variants]
 
 
 def _compared(variant: Variant, usual: Mapping[VariantKind, Variant]) -> Variant:

@@ -28,7 +28,7 @@ from repro.experiment import Experiment, one_of_each
 from repro.models import as_typed
 from repro.models.outside import version_of
 from repro.paths import cache_folder
-from repro.runtime import MEASURED, Runtime, Together
+from repro.runtime import MEASURED, Precision, Runtime, Together
 from repro.training.device import check_fused, chosen_device, device_name, prepare
 from repro.training.device_memory import release_memory
 from repro.training.initialise import network_of
@@ -86,7 +86,7 @@ def remember(experiment: Experiment, runtime: Runtime, gpu: str, variants: Seque
             switches: dict[str, Any] = {name: name in each.switches for name in OF_STEPS}
             switches["channels_last"] = runtime.channels_last
             if each.seeds > 1:
-                switches |= {"together": each.together.value, "at_once": each.seeds}
+                switches |= {"together": each.together, "at_once": each.seeds}
             milliseconds = 1000 * experiment.recipe.batch / statistics.median(each.rates)
             measured = replace(runtime, precision=each.precision, save_memory="save_memory" in each.switches)
             switch_times(experiment, measured, gpu).add(switches, milliseconds)
@@ -130,7 +130,7 @@ def fastest(experiments: Sequence[Experiment], runtime: Runtime, measure: Measur
         return runtime
     note(f"{experiments[0].model} on {gpu}: {chooser.reason(chosen)}")
     off = chooser.compared and "together" not in chosen and "together" in runtime.unset
-    together: dict[str, Any] = {"together": Together.OFF.value} if off else {}
+    together: dict[str, Any] = {"together": Together.OFF} if off else {}
     return replace(runtime, **together, **chosen)
 
 
@@ -215,8 +215,8 @@ class Chooser:
             return []
         runs = len(self.experiments)
         graphed = {**alone, "graph": True}
-        branches = [{**graphed, "together": Together.BRANCHES.value, "at_once": n} for n in BRANCHES if n <= runs]
-        stacks = [{**graphed, "together": Together.STACKED.value, "at_once": min(runs, STACKED)}]
+        branches = [{**graphed, "together": Together.BRANCHES, "at_once": n} for n in BRANCHES if n <= runs]
+        stacks = [{**graphed, "together": Together.STACKED, "at_once": min(runs, STACKED)}]
         stackable = runs > 1 and len(self._networks) == 1 and not (self.runtime.save_memory or alone["fused"])
         return [each for each in [*branches, *(stacks if stackable else [])] if self._possible(each)]
 
@@ -248,7 +248,7 @@ class Chooser:
                 check_fused(self._networks[each.shared_id], each.recipe)
         except UserError:
             return False
-        return self.runtime.precision != "fp32"
+        return self.runtime.precision != Precision.FP32
 
 
 def _words(switches: Switches) -> str:

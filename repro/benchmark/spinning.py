@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from repro.benchmark.variants import SPINNING, Variant, VariantKind, in_memory_steps
 from repro.data import Dataset
 from repro.experiment import Experiment
-from repro.runtime import OPENMP, Runtime
+from repro.runtime import OPENMP, Precision, Runtime
 from repro.training.device import prepare
 
 
@@ -26,9 +26,9 @@ def spinning_variants(experiment: Experiment, runtime: Runtime, data: Dataset) -
     """Return the eager step in fp32 with threads that spin, if those of this process sleep and are several."""
     if not threads_sleep() or runtime.threads == 1:
         return []
-    eager = replace(runtime, precision="fp32", compile=False, save_memory=False)
+    eager = replace(runtime, precision=Precision.FP32, compile=False, save_memory=False)
     steps = spinning_steps(experiment, eager, data)
-    return [Variant(VariantKind.TRAINING, "fp32", steps, switches=[SPINNING])]
+    return [Variant(VariantKind.TRAINING, Precision.FP32, steps, switches=[SPINNING])]
 
 
 def spinning_steps(experiment: Experiment, runtime: Runtime, data: Dataset) -> Iterator[int]:

@@ -15,7 +15,7 @@ from repro.counting.demand import saved_bytes
 from repro.data import Dataset
 from repro.data.folder import ImageFolder
 from repro.experiment import Experiment
-from repro.runtime import Runtime, Together
+from repro.runtime import Precision, Runtime, Together
 from repro.training.device import check_stacked
 from repro.training.engine import Engine
 from repro.training.graphs import Graphs
@@ -29,7 +29,7 @@ from repro.training.tasks.task import Batch, Metrics, Progress, Task
 T = TypeVar("T")
 BRANCHES = (2, 3, 4, 6)
 """How many branches of a graph are measured."""
-DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {Precision.FP32: torch.float32, Precision.TF32: torch.float32, Precision.BF16: torch.bfloat16}
 
 SPINNING = "threads spin"
 """What stands for a switch where OpenMP's threads wait in a loop, which no command asks for."""
@@ -78,7 +78,7 @@ class Variant:
     """A variant of training and the results of its windows."""
 
     kind: VariantKind
-    precision: str | None
+    precision: Precision | None
     """Precision of training; None without a network."""
     steps: Iterator[int]
     """The number of images of each step. The first step sets everything up, so an invalid variant fails there."""
@@ -110,7 +110,7 @@ class Variant:
         """The values of a Runtime that train one run in this way; None if it is no such training."""
         if self.kind is not VariantKind.TRAINING or not self.precision or self.seeds > 1 or SPINNING in self.switches:
             return None
-        return {"precision": self.precision, **dict.fromkeys(self.switches, True)}
+        return {"precision": self.precision.value, **dict.fromkeys(self.switches, True)}
 
     @property
     def graph(self) -> bool:
@@ -150,7 +150,12 @@ class Measured:
 
 
 def in_memory_variants(
-    experiment: Experiment, runtime: Runtime, precisions: Sequence[str], seeds: int, data: Dataset, device: torch.device
+    experiment: Experiment,
+    runtime: Runtime,
+    precisions: Sequence[Precision],
+    seeds: int,
+    data: Dataset,
+    device: torch.device,
 ) -> list[Variant]:
     """Return the baseline and our training in some precisions, for images in memory.
 
@@ -160,7 +165,7 @@ def in_memory_variants(
     kept: dict[tuple[str, ...], int] = {(): _saved_bytes(experiment, memory_saved=False)}
     if runtime.save_memory:
         kept["save_memory",] = _saved_bytes(experiment, memory_saved=True)
-    variants = [Variant(VariantKind.BASELINE, "fp32", baseline(experiment, data.train, device), kept=kept[()])]
+    variants = [Variant(VariantKind.BASELINE, Precision.FP32, baseline(experiment, data.train, device), kept=kept[()])]
     for precision in precisions:
         for switches, number, mode in combinations(runtime, seeds, precision):
             switched = replace(runtime, **switches, precision=precision)
@@ -198,7 +203,7 @@ def _saved_bytes(experiment: Experiment, *, memory_saved: bool) -> int:
     return saved_bytes(network, experiment.input, experiment.recipe.batch)
 
 
-def combinations(runtime: Runtime, seeds: int, precision: str) -> list[tuple[dict[str, Any], int, Together]]:
+def combinations(runtime: Runtime, seeds: int, precision: Precision) -> list[tuple[dict[str, Any], int, Together]]:
     """Return the switches, the number of seeds and how these share the device, for each kind of step to measure.
 
     The eager step is the first. `compile`, `fused` and `save_memory` are measured one at a time, and each also within a
@@ -218,18 +223,18 @@ def combinations(runtime: Runtime, seeds: int, precision: str) -> list[tuple[dic
     ]
 
 
-def _asked(runtime: Runtime, precision: str) -> dict[str, bool]:
+def _asked(runtime: Runtime, precision: Precision) -> dict[str, bool]:
     """Return the switches that add variants in a precision."""
     return {
         "compile": runtime.compile,
         "graph": runtime.graph,
-        "fused": runtime.fused and precision != "fp32",
+        "fused": runtime.fused and precision != Precision.FP32,
         "save_memory": bool(runtime.save_memory),
     }
 
 
 def image_file_variants(
-    experiment: Experiment, runtime: Runtime, precisions: Sequence[str], data: ImageFolder, device: torch.device
+    experiment: Experiment, runtime: Runtime, precisions: Sequence[Precision], data: ImageFolder, device: torch.device
 ) -> list[Variant]:
     """Return the baseline and our training for image files, then the input and the networks separately.
 
@@ -239,7 +244,7 @@ def image_file_variants(
     workers = workers_of(runtime)
     queue = Queue(BASELINE_PREFETCH * workers)
     usual = folder_baseline(experiment, data.train, workers, device, queue.drained)
-    variants = [Variant(VariantKind.BASELINE, "fp32", usual, queue)]
+    variants = [Variant(VariantKind.BASELINE, Precision.FP32, usual, queue)]
     networks: list[Variant] = []
     for precision in precisions:
         precise = replace(runtime, precision=precision)

@@ -21,7 +21,7 @@ from repro.benchmark.windows import measure_window, seconds_of, synchronise
 from repro.check.jobs import Quiet
 from repro.check.results import FactResult, TimeResult
 from repro.check.setting import DATASET, Network, Setting, branches, engine, experiments
-from repro.runtime import Together
+from repro.runtime import Precision, Together
 from repro.training import checkpoint
 from repro.training.device import set_products
 from repro.training.engine import Engine
@@ -177,7 +177,7 @@ class Figure:
 
 def figures(setting: Setting) -> list[Figure]:
     """Return the figures that are measured."""
-    precisions = ("fp32", "tf32", "bf16") if setting.on_gpu else ("fp32",)
+    precisions = [*Precision] if setting.on_gpu else [Precision.FP32]
     listed: list[tuple[str, str, Callable[[Setting], float]]] = [
         ("copy", "GB/s", copies),
         *((f"matrix product, {each}", "TFLOP/s", partial(products, precision=each)) for each in precisions),
@@ -193,7 +193,7 @@ def copies(setting: Setting) -> float:
     return copy_rate(torch.device(setting.device)) / 1e9
 
 
-def products(setting: Setting, *, precision: str) -> float:
+def products(setting: Setting, *, precision: Precision) -> float:
     """Return the rate of a large matrix product in TFLOP/s."""
     set_products(precision)
     return matmul_rate(torch.device(setting.device), DTYPES[precision]) / 1e12

@@ -127,7 +127,7 @@ def bench(
     with loading():
         from repro.benchmark.bench import USUAL, bench
 
-    precisions = list(dict.fromkeys(each.value for each in precision or [])) or USUAL
+    precisions = list(dict.fromkeys(precision or [])) or USUAL
     measuring = partial(with_bar, what="measuring")
     speeds = bench(experiment, runtime, window or WINDOW_SECONDS, places.data, seeds or 1, precisions, measuring)
     _show(experiment, runtime, speeds, format)
@@ -140,7 +140,7 @@ def _training(
     experiment: Experiment,
     switches: Mapping[str, Any],
     speeds: Sequence[Speed],
-    precision: str | None,
+    precision: Precision | None,
     places: Folders,
 ) -> str:
     """Return the command that trains what was measured in the fastest way; in any precision if that is None."""
@@ -148,7 +148,7 @@ def _training(
     found = [each for each in speeds if precision in (None, each.precision)]
     ways = [(each.images_per_second, each.switches) for each in found if each.switches is not None]
     _, fastest = max(ways, key=itemgetter(0), default=(0, {}))
-    command = command_of(experiment, {**usual, **fastest}, {})
+    command = command_of(experiment, Runtime.from_values({**usual, **fastest}), {})
     return with_folders(command, places, "data") if command else "repro list recipes"
 
 

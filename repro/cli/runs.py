@@ -77,7 +77,7 @@ def keep(name: Repeated, record: Number = None, yes: Yes = False, results: Resul
 def _record_line(number: int, kept: Kept) -> str:
     """Return a record as one line."""
     record = kept.record
-    trained = "stacked" if record.runtime.get("together") == Together.STACKED else "alone"
+    trained = "stacked" if record.trained_by.together == Together.STACKED else "alone"
     parts = [record.shown, record.precision, trained, record.started, record.device, record.host]
     parts.append(str(kept.folder / RUNS))
     return f"{number}: {', '.join(filter(None, parts))}{' (used)' if number == 1 else ''}"

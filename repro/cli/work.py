@@ -14,7 +14,6 @@ from repro.errors import raise_joined
 from repro.papers import paper_in, shipped
 from repro.paths import data_in
 from repro.recipes import Library, within
-from repro.runtime import Runtime, switches_today
 
 
 def work(
@@ -28,4 +27,4 @@ def work(
     ]
     with data_in(submission.places.data), within(Library((shipped(), *papers))):
         experiments = submission.experiments_of(task)
-        raise_joined(train_runs(experiments, Runtime(**switches_today(submission.runtime)), submission.places).failures)
+        raise_joined(train_runs(experiments, submission.trained_by, submission.places).failures)

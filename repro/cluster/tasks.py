@@ -60,7 +60,7 @@ class Submission:
             raise ValueError(f"a task has the unknown experiment {min(unknown)}")
         if self.folders.keys() != {each.name for each in fields(Folders)}:
             raise ValueError(f"folders has the keys {', '.join(self.folders)}")
-        msgspec.convert(self.runtime, Runtime)
+        Runtime.from_values(self.runtime, ignore_unknown=True)
 
     def experiments_of(self, task: int) -> list[Experiment]:
         """Return what a job trains; the current library must have the submission's papers.
@@ -71,6 +71,11 @@ class Submission:
         if not 0 <= task < len(self.tasks):
             raise UserError(f"{self.folder} has no task {task}; its tasks are 0 to {len(self.tasks) - 1}")
         return [Experiment.from_json(self.experiments[name]) for name in self.tasks[task]]
+
+    @property
+    def trained_by(self) -> Runtime:
+        """How the jobs train; msgspec.ValidationError for a switch that only later versions have."""
+        return Runtime.from_values(self.runtime)
 
     @property
     def places(self) -> Folders:

@@ -77,10 +77,9 @@ def _reduced(runs: Sequence[Record]) -> list[str]:
     lines = []
     for precision in sorted({run.precision for run in runs} - {"fp32"}):
         lines.append(f"{_seeds(run for run in runs if run.precision == precision)} trained in {precision}")
-    if fused := [run for run in runs if run.runtime.get("fused")]:
+    if fused := [run for run in runs if run.trained_by.fused]:
         lines.append(f"{_seeds(fused)} trained with the kernels of --fused")
-    shared = [run for run in runs if run.runtime.get("processes", 1) > 1]
-    if shared:
+    if shared := [run for run in runs if run.trained_by.processes > 1]:
         lines.append(f"{_seeds(shared)} trained by several processes, each with its own BatchNorm statistics")
     return lines
 

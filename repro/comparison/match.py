@@ -98,8 +98,8 @@ def all_options(measured: Record | StepTime | WeightsTest) -> dict[str, Any]:
 
 def conditions(runs: Sequence[Record]) -> list[str]:
     """Return what is unusual about runs: other than fp32, stacked seeds, several processes, several sets of images."""
-    together = ["stacked" if run.runtime.get("together") == Together.STACKED else "alone" for run in runs]
-    processes = [f"{run.runtime.get('processes', 1)} processes" for run in runs]
+    together = ["stacked" if run.trained_by.together == Together.STACKED else "alone" for run in runs]
+    processes = [f"{run.trained_by.processes} processes" for run in runs]
     images = len({run.data for run in runs})
     several = [f"{images} versions of the images"] if images > 1 else []
     shared = [*_unusual(together, "alone", "trained"), *_unusual(processes, "1 processes", "by")]

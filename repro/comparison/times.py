@@ -163,7 +163,7 @@ def _of_runs(table: Table, rows: Sequence[Row], runs: Sequence[Sequence[Record]]
 
 def _is_timed(run: Record, table: Table, row: Row) -> bool:
     """Whether a run's seconds can be compared: it has the printed batch size, and its seed was trained alone."""
-    mode = run.runtime.get("together")
+    mode = run.trained_by.together
     alone = mode == Together.OFF or (mode is None and is_cpu(run.device))
     printed = table.time.batch if table.time else None
     same_batch = printed in (None, recipe(run.recipe).batch)

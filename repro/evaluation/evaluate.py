@@ -23,7 +23,7 @@ from repro.experiment import Experiment
 from repro.models import build, resolve_options
 from repro.models.registry import TORCHVISION
 from repro.paths import Folders
-from repro.runtime import Runtime
+from repro.runtime import Precision, Runtime
 from repro.store.gates import GateRow
 from repro.store.run_folders import check_papers, run_names, runs_in
 from repro.store.run_names import model_of, run_named
@@ -250,6 +250,6 @@ def _as_trained(saved: checkpoints.Checkpoint, runtime: Runtime) -> tuple[nn.Mod
             "test the run with the version of repro that trained it"
         ) from error
     precision = saved.runtime.precision
-    if precision == "tf32" and not chosen_device(runtime).startswith("cuda"):
-        precision = "fp32"  # nearer to TF32 than bf16, the only other precision on a CPU
+    if precision == Precision.TF32 and not chosen_device(runtime).startswith("cuda"):
+        precision = Precision.FP32  # nearer to TF32 than bf16, the only other precision on a CPU
     return network, replace(runtime, precision=precision, channels_last=saved.runtime.channels_last)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -160,8 +160,8 @@ class Measurements:
         """Return the records with the switches that an experiment will have and True; without any, all and False."""
         mode = self._sharing_mode(experiment) if together else Together.OFF
         runtime = self.runtime.branched(2) if mode is Together.BRANCHES else self.runtime
-        planned = _switches({**runtime.values(), "together": mode})
-        exact = [each for each in records if _switches(each.runtime) == planned]
+        planned = _switches(replace(runtime, together=mode))
+        exact = [each for each in records if _switches(each.trained_by) == planned]
         return (exact, True) if exact else (records, False)
 
     def _seconds(self, record: Record) -> float:
@@ -170,9 +170,9 @@ class Measurements:
 
     def at_once(self, record: Record) -> int:
         """Return the number of runs that were trained at once in the last session of a record."""
-        if record.runtime.get("together") not in (Together.STACKED, Together.BRANCHES):
+        if not record.trained_by.shares:
             return 1
-        return record.runtime.get("at_once") or Counter(map(_session, self.records))[_session(record)]
+        return record.trained_by.at_once or Counter(map(_session, self.records))[_session(record)]
 
 
 def measurements_on(
@@ -211,11 +211,10 @@ def _flops(record: Record) -> float:
         return 0.0
 
 
-def _switches(runtime: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the runtime options that change the time of a step; older records lack those that were off."""
-    values = {**Runtime(processes=1).values(), **runtime}
-    values["save_memory"] = bool(values["save_memory"])
-    return {**{name: values[name] for name in SWITCHES}, "together": values["together"] or Together.OFF}
+def _switches(runtime: Runtime) -> dict[str, Any]:
+    """Return the runtime options that change the time of a step; what was not chosen is off."""
+    values = {name: getattr(runtime, name) for name in SWITCHES}
+    return {**values, "save_memory": bool(runtime.save_memory), "together": runtime.together or Together.OFF}
 
 
 def _session(record: Record) -> tuple[str, ...]:

@@ -22,12 +22,12 @@ SWITCHES = (
 """The fields of Runtime that a command states if they differ from their defaults and are not off."""
 
 
-def command_of(experiment: Experiment, runtime: Mapping[str, Any], places: Mapping[str, str]) -> str | None:
+def command_of(experiment: Experiment, runtime: Runtime, places: Mapping[str, str]) -> str | None:
     """Return the command that trains an experiment; None if no command does, for example if its model has changed.
 
     Args:
         experiment: what is trained; defaults are left out.
-        runtime: the values of a Runtime; defaults are left out.
+        runtime: how it is trained; defaults are left out.
         places: the folders to state, by option.
     """
     options, choices = _options(experiment), _choices(experiment)
@@ -36,8 +36,7 @@ def command_of(experiment: Experiment, runtime: Mapping[str, Any], places: Mappi
         return None
     epochs = {"epochs": overrides.pop("epochs")} if "epochs" in overrides else {}
     changes = [f"--set {quote(f'{_named(name, experiment.model)}={text}')}" for name, text in overrides.items()]
-    processes = runtime.get("processes", 1)
-    program = f"torchrun --nproc-per-node {processes} -m repro" if processes > 1 else "repro"
+    program = f"torchrun --nproc-per-node {runtime.processes} -m repro" if runtime.processes > 1 else "repro"
     seed = {"seed": experiment.seed} if experiment.seed else {}
     chosen, others = {**choices, **epochs}, {**seed, **_switches(runtime), **places}
     papers = [as_typed({"papers": str(each)}) for each in current_library().needed_by(experiment.recipe)]
@@ -97,14 +96,9 @@ def _still_give(
     return False
 
 
-def _switches(runtime: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = vars(Runtime())
-    given = {
-        name: runtime[name]
-        for name in SWITCHES
-        if runtime.get(name, defaults[name]) != defaults[name] and runtime[name] is not False
-    }
-    stacked = runtime.get("together") == Together.STACKED  # always in NCHW
-    if not stacked and not runtime.get("channels_last", True):
+def _switches(runtime: Runtime) -> dict[str, Any]:
+    usual, chosen = vars(Runtime()), vars(runtime)
+    given = {name: chosen[name] for name in SWITCHES if chosen[name] != usual[name] and chosen[name] is not False}
+    if runtime.together != Together.STACKED and not runtime.channels_last:  # stacked seeds are always in NCHW
         given["channels_last"] = False
     return {name.replace("_", "-"): value for name, value in given.items()}

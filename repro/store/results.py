@@ -169,8 +169,13 @@ class Record:
         object.__setattr__(self, "runtime", switches_today(self.runtime))
         if (self.reported_epoch or 1) > self.epochs:
             raise ValueError(f"epoch {self.reported_epoch} of {self.epochs} is invalid")
-        msgspec.convert(self.runtime, Runtime)
+        Runtime.from_values(self.runtime, ignore_unknown=True)
         msgspec.convert(self.tests, tuple[ProtocolTest, ...])
+
+    @property
+    def trained_by(self) -> Runtime:
+        """The runtime, without what only later versions have."""
+        return Runtime.from_values(self.runtime, ignore_unknown=True)
 
     @property
     def faithful(self) -> bool:

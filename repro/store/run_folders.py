@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from repro.models import as_typed, is_outside
 from repro.models.outside import is_current, outside
 from repro.paths import Folders
 from repro.recipes import RECIPES, current_library, overrides_of, recipe, within
-from repro.runtime import Runtime, switches_today
+from repro.runtime import Runtime
 from repro.store.commands import command_of
 from repro.store.curves import read_curve
 from repro.store.results import EpochRow
@@ -41,8 +41,8 @@ class Description:
     """The description of a run in its folder."""
 
     experiment: Experiment
-    runtime: Mapping[str, Any]
-    """The values of the last session's Runtime."""
+    runtime: Runtime
+    """How the last session trained the run."""
     data: str | None
     """Folder of the datasets; None if $REPRO_DATA named it."""
     results: str
@@ -118,8 +118,8 @@ def describe(
     """Write the description of a run into its folder, when a session starts and when the run ends."""
     data = None if os.environ.get("REPRO_DATA") == str(folders.data) else str(folders.data)
     papers = [str(each) for each in current_library().needed_by(experiment.recipe)]
-    written = Description(experiment, runtime.values(), data, str(folders.results), ended, papers, device)
-    content = {**vars(written), "experiment": experiment.to_json()}
+    written = Description(experiment, runtime, data, str(folders.results), ended, papers, device)
+    content = {**vars(written), "experiment": experiment.to_json(), "runtime": runtime.values()}
     write_atomically(
         folders.runs / experiment.name / DESCRIPTION, json.dumps(content, indent=2, allow_nan=False).encode()
     )
@@ -188,25 +188,21 @@ def _description(path: Path) -> Description | None:
     stored = _stored(path)
     if stored is None:
         return None
-    content = msgspec.to_builtins(stored)
     try:
         with within(current_library().also(map(Path, stored.papers))):
-            runtime = switches_today(stored.runtime)
-            _refuse_others(runtime)
             found = Description(
-                **{**content, "experiment": Experiment.from_json(content["experiment"]), "runtime": runtime}
+                experiment=Experiment.from_json(msgspec.to_builtins(stored.experiment)),
+                runtime=Runtime.from_values(stored.runtime),
+                data=stored.data,
+                results=stored.results,
+                ended=stored.ended,
+                papers=stored.papers,
+                device=stored.device,
             )
         # A copied or renamed folder is not a run: no command would resume it.
         return found if found.experiment.name == path.parent.name else None
     except (UserError, msgspec.ValidationError):
         return None
-
-
-def _refuse_others(runtime: Mapping[str, Any]) -> None:
-    """Raise ValidationError or UserError for values that no Runtime has."""
-    if unknown := runtime.keys() - {each.name for each in fields(Runtime)}:
-        raise UserError(f"unknown switches: {', '.join(unknown)}")
-    msgspec.convert(runtime, Runtime)
 
 
 def check_papers(folder: Path) -> None:

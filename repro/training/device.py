@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from repro.data import DATASETS, DatasetKind
 from repro.errors import UserError
 from repro.recipes import Recipe
-from repro.runtime import Runtime, Together
+from repro.runtime import Precision, Runtime, Together
 from repro.store.results import CPU
 from repro.text import number_of
 from repro.torchrun import gpu_number
@@ -76,7 +76,7 @@ def _check_switches(runtime: Runtime, device: torch.device) -> None:
     one_process.check_switches(runtime)
     if runtime.save_memory and runtime.compile:
         raise UserError("--save-memory and --compile cannot be combined; leave out one of them")
-    if runtime.precision == "tf32" and device.type == "cpu":
+    if runtime.precision == Precision.TF32 and device.type == "cpu":
         raise UserError("--precision tf32 needs a GPU; on the CPU use fp32 or bf16")
     if runtime.fused:
         _check_fused_switches(runtime, device)
@@ -87,7 +87,7 @@ def _check_fused_switches(runtime: Runtime, device: torch.device) -> None:
     """Raise UserError where the kernels of `fused` cannot be used."""
     if device.type == "cpu":
         raise UserError("--fused needs a GPU, and this run uses the CPU")
-    if runtime.precision == "fp32":
+    if runtime.precision == Precision.FP32:
         raise UserError("--fused computes in TF32 or bf16; add --precision tf32 or --precision bf16")
     for name, excluded in (("--compile", runtime.compile), ("--no-channels-last", not runtime.channels_last)):
         if excluded:
@@ -113,18 +113,18 @@ def check_deterministic(model: str, network: nn.Module, runtime: Runtime, device
             )
 
 
-def set_products(precision: str) -> None:
+def set_products(precision: Precision) -> None:
     """Set, for the whole process, whether the GPU rounds the factors of fp32 products to TF32.
 
     By default torch convolves in TF32 on recent cards. Setting these older switches also sets the newer ones; setting
     only the newer ones makes torch.compile raise where it reads the older.
     """
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == Precision.TF32
 
 
 def check_stacked(runtime: Runtime, device: str) -> None:
     """Raise UserError for stacked seeds in bf16 on a CPU: its autocast leaves convolutions under vmap in fp32."""
-    if runtime.together == Together.STACKED and runtime.precision == "bf16" and device == "cpu":
+    if runtime.together == Together.STACKED and runtime.precision == Precision.BF16 and device == "cpu":
         raise UserError(
             "stacked seeds in bf16 need a GPU: on a CPU their convolutions stay in fp32; use --together off"
         )
@@ -132,7 +132,7 @@ def check_stacked(runtime: Runtime, device: str) -> None:
 
 def autocast(device: torch.device, runtime: Runtime) -> AbstractContextManager[None]:
     """Return the context for forward passes."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=runtime.precision == "bf16")
+    return torch.autocast(device.type, torch.bfloat16, enabled=runtime.precision == Precision.BF16)
 
 
 def placed(network: nn.Module, device: torch.device, runtime: Runtime) -> nn.Module:

@@ -6,7 +6,7 @@ from repro.counting.count import Subject
 from repro.counting.demand import Demand
 from repro.data import DATASETS
 from repro.experiment import Experiment
-from repro.runtime import Runtime
+from repro.runtime import Precision, Runtime
 
 WORKSPACE = 2**28
 """Bytes for the workspaces of a GPU's libraries and for images on it."""
@@ -56,6 +56,6 @@ def peak_bytes(
     batch = experiment.recipe.batch / (runtime.processes if on_gpu else 1)
     saved = demand.saved_bytes if saved_bytes is None else saved_bytes
     activations = saved + (GRAPH_GAPS if on_gpu else GAPS) * demand.saved_bytes
-    narrow = 0.5 if runtime.precision == "bf16" else 1.0
+    narrow = 0.5 if runtime.precision == Precision.BF16 else 1.0
     resting = state_bytes(experiment, demand) + NUMBER_BYTES * demand.params
     return round(resting + narrow * batch * activations) + (WORKSPACE if on_gpu else 0)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import msgspec
 import torch
 from torch import nn
 
@@ -125,7 +124,7 @@ def _grouped(
     device, watcher = session.device, session.watcher
     _check_networks(experiments, networks, session.runtime, device)
     runtime = with_memory_choice(experiments, session.runtime, device, watcher)
-    runtime = replace(runtime, together=sharing_mode_of(experiments, networks, runtime, device, watcher).value)
+    runtime = replace(runtime, together=sharing_mode_of(experiments, networks, runtime, device, watcher))
     groups = groups_of(experiments, runtime, device)
     for group in groups:
         check_fits([networks[each.shared_id] for each in members(group)], device)
@@ -173,9 +172,8 @@ def _describe_as_recorded(experiment: Experiment, runtime: Runtime, folders: Fol
     found = run_at(folders.runs / experiment.name).description
     if found and (found.ended, found.results) == (RECORDED, str(folders.results)):
         return
-    trained = msgspec.convert(found.runtime, Runtime) if found else runtime
     if processes.rank() == 0:
-        describe(experiment, trained, folders, ended=RECORDED, device=device)
+        describe(experiment, found.runtime if found else runtime, folders, ended=RECORDED, device=device)
 
 
 def _train_groups(groups: Sequence[Group], session: Session) -> list[Record]:

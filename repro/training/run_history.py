@@ -58,7 +58,7 @@ class RunHistory:
     @property
     def recorded_runtime(self) -> Runtime:
         """The runtime in a checkpoint or a record: a run that was stacked is not bit-identical to itself alone."""
-        return replace(self.runtime, together=Together.STACKED.value) if self.stacked_before else self.runtime
+        return replace(self.runtime, together=Together.STACKED) if self.stacked_before else self.runtime
 
     def peak_bytes(self, now: int | None) -> int | None:
         """Return the peak of all sessions; that of the current one is `now`, None on a CPU."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from repro.bounds import Amount, Positive, Whole
-from repro.runtime import Runtime, switches_today
+from repro.runtime import Runtime
 from repro.store.csv_rows import RENAMED
 from repro.store.results import EpochRow
 from repro.stored_experiment import Scalar, StoredExperiment
@@ -74,15 +74,16 @@ def checked(content: Mapping[str, Any]) -> StoredCheckpoint:
         msgspec.ValidationError: a key is missing or unknown, or a value has another type or is invalid.
     """
     content = {RENAMED.get(key, key): value for key, value in content.items()}
-    if isinstance(content.get("runtime"), dict):
-        content["runtime"] = switches_today(content["runtime"])
     try:
+        if isinstance(content.get("runtime"), dict):
+            content["runtime"] = Runtime.from_values(content["runtime"])
         found = msgspec.convert(content, StoredCheckpoint, dec_hook=_tensor)
     except AttributeError as error:  # msgspec takes a tensor for a dictionary
         raise msgspec.ValidationError("a tensor is in the place of plain values") from error
-    _refuse_unknown(content["runtime"], Runtime, "runtime")
+    columns = {each.name for each in fields(EpochRow)}
     for row in content["history"]:
-        _refuse_unknown(row, EpochRow, "history")
+        if unknown := row.keys() - columns:
+            raise msgspec.ValidationError(f"history has an unknown key {min(unknown)}")
     return found
 
 
@@ -95,12 +96,6 @@ def _tensor(_: type, value: object) -> Tensor:
     if value.nbytes > max(EXPANDED, value.untyped_storage().nbytes()):
         raise TypeError(f"a tensor of {value.nbytes:,} bytes repeats fewer values")
     return value
-
-
-def _refuse_unknown(content: Mapping[str, Any], form: type, where: str) -> None:
-    """Raise ValidationError for a key that a dataclass does not have."""
-    if unknown := content.keys() - {each.name for each in fields(form)}:
-        raise msgspec.ValidationError(f"{where} has an unknown key {min(unknown)}")
 
 
 def checksum_of(content: Mapping[str, Any]) -> str:

@@ -38,16 +38,14 @@ def viewer(runs: Path) -> str:
     return f"tensorboard --logdir {quote(str(runs))}"
 
 
-def check_log(log: str | None) -> None:
+def check_log(log: Log | None) -> None:
     """Raise UserError for a log that cannot be written."""
-    if log and log not in [*Log]:
-        raise UserError(f"unknown log {log!r}; known: {', '.join(Log)}")
     if log and find_spec("tensorboard") is None:
         raise UserError("--log tensorboard needs TensorBoard: pip install tensorboard")
 
 
 @contextmanager
-def board(log: str | None, runs: Sequence[Path], epochs: int) -> Iterator[Board]:
+def board(log: Log | None, runs: Sequence[Path], epochs: int) -> Iterator[Board]:
     """Provide the board of runs that have completed `epochs` epochs; entries of later epochs are removed."""
     if not log:
         yield Board([])
