@@ -123,19 +123,24 @@ class Experiment:
             stored = msgspec.convert(content, StoredExperiment)
         except (msgspec.ValidationError, RecursionError) as error:
             raise UserError(f"it holds no experiment ({error})") from None
-        if stored.network is msgspec.UNSET and stored.model not in MODELS:
-            raise UserError(f"its network {stored.model!r} is unknown here")
-        if content["recipe"] not in RECIPES:
-            raise UserError(
-                f"its recipe {content['recipe']} is unknown here; name the folder of its paper with --papers"
-            )
-        check_values(content["values"])
-        changed = recipe(content["recipe"]).with_values(content["values"])
-        check_declaration(changed.dataset, content.get("declaration"))
-        model, options = content["model"], content["options"]
-        if "network" in content:  # its code does not run before it is built
-            return Experiment(remember(model, content["network"], network_folders()), options, changed, content["seed"])
-        return Experiment(model, resolve_options(model, options, changed.dataset), changed, content["seed"])
+        return Experiment.from_stored(stored)
+
+    @staticmethod
+    def from_stored(stored: StoredExperiment) -> Experiment:
+        """Return the experiment in a file; UserError if its network, recipe or dataset is unknown or has changed."""
+        model, options = stored.model, stored.options
+        if not stored.network and model not in MODELS:
+            raise UserError(f"its network {model!r} is unknown here")
+        if stored.recipe not in RECIPES:
+            raise UserError(f"its recipe {stored.recipe} is unknown here; name the folder of its paper with --papers")
+        check_values(stored.values)
+        changed = recipe(stored.recipe).with_values(stored.values)
+        check_declaration(changed.dataset, stored.declaration or None)
+        if stored.network:  # its code does not run before it is built
+            model = remember(model, msgspec.to_builtins(stored.network), network_folders())
+        else:
+            options = resolve_options(model, options, changed.dataset)
+        return Experiment(model, options, changed, stored.seed)
 
 
 def experiment_for(

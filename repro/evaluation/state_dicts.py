@@ -89,7 +89,7 @@ def exported_experiment(found: StateDict) -> Experiment | None:
     except (ValueError, RecursionError):
         return None
     try:
-        return Experiment.from_json(msgspec.to_builtins(stored))
+        return Experiment.from_stored(stored)
     except UserError as error:
         raise UserError(f"{found.file}: {error}") from error
 

@@ -191,7 +191,7 @@ def _description(path: Path) -> Description | None:
     try:
         with within(current_library().also(map(Path, stored.papers))):
             found = Description(
-                experiment=Experiment.from_json(msgspec.to_builtins(stored.experiment)),
+                experiment=Experiment.from_stored(stored.experiment),
                 runtime=Runtime.from_values(stored.runtime),
                 data=stored.data,
                 results=stored.results,

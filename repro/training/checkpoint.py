@@ -148,7 +148,7 @@ def load(path: Path) -> Checkpoint:
 
 def _parsed(content: Mapping[str, Any], stored: StoredCheckpoint, path: Path) -> Checkpoint:
     try:
-        experiment = Experiment.from_json(content["experiment"])
+        experiment = Experiment.from_stored(stored.experiment)
     except UserError as error:
         raise UserError(f"{path} cannot be used: {error}") from error
     kept = {"network", "optimizer", "average"} & content.keys()
