@@ -24,8 +24,9 @@ from repro.locks import locked
 from repro.paths import Folders
 from repro.report.terminal import plain
 from repro.runtime import Runtime
-from repro.store.run_folders import CURVE, DESCRIPTION, DIVERGED, LOCK, RECORDED, describe, runs_in
+from repro.store.run_folders import CURVE, DESCRIPTION, LOCK, describe, runs_in
 from repro.store.run_names import run_named
+from repro.store.run_state import Ending, RunState
 from repro.training.signals import Stopped
 
 CPU = Runtime(device="cpu")
@@ -167,7 +168,7 @@ def test_a_run_without_its_record_is_not_called_finished(
 def test_a_finished_run_is_tested_next_with_the_images_that_it_was_trained_on(
     folders: Folders, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    describe(small(), CPU, folders, ended=RECORDED)
+    describe(small(), CPU, folders, ended=Ending.RECORDED)
     main_ok("list", "runs", "--runs", str(folders.runs))
     following = f"next: repro eval {small().name} --data {folders.data} --runs {folders.runs}"
     assert capsys.readouterr().err.splitlines()[-1] == following
@@ -179,7 +180,7 @@ def test_a_diverged_run_has_no_command_to_resume(folders: Folders) -> None:
     with pytest.raises(Diverged):
         train_one(endless, CPU, folders, Silent())
     run = next(runs_in(folders.runs))
-    assert (run.state, run.command) == (DIVERGED, None)
+    assert (run.state, run.command) == (RunState.DIVERGED, None)
 
 
 def listed(folders: Folders, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

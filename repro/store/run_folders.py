@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -25,7 +25,7 @@ from repro.runtime import Runtime
 from repro.store.commands import command_of
 from repro.store.curves import read_curve
 from repro.store.results import EpochRow
-from repro.store.run_state import RunState
+from repro.store.run_state import Ending, RunState
 from repro.stored_experiment import StoredExperiment
 
 DESCRIPTION, CURVE, LOCK = "run.json", "curve.csv", ".lock"
@@ -33,7 +33,6 @@ LOCK_SECONDS = 1.0
 """Wait for a run's lock, which `repro list runs` may hold for a moment."""
 SUBMISSIONS = "submissions"
 """The folder of submitted jobs, next to those of the runs."""
-RECORDED, DIVERGED = "recorded", "diverged"
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,8 @@ class Description:
     """Folder of the datasets; None if $REPRO_DATA named it."""
     results: str
     """Folder of the results."""
-    ended: str | None = None
-    """RECORDED or DIVERGED; None while the run can be resumed."""
+    ended: Ending | None = None
+    """None while the run can be resumed."""
     papers: Sequence[str] = ()
     """Folders of papers that only `--papers` named, and that the recipe needs."""
     device: str | None = None
@@ -81,8 +80,7 @@ class Run:
             return RunState.RUNNING
         if self.description is None:
             return RunState.UNKNOWN
-        ended = {RECORDED: RunState.DONE, DIVERGED: RunState.DIVERGED}
-        return ended.get(self.description.ended or "", RunState.STOPPED)
+        return self.description.ended.state if self.description.ended else RunState.STOPPED
 
     @property
     def seconds_left(self) -> float | None:
@@ -113,7 +111,12 @@ class Run:
 
 
 def describe(
-    experiment: Experiment, runtime: Runtime, folders: Folders, *, ended: str | None = None, device: str | None = None
+    experiment: Experiment,
+    runtime: Runtime,
+    folders: Folders,
+    *,
+    ended: Ending | None = None,
+    device: str | None = None,
 ) -> None:
     """Write the description of a run into its folder, when a session starts and when the run ends."""
     data = None if os.environ.get("REPRO_DATA") == str(folders.data) else str(folders.data)
@@ -171,7 +174,7 @@ class _Stored(msgspec.Struct, kw_only=True):
     runtime: dict[str, Any]
     data: str | None
     results: str
-    ended: Literal["recorded", "diverged"] | None = None
+    ended: Ending | None = None
     papers: tuple[str, ...] = ()
     device: str | None = None
 

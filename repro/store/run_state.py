@@ -1,4 +1,4 @@
-"""How far a run is, in one word."""
+"""How far a run is, in one word, and how it ended."""
 
 from __future__ import annotations
 
@@ -35,3 +35,15 @@ class RunState(StrEnum):
         A diverged run is not, although `repro table NAME --run` tries it again.
         """
         return self in (RunState.STOPPED, RunState.MISSING)
+
+
+class Ending(StrEnum):
+    """How a run ended, as its description says."""
+
+    RECORDED = "recorded"
+    DIVERGED = "diverged"
+
+    @property
+    def state(self) -> RunState:
+        """The state of a run that ended so."""
+        return RunState.DONE if self is Ending.RECORDED else RunState.DIVERGED

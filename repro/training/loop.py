@@ -11,7 +11,8 @@ from repro.errors import Diverged
 from repro.paths import Folders
 from repro.store.curves import write_curve
 from repro.store.results import Record
-from repro.store.run_folders import CURVE, DIVERGED, RECORDED, describe
+from repro.store.run_folders import CURVE, describe
+from repro.store.run_state import Ending
 from repro.text import number_of
 from repro.training import processes
 from repro.training.course import Course, SharedCourse
@@ -144,7 +145,7 @@ class Training:
             or write_record(engine, number, tests[number], folders.results)
             for number, experiment in enumerate(engine.experiments)
         ]
-        describe_all(engine, folders, RECORDED)
+        describe_all(engine, folders, Ending.RECORDED)
 
     @contextmanager
     def _own_generators(self) -> Iterator[None]:
@@ -239,7 +240,7 @@ class Loop:
         engine = training.engine
         self.diverged.append(f"{training.name}: {why}{training.saver.kept}")
         if len(engine.experiments) == 1:  # stacked seeds can continue one by one
-            describe_all(engine, self.session.folders, DIVERGED)
+            describe_all(engine, self.session.folders, Ending.DIVERGED)
         if self.active:
             self.session.watcher.say(f"failed: {self.diverged[-1]}; the other runs continue")
 
@@ -272,7 +273,7 @@ def _course(trainings: Sequence[Training]) -> Course | SharedCourse:
     return SharedCourse(names_of([each for one in trainings for each in one.engine.experiments]), courses)
 
 
-def describe_all(engine: Engine, folders: Folders, ended: str | None = None) -> None:
+def describe_all(engine: Engine, folders: Folders, ended: Ending | None = None) -> None:
     """Let the first process write descriptions of an engine's runs into their folders."""
     if processes.rank() == 0:
         folders.results.mkdir(parents=True, exist_ok=True)  # `repro table` may read this folder meanwhile

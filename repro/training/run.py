@@ -28,7 +28,8 @@ from repro.paths import Folders
 from repro.recipes import Recipe
 from repro.runtime import Runtime, Together
 from repro.store.results import RUNS, Record, every_record
-from repro.store.run_folders import LOCK, LOCK_SECONDS, RECORDED, describe, run_at
+from repro.store.run_folders import LOCK, LOCK_SECONDS, describe, run_at
+from repro.store.run_state import Ending
 from repro.store.writing import check_writable
 from repro.training import processes
 from repro.training.device import check_deterministic, check_fused, prepare
@@ -170,10 +171,10 @@ def _finished(
 def _describe_as_recorded(experiment: Experiment, runtime: Runtime, folders: Folders, device: str) -> None:
     """Complete the description of a finished run, if its last session was killed or its record is in another folder."""
     found = run_at(folders.runs / experiment.name).description
-    if found and (found.ended, found.results) == (RECORDED, str(folders.results)):
+    if found and (found.ended, found.results) == (Ending.RECORDED, str(folders.results)):
         return
     if processes.rank() == 0:
-        describe(experiment, found.runtime if found else runtime, folders, ended=RECORDED, device=device)
+        describe(experiment, found.runtime if found else runtime, folders, ended=Ending.RECORDED, device=device)
 
 
 def _train_groups(groups: Sequence[Group], session: Session) -> list[Record]:
