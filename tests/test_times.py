@@ -21,6 +21,7 @@ from repro.comparison.join import Comparison, compare
 from repro.comparison.times import IN_TURN, OF_RUNS
 from repro.errors import UserError
 from repro.experiment import experiment_for
+from repro.models import spec_of
 from repro.report import Report, ReportFormat
 from repro.report.notes import time_lines
 from repro.runtime import Runtime
@@ -259,6 +260,18 @@ def test_times_change_no_verdict() -> None:
     assert [(row.verdict, row.mismatches) for row in with_times.rows] == [
         (row.verdict, row.mismatches) for row in without.rows
     ]
+
+
+def test_a_network_that_got_an_option_keeps_its_measured_times() -> None:
+    usual = spec_of("wrn").options
+    older = [
+        replace(each, options={name: value for name, value in each.options.items() if value != usual[name]})
+        for each in measured({"B(1,3,1)": 2.0, "B(3,1)": 1.0})
+    ]
+    assert all(each.options.keys() < usual.keys() for each in older)
+    assert ratios(compare(BLOCKS, [], older))["B(3,1)"] == 0.5
+    other = [replace(each, options={**each.options, "depth": 10}) for each in older]
+    assert ratios(compare(BLOCKS, [], other))["B(3,1)"] is None
 
 
 def test_every_format_shows_both_ratios() -> None:

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from repro.comparison.match import all_options
 from repro.recipes import recipe
 from repro.runtime import Together
 from repro.store.results import Record, is_cpu
@@ -128,8 +129,10 @@ def _in_turn(table: Table, rows: Sequence[Row], times: Sequence[StepTime]) -> li
 
 
 def _is_of(time: StepTime, table: Table, row: Row) -> bool:
-    wanted = (row.label, row.model, table.options(row), table.dataset_of(row))
-    return (time.row, time.model, dict(time.options), time.dataset) == wanted
+    """Whether a time is of the network of a row, which may have got options since."""
+    if (time.row, time.model, time.dataset) != (row.label, row.model, table.dataset_of(row)):
+        return False
+    return all_options(time) == table.options(row)
 
 
 def _of_runs(table: Table, rows: Sequence[Row], runs: Sequence[Sequence[Record]]) -> list[Timing]:
