@@ -12,6 +12,8 @@ from tempfile import TemporaryFile
 
 from repro.errors import UserError
 
+RUNS = Path("runs")
+"""The folder of the user's runs unless `--runs` names another one."""
 RESULTS = Path("results")
 """The folder of the user's records unless `--results` names another one."""
 
@@ -30,7 +32,7 @@ class Folders:
 
 def default_folders() -> Folders:
     """Return the folders of a command without options: $REPRO_DATA, else data/; runs/ and results/."""
-    return Folders(Path(os.environ.get("REPRO_DATA") or "data"), Path("runs"), RESULTS)
+    return Folders(Path(os.environ.get("REPRO_DATA") or "data"), RUNS, RESULTS)
 
 
 _DATA: ContextVar[Path | None] = ContextVar("data", default=None)
@@ -74,7 +76,7 @@ def _check_writable(folder: Path, named: str) -> None:
         raise UserError(f"{named} is not writable ({error.strerror}); choose another folder") from error
 
 
-def folders(
+def checked_folders(
     data: Path | None = None,
     runs: Path | None = None,
     results: Path = RESULTS,
@@ -96,7 +98,7 @@ def folders(
     Raises:
         UserError: a folder is a file, cannot be written, or does not exist.
     """
-    runs = runs or Path("runs")
+    runs = runs or RUNS
     for name, folder, written in (("--runs", runs, trains), ("--results", results, trains or measures)):
         there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         if not there.is_dir():

@@ -14,7 +14,7 @@ import torch
 from repro import data
 from repro.data import cifar
 from repro.errors import UserError
-from repro.paths import folders
+from repro.paths import checked_folders
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 3072), dtype=np.uint8)
 FINE = [0, 99, 5, 17, 3, 42]
@@ -60,7 +60,7 @@ def test_an_unwritable_folder_is_refused_before_the_training(
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=f"--{name} .*file/below is not a folder: .*file is a file"):
-        folders(**{name: tmp_path / "file" / "below"})
+        checked_folders(**{name: tmp_path / "file" / "below"})
 
     def refuse(dir: Path) -> io.BytesIO:
         if dir == tmp_path:
@@ -68,9 +68,9 @@ def test_an_unwritable_folder_is_refused_before_the_training(
         return io.BytesIO()
 
     monkeypatch.setattr("repro.paths.TemporaryFile", refuse)  # root may write everywhere
-    folders(**{name: tmp_path / "below"})
+    checked_folders(**{name: tmp_path / "below"})
     with pytest.raises(UserError, match=f"--{name} .*below is not writable"):
-        folders(**{name: tmp_path / "below"}, trains=True)
+        checked_folders(**{name: tmp_path / "below"}, trains=True)
 
 
 def test_a_file_is_refused_as_data_folder(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from repro.console import note
 from repro.errors import UserError
 from repro.figures import RunCurve
 from repro.frames import Dtype, frame_of
-from repro.paths import folders
+from repro.paths import checked_folders
 from repro.recipes import current_library, deviations, within
 from repro.store.csv_rows import types_of
 from repro.store.curves import curve_of, read_curve
@@ -76,7 +76,7 @@ def runs(folder: str | Path = "runs", *, papers: Papers = ()) -> DataFrame:
         UserError: the folder is a file, or a paper is wrong.
     """
     with using(papers):
-        return frame_of(run_lines(folders(runs=place_of("folder", folder)).runs), RUN_COLUMNS)
+        return frame_of(run_lines(checked_folders(runs=place_of("folder", folder)).runs), RUN_COLUMNS)
 
 
 def run_lines(folder: Path) -> list[Line]:
@@ -175,7 +175,7 @@ def results(folder: str | Path = "results", *, papers: Papers = ()) -> DataFrame
 
 
 def _places(results: str | Path) -> list[Path]:
-    return result_folders(folders(results=place_of("results", results), shows=True).results)
+    return result_folders(checked_folders(results=place_of("results", results), shows=True).results)
 
 
 def curve(run: str, *, results: str | Path = "results", runs: str | Path = "runs", papers: Papers = ()) -> DataFrame:
@@ -191,7 +191,7 @@ def curve(run: str, *, results: str | Path = "results", runs: str | Path = "runs
         UserError: there is no such run or several, or the run has no curve.
     """
     with using(papers):
-        found = run_curve(text_of("run", run), _places(results), folders(runs=place_of("runs", runs)).runs)
+        found = run_curve(text_of("run", run), _places(results), checked_folders(runs=place_of("runs", runs)).runs)
         return frame_of(map(vars, found.epochs), EPOCH_COLUMNS)
 
 

@@ -32,7 +32,7 @@ from repro.console import loading, print_json, stdout
 from repro.errors import UserError
 from repro.experiment import Experiment, check_network
 from repro.models import MODELS
-from repro.paths import Folders, folders
+from repro.paths import Folders, checked_folders
 from repro.recipes import deviations
 from repro.runtime import Precision, Runtime
 from repro.store.commands import command_of
@@ -123,17 +123,17 @@ def bench(
         raise UserError("the model is missing: name one, such as resnet20, or add --check to check the device")
     experiment = chosen_experiment(model, options, overrides or (), dataset=dataset, recipe=recipe)
     check_network(experiment)
-    runtime, places = Runtime(**switches), folders(data)
+    runtime, folders = Runtime(**switches), checked_folders(data)
     with loading():
         from repro.benchmark.bench import USUAL, bench
 
     precisions = list(dict.fromkeys(precision or [])) or USUAL
     measuring = partial(with_bar, what="measuring")
-    speeds = bench(experiment, runtime, window or WINDOW_SECONDS, places.data, seeds or 1, precisions, measuring)
+    speeds = bench(experiment, runtime, window or WINDOW_SECONDS, folders.data, seeds or 1, precisions, measuring)
     _show(experiment, runtime, speeds, format)
     if format != AnswerFormat.JSON:
         fixed = None if precision or runtime.fused else runtime.precision  # which has no fused kernels
-        suggest(_training(experiment, switches, speeds, fixed, places))
+        suggest(_training(experiment, switches, speeds, fixed, folders))
 
 
 def _training(
@@ -141,7 +141,7 @@ def _training(
     switches: Mapping[str, Any],
     speeds: Sequence[Speed],
     precision: Precision | None,
-    places: Folders,
+    folders: Folders,
 ) -> str:
     """Return the command that trains what was measured in the fastest way; in any precision if that is None."""
     usual = {name: value for name, value in switches.items() if name not in ADDING_VARIANTS}
@@ -149,7 +149,7 @@ def _training(
     ways = [(each.images_per_second, each.switches) for each in found if each.switches is not None]
     _, fastest = max(ways, key=itemgetter(0), default=(0, {}))
     command = command_of(experiment, Runtime.from_values({**usual, **fastest}), {})
-    return with_folders(command, places, "data") if command else "repro list recipes"
+    return with_folders(command, folders, "data") if command else "repro list recipes"
 
 
 def _show(experiment: Experiment, runtime: Runtime, speeds: Sequence[Speed], format: AnswerFormat) -> None:

@@ -12,7 +12,7 @@ from repro.cli.suggestion import suggest, with_folders
 from repro.console import loading, note, print_json, problem, stdout
 from repro.data import DATASETS, check_root
 from repro.data import find as find_dataset
-from repro.paths import folders
+from repro.paths import checked_folders
 
 if TYPE_CHECKING:
     from repro.data.sources import DatasetStatus
@@ -35,14 +35,14 @@ Check = Annotated[
 def data(names: Names = None, check: Check = False, data: Data = None, format: Format = AnswerFormat.RICH) -> None:
     """Download datasets and verify them: checksums, or the numbers of files."""
     chosen = list(dict.fromkeys(map(find_dataset, names or ())))
-    root = folders(data).data
-    check_root(root)
+    folders = checked_folders(data)
+    check_root(folders.data)
     with loading():
         from repro.data.sources import DOWNLOADED, State, examine, fetch
 
     shown = chosen or list(DATASETS)
     required = chosen or DOWNLOADED
-    found = [(fetch if name in required and not check else examine)(name, root) for name in shown]
+    found = [(fetch if name in required and not check else examine)(name, folders.data) for name in shown]
     if format == AnswerFormat.JSON:
         print_json({"datasets": [_answer(each) for each in found]})
     else:
@@ -54,7 +54,7 @@ def data(names: Names = None, check: Check = False, data: Data = None, format: F
     if failed:
         missing = [each.name for each in failed if each.state == State.MISSING and each.name in DOWNLOADED]
         if check and missing:
-            suggest(with_folders(f"repro data {' '.join(missing)}", folders(data), "data"))
+            suggest(with_folders(f"repro data {' '.join(missing)}", folders, "data"))
         raise typer.Exit(1)
     suggest("repro list recipes")
 

@@ -18,7 +18,7 @@ from repro.console import loading, note, print_json, print_line
 from repro.data import find as find_dataset
 from repro.data.protocol import ONE_CROP
 from repro.errors import UserError
-from repro.paths import RESULTS, Folders, folders
+from repro.paths import RESULTS, Folders, checked_folders
 from repro.runtime import Runtime
 from repro.store.results import tested
 from repro.store.run_folders import DESCRIPTION
@@ -114,15 +114,15 @@ def evaluate(
     if weights and not file and (runs or results != RESULTS):
         raise UserError("--weights torchvision uses no run and no result; leave out --runs and --results")
     test = asked(protocol, scales)
-    places, runtime = folders(data, runs, results, measures=record), Runtime(**switches)
+    folders, runtime = checked_folders(data, runs, results, measures=record), Runtime(**switches)
     if file:
         chosen = dataset and find_dataset(dataset)
         given = Given(what, settings or (), file, chosen, mean, std, test, record, source)
-        show_weights(given, places, runtime, format)
+        show_weights(given, folders, runtime, format)
     elif weights:
-        _evaluate_published(what, find_dataset(dataset or "imagenet"), test, places, runtime, format)
+        _evaluate_published(what, find_dataset(dataset or "imagenet"), test, folders, runtime, format)
     else:
-        _evaluate_run(what, test, picture, places, runtime, format)
+        _evaluate_run(what, test, picture, folders, runtime, format)
 
 
 def _file(weights: str | None) -> Path | None:
@@ -150,8 +150,8 @@ def _evaluate_run(
         print_json(_run_answer(found))
         return
     print_line(_run_line(found))
-    places = _with_runs_of(what, folders)
-    suggest(after_run(found.experiment.model, found.experiment.options, found.experiment.recipe.name, places))
+    experiment = found.experiment
+    suggest(after_run(experiment.model, experiment.options, experiment.recipe.name, _with_runs_of(what, folders)))
 
 
 def _with_runs_of(what: str, folders: Folders) -> Folders:

@@ -21,7 +21,7 @@ from repro.errors import PackageMissing, UserError
 from repro.evaluation.layouts import OWN, layout_named, layouts
 from repro.experiment import Experiment, classifies
 from repro.models.typed import typed_name
-from repro.paths import folders
+from repro.paths import RESULTS, checked_folders
 from repro.store.results import Record, records_in, result_folders
 from repro.tables import Row, Table, asked_rows
 from repro.tables.lookup import tables_with
@@ -52,12 +52,12 @@ Names = Annotated[
 
 
 def export(
-    run: RunName, output: Output = None, names: Names = OWN, results: Results = Path("results"), runs: Runs = None
+    run: RunName, output: Output = None, names: Names = OWN, results: Results = RESULTS, runs: Runs = None
 ) -> None:
     """Export the weights of a run as safetensors, with a model card."""
     if find_spec("safetensors") is None:
         raise PackageMissing("safetensors", "weights are exported with it")
-    places = folders(runs=runs, results=results)
+    folders = checked_folders(runs=runs, results=results)
     if output:
         check_output(output, [SUFFIX])  # before anything is read
     with loading():
@@ -65,7 +65,7 @@ def export(
         from repro.evaluation.weights import write_weights
         from repro.report.model_card import model_card
 
-    saved = load_run(run, places.runs)
+    saved = load_run(run, folders.runs)
     output = output or Path(f"{saved.experiment.name}{SUFFIX}")
     card = output.with_suffix(".md")
     if card.exists() and not output.exists():
@@ -79,7 +79,7 @@ def export(
     if classifies(experiment.dataset):  # others are tested as runs only
         suggest(f"repro eval {quote(typed_name(experiment.model))} --weights {quote(str(output))}")
     else:
-        suggest(with_folders(f"repro eval {experiment.name}", places, "runs"))
+        suggest(with_folders(f"repro eval {experiment.name}", folders, "runs"))
 
 
 def _facts(saved: Checkpoint, names: str, results: Path) -> CardFacts:

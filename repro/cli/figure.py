@@ -22,7 +22,7 @@ from repro.console import note, waiting
 from repro.errors import UserError
 from repro.figures import FORMATS, Curves, Figure, Forest, Gates, curves_of, curves_of_runs, draw, forest_of, gates_of
 from repro.models import MODELS, spec_of
-from repro.paths import Folders, folders
+from repro.paths import RESULTS, Folders, checked_folders
 from repro.runtime import Runtime
 from repro.store.csv_rows import csv_of
 from repro.store.gates import gates_path, write_gates
@@ -65,7 +65,7 @@ def curves(
     train: WithTrain = False,
     output: Output = None,
     data: Data = None,
-    results: Results = Path("results"),
+    results: Results = RESULTS,
     runs: Runs = None,
 ) -> None:
     """Draw the test error after every epoch, for the rows of a table or for runs, finished or not."""
@@ -77,12 +77,12 @@ def curves(
         return
     if rows != "*":
         raise UserError(f"--rows requires a table, and {names[0]} is not one; leave out --rows")
-    places = folders(runs=runs, results=results)
-    where = result_folders(places.results)
-    found = [run_curve(each, where, places.runs, table_names()) for each in names]
+    folders = checked_folders(runs=runs, results=results)
+    sources = result_folders(folders.results)
+    found = [run_curve(each, sources, folders.runs, table_names()) for each in names]
     name = found[0].name if len(found) == 1 else "runs"
     _write(curves_of_runs(found, with_train=train), _checked(output or Path(f"curves-{name}.png"), Curves.COLUMNS))
-    suggest(with_folders("repro list runs", places, "runs"))
+    suggest(with_folders("repro list runs", folders, "runs"))
 
 
 def _is_table(name: str) -> bool:
@@ -93,36 +93,36 @@ def _draw_table(name: str, rows: str, train: bool, output: Path | None, results:
     """Draw the curves of the rows of a table."""
     table, shown = select(name, rows)
     output = _checked(output or Path(f"curves-{table.name}.png"), Curves.COLUMNS)
-    own = folders(results=results, shows=True)
-    places = result_folders(own.results)
-    found = curves_of(table, records_today(places), places, shown=shown, with_train=train)
+    folders = checked_folders(results=results, shows=True)
+    sources = result_folders(folders.results)
+    found = curves_of(table, records_today(sources), sources, shown=shown, with_train=train)
     if found is None:
         if not any(each.recipe for each in table.errors(shown)):
             raise UserError(f"no recipe is implemented for the rows of {table.name}, so there is nothing to draw")
         raise UserError(
-            f"no run of these rows has a curve in {' or '.join(map(str, places))}; "
+            f"no run of these rows has a curve in {' or '.join(map(str, sources))}; "
             f"repro table {quote(name)} --run trains what is missing, and every run writes its curve"
         )
     _write(found, output)
-    suggest(with_folders(f"repro table {quote(name)}", own, "data", "results"))
+    suggest(with_folders(f"repro table {quote(name)}", folders, "data", "results"))
 
 
 @app.command("forest")
 @with_quiet
 @with_papers
 def forest(
-    name: TableName, rows: Rows = "*", output: Output = None, data: Data = None, results: Results = Path("results")
+    name: TableName, rows: Rows = "*", output: Output = None, data: Data = None, results: Results = RESULTS
 ) -> None:
     """Draw each printed error of a table beside what others report and our runs."""
     chosen = select(name, rows)
     output = _checked(output or Path(f"forest-{chosen[0].name}.png"), Forest.COLUMNS)
-    places = folders(results=results, shows=True)
-    (comparison,) = compared([chosen], places.results)
+    folders = checked_folders(results=results, shows=True)
+    (comparison,) = compared([chosen], folders.results)
     found = forest_of(comparison)
     if found is None:
         raise UserError(f"no printed error of these rows can be compared; repro table {quote(name)} says why")
     _write(found, output)
-    suggest(with_folders(f"repro table {quote(name)}", places, "data", "results"))
+    suggest(with_folders(f"repro table {quote(name)}", folders, "data", "results"))
 
 
 @app.command("gates")
@@ -134,15 +134,15 @@ def gates(
     run: RunName,
     output: Output = None,
     data: Data = None,
-    results: Results = Path("results"),
+    results: Results = RESULTS,
     runs: Runs = None,
 ) -> None:
     """Draw the mean gate weights of a DenseResNet, from a finished or a stopped run."""
-    places = folders(data, runs, results)
+    folders = checked_folders(data, runs, results)
     output = output and _checked(output, Gates.COLUMNS)  # a wrong path is refused before a checkpoint is read
-    name, saved = _find(run, places)
+    name, saved = _find(run, folders)
     output = output or _checked(Path(f"gates-{name}.png"), Gates.COLUMNS)
-    _write(_mean_gates(name, saved, places, Runtime(**switches)), output)
+    _write(_mean_gates(name, saved, folders, Runtime(**switches)), output)
 
 
 def _mean_gates(name: str, saved: Checkpoint | None, folders: Folders, runtime: Runtime) -> Gates:
@@ -151,7 +151,7 @@ def _mean_gates(name: str, saved: Checkpoint | None, folders: Folders, runtime: 
     Raises:
         UserError: there are neither recorded weights nor a checkpoint.
     """
-    paths = [gates_path(folder, name) for folder in result_folders(folders.results)]
+    paths = [gates_path(source, name) for source in result_folders(folders.results)]
     known = max((gates_of(path) for path in paths if path.exists()), key=lambda each: each.step, default=None)
     if saved and (known is None or known.step < saved.step):
         from repro.evaluation.evaluate import mean_gates
@@ -175,11 +175,11 @@ def _find(what: str, folders: Folders) -> tuple[str, Checkpoint | None]:
         saved = load_run(what, folders.runs)
         _expect_gates(saved.experiment.name, saved.experiment.model)
         return saved.experiment.name, saved
-    places = result_folders(folders.results)
-    models = {record.name: record.model for record in read_records(places)}
-    recorded = [path.stem for folder in places for path in folder.glob("gates/*.csv")]
+    sources = result_folders(folders.results)
+    models = {record.name: record.model for record in read_records(sources)}
+    recorded = [path.stem for source in sources for path in source.glob("gates/*.csv")]
     known = dict.fromkeys([*run_names(folders.runs), *models, *recorded])
-    name = run_named(what, known, ", ".join(map(str, [folders.runs, *places])))
+    name = run_named(what, known, ", ".join(map(str, [folders.runs, *sources])))
     found = _newest(folders.runs / name)
     _expect_gates(name, found.experiment.model if found else models.get(name))
     return name, found

@@ -20,7 +20,7 @@ from repro.cli.suggestion import after_runs, suggest, with_folders
 from repro.console import note, print_json, print_line, stdout
 from repro.errors import UserError
 from repro.models import as_typed
-from repro.paths import folders
+from repro.paths import checked_folders
 from repro.recipes import RECIPES, Recipe, recipe
 from repro.recipes.source import sources_text
 from repro.recipes.values import unused, values_of
@@ -81,19 +81,19 @@ def list_(
             raise UserError(f"repro list {what} takes no name; see repro count MODEL and repro table NAME")
         _show_recipe(recipe(choose("recipe", name, RECIPES)), format)
         return
-    places = folders(runs=runs)
+    folders = checked_folders(runs=runs)
     if watch:
-        _watch(places.runs, format)
+        _watch(folders.runs, format)
         return
-    lines = _lines(what, places.runs)
+    lines = _lines(what, folders.runs)
     if format == AnswerFormat.JSON:
         print_json({what.value: lines})
     elif lines:
         _show(what, lines)
-        suggest(after_runs(lines, places) if what == Kind.RUNS else NEXT[what])
+        suggest(after_runs(lines, folders) if what == Kind.RUNS else NEXT[what])
     else:
-        note(f"there are no runs in {places.runs} yet")
-        suggest(with_folders("repro train resnet20 --dataset digits", places, "runs"))
+        note(f"there are no runs in {folders.runs} yet")
+        suggest(with_folders("repro train resnet20 --dataset digits", folders, "runs"))
 
 
 def _lines(kind: Kind, runs: Path) -> list[Line]:

@@ -11,7 +11,7 @@ import typer
 from repro.cli.options import AnswerFormat, Format, Results
 from repro.cli.suggestion import suggest, with_folders
 from repro.console import print_json, print_line
-from repro.paths import folders
+from repro.paths import RESULTS, checked_folders
 from repro.store.merging import merge as merge_results
 from repro.text import number_of
 
@@ -20,9 +20,9 @@ Sources = Annotated[
 ]
 
 
-def merge(sources: Sources, results: Results = Path("results"), format: Format = AnswerFormat.RICH) -> None:
+def merge(sources: Sources, results: Results = RESULTS, format: Format = AnswerFormat.RICH) -> None:
     """Add the records, curves, gate weights, times and tests of weights of other folders to --results."""
-    places = folders(results=results, measures=True)
+    folders = checked_folders(results=results, measures=True)
     added = merge_results(sources, results)
     if format == AnswerFormat.JSON:
         print_json({"results": str(results), **asdict(added)})
@@ -36,4 +36,4 @@ def merge(sources: Sources, results: Results = Path("results"), format: Format =
     )
     present = f"; {number_of(added.present, 'record')} already there" if added.present else ""
     print_line(f"added to {results}: {', '.join(counts)}{present}")
-    suggest(with_folders("repro table", places, "results"))
+    suggest(with_folders("repro table", folders, "results"))

@@ -22,7 +22,7 @@ from repro.console import loading, print_file, stdout
 from repro.counting.cache import demanded
 from repro.counting.in_processes import in_processes
 from repro.errors import UserError
-from repro.paths import folders
+from repro.paths import RESULTS, checked_folders
 from repro.planning.device import device_called
 from repro.planning.image_time import measurements_on
 from repro.planning.plan import Plan, needed_runs, planned, without_demand
@@ -62,7 +62,7 @@ def plan(
     format: Format = None,
     output: Output = None,
     data: Data = None,
-    results: Results = Path("results"),
+    results: Results = RESULTS,
     runs: Runs = None,
 ) -> None:
     """Show what all tables still need: runs, device time, disk, memory, and the seeds that would decide each row.
@@ -92,12 +92,12 @@ def plan_of(selections: Sequence[Selection], options: RowOptions, *, named: bool
     Raises:
         UserError: a device is ambiguous or missing, switches exclude each other, or a run's checkpoints are broken.
     """
-    places = folders(None, options.runs, options.results)
-    read = result_folders(options.results)
-    records, times, runtime = records_today(read), read_times(read), runtime_of(options.switches)
+    folders = checked_folders(None, options.runs, options.results)
+    sources = result_folders(options.results)
+    records, times, runtime = records_today(sources), read_times(sources), runtime_of(options.switches)
     device = _device(runtime, options.device_name, records, times)
     spreads = spreads_for(pools_of(selections, named=named), records)
-    found = needed_runs(selections, spreads, records, places.runs, options.per_row)
+    found = needed_runs(selections, spreads, records, folders.runs, options.per_row)
     subjects = without_demand(found)
     with in_processes(demanded, subjects) as waits:
         for wait, subject in with_bar(list(zip(waits, subjects, strict=True)), "computing what training demands"):
@@ -160,7 +160,7 @@ def after_plan(made: Plan, given: Mapping[str, Any], named: str | None) -> str:
         return command_with(f"repro table {quote(name)} --run", given)
     shown = f"repro table {quote(name)}" if name else "repro table"
     results: Path = given["results"]
-    return with_folders(shown, folders(results=results), "data", *(["results"] if results.is_dir() else []))
+    return with_folders(shown, checked_folders(results=results), "data", *(["results"] if results.is_dir() else []))
 
 
 def _matching(table: Table, rows: Sequence[Row], pattern: str) -> Sequence[Row]:

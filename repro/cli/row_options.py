@@ -27,5 +27,5 @@ class RowOptions:
     @property
     def of_training(self) -> dict[str, Any]:
         """Those that a command which trains takes, by name; None for those that were not given."""
-        folders = {"data": self.data, "results": self.results, "runs": self.runs}
-        return {"rows": self.rows, **vars(self.per_row), **folders, **self.switches}
+        paths = {"data": self.data, "results": self.results, "runs": self.runs}
+        return {"rows": self.rows, **vars(self.per_row), **paths, **self.switches}

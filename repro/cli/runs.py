@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +12,7 @@ from repro.cli.papers import with_papers
 from repro.cli.suggestion import suggest, with_folders
 from repro.console import note, print_line, problem
 from repro.errors import RunFailed, UserError
-from repro.paths import folders
+from repro.paths import RESULTS, checked_folders
 from repro.runtime import Together
 from repro.store.results import RUNS
 from repro.text import number_of
@@ -34,44 +33,44 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")
 @app.command("rm")
 @with_quiet
 @with_papers
-def rm(names: RunNames, yes: Yes = False, results: Results = Path("results"), runs: Runs = None) -> None:
+def rm(names: RunNames, yes: Yes = False, results: Results = RESULTS, runs: Runs = None) -> None:
     """Delete runs: their checkpoints, curves and gate weights, and their records in --results."""
     from repro.store.removal import removal_of, remove
 
-    places = folders(runs=runs, results=results)
-    removals = {each.name: each for each in (removal_of(name, places) for name in names)}
+    folders = checked_folders(runs=runs, results=results)
+    removals = {each.name: each for each in (removal_of(name, folders) for name in names)}
     if not yes:
         _confirm([_shown(each) for each in removals.values()], number_of(len(removals), "run"))
     for each in removals.values():
         remove(each)
         note(f"deleted {each.name}")
-    suggest(with_folders("repro list runs", places, "runs"))
+    suggest(with_folders("repro list runs", folders, "runs"))
 
 
 @app.command("keep")
 @with_quiet
 @with_papers
-def keep(name: Repeated, record: Number = None, yes: Yes = False, results: Results = Path("results")) -> None:
+def keep(name: Repeated, record: Number = None, yes: Yes = False, results: Results = RESULTS) -> None:
     """List the records of a run that has several, or keep one of them and delete the others."""
     from repro.store.keeping import delete, others_of, records_of
 
-    places = folders(results=results, shows=True)
-    found = records_of(name, places.results)
+    folders = checked_folders(results=results, shows=True)
+    found = records_of(name, folders.results)
     run = found[0].record.name
     if record is None:
         for number, each in enumerate(found, 1):
             print_line(_record_line(number, each))
         if len(found) > 1:
-            suggest(with_folders(f"repro runs keep {run} --record 1", places, "results"))
+            suggest(with_folders(f"repro runs keep {run} --record 1", folders, "results"))
         else:
-            suggest(with_folders("repro table", places, "results"))
+            suggest(with_folders("repro table", folders, "results"))
         return
     others = others_of(found, record)
     if others and not yes:
         _confirm([_record_line(found.index(each) + 1, each) for each in others], number_of(len(others), "record"))
     delete(others, found[record - 1])
     note(f"kept record {record} of {run}, and deleted {number_of(len(others), 'other record')}")
-    suggest(with_folders("repro table", places, "results"))
+    suggest(with_folders("repro table", folders, "results"))
 
 
 def _record_line(number: int, kept: Kept) -> str:

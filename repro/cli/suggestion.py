@@ -15,7 +15,7 @@ from repro.comparison.verdict import Verdict
 from repro.console import note
 from repro.models import as_typed
 from repro.models.typed import stated_options, typed_name, typed_options
-from repro.paths import Folders, default_folders
+from repro.paths import RESULTS, Folders, default_folders
 from repro.recipes import RECIPES, default_recipe
 from repro.recipes.library import with_papers
 from repro.recipes.overrides import is_value
@@ -32,7 +32,7 @@ def suggest(command: str) -> None:
 
 def command_with(command: str, given: Mapping[str, Any]) -> str:
     """Return a command with options by name; those that are None or the default are left out."""
-    usual = {"rows": "*", "results": Path("results")}
+    usual = {"rows": "*", "results": RESULTS}
     words = [
         as_typed({key.replace("_", "-"): f"{value:g}" if isinstance(value, float) else value})
         for key, values in given.items()

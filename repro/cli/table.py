@@ -27,7 +27,7 @@ from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison
 from repro.console import note, problem
 from repro.errors import UserError
-from repro.paths import folders
+from repro.paths import RESULTS, checked_folders
 from repro.report import ReportFormat
 from repro.report.view import ALL, View, view_of
 from repro.runtime import Runtime
@@ -112,7 +112,7 @@ def table(
     epochs: Epochs = None,
     device_name: DeviceName = None,
     data: Data = None,
-    results: Results = Path("results"),
+    results: Results = RESULTS,
     runs: Runs = None,
 ) -> None:
     """Show a published table next to our counts and measured errors, or a summary of all tables."""
@@ -123,9 +123,10 @@ def table(
     given = [option for option, value in {**acted, **viewed, **others}.items() if value]
     _check_together([*given, *(f"--{each}" for each in cluster)], named=name is not None)
     selections = select_all() if name is None else [select(name, rows)]
-    places: dict[str, Any] = {"data": data, "results": results, "runs": runs}
     per_row = RunsPerRow(seeds, epochs)
-    options = RowOptions(rows=rows, per_row=per_row, switches=switches, device_name=device_name, **places)
+    options = RowOptions(
+        rows=rows, per_row=per_row, data=data, results=results, runs=runs, switches=switches, device_name=device_name
+    )
     if dry_run and not cluster:
         show_plan(selections, options, plan_format(format, output), output, name)
         return
@@ -173,10 +174,10 @@ def _submit(
 ) -> None:
     """Submit the missing runs as jobs, or list the jobs; UserError as in `resources_of` and `submit_missing`."""
     runtime = runtime_of(options.switches)
-    places = folders(options.data, options.runs, options.results, trains=True)
+    folders = checked_folders(options.data, options.runs, options.results, trains=True)
     use = resources_of(cluster, runtime)
     command = command_with(f"repro table {quote(named)} --run", {**options.of_training, **cluster})
-    submit_missing(selection, options.per_row, runtime, places, use, command if dry_run else None)
+    submit_missing(selection, options.per_row, runtime, folders, use, command if dry_run else None)
 
 
 def _try_alternatives(
@@ -184,8 +185,8 @@ def _try_alternatives(
 ) -> None:
     """Train the alternatives, show what they did, and suggest the next command."""
     runtime = runtime_of(options.switches)
-    places = folders(options.data, options.runs, options.results, trains=True)
-    report = show_alternatives(selection, options.per_row, runtime, places, format, output)
+    folders = checked_folders(options.data, options.runs, options.results, trains=True)
+    report = show_alternatives(selection, options.per_row, runtime, folders, format, output)
     if format == ReportFormat.RICH and not output:
         suggest(after_alternatives(named, report.comparison, report.tried, options.of_training))
 
@@ -193,10 +194,12 @@ def _try_alternatives(
 def _train_and_measure(selection: Selection, options: RowOptions, *, run: bool, time: bool) -> bool:
     """Train the missing runs and measure times, as far as asked for; return whether no run is left to train."""
     runtime = runtime_of(options.switches)
-    places = folders(options.data, options.runs, options.results, trains=run, measures=time, shows=not (run or time))
+    folders = checked_folders(
+        options.data, options.runs, options.results, trains=run, measures=time, shows=not (run or time)
+    )
     if time:
         check_timed(selection)
-    trained = not run or train_missing(selection, options.per_row, runtime, places)
+    trained = not run or train_missing(selection, options.per_row, runtime, folders)
     if time:
         limited = {name: value for name, value in options.switches.items() if name in TIMED}
         measure_times(selection, Runtime(**limited), options.results)
@@ -207,7 +210,7 @@ def _next(named: str | None, first: Comparison, options: RowOptions, *, trained:
     """Return the next command after a table, or after the summary of all tables."""
     if named:
         return after_table(named, first, options.of_training, trained=trained)
-    return with_folders("repro table cifar100", folders(results=options.results), "results")
+    return with_folders("repro table cifar100", checked_folders(results=options.results), "results")
 
 
 def _view(selection: Selection, columns: str | None, *, bare: bool) -> View:

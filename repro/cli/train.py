@@ -30,7 +30,7 @@ from repro.console import loading, note, print_json, print_line, problem
 from repro.errors import UserError
 from repro.experiment import Experiment, check_network
 from repro.models.typed import typed_name
-from repro.paths import Folders, folders
+from repro.paths import RESULTS, Folders, checked_folders
 from repro.runtime import Runtime
 from repro.store.results import RUNS, tested
 from repro.store.run_folders import of_other_lengths
@@ -53,7 +53,7 @@ def train(
     seed: Seed = None,
     seeds: Seeds = None,
     data: Data = None,
-    results: Results = Path("results"),
+    results: Results = RESULTS,
     runs: Runs = None,
     format: Format = AnswerFormat.RICH,
 ) -> None:
@@ -63,10 +63,10 @@ def train(
     runtime = runtime_of(switches)
     if runtime.shares and len(experiments) == 1:
         raise UserError(f"--together {runtime.together} trains several seeds at once; set their number with --seeds")
-    places = folders(data, runs, results, trains=True)
-    _note_other_lengths(experiments, places.runs)
+    folders = checked_folders(data, runs, results, trains=True)
+    _note_other_lengths(experiments, folders.runs)
     check_network(chosen)
-    records = train_all(experiments, runtime, places)
+    records = train_all(experiments, runtime, folders)
     if format == AnswerFormat.JSON:
         answers = [asdict(record) for record in records]
         print_json(answers[0] if len(answers) == 1 else {"records": answers})
@@ -75,12 +75,12 @@ def train(
         print_line(_summary(record))
     if len(records) > 1:
         print_line(_spread(records))
-    note(_saved(records, places))
+    note(_saved(records, folders))
     if runtime.log:
         from repro.training.tensorboard import viewer
 
-        note(f"curves: {viewer(places.runs)}")
-    suggest(after_run(records[0].model, records[0].options, records[0].recipe, places))
+        note(f"curves: {viewer(folders.runs)}")
+    suggest(after_run(records[0].model, records[0].options, records[0].recipe, folders))
 
 
 def _chosen(seed: int | None, seeds: int | None) -> Sequence[int]:
@@ -140,9 +140,9 @@ def _spread(records: Sequence[Record]) -> str:
     )
 
 
-def _saved(records: Sequence[Record], places: Folders) -> str:
+def _saved(records: Sequence[Record], folders: Folders) -> str:
     """Return where the records, curves and checkpoints of runs are."""
     s = "s" if len(records) > 1 else ""
-    folder = places.runs if s else places.runs / records[0].name
-    curves = places.results / "curves"
-    return f"saved: record{s} in {places.results / RUNS}, curve{s} in {curves}, checkpoint{s} in {folder}"
+    folder = folders.runs if s else folders.runs / records[0].name
+    curves = folders.results / "curves"
+    return f"saved: record{s} in {folders.results / RUNS}, curve{s} in {curves}, checkpoint{s} in {folder}"

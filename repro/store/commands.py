@@ -22,13 +22,13 @@ SWITCHES = (
 """The fields of Runtime that a command states if they differ from their defaults and are not off."""
 
 
-def command_of(experiment: Experiment, runtime: Runtime, places: Mapping[str, str]) -> str | None:
+def command_of(experiment: Experiment, runtime: Runtime, folder_options: Mapping[str, str]) -> str | None:
     """Return the command that trains an experiment; None if no command does, for example if its model has changed.
 
     Args:
         experiment: what is trained; defaults are left out.
         runtime: how it is trained; defaults are left out.
-        places: the folders to state, by option.
+        folder_options: the folders to state, by option.
     """
     options, choices = _options(experiment), _choices(experiment)
     overrides = overrides_of(experiment.recipe, recipe(experiment.recipe.name))
@@ -38,7 +38,7 @@ def command_of(experiment: Experiment, runtime: Runtime, places: Mapping[str, st
     changes = [f"--set {quote(f'{_named(name, experiment.model)}={text}')}" for name, text in overrides.items()]
     program = f"torchrun --nproc-per-node {runtime.processes} -m repro" if runtime.processes > 1 else "repro"
     seed = {"seed": experiment.seed} if experiment.seed else {}
-    chosen, others = {**choices, **epochs}, {**seed, **_switches(runtime), **places}
+    chosen, others = {**choices, **epochs}, {**seed, **_switches(runtime), **folder_options}
     papers = [as_typed({"papers": str(each)}) for each in current_library().needed_by(experiment.recipe)]
     network = [quote(typed_name(experiment.model)), typed_options(experiment.model, options, is_value)]
     words = [program, "train", *network, as_typed(chosen), *changes, as_typed(others), *papers]
