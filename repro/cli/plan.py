@@ -15,7 +15,7 @@ from repro.cli.options import Data, Results, Rows, Runs, choice, number_of_seeds
 from repro.cli.output import Output, format_of, write_text
 from repro.cli.row_options import RowOptions
 from repro.cli.runtime_options import runtime_of, runtime_options
-from repro.cli.suggestion import command_with, suggest, with_folders
+from repro.cli.suggestion import suggest, with_folders
 from repro.comparison.corrections import records_today
 from repro.comparison.join import spreads_for
 from repro.console import loading, print_file, stdout
@@ -29,6 +29,7 @@ from repro.planning.plan import Plan, needed_runs, planned, without_demand
 from repro.report import ReportFormat
 from repro.report.plan import FORMATS, plan_rich, plan_text
 from repro.runtime import Runtime
+from repro.store.commands import command_with
 from repro.store.results import Record, result_folders
 from repro.store.step_times import StepTime, read_times
 from repro.tables import Row, RunsPerRow, Table

@@ -15,10 +15,11 @@ from repro.comparison.verdict import Verdict
 from repro.console import note
 from repro.models import as_typed
 from repro.models.typed import stated_options, typed_name, typed_options
-from repro.paths import RESULTS, Folders, default_folders
+from repro.paths import Folders
 from repro.recipes import RECIPES, default_recipe
-from repro.recipes.library import with_papers
+from repro.recipes.library import naming_papers
 from repro.recipes.overrides import is_value
+from repro.store.commands import command_with
 from repro.store.run_folders import run_at
 from repro.store.run_state import RunState
 from repro.tables import table_names
@@ -27,19 +28,7 @@ from repro.tables.lookup import tables_with
 
 def suggest(command: str) -> None:
     """Print the next useful command on stderr, with the `--papers` of this one; nothing with `--quiet`."""
-    note(f"next: {with_papers(command)}")
-
-
-def command_with(command: str, given: Mapping[str, Any]) -> str:
-    """Return a command with options by name; those that are None or the default are left out."""
-    usual = {"rows": "*", "results": RESULTS}
-    words = [
-        as_typed({key.replace("_", "-"): f"{value:g}" if isinstance(value, float) else value})
-        for key, values in given.items()
-        for value in (values if isinstance(values, list) else [values])
-        if value not in (None, usual.get(key))
-    ]
-    return " ".join([command, *words])
+    note(f"next: {naming_papers(command)}")
 
 
 def with_folders(command: str, folders: Folders, *names: str) -> str:
@@ -50,10 +39,7 @@ def with_folders(command: str, folders: Folders, *names: str) -> str:
         folders: those of this command.
         names: which of them the command takes, of `data`, `runs` and `results`.
     """
-    default = default_folders()
-    return command_with(
-        command, {each: vars(folders)[each] for each in names if vars(folders)[each] != vars(default)[each]}
-    )
+    return command_with(command, {each: vars(folders)[each] for each in names})
 
 
 def after_count(model: str, options: Mapping[str, Any], dataset: str, *, resized: bool = False) -> str:

@@ -22,7 +22,7 @@ from repro.cli.plan import DeviceName, plan_format, show_plan
 from repro.cli.row_options import RowOptions
 from repro.cli.runtime_options import runtime_of, runtime_options
 from repro.cli.submit import CLUSTER_OPTIONS, cluster_options, resources_of, submit_missing
-from repro.cli.suggestion import after_alternatives, after_table, command_with, suggest, with_folders
+from repro.cli.suggestion import after_alternatives, after_table, suggest, with_folders
 from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison
 from repro.console import note, problem
@@ -31,6 +31,7 @@ from repro.paths import RESULTS, checked_folders
 from repro.report import ReportFormat
 from repro.report.view import ALL, View, view_of
 from repro.runtime import Runtime
+from repro.store.commands import command_with
 from repro.store.step_times import TIMES, append_times
 from repro.store.writing import check_writable
 from repro.tables import RunsPerRow, table_names

@@ -123,7 +123,7 @@ def current_library() -> Library:
     return _CURRENT.get(None) or _unnamed()
 
 
-def with_papers(command: str) -> str:
+def naming_papers(command: str) -> str:
     """Return a command with the `--papers` of the running one that it lacks."""
     papers = [as_typed({"papers": str(each)}) for each in current_library().named]
     return " ".join([command, *(each for each in papers if f" {each} " not in f"{command} ")])

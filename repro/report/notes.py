@@ -13,9 +13,8 @@ from repro.comparison.spread import Spread
 from repro.comparison.times import TimeCell
 from repro.comparison.verdict import Verdict
 from repro.counting.conventions import Convention
-from repro.models import as_typed
-from repro.paths import RESULTS
-from repro.recipes.library import with_papers
+from repro.recipes.library import naming_papers
+from repro.store.commands import command_with
 from repro.tables import LAST, Column, PrintedError
 from repro.text import number_of
 
@@ -159,11 +158,11 @@ def _quantiles(spread: Spread, cells: int) -> str:
 
 def _repeated(comparison: Comparison) -> list[str]:
     """Return the runs with several records, of which one is used."""
-    folder = "" if comparison.results == RESULTS else f" {as_typed({'results': str(comparison.results)})}"
+    given = {"results": comparison.results}
     return [
         f"{len(records)} records of seed {records[0].seed} "
-        f"({', '.join(each.shown for each in records)}): "
-        f"the first is used; {with_papers(f'repro runs keep {records[0].name}{folder}')} lists them and keeps one"
+        f"({', '.join(each.shown for each in records)}): the first is used; "
+        f"{naming_papers(command_with(f'repro runs keep {records[0].name}', given))} lists them and keeps one"
         for records in comparison.repeated
     ]
 
@@ -173,7 +172,7 @@ def _others(comparison: Comparison) -> list[str]:
     if not any(each.row.replications for each in comparison.rows):
         return []
     what = "a cell such as 5: 6.2–7.1 means five replications, with errors from 6.2 to 7.1 %; no verdict uses them"
-    listing = with_papers(f"repro table {quote(comparison.table.name)} --format json")
+    listing = naming_papers(f"repro table {quote(comparison.table.name)} --format json")
     return [f"{what}; {listing} lists their sources and differences"]
 
 
@@ -210,7 +209,7 @@ def time_lines(comparison: Comparison) -> list[str]:
 def _ours(cells: list[TimeCell], name: str) -> list[str]:
     ours = next((cell for cell in cells if cell.timing and cell.ratio == 1), None)
     if ours is None or ours.timing is None:
-        return [f"ours not measured; {with_papers(f'repro table {quote(name)} --time')} measures it"]
+        return [f"ours not measured; {naming_papers(f'repro table {quote(name)} --time')} measures it"]
     timing = ours.timing
     unit = f"{ours.seconds:.3g} s for a step of {ours.batch} images of {ours.reference}"
     lines = [f"ours from {timing.how}; {unit}; {timing.device}, {timing.precision}, {timing.started[:10]}"]

@@ -1,4 +1,4 @@
-"""The command line that trains an experiment."""
+"""Commands as a user types them: with options, and the one that trains an experiment."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from repro.experiment import Experiment, experiment_for
 from repro.models import OptionValue, as_typed, is_outside, resolve_options, spec_of
 from repro.models.outside import is_current, outside
 from repro.models.typed import stated_options, typed_name, typed_options
+from repro.paths import default_folders
 from repro.recipes import current_library, default_recipe, overridden, overrides_of, recipe
 from repro.recipes.overrides import OF_RECIPE, is_value
 from repro.runtime import Runtime, Together
@@ -20,6 +21,18 @@ SWITCHES = (
     "device", "precision", "compile", "graph", "fused", "deterministic", "save_memory", "threads", "workers", "log",
 )  # fmt: skip
 """The fields of Runtime that a command states if they differ from their defaults and are not off."""
+
+
+def command_with(command: str, given: Mapping[str, Any]) -> str:
+    """Return a command with options by name; those that are None or the default are left out."""
+    usual = {"rows": "*", **vars(default_folders())}
+    words = [
+        as_typed({key.replace("_", "-"): f"{value:g}" if isinstance(value, float) else value})
+        for key, values in given.items()
+        for value in (values if isinstance(values, list) else [values])
+        if value not in (None, usual.get(key))
+    ]
+    return " ".join([command, *words])
 
 
 def command_of(experiment: Experiment, runtime: Runtime, folder_options: Mapping[str, str]) -> str | None:
