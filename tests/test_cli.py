@@ -219,7 +219,7 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["table", "--try"], "--try requires the name of a table"),
         (["table", "cifar100", "--try", "--run"], "--try and --run exclude each other"),
         (["table", "cifar100", "--try", "--check"], "--try and --check exclude each other"),
-        (["table", "cifar100", "--try", "--format", "md"], "--try has no format md; choose --format rich, csv or json"),
+        (["table", "cifar100", "--try", "--format", "md"], "this answer has no format md; choose rich, csv or json"),
         (["table", "cifar100", "--time"], "cifar100 has no published times of these rows"),
         (["tabel"], "No such command 'tabel'"),
         (["train", "resnet20", "--nope"], "No such option: --nope"),
@@ -259,6 +259,10 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "resnet20", "--seed", "1", "--seeds", "2"], "--seed and --seeds exclude each other"),
         (["table", "cifar100", "--output", "."], ". cannot be written: it is a folder"),
         (["plan", "--output", "p.xyz"], "p.xyz: unknown extension (known: .csv, .json); or choose a --format"),
+        (
+            ["table", "cifar100", "--try", "--output", "t.xyz"],
+            "t.xyz: unknown extension (known: .csv, .json); or choose a --format",
+        ),
         (["table", "cifar100", "--output", "t.pdf"], "t.pdf: unknown extension (known: .csv, .json, .md"),
         (["table", "cifar100", "--run", "--format", "pdf"], "'pdf' is not one of"),
         (

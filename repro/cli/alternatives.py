@@ -14,23 +14,17 @@ from repro.comparison.alternatives import OF_LENGTH, Trial, differing_cells, tri
 from repro.comparison.corrections import records_today
 from repro.comparison.join import Comparison
 from repro.console import note
-from repro.errors import OneRunFailed, UserError, raise_joined
+from repro.errors import OneRunFailed, raise_joined
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.planning.needed import without_record
 from repro.recipes import recipe
 from repro.report import ReportFormat
-from repro.report.alternatives import FORMATS, AlternativesReport
+from repro.report.alternatives import AlternativesReport
 from repro.runtime import Runtime
 from repro.store.results import result_folders
 from repro.tables import RunsPerRow
-from repro.text import number_of, one_of
-
-
-def check_format(format: ReportFormat) -> None:
-    """Raise UserError for a format in which alternatives are not shown."""
-    if format not in FORMATS:
-        raise UserError(f"--try has no format {format}; choose --format {one_of([*FORMATS])}")
+from repro.text import number_of
 
 
 def show_alternatives(
@@ -42,7 +36,6 @@ def show_alternatives(
     output: Path | None,
 ) -> AlternativesReport:
     """Train the alternatives for some rows of a table, show and return what they did; OneRunFailed if one failed."""
-    check_format(format)
     report, failures = try_alternatives(selection, per_row, runtime, folders)
     if report.tried or output or format != ReportFormat.RICH:  # a program reads an empty answer too
         show(report, format, output)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
@@ -18,42 +18,52 @@ from repro.text import one_of
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-Format = Annotated[
-    ReportFormat | None,
-    choice(
+GRID_FORMATS = (ReportFormat.RICH, ReportFormat.CSV, ReportFormat.JSON)
+"""The formats of an answer that is a single grid: a plan, or what alternatives did."""
+
+
+def format_option(known: Sequence[ReportFormat]) -> Any:
+    """Return the option for the format of an answer that has these formats."""
+    return choice(
         "--format",
         metavar="NAME",
-        help=f"Output format: {one_of([*ReportFormat])} (default: by the extension of --output, else rich).",
-    ),
-]
+        help=f"Output format: {one_of(known)} (default: by the extension of --output, else rich).",
+    )
+
+
+Format = Annotated[ReportFormat | None, format_option([*ReportFormat])]
 Output = Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Write to a file.")]
 
 
 def format_of(
-    format: ReportFormat | None, output: Path | None, known: Collection[ReportFormat] = tuple(ReportFormat)
+    format: ReportFormat | None, output: Path | None, known: Sequence[ReportFormat] = tuple(ReportFormat)
 ) -> ReportFormat:
     """Return the format that was asked for, by name or by the extension of the file.
 
     Args:
         format: the name.
         output: the file.
-        known: the formats of the answer, whose extensions a message lists.
+        known: the formats of the answer.
 
     Raises:
-        UserError: name and extension contradict each other, or the file cannot be written.
+        UserError: name and extension contradict each other, the answer does not have this format, or the file cannot
+            be written.
     """
-    if output is None:
-        return format or ReportFormat.RICH
-    check_output(output)
-    by_ending = SUFFIXES.get(output.suffix.lower())
-    if format and by_ending and format != by_ending:
-        raise UserError(f"{output} has the extension of {by_ending}, but --format is {format}; leave out one of them")
-    if format:
-        return format
-    if by_ending is None:
-        endings = ", ".join(each for each, of in SUFFIXES.items() if of in known)
-        raise UserError(f"{output}: unknown extension (known: {endings}); or choose a --format")
-    return by_ending
+    by_ending = None
+    if output:
+        check_output(output)
+        by_ending = SUFFIXES.get(output.suffix.lower())
+        if format and by_ending and format != by_ending:
+            raise UserError(
+                f"{output} has the extension of {by_ending}, but --format is {format}; leave out one of them"
+            )
+        if not (format or by_ending):
+            endings = ", ".join(each for each, of in SUFFIXES.items() if of in known)
+            raise UserError(f"{output}: unknown extension (known: {endings}); or choose a --format")
+    chosen = format or by_ending or ReportFormat.RICH
+    if chosen not in known:
+        raise UserError(f"this answer has no format {chosen}; choose {one_of(known)}")
+    return chosen
 
 
 def check_output(output: Path, extensions: Collection[str] = ()) -> None:
@@ -77,17 +87,12 @@ class Answer(Protocol):
 def show(report: Answer, format: ReportFormat, output: Path | None) -> None:
     """Print an answer, or write it to a file; UserError if it cannot be written."""
     if output:
-        write_text(report.text(format), output)
+        write_output(report.text(format).encode(), output)
+        note(f"wrote {output}")
     elif format == ReportFormat.RICH:
         stdout().print(report.rich())
     else:
         print_file(report.text(format))
-
-
-def write_text(text: str, output: Path) -> None:
-    """Write an answer to a file; UserError if it cannot be written."""
-    write_output(text.encode(), output)
-    note(f"wrote {output}")
 
 
 def write_output(content: bytes, output: Path) -> None:

@@ -11,14 +11,14 @@ import typer
 
 from repro.api.selection import Selection, pools_of, select_all
 from repro.bars import with_bar
-from repro.cli.options import Data, Results, Rows, Runs, choice, number_of_seeds
-from repro.cli.output import Output, format_of, write_text
+from repro.cli.options import Data, Results, Rows, Runs, number_of_seeds
+from repro.cli.output import GRID_FORMATS, Output, format_of, format_option, show
 from repro.cli.row_options import RowOptions
 from repro.cli.runtime_options import runtime_of, runtime_options
 from repro.cli.suggestion import suggest, with_folders
 from repro.comparison.corrections import records_today
 from repro.comparison.join import spreads_for
-from repro.console import loading, print_file, stdout
+from repro.console import loading
 from repro.counting.cache import demanded
 from repro.counting.in_processes import in_processes
 from repro.errors import UserError
@@ -27,22 +27,14 @@ from repro.planning.device import device_called
 from repro.planning.image_time import measurements_on
 from repro.planning.plan import Plan, needed_runs, planned, without_demand
 from repro.report import ReportFormat
-from repro.report.plan import FORMATS, plan_rich, plan_text
+from repro.report.plan import PlanReport
 from repro.runtime import Runtime
 from repro.store.commands import command_with
 from repro.store.results import Record, result_folders
 from repro.store.step_times import StepTime, read_times
 from repro.tables import Row, RunsPerRow, Table
-from repro.text import one_of
 
-Format = Annotated[
-    ReportFormat | None,
-    choice(
-        "--format",
-        metavar="NAME",
-        help=f"Output format: {one_of(FORMATS)} (default: by the extension of --output, else rich).",
-    ),
-]
+Format = Annotated[ReportFormat | None, format_option(GRID_FORMATS)]
 Seeds = Annotated[int | None, number_of_seeds("Seeds to train for each row (default: as many as in the paper).")]
 DeviceName = Annotated[
     str | None,
@@ -70,7 +62,7 @@ def plan(
 
     For one table: repro table NAME --run --dry-run.
     """
-    chosen = plan_format(format, output)
+    chosen = format_of(format, output, GRID_FORMATS)
     found = [(table, _matching(table, asked, rows)) for table, asked in select_all()]
     selections = [(table, shown) for table, shown in found if shown]
     if not selections:
@@ -119,7 +111,7 @@ def show_plan(
     Args:
         selections: the tables with the rows.
         options: those of the command.
-        format: one of FORMATS.
+        format: one of GRID_FORMATS.
         output: the file.
         named: the table or its file, as the user gave it; None for all tables.
 
@@ -127,21 +119,9 @@ def show_plan(
         UserError: as in `plan_of`, or the file cannot be written.
     """
     made = plan_of(selections, options, named=named is not None)
-    if output:
-        write_text(plan_text(made, format), output)
-    elif format == ReportFormat.RICH:
-        stdout().print(plan_rich(made))
+    show(PlanReport(made), format, output)
+    if format == ReportFormat.RICH and not output:
         suggest(after_plan(made, options.of_training, named))
-    else:
-        print_file(plan_text(made, format))
-
-
-def plan_format(format: ReportFormat | None, output: Path | None) -> ReportFormat:
-    """Return the format of a plan; UserError as in `format_of`, or if a plan is not printed in this format."""
-    chosen = format_of(format, output, FORMATS)
-    if chosen not in FORMATS:
-        raise UserError(f"a plan is printed as {one_of(FORMATS)}, not as {chosen}; choose another --format")
-    return chosen
 
 
 def after_plan(made: Plan, given: Mapping[str, Any], named: str | None) -> str:

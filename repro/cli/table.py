@@ -17,8 +17,8 @@ from repro.benchmark import WINDOW_SECONDS
 from repro.cli.alternatives import show_alternatives
 from repro.cli.missing import train_missing
 from repro.cli.options import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing
-from repro.cli.output import Format, Output, format_of, show
-from repro.cli.plan import DeviceName, plan_format, show_plan
+from repro.cli.output import GRID_FORMATS, Format, Output, format_of, show
+from repro.cli.plan import DeviceName, show_plan
 from repro.cli.row_options import RowOptions
 from repro.cli.runtime_options import runtime_of, runtime_options
 from repro.cli.submit import CLUSTER_OPTIONS, cluster_options, resources_of, submit_missing
@@ -129,15 +129,15 @@ def table(
         rows=rows, per_row=per_row, data=data, results=results, runs=runs, switches=switches, device_name=device_name
     )
     if dry_run and not cluster:
-        show_plan(selections, options, plan_format(format, output), output, name)
+        show_plan(selections, options, format_of(format, output, GRID_FORMATS), output, name)
         return
     if name and cluster:
         _submit(selections[0], name, options, cluster, dry_run=dry_run)
         return
-    chosen = format_of(format, output)
     if name and try_:
-        _try_alternatives(selections[0], name, options, chosen, output)
+        _try_alternatives(selections[0], name, options, format_of(format, output, GRID_FORMATS), output)
         return
+    chosen = format_of(format, output)
     view = _view(selections[0], columns, bare=bare) if name else ALL
     trained = _train_and_measure(selections[0], options, run=run, time=time)
     report = report_on(selections, results, summary=name is None, view=view)

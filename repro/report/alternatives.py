@@ -18,8 +18,6 @@ from repro.text import signed
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-FORMATS = (ReportFormat.RICH, ReportFormat.CSV, ReportFormat.JSON)
-"""The formats of this report."""
 HEADINGS = (
     Heading("Row"),
     Heading("Value"),
@@ -54,7 +52,7 @@ class AlternativesReport:
         return Grid(title, HEADINGS, tuple(map(_line, self.tried)))
 
     def text(self, format: ReportFormat) -> str:
-        """Return the report in one of FORMATS, with a newline at the end."""
+        """Return the report for a terminal, as CSV or as JSON, with a newline at the end."""
         if format == ReportFormat.RICH:
             from repro.report import terminal
 

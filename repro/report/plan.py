@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from repro.console import json_text
@@ -24,32 +25,35 @@ MEANING = (
 )
 
 
-FORMATS = (ReportFormat.RICH, ReportFormat.CSV, ReportFormat.JSON)
-"""The formats of a plan."""
+@dataclass(frozen=True)
+class PlanReport:
+    """What is shown of a plan."""
 
+    plan: Plan
 
-def plan_text(plan: Plan, format: ReportFormat) -> str:
-    """Return a plan in one of FORMATS, with a newline at the end."""
-    if format is ReportFormat.RICH:
-        from repro.report.terminal import plain
+    def rich(self) -> RenderableType:
+        """Return what a terminal shows: a line for each printed error, the runs that others train, and the totals."""
+        from rich.console import Group
+        from rich.text import Text
 
-        return plain(plan_rich(plan))
-    if format is ReportFormat.JSON:
-        rows = [line.data for line in _grid(plan).lines]
-        return json_text({"device": plan.device, "rows": rows, "totals": _totals(plan)})
-    rows = [{name: value for name, value in _row_data(row).items() if name != "runs"} for row in plan.rows]
-    return csv_text(rows, [*COLUMNS])
+        from repro.report import terminal
 
+        holders = [
+            f"{each.status.experiment.name} is being trained by {each.status.holder}" for each in _held(self.plan)
+        ]
+        lines = map(Text, [*holders, *summary(self.plan)])
+        return Group(terminal.grid_rich(_grid(self.plan)), *lines, Text(MEANING, style="dim"))
 
-def plan_rich(plan: Plan) -> RenderableType:
-    """Return what a terminal shows: a line for each printed error, the runs that others train, and the totals."""
-    from rich.console import Group
-    from rich.text import Text
+    def text(self, format: ReportFormat) -> str:
+        """Return the plan for a terminal, as CSV or as JSON, with a newline at the end."""
+        if format == ReportFormat.RICH:
+            from repro.report import terminal
 
-    from repro.report.terminal import grid_rich
-
-    holders = [f"{each.status.experiment.name} is being trained by {each.status.holder}" for each in _held(plan)]
-    return Group(grid_rich(_grid(plan)), *map(Text, holders), *map(Text, summary(plan)), Text(MEANING, style="dim"))
+            return terminal.plain(self.rich())
+        if format == ReportFormat.CSV:
+            return csv_text([_row_data(row) for row in self.plan.rows], [*COLUMNS])
+        rows = [line.data for line in _grid(self.plan).lines]
+        return json_text({"device": self.plan.device, "rows": rows, "totals": _totals(self.plan)})
 
 
 def summary(plan: Plan) -> list[str]:
