@@ -18,11 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         load(sys.argv[1:] if arguments is None else arguments)
     except ModuleNotFoundError as error:
-        package = (error.name or "").split(".")[0]
-        if package in ("", "repro"):
-            raise
-        line = f"error: the package {package} is not installed: pip install {package}"
-        print(line, file=sys.stderr)
+        from repro.errors import package_missing
+
+        print(f"error: {package_missing(error)}", file=sys.stderr)
         sys.exit(2)
     finally:
         if ends:

@@ -9,6 +9,9 @@ from pathlib import Path
 FULL = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
 """Parts of the messages with which torch's CPU allocator, CUDA and its libraries report that memory is full."""
 
+DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
+"""Names on the package index of packages that are imported under another name."""
+
 LONGEST = 2000
 """Maximum number of characters that are shown of a mistake, which quotes values of a file."""
 
@@ -65,11 +68,24 @@ def refuse(mistakes: Sequence[Mistake]) -> None:
 
 
 class PackageMissing(UserError):
-    """A package that part of a request needs is not installed; the other parts can be answered."""
+    """A package that a request, or part of it, needs is not installed; the other parts can be answered."""
 
-    def __init__(self, package: str, purpose: str) -> None:
-        """`purpose` says what the package is for, as `FLOPs are counted with it`."""
-        super().__init__(f"the package {package} is not installed, and {purpose}: pip install {package}")
+    def __init__(self, package: str, purpose: str = "") -> None:
+        """`package` is the name that is imported; `purpose` says what for, as `FLOPs are counted with it`."""
+        reason = f", and {purpose}" if purpose else ""
+        install = f"pip install {DISTRIBUTIONS.get(package, package)}"
+        super().__init__(f"the package {package} is not installed{reason}: {install}")
+
+
+def package_missing(error: ModuleNotFoundError, purpose: str = "") -> PackageMissing:
+    """Return the PackageMissing of a failed import; that of a module of the program is raised again.
+
+    `purpose` is as in PackageMissing.
+    """
+    package = (error.name or "").split(".")[0]
+    if package in ("", "repro"):
+        raise error
+    return PackageMissing(package, purpose)
 
 
 class BeingTrained(UserError):

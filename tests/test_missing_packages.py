@@ -13,9 +13,11 @@ from repro.comparison.counts import subject_of
 from repro.comparison.join import compare
 from repro.comparison.summary import summarise
 from repro.counting.cache import counted
+from repro.errors import PackageMissing
 from repro.paths import cache_folder
 from repro.report import Report, ReportFormat
 from repro.tables import read_table
+from repro.training.tensorboard import check_log
 
 
 def without(packages: tuple[str, ...], *arguments: str, cwd: Path, cache: Path) -> subprocess.CompletedProcess[str]:
@@ -86,6 +88,12 @@ def test_a_package_that_is_missing_when_the_program_is_loaded_is_one_line(tmp_pa
     done = without((package,), "--help", cwd=tmp_path, cache=tmp_path)
     line = f"error: the package {package} is not installed: pip install {package}\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
+
+
+def test_the_package_of_a_log_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("repro.training.tensorboard.find_spec", lambda name: None)
+    with pytest.raises(PackageMissing, match="--log tensorboard needs it: pip install tensorboard"):
+        check_log("tensorboard")
 
 
 def test_a_module_of_the_program_that_is_missing_is_a_traceback(tmp_path: Path) -> None:

@@ -14,13 +14,11 @@ from repro.cli.commands import Commands
 from repro.cli.options import Quiet
 from repro.console import Droppable, open_closed_streams, set_quiet
 from repro.encoding import never_fail, visible
-from repro.errors import Diverged, RunFailed, UserError, explained, os_error_text
+from repro.errors import Diverged, RunFailed, UserError, explained, os_error_text, package_missing
 from repro.runtime import let_threads_sleep
 from repro.torchrun import check_process
 
 INTERRUPTED = 130
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
-"""Names on the package index of packages that are imported under another name."""
 
 app = typer.Typer(
     name="repro",
@@ -77,20 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         _end(f"failed: {os_error_text(error)}", 1)
     except ModuleNotFoundError as error:
-        _end(f"error: {_missing(error)}", 2)
+        _end(f"error: {package_missing(error)}", 2)
     except (KeyboardInterrupt, typer.Abort):
         _end("interrupted", INTERRUPTED)
     if status == INTERRUPTED:  # Typer's own status for Ctrl-C; a stopped training has reported it and exited
         _end("interrupted", INTERRUPTED)
     sys.exit(status or 0)
-
-
-def _missing(error: ModuleNotFoundError) -> str:
-    """Return which package is missing and how to install it; an error in the program itself is raised again."""
-    package = (error.name or "").split(".")[0]
-    if package in ("", "repro"):
-        raise error
-    return f"the package {package} is not installed: pip install {DISTRIBUTIONS.get(package, package)}"
 
 
 def _end(line: str, status: int) -> NoReturn:

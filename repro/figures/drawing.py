@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from repro.encoding import visible
-from repro.errors import UserError
+from repro.errors import package_missing
 from repro.figures.curves import Curves
 from repro.figures.forest import Forest
 from repro.figures.gates import Gates
@@ -34,13 +34,14 @@ def draw(figure: Figure, format: str = "svg", theme: str = "light") -> bytes:
         theme: one of THEMES.
 
     Raises:
-        UserError: an unknown format or theme, or matplotlib is not installed.
+        UserError: an unknown format or theme.
+        PackageMissing: matplotlib, or a package that it imports, is not installed.
     """
     format, theme = choose("format", format, FORMATS), choose("theme", theme, THEMES)
     try:
         import matplotlib.text
-    except ImportError as error:
-        raise UserError(f"figures need matplotlib ({error}); install it with pip install matplotlib") from error
+    except ModuleNotFoundError as error:
+        raise package_missing(error, "figures need matplotlib") from error
     content = io.BytesIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # ignores the user's own settings

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from repro.errors import UserError
+from repro.errors import PackageMissing, UserError
 from repro.models.options import EXPECTED, OptionValue, Shape, as_text, of_type, shape_text
 from repro.models.outside import Outside, outside, set_defaults
 from repro.text import choose
@@ -208,7 +208,7 @@ def _imported(network: Outside, module: str) -> ModuleType:
         missing = (error.name or module).split(".")[0]
         if missing == module.split(".")[0] and (error.name or module) != missing:
             raise UserError(f"{network.place}: there is no module {error.name}; correct its name") from None
-        raise UserError(f"{network.place}: the package {missing} is not installed: pip install {missing}") from None
+        raise UserError(f"{network.place}: {PackageMissing(missing)}") from None
     except OWN_ERRORS as error:
         raise UserError(f"{module} cannot be imported: {_reason(error, network)}") from error
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from repro.errors import UserError
+from repro.errors import PackageMissing, UserError
 from repro.runtime import Log
 from repro.store.results import EpochRow
 
@@ -39,9 +39,9 @@ def viewer(runs: Path) -> str:
 
 
 def check_log(log: Log | None) -> None:
-    """Raise UserError for a log that cannot be written."""
+    """Raise PackageMissing if the package of a log is not installed."""
     if log and find_spec("tensorboard") is None:
-        raise UserError("--log tensorboard needs TensorBoard: pip install tensorboard")
+        raise PackageMissing("tensorboard", "--log tensorboard needs it")
 
 
 @contextmanager
