@@ -16,7 +16,16 @@ from repro.data import DATASETS, DatasetKind, why_unknown
 from repro.data import find as find_dataset
 from repro.data.suitable import check_images, trained_on
 from repro.errors import Mistake, UserError, refuse
-from repro.models import MODELS, OptionValue, build, check_layers, is_outside, resolve_options, spec_of
+from repro.models import (
+    MODELS,
+    OptionValue,
+    build,
+    check_layers,
+    check_no_dropout,
+    is_outside,
+    resolve_options,
+    spec_of,
+)
 from repro.models.factory import check_output
 from repro.models.options import Shape
 from repro.models.outside import label, recorded, remember
@@ -180,23 +189,8 @@ def experiment_for(
     check_images(changed, chosen)
     check_layers(model, changed.dropout, changed.auxiliary)
     if chosen.dropout and not changed.dropout and spec_of(model).dropout:
-        _check_no_dropout(model, options, where)
+        check_no_dropout(model, options, DATASETS[where].classes, DATASETS[where].input)
     return Experiment(model, resolve_options(model, options, where), changed, seed)
-
-
-def _check_no_dropout(model: str, options: Mapping[str, OptionValue], dataset: str) -> None:
-    """Raise UserError if a network has dropout of its own, which a recipe with dropout 0 leaves as it is."""
-    import torch
-
-    data = DATASETS[dataset]
-    with torch.device("meta"):
-        network = build(model, options, classes=data.classes, input=data.input)
-    own = {each.p for each in network.modules() if isinstance(each, torch.nn.Dropout) and each.p}
-    if own:
-        rates = ", ".join(f"{each:g}" for each in sorted(own))
-        raise UserError(
-            f"dropout=0 leaves the dropout of {model}, {rates}, as it is; for none, set a rate such as 1e-9"
-        )
 
 
 def one_of_each(experiments: Iterable[Experiment]) -> dict[str, Experiment]:

@@ -160,6 +160,18 @@ def check_layers(name: str, dropout: float, auxiliary: float) -> None:
         )
 
 
+def check_no_dropout(name: str, options: Mapping[str, OptionValue], classes: int, input: Shape) -> None:
+    """Raise UserError if a network has dropout of its own, which a recipe with dropout 0 leaves as it is."""
+    import torch
+
+    with torch.device("meta"):
+        network = build(name, options, classes=classes, input=input)
+    own = {each.p for each in network.modules() if isinstance(each, torch.nn.Dropout) and each.p}
+    if own:
+        rates = ", ".join(f"{each:g}" for each in sorted(own))
+        raise UserError(f"dropout=0 leaves the dropout of {name}, {rates}, as it is; for none, set a rate such as 1e-9")
+
+
 def save_memory(name: str, network: nn.Module) -> None:
     """Make a network recompute some activations in the backward pass instead of saving them; results stay the same.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from repro.errors import PackageMissing, UserError
+from repro.errors import PackageMissing
 from repro.runtime import Log
 from repro.store.results import EpochRow
 
