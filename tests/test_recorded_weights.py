@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from records import runs_behind
 from test_cli import repro
 
 from repro.comparison.join import ErrorCell, compare
+from repro.comparison.verdict import Verdict
 from repro.errors import UserError
 from repro.evaluation.weights import with_names
 from repro.figures import draw, forest_of
@@ -22,7 +25,7 @@ from repro.report.content import content_of
 from repro.report.csv import table_csv
 from repro.report.html.pictures import forest_pictures
 from repro.store.csv_rows import columns_of, csv_of, line_of
-from repro.store.results import shipped_results
+from repro.store.results import Record, shipped_results
 from repro.store.weights import WEIGHTS, WeightsTest, append_weights_test, read_weights_tests
 from repro.tables import read_table
 
@@ -36,9 +39,9 @@ TEST = WeightsTest(
 TEN = {"views": "ten-crop", "averaged": "outputs"}
 
 
-def cell_of(*tests: WeightsTest) -> ErrorCell:
+def cell_of(*tests: WeightsTest, runs: Sequence[Record] = ()) -> ErrorCell:
     """Return the compared cell of ResNet-20."""
-    (row,) = compare(RESNET, [], weights=tests, shown=RESNET.matching("ResNet-20")).rows
+    (row,) = compare(RESNET, runs, weights=tests, shown=RESNET.matching("ResNet-20")).rows
     return row.errors["error"]
 
 
@@ -49,8 +52,13 @@ def test_a_test_is_of_the_network_with_all_its_options_on_its_images_by_its_prot
     assert cell_of(*(replace(TEST, **each) for each in others)).weights == ()  # type: ignore[arg-type]
 
 
-def test_no_verdict_uses_it() -> None:
-    assert replace(cell_of(TEST), weights=()) == cell_of()
+def test_no_verdict_uses_it(record: Callable[..., Record]) -> None:
+    """It is far from the three runs that are judged."""
+    runs = runs_behind(RESNET.errors(RESNET.matching("ResNet-20"))[0], record, 8.6, 8.7, 8.9)
+    with_it, without = cell_of(replace(TEST, error=60.0), runs=runs), cell_of(runs=runs)
+    assert [each.error for each in with_it.weights] == [60.0]
+    assert (without.verdict, without.n) == (Verdict.REPRODUCED, 3)
+    assert replace(with_it, weights=()) == without
 
 
 def test_the_forest_plot_has_it() -> None:

@@ -4,18 +4,23 @@ import csv
 import io
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from reading import Page
+from records import judgements, runs_behind
 
 from repro.cli.app import main
-from repro.comparison.join import Comparison, compare
+from repro.comparison.join import Comparison, compare, pooled_over
+from repro.comparison.spread import PRINTED_SPREAD
+from repro.comparison.verdict import Verdict
 from repro.errors import UserError
 from repro.recipes import current_library
 from repro.report import Report
 from repro.report.replications import references
+from repro.store.results import Record
 from repro.tables import Replication, Table, parse_table, read_table, table_names
 from repro.tables.replications import FAR, Closeness, span
 
@@ -259,9 +264,18 @@ def test_the_page_lists_them_with_links_and_escapes_their_words(tmp_path: Path) 
     assert link == "https://github.com/somebody/nets?a='b'&c/tree/0123456789abcdef0123456789abcdef01234567"
 
 
-def test_verdicts_do_not_depend_on_replications(tmp_path: Path) -> None:
+def test_verdicts_do_not_depend_on_replications(tmp_path: Path, record: Callable[..., Record]) -> None:
     table = parsed(tmp_path, SOURCE.replace("75.01", "99.0").replace('"99.0"', '"99.0", far = true'))
-    with_them, without = (json.loads(text(compare(each, []), "json")) for each in (table, bare(table)))
+    error = table.errors()[0]
+    assert len(error.row.replications) == 1
+    runs = runs_behind(error, record, 24.5, 24.6, 24.8)
+    spreads = [pooled_over([each], runs) for each in (table, bare(table))]
+    assert spreads[0] == spreads[1]
+    assert spreads[0].degrees == PRINTED_SPREAD.degrees + 2
+    compared = [compare(each, runs, spread=spreads[0]) for each in (table, bare(table))]
+    assert compared[0].rows[0].verdict is Verdict.REPRODUCED
+    assert judgements(compared[0]) == judgements(compared[1])
+    with_them, without = (json.loads(text(each, "json")) for each in compared)
     for row in (*with_them["rows"], *without["rows"]):
         row.pop("replications")
     assert with_them == without

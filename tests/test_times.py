@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 import torch
+from records import judgements
 
 from repro.api.tables import compared
 from repro.benchmark.random_images import random_data
 from repro.benchmark.steps import ROUNDS, measure_steps, step_experiment
 from repro.benchmark.variants import endless
 from repro.cli.table import measure_times, show
-from repro.comparison.join import Comparison, compare
+from repro.comparison.join import Comparison, compare, pooled_over
+from repro.comparison.spread import PRINTED_SPREAD
 from repro.comparison.times import IN_TURN, OF_RUNS
 from repro.errors import UserError
 from repro.experiment import experiment_for
@@ -255,11 +257,23 @@ def test_a_busy_machine_is_reported_and_a_steady_measurement_is_preferred() -> N
     assert not any("busy" in line for line in time_lines(both))
 
 
-def test_times_change_no_verdict() -> None:
-    with_times, without = (compare(BLOCKS, [], times) for times in (measured({"B(1,3,1)": 2.0, "B(3,1)": 9.0}), []))
-    assert [(row.verdict, row.mismatches) for row in with_times.rows] == [
-        (row.verdict, row.mismatches) for row in without.rows
-    ]
+def test_times_change_no_verdict(block_run: Make) -> None:
+    """Neither those of steps nor those of the runs that are judged."""
+    errors = (5.6, 5.7, 5.9)
+    slow, fast = (
+        [block_run(1, seconds, seed=seed, error=error) for seed, error in enumerate(errors)] for seconds in (90.0, 1.0)
+    )
+    spread = pooled_over([BLOCKS], slow)
+    assert spread == pooled_over([BLOCKS], fast)
+    assert spread.degrees == PRINTED_SPREAD.degrees + 2
+    times = measured({"B(1,3,1)": 2.0, "B(3,1)": 9.0})
+    without, *others = (
+        compare(BLOCKS, runs, taken, spread=spread) for runs, taken in ((slow, []), (slow, times), (fast, times))
+    )
+    assert without.rows[1].errors["error"].margin is not None
+    for each in others:
+        assert judgements(each) == judgements(without)
+        assert [row.mismatches for row in each.rows] == [row.mismatches for row in without.rows]
 
 
 def test_a_network_that_got_an_option_keeps_its_measured_times() -> None:
