@@ -114,11 +114,19 @@ def test_one_seed_is_never_a_reproduction(record: Make) -> None:
 
 
 @pytest.mark.slow
-def test_a_verdict_does_not_change_because_another_row_was_measured(record: Make) -> None:
-    runs = runs_of_n4(record, 22.5, 22.7, 22.9)
-    before, after = (compare(read_table("cifar100"), seen) for seen in (runs, [*runs, *runs_of_n2(record, 23.0)]))
-    assert before.cells == after.cells == 5
-    assert before.rows[N4] == after.rows[N4]
+def test_runs_of_another_row_change_the_estimate_of_the_spread_and_nothing_else(record: Make) -> None:
+    """One run adds nothing to the estimate; three steady ones make the margin narrower."""
+    table, runs = read_table("cifar100"), runs_of_n4(record, 22.5, 22.7, 22.9)
+    others = ([], runs_of_n2(record, 23.0), runs_of_n2(record, 23.0, 23.05, 23.1))
+    before, with_one, with_three = (
+        compare(table, seen, spread=pooled_over([table], seen)) for seen in ([*runs, *each] for each in others)
+    )
+    assert before.cells == with_one.cells == with_three.cells == 5
+    assert before.rows[N4] == with_one.rows[N4]
+    cell, steadier = before.rows[N4].errors["error"], with_three.rows[N4].errors["error"]
+    assert (steadier.margin or 0) < (cell.margin or 0)
+    assert (steadier.at_most or 0) < (cell.at_most or 0)
+    assert replace(steadier, margin=cell.margin, at_most=cell.at_most) == cell
 
 
 def test_selected_rows_share_the_rate_of_false_alarms(record: Make) -> None:

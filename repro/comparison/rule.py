@@ -35,8 +35,9 @@ follows Student's t with nu degrees of freedom. The difference is more than rand
     |d - e| > t(1 - 0.025 / m, nu) se + half a unit of the last printed digit = margin.
 
 m is the number of cells that share the 5 % (Bonferroni). The table fixes it: all its printed errors that can be judged,
-measured or not, or those of the rows that the user selected. So a verdict does not change because another row was
-measured. Rows have to be selected before their runs are seen; otherwise the 5 % does not hold.
+measured or not, or those of the rows that the user selected. So m does not change because another row was measured;
+several runs of another row only make the estimate of phi better. Rows have to be selected before their runs are seen;
+otherwise the 5 % does not hold.
 
 **Equivalence.** Finding no difference is not evidence that there is none: there may be too few runs. *Reproduced*
 is therefore the result of an equivalence test (two one-sided t-tests at the 5 % level): the difference is smaller than
