@@ -80,6 +80,14 @@ def small_digits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def float64() -> Iterator[None]:
+    """Make new networks and images in double precision."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
 def tiny() -> Callable[..., Experiment]:
     """Make an experiment on the digits with dropout, which takes under a second per epoch."""
 

@@ -5,7 +5,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,21 +15,24 @@ import torch
 from commands import repro
 from forked import two_of
 from torch import nn
-from watching import Silent, shrink_digits, stop_at
+from watching import Silent, shrink_digits, stop_at, weights
 
 from repro.cli.app import main
 from repro.errors import UserError
+from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.recipes import recipe
 from repro.runtime import Runtime
+from repro.store.results import read_records
 from repro.training import checkpoint, processes
 from repro.training.engine import Engine
 from repro.training.initialise import initialised
 from repro.training.run import _check_shares, train
 from repro.training.schedule import lr_at
 from repro.training.signals import Stopped
-from repro.training.tasks.task import Task, task_for
+from repro.training.tasks import file_test, in_memory
+from repro.training.tasks.task import Batch, Task, task_for
 
 CPU = torch.device("cpu")
 ALONE = Runtime(device="cpu")
@@ -43,17 +47,20 @@ def experiment(tiny: Callable[..., Experiment]) -> Experiment:
 
 
 def join_as(rank: int, port: int) -> None:
-    """Make this process one of two, as torchrun would, in double precision."""
+    """Make this process one of two, as torchrun would, in double precision; both test a part of the images."""
     os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
+    in_memory.TEST_BATCHES["cpu"], file_test.TEST_CROPS = 100, 2
 
 
-def one_of_two(rank: int, port: int, experiment: Experiment, folders: Folders, stop: int | None) -> None:
+def one_of_two(
+    rank: int, port: int, experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, stop: int | None
+) -> None:
     join_as(rank, port)
     shrink_digits()
     try:
-        train([experiment], TWO, folders, stop_at(stop) if stop and rank == 1 else Silent())
+        train(experiments, runtime, folders, stop_at(stop) if stop and rank == 1 else Silent())
     except Stopped:
         assert stop
 
@@ -82,23 +89,49 @@ def train_by_halves(experiment: Experiment, task: Task) -> nn.Module:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small_digits")
-def test_two_processes_equal_one_that_normalises_each_half_separately(
-    experiment: Experiment, folders: Folders, tmp_path: Path
-) -> None:
-    """A run that a signal to the second process stops, and that is resumed, is equal up to rounding in fp64."""
-    two_of(one_of_two, experiment, folders, 3)
-    stopped = checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST)
-    two_of(one_of_two, experiment, folders, None)
-    torch.set_default_dtype(torch.float64)
-    try:
-        network = train_by_halves(experiment, task_for(experiment, folders.data, ALONE, CPU))
-    finally:
-        torch.set_default_dtype(torch.float32)
-    saved = checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST)
+@pytest.mark.usefixtures("small_digits", "float64")
+def test_two_processes_equal_one_that_normalises_each_half_separately(experiment: Experiment, folders: Folders) -> None:
+    """A run that a signal to the second process stops, and that is resumed, is equal up to rounding in fp64.
+
+    Its metrics are those of one process that tests all images.
+    """
+    two_of(one_of_two, [experiment], TWO, folders, 3)
+    stopped = load_newest(folders, experiment)
+    two_of(one_of_two, [experiment], TWO, folders, None)
+    network = train_by_halves(experiment, task_for(experiment, folders.data, ALONE, CPU))
+    saved = load_newest(folders, experiment)
     assert stopped.step < saved.step
     for name, value in network.state_dict().items():
         torch.testing.assert_close(saved.network[name], value, rtol=1e-9, atol=1e-9)
+    (record,) = read_records([folders.results])
+    tested = evaluate(experiment.name, folders, ALONE).metrics
+    assert tested.images == 355
+    assert (record.error, record.error5, record.loss) == pytest.approx((tested.error, tested.error5, tested.loss))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_digits")
+def test_stacked_seeds_of_two_processes_equal_each_seed_trained_alone_by_two(
+    tiny: Callable[..., Experiment], folders: Folders, tmp_path: Path
+) -> None:
+    """They are stopped by a signal to the second process, and resumed."""
+    seeds = [tiny(seed, epochs=EPOCHS, dropout=0.0) for seed in (0, 1)]
+    other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
+    stacked, alone = (replace(TWO, together=each) for each in ("stacked", "off"))
+    two_of(one_of_two, seeds, stacked, folders, 3)
+    assert all(0 < load_newest(folders, each).step < EPOCHS * 6 for each in seeds)
+    two_of(one_of_two, seeds, stacked, folders, None)
+    two_of(one_of_two, seeds, alone, other, None)
+    for each in seeds:
+        torch.testing.assert_close(weights(folders, each), weights(other, each), rtol=1e-9, atol=1e-9)
+    found, expected = (read_records([each.results]) for each in (folders, other))
+    assert [(each.runtime["together"], each.runtime["processes"]) for each in found] == [("stacked", 2)] * 2
+    assert [each.error for each in found] == [each.error for each in expected]
+    assert [each.loss for each in found] == pytest.approx([each.loss for each in expected])
+
+
+def load_newest(folders: Folders, experiment: Experiment) -> checkpoint.Checkpoint:
+    return checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST)
 
 
 @pytest.mark.slow
@@ -180,3 +213,50 @@ def gathered_difference(state: Mapping[str, torch.Tensor]) -> float:
 @pytest.mark.usefixtures("small_digits")
 def test_all_processes_test_the_same_moving_average(tiny: Callable[..., Experiment], folders: Folders) -> None:
     two_of(check_average, tiny(epochs=2, dropout=0.0, ema=0.5), folders)
+
+
+def check_exact_statistics(rank: int, port: int, experiment: Experiment, folders: Folders) -> None:
+    """Train an epoch, and compare the statistics with the mean of those of all halves of batches."""
+    join_as(rank, port)
+    shrink_digits()
+    processes.join(CPU)
+    task = task_for(experiment, folders.data, TWO, CPU)
+    engine = Engine([experiment], TWO, task, CPU)
+    for _ in engine.steps():
+        pass
+    engine.end_epoch()
+    assert gathered_difference(engine.networks.state_dict()) == 0
+    norms = norms_of(engine.alone(0))
+    found = {name: torch.stack([each.running_mean, each.running_var]) for name, each in norms.items()}
+    own = statistics_of_batches(engine.alone(0), task.batches(experiment.seed, 0, 0))
+    assert gathered_difference(own) > 0, "otherwise the rest shows nothing"
+    for name, each in own.items():
+        torch.testing.assert_close(found[name], sum(processes.of_all([each])) / 2, rtol=1e-9, atol=1e-9)
+
+
+def norms_of(network: nn.Module) -> dict[str, nn.BatchNorm2d]:
+    return {name: each for name, each in network.named_modules() if isinstance(each, nn.BatchNorm2d)}
+
+
+def statistics_of_batches(network: nn.Module, batches: Iterable[Batch]) -> dict[str, torch.Tensor]:
+    """Return mean and variance of what each BatchNorm is given, averaged over batches."""
+    seen: dict[str, list[torch.Tensor]] = {name: [] for name in norms_of(network)}
+
+    def look(name: str, inputs: torch.Tensor) -> None:
+        seen[name].append(torch.stack([inputs.mean((0, 2, 3)), inputs.var((0, 2, 3))]))
+
+    for name, norm in norms_of(network).items():
+        norm.register_forward_pre_hook(lambda _, inputs, name=name: look(name, *inputs))
+    network.train()
+    with torch.no_grad():
+        for each in batches:
+            network(each.inputs)
+    return {name: torch.stack(values).mean(0) for name, values in seen.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_digits")
+def test_exact_statistics_are_means_over_the_batches_of_all_processes(
+    tiny: Callable[..., Experiment], folders: Folders
+) -> None:
+    two_of(check_exact_statistics, tiny(epochs=1, dropout=0.0, batchnorm_statistics="exact"), folders)

@@ -1,7 +1,7 @@
 """Several seeds trained at once: each gives the same results as alone."""
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,13 +32,6 @@ TOGETHER = Runtime(device="cpu", together="stacked")
 ALONE = replace(TOGETHER, together="off")
 SEEDS = range(3)
 Make = Callable[..., Experiment]
-
-
-@pytest.fixture
-def float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Tuning of the classifier at the test size after the training: nothing else changes, and resuming is exact."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from watching import Silent, assert_same, stop_at, train_one, weights
 
 from repro.data import SHIPPED
+from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, classifies
 from repro.models import MODELS, build, resolve_options
 from repro.paths import Folders
 from repro.recipes import RECIPES, deviations, recipe
 from repro.runtime import Runtime
+from repro.store.results import read_records
 from repro.tables import read_table, table_names
 from repro.training import checkpoint
 from repro.training.course import Course
@@ -57,13 +59,6 @@ def data(write_images: Callable[..., None], folders: Folders, monkeypatch: pytes
     home = folders.data / "tiny-imagenet-10"
     write_images(home / "train", classes=2, images=10, size=(48, 40))
     write_images(home / "val", classes=2, images=3, size=(40, 48), first=90)
-
-
-@pytest.fixture
-def float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def engine_at_the_end_of_training(folders: Folders) -> Engine:
@@ -186,7 +181,10 @@ def one_of_two(rank: int, port: int, folders: Folders) -> None:
 
 @pytest.mark.usefixtures("float64")
 def test_two_processes_tune_as_one_does(folders: Folders) -> None:
-    """Batch statistics are not used, so that the halves of a batch give the same result as the whole batch."""
+    """Batch statistics are not used, so that the halves of a batch give the same result as the whole batch.
+
+    Each process tests a part of the six images, two at a time.
+    """
     two_of(one_of_two, folders)
     tuned = checkpoint.load(folders.runs / STILL.name / checkpoint.NEWEST).network
     started = initialised(STILL)
@@ -194,6 +192,10 @@ def test_two_processes_tune_as_one_does(folders: Folders) -> None:
     started.load_state_dict({**tuned, **classifier})
     by_hand = tune_by_hand(started, task_for(STILL, folders.data, HERE, CPU))
     torch.testing.assert_close(tuned, by_hand.state_dict(), rtol=1e-9, atol=1e-9)
+    (record,) = read_records([folders.results])
+    tested = evaluate(STILL.name, folders, HERE).metrics
+    assert tested.images == 6
+    assert (record.error, record.error5, record.loss) == pytest.approx((tested.error, tested.error5, tested.loss))
 
 
 @pytest.mark.parametrize("model", [name for name, spec in MODELS.items() if classifies(spec.dataset)])
