@@ -108,7 +108,7 @@ class Record:
     loss: float | None = None
     """Test loss in nats per image; None for a detection."""
     train_loss: float
-    """Training loss in nats per image, mean over the last epoch."""
+    """Training loss in nats per image, mean over the reported epoch."""
     precision: str
     """Precision of convolutions and matrix products: `fp32`, `tf32` or `bf16`."""
     runtime: Mapping[str, Any]
