@@ -172,6 +172,18 @@ WRONG: list[tuple[Change, str]] = [
 ]
 
 
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("crowds", [False, True])
+def test_a_test_part_without_objects_is_refused_before_the_training(folders: Folders, crowds: bool) -> None:
+    """Neither an empty list of annotations nor one of crowds, which a detector need not find, can be tested."""
+    given = content(2)
+    given["annotations"] = [{**each, "iscrowd": 1} for each in given["annotations"]] if crowds else []
+    (write(folders.data) / "annotations" / "instances_val2017.json").write_text(json.dumps(given))
+    with pytest.raises(UserError, match=r"instances_val2017\.json has no objects, so nothing can be tested"):
+        train_one(experiment(), CPU, folders, Silent())
+    assert not (folders.results / "runs.csv").exists()
+
+
 @pytest.mark.parametrize(("change", "message"), WRONG)
 def test_wrong_annotations_are_refused(tmp_path: Path, change: Change, message: str) -> None:
     folder = write(tmp_path, change=change)  # type: ignore[arg-type]
