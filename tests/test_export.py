@@ -10,7 +10,7 @@ import pytest
 import torch
 from records import append_record
 from test_cli import repro
-from watching import Silent, stop_at, train_one
+from watching import Silent, assert_same, stop_at, train_one
 
 from repro.data import load
 from repro.evaluation import evaluate
@@ -21,6 +21,7 @@ from repro.report.model_card import CardFacts, model_card
 from repro.runtime import Runtime
 from repro.store.results import Record
 from repro.tables import read_table
+from repro.training import checkpoint
 from repro.training.signals import Stopped
 
 safetensors = pytest.importorskip("safetensors")
@@ -76,6 +77,22 @@ def test_the_card_loads_a_network_with_the_same_logits(
         "dropout=0.1",
     ):
         assert line in card
+
+
+def test_a_run_with_a_moving_average_is_exported_with_its_average(
+    tiny: Make, folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from safetensors.torch import load_file
+
+    experiment, path = tiny(epochs=1, ema=0.9), tmp_path / "net.safetensors"
+    record = train_one(experiment, CPU, folders, Silent())
+    assert export(capsys, folders, experiment.id, "--output", path)[0] == 0
+    saved = checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST)
+    assert saved.average
+    assert not torch.equal(saved.average["classifier.weight"], saved.network["classifier.weight"])
+    assert_same(load_file(path), dict(saved.average))
+    answer = json.loads(repro(capsys, "eval", "densenet", "--weights", path, "--device", "cpu", "--format", "json")[1])
+    assert answer["error"] == record.error
 
 
 def test_the_file_says_what_it_is(

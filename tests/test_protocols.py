@@ -23,7 +23,7 @@ from repro.data.protocol import ONE_CROP, Averaged, Protocol, Views
 from repro.errors import UserError
 from repro.evaluation import evaluate as evaluation
 from repro.evaluation.evaluate import evaluate
-from repro.evaluation.protocols import PRINTED, Asked, protocol_for
+from repro.evaluation.protocols import PRINTED, Asked, protocol_for, protocol_of_run
 from repro.experiment import Experiment, experiment_for
 from repro.models import build
 from repro.models.dense import fully_convolutional
@@ -340,6 +340,18 @@ def test_the_protocol_that_is_asked_for_is_completed_by_the_printed_one(
     model: str, asked: Asked, protocol: Protocol
 ) -> None:
     assert protocol_for(asked, model) == protocol
+
+
+@pytest.mark.parametrize(
+    ("model", "protocol"),
+    [
+        ("vgg16", Protocol(views=Views.DENSE, scales=(384,), averaged=Averaged.PROBABILITIES)),
+        ("alexnet-two-towers", TEN),
+        ("densenet121", ONE_CROP),  # printed with ten crops, too
+    ],
+)
+def test_a_run_is_tested_as_its_errors_are_printed(model: str, protocol: Protocol) -> None:
+    assert protocol_of_run(PRINTED, experiment_for(model, {}, seed=0)) == protocol
 
 
 def test_a_protocol_without_its_scales_and_scales_without_it_are_refused() -> None:
