@@ -117,16 +117,16 @@ def test_a_resumed_run_continues_bit_for_bit(
 
 @pytest.mark.usefixtures("small_digits")
 def test_no_error_is_recorded_but_that_of_the_final_weights(tiny: Make, tmp_path: Path) -> None:
-    engine = side_by_side(tiny(dropout=0.0), 2)
+    engine = side_by_side(tiny(dropout=0.0), 0, 1)
     with pytest.raises(RunFailed, match="was not tested after its last step, so it is not recorded"):
         write_record(engine, 1, [], tmp_path)
     assert not (tmp_path / "runs.csv").exists()
 
 
-def side_by_side(experiment: Experiment, seeds: int) -> Engine:
-    """Return the engine after four steps."""
+def side_by_side(experiment: Experiment, *seeds: int) -> Engine:
+    """Return the engine of some seeds after four steps."""
     device = torch.device("cpu")
-    experiments = [replace(experiment, seed=seed) for seed in range(seeds)]
+    experiments = [replace(experiment, seed=seed) for seed in seeds]
     engine = Engine(experiments, CPU, task_for(experiment, Path("data"), CPU, device), device)
     steps = engine.steps()
     for _ in range(4):
@@ -136,17 +136,33 @@ def side_by_side(experiment: Experiment, seeds: int) -> Engine:
 
 def test_seeds_side_by_side_have_the_averages_and_mean_squares_that_each_has_alone(tiny: Make) -> None:
     experiment = tiny(dropout=0.0, ema=0.9, optimizer="rmsprop-tensorflow", **RMSPROP)
-    together, alone = side_by_side(experiment, 2), side_by_side(experiment, 1)
+    together = side_by_side(experiment, 0, 1)
     assert isinstance(together.networks, Stacked)
-    own, other = together.checkpoints()[0], alone.checkpoints()[0]
-    assert own.average
-    assert other.average
-    for name, each in own.average.items():
-        torch.testing.assert_close(each, other.average[name], rtol=1e-3, atol=1e-4)
-    for index, state in own.optimizer["state"].items():
-        torch.testing.assert_close(
-            state["square_avg"], other.optimizer["state"][index]["square_avg"], rtol=1e-3, atol=1e-4
-        )
+    for seed, own in enumerate(together.checkpoints()):
+        (other,) = side_by_side(experiment, seed).checkpoints()
+        assert own.average
+        assert other.average
+        for name, each in own.average.items():
+            torch.testing.assert_close(each, other.average[name], rtol=1e-3, atol=1e-4)
+        for index, state in own.optimizer["state"].items():
+            torch.testing.assert_close(
+                state["square_avg"], other.optimizer["state"][index]["square_avg"], rtol=1e-3, atol=1e-4
+            )
+
+
+def test_seeds_side_by_side_resume_with_their_averages_and_mean_squares(tiny: Make) -> None:
+    together = side_by_side(tiny(dropout=0.0, ema=0.9, optimizer="rmsprop-tensorflow", **RMSPROP), 0, 1)
+    resumed = Engine(together.experiments, CPU, together.task, together.device)
+    resumed.restore(together.checkpoints())
+    for each in (together, resumed):
+        assert next(each.steps()) == 5
+    for own, other in zip(together.checkpoints(), resumed.checkpoints(), strict=True):
+        assert_same(own.network, other.network)
+        assert_same(dict(own.average or {}), dict(other.average or {}))
+        for index, state in own.optimizer["state"].items():
+            assert_same(state, other.optimizer["state"][index])
+    one, other = resumed.checkpoints()
+    assert not torch.equal((one.average or {})["classifier.weight"], (other.average or {})["classifier.weight"])
 
 
 def test_the_average_follows_the_weights_and_is_tested(tiny: Make, folders: Folders) -> None:
