@@ -5,7 +5,7 @@ import os
 import random
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,10 +25,12 @@ from repro.runtime import Runtime
 from repro.tensor_file import Damaged
 from repro.training import checkpoint
 from repro.training.initialise import initialised
+from repro.training.run import train
 from repro.training.signals import Stopped
 from repro.training.stacked import as_networks
 
 CPU = Runtime(device="cpu")
+STACKED = Runtime(device="cpu", together="stacked")
 Make = Callable[..., Experiment]
 Content = dict[str, Any]
 UNFINISHED = Path(__file__).parents[1] / "results" / "unfinished"
@@ -164,6 +166,10 @@ MISMATCHES: dict[str, tuple[Callable[[Content], object], str]] = {
         "the optimizer has no parameter 999",
     ),
     "forgotten": (lambda content: content["optimizer"].update(state={}), "its momentum is missing"),
+    "average": (
+        lambda content: content.update(average=content["network"]),
+        "its moving average is missing, or its recipe has none",
+    ),
 }
 
 
@@ -179,6 +185,28 @@ def test_a_state_that_the_run_cannot_have_is_not_trained_on(
     assert reason in str(refused.value)
     assert "is not from this run" in str(refused.value)
     assert newest.read_bytes() == before
+
+
+def stopped_at(step: int, experiments: Sequence[Experiment], folders: Folders) -> None:
+    with pytest.raises(Stopped):
+        train(experiments, STACKED, folders, stop_at(step))
+
+
+def test_a_checkpoint_without_the_average_of_its_recipe_is_not_trained_on(tiny: Make, folders: Folders) -> None:
+    experiment = tiny(ema=0.9)
+    stopped_at(2, [experiment], folders)
+    rewrite(folders.runs / experiment.name / checkpoint.NEWEST, lambda content: content.update(average=None))
+    with pytest.raises(UserError, match="is not from this run: its moving average is missing"):
+        train_one(experiment, CPU, folders, Silent())
+
+
+def test_stacked_seeds_are_not_trained_on_if_one_has_less_momentum(tiny: Make, folders: Folders) -> None:
+    seeds = [tiny(seed, dropout=0.0) for seed in (0, 1)]
+    stopped_at(2, seeds, folders)
+    newest = folders.runs / seeds[1].name / checkpoint.NEWEST
+    rewrite(newest, lambda content: content["optimizer"]["state"].pop(0))
+    with pytest.raises(UserError, match="is not from this run: the momentum of one seed is missing"):
+        train(seeds, STACKED, folders, Silent())
 
 
 def test_a_weight_of_another_shape_is_not_repeated_for_one_of_several_seeds(tiny: Make) -> None:
