@@ -208,30 +208,42 @@ def test_a_refusal_that_ends_with_advice_is_told_by_the_line_before_it(
 
 
 @pytest.mark.parametrize(
-    ("options", "lines"),
+    ("options", "use", "jobs"),
     [
         (
             "--on slurm --hours 4 --device cpu --partition gpu --slurm mem=16G",
-            ["narrow: would submit 6 runs in 6 jobs; up to 16 at once, 4 h each, partition gpu, mem=16G", "job 0: "],
+            "up to 16 at once, 4 h each, partition gpu, mem=16G",
+            [[0], [1], [2], [3], [4], [5]],
         ),
-        ("--on slurm --hours 0.5", ["narrow: would submit 6 runs in 3 jobs; up to 16 at once, 0.5 h each, 1 GPU each"]),
-        (
-            "--on slurm --hours 4 --gpus 4",
-            ["narrow: would submit 6 runs in 6 jobs; up to 16 at once, 4 h each, 4 GPUs"],
-        ),
-        ("--on local --device cpu", ["narrow: would submit 6 runs in 2 jobs; up to 2 at once", "job 0: starts with "]),
-        ("--on local --parallel 6", ["narrow: would submit 6 runs in 6 jobs; up to 6 at once"]),
+        ("--on slurm --hours 0.5", "up to 16 at once, 0.5 h each, 1 GPU each", [[0, 1], [2, 3], [4, 5]]),
+        ("--on slurm --hours 4 --gpus 4", "up to 16 at once, 4 h each, 4 GPUs each", [[0], [1], [2], [3], [4], [5]]),
+        ("--on local --device cpu", "up to 2 at once", [[0], [3]]),
+        ("--on local --parallel 6", "up to 6 at once", [[0], [1], [2], [3], [4], [5]]),
     ],
 )
 def test_a_dry_run_lists_the_jobs_and_submits_none(
-    paper: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, options: str, lines: list[str]
+    paper: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: str,
+    use: str,
+    jobs: list[list[int]],
 ) -> None:
+    """Jobs of this machine share all runs, so each is shown with its first one."""
     monkeypatch.setattr("repro.cluster.submit.which", lambda name: None)  # there is no Slurm
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SystemExit, match="0"):
         main(["table", "narrow", "--run", "--seeds", "2", "--dry-run", *options.split()])
     out, err = capsys.readouterr()
-    assert all(shown.startswith(line) for shown, line in zip(out.splitlines(), lines, strict=False))
+    with using(()):
+        runs = [error.experiment(seed).name for error in read_table("narrow").errors() for seed in (0, 1)]
+    local = "--on local" in options
+    begin = "starts with " if local else ""
+    assert out.splitlines() == [
+        f"narrow: would submit 6 runs in {len(jobs)} jobs; {use}",
+        *(f"job {number}: {begin}{', '.join(runs[each] for each in job)}" for number, job in enumerate(jobs)),
+        *(["Each job then takes the next run that no other job trains."] if local else []),
+    ]
     assert set(shlex.split(err)[1:]) == {"repro", "table", "narrow", "--run", "--seeds", "2", *options.split()}
     assert not (paper / "runs").exists()
 
