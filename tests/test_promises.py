@@ -21,6 +21,7 @@ from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import every_record
 from repro.training import checkpoint, engine
+from repro.training.saver import AFTER_EPOCH_SECONDS
 from repro.training.signals import SIGNALS, Stopped
 
 CPU = Runtime(device="cpu")
@@ -50,6 +51,13 @@ def test_the_page_has_a_line_for_each_signal() -> None:
     for each in (*SIGNALS[1:], signal.SIGKILL):
         assert each.name in section
         assert each == signal.SIGKILL or str(128 + each) in section
+
+
+def test_checkpoints_are_written_as_often_as_the_page_says() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "running.md").read_text(encoding="utf-8")
+    says = "A checkpoint is written every minute, and after an epoch if the last one is at least ten seconds old."
+    assert says in " ".join(page.split())
+    assert (Runtime().checkpoint_seconds, AFTER_EPOCH_SECONDS) == (60, 10)
 
 
 @pytest.mark.usefixtures("hangup_kept")

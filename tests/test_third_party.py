@@ -25,7 +25,7 @@ from repro.evaluation import pretrained, third_party
 from repro.evaluation.channels import from_centred, orders, to_centred
 from repro.evaluation.layouts import Normalisation, layout_named, layouts, theirs
 from repro.evaluation.mapping import Receiver, insert
-from repro.evaluation.state_dicts import StateDict, common_prefix, read_state_dict
+from repro.evaluation.state_dicts import KEYS, PREFIXES, StateDict, common_prefix, read_state_dict
 from repro.evaluation.third_party import Printed, printed_beside
 from repro.evaluation.weights import exported_network, with_names
 from repro.experiment import experiment_for
@@ -185,12 +185,21 @@ def test_the_permutation_has_an_inverse(ours: Receiver) -> None:
     assert all(torch.equal(again[name], value) for name, value in state.items())
 
 
-def test_prefixes_are_removed_only_from_all_names() -> None:
-    assert common_prefix({"module._orig_mod.a": 0, "module._orig_mod.b": 0}) == "module._orig_mod."
-    assert common_prefix({"module.a": 0, "b": 0}) == ""
+@pytest.mark.parametrize("prefix", [*PREFIXES, "module._orig_mod."])
+def test_prefixes_are_removed_only_from_all_names(prefix: str) -> None:
+    assert common_prefix({f"{prefix}a": 0, f"{prefix}b": 0}) == prefix
+    assert common_prefix({f"{prefix}a": 0, "b": 0}) == ""
 
 
-@pytest.mark.parametrize("key", ["", "state_dict", "model", "net", "state_dict_ema"])
+def test_the_page_names_the_keys_and_the_prefixes() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "results.md").read_text(encoding="utf-8")
+    sentence = r"The state dict may be under (.+?), and all names may begin with (.+?)\. Nothing"
+    found = re.search(sentence, " ".join(page.split()))
+    assert found
+    assert [tuple(re.findall("`(.+?)`", each)) for each in found.groups()] == [KEYS, PREFIXES]
+
+
+@pytest.mark.parametrize("key", ["", *KEYS])
 def test_a_state_dict_is_found_in_its_file(key: str, ours: Receiver, tmp_path: Path) -> None:
     state = {f"module.{name}": value for name, value in published(ours, "akamaster").items()}
     torch.save({key: state, "epoch": 3} if key else state, tmp_path / "net.pth")
