@@ -58,12 +58,12 @@ def papers() -> dict[str, Content]:
     """Return the files of a paper, by path: those of the template, and some that come with the program."""
     files = {str(path): content for path, content in paper_files("demo", Path("demo"), found=True).items()}
     found = {path: tomllib.loads(text.decode()) for path, text in files.items() if path.endswith(".toml")}
-    own = {file.name: tomllib.loads(file.read_text("utf-8")) for file in (*shipped().tables, *shipped().recipes)}
-    tables = ("cifar100.toml", "densenet-cifar.toml", "unet.toml", "classics.toml")
+    own = {file.name: tomllib.loads(file.read_text("utf-8")) for file in shipped().tables}
+    tables = ("cifar100.toml", "densenet-cifar.toml", "unet-isbi.toml", "classics.toml")
     return {
         **found,
         "datasets.toml": DATASETS,
-        **{f"tables/my-{name}": own[name] for name in tables if name in own},
+        **{f"tables/my-{name}": own[name] for name in tables},
         "recipes/steps.toml": {"recipes": {"steps": {**STEPS, "extends": "digits"}}},
     }
 

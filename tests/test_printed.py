@@ -28,7 +28,7 @@ BEHIND = {
     "unet-isbi": dict.fromkeys(("rand", "pixel"), ("unet-isbi", "last", 1)),
     "wrn-best": {column: (name, "last", 1) for column, (name, *_) in WRN.items()},
     "wrn-blocks": ZCA,
-    "wrn-cifar": WRN,
+    "wrn-cifar": {column: WRN[column] for column in ("c10", "c100")},
     "wrn-coco": {"ap": ("faster-rcnn-coco", "last", 1)},
     "wrn-deepening": ZCA,
     "wrn-imagenet-width": dict.fromkeys(("top1", "top5"), ("wrn-imagenet", "last", 1)),
@@ -61,6 +61,27 @@ ROWS = {
     ("wrn-times", "WRN-16-10"): ("wrn-cifar10-zca", "last", 1),
 }
 """Rows that differ from their columns."""
+ERRORS = {
+    "cifar100": 5,
+    "classics": 33,
+    "densenet-cifar": 27,
+    "densenet-imagenet": 16,
+    "densenet-replication": 2,
+    "imagenet": 7,
+    "resnet-cifar": 6,
+    "unet-isbi": 2,
+    "wrn-best": 5,
+    "wrn-blocks": 6,
+    "wrn-cifar": 6,
+    "wrn-coco": 1,
+    "wrn-deepening": 4,
+    "wrn-dropout": 16,
+    "wrn-imagenet-width": 14,
+    "wrn-imagenet": 8,
+    "wrn-times": 3,
+    "wrn-width": 19,
+}
+"""The number of printed errors of each table, without those that it quotes."""
 QUOTED = {
     "densenet-cifar": ["ResNet (pre-activation)"] * 2,
     "wrn-cifar": ["pre-act-ResNet-164", "pre-act-ResNet-1001"],
@@ -92,9 +113,21 @@ def test_the_cells_are_the_printed_ones(name: str) -> None:
 
 @pytest.mark.parametrize("name", table_names())
 def test_an_error_is_compared_under_the_recipe_and_statistic_of_its_paper(name: str) -> None:
-    for error in read_table(name).errors():
+    errors = read_table(name).errors()
+    assert len(errors) == ERRORS[name]
+    for error in errors:
         expected = ROWS.get((name, error.row.label), BEHIND.get(name, {}).get(error.column.key))
         assert behind(error) == expected, (error.row.label, error.column.key)
+
+
+def test_every_expectation_is_of_a_printed_error() -> None:
+    errors = [(name, each.row.label, each.column.key) for name in table_names() for each in read_table(name).errors()]
+    rows = {(name, label) for name, label, _ in errors}
+    columns = {(name, column) for name, _, column in errors}
+    assert ROWS.keys() <= rows
+    assert {(name, column) for name, of_table in PROTOCOLS.items() for column in of_table} <= columns
+    usual = {(name, column) for name, label, column in errors if (name, label) not in ROWS}
+    assert {(name, column) for name, of_table in BEHIND.items() for column in of_table} <= usual
 
 
 def behind(error: PrintedError) -> tuple[str, str, int] | None:
