@@ -60,6 +60,18 @@ def test_an_unknown_run_is_reported_with_the_known_ones(what: str, line: str) ->
     assert line in str(error.value)
 
 
+def test_the_label_of_a_network_with_several_runs_is_not_enough(
+    folders: Folders, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [experiment_for("denseresnet110", {"N": 2}, seed=seed) for seed in (0, 1)]
+    for each in runs:
+        (folders.runs / each.name).mkdir(parents=True)
+        describe(each, CPU, folders)
+    status, out, err = repro(capsys, "eval", "DenseResNet-110, N = 2", "--runs", folders.runs)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert f"'DenseResNet-110, N = 2' matches 2 runs; give the ID of one: {runs[0].name}, {runs[1].name}" in err
+
+
 def test_a_message_names_the_first_of_many_runs() -> None:
     with pytest.raises(UserError, match="run-09 and 20 others"):
         run_named("?", [f"run-{number:02}" for number in range(30)], "runs")
