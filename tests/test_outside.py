@@ -219,9 +219,10 @@ def test_code_runs_only_where_the_user_names_it(write: Write, capsys: Capsys) ->
 
 @COUNTS_ALL
 def test_a_record_of_a_network_that_nobody_named_runs_no_code(
-    write: Write, capsys: Capsys, record: Callable[..., Record]
+    write: Write, capsys: Capsys, record: Callable[..., Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The spread between seeds is pooled over the other rows; the runs of a table that is named count in it."""
+    monkeypatch.setattr("repro.store.results.shipped_results", lambda: Path("shipped").absolute())
     write("papers/mine", table=OWN, recipe=RECIPE)
     nets("papers/mine")
     with within(Library(find_papers())):

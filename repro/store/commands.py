@@ -110,7 +110,7 @@ def _still_give(
 
 
 def _switches(runtime: Runtime) -> dict[str, Any]:
-    usual, chosen = vars(Runtime()), vars(runtime)
+    usual, chosen = Runtime().values(), runtime.values()
     given = {name: chosen[name] for name in SWITCHES if chosen[name] != usual[name] and chosen[name] is not False}
     if runtime.together != Together.STACKED and not runtime.channels_last:  # stacked seeds are always in NCHW
         given["channels_last"] = False
