@@ -128,6 +128,15 @@ def test_runs_that_were_stopped_together_resume_as_if_they_had_not(alone: Folder
         assert_same_run(each, alone, folders)
 
 
+def test_a_run_that_shared_the_device_is_not_recorded_as_alone(folders: Folders) -> None:
+    """Its wall time is in part that of several runs."""
+    with stand_in():
+        with pytest.raises(Stopped):
+            train(RUNS[:2], BRANCHES, folders, stop_at(3))
+        (record,) = train(RUNS[:1], BRANCHES, folders, Silent())
+    assert (record.runtime["together"], record.runtime["at_once"]) == ("branches", 1)
+
+
 class Killed(BaseException):
     """Ends the training at once, as SIGKILL does: nothing further is saved."""
 

@@ -112,8 +112,8 @@ class Record:
     precision: str
     """Precision of convolutions and matrix products: `fp32`, `tf32` or `bf16`."""
     runtime: Mapping[str, Any]
-    """Runtime of the last session; precision and processes are the same in all sessions. `together` is `stacked` if it
-    was in any session."""
+    """Runtime of the last session; precision and processes are the same in all sessions. `together` says how the
+    run shared the device in any session."""
     device: str
     """Device of all sessions; if it changed, with `; ` between them, like the next four."""
     torch: str

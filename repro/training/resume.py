@@ -107,7 +107,7 @@ def _other_bits(saved: Checkpoint, engine: Engine) -> list[str]:
     other = changed(saved.machine, engine.machine)
     switches = ((name, getattr(saved.runtime, name), getattr(engine.runtime, name)) for name in DECIDING_SWITCHES)
     other += [f"{name} {now} instead of {before}" for name, before, now in switches if now != before]
-    # A run that was stacked before its last session is recorded as stacked, with the number of its last session.
+    # A run that was stacked before its last session is recorded as stacked, but as one run at once.
     stacked = saved.runtime.together == Together.STACKED and saved.runtime.at_once != 1
     if stacked != (len(engine.experiments) > 1):
         other.append("the seed alone instead of stacked" if stacked else "the seed stacked instead of alone")

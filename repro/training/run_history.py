@@ -27,8 +27,8 @@ class RunHistory:
     """Wall time of the current epoch so far."""
     earlier_peak: int | None = None
     """Peak of the memory allocated on the GPU in earlier sessions."""
-    stacked_before: bool = False
-    """Whether the run was stacked with other seeds in an earlier session."""
+    shared_before: Together | None = None
+    """How the run shared the device with others in an earlier session: stacked, if it ever was."""
     over: bool = False
     """Whether the run was finished before the current session, which trains nothing."""
 
@@ -48,7 +48,7 @@ class RunHistory:
             earlier,
             machine=through(saved.machine, self.machine),
             sessions=saved.sessions + 1,
-            stacked_before=saved.runtime.together == Together.STACKED,
+            shared_before=saved.runtime.together if saved.runtime.shares else None,
         )
 
     def end_epoch(self) -> None:
@@ -57,8 +57,14 @@ class RunHistory:
 
     @property
     def recorded_runtime(self) -> Runtime:
-        """The runtime in a checkpoint or a record: a run that was stacked is not bit-identical to itself alone."""
-        return replace(self.runtime, together=Together.STACKED) if self.stacked_before else self.runtime
+        """The runtime in a checkpoint or a record, whose `together` says how the run ever shared the device.
+
+        A run that was stacked is not bit-identical to itself alone, and a branch shares its time with others.
+        """
+        before, now = self.shared_before, self.runtime.together
+        if before is None or now in (before, Together.STACKED):
+            return self.runtime
+        return replace(self.runtime, together=before, at_once=1)
 
     def peak_bytes(self, now: int | None) -> int | None:
         """Return the peak of all sessions; that of the current one is `now`, None on a CPU."""
