@@ -12,9 +12,9 @@ from tempfile import TemporaryFile
 
 from repro.errors import UserError
 
-RUNS = Path("runs")
+DEFAULT_RUNS = Path("runs")
 """The folder of the user's runs unless `--runs` names another one."""
-RESULTS = Path("results")
+DEFAULT_RESULTS = Path("results")
 """The folder of the user's records unless `--results` names another one."""
 
 
@@ -32,7 +32,7 @@ class Folders:
 
 def default_folders() -> Folders:
     """Return the folders of a command without options: $REPRO_DATA, else data/; runs/ and results/."""
-    return Folders(Path(os.environ.get("REPRO_DATA") or "data"), RUNS, RESULTS)
+    return Folders(Path(os.environ.get("REPRO_DATA") or "data"), DEFAULT_RUNS, DEFAULT_RESULTS)
 
 
 _DATA: ContextVar[Path | None] = ContextVar("data", default=None)
@@ -79,7 +79,7 @@ def _check_writable(folder: Path, named: str) -> None:
 def checked_folders(
     data: Path | None = None,
     runs: Path | None = None,
-    results: Path = RESULTS,
+    results: Path = DEFAULT_RESULTS,
     *,
     trains: bool = False,
     measures: bool = False,
@@ -98,13 +98,13 @@ def checked_folders(
     Raises:
         UserError: a folder is a file, cannot be written, or does not exist.
     """
-    runs = runs or RUNS
+    runs = runs or DEFAULT_RUNS
     for name, folder, written in (("--runs", runs, trains), ("--results", results, trains or measures)):
         there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         if not there.is_dir():
             raise UserError(f"{name} {folder} is not a folder: {there} is a file")
         if written:
             _check_writable(there, f"{name} {folder}")
-    if shows and results != RESULTS and not results.is_dir():
+    if shows and results != DEFAULT_RESULTS and not results.is_dir():
         raise UserError(f"--results {results} does not exist; repro train creates it with the first record")
     return Folders(data or data_folder(), runs, results)

@@ -18,7 +18,7 @@ from repro.console import loading, note, print_json, print_line
 from repro.data import find as find_dataset
 from repro.data.protocol import ONE_CROP
 from repro.errors import UserError
-from repro.paths import RESULTS, Folders, checked_folders
+from repro.paths import DEFAULT_RESULTS, Folders, checked_folders
 from repro.runtime import Runtime
 from repro.store.results import tested
 from repro.store.run_folders import DESCRIPTION
@@ -97,7 +97,7 @@ def evaluate(
     runs: Runs = None,
     record: Record = False,
     source: Source = "",
-    results: Results = RESULTS,
+    results: Results = DEFAULT_RESULTS,
     picture: Picture = None,
     format: Format = AnswerFormat.RICH,
 ) -> None:
@@ -111,7 +111,7 @@ def evaluate(
         _check_only_for_files({"--set": settings, "--mean": mean, "--std": std, "--record": record})
     if source and not record:
         raise UserError("--source requires --record, which stores it with the test")
-    if weights and not file and (runs or results != RESULTS):
+    if weights and not file and (runs or results != DEFAULT_RESULTS):
         raise UserError("--weights torchvision uses no run and no result; leave out --runs and --results")
     test = asked(protocol, scales)
     folders, runtime = checked_folders(data, runs, results, measures=record), Runtime(**switches)

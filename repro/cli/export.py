@@ -21,7 +21,7 @@ from repro.errors import PackageMissing, UserError
 from repro.evaluation.layouts import OWN, layout_named, layouts
 from repro.experiment import Experiment, classifies
 from repro.models.typed import typed_name
-from repro.paths import RESULTS, checked_folders
+from repro.paths import DEFAULT_RESULTS, checked_folders
 from repro.store.results import Record, records_in, result_folders
 from repro.tables import Row, Table, asked_rows
 from repro.tables.lookup import tables_with
@@ -52,7 +52,7 @@ Names = Annotated[
 
 
 def export(
-    run: RunName, output: Output = None, names: Names = OWN, results: Results = RESULTS, runs: Runs = None
+    run: RunName, output: Output = None, names: Names = OWN, results: Results = DEFAULT_RESULTS, runs: Runs = None
 ) -> None:
     """Export the weights of a run as safetensors, with a model card."""
     if find_spec("safetensors") is None:

@@ -22,7 +22,7 @@ from repro.console import note, waiting
 from repro.errors import UserError
 from repro.figures import FORMATS, Curves, Figure, Forest, Gates, curves_of, curves_of_runs, draw, forest_of, gates_of
 from repro.models import MODELS, spec_of
-from repro.paths import RESULTS, Folders, checked_folders
+from repro.paths import DEFAULT_RESULTS, Folders, checked_folders
 from repro.runtime import Runtime
 from repro.store.csv_rows import csv_of
 from repro.store.gates import gates_path, write_gates
@@ -65,7 +65,7 @@ def curves(
     train: WithTrain = False,
     output: Output = None,
     data: Data = None,
-    results: Results = RESULTS,
+    results: Results = DEFAULT_RESULTS,
     runs: Runs = None,
 ) -> None:
     """Draw the test error after every epoch, for the rows of a table or for runs, finished or not."""
@@ -111,7 +111,7 @@ def _draw_table(name: str, rows: str, train: bool, output: Path | None, results:
 @with_quiet
 @with_papers
 def forest(
-    name: TableName, rows: Rows = "*", output: Output = None, data: Data = None, results: Results = RESULTS
+    name: TableName, rows: Rows = "*", output: Output = None, data: Data = None, results: Results = DEFAULT_RESULTS
 ) -> None:
     """Draw each printed error of a table beside what others report and our runs."""
     chosen = select(name, rows)
@@ -134,7 +134,7 @@ def gates(
     run: RunName,
     output: Output = None,
     data: Data = None,
-    results: Results = RESULTS,
+    results: Results = DEFAULT_RESULTS,
     runs: Runs = None,
 ) -> None:
     """Draw the mean gate weights of a DenseResNet, from a finished or a stopped run."""

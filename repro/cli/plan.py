@@ -22,7 +22,7 @@ from repro.console import loading
 from repro.counting.cache import demanded
 from repro.counting.in_processes import in_processes
 from repro.errors import UserError
-from repro.paths import RESULTS, checked_folders
+from repro.paths import DEFAULT_RESULTS, checked_folders
 from repro.planning.device import device_called
 from repro.planning.image_time import measurements_on
 from repro.planning.plan import Plan, needed_runs, planned, without_demand
@@ -55,7 +55,7 @@ def plan(
     format: Format = None,
     output: Output = None,
     data: Data = None,
-    results: Results = RESULTS,
+    results: Results = DEFAULT_RESULTS,
     runs: Runs = None,
 ) -> None:
     """Show what all tables still need: runs, device time, disk, memory, and the seeds that would decide each row.

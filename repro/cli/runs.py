@@ -12,7 +12,7 @@ from repro.cli.papers import with_papers
 from repro.cli.suggestion import suggest, with_folders
 from repro.console import note, print_line, problem
 from repro.errors import RunFailed, UserError
-from repro.paths import RESULTS, checked_folders
+from repro.paths import DEFAULT_RESULTS, checked_folders
 from repro.runtime import Together
 from repro.store.results import RUNS
 from repro.text import number_of
@@ -33,7 +33,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")
 @app.command("rm")
 @with_quiet
 @with_papers
-def rm(names: RunNames, yes: Yes = False, results: Results = RESULTS, runs: Runs = None) -> None:
+def rm(names: RunNames, yes: Yes = False, results: Results = DEFAULT_RESULTS, runs: Runs = None) -> None:
     """Delete runs: their checkpoints, curves and gate weights, and their records in --results."""
     from repro.store.removal import removal_of, remove
 
@@ -50,7 +50,7 @@ def rm(names: RunNames, yes: Yes = False, results: Results = RESULTS, runs: Runs
 @app.command("keep")
 @with_quiet
 @with_papers
-def keep(name: Repeated, record: Number = None, yes: Yes = False, results: Results = RESULTS) -> None:
+def keep(name: Repeated, record: Number = None, yes: Yes = False, results: Results = DEFAULT_RESULTS) -> None:
     """List the records of a run that has several, or keep one of them and delete the others."""
     from repro.store.keeping import delete, others_of, records_of
 

@@ -27,7 +27,7 @@ from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison
 from repro.console import note, problem
 from repro.errors import UserError
-from repro.paths import RESULTS, checked_folders
+from repro.paths import DEFAULT_RESULTS, checked_folders
 from repro.report import ReportFormat
 from repro.report.view import ALL, View, view_of
 from repro.runtime import Runtime
@@ -113,7 +113,7 @@ def table(
     epochs: Epochs = None,
     device_name: DeviceName = None,
     data: Data = None,
-    results: Results = RESULTS,
+    results: Results = DEFAULT_RESULTS,
     runs: Runs = None,
 ) -> None:
     """Show a published table next to our counts and measured errors, or a summary of all tables."""

@@ -30,7 +30,7 @@ from repro.console import loading, note, print_json, print_line, problem
 from repro.errors import UserError
 from repro.experiment import Experiment, check_network
 from repro.models.typed import typed_name
-from repro.paths import RESULTS, Folders, checked_folders
+from repro.paths import DEFAULT_RESULTS, Folders, checked_folders
 from repro.runtime import Runtime
 from repro.store.results import RUNS, tested
 from repro.store.run_folders import of_other_lengths
@@ -53,7 +53,7 @@ def train(
     seed: Seed = None,
     seeds: Seeds = None,
     data: Data = None,
-    results: Results = RESULTS,
+    results: Results = DEFAULT_RESULTS,
     runs: Runs = None,
     format: Format = AnswerFormat.RICH,
 ) -> None:

@@ -18,7 +18,7 @@ from repro.comparison.spread import PRINTED_SPREAD, Spread
 from repro.comparison.times import TimeCell, time_cells
 from repro.comparison.verdict import Verdict
 from repro.data.protocol import ONE_CROP
-from repro.paths import RESULTS
+from repro.paths import DEFAULT_RESULTS
 from repro.store.results import Record
 from repro.store.step_times import StepTime
 from repro.store.weights import WeightsTest
@@ -167,7 +167,7 @@ class Comparison:
     """The records of each run of these rows that has several; the first one is used."""
     cells: int = 0
     """Number of printed errors that can be judged, measured or not; they share the rate of false alarms."""
-    results: Path = RESULTS
+    results: Path = DEFAULT_RESULTS
     """The folder of the user's records, for commands in notes."""
 
     @property
@@ -200,7 +200,7 @@ def compare(
     spread: Spread = PRINTED_SPREAD,
     lowest: Callable[[Record], float | None] = lambda record: None,
     repeated: Mapping[str, Sequence[Record]] = MappingProxyType({}),
-    results: Path = RESULTS,
+    results: Path = DEFAULT_RESULTS,
 ) -> Comparison:
     """Join a table with our counts, times and records.
 
