@@ -22,7 +22,7 @@ from repro.cli.plan import DeviceName, show_plan
 from repro.cli.row_options import RowOptions
 from repro.cli.runtime_options import runtime_of, runtime_options
 from repro.cli.submit import CLUSTER_OPTIONS, cluster_options, resources_of, submit_missing
-from repro.cli.suggestion import after_alternatives, after_table, suggest, with_folders
+from repro.cli.suggestion import after_alternatives, after_table, suggest
 from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison
 from repro.console import note, problem
@@ -211,7 +211,7 @@ def _next(named: str | None, first: Comparison, options: RowOptions, *, trained:
     """Return the next command after a table, or after the summary of all tables."""
     if named:
         return after_table(named, first, options.of_training, trained=trained)
-    return with_folders("repro table cifar100", checked_folders(results=options.results), "results")
+    return command_with("repro table cifar100", {"results": options.results})
 
 
 def _view(selection: Selection, columns: str | None, *, bare: bool) -> View:

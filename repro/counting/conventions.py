@@ -80,6 +80,7 @@ def pooling(saved: int) -> Handle:
     """Return a handle that counts k^2 - `saved` for each output of a pooling with a k x k window."""
 
     def handle(inputs: list[Any], outputs: list[Any]) -> int:
+        """Return the count of one pooling."""
         window = [side.toIValue() for side in inputs[1].node().inputs()]
         if None in window:  # the network computes it from the size of the maps, as for a global pooling
             window = [of // to for of, to in zip(shape(inputs[0])[-2:], shape(outputs[0])[-2:], strict=True)]
