@@ -39,9 +39,9 @@ from repro.store.step_times import read_times
 from repro.store.weights import read_weights_tests
 from repro.tables import read_table
 from repro.templates import paper_files
-from repro.training.checkpoint import NEWEST, Checkpoint, load, save
+from repro.training.checkpoints.checkpoint import NEWEST, Checkpoint, load, save
+from repro.training.checkpoints.stored_checkpoint import checksum_of
 from repro.training.initialise import network_of
-from repro.training.stored_checkpoint import checksum_of
 
 DATASETS = {
     "datasets": {

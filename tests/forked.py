@@ -16,7 +16,7 @@ import torch.multiprocessing
 from repro.__main__ import main
 
 SERVER = get_context("forkserver")
-LOADED = ("repro.cli.app", "repro.training.run", "torch._dynamo", "torchvision", "sklearn.datasets")
+LOADED = ("repro.cli.app", "repro.training.runs.train", "torch._dynamo", "torchvision", "sklearn.datasets")
 SERVER.set_forkserver_preload(list(LOADED))
 
 

@@ -145,7 +145,7 @@ def run_ours(peer: Peer, kind: str, passed: Callable[[Iterator[Any], int], Itera
     from repro.benchmark.variants import in_memory_variants
     from repro.experiment import experiment_for
     from repro.runtime import Runtime
-    from repro.training.device import prepare
+    from repro.training.machine.device import prepare
 
     changed = [f"batch={peer.batch}"]
     experiment = experiment_for(peer.model, peer.options, seed=0, dataset="cifar10", overrides=changed)
@@ -227,7 +227,7 @@ def main() -> None:
     found = [measure(each, folder, given.rounds, given.seconds) for each in with_bar(chosen, "measuring")]
     import torch
 
-    from repro.training.provenance import machine
+    from repro.training.machine.provenance import machine
 
     made = {each["network"]: {**each, "machine": machine(torch.device("cpu"))} for each in found}
     if given.write:

@@ -20,7 +20,7 @@ from repro.recipes import recipe
 from repro.recipes.alternatives import alternatives_of
 from repro.report.alternatives import AlternativesReport
 from repro.tables.reading import read_table
-from repro.training import progress
+from repro.training.progress import watcher as progress
 
 __all__ = ["write"]
 RECIPE = """

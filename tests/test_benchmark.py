@@ -30,7 +30,7 @@ from repro.experiment import Experiment, experiment_for
 from repro.models import build
 from repro.recipes import recipe
 from repro.runtime import Precision, Runtime
-from repro.training.device import set_products
+from repro.training.machine.device import set_products
 
 TINY = experiment_for("densenet", {"depth": 7, "k": 4}, seed=0)
 TINY = replace(TINY, recipe=replace(TINY.recipe, batch=8))

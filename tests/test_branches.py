@@ -26,14 +26,16 @@ from repro.runtime import Log, Precision, Runtime, Together, switches_today
 from repro.store.results import every_record
 from repro.store.run_folders import LOCK
 from repro.tables import AS_PUBLISHED
-from repro.training import checkpoint, graphs, saver
-from repro.training.course import Course, SharedCourse
-from repro.training.engine import Engine
-from repro.training.grouping import groups_of, sharing_mode_of
+from repro.training.checkpoints import checkpoint
+from repro.training.engine import graphs
+from repro.training.engine.engine import Engine
 from repro.training.initialise import network_of
-from repro.training.memory import needed_bytes
-from repro.training.run import train
-from repro.training.signals import Stopped
+from repro.training.machine.signals import Stopped
+from repro.training.progress.course import Course, SharedCourse
+from repro.training.runs import saver
+from repro.training.runs.grouping import groups_of, sharing_mode_of
+from repro.training.runs.memory import needed_bytes
+from repro.training.runs.train import train
 
 ALONE = Runtime(device="cpu", together="off")
 BRANCHES = Runtime(device="cpu", together="branches", at_once=3)

@@ -23,11 +23,11 @@ from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.tensor_file import Damaged
-from repro.training import checkpoint
+from repro.training.checkpoints import checkpoint
+from repro.training.engine.stacked import as_networks
 from repro.training.initialise import initialised
-from repro.training.run import train
-from repro.training.signals import Stopped
-from repro.training.stacked import as_networks
+from repro.training.machine.signals import Stopped
+from repro.training.runs.train import train
 
 CPU = Runtime(device="cpu")
 STACKED = Runtime(device="cpu", together="stacked")

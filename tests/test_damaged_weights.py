@@ -15,8 +15,8 @@ from repro.data import pictures
 from repro.errors import UserError
 from repro.evaluation.state_dicts import read_state_dict
 from repro.experiment import experiment_for
+from repro.training.checkpoints.stored_checkpoint import _tensor
 from repro.training.initialise import network_of
-from repro.training.stored_checkpoint import _tensor
 
 EXPERIMENT = experiment_for("wrn", {"depth": 10, "k": 1}, seed=0, dataset="digits", recipe_name="digits")
 Weights = dict[str, Tensor]

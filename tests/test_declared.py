@@ -23,7 +23,7 @@ from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
 from repro.paths import data_in
 from repro.runtime import Runtime
-from repro.training import progress
+from repro.training.progress import watcher as progress
 from repro.training.tasks import from_files
 from repro.training.tasks.from_files import Streamed
 from repro.training.tasks.task import task_for

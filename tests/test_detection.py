@@ -37,12 +37,12 @@ from repro.runtime import Runtime, Together
 from repro.store.curves import read_curve
 from repro.store.results import Record, read_records
 from repro.tables import read_table
-from repro.training.grouping import sharing_mode_of
+from repro.training.engine.stacked import why_one_at_a_time
 from repro.training.initialise import network_of
-from repro.training.progress import epoch_line
+from repro.training.machine.signals import Stopped
+from repro.training.progress.watcher import epoch_line
+from repro.training.runs.grouping import sharing_mode_of
 from repro.training.schedule import lr_at
-from repro.training.signals import Stopped
-from repro.training.stacked import why_one_at_a_time
 from repro.training.tasks.average_precision import Detections, average_precision
 from repro.training.tasks.detection import Detection, Pictures, targets_of
 from repro.training.tasks.task import task_for

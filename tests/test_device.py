@@ -14,15 +14,15 @@ from repro.experiment import experiment_for
 from repro.models import MODELS, build, resolve_options
 from repro.paths import Folders
 from repro.runtime import Runtime
-from repro.training import run
-from repro.training.device import check_deterministic
-from repro.training.session import Session
+from repro.training.machine.device import check_deterministic
+from repro.training.runs import train as run
+from repro.training.runs.session import Session
 
 SCRIPT = """
 import resource
 import torch
 from repro.runtime import Runtime
-from repro.training.device import prepare
+from repro.training.machine.device import prepare
 
 def faults(steps):
     "Count the pages that steps get from the system; each step fills 64 MiB, more than glibc keeps by default."

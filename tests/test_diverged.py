@@ -18,9 +18,9 @@ from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import read_records
 from repro.tables import AS_PUBLISHED
-from repro.training.engine import Engine
-from repro.training.run import train
-from repro.training.signals import Stopped
+from repro.training.engine.engine import Engine
+from repro.training.machine.signals import Stopped
+from repro.training.runs.train import train
 
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]

@@ -14,7 +14,7 @@ from repro.experiment import Experiment
 from repro.recipes import recipe
 from repro.recipes.effects import EFFECTS, without_effect
 from repro.runtime import Runtime
-from repro.training.engine import Engine
+from repro.training.engine.engine import Engine
 from repro.training.tasks.task import task_for
 
 CPU = torch.device("cpu")

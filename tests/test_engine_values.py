@@ -21,16 +21,16 @@ from repro.paths import Folders
 from repro.recipes import Recipe, recipe
 from repro.recipes.contradictions import contradiction
 from repro.runtime import Runtime
-from repro.training import checkpoint
-from repro.training.engine import Engine
+from repro.training.checkpoints import checkpoint
+from repro.training.engine.engine import Engine
+from repro.training.engine.optimizer import decays
+from repro.training.engine.rmsprop import RMSprop
+from repro.training.engine.stacked import Stacked
 from repro.training.initialise import INITIALISERS, network_of
-from repro.training.optimizer import decays
-from repro.training.record import write_record
-from repro.training.rmsprop import RMSprop
-from repro.training.run import train
+from repro.training.machine.signals import Stopped
+from repro.training.runs.record import write_record
+from repro.training.runs.train import train
 from repro.training.schedule import lr_at, plateaus_in
-from repro.training.signals import Stopped
-from repro.training.stacked import Stacked
 from repro.training.tasks.task import task_for
 
 CPU = Runtime(device="cpu")

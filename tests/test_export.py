@@ -21,8 +21,8 @@ from repro.report.model_card import CardFacts, model_card
 from repro.runtime import Runtime
 from repro.store.results import Record
 from repro.tables import read_table
-from repro.training import checkpoint
-from repro.training.signals import Stopped
+from repro.training.checkpoints import checkpoint
+from repro.training.machine.signals import Stopped
 
 safetensors = pytest.importorskip("safetensors")
 CPU = Runtime(device="cpu")

@@ -35,11 +35,11 @@ from repro.store.gates import GateRow, gates_path, read_gates, write_gates
 from repro.store.results import EpochRow, Record
 from repro.store.run_folders import CURVE, describe
 from repro.tables import Table, read_table
-from repro.training import checkpoint
-from repro.training.gates import position
+from repro.training.checkpoints import checkpoint
 from repro.training.initialise import network_of
-from repro.training.run import train
-from repro.training.signals import Stopped
+from repro.training.machine.signals import Stopped
+from repro.training.runs.gates import position
+from repro.training.runs.train import train
 from repro.training.tasks import in_memory as resident
 from repro.training.tasks import task as tasks
 from repro.training.tasks.task import task_for
@@ -617,7 +617,7 @@ def test_help_loads_nothing_heavy_and_training_no_matplotlib() -> None:
     assert not loaded_by("figure", "--help") & HEAVY
     assert not loaded_by("figure", "curves", "--help") & HEAVY
     code = (
-        "import sys, repro.training.run, repro.training.gates, repro.evaluation.evaluate, repro.figures\n"
+        "import sys, repro.training.runs.train, repro.training.runs.gates, repro.evaluation.evaluate, repro.figures\n"
         "print(sorted(each for each in sys.modules if each.startswith('matplotlib')))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -40,12 +40,12 @@ from repro.check.worker import Deadline, Worker, run_jobs
 from repro.cli.app import main
 from repro.recipes import recipe
 from repro.runtime import Runtime
-from repro.training import checkpoint
-from repro.training import engine as engines
-from repro.training.engine import Engine
-from repro.training.graphs import Captured, GraphedStep
-from repro.training.saver import Saver
-from repro.training.stacked import Stacked
+from repro.training.checkpoints import checkpoint
+from repro.training.engine import engine as engines
+from repro.training.engine.engine import Engine
+from repro.training.engine.graphs import Captured, GraphedStep
+from repro.training.engine.stacked import Stacked
+from repro.training.runs.saver import Saver
 
 TRAIN = Path(__file__).parent / "gpu" / "train.sh"
 CHECKS = {each.name: each for each in checks(GRAPHED)}

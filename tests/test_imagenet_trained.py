@@ -18,7 +18,7 @@ from repro.data.folder import ImageFolder
 from repro.experiment import Experiment
 from repro.recipes import RECIPES, Recipe
 from repro.runtime import Runtime
-from repro.training.engine import Engine
+from repro.training.engine.engine import Engine
 from repro.training.tasks.from_files import Streamed
 
 TINY = "tiny-imagenet-10"

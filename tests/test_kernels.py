@@ -54,11 +54,11 @@ from repro.models.resnet import BasicBlock, resnet_bottleneck, resnet_cifar
 from repro.paths import Folders
 from repro.recipes import recipe
 from repro.runtime import Runtime
-from repro.training import device as devices
-from repro.training.device import check_fused
-from repro.training.engine import Engine
-from repro.training.gates import write_run_gates
-from repro.training.statistics import take_exact_statistics
+from repro.training.engine.engine import Engine
+from repro.training.engine.statistics import take_exact_statistics
+from repro.training.machine import device as devices
+from repro.training.machine.device import check_fused
+from repro.training.runs.gates import write_run_gates
 from repro.training.tasks.in_memory import Resident
 
 LAUNCHES = {

@@ -15,8 +15,8 @@ from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import read_records
-from repro.training import checkpoint
-from repro.training.run import train
+from repro.training.checkpoints import checkpoint
+from repro.training.runs.train import train
 
 KILLS = 20
 EVERY_STEP = Runtime(device="cpu", checkpoint_seconds=0.0)

@@ -37,8 +37,8 @@ from repro.store.curves import curve_path, read_curve
 from repro.store.results import every_record
 from repro.store.step_times import StepTime, append_times, read_times
 from repro.tables import AS_PUBLISHED
-from repro.training import checkpoint
-from repro.training.run import train
+from repro.training.checkpoints import checkpoint
+from repro.training.runs.train import train
 from repro.training.tasks import task
 
 Act = Callable[[Path, Connection], None]

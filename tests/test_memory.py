@@ -19,11 +19,11 @@ from repro.errors import RunFailed, UserError, explained, is_out_of_memory
 from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
 from repro.runtime import Runtime
-from repro.training import memory as module
+from repro.training.engine.graphs import GraphedStep
 from repro.training.estimate import WORKSPACE
-from repro.training.graphs import GraphedStep
-from repro.training.memory import needed_bytes, too_small, warn_if_short, with_memory_choice
-from repro.training.run import train
+from repro.training.runs import memory as module
+from repro.training.runs.memory import needed_bytes, too_small, warn_if_short, with_memory_choice
+from repro.training.runs.train import train
 
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]

@@ -17,7 +17,7 @@ from repro.errors import PackageMissing
 from repro.paths import cache_folder
 from repro.report import Report, ReportFormat
 from repro.tables import read_table
-from repro.training.tensorboard import check_log
+from repro.training.progress.tensorboard import check_log
 
 
 def without(packages: tuple[str, ...], *arguments: str, cwd: Path, cache: Path) -> subprocess.CompletedProcess[str]:
@@ -91,7 +91,7 @@ def test_a_package_that_is_missing_when_the_program_is_loaded_is_one_line(tmp_pa
 
 
 def test_the_package_of_a_log_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("repro.training.tensorboard.find_spec", lambda name: None)
+    monkeypatch.setattr("repro.training.progress.tensorboard.find_spec", lambda name: None)
     with pytest.raises(PackageMissing, match="--log tensorboard needs it: pip install tensorboard"):
         check_log("tensorboard")
 

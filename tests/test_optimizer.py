@@ -12,9 +12,9 @@ from torch import nn
 
 from repro.experiment import Experiment
 from repro.runtime import Runtime
-from repro.training.engine import Engine
-from repro.training.networks import Single
-from repro.training.optimizer import optimizer_for
+from repro.training.engine.engine import Engine
+from repro.training.engine.networks import Single
+from repro.training.engine.optimizer import optimizer_for
 from repro.training.tasks.task import task_for
 
 CPU = torch.device("cpu")

@@ -14,8 +14,8 @@ from repro.models import find
 from repro.models.factory import factory_of
 from repro.paths import Folders
 from repro.runtime import Runtime
-from repro.training.run import train
-from repro.training.signals import Stopped
+from repro.training.machine.signals import Stopped
+from repro.training.runs.train import train
 
 Capsys = pytest.CaptureFixture[str]
 NETS = """

@@ -19,7 +19,7 @@ from repro.papers import find_papers
 from repro.recipes import default_recipe
 from repro.recipes.library import Library, within
 from repro.tables import Table, shipped_tables
-from repro.training import progress
+from repro.training.progress import watcher as progress
 
 ROOT = Path(__file__).parents[1]
 RECIPE = """

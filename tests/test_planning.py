@@ -34,8 +34,8 @@ from repro.store.results import Record
 from repro.store.run_folders import LOCK
 from repro.store.step_times import StepTime
 from repro.tables import Cell, RunsPerRow, read_table
-from repro.training.checkpoint import NEWEST
-from repro.training.signals import Stopped
+from repro.training.checkpoints.checkpoint import NEWEST
+from repro.training.machine.signals import Stopped
 
 CPU = Runtime(device="cpu")
 HERE = "CPU Some Processor, 2 threads"

@@ -25,12 +25,13 @@ from repro.paths import Folders
 from repro.recipes import recipe
 from repro.runtime import Runtime
 from repro.store.results import read_records
-from repro.training import checkpoint, processes
-from repro.training.engine import Engine
+from repro.training.checkpoints import checkpoint
+from repro.training.engine.engine import Engine
 from repro.training.initialise import initialised
-from repro.training.run import _check_shares, train
+from repro.training.machine import processes
+from repro.training.machine.signals import Stopped
+from repro.training.runs.train import _check_shares, train
 from repro.training.schedule import lr_at
-from repro.training.signals import Stopped
 from repro.training.tasks import file_test, in_memory
 from repro.training.tasks.task import Batch, Task, task_for
 

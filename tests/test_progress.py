@@ -20,11 +20,13 @@ from repro.runtime import Runtime
 from repro.store.curves import curve_of
 from repro.store.results import read_records
 from repro.text import clock
-from repro.training import progress, running_loss, signals
-from repro.training.course import Course
-from repro.training.progress import Bar
-from repro.training.run import train
-from repro.training.signals import Stopped, StopRequest
+from repro.training.machine import signals
+from repro.training.machine.signals import Stopped, StopRequest
+from repro.training.progress import watcher as progress
+from repro.training.progress.course import Course
+from repro.training.progress.watcher import Bar
+from repro.training.runs import running_loss
+from repro.training.runs.train import train
 
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]

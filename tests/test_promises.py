@@ -20,9 +20,10 @@ from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import every_record
-from repro.training import checkpoint, engine
-from repro.training.saver import AFTER_EPOCH_SECONDS
-from repro.training.signals import SIGNALS, Stopped
+from repro.training.checkpoints import checkpoint
+from repro.training.engine import engine
+from repro.training.machine.signals import SIGNALS, Stopped
+from repro.training.runs.saver import AFTER_EPOCH_SECONDS
 
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]

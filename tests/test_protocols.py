@@ -34,10 +34,10 @@ from repro.report.notes import notes_of
 from repro.store.protocol_tests import ProtocolTest, measured, plain, recorded_tests
 from repro.store.results import Record, every_record, read_records
 from repro.tables import parse_table
-from repro.training import final_tests
 from repro.training.initialise import network_of
-from repro.training.run import train
-from repro.training.signals import Stopped
+from repro.training.machine.signals import Stopped
+from repro.training.runs import final_tests
+from repro.training.runs.train import train
 from repro.training.tasks import file_test
 from repro.training.tasks.file_test import FileTest, mean_prediction
 

@@ -17,12 +17,13 @@ from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import Record, every_record
-from repro.training import checkpoint, processor, provenance
-from repro.training.engine import Engine
-from repro.training.processor import VARIABLES, exact_processor
-from repro.training.provenance import changed, environment, machine, through
-from repro.training.run_history import RunHistory
-from repro.training.signals import Stopped
+from repro.training.checkpoints import checkpoint
+from repro.training.checkpoints.run_history import RunHistory
+from repro.training.engine.engine import Engine
+from repro.training.machine import processor, provenance
+from repro.training.machine.processor import VARIABLES, exact_processor
+from repro.training.machine.provenance import changed, environment, machine, through
+from repro.training.machine.signals import Stopped
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 Make = Callable[..., Experiment]

@@ -18,10 +18,10 @@ from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import EpochRow
-from repro.training import checkpoint
-from repro.training.engine import Engine
-from repro.training.record import reported_row
-from repro.training.signals import Stopped
+from repro.training.checkpoints import checkpoint
+from repro.training.engine.engine import Engine
+from repro.training.machine.signals import Stopped
+from repro.training.runs.record import reported_row
 from repro.training.tasks import task as tasks
 from repro.training.tasks.in_memory import Resident, resident
 

@@ -27,7 +27,7 @@ from repro.runtime import Runtime
 from repro.store.run_folders import CURVE, DESCRIPTION, LOCK, describe, runs_in
 from repro.store.run_names import run_named
 from repro.store.run_state import Ending, RunState
-from repro.training.signals import Stopped
+from repro.training.machine.signals import Stopped
 
 CPU = Runtime(device="cpu")
 pytestmark = pytest.mark.usefixtures("small_digits")
@@ -167,7 +167,7 @@ def test_a_run_without_its_record_is_not_called_finished(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("repro.training.record.put_record", full)
+        patch.setattr("repro.training.runs.record.put_record", full)
         with pytest.raises(RunFailed, match=r"\(No space .* checkpoint is kept: the same command writes the record"):
             train_one(small(), CPU, folders, Silent())
     (line,) = listed(folders, capsys)
@@ -214,7 +214,7 @@ def test_a_run_with_overrides_is_resumed_by_the_same_command_and_by_the_listed_o
     places = f"--data {folders.data} --runs {folders.runs} --results {folders.results}"
     command = shlex.split(f"{words} --set std=0.25,0.25,0.25 --device cpu {places}")
     with monkeypatch.context() as patch:
-        patch.setattr("repro.training.progress.watcher", lambda: stop_at(15))
+        patch.setattr("repro.training.progress.watcher.watcher", lambda: stop_at(15))
         with pytest.raises(SystemExit) as end:
             main(command)
     assert end.value.code == 130

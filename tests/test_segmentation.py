@@ -26,10 +26,10 @@ from repro.report import Report
 from repro.runtime import Runtime
 from repro.store.results import Record, read_records
 from repro.tables import read_table
-from repro.training import checkpoint
+from repro.training.checkpoints import checkpoint
 from repro.training.initialise import all_fan_in
+from repro.training.machine.signals import Stopped
 from repro.training.randomness import generator
-from repro.training.signals import Stopped
 from repro.training.tasks.border_weights import class_weights
 from repro.training.tasks.segmentation import Segmentation
 from repro.training.tasks.task import task_for

@@ -18,13 +18,13 @@ from repro.models import build
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import read_records
-from repro.training import checkpoint
-from repro.training.engine import Engine
-from repro.training.optimizer import optimizer_for
-from repro.training.resume import grouped_by_progress
-from repro.training.run import train
-from repro.training.signals import Stopped
-from repro.training.stacked import Stacked, as_networks
+from repro.training.checkpoints import checkpoint
+from repro.training.engine.engine import Engine
+from repro.training.engine.optimizer import optimizer_for
+from repro.training.engine.stacked import Stacked, as_networks
+from repro.training.machine.signals import Stopped
+from repro.training.runs.resume import grouped_by_progress
+from repro.training.runs.train import train
 from repro.training.tasks.task import task_for
 
 pytestmark = pytest.mark.usefixtures("small_digits")

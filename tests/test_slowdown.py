@@ -9,8 +9,8 @@ from watching import Silent, engine_of, train_one
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
-from repro.training import slowdown as module
-from repro.training.slowdown import SlowdownNotice
+from repro.training.runs import slowdown as module
+from repro.training.runs.slowdown import SlowdownNotice
 
 Make = Callable[..., Experiment]
 pytestmark = pytest.mark.usefixtures("small_digits")

@@ -28,8 +28,9 @@ from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
 from repro.recipes import RECIPES, Recipe, library, reading, recipe
 from repro.runtime import Runtime
-from repro.training import checkpoint, saver
-from repro.training.signals import Stopped
+from repro.training.checkpoints import checkpoint
+from repro.training.machine.signals import Stopped
+from repro.training.runs import saver
 from repro.training.tasks import from_files
 from repro.training.tasks.from_files import Streamed
 from repro.training.tasks.stream import stream

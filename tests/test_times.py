@@ -30,7 +30,7 @@ from repro.runtime import Runtime
 from repro.store.results import Record
 from repro.store.step_times import StepTime, append_times, read_times
 from repro.tables import Table, parse_table, read_table, table_names
-from repro.training.engine import Engine
+from repro.training.engine.engine import Engine
 from repro.training.tasks.in_memory import Resident
 
 Make = Callable[..., Record]

@@ -30,10 +30,11 @@ from repro.store.curves import curve_of, new_curve_path
 from repro.store.results import Record, read_records, repeated_records
 from repro.store.run_folders import DESCRIPTION
 from repro.tensor_file import save_tensors
-from repro.training import checkpoint, resume, saver
-from repro.training.engine import Engine
-from repro.training.signals import Stopped, StopRequest
-from repro.training.step import compiled
+from repro.training.checkpoints import checkpoint
+from repro.training.engine.engine import Engine
+from repro.training.engine.step import compiled
+from repro.training.machine.signals import Stopped, StopRequest
+from repro.training.runs import resume, saver
 from repro.training.tasks import task as tasks
 from repro.training.tasks.in_memory import Resident
 
@@ -103,7 +104,7 @@ def test_a_run_with_a_broken_stderr_is_saved_anyway(
     def gone(*_: object) -> int:
         raise BrokenPipeError
 
-    monkeypatch.setattr("repro.training.signals.os.write", gone)
+    monkeypatch.setattr("repro.training.machine.signals.os.write", gone)
     with pytest.raises(Stopped):
         train_one(tiny(), CPU, folders, stop_at(3))
     assert checkpoint.load(folders.runs / tiny().name / checkpoint.NEWEST).step == 3
@@ -126,7 +127,7 @@ def test_a_record_names_every_state_of_the_program_that_made_the_run(
     tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for commit, step in (("3a03939", 2), ("a1214b3", 5), ("3a03939", 8)):
-        monkeypatch.setattr("repro.training.provenance.commit", lambda commit=commit: commit)
+        monkeypatch.setattr("repro.training.machine.provenance.commit", lambda commit=commit: commit)
         with pytest.raises(Stopped):
             train_one(tiny(), CPU, folders, stop_at(step))
     record = train_one(tiny(), CPU, folders, Silent())
@@ -207,7 +208,7 @@ def test_curves_of_runs_that_end_at_once_have_their_own_files(
             others.append(True)
         return new_curve_path(results, made)
 
-    monkeypatch.setattr("repro.training.record.new_curve_path", path_after_the_other)
+    monkeypatch.setattr("repro.training.runs.record.new_curve_path", path_after_the_other)
     for places in (folders, elsewhere):
         train_one(tiny(), CPU, places, Silent())
     assert others == []  # the file is chosen under the lock of the records

@@ -20,16 +20,16 @@ from repro.recipes import RECIPES, deviations, recipe
 from repro.runtime import Runtime
 from repro.store.results import read_records
 from repro.tables import read_table, table_names
-from repro.training import checkpoint
-from repro.training.course import Course
-from repro.training.engine import Engine
+from repro.training.checkpoints import checkpoint
+from repro.training.engine.engine import Engine
+from repro.training.engine.tuning import classifier_of
 from repro.training.initialise import initialised
-from repro.training.run import train
+from repro.training.machine.signals import Stopped
+from repro.training.progress.course import Course
+from repro.training.runs.train import train
 from repro.training.schedule import epoch_at, images_shown, lr_at, steps_per_epoch, total_steps
-from repro.training.signals import Stopped
 from repro.training.tasks.from_files import TrainViews
 from repro.training.tasks.task import Task, task_for
-from repro.training.tuning import classifier_of
 
 CPU = torch.device("cpu")
 HERE = Runtime(device="cpu", workers=0)

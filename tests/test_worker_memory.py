@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from repro.benchmark.pausing import continue_workers, workers_running
 from repro.benchmark.variants import Variant, VariantKind
 from repro.runtime import Runtime
-from repro.training.device_memory import keep_freed_memory
+from repro.training.machine.device_memory import keep_freed_memory
 from repro.training.tasks.stream import stream
 
 pytestmark = [

@@ -15,10 +15,10 @@ from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import Record
-from repro.training import checkpoint
-from repro.training.engine import Engine
-from repro.training.progress import Lines, Watcher
-from repro.training.run import train
+from repro.training.checkpoints import checkpoint
+from repro.training.engine.engine import Engine
+from repro.training.progress.watcher import Lines, Watcher
+from repro.training.runs.train import train
 from repro.training.tasks import task
 from repro.training.tasks.in_memory import resident
 from repro.training.tasks.task import task_for

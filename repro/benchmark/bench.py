@@ -27,11 +27,11 @@ from repro.errors import RunFailed, UserError, first_line
 from repro.experiment import Experiment, check_counted, classifies
 from repro.recipes import Recipe
 from repro.runtime import Precision, Runtime
-from repro.training.device import check_fused, device_name, prepare, set_products
-from repro.training.device_memory import release_memory, return_freed_memory
+from repro.training.engine.stacked import why_one_at_a_time
 from repro.training.initialise import network_of
+from repro.training.machine.device import check_fused, device_name, prepare, set_products
+from repro.training.machine.device_memory import release_memory, return_freed_memory
 from repro.training.schedule import images_shown, total_steps
-from repro.training.stacked import why_one_at_a_time
 
 ROUNDS = 7
 USUAL = (Precision.FP32, Precision.BF16)

@@ -29,11 +29,11 @@ from repro.models import as_typed
 from repro.models.outside import version_of
 from repro.paths import cache_folder
 from repro.runtime import MEASURED, Precision, Runtime, Together
-from repro.training.device import check_fused, chosen_device, device_name, prepare
-from repro.training.device_memory import release_memory
+from repro.training.engine.stacked import why_one_at_a_time
 from repro.training.initialise import network_of
+from repro.training.machine.device import check_fused, chosen_device, device_name, prepare
+from repro.training.machine.device_memory import release_memory
 from repro.training.sharing import sharing_of
-from repro.training.stacked import why_one_at_a_time
 
 LIMIT_SECONDS = 50.0
 """After this time nothing further is measured; the next session measures the rest."""

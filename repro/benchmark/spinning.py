@@ -14,7 +14,7 @@ from repro.benchmark.variants import SPINNING, Variant, VariantKind, in_memory_s
 from repro.data import Dataset
 from repro.experiment import Experiment
 from repro.runtime import OPENMP, Precision, Runtime
-from repro.training.device import prepare
+from repro.training.machine.device import prepare
 
 
 def threads_sleep() -> bool:

@@ -21,10 +21,10 @@ from repro.recipes import Recipe, recipe
 from repro.runtime import Runtime
 from repro.store.step_times import StepTime
 from repro.tables import Row, Table
-from repro.training.device import prepare
-from repro.training.engine import Engine
-from repro.training.failures import failing_in_one_line
-from repro.training.provenance import machine
+from repro.training.engine.engine import Engine
+from repro.training.machine.device import prepare
+from repro.training.machine.provenance import machine
+from repro.training.runs.failures import failing_in_one_line
 from repro.training.tasks.in_memory import Resident
 
 ROUNDS = 5

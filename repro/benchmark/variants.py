@@ -16,10 +16,10 @@ from repro.data import Dataset
 from repro.data.folder import ImageFolder
 from repro.experiment import Experiment
 from repro.runtime import Precision, Runtime, Together
-from repro.training.device import check_stacked
-from repro.training.engine import Engine
-from repro.training.graphs import Graphs
+from repro.training.engine.engine import Engine
+from repro.training.engine.graphs import Graphs
 from repro.training.initialise import network_of
+from repro.training.machine.device import check_stacked
 from repro.training.schedule import images_per_epoch
 from repro.training.tasks.from_files import Streamed
 from repro.training.tasks.in_memory import Resident

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from repro.check.setting import EXACT, SHORT, STEPS, Setting, branches, difference, engine, experiments, states, trained
 from repro.experiment import Experiment
-from repro.training.engine import Engine
-from repro.training.graphs import Graphs
+from repro.training.engine.engine import Engine
+from repro.training.engine.graphs import Graphs
 
 BATCH = 8
 """Images in a batch of one of the runs, whose epochs therefore have nine steps instead of five."""

@@ -33,7 +33,7 @@ from repro.check.setting import (
     trained,
 )
 from repro.check.stopping import stopped_and_uninterrupted
-from repro.training import checkpoint
+from repro.training.checkpoints import checkpoint
 
 SEEDS = 3
 FORWARD, GRADIENT = 1e-4, 0.2

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from repro.check.results import Result
-from repro.training.device_memory import release_memory
+from repro.training.machine.device_memory import release_memory
 
 Quiet = Callable[[], None]
 """Returns when nothing else uses the device; called before a measurement of time."""

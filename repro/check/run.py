@@ -17,8 +17,8 @@ from repro.check.timing import compiled_variants, figures, timed_variants
 from repro.check.worker import Deadline, run_jobs
 from repro.errors import UserError
 from repro.runtime import Runtime
-from repro.training.device import chosen_device
-from repro.training.provenance import machine
+from repro.training.machine.device import chosen_device
+from repro.training.machine.provenance import machine
 
 FIRST_TIMES = 12
 """Step times that are measured before the figures on a GPU."""

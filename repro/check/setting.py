@@ -15,10 +15,10 @@ from repro.data import Dataset, Images
 from repro.experiment import Experiment, experiment_for
 from repro.models import OptionValue, as_typed
 from repro.runtime import Runtime
-from repro.training.checkpoint import Checkpoint
-from repro.training.device import prepare
-from repro.training.engine import Engine
-from repro.training.graphs import Graphs
+from repro.training.checkpoints.checkpoint import Checkpoint
+from repro.training.engine.engine import Engine
+from repro.training.engine.graphs import Graphs
+from repro.training.machine.device import prepare
 from repro.training.tasks.in_memory import Resident
 
 DATASET, RECIPE = "cifar100", "miru2020-cifar100"

@@ -17,11 +17,11 @@ from repro.console import stderr
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
-from repro.training import checkpoint
-from repro.training.course import Course, SharedCourse
-from repro.training.progress import Lines, Watcher
-from repro.training.run import train
-from repro.training.signals import Stopped
+from repro.training.checkpoints import checkpoint
+from repro.training.machine.signals import Stopped
+from repro.training.progress.course import Course, SharedCourse
+from repro.training.progress.watcher import Lines, Watcher
+from repro.training.runs.train import train
 from repro.training.tasks.in_memory import resident
 from repro.training.tasks.task import Task
 

@@ -22,9 +22,9 @@ from repro.check.jobs import Quiet
 from repro.check.results import FactResult, TimeResult
 from repro.check.setting import DATASET, Network, Setting, branches, engine, experiments
 from repro.runtime import Precision, Together
-from repro.training import checkpoint
-from repro.training.device import set_products
-from repro.training.engine import Engine
+from repro.training.checkpoints import checkpoint
+from repro.training.engine.engine import Engine
+from repro.training.machine.device import set_products
 from repro.training.schedule import total_steps
 
 WINDOWS = 3

@@ -156,7 +156,7 @@ def _show(experiment: Experiment, runtime: Runtime, speeds: Sequence[Speed], for
     """Print the speeds."""
     import torch
 
-    from repro.training.device import chosen_device, device_name
+    from repro.training.machine.device import chosen_device, device_name
 
     device = device_name(torch.device(chosen_device(runtime)))
     if format == AnswerFormat.JSON:

@@ -28,7 +28,7 @@ from repro.tables.lookup import tables_with
 
 if TYPE_CHECKING:
     from repro.report.model_card import CardFacts
-    from repro.training.checkpoint import Checkpoint
+    from repro.training.checkpoints.checkpoint import Checkpoint
 
 SUFFIX = ".safetensors"
 Output = Annotated[

@@ -33,7 +33,7 @@ from repro.tables import table_names
 from repro.text import canonical
 
 if TYPE_CHECKING:
-    from repro.training.checkpoint import Checkpoint
+    from repro.training.checkpoints.checkpoint import Checkpoint
 
 app = command_group("Draw the evidence on a table, training curves, or the gate weights of a DenseResNet.")
 Output = Annotated[
@@ -194,7 +194,7 @@ def _expect_gates(name: str, model: str | None) -> None:
 def _newest(folder: Path) -> Checkpoint | None:
     if not folder.is_dir():
         return None
-    from repro.training.checkpoint import load_newest
+    from repro.training.checkpoints.checkpoint import load_newest
 
     check_papers(folder)
     return load_newest(folder)[0]

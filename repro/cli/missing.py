@@ -115,6 +115,6 @@ def _sets(experiments: Sequence[Experiment], runtime: Runtime) -> list[list[Expe
 def _shares_among_all(runtime: Runtime) -> bool:
     """Whether runs of different networks share the device."""
     with loading():
-        from repro.training.device import chosen_device
+        from repro.training.machine.device import chosen_device
 
     return runtime.sharing_mode(on_cpu=chosen_device(runtime) == "cpu") is Together.BRANCHES

@@ -159,5 +159,5 @@ def _device(runtime: Runtime, name: str | None, records: Sequence[Record], times
             raise UserError("--device and --device-name exclude each other: this machine's device, or one elsewhere")
         return device_called(name, records, times)
     with loading():
-        from repro.training.device import device_name, prepare
+        from repro.training.machine.device import device_name, prepare
     return device_name(prepare(runtime))

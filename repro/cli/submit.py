@@ -26,7 +26,7 @@ from repro.store.results import read_records, result_folders
 from repro.store.run_state import RunState
 from repro.tables import RunsPerRow
 from repro.text import number_of
-from repro.training import one_process
+from repro.training.machine import one_process
 
 NOT_SUBMITTED = {
     "queued or running": (RunState.QUEUED, RunState.RUNNING),
@@ -213,7 +213,7 @@ def _tasks(left: Sequence[Experiment], runtime: Runtime, use: Resources) -> tupl
     if use.where is Where.SLURM:
         return split(left, runtime), runtime
     with loading():
-        from repro.training.device import chosen_device
+        from repro.training.machine.device import chosen_device
 
     rows = split(left, replace(runtime, device=chosen_device(runtime)))
     jobs = min(use.parallel, len(rows))

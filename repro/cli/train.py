@@ -77,7 +77,7 @@ def train(
         print_line(_spread(records))
     note(_saved(records, folders))
     if runtime.log:
-        from repro.training.tensorboard import viewer
+        from repro.training.progress.tensorboard import viewer
 
         note(f"curves: {viewer(folders.runs)}")
     suggest(after_run(records[0].model, records[0].options, records[0].recipe, folders))
@@ -109,9 +109,9 @@ def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Fold
     """
     with loading():
         from repro.benchmark.fastest import fastest
-        from repro.training.progress import watcher
-        from repro.training.run import train
-        from repro.training.signals import Stopped
+        from repro.training.machine.signals import Stopped
+        from repro.training.progress.watcher import watcher
+        from repro.training.runs.train import train
 
     try:
         return train(experiments, runtime, folders, watcher(), fastest)

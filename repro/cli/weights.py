@@ -88,7 +88,7 @@ def show_weights(given: Given, folders: Folders, runtime: Runtime, format: Answe
 
 def _record(found: TestedWeights, results: Path, source: str, runtime: Runtime) -> None:
     """Record a test in a folder of results."""
-    from repro.training.device import prepare
+    from repro.training.machine.device import prepare
 
     added = append_weights_test(found.recorded(source, prepare(runtime)), results)
     path = results / WEIGHTS

@@ -29,11 +29,11 @@ from repro.store.run_folders import check_papers, run_names, runs_in
 from repro.store.run_names import model_of, run_named
 from repro.tables.names import Network, network_called
 from repro.text import first_of
-from repro.training import checkpoint as checkpoints
-from repro.training.device import chosen_device, placed, prepare
-from repro.training.gates import measured_gates
+from repro.training.checkpoints import checkpoint as checkpoints
+from repro.training.engine.networks import check_finite
 from repro.training.initialise import network_of
-from repro.training.networks import check_finite
+from repro.training.machine.device import chosen_device, placed, prepare
+from repro.training.runs.gates import measured_gates
 from repro.training.tasks.file_test import FileTest
 from repro.training.tasks.from_files import with_statistics
 from repro.training.tasks.segmentation import Segmentation

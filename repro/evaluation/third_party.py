@@ -36,9 +36,9 @@ from repro.runtime import Runtime
 from repro.store.weights import WeightsTest
 from repro.tables.lookup import errors_of
 from repro.text import number_of
-from repro.training.device import placed, prepare
 from repro.training.initialise import set_batchnorm
-from repro.training.provenance import machine
+from repro.training.machine.device import placed, prepare
+from repro.training.machine.provenance import machine
 from repro.training.tasks.file_test import FileTest
 from repro.training.tasks.in_memory import WholeTest
 from repro.training.tasks.task import Metrics

@@ -18,7 +18,7 @@ from repro.training.initialise import network_of
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from repro.training.checkpoint import Checkpoint
+    from repro.training.checkpoints.checkpoint import Checkpoint
 
 
 def write_weights(saved: Checkpoint, path: Path, *, names: str = OWN) -> None:

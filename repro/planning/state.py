@@ -18,7 +18,7 @@ from repro.training.schedule import images_shown, total_steps
 
 if TYPE_CHECKING:
     from repro.store.results import Record
-    from repro.training.checkpoint import Checkpoint
+    from repro.training.checkpoints.checkpoint import Checkpoint
 
 NO_JOBS: Mapping[str, LiveJob] = MappingProxyType({})
 
@@ -133,6 +133,6 @@ def _newest(folder: Path) -> Checkpoint | None:
     """Return the newest intact checkpoint of a run; torch is loaded only if there is one."""
     if not any(folder.glob("*.pt")):
         return None
-    from repro.training.checkpoint import load_newest
+    from repro.training.checkpoints.checkpoint import load_newest
 
     return load_newest(folder)[0]

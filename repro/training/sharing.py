@@ -39,7 +39,7 @@ def sharing_of(experiments: Sequence[Experiment], runtime: Runtime, *, on_cpu: b
 def sharing_of_seeds(experiment: Experiment, runtime: Runtime, *, on_cpu: bool) -> Together:
     """Return how several seeds of an experiment share a device, as far as its network need not be built for that.
 
-    Those that draw random numbers do not, see `repro.training.stacked.why_one_at_a_time`.
+    Those that draw random numbers do not, see `repro.training.engine.stacked.why_one_at_a_time`.
 
     Args:
         experiment: one of the seeds.

@@ -22,7 +22,7 @@ from repro.check.jobs import Job, Quiet
 from repro.check.results import Result
 from repro.check.setting import CPU
 from repro.runtime import Runtime, Together
-from repro.training import device as devices
+from repro.training.machine import device as devices
 
 WAITS = {"_local_scalar_dense", "nonzero", "equal", "masked_select", "_unique2"}
 """Operators that wait for the device, which a capture forbids."""

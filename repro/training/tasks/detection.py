@@ -20,8 +20,8 @@ from repro.errors import UserError
 from repro.models.detector import Scenes
 from repro.recipes import Recipe
 from repro.runtime import Runtime
-from repro.training import one_process
-from repro.training.device import autocast
+from repro.training.machine import one_process
+from repro.training.machine.device import autocast
 from repro.training.randomness import generator
 from repro.training.schedule import images_per_epoch
 from repro.training.tasks.average_precision import Detections, average_precision, check_installed

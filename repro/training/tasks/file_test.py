@@ -14,8 +14,8 @@ from repro.data.procedure import Procedure, TestViews
 from repro.data.protocol import Averaged, Views
 from repro.models.dense import fully_convolutional
 from repro.runtime import Runtime
-from repro.training import processes
-from repro.training.device import autocast, laid_out
+from repro.training.machine import processes
+from repro.training.machine.device import autocast, laid_out
 from repro.training.tasks.classification import class_metrics, class_sums
 from repro.training.tasks.stream import stream
 from repro.training.tasks.task import Batch, Metrics, Progress

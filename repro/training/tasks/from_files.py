@@ -22,8 +22,8 @@ from repro.errors import UserError
 from repro.paths import cache_folder
 from repro.recipes import Recipe
 from repro.runtime import Runtime
-from repro.training import processes
-from repro.training.device import laid_out
+from repro.training.machine import processes
+from repro.training.machine.device import laid_out
 from repro.training.randomness import generator, seed_of
 from repro.training.schedule import images_per_epoch, phase_of_epoch
 from repro.training.tasks.classification import Classification

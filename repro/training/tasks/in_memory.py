@@ -14,8 +14,8 @@ from repro.data.preprocess import preprocessed
 from repro.errors import UserError
 from repro.recipes import Recipe
 from repro.runtime import Runtime
-from repro.training import processes
-from repro.training.device import autocast, laid_out
+from repro.training.machine import processes
+from repro.training.machine.device import autocast, laid_out
 from repro.training.randomness import generator
 from repro.training.schedule import images_per_epoch
 from repro.training.tasks.classification import Classification, class_metrics, class_sums

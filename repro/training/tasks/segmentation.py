@@ -18,8 +18,8 @@ from repro.errors import UserError
 from repro.models.options import shape_text
 from repro.recipes import Recipe
 from repro.runtime import Runtime
-from repro.training import one_process
-from repro.training.device import autocast, laid_out
+from repro.training.machine import one_process
+from repro.training.machine.device import autocast, laid_out
 from repro.training.randomness import generator
 from repro.training.tasks.border_weights import border_weights, class_weights
 from repro.training.tasks.pixel_metrics import Tally

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 from repro.data.views import stacked
 from repro.errors import RunFailed, UserError
 from repro.runtime import Runtime, cores
-from repro.training.device_memory import return_freed_memory
-from repro.training.signals import blocked_in_children
+from repro.training.machine.device_memory import return_freed_memory
+from repro.training.machine.signals import blocked_in_children
 
 PREFETCH = 4
 """Batches that each worker prepares ahead."""

@@ -16,9 +16,9 @@ from repro.store.curves import new_curve_path, write_curve
 from repro.store.protocol_tests import is_tested, plain
 from repro.store.results import RUNS, EpochRow, ProtocolTest, Record, every_record, put_record
 from repro.store.writing import locked_results
-from repro.training import processes
-from repro.training.checkpoint import Checkpoint, load_newest
-from repro.training.engine import Engine
+from repro.training.checkpoints.checkpoint import Checkpoint, load_newest
+from repro.training.engine.engine import Engine
+from repro.training.machine import processes
 
 
 def check_runtime(saved: Checkpoint | None, runtime: Runtime) -> None:

@@ -16,9 +16,9 @@ from repro.runtime import Precision, Runtime, Together
 from repro.store.results import CPU
 from repro.text import number_of
 from repro.torchrun import gpu_number
-from repro.training import one_process, processes
-from repro.training.device_memory import keep_freed_memory
-from repro.training.processor import processor_name
+from repro.training.machine import one_process, processes
+from repro.training.machine.device_memory import keep_freed_memory
+from repro.training.machine.processor import processor_name
 
 
 def prepare(runtime: Runtime) -> torch.device:

@@ -15,11 +15,11 @@ from repro.models.dense import Dense, fully_convolutional
 from repro.store.protocol_tests import StoppedTest, Tests, read_tests, write_tests
 from repro.store.results import ProtocolTest
 from repro.tables.lookup import protocols_of
-from repro.training import processes
-from repro.training.engine import Engine
-from repro.training.session import Session
-from repro.training.signals import Stopped, StopRequest
-from repro.training.stored_checkpoint import checksum_of
+from repro.training.checkpoints.stored_checkpoint import checksum_of
+from repro.training.engine.engine import Engine
+from repro.training.machine import processes
+from repro.training.machine.signals import Stopped, StopRequest
+from repro.training.runs.session import Session
 from repro.training.tasks.classification import class_metrics
 from repro.training.tasks.from_files import Streamed
 

@@ -14,11 +14,11 @@ from repro.experiment import Experiment, one_of_each
 from repro.models import is_outside, spec_of
 from repro.runtime import Runtime
 from repro.text import one_of, size
-from repro.training.checkpoint import kept
-from repro.training.device_memory import free_memory_of
+from repro.training.checkpoints.checkpoint import kept
 from repro.training.estimate import peak_bytes, trained_subject
 from repro.training.initialise import network_of
-from repro.training.progress import Watcher
+from repro.training.machine.device_memory import free_memory_of
+from repro.training.progress.watcher import Watcher
 
 
 def with_memory_choice(

@@ -12,16 +12,16 @@ from repro.errors import UserError
 from repro.experiment import Experiment, one_of_each
 from repro.runtime import Runtime, Together
 from repro.text import number_of
-from repro.training.checkpoint import Checkpoint, load_before, load_newest, set_aside_newest
-from repro.training.engine import Engine
-from repro.training.graphs import Graphs
-from repro.training.networks import check_finite
-from repro.training.optimizer import keeps_state
-from repro.training.progress import Watcher
-from repro.training.provenance import changed
-from repro.training.record import check_runtime
+from repro.training.checkpoints.checkpoint import Checkpoint, load_before, load_newest, set_aside_newest
+from repro.training.engine.engine import Engine
+from repro.training.engine.graphs import Graphs
+from repro.training.engine.networks import check_finite
+from repro.training.engine.optimizer import keeps_state
+from repro.training.machine.provenance import changed
+from repro.training.progress.watcher import Watcher
+from repro.training.runs.record import check_runtime
+from repro.training.runs.session import Session
 from repro.training.schedule import first_step_of_epoch, phase_of_epoch
-from repro.training.session import Session
 
 DECIDING_SWITCHES = ("channels_last", "compile")
 """The switches with which the bits of a result change on any device."""

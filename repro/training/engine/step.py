@@ -12,10 +12,10 @@ from torch import Tensor
 
 from repro.kernels.side_streams import SIDE_STREAMS
 from repro.runtime import Runtime
-from repro.training.device import autocast
-from repro.training.networks import Networks
-from repro.training.optimizer import set_lr
-from repro.training.processes import parallel
+from repro.training.engine.networks import Networks
+from repro.training.engine.optimizer import set_lr
+from repro.training.machine.device import autocast
+from repro.training.machine.processes import parallel
 from repro.training.tasks.task import Batch, Task
 
 Forward = Callable[[Any], Tensor]

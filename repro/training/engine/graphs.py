@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from repro.training.optimizer import set_lr
-from repro.training.step import Forward, Step, Then
+from repro.training.engine.optimizer import set_lr
+from repro.training.engine.step import Forward, Step, Then
 from repro.training.tasks.task import Batch
 
 GRAPH_WARM_UP = 3

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from repro.recipes import Recipe
-from repro.training.networks import Networks
-from repro.training.rmsprop import RMSprop
+from repro.training.engine.networks import Networks
+from repro.training.engine.rmsprop import RMSprop
 
 WITH_WEIGHTS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 

@@ -14,22 +14,22 @@ from repro.store.results import Record
 from repro.store.run_folders import CURVE, describe
 from repro.store.run_state import Ending
 from repro.text import number_of
-from repro.training import processes
-from repro.training.course import Course, SharedCourse
-from repro.training.engine import Engine
-from repro.training.final_tests import test_finished
-from repro.training.gates import write_run_gates
-from repro.training.graphs import Graphs
-from repro.training.opening import facts_of
+from repro.training.engine.engine import Engine
+from repro.training.engine.graphs import Graphs
+from repro.training.machine import processes
+from repro.training.machine.signals import Stopped, StopRequest
+from repro.training.progress.course import Course, SharedCourse
+from repro.training.progress.tensorboard import board, viewer
 from repro.training.randomness import set_generators, states_of_generators
-from repro.training.record import recorded, write_record
-from repro.training.resume import names_of
-from repro.training.running_loss import RunningLoss
-from repro.training.saver import Saver
-from repro.training.session import Session
-from repro.training.signals import Stopped, StopRequest
-from repro.training.slowdown import SlowdownNotice
-from repro.training.tensorboard import board, viewer
+from repro.training.runs.final_tests import test_finished
+from repro.training.runs.gates import write_run_gates
+from repro.training.runs.opening import facts_of
+from repro.training.runs.record import recorded, write_record
+from repro.training.runs.resume import names_of
+from repro.training.runs.running_loss import RunningLoss
+from repro.training.runs.saver import Saver
+from repro.training.runs.session import Session
+from repro.training.runs.slowdown import SlowdownNotice
 
 CONTINUE, SAVE, STOP = range(3)
 """What a process requests after a step; the greatest request of all processes wins."""

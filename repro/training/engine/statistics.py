@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from repro.models.detector import Scenes
-from repro.training import processes
+from repro.training.machine import processes
 
 
 @torch.no_grad()

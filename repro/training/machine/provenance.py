@@ -16,8 +16,8 @@ from repro import __version__
 from repro.commit import commit
 from repro.store.results import SEPARATOR
 from repro.text import canonical
-from repro.training.device import device_name
-from repro.training.processor import exact_processor
+from repro.training.machine.device import device_name
+from repro.training.machine.processor import exact_processor
 
 SMI_SECONDS = 10.0
 """Longest wait for nvidia-smi."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from repro.errors import RunFailed, os_error_text
-from repro.training import processes
-from repro.training.checkpoint import kept, save
-from repro.training.engine import Engine
+from repro.training.checkpoints.checkpoint import kept, save
+from repro.training.engine.engine import Engine
+from repro.training.machine import processes
 
 AFTER_EPOCH_SECONDS = 10.0
 """After an epoch, no checkpoint is written if the last one is younger: writing may take longer than a short epoch."""

@@ -9,7 +9,7 @@ from repro.errors import NetworkFailed, RunFailed, UserError, explained
 from repro.experiment import Experiment
 from repro.models import is_outside
 from repro.models.factory import OWN_ERRORS, failed_in
-from repro.training.signals import Stopped
+from repro.training.machine.signals import Stopped
 
 ONE_IMAGE = "Expected more than 1 value per channel when training"
 """How torch refuses the maps of 1x1 pixels of one image; the last batch of an epoch may have one."""

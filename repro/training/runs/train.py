@@ -31,25 +31,25 @@ from repro.store.results import RUNS, Record, every_record
 from repro.store.run_folders import LOCK, LOCK_SECONDS, describe, run_at
 from repro.store.run_state import Ending
 from repro.store.writing import check_writable
-from repro.training import processes
-from repro.training.device import check_deterministic, check_fused, prepare
-from repro.training.device_memory import check_fits, release_memory
-from repro.training.failures import failing_in_one_line
-from repro.training.final_tests import final_protocols
-from repro.training.graphs import Graphs
-from repro.training.grouping import Group, groups_of, in_groups, members, sharing_mode_of
+from repro.training.engine.graphs import Graphs
 from repro.training.initialise import network_of
-from repro.training.loop import train_engines
-from repro.training.memory import too_small, warn_if_short, with_memory_choice
-from repro.training.opening import warn_of_deviations, warn_of_records
-from repro.training.progress import Watcher
-from repro.training.record import recorded
-from repro.training.resume import Part, engine_at, grouped_by_progress
+from repro.training.machine import processes
+from repro.training.machine.device import check_deterministic, check_fused, prepare
+from repro.training.machine.device_memory import check_fits, release_memory
+from repro.training.progress.tensorboard import check_log
+from repro.training.progress.watcher import Watcher
+from repro.training.runs.failures import failing_in_one_line
+from repro.training.runs.final_tests import final_protocols
+from repro.training.runs.grouping import Group, groups_of, in_groups, members, sharing_mode_of
+from repro.training.runs.loop import train_engines
+from repro.training.runs.memory import too_small, warn_if_short, with_memory_choice
+from repro.training.runs.opening import warn_of_deviations, warn_of_records
+from repro.training.runs.record import recorded
+from repro.training.runs.resume import Part, engine_at, grouped_by_progress
+from repro.training.runs.session import Session
 from repro.training.schedule import images_per_epoch
-from repro.training.session import Session
 from repro.training.tasks.stream import raise_if_a_worker_died
 from repro.training.tasks.task import MakeTask, task_for
-from repro.training.tensorboard import check_log
 
 
 def train(

@@ -11,11 +11,11 @@ from torch import nn
 from repro.data import DATASETS, DatasetKind
 from repro.experiment import Experiment, by_seeds, one_of_each
 from repro.runtime import DEFAULT_BRANCHES, Runtime, Together
-from repro.training.device_memory import free_memory_of
-from repro.training.memory import needed_bytes
-from repro.training.progress import Watcher
+from repro.training.engine.stacked import why_one_at_a_time
+from repro.training.machine.device_memory import free_memory_of
+from repro.training.progress.watcher import Watcher
+from repro.training.runs.memory import needed_bytes
 from repro.training.sharing import sharing_of
-from repro.training.stacked import why_one_at_a_time
 
 Stack = Sequence[Experiment]
 """Runs of one engine: a single run, or seeds of one experiment in the same kernels."""

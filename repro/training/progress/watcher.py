@@ -16,7 +16,7 @@ from repro.bars import joined, time_left
 from repro.console import is_live, stderr
 from repro.store.results import EpochRow
 from repro.text import clock
-from repro.training.course import Course, SharedCourse
+from repro.training.progress.course import Course, SharedCourse
 
 HEARTBEAT_SECONDS = 60.0
 """Time between two lines within an epoch if there is no terminal."""

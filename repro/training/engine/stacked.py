@@ -15,9 +15,9 @@ from torch.func import functional_call, stack_module_state
 from repro.experiment import Experiment
 from repro.models import is_outside
 from repro.models.detector import Detector
+from repro.training.engine.merged_batchnorm import can_merge, suit_to_vmap
+from repro.training.engine.networks import Networks, Single
 from repro.training.initialise import network_of
-from repro.training.merged_batchnorm import can_merge, suit_to_vmap
-from repro.training.networks import Networks, Single
 
 
 class Stacked(Networks):

@@ -1,4 +1,4 @@
-"""A session: one call of `training.run.train`, from its start to its end or stop."""
+"""A session: one call of `training.runs.train`, from its start to its end or stop."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.recipes import Recipe
 from repro.runtime import Runtime
-from repro.training import processes
-from repro.training.progress import Watcher
+from repro.training.machine import processes
+from repro.training.progress.watcher import Watcher
 from repro.training.tasks.task import MakeTask, Task
 
 

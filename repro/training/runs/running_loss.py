@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from repro.training import processes
-from repro.training.engine import Engine
+from repro.training.engine.engine import Engine
+from repro.training.machine import processes
 
 READ_SECONDS = 0.5
 """Shortest time between two readings; in between, the last one is shown."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from repro.training.networks import Networks
+from repro.training.engine.networks import Networks
 
 
 def classifier_of(layers: dict[str, nn.Module]) -> str:

@@ -6,7 +6,7 @@ from copy import deepcopy
 
 import torch
 
-from repro.training.networks import Networks, infinite_in
+from repro.training.engine.networks import Networks, infinite_in
 
 
 class Average:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from repro.runtime import Runtime, Together
-from repro.training.checkpoint import Checkpoint
-from repro.training.provenance import through
+from repro.training.checkpoints.checkpoint import Checkpoint
+from repro.training.machine.provenance import through
 
 
 @dataclass

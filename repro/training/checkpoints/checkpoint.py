@@ -17,8 +17,8 @@ from repro.experiment import Experiment
 from repro.runtime import Runtime
 from repro.store.results import EpochRow
 from repro.tensor_file import Damaged, read_tensors, save_tensors
+from repro.training.checkpoints.stored_checkpoint import FORMAT, StoredCheckpoint, checked, checksum_of, is_intact
 from repro.training.schedule import total_steps
-from repro.training.stored_checkpoint import FORMAT, StoredCheckpoint, checked, checksum_of, is_intact
 
 NEWEST, BEFORE = "checkpoint.pt", "checkpoint.previous.pt"
 

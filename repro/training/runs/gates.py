@@ -15,11 +15,11 @@ from repro.models.dense_resnet import DenseResNet
 from repro.recipes import Recipe, deviations
 from repro.store.gates import GateRow, gates_path, write_gates
 from repro.store.results import EpochRow, latest, read_records, result_folders
-from repro.training import processes
-from repro.training.device import autocast, placed
-from repro.training.engine import Engine
+from repro.training.engine.engine import Engine
 from repro.training.initialise import network_of
-from repro.training.progress import Watcher
+from repro.training.machine import processes
+from repro.training.machine.device import autocast, placed
+from repro.training.progress.watcher import Watcher
 from repro.training.schedule import phase_of_epoch, steps_per_epoch, total_steps
 from repro.training.tasks.classification import Classification
 from repro.training.tasks.task import Progress, Task

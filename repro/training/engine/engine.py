@@ -15,18 +15,22 @@ from torch import nn
 from repro.experiment import Experiment
 from repro.runtime import Runtime
 from repro.store.results import EpochRow
-from repro.training import processes
-from repro.training.average import Average
-from repro.training.checkpoint import Checkpoint
-from repro.training.device import autocast, placed
-from repro.training.divergence import check_losses, check_state
-from repro.training.graphs import GraphedStep, Graphs
+from repro.training.checkpoints.checkpoint import Checkpoint
+from repro.training.checkpoints.run_history import RunHistory
+from repro.training.engine.average import Average
+from repro.training.engine.divergence import check_losses, check_state
+from repro.training.engine.graphs import GraphedStep, Graphs
+from repro.training.engine.networks import Networks, infinite_in
+from repro.training.engine.optimizer import load_optimizer_states, optimizer_for, optimizer_state_of, reset_momentum
+from repro.training.engine.stacked import as_networks
+from repro.training.engine.statistics import take_exact_statistics
+from repro.training.engine.step import Step
+from repro.training.engine.tuning import freeze_all_but_the_classifier
 from repro.training.initialise import initialised
-from repro.training.networks import Networks, infinite_in
-from repro.training.optimizer import load_optimizer_states, optimizer_for, optimizer_state_of, reset_momentum
-from repro.training.provenance import machine
+from repro.training.machine import processes
+from repro.training.machine.device import autocast, placed
+from repro.training.machine.provenance import machine
 from repro.training.randomness import seed_of, set_generators, states_of_generators
-from repro.training.run_history import RunHistory
 from repro.training.schedule import (
     Phase,
     first_step_of_epoch,
@@ -37,11 +41,7 @@ from repro.training.schedule import (
     steps_per_epoch,
     total_steps,
 )
-from repro.training.stacked import as_networks
-from repro.training.statistics import take_exact_statistics
-from repro.training.step import Step
 from repro.training.tasks.task import Progress, Task
-from repro.training.tuning import freeze_all_but_the_classifier
 
 
 class Engine:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from repro.training.engine import Engine
-from repro.training.progress import Watcher
+from repro.training.engine.engine import Engine
+from repro.training.progress.watcher import Watcher
 
 START_SECONDS, WINDOW_SECONDS = 10.0, 60.0
 """Seconds of steps from which the pace is computed: at the start, after the first step, and from then on."""

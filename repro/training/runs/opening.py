@@ -11,10 +11,10 @@ from repro.paths import Folders
 from repro.recipes import Recipe, deviations
 from repro.store.results import read_records, result_folders
 from repro.text import number_of
-from repro.training.checkpoint import load_newest
-from repro.training.engine import Engine
-from repro.training.progress import Watcher
-from repro.training.record import own_record
+from repro.training.checkpoints.checkpoint import load_newest
+from repro.training.engine.engine import Engine
+from repro.training.progress.watcher import Watcher
+from repro.training.runs.record import own_record
 
 
 def facts_of(engine: Engine, runs: Path) -> str:

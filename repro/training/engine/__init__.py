@@ -1,0 +1,1 @@
+"""Runs in memory: networks, optimizers, and the step that updates them."""

@@ -1,0 +1,1 @@
+"""What a runtime means on this machine: its device, memory, processes and signals."""

@@ -1,0 +1,1 @@
+"""The progress of runs, as a terminal, a log and TensorBoard show it."""

@@ -1,0 +1,1 @@
+"""Runs on disk, from their experiments to their records."""
