@@ -11,7 +11,7 @@ from fuzzing import Attack, changed, damaged, folder, one_line
 from hypothesis import strategies as st
 from PIL import Image
 
-from repro.data import pictures
+from repro.data.files import pictures
 from repro.errors import RunFailed
 from repro.evaluation.mapping import Receiver, insert
 from repro.evaluation.state_dicts import read_state_dict

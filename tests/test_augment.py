@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from repro.data.augment import Draws, Normalise, augment, draw, mean_image, normaliser
+from repro.data.inputs.augment import Draws, Normalise, augment, draw, mean_image, normaliser
 from repro.recipes import Recipe, recipe
 
 MIRU = recipe("miru2020-cifar100")

@@ -76,7 +76,7 @@ def test_known_networks_load_no_torch(capsys: pytest.CaptureFixture[str]) -> Non
 def test_training_on_cifar_needs_no_torchvision_fvcore_or_tabulate() -> None:
     code = (
         "import sys; import repro.benchmark.fastest, repro.training.runs.train, repro.training.progress.watcher\n"
-        "import repro.data.cifar, repro.cli.train\n"
+        "import repro.data.readers.cifar, repro.cli.train\n"
         "unwanted = {'torchvision', 'fvcore', 'triton', 'tabulate', 'sklearn', 'scipy', 'platformdirs'}\n"
         "print(sorted(unwanted & set(sys.modules)))"
     )

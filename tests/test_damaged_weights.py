@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from repro.cli.app import main
-from repro.data import pictures
+from repro.data.files import pictures
 from repro.errors import UserError
 from repro.evaluation.state_dicts import read_state_dict
 from repro.experiment import experiment_for

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from repro import data
-from repro.data import cifar
+from repro.data.readers import cifar
 from repro.errors import UserError
 from repro.paths import checked_folders
 

@@ -14,7 +14,9 @@ from test_cli import repro
 from test_data import write_pickled
 
 from repro import data
-from repro.data import DATASETS, cifar, download, sources
+from repro.data import DATASETS, sources
+from repro.data.downloads import download
+from repro.data.readers import cifar
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from watching import stop_at
 from repro.api.library import using
 from repro.benchmark import random_images
 from repro.data import DATASETS, Dataset, find, load
-from repro.data.folder import ImageFolder
+from repro.data.readers.folder import ImageFolder
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
 from repro.paths import data_in
@@ -292,7 +292,7 @@ def test_an_array_larger_than_the_memory_is_refused_before_it_is_read(
 ) -> None:
     library(SQUARES)
     squares()
-    monkeypatch.setattr("repro.data.arrays.host_memory", lambda: 1000)
+    monkeypatch.setattr("repro.data.readers.arrays.host_memory", lambda: 1000)
     with pytest.raises(UserError, match=r"train_images needs [\d,]+ bytes, more than the memory of this machine"):
         read("my-squares")
 

@@ -22,9 +22,9 @@ from repro.counting.conventions import total
 from repro.counting.count import analysis
 from repro.counting.demand import work_of
 from repro.data import DATASETS
-from repro.data.annotations import Object, Scene, read_annotations
-from repro.data.coco import check, load
 from repro.data.declaration import CocoFolder
+from repro.data.files.annotations import Object, Scene, read_annotations
+from repro.data.readers.coco import check, load
 from repro.errors import Diverged, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.models import build

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from repro.data import download, transfer
-from repro.data.archives import unpack
+from repro.data.downloads import download, transfer
+from repro.data.downloads.archives import unpack
 from repro.errors import UserError
 
 FILE = bytes(range(256)) * 400

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from repro.data.deform import draw_warp, places
+from repro.data.inputs.deform import draw_warp, places
 from repro.experiment import Experiment
 from repro.recipes import recipe
 from repro.recipes.effects import EFFECTS, without_effect

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import nn
 from watching import Silent, assert_same, engine_of, stop_at, train_one
 
-from repro.data.folder import Files
-from repro.data.views import TrainViews
+from repro.data.inputs.views import TrainViews
+from repro.data.readers.folder import Files
 from repro.errors import RunFailed, UserError
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from repro.data import SHIPPED, flat, load
+from repro.data import SHIPPED, load
 from repro.data.declaration import ImageFiles
-from repro.data.folder import ImageFolder
-from repro.data.places import ANNOTATIONS, count
+from repro.data.files import flat
+from repro.data.files.places import ANNOTATIONS, count
+from repro.data.readers.folder import ImageFolder
 from repro.errors import UserError
 
 WNIDS = ["n00000000", "n00000001", "n00000002"]

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from repro.data import SHIPPED, folder, ilsvrc, load
-from repro.data.folder import list_files
-from repro.data.synsets import leaves_in
+from repro.data import SHIPPED, load
+from repro.data.files import ilsvrc
+from repro.data.files.synsets import leaves_in
+from repro.data.readers import folder
+from repro.data.readers.folder import list_files
 from repro.errors import UserError
 
 Write = Callable[..., None]

@@ -14,7 +14,7 @@ import torch
 from watching import assert_same
 
 from repro.data import SHIPPED
-from repro.data.folder import ImageFolder
+from repro.data.readers.folder import ImageFolder
 from repro.experiment import Experiment
 from repro.recipes import RECIPES, Recipe
 from repro.runtime import Runtime

@@ -29,7 +29,8 @@ from repro.benchmark.random_images import random_data
 from repro.cli import missing as command
 from repro.counting.cache import counted_parameters
 from repro.counting.count import Subject
-from repro.data import Images, ilsvrc
+from repro.data import Images
+from repro.data.files import ilsvrc
 from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
 from repro.runtime import Runtime

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from repro.data import SHIPPED, cifar, load
-from repro.data.download import fetch_archive
-from repro.data.folder import ImageFolder
-from repro.data.misplaced import misplaced
-from repro.data.stored import Missing
+from repro.data import SHIPPED, load
+from repro.data.downloads.download import fetch_archive
+from repro.data.files.misplaced import misplaced
+from repro.data.files.stored import Missing
+from repro.data.readers import cifar
+from repro.data.readers.folder import ImageFolder
 from repro.errors import UserError
 
 Write = Callable[..., None]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from repro.data import pictures
-from repro.data.pictures import is_image, read
+from repro.data.files import pictures
+from repro.data.files.pictures import is_image, read
 from repro.errors import UserError
 
 RED, GREY = (200, 0, 0), 40_000

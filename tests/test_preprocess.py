@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy.linalg import fractional_matrix_power
 
-from repro.data import Dataset, Images, load, preprocess
-from repro.data.preprocess import FILTER_BIAS, SCALE, Whitener, contrast_normalised, fit, preprocessed, whitened
+from repro.data import Dataset, Images, load
+from repro.data.inputs import preprocess
+from repro.data.inputs.preprocess import FILTER_BIAS, SCALE, Whitener, contrast_normalised, fit, preprocessed, whitened
 
 
 def random_images(n: int, seed: int = 0) -> Images:

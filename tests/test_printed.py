@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from repro.data.protocol import ONE_CROP, Averaged, Protocol, Views
+from repro.data.inputs.protocol import ONE_CROP, Averaged, Protocol, Views
 from repro.recipes import recipe
 from repro.tables import PrintedError, read_table, table_names
 

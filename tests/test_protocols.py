@@ -17,9 +17,9 @@ from repro.comparison.join import compare
 from repro.comparison.summary import summarise
 from repro.comparison.verdict import Verdict
 from repro.data import SHIPPED, load
-from repro.data.folder import Files, ImageFolder
-from repro.data.procedure import Procedure, TestViews, central, procedure_of, squares
-from repro.data.protocol import ONE_CROP, Averaged, Protocol, Views
+from repro.data.inputs.procedure import Procedure, TestViews, central, procedure_of, squares
+from repro.data.inputs.protocol import ONE_CROP, Averaged, Protocol, Views
+from repro.data.readers.folder import Files, ImageFolder
 from repro.errors import UserError
 from repro.evaluation import evaluate as evaluation
 from repro.evaluation.evaluate import evaluate

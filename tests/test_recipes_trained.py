@@ -10,8 +10,9 @@ import torch
 from test_preprocess import random_images
 from watching import Silent, engine_of, small, stop_at, train_one
 
-from repro.data import Dataset, Images, load, svhn
-from repro.data.preprocess import preprocessed
+from repro.data import Dataset, Images, load
+from repro.data.inputs.preprocess import preprocessed
+from repro.data.readers import svhn
 from repro.errors import UserError
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for

@@ -22,7 +22,7 @@ from repro.comparison.join import Comparison, compare
 from repro.comparison.rule import RULE
 from repro.comparison.summary import summarise
 from repro.comparison.verdict import Verdict
-from repro.data.protocol import ONE_CROP
+from repro.data.inputs.protocol import ONE_CROP
 from repro.errors import UserError
 from repro.experiment import experiment_for
 from repro.report import Report

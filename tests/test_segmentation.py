@@ -15,7 +15,7 @@ from watching import Silent, stop_at, train_one
 from repro.comparison.join import compare
 from repro.comparison.verdict import Verdict
 from repro.data import DATASETS, Dataset, Images, load
-from repro.data.deform import Warp, draw_warp, places, read
+from repro.data.inputs.deform import Warp, draw_warp, places, read
 from repro.errors import UserError
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for

@@ -21,8 +21,8 @@ from watching import Silent, assert_same, stop_at, train_one, weights
 
 from repro.cli.app import main
 from repro.data import SHIPPED
-from repro.data.folder import ImageFolder
-from repro.data.views import EIGENVALUES, EIGENVECTORS, TrainViews, lighting_noise
+from repro.data.inputs.views import EIGENVALUES, EIGENVECTORS, TrainViews, lighting_noise
+from repro.data.readers.folder import ImageFolder
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders

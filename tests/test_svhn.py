@@ -9,9 +9,9 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from repro.data import svhn
-from repro.data.stored import Missing
-from repro.data.svhn import File, Svhn
+from repro.data.files.stored import Missing
+from repro.data.readers import svhn
+from repro.data.readers.svhn import File, Svhn
 from repro.errors import UserError
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from watching import Silent, train_one
 
 from repro.data import DATASETS, SHIPPED
-from repro.data.protocol import ONE_CROP, Averaged, Protocol, Views
+from repro.data.inputs.protocol import ONE_CROP, Averaged, Protocol, Views
 from repro.errors import UserError
 from repro.evaluation import pretrained, third_party
 from repro.evaluation.channels import from_centred, orders, to_centred

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from repro.data.views import RandomPart
+from repro.data.inputs.views import RandomPart
 from repro.recipes import recipe
 
 PAPER = recipe("resnet-imagenet")

@@ -14,8 +14,8 @@ from torch import nn
 
 from repro.cli.app import main
 from repro.data import SHIPPED
-from repro.data.augment import Normalise
-from repro.data.protocol import ONE_CROP
+from repro.data.inputs.augment import Normalise
+from repro.data.inputs.protocol import ONE_CROP
 from repro.errors import RunFailed, UserError
 from repro.evaluation import evaluate
 from repro.evaluation import pretrained as weights

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from repro.data import Images
-from repro.data.folder import Files
+from repro.data.readers.folder import Files
 from repro.experiment import Experiment
 from repro.recipes import Recipe
 from repro.training.initialise import network_of

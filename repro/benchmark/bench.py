@@ -21,8 +21,8 @@ from repro.benchmark.windows import measure_window
 from repro.console import is_live, note
 from repro.counting.demand import work_of
 from repro.data import DATASETS, Dataset, DatasetKind, load
-from repro.data.folder import ImageFolder, is_there
-from repro.data.folder import load as load_folder
+from repro.data.readers.folder import ImageFolder, is_there
+from repro.data.readers.folder import load as load_folder
 from repro.errors import RunFailed, UserError, first_line
 from repro.experiment import Experiment, check_counted, classifies
 from repro.recipes import Recipe

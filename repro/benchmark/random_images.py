@@ -11,8 +11,8 @@ from torch import Tensor
 
 from repro.bars import with_bar
 from repro.data import DATASETS, Dataset, Images
-from repro.data.folder import Files, ImageFolder, list_files
-from repro.data.places import TRAIN, VAL
+from repro.data.files.places import TRAIN, VAL
+from repro.data.readers.folder import Files, ImageFolder, list_files
 
 IMAGES = 12_800
 """Number of images in memory."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from repro.benchmark.baseline import BASELINE_PREFETCH, baseline, folder_baseline, folder_input
 from repro.counting.demand import saved_bytes
 from repro.data import Dataset
-from repro.data.folder import ImageFolder
+from repro.data.readers.folder import ImageFolder
 from repro.experiment import Experiment
 from repro.runtime import Precision, Runtime, Together
 from repro.training.engine.engine import Engine

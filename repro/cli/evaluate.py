@@ -16,7 +16,7 @@ from repro.cli.suggestion import after_run, suggest
 from repro.cli.weights import Given, show_weights
 from repro.console import loading, note, print_json, print_line
 from repro.data import find as find_dataset
-from repro.data.protocol import ONE_CROP
+from repro.data.inputs.protocol import ONE_CROP
 from repro.errors import UserError
 from repro.paths import DEFAULT_RESULTS, Folders, checked_folders
 from repro.runtime import Runtime

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from repro.cli.options import choice
-from repro.data.protocol import Views
+from repro.data.inputs.protocol import Views
 from repro.errors import UserError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from repro.comparison.rule import Judgement, judge, pooled
 from repro.comparison.spread import PRINTED_SPREAD, Spread
 from repro.comparison.times import TimeCell, time_cells
 from repro.comparison.verdict import Verdict
-from repro.data.protocol import ONE_CROP
+from repro.data.inputs.protocol import ONE_CROP
 from repro.paths import DEFAULT_RESULTS
 from repro.store.results import Record
 from repro.store.step_times import StepTime

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from repro.comparison.rule import MeasuredError
-from repro.data.protocol import ONE_CROP
+from repro.data.inputs.protocol import ONE_CROP
 from repro.models import spec_of
 from repro.runtime import Together
 from repro.store.protocol_tests import measured

@@ -1,4 +1,4 @@
-"""The datasets as plain data; their readers are in the other files of this folder."""
+"""The datasets as plain data; their readers are in `readers/`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from repro.data.declaration import (
     SegmentationFolder,
     survey_datasets,
 )
-from repro.data.places import count
+from repro.data.files.places import count
 from repro.errors import UserError, refuse
 from repro.models.options import Shape
 from repro.paths import data_folder
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from repro.data.coco import DetectionFolder
-    from repro.data.folder import ImageFolder
+    from repro.data.readers.coco import DetectionFolder
+    from repro.data.readers.folder import ImageFolder
 
 
 class DatasetKind(StrEnum):
@@ -68,7 +68,7 @@ class DatasetSpec:
     """The dataset whose files it uses; empty: it has its own."""
     as_published: bool = False
     """Whether image files are read as the published pipelines of ImageNet and COCO read them: see
-    `repro.data.pictures.read` and `repro.data.annotations.read_annotations`."""
+    `repro.data.files.pictures.read` and `repro.data.files.annotations.read_annotations`."""
     declaration: Declaration | None = None
     """What a paper declares of it; None for the program's own."""
 
@@ -270,7 +270,7 @@ def load(name: str, root: Path) -> Dataset | ImageFolder | DetectionFolder:
     """
     check_root(root)
     file, function = DATASETS[name].loader.split(":")
-    read = getattr(import_module(f"repro.data.{file}"), function)
+    read = getattr(import_module(f"repro.data.readers.{file}"), function)
     dataset: Dataset | ImageFolder | DetectionFolder = read(name, root)
     if isinstance(dataset, Dataset):
         check_number(name, "train_images", len(dataset.train))

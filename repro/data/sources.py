@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from repro.data import DATASETS, DatasetKind, load
-from repro.data.places import place_of
-from repro.data.stored import Missing, Stored, size_of
+from repro.data.files.places import place_of
+from repro.data.files.stored import Missing, Stored, size_of
 from repro.errors import UserError, WrongFiles
 
 DOWNLOADED = ("cifar10", "cifar100", "svhn")
@@ -76,21 +76,21 @@ class _Source:
 def _source_of(name: str) -> _Source:
     """Return the source of a dataset whose images can be read; torch is loaded."""
     if name in ("cifar10", "cifar100"):
-        from repro.data import cifar
+        from repro.data.readers import cifar
 
         published = {"cifar10": cifar.CIFAR10, "cifar100": cifar.CIFAR100}[name]
         return _Source(partial(cifar.fetch, published), partial(cifar.check, published))
     if name == "svhn":
-        from repro.data import svhn
+        from repro.data.readers import svhn
 
         return _Source(partial(svhn.fetch, svhn.SVHN), partial(svhn.check, svhn.SVHN))
     if DATASETS[name].kind is DatasetKind.IMAGE_FILES:
-        from repro.data import folder
+        from repro.data.readers import folder
 
         fetch = folder.unpack_imagenet if folder.is_imagenet(name) else _nothing
         return _Source(fetch, partial(folder.check, name))
     if DATASETS[name].kind is DatasetKind.DETECTION:
-        from repro.data import coco
+        from repro.data.readers import coco
 
         return _Source(_nothing, partial(coco.check, name))
     return _Source(_nothing, partial(_read, name))

@@ -12,8 +12,8 @@ from torch import nn
 from repro.bars import with_bar
 from repro.console import note
 from repro.data import DATASETS, DatasetKind, load
-from repro.data.folder import ImageFolder
-from repro.data.procedure import Procedure, procedure_of
+from repro.data.inputs.procedure import Procedure, procedure_of
+from repro.data.readers.folder import ImageFolder
 from repro.errors import RunFailed, UserError
 from repro.evaluation.mapping import Receiver, insert
 from repro.evaluation.prediction import draw_prediction

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from repro.console import is_live
-from repro.data.checksum import checksum
+from repro.data.downloads.checksum import checksum
 from repro.errors import RunFailed, UserError
 from repro.evaluation.state_dicts import StateDict
 from repro.models.registry import TORCHVISION
 
 if TYPE_CHECKING:
-    from repro.data.procedure import Procedure
+    from repro.data.inputs.procedure import Procedure
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def published(model: str) -> Published:
         raise UserError(f"torchvision has no weights for {model}; it has weights for {', '.join(TORCHVISION)}")
     from torchvision.models import get_model_weights
 
-    from repro.data.procedure import Procedure
+    from repro.data.inputs.procedure import Procedure
 
     weights: Any = get_model_weights(TORCHVISION[model])["IMAGENET1K_V1"]
     shown = weights.transforms()

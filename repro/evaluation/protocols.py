@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from repro.data.protocol import ONE_CROP, Averaged, Protocol, Views
+from repro.data.inputs.protocol import ONE_CROP, Averaged, Protocol, Views
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.models.typed import typed_name

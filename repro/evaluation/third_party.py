@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 from repro.data import DATASETS, Dataset, load
-from repro.data.augment import Normalise
-from repro.data.folder import ImageFolder
-from repro.data.procedure import Procedure, procedure_of
-from repro.data.protocol import ONE_CROP, Protocol
+from repro.data.inputs.augment import Normalise
+from repro.data.inputs.procedure import Procedure, procedure_of
+from repro.data.inputs.protocol import ONE_CROP, Protocol
+from repro.data.readers.folder import ImageFolder
 from repro.errors import UserError
 from repro.evaluation.evaluate import check_loss, check_shown_whole, shown_progress, test
 from repro.evaluation.layouts import Layout, Normalisation

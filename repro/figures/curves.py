@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from repro.comparison.match import is_of, reduced, runs_of
-from repro.data.protocol import ONE_CROP
+from repro.data.inputs.protocol import ONE_CROP
 from repro.figures.panels import panel_title
 from repro.store.curves import curve_of
 from repro.store.results import EpochRow, Record

@@ -7,7 +7,7 @@ from repro.comparison.join import ComparedRow, ErrorCell
 from repro.comparison.match import conditions
 from repro.comparison.times import TimeCell
 from repro.comparison.verdict import Verdict
-from repro.data.protocol import ONE_CROP
+from repro.data.inputs.protocol import ONE_CROP
 from repro.report.grid import DASH, Shown, Tag
 from repro.tables import LAST, Column
 

@@ -111,7 +111,7 @@ The code of the network or the recipe does not come with `repro`: run this in th
 
 def _how_to_load(facts: CardFacts, weights: Path) -> str:
     """Return how the file is loaded, and what the network's input is."""
-    from repro.data.augment import with_declared  # imports torch
+    from repro.data.inputs.augment import with_declared  # imports torch
 
     experiment = facts.experiment
     data = DATASETS[experiment.dataset]

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from repro.atomic import write_atomically
-from repro.data.protocol import ONE_CROP, Protocol
+from repro.data.inputs.protocol import ONE_CROP, Protocol
 from repro.store.results import ProtocolTest, Record
 
 FILE = "tests.json"

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from repro.bounds import Amount, Percent, Positive, Whole
-from repro.data.protocol import Protocol
+from repro.data.inputs.protocol import Protocol
 from repro.runtime import Runtime, switches_today
 from repro.store.csv_rows import Plain, Time, line_of, lines_of, read, rewrite
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from repro.bounds import Percent, Positive
-from repro.data.protocol import Protocol
+from repro.data.inputs.protocol import Protocol
 from repro.store.csv_rows import Plain, Time, line_of, lines_of, read, rewrite
 from repro.store.writing import locked_results
 
@@ -33,7 +33,10 @@ class WeightsTest:
     options: Mapping[str, Plain]
     dataset: str
     protocol: Mapping[str, Any]
-    """The test protocol of image files, as `repro.data.protocol.Protocol`; empty for one crop and for whole images."""
+    """The test protocol of image files, with the keys of `repro.data.inputs.protocol.Protocol`.
+
+    It is empty for one crop and for whole images.
+    """
     normalised_as: str
     """Where the normalisation is from."""
     mean: Sequence[float]

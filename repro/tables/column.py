@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from repro.data.protocol import Protocol
+from repro.data.inputs.protocol import Protocol
 
 KINDS = ("params", "flops", "error", "time", "context")
 METRICS = ("error", "error5", "iou", "isbi_pixel", "isbi_rand", "ap", "ap50")

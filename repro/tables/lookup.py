@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from repro.data import DATASETS, DatasetKind
-from repro.data.protocol import Protocol
+from repro.data.inputs.protocol import Protocol
 from repro.experiment import Experiment
 from repro.models import OptionValue
 from repro.tables.printed import PrintedError, Table

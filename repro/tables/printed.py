@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from repro.data import DATASETS
-from repro.data.protocol import ONE_CROP, Protocol
+from repro.data.inputs.protocol import ONE_CROP, Protocol
 from repro.errors import Mistake, UserError, WrongFiles
 from repro.experiment import Experiment, experiment_for
 from repro.models import OptionValue, resolve_options

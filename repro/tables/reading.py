@@ -10,7 +10,7 @@ import msgspec
 
 from repro.counting.conventions import Convention
 from repro.data import DATASETS, DatasetKind, why_unknown
-from repro.data.protocol import Protocol
+from repro.data.inputs.protocol import Protocol
 from repro.errors import Mistake, UserError, WrongFiles, collecting, refuse
 from repro.models import ELSEWHERE, MODELS, OPTIONS, check_layers, find, is_outside
 from repro.models.options import EXPECTED

@@ -45,7 +45,7 @@ def recipe_findings(recipes: Iterable[Recipe], used: Collection[str]) -> Iterato
 
 def _check_values(recipe: Recipe) -> None:
     """Refuse values that the training of the dataset lacks or ignores."""
-    from repro.data.augment import with_declared
+    from repro.data.inputs.augment import with_declared
     from repro.training.tasks.task import check_task_values
 
     try:

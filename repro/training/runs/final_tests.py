@@ -9,7 +9,7 @@ import msgspec
 import torch
 from torch import nn
 
-from repro.data.protocol import ONE_CROP, Protocol, Views
+from repro.data.inputs.protocol import ONE_CROP, Protocol, Views
 from repro.experiment import Experiment
 from repro.models.dense import Dense, fully_convolutional
 from repro.store.protocol_tests import StoppedTest, Tests, read_tests, write_tests

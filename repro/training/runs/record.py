@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from repro.data.protocol import Protocol
+from repro.data.inputs.protocol import Protocol
 from repro.errors import RunFailed, UserError, os_error_text
 from repro.experiment import Experiment
 from repro.models.outside import version_of

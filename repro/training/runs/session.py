@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from repro.data.protocol import Protocol
+from repro.data.inputs.protocol import Protocol
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.recipes import Recipe

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from repro.atomic import remove_unfinished
-from repro.data.protocol import Protocol
+from repro.data.inputs.protocol import Protocol
 from repro.errors import (
     BeingTrained,
     NetworkFailed,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from repro.console import waiting
-from repro.data.annotations import Scene
+from repro.data.files.annotations import Scene
 from repro.errors import PackageMissing
 
 MANY = 1000

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.utils import data
 
 from repro.data import DatasetKind
-from repro.data.annotations import Scene
-from repro.data.augment import Normalise, with_declared
-from repro.data.coco import DetectionFolder, DetectionPart
-from repro.data.pictures import read
+from repro.data.files.annotations import Scene
+from repro.data.files.pictures import read
+from repro.data.inputs.augment import Normalise, with_declared
+from repro.data.readers.coco import DetectionFolder, DetectionPart
 from repro.errors import UserError
 from repro.models.detector import Scenes
 from repro.recipes import Recipe

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from repro.data.augment import Normalise
-from repro.data.folder import Files
-from repro.data.procedure import Procedure, TestViews
-from repro.data.protocol import Averaged, Views
+from repro.data.inputs.augment import Normalise
+from repro.data.inputs.procedure import Procedure, TestViews
+from repro.data.inputs.protocol import Averaged, Views
+from repro.data.readers.folder import Files
 from repro.models.dense import fully_convolutional
 from repro.runtime import Runtime
 from repro.training.machine import processes

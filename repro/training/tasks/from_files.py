@@ -13,11 +13,11 @@ from torch import nn
 from repro.bars import with_bar
 from repro.cached import read_cached, write_cached
 from repro.data import DatasetKind
-from repro.data.augment import with_declared
-from repro.data.folder import Files, ImageFolder
-from repro.data.procedure import Procedure, TestViews, procedure_of
-from repro.data.protocol import ONE_CROP, Protocol
-from repro.data.views import TrainViews
+from repro.data.inputs.augment import with_declared
+from repro.data.inputs.procedure import Procedure, TestViews, procedure_of
+from repro.data.inputs.protocol import ONE_CROP, Protocol
+from repro.data.inputs.views import TrainViews
+from repro.data.readers.folder import Files, ImageFolder
 from repro.errors import UserError
 from repro.paths import cache_folder
 from repro.recipes import Recipe

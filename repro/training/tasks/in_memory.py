@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from repro.data import Dataset, DatasetKind, Images
-from repro.data.augment import Draws, augment, draw, normaliser, with_declared
-from repro.data.preprocess import preprocessed
+from repro.data.inputs.augment import Draws, augment, draw, normaliser, with_declared
+from repro.data.inputs.preprocess import preprocessed
 from repro.errors import UserError
 from repro.recipes import Recipe
 from repro.runtime import Runtime

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from repro.data.views import stacked
+from repro.data.inputs.views import stacked
 from repro.errors import RunFailed, UserError
 from repro.runtime import Runtime, cores
 from repro.training.machine.device_memory import return_freed_memory

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from repro.data import DATASETS, Dataset, DatasetKind, load
-from repro.data.coco import DetectionFolder
-from repro.data.folder import ImageFolder
+from repro.data.readers.coco import DetectionFolder
+from repro.data.readers.folder import ImageFolder
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.models.detector import Scenes

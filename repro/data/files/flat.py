@@ -2,7 +2,7 @@
 
 Kaggle distributes ImageNet as ILSVRC/Data/CLS-LOC/{train,val}, with LOC_val_solution.csv and LOC_synset_mapping.txt
 next to ILSVRC/. Tiny ImageNet has val/images/ and val/val_annotations.txt. The organisers' development kit is read in
-repro/data/ilsvrc.py.
+`repro.data.files.ilsvrc`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from repro.data import ilsvrc
-from repro.data.pictures import is_image
-from repro.data.places import ANNOTATIONS, IMAGES, TRAIN, is_annotated
+from repro.data.files import ilsvrc
+from repro.data.files.pictures import is_image
+from repro.data.files.places import ANNOTATIONS, IMAGES, TRAIN, is_annotated
 from repro.errors import UserError
 
 KAGGLE = Path("ILSVRC", "Data", "CLS-LOC")

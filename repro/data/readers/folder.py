@@ -2,8 +2,8 @@
 folders that papers declare.
 
 ROOT/imagenet holds train/<wnid>/*.JPEG and val/<wnid>/*.JPEG, or the organisers' flat val/*.JPEG with their
-development kit; their archives are unpacked once (repro/data/ilsvrc.py). The layouts of Kaggle and of Tiny ImageNet are
-read as they are (repro/data/flat.py). Classes are the sorted names of the folders, as in torchvision.
+development kit; their archives are unpacked once (`repro.data.files.ilsvrc`). The layouts of Kaggle and of Tiny
+ImageNet are read as they are (`repro.data.files.flat`). Classes are the sorted names of the folders, as in torchvision.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from torch import Tensor
 
 from repro.bars import with_bar
 from repro.data import DATASETS, check_number
-from repro.data.class_folders import class_names, refuse_other_classes
-from repro.data.flat import flat_labels, kaggle_images
-from repro.data.ilsvrc import archives_in, unpack
-from repro.data.misplaced import misplaced
-from repro.data.pictures import ENDINGS, is_image, is_unread, read
-from repro.data.places import TRAIN, VAL, folder_of_tests, images_of, is_annotated, place_of
-from repro.data.stored import Missing, Stored, size_of
+from repro.data.files.class_folders import class_names, refuse_other_classes
+from repro.data.files.flat import flat_labels, kaggle_images
+from repro.data.files.ilsvrc import archives_in, unpack
+from repro.data.files.misplaced import misplaced
+from repro.data.files.pictures import ENDINGS, is_image, is_unread, read
+from repro.data.files.places import TRAIN, VAL, folder_of_tests, images_of, is_annotated, place_of
+from repro.data.files.stored import Missing, Stored, size_of
 from repro.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Files:
     channels: int = 3
     """1 for grey, 3 for RGB."""
     as_published: bool = False
-    """Whether files are read as in `repro.data.pictures.read`."""
+    """Whether files are read as in `repro.data.files.pictures.read`."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,7 +65,7 @@ class Files:
         return self.folder / os.fsdecode(self.names[begin : int(self.ends[index])])
 
     def read(self, index: int) -> Image:
-        """Return an image in grey or RGB; UserError as in `repro.data.pictures.read`."""
+        """Return an image in grey or RGB; UserError as in `repro.data.files.pictures.read`."""
         return read(self.path(index), channels=self.channels, as_published=self.as_published)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from repro.data.misplaced import ARCHIVES
-from repro.data.places import classes_in, is_annotated
+from repro.data.files.misplaced import ARCHIVES
+from repro.data.files.places import classes_in, is_annotated
 from repro.errors import UserError
 
 

@@ -1,7 +1,7 @@
 """How a network is tested on image files: what it sees of an image, and how its predictions are combined.
 
 A protocol belongs to a printed error. How images are scaled and normalised belongs to the recipe: see
-`repro.data.procedure.Procedure`.
+`repro.data.inputs.procedure.Procedure`.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ from functools import cached_property
 from pathlib import Path
 
 from repro.data import DATASETS, check_number
-from repro.data.annotations import Annotations, Scene, read_annotations
 from repro.data.declaration import CocoFolder
-from repro.data.misplaced import misplaced
-from repro.data.places import annotations_of, place_of
-from repro.data.stored import Missing, Stored, size_of
+from repro.data.files.annotations import Annotations, Scene, read_annotations
+from repro.data.files.misplaced import misplaced
+from repro.data.files.places import annotations_of, place_of
+from repro.data.files.stored import Missing, Stored, size_of
 from repro.errors import UserError
 
 PARTS = ("train2017", "val2017")

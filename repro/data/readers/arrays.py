@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from repro.data import DATASETS, Dataset, Images
-from repro.data.checksum import checksum
 from repro.data.declaration import DIGITS, Arrays, Binary, Declaration
-from repro.data.places import BROKEN_ARCHIVE, TEST, TRAIN, files_of, record_size
-from repro.data.stored import Missing
+from repro.data.downloads.checksum import checksum
+from repro.data.files.places import BROKEN_ARCHIVE, TEST, TRAIN, files_of, record_size
+from repro.data.files.stored import Missing
 from repro.errors import UserError
 from repro.memory import host_memory
 

@@ -8,9 +8,9 @@ import zlib
 from functools import partial
 from pathlib import Path
 
-from repro.data.annotations import read_annotations
 from repro.data.declaration import Arrays, Binary, CocoFolder, Declared, ImageFiles
-from repro.data.pictures import is_image
+from repro.data.files.annotations import read_annotations
+from repro.data.files.pictures import is_image
 from repro.errors import UserError
 
 TRAIN, TEST, VAL = "train", "test", "val"

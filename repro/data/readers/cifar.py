@@ -18,10 +18,10 @@ from torch import Tensor
 
 from repro.bars import with_bar
 from repro.data import Dataset, Images
-from repro.data.archives import is_filled
-from repro.data.download import fetch_archive
-from repro.data.misplaced import elsewhere, too_deep
-from repro.data.stored import Missing, Stored
+from repro.data.downloads.archives import is_filled
+from repro.data.downloads.download import fetch_archive
+from repro.data.files.misplaced import elsewhere, too_deep
+from repro.data.files.stored import Missing, Stored
 from repro.errors import UserError
 
 PIXELS = 3 * 32 * 32

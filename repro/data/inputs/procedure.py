@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from torch.utils.data import Dataset
 
-from repro.data.folder import Files
-from repro.data.protocol import ONE_CROP, Protocol, Views
-from repro.data.views import stacked
+from repro.data.inputs.protocol import ONE_CROP, Protocol, Views
+from repro.data.inputs.views import stacked
+from repro.data.readers.folder import Files
 from repro.errors import UserError
 from repro.recipes import Recipe
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from repro.data.folder import Files
+from repro.data.readers.folder import Files
 from repro.recipes import Recipe
 
 if TYPE_CHECKING:

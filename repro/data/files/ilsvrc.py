@@ -13,9 +13,9 @@ from typing import IO
 
 from repro.bars import open_with_bar
 from repro.console import waiting
-from repro.data.archives import is_filled
-from repro.data.archives import unpack as write_files
-from repro.data.synsets import leaves_in
+from repro.data.downloads.archives import is_filled
+from repro.data.downloads.archives import unpack as write_files
+from repro.data.files.synsets import leaves_in
 from repro.errors import UserError
 from repro.locks import locked
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from repro.bars import open_with_bar
 from repro.console import note, waiting
-from repro.data.archives import is_filled, unpack
-from repro.data.checksum import checksum
-from repro.data.transfer import Broken, Refused, transfer
+from repro.data.downloads.archives import is_filled, unpack
+from repro.data.downloads.checksum import checksum
+from repro.data.downloads.transfer import Broken, Refused, transfer
 from repro.errors import UserError
 from repro.locks import Held, locked
 

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from repro.data import DATASETS, Dataset, Images
-from repro.data.misplaced import misplaced
-from repro.data.pictures import (
+from repro.data.files.misplaced import misplaced
+from repro.data.files.pictures import (
     DEEP,
     DEEPER,
     ENDINGS,
@@ -31,8 +31,8 @@ from repro.data.pictures import (
     refuse_pages,
     upright,
 )
-from repro.data.places import IMAGES, MASKS, TRAIN, folder_of_tests, place_of
-from repro.data.stored import Missing
+from repro.data.files.places import IMAGES, MASKS, TRAIN, folder_of_tests, place_of
+from repro.data.files.stored import Missing
 from repro.errors import UserError
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from repro.bars import open_with_bar
 from repro.data import Dataset, Images
-from repro.data.checksum import checksum
-from repro.data.download import fetch_file
-from repro.data.stored import Missing, Stored
+from repro.data.downloads.checksum import checksum
+from repro.data.downloads.download import fetch_file
+from repro.data.files.stored import Missing, Stored
 from repro.errors import UserError
 
 

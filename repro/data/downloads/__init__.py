@@ -1,0 +1,1 @@
+"""Downloads, their checksums, and unpacking."""

@@ -1,0 +1,1 @@
+"""The files of datasets: where they are, and what one of them contains."""

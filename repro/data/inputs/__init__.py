@@ -1,0 +1,1 @@
+"""Images as the inputs of networks: preprocessed, augmented, cropped."""

@@ -1,0 +1,1 @@
+"""A file for each layout of datasets, which reads them."""
