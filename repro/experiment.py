@@ -26,9 +26,9 @@ from repro.models import (
     resolve_options,
     spec_of,
 )
-from repro.models.factory import check_output
 from repro.models.options import Shape
-from repro.models.outside import label, recorded, remember
+from repro.models.outside.factory import check_output
+from repro.models.outside.location import label, recorded, remember
 from repro.models.typed import typed_name
 from repro.paths import data_folder
 from repro.recipes import (

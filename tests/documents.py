@@ -30,8 +30,9 @@ from repro.recipes.recipe import VALUES, shown
 from repro.recipes.schema import described
 from repro.recipes.source import Source, sources_text
 from repro.recipes.values import Value, values_of
-from repro.report import counts, frame
-from repro.report.frame import FIGURES
+from repro.report import counts
+from repro.report.formats import frame
+from repro.report.formats.frame import FIGURES
 from repro.store.results import Record
 from repro.tables import Column, Row, Table
 from repro.training.initialise import INITIALISERS

@@ -19,10 +19,10 @@ from repro.comparison.verdict import Verdict
 from repro.console import stdout
 from repro.report import Report
 from repro.report.counts import CountReports
+from repro.report.formats.html import notebook_html
+from repro.report.formats.terminal import plain
 from repro.report.grid import Grid, Heading, Line, Shown
-from repro.report.html import notebook_html
 from repro.report.notes import Note
-from repro.report.terminal import plain
 from repro.store.results import Record
 from repro.tables import read_table
 
@@ -132,7 +132,7 @@ def test_html_is_escaped_and_self_contained() -> None:
 
 
 def test_the_style_of_a_notebook_applies_to_our_tables_alone() -> None:
-    style = (ROOT / "repro/report/html/notebook.css").read_text(encoding="utf-8")
+    style = (ROOT / "repro/report/formats/html/notebook.css").read_text(encoding="utf-8")
     rules = [line for line in style.splitlines() if "{" in line]
     assert all(selector.strip().startswith(".repro-report ") for line in rules for selector in parts(line))
 
@@ -142,7 +142,7 @@ def parts(rule: str) -> list[str]:
 
 
 def test_the_colours_of_marks_are_seen_on_white_and_on_black() -> None:
-    style = (ROOT / "repro/report/html/notebook.css").read_text(encoding="utf-8")
+    style = (ROOT / "repro/report/formats/html/notebook.css").read_text(encoding="utf-8")
     colours = re.findall(r"color: #(\w{6})", style)
     assert len(colours) == 4
     for colour in colours:

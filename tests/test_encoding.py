@@ -9,7 +9,7 @@ from test_cli import repro
 from repro.comparison.verdict import Verdict
 from repro.encoding import legible, never_fail
 from repro.report.cells import MATCH
-from repro.report.latex import SPELLINGS
+from repro.report.formats.latex import SPELLINGS
 
 
 class Terminal(io.TextIOWrapper):

@@ -17,7 +17,7 @@ from repro.experiment import experiment_for
 from repro.figures import Forest, draw, forest_of
 from repro.figures.forest import Evidence, ForestRow
 from repro.recipes import deviations
-from repro.report.html.pictures import forest_pictures
+from repro.report.formats.html.pictures import forest_pictures
 from repro.store.results import Record
 from repro.tables import Table, read_table
 

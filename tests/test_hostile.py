@@ -21,8 +21,8 @@ from repro.console import stderr, stdout
 from repro.encoding import visible
 from repro.experiment import experiment_for
 from repro.report import Report
-from repro.report.html import html_page
-from repro.report.markdown import escaped
+from repro.report.formats.html import html_page
+from repro.report.formats.markdown import escaped
 from repro.store.curves import curve_path, write_curve
 from repro.store.gates import GateRow, gates_path, write_gates
 from repro.store.results import EpochRow, Record

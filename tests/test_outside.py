@@ -26,8 +26,8 @@ from repro.counting.count import count as counted
 from repro.errors import UserError
 from repro.experiment import check_network, experiment_for
 from repro.models import find
-from repro.models.factory import factory_of, resolved
-from repro.models.outside import bare, label, outside, recorded, remember
+from repro.models.outside.factory import factory_of, resolved
+from repro.models.outside.location import bare, label, outside, recorded, remember
 from repro.papers import find_papers
 from repro.recipes import Library, within
 from repro.store.results import Record

@@ -11,7 +11,7 @@ from watching import Silent, stop_at
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import experiment_for
 from repro.models import find
-from repro.models.factory import factory_of
+from repro.models.outside.factory import factory_of
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.training.machine.signals import Stopped

@@ -21,10 +21,10 @@ from repro.comparison.verdict import Verdict
 from repro.counting.count import Count, Subject
 from repro.experiment import experiment_for
 from repro.recipes import recipe
-from repro.report import html as page_module
+from repro.report.formats import html as page_module
+from repro.report.formats.html import html_page, stamp
+from repro.report.formats.html.pictures import curve_pictures, slim
 from repro.report.grid import Grid, Heading, Line, Shown, Tag
-from repro.report.html import html_page, stamp
-from repro.report.html.pictures import curve_pictures, slim
 from repro.report.summary import headline_of, short_name
 from repro.store.curves import curve_path, write_curve
 from repro.store.gates import GateRow, gates_path, write_gates
@@ -244,7 +244,7 @@ def test_long_paths_lose_digits_and_words_do_not() -> None:
 
 def test_importing_the_page_loads_no_torch_pandas_or_matplotlib() -> None:
     code = (
-        "import sys; import repro.report.html\n"
+        "import sys; import repro.report.formats.html\n"
         "print({'torch', 'pandas', 'numpy', 'matplotlib', 'jinja2', 'rich'} & set(sys.modules))"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -22,8 +22,8 @@ from repro.figures import draw, forest_of
 from repro.figures.forest import Evidence
 from repro.models import build
 from repro.report.content import content_of
-from repro.report.csv import table_csv
-from repro.report.html.pictures import forest_pictures
+from repro.report.formats.csv import table_csv
+from repro.report.formats.html.pictures import forest_pictures
 from repro.store.csv_rows import columns_of, csv_of, line_of
 from repro.store.results import Record, shipped_results
 from repro.store.weights import WEIGHTS, WeightsTest, append_weights_test, read_weights_tests

@@ -27,9 +27,9 @@ from repro.errors import UserError
 from repro.experiment import experiment_for
 from repro.report import Report
 from repro.report.content import content_of
-from repro.report.frame import table_frame
-from repro.report.latex import PAGE, escaped, width_of
-from repro.report.terminal import COLOURS, table_rich
+from repro.report.formats.frame import table_frame
+from repro.report.formats.latex import PAGE, escaped, width_of
+from repro.report.formats.terminal import COLOURS, table_rich
 from repro.report.view import View, view_of
 from repro.store.results import Record
 from repro.tables import read_table, table_names

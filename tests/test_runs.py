@@ -22,7 +22,7 @@ from repro.errors import Diverged, RunFailed, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.locks import locked
 from repro.paths import Folders
-from repro.report.terminal import plain
+from repro.report.formats.terminal import plain
 from repro.runtime import Runtime
 from repro.store.run_folders import CURVE, DESCRIPTION, LOCK, describe, runs_in
 from repro.store.run_names import run_named

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from commands import repro
 
-from repro.models.factory import factory_of
+from repro.models.outside.factory import factory_of
 from repro.templates import paper_files
 
 Capsys = pytest.CaptureFixture[str]

@@ -26,7 +26,7 @@ from repro.data import DATASETS, DatasetKind
 from repro.errors import UserError, first_line
 from repro.experiment import Experiment, one_of_each
 from repro.models import as_typed
-from repro.models.outside import version_of
+from repro.models.outside.location import version_of
 from repro.paths import cache_folder
 from repro.runtime import MEASURED, Precision, Runtime, Together
 from repro.training.engine.stacked import why_one_at_a_time

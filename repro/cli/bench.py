@@ -170,7 +170,7 @@ def _show(experiment: Experiment, runtime: Runtime, speeds: Sequence[Speed], for
 
 def _grid(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> RenderableType:
     """Return a line for each speed, without columns that are empty."""
-    from repro.report.fitted import Fitted, empty_grid
+    from repro.report.formats.fitted import Fitted, empty_grid
 
     recipe = experiment.recipe
     columns = {name: [cell(each) for each in speeds] for name, cell in COLUMNS.items()}

@@ -74,7 +74,7 @@ def _show(found: Sequence[DatasetStatus]) -> None:
     from rich.filesize import decimal
     from rich.markup import escape
 
-    from repro.report.fitted import Fitted, empty_grid
+    from repro.report.formats.fitted import Fitted, empty_grid
 
     grid = empty_grid()
     for heading in ("Dataset", "Folder", "State", "Size"):

@@ -124,7 +124,7 @@ def _grid(kind: Kind, lines: Sequence[Line]) -> RenderableType:
     """Return a grid; a column that is empty in all lines is left out, and those that matter least if it is too wide."""
     from rich.markup import escape
 
-    from repro.report.fitted import Fitted
+    from repro.report.formats.fitted import Fitted
 
     cells = {heading: [escape(str(cell(line))) for line in lines] for heading, cell in COLUMNS[kind].items()}
     shown = {heading: column for heading, column in cells.items() if any(column)}
@@ -137,7 +137,7 @@ def _grid(kind: Kind, lines: Sequence[Line]) -> RenderableType:
 
 def _table(columns: Mapping[str, Sequence[str]]) -> Table:
     """Return a table of columns by their headings."""
-    from repro.report.fitted import empty_grid
+    from repro.report.formats.fitted import empty_grid
 
     grid = empty_grid()
     for heading in columns:
@@ -224,7 +224,7 @@ def _show_recipe(chosen: Recipe, format: AnswerFormat) -> None:
         return
     from rich.markup import escape
 
-    from repro.report.fitted import Fitted, empty_grid
+    from repro.report.formats.fitted import Fitted, empty_grid
 
     for line in (chosen.summary, *chosen.notes):
         stdout().print(line, markup=False)

@@ -15,7 +15,7 @@ from repro.cached import read_cached, write_cached
 from repro.counting.count import Count, Subject, count, parameters_of, without_memory
 from repro.counting.demand import Demand, demand_of
 from repro.models import MODELS, is_outside
-from repro.models.outside import outside
+from repro.models.outside.location import outside
 from repro.paths import cache_folder
 
 PACKAGE = Path(__file__).parents[1]

@@ -14,8 +14,8 @@ from repro.counting.conventions import EXTRA_HANDLES, PRODUCTS, Convention, tota
 from repro.errors import PackageMissing, UserError, first_line, is_out_of_memory
 from repro.memory import free_host_memory
 from repro.models import OptionValue, build, is_outside
-from repro.models.factory import check_output
 from repro.models.options import Shape, shape_text
+from repro.models.outside.factory import check_output
 from repro.text import size
 
 if TYPE_CHECKING:

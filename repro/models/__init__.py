@@ -13,8 +13,8 @@ from repro.errors import UserError, first_line
 from repro.models.options import EXPECTED, Shape, of_type
 from repro.models.options import OptionValue as OptionValue
 from repro.models.options import as_typed as as_typed
-from repro.models.outside import HERE, find_outside, outside
-from repro.models.outside import is_outside as is_outside
+from repro.models.outside.location import HERE, find_outside, outside
+from repro.models.outside.location import is_outside as is_outside
 from repro.models.registry import LARGEST, TIMM, TORCHVISION
 from repro.models.registry import MODELS as MODELS
 from repro.models.registry import OPTIONS as OPTIONS
@@ -63,7 +63,7 @@ def resolve_options(name: str, given: Mapping[str, OptionValue], dataset: str) -
         UserError: the model has no such option, or a value is of another type.
     """
     if is_outside(name):
-        from repro.models.factory import resolved
+        from repro.models.outside.factory import resolved
 
         return resolved(outside(name), given)
     spec = MODELS[name]
@@ -131,7 +131,7 @@ def build(
     if auxiliary:
         arguments["auxiliary"] = True
     if is_outside(name):
-        from repro.models.factory import built
+        from repro.models.outside.factory import built
 
         return built(outside(name), options, classes, input[0])
     if is_small(name, input):

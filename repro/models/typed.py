@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from repro.errors import UserError
-from repro.models import MODELS, OPTIONS, factory
+from repro.models import MODELS, OPTIONS
 from repro.models.options import EXPECTED, OptionValue, as_settings, as_typed, parsed
-from repro.models.outside import is_outside, outside
+from repro.models.outside import factory
+from repro.models.outside.location import is_outside, outside
 
 
 def typed_name(name: str) -> str:

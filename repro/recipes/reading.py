@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from repro.errors import Mistake, WrongFiles, collecting, refuse
 from repro.models import ELSEWHERE, MODELS, OPTIONS
-from repro.models.outside import bare, is_outside
+from repro.models.outside.location import bare, is_outside
 from repro.papers import toml_of
 from repro.recipes.alternatives import wrong_alternative
 from repro.recipes.contradictions import contradiction

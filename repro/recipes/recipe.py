@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from repro.bounds import Amount, OneToBillion, UpToBillion
 from repro.models import OptionValue
-from repro.models.outside import bare, is_outside
+from repro.models.outside.location import bare, is_outside
 from repro.recipes.source import Source
 
 Pixels = Annotated[int, Meta(ge=0, le=10_000)]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from repro.comparison.join import Comparison
 from repro.console import stdout
 from repro.recipes import Library, current_library, within
-from repro.report import csv, json, latex, markdown
 from repro.report.content import Content, content_of
-from repro.report.frame import summary_frame, table_frame
+from repro.report.formats import csv, json, latex, markdown
+from repro.report.formats.frame import summary_frame, table_frame
 from repro.report.grid import Grid
 from repro.report.summary import summary_of
 from repro.report.view import ALL, View
@@ -86,7 +86,7 @@ class Report:
 
     def rich(self) -> RenderableType:
         """Return what a terminal shows."""
-        from repro.report import terminal
+        from repro.report.formats import terminal
 
         return terminal.summary_rich(self.totals) if self.summary else terminal.table_rich(self.contents[0])
 
@@ -94,11 +94,11 @@ class Report:
         """Return the report in a format, with a newline at the end; HTML has both the summary and the tables."""
         chosen = ReportFormat(choose("format", format, [*ReportFormat]))
         if chosen == ReportFormat.RICH:
-            from repro.report import terminal
+            from repro.report.formats import terminal
 
             return terminal.plain(self.rich())
         if chosen == ReportFormat.HTML:
-            from repro.report.html import html_page
+            from repro.report.formats.html import html_page
 
             with within(self.library):
                 return html_page(self.comparisons, self.folders, self.view)
@@ -109,12 +109,12 @@ class Report:
         return summary_frame(self.totals) if self.summary else table_frame(self.contents[0])
 
     def __repr__(self) -> str:
-        from repro.report import terminal
+        from repro.report.formats import terminal
 
         return terminal.plain(self.rich(), stdout().width).rstrip()
 
     def _repr_html_(self) -> str:
-        from repro.report.html import notebook_html
+        from repro.report.formats.html import notebook_html
 
         if self.summary:
             return notebook_html([self.totals.without_details()])

@@ -10,9 +10,9 @@ from repro.comparison.alternatives import TriedAlternative
 from repro.comparison.join import Comparison
 from repro.comparison.rule import Judgement
 from repro.report import ReportFormat
-from repro.report.csv import alternatives_csv
+from repro.report.formats.csv import alternatives_csv
+from repro.report.formats.json import alternatives_json
 from repro.report.grid import DASH, Grid, Heading, Line, Shown, Tag
-from repro.report.json import alternatives_json
 from repro.text import signed
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class AlternativesReport:
 
     def rich(self) -> RenderableType:
         """Return what a terminal shows."""
-        from repro.report import terminal
+        from repro.report.formats import terminal
 
         return terminal.grid_rich(self.grid)
 
@@ -54,7 +54,7 @@ class AlternativesReport:
     def text(self, format: ReportFormat) -> str:
         """Return the report for a terminal, as CSV or as JSON, with a newline at the end."""
         if format == ReportFormat.RICH:
-            from repro.report import terminal
+            from repro.report.formats import terminal
 
             return terminal.plain(self.rich())
         if format == ReportFormat.CSV:

@@ -142,17 +142,17 @@ class CountReport:
 
     def rich(self) -> RenderableType:
         """Return what a terminal shows below the title."""
-        from repro.report.terminal import count_rich
+        from repro.report.formats.terminal import count_rich
 
         return count_rich(self.grid, self.notes, self.module_grid if self.modules else None)
 
     def __repr__(self) -> str:
-        from repro.report.terminal import plain
+        from repro.report.formats.terminal import plain
 
         return f"{self.title}\n{plain(self.rich(), stdout().width)}".rstrip()
 
     def _repr_html_(self) -> str:
-        from repro.report.html import notebook_html
+        from repro.report.formats.html import notebook_html
 
         return notebook_html([self.grid, *([self.module_grid] if self.modules else [])], self.notes)
 
@@ -184,7 +184,7 @@ class CountReports:
 
     def rich(self) -> RenderableType:
         """Return what a terminal shows."""
-        from repro.report.terminal import count_rich
+        from repro.report.formats.terminal import count_rich
 
         return count_rich(counts_grid("", self._by_label()), self.notes, None)
 

@@ -12,7 +12,7 @@ from repro.experiment import Experiment
 from repro.models.typed import typed_name
 from repro.recipes import current_library, deviations
 from repro.recipes.recipe import shown
-from repro.report.markdown import escaped
+from repro.report.formats.markdown import escaped
 from repro.report.runs import METRICS, shown_metric
 from repro.store.curves import same_figure
 from repro.store.results import Record

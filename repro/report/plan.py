@@ -10,7 +10,7 @@ from repro.console import json_text
 from repro.planning.deciding import ENOUGH
 from repro.planning.plan import Plan, PlannedRow, PlannedRun
 from repro.report import ReportFormat
-from repro.report.csv import csv_text
+from repro.report.formats.csv import csv_text
 from repro.report.grid import DASH, Grid, Heading, Line, Shown
 from repro.store.run_state import RunState
 from repro.text import duration, number_of, size
@@ -36,7 +36,7 @@ class PlanReport:
         from rich.console import Group
         from rich.text import Text
 
-        from repro.report import terminal
+        from repro.report.formats import terminal
 
         holders = [
             f"{each.status.experiment.name} is being trained by {each.status.holder}" for each in _held(self.plan)
@@ -47,7 +47,7 @@ class PlanReport:
     def text(self, format: ReportFormat) -> str:
         """Return the plan for a terminal, as CSV or as JSON, with a newline at the end."""
         if format == ReportFormat.RICH:
-            from repro.report import terminal
+            from repro.report.formats import terminal
 
             return terminal.plain(self.rich())
         if format == ReportFormat.CSV:

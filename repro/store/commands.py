@@ -10,7 +10,7 @@ from typing import Any
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
 from repro.models import OptionValue, as_typed, is_outside, resolve_options, spec_of
-from repro.models.outside import is_current, outside
+from repro.models.outside.location import is_current, outside
 from repro.models.typed import stated_options, typed_name, typed_options
 from repro.paths import default_folders
 from repro.recipes import current_library, default_recipe, overridden, overrides_of, recipe

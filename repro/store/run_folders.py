@@ -18,7 +18,7 @@ from repro.errors import UnknownName, UserError
 from repro.experiment import Experiment, check_declaration
 from repro.locks import holder_of
 from repro.models import as_typed, is_outside
-from repro.models.outside import is_current, outside
+from repro.models.outside.location import is_current, outside
 from repro.paths import Folders
 from repro.recipes import RECIPES, current_library, overrides_of, recipe, within
 from repro.runtime import Runtime

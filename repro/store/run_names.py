@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from repro.data import DATASETS
 from repro.errors import UserError
 from repro.models import MODELS, is_outside
-from repro.models.outside import label
+from repro.models.outside.location import label
 from repro.recipes import RECIPES
 from repro.text import canonical, first_of, one_of
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from repro.data import declarations
 from repro.errors import Mistake, collecting
 from repro.models import is_outside
-from repro.models.outside import bare, outside
+from repro.models.outside.location import bare, outside
 from repro.papers import Paper
 from repro.recipes import RECIPES, Recipe, current_library
 from repro.tables import Table, parse_table

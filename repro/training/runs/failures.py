@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from repro.errors import NetworkFailed, RunFailed, UserError, explained
 from repro.experiment import Experiment
 from repro.models import is_outside
-from repro.models.factory import OWN_ERRORS, failed_in
+from repro.models.outside.factory import OWN_ERRORS, failed_in
 from repro.training.machine.signals import Stopped
 
 ONE_IMAGE = "Expected more than 1 value per channel when training"

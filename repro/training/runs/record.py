@@ -8,7 +8,7 @@ from pathlib import Path
 from repro.data.inputs.protocol import Protocol
 from repro.errors import RunFailed, UserError, os_error_text
 from repro.experiment import Experiment
-from repro.models.outside import version_of
+from repro.models.outside.location import version_of
 from repro.paths import Folders
 from repro.recipes import Recipe, deviations
 from repro.runtime import Runtime

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from repro.report.formats.html.templates import HERE, templates
 from repro.report.grid import Grid
-from repro.report.html.templates import HERE, templates
 from repro.report.notes import Note
 
 

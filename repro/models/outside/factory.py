@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from repro.errors import PackageMissing, UserError
 from repro.models.options import EXPECTED, OptionValue, Shape, as_text, of_type, shape_text
-from repro.models.outside import Outside, outside, set_defaults
+from repro.models.outside.location import Outside, outside, set_defaults
 from repro.text import choose
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def check_output(name: str, made: nn.Module, classes: int, input: Shape, *, trai
     """
     import torch
 
-    from repro.models.outside_state import check_state
+    from repro.models.outside.state import check_state
 
     network = outside(name)
     with nullcontext() if trains else torch.no_grad(), torch.random.fork_rng(devices=[]), redirect_stdout(sys.stderr):

@@ -3,7 +3,7 @@
 Both are self-contained: nothing is loaded from elsewhere.
 """
 
-from repro.report.html.notebook import notebook_html
-from repro.report.html.page import html_page
+from repro.report.formats.html.notebook import notebook_html
+from repro.report.formats.html.page import html_page
 
 __all__ = ["html_page", "notebook_html"]

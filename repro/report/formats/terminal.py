@@ -14,7 +14,7 @@ from rich.text import Text
 
 from repro.encoding import visible
 from repro.report.content import Content
-from repro.report.fitted import Fitted, empty_grid
+from repro.report.formats.fitted import Fitted, empty_grid
 from repro.report.grid import Grid, Line, Shown, Tag
 from repro.report.notes import Note
 from repro.report.view import VERDICT

@@ -14,10 +14,10 @@ from repro.comparison.rule import RULE
 from repro.comparison.verdict import Verdict
 from repro.report.cells import MATCH, verdict_tag
 from repro.report.content import Content, content_of
-from repro.report.html.pictures import Picture, curve_pictures, forest_pictures, gate_pictures
-from repro.report.html.recipes import ShownRecipe, recipes_of
-from repro.report.html.stamp import stamp_of
-from repro.report.html.templates import HERE, templates
+from repro.report.formats.html.pictures import Picture, curve_pictures, forest_pictures, gate_pictures
+from repro.report.formats.html.recipes import ShownRecipe, recipes_of
+from repro.report.formats.html.stamp import stamp_of
+from repro.report.formats.html.templates import HERE, templates
 from repro.report.notes import RECIPES, Note
 from repro.report.summary import headline_of, short_name, summary_of
 from repro.report.view import ALL, View
