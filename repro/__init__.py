@@ -13,6 +13,7 @@ _MODULES = {
     "list_recipes": "repro.api.listing",
     "list_tables": "repro.api.listing",
     "load_weights": "repro.api.networks",
+    "plan": "repro.api.plans",
     "results": "repro.api.records",
     "runs": "repro.api.records",
     "table": "repro.api.tables",
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from repro.api.listing import list_tables as list_tables
     from repro.api.networks import build as build
     from repro.api.networks import load_weights as load_weights
+    from repro.api.plans import plan as plan
     from repro.api.records import curve as curve
     from repro.api.records import results as results
     from repro.api.records import runs as runs

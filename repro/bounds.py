@@ -11,8 +11,11 @@ LARGEST = 2**63 - 1
 """The largest whole number that the columns of a DataFrame hold."""
 LARGEST_SEED = 2**31 - 1
 """The largest seed of `repro train` and `repro.build`."""
+MOST_SEEDS = 1000
+"""The largest number of seeds, or of runs at once, of one request."""
 Whole = Annotated[int, Meta(ge=0, le=LARGEST)]
 Positive = Annotated[int, Meta(ge=1, le=LARGEST)]
+UpToThousand = Annotated[int, Meta(ge=1, le=MOST_SEEDS)]
 UpToBillion = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 OneToBillion = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 Amount = Annotated[float, Meta(ge=0)]

@@ -98,6 +98,15 @@ class BeingTrained(UserError):
         self.holders = holders
 
 
+class Stopped(Exception):
+    """A run was stopped by a signal after its state was saved."""
+
+    def __init__(self, message: str, signal: int, after: str = "run the same command again to resume") -> None:
+        """`after` says what the user can do."""
+        super().__init__(message)
+        self.exit_status, self.after = 128 + signal, after
+
+
 class RunFailed(Exception):
     """The request was valid but could not be completed (exit status 1)."""
 

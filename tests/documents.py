@@ -30,7 +30,7 @@ from repro.recipes.recipe import VALUES, shown
 from repro.recipes.schema import described
 from repro.recipes.source import Source, sources_text
 from repro.recipes.values import Value, values_of
-from repro.report import counts
+from repro.report import counts, plan
 from repro.report.formats import frame
 from repro.report.formats.frame import FIGURES
 from repro.store.results import Record
@@ -47,6 +47,7 @@ FRAMES: dict[str, Columns] = {
     "curve(RUN)": records.EPOCH_COLUMNS,
     "count(MODEL).to_frame()": counts.COLUMNS,
     "compare(NAME).to_frame()": errors.COLUMNS,
+    "plan().to_frame()": plan.COLUMNS,
     "table().to_frame()": frame.SUMMARY,
     "table(NAME).to_frame()": frame.PRINTED | {"verdict": Dtype.TEXT},
 }

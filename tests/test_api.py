@@ -5,9 +5,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from commands import repro as command
 from documents import FRAMES
 from marking import COUNTS_ALL
 from records import append_record
@@ -23,6 +25,7 @@ from repro.report.formats.html import notebook_html
 from repro.report.formats.terminal import plain
 from repro.report.grid import Grid, Heading, Line, Shown
 from repro.report.notes import Note
+from repro.report.plan import COLUMNS as PLAN_COLUMNS
 from repro.store.results import Record
 from repro.tables import read_table
 
@@ -117,6 +120,34 @@ def test_the_text_of_a_table_is_that_of_the_command() -> None:
     assert stdout().width == 160
     with pytest.raises(repro.UserError, match="unknown format 'word'"):
         shown.text("word")
+
+
+def test_a_plan_is_that_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    made = repro.plan("cifar100", rows="N = 4", seeds=3, device_name="H100")
+    of_three = ("--rows", "N = 4", "--seeds", 3, "--device-name", "H100")
+    _, out, _ = command(capsys, "table", "cifar100", "--run", "--dry-run", *of_three, "--format", "json")
+    assert made.text("json") == out
+    frame = made.to_frame()
+    assert frame.loc[0, ["table", "row", "missing"]].tolist() == ["cifar100", "DenseResNet-110, N = 4", 3]
+    assert {name: str(kind) for name, kind in frame.dtypes.items()} == {
+        name: str(kind) for name, kind in PLAN_COLUMNS.items()
+    }
+    assert "To train: " in repr(made)
+    assert "DenseResNet-110, N = 4" in made._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"seeds": 0}, "seeds=0 is invalid; give a whole number from 1 to 1,000"),
+        ({"epochs": "7"}, "epochs='7' is invalid"),
+        ({"rows": "N = 5"}, "no row of cifar100 matches"),
+        ({"runs": 7}, "runs must be a path"),
+    ],
+)
+def test_a_wrong_plan_is_refused(asked: dict[str, Any], reason: str) -> None:
+    with pytest.raises(repro.UserError, match=reason):
+        repro.plan("cifar100", device_name="H100", **asked)
 
 
 @COUNTS_ALL

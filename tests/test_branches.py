@@ -15,10 +15,10 @@ from watching import Silent, stop_at
 from repro.api.selection import select
 from repro.benchmark.random_images import random_data
 from repro.benchmark.variants import in_memory_variants
-from repro.cli import missing as command
+from repro.campaign import training as command
 from repro.cli.runtime_options import runtime_of
 from repro.data import Images
-from repro.errors import Diverged, NetworkFailed, OneRunFailed, UserError
+from repro.errors import Diverged, NetworkFailed, OneRunFailed, Stopped, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.locks import locked
 from repro.paths import Folders
@@ -30,7 +30,6 @@ from repro.training.checkpoints import checkpoint
 from repro.training.engine import graphs
 from repro.training.engine.engine import Engine
 from repro.training.initialise import network_of
-from repro.training.machine.signals import Stopped
 from repro.training.progress.course import Course, SharedCourse
 from repro.training.runs import saver
 from repro.training.runs.grouping import groups_of, sharing_mode_of

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from watching import Silent, assert_same, stop_at, train_one, weights
 
 from repro.cli.app import main
-from repro.errors import RunFailed, UserError
+from repro.errors import RunFailed, Stopped, UserError
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment
 from repro.paths import Folders
@@ -26,7 +26,6 @@ from repro.tensor_file import Damaged
 from repro.training.checkpoints import checkpoint
 from repro.training.engine.stacked import as_networks
 from repro.training.initialise import initialised
-from repro.training.machine.signals import Stopped
 from repro.training.runs.train import train
 
 CPU = Runtime(device="cpu")

@@ -480,11 +480,11 @@ def test_a_broken_line_is_named(record: Make, tmp_path: Path) -> None:
 
 def test_only_rows_without_records_are_missing(record: Make, tmp_path: Path) -> None:
     selection = select("cifar100", "DenseResNet*")
-    assert len(missing(*selection, tmp_path)) == 4
+    assert len(missing(selection, tmp_path)) == 4
     append_record(record(seed=0), tmp_path)
-    left = missing(*selection, tmp_path)
+    left = missing(selection, tmp_path)
     assert [dict(each.options) for each in left] == [{"N": 2}, {"N": 6}, {"N": 8}]
-    assert len(missing(*selection, tmp_path, RunsPerRow(3))) == 11
+    assert len(missing(selection, tmp_path, RunsPerRow(3))) == 11
 
 
 def test_rows_are_chosen_by_pattern() -> None:

@@ -25,7 +25,7 @@ from repro.data import DATASETS
 from repro.data.declaration import CocoFolder
 from repro.data.files.annotations import Object, Scene, read_annotations
 from repro.data.readers.coco import check, load
-from repro.errors import Diverged, UserError
+from repro.errors import Diverged, Stopped, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.models import build
 from repro.models.detector import Detector, Pyramid, Scenes, resnet_detector
@@ -39,7 +39,6 @@ from repro.store.results import Record, read_records
 from repro.tables import read_table
 from repro.training.engine.stacked import why_one_at_a_time
 from repro.training.initialise import network_of
-from repro.training.machine.signals import Stopped
 from repro.training.progress.watcher import epoch_line
 from repro.training.runs.grouping import sharing_mode_of
 from repro.training.schedule import lr_at

@@ -10,16 +10,15 @@ import torch
 from watching import Silent, stop_at, train_one
 
 from repro.api.selection import select
-from repro.cli import missing as command
+from repro.campaign import training as command
 from repro.cli.app import main
-from repro.errors import Diverged, PackageMissing, RunFailed, UserError
+from repro.errors import Diverged, PackageMissing, RunFailed, Stopped, UserError
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import read_records
 from repro.tables import AS_PUBLISHED
 from repro.training.engine.engine import Engine
-from repro.training.machine.signals import Stopped
 from repro.training.runs.train import train
 
 CPU = Runtime(device="cpu")

@@ -13,7 +13,7 @@ from watching import Silent, assert_same, engine_of, stop_at, train_one
 
 from repro.data.inputs.views import TrainViews
 from repro.data.readers.folder import Files
-from repro.errors import RunFailed, UserError
+from repro.errors import RunFailed, Stopped, UserError
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for
 from repro.models import build
@@ -27,7 +27,6 @@ from repro.training.engine.optimizer import decays
 from repro.training.engine.rmsprop import RMSprop
 from repro.training.engine.stacked import Stacked
 from repro.training.initialise import INITIALISERS, network_of
-from repro.training.machine.signals import Stopped
 from repro.training.runs.record import write_record
 from repro.training.runs.train import train
 from repro.training.schedule import lr_at, plateaus_in

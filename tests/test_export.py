@@ -13,6 +13,7 @@ from test_cli import repro
 from watching import Silent, assert_same, stop_at, train_one
 
 from repro.data import load
+from repro.errors import Stopped
 from repro.evaluation import evaluate
 from repro.evaluation.evaluate import load_run
 from repro.experiment import Experiment, experiment_for
@@ -20,9 +21,8 @@ from repro.paths import Folders
 from repro.report.model_card import CardFacts, model_card
 from repro.runtime import Runtime
 from repro.store.results import Record
-from repro.tables import read_table
+from repro.tables import Selection, read_table
 from repro.training.checkpoints import checkpoint
-from repro.training.machine.signals import Stopped
 
 safetensors = pytest.importorskip("safetensors")
 CPU = Runtime(device="cpu")
@@ -123,7 +123,7 @@ def test_the_card_of_a_row_tells_printed_error_and_verdict(
     runs = [record(seed=seed, error=22.5 + seed / 10, reported_epoch=290) for seed in range(2)]
     for each in runs:
         append_record(each, folders.results)
-    comparison = compared([(table, table.rows)], folders.results)[0]
+    comparison = compared([Selection(table, table.rows)], folders.results)[0]
     experiment = next(error for error in table.errors() if error.options == {"N": 4}).experiment(0)
     facts = CardFacts(experiment, 300, 234_600, 23.0, runs[0], comparison)
     card = model_card(facts, tmp_path / "net.safetensors")

@@ -18,7 +18,7 @@ from watching import Silent, shrink_digits, stop_at, train_one
 
 from repro.api.records import run_curve
 from repro.data import Dataset
-from repro.errors import UserError
+from repro.errors import Stopped, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.figures import Curves, Gates, curves_of, curves_of_runs, draw, gates_of
 from repro.figures.draw_curves import apart, draw_curves
@@ -37,7 +37,6 @@ from repro.store.run_folders import CURVE, describe
 from repro.tables import Table, read_table
 from repro.training.checkpoints import checkpoint
 from repro.training.initialise import network_of
-from repro.training.machine.signals import Stopped
 from repro.training.runs.gates import position
 from repro.training.runs.train import train
 from repro.training.tasks import in_memory as resident

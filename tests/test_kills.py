@@ -26,7 +26,7 @@ from watching import Silent
 
 from repro.api.selection import select
 from repro.benchmark.random_images import random_data
-from repro.cli import missing as command
+from repro.campaign import training as command
 from repro.counting.cache import counted_parameters
 from repro.counting.count import Subject
 from repro.data import Images

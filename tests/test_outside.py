@@ -203,13 +203,13 @@ def test_code_runs_only_where_the_user_names_it(write: Write, capsys: Capsys) ->
         assert not Path("imported").exists(), command
     assert "error: no row of any table matches 'Narrow'" in repro(capsys, "plan", "--rows", "Narrow")[2]
     with within(Library(find_papers())):
-        assert "Narrow" not in {row.label for _, rows in select_all() for row in rows}
+        assert "Narrow" not in {row.label for each in select_all() for row in each.rows}
     assert "mine: 1 row left out, since its network is code in papers/mine; repro table mine runs it" in (
         capsys.readouterr().err
     )
     assert not Path("imported").exists()
     with within(Library(find_papers([Path("papers/mine")]))):
-        assert "Narrow" in {row.label for _, rows in select_all() for row in rows}
+        assert "Narrow" in {row.label for each in select_all() for row in each.rows}
     path = list(sys.path)
     assert repro(capsys, "table", "mine")[0] == 0
     assert Path("imported").exists()

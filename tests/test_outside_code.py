@@ -8,13 +8,13 @@ import pytest
 from test_papers import refused, repro
 from watching import Silent, stop_at
 
+from repro.errors import Stopped
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import experiment_for
 from repro.models import find
 from repro.models.outside.factory import factory_of
 from repro.paths import Folders
 from repro.runtime import Runtime
-from repro.training.machine.signals import Stopped
 from repro.training.runs.train import train
 
 Capsys = pytest.CaptureFixture[str]

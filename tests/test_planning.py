@@ -19,7 +19,7 @@ from repro.comparison.rule import MeasuredError, moments
 from repro.comparison.spread import PRINTED_SPREAD, Spread, binomial
 from repro.counting.count import Subject
 from repro.counting.demand import Demand, demand_of
-from repro.errors import Diverged, UserError
+from repro.errors import Diverged, Stopped, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.locks import locked
 from repro.paths import Folders
@@ -33,9 +33,8 @@ from repro.runtime import DEFAULT_BRANCHES, Runtime
 from repro.store.results import Record
 from repro.store.run_folders import LOCK
 from repro.store.step_times import StepTime
-from repro.tables import Cell, RunsPerRow, read_table
+from repro.tables import Cell, RunsPerRow, Selection, read_table
 from repro.training.checkpoints.checkpoint import NEWEST
-from repro.training.machine.signals import Stopped
 
 CPU = Runtime(device="cpu")
 HERE = "CPU Some Processor, 2 threads"
@@ -267,7 +266,7 @@ def test_a_dry_run_lists_what_run_would_train(capsys: pytest.CaptureFixture[str]
     answer = json.loads(out)
     (row,) = answer["rows"]
     table = read_table("resnet-cifar")
-    wanted = missing(table, table.matching("ResNet-20"), tmp_path / "results", RunsPerRow(2))
+    wanted = missing(Selection(table, table.matching("ResNet-20")), tmp_path / "results", RunsPerRow(2))
     assert [each["id"] for each in row["runs"]] == [each.id for each in wanted]
     assert answer["totals"]["missing"] == len(wanted) == row["missing"] == 2
     assert answer["totals"]["device_hours"] * 3600 == pytest.approx(sum(each["seconds"] for each in row["runs"]))

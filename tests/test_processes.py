@@ -18,7 +18,7 @@ from torch import nn
 from watching import Silent, shrink_digits, stop_at, weights
 
 from repro.cli.app import main
-from repro.errors import UserError
+from repro.errors import Stopped, UserError
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment
 from repro.paths import Folders
@@ -29,7 +29,6 @@ from repro.training.checkpoints import checkpoint
 from repro.training.engine.engine import Engine
 from repro.training.initialise import initialised
 from repro.training.machine import processes
-from repro.training.machine.signals import Stopped
 from repro.training.runs.train import _check_shares, train
 from repro.training.schedule import lr_at
 from repro.training.tasks import file_test, in_memory

@@ -14,6 +14,7 @@ from watching import Silent, engine_of, stop_at, train_one
 
 from repro.cli.app import main
 from repro.console import stdout
+from repro.errors import Stopped
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
@@ -21,7 +22,7 @@ from repro.store.curves import curve_of
 from repro.store.results import read_records
 from repro.text import clock
 from repro.training.machine import signals
-from repro.training.machine.signals import Stopped, StopRequest
+from repro.training.machine.signals import StopRequest
 from repro.training.progress import watcher as progress
 from repro.training.progress.course import Course
 from repro.training.progress.watcher import Bar

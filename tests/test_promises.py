@@ -15,14 +15,14 @@ from forked import SERVER
 from watching import Silent, shrink_digits, stop_at, train_one
 
 from repro.__main__ import main
-from repro.errors import UserError
+from repro.errors import Stopped, UserError
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import every_record
 from repro.training.checkpoints import checkpoint
 from repro.training.engine import engine
-from repro.training.machine.signals import SIGNALS, Stopped
+from repro.training.machine.signals import SIGNALS
 from repro.training.runs.saver import AFTER_EPOCH_SECONDS
 
 CPU = Runtime(device="cpu")

@@ -20,7 +20,7 @@ from repro.data import SHIPPED, load
 from repro.data.inputs.procedure import Procedure, TestViews, central, procedure_of, squares
 from repro.data.inputs.protocol import ONE_CROP, Averaged, Protocol, Views
 from repro.data.readers.folder import Files, ImageFolder
-from repro.errors import UserError
+from repro.errors import Stopped, UserError
 from repro.evaluation import evaluate as evaluation
 from repro.evaluation.evaluate import evaluate
 from repro.evaluation.protocols import PRINTED, Asked, protocol_for, protocol_of_run
@@ -35,7 +35,6 @@ from repro.store.protocol_tests import ProtocolTest, measured, plain, recorded_t
 from repro.store.results import Record, every_record, read_records
 from repro.tables import parse_table
 from repro.training.initialise import network_of
-from repro.training.machine.signals import Stopped
 from repro.training.runs import final_tests
 from repro.training.runs.train import train
 from repro.training.tasks import file_test

@@ -13,6 +13,7 @@ import torch
 from records import append_record
 from watching import Silent, engine_of, stop_at, train_one
 
+from repro.errors import Stopped
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
@@ -23,7 +24,6 @@ from repro.training.engine.engine import Engine
 from repro.training.machine import processor, provenance
 from repro.training.machine.processor import VARIABLES, exact_processor
 from repro.training.machine.provenance import changed, environment, machine, through
-from repro.training.machine.signals import Stopped
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda:0")
 Make = Callable[..., Experiment]

@@ -13,7 +13,7 @@ from watching import Silent, engine_of, small, stop_at, train_one
 from repro.data import Dataset, Images, load
 from repro.data.inputs.preprocess import preprocessed
 from repro.data.readers import svhn
-from repro.errors import UserError
+from repro.errors import Stopped, UserError
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
@@ -21,7 +21,6 @@ from repro.runtime import Runtime
 from repro.store.results import EpochRow
 from repro.training.checkpoints import checkpoint
 from repro.training.engine.engine import Engine
-from repro.training.machine.signals import Stopped
 from repro.training.runs.record import reported_row
 from repro.training.tasks import task as tasks
 from repro.training.tasks.in_memory import Resident, resident

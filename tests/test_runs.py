@@ -18,7 +18,7 @@ from watching import Silent, stop_at, train_one
 from repro.api.library import using
 from repro.cli.app import main
 from repro.cli.listing import Kind, _grid
-from repro.errors import Diverged, RunFailed, UserError
+from repro.errors import Diverged, RunFailed, Stopped, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.locks import locked
 from repro.paths import Folders
@@ -27,7 +27,6 @@ from repro.runtime import Runtime
 from repro.store.run_folders import CURVE, DESCRIPTION, LOCK, describe, runs_in
 from repro.store.run_names import run_named
 from repro.store.run_state import Ending, RunState
-from repro.training.machine.signals import Stopped
 
 CPU = Runtime(device="cpu")
 pytestmark = pytest.mark.usefixtures("small_digits")

@@ -16,7 +16,7 @@ from repro.comparison.join import compare
 from repro.comparison.verdict import Verdict
 from repro.data import DATASETS, Dataset, Images, load
 from repro.data.inputs.deform import Warp, draw_warp, places, read
-from repro.errors import UserError
+from repro.errors import Stopped, UserError
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for
 from repro.models import build
@@ -28,7 +28,6 @@ from repro.store.results import Record, read_records
 from repro.tables import read_table
 from repro.training.checkpoints import checkpoint
 from repro.training.initialise import all_fan_in
-from repro.training.machine.signals import Stopped
 from repro.training.randomness import generator
 from repro.training.tasks.border_weights import class_weights
 from repro.training.tasks.segmentation import Segmentation

@@ -19,7 +19,7 @@ from watching import Silent, stop_at, train_one
 
 from repro.api.selection import select
 from repro.atomic import remove_unfinished, write_atomically, write_folder_atomically
-from repro.cli import missing as command
+from repro.campaign import training as command
 from repro.errors import BeingTrained, UserError
 from repro.experiment import Experiment
 from repro.locks import Held, Holder, holder_of, locked
@@ -269,7 +269,7 @@ TABLE = """
 import sys
 from pathlib import Path
 from watching import shrink_digits
-from repro.cli import missing as table
+from repro.campaign import training as table
 from repro.api.selection import select
 from repro.experiment import experiment_for
 from repro.paths import Folders

@@ -12,7 +12,7 @@ from torch._dynamo.backends.common import aot_autograd
 from torch.utils._python_dispatch import TorchDispatchMode
 from watching import Silent, assert_same, stop_at
 
-from repro.errors import UserError
+from repro.errors import Stopped, UserError
 from repro.experiment import Experiment
 from repro.models import build
 from repro.paths import Folders
@@ -22,7 +22,6 @@ from repro.training.checkpoints import checkpoint
 from repro.training.engine.engine import Engine
 from repro.training.engine.optimizer import optimizer_for
 from repro.training.engine.stacked import Stacked, as_networks
-from repro.training.machine.signals import Stopped
 from repro.training.runs.resume import grouped_by_progress
 from repro.training.runs.train import train
 from repro.training.tasks.task import task_for

@@ -23,13 +23,12 @@ from repro.cli.app import main
 from repro.data import SHIPPED
 from repro.data.inputs.views import EIGENVALUES, EIGENVECTORS, TrainViews, lighting_noise
 from repro.data.readers.folder import ImageFolder
-from repro.errors import UserError
+from repro.errors import Stopped, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
 from repro.recipes import RECIPES, Recipe, library, reading, recipe
 from repro.runtime import Runtime
 from repro.training.checkpoints import checkpoint
-from repro.training.machine.signals import Stopped
 from repro.training.runs import saver
 from repro.training.tasks import from_files
 from repro.training.tasks.from_files import Streamed

@@ -21,8 +21,8 @@ from slurm_cluster import wait_for
 
 from repro.api.library import using
 from repro.api.records import run_lines
+from repro.campaign.training import Outcome
 from repro.cli.app import main
-from repro.cli.missing import Outcome
 from repro.cli.work import work
 from repro.cluster.program import copy_papers, copy_program
 from repro.cluster.queue import live_jobs

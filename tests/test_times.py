@@ -29,7 +29,7 @@ from repro.report.notes import time_lines
 from repro.runtime import Runtime
 from repro.store.results import Record
 from repro.store.step_times import StepTime, append_times, read_times
-from repro.tables import Table, parse_table, read_table, table_names
+from repro.tables import Selection, Table, parse_table, read_table, table_names
 from repro.training.engine.engine import Engine
 from repro.training.tasks.in_memory import Resident
 
@@ -335,7 +335,7 @@ def test_steps_are_really_measured(
         assert 0 < each.fastest <= each.seconds <= each.slowest
         assert (each.batch, each.windows, each.dataset, each.precision) == (8, ROUNDS, "digits", "fp32")
         assert each.device.startswith("CPU")
-    comparisons = compared([(table, table.rows)], tmp_path)
+    comparisons = compared([Selection(table, table.rows)], tmp_path)
     show(Report(comparisons, [], summary=False), ReportFormat.JSON, None)
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["measured"].get("took", {}).get("ratio") for row in rows] == [
@@ -367,7 +367,7 @@ def test_a_step_changes_no_weight(tiny_table: Callable[..., Table]) -> None:
 def test_a_row_without_a_batch_size_is_not_measured(tiny_table: Callable[..., Table]) -> None:
     table = tiny_table("batch = 8\n")
     with pytest.raises(UserError, match="neither the column took nor a recipe gives the batch size of narrow"):
-        measure_steps(table, table.rows, Runtime(device="cpu"), 0.01)
+        measure_steps(Selection(table, table.rows), Runtime(device="cpu"), 0.01)
 
 
 def test_every_printed_time_of_a_network_can_be_measured() -> None:

@@ -20,7 +20,7 @@ from watching import Silent, assert_same, engine_of, stop_at, train_one, weights
 
 from repro.cli.app import main
 from repro.data import DATASETS, load
-from repro.errors import RunFailed, UserError
+from repro.errors import RunFailed, Stopped, UserError
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for
 from repro.locks import Held, locked
@@ -33,7 +33,7 @@ from repro.tensor_file import save_tensors
 from repro.training.checkpoints import checkpoint
 from repro.training.engine.engine import Engine
 from repro.training.engine.step import compiled
-from repro.training.machine.signals import Stopped, StopRequest
+from repro.training.machine.signals import StopRequest
 from repro.training.runs import resume, saver
 from repro.training.tasks import task as tasks
 from repro.training.tasks.in_memory import Resident

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from watching import Silent, assert_same, stop_at, train_one, weights
 
 from repro.data import SHIPPED
+from repro.errors import Stopped
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, classifies
 from repro.models import MODELS, build, resolve_options
@@ -24,7 +25,6 @@ from repro.training.checkpoints import checkpoint
 from repro.training.engine.engine import Engine
 from repro.training.engine.tuning import classifier_of
 from repro.training.initialise import initialised
-from repro.training.machine.signals import Stopped
 from repro.training.progress.course import Course
 from repro.training.runs.train import train
 from repro.training.schedule import epoch_at, images_shown, lr_at, steps_per_epoch, total_steps

@@ -12,31 +12,29 @@ from repro.counting.cache import counted
 from repro.counting.in_processes import in_processes
 from repro.errors import PackageMissing
 from repro.papers import paper_of
-from repro.tables import Row, Table, asked_rows, read_table, table_names
+from repro.tables import Selection, Table, asked_rows, read_table, table_names
 from repro.text import number_of
-
-Selection = tuple[Table, Sequence[Row]]
-"""A table, and those of its rows that are shown."""
 
 
 def select_all() -> list[Selection]:
     """Return every table with its rows; say which are left out because a table's name is needed to run their code."""
-    found = [(each, asked_rows(each)) for each in map(read_table, table_names())]
-    for table, rows in found:
-        if left_out := len(table.rows) - len(rows):
+    found = [Selection(each, asked_rows(each)) for each in map(read_table, table_names())]
+    for each in found:
+        table = each.table
+        if left_out := len(table.rows) - len(each.rows):
             network = "their networks are" if left_out > 1 else "its network is"
             where = paper_of(table.file) or table.file.parent
             note(
                 f"{table.name}: {number_of(left_out, 'row')} left out, since {network} code in {where}; "
                 f"repro table {table.name} runs it"
             )
-    return [(table, rows) for table, rows in found if rows]
+    return [each for each in found if each.rows]
 
 
 def select(name: str, rows: str) -> Selection:
     """Return a table and the rows that match a label or pattern; UserError if there is none."""
     table = read_table(name)
-    return table, table.matching(rows)
+    return Selection(table, table.matching(rows))
 
 
 def pools_of(selections: Sequence[Selection], *, named: bool) -> list[Table]:
@@ -47,16 +45,18 @@ def pools_of(selections: Sequence[Selection], *, named: bool) -> list[Table]:
         named: whether the user named the tables: all rows of these count, and of others those that may be shown.
     """
     if named:
-        return [table for table, _ in selections]
+        return [each.table for each in selections]
     return [
-        replace(table, rows=tuple(row for row in table.rows if row in shown or row in asked_rows(table)))
-        for table, shown in selections
+        replace(
+            each.table, rows=tuple(row for row in each.table.rows if row in each.rows or row in asked_rows(each.table))
+        )
+        for each in selections
     ]
 
 
 def count_networks(selections: Sequence[Selection]) -> None:
     """Count the models that are not counted yet, which takes seconds per model; without fvcore, say that it cannot."""
-    found = [(table, row, subject) for table, rows in selections for row, subject in uncounted(table, rows)]
+    found = [(each.table, row, subject) for each in selections for row, subject in uncounted(each)]
     places = list({repr(subject): (table, row, subject) for table, row, subject in found}.values())
     try:
         with in_processes(counted, [subject for *_, subject in places]) as waits:

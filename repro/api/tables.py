@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from repro.api.library import Papers, place_of, text_of, using_for
-from repro.api.selection import Selection, count_networks, pools_of, select, select_all
+from repro.api.selection import count_networks, pools_of, select, select_all
 from repro.comparison.corrections import records_today
 from repro.comparison.join import Comparison, spreads_for
 from repro.comparison.join import compare as joined
@@ -19,6 +19,7 @@ from repro.store.curves import curve_of
 from repro.store.results import Record, repeated_records, result_folders
 from repro.store.step_times import read_times
 from repro.store.weights import read_weights_tests
+from repro.tables import Selection
 
 
 def table(
@@ -52,7 +53,7 @@ def table(
         if name is None and (rows != "*" or columns or bare):
             raise UserError("rows, columns and bare require the name of a table; see repro.list_tables()")
         selections = select_all() if name is None else [_selected(name, rows)]
-        view = view_of(selections[0][0], columns, bare=bare) if name is not None else ALL
+        view = view_of(selections[0].table, columns, bare=bare) if name is not None else ALL
         return report_on(selections, _checked(results), summary=name is None, view=view)
 
 
@@ -105,17 +106,17 @@ def compared(selections: Sequence[Selection], results: Path, *, named: bool = Tr
     lowest, spreads = partial(_lowest_error, places), spreads_for(pools_of(selections, named=named), records)
     return [
         joined(
-            each,
+            each.table,
             records,
             times,
             weights,
-            shown=rows,
+            shown=each.rows,
             spread=spread,
             lowest=lowest,
             repeated=repeated,
             results=results,
         )
-        for (each, rows), spread in zip(selections, spreads, strict=True)
+        for each, spread in zip(selections, spreads, strict=True)
     ]
 
 

@@ -20,7 +20,7 @@ from repro.experiment import Experiment, classifies
 from repro.recipes import Recipe, recipe
 from repro.runtime import Runtime
 from repro.store.step_times import StepTime
-from repro.tables import Row, Table
+from repro.tables import Row, Selection, Table
 from repro.training.engine.engine import Engine
 from repro.training.machine.device import prepare
 from repro.training.machine.provenance import machine
@@ -42,8 +42,7 @@ class Timed:
 
 
 def measure_steps(
-    table: Table,
-    rows: Sequence[Row],
+    selection: Selection,
     runtime: Runtime,
     window_seconds: float,
     progress: Callable[[Sequence[tuple[int, Timed]]], Iterable[tuple[int, Timed]]] = iter,
@@ -53,8 +52,7 @@ def measure_steps(
     Each row repeats one batch on the device, so that only the network is measured.
 
     Args:
-        table: the published table.
-        rows: the rows to measure; rows without a published time are skipped.
+        selection: the table with the rows to measure; rows without a published time are skipped.
         runtime: device, precision, threads.
         window_seconds: shortest time of a window, which takes at least one step.
         progress: wraps the windows, for a progress bar.
@@ -64,7 +62,7 @@ def measure_steps(
         NetworkFailed: the code of a network fails.
         RunFailed: a step needs more memory than the GPU has.
     """
-    experiments = [(row, step_experiment(table, row)) for row in table.timed(rows)]
+    experiments = [(row, step_experiment(selection.table, row)) for row in selection.timed]
     device = prepare(runtime)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     timed = [Timed(row, each, _steps(each, runtime, device)) for row, each in experiments]
@@ -75,7 +73,7 @@ def measure_steps(
     made = machine(device)
     together = {
         "measurement": secrets.token_hex(4),
-        "table": table.name,
+        "table": selection.table.name,
         "precision": runtime.precision,
         "started": started,
         **{name: made[name] for name in ("device", "torch", "version", "commit")},

@@ -14,11 +14,11 @@ import torch
 
 from repro.check.setting import EXACT, SHORT, Setting, State, difference, experiments, state
 from repro.console import stderr
+from repro.errors import Stopped
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.training.checkpoints import checkpoint
-from repro.training.machine.signals import Stopped
 from repro.training.progress.course import Course, SharedCourse
 from repro.training.progress.watcher import Lines, Watcher
 from repro.training.runs.train import train

@@ -12,9 +12,9 @@ import typer
 from repro import __version__
 from repro.cli.commands import Commands
 from repro.cli.options import Quiet
-from repro.console import Droppable, open_closed_streams, set_quiet
+from repro.console import Droppable, open_closed_streams, problem, set_quiet
 from repro.encoding import never_fail, visible
-from repro.errors import Diverged, RunFailed, UserError, explained, os_error_text, package_missing
+from repro.errors import Diverged, RunFailed, Stopped, UserError, explained, os_error_text, package_missing
 from repro.runtime import let_threads_sleep
 from repro.torchrun import check_process
 
@@ -60,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command = error.ctx.command_path if error.ctx else "repro"
         message = error.format_message().replace(": Value error, ", ": ")  # a prefix of newer versions of Typer
         _end(f"error: {message} ({command} --help)", 2)
+    except Stopped as stop:
+        problem(f"stopped: {stop}; {stop.after}")
+        sys.exit(stop.exit_status)
     except Diverged as error:
         _end(f"failed: {error}; to try a lower learning rate, as a new run: repro train MODEL --set lr=LR", 1)
     except RunFailed as error:

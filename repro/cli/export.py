@@ -23,7 +23,7 @@ from repro.experiment import Experiment, classifies
 from repro.models.typed import typed_name
 from repro.paths import DEFAULT_RESULTS, checked_folders
 from repro.store.results import Record, records_in, result_folders
-from repro.tables import Row, Table, asked_rows
+from repro.tables import Row, Selection, Table, asked_rows
 from repro.tables.lookup import tables_with
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _facts(saved: Checkpoint, names: str, results: Path) -> CardFacts:
 
     experiment = saved.experiment
     tables = tables_with(experiment.model, experiment.options, experiment.recipe.name)
-    shown = ((table, [*_rows(table, experiment.model)]) for table in tables)
+    shown = (Selection(table, [*_rows(table, experiment.model)]) for table in tables)
     comparison = next((compared([selection], results, named=False)[0] for selection in shown), None)
     record = _record(experiment, saved.started, results)
     return CardFacts(experiment, len(saved.history), saved.step, saved.error, record, comparison, names)

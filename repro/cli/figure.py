@@ -91,13 +91,14 @@ def _is_table(name: str) -> bool:
 
 def _draw_table(name: str, rows: str, train: bool, output: Path | None, results: Path) -> None:
     """Draw the curves of the rows of a table."""
-    table, shown = select(name, rows)
+    selection = select(name, rows)
+    table = selection.table
     output = _checked(output or Path(f"curves-{table.name}.png"), Curves.COLUMNS)
     folders = checked_folders(results=results, shows=True)
     sources = result_folders(folders.results)
-    found = curves_of(table, records_today(sources), sources, shown=shown, with_train=train)
+    found = curves_of(table, records_today(sources), sources, shown=selection.rows, with_train=train)
     if found is None:
-        if not any(each.recipe for each in table.errors(shown)):
+        if not any(each.recipe for each in selection.errors):
             raise UserError(f"no recipe is implemented for the rows of {table.name}, so there is nothing to draw")
         raise UserError(
             f"no run of these rows has a curve in {' or '.join(map(str, sources))}; "
@@ -115,7 +116,7 @@ def forest(
 ) -> None:
     """Draw each printed error of a table beside what others report and our runs."""
     chosen = select(name, rows)
-    output = _checked(output or Path(f"forest-{chosen[0].name}.png"), Forest.COLUMNS)
+    output = _checked(output or Path(f"forest-{chosen.table.name}.png"), Forest.COLUMNS)
     folders = checked_folders(results=results, shows=True)
     (comparison,) = compared([chosen], folders.results)
     found = forest_of(comparison)

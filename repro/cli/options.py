@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from repro.bounds import LARGEST_SEED
+from repro.bounds import LARGEST_SEED, MOST_SEEDS
 from repro.console import set_quiet
 from repro.data import DATASETS
 from repro.errors import UserError
@@ -21,8 +21,6 @@ from repro.recipes import RECIPES, Library, within
 from repro.recipes.overrides import SETTABLE
 from repro.tables import table_names
 
-MOST_SEEDS = 1000
-"""The largest number of seeds, or of runs at once, that a command takes."""
 Command = Callable[..., Any]
 
 

@@ -18,9 +18,6 @@ from repro.text import one_of
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-GRID_FORMATS = (ReportFormat.RICH, ReportFormat.CSV, ReportFormat.JSON)
-"""The formats of an answer that is a single grid: a plan, or what alternatives did."""
-
 
 def format_option(known: Sequence[ReportFormat]) -> Any:
     """Return the option for the format of an answer that has these formats."""

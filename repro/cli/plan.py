@@ -9,30 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
-from repro.api.selection import Selection, pools_of, select_all
-from repro.bars import with_bar
+from repro.api.plans import plan_of, select_matching
 from repro.cli.options import Data, Results, Rows, Runs, number_of_seeds
-from repro.cli.output import GRID_FORMATS, Output, format_of, format_option, show
+from repro.cli.output import Output, format_of, format_option, show
 from repro.cli.row_options import RowOptions
 from repro.cli.runtime_options import runtime_of, runtime_options
 from repro.cli.suggestion import suggest, with_folders
-from repro.comparison.corrections import records_today
-from repro.comparison.join import spreads_for
-from repro.console import loading
-from repro.counting.cache import demanded
-from repro.counting.in_processes import in_processes
-from repro.errors import UserError
 from repro.paths import DEFAULT_RESULTS, checked_folders
-from repro.planning.device import device_called
-from repro.planning.image_time import measurements_on
-from repro.planning.plan import Plan, needed_runs, planned, without_demand
-from repro.report import ReportFormat
+from repro.planning.plan import Plan
+from repro.report import GRID_FORMATS, ReportFormat
 from repro.report.plan import PlanReport
-from repro.runtime import Runtime
 from repro.store.commands import command_with
-from repro.store.results import Record, result_folders
-from repro.store.step_times import StepTime, read_times
-from repro.tables import Row, RunsPerRow, Table
+from repro.tables import RunsPerRow, Selection
 
 Format = Annotated[ReportFormat | None, format_option(GRID_FORMATS)]
 Seeds = Annotated[int | None, number_of_seeds("Seeds to train for each row (default: as many as in the paper).")]
@@ -63,10 +51,7 @@ def plan(
     For one table: repro table NAME --run --dry-run.
     """
     chosen = format_of(format, output, GRID_FORMATS)
-    found = [(table, _matching(table, asked, rows)) for table, asked in select_all()]
-    selections = [(table, shown) for table, shown in found if shown]
-    if not selections:
-        raise UserError(f"no row of any table matches {rows!r}; see repro table NAME")
+    selections = select_matching(rows)
     options = RowOptions(
         rows=rows,
         per_row=RunsPerRow(seeds),
@@ -77,26 +62,6 @@ def plan(
         device_name=device_name,
     )
     show_plan(selections, options, chosen, output)
-
-
-def plan_of(selections: Sequence[Selection], options: RowOptions, *, named: bool) -> Plan:
-    """Return the plan for some rows of some tables, which the user named or not; only the cache of counts is written.
-
-    Raises:
-        UserError: a device is ambiguous or missing, switches exclude each other, or a run's checkpoints are broken.
-    """
-    folders = checked_folders(None, options.runs, options.results)
-    sources = result_folders(options.results)
-    records, times, runtime = records_today(sources), read_times(sources), runtime_of(options.switches)
-    device = _device(runtime, options.device_name, records, times)
-    spreads = spreads_for(pools_of(selections, named=named), records)
-    found = needed_runs(selections, spreads, records, folders.runs, options.per_row)
-    subjects = without_demand(found)
-    with in_processes(demanded, subjects) as waits:
-        for wait, subject in with_bar(list(zip(waits, subjects, strict=True)), "computing what training demands"):
-            wait()
-            demanded(subject)
-    return planned(found, measurements_on(device, runtime, records, times))
 
 
 def show_plan(
@@ -118,7 +83,8 @@ def show_plan(
     Raises:
         UserError: as in `plan_of`, or the file cannot be written.
     """
-    made = plan_of(selections, options, named=named is not None)
+    runtime, folders = runtime_of(options.switches), checked_folders(None, options.runs, options.results)
+    made = plan_of(selections, options.per_row, runtime, folders, options.device_name, named=named is not None)
     show(PlanReport(made), format, output)
     if format == ReportFormat.RICH and not output:
         suggest(after_plan(made, options.of_training, named))
@@ -142,22 +108,3 @@ def after_plan(made: Plan, given: Mapping[str, Any], named: str | None) -> str:
     shown = f"repro table {quote(name)}" if name else "repro table"
     results: Path = given["results"]
     return with_folders(shown, checked_folders(results=results), "data", *(["results"] if results.is_dir() else []))
-
-
-def _matching(table: Table, rows: Sequence[Row], pattern: str) -> Sequence[Row]:
-    """Return those of some rows of a table that match; none if no row does."""
-    try:
-        return [each for each in table.matching(pattern) if each in rows]
-    except UserError:
-        return ()
-
-
-def _device(runtime: Runtime, name: str | None, records: Sequence[Record], times: Sequence[StepTime]) -> str:
-    """Return the name of the device that is planned for."""
-    if name is not None:
-        if runtime.device != "auto":
-            raise UserError("--device and --device-name exclude each other: this machine's device, or one elsewhere")
-        return device_called(name, records, times)
-    with loading():
-        from repro.training.machine.device import device_name, prepare
-    return device_name(prepare(runtime))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from repro.cli.options import MOST_SEEDS, Command, choice, with_options
+from repro.bounds import MOST_SEEDS
+from repro.cli.options import Command, choice, with_options
 from repro.runtime import MEASURED, Log, Precision, Runtime, Together
 from repro.text import one_of
 

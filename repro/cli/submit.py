@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from repro.api.selection import Selection
+from repro.campaign.jobs import Jobs
 from repro.cli.options import Command, choice, with_options
 from repro.cli.suggestion import suggest, with_folders
 from repro.cluster.resources import Resources
-from repro.cluster.submit import SET_HERE, submit
-from repro.cluster.tasks import JOBS, Where, split
-from repro.console import loading, note, print_line
-from repro.data import DATASETS
+from repro.cluster.submit import SET_HERE
+from repro.cluster.tasks import JOBS, Where
+from repro.console import note, print_line
 from repro.errors import UserError
-from repro.experiment import Experiment, check_network, one_of_each
 from repro.paths import Folders
-from repro.planning.needed import missing
-from repro.planning.state import jobs_of, quick_status_of
-from repro.runtime import Runtime, cores
-from repro.store.results import read_records, result_folders
-from repro.store.run_state import RunState
-from repro.tables import RunsPerRow
+from repro.runtime import Runtime
 from repro.text import number_of
-from repro.training.machine import one_process
 
-NOT_SUBMITTED = {
-    "queued or running": (RunState.QUEUED, RunState.RUNNING),
-    "diverged and not submitted again": (RunState.DIVERGED,),
-}
-"""The states of needed runs that are not submitted, in words."""
 OF_SLURM = ("hours", "partition", "slurm")
 """The options that jobs of this machine do not have."""
 PARALLEL = {Where.SLURM: 16, Where.LOCAL: 2}
@@ -136,87 +122,42 @@ def _name_and_value(option: str) -> tuple[str, str]:
     return name, value
 
 
-def submit_missing(
-    selection: Selection,
-    per_row: RunsPerRow,
-    runtime: Runtime,
-    folders: Folders,
-    use: Resources,
-    later: str | None = None,
-) -> None:
-    """Submit the runs of some rows that are neither recorded nor queued nor diverged, and say how to watch them.
+def submit_missing(jobs: Jobs, folders: Folders, later: str | None = None) -> None:
+    """Submit the missing runs of a table, and say how to watch them.
 
     Args:
-        selection: the table with the rows.
-        per_row: the runs of each printed error.
-        runtime: how the jobs train.
+        jobs: those of the runs.
         folders: of the runs.
-        use: what the jobs may use.
         later: the command that submits the jobs: they are only listed now.
 
     Raises:
-        UserError: a network cannot be trained, or the jobs cannot be submitted.
+        UserError: the jobs cannot be submitted.
     """
-    runtime = replace(runtime, processes=use.processes)
-    one_process.check_switches(runtime)
-    name, left = selection[0].name, _to_submit(selection, per_row, folders)
-    if not left:
-        note(f"{name}: no run to submit")
+    for what, number in jobs.left_out.items():
+        if number:
+            note(f"{jobs.table}: {number_of(number, 'run')} {what}")
+    if not jobs.runs:
+        note(f"{jobs.table}: no run to submit")
         suggest(with_folders("repro list runs", folders, "runs"))
         return
-    for each in one_of_each(left).values():  # a mistake is reported before the jobs are submitted
-        one_process.check_kind(DATASETS[each.dataset].kind, runtime)
-        check_network(each)
-    tasks, runtime = _tasks(left, runtime, use)
-    counted = f"{number_of(len(left), 'run')} in {number_of(len(tasks), 'job')}"
+    counted = f"{number_of(len(jobs.runs), 'run')} in {number_of(len(jobs.tasks), 'job')}"
     if later is not None:
-        _show_jobs(f"{name}: would submit {counted}", tasks, use)
+        _show_jobs(f"{jobs.table}: would submit {counted}", jobs)
         suggest(later)
         return
-    submission = submit(tasks, runtime, folders, use, f"repro-{name}")
+    submission = jobs.submit(folders)
     array = submission.jobs[0].split("_")[0]
-    job = f"array {array}" if use.where is Where.SLURM else f"processes {', '.join(submission.jobs)}"
-    print_line(f"{name}: submitted {counted}: {job}")
+    job = f"array {array}" if jobs.use.where is Where.SLURM else f"processes {', '.join(submission.jobs)}"
+    print_line(f"{jobs.table}: submitted {counted}: {job}")
     note(f"logs: {submission.folder / JOBS}")
     suggest(with_folders("repro list runs --watch", folders, "runs"))
 
 
-def _to_submit(selection: Selection, per_row: RunsPerRow, folders: Folders) -> list[Experiment]:
-    """Return the runs of some rows that no job trains and that can be trained, and say how many others there are."""
-    table, rows = selection
-    jobs = jobs_of(read_records(result_folders(folders.results)), folders.runs)
-    needed = missing(table, rows, folders.results, per_row)
-    found = [quick_status_of(each, (), folders.runs, jobs) for each in needed]
-    for what, states in NOT_SUBMITTED.items():
-        if count := sum(each.state in states for each in found):
-            note(f"{table.name}: {number_of(count, 'run')} {what}")
-    return [each.experiment for each in found if each.state.to_train]
-
-
-def _show_jobs(counted: str, tasks: Sequence[Sequence[Experiment]], use: Resources) -> None:
-    """Print the jobs of some tasks, each with its runs."""
-    print_line(f"{counted}; {', '.join(use.words)}")
-    shared = use.where is Where.LOCAL and len(tasks) > 1
-    for number, task in enumerate(tasks):
-        runs = f"starts with {task[0].name}" if shared else ", ".join(each.name for each in task)
+def _show_jobs(counted: str, jobs: Jobs) -> None:
+    """Print the jobs, each with its runs."""
+    print_line(f"{counted}; {', '.join(jobs.use.words)}")
+    for number, task in enumerate(jobs.tasks):
+        runs = f"starts with {task[0].name}" if jobs.shared else ", ".join(each.name for each in task)
         print_line(f"job {number}: {runs}")
-    if shared:
+    if jobs.shared:
         print_line("Each job then takes the next run that no other job trains.")
-
-
-def _tasks(left: Sequence[Experiment], runtime: Runtime, use: Resources) -> tuple[list[list[Experiment]], Runtime]:
-    """Return the experiments of each job, and how the jobs train.
-
-    Jobs of Slurm have one row each, or one of its seeds. On this machine `parallel` jobs share all runs, and the cores:
-    each begins with another row and takes what no other job trains.
-    """
-    if use.where is Where.SLURM:
-        return split(left, runtime), runtime
-    with loading():
-        from repro.training.machine.device import chosen_device
-
-    rows = split(left, replace(runtime, device=chosen_device(runtime)))
-    jobs = min(use.parallel, len(rows))
-    turned = [rows[first:] + rows[:first] for first in (len(rows) * job // jobs for job in range(jobs))]
-    threads = runtime.threads or max(1, cores() // (jobs * use.processes))
-    return [[each for row in order for each in row] for order in turned], replace(runtime, threads=threads)

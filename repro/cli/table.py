@@ -10,14 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
-from repro.api.selection import Selection, select, select_all
+from repro.api.selection import select, select_all
 from repro.api.tables import report_on
 from repro.bars import with_bar
 from repro.benchmark import WINDOW_SECONDS
-from repro.cli.alternatives import show_alternatives
-from repro.cli.missing import train_missing
+from repro.campaign.alternatives import try_alternatives
+from repro.campaign.jobs import jobs_for
+from repro.campaign.training import train_missing
 from repro.cli.options import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing
-from repro.cli.output import GRID_FORMATS, Format, Output, format_of, show
+from repro.cli.output import Format, Output, format_of, show
 from repro.cli.plan import DeviceName, show_plan
 from repro.cli.row_options import RowOptions
 from repro.cli.runtime_options import runtime_of, runtime_options
@@ -26,15 +27,15 @@ from repro.cli.suggestion import after_alternatives, after_table, suggest
 from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison
 from repro.console import note, problem
-from repro.errors import UserError
+from repro.errors import UserError, raise_joined
 from repro.paths import DEFAULT_RESULTS, checked_folders
-from repro.report import ReportFormat
+from repro.report import GRID_FORMATS, ReportFormat
 from repro.report.view import ALL, View, view_of
 from repro.runtime import Runtime
 from repro.store.commands import command_with
 from repro.store.step_times import TIMES, append_times
 from repro.store.writing import check_writable
-from repro.tables import RunsPerRow, table_names
+from repro.tables import RunsPerRow, Selection, table_names
 from repro.text import number_of
 
 TIMED = ("device", "precision", "threads")
@@ -173,21 +174,25 @@ def _check_together(given: Collection[str], *, named: bool) -> None:
 def _submit(
     selection: Selection, named: str, options: RowOptions, cluster: Mapping[str, Any], *, dry_run: bool
 ) -> None:
-    """Submit the missing runs as jobs, or list the jobs; UserError as in `resources_of` and `submit_missing`."""
+    """Submit the missing runs as jobs, or list the jobs; UserError if they are refused."""
     runtime = runtime_of(options.switches)
     folders = checked_folders(options.data, options.runs, options.results, trains=True)
     use = resources_of(cluster, runtime)
     command = command_with(f"repro table {quote(named)} --run", {**options.of_training, **cluster})
-    submit_missing(selection, options.per_row, runtime, folders, use, command if dry_run else None)
+    jobs = jobs_for(selection, options.per_row, runtime, folders, use)
+    submit_missing(jobs, folders, command if dry_run else None)
 
 
 def _try_alternatives(
     selection: Selection, named: str, options: RowOptions, format: ReportFormat, output: Path | None
 ) -> None:
-    """Train the alternatives, show what they did, and suggest the next command."""
+    """Train the alternatives, show what they did, and suggest the next command; OneRunFailed if one failed."""
     runtime = runtime_of(options.switches)
     folders = checked_folders(options.data, options.runs, options.results, trains=True)
-    report = show_alternatives(selection, options.per_row, runtime, folders, format, output)
+    report, failures = try_alternatives(selection, options.per_row, runtime, folders)
+    if report.tried or output or format != ReportFormat.RICH:  # a program reads an empty answer too
+        show(report, format, output)
+    raise_joined(failures)
     if format == ReportFormat.RICH and not output:
         suggest(after_alternatives(named, report.comparison, report.tried, options.of_training))
 
@@ -216,24 +221,24 @@ def _next(named: str | None, first: Comparison, options: RowOptions, *, trained:
 
 def _view(selection: Selection, columns: str | None, *, bare: bool) -> View:
     """Return what is shown of a table; UserError for a column that it does not have."""
-    return view_of(selection[0], () if columns is None else columns.split(","), bare=bare)
+    return view_of(selection.table, () if columns is None else columns.split(","), bare=bare)
 
 
 def check_timed(selection: Selection) -> None:
     """Raise UserError if the paper prints no time for any of these rows."""
-    table, rows = selection
-    if not table.timed(rows):
-        raise UserError(f"{table.name} has no published times of these rows; --time is for tables such as wrn-blocks")
+    if not selection.timed:
+        raise UserError(
+            f"{selection.table.name} has no published times of these rows; --time is for tables such as wrn-blocks"
+        )
 
 
 def measure_times(selection: Selection, runtime: Runtime, results: Path) -> None:
     """Measure a training step of every row with a published time, in turn, and record it."""
     from repro.benchmark.steps import ROUNDS, measure_steps
 
-    table, rows = selection
     check_writable(results / TIMES)
-    what = f"{table.name}: measuring {number_of(len(table.timed(rows)), 'row')} in turn, {ROUNDS + 1} times"
-    times = measure_steps(table, rows, runtime, WINDOW_SECONDS, lambda windows: with_bar(windows, what))
+    what = f"{selection.table.name}: measuring {number_of(len(selection.timed), 'row')} in turn, {ROUNDS + 1} times"
+    times = measure_steps(selection, runtime, WINDOW_SECONDS, lambda windows: with_bar(windows, what))
     append_times(times, results)
     note(f"recorded the times in {results / TIMES}")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
+from repro.campaign.training import train_all
 from repro.cli.networks import chosen_experiment
 from repro.cli.options import (
     AnswerFormat,
@@ -26,12 +27,11 @@ from repro.cli.options import (
 )
 from repro.cli.runtime_options import runtime_of, runtime_options
 from repro.cli.suggestion import after_run, suggest
-from repro.console import loading, note, print_json, print_line, problem
+from repro.console import note, print_json, print_line
 from repro.errors import UserError
 from repro.experiment import Experiment, check_network
 from repro.models.typed import typed_name
 from repro.paths import DEFAULT_RESULTS, Folders, checked_folders
-from repro.runtime import Runtime
 from repro.store.results import RUNS, tested
 from repro.store.run_folders import of_other_lengths
 from repro.text import number_of
@@ -99,25 +99,6 @@ def _note_other_lengths(experiments: Sequence[Experiment], runs: Path) -> None:
             other = f"{run.folder.name} of {number_of(run.epochs or 0, 'epoch')} ({run.state})"
             resumed = f"; to resume that one: {run.command}" if run.command else ""
             note(f"{epochs}: this run differs from {other}{reason}; it starts at epoch 1{resumed}")
-
-
-def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> list[Record]:
-    """Return the records of experiments, in order.
-
-    Raises:
-        SystemExit: the run was stopped; a message says how to resume it.
-    """
-    with loading():
-        from repro.benchmark.fastest import fastest
-        from repro.training.machine.signals import Stopped
-        from repro.training.progress.watcher import watcher
-        from repro.training.runs.train import train
-
-    try:
-        return train(experiments, runtime, folders, watcher(), fastest)
-    except Stopped as stop:
-        problem(f"stopped: {stop}; {stop.after}")
-        raise SystemExit(stop.exit_status) from stop
 
 
 def _summary(record: Record) -> str:

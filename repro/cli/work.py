@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from repro.cli.missing import train_runs
+from repro.campaign.training import train_runs
 from repro.cluster.tasks import read_submission
 from repro.errors import raise_joined
 from repro.papers import paper_in, shipped

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from repro.counting.cache import cached, counted
 from repro.counting.count import Count, Subject
 from repro.data import DATASETS
 from repro.errors import PackageMissing, UserError
-from repro.tables import UNITS, Column, Row, Table
+from repro.tables import UNITS, Column, Row, Selection, Table
 
 UNKNOWN = "–"
 
@@ -55,10 +55,10 @@ def counts_of(table: Table, row: Row) -> Count:
         raise table.refused(row, error) from error
 
 
-def uncounted(table: Table, rows: Sequence[Row]) -> Iterator[tuple[Row, Subject]]:
+def uncounted(selection: Selection) -> Iterator[tuple[Row, Subject]]:
     """Yield the networks of some rows of a table whose counts are not cached."""
-    for row in rows:
-        if _is_counted(table, row) and not cached(subject := subject_of(table, row)):
+    for row in selection.rows:
+        if _is_counted(selection.table, row) and not cached(subject := subject_of(selection.table, row)):
             yield row, subject
 
 

@@ -22,7 +22,7 @@ from repro.paths import DEFAULT_RESULTS
 from repro.store.results import Record
 from repro.store.step_times import StepTime
 from repro.store.weights import WeightsTest
-from repro.tables import PrintedError, Row, Table, shipped_tables
+from repro.tables import PrintedError, Row, Selection, Table, shipped_tables
 from repro.text import signed
 
 if TYPE_CHECKING:
@@ -219,7 +219,8 @@ def compare(
     errors = [with_runs(table.errors([row]), records) for row in rows]
     every = [*chain(*errors)]
     cells = sum(each.error.judgeable for each in every)
-    timed = time_cells(table, rows, times, [once_each(chain(*(each.runs for each in row))) for row in errors])
+    faithful = [once_each(chain(*(each.runs for each in row))) for row in errors]
+    timed = time_cells(Selection(table, rows), times, faithful)
 
     def error_cell(found: WithRuns) -> ErrorCell:
         cell = _error_cell(found, _judgement(found, spread, cells), lowest)

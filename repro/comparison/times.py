@@ -18,7 +18,7 @@ from repro.recipes import recipe
 from repro.runtime import Together
 from repro.store.results import Record, is_cpu
 from repro.store.step_times import StepTime
-from repro.tables import Row, Table
+from repro.tables import Row, Selection, Table
 
 IN_TURN = "steps measured in turn"
 OF_RUNS = "whole runs, including their tests"
@@ -67,24 +67,23 @@ class TimeCell:
 
 
 def time_cells(
-    table: Table, rows: Sequence[Row], times: Sequence[StepTime], runs: Sequence[Sequence[Record]]
+    selection: Selection, times: Sequence[StepTime], runs: Sequence[Sequence[Record]]
 ) -> list[dict[str, TimeCell]]:
     """Return the cells of some rows, by column.
 
     Args:
-        table: the printed table.
-        rows: the rows that are compared; one of them is the reference.
+        selection: the table with the rows that are compared; one of them is the reference.
         times: measured steps of any table.
         runs: for each row, the runs that followed its recipe.
     """
-    column, reference = table.time, table.reference(rows)
+    column, reference = selection.table.time, selection.reference
     if column is None or reference is None:
-        return [{} for _ in rows]
-    place = list(rows).index(reference)
-    timing = _chosen([*_in_turn(table, rows, times), *_of_runs(table, rows, runs)], place)
+        return [{} for _ in selection.rows]
+    place = list(selection.rows).index(reference)
+    timing = _chosen([*_in_turn(selection, times), *_of_runs(selection, runs)], place)
     unit = reference.cells[column.key].number
     cells: list[dict[str, TimeCell]] = []
-    for number, row in enumerate(rows):
+    for number, row in enumerate(selection.rows):
         printed = row.cells.get(column.key)
         if printed is None:
             cells.append({})
@@ -108,12 +107,12 @@ def _chosen(timings: Sequence[Timing], reference: int) -> Timing | None:
     return max(fit, key=lambda each: (len(each.steps), each.steady, each.how == IN_TURN, each.started), default=None)
 
 
-def _in_turn(table: Table, rows: Sequence[Row], times: Sequence[StepTime]) -> list[Timing]:
+def _in_turn(selection: Selection, times: Sequence[StepTime]) -> list[Timing]:
     """Return the measurements of a table, each with the rows that are compared."""
     found: dict[str, list[tuple[int, StepTime]]] = defaultdict(list)
     for time in times:
-        for number, row in enumerate(rows):
-            if time.table == table.name and row.model and _is_of(time, table, row):
+        for number, row in enumerate(selection.rows):
+            if time.table == selection.table.name and row.model and _is_of(time, selection.table, row):
                 found[time.measurement].append((number, time))
     return [
         Timing(
@@ -135,12 +134,12 @@ def _is_of(time: StepTime, table: Table, row: Row) -> bool:
     return all_options(time) == table.options(row)
 
 
-def _of_runs(table: Table, rows: Sequence[Row], runs: Sequence[Sequence[Record]]) -> list[Timing]:
+def _of_runs(selection: Selection, runs: Sequence[Sequence[Record]]) -> list[Timing]:
     """Return the times of runs with the same device, precision, torch and runtime; the median over seeds."""
     found: dict[tuple[str, ...], dict[int, list[Record]]] = defaultdict(lambda: defaultdict(list))
-    for number, row in enumerate(rows):
+    for number, row in enumerate(selection.rows):
         for run in runs[number]:
-            if _is_timed(run, table, row):
+            if _is_timed(run, selection.table, row):
                 options = {key: value for key, value in run.runtime.items() if key not in IRRELEVANT}
                 conditions = (
                     run.device,

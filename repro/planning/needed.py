@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from repro.experiment import Experiment
 from repro.store.results import read_records, result_folders
-from repro.tables import AS_PUBLISHED, PrintedError, Row, RunsPerRow, Table
+from repro.tables import AS_PUBLISHED, PrintedError, RunsPerRow, Selection
 
 
 def needed(error: PrintedError, per_row: RunsPerRow = AS_PUBLISHED) -> list[Experiment]:
@@ -17,12 +17,12 @@ def needed(error: PrintedError, per_row: RunsPerRow = AS_PUBLISHED) -> list[Expe
     return [error.experiment(seed, per_row.epochs) for seed in range(per_row.seeds or error.runs)]
 
 
-def missing(table: Table, rows: Sequence[Row], results: Path, per_row: RunsPerRow = AS_PUBLISHED) -> list[Experiment]:
+def missing(selection: Selection, results: Path, per_row: RunsPerRow = AS_PUBLISHED) -> list[Experiment]:
     """Return the experiments that some rows of a table need and that have no record, each once.
 
     `results` is the folder of the results, besides the shipped ones.
     """
-    experiments = [each for error in table.errors(rows) for each in needed(error, per_row)]
+    experiments = [each for error in selection.errors for each in needed(error, per_row)]
     return without_record(experiments, results)
 
 

@@ -18,7 +18,7 @@ from repro.planning.space import Memory, disk_bytes, memory_of
 from repro.planning.state import RunStatus, jobs_of, status_of
 from repro.store.results import Record
 from repro.store.run_state import RunState
-from repro.tables import AS_PUBLISHED, PrintedError, Row, RunsPerRow, Table
+from repro.tables import AS_PUBLISHED, PrintedError, RunsPerRow, Selection, Table
 from repro.training.estimate import trained_subject
 
 
@@ -131,7 +131,7 @@ class Plan:
 
 
 def needed_runs(
-    selections: Sequence[tuple[Table, Sequence[Row]]],
+    selections: Sequence[Selection],
     spreads: Sequence[Spread],
     records: Sequence[Record],
     runs: Path,
@@ -151,13 +151,13 @@ def needed_runs(
     """
     recorded, found = {each.id for each in records}, list[NeededRuns]()
     jobs = jobs_of(records, runs)
-    for (table, rows), spread in zip(selections, spreads, strict=True):
-        errors = with_runs(table.errors(rows), records)
+    for selection, spread in zip(selections, spreads, strict=True):
+        errors = with_runs(selection.errors, records)
         cells = sum(each.error.judgeable for each in errors)
         for each in errors:
             states = tuple(status_of(run, recorded, runs, jobs) for run in needed(each.error, per_row))
             decides = deciding_seeds(each.measured, spread, cells) if each.error.judgeable else None
-            found.append(NeededRuns(table, each.error, states, decides))
+            found.append(NeededRuns(selection.table, each.error, states, decides))
     return found
 
 

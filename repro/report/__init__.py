@@ -44,6 +44,8 @@ SUFFIXES = {
     ".html": ReportFormat.HTML,
 }
 """The format of a file, by its extension."""
+GRID_FORMATS = (ReportFormat.RICH, ReportFormat.CSV, ReportFormat.JSON)
+"""The formats of an answer that is a single grid: a plan, or what alternatives did."""
 TABLES = {
     ReportFormat.CSV: csv.table_csv,
     ReportFormat.JSON: json.table_json,

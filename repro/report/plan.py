@@ -1,4 +1,4 @@
-"""A plan for a terminal, as CSV and as JSON."""
+"""A plan for a terminal, for a notebook, as a DataFrame, as CSV and as JSON."""
 
 from __future__ import annotations
 
@@ -6,28 +6,45 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from repro.console import json_text
+from repro.console import json_text, stdout
+from repro.frames import Columns, Dtype, frame_of
 from repro.planning.deciding import ENOUGH
 from repro.planning.plan import Plan, PlannedRow, PlannedRun
-from repro.report import ReportFormat
+from repro.report import GRID_FORMATS, ReportFormat
 from repro.report.formats.csv import csv_text
 from repro.report.grid import DASH, Grid, Heading, Line, Shown
+from repro.report.notes import Note
 from repro.store.run_state import RunState
-from repro.text import duration, number_of, size
+from repro.text import choose, duration, number_of, size
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from rich.console import RenderableType
 
 SHARE = f"{ENOUGH:.0%}".replace("%", " %")
 MEANING = (
-    f"Seeds: the number, with those so far, that decides the verdict with a probability of {SHARE} if there is no true "
+    f"the number, with those so far, that decides the verdict with a probability of {SHARE} if there is no true "
     "difference."
 )
+"""The meaning of the column of seeds."""
+COLUMNS: Columns = {
+    **dict.fromkeys(("table", "row", "column", "published"), Dtype.TEXT),
+    **{each.value: Dtype.INTEGER for each in RunState},
+    "seconds": Dtype.NUMBER,
+    "basis": Dtype.TEXT,
+    "guess": Dtype.FLAG,
+    "disk_bytes": Dtype.INTEGER,
+    "memory_bytes": Dtype.INTEGER,
+    "memory_basis": Dtype.TEXT,
+    "judged": Dtype.FLAG,
+    "deciding_seeds": Dtype.INTEGER,
+}
+"""The columns of the CSV file and of the frame: the data of a row without its runs."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PlanReport:
-    """What is shown of a plan."""
+    """What is shown of a plan. A notebook shows it as HTML, and `repr` is what a terminal shows."""
 
     plan: Plan
 
@@ -42,18 +59,34 @@ class PlanReport:
             f"{each.status.experiment.name} is being trained by {each.status.holder}" for each in _held(self.plan)
         ]
         lines = map(Text, [*holders, *summary(self.plan)])
-        return Group(terminal.grid_rich(_grid(self.plan)), *lines, Text(MEANING, style="dim"))
+        return Group(terminal.grid_rich(_grid(self.plan)), *lines, Text(f"Seeds: {MEANING}", style="dim"))
 
-    def text(self, format: ReportFormat) -> str:
+    def text(self, format: ReportFormat | str) -> str:
         """Return the plan for a terminal, as CSV or as JSON, with a newline at the end."""
-        if format == ReportFormat.RICH:
+        chosen = choose("format", format, [*GRID_FORMATS])
+        if chosen == ReportFormat.RICH:
             from repro.report.formats import terminal
 
             return terminal.plain(self.rich())
-        if format == ReportFormat.CSV:
+        if chosen == ReportFormat.CSV:
             return csv_text([_row_data(row) for row in self.plan.rows], [*COLUMNS])
         rows = [line.data for line in _grid(self.plan).lines]
         return json_text({"device": self.plan.device, "rows": rows, "totals": _totals(self.plan)})
+
+    def to_frame(self) -> DataFrame:
+        """Return a row for each printed error; its runs are counted by their state."""
+        return frame_of(map(_row_data, self.plan.rows), COLUMNS)
+
+    def __repr__(self) -> str:
+        from repro.report.formats import terminal
+
+        return terminal.plain(self.rich(), stdout().width).rstrip()
+
+    def _repr_html_(self) -> str:
+        from repro.report.formats.html import notebook_html
+
+        notes = (Note("Runs", tuple(summary(self.plan))), Note("Seeds", (MEANING,)))
+        return notebook_html([_grid(self.plan)], notes)
 
 
 def summary(plan: Plan) -> list[str]:
@@ -146,13 +179,6 @@ def _row_data(row: PlannedRow) -> dict[str, Any]:
         "judged": row.error.judgeable,
         "deciding_seeds": row.seeds,
     }
-
-
-COLUMNS = (
-    *("table", "row", "column", "published", *(each.value for each in RunState), "seconds", "basis", "guess"),
-    *("disk_bytes", "memory_bytes", "memory_basis", "judged", "deciding_seeds"),
-)
-"""The columns of the CSV file: the data of a row without its runs."""
 
 
 def _run_data(run: PlannedRun) -> dict[str, Any]:

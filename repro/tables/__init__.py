@@ -5,6 +5,7 @@ from repro.tables.column import LAST, Column
 from repro.tables.printed import AS_PUBLISHED, PrintedError, Row, RunsPerRow, Table
 from repro.tables.reading import asked_rows, check_tables, parse_table, read_table, shipped_tables, table_names
 from repro.tables.replications import Closeness, Replication, ReplicationSource
+from repro.tables.selection import Selection
 
 __all__ = [
     "AS_PUBLISHED",
@@ -18,6 +19,7 @@ __all__ = [
     "ReplicationSource",
     "Row",
     "RunsPerRow",
+    "Selection",
     "Table",
     "asked_rows",
     "check_tables",

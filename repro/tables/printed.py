@@ -216,16 +216,9 @@ class Table:
         """The column of times, if the table prints them."""
         return next(iter(self.of_kind("time")), None)
 
-    def timed(self, rows: Sequence[Row] | None = None) -> list[Row]:
-        """Return those of some rows, or of all, that have a printed time and a network."""
-        shown = self.rows if rows is None else rows
-        return [row for row in shown if self.time and row.model and self.time.key in row.cells]
-
-    def reference(self, rows: Sequence[Row] | None = None) -> Row | None:
-        """Return the row that times are relative to: the named one if it is shown, else the first timed row."""
-        timed = self.timed(rows)
-        named = [row for row in timed if self.time and row.label == self.time.reference]
-        return next(iter([*named, *timed]), None)
+    def is_timed(self, row: Row) -> bool:
+        """Whether a row has a printed time and a network."""
+        return bool(self.time and row.model and self.time.key in row.cells)
 
     def dataset_of(self, row: Row) -> str:
         """Return the dataset with whose images and classes a row's network is counted and timed."""

@@ -171,7 +171,9 @@ def _check_times(table: Table) -> None:
         raise Malformed("the table", "two columns are of kind 'time', but a table has at most one")
     if table.time and table.time.reference:
         where = f"column {table.columns.index(table.time) + 1} ({table.time.key})"
-        expect_one_of(where, "reference", table.time.reference, [row.label for row in table.timed()])
+        expect_one_of(
+            where, "reference", table.time.reference, [row.label for row in table.rows if table.is_timed(row)]
+        )
 
 
 def _column(index: int, content: dict[str, Any], dataset: str) -> Column:

@@ -17,15 +17,6 @@ CLEAR_LINE = "\r\x1b[2K"
 """Removes the progress of a terminal, which is drawn again below what is written in its place."""
 
 
-class Stopped(Exception):
-    """A run was stopped by a signal after its state was saved."""
-
-    def __init__(self, message: str, number: int, after: str = "run the same command again to resume") -> None:
-        """`after` says what the user can do."""
-        super().__init__(message)
-        self.exit_status, self.after = 128 + number, after
-
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 """The signals that stop a run; SIGHUP comes when a terminal or an SSH connection ends. NCCL uses SIGUSR1."""
 

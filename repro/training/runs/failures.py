@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from repro.errors import NetworkFailed, RunFailed, UserError, explained
+from repro.errors import NetworkFailed, RunFailed, Stopped, UserError, explained
 from repro.experiment import Experiment
 from repro.models import is_outside
 from repro.models.outside.factory import OWN_ERRORS, failed_in
-from repro.training.machine.signals import Stopped
 
 ONE_IMAGE = "Expected more than 1 value per channel when training"
 """How torch refuses the maps of 1x1 pixels of one image; the last batch of an epoch may have one."""

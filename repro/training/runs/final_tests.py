@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from repro.data.inputs.protocol import ONE_CROP, Protocol, Views
+from repro.errors import Stopped
 from repro.experiment import Experiment
 from repro.models.dense import Dense, fully_convolutional
 from repro.store.protocol_tests import StoppedTest, Tests, read_tests, write_tests
@@ -18,7 +19,7 @@ from repro.tables.lookup import protocols_of
 from repro.training.checkpoints.stored_checkpoint import checksum_of
 from repro.training.engine.engine import Engine
 from repro.training.machine import processes
-from repro.training.machine.signals import Stopped, StopRequest
+from repro.training.machine.signals import StopRequest
 from repro.training.runs.session import Session
 from repro.training.tasks.classification import class_metrics
 from repro.training.tasks.from_files import Streamed

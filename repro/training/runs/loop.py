@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from statistics import fmean
 
-from repro.errors import Diverged
+from repro.errors import Diverged, Stopped
 from repro.paths import Folders
 from repro.store.curves import write_curve
 from repro.store.results import Record
@@ -17,7 +17,7 @@ from repro.text import number_of
 from repro.training.engine.engine import Engine
 from repro.training.engine.graphs import Graphs
 from repro.training.machine import processes
-from repro.training.machine.signals import Stopped, StopRequest
+from repro.training.machine.signals import StopRequest
 from repro.training.progress.course import Course, SharedCourse
 from repro.training.progress.tensorboard import board, viewer
 from repro.training.randomness import set_generators, states_of_generators

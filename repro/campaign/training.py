@@ -1,21 +1,21 @@
-"""The training of the runs that a table still needs."""
+"""The training of runs on this machine, above all of those that a table still needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from repro.api.selection import Selection, count_networks
+from repro.api.selection import count_networks
 from repro.atomic import remove_unfinished
-from repro.cli.train import train_all
 from repro.console import loading, note, problem
 from repro.errors import BeingTrained, OneRunFailed, raise_joined
 from repro.experiment import Experiment, by_seeds, check_network, one_of_each
 from repro.paths import Folders
 from repro.planning.needed import missing, without_record
 from repro.runtime import Runtime, Together
+from repro.store.results import Record
 from repro.store.run_folders import run_names
-from repro.tables import RunsPerRow
+from repro.tables import RunsPerRow, Selection
 from repro.text import number_of
 from repro.torchrun import process_count
 
@@ -29,17 +29,30 @@ def train_missing(selection: Selection, per_row: RunsPerRow, runtime: Runtime, f
     Raises:
         OneRunFailed: a run failed; it is raised after all other runs are trained.
     """
-    table, rows = selection
     count_networks([selection])  # an error in counting is reported before days of training
-    experiments = missing(table, rows, folders.results, per_row)
-    without = sum(each.recipe is None for each in table.errors(rows))
+    experiments = missing(selection, folders.results, per_row)
+    without = sum(each.recipe is None for each in selection.errors)
     omitted = f"; no recipe is implemented for {number_of(without, 'result')}" if without else ""
-    note(f"{table.name}: {number_of(len(experiments), 'run')} to train{omitted}")
+    note(f"{selection.table.name}: {number_of(len(experiments), 'run')} to train{omitted}")
     for name in run_names(folders.runs):  # also of recorded runs, whose folders are not entered again
         remove_unfinished(folders.runs / name)
     outcome = train_runs(experiments, runtime, folders)
     raise_joined(outcome.failures)
     return not outcome.held
+
+
+def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> list[Record]:
+    """Return the records of experiments, in order.
+
+    Raises:
+        Stopped: a signal came; the runs are saved.
+    """
+    with loading():
+        from repro.benchmark.fastest import fastest
+        from repro.training.progress.watcher import watcher
+        from repro.training.runs.train import train
+
+    return train(experiments, runtime, folders, watcher(), fastest)
 
 
 class Outcome(NamedTuple):

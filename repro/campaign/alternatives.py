@@ -1,46 +1,26 @@
-"""`repro table NAME --try`: train the alternatives of inferred values for the rows whose error differs."""
+"""The alternatives of inferred values, trained for the rows whose error differs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from pathlib import Path
 
-from repro.api.selection import Selection
 from repro.api.tables import compared
-from repro.cli.missing import train_runs
-from repro.cli.output import show
+from repro.campaign.training import train_runs
 from repro.comparison.alternatives import OF_LENGTH, Trial, differing_cells, trials_of, tried
 from repro.comparison.corrections import records_today
 from repro.comparison.join import Comparison
 from repro.console import note
-from repro.errors import OneRunFailed, raise_joined
+from repro.errors import OneRunFailed
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.planning.needed import without_record
 from repro.recipes import recipe
-from repro.report import ReportFormat
 from repro.report.alternatives import AlternativesReport
 from repro.runtime import Runtime
 from repro.store.results import result_folders
-from repro.tables import RunsPerRow
+from repro.tables import RunsPerRow, Selection
 from repro.text import number_of
-
-
-def show_alternatives(
-    selection: Selection,
-    per_row: RunsPerRow,
-    runtime: Runtime,
-    folders: Folders,
-    format: ReportFormat,
-    output: Path | None,
-) -> AlternativesReport:
-    """Train the alternatives for some rows of a table, show and return what they did; OneRunFailed if one failed."""
-    report, failures = try_alternatives(selection, per_row, runtime, folders)
-    if report.tried or output or format != ReportFormat.RICH:  # a program reads an empty answer too
-        show(report, format, output)
-    raise_joined(failures)
-    return report
 
 
 def try_alternatives(

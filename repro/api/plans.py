@@ -1,0 +1,136 @@
+"""What tables still need, as `repro plan` shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from msgspec import ValidationError, convert
+
+from repro.api.library import Papers, place_of, text_of, using_for
+from repro.api.selection import pools_of, select, select_all
+from repro.bars import with_bar
+from repro.bounds import OneToBillion, UpToThousand, number_text
+from repro.comparison.corrections import records_today
+from repro.comparison.join import spreads_for
+from repro.console import loading
+from repro.counting.cache import demanded
+from repro.counting.in_processes import in_processes
+from repro.errors import UserError
+from repro.paths import Folders, checked_folders
+from repro.planning.device import device_called
+from repro.planning.image_time import measurements_on
+from repro.planning.plan import Plan, needed_runs, planned, without_demand
+from repro.report.plan import PlanReport
+from repro.runtime import Runtime
+from repro.store.results import Record, result_folders
+from repro.store.step_times import StepTime, read_times
+from repro.tables import RunsPerRow, Selection
+
+
+def plan(
+    name: str | Path | None = None,
+    *,
+    rows: str = "*",
+    seeds: int | None = None,
+    epochs: int | None = None,
+    device_name: str | None = None,
+    results: str | Path = "results",
+    runs: str | Path = "runs",
+    papers: Papers = (),
+) -> PlanReport:
+    """Return what a table still needs, or all tables: runs, device time, disk, memory, and seeds that would decide.
+
+    `text(format)` gives it as `rich`, `csv` or `json`, and `to_frame()` a row for each printed error.
+
+    Args:
+        name: a table, such as `cifar100`, or the file of one (default: all tables).
+        rows: the rows to include: a part of the label, or a pattern with `*` and `?`.
+        seeds: the number of seeds of each row (default: as many as in the paper).
+        epochs: of each run (default: the recipe's).
+        device_name: the device to plan for, by its name in records, such as `H100` (default: this machine's).
+        results: the folder of your records; the shipped ones are always included.
+        runs: the folder of your runs.
+        papers: the folder of a paper besides those that are found, or several.
+
+    Raises:
+        UserError: there is no such table, row, device or folder, or a file is wrong.
+    """
+    with using_for("" if name is None else place_of("name", name), papers):
+        pattern = text_of("rows", rows)
+        selections = select_matching(pattern) if name is None else [select(str(name), pattern)]
+        folders = checked_folders(None, place_of("runs", runs), place_of("results", results))
+        per_row = RunsPerRow(_checked("seeds", seeds, UpToThousand), _checked("epochs", epochs, OneToBillion))
+        return PlanReport(plan_of(selections, per_row, Runtime(), folders, device_name, named=name is not None))
+
+
+def select_matching(pattern: str) -> list[Selection]:
+    """Return those rows of all tables that match a pattern, by table; UserError if no row does."""
+    found = [_matching(each, pattern) for each in select_all()]
+    if not any(each.rows for each in found):
+        raise UserError(f"no row of any table matches {pattern!r}; see repro table NAME")
+    return [each for each in found if each.rows]
+
+
+def plan_of(
+    selections: Sequence[Selection],
+    per_row: RunsPerRow,
+    runtime: Runtime,
+    folders: Folders,
+    device_name: str | None = None,
+    *,
+    named: bool,
+) -> Plan:
+    """Return the plan for some rows of some tables; only the cache of counts is written.
+
+    Args:
+        selections: the tables with the rows.
+        per_row: the runs of each printed error.
+        runtime: how the runs are trained.
+        folders: of the runs and results.
+        device_name: the device that is planned for, if it is elsewhere.
+        named: whether the user named the tables, so that the code of all their networks may run.
+
+    Raises:
+        UserError: a device is ambiguous or missing, switches exclude each other, or a run's checkpoints are broken.
+    """
+    sources = result_folders(folders.results)
+    records, times = records_today(sources), read_times(sources)
+    device = _device(runtime, device_name, records, times)
+    spreads = spreads_for(pools_of(selections, named=named), records)
+    found = needed_runs(selections, spreads, records, folders.runs, per_row)
+    subjects = without_demand(found)
+    with in_processes(demanded, subjects) as waits:
+        for wait, subject in with_bar(list(zip(waits, subjects, strict=True)), "computing what training demands"):
+            wait()
+            demanded(subject)
+    return planned(found, measurements_on(device, runtime, records, times))
+
+
+def _checked(name: str, value: int | None, kind: Any) -> int | None:
+    """Return an argument that is a number of a kind, or None; UserError if it is something else."""
+    try:
+        return None if value is None else convert(value, kind)
+    except ValidationError as error:
+        raise UserError(f"{name}={value!r} is invalid; give {number_text(kind)}") from error
+
+
+def _matching(selection: Selection, pattern: str) -> Selection:
+    """Return those of the rows that match; none if no row does."""
+    try:
+        return replace(selection, rows=[each for each in selection.table.matching(pattern) if each in selection.rows])
+    except UserError:
+        return replace(selection, rows=())
+
+
+def _device(runtime: Runtime, name: str | None, records: Sequence[Record], times: Sequence[StepTime]) -> str:
+    """Return the name of the device that is planned for."""
+    if name is not None:
+        if runtime.device != "auto":
+            raise UserError("--device and --device-name exclude each other: this machine's device, or one elsewhere")
+        return device_called(name, records, times)
+    with loading():
+        from repro.training.machine.device import device_name, prepare
+    return device_name(prepare(runtime))

@@ -1,0 +1,100 @@
+"""The missing runs of a table as jobs of Slurm or of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from repro.cluster.resources import Resources
+from repro.cluster.submit import submit
+from repro.cluster.tasks import Submission, Where, split
+from repro.console import loading
+from repro.data import DATASETS
+from repro.experiment import Experiment, check_network, one_of_each
+from repro.paths import Folders
+from repro.planning.needed import missing
+from repro.planning.state import RunStatus, jobs_of, quick_status_of
+from repro.runtime import Runtime, cores
+from repro.store.results import read_records, result_folders
+from repro.store.run_state import RunState
+from repro.tables import RunsPerRow, Selection
+from repro.training.machine import one_process
+
+NOT_SUBMITTED = {
+    "queued or running": (RunState.QUEUED, RunState.RUNNING),
+    "diverged and not submitted again": (RunState.DIVERGED,),
+}
+"""The states of needed runs that are not submitted, in words."""
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """What is submitted of the runs of a table, and how."""
+
+    table: str
+    runs: Sequence[Experiment]
+    tasks: Sequence[Sequence[Experiment]]
+    """The runs of each job, in the order in which it trains them."""
+    left_out: Mapping[str, int]
+    """The numbers of needed runs that are not submitted, by their state in words."""
+    runtime: Runtime
+    """How each job trains."""
+    use: Resources
+
+    @property
+    def shared(self) -> bool:
+        """Whether each job takes the next run that no other job trains."""
+        return self.use.where is Where.LOCAL and len(self.tasks) > 1
+
+    def submit(self, folders: Folders) -> Submission:
+        """Submit the jobs; UserError if they cannot be submitted."""
+        return submit(self.tasks, self.runtime, folders, self.use, f"repro-{self.table}")
+
+
+def jobs_for(selection: Selection, per_row: RunsPerRow, runtime: Runtime, folders: Folders, use: Resources) -> Jobs:
+    """Return the jobs for the runs of some rows that are neither recorded nor queued nor diverged.
+
+    Args:
+        selection: the table with the rows.
+        per_row: the runs of each printed error.
+        runtime: how the jobs train.
+        folders: of the runs.
+        use: what the jobs may use.
+
+    Raises:
+        UserError: a network cannot be trained, or not in this way.
+    """
+    runtime = replace(runtime, processes=use.processes)
+    one_process.check_switches(runtime)
+    found = _states(selection, per_row, folders)
+    left_out = {what: sum(each.state in states for each in found) for what, states in NOT_SUBMITTED.items()}
+    runs = [each.experiment for each in found if each.state.to_train]
+    for each in one_of_each(runs).values():  # a mistake is reported before the jobs are submitted
+        one_process.check_kind(DATASETS[each.dataset].kind, runtime)
+        check_network(each)
+    tasks, runtime = _tasks(runs, runtime, use) if runs else ([], runtime)
+    return Jobs(selection.table.name, runs, tasks, left_out, runtime, use)
+
+
+def _states(selection: Selection, per_row: RunsPerRow, folders: Folders) -> list[RunStatus]:
+    """Return the states of the runs of some rows that have no record."""
+    jobs = jobs_of(read_records(result_folders(folders.results)), folders.runs)
+    return [quick_status_of(each, (), folders.runs, jobs) for each in missing(selection, folders.results, per_row)]
+
+
+def _tasks(runs: Sequence[Experiment], runtime: Runtime, use: Resources) -> tuple[list[list[Experiment]], Runtime]:
+    """Return the experiments of each job, and how the jobs train.
+
+    Jobs of Slurm have one row each, or one of its seeds. On this machine `parallel` jobs share all runs, and the cores:
+    each begins with another row and takes what no other job trains.
+    """
+    if use.where is Where.SLURM:
+        return split(runs, runtime), runtime
+    with loading():
+        from repro.training.machine.device import chosen_device
+
+    rows = split(runs, replace(runtime, device=chosen_device(runtime)))
+    jobs = min(use.parallel, len(rows))
+    turned = [rows[first:] + rows[:first] for first in (len(rows) * job // jobs for job in range(jobs))]
+    threads = runtime.threads or max(1, cores() // (jobs * use.processes))
+    return [[each for row in order for each in row] for order in turned], replace(runtime, threads=threads)
