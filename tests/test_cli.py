@@ -562,6 +562,12 @@ def test_help_lists_the_choices(
     assert repro(capsys, command, "--help")[1] == shown
 
 
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = repro(capsys, "--help")[1]
+    first_words = {line.strip(" │").split(" ")[0] for line in shown.splitlines()}
+    assert {name for name, source in COMMANDS.items() if not source.hidden} <= first_words
+
+
 def test_every_option_has_a_help_text() -> None:
     commands = [each for name in COMMANDS for each in getattr(built(name), "commands", {"": built(name)}).values()]
     silent = [f"{command.name} {each.name}" for command in commands for each in command.params if not each.help]

@@ -71,7 +71,9 @@ def built(name: str) -> Any:
     source = COMMANDS[name]
     found = source.load()
     if isinstance(found, typer.Typer):
-        return typer.main.get_command(found)
+        group = typer.main.get_command(found)
+        group.name = name  # which Typer leaves out, and the help would too
+        return group
     for wrapper in source.wrappers:
         found = wrapper(found)
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -6,7 +6,9 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
 from multiprocessing.util import Finalize
 from typing import Any, NamedTuple
@@ -45,22 +47,23 @@ def stream(
     """
     workers = workers_of(runtime)
     on_gpu = device.type == "cuda"
-    loader: Iterable[list[Tensor] | Unreadable] = DataLoader(
-        Readable(views),
-        batch_sampler=requests,  # consumed while the first batches are already being read
-        num_workers=workers,
-        pin_memory=on_gpu,
-        prefetch_factor=PREFETCH if workers else None,
-        multiprocessing_context="fork" if workers else None,  # the run must be the parent of its workers
-        collate_fn=partial(_collated_if_readable, collate or collated),
-        worker_init_fn=partial(_end_with_the_run, os.getpid()),
-        generator=torch.Generator(),  # without it the loader draws from the default generator, which dropout uses
-    )
+    with _without_advice():
+        loader: Iterable[list[Tensor] | Unreadable] = DataLoader(
+            Readable(views),
+            batch_sampler=requests,  # consumed while the first batches are already being read
+            num_workers=workers,
+            pin_memory=on_gpu,
+            prefetch_factor=PREFETCH if workers else None,
+            multiprocessing_context="fork" if workers else None,  # the run must be the parent of its workers
+            collate_fn=partial(_collated_if_readable, collate or collated),
+            worker_init_fn=partial(_end_with_the_run, os.getpid()),
+            generator=torch.Generator(),  # without it the loader draws from the default generator, which dropout uses
+        )
     _kill_workers_at_exit(os.getpid())
     if workers:
         return_freed_memory()
     try:
-        with blocked_in_children():  # a run that is stopped saves before its workers end
+        with blocked_in_children(), _without_advice():  # a run that is stopped saves before its workers end
             batches = iter(loader)
         for batch in batches:
             if isinstance(batch, Unreadable):
@@ -69,6 +72,14 @@ def stream(
     except RuntimeError as error:
         raise_if_a_worker_died(error)
         raise
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Context in which torch does not warn of more workers than cores: the user chose their number."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+        yield
 
 
 class Unreadable(NamedTuple):
