@@ -39,13 +39,14 @@ class Job:
     _stopped: bool = False
 
     def __call__(self) -> None:
-        """Run the task; RuntimeError if it fails."""
+        """Run the task; SystemExit if it fails, so that the log ends with what the training said."""
         command = [sys.executable, "-m", "repro", "work", self.submission, str(self.task)]
         for environment in environments(self.processes):
             self._started.append(subprocess.Popen(command, env={**os.environ, **environment}))
         signal.signal(signal.SIGTERM, self._pass_on)
         if failed := next(filter(None, self._statuses()), 0):
-            raise RuntimeError(f"{' '.join(command)} ended with status {failed}")
+            print(f"{' '.join(command)} ended with status {failed}", file=sys.stderr, flush=True)
+            raise SystemExit(failed if failed > 0 else 128 - failed)  # below 0: the signal that killed it
 
     def checkpoint(self) -> DelayedSubmission:
         """Let the run save, and return the same job, which resumes it."""
