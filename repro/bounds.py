@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import NoneType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from msgspec import Meta
 
@@ -25,6 +25,11 @@ Percent = Annotated[float, Meta(ge=0, le=100)]
 def without_none(hint: Any) -> Any:
     """Return the type of a field without None: TOML has no null, and None is a key that is left out."""
     return next(each for each in get_args(hint) if each is not NoneType) if NoneType in get_args(hint) else hint
+
+
+def types_of(kind: type) -> dict[str, Any]:
+    """Return the types of a dataclass's fields, with the bounds of their values and without None."""
+    return {name: without_none(hint) for name, hint in get_type_hints(kind, include_extras=True).items()}
 
 
 def kind_of(hint: Any) -> Any:

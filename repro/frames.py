@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from repro.bounds import kind_of, types_of
+
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from pandas import DataFrame
 
 
@@ -24,6 +28,15 @@ class Dtype(StrEnum):
 
 Columns = Mapping[str, Dtype]
 """The columns of a frame, in their order."""
+
+
+KINDS = {int: Dtype.INTEGER, float: Dtype.NUMBER, str: Dtype.TEXT, datetime: Dtype.TIME}
+"""The types of columns, by that of a field; the others are objects."""
+
+
+def columns_of(kind: type[DataclassInstance]) -> dict[str, Dtype]:
+    """Return the columns of a frame with a row for each instance of a dataclass."""
+    return {name: KINDS.get(kind_of(hint), Dtype.OBJECT) for name, hint in types_of(kind).items()}
 
 
 def frame_of(lines: Iterable[Mapping[str, Any]], columns: Columns) -> DataFrame:

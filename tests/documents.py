@@ -19,7 +19,7 @@ from peers import ratio
 from simulation import power_table
 
 import repro
-from repro.api import listing, records
+from repro.api import listing, records, run_lines
 from repro.comparison import frame as errors
 from repro.comparison.verdict import Verdict
 from repro.frames import Columns, Dtype
@@ -42,7 +42,7 @@ FRAMES: dict[str, Columns] = {
     "list_tables()": listing.TABLE_COLUMNS,
     "list_datasets()": listing.DATASET_COLUMNS,
     "list_recipes()": listing.RECIPE_COLUMNS,
-    "runs()": records.RUN_COLUMNS,
+    "runs()": run_lines.RUN_COLUMNS,
     "results()": records.RECORD_COLUMNS,
     "curve(RUN)": records.EPOCH_COLUMNS,
     "count(MODEL).to_frame()": counts.COLUMNS,

@@ -20,7 +20,7 @@ from narrow_paper import write_paper
 from slurm_cluster import wait_for
 
 from repro.api.library import using
-from repro.api.records import run_lines
+from repro.api.run_lines import run_lines
 from repro.campaign.training import Outcome
 from repro.cli.app import main
 from repro.cli.work import work
@@ -374,7 +374,7 @@ def test_a_run_whose_job_ended_before_it_began_is_listed_with_its_log(
     program(tmp_path, "squeue", "echo 'two_1|node1'", monkeypatch)
     log = folder / "jobs" / "two_0_0_log.out"
     queued, missing = run_lines(tmp_path)
-    assert [(line["name"], line["state"], line["log"]) for line in (missing, queued)] == [
+    assert [(line.name, line.state, line.log) for line in (missing, queued)] == [
         ("first", "missing", str(log)),
         ("second", "queued", str(log).replace("two_0", "two_1")),
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from repro.api.listing import Line
+from repro.api.run_lines import RunLine
 from repro.comparison.alternatives import TriedAlternative, trials_of
 from repro.comparison.join import Comparison
 from repro.comparison.verdict import Verdict
@@ -66,22 +66,22 @@ def after_run(model: str, options: Mapping[str, Any], recipe: str, folders: Fold
     return with_folders("repro list runs", folders, "runs")
 
 
-def after_runs(lines: Sequence[Line], folders: Folders) -> str:
+def after_runs(lines: Sequence[RunLine], folders: Folders) -> str:
     """Return what to do with runs: resume the first that was stopped, test one that is finished, or watch one.
 
     A run whose network has changed is not tested, since its weights fit no network that is there, and neither is one of
     a paper that is not named.
 
     Args:
-        lines: of `repro.api.records.run_lines`.
+        lines: of `repro.api.run_lines`.
         folders: those of this command.
     """
-    if resumed := next((line["command"] for line in lines if line["command"]), None):
-        return str(resumed)
-    finished = [line for line in lines if line["state"] == RunState.DONE and line["recipe"] in RECIPES]
-    if done := next((line["name"] for line in finished if not line["reason"]), None):
+    if resumed := next((line.command for line in lines if line.command), None):
+        return resumed
+    finished = [line for line in lines if line.state == RunState.DONE and line.recipe in RECIPES]
+    if done := next((line.name for line in finished if not line.reason), None):
         return with_folders(f"repro eval {done}", _with_data_of(done, folders), "data", "runs")
-    lives = any(line["state"] in (RunState.RUNNING, RunState.QUEUED) for line in lines)
+    lives = any(line.state in (RunState.RUNNING, RunState.QUEUED) for line in lines)
     return with_folders("repro list runs --watch", folders, "runs") if lives else "repro list recipes"
 
 

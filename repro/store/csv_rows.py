@@ -13,13 +13,13 @@ from datetime import datetime
 from functools import cache
 from itertools import takewhile, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
 
 from repro.atomic import write_atomically
-from repro.bounds import LARGEST, kind_of, number_text, without_none
+from repro.bounds import LARGEST, kind_of, number_text, types_of
 from repro.errors import UserError
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def read_with_lines(path: Path, kind: type[T], what: str) -> list[tuple[T, dict[
 
 def _parse(line: Mapping[str, str], kind: type[T], wrong: str) -> T:
     """Return a line as a dataclass; a field with a default may be empty or missing in older files."""
-    hints = types_of(kind)  # type: ignore[arg-type]
+    hints = types_of(kind)
     needed = [each.name for each in fields(kind) if each.default is MISSING]  # type: ignore[arg-type]
     present = [name for name in hints if name in needed or line.get(name)]
     try:
@@ -167,11 +167,6 @@ def _parse(line: Mapping[str, str], kind: type[T], wrong: str) -> T:
 
 
 @cache
-def types_of(kind: type) -> dict[str, Any]:
-    """Return the types of a dataclass's fields, with the bounds of their values and without None."""
-    return {name: without_none(hint) for name, hint in get_type_hints(kind, include_extras=True).items()}
-
-
 def _value(name: str, hint: Any, text: str) -> Any:
     """Return the value of a cell; ValueError if it does not have its column's type or bounds."""
     as_json = _is_json(hint)

@@ -1,0 +1,139 @@
+"""The runs in a folder, a line for each: how far it is, what it trains, and the command that resumes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from repro.cluster.queue import JobLog, LiveJob, live_jobs, logs_of
+from repro.console import note
+from repro.errors import UserError
+from repro.frames import Dtype, columns_of
+from repro.models import OptionValue
+from repro.recipes import current_library, deviations, within
+from repro.store.results import read_records
+from repro.store.run_folders import Description, Run, runs_in
+from repro.store.run_state import RunState
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLine:
+    """A run, started or submitted; what is not known is None."""
+
+    name: str
+    epoch: int | None = None
+    """The last finished epoch."""
+    epochs: int | None = None
+    test_error: float | None = None
+    """After that epoch, in %."""
+    test_ap: float | None = None
+    """The average precision of a detection, in %."""
+    state: RunState
+    where: str | None = None
+    """Its job, and the process that trains it."""
+    seconds_left: float | None = None
+    reason: str | None = None
+    """Why it is in its state, and cannot be resumed."""
+    command: str | None = None
+    """What resumes it."""
+    log: str | None = None
+    """What its job prints."""
+    model: str | None = None
+    options: Mapping[str, OptionValue] | None = None
+    dataset: str | None = None
+    recipe: str | None = None
+    deviations: Sequence[str] | None = None
+    """How its recipe deviates from that of today."""
+    seed: int | None = None
+    device: str | None = None
+    changed: str | None = None
+    """When, in UTC."""
+
+
+RUN_COLUMNS = columns_of(RunLine) | {"state": Dtype.TEXT, "changed": Dtype.TIME}
+"""The columns of `repro.runs`."""
+
+
+def run_lines(folder: Path) -> list[RunLine]:
+    """Return the progress of the runs in a folder, started or submitted, and the commands that resume stopped ones."""
+    found = list(runs_in(folder))
+    started, logs = {run.folder.name for run in found}, logs_of(folder)
+    known = _jobs(folder, found)
+    jobs = known or {}
+    ended = _unrecorded(logs) - started - jobs.keys() if known is not None else set()
+    lines = [
+        *(_line(run, jobs.get(run.folder.name)) for run in found),
+        *(_queued(name, job) for name, job in sorted(jobs.items()) if name not in started),
+        *map(_missing, sorted(ended)),
+    ]
+    return [replace(line, log=str(logs[line.name].path)) if line.name in logs else line for line in lines]
+
+
+def _jobs(folder: Path, found: Iterable[Run]) -> dict[str, LiveJob] | None:
+    """Return the jobs that have not ended, by the names of their runs; None if Slurm does not answer."""
+    try:
+        return live_jobs(folder, (run.folder.name for run in found if run.state.ended))
+    except UserError as error:
+        note(str(error))
+        return None
+
+
+def _unrecorded(logs: Mapping[str, JobLog]) -> set[str]:
+    """Return the names of the runs of the newest submission that have no record."""
+    newest = {name: log for name, log in logs.items() if log.newest}
+    recorded = set[str]()
+    with suppress(UserError):  # a file that cannot be read must not hide the runs
+        recorded = {each.name for each in read_records({log.results for log in newest.values()})}
+    return newest.keys() - recorded
+
+
+def _line(run: Run, job: LiveJob | None) -> RunLine:
+    waits = job is not None and run.state is RunState.STOPPED
+    state = RunState.QUEUED if waits else run.state
+    line = RunLine(
+        name=run.folder.name,
+        epoch=run.last.epoch if run.last else None,
+        epochs=run.epochs,
+        test_error=run.last.test_error if run.last else None,
+        test_ap=run.last.ap if run.last else None,
+        state=state,
+        where=", ".join(filter(None, [job.place if job else None, run.holder])) or None,
+        seconds_left=None if state.ended else run.seconds_left,
+        reason=run.reason,
+        command=None if waits else run.command,
+        changed=run.changed.isoformat(timespec="seconds"),
+    )
+    return line if run.description is None else _described(line, run.description)
+
+
+def _described(line: RunLine, description: Description) -> RunLine:
+    """Return a line with what the run trains."""
+    trained = description.experiment
+    return replace(
+        line,
+        model=trained.model,
+        options=dict(trained.options),
+        dataset=trained.dataset,
+        recipe=trained.recipe.name,
+        deviations=deviations_of(description),
+        seed=trained.seed,
+        device=description.device,
+    )
+
+
+def _queued(name: str, job: LiveJob) -> RunLine:
+    """Return the line of a run that has not started."""
+    return RunLine(name=name, state=RunState.QUEUED, where=job.place)
+
+
+def _missing(name: str) -> RunLine:
+    """Return the line of a run whose job ended before the run started."""
+    return RunLine(name=name, state=RunState.MISSING, reason="its job ended before the run started")
+
+
+def deviations_of(description: Description) -> list[str]:
+    """Return how the recipe of a run deviates from that of today."""
+    with within(current_library().also(map(Path, description.papers))):
+        return deviations(description.experiment.recipe)
