@@ -275,7 +275,7 @@ NAMES = [
 NAMES += ["lr=0.1", "depth=20", "k=4", "epochs=3", "3x32x32", "1x8x8", "csv", "json", "rm", "keep", "curves", "paper"]
 COMMANDS = ("count", "train", "eval", "list", "export", "merge", "figure", "runs", "new", "table")
 """Those that neither download nor measure; a training ends before it begins."""
-TRAIN = ("train_missing", "measure_times", "submit_missing", "show_alternatives")
+TRAIN = ("train_missing", "measure_times", "jobs_for", "submit_missing", "try_alternatives")
 SAFE = ["out.csv", "out.html", "missing", "a" * 300, ".", "\0", "file.toml"]
 """Paths within the working folder."""
 

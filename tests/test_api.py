@@ -136,9 +136,20 @@ def test_a_plan_is_that_of_the_command(capsys: pytest.CaptureFixture[str]) -> No
     assert "DenseResNet-110, N = 4" in made._repr_html_()
 
 
+def test_a_plan_changes_no_settings_of_torch() -> None:
+    torch.use_deterministic_algorithms(True)
+    try:
+        repro.plan("cifar100", rows="ResNet-110")
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
+        ({"results": "nowhere"}, "nowhere"),
+        ({"device_name": 7}, "device_name must be text"),
         ({"seeds": 0}, "seeds=0 is invalid; give a whole number from 1 to 1,000"),
         ({"epochs": "7"}, "epochs='7' is invalid"),
         ({"rows": "N = 5"}, "no row of cifar100 matches"),
@@ -147,7 +158,7 @@ def test_a_plan_is_that_of_the_command(capsys: pytest.CaptureFixture[str]) -> No
 )
 def test_a_wrong_plan_is_refused(asked: dict[str, Any], reason: str) -> None:
     with pytest.raises(repro.UserError, match=reason):
-        repro.plan("cifar100", device_name="H100", **asked)
+        repro.plan("cifar100", **{"device_name": "H100", **asked})
 
 
 @COUNTS_ALL

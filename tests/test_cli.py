@@ -21,7 +21,7 @@ from typer import Context
 import repro as package
 from repro.cli.app import main
 from repro.cli.commands import COMMANDS, built
-from repro.cli.listing import Kind
+from repro.cli.lines import Kind
 from repro.cli.options import completing
 from repro.cli.suggestion import after_table, suggest
 from repro.comparison.join import Comparison

@@ -16,6 +16,7 @@ from test_papers import refused, repro
 from watching import stop_at
 
 from repro.api.library import using
+from repro.api.plans import plan
 from repro.benchmark import random_images
 from repro.data import DATASETS, Dataset, find, load
 from repro.data.readers.folder import ImageFolder
@@ -676,3 +677,13 @@ def test_an_unknown_name_has_the_nearest_one(library: Callable[..., None]) -> No
     with pytest.raises(UserError, match="unknown dataset 'mysquare'; did you mean my-squares"):
         find("mysquare")
     assert find("My_Squares") == "my-squares"
+
+
+def test_a_plan_is_shown_with_the_papers_that_it_was_made_with(paper: Write) -> None:
+    paper(SQUARES + "train_images = 60\ntest_images = 15\n", RECIPE, TABLE)
+    Path("papers").rename("elsewhere")
+    made = plan("mine", papers="elsewhere/mine", device_name="H100")
+    (row,) = json.loads(made.text("json"))["rows"]
+    assert row["runs"][0]["name"].startswith("densenet-depth7-k4-my-squares")
+    assert "To train: " in repr(made)
+    assert "</table>" in made._repr_html_()

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from documents import DOCUMENTS, MARKED, PICTURES, ROOT, answer, draw, made_by
 
-from repro.cli.listing import COLUMNS, Kind
+from repro.api.run_lines import RunLine
+from repro.cli.lines import COLUMNS, Kind
 from repro.experiment import experiment_for
+from repro.store.run_state import RunState
 
 TEXTS = {document.relative_to(ROOT).as_posix(): document.read_text(encoding="utf-8") for document in DOCUMENTS}
 README = TEXTS["README.md"]
@@ -91,7 +93,7 @@ def test_set_up_leaves_the_checkout_clean() -> None:
 def test_the_readme_names_the_run_that_it_trains() -> None:
     run = experiment_for("resnet20", {}, seed=0, dataset="digits")
     epochs = run.recipe.all_epochs
-    shown = COLUMNS[Kind.RUNS]["Epoch"]({"epoch": epochs, "epochs": epochs})
+    shown = COLUMNS[Kind.RUNS]["Epoch"](RunLine(name="run", epoch=epochs, epochs=epochs, state=RunState.DONE))
     assert f" {run.name}  {shown} " in README
     assert f"repro eval {run.id}\n" in README
 

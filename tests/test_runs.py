@@ -16,8 +16,9 @@ from test_cli import repro
 from watching import Silent, stop_at, train_one
 
 from repro.api.library import using
+from repro.api.run_lines import RunLine
 from repro.cli.app import main
-from repro.cli.listing import Kind, _grid
+from repro.cli.lines import Kind, grid_of
 from repro.errors import Diverged, RunFailed, Stopped, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.locks import locked
@@ -116,13 +117,22 @@ def test_a_stopped_run_is_listed_with_the_command_that_resumes_it(
     ],
 )
 def test_a_narrow_list_of_runs_leaves_out_what_matters_least(width: int, headings: str) -> None:
-    line = {"name": "densenet-depth7-k4-digits-s0-814a6a10", "epoch": 1, "epochs": 15, "test_error": 78.31, "seed": 0}
-    line |= {"test_ap": None, "state": "stopped", "reason": None, "seconds_left": 4801.0, "where": None}
-    line |= {"deviations": ["epochs=3 (15)"], "device": "NVIDIA H100 80GB HBM3", "changed": "2026-11-27T04:53:00+00:00"}
-    shown = plain(_grid(Kind.RUNS, [line]), width).splitlines()
+    line = RunLine(
+        name="densenet-depth7-k4-digits-s0-814a6a10",
+        epoch=1,
+        epochs=15,
+        test_error=78.31,
+        state=RunState.STOPPED,
+        seconds_left=4801.0,
+        deviations=["epochs=3 (15)"],
+        seed=0,
+        device="NVIDIA H100 80GB HBM3",
+        changed="2026-11-27T04:53:00+00:00",
+    )
+    shown = plain(grid_of(Kind.RUNS, [line]), width).splitlines()
     assert max(map(len, shown)) <= width
     assert " ".join(" ".join(shown[1:3]).split()) == headings
-    assert shown[4].split()[:6] == [line["name"], "1/15", "78.31", "%", "stopped", "1:20:01"]
+    assert shown[4].split()[:6] == [line.name, "1/15", "78.31", "%", "stopped", "1:20:01"]
 
 
 def test_another_number_of_epochs_is_another_run_and_says_what_resumes_the_first(

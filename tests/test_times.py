@@ -141,8 +141,8 @@ def test_a_quoted_row_has_its_printed_ratio_and_none_of_ours() -> None:
 
 def test_the_reference_row_is_named_or_the_first_one_shown(tiny_table: Callable[..., Table]) -> None:
     named = tiny_table("batch = 8", 'batch = 8\nreference = "wide"')
-    assert named.reference() == named.rows[2]
-    assert named.reference(named.rows[:2]) == named.rows[0]
+    assert Selection(named, named.rows).reference == named.rows[2]
+    assert Selection(named, named.rows[:2]).reference == named.rows[0]
     assert [row.times["took"].published_ratio for row in compare(named, []).rows] == [0.4, 0.6, 1.0]
 
 
@@ -328,7 +328,7 @@ def test_steps_are_really_measured(
 ) -> None:
     monkeypatch.setattr("repro.cli.table.WINDOW_SECONDS", 0.01)
     table = tiny_table()
-    measure_times((table, table.rows), Runtime(device="cpu"), tmp_path)
+    measure_times(Selection(table, table.rows), Runtime(device="cpu"), tmp_path)
     narrow, wide = read_times([tmp_path])
     assert (narrow.row, wide.row, narrow.measurement) == ("narrow", "wide", wide.measurement)
     for each in (narrow, wide):
@@ -373,7 +373,7 @@ def test_a_row_without_a_batch_size_is_not_measured(tiny_table: Callable[..., Ta
 def test_every_printed_time_of_a_network_can_be_measured() -> None:
     tables = [read_table(name) for name in table_names()]
     batches = {
-        table.name: [step_experiment(table, row).recipe.batch for row in table.timed()]
+        table.name: [step_experiment(table, row).recipe.batch for row in table.rows if table.is_timed(row)]
         for table in tables
         if table.time
     }

@@ -56,14 +56,15 @@ def plan(
         papers: the folder of a paper besides those that are found, or several.
 
     Raises:
-        UserError: there is no such table, row, device or folder, or a file is wrong.
+        UserError: there is no such table, row or folder, the name of the device fits several, or a file is wrong.
     """
+    device = device_name if device_name is None else text_of("device_name", device_name)
     with using_for("" if name is None else place_of("name", name), papers):
         pattern = text_of("rows", rows)
         selections = select_matching(pattern) if name is None else [select(str(name), pattern)]
-        folders = checked_folders(None, place_of("runs", runs), place_of("results", results))
+        folders = checked_folders(None, place_of("runs", runs), place_of("results", results), shows=True)
         per_row = RunsPerRow(_checked("seeds", seeds, UpToThousand), _checked("epochs", epochs, OneToBillion))
-        return PlanReport(plan_of(selections, per_row, Runtime(), folders, device_name, named=name is not None))
+        return PlanReport(plan_of(selections, per_row, Runtime(), folders, device, named=name is not None))
 
 
 def select_matching(pattern: str) -> list[Selection]:
@@ -132,5 +133,5 @@ def _device(runtime: Runtime, name: str | None, records: Sequence[Record], times
             raise UserError("--device and --device-name exclude each other: this machine's device, or one elsewhere")
         return device_called(name, records, times)
     with loading():
-        from repro.training.machine.device import device_name, prepare
-    return device_name(prepare(runtime))
+        from repro.training.machine.device import checked_device, device_name
+    return device_name(checked_device(runtime), runtime.threads)

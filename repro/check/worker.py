@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -41,9 +43,20 @@ def serve(connection: Connection, niceness: int) -> None:
         assert connection.recv() == GO
 
     usable = True
-    while usable:
-        result, usable = outcome(connection.recv(), quiet)
-        connection.send((result, usable))
+    with suppress(EOFError, OSError):  # the parent has ended
+        while usable:
+            result, usable = outcome(connection.recv(), quiet)
+            connection.send((result, usable))
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Context whose new processes ignore Ctrl-C, which a terminal sends to them too: their parent ends them."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @dataclass
@@ -100,7 +113,8 @@ class Worker:
         spawned = multiprocessing.get_context("spawn")  # a forked process could not use the GPU
         self.connection, theirs = spawned.Pipe()
         self.process = spawned.Process(target=serve, args=(theirs, self.niceness), daemon=True)
-        self.process.start()
+        with _uninterrupted():
+            self.process.start()
         theirs.close()
 
     def _lost(self, why: str, *, patience: float) -> Result:

@@ -86,5 +86,5 @@ def _version_of_builder(model: str) -> str:
 @cache
 def _version_of_program() -> str:
     """Return a hash of the code of all models, which share parts, and of that which counts."""
-    sources = [each for folder in ("models", "counting") for each in sorted((PACKAGE / folder).glob("*.py"))]
+    sources = [each for folder in ("models", "counting") for each in sorted((PACKAGE / folder).rglob("*.py"))]
     return hashlib.sha256(b"".join(each.read_bytes() for each in sources)).hexdigest()

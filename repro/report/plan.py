@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from repro.console import json_text, stdout
 from repro.frames import Columns, Dtype, frame_of
 from repro.planning.deciding import ENOUGH
 from repro.planning.plan import Plan, PlannedRow, PlannedRun
+from repro.recipes import Library, current_library, within
 from repro.report import GRID_FORMATS, ReportFormat
 from repro.report.formats.csv import csv_text
 from repro.report.grid import DASH, Grid, Heading, Line, Shown
@@ -47,6 +49,14 @@ class PlanReport:
     """What is shown of a plan. A notebook shows it as HTML, and `repr` is what a terminal shows."""
 
     plan: Plan
+    library: Library = field(default_factory=current_library)
+    """The library that the plan is of; the IDs of its runs depend on its datasets."""
+
+    @cached_property
+    def grid(self) -> Grid:
+        """A line for each printed error."""
+        with within(self.library):
+            return _grid(self.plan)
 
     def rich(self) -> RenderableType:
         """Return what a terminal shows: a line for each printed error, the runs that others train, and the totals."""
@@ -55,11 +65,9 @@ class PlanReport:
 
         from repro.report.formats import terminal
 
-        holders = [
-            f"{each.status.experiment.name} is being trained by {each.status.holder}" for each in _held(self.plan)
-        ]
-        lines = map(Text, [*holders, *summary(self.plan)])
-        return Group(terminal.grid_rich(_grid(self.plan)), *lines, Text(f"Seeds: {MEANING}", style="dim"))
+        with within(self.library):
+            lines = list(map(Text, [*map(_holder, _held(self.plan)), *summary(self.plan)]))
+        return Group(terminal.grid_rich(self.grid), *lines, Text(f"Seeds: {MEANING}", style="dim"))
 
     def text(self, format: ReportFormat | str) -> str:
         """Return the plan for a terminal, as CSV or as JSON, with a newline at the end."""
@@ -70,8 +78,10 @@ class PlanReport:
             return terminal.plain(self.rich())
         if chosen == ReportFormat.CSV:
             return csv_text([_row_data(row) for row in self.plan.rows], [*COLUMNS])
-        rows = [line.data for line in _grid(self.plan).lines]
-        return json_text({"device": self.plan.device, "rows": rows, "totals": _totals(self.plan)})
+        with within(self.library):
+            totals = _totals(self.plan)
+        rows = [line.data for line in self.grid.lines]
+        return json_text({"device": self.plan.device, "rows": rows, "totals": totals})
 
     def to_frame(self) -> DataFrame:
         """Return a row for each printed error; its runs are counted by their state."""
@@ -85,8 +95,9 @@ class PlanReport:
     def _repr_html_(self) -> str:
         from repro.report.formats.html import notebook_html
 
-        notes = (Note("Runs", tuple(summary(self.plan))), Note("Seeds", (MEANING,)))
-        return notebook_html([_grid(self.plan)], notes)
+        with within(self.library):
+            notes = (Note("Runs", tuple(summary(self.plan))), Note("Seeds", (MEANING,)))
+        return notebook_html([self.grid], notes)
 
 
 def summary(plan: Plan) -> list[str]:
@@ -208,6 +219,10 @@ def _totals(plan: Plan) -> dict[str, Any]:
         "memory_bytes": memory and memory.bytes,
         "memory_basis": memory and memory.text,
     }
+
+
+def _holder(run: PlannedRun) -> str:
+    return f"{run.status.experiment.name} is being trained by {run.status.holder}"
 
 
 def _held(plan: Plan) -> Iterable[PlannedRun]:

@@ -27,8 +27,7 @@ def prepare(runtime: Runtime) -> torch.device:
     Raises:
         UserError: a GPU is needed and there is none, or switches exclude each other.
     """
-    device = torch.device(chosen_device(runtime))
-    _check_switches(runtime, device)
+    device = checked_device(runtime)
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     set_products(runtime.precision)
@@ -43,6 +42,13 @@ def prepare(runtime: Runtime) -> torch.device:
     else:
         torch.cuda.set_device(device)  # streams, graphs and collectives use the current device
     processes.join(device)
+    return device
+
+
+def checked_device(runtime: Runtime) -> torch.device:
+    """Return the device without setting anything; UserError as in `prepare`."""
+    device = torch.device(chosen_device(runtime))
+    _check_switches(runtime, device)
     return device
 
 
@@ -173,8 +179,8 @@ def laid_out(images: Tensor, runtime: Runtime) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last) if runtime.channels_last else images.contiguous()
 
 
-def device_name(device: torch.device) -> str:
-    """Return the hardware's name for a record."""
+def device_name(device: torch.device, threads: int | None = None) -> str:
+    """Return the hardware's name for a record; `threads` is the number on a CPU (default: that of this process)."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{CPU} {processor_name()}, {number_of(torch.get_num_threads(), 'thread')}"
+    return f"{CPU} {processor_name()}, {number_of(threads or torch.get_num_threads(), 'thread')}"
