@@ -36,7 +36,7 @@ from repro.store.gates import read_gates
 from repro.store.results import EpochRow, repeated_records, shipped_results
 from repro.store.run_folders import DESCRIPTION, check_papers, describe, runs_in
 from repro.store.step_times import read_times
-from repro.store.weights import read_weights_tests
+from repro.store.weights_tests import read_weights_tests
 from repro.tables import read_table
 from repro.templates import paper_files
 from repro.training.checkpoints.checkpoint import NEWEST, Checkpoint, load, save

@@ -11,7 +11,7 @@ from fuzzing import Attack, changed, damaged, folder, one_line
 from hypothesis import strategies as st
 from PIL import Image
 
-from repro.data.files import pictures
+from repro.data.files import image_files
 from repro.errors import RunFailed
 from repro.evaluation.mapping import Receiver, insert
 from repro.evaluation.state_dicts import read_state_dict
@@ -26,7 +26,7 @@ def images() -> tuple[bytes, ...]:
     exif[274] = 6  # on its side
     made = []
     for mode in ("L", "RGB", "P"):
-        for format in pictures.FORMATS:
+        for format in image_files.FORMATS:
             if (mode, format) == ("P", "JPEG"):
                 continue
             file = io.BytesIO()
@@ -42,7 +42,7 @@ def read_image(content: bytes) -> None:
         (home / "image").write_bytes(content)
         for channels, as_published in ((1, False), (3, False), (3, True)):
             with one_line():
-                image = pictures.read(home / "image", channels=channels, as_published=as_published)
+                image = image_files.read(home / "image", channels=channels, as_published=as_published)
                 assert image.mode == ("L" if channels == 1 else "RGB")
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from repro.benchmark import bench as measured
 from repro.benchmark import random_images, roofline
 from repro.benchmark.baseline import Decoded, baseline, folder_baseline
-from repro.benchmark.bench import ROUNDS, Speed, _measure, bench, data_of, images_of
+from repro.benchmark.bench import ROUNDS, Speed, _measure, bench, data_of, images_in_recipe
 from repro.benchmark.random_images import FILES, LISTED, random_data
 from repro.benchmark.roofline import matmul_rate
 from repro.benchmark.variants import Queue, Variant, VariantKind, combinations, in_memory_variants
@@ -88,7 +88,7 @@ def test_the_measured_product_takes_little_time(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_run_that_counts_in_iterations_ends_within_an_epoch() -> None:
-    assert images_of(recipe("resnet-cifar10"), 50_000) == 163 * 50_000 + 267 * 128
+    assert images_in_recipe(recipe("resnet-cifar10"), 50_000) == 163 * 50_000 + 267 * 128
 
 
 def test_the_baseline_shows_the_recipes_images() -> None:

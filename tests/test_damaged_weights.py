@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from repro.cli.app import main
-from repro.data.files import pictures
+from repro.data.files import image_files
 from repro.errors import UserError
 from repro.evaluation.state_dicts import read_state_dict
 from repro.experiment import experiment_for
@@ -112,9 +112,9 @@ def test_whatever_pillow_raises_for_a_broken_image_names_the_file(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(pictures, "upright", fail)
+    monkeypatch.setattr(image_files, "upright", fail)
     with pytest.raises(UserError, match=r"one\.png cannot be read as an image"):
-        pictures.read(tmp_path / "one.png")
+        image_files.read(tmp_path / "one.png")
 
 
 @pytest.mark.parametrize("arguments", [["wrn", "--dropout"], ["densenet", "--compression"], ["mobilenetv1", "--width"]])

@@ -26,7 +26,7 @@ from repro.paths import data_in
 from repro.runtime import Runtime
 from repro.training.progress import watcher as progress
 from repro.training.tasks import from_files
-from repro.training.tasks.from_files import Streamed
+from repro.training.tasks.from_files import FileClassification
 from repro.training.tasks.task import task_for
 
 SQUARES = """
@@ -565,7 +565,7 @@ def test_declared_statistics_are_used_where_the_recipe_states_none(
     for experiment in (squares_experiment(), experiment_for("resnet20", {}, seed=0, recipe_name="streamed")):
         task: Any = task_for(experiment, Path("data"), runtime, device)
         assert task.normalise(black)[0, :, 0, 0].tolist() == pytest.approx([-0.25, -0.4, -0.5])
-    assert isinstance(task, Streamed)
+    assert isinstance(task, FileClassification)
 
 
 def test_grey_image_files_are_trained(paper: Write, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,7 +43,7 @@ from repro.training.progress.watcher import epoch_line
 from repro.training.runs.grouping import sharing_mode_of
 from repro.training.schedule import lr_at
 from repro.training.tasks.average_precision import Detections, average_precision
-from repro.training.tasks.detection import Detection, Pictures, targets_of
+from repro.training.tasks.detection import Detection, DetectionImages, targets_of
 from repro.training.tasks.task import task_for
 
 CPU = Runtime(device="cpu", workers=0)
@@ -258,7 +258,7 @@ def test_an_image_of_another_size_than_annotated_is_refused(home: Path, tmp_path
     Image.new("RGB", (20, 10)).save(folder / "train2017" / "0.png")
     part = task_for(experiment(), tmp_path, CPU, DEVICE).part  # type: ignore[attr-defined]
     with pytest.raises(UserError, match=r"0\.png has 20x10 pixels, and its annotation says 48x40; restore the file"):
-        Pictures(part)[0]
+        DetectionImages(part)[0]
 
 
 # The network

@@ -172,7 +172,7 @@ def test_wrong_files_are_refused(
     from safetensors.torch import save_file
 
     from repro.errors import UserError
-    from repro.evaluation.weights import exported_network
+    from repro.evaluation.export import exported_network
 
     for output, line in (
         (tmp_path / "net.pt", "net.pt: unknown extension (known: .safetensors)"),

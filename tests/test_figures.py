@@ -39,7 +39,7 @@ from repro.training.checkpoints import checkpoint
 from repro.training.initialise import network_of
 from repro.training.runs.gates import position
 from repro.training.runs.train import train
-from repro.training.tasks import in_memory as resident
+from repro.training.tasks import in_memory
 from repro.training.tasks import task as tasks
 from repro.training.tasks.task import task_for
 
@@ -362,7 +362,7 @@ def in_one_pass(experiment: Experiment, folders: Folders) -> list[float]:
     data = tasks.load(experiment.dataset, folders.data)
     assert isinstance(data, Dataset)
     shown = task_for(experiment, folders.data, CPU, DEVICE)
-    assert isinstance(shown, resident.Resident)
+    assert isinstance(shown, in_memory.InMemoryClassification)
     means = network.mean_gate_weights(shown.normalise(data.test.pixels))
     return [weight for block in means for weight in reversed(block.tolist())]
 
@@ -375,7 +375,7 @@ def test_training_ends_by_writing_the_mean_gate_weights(
     gated: Callable[..., Experiment], folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Of 355 test images: a mean over the batches' means would be wrong.
-    monkeypatch.setitem(resident.TEST_BATCHES, "cpu", 300)
+    monkeypatch.setitem(in_memory.TEST_BATCHES, "cpu", 300)
     experiment = gated()
     record = train_one(experiment, CPU, folders, Silent())
     rows = read_gates(gates_path(folders.results, record.name))
@@ -411,9 +411,9 @@ def test_batches_of_other_sizes_give_the_same_means(
     assert isinstance(network, DenseResNet)
     network.load_state_dict(checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST).network)
     network.eval()
-    monkeypatch.setitem(resident.TEST_BATCHES, "cpu", 350)
+    monkeypatch.setitem(in_memory.TEST_BATCHES, "cpu", 350)
     shown = task_for(experiment, folders.data, CPU, DEVICE)
-    assert isinstance(shown, resident.Resident)
+    assert isinstance(shown, in_memory.InMemoryClassification)
     batches = [torch.cat(network.mean_gate_weights(each.inputs)) for each in shown.test_batches()]
     assert len(batches) == 2
     kept = torch.tensor([weight for block in by_block(folders, experiment) for weight in reversed(block)]).double()

@@ -35,7 +35,7 @@ from repro.check.setting import (
     states,
     trained,
 )
-from repro.check.timing import Variant, figures, timed_variants
+from repro.check.timing import StepTiming, facts, step_timings
 from repro.check.worker import Deadline, Worker, run_jobs
 from repro.cli.app import main
 from repro.recipes import recipe
@@ -309,7 +309,7 @@ def test_a_capture_changes_nothing_and_waits_for_nothing() -> None:
 
 @pytest.mark.slow
 def test_variants_and_figures_are_measured() -> None:
-    variants = [outcome(WithStandIn(each), lambda: None)[0] for each in timed_variants(GRAPHED)]
+    variants = [outcome(WithStandIn(each), lambda: None)[0] for each in step_timings(GRAPHED)]
     assert [each.name for each in variants] == [
         "resnet20, fp32",
         "resnet20, fp32, graph",
@@ -322,7 +322,7 @@ def test_variants_and_figures_are_measured() -> None:
         assert each.per_seed == each.milliseconds / each.seeds
         assert each.steps == 300 * 50_000 / 8
         assert each.hours == pytest.approx(each.per_seed * each.steps / 1000 / 3600)
-    for figure in figures(CPU)[-3:]:
+    for figure in facts(CPU)[-3:]:
         found = figure.run(lambda: None)
         assert isinstance(found, FactResult)
         assert found.value is not None
@@ -334,7 +334,7 @@ def test_the_jobs_of_a_gpu_are_possible() -> None:
     names = [each.name for each in (*jobs, *beside)]
     assert len(set(names)) == len(names)
     assert {each.name for each in checks(GPU)} < set(names)
-    variants = [each for each in (*jobs, *beside) if isinstance(each, Variant)]
+    variants = [each for each in (*jobs, *beside) if isinstance(each, StepTiming)]
     assert {str(each.network) for each in variants} >= {"resnet110", "denseresnet110 --N 2"}
     assert any("compile" in each.name for each in variants)
     for each in variants:

@@ -26,7 +26,7 @@ from repro.report.formats.markdown import escaped
 from repro.store.curves import curve_path, write_curve
 from repro.store.gates import GateRow, gates_path, write_gates
 from repro.store.results import EpochRow, Record
-from repro.store.weights import WeightsTest
+from repro.store.weights_tests import WeightsTest
 from repro.tables import read_table
 from repro.tables.replications import Epoch, Kind, Replication, ReplicationSource, Reported, RunStatistic
 

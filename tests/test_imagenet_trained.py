@@ -19,7 +19,7 @@ from repro.experiment import Experiment
 from repro.recipes import RECIPES, Recipe
 from repro.runtime import Runtime
 from repro.training.engine.engine import Engine
-from repro.training.tasks.from_files import Streamed
+from repro.training.tasks.from_files import FileClassification
 
 TINY = "tiny-imagenet-10"
 LINES = csv.DictReader((Path(__file__).parent / "recipe_ids.csv").read_text().splitlines())
@@ -44,7 +44,7 @@ def shrunk(recipe: Recipe, side: int, batch: int, epochs: int) -> Recipe:
 
 def engine_of(experiment: Experiment, data: ImageFolder) -> Engine:
     here, cpu = Runtime(device="cpu", workers=0), torch.device("cpu")
-    return Engine([experiment], here, Streamed(experiment.recipe, data, here, cpu), cpu)
+    return Engine([experiment], here, FileClassification(experiment.recipe, data, here, cpu), cpu)
 
 
 def folder(home: Path, monkeypatch: pytest.MonkeyPatch, *, classes: int, train: int, test: int) -> ImageFolder:

@@ -55,11 +55,11 @@ from repro.paths import Folders
 from repro.recipes import recipe
 from repro.runtime import Runtime
 from repro.training.engine.engine import Engine
-from repro.training.engine.statistics import take_exact_statistics
+from repro.training.engine.exact_batchnorm import take_exact_statistics
 from repro.training.machine import device as devices
 from repro.training.machine.device import check_fused
 from repro.training.runs.gates import write_run_gates
-from repro.training.tasks.in_memory import Resident
+from repro.training.tasks.in_memory import InMemoryClassification
 
 LAUNCHES = {
     16: Launch(tile=32, warps=4, taps=9),
@@ -401,7 +401,7 @@ def test_the_gates_of_a_network_with_kernels_are_measured(on_cpu: None, folders:
     small = replace(data, test=Images(data.test.pixels[:, :, :8, :8], data.test.labels))
 
     def gates_of(runtime: Runtime, name: str) -> list[str]:
-        engine = Engine([experiment], runtime, Resident(experiment.recipe, small, runtime, cpu), cpu)
+        engine = Engine([experiment], runtime, InMemoryClassification(experiment.recipe, small, runtime, cpu), cpu)
         write_run_gates(engine, folders.results / name, Silent())
         (path,) = (folders.results / name).rglob("*.csv")
         return path.read_text().splitlines()

@@ -32,8 +32,8 @@ from repro.papers import find_papers
 from repro.recipes import Library, within
 from repro.store.results import Record
 from repro.tables import read_table
+from repro.training.engine.exact_batchnorm import take_exact_statistics
 from repro.training.engine.stacked import why_one_at_a_time
-from repro.training.engine.statistics import take_exact_statistics
 from repro.training.initialise import network_of
 from repro.training.progress import watcher as progress
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from repro.data.files import pictures
-from repro.data.files.pictures import is_image, read
+from repro.data.files import image_files
+from repro.data.files.image_files import is_image, read
 from repro.errors import UserError
 
 RED, GREY = (200, 0, 0), 40_000
@@ -127,8 +127,8 @@ def test_image_files_are_known_by_their_extensions() -> None:
 
 def test_every_image_is_opened_with_a_list_of_formats() -> None:
     """Pillow recognises a file by its content, and hands an EPS named .JPEG to Ghostscript."""
-    package = Path(pictures.__file__).parents[1]
+    package = Path(image_files.__file__).parents[2]
     opens = [line for file in package.rglob("*.py") for line in file.read_text().splitlines() if "Image.open(" in line]
     assert opens
     assert all("formats=FORMATS" in line for line in opens)
-    assert "EPS" not in pictures.FORMATS
+    assert "EPS" not in image_files.FORMATS

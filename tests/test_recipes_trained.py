@@ -23,7 +23,7 @@ from repro.training.checkpoints import checkpoint
 from repro.training.engine.engine import Engine
 from repro.training.runs.record import reported_row
 from repro.training.tasks import task as tasks
-from repro.training.tasks.in_memory import Resident, resident
+from repro.training.tasks.in_memory import InMemoryClassification, in_memory_task
 
 CPU = Runtime(device="cpu")
 DEVICE = torch.device("cpu")
@@ -87,7 +87,7 @@ def test_resume_around_a_drop_continues_bit_for_bit(tiny: Make, folders: Folders
 def test_a_smaller_last_batch_can_be_dropped(tiny: Make, folders: Folders) -> None:
     record = train_one(tiny(drop_last=True), CPU, folders, Silent())
     assert record.steps == 2 * 5  # 1,442 images are five batches of 256 and 162 images
-    task = Resident(tiny(drop_last=True).recipe, load("digits", Path()), CPU, DEVICE)
+    task = InMemoryClassification(tiny(drop_last=True).recipe, load("digits", Path()), CPU, DEVICE)
     assert [len(batch.targets) for batch in task.batches(0, 0, 3)] == [256, 256]
 
 
@@ -103,7 +103,7 @@ def test_validation_images_are_tested_and_never_trained_on(tiny: Make) -> None:
     pixels[data.validation] = 255  # no digit is all white
     data = replace(data, train=Images(pixels, data.train.labels))
     recipe = tiny(validation_images=145, crop_padding=0, mean=(0.0,) * 3, std=(1.0,) * 3).recipe
-    task = Resident(recipe, data, CPU, DEVICE)
+    task = InMemoryClassification(recipe, data, CPU, DEVICE)
     assert task.images == 1442 - 145
     shown = torch.cat([batch.inputs for batch in task.batches(0, 0, 0)])
     assert len(shown) == 1297
@@ -197,7 +197,7 @@ def test_images_are_normalised_before_they_are_padded_with_zeros(name: str) -> N
     pixels = torch.zeros(200, 3, 32, 32, dtype=torch.uint8)
     pixels[::2] = 255
     images = Images(pixels, torch.zeros(200, dtype=torch.int64))
-    task = resident(recipe, Dataset(train=images, test=images, fingerprint=""), CPU, DEVICE)
+    task = in_memory_task(recipe, Dataset(train=images, test=images, fingerprint=""), CPU, DEVICE)
     shown = next(iter(task.batches(0, 0, 0))).inputs
     corners = shown[..., [0, 0, -1, -1], [0, -1, 0, -1]]  # some corners show the padding, others the image
     values = corners.movedim(1, -1).reshape(-1, 3).unique(dim=0)
@@ -209,7 +209,7 @@ def test_images_are_normalised_before_they_are_padded_with_zeros(name: str) -> N
 def test_whitened_images_are_not_normalised() -> None:
     data = Dataset(random_images(2500), random_images(100, seed=1), "random:0")
     recipe = experiment_for("wrn", {}, seed=0, recipe_name="wrn-cifar10-zca").recipe
-    task = resident(replace(recipe, crop_padding=0, flip=False), data, CPU, DEVICE)
+    task = in_memory_task(replace(recipe, crop_padding=0, flip=False), data, CPU, DEVICE)
     white = preprocessed(data, "zca").train.pixels
     batch = next(iter(task.batches(0, 0, 0)))
     order, _ = task._plan(0, 0)

@@ -17,7 +17,7 @@ from test_cli import repro
 from repro.comparison.join import ErrorCell, compare
 from repro.comparison.verdict import Verdict
 from repro.errors import UserError
-from repro.evaluation.weights import with_names
+from repro.evaluation.export import with_names
 from repro.figures import draw, forest_of
 from repro.figures.forest import Evidence
 from repro.models import build
@@ -26,7 +26,7 @@ from repro.report.formats.csv import table_csv
 from repro.report.formats.html.pictures import forest_pictures
 from repro.store.csv_rows import columns_of, csv_of, line_of
 from repro.store.results import Record, shipped_results
-from repro.store.weights import WEIGHTS, WeightsTest, append_weights_test, read_weights_tests
+from repro.store.weights_tests import WEIGHTS, WeightsTest, append_weights_test, read_weights_tests
 from repro.tables import read_table
 
 RESNET = read_table("resnet-cifar")

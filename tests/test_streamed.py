@@ -31,7 +31,7 @@ from repro.runtime import Runtime
 from repro.training.checkpoints import checkpoint
 from repro.training.runs import saver
 from repro.training.tasks import from_files
-from repro.training.tasks.from_files import Streamed
+from repro.training.tasks.from_files import FileClassification
 from repro.training.tasks.stream import stream
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -58,7 +58,7 @@ def experiment(seed: int = 0, epochs: int = 2) -> Experiment:
     return Experiment("resnet20", {"shortcut": "A"}, RECIPE.with_epochs(epochs), seed)
 
 
-def everything(task: Streamed, epoch: int = 0, begin: int = 0) -> list[tuple[Tensor, Tensor]]:
+def everything(task: FileClassification, epoch: int = 0, begin: int = 0) -> list[tuple[Tensor, Tensor]]:
     return [(batch.inputs, batch.targets) for batch in task.batches(0, epoch, begin)]
 
 
@@ -74,20 +74,22 @@ STRONG = replace(RECIPE, color_jitter=0.4, lighting=0.1)
 
 @pytest.mark.parametrize("chosen", [RECIPE, STRONG], ids=["plain", "strong"])
 def test_the_number_of_workers_changes_nothing(data: ImageFolder, chosen: Recipe) -> None:
-    none, one, two = (everything(Streamed(chosen, data, replace(HERE, workers=workers), CPU)) for workers in (0, 1, 2))
+    none, one, two = (
+        everything(FileClassification(chosen, data, replace(HERE, workers=workers), CPU)) for workers in (0, 1, 2)
+    )
     assert [len(targets) for _, targets in none] == [8, 8, 4]
     assert_equal(none, one)
     assert_equal(none, two)
 
 
 def test_an_epoch_can_be_resumed_at_any_batch(data: ImageFolder) -> None:
-    task = Streamed(STRONG, data, HERE, CPU)
+    task = FileClassification(STRONG, data, HERE, CPU)
     assert_equal(everything(task, begin=1), everything(task)[1:])
     assert everything(task, begin=3) == []
 
 
 def test_images_before_the_first_batch_are_not_read(data: ImageFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    task = Streamed(RECIPE, data, HERE, CPU)
+    task = FileClassification(RECIPE, data, HERE, CPU)
     asked: list[tuple[int, int]] = []
     original = TrainViews.__getitem__
     monkeypatch.setattr(TrainViews, "__getitem__", lambda self, ask: asked.append(ask) or original(self, ask))
@@ -96,7 +98,7 @@ def test_images_before_the_first_batch_are_not_read(data: ImageFolder, monkeypat
 
 
 def test_every_epoch_has_every_image_once_with_new_augmentation(data: ImageFolder) -> None:
-    task = Streamed(RECIPE, data, HERE, CPU)
+    task = FileClassification(RECIPE, data, HERE, CPU)
     (first, second) = (
         [request for part in task._requests(RECIPE, 0, epoch, 0) for request in part] for epoch in (0, 1)
     )
@@ -109,7 +111,7 @@ def test_loading_draws_nothing_from_the_generator_of_dropout(data: ImageFolder, 
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    everything(Streamed(STRONG, data, replace(HERE, workers=workers), CPU))
+    everything(FileClassification(STRONG, data, replace(HERE, workers=workers), CPU))
     assert torch.equal(torch.rand(4), expected)
 
 
@@ -141,7 +143,9 @@ def test_lighting_is_alexnets() -> None:
 
 
 def test_lighting_is_added_before_the_normalisation(data: ImageFolder) -> None:
-    plain, lit = (everything(Streamed(each, data, HERE, CPU))[0][0] for each in (RECIPE, replace(RECIPE, lighting=0.1)))
+    plain, lit = (
+        everything(FileClassification(each, data, HERE, CPU))[0][0] for each in (RECIPE, replace(RECIPE, lighting=0.1))
+    )
     added = (lit - plain) * torch.tensor(RECIPE.std).view(3, 1, 1)
     torch.testing.assert_close(added, added[:, :, :1, :1].expand_as(added), atol=1e-5, rtol=0)
     assert 1e-3 < added.std() < 0.1
@@ -151,7 +155,7 @@ def test_lighting_is_added_before_the_normalisation(data: ImageFolder) -> None:
 def test_a_broken_image_is_named_in_one_line(data: ImageFolder, workers: int) -> None:
     path = data.train.path(0)
     path.write_bytes(path.read_bytes()[:200])
-    task = Streamed(RECIPE, data, replace(HERE, workers=workers), CPU)
+    task = FileClassification(RECIPE, data, replace(HERE, workers=workers), CPU)
     with pytest.raises(UserError) as error:
         everything(task)
     assert str(error.value).startswith(f"{path} cannot be read as an image (")
@@ -161,14 +165,14 @@ def test_a_broken_image_is_named_in_one_line(data: ImageFolder, workers: int) ->
 @pytest.mark.slow
 def test_missing_and_unsupported_recipe_values_are_refused(data: ImageFolder) -> None:
     with pytest.raises(UserError, match="recipe digits has no scaled_crop or random_crop, which image files need"):
-        Streamed(recipe("digits"), data, HERE, CPU)
+        FileClassification(recipe("digits"), data, HERE, CPU)
     with pytest.raises(UserError, match="crop_padding=4, which is not supported for image files"):
-        Streamed(replace(RECIPE, crop_padding=4), data, HERE, CPU)
+        FileClassification(replace(RECIPE, crop_padding=4), data, HERE, CPU)
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if recipe(name).dataset == "imagenet"])
 def test_every_recipe_for_imagenet_has_the_values_for_image_files(data: ImageFolder, name: str) -> None:
-    assert Streamed(recipe(name), data, HERE, CPU).images == 20
+    assert FileClassification(recipe(name), data, HERE, CPU).images == 20
 
 
 @pytest.mark.parametrize("step", [1, 3, 5])
@@ -262,7 +266,7 @@ def test_a_run_whose_every_process_got_sigterm_resumes(data: ImageFolder, folder
 
 
 def test_a_signal_to_the_readers_alone_changes_nothing(data: ImageFolder) -> None:
-    task = Streamed(replace(RECIPE, batch=1), data, replace(HERE, workers=2), CPU)
+    task = FileClassification(replace(RECIPE, batch=1), data, replace(HERE, workers=2), CPU)
     batches = task.batches(0, 0, 0)
     next(batches)
     for worker in multiprocessing.active_children():

@@ -21,13 +21,13 @@ from watching import Silent, train_one
 from repro.data import DATASETS, SHIPPED
 from repro.data.inputs.protocol import ONE_CROP, Averaged, Protocol, Views
 from repro.errors import UserError
-from repro.evaluation import pretrained, third_party
+from repro.evaluation import pretrained, weights_file
 from repro.evaluation.channels import from_centred, orders, to_centred
+from repro.evaluation.export import exported_network, with_names
 from repro.evaluation.layouts import Normalisation, layout_named, layouts, theirs
 from repro.evaluation.mapping import Receiver, insert
 from repro.evaluation.state_dicts import KEYS, PREFIXES, StateDict, common_prefix, read_state_dict
-from repro.evaluation.third_party import Printed, printed_beside
-from repro.evaluation.weights import exported_network, with_names
+from repro.evaluation.weights_file import Printed, printed_beside
 from repro.experiment import experiment_for
 from repro.models import OptionValue, build, resolve_options
 from repro.models.resnet import ZeroPadShortcut
@@ -521,7 +521,7 @@ def test_an_exported_run_is_not_tested_for_the_record_of_others(
     train_one(experiment, Runtime(device="cpu"), folders, Silent())
     file, places = tmp_path / "net.safetensors", ["--runs", folders.runs, "--results", folders.results]
     assert repro(capsys, "export", experiment.id, "--output", file, *places)[0] == 0
-    monkeypatch.setattr(third_party, "test", lambda *_: pytest.fail("tested"))
+    monkeypatch.setattr(weights_file, "test", lambda *_: pytest.fail("tested"))
     status, _, err = repro(capsys, "eval", "resnet20", "--weights", file, "--record", *places, "--device", "cpu")
     assert status == 2
     assert f"--record is for weights of others; {file} was exported from the run {experiment.name}" in err
@@ -599,7 +599,7 @@ def test_image_files_are_cropped_as_torchvision_does_it(
 
 def test_image_files_that_no_recipe_crops_are_refused() -> None:
     with pytest.raises(UserError, match="no recipe says how mobilenetv1 is tested on imagenet-299"):
-        third_party._procedure(randomly("mobilenetv1", {}, "imagenet-299"), Normalisation((0.5,) * 3, (1.0,) * 3))
+        weights_file._procedure(randomly("mobilenetv1", {}, "imagenet-299"), Normalisation((0.5,) * 3, (1.0,) * 3))
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from repro.store.results import Record
 from repro.store.step_times import StepTime, append_times, read_times
 from repro.tables import Selection, Table, parse_table, read_table, table_names
 from repro.training.engine.engine import Engine
-from repro.training.tasks.in_memory import Resident
+from repro.training.tasks.in_memory import InMemoryClassification
 
 Make = Callable[..., Record]
 BLOCKS = read_table("wrn-blocks")
@@ -356,7 +356,7 @@ def test_a_step_changes_no_weight(tiny_table: Callable[..., Table]) -> None:
     """Otherwise the network would learn the random images, and later steps would be different work."""
     table, runtime, device = tiny_table(), Runtime(device="cpu"), torch.device("cpu")
     experiment = step_experiment(table, table.rows[0])
-    task = Resident(experiment.recipe, random_data("digits", 8), runtime, device)
+    task = InMemoryClassification(experiment.recipe, random_data("digits", 8), runtime, device)
     engine = Engine([experiment], runtime, task, device)
     before = [each.clone() for each in engine.networks.parameters()]
     steps = endless(engine)

@@ -36,7 +36,7 @@ from repro.training.engine.step import compiled
 from repro.training.machine.signals import StopRequest
 from repro.training.runs import resume, saver
 from repro.training.tasks import task as tasks
-from repro.training.tasks.in_memory import Resident
+from repro.training.tasks.in_memory import InMemoryClassification
 
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]
@@ -379,7 +379,7 @@ def test_tensors_that_are_not_a_checkpoint_are_refused(tmp_path: Path) -> None:
 
 
 def test_each_image_is_shown_once_per_epoch_with_new_draws(tiny: Make) -> None:
-    task = Resident(tiny().recipe, load("digits", Path()), CPU, torch.device("cpu"))
+    task = InMemoryClassification(tiny().recipe, load("digits", Path()), CPU, torch.device("cpu"))
     (order, draws), (next_order, next_draws) = task._plan(0, 0), task._plan(0, 1)
     assert sorted(order.tolist()) == list(range(1442))
     assert not torch.equal(order, next_order)

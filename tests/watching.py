@@ -20,7 +20,7 @@ from repro.training.engine.engine import Engine
 from repro.training.progress.watcher import Lines, Watcher
 from repro.training.runs.train import train
 from repro.training.tasks import task
-from repro.training.tasks.in_memory import resident
+from repro.training.tasks.in_memory import in_memory_task
 from repro.training.tasks.task import task_for
 
 
@@ -74,7 +74,7 @@ def engine_of(experiment: Experiment, data: Dataset | None = None) -> Engine:
     if data is None:
         shown = task_for(experiment, Path(os.environ.get("REPRO_DATA", "data")), runtime, device)
     else:
-        shown = resident(experiment.recipe, data, runtime, device)
+        shown = in_memory_task(experiment.recipe, data, runtime, device)
     return Engine([experiment], runtime, shown, device)
 
 

@@ -43,7 +43,7 @@ class LeftOut:
         return of_another_kind(error)
 
 
-def text_of(name: str, value: object) -> str:
+def text_argument(name: str, value: object) -> str:
     """Return the value of an argument that is text; UserError if it is something else."""
     if not isinstance(value, str):
         raise UserError(f"{name} must be text, not {type(value).__name__}")
@@ -54,10 +54,10 @@ def check_text(**arguments: object) -> None:
     """Raise UserError if an argument is neither text nor None."""
     for name, value in arguments.items():
         if value is not None:
-            text_of(name, value)
+            text_argument(name, value)
 
 
-def place_of(name: str, value: object) -> Path:
+def path_argument(name: str, value: object) -> Path:
     """Return the value of an argument that is a file or a folder; UserError if it is something else."""
     if not isinstance(value, str | Path):
         raise UserError(f"{name} must be a path, not {type(value).__name__}")
@@ -67,7 +67,7 @@ def place_of(name: str, value: object) -> Path:
 def _folders(papers: object) -> list[Path]:
     """Return the folders that were named."""
     several = papers if isinstance(papers, Iterable) and not isinstance(papers, str) else [papers]
-    return [place_of("papers", each) for each in several]
+    return [path_argument("papers", each) for each in several]
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro.api.library import Papers, check_text, place_of, text_of, using
+from repro.api.library import Papers, check_text, path_argument, text_argument, using
 from repro.bounds import LARGEST_SEED
 from repro.console import loading
 from repro.data import DATASETS
@@ -55,7 +55,7 @@ def build(
         raise UserError(f"seed={seed!r} is invalid; give a whole number from 0 to {LARGEST_SEED}")
     check_text(dataset=dataset, recipe=recipe)
     with using(papers):
-        called = network_called(text_of("model", model))
+        called = network_called(text_argument("model", model))
         name, options = called.name, called.with_options(model, options)
         recipe = recipe or recipe_called(model, dataset)
         where = None if recipe else find_dataset(dataset) if dataset else dataset_called(model) or own_dataset(name)
@@ -90,5 +90,5 @@ def load_weights(file: str | Path, *, papers: Papers = ()) -> tuple[nn.Module, E
     """
     with using(papers):
         with loading():
-            from repro.evaluation.weights import exported_network
-        return exported_network(place_of("file", file))
+            from repro.evaluation.export import exported_network
+        return exported_network(path_argument("file", file))

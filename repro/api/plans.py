@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import ValidationError, convert
 
-from repro.api.library import Papers, place_of, text_of, using_for
+from repro.api.library import Papers, path_argument, text_argument, using_for
 from repro.api.selection import pools_of, select, select_all
 from repro.bars import with_bar
 from repro.bounds import OneToBillion, UpToThousand, number_text
@@ -58,11 +58,11 @@ def plan(
     Raises:
         UserError: there is no such table, row or folder, the name of the device fits several, or a file is wrong.
     """
-    device = device_name if device_name is None else text_of("device_name", device_name)
-    with using_for("" if name is None else place_of("name", name), papers):
-        pattern = text_of("rows", rows)
+    device = device_name if device_name is None else text_argument("device_name", device_name)
+    with using_for("" if name is None else path_argument("name", name), papers):
+        pattern = text_argument("rows", rows)
         selections = select_matching(pattern) if name is None else [select(str(name), pattern)]
-        folders = checked_folders(None, place_of("runs", runs), place_of("results", results), shows=True)
+        folders = checked_folders(None, path_argument("runs", runs), path_argument("results", results), shows=True)
         per_row = RunsPerRow(_checked("seeds", seeds, UpToThousand), _checked("epochs", epochs, OneToBillion))
         return PlanReport(plan_of(selections, per_row, Runtime(), folders, device, named=name is not None))
 

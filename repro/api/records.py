@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro.api.library import Papers, place_of, text_of, using
+from repro.api.library import Papers, path_argument, text_argument, using
 from repro.api.run_lines import RUN_COLUMNS, deviations_of, run_lines
 from repro.comparison.corrections import records_today
 from repro.errors import UserError
@@ -38,7 +38,7 @@ def runs(folder: str | Path = "runs", *, papers: Papers = ()) -> DataFrame:
         UserError: the folder is a file, or a paper is wrong.
     """
     with using(papers):
-        return frame_of(map(vars, run_lines(checked_folders(runs=place_of("folder", folder)).runs)), RUN_COLUMNS)
+        return frame_of(map(vars, run_lines(checked_folders(runs=path_argument("folder", folder)).runs)), RUN_COLUMNS)
 
 
 def results(folder: str | Path = "results", *, papers: Papers = ()) -> DataFrame:
@@ -58,7 +58,7 @@ def results(folder: str | Path = "results", *, papers: Papers = ()) -> DataFrame
 
 
 def _places(results: str | Path) -> list[Path]:
-    return result_folders(checked_folders(results=place_of("results", results), shows=True).results)
+    return result_folders(checked_folders(results=path_argument("results", results), shows=True).results)
 
 
 def curve(run: str, *, results: str | Path = "results", runs: str | Path = "runs", papers: Papers = ()) -> DataFrame:
@@ -74,7 +74,9 @@ def curve(run: str, *, results: str | Path = "results", runs: str | Path = "runs
         UserError: there is no such run or several, or the run has no curve.
     """
     with using(papers):
-        found = run_curve(text_of("run", run), _places(results), checked_folders(runs=place_of("runs", runs)).runs)
+        found = run_curve(
+            text_argument("run", run), _places(results), checked_folders(runs=path_argument("runs", runs)).runs
+        )
         return frame_of(map(vars, found.epochs), EPOCH_COLUMNS)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from repro.api.library import Papers, place_of, text_of, using_for
+from repro.api.library import Papers, path_argument, text_argument, using_for
 from repro.api.selection import count_networks, pools_of, select, select_all
 from repro.comparison.corrections import records_today
 from repro.comparison.join import Comparison, spreads_for
@@ -18,7 +18,7 @@ from repro.report.view import ALL, View, view_of
 from repro.store.curves import curve_of
 from repro.store.results import Record, repeated_records, result_folders
 from repro.store.step_times import read_times
-from repro.store.weights import read_weights_tests
+from repro.store.weights_tests import read_weights_tests
 from repro.tables import Selection
 
 
@@ -73,16 +73,16 @@ def compare(name: str | Path, *, rows: str = "*", results: str | Path = "results
     Raises:
         UserError: there is no such table, row or folder, or a file is wrong.
     """
-    with using_for(place_of("name", name), papers):
+    with using_for(path_argument("name", name), papers):
         return compared([_selected(name, rows)], _checked(results))[0]
 
 
 def _selected(name: str | Path, rows: str) -> Selection:
-    return select(str(place_of("name", name)), text_of("rows", rows))
+    return select(str(path_argument("name", name)), text_argument("rows", rows))
 
 
 def _checked(results: str | Path) -> Path:
-    return checked_folders(results=place_of("results", results), shows=True).results
+    return checked_folders(results=path_argument("results", results), shows=True).results
 
 
 def report_on(selections: Sequence[Selection], results: Path, *, summary: bool, view: View = ALL) -> Report:

@@ -236,7 +236,7 @@ def _window(variant: Variant, device: torch.device, seconds: float) -> tuple[flo
     return window.images / window.seconds, peak
 
 
-def images_of(recipe: Recipe, train_images: int) -> int:
+def images_in_recipe(recipe: Recipe, train_images: int) -> int:
     """Return the number of images that a whole run shows, without the tuning of the classifier."""
     training = recipe.phases[0]
     return images_shown(training, total_steps(training, train_images), train_images)
@@ -275,7 +275,7 @@ def _speed(variant: Variant, baseline: Variant, experiment: Experiment, peaks: t
         fastest=max(variant.rates),
         milliseconds=1000 * recipe.batch / rate if variant.precision else None,
         ratio=statistics.median(ours / theirs for ours, theirs in zip(variant.rates, baseline.rates, strict=True)),
-        recipe_seconds=images_of(recipe, experiment.train_images) * variant.seeds / rate,
+        recipe_seconds=images_in_recipe(recipe, experiment.train_images) * variant.seeds / rate,
         matmul_share=work.flops * rate / peaks[1] if peaks else None,
         copy_share=work.elements * rate / peaks[0] if peaks else None,
         peak_bytes=variant.peak,

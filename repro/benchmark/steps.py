@@ -25,7 +25,7 @@ from repro.training.engine.engine import Engine
 from repro.training.machine.device import prepare
 from repro.training.machine.provenance import machine
 from repro.training.runs.failures import failing_in_one_line
-from repro.training.tasks.in_memory import Resident
+from repro.training.tasks.in_memory import InMemoryClassification
 
 ROUNDS = 5
 """Number of windows per row, after a warm-up window."""
@@ -142,7 +142,7 @@ def step_experiment(table: Table, row: Row) -> Experiment:
 def _steps(experiment: Experiment, runtime: Runtime, device: torch.device) -> Iterator[int]:
     """Yield the number of images of each step, all on the same batch."""
     images = random_data(experiment.dataset, experiment.recipe.batch)
-    task = Resident(experiment.recipe, images, runtime, device)
+    task = InMemoryClassification(experiment.recipe, images, runtime, device)
     yield from endless(Engine([experiment], runtime, task, device))
 
 

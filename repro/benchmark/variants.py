@@ -21,8 +21,8 @@ from repro.training.engine.graphs import Graphs
 from repro.training.initialise import network_of
 from repro.training.machine.device import check_stacked
 from repro.training.schedule import images_per_epoch
-from repro.training.tasks.from_files import Streamed
-from repro.training.tasks.in_memory import Resident
+from repro.training.tasks.from_files import FileClassification
+from repro.training.tasks.in_memory import InMemoryClassification
 from repro.training.tasks.stream import PREFETCH, workers_of
 from repro.training.tasks.task import Batch, Metrics, Progress, Task
 
@@ -189,7 +189,7 @@ def in_memory_steps(experiment: Experiment, runtime: Runtime, data: Dataset, dev
     """Take steps of as many seeds as the runtime says at once, yielding the number of images of each step."""
     check_stacked(runtime, device.type)
     several = [replace(experiment, seed=seed) for seed in range(runtime.at_once or 1)]
-    task = Resident(experiment.recipe, data, runtime, device)
+    task = InMemoryClassification(experiment.recipe, data, runtime, device)
     if runtime.together == Together.BRANCHES:
         graphs = Graphs(shared=True)
         yield from endless_together([Engine([each], runtime, task, device, graphs) for each in several], graphs)
@@ -252,11 +252,11 @@ def image_file_variants(
         for kind, made in ((VariantKind.TRAINING, variants), (VariantKind.NETWORK, networks)):
             repeat = kind is VariantKind.NETWORK
             queue = Queue(0 if repeat else PREFETCH * workers)
-            task = Measured(Streamed(experiment.recipe, data, precise, device), queue, repeat=repeat)
+            task = Measured(FileClassification(experiment.recipe, data, precise, device), queue, repeat=repeat)
             steps = _image_file_steps(experiment, precise, task, device)
             made.append(Variant(kind, precision, steps, queue, switches=on))
     queue = Queue(PREFETCH * workers)
-    task = Measured(Streamed(experiment.recipe, data, runtime, device), queue)
+    task = Measured(FileClassification(experiment.recipe, data, runtime, device), queue)
     usual_queue = Queue(BASELINE_PREFETCH * workers)
     files = folder_input(experiment.recipe, data.train, workers, device, usual_queue.drained)
     inputs = [

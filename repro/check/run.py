@@ -13,7 +13,7 @@ from repro.check.correctness import checks, compiled_checks
 from repro.check.jobs import Job
 from repro.check.results import CheckReport, Result
 from repro.check.setting import CPU, GPU, Setting
-from repro.check.timing import compiled_variants, figures, timed_variants
+from repro.check.timing import compiled_timings, facts, step_timings
 from repro.check.worker import Deadline, run_jobs
 from repro.errors import UserError
 from repro.runtime import Runtime
@@ -21,7 +21,7 @@ from repro.training.machine.device import chosen_device
 from repro.training.machine.provenance import machine
 
 FIRST_TIMES = 12
-"""Step times that are measured before the figures on a GPU."""
+"""Step times that are measured before the facts on a GPU."""
 
 
 def setting_of(runtime: Runtime) -> Setting:
@@ -37,10 +37,10 @@ def setting_of(runtime: Runtime) -> Setting:
 def jobs_on(setting: Setting) -> tuple[list[Job], list[Job]]:
     """Return the jobs that run one after another, the most important first, and those that compile in parallel."""
     if not setting.on_gpu:
-        return [*checks(setting), *timed_variants(setting), *figures(setting)], []
-    first, *others = figures(setting)
-    times = timed_variants(setting)
-    beside: list[Job] = [*compiled_variants(setting), *compiled_checks(setting)]
+        return [*checks(setting), *step_timings(setting), *facts(setting)], []
+    first, *others = facts(setting)
+    times = step_timings(setting)
+    beside: list[Job] = [*compiled_timings(setting), *compiled_checks(setting)]
     return [first, *checks(setting), *times[:FIRST_TIMES], *others, *times[FIRST_TIMES:]], beside
 
 

@@ -19,7 +19,7 @@ from repro.training.checkpoints.checkpoint import Checkpoint
 from repro.training.engine.engine import Engine
 from repro.training.engine.graphs import Graphs
 from repro.training.machine.device import prepare
-from repro.training.tasks.in_memory import Resident
+from repro.training.tasks.in_memory import InMemoryClassification
 
 DATASET, RECIPE = "cifar100", "miru2020-cifar100"
 IMAGES, BATCH = 71, 16
@@ -89,7 +89,7 @@ def engine(device: str, group: Sequence[Experiment], data: Dataset, **switches: 
     """Return an engine of experiments that differ only in the seed; switches are those of a Runtime."""
     runtime = Runtime(device=device, **switches).stacked(len(group))
     place = prepare(runtime)
-    return Engine(group, runtime, Resident(group[0].recipe, data, runtime, place), place)
+    return Engine(group, runtime, InMemoryClassification(group[0].recipe, data, runtime, place), place)
 
 
 def branches(device: str, runs: Sequence[Experiment], data: Dataset, **switches: Any) -> tuple[list[Engine], Graphs]:
@@ -97,7 +97,8 @@ def branches(device: str, runs: Sequence[Experiment], data: Dataset, **switches:
     runtime, graphs = Runtime(device=device, **switches).branched(len(runs)), Graphs(shared=True)
     place = prepare(runtime)
     return [
-        Engine([each], runtime, Resident(each.recipe, data, runtime, place), place, graphs) for each in runs
+        Engine([each], runtime, InMemoryClassification(each.recipe, data, runtime, place), place, graphs)
+        for each in runs
     ], graphs
 
 

@@ -22,7 +22,7 @@ from repro.training.checkpoints import checkpoint
 from repro.training.progress.course import Course, SharedCourse
 from repro.training.progress.watcher import Lines, Watcher
 from repro.training.runs.train import train
-from repro.training.tasks.in_memory import resident
+from repro.training.tasks.in_memory import in_memory_task
 from repro.training.tasks.task import Task
 
 STOPPED_AT = 7
@@ -62,7 +62,7 @@ def _on_random_images(
     setting: Setting, experiment: Experiment, root: Path, runtime: Runtime, device: torch.device
 ) -> Task:
     """Return an experiment's task, on random images in place of its dataset."""
-    return resident(experiment.recipe, setting.images(), runtime, device)
+    return in_memory_task(experiment.recipe, setting.images(), runtime, device)
 
 
 def _folders(root: Path) -> Folders:

@@ -51,7 +51,7 @@ LITTLE = Extent(images=64, changes={"batch": 8}, seconds=0.05, steps=1)
 
 
 @dataclass(frozen=True)
-class Variant:
+class StepTiming:
     """A variant of training whose step is timed."""
 
     network: Network
@@ -109,20 +109,20 @@ class Variant:
         """Return that no time was measured."""
         return self._result(seconds, note, milliseconds=None, spread=None, gibibytes=None)
 
-    def _result(self, seconds: float, note: str, **figures: float | None) -> TimeResult:
+    def _result(self, seconds: float, note: str, **facts: float | None) -> TimeResult:
         (experiment,) = experiments(self.network, **self.extent.changes)
         steps = total_steps(experiment.recipe, experiment.train_images)
-        return TimeResult(self.name, str(self.network), self.seeds, steps=steps, seconds=seconds, note=note, **figures)
+        return TimeResult(self.name, str(self.network), self.seeds, steps=steps, seconds=seconds, note=note, **facts)
 
 
-def timed_variants(setting: Setting) -> list[Variant]:
+def step_timings(setting: Setting) -> list[StepTiming]:
     """Return the variants that are timed one after another, the most important first."""
     if not setting.on_gpu:
         graph = {"graph": True}
         kinds: list[tuple[int, dict[str, Any]]] = [(1, {}), (2, {})]
         if setting.graphs:
             kinds = [(1, {}), (1, graph), (2, graph), (2, BRANCHED)]
-        return [Variant(setting.small, seeds, switches, setting, LITTLE) for seeds, switches in kinds]
+        return [StepTiming(setting.small, seeds, switches, setting, LITTLE) for seeds, switches in kinds]
     deep, (two, four, six, eight) = setting.deep, (_dense(N) for N in (2, 4, 6, 8))
     fused, fused_bf16 = ({"graph": True, "fused": True, "precision": each} for each in ("tf32", "bf16"))
     tf32, bf16, fp32 = ({"graph": True, "precision": each} for each in ("tf32", "bf16", "fp32"))
@@ -137,13 +137,13 @@ def timed_variants(setting: Setting) -> list[Variant]:
         (two, 1, bf16), (four, 5, bf16), (deep, 1, bf16 | NCHW), (four, 1, fp32), (eight, 5, tf32), (deep, 1, {}),
         (two, 1, eager), (deep, 1, fp32 | NCHW), (four, 1, {}),
     ]  # fmt: skip
-    return [Variant(network, seeds, switches, setting, FULL) for network, seeds, switches in wanted]
+    return [StepTiming(network, seeds, switches, setting, FULL) for network, seeds, switches in wanted]
 
 
-def compiled_variants(setting: Setting) -> list[Variant]:
+def compiled_timings(setting: Setting) -> list[StepTiming]:
     """Return the variants that are compiled in parallel with everything else, which takes minutes."""
     switches = {"compile": True, "graph": True, "precision": "tf32"}
-    return [Variant(each, 1, switches, setting, FULL) for each in (setting.deep, setting.dense)]
+    return [StepTiming(each, 1, switches, setting, FULL) for each in (setting.deep, setting.dense)]
 
 
 NCHW = {"channels_last": False}
@@ -155,7 +155,7 @@ def _dense(N: int) -> Network:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Fact:
     """One figure about the device, or about what a run does outside its steps."""
 
     name: str
@@ -175,8 +175,8 @@ class Figure:
         return FactResult(self.name, None, self.unit, seconds, note)
 
 
-def figures(setting: Setting) -> list[Figure]:
-    """Return the figures that are measured."""
+def facts(setting: Setting) -> list[Fact]:
+    """Return the facts that are measured."""
     precisions = [*Precision] if setting.on_gpu else [Precision.FP32]
     listed: list[tuple[str, str, Callable[[Setting], float]]] = [
         ("copy", "GB/s", copies),
@@ -185,7 +185,7 @@ def figures(setting: Setting) -> list[Figure]:
         ("checkpoint", "ms", partial(beside_steps, action=_save)),
         ("check of the weights", "ms", partial(beside_steps, action=Engine.check_weights)),
     ]
-    return [Figure(name, unit, measure, setting) for name, unit, measure in listed]
+    return [Fact(name, unit, measure, setting) for name, unit, measure in listed]
 
 
 def copies(setting: Setting) -> float:

@@ -62,7 +62,7 @@ def export(
         check_output(output, [SUFFIX])  # before anything is read
     with loading():
         from repro.evaluation.evaluate import load_run
-        from repro.evaluation.weights import write_weights
+        from repro.evaluation.export import write_weights
         from repro.report.model_card import model_card
 
     saved = load_run(run, folders.runs)

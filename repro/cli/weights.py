@@ -14,14 +14,14 @@ from repro.errors import UserError
 from repro.models.typed import typed_name
 from repro.paths import Folders
 from repro.runtime import Runtime
-from repro.store.weights import WEIGHTS, append_weights_test, read_weights_tests
+from repro.store.weights_tests import WEIGHTS, append_weights_test, read_weights_tests
 from repro.store.writing import check_writable
 from repro.text import number_of, signed
 
 if TYPE_CHECKING:
     from repro.evaluation.layouts import Normalisation
     from repro.evaluation.protocols import Asked
-    from repro.evaluation.third_party import TestedWeights
+    from repro.evaluation.weights_file import TestedWeights
 
 MEANING = (
     "weights of others are shown beside the printed error and never counted in a verdict: they tell what this "
@@ -58,7 +58,7 @@ def show_weights(given: Given, folders: Folders, runtime: Runtime, format: Answe
         read_weights_tests([folders.results])
         check_writable(folders.results / WEIGHTS)
     with loading():
-        from repro.evaluation.third_party import evaluate_weights
+        from repro.evaluation.weights_file import evaluate_weights
 
     found = evaluate_weights(
         model,

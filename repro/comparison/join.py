@@ -21,7 +21,7 @@ from repro.data.inputs.protocol import ONE_CROP
 from repro.paths import DEFAULT_RESULTS
 from repro.store.results import Record
 from repro.store.step_times import StepTime
-from repro.store.weights import WeightsTest
+from repro.store.weights_tests import WeightsTest
 from repro.tables import PrintedError, Row, Selection, Table, shipped_tables
 from repro.text import signed
 

@@ -14,7 +14,7 @@ from repro.runtime import Together
 from repro.store.protocol_tests import measured
 from repro.store.results import Record
 from repro.store.step_times import StepTime
-from repro.store.weights import WeightsTest
+from repro.store.weights_tests import WeightsTest
 from repro.tables import PrintedError
 from repro.tables.column import MORE_IS_BETTER
 

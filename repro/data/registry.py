@@ -59,7 +59,7 @@ class DatasetSpec:
     """The dataset whose files it uses; empty: it has its own."""
     as_published: bool = False
     """Whether image files are read as the published pipelines of ImageNet and COCO read them: see
-    `repro.data.files.pictures.read` and `repro.data.files.annotations.read_annotations`."""
+    `repro.data.files.image_files.read` and `repro.data.files.annotations.read_annotations`."""
     declaration: Declaration | None = None
     """What a paper declares of it; None for the program's own."""
 

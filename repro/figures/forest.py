@@ -15,7 +15,7 @@ from repro.comparison.rule import judge, student_t
 from repro.comparison.spread import Spread
 from repro.figures.panels import panel_title
 from repro.store.results import Record
-from repro.store.weights import WeightsTest
+from repro.store.weights_tests import WeightsTest
 from repro.tables import Column, PrintedError, Replication, Table
 from repro.tables.column import PERCENT
 

@@ -124,12 +124,12 @@ class Measurements:
         found, alike = self.alike(self.of_network(experiment), experiment, together)
         if not found:
             return None
-        seconds = sum(self._seconds(each) for each in found) / sum(map(images_of, found))
+        seconds = sum(self._seconds(each) for each in found) / sum(map(images_trained, found))
         return ImageTime(seconds, Basis.RECORDS, number_of(len(found), "record"), alike)
 
     def of_network(self, experiment: Experiment) -> list[Record]:
         """Return the records of the network of an experiment."""
-        return [each for each in self.records if _is_network(each, experiment) and images_of(each)]
+        return [each for each in self.records if _is_network(each, experiment) and images_trained(each)]
 
     def _of_steps(self, experiment: Experiment, together: bool) -> ImageTime | None:
         same = [each for each in self.times if _is_network(each, experiment)]
@@ -154,7 +154,7 @@ class Measurements:
     def _rates(self) -> dict[str, float]:
         """FLOPs per second of the records whose FLOPs are known, by ID."""
         known = {each.id: (each, _flops(each)) for each in self.records if each.seconds}
-        return {id: flops * images_of(each) / self._seconds(each) for id, (each, flops) in known.items() if flops}
+        return {id: flops * images_trained(each) / self._seconds(each) for id, (each, flops) in known.items() if flops}
 
     def alike(self, records: Sequence[Record], experiment: Experiment, together: bool) -> tuple[Sequence[Record], bool]:
         """Return the records with the switches that an experiment will have and True; without any, all and False."""
@@ -184,7 +184,7 @@ def measurements_on(
     )
 
 
-def images_of(record: Record) -> int:
+def images_trained(record: Record) -> int:
     """Return the number of training images that a run showed, its tuning included; 0 if unknown."""
     if record.dataset not in DATASETS:
         return 0
@@ -202,7 +202,7 @@ def _is_network(measured: Record | StepTime, experiment: Experiment) -> bool:
 
 def _flops(record: Record) -> float:
     """Return the FLOPs of an image of a recorded network; 0 if it cannot be built, or only by code from elsewhere."""
-    if record.model not in MODELS or not images_of(record):
+    if record.model not in MODELS or not images_trained(record):
         return 0.0
     data = DATASETS[record.dataset]
     try:

@@ -10,7 +10,7 @@ import msgspec
 
 from repro.comparison.join import ComparedRow, ErrorCell
 from repro.report.grid import Reference, Shown
-from repro.store.weights import WeightsTest
+from repro.store.weights_tests import WeightsTest
 from repro.tables import Column, Replication, ReplicationSource, Row, Table
 from repro.tables.replications import span
 from repro.text import number_of

@@ -16,7 +16,7 @@ from repro.store.curves import read_curve
 from repro.store.gates import read_gates
 from repro.store.results import RECORD, RUNS, Record
 from repro.store.step_times import MEASURED_TIME, TIMES, StepTime
-from repro.store.weights import WEIGHTS, WEIGHTS_TEST, WeightsTest
+from repro.store.weights_tests import WEIGHTS, WEIGHTS_TEST, WeightsTest
 from repro.store.writing import locked_results
 
 Row = TypeVar("Row", Record, StepTime, WeightsTest)

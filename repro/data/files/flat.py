@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from repro.data.files import ilsvrc
-from repro.data.files.pictures import is_image
+from repro.data.files.image_files import is_image
 from repro.data.files.places import ANNOTATIONS, IMAGES, TRAIN, is_annotated
 from repro.errors import UserError
 

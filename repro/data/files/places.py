@@ -10,7 +10,7 @@ from pathlib import Path
 
 from repro.data.declaration import Arrays, Binary, CocoFolder, Declared, ImageFiles
 from repro.data.files.annotations import read_annotations
-from repro.data.files.pictures import is_image
+from repro.data.files.image_files import is_image
 from repro.errors import UserError
 
 TRAIN, TEST, VAL = "train", "test", "val"
@@ -38,7 +38,7 @@ def is_annotated(split: Path) -> bool:
     return (split / ANNOTATIONS).is_file() and (split / IMAGES).is_dir()
 
 
-def images_of(folder: Path) -> Path:
+def image_folder_of(folder: Path) -> Path:
     """Return the folder with the images of a class: its own, or images/ in it as in Tiny ImageNet's own layout."""
     return folder / IMAGES if (folder / IMAGES).is_dir() else folder
 
@@ -119,7 +119,7 @@ def _in_classes(folder: Path) -> int:
         return 0
     if is_annotated(folder):
         return _images(folder / IMAGES)
-    return sum(_images(images_of(folder / each)) for each in classes_in(folder))
+    return sum(_images(image_folder_of(folder / each)) for each in classes_in(folder))
 
 
 def _in_images(folder: Path) -> int:

@@ -25,9 +25,9 @@ from repro.data import DATASETS, check_number
 from repro.data.files.class_folders import class_names, refuse_other_classes
 from repro.data.files.flat import flat_labels, kaggle_images
 from repro.data.files.ilsvrc import archives_in, unpack
+from repro.data.files.image_files import ENDINGS, is_image, is_unread, read
 from repro.data.files.misplaced import misplaced
-from repro.data.files.pictures import ENDINGS, is_image, is_unread, read
-from repro.data.files.places import TRAIN, VAL, folder_of_tests, images_of, is_annotated, place_of
+from repro.data.files.places import TRAIN, VAL, folder_of_tests, image_folder_of, is_annotated, place_of
 from repro.data.files.stored import Missing, Stored, size_of
 from repro.errors import UserError
 
@@ -54,7 +54,7 @@ class Files:
     channels: int = 3
     """1 for grey, 3 for RGB."""
     as_published: bool = False
-    """Whether files are read as in `repro.data.files.pictures.read`."""
+    """Whether files are read as in `repro.data.files.image_files.read`."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,7 +65,7 @@ class Files:
         return self.folder / os.fsdecode(self.names[begin : int(self.ends[index])])
 
     def read(self, index: int) -> Image:
-        """Return an image in grey or RGB; UserError as in `repro.data.files.pictures.read`."""
+        """Return an image in grey or RGB; UserError as in `repro.data.files.image_files.read`."""
         return read(self.path(index), channels=self.channels, as_published=self.as_published)
 
 
@@ -223,7 +223,7 @@ def _entries(folder: Path, title: str) -> tuple[tuple[str, ...], Iterator[tuple[
     folders = with_bar(classes, title)
     return classes, (
         (begin + each.name, label, _size(each))
-        for label, place in enumerate(images_of(folder / wnid) for wnid in folders)
+        for label, place in enumerate(image_folder_of(folder / wnid) for wnid in folders)
         for begin in [_begin(folder, place)]
         for each in _images(place)
     )

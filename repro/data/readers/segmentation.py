@@ -18,8 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from repro.data import DATASETS, Dataset, Images
-from repro.data.files.misplaced import misplaced
-from repro.data.files.pictures import (
+from repro.data.files.image_files import (
     DEEP,
     DEEPER,
     ENDINGS,
@@ -31,6 +30,7 @@ from repro.data.files.pictures import (
     refuse_pages,
     upright,
 )
+from repro.data.files.misplaced import misplaced
 from repro.data.files.places import IMAGES, MASKS, TRAIN, folder_of_tests, place_of
 from repro.data.files.stored import Missing
 from repro.errors import UserError

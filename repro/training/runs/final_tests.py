@@ -22,7 +22,7 @@ from repro.training.machine import processes
 from repro.training.machine.signals import StopRequest
 from repro.training.runs.session import Session
 from repro.training.tasks.classification import class_metrics
-from repro.training.tasks.from_files import Streamed
+from repro.training.tasks.from_files import FileClassification
 
 
 def final_protocols(experiment: Experiment, network: nn.Module) -> tuple[Protocol, ...]:
@@ -76,7 +76,7 @@ def _test(
     engine: Engine, number: int, protocol: Protocol, session: Session, tests: Tests, stop: StopRequest
 ) -> ProtocolTest:
     """Test one run by one protocol, from where it was stopped; several processes start again and do not stop."""
-    assert isinstance(engine.task, Streamed)
+    assert isinstance(engine.task, FileClassification)
     folder, network = session.folders.runs / engine.experiments[number].name, engine.alone(number)
     tester, alone = engine.task.tester_by(protocol), processes.count() == 1
     stopped = tests.stopped if alone and tests.stopped and tests.stopped.protocol == protocol else None

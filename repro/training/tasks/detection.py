@@ -13,7 +13,7 @@ from torch.utils import data
 
 from repro.data import DatasetKind
 from repro.data.files.annotations import Scene
-from repro.data.files.pictures import read
+from repro.data.files.image_files import read
 from repro.data.inputs.augment import Normalise, with_declared
 from repro.data.readers.coco import DetectionFolder, DetectionPart
 from repro.errors import UserError
@@ -52,7 +52,7 @@ class Detection:
         order = torch.randperm(self.images, generator=generator(seed, "order", epoch)).tolist()
         mirrored = torch.rand(self.images, generator=generator(seed, "augmentation", epoch)) < 0.5
         requests = [order[first : min(first + size, end)] for first in range(begin * size, end, size)]
-        pictures = stream(Pictures(self.part), requests, self.runtime, self.device, collate=list)
+        pictures = stream(DetectionImages(self.part), requests, self.runtime, self.device, collate=list)
         for request, pixels in zip(requests, pictures, strict=False):
             scenes = [self.part.scenes[index] for index in request]
             flips = [self.recipe.flip and bool(mirrored[index]) for index in request]
@@ -93,7 +93,7 @@ class Detection:
         scenes = self.test_part.scenes
         found = list[Detections]()
         requests = [[index] for index in range(len(scenes))]
-        pictures = stream(Pictures(self.test_part), requests, self.runtime, self.device, collate=list)
+        pictures = stream(DetectionImages(self.test_part), requests, self.runtime, self.device, collate=list)
         for index, (pixels,) in zip(progress(range(len(scenes))), pictures, strict=False):
             image = self.scaled(pixels)
             with autocast(self.device, self.runtime):
@@ -103,7 +103,7 @@ class Detection:
         return Metrics(100 - ap, None, None, len(scenes), extra={"ap": ap, "ap50": ap50})
 
 
-class Pictures(data.Dataset[Tensor]):
+class DetectionImages(data.Dataset[Tensor]):
     """The pixels of a part's images by index, (3, H, W) uint8."""
 
     def __init__(self, part: DetectionPart) -> None:

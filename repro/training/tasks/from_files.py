@@ -32,7 +32,7 @@ from repro.training.tasks.stream import stream
 from repro.training.tasks.task import Batch, Metrics, Progress, check_task_values
 
 
-class Streamed(Classification):
+class FileClassification(Classification):
     """The task of ImageNet and other folders of image files.
 
     The augmentation of an image depends only on the seed, the epoch and the image, not on the number of workers or

@@ -25,12 +25,12 @@ TEST_BATCHES = {"cpu": 500, "cuda": 1000}
 """Images in a test batch. BatchNorm uses its running statistics, so the number affects only the speed."""
 
 
-def resident(recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> Resident:
+def in_memory_task(recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> InMemoryClassification:
     """Return the task, with the recipe's preprocessing applied to the images."""
-    return Resident(recipe, preprocessed(data, recipe.preprocessing), runtime, device)
+    return InMemoryClassification(recipe, preprocessed(data, recipe.preprocessing), runtime, device)
 
 
-class Resident(Classification):
+class InMemoryClassification(Classification):
     """The task of CIFAR, SVHN and the digits: batches are slices of tensors on the device, which never waits."""
 
     def __init__(self, recipe: Recipe, data: Dataset, runtime: Runtime, device: torch.device) -> None:

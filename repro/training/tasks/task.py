@@ -133,17 +133,17 @@ def task_for(experiment: Experiment, root: Path, runtime: Runtime, device: torch
         UserError: the images are missing and cannot be downloaded, or are not the published ones.
     """
     from repro.training.tasks.detection import Detection
-    from repro.training.tasks.from_files import Streamed
-    from repro.training.tasks.in_memory import resident
+    from repro.training.tasks.from_files import FileClassification
+    from repro.training.tasks.in_memory import in_memory_task
     from repro.training.tasks.segmentation import Segmentation
 
     recipe, data = experiment.recipe, load(experiment.dataset, root)
     if DATASETS[experiment.dataset].kind is DatasetKind.IMAGE_FILES:
         assert isinstance(data, ImageFolder)
-        return Streamed(recipe, data, runtime, device)
+        return FileClassification(recipe, data, runtime, device)
     if isinstance(data, DetectionFolder):
         return Detection(recipe, data, runtime, device)
     assert isinstance(data, Dataset)
     if DATASETS[experiment.dataset].kind is DatasetKind.SEGMENTATION:
         return Segmentation(recipe, data, runtime, device)
-    return resident(recipe, data, runtime, device)
+    return in_memory_task(recipe, data, runtime, device)

@@ -33,7 +33,7 @@ from repro.models.registry import TORCHVISION
 from repro.models.typed import typed_name
 from repro.recipes import RECIPES, default_recipe
 from repro.runtime import Runtime
-from repro.store.weights import WeightsTest
+from repro.store.weights_tests import WeightsTest
 from repro.tables.lookup import errors_of
 from repro.text import number_of
 from repro.training.initialise import set_batchnorm
