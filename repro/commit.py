@@ -4,7 +4,8 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent
+from repro.package import PACKAGE
+
 COMMIT_FILE = "COMMIT"
 """A file of a copied package with the commit of the checkout that it was copied from."""
 

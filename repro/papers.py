@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from repro.errors import Mistake, UserError, WrongFiles
+from repro.package import PACKAGE, shipped_folder
 
 VARIABLE = "REPRO_PAPERS"
 """The environment variable with folders of papers, separated as those of $PATH."""
@@ -85,11 +86,8 @@ def paper_of(table: Path) -> Path | None:
 
 
 def shipped() -> Paper:
-    """Return the tables and recipes of the program; its tables are next to the package, or in a wheel inside it."""
-    package = Path(__file__).parent
-    inside = package / "shipped" / "tables"
-    tables = inside if inside.is_dir() else package.parent / "tables"
-    return Paper(package, toml_files(tables), toml_files(package / "recipes"), shipped=True)
+    """Return the tables and recipes of the program."""
+    return Paper(PACKAGE, toml_files(shipped_folder(TABLES)), toml_files(PACKAGE / "recipes"), shipped=True)
 
 
 def toml_files(folder: Path) -> tuple[Path, ...]:

@@ -69,8 +69,8 @@ def test_a_help_names_only_options_of_its_command(found: re.Match[str]) -> None:
     assert named <= {option for pair in own for option in pair}
 
 
-def test_the_rooms_are_listed_in_the_order_of_their_imports() -> None:
-    table = TEXTS["docs/architecture.md"].partition("<!-- rooms -->")[2].strip().partition("\n\n")[0]
+def test_the_modules_are_listed_in_the_order_of_their_imports() -> None:
+    table = TEXTS["docs/architecture.md"].partition("<!-- modules -->")[2].strip().partition("\n\n")[0]
     listed = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in table.splitlines()[2:]]
     layers = PROJECT["tool"]["importlinter"]["contracts"][0]["layers"]
     assert listed == [layer.split(" | ") for layer in layers]

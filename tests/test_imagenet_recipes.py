@@ -5,8 +5,9 @@ import torch
 
 from repro.models import build
 from repro.recipes import recipe
+from repro.recipes.length import steps_per_epoch
 from repro.training.initialise import INITIALISERS
-from repro.training.schedule import lr_at, steps_per_epoch
+from repro.training.schedule import lr_at
 
 IMAGES = 1_281_167
 

@@ -10,11 +10,12 @@ from repro.data.inputs.augment import normaliser
 from repro.experiment import experiment_for
 from repro.models import build
 from repro.recipes import RECIPES, Recipe, SourceKind, deviations, recipe
+from repro.recipes.length import steps_per_epoch
 from repro.recipes.recipe import VALUES, Init
 from repro.recipes.values import values_of
 from repro.runtime import Runtime
 from repro.training.initialise import INITIALISERS
-from repro.training.schedule import drops, images_per_epoch, lr_at, resets_momentum, steps_per_epoch, total_steps
+from repro.training.schedule import drops, images_per_epoch, lr_at, resets_momentum, total_steps
 
 CIFAR = 50_000
 

@@ -18,6 +18,7 @@ from repro.experiment import Experiment, classifies
 from repro.models import MODELS, build, resolve_options
 from repro.paths import Folders
 from repro.recipes import RECIPES, deviations, recipe
+from repro.recipes.length import steps_per_epoch
 from repro.runtime import Runtime
 from repro.store.results import read_records
 from repro.tables import read_table, table_names
@@ -27,7 +28,7 @@ from repro.training.engine.tuning import classifier_of
 from repro.training.initialise import initialised
 from repro.training.progress.course import Course
 from repro.training.runs.train import train
-from repro.training.schedule import epoch_at, images_shown, lr_at, steps_per_epoch, total_steps
+from repro.training.schedule import epoch_at, images_shown, lr_at, total_steps
 from repro.training.tasks.from_files import TrainViews
 from repro.training.tasks.task import Task, task_for
 

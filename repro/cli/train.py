@@ -32,7 +32,7 @@ from repro.errors import UserError
 from repro.experiment import Experiment, check_network
 from repro.models.typed import typed_name
 from repro.paths import DEFAULT_RESULTS, Folders, checked_folders
-from repro.store.results import RUNS, tested
+from repro.store.results import RUNS, ap_of, tested
 from repro.store.run_folders import of_other_lengths
 from repro.text import number_of
 
@@ -114,7 +114,7 @@ def _summary(record: Record) -> str:
 def _spread(records: Sequence[Record]) -> str:
     """Return the mean of what several seeds reached, and their standard deviation."""
     detection = records[0].ap is not None
-    values = [100 - each.error if detection else each.error for each in records]
+    values = [ap_of(each.error) if detection else each.error for each in records]
     return (
         f"{typed_name(records[0].model)}, {len(records)} seeds: {'test AP' if detection else 'test error'} "
         f"{mean(values):.2f} ± {stdev(values):.2f} % (mean ± standard deviation)"

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 
 from repro.atomic import write_atomically
-from repro.commit import COMMIT_FILE, PACKAGE, commit
+from repro.commit import COMMIT_FILE, commit
+from repro.package import PACKAGE, shipped_folder
 from repro.papers import Paper
 
 IGNORED = shutil.ignore_patterns("__pycache__", ".*")
@@ -23,8 +24,8 @@ def copy_program(folder: Path) -> None:
     """
     shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=IGNORED)
     for beside in ("tables", "results"):
-        if not (PACKAGE / "shipped").is_dir():
-            shutil.copytree(PACKAGE.parent / beside, folder / beside, ignore=IGNORED)
+        if not shipped_folder(beside).is_relative_to(PACKAGE):
+            shutil.copytree(shipped_folder(beside), folder / beside, ignore=IGNORED)
     write_atomically(folder / PACKAGE.name / COMMIT_FILE, commit().encode())
 
 

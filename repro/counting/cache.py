@@ -16,9 +16,8 @@ from repro.counting.count import Count, Subject, count, parameters_of, without_m
 from repro.counting.demand import Demand, demand_of
 from repro.models import MODELS, is_outside
 from repro.models.outside.location import outside
+from repro.package import PACKAGE
 from repro.paths import cache_folder
-
-PACKAGE = Path(__file__).parents[1]
 
 
 def counted(subject: Subject) -> Count:

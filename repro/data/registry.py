@@ -19,7 +19,7 @@ from repro.data.declaration import (
     SegmentationFolder,
     survey_datasets,
 )
-from repro.data.files.places import count
+from repro.data.files.places import count, place_of
 from repro.errors import refuse
 from repro.models.options import Shape
 from repro.paths import data_folder
@@ -208,6 +208,17 @@ def _counted(library: Library, name: str, root: Path) -> DatasetSpec:
     return DatasetSpec(
         declared.summary, input, declared.number_of_classes, loader, train, test, kind, declaration=declaration
     )
+
+
+def dataset_path(name: str) -> str:
+    """Return the folder of a dataset, relative to that of all datasets."""
+    spec = DATASETS[name]
+    return spec.declared.path if spec.declared else spec.folder or name
+
+
+def dataset_folder(name: str, root: Path) -> Path:
+    """Return the folder of a dataset, which is under `root` or is `root` itself."""
+    return place_of(root, dataset_path(name))
 
 
 def find(name: str) -> str:

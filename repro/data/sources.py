@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from repro.data import DATASETS, DatasetKind, load
-from repro.data.files.places import place_of
 from repro.data.files.stored import Missing, Stored, size_of
+from repro.data.registry import dataset_folder
 from repro.errors import UserError, WrongFiles
 
 DOWNLOADED = ("cifar10", "cifar100", "svhn")
@@ -103,6 +103,5 @@ def _nothing(root: Path) -> None:
 def _read(name: str, root: Path) -> Stored:
     """Check a small dataset by reading it."""
     load(name, root)
-    declared = DATASETS[name].declared
-    place = place_of(root, declared.path if declared else name)
+    place = dataset_folder(name, root)
     return Stored(place, size_of(place)) if place.exists() else Stored(None, 0)

@@ -15,7 +15,7 @@ from repro.recipes.recipe import shown
 from repro.report.formats.markdown import escaped
 from repro.report.runs import METRICS, shown_metric
 from repro.store.curves import same_figure
-from repro.store.results import Record
+from repro.store.results import Record, ap_of
 from repro.text import number_of
 
 
@@ -86,7 +86,7 @@ def _lines(facts: CardFacts) -> Iterator[tuple[str, str]]:
 def _results(facts: CardFacts) -> Iterator[tuple[str, str]]:
     """Yield our errors, and for each printed one the figure and the verdict on its row."""
     if facts.error is not None and DATASETS[facts.experiment.dataset].kind is DatasetKind.DETECTION:
-        yield "Test AP of these weights", f"{shown_metric(100 - facts.error, 'ap')} %"
+        yield "Test AP of these weights", f"{shown_metric(ap_of(facts.error), 'ap')} %"
     elif facts.error is not None:
         yield "Test error of these weights", f"{shown_metric(facts.error, 'error')} %"
     record = facts.record

@@ -50,6 +50,11 @@ def gates_path(folder: Path, run: str) -> Path:
     return folder / "gates" / f"{run}.csv"
 
 
+def latest_gates(folders: Sequence[Path], run: str) -> Path | None:
+    """Return the existing path of a run's mean gate weights; a later folder of results takes precedence."""
+    return next((path for folder in reversed(folders) if (path := gates_path(folder, run)).exists()), None)
+
+
 def read_gates(path: Path) -> list[GateRow]:
     """Return a run's mean gate weights; empty without a file; UserError for an invalid line."""
     return read(path, GateRow, "a mean gate weight")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from repro.bounds import Amount, Percent, Positive, Whole
 from repro.data.inputs.protocol import Protocol
+from repro.package import shipped_folder
 from repro.runtime import Runtime, switches_today
 from repro.store.csv_rows import Plain, Time, line_of, lines_of, read, rewrite
 
@@ -188,9 +189,14 @@ class Record:
         return f"{self.error:.2f} %" if self.ap is None else f"AP {self.ap:.2f} %"
 
 
+def ap_of(error: float) -> float:
+    """Return the AP of a detection, in %, from what stands for its error."""
+    return 100 - error
+
+
 def tested(error: float, detection: bool) -> str:
-    """Return a test error in %, as people read it; for a detection AP, which is 100 less the error."""
-    return f"test AP {100 - error:.2f} %" if detection else f"test error {error:.2f} %"
+    """Return a test error in %, as people read it; for a detection AP."""
+    return f"test AP {ap_of(error):.2f} %" if detection else f"test error {error:.2f} %"
 
 
 def put_record(record: Record, results: Path) -> None:
@@ -205,17 +211,6 @@ def put_record(record: Record, results: Path) -> None:
     kept = [line for line in lines if line not in earlier]
     kept.insert(place, {**(earlier[0] if earlier else {}), **line_of(record)})
     rewrite(results / RUNS, kept, Record)
-
-
-def latest(folders: Sequence[Path], where: Callable[[Path, str], Path], run: str) -> Path | None:
-    """Return the existing path of a run's file; a later folder takes precedence.
-
-    Args:
-        folders: of results.
-        where: returns the path in a folder, as `repro.store.gates.gates_path` does.
-        run: name of the run.
-    """
-    return next((path for folder in reversed(folders) if (path := where(folder, run)).exists()), None)
 
 
 def read_records(folders: Iterable[Path]) -> list[Record]:
@@ -251,9 +246,7 @@ def every_record(folder: Path) -> list[Record]:
 
 def shipped_results() -> Path:
     """Return the folder of the results that are shipped with the program."""
-    package = Path(__file__).parents[1]
-    inside = package / "shipped" / "results"
-    return inside if inside.is_dir() else package.parent / "results"
+    return shipped_folder("results")
 
 
 def result_folders(own: Path) -> list[Path]:

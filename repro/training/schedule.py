@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from repro.recipes import Recipe
+from repro.recipes.length import steps_per_epoch
 
 
 class Phase(NamedTuple):
@@ -45,11 +46,6 @@ def phase_of_epoch(recipe: Recipe, epoch: int, images: int) -> Phase:
 def phase_of_step(recipe: Recipe, step: int, images: int) -> Phase:
     """Return the phase of step 0, 1, ...; after the last step, the last phase."""
     return [each for each in phases(recipe, images) if each.step <= step][-1]
-
-
-def steps_per_epoch(recipe: Recipe, images: int) -> int:
-    """Return the steps of an epoch. The last batch may be smaller; some recipes drop it."""
-    return images // recipe.batch if recipe.drop_last else math.ceil(images / recipe.batch)
 
 
 def images_per_epoch(recipe: Recipe, images: int) -> int:

@@ -17,8 +17,9 @@ from repro.data import DATASETS, check_number
 from repro.data.declaration import CocoFolder
 from repro.data.files.annotations import Annotations, Scene, read_annotations
 from repro.data.files.misplaced import misplaced
-from repro.data.files.places import annotations_of, place_of
+from repro.data.files.places import annotations_of
 from repro.data.files.stored import Missing, Stored, size_of
+from repro.data.registry import dataset_folder, dataset_path
 from repro.errors import UserError
 
 PARTS = ("train2017", "val2017")
@@ -114,13 +115,12 @@ def load(name: str, root: Path) -> DetectionFolder:
     """
     declared = DATASETS[name].declared
     assert declared is None or isinstance(declared, CocoFolder)
-    path = declared.path if declared else name
-    folder = place_of(root, path)
+    folder = dataset_folder(name, root)
     parts = (declared.train, declared.test) if declared else PARTS
     files = [annotations_of(folder, part) for part in parts]
     if not all(each.is_file() for each in files):
         where = "" if declared else ", from https://cocodataset.org/#download"
-        if found := misplaced(root, path, [str(each.relative_to(folder)) for each in files]):
+        if found := misplaced(root, dataset_path(name), [str(each.relative_to(folder)) for each in files]):
             raise Missing(folder, f"{name} is not in {folder}; {found}")
         raise Missing(
             folder,

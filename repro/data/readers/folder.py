@@ -27,8 +27,9 @@ from repro.data.files.flat import flat_labels, kaggle_images
 from repro.data.files.ilsvrc import archives_in, unpack
 from repro.data.files.image_files import ENDINGS, is_image, is_unread, read
 from repro.data.files.misplaced import misplaced
-from repro.data.files.places import TRAIN, VAL, folder_of_tests, image_folder_of, is_annotated, place_of
+from repro.data.files.places import TRAIN, VAL, folder_of_tests, image_folder_of, is_annotated
 from repro.data.files.stored import Missing, Stored, size_of
+from repro.data.registry import dataset_folder
 from repro.errors import UserError
 
 if TYPE_CHECKING:
@@ -276,8 +277,7 @@ def _unread(folder: Path) -> Iterator[Path]:
 
 def _folder(name: str, root: Path) -> Path:
     """Return the dataset's folder, which is under `root` or is `root` itself."""
-    declared = DATASETS[name].declared
-    folder = place_of(root, declared.path if declared else DATASETS[name].folder or name)
+    folder = dataset_folder(name, root)
     return kaggle_images(folder) if is_imagenet(name) else folder
 
 

@@ -33,6 +33,7 @@ from repro.data.files.image_files import (
 from repro.data.files.misplaced import misplaced
 from repro.data.files.places import IMAGES, MASKS, TRAIN, folder_of_tests, place_of
 from repro.data.files.stored import Missing
+from repro.data.registry import dataset_folder, dataset_path
 from repro.errors import UserError
 
 if TYPE_CHECKING:
@@ -93,11 +94,10 @@ def load_folder(name: str, root: Path) -> Dataset:
         UserError: images or masks are missing, or differ in size.
     """
     spec = DATASETS[name]
-    path = spec.declared.path if spec.declared else name
-    folder = place_of(root, path)
+    folder = dataset_folder(name, root)
     splits = folder / TRAIN, folder_of_tests(folder, IMAGES)
     if not all((each / IMAGES).is_dir() for each in splits):
-        found = misplaced(root, path, (f"{TRAIN}/{IMAGES}",))
+        found = misplaced(root, dataset_path(name), (f"{TRAIN}/{IMAGES}",))
         if found and not folder.exists():
             raise Missing(folder, f"{name} is not in {folder}; {found}")
         raise Missing(folder, f"{folder} needs train/ and test/ (or val/), each with images/ and masks/ of equal names")

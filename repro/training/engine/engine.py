@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from repro.experiment import Experiment
+from repro.recipes.length import steps_per_epoch
 from repro.runtime import Runtime
 from repro.store.results import EpochRow
 from repro.training.checkpoints.checkpoint import Checkpoint
@@ -38,7 +39,6 @@ from repro.training.schedule import (
     phase_of_epoch,
     plateaus_in,
     resets_momentum,
-    steps_per_epoch,
     total_steps,
 )
 from repro.training.tasks.task import Progress, Task

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from repro.recipes import Recipe
+from repro.recipes.length import steps_per_epoch
 from repro.text import number_of
 from repro.training.schedule import (
     epoch_at,
     first_step_of_epoch,
     images_shown,
     phase_of_step,
-    steps_per_epoch,
     total_steps,
 )
 

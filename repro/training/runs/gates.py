@@ -13,14 +13,15 @@ from repro.experiment import Experiment
 from repro.models import spec_of
 from repro.models.dense_resnet import DenseResNet
 from repro.recipes import Recipe, deviations
-from repro.store.gates import GateRow, gates_path, write_gates
-from repro.store.results import EpochRow, latest, read_records, result_folders
+from repro.recipes.length import steps_per_epoch
+from repro.store.gates import GateRow, gates_path, latest_gates, write_gates
+from repro.store.results import EpochRow, read_records, result_folders
 from repro.training.engine.engine import Engine
 from repro.training.initialise import network_of
 from repro.training.machine import processes
 from repro.training.machine.device import autocast, placed
 from repro.training.progress.watcher import Watcher
-from repro.training.schedule import phase_of_epoch, steps_per_epoch, total_steps
+from repro.training.schedule import phase_of_epoch, total_steps
 from repro.training.tasks.classification import Classification
 from repro.training.tasks.task import Progress, Task
 
@@ -48,7 +49,7 @@ def _of_first_records(engine: Engine, results: Path) -> dict[str, Path]:
     """Return the files with the mean gate weights of earlier records of an engine's experiments, by ID."""
     folders = result_folders(results)
     first = {each.id: each for each in read_records(folders)}
-    paths = {each.id: latest(folders, gates_path, each.name) for each in engine.experiments}
+    paths = {each.id: latest_gates(folders, each.name) for each in engine.experiments}
     started = {each.id: run.started for each, run in zip(engine.experiments, engine.run_histories, strict=True)}
     return {id: path for id, path in paths.items() if path and id in first and first[id].started != started[id]}
 

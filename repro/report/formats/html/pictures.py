@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from repro.comparison.join import Comparison
 from repro.report.grid import Grid, Heading, Line, Shown
 from repro.report.runs import shown_metric
-from repro.store.gates import gates_path
-from repro.store.results import Record, latest
+from repro.store.gates import latest_gates
+from repro.store.results import Record
 
 if TYPE_CHECKING:
     from repro.figures import Curves, Figure, Forest, Gates
@@ -148,7 +148,7 @@ def _gates(comparison: Comparison, folders: Sequence[Path]) -> Iterator[Gates]:
     from repro.figures import gates_of
 
     for run in _runs(comparison):
-        if path := latest(folders, gates_path, run.name):
+        if path := latest_gates(folders, run.name):
             yield gates_of(path)
 
 
