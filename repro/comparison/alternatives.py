@@ -13,7 +13,7 @@ from repro.recipes import recipe
 from repro.recipes.alternatives import Alternative, alternatives_of
 from repro.recipes.recipe import Recipe, shown
 from repro.store.results import Record
-from repro.tables import AS_PUBLISHED, PrintedError, RunsPerRow
+from repro.tables import AS_PUBLISHED, ColumnKind, PrintedError, RunsPerRow
 
 OF_LENGTH = ("epochs", "iterations", "tune_epochs", "tune_batch", "tune_lr")
 """The values of a recipe that mean something else, or nothing, in a run of another length."""
@@ -102,7 +102,7 @@ def trials_of(comparison: Comparison, per_row: RunsPerRow = AS_PUBLISHED) -> lis
         per_row: the runs of each trial; without a number of seeds, those of the runs that the verdict uses. With a
             number of epochs, alternatives of OF_LENGTH are left out.
     """
-    several = len(comparison.table.of_kind("error")) > 1
+    several = len(comparison.table.of_kind(ColumnKind.ERROR)) > 1
     return [
         Trial(
             error=cell.printed,

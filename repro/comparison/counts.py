@@ -9,7 +9,7 @@ from repro.counting.cache import cached, counted
 from repro.counting.count import Count, Subject
 from repro.data import DATASETS
 from repro.errors import PackageMissing, UserError
-from repro.tables import UNITS, Column, Row, Selection, Table
+from repro.tables import UNITS, Column, ColumnKind, Row, Selection, Table
 
 UNKNOWN = "–"
 
@@ -66,7 +66,7 @@ def count_cells(table: Table, row: Row) -> dict[str, CountCell]:
     """Return the counts of a row by column; none for a row without a network."""
     if not _is_counted(table, row):
         return {}
-    columns = table.of_kind("params", "flops")
+    columns = table.of_kind(ColumnKind.PARAMS, ColumnKind.FLOPS)
     try:
         counts = counts_of(table, row)
     except PackageMissing:
@@ -77,11 +77,11 @@ def count_cells(table: Table, row: Row) -> dict[str, CountCell]:
 
 def _is_counted(table: Table, row: Row) -> bool:
     """Whether the table has a column for a count of a row's network."""
-    return row.model is not None and bool(table.of_kind("params", "flops"))
+    return row.model is not None and bool(table.of_kind(ColumnKind.PARAMS, ColumnKind.FLOPS))
 
 
 def _count_cell(table: Table, row: Row, column: Column, counts: Count) -> CountCell:
-    exact = counts.params if column.kind == "params" else counts.flops[table.flops_convention]
+    exact = counts.params if column.kind == ColumnKind.PARAMS else counts.flops[table.flops_convention]
     cell = row.cells.get(column.key)
     if cell is None:
         return CountCell(None, exact, abbreviated(exact), None)

@@ -22,7 +22,7 @@ from repro.paths import DEFAULT_RESULTS
 from repro.store.results import Record
 from repro.store.step_times import StepTime
 from repro.store.weights_tests import WeightsTest
-from repro.tables import PrintedError, Row, Selection, Table, shipped_tables
+from repro.tables import PrintedError, Row, Selection, Statistic, Table, shipped_tables
 from repro.text import signed
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ class ErrorCell:
         return self.printed.cell.text
 
     @property
-    def statistic(self) -> str:
+    def statistic(self) -> Statistic:
         """The statistic over our seeds: the mean if one run is behind the printed error."""
-        return "mean" if self.printed.statistic == "last" else self.printed.statistic
+        return Statistic.MEAN if self.printed.statistic == Statistic.LAST else self.printed.statistic
 
     @property
     def n(self) -> int:

@@ -16,7 +16,6 @@ from repro.store.results import Record
 from repro.store.step_times import StepTime
 from repro.store.weights_tests import WeightsTest
 from repro.tables import PrintedError
-from repro.tables.column import MORE_IS_BETTER
 
 
 def runs_of(error: PrintedError, records: Sequence[Record]) -> list[Record]:
@@ -36,7 +35,7 @@ def figure_of(run: Record, error: PrintedError) -> float | None:
 def measured_error(error: PrintedError, runs: Sequence[Record]) -> MeasuredError:
     """Return a printed error with the figures of some runs, at least one."""
     values = tuple(value for run in runs if (value := figure_of(run, error)) is not None)
-    more = error.column.metric in MORE_IS_BETTER
+    more = error.column.metric.more_is_better
     return MeasuredError(error.cell, error.statistic, error.runs, values, error.images, more)
 
 

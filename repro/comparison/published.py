@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from repro.counting.count import Count, Subject
-from repro.tables import Cell, Row, Table, read_table, table_names
+from repro.tables import Cell, ColumnKind, Row, Table, read_table, table_names
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def published_counts(subject: Subject, dataset: str, counts: Count) -> tuple[Pub
 
 
 def _published(table: Table, row: Row, counts: Count) -> PublishedCounts:
-    params, flops = _cell(table, row, "params"), _cell(table, row, "flops")
+    params, flops = _cell(table, row, ColumnKind.PARAMS), _cell(table, row, ColumnKind.FLOPS)
     return PublishedCounts(
         table.name,
         table.called(row),
@@ -46,6 +46,6 @@ def _published(table: Table, row: Row, counts: Count) -> PublishedCounts:
     )
 
 
-def _cell(table: Table, row: Row, kind: str) -> Cell | None:
+def _cell(table: Table, row: Row, kind: ColumnKind) -> Cell | None:
     """Return a row's cell in the first column of a kind that has one."""
     return next((row.cells[each.key] for each in table.of_kind(kind) if each.key in row.cells), None)

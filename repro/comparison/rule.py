@@ -88,7 +88,7 @@ from math import sqrt
 
 from repro.comparison.spread import PRINTED_SPREADS, Spread, binomial, combined
 from repro.comparison.verdict import Verdict
-from repro.tables import Cell
+from repro.tables import Cell, Statistic
 
 FALSE_ALARMS = 0.05
 """The share of tables without a true difference that may show one, and of rows worse by the bound called reproduced."""
@@ -109,11 +109,11 @@ RULE = (
     "stopping at the first difference raises the 5 % to as much as 15 %, and the 18 % to as much as 32 %."
 )
 
-FIGURE_OF: dict[str, Callable[[Sequence[float]], float]] = {
-    "last": statistics.fmean,  # a single printed run is compared with the mean of our seeds
-    "mean": statistics.fmean,
-    "median": statistics.median,
-    "best": min,
+FIGURE_OF: dict[Statistic, Callable[[Sequence[float]], float]] = {
+    Statistic.LAST: statistics.fmean,  # a single printed run is compared with the mean of our seeds
+    Statistic.MEAN: statistics.fmean,
+    Statistic.MEDIAN: statistics.median,
+    Statistic.BEST: min,
 }
 """Returns our figure from the errors of our seeds, by the statistic of the printed one."""
 
@@ -124,8 +124,8 @@ class MeasuredError:
 
     published: Cell
     """In %."""
-    statistic: str
-    """The statistic that the printed figure is: a key of FIGURE_OF."""
+    statistic: Statistic
+    """The statistic that the printed figure is."""
     runs: int
     """Number of the paper's runs for the printed figure."""
     values: tuple[float, ...]
@@ -143,7 +143,7 @@ class MeasuredError:
     @property
     def value(self) -> float:
         """Our figure in %, by the statistic of the printed one."""
-        figure = max if self.statistic == "best" and self.more_is_better else FIGURE_OF[self.statistic]
+        figure = max if self.statistic == Statistic.BEST and self.more_is_better else FIGURE_OF[self.statistic]
         return figure(self.values)
 
     @property
@@ -259,9 +259,9 @@ def student_t(degrees: int, probability: float) -> float:
 
 
 @cache
-def moments(statistic: str, n: int) -> tuple[float, float]:
+def moments(statistic: Statistic, n: int) -> tuple[float, float]:
     """Return mean and variance of a statistic of n standard normal draws, integrated numerically except for means."""
-    if statistic in ("last", "mean"):
+    if statistic in (Statistic.LAST, Statistic.MEAN):
         return 0.0, 1 / n
     import numpy as np
     from scipy.special import ndtr
@@ -270,7 +270,7 @@ def moments(statistic: str, n: int) -> tuple[float, float]:
         return np.exp(-(x**2) / 2)
 
     x = np.linspace(-9, 9, 1801)
-    if statistic == "best":
+    if statistic == Statistic.BEST:
         weight = ndtr(-x) ** (n - 1) * density(x)
     elif n % 2:
         weight = (ndtr(x) * ndtr(-x)) ** (n // 2) * density(x)

@@ -14,12 +14,7 @@ from repro.data.inputs.protocol import ONE_CROP
 from repro.figures.panels import panel_title
 from repro.store.curves import curve_of
 from repro.store.results import EpochRow, Record
-from repro.tables import Column, PrintedError, Row, Table
-
-LABELS = {"error": "Error %", "ap": "AP %"}
-"""What the panels of runs show, by metric."""
-METRICS = {"error": "test_error", "error5": "test_error5"}
-"""The field of an epoch for a column's metric, if its name differs."""
+from repro.tables import Column, ColumnKind, Metric, PrintedError, Row, Table
 
 
 class Band(NamedTuple):
@@ -71,7 +66,7 @@ class Panel:
     column: str
     """The key of the column; empty for runs."""
     label: str
-    metric: str
+    metric: Metric
     title: str
     curves: tuple[Curve, ...]
 
@@ -131,7 +126,7 @@ def curves_of(
     Raises:
         UserError: a curve does not belong to its record.
     """
-    panels = [_panel(table, column, shown, records, folders) for column in table.of_kind("error")]
+    panels = [_panel(table, column, shown, records, folders) for column in table.of_kind(ColumnKind.ERROR)]
     found = tuple(panel for panel in panels if panel.curves)
     return Curves(table.name, f"{table.paper}, {table.title}", found, with_train) if found else None
 
@@ -149,17 +144,17 @@ class RunCurve:
     """At least one."""
 
     @property
-    def metric(self) -> str:
+    def metric(self) -> Metric:
         """What is drawn: the average precision of a detection, else the error."""
-        return "error" if self.epochs[0].ap is None else "ap"
+        return Metric.ERROR if self.epochs[0].ap is None else Metric.AP
 
 
 def curves_of_runs(runs: Sequence[RunCurve], *, with_train: bool = False) -> Curves:
     """Return the curves of runs, finished or not: one for each run, and a panel for each metric on a dataset."""
-    panels = dict[tuple[str, str], list[Curve]]()
+    panels = dict[tuple[Metric, str], list[Curve]]()
     for run in runs:
         panels.setdefault((run.metric, run.dataset), []).append(_curve_of_run(run))
-    shown = (Panel("", LABELS[metric], metric, dataset, tuple(each)) for (metric, dataset), each in panels.items())
+    shown = (Panel("", metric.heading, metric, dataset, tuple(each)) for (metric, dataset), each in panels.items())
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
     return Curves(runs[0].name, title, tuple(shown), with_train)
 
@@ -172,7 +167,7 @@ def _curve_of_run(run: RunCurve) -> Curve:
         reduced=(),
         deviations=run.deviations,
         test=_test_bands([run.epochs], run.metric),
-        train=_train_bands([run.epochs]) if run.metric == "error" else (),
+        train=_train_bands([run.epochs]) if run.metric == Metric.ERROR else (),
         printed=None,
         named=True,
     )
@@ -214,9 +209,9 @@ def _with_curves(
     return found
 
 
-def _figure(epoch: EpochRow, metric: str) -> Any:
+def _figure(epoch: EpochRow, metric: Metric) -> Any:
     """Return a metric of an epoch; None if it does not have it."""
-    return getattr(epoch, METRICS.get(metric, metric))
+    return getattr(epoch, metric.of_epoch)
 
 
 def _curve(name: str, error: PrintedError, found: Sequence[tuple[Record, list[EpochRow]]]) -> Curve:
@@ -229,12 +224,12 @@ def _curve(name: str, error: PrintedError, found: Sequence[tuple[Record, list[Ep
         reduced=tuple(reduced(runs)),
         deviations=tuple(runs[0].deviations),
         test=_test_bands(curves, column.metric),
-        train=_train_bands(curves) if column.metric == "error" else (),
+        train=_train_bands(curves) if column.metric == Metric.ERROR else (),
         printed=error.cell.text if comparable else None,
     )
 
 
-def _test_bands(curves: Sequence[Sequence[EpochRow]], metric: str) -> tuple[Band, ...]:
+def _test_bands(curves: Sequence[Sequence[EpochRow]], metric: Metric) -> tuple[Band, ...]:
     """Return the range of a metric on the test images."""
     return _bands(curves, lambda epoch: _figure(epoch, metric))
 

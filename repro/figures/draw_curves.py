@@ -29,7 +29,6 @@ LETTERS = 46
 TRAINING = {"linestyle": (0, (4, 2)), "linewidth": 0.9, "markersize": 2.5}
 SHOWN_FROM = 0.1
 """Errors before this fraction of a run may be outside the picture: the first ones are many times as large."""
-LABELS = {"error": "test error (%)", "error5": "top-5 test error (%)"}
 
 
 def draw_curves(curves: Curves, theme: Theme) -> Figure:
@@ -73,7 +72,7 @@ def _draw_panel(axes: Axes, panel: Panel, looks: Sequence[Look], with_train: boo
             _draw_curve(axes, curve.drawn_train, None, {**look, **TRAINING})
         _draw_curve(axes, curve.test, name, look)
     _set_limits(axes, panel, with_train)
-    label = LABELS.get(panel.metric, panel.metric)
+    label = panel.metric.axis
     axes.set_title(panel.title, loc="left")
     axes.set_xlabel("epoch")
     axes.set_ylabel(label.removeprefix("test ") if with_train else label)

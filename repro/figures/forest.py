@@ -16,8 +16,7 @@ from repro.comparison.spread import Spread
 from repro.figures.panels import panel_title
 from repro.store.results import Record
 from repro.store.weights_tests import WeightsTest
-from repro.tables import Column, PrintedError, Replication, Table
-from repro.tables.column import PERCENT
+from repro.tables import Column, ColumnKind, PrintedError, Replication, Table
 
 CONFIDENCE = 0.95
 """Of the interval of our mean, by the spread between seeds that the verdicts use."""
@@ -105,14 +104,14 @@ class Forest:
 
 def forest_of(comparison: Comparison) -> Forest | None:
     """Return the evidence on a table, or on some of its rows; None if no printed error can be compared."""
-    panels = (_panel(comparison, column) for column in comparison.table.of_kind("error") if column.comparable)
+    panels = (_panel(comparison, column) for column in comparison.table.of_kind(ColumnKind.ERROR) if column.comparable)
     found = tuple(each for each in panels if each.rows)
     return Forest(comparison.table, found) if found else None
 
 
 def _panel(comparison: Comparison, column: Column) -> ForestPanel:
     cells = ((each, each.errors[column.key]) for each in comparison.rows if column.key in each.errors)
-    rows = [each for each, cell in cells if cell.printed.images and column.metric in PERCENT]
+    rows = [each for each, cell in cells if cell.printed.images and column.metric.judged]
     title = panel_title(comparison.table, column, (each.errors[column.key].printed.dataset for each in rows))
     return ForestPanel(column, title, tuple(_row(comparison, each, each.errors[column.key]) for each in rows))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from repro.tables import Column, Table
+from repro.tables import Column, ColumnKind, Table
 
 
 def panel_title(table: Table, column: Column, datasets: Iterable[str]) -> str:
@@ -16,4 +16,4 @@ def panel_title(table: Table, column: Column, datasets: Iterable[str]) -> str:
         datasets: that of each row; a row may have another than the column.
     """
     shown = ", ".join(dict.fromkeys(datasets))
-    return f"{column.label}, {shown}" if len(table.of_kind("error")) > 1 else shown
+    return f"{column.label}, {shown}" if len(table.of_kind(ColumnKind.ERROR)) > 1 else shown

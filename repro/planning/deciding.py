@@ -45,6 +45,7 @@ from typing import TYPE_CHECKING
 from repro.comparison.rule import MeasuredError, judge, moments, t_of_equivalence, t_of_margin
 from repro.comparison.spread import Spread
 from repro.comparison.verdict import Verdict
+from repro.tables import Statistic
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +62,7 @@ SQUARES, MEANS = 100, 400
 class Known:
     """What decides how probable a decision is; the same for many rows. Figures are in units of b."""
 
-    statistic: str
+    statistic: Statistic
     runs: int
     """The paper's runs for the printed error, k."""
     n: int

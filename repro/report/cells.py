@@ -9,7 +9,7 @@ from repro.comparison.times import TimeCell
 from repro.comparison.verdict import Verdict
 from repro.data.inputs.protocol import ONE_CROP
 from repro.report.grid import DASH, Shown, Tag
-from repro.tables import LAST, Column
+from repro.tables import Column, Statistic
 
 MATCH = {True: Tag("as printed", "✓", "good", short=True), False: Tag("not as printed", "✗", "bad", short=True)}
 """The tag by whether our exact count, rounded to the printed digits, equals the printed one."""
@@ -40,7 +40,7 @@ def _own_statistic(error: ErrorCell | None) -> tuple[str, ...]:
     if error is None:
         return ()
     printed, column, runs = error.printed, error.printed.column, error.printed.printed_runs
-    if (printed.statistic, runs) == (column.statistic or LAST, column.runs):
+    if (printed.statistic, runs) == (column.statistic or Statistic.LAST, column.runs):
         return ()
     if runs is None:
         return (f"{printed.statistic}, number of runs not printed",)
@@ -94,7 +94,7 @@ def _figure_and_spread(cell: ErrorCell) -> tuple[str, tuple[str, ...]]:
     assert cell.mean is not None
     seeds = ", ".join([f"n = {cell.n}", *conditions(cell.runs)])
     spread = "" if cell.std is None else f" ± {cell.rounded(cell.std)}"
-    if cell.statistic == "mean" or cell.n == 1:
+    if cell.statistic == Statistic.MEAN or cell.n == 1:
         return f"{cell.rounded(cell.value)}{spread}", (seeds,)
     return cell.rounded(cell.value), (f"{cell.statistic}, {seeds}", f"mean {cell.rounded(cell.mean)}{spread}")
 

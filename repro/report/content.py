@@ -17,7 +17,7 @@ from repro.report.notes import Note, notes_of
 from repro.report.replications import others_cell, references, weights_cell
 from repro.report.runs import deviating_grid, runs_grid
 from repro.report.view import ALL, OTHERS, VERDICT, WEIGHTS, View
-from repro.tables import Column, Table
+from repro.tables import Column, ColumnKind, Table
 
 
 @dataclass(frozen=True)
@@ -115,16 +115,16 @@ def _parts(comparison: Comparison, column: Column, view: View) -> list[_Part]:
 
 def _ours(comparison: Comparison, column: Column) -> list[_Part]:
     heading = Heading("ours", column.label, numeric=True)
-    if column.kind in ("params", "flops"):
+    if column.kind in (ColumnKind.PARAMS, ColumnKind.FLOPS):
         return [_Part(heading, lambda row: count_cell(row.counts.get(column.key)))]
-    if column.kind == "time":
+    if column.kind == ColumnKind.TIME:
         return [_Part(heading, lambda row: time_cell(row.times.get(column.key)))]
-    return _our_errors(comparison, column, heading) if column.kind == "error" else []
+    return _our_errors(comparison, column, heading) if column.kind == ColumnKind.ERROR else []
 
 
 def _our_errors(comparison: Comparison, column: Column, heading: Heading) -> list[_Part]:
     """Return our errors, if there is a recipe, and the differences, if the table has only one error column."""
-    alone = len(comparison.table.of_kind("error")) == 1
+    alone = len(comparison.table.of_kind(ColumnKind.ERROR)) == 1
     cells = [row.errors[column.key] for row in comparison.rows if column.key in row.errors]
     if all(cell.verdict == Verdict.NO_RECIPE for cell in cells):
         return []

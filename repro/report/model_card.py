@@ -13,9 +13,9 @@ from repro.models.typed import typed_name
 from repro.recipes import current_library, deviations
 from repro.recipes.recipe import shown
 from repro.report.formats.markdown import escaped
-from repro.report.runs import METRICS, shown_metric
 from repro.store.curves import same_figure
 from repro.store.results import Record, ap_of
+from repro.tables import Metric
 from repro.text import number_of
 
 
@@ -86,9 +86,9 @@ def _lines(facts: CardFacts) -> Iterator[tuple[str, str]]:
 def _results(facts: CardFacts) -> Iterator[tuple[str, str]]:
     """Yield our errors, and for each printed one the figure and the verdict on its row."""
     if facts.error is not None and DATASETS[facts.experiment.dataset].kind is DatasetKind.DETECTION:
-        yield "Test AP of these weights", f"{shown_metric(ap_of(facts.error), 'ap')} %"
+        yield "Test AP of these weights", f"{Metric.AP.shown(ap_of(facts.error))} %"
     elif facts.error is not None:
-        yield "Test error of these weights", f"{shown_metric(facts.error, 'error')} %"
+        yield "Test error of these weights", f"{Metric.ERROR.shown(facts.error)} %"
     record = facts.record
     if record and not same_figure(record.error, facts.error):  # a recipe may report an earlier epoch
         heading = "Test error of the run" if record.ap is None else "Test AP of the run"
@@ -96,7 +96,7 @@ def _results(facts: CardFacts) -> Iterator[tuple[str, str]]:
     if not facts.cells:
         yield "Printed error", "no table has a row of this experiment"
     for where, cell in facts.cells:
-        heading = METRICS[cell.printed.column.metric]
+        heading = cell.printed.column.metric.heading
         counted = facts.record is not None and facts.record.id in {run.id for run in cell.runs}
         of = f"{number_of(cell.n, 'run')}{'' if counted else ', without this one'}"
         yield f"Printed: {heading}", f"{cell.published} ({where})"

@@ -15,7 +15,7 @@ from repro.comparison.verdict import Verdict
 from repro.counting.conventions import Convention
 from repro.recipes.library import naming_papers
 from repro.store.commands import command_with
-from repro.tables import LAST, Column, PrintedError
+from repro.tables import Column, ColumnKind, PrintedError, Statistic
 from repro.text import number_of
 
 RECIPES = "Recipes"
@@ -41,7 +41,7 @@ def notes_of(comparison: Comparison) -> tuple[Note, ...]:
     convention = Convention(table.flops_convention)
     notes = {
         "Source": [table.source],
-        "FLOPs": [f"{convention.meaning} ({convention.value!r})"] if table.of_kind("flops") else [],
+        "FLOPs": [f"{convention.meaning} ({convention.value!r})"] if table.of_kind(ColumnKind.FLOPS) else [],
         RECIPES: [f"{name}, {_inferred(name)}" for name in recipe_names(comparison)],
         "Errors": [*_protocols(comparison), *_without_recipe(comparison)],
         "Times": time_lines(comparison),
@@ -71,10 +71,10 @@ def _inferred(name: str) -> str:
 def _protocols(comparison: Comparison) -> Iterator[str]:
     """Yield the statistic and the protocol of the printed errors; columns that agree share a line."""
     found: dict[str, list[str]] = {}
-    for column in comparison.table.of_kind("error"):
+    for column in comparison.table.of_kind(ColumnKind.ERROR):
         found.setdefault(_protocol(comparison, column), []).append(column.label)
     for protocol, labels in found.items():
-        yield protocol if len(comparison.table.of_kind("error")) == 1 else f"{'; '.join(labels)}: {protocol}"
+        yield protocol if len(comparison.table.of_kind(ColumnKind.ERROR)) == 1 else f"{'; '.join(labels)}: {protocol}"
 
 
 def _without_recipe(comparison: Comparison) -> Iterator[str]:
@@ -108,21 +108,21 @@ def _statistic(column: Column, errors: Sequence[PrintedError]) -> str:
     differing = [each for each in errors if each.row.statistic or each.row.runs]
     words = [f"{each.table.called(each.row)}: {_runs(each.statistic, each.printed_runs)}" for each in differing]
     if len(differing) < len(errors):
-        words.insert(0, _runs(column.statistic or LAST, column.runs))
+        words.insert(0, _runs(column.statistic or Statistic.LAST, column.runs))
     return "; ".join(words)
 
 
-def _runs(statistic: str, runs: int | None) -> str:
+def _runs(statistic: Statistic, runs: int | None) -> str:
     if runs is None:
         unknown = "number of runs not printed, taken as one"
-        return unknown if statistic == LAST else f"{statistic}, {unknown}"
+        return unknown if statistic == Statistic.LAST else f"{statistic}, {unknown}"
     return "one run" if runs == 1 else f"{statistic} of {runs} runs"
 
 
 def _marks(comparison: Comparison) -> list[str]:
     """Return the meaning of the marks next to errors, if a table has several columns of them."""
     verdicts = {cell.verdict for row in comparison.rows for cell in row.errors.values() if cell.n}
-    if not verdicts or len(comparison.table.of_kind("error")) == 1:
+    if not verdicts or len(comparison.table.of_kind(ColumnKind.ERROR)) == 1:
         return []
     return [", ".join(f"{each.mark} {each}" for each in Verdict if each in verdicts)]
 

@@ -17,6 +17,7 @@ from repro.report.formats.csv import csv_text
 from repro.report.grid import DASH, Grid, Heading, Line, Shown
 from repro.report.notes import Note
 from repro.store.run_state import RunState
+from repro.tables import ColumnKind
 from repro.text import choose, duration, number_of, size
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _line(row: PlannedRow, several: bool) -> Line:
 def _named(row: PlannedRow) -> str:
     """Return the label of a row, with that of the column if the table has errors in several."""
     table, error = row.table, row.error
-    columns = [error.column.label] if len(table.of_kind("error")) > 1 else []
+    columns = [error.column.label] if len(table.of_kind(ColumnKind.ERROR)) > 1 else []
     return ", ".join([table.called(error.row), *columns])
 
 

@@ -11,7 +11,7 @@ import msgspec
 from repro.comparison.join import ComparedRow, ErrorCell
 from repro.report.grid import Reference, Shown
 from repro.store.weights_tests import WeightsTest
-from repro.tables import Column, Replication, ReplicationSource, Row, Table
+from repro.tables import Column, ColumnKind, Replication, ReplicationSource, Row, Table
 from repro.tables.replications import span
 from repro.text import number_of
 
@@ -52,7 +52,7 @@ def weights_data(column: str, test: WeightsTest) -> dict[str, Any]:
 
 def references(table: Table, compared: ComparedRow) -> Iterator[Reference]:
     """Yield what others report for a row and their weights, column by column, from the lowest to the highest error."""
-    columns = table.of_kind("error")
+    columns = table.of_kind(ColumnKind.ERROR)
     for column in columns:
         before = f"{column.label}: " if len(columns) > 1 else ""
         for each in sorted(compared.row.replications_of(column.key), key=lambda each: each.error):

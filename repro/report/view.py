@@ -8,7 +8,7 @@ from typing import Any
 
 from repro.console import note
 from repro.errors import UserError
-from repro.tables import Column, Table
+from repro.tables import Column, ColumnKind, Table
 from repro.text import canonical
 
 OTHERS, WEIGHTS, VERDICT = "others", "weights", "verdict"
@@ -52,7 +52,7 @@ class View:
         return {column: value for column, value in values.items() if self.shows(column)}
 
 
-KINDS = ("params", "flops", "error")
+KINDS = (ColumnKind.PARAMS, ColumnKind.FLOPS, ColumnKind.ERROR)
 """The kinds of printed columns, which can be chosen in every table."""
 ALL = View()
 """The view of everything."""
@@ -74,7 +74,7 @@ def view_of(table: Table, words: Iterable[str], *, bare: bool) -> View:
     known = [*(each.key for each in table.columns), OTHERS, WEIGHTS, VERDICT]
     labels = {each.label: each.key for each in table.columns} | {"replications": OTHERS}
     keys = {canonical(each): {key} for each, key in (*labels.items(), *zip(known, known, strict=True))}
-    keys = {kind: {each.key for each in table.of_kind(kind)} for kind in KINDS} | keys
+    keys = {kind.value: {each.key for each in table.of_kind(kind)} for kind in KINDS} | keys
     asked = {word.strip(): keys.get(canonical(word.strip())) for word in words}
     chosen = frozenset(key for found in asked.values() for key in found or ())
     for word, found in asked.items():

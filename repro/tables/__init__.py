@@ -1,7 +1,8 @@
 """The papers' tables as data: what they print, read from TOML files and checked."""
 
 from repro.tables.cell import UNITS, Cell
-from repro.tables.column import LAST, Column
+from repro.tables.column import Column, ColumnKind, Statistic
+from repro.tables.metric import Metric
 from repro.tables.printed import AS_PUBLISHED, PrintedError, Row, RunsPerRow, Table
 from repro.tables.reading import asked_rows, check_tables, parse_table, read_table, shipped_tables, table_names
 from repro.tables.replications import Closeness, Replication, ReplicationSource
@@ -9,17 +10,19 @@ from repro.tables.selection import Selection
 
 __all__ = [
     "AS_PUBLISHED",
-    "LAST",
     "UNITS",
     "Cell",
     "Closeness",
     "Column",
+    "ColumnKind",
+    "Metric",
     "PrintedError",
     "Replication",
     "ReplicationSource",
     "Row",
     "RunsPerRow",
     "Selection",
+    "Statistic",
     "Table",
     "asked_rows",
     "check_tables",

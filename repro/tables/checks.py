@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import MISSING, fields
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from repro.text import unknown
 
 T = TypeVar("T")
 R = TypeVar("R")
+E = TypeVar("E", bound=StrEnum)
 
 
 class Malformed(Exception):
@@ -75,6 +77,12 @@ def expect_one_of(where: str, what: str, value: object, known: Collection[object
         raise Malformed(where, unknown(what, str(value), [str(each) for each in known if each], listed))
 
 
+def expect_member(where: str, what: str, value: str, kind: type[E]) -> E:
+    """Return the member of an enum that has a value; refuse another value."""
+    expect_one_of(where, what, value, [*kind])
+    return kind(value)
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
@@ -88,7 +96,7 @@ def _is_table(value: object) -> bool:
 
 
 _TYPES: dict[str, tuple[Callable[[object], bool], str]] = {
-    "str": (_is_text, "not a string in quotes"),
+    **dict.fromkeys(("str", "ColumnKind", "Metric", "Statistic"), (_is_text, "not a string in quotes")),
     "int": (_is_positive, "not a whole number of 1 or more"),
     "bool": (lambda value: isinstance(value, bool), "neither true nor false"),
     "tuple[str, ...]": (

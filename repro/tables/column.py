@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from repro.data.inputs.protocol import Protocol
+from repro.tables.metric import Metric
 
-KINDS = ("params", "flops", "error", "time", "context")
-METRICS = ("error", "error5", "iou", "isbi_pixel", "isbi_rand", "ap", "ap50")
-PERCENT = ("error", "error5")
-"""The errors in %; only these get verdicts."""
-MORE_IS_BETTER = ("iou", "ap", "ap50")
-"""The metrics of which a larger figure is the better one."""
-LAST = "last"
-STATISTICS = (LAST, "median", "mean", "best")
+
+class ColumnKind(StrEnum):
+    """What is compared with the cells of a column."""
+
+    PARAMS = "params"
+    FLOPS = "flops"
+    ERROR = "error"
+    TIME = "time"
+    CONTEXT = "context"
+    """Nothing."""
+
+
+class Statistic(StrEnum):
+    """What a printed figure is of the paper's runs."""
+
+    LAST = "last"
+    """The figure of one run."""
+    MEDIAN = "median"
+    MEAN = "mean"
+    BEST = "best"
 
 
 @dataclass(frozen=True)
@@ -24,9 +38,9 @@ class Column:
     """Its name in `cells`, in `--columns` and in JSON."""
     label: str
     """Its heading."""
-    kind: str
+    kind: ColumnKind
     """What is compared with the printed cells: `params`, `flops`, `error`, `time`, or `context` for nothing."""
-    metric: str = "error"
+    metric: Metric = Metric.ERROR
     """Errors: what runs measure, a field of a record. `error`: top-1 error in %; `error5`: top-5 error in %.
     Segmentation: `iou`, the intersection over union, mean over the classes, from 0 to 1 (more is better), or
     `isbi_pixel` and `isbi_rand`, the pixel and the Rand error of the ISBI 2012 challenge, each at its best threshold
@@ -36,7 +50,7 @@ class Column:
     """Errors: the dataset (default: the table's)."""
     recipe: str | None = None
     """Errors: the recipe; a row may have a different one."""
-    statistic: str | None = None
+    statistic: Statistic | None = None
     """The statistic over the paper's runs that a printed cell is: `last` of one run (default), `mean`, `median` or
     `best`."""
     runs: int | None = None

@@ -14,7 +14,8 @@ from repro.errors import Mistake, UserError, WrongFiles
 from repro.experiment import Experiment, experiment_for
 from repro.models import OptionValue, resolve_options
 from repro.tables.cell import Cell
-from repro.tables.column import LAST, Column
+from repro.tables.column import Column, ColumnKind, Statistic
+from repro.tables.metric import Metric
 from repro.tables.replications import Replication
 
 
@@ -34,7 +35,7 @@ class Row:
     """The dataset of its errors, if it differs from the column's and the table's."""
     recipe: str | None = None
     """Its recipe, if it differs from the column's."""
-    statistic: str | None = None
+    statistic: Statistic | None = None
     """Its statistic, if it differs from the column's."""
     runs: int | None = None
     """The number of the paper's runs, if it differs from the column's."""
@@ -80,8 +81,8 @@ class PrintedError:
     dataset: str
     recipe: str | None
     """None if there is no recipe for it."""
-    statistic: str
-    """The statistic over the paper's runs that the cell is: one of STATISTICS."""
+    statistic: Statistic
+    """The statistic over the paper's runs that the cell is."""
     runs: int
     """The number of the paper's runs: see `printed_runs`."""
     protocol: Protocol
@@ -112,7 +113,7 @@ class PrintedError:
     def is_of_network(self, model: str, options: Mapping[str, OptionValue], dataset: str, protocol: Protocol) -> bool:
         """Whether this is a top-1 error of a network, with all its options, tested on a dataset by a protocol."""
         own = (self.row.model, self.dataset, self.column.metric, self.protocol)
-        return own == (model, dataset, "error", protocol) and self.options == options
+        return own == (model, dataset, Metric.ERROR, protocol) and self.options == options
 
     def experiment(self, seed: int, epochs: int | None = None, overrides: Sequence[str] = ()) -> Experiment:
         """Return the experiment of an error with a recipe; UserError if `epochs` is below 1.
@@ -157,14 +158,14 @@ class Table:
         """The columns by key."""
         return {column.key: column for column in self.columns}
 
-    def of_kind(self, *kinds: str) -> list[Column]:
+    def of_kind(self, *kinds: ColumnKind) -> list[Column]:
         """Return the columns of some kinds."""
         return [column for column in self.columns if column.kind in kinds]
 
     def errors(self, rows: Sequence[Row] | None = None) -> list[PrintedError]:
         """Return the printed errors of some rows, or of all; rows with quoted errors have none."""
         shown = self.rows if rows is None else rows
-        columns = self.of_kind("error")
+        columns = self.of_kind(ColumnKind.ERROR)
         return [
             self._error(row, column)
             for row in shown
@@ -178,7 +179,7 @@ class Table:
             column=column,
             dataset=row.dataset or column.dataset or self.dataset,
             recipe=None if row.no_recipe else row.recipe or column.recipe,
-            statistic=row.statistic or column.statistic or LAST,
+            statistic=row.statistic or column.statistic or Statistic.LAST,
             runs=row.runs or column.runs or 1,
             protocol=row.protocol or column.protocol or ONE_CROP,
             cell=row.cells[column.key],
@@ -208,13 +209,13 @@ class Table:
         """Return the label of a row, with what distinguishes it from rows of the same label."""
         if [each.label for each in self.rows].count(row.label) == 1:
             return row.label
-        context = [f"{c.label} {row.cells[c.key].text}" for c in self.of_kind("context") if c.key in row.cells]
+        context = [f"{c.label} {row.cells[c.key].text}" for c in self.of_kind(ColumnKind.CONTEXT) if c.key in row.cells]
         return ", ".join([row.label, *context])
 
     @property
     def time(self) -> Column | None:
         """The column of times, if the table prints them."""
-        return next(iter(self.of_kind("time")), None)
+        return next(iter(self.of_kind(ColumnKind.TIME)), None)
 
     def is_timed(self, row: Row) -> bool:
         """Whether a row has a printed time and a network."""

@@ -19,11 +19,17 @@ from repro.paths import data_folder
 from repro.recipes import RECIPES, Recipe, current_library
 from repro.recipes.alternatives import alternatives_of
 from repro.tables.cell import PRINTED, UNITS, Cell, repair_of
-from repro.tables.checks import Malformed, every, expect_keys, expect_one_of, tables_of
-from repro.tables.column import KINDS, METRICS, PERCENT, STATISTICS, Column
+from repro.tables.checks import Malformed, every, expect_keys, expect_member, expect_one_of, tables_of
+from repro.tables.column import Column, ColumnKind, Statistic
+from repro.tables.metric import Metric
 from repro.tables.printed import PrintedError, Row, Table, where_of
 from repro.tables.replication_files import orphans, with_replications
 from repro.text import canonical, choose
+
+KIND_OF = dict.fromkeys(("batch", "reference"), ColumnKind.TIME) | dict.fromkeys(
+    ("protocol", "remark"), ColumnKind.ERROR
+)
+"""Keys that only columns of one kind have."""
 
 
 def table_names() -> list[str]:
@@ -109,7 +115,11 @@ def _columns_and_rows(
 ) -> tuple[list[Column], list[Row]]:
     """Return the columns and the rows; Malformed with what is wrong in any of them."""
     kinds = {str(each.get("key")): each.get("kind") for each in columns}
-    judged = {str(each.get("key")) for each in columns if each.get("kind") == "error" and each.get("comparable", True)}
+    judged = {
+        str(each.get("key"))
+        for each in columns
+        if each.get("kind") == ColumnKind.ERROR and each.get("comparable", True)
+    }
     parts: list[Callable[[], list[Any]]] = [
         lambda: every(columns, lambda index, each: _column(index, each, dataset)),
         lambda: every(rows, lambda index, each: _row(index, each, kinds, judged, paper)),
@@ -167,7 +177,7 @@ def _check_recipe(where: str, error: PrintedError, recipe: Recipe) -> None:
 
 def _check_times(table: Table) -> None:
     """Refuse a second column of times, and a reference row without a printed time or a network."""
-    if len(table.of_kind("time")) > 1:
+    if len(table.of_kind(ColumnKind.TIME)) > 1:
         raise Malformed("the table", "two columns are of kind 'time', but a table has at most one")
     if table.time and table.time.reference:
         where = f"column {table.columns.index(table.time) + 1} ({table.time.key})"
@@ -179,19 +189,19 @@ def _check_times(table: Table) -> None:
 def _column(index: int, content: dict[str, Any], dataset: str) -> Column:
     where = f"column {index} ({content.get('key', 'without key')})"
     expect_keys(where, content, Column)
-    expect_one_of(where, "kind", content["kind"], KINDS)
-    if content["kind"] == "error":
+    content["kind"] = expect_member(where, "kind", content["kind"], ColumnKind)
+    if content["kind"] == ColumnKind.ERROR:
         content.setdefault("dataset", dataset)
-        expect_one_of(where, "metric", content.get("metric", "error"), METRICS)
-    for key, kind in (("batch", "time"), ("reference", "time"), ("protocol", "error"), ("remark", "error")):
+        content["metric"] = expect_member(where, "metric", content.get("metric", Metric.ERROR), Metric)
+    for key, kind in KIND_OF.items():
         if key in content and content["kind"] != kind:
-            raise Malformed(where, f"{key} belongs to a column of kind {kind!r}, not {content['kind']!r}")
+            raise Malformed(where, f"{key} belongs to a column of kind {kind.value!r}, not {content['kind'].value!r}")
     _expect_known(where, content)
     _read_protocol(where, content)
     if "protocol" in content:
         _check_files(where, content["dataset"])
-    judged = content["kind"] == "error" and content.get("comparable", True)
-    if judged and (reason := _unjudged(content.get("metric", "error"), content["dataset"])):
+    judged = content["kind"] == ColumnKind.ERROR and content.get("comparable", True)
+    if judged and (reason := _unjudged(content["metric"], content["dataset"])):
         raise Malformed(where, reason)
     return Column(**content)
 
@@ -212,10 +222,10 @@ def _check_files(where: str, dataset: str) -> None:
         raise Malformed(where, f"protocol is for image files; the images of {dataset} are shown whole")
 
 
-def _unjudged(metric: str, dataset: str) -> str:
+def _unjudged(metric: Metric, dataset: str) -> str:
     """Return why errors can have no verdict, and what to do; empty if they can have one."""
     needed, data = "verdicts need errors in % on a known number of images", DATASETS[dataset]
-    if metric not in PERCENT:
+    if not metric.judged:
         return f"{needed}, and {metric} is not such an error; set comparable = false"
     if data.test_images:
         return ""
@@ -255,9 +265,9 @@ def _row(index: int, content: dict[str, Any], kinds: Mapping[str, object], judge
         expect_one_of(where, "cell", key, kinds)
         if not isinstance(text, str) or not PRINTED.fullmatch(text):
             raise Malformed(where, f"cell {key} is {text!r}, not a printed number; {repair_of(text)}")
-        if kinds[key] == "error" and text[-1] in UNITS:
+        if kinds[key] == ColumnKind.ERROR and text[-1] in UNITS:
             raise Malformed(where, f"cell {key} is {text!r}, but an error has no unit; write the number alone")
-        if kinds[key] == "time" and not Cell(text).value:
+        if kinds[key] == ColumnKind.TIME and not Cell(text).value:
             raise Malformed(where, f"cell {key} is {text!r}, but a time is above 0; leave the cell out")
         if key in judged and not 0 < Cell(text).value < 100:
             raise Malformed(where, f"cell {key} is {text!r}, but an error in % is between 0 and 100")
@@ -284,9 +294,10 @@ def _expect_known(where: str, content: dict[str, Any]) -> None:
         if name in reading.names:
             raise Malformed(where, f"recipe {name} has an error; correct it first")
     _expect_dataset(where, content)
-    for key, known in (("recipe", RECIPES), ("statistic", STATISTICS)):
-        if key in content:
-            expect_one_of(where, key, content[key], known)
+    if "recipe" in content:
+        expect_one_of(where, "recipe", content["recipe"], RECIPES)
+    if "statistic" in content:
+        content["statistic"] = expect_member(where, "statistic", content["statistic"], Statistic)
 
 
 def _expect_dataset(where: str, content: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from repro.errors import Mistake, WrongFiles, refuse
 from repro.papers import toml_files, toml_of
-from repro.tables.column import PERCENT, Column
+from repro.tables.column import Column, ColumnKind
 from repro.tables.printed import Row, Table
 from repro.tables.replications import FAR, Replication, ReplicationSource, Reported, Unit
 from repro.text import one_of
@@ -110,7 +110,7 @@ def _mistake(table: Table, replication: Replication) -> str:
     rows = {table.called(row): row for row in table.rows}
     if reported.row not in rows:
         return f"row {reported.row!r} is not in the table; its rows: {' | '.join(rows)}"
-    columns = {column.key: column for column in table.of_kind("error") if column.metric in PERCENT}
+    columns = {column.key: column for column in table.of_kind(ColumnKind.ERROR) if column.metric.judged}
     where = f"{reported.row}, {reported.column}"
     if reported.column not in columns:
         return f"{where}: the table has no column {reported.column!r} of errors in %; known: {', '.join(columns)}"

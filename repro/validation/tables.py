@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from repro.tables import LAST, PrintedError, Row, Table
+from repro.tables import ColumnKind, PrintedError, Row, Statistic, Table
 from repro.validation.findings import Finding, warning
 
 
@@ -16,7 +16,7 @@ def table_findings(table: Table) -> Iterator[Finding]:
     for row, twin in _twins(table):
         reason = f"the same network, options, recipe and cells as {table.where(twin)}; remove one of them"
         yield warning(table.file, table.where(row), reason)
-    for column in table.of_kind("error"):
+    for column in table.of_kind(ColumnKind.ERROR):
         where = f"column {table.columns.index(column) + 1} ({column.key})"
         cells = [each for each in table.errors() if each.column is column]
         for what, lacking in _lacking(cells).items():
@@ -32,12 +32,12 @@ def _lacking(cells: list[PrintedError]) -> dict[str, list[PrintedError]]:
         "no recipe, so that there is no verdict; add recipe": [
             each for each in cells if each.recipe is None and not each.row.no_recipe
         ],
-        f"no statistic, which is taken as {LAST}; add statistic": [
+        f"no statistic, which is taken as {Statistic.LAST}; add statistic": [
             each for each in judged if not (each.row.statistic or each.column.statistic)
         ],
         "no runs, which are taken as 1; add runs": [each for each in judged if not (each.row.runs or each.column.runs)],
-        f"statistic {LAST} is of one run; choose mean, median or best, or runs = 1": [
-            each for each in judged if each.statistic == LAST and each.runs > 1
+        f"statistic {Statistic.LAST} is of one run; choose mean, median or best, or runs = 1": [
+            each for each in judged if each.statistic == Statistic.LAST and each.runs > 1
         ],
     }
 

@@ -10,7 +10,7 @@ from repro.comparison.verdict import Verdict
 from repro.report.content import Content
 from repro.report.grid import Grid
 from repro.report.view import View
-from repro.tables import Column
+from repro.tables import Column, ColumnKind
 
 ERROR = {
     "value": "ours",
@@ -110,9 +110,13 @@ def csv_text(rows: Sequence[Mapping[str, Any]], header: Sequence[str]) -> str:
 
 def _names(column: Column, view: View) -> list[str]:
     """Return the names of the CSV columns for a printed column, as far as they are shown."""
-    ours = ["ours", "match"] if column.kind in ("params", "flops") else FIGURES.get(column.kind, {}).values()
+    ours = (
+        ["ours", "match"]
+        if column.kind in (ColumnKind.PARAMS, ColumnKind.FLOPS)
+        else FIGURES.get(column.kind, {}).values()
+    )
     own = ("paper", *ours) if view.shows(column.key) else ()
-    others = OTHERS if column.kind == "error" and view.has("replications") else ()
+    others = OTHERS if column.kind == ColumnKind.ERROR and view.has("replications") else ()
     return [f"{column.key} {name}" for name in (*own, *others)]
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from repro.comparison.join import Comparison
 from repro.report.grid import Grid, Heading, Line, Shown
-from repro.report.runs import shown_metric
 from repro.store.gates import latest_gates
 from repro.store.results import Record
 
@@ -140,7 +139,7 @@ def _at(curve: Sequence[str], epoch: int) -> str:
 
 def _figure(panel: Panel, band: Band) -> str:
     """Return the median over the seeds."""
-    return shown_metric(band.median, panel.metric)
+    return panel.metric.shown(band.median)
 
 
 def _gates(comparison: Comparison, folders: Sequence[Path]) -> Iterator[Gates]:
