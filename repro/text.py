@@ -67,7 +67,9 @@ def _parts(name: str) -> tuple[str, list[str]]:
 
 
 def _all(names: Sequence[str]) -> str:
-    return f"known: {', '.join(names)}" if names else "there are none"
+    if not names:
+        return "there are none"
+    return f"known: {', '.join(names) if len(names) <= 2 * SHOWN else first_of(names)}"
 
 
 def unknown(kind: str, name: str, known: Iterable[str], listed: str = "") -> str:
@@ -91,8 +93,8 @@ def one_of(names: Sequence[str]) -> str:
 
 def first_of(names: Sequence[str]) -> str:
     """Return the first names of some, and the number of the others."""
-    others = len(names) - SHOWN
-    return f"{', '.join(names[:SHOWN])}{f' and {others} others' if others > 0 else ''}"
+    more = f" and {number_of(len(names) - SHOWN, 'other')}" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"
 
 
 def signed(difference: float, decimals: int = 2) -> str:
@@ -106,8 +108,9 @@ def size(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time with two digits, in seconds, minutes or hours."""
-    unit, scale = next((each for each in (("h", 3600), ("min", 60)) if seconds >= each[1]), ("s", 1))
+    """Return a time with two digits, in seconds, minutes, hours, days (from 100 hours) or years (from 1,000 days)."""
+    units = (("years", 365.25 * 86400, 1000 * 86400), ("days", 86400, 360000), ("h", 3600, 3600), ("min", 60, 60))
+    unit, scale = next(((each, scale) for each, scale, least in units if seconds >= least), ("s", 1))
     figure = seconds / scale
     return f"{figure:,.0f} {unit}" if figure >= 10 else f"{figure:.1f} {unit}"
 

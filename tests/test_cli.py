@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+import typer
 from commands import repro
 from marking import COUNTS_ALL
 from typer import Context
@@ -256,6 +257,10 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["table", ""], "unknown table ''"),
         (["table", "cifar100", "--results", "elsewhere"], "--results elsewhere does not exist"),
         (["table", "--nope"], "(repro table --help)"),
+        (["table", "/usr/bin"], "/usr/bin is a folder; give the name of a table, or its file in /usr/bin/tables"),
+        (["count", "denseresnet110", "--N", "x"], "'--N': 'x' is not a "),
+        (["count", "resnet20", "--classes", "0"], "'--classes': '0' is below 1 (repro count --help)"),
+        (["runs", "rm", "nothing"], "'nothing' is neither a run in runs or results nor the folder of one"),
         (["train", "resnet20", "--seed", "1", "--seeds", "2"], "--seed and --seeds exclude each other"),
         (["table", "cifar100", "--output", "."], ". cannot be written: it is a folder"),
         (["plan", "--output", "p.xyz"], "p.xyz: unknown extension (known: .csv, .json); or choose a --format"),
@@ -560,6 +565,31 @@ def test_help_lists_the_choices(
     shown = repro(capsys, command, "-h")[1]
     assert [each for each in choices if each not in shown] == []
     assert repro(capsys, command, "--help")[1] == shown
+
+
+def test_an_aborted_question_is_an_interruption(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Typer raises Abort for Ctrl-C and Ctrl-D at a question; in newer versions it is a RuntimeError."""
+
+    def aborted(*_: object, **__: object) -> None:
+        raise typer.Abort
+
+    monkeypatch.setattr("repro.cli.count.chosen_network", aborted)
+    assert repro(capsys, "count", "resnet20") == (130, "", "interrupted\n")
+
+
+def test_flags_have_no_type_and_narrow_help_no_frames(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for columns, framed in ((100, True), (60, False)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        built.cache_clear()
+        shown = repro(capsys, "train", "--help")[1]
+        assert "<bool>" not in shown
+        assert ("╭" in shown) == framed
+        assert "--no-channels-last" in shown or framed
+    built.cache_clear()
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,7 +68,7 @@ def test_without_a_name_all_that_can_be_downloaded_is_and_the_rest_is_explained(
     assert (found["digits"]["state"], found["digits"]["folder"]) == ("complete", None)
     assert found["imagenet"]["state"] == "missing"
     for line in (
-        "imagenet: .* account at image-net.org",
+        "imagenet is not in .* account at image-net.org",
         "isbi2012: .* put train-volume.tif",
         "segmentation: .* needs",
     ):

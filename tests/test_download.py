@@ -14,7 +14,7 @@ import pytest
 
 from repro.data.downloads import download, transfer
 from repro.data.downloads.archives import unpack
-from repro.errors import UserError
+from repro.errors import RunFailed, UserError
 
 FILE = bytes(range(256)) * 400
 MD5 = hashlib.md5(FILE).hexdigest()
@@ -146,7 +146,7 @@ def test_a_server_without_range_sends_the_whole_file_again(server: Server, tmp_p
 
 
 def test_a_server_that_sends_another_range_is_refused(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"it sent the range 'bytes 30001-102399/102400' instead of the bytes from 30"):
+    with pytest.raises(RunFailed, match=r"it sent the range 'bytes 30001-102399/102400' instead of the bytes from 30"):
         download.fetch_file([server.url("file", BREAKS, SHIFTED)], MD5, tmp_path / "file")
     assert (tmp_path / "file.part").read_bytes() == FILE[:30_000]
 
@@ -158,7 +158,7 @@ def test_a_busy_server_is_asked_again(server: Server, tmp_path: Path, capsys: py
 
 
 def test_a_server_that_stays_busy_is_given_up_and_the_part_stays(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"file is not in .* cannot be downloaded \(127\.0\.0\.1:\d+: 503 Service Unav"):
+    with pytest.raises(RunFailed, match=r"file is not in .* cannot be downloaded \(127\.0\.0\.1:\d+: 503 Service Unav"):
         download.fetch_file([server.url("file", BREAKS, BUSY)], MD5, tmp_path / "file")
     assert len(server.ranges) == 2 + 2
     assert names(tmp_path) == ["file.part"]
@@ -182,14 +182,14 @@ def test_the_next_mirror_is_used_when_one_has_no_file_or_a_wrong_one(server: Ser
 
 def test_a_mirror_without_the_file_is_not_asked_again(server: Server, tmp_path: Path) -> None:
     urls = [server.url("absent", ABSENT), server.url("lies", WRONG)]
-    with pytest.raises(UserError, match=r"404 Not Found; 127\..*: MD5 .* instead of the published .* put it there by"):
+    with pytest.raises(RunFailed, match=r"404 Not Found; 127\..*: MD5 .* instead of the published .* put it there by"):
         download.fetch_file(urls, MD5, tmp_path / "file")
     assert len(server.ranges) == 2
     assert names(tmp_path) == []
 
 
 def test_without_a_network_nothing_is_tried_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UserError, match=r"cannot be downloaded \(host\.invalid: .*\); put it there by hand"):
+    with pytest.raises(RunFailed, match=r"cannot be downloaded \(host\.invalid: .*\); put it there by hand"):
         download.fetch_file(["http://host.invalid/file"], MD5, tmp_path / "file")
     assert "trying again" not in capsys.readouterr().err
 

@@ -19,7 +19,7 @@ from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.curves import curve_of
-from repro.store.results import read_records
+from repro.store.results import EpochRow, read_records
 from repro.text import clock
 from repro.training.machine import signals
 from repro.training.machine.signals import StopRequest
@@ -221,3 +221,22 @@ def test_a_training_whose_reader_has_ended_is_recorded(
             assert trained_by_command(folders) == status
             monkeypatch.undo()
     stdout.cache_clear()  # Rich prints nothing more on a console without a reader
+
+
+def test_an_epoch_fits_a_terminal_of_eighty_columns() -> None:
+    row = EpochRow(
+        epoch=100,
+        step=39_100,
+        lr=0.001,
+        train_loss=0.1234,
+        train_error=12.34,
+        test_loss=0.4567,
+        test_error=23.45,
+        seconds=150.2,
+    )
+    whole = progress.epoch_line([row], 164, width=100)
+    assert whole == progress.epoch_line([row], 164)
+    assert "train loss 0.123 error 12.34 %" in whole
+    short = progress.epoch_line([row], 164, width=80)
+    assert "train 0.123 12.34 %  test 0.457 23.45 %" in short
+    assert len(short) <= 80

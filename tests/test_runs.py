@@ -41,7 +41,7 @@ RUNS = ["resnet20-cifar10-s0-f3d5e9b4", "resnet20-cifar10-s1-0a11bb22", "resnet1
     ["resnet110-shortcutB-cifar100-s0-4d653732", "RESNET110-shortcutB-cifar100-s0-4d653732", "4d65", "ResNet-110"],
 )
 def test_a_run_is_found_by_its_name_or_a_prefix(what: str) -> None:
-    assert run_named(what, RUNS, "runs") == RUNS[2]
+    assert run_named(what, RUNS, [Path("runs")], other="a checkpoint file") == RUNS[2]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_run_is_found_by_its_name_or_a_prefix(what: str) -> None:
 )
 def test_an_unknown_run_is_reported_with_the_known_ones(what: str, line: str) -> None:
     with pytest.raises(UserError) as error:
-        run_named(what, RUNS, "runs")
+        run_named(what, RUNS, [Path("runs")], other="a checkpoint file")
     assert line in str(error.value)
 
 
@@ -74,7 +74,7 @@ def test_the_label_of_a_network_with_several_runs_is_not_enough(
 
 def test_a_message_names_the_first_of_many_runs() -> None:
     with pytest.raises(UserError, match="run-09 and 20 others"):
-        run_named("?", [f"run-{number:02}" for number in range(30)], "runs")
+        run_named("?", [f"run-{number:02}" for number in range(30)], [Path("runs")])
 
 
 def small(seed: int = 1) -> Experiment:
@@ -88,7 +88,7 @@ def stop(experiment: Experiment, folders: Folders, step: int) -> None:
 
 def test_a_models_name_matches_only_its_own_runs() -> None:
     two = ["densenet-depth40-k12-cifar10-s0-aaaaaaaa", "densenet-bc-depth100-k12-cifar10-s0-bbbbbbbb"]
-    assert [run_named(what, two, "runs") for what in ("densenet", "DenseNet-BC")] == two
+    assert [run_named(what, two, [Path("runs")]) for what in ("densenet", "DenseNet-BC")] == two
 
 
 def test_a_stopped_run_is_listed_with_the_command_that_resumes_it(

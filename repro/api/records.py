@@ -17,6 +17,7 @@ from repro.store.curves import curve_of, read_curve
 from repro.store.results import EpochRow, Record, result_folders
 from repro.store.run_folders import CURVE, DESCRIPTION, run_at, run_names
 from repro.store.run_names import run_named
+from repro.text import one_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -93,11 +94,12 @@ def run_curve(run: str, results: Sequence[Path], runs: Path, also: Sequence[str]
         UserError: there is no such run or several, or the run has no curve.
     """
     recorded = {each.name: each for each in records_today(results)}
-    where = ", ".join(map(str, [runs, *results]))
-    name = run_named(run, dict.fromkeys([*recorded, *run_names(runs)]), where, also)
+    known = dict.fromkeys([*run_names(runs), *reversed(recorded)])
+    name = run_named(run, known, [runs, *reversed(results)], also, other="a table" if also else "")
     record = recorded.get(name)
     rows = curve_of(record, results) if record else read_curve(runs / name / CURVE)
     if not rows:
+        where = one_of(list(map(str, [runs, *reversed(results)])))
         raise UserError(f"{name} has no curve in {where}; repro list runs shows whether it has finished an epoch")
     if record:
         return RunCurve(name, record.dataset, record.seed, tuple(record.deviations), tuple(rows))

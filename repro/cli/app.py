@@ -58,8 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _end(f"error: {error}", 2)
     except usage_error as error:
         command = error.ctx.command_path if error.ctx else "repro"
-        message = error.format_message().replace(": Value error, ", ": ")  # a prefix of newer versions of Typer
-        _end(f"error: {message} ({command} --help)", 2)
+        _end(f"error: {_usage_text(error)} ({command} --help)", 2)
     except Stopped as stop:
         problem(f"stopped: {stop}; {stop.after}")
         sys.exit(stop.exit_status)
@@ -67,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _end(f"failed: {error}; to try a lower learning rate, as a new run: repro train MODEL --set lr=LR", 1)
     except RunFailed as error:
         _end(f"failed: {error}", 1)
+    except (KeyboardInterrupt, typer.Abort):  # newer versions of Typer make Abort a RuntimeError
+        _end("interrupted", INTERRUPTED)
     except RuntimeError as error:
         line = explained(error)
         if line is None:
@@ -79,11 +80,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _end(f"failed: {os_error_text(error)}", 1)
     except ModuleNotFoundError as error:
         _end(f"error: {package_missing(error)}", 2)
-    except (KeyboardInterrupt, typer.Abort):
-        _end("interrupted", INTERRUPTED)
     if status == INTERRUPTED:  # Typer's own status for Ctrl-C; a stopped training has reported it and exited
         _end("interrupted", INTERRUPTED)
     sys.exit(status or 0)
+
+
+def _usage_text(error: Any) -> str:
+    """Return what is wrong with an option or an argument.
+
+    Newer versions of Typer pass on the words of pydantic, which do not name the value.
+    """
+    message = str(error.format_message()).replace(": Value error, ", ": ")
+    details = getattr(error.__cause__ or error.__context__, "errors", None)
+    if details is None:
+        return message
+    detail = details()[0]
+    kind, bounds = detail["type"], detail.get("ctx", {})
+    reasons = {
+        "int_parsing": "is not a whole number",
+        "float_parsing": "is not a number",
+        "greater_than_equal": f"is below {bounds.get('ge')}",
+        "less_than_equal": f"is above {bounds.get('le')}",
+    }
+    return message.replace(detail["msg"], f"{detail['input']!r} {reasons[kind]}") if kind in reasons else message
 
 
 def _end(line: str, status: int) -> NoReturn:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
+from shutil import get_terminal_size
 from typing import Any
 
 import typer
@@ -15,6 +16,8 @@ from repro.cli.options import Command, with_quiet
 from repro.cli.papers import with_papers
 
 Wrapper = Callable[[Command], Command]
+FRAMED = 80
+"""Columns of the narrowest terminal in which help is framed."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Commands(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
+        with_fitting_help(self)
         self.commands.update(dict.fromkeys(COMMANDS))  # type: ignore[arg-type]  # Typer suggests these names
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -73,12 +77,29 @@ def built(name: str) -> Any:
     if isinstance(found, typer.Typer):
         group = typer.main.get_command(found)
         group.name = name  # which Typer leaves out, and the help would too
-        return group
+        return with_fitting_help(group)
     for wrapper in source.wrappers:
         found = wrapper(found)
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     alone.command(name, hidden=source.hidden)(found)
-    return typer.main.get_command(alone)
+    return with_fitting_help(typer.main.get_command(alone))
+
+
+def with_fitting_help(command: Any) -> Any:
+    """Return a command whose help names no type for flags; a narrow terminal has no frames, which would cut names."""
+    narrow = get_terminal_size().columns < FRAMED
+    for each in (command, *filter(None, getattr(command, "commands", {}).values())):
+        each.get_params = partial(_flags_without_type, each.get_params)
+        each.rich_markup_mode = None if narrow else each.rich_markup_mode
+    return command
+
+
+def _flags_without_type(parameters: Callable[[Any], Sequence[Any]], context: Any) -> Sequence[Any]:
+    """Return the parameters of a command; newer versions of Typer show a flag as if it took a value."""
+    found = parameters(context)
+    for flag in (each for each in found if getattr(each, "is_flag", False)):
+        flag.metavar = flag.metavar or ""
+    return found
 
 
 def load(words: Sequence[str]) -> None:

@@ -50,7 +50,8 @@ def data(names: Names = None, check: Check = False, data: Data = None, format: F
     failed = [each for each in found if each.state == State.WRONG or (each.problem and each.name in required)]
     for each in found:
         if each.problem:
-            (problem if each in failed else note)(f"{each.name}: {each.problem}")
+            named = each.problem if each.problem.startswith(f"{each.name} ") else f"{each.name}: {each.problem}"
+            (problem if each in failed else note)(named)
     if failed:
         missing = [each.name for each in failed if each.state == State.MISSING and each.name in DOWNLOADED]
         if check and missing:

@@ -180,7 +180,7 @@ def _find(what: str, folders: Folders) -> tuple[str, Checkpoint | None]:
     models = {record.name: record.model for record in read_records(sources)}
     recorded = [path.stem for source in sources for path in source.glob("gates/*.csv")]
     known = dict.fromkeys([*run_names(folders.runs), *models, *recorded])
-    name = run_named(what, known, ", ".join(map(str, [folders.runs, *sources])))
+    name = run_named(what, known, [folders.runs, *reversed(sources)], other="a checkpoint file")
     found = _newest(folders.runs / name)
     _expect_gates(name, found.experiment.model if found else models.get(name))
     return name, found

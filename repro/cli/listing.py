@@ -132,7 +132,7 @@ def _show_recipe(chosen: Recipe, format: AnswerFormat) -> None:
 
     for line in (chosen.summary, *chosen.notes):
         stdout().print(line, markup=False)
-    grid = empty_grid(f"{chosen.name}: {chosen.paper}")
+    grid = empty_grid(f"{chosen.name} ({chosen.paper})")
     alternatives = ("Alternatives",) if chosen.alternatives else ()
     for heading in ("Setting", "Value", *alternatives, "Source"):
         grid.add_column(heading)

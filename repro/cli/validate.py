@@ -101,7 +101,9 @@ def _show(found: Validated, format: AnswerFormat) -> None:
     counts = ", ".join(number_of(number, level) for level, number in numbers.items())
     datasets = f", {number_of(found.datasets, 'dataset')}" if found.datasets else ""
     read = f"{number_of(found.tables, 'table')}{datasets} and {number_of(found.recipes, 'recipe')}"
-    print_line(f"{counts} in {number_of(len(found.papers), 'paper')}: {read} could be read")
+    own = [each for each in found.papers if not each.shipped]
+    where = number_of(len(own), "paper") if own else "the files of the program"
+    print_line(f"{counts} in {where}: {read} could be read")
 
 
 def _not_run(found: Validated) -> list[Path]:

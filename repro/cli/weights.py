@@ -11,7 +11,7 @@ from repro.cli.options import AnswerFormat
 from repro.cli.suggestion import network_as_typed, suggest, with_folders
 from repro.console import loading, note, print_json, print_line
 from repro.errors import UserError
-from repro.models.typed import typed_name
+from repro.models.typed import typed_name, typed_options
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.weights_tests import WEIGHTS, append_weights_test, read_weights_tests
@@ -120,10 +120,10 @@ def _numbers(option: str, text: str) -> tuple[float, ...]:
 
 
 def _lines(found: TestedWeights) -> Iterator[str]:
-    options = "".join(f", {name} {value}" for name, value in found.options.items())
+    network = f"{typed_name(found.model)} {typed_options(found.model, found.options)}".strip()
     procedure = f", {found.procedure}" if found.procedure else ""
     yield (
-        f"{typed_name(found.model)}{options}, with {found.file}: test error {found.error:.2f} %, "
+        f"{network}, with {found.file}: test error {found.error:.2f} %, "
         f"top-5 {found.error5:.2f} %, on {found.images:,} images of {found.dataset}{procedure}"
     )
     for name, text in (

@@ -11,7 +11,7 @@ from pathlib import Path
 from repro.data import DATASETS, DatasetKind, load
 from repro.data.files.stored import Missing, Stored, size_of
 from repro.data.registry import dataset_folder
-from repro.errors import UserError, WrongFiles
+from repro.errors import RunFailed, UserError, WrongFiles
 
 DOWNLOADED = ("cifar10", "cifar100", "svhn")
 """The datasets that are downloaded; a user places the others, or a package holds them."""
@@ -45,7 +45,7 @@ def fetch(name: str, root: Path) -> DatasetStatus:
     """Download or unpack what is missing of a dataset, verify it, and return what is there then."""
     try:
         _source_of(name).fetch(root)
-    except UserError as error:
+    except (UserError, RunFailed) as error:
         return DatasetStatus(name, State.MISSING, root, problem=str(error))
     return examine(name, root)
 
@@ -68,7 +68,7 @@ class _Source:
     """How a dataset gets into the folder of the datasets."""
 
     fetch: Callable[[Path], None]
-    """Downloads or unpacks what is missing; UserError if it cannot."""
+    """Downloads or unpacks what is missing; UserError or RunFailed if it cannot."""
     check: Callable[[Path], Stored]
     """Verifies what is there and writes nothing; Missing if it is not there, UserError if it is wrong."""
 

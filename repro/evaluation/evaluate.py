@@ -214,7 +214,7 @@ def _folder(what: str, runs: Path) -> Path:
     """Return the folder of a run; the message for a network without runs names its published weights."""
     names = run_names(runs)
     try:
-        return runs / run_named(what, names, str(runs))
+        return runs / run_named(what, names, [runs], other="a checkpoint file")
     except UserError:
         network = _network(what)
         if network is None or (not network.options and any(model_of(name) == network.name for name in names)):

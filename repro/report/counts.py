@@ -114,7 +114,7 @@ class CountReport:
     @property
     def notes(self) -> list[Note]:
         """What was counted, and how."""
-        classes = "" if self.classes is None else f", {self.classes} classes"
+        classes = "" if self.classes is None else f", {self.classes} {'class' if self.classes == 1 else 'classes'}"
         dataset = f" ({self.dataset})" if self.dataset else ""
         notes = {
             "Input": f"{shape_text(self.input)}{classes}{dataset}",

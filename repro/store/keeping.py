@@ -41,7 +41,7 @@ def records_of(run: str, results: Path) -> list[Kept]:
     """
     folders = result_folders(results)
     found = [Kept(record, folder) for folder in folders for record in every_record(folder)]
-    name = run_named(run, dict.fromkeys(each.record.name for each in found), " or ".join(map(str, folders)))
+    name = run_named(run, dict.fromkeys(each.record.name for each in found), folders)
     once: list[Kept] = []
     for each in found:
         if each.record.name == name and all(each.record != other.record for other in once):

@@ -59,7 +59,7 @@ def removal_of(what: str, folders: Folders) -> Removal:
         raise UserError(f"{what} is a file; give the run (name, prefix, ID or folder)")
     else:
         known = dict.fromkeys([*run_names(folders.runs), *recorded])
-        folder = folders.runs / run_named(what, known, f"{folders.runs} or {results}")
+        folder = folders.runs / run_named(what, known, [folders.runs, results], other="the folder of one")
     name = Path(os.path.abspath(folder)).name  # of a link its own name, which the records have
     if holder_of(folder / LOCK):
         raise UserError(f"another process is training {name}; stop it first, and then remove the run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 
 from repro.data import DATASETS
 from repro.errors import UserError
@@ -16,14 +17,17 @@ KINDS: Mapping[str, Iterable[str]] = {"model": MODELS, "dataset": DATASETS, "rec
 """The names that are no runs, by kind."""
 
 
-def run_named(what: str, known: Iterable[str], where: str, also: Sequence[str] = ()) -> str:
+def run_named(
+    what: str, known: Iterable[str], folders: Sequence[Path], also: Sequence[str] = (), *, other: str = ""
+) -> str:
     """Return the name of the run given by its name, a prefix of its name, or a prefix of its ID.
 
     Args:
         what: the name or prefix; the name of a model matches only runs of exactly this model.
         known: the names of the runs.
-        where: the folder of the runs, for the message.
-        also: the names of the tables, where one may be meant instead of a checkpoint file.
+        folders: of the runs and results, for the message.
+        also: the names of the tables, where one may be meant.
+        other: what else may be meant, in words.
 
     Raises:
         UserError: no run or several runs match.
@@ -37,8 +41,9 @@ def run_named(what: str, known: Iterable[str], where: str, also: Sequence[str] =
         return found[0]
     if found:
         raise UserError(f"{what!r} matches {len(found)} runs; give a longer prefix or the ID: {first_of(found)}")
-    other = "a table" if also else "a checkpoint file"
-    raise UserError(f"{what!r} is neither a run in {where} nor {other}; {_hint(what, known, also)}")
+    where = one_of(list(dict.fromkeys(map(str, folders))))
+    reason = f"neither a run in {where} nor {other}" if other else f"not a run in {where}"
+    raise UserError(f"{what!r} is {reason}; {_hint(what, known, also)}")
 
 
 def model_spelled(what: str) -> str | None:

@@ -14,7 +14,7 @@ from repro.data.inputs.protocol import Protocol
 from repro.errors import Mistake, UserError, WrongFiles, collecting, refuse
 from repro.models import ELSEWHERE, MODELS, OPTIONS, check_layers, find, is_outside
 from repro.models.options import EXPECTED
-from repro.papers import paper_of, toml_of
+from repro.papers import TABLES, paper_of, toml_of
 from repro.paths import data_folder
 from repro.recipes import RECIPES, Recipe, current_library
 from repro.recipes.alternatives import alternatives_of
@@ -65,6 +65,8 @@ def read_table(name: str) -> Table:
         if path.suffix and path.is_file():
             raise UserError(f"{name} is not a table; the file of a table ends in .toml")
         return parse_table(tables[choose("table", name, tables)])
+    if path.is_dir():
+        raise UserError(f"{name} is a folder; give the name of a table, or its file in {path / TABLES}")
     table = parse_table(path)
     for each in tables.values():
         if canonical(each.stem) == canonical(table.name) and not each.samefile(path):

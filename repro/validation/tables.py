@@ -16,13 +16,17 @@ def table_findings(table: Table) -> Iterator[Finding]:
     for row, twin in _twins(table):
         reason = f"the same network, options, recipe and cells as {table.where(twin)}; remove one of them"
         yield warning(table.file, table.where(row), reason)
+    columns = dict[str, list[str]]()
     for column in table.of_kind(ColumnKind.ERROR):
-        where = f"column {table.columns.index(column) + 1} ({column.key})"
         cells = [each for each in table.errors() if each.column is column]
         for what, lacking in _lacking(cells).items():
             if lacking:
                 rows = ", ".join(table.called(each.row) for each in lacking)
-                yield warning(table.file, where, f"{what}: {'all rows' if len(lacking) == len(cells) else rows}")
+                reason = f"{what}: {'all rows' if len(lacking) == len(cells) else rows}"
+                columns.setdefault(reason, []).append(f"{table.columns.index(column) + 1} ({column.key})")
+    for reason, lacking_columns in columns.items():
+        several = "s" if len(lacking_columns) > 1 else ""
+        yield warning(table.file, f"column{several} {', '.join(lacking_columns)}", reason)
 
 
 def _lacking(cells: list[PrintedError]) -> dict[str, list[PrintedError]]:

@@ -14,7 +14,7 @@ from repro.console import note, waiting
 from repro.data.downloads.archives import is_filled, unpack
 from repro.data.downloads.checksum import checksum
 from repro.data.downloads.transfer import Broken, Refused, transfer
-from repro.errors import UserError
+from repro.errors import RunFailed, UserError
 from repro.locks import Held, locked
 
 PAUSES = (2.0, 5.0, 10.0)
@@ -31,8 +31,8 @@ def fetch_archive(urls: Sequence[str], md5: str, root: Path, folder: str) -> Non
         folder: the folder that the archive holds.
 
     Raises:
-        UserError: no URL gave the published file, or the file that is there is another one; the message names the
-            folder to fill by hand.
+        RunFailed: no URL gave the published file; the message names the folder to fill by hand.
+        UserError: the file that is there is another one.
     """
     name = urls[0].rsplit("/", 1)[-1].split("?")[0]
     with _alone(root, name):
@@ -45,7 +45,7 @@ def fetch_archive(urls: Sequence[str], md5: str, root: Path, folder: str) -> Non
             return
         part = root / f"{name}.part"
         if failures := _download(urls, md5, part, name):
-            raise UserError(
+            raise RunFailed(
                 f"{name} is not under {root} and cannot be downloaded ({failures}); "
                 f"unpack it there by hand, or name another folder with --data"
             )
@@ -57,14 +57,14 @@ def fetch_file(urls: Sequence[str], md5: str, path: Path) -> None:
     """Download a file unless it is there.
 
     Raises:
-        UserError: no URL gave the published file; the message names the folder to put it in.
+        RunFailed: no URL gave the published file; the message names the folder to put it in.
     """
     with _alone(path.parent, path.name):
         if path.exists():  # another process was faster
             return
         part = path.with_name(f"{path.name}.part")
         if failures := _download(urls, md5, part, path.name):
-            raise UserError(
+            raise RunFailed(
                 f"{path.name} is not in {path.parent} and cannot be downloaded ({failures}); "
                 f"put it there by hand, or name another folder with --data"
             )

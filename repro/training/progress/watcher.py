@@ -49,8 +49,16 @@ def watcher() -> Watcher:
     return Bar(console) if is_live() else Lines(console)
 
 
-def epoch_line(rows: Sequence[EpochRow], epochs: int, name: str = "") -> str:
-    """Return an epoch as one line, after a name if there is one; with stacked runs, each metric has several values."""
+def epoch_line(rows: Sequence[EpochRow], epochs: int, name: str = "", width: int | None = None) -> str:
+    """Return an epoch as one line, after a name if there is one; with stacked runs, each metric has several values.
+
+    The words `loss` and `error` are left out where the line would be longer than `width`.
+    """
+    line = _epoch_line(rows, epochs, name)
+    return line if width is None or len(line) <= width else line.replace(" loss", "").replace(" error", "")
+
+
+def _epoch_line(rows: Sequence[EpochRow], epochs: int, name: str) -> str:
 
     def of_all(name: str, digits: int) -> str:
         return " ".join(f"{getattr(row, name):.{digits}f}" for row in rows)
@@ -173,7 +181,7 @@ class Bar:
 
     def epoch(self, rows: Sequence[EpochRow], epochs: int, name: str = "") -> None:
         """Print the metrics of the epoch above the line."""
-        self.say(epoch_line(rows, epochs, name))
+        self.say(epoch_line(rows, epochs, name, self.console.width))
 
     def say(self, text: str) -> None:
         """Print a line above the one that is redrawn."""
