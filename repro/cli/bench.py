@@ -206,7 +206,8 @@ COLUMNS: dict[str, Callable[[Speed], str]] = {
 }
 NOTES = (
     "Baseline: DataLoader, torchvision transforms and eager steps in fp32 without TF32.",
-    "Figures are medians over timing windows, taken in turn. Ratio: speed relative to the baseline of the same work.",
+    "Figures are medians over timing windows, taken in turn. Ratio: the median ratio of windows to those of the "
+    "baseline of the same work that came just before.",
     "Time for recipe: training only, without tests and tuning.",
     "Peak matmul and bandwidth: measured with a large matrix product and a large copy on this device.",
     "Threads spin: OpenMP's threads wait in a loop, torch's default, which is slow beside other processes.",
