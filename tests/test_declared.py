@@ -619,6 +619,18 @@ def test_what_needs_the_number_of_images_says_so_where_they_are_missing(
     assert repro(capsys, "table", "mine")[0] == 0
 
 
+def test_pixel_errors_of_a_declared_segmentation_have_no_verdict(
+    paper: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unjudged = TABLE.replace(', recipe = "short" }', ", comparable = false }")
+    paper(CELLS + "test_images = 20\n", "", TABLE.replace(', recipe = "short"', ""))
+    assert refused(capsys, "table", "mine").endswith(
+        "and a network on my-squares predicts a class for each pixel; set comparable = false"
+    )
+    paper(CELLS + "test_images = 20\n", "", unjudged)
+    assert repro(capsys, "table", "mine")[0] == 0
+
+
 def test_a_plan_without_the_images_has_no_time(paper: Write, capsys: pytest.CaptureFixture[str]) -> None:
     paper(SQUARES + "test_images = 15\n", RECIPE, TABLE)
     command = ("plan", "--rows", "Narrow", "--papers", "papers/mine", "--device", "cpu", "--format", "json")

@@ -64,7 +64,18 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
             'metric = "iou"',
             "column 3 (error): verdicts need errors in % on a known number of images, and iou is not such an error",
         ),
-        (LAST, 'dataset = "segmentation"', "column 3 (error): verdicts need errors in % on a known number of images"),
+        (
+            LAST,
+            'dataset = "segmentation"',
+            "column 3 (error): verdicts need errors in % on a known number of images, and a network on segmentation "
+            "predicts a class for each pixel; set comparable = false",
+        ),
+        (
+            LAST,
+            'dataset = "coco"',
+            "column 3 (error): verdicts need errors in % on a known number of images, and a network on coco predicts a "
+            "box and a class for each object; set comparable = false",
+        ),
         ('"24.65"', '"100"', "row 1 (ResNet-110): cell error is '100', but an error in % is between 0 and"),
         ('"24.65"', '"8.75k"', "row 1 (ResNet-110): cell error is '8.75k', but an error has no unit; write the number"),
         ('dataset = "cifar100"', 'dataset = "cifar"', "the table: unknown dataset 'cifar'; did you mean cifar10"),

@@ -12,6 +12,7 @@ from repro.counting.conventions import Convention
 from repro.data import DATASETS, DatasetKind, why_unknown
 from repro.data.inputs.protocol import Protocol
 from repro.errors import Mistake, UserError, WrongFiles, collecting, refuse
+from repro.experiment import PREDICTS
 from repro.models import ELSEWHERE, MODELS, OPTIONS, check_layers, find, is_outside
 from repro.models.options import EXPECTED
 from repro.papers import TABLES, paper_of, toml_of
@@ -229,10 +230,11 @@ def _unjudged(metric: Metric, dataset: str) -> str:
     needed, data = "verdicts need errors in % on a known number of images", DATASETS[dataset]
     if not metric.judged:
         return f"{needed}, and {metric} is not such an error; set comparable = false"
+    if data.kind in PREDICTS:
+        return f"{needed}, and a network on {dataset} {PREDICTS[data.kind]}; set comparable = false"
     if data.test_images:
         return ""
-    if not data.declaration:
-        return f"{needed}; set comparable = false"
+    assert data.declaration
     return (
         f"verdicts need the number of test images, and no test images of {dataset} are in {data_folder()}; "
         "put them there, name their folder with $REPRO_DATA (or --data where the command has it), or "
