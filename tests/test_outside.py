@@ -18,7 +18,8 @@ from records import append_record
 from test_papers import RECIPE, TABLE, Write, refused, repro, write
 from watching import Silent, stop_at
 
-from repro.api.selection import select, select_all
+from repro.api.plans import select_matching
+from repro.api.selection import select, select_all, select_asked
 from repro.api.tables import compared
 from repro.comparison.spread import PRINTED_SPREAD
 from repro.counting.count import Subject
@@ -215,6 +216,22 @@ def test_code_runs_only_where_the_user_names_it(write: Write, capsys: Capsys) ->
     assert Path("imported").exists()
     assert sys.path == path
     assert not list(Path().rglob("__pycache__"))
+
+
+def test_rows_that_the_program_leaves_out_still_share_the_rate_of_false_alarms(write: Write) -> None:
+    """So a row has the same verdict in the summary of all tables, on a model card and in its own table."""
+    outside_row = '[[rows]]\nlabel = "Own"\nmodel = "nets.py:Net"\ncells = { error = "80.0" }\n'
+    write("papers/mine", table=TABLE + outside_row, recipe=RECIPE)
+    nets("papers/mine")
+    with within(Library(find_papers())):
+        mine = next(each for each in select_all() if each.table.name == "mine")
+        card = select_asked(mine.table, mine.table.rows[2].model)
+        (planned,) = select_matching("Narrow")
+        (whole,) = compared([mine], Path("results"), named=False)
+    assert not Path("imported").exists()
+    assert (len(mine.rows), mine.cells, whole.cells) == (2, 3, 3)
+    assert (len(card.rows), card.cells) == (3, 3)
+    assert (len(planned.rows), planned.cells) == (1, 1)  # the user selected this row
 
 
 @COUNTS_ALL

@@ -121,9 +121,11 @@ def _checked(name: str, value: int | None, kind: Any) -> int | None:
 def _matching(selection: Selection, pattern: str) -> Selection:
     """Return those of the rows that match; none if no row does."""
     try:
-        return replace(selection, rows=[each for each in selection.table.matching(pattern) if each in selection.rows])
+        matching = selection.table.matching(pattern)
     except UserError:
-        return replace(selection, rows=())
+        return replace(selection, rows=(), left_out=())
+    rows, left_out = ([each for each in part if each in matching] for part in (selection.rows, selection.left_out))
+    return replace(selection, rows=rows, left_out=left_out)
 
 
 def _device(runtime: Runtime, name: str | None, records: Sequence[Record], times: Sequence[StepTime]) -> str:

@@ -18,17 +18,24 @@ from repro.text import number_of
 
 def select_all() -> list[Selection]:
     """Return every table with its rows; say which are left out because a table's name is needed to run their code."""
-    found = [Selection(each, asked_rows(each)) for each in map(read_table, table_names())]
+    found = [select_asked(each) for each in map(read_table, table_names())]
     for each in found:
         table = each.table
-        if left_out := len(table.rows) - len(each.rows):
-            network = "their networks are" if left_out > 1 else "its network is"
+        if each.left_out:
+            network = "their networks are" if len(each.left_out) > 1 else "its network is"
             where = paper_of(table.file) or table.file.parent
             note(
-                f"{table.name}: {number_of(left_out, 'row')} left out, since {network} code in {where}; "
+                f"{table.name}: {number_of(len(each.left_out), 'row')} left out, since {network} code in {where}; "
                 f"repro table {table.name} runs it"
             )
     return [each for each in found if each.rows]
+
+
+def select_asked(table: Table, model: str | None = None) -> Selection:
+    """Return a table where the user named neither it nor its paper; its rows with a network that they named remain."""
+    asked = asked_rows(table)
+    rows = [row for row in table.rows if row in asked or (model and row.model == model)]
+    return Selection(table, rows, [row for row in table.rows if row not in rows])
 
 
 def select(name: str, rows: str) -> Selection:

@@ -111,6 +111,7 @@ def compared(selections: Sequence[Selection], results: Path, *, named: bool = Tr
             times,
             weights,
             shown=each.rows,
+            left_out=each.left_out,
             spread=spread,
             lowest=lowest,
             repeated=repeated,

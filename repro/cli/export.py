@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from repro.api.selection import select_asked
 from repro.api.tables import compared
 from repro.atomic import write_atomically
 from repro.cli.options import Results, RunName, Runs, completing
@@ -23,7 +23,6 @@ from repro.experiment import Experiment, classifies
 from repro.models.typed import typed_name
 from repro.paths import DEFAULT_RESULTS, checked_folders
 from repro.store.results import Record, records_in, result_folders
-from repro.tables import Row, Selection, Table, asked_rows
 from repro.tables.lookup import tables_with
 
 if TYPE_CHECKING:
@@ -88,16 +87,10 @@ def _facts(saved: Checkpoint, names: str, results: Path) -> CardFacts:
 
     experiment = saved.experiment
     tables = tables_with(experiment.model, experiment.options, experiment.recipe.name)
-    shown = (Selection(table, [*_rows(table, experiment.model)]) for table in tables)
+    shown = (select_asked(each, experiment.model) for each in tables)  # the code of no other network runs
     comparison = next((compared([selection], results, named=False)[0] for selection in shown), None)
     record = _record(experiment, saved.started, results)
     return CardFacts(experiment, len(saved.history), saved.step, saved.error, record, comparison, names)
-
-
-def _rows(table: Table, model: str) -> Iterator[Row]:
-    """Yield the rows that are compared: the code of other networks runs only where the user named it."""
-    asked = asked_rows(table)
-    return (row for row in table.rows if row in asked or row.model == model)
 
 
 def _record(experiment: Experiment, started: str, results: Path) -> Record | None:

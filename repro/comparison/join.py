@@ -197,6 +197,7 @@ def compare(
     weights: Sequence[WeightsTest] = (),
     *,
     shown: Sequence[Row] | None = None,
+    left_out: Sequence[Row] = (),
     spread: Spread = PRINTED_SPREAD,
     lowest: Callable[[Record], float | None] = lambda record: None,
     repeated: Mapping[str, Sequence[Record]] = MappingProxyType({}),
@@ -210,17 +211,19 @@ def compare(
         times: all measured times of training steps.
         weights: all tests of weights that others published.
         shown: the rows to compare, which share the rate of false alarms (default: all).
+        left_out: further rows that share it: see `Selection`.
         spread: the spread between seeds, pooled over all tables (default: only the printed spreads).
         lowest: returns the lowest test error of a run after any epoch; None if its curve is missing.
         repeated: all records of the experiments that have several, by ID.
         results: the folder of the user's records.
     """
     rows = table.rows if shown is None else tuple(shown)
+    selection = Selection(table, rows, left_out)
     errors = [with_runs(table.errors([row]), records) for row in rows]
     every = [*chain(*errors)]
-    cells = sum(each.error.judgeable for each in every)
     faithful = [once_each(chain(*(each.runs for each in row))) for row in errors]
-    timed = time_cells(Selection(table, rows), times, faithful)
+    timed = time_cells(selection, times, faithful)
+    cells = selection.cells
 
     def error_cell(found: WithRuns) -> ErrorCell:
         cell = _error_cell(found, _judgement(found, spread, cells), lowest)

@@ -152,8 +152,7 @@ def needed_runs(
     recorded, found = {each.id for each in records}, list[NeededRuns]()
     jobs = jobs_of(records, runs)
     for selection, spread in zip(selections, spreads, strict=True):
-        errors = with_runs(selection.errors, records)
-        cells = sum(each.error.judgeable for each in errors)
+        errors, cells = with_runs(selection.errors, records), selection.cells
         for each in errors:
             states = tuple(status_of(run, recorded, runs, jobs) for run in needed(each.error, per_row))
             decides = deciding_seeds(each.measured, spread, cells) if each.error.judgeable else None

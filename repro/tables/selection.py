@@ -14,11 +14,18 @@ class Selection:
 
     table: Table
     rows: Sequence[Row]
+    left_out: Sequence[Row] = ()
+    """Further rows that were asked for and whose code may not run; they share the rate of false alarms."""
 
     @property
     def errors(self) -> list[PrintedError]:
         """The printed errors of the rows."""
         return self.table.errors(self.rows)
+
+    @property
+    def cells(self) -> int:
+        """The number of printed errors that can be judged, measured or not; they share the rate of false alarms."""
+        return sum(each.judgeable for each in self.table.errors([*self.rows, *self.left_out]))
 
     @property
     def timed(self) -> list[Row]:
