@@ -20,6 +20,7 @@ from repro.comparison.summary import summarise
 from repro.comparison.verdict import Verdict
 from repro.errors import UserError
 from repro.experiment import experiment_for
+from repro.paths import Folders
 from repro.planning.needed import missing
 from repro.recipes import recipe
 from repro.report import Report
@@ -480,11 +481,12 @@ def test_a_broken_line_is_named(record: Make, tmp_path: Path) -> None:
 
 def test_only_rows_without_records_are_missing(record: Make, tmp_path: Path) -> None:
     selection = select("cifar100", "DenseResNet*")
-    assert len(missing(selection, tmp_path)) == 4
+    folders = Folders(tmp_path, tmp_path / "runs", tmp_path)
+    assert len(missing(selection, folders)) == 4
     append_record(record(seed=0), tmp_path)
-    left = missing(selection, tmp_path)
+    left = missing(selection, folders)
     assert [dict(each.options) for each in left] == [{"N": 2}, {"N": 6}, {"N": 8}]
-    assert len(missing(selection, tmp_path, RunsPerRow(3))) == 11
+    assert len(missing(selection, folders, RunsPerRow(3))) == 11
 
 
 def test_rows_are_chosen_by_pattern() -> None:

@@ -22,7 +22,7 @@ from repro.counting.demand import Demand, demand_of
 from repro.errors import Diverged, Stopped, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.locks import locked
-from repro.paths import Folders
+from repro.paths import Folders, default_folders
 from repro.planning.deciding import Known, deciding_seeds, probability
 from repro.planning.device import device_called
 from repro.planning.image_time import Basis, Measurements, measurements_on
@@ -266,7 +266,7 @@ def test_a_dry_run_lists_what_run_would_train(capsys: pytest.CaptureFixture[str]
     answer = json.loads(out)
     (row,) = answer["rows"]
     table = read_table("resnet-cifar")
-    wanted = missing(Selection(table, table.matching("ResNet-20")), tmp_path / "results", RunsPerRow(2))
+    wanted = missing(Selection(table, table.matching("ResNet-20")), default_folders(), RunsPerRow(2))
     assert [each["id"] for each in row["runs"]] == [each.id for each in wanted]
     assert answer["totals"]["missing"] == len(wanted) == row["missing"] == 2
     assert answer["totals"]["device_hours"] * 3600 == pytest.approx(sum(each["seconds"] for each in row["runs"]))

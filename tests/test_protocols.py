@@ -28,6 +28,9 @@ from repro.experiment import Experiment, experiment_for
 from repro.models import build
 from repro.models.dense import fully_convolutional
 from repro.paths import Folders
+from repro.planning import needed
+from repro.planning.needed import complete, incomplete
+from repro.planning.state import RunState, status_of
 from repro.recipes import recipe
 from repro.report.cells import error_cell
 from repro.report.notes import notes_of
@@ -431,7 +434,8 @@ def test_a_dense_test_of_too_small_images_is_refused_before_the_training(monkeyp
 def printed(monkeypatch: pytest.MonkeyPatch) -> list[Protocol]:
     """Pretend that the errors of the experiment are printed by two protocols besides one crop."""
     protocols = [TEN, ONE_CROP, DENSE]
-    monkeypatch.setattr(final_tests, "protocols_of", lambda experiment: protocols)
+    for each in (final_tests, needed):
+        monkeypatch.setattr(each, "protocols_of", lambda experiment: protocols)
     return protocols
 
 
@@ -480,11 +484,19 @@ class Stopping(Silent):
 
 
 @pytest.mark.usefixtures("data")
-def test_a_record_without_the_test_of_a_printed_protocol_gets_it(folders: Folders, printed: list[Protocol]) -> None:
+def test_a_record_without_the_test_of_a_printed_protocol_gets_it(
+    folders: Folders, printed: list[Protocol], tmp_path: Path
+) -> None:
     experiment = Experiment("resnet20", {"shortcut": "A"}, RECIPE.with_epochs(1), 0)
     printed.clear()
     before = train_one(experiment, HERE, folders, Silent())
+    assert incomplete([experiment], folders) == []
     printed.append(DENSE)
+    assert incomplete([experiment], folders) == [experiment]
+    assert incomplete([experiment], replace(folders, runs=tmp_path / "other")) == []  # without its weights
+    assert complete([before], [experiment], folders.runs) == []
+    planned = status_of(experiment, (), folders.runs)
+    assert (planned.state, planned.images_left) == (RunState.STOPPED, 0)
     watcher = Silent()
     after = train_one(experiment, replace(HERE, checkpoint_seconds=9.0), folders, watcher)
     assert not any("adds another one" in line for line in watcher.said)
@@ -494,6 +506,7 @@ def test_a_record_without_the_test_of_a_printed_protocol_gets_it(folders: Folder
     again = Silent()
     assert train_one(experiment, HERE, folders, again) == after
     assert again.said == [f"{experiment.name} is already finished; showing its record"]
+    assert incomplete([experiment], folders) == []
 
 
 @pytest.mark.usefixtures("data")

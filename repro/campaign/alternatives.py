@@ -14,7 +14,7 @@ from repro.console import note
 from repro.errors import OneRunFailed
 from repro.experiment import Experiment
 from repro.paths import Folders
-from repro.planning.needed import without_record
+from repro.planning.needed import incomplete
 from repro.recipes import recipe
 from repro.report.alternatives import AlternativesReport
 from repro.runtime import Runtime
@@ -29,7 +29,7 @@ def try_alternatives(
     """Train the alternatives of every row whose error differs, and return what they did, and which runs failed.
 
     Each run with an alternative is compared with a run of the recipe with the same seed and number of epochs, which is
-    trained too if it has no record.
+    trained too if it has no complete record.
 
     Args:
         selection: a table and some of its rows; the others, and rows that do not differ, are left out.
@@ -40,7 +40,7 @@ def try_alternatives(
     (comparison,) = compared([selection], folders.results)
     trials = trials_of(comparison, per_row)
     _report_left_out(comparison, per_row.epochs)
-    experiments = without_record(chain(*map(_experiments, trials)), folders.results)
+    experiments = incomplete(chain(*map(_experiments, trials)), folders)
     runs = number_of(len(experiments), "run")
     note(f"{comparison.table.name}: {number_of(len(trials), 'alternative')}, {runs} to train")
     failures = train_runs(experiments, runtime, folders).failures

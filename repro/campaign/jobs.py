@@ -52,7 +52,7 @@ class Jobs:
 
 
 def jobs_for(selection: Selection, per_row: RunsPerRow, runtime: Runtime, folders: Folders, use: Resources) -> Jobs:
-    """Return the jobs for the runs of some rows that are neither recorded nor queued nor diverged.
+    """Return the jobs for the runs of some rows that are neither complete nor queued nor diverged.
 
     Args:
         selection: the table with the rows.
@@ -77,9 +77,12 @@ def jobs_for(selection: Selection, per_row: RunsPerRow, runtime: Runtime, folder
 
 
 def _states(selection: Selection, per_row: RunsPerRow, folders: Folders) -> list[RunStatus]:
-    """Return the states of the runs of some rows that have no record."""
-    jobs = jobs_of(read_records(result_folders(folders.results)), folders.runs)
-    return [quick_status_of(each, (), folders.runs, jobs) for each in missing(selection, folders.results, per_row)]
+    """Return the states of the runs of some rows that have no complete record."""
+    experiments = missing(selection, folders, per_row)
+    left = {each.id for each in experiments}
+    ended = [each for each in read_records(result_folders(folders.results)) if each.id not in left]
+    jobs = jobs_of(ended, folders.runs)
+    return [quick_status_of(each, (), folders.runs, jobs) for each in experiments]
 
 
 def _tasks(runs: Sequence[Experiment], runtime: Runtime, use: Resources) -> tuple[list[list[Experiment]], Runtime]:

@@ -11,7 +11,7 @@ from repro.console import loading, note, problem
 from repro.errors import BeingTrained, OneRunFailed, raise_joined
 from repro.experiment import Experiment, by_seeds, check_network, one_of_each
 from repro.paths import Folders
-from repro.planning.needed import missing, without_record
+from repro.planning.needed import incomplete, missing
 from repro.runtime import Runtime, Together
 from repro.store.results import Record
 from repro.store.run_folders import run_names
@@ -30,7 +30,7 @@ def train_missing(selection: Selection, per_row: RunsPerRow, runtime: Runtime, f
         OneRunFailed: a run failed; it is raised after all other runs are trained.
     """
     count_networks([selection])  # an error in counting is reported before days of training
-    experiments = missing(selection, folders.results, per_row)
+    experiments = missing(selection, folders, per_row)
     without = sum(each.recipe is None for each in selection.errors)
     omitted = f"; no recipe is implemented for {number_of(without, 'result')}" if without else ""
     note(f"{selection.table.name}: {number_of(len(experiments), 'run')} to train{omitted}")
@@ -97,7 +97,7 @@ def _train_free(
     """
     held: list[Experiment] = []
     for free in _sets(experiments, runtime):
-        while free := _without_record(free, folders):
+        while free := _incomplete(free, folders):
             try:
                 train_all(free, runtime, folders)
                 break
@@ -113,9 +113,9 @@ def _train_free(
     return held
 
 
-def _without_record(experiments: list[Experiment], folders: Folders) -> list[Experiment]:
-    """Return what is not recorded yet; several processes may read different records, but must train the same."""
-    return without_record(experiments, folders.results) if process_count() == 1 else experiments
+def _incomplete(experiments: list[Experiment], folders: Folders) -> list[Experiment]:
+    """Return what is not complete yet; several processes may read different records, but must train the same."""
+    return incomplete(experiments, folders) if process_count() == 1 else experiments
 
 
 def _sets(experiments: Sequence[Experiment], runtime: Runtime) -> list[list[Experiment]]:

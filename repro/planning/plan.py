@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from repro.comparison.match import with_runs
@@ -13,7 +14,7 @@ from repro.counting.cache import cached_demand, demanded
 from repro.counting.count import Subject
 from repro.planning.deciding import deciding_seeds
 from repro.planning.image_time import ImageTime, Measurements
-from repro.planning.needed import needed
+from repro.planning.needed import complete, needed
 from repro.planning.space import Memory, disk_bytes, memory_of
 from repro.planning.state import RunStatus, jobs_of, status_of
 from repro.store.results import Record
@@ -149,12 +150,13 @@ def needed_runs(
     Raises:
         UserError: all checkpoints of a stopped run are broken, or Slurm does not say which runs are queued.
     """
-    recorded, found = {each.id for each in records}, list[NeededRuns]()
-    jobs = jobs_of(records, runs)
-    for selection, spread in zip(selections, spreads, strict=True):
+    experiments = [[needed(error, per_row) for error in each.errors] for each in selections]
+    ended = complete(records, chain(*chain(*experiments)), runs)
+    recorded, jobs, found = {each.id for each in ended}, jobs_of(ended, runs), list[NeededRuns]()
+    for selection, spread, of_errors in zip(selections, spreads, experiments, strict=True):
         errors, cells = with_runs(selection.errors, records), selection.cells
-        for each in errors:
-            states = tuple(status_of(run, recorded, runs, jobs) for run in needed(each.error, per_row))
+        for each, of_error in zip(errors, of_errors, strict=True):
+            states = tuple(status_of(run, recorded, runs, jobs) for run in of_error)
             decides = deciding_seeds(each.measured, spread, cells) if each.error.judgeable else None
             found.append(NeededRuns(selection.table, each.error, states, decides))
     return found

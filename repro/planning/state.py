@@ -93,7 +93,7 @@ def status_of(
     """
     status = quick_status_of(experiment, recorded, runs, jobs)
     try:
-        saved = None if status.state.ended else _newest(runs / experiment.name)
+        saved = None if status.state.ended else newest_checkpoint(runs / experiment.name)
     except UserError:
         if status.state is not RunState.RUNNING:
             raise
@@ -129,7 +129,7 @@ def quick_status_of(
     return RunStatus(experiment, RunState.QUEUED, holder=job.place) if job else RunStatus(experiment, RunState.MISSING)
 
 
-def _newest(folder: Path) -> Checkpoint | None:
+def newest_checkpoint(folder: Path) -> Checkpoint | None:
     """Return the newest intact checkpoint of a run; torch is loaded only if there is one."""
     if not any(folder.glob("*.pt")):
         return None
