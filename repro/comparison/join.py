@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from repro.comparison.counts import CountCell, count_cells
 from repro.comparison.frame import errors_frame
 from repro.comparison.match import WithRuns, is_of, once_each, weights_of, with_runs
-from repro.comparison.rule import Judgement, judge, pooled
+from repro.comparison.rule import Judgement, MeasuredError, judge, pooled
 from repro.comparison.spread import PRINTED_SPREAD, Spread
 from repro.comparison.times import TimeCell, time_cells
 from repro.comparison.verdict import Verdict
@@ -256,10 +256,13 @@ def spreads_for(tables: Sequence[Table], records: Sequence[Record]) -> list[Spre
 
 
 def pooled_over(tables: Iterable[Table], records: Sequence[Record]) -> Spread:
-    """Return the spread between seeds, from the printed spreads and all tables' rows; each run counts once."""
-    seen: set[str] = set()
-    rows = []
-    for each in chain(*(with_runs(table.errors(), records) for table in tables)):
+    """Return the spread between seeds, from the printed spreads and all tables' rows; each run counts once.
+
+    Of errors that share runs, the one with most runs counts.
+    """
+    seen, rows = set[str](), list[MeasuredError]()
+    found = chain(*(with_runs(table.errors(), records) for table in tables))
+    for each in sorted(found, key=lambda each: len(each.runs), reverse=True):
         ids = {run.id for run in each.runs}
         if each.judged and seen.isdisjoint(ids):
             rows.append(each.measured)
