@@ -34,7 +34,7 @@ from repro.planning.state import RunState, status_of
 from repro.recipes import recipe
 from repro.report.cells import error_cell
 from repro.report.notes import notes_of
-from repro.store.protocol_tests import ProtocolTest, measured, plain, recorded_tests
+from repro.store.protocol_tests import FILE, ProtocolTest, measured, plain, recorded_tests
 from repro.store.results import Record, every_record, read_records
 from repro.tables import parse_table
 from repro.training.initialise import network_of
@@ -507,6 +507,20 @@ def test_a_record_without_the_test_of_a_printed_protocol_gets_it(
     assert train_one(experiment, HERE, folders, again) == after
     assert again.said == [f"{experiment.name} is already finished; showing its record"]
     assert incomplete([experiment], folders) == []
+
+
+@pytest.mark.usefixtures("data")
+def test_tests_of_the_same_weights_add_up(folders: Folders, printed: list[Protocol]) -> None:
+    experiment, found = Experiment("resnet20", {"shortcut": "A"}, RECIPE.with_epochs(1), 0), list[Record]()
+    for protocol in (DENSE, TEN, Protocol(views=Views.CENTRAL_CROP)):
+        printed[:] = [protocol]
+        found.append(train_one(experiment, HERE, folders, Silent()))
+        if protocol is TEN:
+            (folders.runs / experiment.name / FILE).unlink()  # the record has its tests too
+    assert [len(each.tests) for each in found] == [1, 2, 3]
+    assert found[1].tests[0] == found[0].tests[0]
+    assert found[2].tests[1:] == found[1].tests
+    assert read_records([folders.results]) == [found[-1]]
 
 
 @pytest.mark.usefixtures("data")

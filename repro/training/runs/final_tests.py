@@ -46,7 +46,7 @@ def final_protocols(experiment: Experiment, network: nn.Module) -> tuple[Protoco
 
 
 def test_finished(engine: Engine, session: Session, stop: StopRequest) -> list[list[ProtocolTest]]:
-    """Return for each run its tests by the final protocols; those that were stopped are continued.
+    """Return for each run the tests of its weights, after those by the final protocols; stopped ones are continued.
 
     Raises:
         Stopped: a signal arrived; what is tested so far is saved.
@@ -69,7 +69,7 @@ def _tests(engine: Engine, number: int, session: Session, stop: StopRequest) -> 
             tests = Tests(weights=weights, finished=tuple(have.values()))
             if processes.rank() == 0:
                 write_tests(tests, session.folders.runs / name)
-    return [have[each] for each in protocols]
+    return [*have.values()]
 
 
 def _test(

@@ -61,4 +61,4 @@ def warn_of_records(experiments: Sequence[Experiment], folders: Folders, watcher
 def _replaces_its_record(experiment: Experiment, folders: Folders) -> bool:
     """Whether a run is recorded already and only gets a test by another protocol."""
     saved, _ = load_newest(folders.runs / experiment.name)
-    return saved is not None and own_record(saved, folders.results) is not None
+    return saved is not None and own_record(saved.experiment.id, saved.started, folders.results) is not None

@@ -12,8 +12,8 @@ from repro.models.outside.location import version_of
 from repro.paths import Folders
 from repro.recipes import Recipe, deviations
 from repro.runtime import Runtime
-from repro.store.curves import new_curve_path, write_curve
-from repro.store.protocol_tests import is_tested, plain
+from repro.store.curves import new_curve_path, same_figure, write_curve
+from repro.store.protocol_tests import is_tested, plain, recorded_tests, with_tests
 from repro.store.results import RUNS, EpochRow, ProtocolTest, Record, every_record, put_record
 from repro.store.writing import locked_results
 from repro.training.checkpoints.checkpoint import Checkpoint, load_newest
@@ -47,17 +47,16 @@ def recorded(
     check_runtime(saved, runtime)
     if saved is None or not saved.finished:
         return None
-    own = own_record(saved, folders.results)
+    own = own_record(experiment.id, saved.started, folders.results)
     return own if own and is_tested(own, protocols) else None
 
 
-def own_record(saved: Checkpoint, results: Path) -> Record | None:
-    """Return the record of a checkpoint's run, or None.
+def own_record(id: str, started: str, results: Path) -> Record | None:
+    """Return the record of the run of an experiment that started at a time, or None.
 
     Another run of the same experiment, for example from another folder, has its own.
     """
-    made = (each for each in every_record(results) if each.id == saved.experiment.id)
-    return next((each for each in made if each.started == saved.started), None)
+    return next((each for each in every_record(results) if (each.id, each.started) == (id, started)), None)
 
 
 def write_record(engine: Engine, number: int, tests: Sequence[ProtocolTest], results: Path) -> Record:
@@ -103,8 +102,17 @@ def write_record(engine: Engine, number: int, tests: Sequence[ProtocolTest], res
         network=version_of(experiment.model),
         tests=plain(tests),
     )
+    made = _with_earlier_tests(made, results)
     if processes.rank() == 0:
         _write(made, rows, results)
+    return made
+
+
+def _with_earlier_tests(made: Record, results: Path) -> Record:
+    """Return a record with the tests of the run's earlier record, if equal figures show that the weights are equal."""
+    earlier = own_record(made.id, made.started, results)
+    if earlier and all(same_figure(getattr(earlier, each), getattr(made, each)) for each in ("error", "train_loss")):
+        return with_tests(made, recorded_tests(earlier))
     return made
 
 
