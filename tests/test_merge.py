@@ -6,14 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from records import append_record
 from test_cli import repro
 
+from repro.data.inputs.protocol import Averaged, Protocol, Views
 from repro.store.csv_rows import columns_of, csv_of, line_of
 from repro.store.curves import curve_path, read_curve, write_curve
 from repro.store.gates import GateRow, gates_path, read_gates, write_gates
-from repro.store.results import EpochRow, Record, every_record
+from repro.store.protocol_tests import plain, recorded_tests
+from repro.store.results import EpochRow, ProtocolTest, Record, every_record
 from repro.store.step_times import StepTime, append_times, read_times
 
 ROOT = Path(__file__).parents[1]
@@ -92,6 +95,29 @@ def test_a_run_with_two_records_is_refused_and_nothing_is_written(
         in (repro(capsys, "merge", theirs, mine, "--results", tmp_path / "new")[2])
     )
     assert content(tmp_path / "new") == {}
+
+
+@pytest.mark.parametrize("order", [("plain", "ten", "dense"), ("dense", "plain", "ten")])
+def test_a_run_that_was_tested_further_on_another_machine_has_all_tests(
+    order: tuple[str, ...], tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ten = Protocol(views=Views.TEN_CROP, averaged=Averaged.PROBABILITIES)
+    dense = Protocol(views=Views.DENSE, scales=(256,), averaged=Averaged.PROBABILITIES)
+    tests = [ProtocolTest(protocol=each, error=22.0, error5=6.0, loss=1.0) for each in (ten, dense)]
+    for name, of_run in (("plain", []), ("ten", tests[:1]), ("dense", tests[1:]), ("both", tests)):
+        append_record(record(tests=plain(of_run)), tmp_path / name)
+    own = tmp_path / order[0]
+    for _ in range(2):
+        status, out, _ = repro(capsys, "merge", *(tmp_path / each for each in order[1:]), "--results", own)
+        assert (status, out.startswith(f"added to {own}: 0 records"), "1 record already" in out) == (0, True, True)
+        (joined,) = every_record(own)
+        assert replace(joined, tests=()) == record()
+        assert {each.protocol for each in recorded_tests(joined)} == {ten, dense}
+    append_record(record(tests=plain([msgspec.structs.replace(tests[0], error=23.0)])), tmp_path / "other")
+    before = content(own)
+    status, _, err = repro(capsys, "merge", tmp_path / "both", tmp_path / "other", "--results", own)
+    assert (status, f"{record().name} differs in {own / 'runs.csv'} and" in err) == (2, True)
+    assert content(own) == before
 
 
 @pytest.mark.parametrize("kind", ["curves", "gates", "times"])

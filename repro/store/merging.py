@@ -14,7 +14,8 @@ from repro.errors import UserError
 from repro.store.csv_rows import line_of, lines_of, read, read_with_lines, rewrite
 from repro.store.curves import read_curve
 from repro.store.gates import read_gates
-from repro.store.results import RECORD, RUNS, Record
+from repro.store.protocol_tests import recorded_tests, with_tests
+from repro.store.results import RECORD, RUNS, Record, put_record
 from repro.store.step_times import MEASURED_TIME, TIMES, StepTime
 from repro.store.weights_tests import WEIGHTS, WEIGHTS_TEST, WeightsTest
 from repro.store.writing import locked_results
@@ -57,7 +58,7 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
     with ExitStack() as locks:
         for name in (RUNS, TIMES, WEIGHTS):
             locks.enter_context(locked_results(results / name))
-        runs = _Lines(results / RUNS, Record, RECORD, _run, key=_run)
+        runs = _Lines(results / RUNS, Record, RECORD, _run, key=_run, content=_without_tests, join=_with_tests_of)
         times = _Lines(results / TIMES, StepTime, MEASURED_TIME, _time, key=_time)
         weights = _Lines(results / WEIGHTS, WeightsTest, WEIGHTS_TEST, _weights, key=_tested, content=_with_errors)
         files = {folder: _Files(results / folder, reader) for folder, reader in FILES.items()}
@@ -69,7 +70,7 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
                 each.add(source / folder)
         for each in files.values():  # first, so that no record is without its curve
             each.write()
-        runs.write()
+        _write_records(runs, results)
         times.write()
         weights.write()
     return Added(
@@ -111,7 +112,23 @@ def _with_errors(test: WeightsTest) -> object:
     return test.key, test.error, test.error5
 
 
-def _itself(row: object) -> object:
+def _without_tests(record: Record) -> object:
+    """Return what two records must share to be of the same run: one may be tested by more protocols."""
+    return {**vars(record), "tests": ()}
+
+
+def _with_tests_of(record: Record, other: Record) -> Record | None:
+    """Return a record with the tests of another one of the same run; None if both have different figures of a test."""
+    tests = {each.protocol: each for each in recorded_tests(record)}
+    others = recorded_tests(other)
+    return with_tests(record, others) if all(tests.get(each.protocol, each) == each for each in others) else None
+
+
+def _itself(row: Row) -> Row:
+    return row
+
+
+def _first(row: Row, other: Row) -> Row | None:
     return row
 
 
@@ -129,9 +146,13 @@ class _Lines(Generic[Row]):
     """What a row is of: one file may have several rows of a key, but two files must not contradict each other."""
     content: Callable[[Row], object] = _itself
     """What is equal in rows of a key that are the same."""
+    join: Callable[[Row, Row], Row | None] = _first
+    """Returns a row with what another one that is the same adds to it; None if the two contradict each other."""
     known: dict[Hashable, list[tuple[Row, Path]]] = field(default_factory=dict)
     """The rows of each key, and the files that they are in."""
     new: list[Mapping[str, Any]] = field(default_factory=list)
+    joined: list[Row] = field(default_factory=list)
+    """The rows to which others added something; a later one of a run has all that an earlier one has."""
     present: list[Row] = field(default_factory=list)
     """The rows of the other files that were in this one."""
 
@@ -145,8 +166,10 @@ class _Lines(Generic[Row]):
         contents = [self.content(row) for row, _ in lines]
         for row, line in lines:
             known = self.known.setdefault(self.key(row), [])
-            if same := [other for each, other in known if self.content(row) == self.content(each)]:
-                if self.path in same and row not in self.present:
+            if same := [place for place, (each, _) in enumerate(known) if self.content(row) == self.content(each)]:
+                self._join(known, same[0], row, path)
+                here = any(known[place][1] == self.path for place in same)
+                if here and self.content(row) not in map(self.content, self.present):
                     self.present.append(row)
                 continue
             # A run that was repeated on one machine has several records there, and other files may have some of them.
@@ -156,10 +179,27 @@ class _Lines(Generic[Row]):
             known.append((row, path))
             self.new.append({**line, **line_of(row)})
 
+    def _join(self, known: list[tuple[Row, Path]], place: int, row: Row, path: Path) -> None:
+        """Add what another file has of a known row; UserError if the two contradict each other."""
+        earlier, other = known[place]
+        joined = self.join(earlier, row)
+        if joined is None:
+            raise _conflict(self.name(row), other, path, asdict(earlier), asdict(row))
+        if joined != earlier:
+            known[place] = joined, other
+            self.joined.append(joined)
+
     def write(self) -> None:
         """Write the file if there is something to add."""
         if self.new:
             rewrite(self.path, [*lines_of(self.path), *self.new], self.kind)
+
+
+def _write_records(runs: _Lines[Record], results: Path) -> None:
+    """Write new records, and those that were tested further elsewhere."""
+    runs.write()
+    for record in runs.joined:
+        put_record(record, results)
 
 
 @dataclass
