@@ -27,15 +27,17 @@ from repro.evaluation.protocols import PRINTED, Asked, protocol_for, protocol_of
 from repro.experiment import Experiment, experiment_for
 from repro.models import build
 from repro.models.dense import fully_convolutional
+from repro.papers import find_papers
 from repro.paths import Folders
 from repro.planning import needed
 from repro.planning.needed import complete, incomplete
 from repro.planning.state import RunState, status_of
-from repro.recipes import recipe
+from repro.recipes import Library, recipe, within
 from repro.report.cells import error_cell
 from repro.report.notes import notes_of
 from repro.store.protocol_tests import FILE, ProtocolTest, measured, plain, recorded_tests
 from repro.store.results import Record, every_record, read_records
+from repro.store.run_folders import describe, run_at
 from repro.tables import parse_table
 from repro.training.initialise import network_of
 from repro.training.runs import final_tests
@@ -600,6 +602,23 @@ label = "ResNet-34"
 model = "resnet34"
 cells = { error = "24.99" }
 """
+
+
+def test_the_command_that_resumes_a_run_names_the_paper_whose_table_says_how_it_is_tested(
+    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("ten", TEN_CROP_TABLE), ("one", TEN_CROP_TABLE.replace("protocol =", "# protocol ="))):
+        Path(name, "tables").mkdir(parents=True)
+        Path(name, "tables", f"{name}.toml").write_text(text, "utf-8")
+    experiment = experiment_for("resnet34", {}, seed=0, recipe_name="miru2020-imagenet-resnet34")
+    with within(Library(find_papers([Path("ten"), Path("one")]))):
+        describe(experiment, HERE, folders)
+    run = run_at(folders.runs / experiment.name)
+    assert (run.command or "").endswith(" --papers ten")
+    Path("ten").rename("moved")
+    run = run_at(folders.runs / experiment.name)
+    assert (run.state, "--papers" in (run.command or "--papers")) == (RunState.STOPPED, False)
 
 
 def test_the_tests_of_a_record_survive_its_file(record: Callable[..., Record], tmp_path: Path) -> None:

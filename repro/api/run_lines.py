@@ -12,9 +12,9 @@ from repro.console import note
 from repro.errors import UserError
 from repro.frames import Dtype, columns_of
 from repro.models import OptionValue
-from repro.recipes import current_library, deviations, within
+from repro.recipes import deviations, within
 from repro.store.results import read_records
-from repro.store.run_folders import Description, Run, runs_in
+from repro.store.run_folders import Description, Run, library_with, runs_in
 from repro.store.run_state import RunState
 
 
@@ -135,5 +135,5 @@ def _missing(name: str) -> RunLine:
 
 def deviations_of(description: Description) -> list[str]:
     """Return how the recipe of a run deviates from that of today."""
-    with within(current_library().also(map(Path, description.papers))):
+    with within(library_with(description.papers)):
         return deviations(description.experiment.recipe)

@@ -35,7 +35,7 @@ from repro.models import MODELS
 from repro.paths import Folders, checked_folders
 from repro.recipes import deviations
 from repro.runtime import Precision, Runtime
-from repro.store.commands import command_of
+from repro.store.commands import command_of, needed_papers
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -148,7 +148,7 @@ def _training(
     found = [each for each in speeds if precision in (None, each.precision)]
     ways = [(each.images_per_second, each.switches) for each in found if each.switches is not None]
     _, fastest = max(ways, key=itemgetter(0), default=(0, {}))
-    command = command_of(experiment, Runtime.from_values({**usual, **fastest}), {})
+    command = command_of(experiment, Runtime.from_values({**usual, **fastest}), {}, needed_papers(experiment))
     return with_folders(command, folders, "data") if command else "repro list recipes"
 
 

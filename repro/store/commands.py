@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -16,6 +17,7 @@ from repro.paths import default_folders
 from repro.recipes import current_library, default_recipe, overridden, overrides_of, recipe
 from repro.recipes.overrides import OF_RECIPE, is_value
 from repro.runtime import Runtime, Together
+from repro.tables.lookup import papers_with_protocols
 
 SWITCHES = (
     "device", "precision", "compile", "graph", "fused", "deterministic", "save_memory", "threads", "workers", "log",
@@ -35,13 +37,24 @@ def command_with(command: str, given: Mapping[str, Any]) -> str:
     return " ".join([command, *words])
 
 
-def command_of(experiment: Experiment, runtime: Runtime, folder_options: Mapping[str, str]) -> str | None:
+def needed_papers(experiment: Experiment) -> tuple[Path, ...]:
+    """Return the folders that a command which trains an experiment must name with `--papers`.
+
+    They have its recipe, or print its errors by other protocols than one crop; this runs the code of its network.
+    """
+    return current_library().needed_by(experiment.recipe) or papers_with_protocols(experiment)
+
+
+def command_of(
+    experiment: Experiment, runtime: Runtime, folder_options: Mapping[str, str], papers: Iterable[Path]
+) -> str | None:
     """Return the command that trains an experiment; None if no command does, for example if its model has changed.
 
     Args:
         experiment: what is trained; defaults are left out.
         runtime: how it is trained; defaults are left out.
         folder_options: the folders to state, by option.
+        papers: the folders to name with `--papers`.
     """
     options, choices = _options(experiment), _choices(experiment)
     overrides = overrides_of(experiment.recipe, recipe(experiment.recipe.name))
@@ -52,9 +65,9 @@ def command_of(experiment: Experiment, runtime: Runtime, folder_options: Mapping
     program = f"torchrun --nproc-per-node {runtime.processes} -m repro" if runtime.processes > 1 else "repro"
     seed = {"seed": experiment.seed} if experiment.seed else {}
     chosen, others = {**choices, **epochs}, {**seed, **_switches(runtime), **folder_options}
-    papers = [as_typed({"papers": str(each)}) for each in current_library().needed_by(experiment.recipe)]
     network = [quote(typed_name(experiment.model)), typed_options(experiment.model, options, is_value)]
-    words = [program, "train", *network, as_typed(chosen), *changes, as_typed(others), *papers]
+    words = [program, "train", *network, as_typed(chosen), *changes, as_typed(others)]
+    words += [as_typed({"papers": str(each)}) for each in papers]
     return " ".join(word for word in words if word)
 
 

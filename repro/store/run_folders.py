@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,9 +20,9 @@ from repro.locks import holder_of
 from repro.models import as_typed, is_outside
 from repro.models.outside.location import is_current, outside
 from repro.paths import Folders
-from repro.recipes import RECIPES, current_library, overrides_of, recipe, within
+from repro.recipes import RECIPES, Library, current_library, overrides_of, recipe, within
 from repro.runtime import Runtime
-from repro.store.commands import command_of
+from repro.store.commands import command_of, needed_papers
 from repro.store.curves import read_curve
 from repro.store.results import EpochRow
 from repro.store.run_state import Ending, RunState
@@ -49,9 +49,14 @@ class Description:
     ended: Ending | None = None
     """None while the run can be resumed."""
     papers: Sequence[str] = ()
-    """Folders of papers that only `--papers` named, and that the recipe needs."""
+    """Folders of papers that only `--papers` named, and that have the recipe or say how the run is tested."""
     device: str | None = None
     """The device of the sessions so far; None in descriptions by older versions."""
+
+    def papers_to_name(self) -> Sequence[Path]:
+        """Return the folders that a command which resumes the run must name today; no code of its network runs."""
+        library, known = current_library(), {Path(each).resolve() for each in self.papers}
+        return library.needed_by(self.experiment.recipe) or [each for each in library.named if each.resolve() in known]
 
 
 @dataclass(frozen=True)
@@ -106,8 +111,9 @@ class Run:
             return None
         named = {"data": self.description.data, "runs": str(self.folder.parent), "results": self.description.results}
         places = {option: folder for option, folder in named.items() if folder not in (None, option)}
-        with within(current_library().also(map(Path, self.description.papers))):
-            return command_of(self.description.experiment, self.description.runtime, places)
+        with within(library_with(self.description.papers)):
+            papers = self.description.papers_to_name()
+            return command_of(self.description.experiment, self.description.runtime, places, papers)
 
 
 def describe(
@@ -120,7 +126,7 @@ def describe(
 ) -> None:
     """Write the description of a run into its folder, when a session starts and when the run ends."""
     data = None if os.environ.get("REPRO_DATA") == str(folders.data) else str(folders.data)
-    papers = [str(each) for each in current_library().needed_by(experiment.recipe)]
+    papers = [str(each) for each in needed_papers(experiment)]
     written = Description(experiment, runtime, data, str(folders.results), ended, papers, device)
     content = {**vars(written), "experiment": experiment.to_json(), "runtime": runtime.values()}
     write_atomically(
@@ -192,7 +198,7 @@ def _description(path: Path) -> Description | None:
     if stored is None:
         return None
     try:
-        with within(current_library().also(map(Path, stored.papers))):
+        with within(library_with(stored.papers)):
             found = Description(
                 experiment=Experiment.from_stored(stored.experiment),
                 runtime=Runtime.from_values(stored.runtime),
@@ -206,6 +212,11 @@ def _description(path: Path) -> Description | None:
         return found if found.experiment.name == path.parent.name else None
     except (UserError, msgspec.ValidationError):
         return None
+
+
+def library_with(papers: Iterable[str]) -> Library:
+    """Return the current library with the papers of a description, as far as they are still there."""
+    return current_library().also(each for each in map(Path, papers) if each.is_dir())
 
 
 def check_papers(folder: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from repro.data import DATASETS, DatasetKind
-from repro.data.inputs.protocol import Protocol
+from repro.data.inputs.protocol import ONE_CROP, Protocol
 from repro.experiment import Experiment
 from repro.models import OptionValue
+from repro.recipes import current_library
 from repro.tables.printed import PrintedError, Table
 from repro.tables.reading import read_table, table_names
 
@@ -32,9 +34,23 @@ def protocols_of(experiment: Experiment) -> list[Protocol]:
     """
     if DATASETS[experiment.dataset].kind is not DatasetKind.IMAGE_FILES:
         return []
+    return list(dict.fromkeys(each.protocol for each in _errors_for(experiment)))
+
+
+def papers_with_protocols(experiment: Experiment) -> tuple[Path, ...]:
+    """Return the folders of `--papers` whose tables print errors of an experiment by other protocols than one crop."""
+    named = [each for each in current_library().papers if each.named]
+    if not named or DATASETS[experiment.dataset].kind is not DatasetKind.IMAGE_FILES:
+        return ()
+    files = {each.table.file for each in _errors_for(experiment) if each.protocol != ONE_CROP}
+    return tuple(each.named for each in named if each.named and not files.isdisjoint(each.tables))
+
+
+def _errors_for(experiment: Experiment) -> Iterator[PrintedError]:
+    """Yield the printed errors that an experiment is for."""
     found = (each for each in errors_of(experiment.model) if each.dataset == experiment.dataset)
     of_recipe = (each for each in found if each.recipe == experiment.recipe.name)
-    return list(dict.fromkeys(each.protocol for each in of_recipe if each.options == dict(experiment.options)))
+    return (each for each in of_recipe if each.options == dict(experiment.options))
 
 
 def _errors_in(table: Table, model: str) -> list[PrintedError]:
