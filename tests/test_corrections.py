@@ -41,7 +41,7 @@ def test_a_run_with_the_values_that_a_recipe_was_corrected_to_counts(record: Cal
 
 def test_a_run_of_an_unknown_version_of_a_recipe_says_so(record: Callable[..., Record]) -> None:
     made = replace(record(), id="00000000")
-    assert as_of_today(made).deviations == ["another version of miru2020-cifar100"]
+    assert as_of_today(made).deviations == ["another version of miru2020-cifar100, its dataset or its network"]
 
 
 def test_records_of_unknown_recipes_and_models_are_unchanged(record: Callable[..., Record], tmp_path: Path) -> None:

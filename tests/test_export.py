@@ -164,6 +164,8 @@ def test_the_card_of_a_detector_shows_the_ap_of_its_run(record: Callable[..., Re
     card = " ".join(model_card(facts, tmp_path / "net.safetensors").split())
     assert "| Test AP of these weights | 34.00 % | | Test AP of the run | AP 33.10 %, after epoch 8 |" in card
     assert "error of" not in card
+    assert "The input is `repro.models.detector.Scenes(images, [])`, where each image has the shape (3, height," in card
+    assert "`labels` from 1 to 80 and `scores`" in card
 
 
 def test_wrong_files_are_refused(

@@ -50,4 +50,4 @@ def _differences(record: Record, today: Experiment) -> list[str]:
     former = FORMER.get(record.recipe)
     if former and replace(today, recipe=former).id == record.id:
         return former.differences(recipe(record.recipe))
-    return [f"another version of {record.recipe}"]
+    return [f"another version of {record.recipe}, its dataset or its network"]

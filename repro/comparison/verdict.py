@@ -55,7 +55,8 @@ class Verdict(StrEnum):
         "different test images",
         "◇",
         "none",
-        "our test images are not the paper's: both errors are shown, without a verdict",
+        "our test images are not the paper's, or the figure is no error in % of images: both figures are shown, "
+        "without a verdict",
     )
     OTHER_PROTOCOL = (
         "tested by another protocol",

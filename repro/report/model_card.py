@@ -114,11 +114,10 @@ def _how_to_load(facts: CardFacts, weights: Path) -> str:
     from repro.data.inputs.augment import with_declared  # imports torch
 
     experiment = facts.experiment
-    data = DATASETS[experiment.dataset]
-    channels, height, width = data.input
     recipe = with_declared(experiment.recipe)
     given = ("preprocessing",) if recipe.preprocessing else ("mean", "std")
     normalised = "; ".join(f"{name}: {shown(name, getattr(recipe, name))}" for name in given)
+    shape, output = _input_and_output(experiment)
     return f"""## Load
 
 With `repro` installed, in Python:
@@ -129,10 +128,24 @@ import repro
 network, experiment = repro.load_weights({weights.name!a})
 ```
 {_OWN if _is_own(experiment) else ""}
-The input has the shape (images, {channels}, {height}, {width}); values of pixels are divided by 255 and
-normalised as in training ({normalised}). The output has {data.classes} classes. The tensors have the names of
+{shape}; values of pixels are divided by 255 and
+normalised as in training ({normalised}). {output}. The tensors have the names of
 {facts.names}; `load_weights` reads them.
 """
+
+
+def _input_and_output(experiment: Experiment) -> tuple[str, str]:
+    """Return what a network's input and output are."""
+    data, recipe = DATASETS[experiment.dataset], experiment.recipe
+    channels, height, width = data.input
+    if data.kind is not DatasetKind.DETECTION:
+        shape = f"The input has the shape (images, {channels}, {height}, {width})"
+        return shape, f"The output has {data.classes} classes"
+    return (
+        f"The input is `repro.models.detector.Scenes(images, [])`, where each image has the shape ({channels}, height, "
+        f"width), scaled to a shorter side of {recipe.resize} pixels but a longer one of at most {recipe.resize_limit}",
+        f"The output has for each image its `boxes` in pixels, `labels` from 1 to {data.classes} and `scores`",
+    )
 
 
 def _is_own(experiment: Experiment) -> bool:

@@ -61,7 +61,8 @@ class Column:
     remark: str = ""
     """Errors: what a reader should know about how they were measured."""
     comparable: bool = True
-    """Whether our test images are the paper's (default: `true`); otherwise both errors are shown, without a verdict."""
+    """Whether our test images are the paper's, and the figures are errors in % of images (default: `true`); otherwise
+    both are shown, without a verdict."""
     batch: int | None = None
     """Times: the number of images of a step (default: the recipe's batch)."""
     reference: str | None = None

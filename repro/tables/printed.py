@@ -107,7 +107,7 @@ class PrintedError:
 
     @property
     def judgeable(self) -> bool:
-        """Whether its runs get a verdict: there is a recipe, and our test images are the paper's."""
+        """Whether its runs get a verdict: there is a recipe, and the column is comparable."""
         return self.recipe is not None and self.column.comparable
 
     def is_of_network(self, model: str, options: Mapping[str, OptionValue], dataset: str, protocol: Protocol) -> bool:
