@@ -16,7 +16,7 @@ from repro.api.selection import select
 from repro.benchmark.random_images import random_data
 from repro.benchmark.variants import in_memory_variants
 from repro.campaign import training as command
-from repro.cli.runtime_options import runtime_of
+from repro.cli.options.runtime import runtime_of
 from repro.data import Images
 from repro.errors import Diverged, NetworkFailed, OneRunFailed, Stopped, UserError
 from repro.experiment import Experiment, experiment_for

@@ -23,7 +23,7 @@ import repro as package
 from repro.cli.app import main
 from repro.cli.commands import COMMANDS, built
 from repro.cli.lines import Kind
-from repro.cli.options import completing
+from repro.cli.options.shared import completing
 from repro.cli.suggestion import after_table, suggest
 from repro.comparison.join import Comparison
 from repro.console import stdout

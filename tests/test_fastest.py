@@ -11,7 +11,7 @@ import torch
 from repro.benchmark import fastest as module
 from repro.benchmark.fastest import fastest, remember, switch_times
 from repro.benchmark.variants import Variant, VariantKind
-from repro.cli.runtime_options import runtime_of
+from repro.cli.options.runtime import runtime_of
 from repro.experiment import Experiment, experiment_for
 from repro.runtime import Runtime, Together
 

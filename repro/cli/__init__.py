@@ -1,1 +1,1 @@
-"""The command line: one file per command."""
+"""The command line: the commands and their parts; `options/`: options that commands share or that belong together."""

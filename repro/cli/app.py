@@ -11,7 +11,7 @@ import typer
 
 from repro import __version__
 from repro.cli.commands import Commands
-from repro.cli.options import Quiet
+from repro.cli.options.shared import Quiet
 from repro.console import Droppable, open_closed_streams, problem, set_quiet
 from repro.encoding import never_fail, visible
 from repro.errors import Diverged, RunFailed, Stopped, UserError, explained, os_error_text, package_missing

@@ -15,7 +15,8 @@ from repro.bars import with_bar
 from repro.benchmark import WINDOW_SECONDS
 from repro.cli.check import check_device
 from repro.cli.networks import chosen_experiment
-from repro.cli.options import (
+from repro.cli.options.runtime import runtime_options
+from repro.cli.options.shared import (
     AnswerFormat,
     Data,
     DatasetName,
@@ -26,7 +27,6 @@ from repro.cli.options import (
     completing,
     model_options,
 )
-from repro.cli.runtime_options import runtime_options
 from repro.cli.suggestion import suggest, with_folders
 from repro.console import loading, print_json, stdout
 from repro.errors import UserError

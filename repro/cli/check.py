@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from repro.cli.options import AnswerFormat
+from repro.cli.options.shared import AnswerFormat
 from repro.cli.suggestion import suggest
 from repro.console import loading, note, print_json, print_line, stdout
 from repro.runtime import Runtime

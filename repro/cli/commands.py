@@ -12,8 +12,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from repro.cli.options import Command, with_quiet
-from repro.cli.papers import with_papers
+from repro.cli.options.papers import with_papers
+from repro.cli.options.shared import Command, with_quiet
 
 Wrapper = Callable[[Command], Command]
 FRAMED = 80

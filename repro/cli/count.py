@@ -11,7 +11,7 @@ import typer
 
 from repro.api.counts import count_named
 from repro.cli.networks import Chosen, chosen_network
-from repro.cli.options import AnswerFormat, DatasetName, Format, Settings, choice, completing, model_options
+from repro.cli.options.shared import AnswerFormat, DatasetName, Format, Settings, choice, completing, model_options
 from repro.cli.suggestion import after_count, suggest
 from repro.console import print_json, print_line, stdout
 from repro.counting.conventions import ALL, Convention, conventions_of

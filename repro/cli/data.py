@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from repro.cli.options import AnswerFormat, Data, Format, completing
+from repro.cli.options.shared import AnswerFormat, Data, Format, completing
 from repro.cli.suggestion import suggest, with_folders
 from repro.console import loading, note, print_json, problem, stdout
 from repro.data import DATASETS, check_root

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from repro.cli.options import AnswerFormat, Data, Format, Results, Runs, Settings
-from repro.cli.protocol import Scales, ViewsName, asked
-from repro.cli.runtime_options import runtime_options
+from repro.cli.options.protocol import Scales, ViewsName, asked
+from repro.cli.options.runtime import runtime_options
+from repro.cli.options.shared import AnswerFormat, Data, Format, Results, Runs, Settings
 from repro.cli.suggestion import after_run, suggest
 from repro.cli.weights import Given, show_weights
 from repro.console import loading, note, print_json, print_line

@@ -12,7 +12,7 @@ import typer
 from repro.api.selection import select_asked
 from repro.api.tables import compared
 from repro.atomic import write_atomically
-from repro.cli.options import Results, RunName, Runs, completing
+from repro.cli.options.shared import Results, RunName, Runs, completing
 from repro.cli.output import check_output
 from repro.cli.suggestion import suggest, with_folders
 from repro.comparison.corrections import as_of_today

@@ -12,10 +12,20 @@ import typer
 from repro.api.records import run_curve
 from repro.api.selection import select
 from repro.api.tables import compared
-from repro.cli.options import Data, Results, Rows, RunName, Runs, TableName, command_group, completing, with_quiet
+from repro.cli.options.papers import with_papers
+from repro.cli.options.runtime import runtime_options
+from repro.cli.options.shared import (
+    Data,
+    Results,
+    Rows,
+    RunName,
+    Runs,
+    TableName,
+    command_group,
+    completing,
+    with_quiet,
+)
 from repro.cli.output import check_output, write_output
-from repro.cli.papers import with_papers
-from repro.cli.runtime_options import runtime_options
 from repro.cli.suggestion import suggest, with_folders
 from repro.comparison.corrections import records_today
 from repro.console import note, waiting

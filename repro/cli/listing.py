@@ -14,7 +14,7 @@ import typer
 from repro.api.listing import dataset_lines, model_lines, origin, recipe_lines, table_lines
 from repro.api.run_lines import RunLine, run_lines
 from repro.cli.lines import AnyLine, Kind, grid_of
-from repro.cli.options import AnswerFormat, Format, Runs, completing
+from repro.cli.options.shared import AnswerFormat, Format, Runs, completing
 from repro.cli.suggestion import after_runs, suggest, with_folders
 from repro.console import note, print_json, print_line, stdout
 from repro.errors import UserError

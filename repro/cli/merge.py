@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from repro.cli.options import AnswerFormat, Format, Results
+from repro.cli.options.shared import AnswerFormat, Format, Results
 from repro.cli.suggestion import suggest, with_folders
 from repro.console import print_json, print_line
 from repro.paths import DEFAULT_RESULTS, checked_folders

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from repro.atomic import write_folder_atomically
-from repro.cli.options import command_group, with_quiet
-from repro.cli.papers import with_papers
+from repro.cli.options.papers import with_papers
+from repro.cli.options.shared import command_group, with_quiet
 from repro.cli.suggestion import suggest
 from repro.console import note
 from repro.errors import UserError

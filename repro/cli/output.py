@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 
 from repro.atomic import write_atomically
-from repro.cli.options import choice
+from repro.cli.options.shared import choice
 from repro.console import note, print_file, stdout
 from repro.errors import UserError
 from repro.report import SUFFIXES, ReportFormat

@@ -7,13 +7,11 @@ from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
 
-import typer
-
 from repro.api.plans import plan_of, select_matching
-from repro.cli.options import Data, Results, Rows, Runs, number_of_seeds
+from repro.cli.options.rows import DeviceName, RowOptions
+from repro.cli.options.runtime import runtime_of, runtime_options
+from repro.cli.options.shared import Data, Results, Rows, Runs, number_of_seeds
 from repro.cli.output import Output, format_of, format_option, show
-from repro.cli.row_options import RowOptions
-from repro.cli.runtime_options import runtime_of, runtime_options
 from repro.cli.suggestion import suggest, with_folders
 from repro.paths import DEFAULT_RESULTS, checked_folders
 from repro.planning.plan import Plan
@@ -24,14 +22,6 @@ from repro.tables import RunsPerRow, Selection
 
 Format = Annotated[ReportFormat | None, format_option(GRID_FORMATS)]
 Seeds = Annotated[int | None, number_of_seeds("Seeds to train for each row (default: as many as in the paper).")]
-DeviceName = Annotated[
-    str | None,
-    typer.Option(
-        "--device-name",
-        metavar="NAME",
-        help="Estimate for a device elsewhere, by its name in records, such as H100 (default: this machine's).",
-    ),
-]
 
 
 @runtime_options("device", "precision", "compile", "graph", "fused", "together", "threads")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from repro.cli.options import Results, Runs, command_group, with_quiet
-from repro.cli.papers import with_papers
+from repro.cli.options.papers import with_papers
+from repro.cli.options.shared import Results, Runs, command_group, with_quiet
 from repro.cli.suggestion import suggest, with_folders
 from repro.console import note, print_line, problem
 from repro.errors import RunFailed, UserError

@@ -17,12 +17,13 @@ from repro.benchmark import WINDOW_SECONDS
 from repro.campaign.alternatives import try_alternatives
 from repro.campaign.jobs import jobs_for
 from repro.campaign.training import train_missing
-from repro.cli.options import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing
+from repro.cli.options.cluster import CLUSTER_OPTIONS, cluster_options, resources_of
+from repro.cli.options.rows import DeviceName, RowOptions
+from repro.cli.options.runtime import runtime_of, runtime_options
+from repro.cli.options.shared import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing
 from repro.cli.output import Format, Output, format_of, show
-from repro.cli.plan import DeviceName, show_plan
-from repro.cli.row_options import RowOptions
-from repro.cli.runtime_options import runtime_of, runtime_options
-from repro.cli.submit import CLUSTER_OPTIONS, cluster_options, resources_of, submit_missing
+from repro.cli.plan import show_plan
+from repro.cli.submit import submit_missing
 from repro.cli.suggestion import after_alternatives, after_table, suggest
 from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from repro.campaign.training import train_all
 from repro.cli.networks import chosen_experiment
-from repro.cli.options import (
+from repro.cli.options.runtime import runtime_of, runtime_options
+from repro.cli.options.shared import (
     AnswerFormat,
     Data,
     DatasetName,
@@ -25,7 +26,6 @@ from repro.cli.options import (
     Seeds,
     model_options,
 )
-from repro.cli.runtime_options import runtime_of, runtime_options
 from repro.cli.suggestion import after_run, suggest
 from repro.console import note, print_json, print_line
 from repro.errors import UserError

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from repro.api.library import paper_of_file
-from repro.cli.options import AnswerFormat, Data, Format
-from repro.cli.papers import Papers
+from repro.cli.options.papers import Papers
+from repro.cli.options.shared import AnswerFormat, Data, Format
 from repro.cli.suggestion import suggest, with_folders
 from repro.console import note, print_json, print_line
 from repro.errors import UserError

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from repro.cli.networks import chosen_network
-from repro.cli.options import AnswerFormat
+from repro.cli.options.shared import AnswerFormat
 from repro.cli.suggestion import network_as_typed, suggest, with_folders
 from repro.console import loading, note, print_json, print_line
 from repro.errors import UserError

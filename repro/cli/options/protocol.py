@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from repro.cli.options import choice
+from repro.cli.options.shared import choice
 from repro.data.inputs.protocol import Views
 from repro.errors import UserError
 

@@ -1,4 +1,4 @@
-"""The options that several commands share, the model options, and the runtime options."""
+"""The options that several commands share, the model options, and how options are added to a command."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from repro.api.library import using_for
-from repro.cli.options import Command, with_options
+from repro.cli.options.shared import Command, with_options
 from repro.paths import data_in
 
 Papers = Annotated[

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from repro.bounds import MOST_SEEDS
-from repro.cli.options import Command, choice, with_options
+from repro.cli.options.shared import Command, choice, with_options
 from repro.runtime import MEASURED, Log, Precision, Runtime, Together
 from repro.text import one_of
 

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from repro.tables import RunsPerRow
+
+DeviceName = Annotated[
+    str | None,
+    typer.Option(
+        "--device-name",
+        metavar="NAME",
+        help="Estimate for a device elsewhere, by its name in records, such as H100 (default: this machine's).",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
