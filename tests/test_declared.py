@@ -584,7 +584,7 @@ def test_grey_image_files_are_trained(paper: Write, capsys: pytest.CaptureFixtur
 def test_steps_on_grey_images_are_timed(
     paper: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("repro.cli.table.WINDOW_SECONDS", 0.01)
+    monkeypatch.setattr("repro.benchmark.steps.WINDOW_SECONDS", 0.01)
     timed = TABLE.replace("columns = [", 'columns = [\n  { key = "took", label = "Time s", kind = "time" },')
     paper(SQUARES + "channels = 1\n", RECIPE, timed.replace("cells = {", 'cells = { took = "1.0",'))
     squares(**{f"{part}_images": np.zeros((n, 8, 8), np.uint8) for part, n in (("train", 60), ("test", 15))})

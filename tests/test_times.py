@@ -17,7 +17,8 @@ from repro.api.tables import compared
 from repro.benchmark.random_images import random_data
 from repro.benchmark.steps import ROUNDS, measure_steps, step_experiment
 from repro.benchmark.variants import endless
-from repro.cli.table import measure_times, show
+from repro.campaign.timing import measure_times
+from repro.cli.output import show
 from repro.comparison.join import Comparison, compare, pooled_over
 from repro.comparison.spread import PRINTED_SPREAD
 from repro.comparison.times import IN_TURN, OF_RUNS
@@ -326,7 +327,7 @@ def test_steps_are_really_measured(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("repro.cli.table.WINDOW_SECONDS", 0.01)
+    monkeypatch.setattr("repro.benchmark.steps.WINDOW_SECONDS", 0.01)
     table = tiny_table()
     measure_times(Selection(table, table.rows), Runtime(device="cpu"), tmp_path)
     narrow, wide = read_times([tmp_path])
@@ -367,7 +368,7 @@ def test_a_step_changes_no_weight(tiny_table: Callable[..., Table]) -> None:
 def test_a_row_without_a_batch_size_is_not_measured(tiny_table: Callable[..., Table]) -> None:
     table = tiny_table("batch = 8\n")
     with pytest.raises(UserError, match="neither the column took nor a recipe gives the batch size of narrow"):
-        measure_steps(Selection(table, table.rows), Runtime(device="cpu"), 0.01)
+        measure_steps(Selection(table, table.rows), Runtime(device="cpu"))
 
 
 def test_every_printed_time_of_a_network_can_be_measured() -> None:

@@ -11,6 +11,7 @@ from itertools import product
 
 import torch
 
+from repro.benchmark import WINDOW_SECONDS
 from repro.benchmark.random_images import random_data
 from repro.benchmark.variants import endless
 from repro.benchmark.windows import measure_window
@@ -44,7 +45,6 @@ class Timed:
 def measure_steps(
     selection: Selection,
     runtime: Runtime,
-    window_seconds: float,
     progress: Callable[[Sequence[tuple[int, Timed]]], Iterable[tuple[int, Timed]]] = iter,
 ) -> list[StepTime]:
     """Return the time of a step (forward, backward, update) of every row with a printed time.
@@ -54,7 +54,6 @@ def measure_steps(
     Args:
         selection: the table with the rows to measure; rows without a published time are skipped.
         runtime: device, precision, threads.
-        window_seconds: shortest time of a window, which takes at least one step.
         progress: wraps the windows, for a progress bar.
 
     Raises:
@@ -67,7 +66,7 @@ def measure_steps(
     started = datetime.now(UTC).isoformat(timespec="seconds")
     timed = [Timed(row, each, _steps(each, runtime, device)) for row, each in experiments]
     for number, each in progress(list(product(range(ROUNDS + 1), timed))):
-        seconds = _window(each, device, window_seconds)
+        seconds = _window(each, device)
         if number > 0:
             each.seconds.append(seconds)
     made = machine(device)
@@ -146,11 +145,11 @@ def _steps(experiment: Experiment, runtime: Runtime, device: torch.device) -> It
     yield from endless(Engine([experiment], runtime, task, device))
 
 
-def _window(timed: Timed, device: torch.device, seconds: float) -> float:
+def _window(timed: Timed, device: torch.device) -> float:
     """Return the seconds of a step over one window."""
     try:
         with failing_in_one_line([timed.experiment]):
-            return measure_window(timed.steps, device, seconds).step_seconds
+            return measure_window(timed.steps, device, WINDOW_SECONDS).step_seconds
     except torch.OutOfMemoryError as error:
         label, batch = timed.row.label, timed.experiment.recipe.batch
         message = f"{label} with batch size {batch} needs more memory than {device} has; leave it out with --rows"

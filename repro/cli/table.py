@@ -12,10 +12,9 @@ import typer
 
 from repro.api.selection import select, select_all
 from repro.api.tables import report_on
-from repro.bars import with_bar
-from repro.benchmark import WINDOW_SECONDS
 from repro.campaign.alternatives import try_alternatives
 from repro.campaign.jobs import jobs_for
+from repro.campaign.timing import check_timed, measure_times
 from repro.campaign.training import train_missing
 from repro.cli.options.cluster import CLUSTER_OPTIONS, cluster_options, resources_of
 from repro.cli.options.rows import DeviceName, RowOptions
@@ -34,10 +33,7 @@ from repro.report import GRID_FORMATS, ReportFormat
 from repro.report.view import ALL, View, view_of
 from repro.runtime import Runtime
 from repro.store.commands import command_with
-from repro.store.step_times import TIMES, append_times
-from repro.store.writing import check_writable
 from repro.tables import RunsPerRow, Selection, table_names
-from repro.text import number_of
 
 TIMED = ("device", "precision", "threads")
 """The runtime options that apply to --time."""
@@ -223,25 +219,6 @@ def _next(named: str | None, first: Comparison, options: RowOptions, *, trained:
 def _view(selection: Selection, columns: str | None, *, bare: bool) -> View:
     """Return what is shown of a table; UserError for a column that it does not have."""
     return view_of(selection.table, () if columns is None else columns.split(","), bare=bare)
-
-
-def check_timed(selection: Selection) -> None:
-    """Raise UserError if the paper prints no time for any of these rows."""
-    if not selection.timed:
-        raise UserError(
-            f"{selection.table.name} has no published times of these rows; --time is for tables such as wrn-blocks"
-        )
-
-
-def measure_times(selection: Selection, runtime: Runtime, results: Path) -> None:
-    """Measure a training step of every row with a published time, in turn, and record it."""
-    from repro.benchmark.steps import ROUNDS, measure_steps
-
-    check_writable(results / TIMES)
-    what = f"{selection.table.name}: measuring {number_of(len(selection.timed), 'row')} in turn, {ROUNDS + 1} times"
-    times = measure_steps(selection, runtime, WINDOW_SECONDS, lambda windows: with_bar(windows, what))
-    append_times(times, results)
-    note(f"recorded the times in {results / TIMES}")
 
 
 def _report_mismatches(comparisons: Sequence[Comparison]) -> bool:
