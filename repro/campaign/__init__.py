@@ -1,1 +1,1 @@
-"""What tables still need is done: runs are trained here, become jobs, or try alternatives of a recipe."""
+"""Carries out what was asked for: trains runs or submits them as jobs, tries alternatives of recipes, times steps."""
