@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -28,6 +29,19 @@ class Folders:
     """Checkpoints, a folder per run."""
     results: Path
     """Records of finished runs."""
+
+
+class FolderUse(Enum):
+    """What a command does with the folders of runs and results, and so what is checked of them."""
+
+    READ = auto()
+    """Both may be missing, and need not be writable."""
+    SHOW_RESULTS = auto()
+    """The folder of results must exist unless it is the default."""
+    WRITE_RESULTS = auto()
+    """The folder of results must be writable."""
+    WRITE_RUNS = auto()
+    """Both must be writable, since runs are recorded in the results."""
 
 
 def default_folders() -> Folders:
@@ -80,10 +94,7 @@ def checked_folders(
     data: Path | None = None,
     runs: Path | None = None,
     results: Path = DEFAULT_RESULTS,
-    *,
-    trains: bool = False,
-    measures: bool = False,
-    shows: bool = False,
+    use: FolderUse = FolderUse.READ,
 ) -> Folders:
     """Return the folders of a command, checked before any long work.
 
@@ -91,20 +102,20 @@ def checked_folders(
         data: datasets; default `data_folder()`.
         runs: checkpoints; default runs/.
         results: records of finished runs.
-        trains: whether the command will write to runs and results.
-        measures: whether the command will write to results.
-        shows: whether the command reads results, which must exist unless they are the default.
+        use: what the command does with runs and results.
 
     Raises:
         UserError: a folder is a file, cannot be written, or does not exist.
     """
     runs = runs or DEFAULT_RUNS
-    for name, folder, written in (("--runs", runs, trains), ("--results", results, trains or measures)):
+    writes_runs = use is FolderUse.WRITE_RUNS
+    writes_results = writes_runs or use is FolderUse.WRITE_RESULTS
+    for name, folder, written in (("--runs", runs, writes_runs), ("--results", results, writes_results)):
         there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
         if not there.is_dir():
             raise UserError(f"{name} {folder} is not a folder: {there} is a file")
         if written:
             _check_writable(there, f"{name} {folder}")
-    if shows and results != DEFAULT_RESULTS and not results.is_dir():
+    if use is FolderUse.SHOW_RESULTS and results != DEFAULT_RESULTS and not results.is_dir():
         raise UserError(f"--results {results} does not exist; repro train creates it with the first record")
     return Folders(data or data_folder(), runs, results)

@@ -14,7 +14,7 @@ import torch
 from repro import data
 from repro.data.readers import cifar
 from repro.errors import UserError
-from repro.paths import checked_folders
+from repro.paths import FolderUse, checked_folders
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 3072), dtype=np.uint8)
 FINE = [0, 99, 5, 17, 3, 42]
@@ -70,7 +70,7 @@ def test_an_unwritable_folder_is_refused_before_the_training(
     monkeypatch.setattr("repro.paths.TemporaryFile", refuse)  # root may write everywhere
     checked_folders(**{name: tmp_path / "below"})
     with pytest.raises(UserError, match=f"--{name} .*below is not writable"):
-        checked_folders(**{name: tmp_path / "below"}, trains=True)
+        checked_folders(**{name: tmp_path / "below"}, use=FolderUse.WRITE_RUNS)
 
 
 def test_a_file_is_refused_as_data_folder(tmp_path: Path) -> None:

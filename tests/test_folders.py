@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from repro.errors import UserError
-from repro.paths import checked_folders
+from repro.paths import FolderUse, checked_folders
 
 
 def test_a_folder_of_results_to_show_must_exist(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
-        checked_folders(results=tmp_path / "missing", shows=True)
-    assert checked_folders(results=tmp_path / "missing", trains=True).results == tmp_path / "missing"
-    assert checked_folders(results=Path("results"), shows=True).results == Path("results")
+        checked_folders(results=tmp_path / "missing", use=FolderUse.SHOW_RESULTS)
+    assert checked_folders(results=tmp_path / "missing", use=FolderUse.WRITE_RUNS).results == tmp_path / "missing"
+    assert checked_folders(results=Path("results"), use=FolderUse.SHOW_RESULTS).results == Path("results")

@@ -19,7 +19,7 @@ from repro.console import loading
 from repro.counting.cache import demanded
 from repro.counting.in_processes import in_processes
 from repro.errors import UserError
-from repro.paths import Folders, checked_folders
+from repro.paths import Folders, FolderUse, checked_folders
 from repro.planning.device import device_called
 from repro.planning.image_time import measurements_on
 from repro.planning.plan import Plan, needed_runs, planned, without_demand
@@ -62,7 +62,9 @@ def plan(
     with using_for("" if name is None else path_argument("name", name), papers):
         pattern = text_argument("rows", rows)
         selections = select_matching(pattern) if name is None else [select(str(name), pattern)]
-        folders = checked_folders(None, path_argument("runs", runs), path_argument("results", results), shows=True)
+        folders = checked_folders(
+            None, path_argument("runs", runs), path_argument("results", results), FolderUse.SHOW_RESULTS
+        )
         per_row = RunsPerRow(_checked("seeds", seeds, UpToThousand), _checked("epochs", epochs, OneToBillion))
         return PlanReport(plan_of(selections, per_row, Runtime(), folders, device, named=name is not None))
 

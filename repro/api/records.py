@@ -12,7 +12,7 @@ from repro.comparison.corrections import records_today
 from repro.errors import UserError
 from repro.figures import RunCurve
 from repro.frames import Dtype, columns_of, frame_of
-from repro.paths import checked_folders
+from repro.paths import FolderUse, checked_folders
 from repro.store.curves import curve_of, read_curve
 from repro.store.results import EpochRow, Record, result_folders
 from repro.store.run_folders import CURVE, DESCRIPTION, run_at, run_names
@@ -59,7 +59,9 @@ def results(folder: str | Path = "results", *, papers: Papers = ()) -> DataFrame
 
 
 def _places(results: str | Path) -> list[Path]:
-    return result_folders(checked_folders(results=path_argument("results", results), shows=True).results)
+    return result_folders(
+        checked_folders(results=path_argument("results", results), use=FolderUse.SHOW_RESULTS).results
+    )
 
 
 def curve(run: str, *, results: str | Path = "results", runs: str | Path = "runs", papers: Papers = ()) -> DataFrame:

@@ -12,7 +12,7 @@ from repro.comparison.corrections import records_today
 from repro.comparison.join import Comparison, spreads_for
 from repro.comparison.join import compare as joined
 from repro.errors import UserError
-from repro.paths import checked_folders
+from repro.paths import FolderUse, checked_folders
 from repro.report import Report
 from repro.report.view import ALL, View, view_of
 from repro.store.curves import curve_of
@@ -82,7 +82,7 @@ def _selected(name: str | Path, rows: str) -> Selection:
 
 
 def _checked(results: str | Path) -> Path:
-    return checked_folders(results=path_argument("results", results), shows=True).results
+    return checked_folders(results=path_argument("results", results), use=FolderUse.SHOW_RESULTS).results
 
 
 def report_on(selections: Sequence[Selection], results: Path, *, summary: bool, view: View = ALL) -> Report:

@@ -18,7 +18,7 @@ from repro.console import loading, note, print_json, print_line
 from repro.data import find as find_dataset
 from repro.data.inputs.protocol import ONE_CROP
 from repro.errors import UserError
-from repro.paths import DEFAULT_RESULTS, Folders, checked_folders
+from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
 from repro.runtime import Runtime
 from repro.store.results import tested
 from repro.store.run_folders import DESCRIPTION
@@ -114,7 +114,8 @@ def evaluate(
     if weights and not file and (runs or results != DEFAULT_RESULTS):
         raise UserError("--weights torchvision uses no run and no result; leave out --runs and --results")
     test = asked(protocol, scales)
-    folders, runtime = checked_folders(data, runs, results, measures=record), Runtime(**switches)
+    use = FolderUse.WRITE_RESULTS if record else FolderUse.READ
+    folders, runtime = checked_folders(data, runs, results, use), Runtime(**switches)
     if file:
         chosen = dataset and find_dataset(dataset)
         given = Given(what, settings or (), file, chosen, mean, std, test, record, source)

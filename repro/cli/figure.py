@@ -32,7 +32,7 @@ from repro.console import note, waiting
 from repro.errors import UserError
 from repro.figures import FORMATS, Curves, Figure, Forest, Gates, curves_of, curves_of_runs, draw, forest_of, gates_of
 from repro.models import MODELS, spec_of
-from repro.paths import DEFAULT_RESULTS, Folders, checked_folders
+from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
 from repro.runtime import Runtime
 from repro.store.csv_rows import csv_of
 from repro.store.gates import gates_path, write_gates
@@ -104,7 +104,7 @@ def _draw_table(name: str, rows: str, train: bool, output: Path | None, results:
     selection = select(name, rows)
     table = selection.table
     output = _checked(output or Path(f"curves-{table.name}.png"), Curves.COLUMNS)
-    folders = checked_folders(results=results, shows=True)
+    folders = checked_folders(results=results, use=FolderUse.SHOW_RESULTS)
     sources = result_folders(folders.results)
     found = curves_of(table, records_today(sources), sources, shown=selection.rows, with_train=train)
     if found is None:
@@ -127,7 +127,7 @@ def forest(
     """Draw each printed error of a table beside what others report and our runs."""
     chosen = select(name, rows)
     output = _checked(output or Path(f"forest-{chosen.table.name}.png"), Forest.COLUMNS)
-    folders = checked_folders(results=results, shows=True)
+    folders = checked_folders(results=results, use=FolderUse.SHOW_RESULTS)
     (comparison,) = compared([chosen], folders.results)
     found = forest_of(comparison)
     if found is None:

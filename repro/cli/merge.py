@@ -11,7 +11,7 @@ import typer
 from repro.cli.options.shared import AnswerFormat, Format, Results
 from repro.cli.suggestion import suggest, with_folders
 from repro.console import print_json, print_line
-from repro.paths import DEFAULT_RESULTS, checked_folders
+from repro.paths import DEFAULT_RESULTS, FolderUse, checked_folders
 from repro.store.merging import merge as merge_results
 from repro.text import number_of
 
@@ -22,7 +22,7 @@ Sources = Annotated[
 
 def merge(sources: Sources, results: Results = DEFAULT_RESULTS, format: Format = AnswerFormat.RICH) -> None:
     """Add the records, curves, gate weights, times and tests of weights of other folders to --results."""
-    folders = checked_folders(results=results, measures=True)
+    folders = checked_folders(results=results, use=FolderUse.WRITE_RESULTS)
     added = merge_results(sources, results)
     if format == AnswerFormat.JSON:
         print_json({"results": str(results), **asdict(added)})

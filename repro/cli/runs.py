@@ -12,7 +12,7 @@ from repro.cli.options.shared import Results, Runs, command_group, with_quiet
 from repro.cli.suggestion import suggest, with_folders
 from repro.console import note, print_line, problem
 from repro.errors import RunFailed, UserError
-from repro.paths import DEFAULT_RESULTS, checked_folders
+from repro.paths import DEFAULT_RESULTS, FolderUse, checked_folders
 from repro.runtime import Together
 from repro.store.results import RUNS
 from repro.text import number_of
@@ -54,7 +54,7 @@ def keep(name: Repeated, record: Number = None, yes: Yes = False, results: Resul
     """List the records of a run that has several, or keep one of them and delete the others."""
     from repro.store.keeping import delete, others_of, records_of
 
-    folders = checked_folders(results=results, shows=True)
+    folders = checked_folders(results=results, use=FolderUse.SHOW_RESULTS)
     found = records_of(name, folders.results)
     run = found[0].record.name
     if record is None:

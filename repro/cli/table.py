@@ -28,7 +28,7 @@ from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison
 from repro.console import note, problem
 from repro.errors import UserError, raise_joined
-from repro.paths import DEFAULT_RESULTS, checked_folders
+from repro.paths import DEFAULT_RESULTS, FolderUse, checked_folders
 from repro.report import GRID_FORMATS, ReportFormat
 from repro.report.view import ALL, View, view_of
 from repro.runtime import Runtime
@@ -173,7 +173,7 @@ def _submit(
 ) -> None:
     """Submit the missing runs as jobs, or list the jobs; UserError if they are refused."""
     runtime = runtime_of(options.switches)
-    folders = checked_folders(options.data, options.runs, options.results, trains=True)
+    folders = checked_folders(options.data, options.runs, options.results, FolderUse.WRITE_RUNS)
     use = resources_of(cluster, runtime)
     command = command_with(f"repro table {quote(named)} --run", {**options.of_training, **cluster})
     jobs = jobs_for(selection, options.per_row, runtime, folders, use)
@@ -185,7 +185,7 @@ def _try_alternatives(
 ) -> None:
     """Train the alternatives, show what they did, and suggest the next command; OneRunFailed if one failed."""
     runtime = runtime_of(options.switches)
-    folders = checked_folders(options.data, options.runs, options.results, trains=True)
+    folders = checked_folders(options.data, options.runs, options.results, FolderUse.WRITE_RUNS)
     report, failures = try_alternatives(selection, options.per_row, runtime, folders)
     if report.tried or output or format != ReportFormat.RICH:  # a program reads an empty answer too
         show(report, format, output)
@@ -197,9 +197,8 @@ def _try_alternatives(
 def _train_and_measure(selection: Selection, options: RowOptions, *, run: bool, time: bool) -> bool:
     """Train the missing runs and measure times, as far as asked for; return whether no run is left to train."""
     runtime = runtime_of(options.switches)
-    folders = checked_folders(
-        options.data, options.runs, options.results, trains=run, measures=time, shows=not (run or time)
-    )
+    use = FolderUse.WRITE_RUNS if run else FolderUse.WRITE_RESULTS if time else FolderUse.SHOW_RESULTS
+    folders = checked_folders(options.data, options.runs, options.results, use)
     if time:
         check_timed(selection)
     trained = not run or train_missing(selection, options.per_row, runtime, folders)

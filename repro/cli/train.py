@@ -31,7 +31,7 @@ from repro.console import note, print_json, print_line
 from repro.errors import UserError
 from repro.experiment import Experiment, check_network
 from repro.models.typed import typed_name
-from repro.paths import DEFAULT_RESULTS, Folders, checked_folders
+from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
 from repro.store.results import RUNS, ap_of, tested
 from repro.store.run_folders import of_other_lengths
 from repro.text import number_of
@@ -63,7 +63,7 @@ def train(
     runtime = runtime_of(switches)
     if runtime.shares and len(experiments) == 1:
         raise UserError(f"--together {runtime.together} trains several seeds at once; set their number with --seeds")
-    folders = checked_folders(data, runs, results, trains=True)
+    folders = checked_folders(data, runs, results, FolderUse.WRITE_RUNS)
     _note_other_lengths(experiments, folders.runs)
     check_network(chosen)
     records = train_all(experiments, runtime, folders)
