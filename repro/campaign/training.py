@@ -74,27 +74,23 @@ def train_runs(experiments: Sequence[Experiment], runtime: Runtime, folders: Fol
     """
     for each in one_of_each(experiments).values():  # a mistake is reported before days of training
         check_network(each)
-    failures: list[OneRunFailed] = []
-    held = _train_free(experiments, runtime, folders, failures, lambda line: note(f"{line}; it is tried again later"))
-    return Outcome(failures, _train_free(held, runtime, folders, failures, problem))
+    first = _train_free(experiments, runtime, folders, lambda line: note(f"{line}; it is tried again later"))
+    second = _train_free(first.held, runtime, folders, problem)
+    return Outcome([*first.failures, *second.failures], second.held)
 
 
 def _train_free(
-    experiments: Sequence[Experiment],
-    runtime: Runtime,
-    folders: Folders,
-    failures: list[OneRunFailed],
-    report: Callable[[str], None],
-) -> list[Experiment]:
-    """Train the experiments that no other process trains or has recorded meanwhile; return those that others train.
+    experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, report: Callable[[str], None]
+) -> Outcome:
+    """Train the experiments that no other process trains or has recorded meanwhile.
 
     Args:
         experiments: what is trained, the seeds of one experiment in a row.
         runtime: as for `train_all`, like the next one.
         folders: of the runs.
-        failures: gets those of runs that cannot be trained to their end.
         report: called with who trains a run.
     """
+    failures: list[OneRunFailed] = []
     held: list[Experiment] = []
     for free in _sets(experiments, runtime):
         while free := _incomplete(free, folders):
@@ -110,7 +106,7 @@ def _train_free(
                 problem(f"failed: {error}")
                 failures.append(error)
                 break
-    return held
+    return Outcome(failures, held)
 
 
 def _incomplete(experiments: list[Experiment], folders: Folders) -> list[Experiment]:

@@ -22,7 +22,7 @@ from repro.cli.options.runtime import runtime_of, runtime_options
 from repro.cli.options.shared import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing
 from repro.cli.output import Format, Output, format_of, show
 from repro.cli.plan import show_plan
-from repro.cli.submit import submit_missing
+from repro.cli.submit import has_runs, list_jobs, submit_missing
 from repro.cli.suggestion import after_alternatives, after_table, suggest
 from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison
@@ -175,9 +175,13 @@ def _submit(
     runtime = runtime_of(options.switches)
     folders = checked_folders(options.data, options.runs, options.results, FolderUse.WRITE_RUNS)
     use = resources_of(cluster, runtime)
-    command = command_with(f"repro table {quote(named)} --run", {**options.of_training, **cluster})
     jobs = jobs_for(selection, options.per_row, runtime, folders, use)
-    submit_missing(jobs, folders, command if dry_run else None)
+    if not has_runs(jobs, folders):
+        return
+    if dry_run:
+        list_jobs(jobs, command_with(f"repro table {quote(named)} --run", {**options.of_training, **cluster}))
+    else:
+        submit_missing(jobs, folders)
 
 
 def _try_alternatives(
