@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 from typing import Annotated, Any
 
 from repro.api.plans import plan_of, select_matching
@@ -12,12 +11,10 @@ from repro.cli.options.rows import DeviceName, RowOptions
 from repro.cli.options.runtime import runtime_of, runtime_options
 from repro.cli.options.shared import Data, Results, Rows, Runs, number_of_seeds
 from repro.cli.output import Output, format_of, format_option, show
-from repro.cli.suggestion import suggest, with_folders
+from repro.cli.suggestion import after_plan, suggest
 from repro.paths import DEFAULT_RESULTS, checked_folders
-from repro.planning.plan import Plan
 from repro.report import GRID_FORMATS, ReportFormat
 from repro.report.plan import PlanReport
-from repro.store.commands import command_with
 from repro.tables import RunsPerRow, Selection
 
 Format = Annotated[ReportFormat | None, format_option(GRID_FORMATS)]
@@ -59,7 +56,7 @@ def show_plan(
     options: RowOptions,
     format: ReportFormat,
     output: Path | None,
-    named: str | None = None,
+    typed: str | None = None,
 ) -> None:
     """Print the plan for some rows of some tables and the next command, or write it to a file.
 
@@ -68,33 +65,13 @@ def show_plan(
         options: those of the command.
         format: one of GRID_FORMATS.
         output: the file.
-        named: the table or its file, as the user gave it; None for all tables.
+        typed: the table or its file, as the user typed it; None for all tables.
 
     Raises:
         UserError: as in `plan_of`, or the file cannot be written.
     """
     runtime, folders = runtime_of(options.switches), checked_folders(None, options.runs, options.results)
-    made = plan_of(selections, options.per_row, runtime, folders, options.device_name, named=named is not None)
+    made = plan_of(selections, options.per_row, runtime, folders, options.device_name, named=typed is not None)
     show(PlanReport(made), format, output)
     if format == ReportFormat.RICH and not output:
-        suggest(after_plan(made, options.of_training, named))
-
-
-def after_plan(made: Plan, given: Mapping[str, Any], named: str | None) -> str:
-    """Return the command that trains the table with the least time left, or shows a table if nothing is to train.
-
-    Args:
-        made: the plan.
-        given: the options that were given, by name; those that are None or a default are left out.
-        named: the table, as for `show_plan`.
-    """
-    left = dict[str, float]()
-    for row in made.rows:
-        if row.to_train.runs:
-            left[row.table.name] = left.get(row.table.name, 0.0) + row.to_train.seconds
-    name = named or min(left, key=lambda each: left[each], default="")
-    if left:
-        return command_with(f"repro table {quote(name)} --run", given)
-    shown = f"repro table {quote(name)}" if name else "repro table"
-    results: Path = given["results"]
-    return with_folders(shown, checked_folders(results=results), "data", *(["results"] if results.is_dir() else []))
+        suggest(after_plan(made, options.of_training, typed))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from repro.api.run_lines import RunLine
 from repro.comparison.alternatives import TriedAlternative, trials_of
@@ -15,7 +15,7 @@ from repro.comparison.verdict import Verdict
 from repro.console import note
 from repro.models import as_typed
 from repro.models.typed import stated_options, typed_name, typed_options
-from repro.paths import Folders
+from repro.paths import Folders, checked_folders
 from repro.recipes import RECIPES, default_recipe
 from repro.recipes.library import naming_papers
 from repro.recipes.overrides import is_value
@@ -24,6 +24,9 @@ from repro.store.run_folders import run_at
 from repro.store.run_state import RunState
 from repro.tables import table_names
 from repro.tables.lookup import tables_with
+
+if TYPE_CHECKING:
+    from repro.planning.plan import Plan
 
 
 def suggest(command: str) -> None:
@@ -91,16 +94,16 @@ def _with_data_of(run: str, folders: Folders) -> Folders:
     return replace(folders, data=Path(description.data)) if description and description.data else folders
 
 
-def after_table(named: str, comparison: Comparison, given: Mapping[str, Any], *, trained: bool = True) -> str:
+def after_table(typed: str, comparison: Comparison, given: Mapping[str, Any], *, trained: bool = True) -> str:
     """Return what to do with a table: train what is not measured, try alternatives of what differs, or draw the rest.
 
     Args:
-        named: its name or its file, as the user gave it.
+        typed: its name or its file, as the user typed it.
         comparison: the table with our figures.
         given: the options of this command on rows, folders and training, by name.
         trained: whether this command trained all that it was asked to train; other processes may train some of it.
     """
-    name = quote(comparison.table.name if comparison.table.name in table_names() else named)
+    name = quote(comparison.table.name if comparison.table.name in table_names() else typed)
     of_all = {each: given.get(each) for each in ("rows", "data", "results", "runs")}
     verdicts = {cell.verdict for row in comparison.rows for cell in row.errors.values()}
     if Verdict.NOT_MEASURED in verdicts or not trained:
@@ -112,17 +115,53 @@ def after_table(named: str, comparison: Comparison, given: Mapping[str, Any], *,
     return command_with("repro table", {each: of_all[each] for each in ("data", "results")})
 
 
+def after_report(
+    typed: str | None, comparisons: Sequence[Comparison], given: Mapping[str, Any], *, trained: bool
+) -> str:
+    """Return what to do after one table, as `after_table` does, or after the summary of all: show one of them.
+
+    Args:
+        typed: the table or its file, as the user typed it; None for all tables.
+        comparisons: the tables with our figures.
+        given: as for `after_table`, like the next one.
+        trained: whether this command trained all that it was asked to train.
+    """
+    if typed:
+        return after_table(typed, comparisons[0], given, trained=trained)
+    return command_with("repro table cifar100", {"results": given["results"]})
+
+
 def after_alternatives(
-    named: str, comparison: Comparison, tried: Sequence[TriedAlternative], given: Mapping[str, Any]
+    typed: str, comparison: Comparison, tried: Sequence[TriedAlternative], given: Mapping[str, Any]
 ) -> str:
     """Return what to do after alternatives: see the reasons for those of the first error; without any, `after_table`.
 
     Args:
-        named: the name of the table or its file, as the user gave it.
+        typed: the table, as for `after_table`.
         comparison: the table with our figures.
         tried: what was tried.
         given: as for `after_table`.
     """
     if tried:
         return f"repro list recipes {quote(tried[0].trial.recipe.name)}"
-    return after_table(named, comparison, given)
+    return after_table(typed, comparison, given)
+
+
+def after_plan(made: Plan, given: Mapping[str, Any], typed: str | None) -> str:
+    """Return the command that trains the table with the least time left, or shows a table if nothing is to train.
+
+    Args:
+        made: the plan.
+        given: the options that were given, by name; those that are None or a default are left out.
+        typed: the table or its file, as the user typed it; None for all tables.
+    """
+    left = dict[str, float]()
+    for row in made.rows:
+        if row.to_train.runs:
+            left[row.table.name] = left.get(row.table.name, 0.0) + row.to_train.seconds
+    name = typed or min(left, key=lambda each: left[each], default="")
+    if left:
+        return command_with(f"repro table {quote(name)} --run", given)
+    shown = f"repro table {quote(name)}" if name else "repro table"
+    results: Path = given["results"]
+    return with_folders(shown, checked_folders(results=results), "data", *(["results"] if results.is_dir() else []))

@@ -23,7 +23,7 @@ from repro.cli.options.shared import Data, Epochs, Results, Rows, Runs, SeedsPer
 from repro.cli.output import Format, Output, format_of, show
 from repro.cli.plan import show_plan
 from repro.cli.submit import has_runs, list_jobs, submit_missing
-from repro.cli.suggestion import after_alternatives, after_table, suggest
+from repro.cli.suggestion import after_alternatives, after_report, suggest
 from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison
 from repro.console import note, problem
@@ -143,7 +143,7 @@ def table(
     if check and _report_mismatches(report.comparisons):
         raise typer.Exit(1)
     if chosen == ReportFormat.RICH or output:
-        suggest(_next(name, report.comparisons[0], options, trained=trained))
+        suggest(after_report(name, report.comparisons, options.of_training, trained=trained))
 
 
 def _refuse_without_run(options: Mapping[str, Any], trains: bool, time: bool) -> None:
@@ -169,7 +169,7 @@ def _check_together(given: Collection[str], *, named: bool) -> None:
 
 
 def _submit(
-    selection: Selection, named: str, options: RowOptions, cluster: Mapping[str, Any], *, dry_run: bool
+    selection: Selection, typed: str, options: RowOptions, cluster: Mapping[str, Any], *, dry_run: bool
 ) -> None:
     """Submit the missing runs as jobs, or list the jobs; UserError if they are refused."""
     runtime = runtime_of(options.switches)
@@ -179,13 +179,13 @@ def _submit(
     if not has_runs(jobs, folders):
         return
     if dry_run:
-        list_jobs(jobs, command_with(f"repro table {quote(named)} --run", {**options.of_training, **cluster}))
+        list_jobs(jobs, command_with(f"repro table {quote(typed)} --run", {**options.of_training, **cluster}))
     else:
         submit_missing(jobs, folders)
 
 
 def _try_alternatives(
-    selection: Selection, named: str, options: RowOptions, format: ReportFormat, output: Path | None
+    selection: Selection, typed: str, options: RowOptions, format: ReportFormat, output: Path | None
 ) -> None:
     """Train the alternatives, show what they did, and suggest the next command; OneRunFailed if one failed."""
     runtime = runtime_of(options.switches)
@@ -195,7 +195,7 @@ def _try_alternatives(
         show(report, format, output)
     raise_joined(failures)
     if format == ReportFormat.RICH and not output:
-        suggest(after_alternatives(named, report.comparison, report.tried, options.of_training))
+        suggest(after_alternatives(typed, report.comparison, report.tried, options.of_training))
 
 
 def _train_and_measure(selection: Selection, options: RowOptions, *, run: bool, time: bool) -> bool:
@@ -210,13 +210,6 @@ def _train_and_measure(selection: Selection, options: RowOptions, *, run: bool, 
         limited = {name: value for name, value in options.switches.items() if name in TIMED}
         measure_times(selection, Runtime(**limited), options.results)
     return trained
-
-
-def _next(named: str | None, first: Comparison, options: RowOptions, *, trained: bool) -> str:
-    """Return the next command after a table, or after the summary of all tables."""
-    if named:
-        return after_table(named, first, options.of_training, trained=trained)
-    return command_with("repro table cifar100", {"results": options.results})
 
 
 def _view(selection: Selection, columns: str | None, *, bare: bool) -> View:
