@@ -12,16 +12,13 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from repro.encoding import as_utf8, legible, visible
 from repro.torchrun import is_first
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-T = TypeVar("T")
 
 SCHEMA = 1
 """Version of the JSON answers. It increases when a key changes its meaning or is removed."""

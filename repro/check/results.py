@@ -94,7 +94,7 @@ class CheckReport:
         """The checks that did not pass, including those that did not run."""
         return [each.name for each in self.checks if not each.passed]
 
-    def content(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, object]:
         """Return everything as plain data."""
         return {
             "machine": dict(self.machine),

@@ -30,7 +30,7 @@ def check_device(runtime: Runtime, seconds: float, only: str, format: AnswerForm
     note(f"checking {setting.device} for at most {seconds:g} s")
     report = run_check(setting, seconds, only, lambda result: note(line_of(result)))
     if format is AnswerFormat.JSON:
-        print_json(report.content())
+        print_json(report.to_json())
     else:
         _show(report)
     if report.failed:

@@ -18,6 +18,7 @@ from repro.console import loading, note, print_json, print_line
 from repro.data import find as find_dataset
 from repro.data.inputs.protocol import ONE_CROP
 from repro.errors import UserError
+from repro.models.registry import IMAGENET
 from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
 from repro.runtime import Runtime
 from repro.store.results import tested
@@ -111,8 +112,8 @@ def evaluate(
         _check_only_for_files({"--set": settings, "--mean": mean, "--std": std, "--record": record})
     if source and not record:
         raise UserError("--source requires --record, which stores it with the test")
-    if weights and not file and (runs or results != DEFAULT_RESULTS):
-        raise UserError("--weights torchvision uses no run and no result; leave out --runs and --results")
+    if weights and not file:
+        _check_published(dataset, runs, results)
     test = asked(protocol, scales)
     use = FolderUse.WRITE_RESULTS if record else FolderUse.READ
     folders, runtime = checked_folders(data, runs, results, use), Runtime(**switches)
@@ -121,7 +122,7 @@ def evaluate(
         given = Given(what, settings or (), file, chosen, mean, std, test, record, source)
         show_weights(given, folders, runtime, format)
     elif weights:
-        _evaluate_published(what, find_dataset(dataset or "imagenet"), test, folders, runtime, format)
+        _evaluate_published(what, test, folders, runtime, format)
     else:
         _evaluate_run(what, test, picture, folders, runtime, format)
 
@@ -136,6 +137,14 @@ def _check_only_for_files(given: Mapping[str, object]) -> None:
     for option, value in given.items():
         if value:
             raise UserError(f"{option} requires --weights FILE; leave it out for a run or for torchvision's weights")
+
+
+def _check_published(dataset: str | None, runs: Path | None, results: Path) -> None:
+    """Raise UserError for options that the weights of torchvision exclude."""
+    if runs or results != DEFAULT_RESULTS:
+        raise UserError("--weights torchvision uses no run and no result; leave out --runs and --results")
+    if dataset and (found := find_dataset(dataset)) != IMAGENET:
+        raise UserError(f"the weights of torchvision are for {IMAGENET}, not for {found}; leave out --dataset")
 
 
 def _evaluate_run(
@@ -206,13 +215,11 @@ def _trained(found: Evaluation) -> str:
     return f"not finished: {found.epochs} of {number_of(of, 'epoch')} {steps}"
 
 
-def _evaluate_published(
-    model: str, dataset: str, test: Asked, folders: Folders, runtime: Runtime, format: AnswerFormat
-) -> None:
+def _evaluate_published(model: str, test: Asked, folders: Folders, runtime: Runtime, format: AnswerFormat) -> None:
     with loading():
         from repro.evaluation.evaluate import evaluate_published
 
-    found = evaluate_published(model, folders.data, runtime, dataset=dataset, asked=test)
+    found = evaluate_published(model, folders.data, runtime, asked=test)
     if format == AnswerFormat.JSON:
         print_json(_published_answer(found))
         return
@@ -224,7 +231,7 @@ def _published_answer(found: PublishedEvaluation) -> dict[str, object]:
     weights = found.published
     return {
         "model": found.model,
-        "dataset": found.dataset,
+        "dataset": IMAGENET,
         "weights": weights.name,
         "url": weights.url,
         "protocol": found.procedure.to_json(),
@@ -238,7 +245,7 @@ def _published_line(found: PublishedEvaluation) -> str:
     weights, metrics = found.published, found.metrics
     return (
         f"{found.model} with {weights.name}: test error {metrics.error:.3f} %, top-5 {metrics.error5:.3f} %, "
-        f"on {metrics.images:,} images of {found.dataset}, {found.procedure}; "
+        f"on {metrics.images:,} images of {IMAGENET}, {found.procedure}; "
         f"torchvision reports {weights.error:.3f} % and {weights.error5:.3f} % with 1 crop"
     )
 

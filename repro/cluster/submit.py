@@ -67,7 +67,7 @@ def submit(
         runtime: how the jobs train.
         folders: of the runs; the jobs must reach them under the same paths.
         resources: what the jobs may use.
-        name: the name of the jobs.
+        name: the name of jobs of Slurm.
 
     Raises:
         PackageMissing: submitit is not installed.
@@ -82,10 +82,10 @@ def submit(
     folder = place / SUBMISSIONS / f"{now:%Y%m%d-%H%M%S}-{socket.gethostname()}-{os.getpid()}"
     folder.mkdir(parents=True)
     jobs = [Job(str(folder), task, resources.processes) for task in range(len(tasks))]
-    hand_over = _start if resources.where is Where.LOCAL else _queue
     with _removed_if_refused(folder, resources.where):
         submission = _prepared(folder, now, tasks, runtime, folders, resources.where)
-        started = hand_over(jobs, folder, resources, name)
+        local = resources.where is Where.LOCAL
+        started = _start(jobs, folder, resources) if local else _queue(jobs, folder, resources, name)
         with _cancelled_if_unknown(started, resources.where):
             submission = replace(submission, jobs=[each.job_id for each in started])
             submission.write()
@@ -155,7 +155,7 @@ def _queue(jobs: Sequence[Job], folder: Path, resources: Resources, name: str) -
         return [executor.submit(job) for job in jobs]
 
 
-def _start(jobs: Sequence[Job], folder: Path, resources: Resources, _name: str) -> Sequence[Started[None]]:
+def _start(jobs: Sequence[Job], folder: Path, resources: Resources) -> Sequence[Started[None]]:
     """Start jobs in the background, with the GPUs assigned in turn."""
     from submitit import LocalExecutor
 

@@ -21,7 +21,7 @@ from repro.evaluation.pretrained import Published, fetch, published
 from repro.evaluation.protocols import PRINTED, Asked, protocol_for, protocol_of_run
 from repro.experiment import Experiment
 from repro.models import build, resolve_options
-from repro.models.registry import TORCHVISION
+from repro.models.registry import IMAGENET, TORCHVISION
 from repro.paths import Folders
 from repro.runtime import Precision, Runtime
 from repro.store.gates import GateRow
@@ -62,7 +62,6 @@ class PublishedEvaluation:
     """The evaluation of published weights."""
 
     model: str
-    dataset: str
     published: Published
     procedure: Procedure
     metrics: Metrics
@@ -131,33 +130,29 @@ def check_shown_whole(asked: Asked, dataset: str) -> None:
         raise UserError(f"--protocol is for image files; the images of {dataset} are shown whole")
 
 
-def evaluate_published(
-    model: str, root: Path, runtime: Runtime, *, dataset: str = "imagenet", asked: Asked = PRINTED
-) -> PublishedEvaluation:
-    """Return the validation error of one of our networks with published weights.
+def evaluate_published(model: str, root: Path, runtime: Runtime, *, asked: Asked = PRINTED) -> PublishedEvaluation:
+    """Return the validation error on ImageNet of one of our networks with published weights.
 
     The scaling and normalisation are those published with the weights, and so is the protocol, one crop, by default.
 
     Raises:
-        UserError: a name is unknown, there are no such weights, or the images are missing.
+        UserError: there is no such network, there are no such weights, or the images are missing.
         RunFailed: the weights cannot be downloaded, or they or the test loss are NaN or infinite.
     """
     model, options = network_called(model)
     weights = published(model)
-    if dataset != "imagenet":
-        raise UserError(f"the weights of torchvision are for imagenet, not for {dataset}; leave out --dataset")
     procedure = replace(weights.procedure, protocol=protocol_for(asked, model))
-    data = load(dataset, root)
+    data = load(IMAGENET, root)
     assert isinstance(data, ImageFolder)
     files, where = data.test, prepare(runtime)
-    options = resolve_options(model, options, dataset)
-    network = build(model, options, classes=DATASETS[dataset].classes)
-    insert(Receiver(network, model, options, dataset), fetch(weights.url))
+    options = resolve_options(model, options, IMAGENET)
+    network = build(model, options, classes=DATASETS[IMAGENET].classes)
+    insert(Receiver(network, model, options, IMAGENET), fetch(weights.url))
     check_finite(network.state_dict(), weights.name)
     tester = FileTest(files, procedure, runtime, where)
     metrics = tester.test(placed(network, where, runtime), shown_progress)
     check_loss(metrics, weights.name)
-    return PublishedEvaluation(model, dataset, weights, procedure, metrics)
+    return PublishedEvaluation(model, weights, procedure, metrics)
 
 
 def check_loss(metrics: Metrics, whose: str) -> None:

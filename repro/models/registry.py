@@ -223,6 +223,8 @@ TORCHVISION = {
     "googlenet": "googlenet",
 }
 """Our networks for which torchvision has ImageNet-1K weights, and their names in torchvision."""
+IMAGENET = "imagenet"
+"""The dataset of torchvision's weights."""
 TIMM = {
     "resnext101": "resnext101_32x4d",
     "mobilenetv1": "mobilenetv1_100",
