@@ -1,1 +1,1 @@
-"""The Python API, for notebooks: `import repro` has its names. The commands use the same functions."""
+"""The Python API, for notebooks: `import repro` has its names; and what its functions share with the commands."""

@@ -1,1 +1,1 @@
-"""What runs leave on disk: records, curves and run folders."""
+"""Results on disk: records, curves, gates, times and tests of weights; and the folders of runs."""

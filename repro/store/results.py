@@ -1,4 +1,4 @@
-"""Results on disk: runs.csv with a line per run, and curves/ with a file per run."""
+"""The records of runs, a line each in runs.csv, and the metrics of an epoch, a line each in the curve of a run."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from repro.store.csv_rows import Plain, Time, line_of, lines_of, read, rewrite
 
 RUNS = "runs.csv"
 """The file in a folder of results with its records."""
-CPU = "CPU"
-"""How the name of a device in a record begins if it is no GPU."""
 RECORD = "a record of a run"
 """What its lines are, in error messages."""
 SEPARATOR = "; "
 """Stands between the values of a record's field that changed between sessions of the run."""
+CPU = "CPU"
+"""How the name of a device in a record begins if it is no GPU."""
 Id = Annotated[str, Meta(pattern=r"^[0-9A-Za-z]+$", title="an ID of letters and digits")]
 RunName = Annotated[str, Meta(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,254}$", title="the name of a run")]
 """It is the name of files, too."""

@@ -1,1 +1,1 @@
-"""Training: the engine, its parts, and runs on disk."""
+"""Training: `runs/` on disk, the `engine/` of runs in memory, `checkpoints/`, `progress/`, `tasks/`, and `machine/`."""

@@ -1,1 +1,1 @@
-"""Tasks: one file per kind of dataset."""
+"""Tasks: what is trained on and tested, with their losses, metrics and batches."""
