@@ -66,6 +66,11 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
         ),
         (
             LAST,
+            'metric = "error5"\ndataset = "isbi2012"',
+            "column 3 (error): the top-5 error on the 2 classes of isbi2012 is always 0; set comparable = false",
+        ),
+        (
+            LAST,
             'dataset = "segmentation"',
             "column 3 (error): verdicts need errors in % on a known number of images, and a network on segmentation "
             "predicts a class for each pixel; set comparable = false",
@@ -76,7 +81,8 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
             "column 3 (error): verdicts need errors in % on a known number of images, and a network on coco predicts a "
             "box and a class for each object; set comparable = false",
         ),
-        ('"24.65"', '"100"', "row 1 (ResNet-110): cell error is '100', but an error in % is between 0 and"),
+        ('"24.65"', '"100"', "row 1 (ResNet-110): cell error is '100', but an error with a verdict is above 0"),
+        ('"24.65"', '"0.00"', "row 1 (ResNet-110): cell error is '0.00', but an error with a verdict is above 0"),
         ('"24.65"', '"8.75k"', "row 1 (ResNet-110): cell error is '8.75k', but an error has no unit; write the number"),
         ('dataset = "cifar100"', 'dataset = "cifar"', "the table: unknown dataset 'cifar'; did you mean cifar10"),
         ("[[columns]]", "[[columns]", "cifar100.toml: "),
