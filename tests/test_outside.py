@@ -18,8 +18,7 @@ from records import append_record
 from test_papers import RECIPE, TABLE, Write, refused, repro, write
 from watching import Silent, stop_at
 
-from repro.api.plans import select_matching
-from repro.api.selection import select, select_all, select_asked
+from repro.api.selection import select, select_all, select_asked, select_matching
 from repro.api.tables import compared
 from repro.comparison.spread import PRINTED_SPREAD
 from repro.counting.count import Subject

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from msgspec import ValidationError, convert
 
 from repro.api.library import Papers, path_argument, text_argument, using_for
-from repro.api.selection import pools_of, select, select_all
-from repro.bars import with_bar
+from repro.api.selection import select, select_matching, spreads_of
 from repro.bounds import OneToBillion, UpToThousand, number_text
 from repro.comparison.corrections import records_today
-from repro.comparison.join import spreads_for
 from repro.console import loading
 from repro.counting.cache import demanded
-from repro.counting.in_processes import in_processes
+from repro.counting.in_processes import when_cached
 from repro.errors import UserError
 from repro.paths import Folders, FolderUse, checked_folders
 from repro.planning.device import device_called
@@ -69,14 +66,6 @@ def plan(
         return PlanReport(plan_of(selections, per_row, Runtime(), folders, device, named=name is not None))
 
 
-def select_matching(pattern: str) -> list[Selection]:
-    """Return those rows of all tables that match a pattern, by table; UserError if no row does."""
-    found = [_matching(each, pattern) for each in select_all()]
-    if not any(each.rows for each in found):
-        raise UserError(f"no row of any table matches {pattern!r}; see repro table NAME")
-    return [each for each in found if each.rows]
-
-
 def plan_of(
     selections: Sequence[Selection],
     per_row: RunsPerRow,
@@ -102,13 +91,11 @@ def plan_of(
     sources = result_folders(folders.results)
     records, times = records_today(sources), read_times(sources)
     device = _device(runtime, device_name, records, times)
-    spreads = spreads_for(pools_of(selections, named=named), records)
+    spreads = spreads_of(selections, records, named=named)
     found = needed_runs(selections, spreads, records, folders.runs, per_row)
     subjects = without_demand(found)
-    with in_processes(demanded, subjects) as waits:
-        for wait, subject in with_bar(list(zip(waits, subjects, strict=True)), "computing what training demands"):
-            wait()
-            demanded(subject)
+    for number in when_cached(demanded, subjects, "computing what training demands"):
+        demanded(subjects[number])
     return planned(found, measurements_on(device, runtime, records, times))
 
 
@@ -118,16 +105,6 @@ def _checked(name: str, value: int | None, kind: Any) -> int | None:
         return None if value is None else convert(value, kind)
     except ValidationError as error:
         raise UserError(f"{name}={value!r} is invalid; give {number_text(kind)}") from error
-
-
-def _matching(selection: Selection, pattern: str) -> Selection:
-    """Return those of the rows that match; none if no row does."""
-    try:
-        matching = selection.table.matching(pattern)
-    except UserError:
-        return replace(selection, rows=(), left_out=())
-    rows, left_out = ([each for each in part if each in matching] for part in (selection.rows, selection.left_out))
-    return replace(selection, rows=rows, left_out=left_out)
 
 
 def _device(runtime: Runtime, name: str | None, records: Sequence[Record], times: Sequence[StepTime]) -> str:

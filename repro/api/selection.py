@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from repro.bars import with_bar
 from repro.comparison.counts import counts_of, uncounted
+from repro.comparison.join import spreads_for
+from repro.comparison.spread import Spread
 from repro.console import note
 from repro.counting.cache import counted
-from repro.counting.in_processes import in_processes
-from repro.errors import PackageMissing
+from repro.counting.in_processes import when_cached
+from repro.errors import PackageMissing, UserError
 from repro.papers import paper_of
+from repro.store.results import Record
 from repro.tables import Selection, Table, asked_rows, read_table, table_names
 from repro.text import number_of
 
@@ -44,21 +46,36 @@ def select(name: str, rows: str) -> Selection:
     return Selection(table, table.matching(rows))
 
 
-def pools_of(selections: Sequence[Selection], *, named: bool) -> list[Table]:
-    """Return tables with the rows whose runs count in the spread between seeds.
+def select_matching(pattern: str) -> list[Selection]:
+    """Return those rows of all tables that match a pattern, by table; UserError if no row does."""
+    found = [_matching(each, pattern) for each in select_all()]
+    if not any(each.rows for each in found):
+        raise UserError(f"no row of any table matches {pattern!r}; see repro table NAME")
+    return [each for each in found if each.rows]
+
+
+def _matching(selection: Selection, pattern: str) -> Selection:
+    """Return those of the rows that match; none if no row does."""
+    like = selection.table.like(pattern)
+    rows, left_out = ([each for each in part if each in like] for part in (selection.rows, selection.left_out))
+    return replace(selection, rows=rows, left_out=left_out)
+
+
+def spreads_of(selections: Sequence[Selection], records: Sequence[Record], *, named: bool) -> list[Spread]:
+    """Return the spread between seeds that the verdicts of each table use.
 
     Args:
         selections: the tables with the rows that are shown.
+        records: the records of all experiments.
         named: whether the user named the tables: all rows of these count, and of others those that may be shown.
     """
-    if named:
-        return [each.table for each in selections]
-    return [
-        replace(
-            each.table, rows=tuple(row for row in each.table.rows if row in each.rows or row in asked_rows(each.table))
-        )
-        for each in selections
-    ]
+    return spreads_for([each.table if named else _with_asked_rows(each) for each in selections], records)
+
+
+def _with_asked_rows(selection: Selection) -> Table:
+    """Return a table with the rows that are shown, and those that may be."""
+    asked = (*selection.rows, *asked_rows(selection.table))
+    return replace(selection.table, rows=tuple(row for row in selection.table.rows if row in asked))
 
 
 def count_networks(selections: Sequence[Selection]) -> None:
@@ -66,9 +83,8 @@ def count_networks(selections: Sequence[Selection]) -> None:
     found = [(each.table, row, subject) for each in selections for row, subject in uncounted(each)]
     places = list({repr(subject): (table, row, subject) for table, row, subject in found}.values())
     try:
-        with in_processes(counted, [subject for *_, subject in places]) as waits:
-            for wait, (table, row, _) in with_bar(list(zip(waits, places, strict=True)), "counting models"):
-                wait()
-                counts_of(table, row)
+        for number in when_cached(counted, [subject for *_, subject in places], "counting models"):
+            table, row, _ = places[number]
+            counts_of(table, row)
     except PackageMissing as error:
         note(f"the counts of {number_of(len(places), 'model')} are left out: {error}")

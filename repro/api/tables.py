@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from repro.api.library import Papers, path_argument, text_argument, using_for
-from repro.api.selection import count_networks, pools_of, select, select_all
+from repro.api.selection import count_networks, select, select_all, spreads_of
 from repro.comparison.corrections import records_today
-from repro.comparison.join import Comparison, spreads_for
+from repro.comparison.join import Comparison
 from repro.comparison.join import compare as joined
 from repro.errors import UserError
 from repro.paths import FolderUse, checked_folders
@@ -103,7 +103,7 @@ def compared(selections: Sequence[Selection], results: Path, *, named: bool = Tr
     records, times, weights = records_today(places), read_times(places), read_weights_tests(places)
     count_networks(selections)
     repeated = repeated_records(places)
-    lowest, spreads = partial(_lowest_error, places), spreads_for(pools_of(selections, named=named), records)
+    lowest, spreads = partial(_lowest_error, places), spreads_of(selections, records, named=named)
     return [
         joined(
             each.table,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from repro.api.plans import plan_of, select_matching
+from repro.api.plans import plan_of
+from repro.api.selection import select_matching
 from repro.cli.options.rows import DeviceName, RowOptions
 from repro.cli.options.runtime import runtime_of, runtime_options
 from repro.cli.options.shared import Data, Results, Rows, Runs, number_of_seeds

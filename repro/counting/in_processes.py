@@ -13,6 +13,7 @@ from queue import SimpleQueue
 
 import msgspec
 
+from repro.bars import with_bar
 from repro.counting.cache import counted, demanded
 from repro.counting.count import Subject
 from repro.memory import free_host_memory
@@ -60,6 +61,20 @@ def in_processes(value: Callable[[Subject], object], subjects: Sequence[Subject]
 
         pairs = zip(subjects, shipped, strict=True)
         yield [wait_for(subject) if processes and own else lambda: None for subject, own in pairs]
+
+
+def when_cached(value: Callable[[Subject], object], subjects: Sequence[Subject], what: str) -> Iterator[int]:
+    """Yield the number of each network when its value is computed, as `in_processes` does, with progress.
+
+    Args:
+        value: `counted` or `demanded`.
+        subjects: networks whose value is not in the cache.
+        what: is done, in words.
+    """
+    with in_processes(value, subjects) as waits:
+        for number, wait in with_bar(list(enumerate(waits)), what):
+            wait()
+            yield number
 
 
 def _number_for(networks: int) -> int:

@@ -187,23 +187,23 @@ class Table:
         )
 
     def matching(self, pattern: str) -> tuple[Row, ...]:
-        """Return the rows with a label, or else those whose label matches a pattern.
+        """Return the rows that are `like` a pattern; UserError if no row is."""
+        if rows := self.like(pattern):
+            return rows
+        called = " | ".join(map(self.called, self.rows))
+        raise UserError(f"no row of {self.name} matches {pattern!r}; its rows: {called}")
+
+    def like(self, pattern: str) -> tuple[Row, ...]:
+        """Return the rows with a label, or else those whose label matches a pattern; empty if no row does.
 
         A row may also be named as `called` returns it. Case and spaces are ignored; `*` matches any characters and `?`
         one. Without these, a part of the label is enough.
-
-        Raises:
-            UserError: no row matches.
         """
         wanted = _plain(pattern)
         part = wanted if any(sign in pattern for sign in "*?[") else f"*{wanted}*"
         names = [(row, (_plain(row.label), _plain(self.called(row)))) for row in self.rows]
         exactly = tuple(row for row, own in names if wanted in own)
-        rows = exactly or tuple(row for row, own in names if any(fnmatchcase(each, part) for each in own))
-        if not rows:
-            called = " | ".join(map(self.called, self.rows))
-            raise UserError(f"no row of {self.name} matches {pattern!r}; its rows: {called}")
-        return rows
+        return exactly or tuple(row for row, own in names if any(fnmatchcase(each, part) for each in own))
 
     def called(self, row: Row) -> str:
         """Return the label of a row, with what distinguishes it from rows of the same label."""
