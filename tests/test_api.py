@@ -276,6 +276,7 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: repro.table("cifar"), "unknown table 'cifar'; did you mean cifar100?"),
     (lambda: repro.table("cifar100", papers="nowhere"), "--papers nowhere is not a folder; name the folder of a paper"),
     (lambda: repro.results("nowhere"), "--results nowhere does not exist; repro train creates it"),
+    (lambda: repro.table(3), "name must be a path, not int"),
     (lambda: repro.curve("nothing"), "'nothing' is not a run in runs, results or "),
     (lambda: repro.count("wrn", dept=28), "wrn has no option --dept; its options: --depth, --k"),
     (lambda: repro.count("wrn", depth="28"), "wrn: option depth must be a whole number, not '28'"),

@@ -12,6 +12,7 @@ from repro.data import check_datasets
 from repro.errors import UnknownName, UserError, WrongFiles
 from repro.experiment import check_recipes
 from repro.papers import Paper, find_papers, paper_of
+from repro.paths import FolderUse, checked_folders
 from repro.recipes import Library, within
 from repro.tables import check_tables
 from repro.tables.names import of_another_kind
@@ -70,6 +71,11 @@ def _folders(papers: object) -> list[Path]:
     return [path_argument("papers", each) for each in several]
 
 
+def shown_results(results: str | Path) -> Path:
+    """Return the folder of the user's records that a request shows; UserError if it is not a folder."""
+    return checked_folders(results=path_argument("results", results), use=FolderUse.SHOW_RESULTS).results
+
+
 @contextmanager
 def using(papers: Papers, needed: Collection[Path] = ()) -> Iterator[None]:
     """Make the library with some papers the current one.
@@ -95,18 +101,19 @@ def using(papers: Papers, needed: Collection[Path] = ()) -> Iterator[None]:
 
 
 @contextmanager
-def using_for(name: str | Path, papers: Papers) -> Iterator[None]:
+def using_for(name: str | Path | None, papers: Papers) -> Iterator[None]:
     """Make a library the current one as `using` does, for a request that may be about a table.
 
     The file of a table names its paper too, as if `papers` did.
 
     Args:
-        name: what the request is about; it may be a table, or the file of one.
+        name: what the request is about; it may be a table, or the file of one; None for all tables.
         papers: the folders that are named.
 
     Raises:
-        UserError: as in `using`.
+        UserError: as in `using`, or the name is not a path.
     """
+    name = "" if name is None else path_argument("name", name)
     named = _folders(papers)
     needed = [each.folder for each in _with_table(str(name), named)]
     with using([*named, *paper_of_file(name, named)], needed):

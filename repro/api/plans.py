@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import ValidationError, convert
 
-from repro.api.library import Papers, path_argument, text_argument, using_for
+from repro.api.library import Papers, path_argument, shown_results, text_argument, using_for
 from repro.api.selection import select, select_matching, spreads_of
 from repro.bounds import OneToBillion, UpToThousand, number_text
 from repro.comparison.corrections import records_today
@@ -16,7 +16,7 @@ from repro.console import loading
 from repro.counting.cache import demanded
 from repro.counting.in_processes import when_cached
 from repro.errors import UserError
-from repro.paths import Folders, FolderUse, checked_folders
+from repro.paths import Folders, checked_folders
 from repro.planning.device import device_called
 from repro.planning.image_time import measurements_on
 from repro.planning.plan import Plan, needed_runs, planned, without_demand
@@ -56,12 +56,10 @@ def plan(
         UserError: there is no such table, row or folder, the name of the device fits several, or a file is wrong.
     """
     device = device_name if device_name is None else text_argument("device_name", device_name)
-    with using_for("" if name is None else path_argument("name", name), papers):
+    with using_for(name, papers):
         pattern = text_argument("rows", rows)
         selections = select_matching(pattern) if name is None else [select(str(name), pattern)]
-        folders = checked_folders(
-            None, path_argument("runs", runs), path_argument("results", results), FolderUse.SHOW_RESULTS
-        )
+        folders = checked_folders(None, path_argument("runs", runs), shown_results(results))
         per_row = RunsPerRow(_checked("seeds", seeds, UpToThousand), _checked("epochs", epochs, OneToBillion))
         return PlanReport(plan_of(selections, per_row, Runtime(), folders, device, named=name is not None))
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro.api.library import Papers, path_argument, text_argument, using
+from repro.api.library import Papers, path_argument, shown_results, text_argument, using
 from repro.api.run_lines import RUN_COLUMNS, deviations_of, run_lines
 from repro.comparison.corrections import records_today
 from repro.errors import UserError
 from repro.figures import RunCurve
 from repro.frames import Dtype, columns_of, frame_of
-from repro.paths import FolderUse, checked_folders
+from repro.paths import checked_folders
 from repro.store.curves import curve_of, read_curve
 from repro.store.results import EpochRow, Record, result_folders
 from repro.store.run_folders import CURVE, DESCRIPTION, run_at, run_names
@@ -59,9 +59,7 @@ def results(folder: str | Path = "results", *, papers: Papers = ()) -> DataFrame
 
 
 def _places(results: str | Path) -> list[Path]:
-    return result_folders(
-        checked_folders(results=path_argument("results", results), use=FolderUse.SHOW_RESULTS).results
-    )
+    return result_folders(shown_results(results))
 
 
 def curve(run: str, *, results: str | Path = "results", runs: str | Path = "runs", papers: Papers = ()) -> DataFrame:

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from repro.api.library import Papers, path_argument, text_argument, using_for
+from repro.api.library import Papers, path_argument, shown_results, text_argument, using_for
 from repro.api.selection import count_networks, select, select_all, spreads_of
 from repro.comparison.corrections import records_today
 from repro.comparison.join import Comparison
 from repro.comparison.join import compare as joined
 from repro.errors import UserError
-from repro.paths import FolderUse, checked_folders
 from repro.report import Report
 from repro.report.view import ALL, View, view_of
 from repro.store.curves import curve_of
@@ -49,12 +48,12 @@ def table(
         UserError: there is no such table, row, column or folder, or a file is wrong.
     """
     columns = columns.split(",") if isinstance(columns, str) else columns
-    with using_for("" if name is None else name, papers):
+    with using_for(name, papers):
         if name is None and (rows != "*" or columns or bare):
             raise UserError("rows, columns and bare require the name of a table; see repro.list_tables()")
         selections = select_all() if name is None else [_selected(name, rows)]
         view = view_of(selections[0].table, columns, bare=bare) if name is not None else ALL
-        return report_on(selections, _checked(results), summary=name is None, view=view)
+        return report_on(selections, shown_results(results), summary=name is None, view=view)
 
 
 def compare(name: str | Path, *, rows: str = "*", results: str | Path = "results", papers: Papers = ()) -> Comparison:
@@ -73,16 +72,12 @@ def compare(name: str | Path, *, rows: str = "*", results: str | Path = "results
     Raises:
         UserError: there is no such table, row or folder, or a file is wrong.
     """
-    with using_for(path_argument("name", name), papers):
-        return compared([_selected(name, rows)], _checked(results))[0]
+    with using_for(name, papers):
+        return compared([_selected(name, rows)], shown_results(results))[0]
 
 
 def _selected(name: str | Path, rows: str) -> Selection:
     return select(str(path_argument("name", name)), text_argument("rows", rows))
-
-
-def _checked(results: str | Path) -> Path:
-    return checked_folders(results=path_argument("results", results), use=FolderUse.SHOW_RESULTS).results
 
 
 def report_on(selections: Sequence[Selection], results: Path, *, summary: bool, view: View = ALL) -> Report:
