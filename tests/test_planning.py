@@ -283,9 +283,18 @@ def test_the_answer_ends_with_the_command_that_trains(capsys: pytest.CaptureFixt
     lines = [line.strip() for line in out.splitlines()]
     assert lines[-4:-1] == [
         "2 runs: 2 missing.",
-        "To train: 13 min of device time on A100, 13 min of it guessed.",
+        "To train: 13 min of device time on A100, all of it guessed.",
         "Needed: 8.2 MiB for checkpoints, at most 889.9 MiB of memory (estimate from activations).",
     ]
+
+
+def test_the_seeds_that_would_decide_a_row_are_trained_next(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = ("table", "resnet-cifar", "--rows", "ResNet-20", "--run", "--dry-run", "--device-name", "A100")
+    answer = json.loads(repro(capsys, *plan, "--format", "json")[1])
+    seeds = answer["rows"][0]["deciding_seeds"]
+    assert seeds > answer["rows"][0]["done"] == 1
+    following = f"next: repro table resnet-cifar --run --rows ResNet-20 --seeds {seeds}"
+    assert repro(capsys, *plan)[2].splitlines()[-1] == following
 
 
 def test_without_runs_to_train_the_table_is_shown_with_its_results(

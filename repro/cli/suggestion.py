@@ -95,7 +95,7 @@ def _with_data_of(run: str, folders: Folders) -> Folders:
 
 
 def after_table(typed: str, comparison: Comparison, given: Mapping[str, Any], *, trained: bool = True) -> str:
-    """Return what to do with a table: train what is not measured, try alternatives of what differs, or draw the rest.
+    """Return what to do with a table: train what is not measured, try alternatives, plan more seeds, or draw the rest.
 
     Args:
         typed: its name or its file, as the user typed it.
@@ -110,6 +110,8 @@ def after_table(typed: str, comparison: Comparison, given: Mapping[str, Any], *,
         return command_with(f"repro table {name} --run", of_all if trained else given)
     if any(each.is_untried(comparison.deviating) for each in trials_of(comparison)):
         return command_with(f"repro table {name} --try", of_all)
+    if Verdict.TOO_FEW in verdicts:  # the plan says how many seeds would decide
+        return command_with(f"repro table {name} --run --dry-run", of_all)
     if any(each.judged for each in verdicts):
         return command_with(f"repro figure curves {name}", {each: of_all[each] for each in ("rows", "data", "results")})
     return command_with("repro table", {each: of_all[each] for each in ("data", "results")})
@@ -148,7 +150,10 @@ def after_alternatives(
 
 
 def after_plan(made: Plan, given: Mapping[str, Any], typed: str | None) -> str:
-    """Return the command that trains the table with the least time left, or shows a table if nothing is to train.
+    """Return the command that trains the table with the least time left.
+
+    If nothing is to train, it trains the seeds that would decide a row, the one that needs the fewest more, unless the
+    user gave a number of seeds; else it shows a table.
 
     Args:
         made: the plan.
@@ -162,6 +167,11 @@ def after_plan(made: Plan, given: Mapping[str, Any], typed: str | None) -> str:
     name = typed or min(left, key=lambda each: left[each], default="")
     if left:
         return command_with(f"repro table {quote(name)} --run", given)
+    undecided = [row for row in made.rows if row.seeds and row.seeds > len(row.runs)]
+    if undecided and not given.get("seeds"):
+        row = min(undecided, key=lambda each: (each.seeds or 0) - len(each.runs))
+        more = {**given, "rows": row.table.called(row.error.row), "seeds": row.seeds}
+        return command_with(f"repro table {quote(typed or row.table.name)} --run", more)
     shown = f"repro table {quote(name)}" if name else "repro table"
     results: Path = given["results"]
     return with_folders(shown, checked_folders(results=results), "data", *(["results"] if results.is_dir() else []))

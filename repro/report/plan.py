@@ -110,7 +110,8 @@ def summary(plan: Plan) -> list[str]:
     left = plan.to_train
     if left.memory is None:
         return [f"{first}. There is nothing to train."]
-    guessed = f", {duration(left.guessed)} of it guessed" if left.guessed else ""
+    part = "all" if left.guessed == left.seconds else duration(left.guessed)
+    guessed = f", {part} of it guessed" if left.guessed else ""
     untimed = f", and {number_of(left.untimed, 'run')} of unknown time" if left.untimed else ""
     return [
         f"{first}.",
