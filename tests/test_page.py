@@ -404,6 +404,23 @@ def test_a_phone_scrolls_tables_and_not_the_page(show: Callable[..., Any]) -> No
     assert page.locator("#densenet-cifar .scroll").first.evaluate("each => each.scrollWidth > each.clientWidth")
 
 
+def test_a_long_path_in_a_note_is_broken_on_a_phone(show: Callable[..., Any]) -> None:
+    page = show(width=360)
+    page.evaluate("document.querySelector('.facts dd').textContent = 'path/'.repeat(40)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_a_phone_shows_pictures_at_a_size_that_can_be_read(show: Callable[..., Any]) -> None:
+    widths = show(width=360).locator("figure img").evaluate_all("all => all.map(each => each.clientWidth)")
+    assert widths
+    assert min(widths) > 600
+
+
+def test_lines_between_rows_are_not_hidden_by_cells_that_stay_in_view(show: Callable[..., Any]) -> None:
+    cells = show().locator(".compared tbody :is(th, tr:not(.why) > td:last-child)")
+    assert set(cells.evaluate_all("all => all.map(each => getComputedStyle(each).backgroundClip)")) == {"padding-box"}
+
+
 @pytest.mark.parametrize("width", [375, 1280])
 def test_verdicts_are_in_view_without_scrolling(show: Callable[..., Any], width: int) -> None:
     cells = show(width=width).locator(
@@ -432,5 +449,16 @@ def test_print_is_black_on_white_without_screen_controls(show: Callable[..., Any
     assert page.evaluate(style("querySelector('nav')", "display")) == "none"
     assert page.evaluate(style("querySelector('.scroll')", "overflowX")) == "visible"
     assert page.locator("#verdicts dl").is_visible()
+    assert page.evaluate(style("querySelector('tbody')", "breakInside")) == "auto"
+    assert page.evaluate(style("querySelector('thead')", "breakAfter")) == "avoid"
     assert "image/svg" in page.evaluate("document.querySelector('img').currentSrc")
     assert page.evaluate("document.querySelector('img').currentSrc === document.querySelector('img').src")
+
+
+def test_a_list_of_runs_fits_a_printed_page(show: Callable[..., Any]) -> None:
+    """A table that is wider than the page makes all printed text smaller."""
+    page = show(width=688)  # A4 without its margins
+    page.emulate_media(media="print")
+    right = page.locator("table.runs").evaluate_all("all => all.map(each => each.getBoundingClientRect().right)")
+    assert len(right) == 2
+    assert max(right) <= 688
