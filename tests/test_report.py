@@ -28,7 +28,7 @@ from repro.experiment import experiment_for
 from repro.report import Report
 from repro.report.content import content_of
 from repro.report.formats.frame import table_frame
-from repro.report.formats.latex import PAGE, escaped, width_of
+from repro.report.formats.latex import PAGE, escaped, fitting, width_of
 from repro.report.formats.terminal import COLOURS, table_rich
 from repro.report.view import View, view_of
 from repro.store.results import Record
@@ -218,9 +218,8 @@ def test_a_latex_table_with_all_errors_measured_is_scaled_by_little(
     record: Make, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})
-    grid = content_of(all_measured(record, name)).grid
     scale = 0.55 if name == "classics" else 0.7  # it has seven columns of errors
-    assert min(width_of(grid), width_of(grid.stacked())) * scale <= PAGE
+    assert width_of(fitting(content_of(all_measured(record, name)).grid)) * scale <= PAGE
 
 
 COLUMNS = [
@@ -435,6 +434,38 @@ def test_signs_of_the_format_in_a_label_are_escaped() -> None:
     named = replace(table, rows=(replace(table.rows[0], label="[1] a|b"), *table.rows[1:]))
     assert r"{[}1] a\textbar{}b" in text(compare(named, []), "latex")
     assert r"| \[1] a\|b " in text(compare(named, []), "md")
+
+
+def test_lines_of_a_note_are_kept_apart(record: Make) -> None:
+    report = Report([cifar100(record)], [], summary=False)
+    shown = report.text("latex")
+    assert "Notes: $\\bullet$ The number of epochs is not printed." in shown
+    assert "<ul><li>The number of epochs is not printed." in report._repr_html_()
+
+
+def test_notes_after_a_latex_table_name_it(latex_tables: list[str]) -> None:
+    after = [re.split(r"\\end\{table\*?\}", each)[1].strip() for each in latex_tables]
+    assert any(after)
+    assert all("Notes to Table~\\ref{tab:" in each for each in after if each)
+
+
+def test_latex_explains_marks_of_counts_only_if_there_are_any(record: Make) -> None:
+    comparison = cifar100(record)
+    words = "whether our exact count"
+    assert words in text(comparison, "latex")
+    assert words not in Report([comparison], [], summary=False, view=View(columns=frozenset({"error"}))).text("latex")
+
+
+def test_a_stacked_difference_has_a_name(record: Make) -> None:
+    lines = content_of(cifar100(record)).grid.stacked().lines
+    assert any("difference +2.48" in cell.lines() for line in lines for cell in line.cells)
+
+
+def test_lines_of_latex_cells_are_as_short_as_the_place_needs(record: Make) -> None:
+    stacked = fitting(content_of(all_measured(record, "wrn-cifar")).grid)
+    lines = [each for line in stacked.lines for cell in line.cells for each in cell.lines()]
+    assert not any(each.endswith(("±", "=")) for each in lines)
+    assert 14 < max(map(len, lines)) <= 24
 
 
 def test_hyphens_of_options_are_no_dash_in_latex() -> None:

@@ -131,7 +131,7 @@ def _our_errors(comparison: Comparison, column: Column, heading: Heading) -> lis
     ours = _Part(heading, lambda row: error_cell(row.errors.get(column.key), alone=alone))
     if not alone or all(cell.difference is None for cell in cells):
         return [ours]
-    difference = Heading("difference", column.label, numeric=True)
+    difference = Heading("difference", column.label, numeric=True, named=True)
     return [ours, _Part(difference, lambda row: difference_cell(row.errors.get(column.key)))]
 
 

@@ -28,12 +28,6 @@ class Note:
     heading: str
     lines: tuple[str, ...]
 
-    def text(self, item: str) -> str:
-        """Return heading and lines as one text; if there are several lines, `item` precedes each."""
-        return (
-            f"{self.heading}: {self.lines[0]}" if len(self.lines) == 1 else item.join([f"{self.heading}:", *self.lines])
-        )
-
 
 def notes_of(comparison: Comparison) -> tuple[Note, ...]:
     """Return the notes of a table, from its source to the best epochs, without those that do not apply."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from textwrap import wrap
 
 from repro.encoding import visible
+from repro.report.cells import MATCH
 from repro.report.content import Content
-from repro.report.grid import Grid, Line
+from repro.report.grid import Grid, Line, Shown
+from repro.report.notes import Note
 
 SIGN, BETWEEN = 4.0, 6.0
 """Widths in points: of a digit of \\scriptsize, and of the space between columns, which is twice \\tabcolsep."""
@@ -23,8 +26,8 @@ SCALED = (
     r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 )
 """The beginning of a box that is scaled down to the width of its place and to most of the height of a page."""
-BROKEN = 14
-"""Number of characters of a line of a broken cell."""
+BROKEN = (40, 24, 18, 14, 10)
+"""Numbers of characters of a line of a broken cell; the first with which the table fits its place is used."""
 SMALLEST = 0.8
 """The scale below which a table is stacked, because its letters would be too small."""
 SPELLINGS = {
@@ -55,15 +58,25 @@ SPELLINGS = {
     ">": "$>$",
 }
 """Characters that LaTeX writes differently; the marks are math symbols that need no package."""
-MARKS = "✓ and ✗: whether our exact count, rounded to the printed digits, equals the printed one."
+MARKS = Note("✓ and ✗", ("whether our exact count, rounded to the printed digits, equals the printed one",))
 
 
 def table_latex(content: Content) -> str:
     """Return a table with its legend: why rows may differ, the runs that deviate, and the notes."""
-    lines = [MARKS, *(each.text(" ") for each in content.legend())]
-    legend = "" if content.view.bare else "\\par ".join(map(escaped, lines))
-    grid = content.grid if width_of(content.grid) * SMALLEST <= PAGE else content.grid.stacked()
-    return _booktabs(grid, content.title, f"tab:{content.table.name}", legend)
+    notes = [*([MARKS] if _has_marks(content.grid) else []), *content.legend()]
+    legend = "" if content.view.bare else "\\par ".join(map(_note, notes))
+    return _booktabs(content.grid, content.title, f"tab:{content.table.name}", legend)
+
+
+def _note(note: Note) -> str:
+    """Return a note as one paragraph; if it has several lines, each has a bullet."""
+    heading, *lines = map(escaped, (note.heading, *note.lines))
+    return " $\\bullet$ ".join([f"{heading}:", *lines]) if len(lines) > 1 else f"{heading}: {lines[0]}"
+
+
+def _has_marks(grid: Grid) -> bool:
+    """Return whether a cell says whether our count is the printed one."""
+    return any(tag in MATCH.values() for line in grid.lines for cell in line.cells for tag in cell.tags)
 
 
 def summary_latex(summary: Grid) -> str:
@@ -71,36 +84,67 @@ def summary_latex(summary: Grid) -> str:
     return _booktabs(summary.without_details(), summary.title, "tab:summary")
 
 
-def _booktabs(grid: Grid, caption: str, label: str, legend: str = "") -> str:
+def _booktabs(whole: Grid, caption: str, label: str, legend: str = "") -> str:
     """Return a floating table, over both columns if it is wide, and scaled if it is still larger than its place.
 
     A cell with several lines takes one row per line, so that it stays narrow.
     """
-    lines = [_rows(_cells(grid, line)) for line in grid.lines]
-    total = ["\\midrule", *_rows(_cells(grid, grid.total))] if grid.total else []
+    grid, label = fitting(whole), re.sub(r"[^a-zA-Z0-9:._-]", "-", label)
+    lines = [_rows(_cells(line)) for line in grid.lines]
+    total = ["\\midrule", *_rows(_cells(grid.total))] if grid.total else []
     rows = ["\\toprule", *_headings(grid), "\\midrule", *(row for line in lines for row in line), *total]
     alignment = "".join("r" if heading.numeric else "l" for heading in grid.headings)
     floating, width = ("table*", PAGE) if width_of(grid) > COLUMN else ("table", COLUMN)
     fits = LINE * (len(rows) + len(legend) * SIGN / width) <= HEIGHT
+    beneath = f"\\par\\smallskip\\parbox{{\\linewidth}}{{\\raggedright {legend}}}"
+    after = f"{{\\par\\scriptsize\\raggedright Notes to Table~\\ref{{{label}}}.\\par {legend}\\par}}"
     return "\n".join(
         [
             "% needs \\usepackage{booktabs,graphicx}",
             f"\\begin{{{floating}}}[htbp]",
-            "\\centering\\scriptsize\\setlength{\\tabcolsep}{3pt}",
+            "\\centering\\scriptsize\\setlength{\\tabcolsep}{3pt}\\setlength{\\belowcaptionskip}{4pt}",
             f"\\caption{{{escaped(caption)}}}",
-            f"\\label{{{re.sub(r'[^a-zA-Z0-9:._-]', '-', label)}}}",
+            f"\\label{{{label}}}",
             *(SCALED, f"\\begin{{tabular}}{{{alignment}}}", *rows, "\\bottomrule", "\\end{tabular}}}"),
-            *([f"\\par\\smallskip\\parbox{{\\linewidth}}{{\\raggedright {legend}}}"] if legend and fits else []),
+            *([beneath] if legend and fits else []),
             f"\\end{{{floating}}}",
-            *([f"{{\\scriptsize\\raggedright\\noindent {legend}\\par}}"] if legend and not fits else []),
+            *([after] if legend and not fits else []),
             "",
         ]
     )
 
 
+def fitting(grid: Grid) -> Grid:
+    """Return the grid, or, if its letters would be too small, a stacked one with lines as short as its place needs."""
+    if grid.grouped and width_of(grid) * SMALLEST <= PAGE:
+        return grid
+    stacked = grid.stacked() if grid.grouped else grid
+    narrower = [_broken(stacked, letters) for letters in BROKEN]
+    place = COLUMN if width_of(narrower[-1]) <= COLUMN else PAGE / SMALLEST
+    return next((each for each in narrower if width_of(each) <= place), narrower[-1])
+
+
+def _broken(grid: Grid, letters: int) -> Grid:
+    """Return a grid whose cells, after the first of a line, are broken into lines of a number of characters."""
+    total = _broken_line(grid.total, letters) if grid.total else None
+    return replace(grid, lines=tuple(_broken_line(line, letters) for line in grid.lines), total=total)
+
+
+def _broken_line(line: Line, letters: int) -> Line:
+    first, *others = line.cells
+    broken = ((part for each in cell.lines() for part in _parts(each, letters)) for cell in others)
+    return replace(line, cells=(first, *(Shown(notes=tuple(parts)) for parts in broken)))
+
+
+def _parts(text: str, letters: int) -> list[str]:
+    """Return a line as lines of at most a number of characters, if its words allow, and never broken after a sign."""
+    whole = text.replace("± ", "±\xa0").replace(" = ", "\xa0=\xa0")
+    return [each.replace("\xa0", " ") for each in wrap(whole, letters, break_long_words=False)]
+
+
 def width_of(grid: Grid) -> float:
     """Return about how wide a grid is in points."""
-    lines = [[each.label for each in grid.headings], *(_cells(grid, line) for line in grid.all_lines)]
+    lines = [[each.label for each in grid.headings], *(_cells(line) for line in grid.all_lines)]
     signs = [max(len(part) for cell in column for part in cell.split("\n")) for column in zip(*lines, strict=True)]
     widths = iter([SIGN * each + BETWEEN for each in signs])
     return sum(max(sum(islice(widths, columns)), SIGN * len(label) + BETWEEN) for label, columns in grid.groups)
@@ -113,15 +157,8 @@ def _headings(grid: Grid) -> list[str]:
     return [*first, *_rows([each.label for each in grid.headings])]
 
 
-def _cells(grid: Grid, line: Line) -> list[str]:
-    """Return the cells of a line; those of a stacked grid are broken into short lines, all but the first."""
-    first, *others = ["\n".join(cell.lines()) for cell in line.cells]
-    return [first, *(others if grid.grouped else map(_broken, others))]
-
-
-def _broken(cell: str) -> str:
-    parts = cell.replace(" ± ", "\n± ").replace(", ", ",\n").replace(": ", ":\n").split("\n")
-    return "\n".join(line for part in parts for line in wrap(part, BROKEN, break_long_words=False))
+def _cells(line: Line) -> list[str]:
+    return ["\n".join(cell.lines()) for cell in line.cells]
 
 
 def _rows(cells: Sequence[str]) -> list[str]:

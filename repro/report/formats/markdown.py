@@ -27,8 +27,8 @@ def summary_markdown(summary: Grid) -> str:
 
 def _note(note: Note) -> str:
     """Return a note; a list begins after an empty line, without which some readers of Markdown show one paragraph."""
-    items = "\n".join(f"- {escaped(line)}" for line in note.lines)
-    return escaped(note.text("")) if len(note.lines) == 1 else f"{escaped(note.heading)}:\n\n{items}"
+    heading, *lines = map(escaped, (note.heading, *note.lines))
+    return f"{heading}: {lines[0]}" if len(lines) == 1 else "\n- ".join([f"{heading}:\n", *lines])
 
 
 def _table(grid: Grid) -> str:

@@ -34,7 +34,7 @@ def table_rich(content: Content) -> RenderableType:
 def _note(note: Note) -> list[RenderableType]:
     """Return a note; several lines are indented under its heading."""
     if len(note.lines) == 1:
-        return [Text(note.text(""), style="dim")]
+        return [Text(f"{note.heading}: {note.lines[0]}", style="dim")]
     items = (Padding(Text(line, style="dim"), (0, 0, 0, 2), expand=False) for line in note.lines)
     return [Text(f"{note.heading}:", style="dim"), *items]
 
