@@ -164,6 +164,12 @@ def test_a_text_in_markdown_stays_on_its_line() -> None:
     assert escaped("decay_scope = all, weight_decay_") == r"decay_scope = all, weight_decay\_"
 
 
+def test_markdown_has_no_backslash_that_a_reader_may_show() -> None:
+    """Python-Markdown, and so MkDocs, shows one before `&`, `<`, `~`, `$` and `|`."""
+    assert escaped("R&D, a < b") == "R&D, a < b"
+    assert escaped("<b> &amp; ~1~ $2$") == "&#60;b> &#38;amp; &#126;1&#126; &#36;2&#36;"
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 def test_latex_shows_them(hostile: Comparison, tmp_path: Path) -> None:
     table = replace(hostile.table, name=r"a}\input{/etc/passwd}")

@@ -184,6 +184,7 @@ def test_markdown_has_the_table_and_its_notes(record: Make) -> None:
     shown = text(cifar100(record), "md")
     assert re.search(r"\| DenseResNet-110, N = 4 +\| +2\.23M \|", shown)
     assert "25.10 ± 0.10; n = 3" in shown
+    assert re.fullmatch(r"\|:-+\|(-+:\|)+:-+\|", shown.splitlines()[1])  # numbers to the right
     assert "Possible reasons for the difference: DenseResNet-110, N = 4:\n\n- Error %: inferred: epochs = 300" in shown
     assert "short-run: Error % 91.56; Deviation (recipe) epochs=1 (300)" in shown
     assert RULE in shown
@@ -433,7 +434,7 @@ def test_signs_of_the_format_in_a_label_are_escaped() -> None:
     table = read_table("cifar100")
     named = replace(table, rows=(replace(table.rows[0], label="[1] a|b"), *table.rows[1:]))
     assert r"{[}1] a\textbar{}b" in text(compare(named, []), "latex")
-    assert r"| \[1] a\|b " in text(compare(named, []), "md")
+    assert r"| \[1] a&#124;b " in text(compare(named, []), "md")
 
 
 def test_lines_of_a_note_are_kept_apart(record: Make) -> None:

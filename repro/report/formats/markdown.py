@@ -9,8 +9,10 @@ from repro.report.content import Content
 from repro.report.grid import Grid
 from repro.report.notes import Note
 
-SPECIAL = re.compile(r"[\\`*\[<|~$&]|(?<!\w)_|_(?!\w)")
+SPECIAL = re.compile(r"[\\`*\[]|(?<!\w)_|_(?!\w)")
 """Characters that may begin or end something else than text; `_` within a word does not."""
+ENTITIES = re.compile(r"[~$|]|<(?=[a-zA-Z/!?])|&(?=#?\w+;)")
+"""Those that some readers of Markdown show with a backslash if they have one, so they are written as entities."""
 WIDTH = 100
 """Number of characters that fit on a line of a page."""
 
@@ -37,9 +39,10 @@ def _table(grid: Grid) -> str:
     headings = [escaped(text) for text in grid.heading_lines]
     lines = [[escaped("; ".join(cell.lines())) for cell in line.cells] for line in grid.all_lines]
     alignment = ["right" if heading.numeric else "left" for heading in grid.headings]
-    return tabulate(lines, headers=headings, tablefmt="github", disable_numparse=True, colalign=alignment) + "\n"
+    return tabulate(lines, headers=headings, tablefmt="pipe", disable_numparse=True, colalign=alignment) + "\n"
 
 
 def escaped(text: str) -> str:
     """Return a text as Markdown that shows it, on one line."""
-    return SPECIAL.sub(r"\\\g<0>", " ".join(visible(text).split()))
+    shown = SPECIAL.sub(r"\\\g<0>", " ".join(visible(text).split()))
+    return ENTITIES.sub(lambda sign: f"&#{ord(sign[0])};", shown)
