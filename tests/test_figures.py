@@ -7,10 +7,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import matplotlib
 import pytest
 import torch
 from forked import two_of
+from matplotlib.text import Text
 from records import append_record
 from test_cli import HEAVY, loaded_by, repro
 from test_processes import TWO, join_as
@@ -21,9 +24,10 @@ from repro.data import Dataset
 from repro.errors import Stopped, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.figures import Curves, Gates, curves_of, curves_of_runs, draw, gates_of
+from repro.figures.curves import Panel
 from repro.figures.draw_curves import apart, draw_curves
 from repro.figures.draw_gates import draw_gates
-from repro.figures.themes import THEMES
+from repro.figures.themes import LINE, THEMES, style
 from repro.models import MODELS
 from repro.models.dense_resnet import DenseResNet
 from repro.paths import Folders
@@ -34,7 +38,7 @@ from repro.store.curves import curve_path, read_curve, write_curve
 from repro.store.gates import GateRow, gates_path, read_gates, write_gates
 from repro.store.results import EpochRow, Record
 from repro.store.run_folders import CURVE, describe
-from repro.tables import Table, read_table
+from repro.tables import Metric, Table, read_table
 from repro.training.checkpoints import checkpoint
 from repro.training.initialise import network_of
 from repro.training.runs.gates import position
@@ -255,6 +259,56 @@ def test_positions_are_moved_apart_only_as_far_as_needed() -> None:
     assert apart([0.5, 0.5, 0.5], 0.1) == pytest.approx([0.4, 0.5, 0.6])
 
 
+def test_positions_stay_within_the_panel() -> None:
+    assert apart([0.0, 0.0, 0.9], 0.1) == pytest.approx([0.0, 0.1, 0.9])
+    assert apart([0.2, 1.0, 1.0], 0.1) == pytest.approx([0.2, 0.9, 1.0])
+    assert apart([0.5] * 11, 0.1) == pytest.approx([number / 10 for number in range(11)])
+
+
+def test_a_panel_is_tall_enough_for_a_line_for_each_printed_error(
+    keep: Callable[..., Record], folders: Folders
+) -> None:
+    (curve,) = only(curves_of(CIFAR100, [keep([80.0, 23.0])], [folders.results]))[0].panels[0].curves
+    many = tuple(replace(curve, row=f"{number}") for number in range(20))
+    figure = drawn(lambda: draw_curves(Curves("", "", (Panel("", "", Metric.ERROR, "", many),)), THEMES["light"]))
+    assert figure.axes[0].get_window_extent().height > 19 * LINE * figure.dpi
+
+
+def test_a_short_run_that_deviates_does_not_squeeze_the_others(keep: Callable[..., Record], folders: Folders) -> None:
+    runs = [keep([60.0] * 20 + [23.0]), keep([99.0], N=2, epochs=1)]
+    curves, _ = only(curves_of(CIFAR100, runs, [folders.results]))
+    figure = draw_curves(curves, THEMES["light"])
+    assert figure.axes[0].get_ylim()[1] < 70
+    assert "Curves that end early may be outside the picture." in _words(figure)
+
+
+def drawn(make: Callable[[], Any]) -> Any:
+    """Return a figure with its texts in their places."""
+    with matplotlib.rc_context(style(THEMES["light"])):
+        figure = make()
+        figure.draw_without_rendering()
+    return figure
+
+
+def _words(figure: Any) -> str:
+    return " ".join(text.get_text().replace("\n", " ") for text in figure.findobj(Text))
+
+
+def test_a_long_note_or_title_is_not_cut(keep: Callable[..., Record], folders: Folders) -> None:
+    runs = [keep([80.0, 23.0]), keep([81.0, 24.0], seed=1), keep([60.0], N=2, epochs=1)]
+    curves, _ = only(curves_of(CIFAR100, runs, [folders.results], with_train=True))
+    changed = ["epochs=1 (300)", "batch=32 (64)", "weight_decay=0.0001 (0.0005)", "schedule=constant (cosine)"] * 2
+    gates = Gates(tuple(gate_rows(deviations=changed)))
+    one, other = (
+        drawn(lambda: draw_curves(curves, THEMES["light"])),
+        drawn(lambda: draw_gates(gates, THEMES["light"])),
+    )
+    assert all(each in _words(one) for each in ("dashed", "bands", "Dotted", "Hollow"))
+    for figure in (one, other):
+        sentences = [text for text in figure.findobj(Text) if " " in text.get_text()]
+        assert max(text.get_window_extent().x1 for text in sentences) <= figure.bbox.x1
+
+
 # Pictures
 
 
@@ -306,8 +360,6 @@ def test_a_theme_is_dark_or_light(figures: tuple[Curves, Gates]) -> None:
 
 
 def test_the_users_own_settings_change_nothing(figures: tuple[Curves, Gates]) -> None:
-    import matplotlib
-
     usual = draw(figures[0])
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.fonttype": "path"}):
         assert draw(figures[0]) == usual

@@ -15,7 +15,9 @@ from repro.comparison.join import Comparison, compare
 from repro.comparison.spread import PRINTED_SPREAD
 from repro.experiment import experiment_for
 from repro.figures import Forest, draw, forest_of
+from repro.figures.draw_forest import draw_forest
 from repro.figures.forest import Evidence, ForestRow
+from repro.figures.themes import THEMES
 from repro.recipes import deviations
 from repro.report.formats.html.pictures import forest_pictures
 from repro.store.results import Record
@@ -122,9 +124,25 @@ def test_the_picture_has_a_mark_for_each_point(record: MakeRecord, theme: str) -
     forest = forest_of(compared([run(record, 0, 8.6), run(record, 1, 20.0, epochs=2)]))
     assert forest
     picture = draw(forest, "svg", theme).decode()
-    for text in ("ResNet-1202", "others, more differences", "our runs that deviate from the recipe", "their mean"):
+    for text in (
+        "ResNet-1202",
+        "others, more differences",
+        "our runs that deviate from the recipe",
+        "mean of our seeds",
+    ):
         assert text in picture
     assert draw(forest, "svg", theme).decode() == picture
+
+
+def test_a_run_that_deviates_by_far_is_named_at_the_edge_and_squeezes_nothing(record: MakeRecord) -> None:
+    forest = forest_of(compared([run(record, 0, 8.6), run(record, 1, 91.56, epochs=1), run(record, 2, 0.5, epochs=2)]))
+    assert forest
+    (axes,) = draw_forest(forest, THEMES["light"]).axes
+    low, high = axes.get_xlim()
+    assert 0.5 < low < 8.6 < high < 15
+    assert {"91.56", "0.50"} == {text.get_text() for text in axes.texts}
+    ends = {line.get_marker(): list(line.get_xdata()) for line in axes.lines if line.get_marker() in ("<", ">")}
+    assert ends == {"<": [low], ">": [high]}
 
 
 def test_the_frame_has_every_point(record: MakeRecord) -> None:

@@ -8,7 +8,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from repro.figures.curves import Band, Curve, Curves, Panel
-from repro.figures.themes import POINTS, WIDTH, Theme
+from repro.figures.themes import LETTERS, LINE, POINTS, WIDTH, Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,19 +16,17 @@ if TYPE_CHECKING:
 
 Look = dict[str, Any]
 """How a line is drawn: keyword arguments of matplotlib."""
-HEIGHT = 2.6
-"""Height of a panel in inches, without its legend."""
-LINE = 0.16
-"""Height of a line of text in inches."""
+HEIGHT, FRAME = 2.6, 0.6
+"""Least height of a panel in inches, without its legend, and that of its title and axis."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 """One marker more than there are colours, so that pairs of marker and colour repeat late."""
 MARKS = 8
 """Approximate number of markers on a curve."""
-LETTERS = 46
+COLUMN = 46
 """Characters in a line of a legend."""
 TRAINING = {"linestyle": (0, (4, 2)), "linewidth": 0.9, "markersize": 2.5}
 SHOWN_FROM = 0.1
-"""Errors before this fraction of a run may be outside the picture: the first ones are many times as large."""
+"""Errors before this fraction of the longest run may be outside the picture: the first ones are many times as large."""
 
 
 def draw_curves(curves: Curves, theme: Theme) -> Figure:
@@ -38,19 +36,26 @@ def draw_curves(curves: Curves, theme: Theme) -> Figure:
     across = min(2, len(curves.panels))
     down = ceil(len(curves.panels) / across)
     legend = max(_legend_lines(panel, across) for panel in curves.panels) + 1
-    figure = Figure((WIDTH, down * (HEIGHT + LINE * legend) + 2 * LINE), layout="constrained")
+    height, note = max(map(_height, curves.panels)), fill(_note(curves), LETTERS)
+    lines = 2 + note.count("\n")
+    figure = Figure((WIDTH, down * (height + LINE * legend) + lines * LINE), layout="constrained")
     figure.suptitle(curves.title, x=0.01, ha="left")
-    figure.supxlabel(_note(curves), x=0.01, ha="left", fontsize=POINTS)
+    figure.supxlabel(note, x=0.01, ha="left", fontsize=POINTS)
     rows = list(dict.fromkeys(curve.row for panel in curves.panels for curve in panel.curves))
     places = list(figure.subplots(down, across, squeeze=False).flat)
     for axes, panel in zip(places, curves.panels, strict=False):
         looks = [_look(rows.index(curve.row), len(rows), curve, theme) for curve in panel.curves]
         _draw_panel(axes, panel, looks, curves.with_train)
-        _draw_printed(axes, panel, looks, theme)
+        _draw_printed(axes, panel, looks, theme, LINE / (height - FRAME))
         _add_legend(axes, panel, across)
     for empty in places[len(curves.panels) :]:
         empty.remove()
     return figure
+
+
+def _height(panel: Panel) -> float:
+    """Return the height of a panel, without its legend, in which the printed errors have a line each."""
+    return max(HEIGHT, FRAME + LINE * len([curve for curve in panel.curves if curve.printed]))
 
 
 def _note(curves: Curves) -> str:
@@ -63,6 +68,8 @@ def _note(curves: Curves) -> str:
         notes.append("Dotted: deviates from the recipe.")
     if any(curve.printed for curve in shown):
         notes.append("Hollow marker at the right: printed error.")
+    if any(len(curve.test) <= _first_shown(panel) for panel in curves.panels for curve in panel.curves):
+        notes.append("Curves that end early may be outside the picture.")
     return "  ".join(notes)
 
 
@@ -103,6 +110,11 @@ def _draw_curve(axes: Axes, bands: Sequence[Band], label: str | None, look: Look
     axes.plot(epochs, medians, label=label, **look)
 
 
+def _first_shown(panel: Panel) -> int:
+    """Return how many epochs precede the first one that the picture shows in full."""
+    return int(SHOWN_FROM * panel.epochs)
+
+
 def _set_limits(axes: Axes, panel: Panel, with_train: bool) -> None:
     """Show every curve except its beginning, and the printed errors."""
     from matplotlib.ticker import MaxNLocator
@@ -110,20 +122,28 @@ def _set_limits(axes: Axes, panel: Panel, with_train: bool) -> None:
     values = [float(curve.printed) for curve in panel.curves if curve.printed]
     for curve in panel.curves:
         for bands in (curve.test, curve.drawn_train if with_train else ()):
-            values += [value for each in bands[int(SHOWN_FROM * len(bands)) :] for value in each]
+            values += [value for each in bands[_first_shown(panel) :] for value in each]
     margin = 0.05 * (max(values) - min(values)) or 0.05 * max(values) or 1.0
     axes.set_ylim(max(0.0, min(values) - margin), max(values) + margin)
     axes.set_xlim((0.5, 1.5) if panel.epochs == 1 else (1 - 0.02 * panel.epochs, 1.02 * panel.epochs))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def _draw_printed(axes: Axes, panel: Panel, looks: Sequence[Look], theme: Theme) -> None:
-    """Mark the printed errors at the right edge and write them next to it without overlaps."""
+def _draw_printed(axes: Axes, panel: Panel, looks: Sequence[Look], theme: Theme, line: float) -> None:
+    """Mark the printed errors at the right edge and write them next to it without overlaps.
+
+    Args:
+        axes: where the panel is drawn.
+        panel: its curves.
+        looks: how each of them is drawn.
+        theme: the colours.
+        line: the height of a line of text as a share of that of the axes.
+    """
     low, high = axes.get_ylim()
     shown = zip(panel.curves, looks, strict=True)
     printed = sorted(((curve.printed, look) for curve, look in shown if curve.printed), key=lambda each: float(each[0]))
     heights = [(float(text) - low) / (high - low) for text, _ in printed]
-    for (text, look), height, place in zip(printed, heights, apart(heights, LINE / HEIGHT), strict=True):
+    for (text, look), height, place in zip(printed, heights, apart(heights, line), strict=True):
         marker = {"color": look["color"], "marker": look["marker"], "markerfacecolor": theme.paper}
         axes.plot([1], [height], transform=axes.transAxes, clip_on=False, markersize=5, **marker)
         arrow = {"arrowstyle": "-", "color": look["color"], "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3}
@@ -132,13 +152,14 @@ def _draw_printed(axes: Axes, panel: Panel, looks: Sequence[Look], theme: Theme)
 
 
 def apart(places: Sequence[float], gap: float) -> list[float]:
-    """Return ascending places moved to at least `gap` from each other, with the least sum of squared moves."""
+    """Return ascending places moved into 0 to 1 and to at least `gap` apart, with the least sum of squared moves."""
     pools: list[list[float]] = []
     for number, place in enumerate(places):
         pools.append([place - number * gap])
         while len(pools) > 1 and _mean(pools[-2]) > _mean(pools[-1]):
             pools[-2:] = [pools[-2] + pools[-1]]
-    shifted = [_mean(pool) for pool in pools for _ in pool]
+    highest = max(0.0, 1 - (len(places) - 1) * gap)
+    shifted = [min(max(0.0, _mean(pool)), highest) for pool in pools for _ in pool]
     return [place + number * gap for number, place in enumerate(shifted)]
 
 
@@ -153,7 +174,7 @@ def _legend_lines(panel: Panel, across: int) -> int:
 
 
 def _wrapped(label: str) -> str:
-    return fill(label, LETTERS)
+    return fill(label, COLUMN)
 
 
 def _add_legend(axes: Axes, panel: Panel, across: int) -> None:

@@ -20,6 +20,8 @@ APART = 0.17
 """What is measured here is above the middle of its row by this share of its height, and what others report below."""
 FRAME = 0.75
 """Height of a panel's title and axis in inches."""
+MARGIN = 0.03
+"""Margin on either side of a panel, as a share of the range that it shows."""
 MARKS: dict[str, tuple[str, bool]] = {
     Closeness.SAME: ("o", True),
     Closeness.CLOSE: ("o", False),
@@ -34,7 +36,7 @@ WORDS: dict[str, str] = {
     Closeness.UNKNOWN: "others, training not described",
     Evidence.WEIGHTS: "weights of others, tested here",
     Evidence.SEED: "our seeds",
-    Evidence.MEAN: "their mean, 95 % interval",
+    Evidence.MEAN: "mean of our seeds, 95 % interval",
     Evidence.DEVIATING: "our runs that deviate from the recipe",
 }
 """The legend."""
@@ -55,17 +57,39 @@ def draw_forest(forest: Forest, theme: Theme) -> Figure:
 
 
 def _draw_panel(axes: Axes, panel: ForestPanel, theme: Theme) -> None:
+    axes.set_xlim(*_limits(panel))
     for place, row in enumerate(panel.rows):
         _draw_row(axes, place, row, theme)
+        _draw_outside(axes, place, row, theme)
     axes.set_yticks(range(len(panel.rows)), [visible(row.label) for row in panel.rows])
-    axes.use_sticky_edges = False  # a bar would end at the frame
-    axes.margins(x=0.03)
     axes.set_ylim(len(panel.rows) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", linewidth=0.5)
     axes.spines["left"].set_visible(False)
     axes.set_title(panel.title, loc="left")
     axes.set_xlabel("test error (%)")
+
+
+def _limits(panel: ForestPanel) -> tuple[float, float]:
+    """Return the ends of the axis; runs that deviate may be outside, since they can be far from all others."""
+    points = [each for row in panel.rows for each in row.points if each.kind is not Evidence.DEVIATING]
+    low, high = min(each.low for each in points), max(each.high for each in points)
+    margin = MARGIN * (high - low)
+    return low - margin, high + margin
+
+
+def _draw_outside(axes: Axes, place: int, row: ForestRow, theme: Theme) -> None:
+    """Mark the runs outside the axis with an arrow at its end, and write their errors next to it."""
+    low, high = axes.get_xlim()
+    errors = sorted(each.error for each in row.of(Evidence.DEVIATING))
+    less, more = [each for each in errors if each < low], [each for each in errors if each > high]
+    look = {**_looks(theme)[Evidence.DEVIATING], "clip_on": False}
+    for end, marker, outside in ((low, "<", less), (high, ">", more)):
+        if outside:
+            axes.plot(end, place - APART, **{**look, "marker": marker})
+            text = ", ".join(f"{each:.2f}" for each in outside)
+            where: dict[str, Any] = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
+            axes.annotate(text, (end, place - APART), (6, 0), **where)
 
 
 def _draw_row(axes: Axes, place: int, row: ForestRow, theme: Theme) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from math import ceil
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from repro.figures.gates import Gates
-from repro.figures.themes import POINTS, WIDTH, Theme
+from repro.figures.themes import LETTERS, LINE, POINTS, WIDTH, Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,13 +32,15 @@ def draw_gates(gates: Gates, theme: Theme) -> Figure:
 
     strips = ceil(gates.blocks / ACROSS)
     across = ceil(gates.blocks / strips)
-    figure = Figure((WIDTH, strips * (CELL * gates.most + 0.3) + 1.1), layout="constrained")
+    title = "\n".join(fill(each, LETTERS) for each in gates.title.split("\n"))
+    height = strips * (CELL * gates.most + 0.3) + 0.8 + LINE * (title.count("\n") + 1)
+    figure = Figure((WIDTH, height), layout="constrained")
     colours = ScalarMappable(Normalize(0, _brightest(gates)), MAP)
     places = figure.subplots(strips, 1, squeeze=False)[:, 0]
     for number, axes in enumerate(places):
         _draw_strip(axes, gates, range(1 + number * across, 1 + (number + 1) * across), colours, theme)
     _add_scale(figure, gates, colours, theme)
-    figure.suptitle(gates.title, x=0.01, ha="left")
+    figure.suptitle(title, x=0.01, ha="left")
     figure.supxlabel("block i; distance of the map, 1 is the nearest; line in the scale: 1/N", fontsize=POINTS)
     figure.supylabel("maps back", fontsize=POINTS)
     return figure

@@ -9,6 +9,10 @@ WIDTH = 7.0
 """Width in inches: the text of a page in two columns."""
 POINTS = 8
 """Size of the smallest text."""
+LINE = 0.16
+"""Height of a line of text in inches."""
+LETTERS = 95
+"""Characters in a line of text that is as wide as a picture."""
 BLUE, SKY, GREEN, YELLOW = "#0072B2", "#56B4E9", "#009E73", "#F0E442"
 ORANGE, VERMILLION, PURPLE = "#E69F00", "#D55E00", "#CC79A7"
 """Okabe and Ito, Color Universal Design, 2008; jfly.uni-koeln.de/color."""
