@@ -699,3 +699,11 @@ def test_a_plan_is_shown_with_the_papers_that_it_was_made_with(paper: Write) -> 
     assert row["runs"][0]["name"].startswith("densenet-depth7-k4-my-squares")
     assert "To train: " in repr(made)
     assert "</table>" in made._repr_html_()
+
+
+def test_a_top_five_error_of_few_classes_has_no_verdict(paper: Write) -> None:
+    paper(
+        SQUARES + "test_images = 15\n", RECIPE, TABLE.replace('recipe = "short"', 'recipe = "short", metric = "error5"')
+    )
+    with pytest.raises(UserError, match="the top-5 error on the 3 classes of my-squares is always 0; set comparable"):
+        plan("mine", device_name="H100")

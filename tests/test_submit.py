@@ -102,7 +102,7 @@ def program(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch)
         ("--run --hours 4", "--hours requires --on slurm\n"),
         ("--on local", "--on requires --run, without which nothing is trained"),
         ("--run --on slurm", "--on slurm requires --hours, the time limit of each job"),
-        ("--run --on slurm --hours inf", "'--hours': Input should be less than or equal to 8760"),
+        ("--run --on slurm --hours inf", "'--hours': 'inf' is above 8760"),
         ("--run --on local --hours 4", "--hours requires --on slurm"),
         ("--run --on local --partition gpu", "--partition requires --on slurm"),
         ("--run --on local --slurm account=x", "--slurm requires --on slurm"),

@@ -12,7 +12,7 @@ from scipy.io import savemat
 from repro.data.files.stored import Missing
 from repro.data.readers import svhn
 from repro.data.readers.svhn import File, Svhn
-from repro.errors import UserError
+from repro.errors import RunFailed, UserError
 
 
 def write(folder: Path, name: str, n: int, seed: int) -> tuple[File, np.ndarray, np.ndarray]:
@@ -73,7 +73,7 @@ def test_a_file_that_cannot_be_downloaded_is_named(server: tuple[str, Path], tmp
     address, folder = server
     published = replace(small(folder), address=address)
     (folder / "extra_32x32.mat").write_bytes(b"lies")
-    with pytest.raises(UserError, match=r"extra_32x32\.mat is not in .*svhn and cannot be downloaded .*MD5.* by hand"):
+    with pytest.raises(RunFailed, match=r"extra_32x32\.mat is not in .*svhn and cannot be downloaded .*MD5.* by hand"):
         svhn.load(published, tmp_path)
     assert sorted(path.name for path in (tmp_path / "svhn").iterdir() if path.suffix != ".lock") == ["train_32x32.mat"]
 

@@ -66,11 +66,6 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
         ),
         (
             LAST,
-            'metric = "error5"\ndataset = "isbi2012"',
-            "column 3 (error): the top-5 error on the 2 classes of isbi2012 is always 0; set comparable = false",
-        ),
-        (
-            LAST,
             'dataset = "segmentation"',
             "column 3 (error): verdicts need errors in % on a known number of images, and a network on segmentation "
             "predicts a class for each pixel; set comparable = false",
