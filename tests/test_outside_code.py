@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from test_papers import refused, repro
 from watching import Silent, stop_at
 
+from repro.counting.demand import work_of
 from repro.errors import Stopped
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import experiment_for
@@ -15,6 +17,7 @@ from repro.models import find
 from repro.models.outside.factory import factory_of
 from repro.paths import Folders
 from repro.runtime import Runtime
+from repro.training.initialise import network_without_memory
 from repro.training.runs.train import train
 
 Capsys = pytest.CaptureFixture[str]
@@ -104,6 +107,16 @@ def halves(*, classes):
 
 def lone(*, classes):
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(3, classes))
+
+
+class Stochastic(Net):
+    def __init__(self, *, classes):
+        super().__init__(classes=classes)
+        self.rates = [each.item() for each in torch.linspace(0, 0.5, 3)]
+        self.shift = torch.zeros(classes)
+
+    def forward(self, images):
+        return super().forward(images) + self.shift
 """
 RUN = ("--dataset", "digits", "--epochs", 1)
 
@@ -148,6 +161,19 @@ def test_a_buffer_that_is_infinite_from_the_start_is_no_divergence(folders: Fold
         train(runs, runtime, folders, stop_at(3))
     for record in train(runs, runtime, folders, Silent()):
         assert evaluate(record.id, folders, runtime).metrics.error == pytest.approx(record.error)
+
+
+def test_a_network_whose_constructor_reads_values_is_trained(folders: Folders) -> None:
+    run = experiment_for(find("nets.py:Stochastic"), {}, seed=0, dataset="digits", recipe_name="digits", epochs=1)
+    assert train([run], Runtime(device="cpu"), folders, Silent())[0].error is not None
+
+
+def test_building_without_memory_leaves_the_random_numbers(folders: Folders) -> None:
+    run = experiment_for(find("nets.py:Stochastic"), {}, seed=0, dataset="digits", recipe_name="digits", epochs=1)
+    before = torch.get_rng_state()
+    network = network_without_memory(run)
+    assert work_of(network, run.input).flops > 0  # its tensors are all on one device
+    assert torch.equal(before, torch.get_rng_state())
 
 
 def test_a_failure_in_a_step_ends_in_one_line_with_the_line_of_the_file(capsys: Capsys) -> None:

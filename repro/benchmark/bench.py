@@ -28,7 +28,7 @@ from repro.experiment import Experiment, check_counted, classifies
 from repro.recipes import Recipe
 from repro.runtime import Precision, Runtime
 from repro.training.engine.stacked import why_one_at_a_time
-from repro.training.initialise import network_of
+from repro.training.initialise import network_without_memory
 from repro.training.machine.device import check_fused, device_name, prepare, set_products
 from repro.training.machine.device_memory import release_memory, return_freed_memory
 from repro.training.schedule import images_shown, total_steps
@@ -141,8 +141,7 @@ def _check_fused(experiment: Experiment, runtime: Runtime, precisions: Sequence[
     """Raise UserError if the fused kernels cannot be measured."""
     possible = [each for each in precisions if each != Precision.FP32]
     prepare(replace(runtime, compile=False, precision=possible[0] if possible else Precision.FP32))
-    with torch.device("meta"):
-        check_fused(network_of(experiment), experiment.recipe)
+    check_fused(network_without_memory(experiment), experiment.recipe)
 
 
 def _check_seeds(experiment: Experiment, runtime: Runtime) -> None:
@@ -151,9 +150,7 @@ def _check_seeds(experiment: Experiment, runtime: Runtime) -> None:
         raise UserError("--save-memory supports one network at a time; leave out --seeds")
     if DATASETS[experiment.dataset].kind is DatasetKind.IMAGE_FILES:
         raise UserError(f"{experiment.dataset} is read from files and measured with one seed; leave out --seeds")
-    with torch.device("meta"):
-        network = network_of(experiment)
-    if reason := why_one_at_a_time(network, experiment):
+    if reason := why_one_at_a_time(network_without_memory(experiment), experiment):
         raise UserError(f"{reason}, so seeds are trained one after another; leave out --seeds")
 
 
@@ -264,8 +261,7 @@ def _compared(variant: Variant, usual: Mapping[VariantKind, Variant]) -> Variant
 
 def _speed(variant: Variant, baseline: Variant, experiment: Experiment, peaks: tuple[float, float] | None) -> Speed:
     recipe, rate = experiment.recipe, statistics.median(variant.rates)
-    with torch.device("meta"):
-        work = work_of(network_of(experiment), experiment.input)
+    work = work_of(network_without_memory(experiment), experiment.input)
     return Speed(
         kind=variant.kind,
         precision=variant.precision,

@@ -30,7 +30,7 @@ from repro.models.outside.location import version_of
 from repro.paths import cache_folder
 from repro.runtime import MEASURED, Precision, Runtime, Together
 from repro.training.engine.stacked import why_one_at_a_time
-from repro.training.initialise import network_of
+from repro.training.initialise import network_without_memory
 from repro.training.machine.device import check_fused, chosen_device, device_name, prepare
 from repro.training.machine.device_memory import release_memory
 from repro.training.sharing import sharing_of
@@ -233,8 +233,7 @@ class Chooser:
     @cached_property
     def _networks(self) -> dict[str, nn.Module]:
         """The networks of the runs on the meta device, by `shared_id`."""
-        with torch.device("meta"):
-            return {key: network_of(each) for key, each in one_of_each(self.experiments).items()}
+        return {key: network_without_memory(each).to("meta") for key, each in one_of_each(self.experiments).items()}
 
     def _possible(self, switches: Switches) -> bool:
         """Whether the switches are those that the user set."""

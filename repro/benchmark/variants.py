@@ -18,7 +18,7 @@ from repro.experiment import Experiment
 from repro.runtime import Precision, Runtime, Together
 from repro.training.engine.engine import Engine
 from repro.training.engine.graphs import Graphs
-from repro.training.initialise import network_of
+from repro.training.initialise import network_without_memory
 from repro.training.machine.device import check_stacked
 from repro.training.schedule import images_per_epoch
 from repro.training.tasks.from_files import FileClassification
@@ -198,8 +198,7 @@ def in_memory_steps(experiment: Experiment, runtime: Runtime, data: Dataset, dev
 
 
 def _saved_bytes(experiment: Experiment, *, memory_saved: bool) -> int:
-    with torch.device("meta"):
-        network = network_of(experiment, memory_saved=memory_saved)
+    network = network_without_memory(experiment, memory_saved=memory_saved)
     return saved_bytes(network, experiment.input, experiment.recipe.batch)
 
 

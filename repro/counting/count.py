@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from repro.counting.conventions import EXTRA_HANDLES, PRODUCTS, Convention, total
 from repro.errors import PackageMissing, UserError, first_line, is_out_of_memory
 from repro.memory import free_host_memory
-from repro.models import OptionValue, build, is_outside
+from repro.models import OptionValue, build, building_without_memory, is_outside
 from repro.models.options import Shape, shape_text
 from repro.models.outside.factory import check_output
 from repro.text import size
@@ -56,13 +56,8 @@ class Subject:
 
 
 def without_memory(subject: Subject) -> nn.Module:
-    """Return the network on torch's meta device, which allocates no memory.
-
-    Code from outside the package may compute with its weights, so that such a network is on the CPU.
-    """
-    import torch
-
-    with torch.device("cpu" if is_outside(subject.model) else "meta"):
+    """Return the network on torch's meta device; one from outside the package on the CPU."""
+    with building_without_memory(subject.model):
         return build(subject.model, subject.options, classes=subject.classes, input=subject.input)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -148,6 +149,20 @@ def build(
     return network
 
 
+@contextmanager
+def building_without_memory(name: str) -> Iterator[None]:
+    """Build a network on torch's meta device, which allocates no memory.
+
+    Code from outside the package may read the values of its tensors, so that such a network is built on the CPU;
+    torch's random numbers are then as before.
+    """
+    import torch
+
+    own_code = is_outside(name)
+    with torch.device("cpu" if own_code else "meta"), torch.random.fork_rng(devices=[], enabled=own_code):
+        yield
+
+
 def check_layers(name: str, dropout: float, auxiliary: float) -> None:
     """Raise UserError if a recipe needs layers that a network lacks: dropout of its rate or auxiliary classifiers."""
     if dropout and not spec_of(name).dropout:
@@ -164,7 +179,7 @@ def check_no_dropout(name: str, options: Mapping[str, OptionValue], classes: int
     """Raise UserError if a network has dropout of its own, which a recipe with dropout 0 leaves as it is."""
     import torch
 
-    with torch.device("meta"):
+    with building_without_memory(name):
         network = build(name, options, classes=classes, input=input)
     own = {each.p for each in network.modules() if isinstance(each, torch.nn.Dropout) and each.p}
     if own:

@@ -10,7 +10,7 @@ from torch import nn
 
 from repro.data import DATASETS
 from repro.experiment import Experiment
-from repro.models import build, save_memory
+from repro.models import build, building_without_memory, save_memory
 from repro.recipes import Recipe
 from repro.training.randomness import seed_of
 
@@ -173,6 +173,12 @@ def network_of(experiment: Experiment, *, memory_saved: bool = False) -> nn.Modu
     if memory_saved:
         save_memory(experiment.model, network)
     return network
+
+
+def network_without_memory(experiment: Experiment, *, memory_saved: bool = False) -> nn.Module:
+    """Return what `network_of` returns on torch's meta device; a network from outside the package on the CPU."""
+    with building_without_memory(experiment.model):
+        return network_of(experiment, memory_saved=memory_saved)
 
 
 def set_batchnorm(network: nn.Module, recipe: Recipe) -> None:

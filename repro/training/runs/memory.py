@@ -16,7 +16,7 @@ from repro.runtime import Runtime
 from repro.text import one_of, size
 from repro.training.checkpoints.checkpoint import kept
 from repro.training.estimate import peak_bytes, trained_subject
-from repro.training.initialise import network_of
+from repro.training.initialise import network_without_memory
 from repro.training.machine.device_memory import free_memory_of
 from repro.training.progress.watcher import Watcher
 
@@ -64,9 +64,7 @@ def needed_bytes(experiment: Experiment, runtime: Runtime, device: torch.device)
 
 def _bytes_if_recomputed(experiment: Experiment) -> float:
     """Return the bytes of activations in fp32 that an image adds if some are recomputed."""
-    with torch.device("meta"):
-        network = network_of(experiment, memory_saved=True)
-    return saved_bytes_per_image(network, experiment.input)
+    return saved_bytes_per_image(network_without_memory(experiment, memory_saved=True), experiment.input)
 
 
 def too_small(group: Sequence[Experiment], runtime: Runtime, runs: Path, *, on_gpu: bool) -> str:

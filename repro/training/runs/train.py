@@ -32,7 +32,7 @@ from repro.store.run_folders import LOCK, LOCK_SECONDS, describe, run_at
 from repro.store.run_state import Ending
 from repro.store.writing import check_writable
 from repro.training.engine.graphs import Graphs
-from repro.training.initialise import network_of
+from repro.training.initialise import network_without_memory
 from repro.training.machine import processes
 from repro.training.machine.device import check_deterministic, check_fused, prepare
 from repro.training.machine.device_memory import check_fits, release_memory
@@ -102,11 +102,10 @@ def train(
 
 def _networks(experiments: Sequence[Experiment], runtime: Runtime) -> dict[str, nn.Module]:
     """Return the networks of experiments on the meta device, by `shared_id`; UserError for an invalid one."""
-    with torch.device("meta"):
-        return {
-            key: network_of(each, memory_saved=bool(runtime.save_memory))
-            for key, each in one_of_each(experiments).items()
-        }
+    return {
+        key: network_without_memory(each, memory_saved=bool(runtime.save_memory)).to("meta")
+        for key, each in one_of_each(experiments).items()
+    }
 
 
 def _protocols(experiments: Sequence[Experiment], networks: Mapping[str, nn.Module]) -> dict[str, tuple[Protocol, ...]]:
