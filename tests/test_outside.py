@@ -338,6 +338,15 @@ def test_a_name_that_is_an_option_and_a_recipe_value_is_refused(write: Write, ca
     assert "did you mean batch?" in refused(capsys, "train", *words[:3], "--set", "recipe.bacth=3", *words[5:])
 
 
+def test_the_dropout_of_a_recipe_is_refused_for_a_network_with_its_own(write: Write, capsys: Capsys) -> None:
+    nets(text=NETS.replace('Path("imported").touch()', ""))
+    line = refused(capsys, "train", "nets.py:Net", "--set", "dropout=0.3", "--dataset", "digits", "--recipe", "digits")
+    assert line == (
+        "error: nets.py:Net is from outside the package, so no recipe sets its dropout; leave dropout=0.3 out of the "
+        "recipe (0 if it extends one with dropout) and use an option of the network"
+    )
+
+
 def test_a_name_is_marked_as_the_options_or_the_recipes(
     write: Write, capsys: Capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:

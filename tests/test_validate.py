@@ -147,7 +147,7 @@ WRONG = [
     (RECIPE, "lr =", 'validation_images = { value = 1420, source = "printed", place = "3" }\nlr =', "warning",
      "recipe demo", "batch (32) is larger than the 22 training images of digits; lower batch"),
     (RECIPE, "lr =", 'dropout = { value = 0.5, source = "printed", place = "3" }\nlr =', "error",
-     ROW_2, "has no dropout layers, but its recipe needs dropout 0.5"),
+     ROW_2, "is from outside the package, so no recipe sets its dropout; leave dropout=0.5 out"),
     (RECIPE, "lr =", 'resize = { value = 64, source = "printed", place = "3" }\nlr =', "error",
      "recipe demo", "recipe demo has resize=64, which is not supported for images in memory"),
     (RECIPE, 'summary = "', 'default_for = ["net.py:small_net"]\nsummary = "', "warning",

@@ -165,13 +165,19 @@ def building_without_memory(name: str) -> Iterator[None]:
 
 def check_layers(name: str, dropout: float, auxiliary: float) -> None:
     """Raise UserError if a recipe needs layers that a network lacks: dropout of its rate or auxiliary classifiers."""
+    place = outside(name).place if is_outside(name) else name
+    if dropout and is_outside(name):
+        raise UserError(
+            f"{place} is from outside the package, so no recipe sets its dropout; leave dropout={dropout:g} out of the "
+            "recipe (0 if it extends one with dropout) and use an option of the network"
+        )
     if dropout and not spec_of(name).dropout:
         raise UserError(
-            f"{name} has no dropout layers, but its recipe needs dropout {dropout:g}; choose another recipe"
+            f"{place} has no dropout layers, but its recipe needs dropout {dropout:g}; choose another recipe"
         )
     if auxiliary and not spec_of(name).auxiliary:
         raise UserError(
-            f"{name} has no auxiliary classifiers, but its recipe needs auxiliary {auxiliary:g}; choose another recipe"
+            f"{place} has no auxiliary classifiers, but its recipe needs auxiliary {auxiliary:g}; choose another recipe"
         )
 
 
