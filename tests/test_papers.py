@@ -465,6 +465,9 @@ def test_a_run_whose_paper_is_gone_is_still_listed(
     Path("mine").rename("moved")
     (line,) = json.loads(repro(capsys, "list", "runs", "--format", "json")[1])["runs"]
     assert (line["state"], line["command"]) == ("unknown", None)
+    assert line["reason"] == "its recipe short is unknown here; name the folder of its paper with --papers"
+    (line,) = json.loads(repro(capsys, "list", "runs", "--papers", "moved", "--format", "json")[1])["runs"]
+    assert (line["state"], line["reason"]) == ("stopped", None)
 
 
 def test_runs_of_a_users_table_leave_the_spread_of_the_shipped_ones(

@@ -274,6 +274,12 @@ def test_folders_without_a_valid_description_are_not_known(folders: Folders) -> 
     assert described == dict.fromkeys(
         (older, broken, folders.runs / "copy", folders.runs / "renamed"), ("unknown", None, None)
     )
+    assert {run.folder: run.reason for run in runs_in(folders.runs)} == {
+        older: "its run.json is missing",
+        broken: "its run.json is not one of a run",
+        folders.runs / "copy": (copied := f"its folder was copied or renamed: run.json is that of {small().name}"),
+        folders.runs / "renamed": copied,
+    }
 
 
 @pytest.mark.parametrize("what", ["access", "listdir"])
@@ -373,6 +379,8 @@ def test_a_description_with_a_wrong_value_is_not_read(folders: Folders, path: tu
         inner = inner[key]
     inner[path[-1]] = wrong
     file.write_text(json.dumps(content))
-    assert next(runs_in(folders.runs)).state == "unknown"
+    found = next(runs_in(folders.runs))
+    assert (found.state, bool(found.reason)) == ("unknown", True)
     file.write_text("[" * 99_999)
-    assert next(runs_in(folders.runs)).state == "unknown"
+    found = next(runs_in(folders.runs))
+    assert (found.state, found.reason) == ("unknown", "its run.json is not one of a run")

@@ -66,6 +66,8 @@ class Run:
     folder: Path
     description: Description | None
     """The description; None if there is none, or it cannot be read."""
+    unread: str | None
+    """Why there is no description; None if there is one."""
     last: EpochRow | None
     """The last complete epoch."""
     holder: str | None
@@ -97,7 +99,9 @@ class Run:
     @property
     def reason(self) -> str | None:
         """Why the run can neither be resumed nor tested as it was; None if nothing of it has changed."""
-        if self.description is None or not is_outside(model := self.description.experiment.model):
+        if self.description is None:
+            return None if self.holder else self.unread  # a run that begins has none yet
+        if not is_outside(model := self.description.experiment.model):
             return None
         network = outside(model)
         if is_current(network):
@@ -170,7 +174,8 @@ def run_at(folder: Path) -> Run:
         curve = read_curve(folder / CURVE)
     written = [each.stat().st_mtime for each in (folder / CURVE, folder / DESCRIPTION) if each.exists()]
     changed = datetime.fromtimestamp(max(written, default=0.0), UTC)
-    return Run(folder, _description(folder / DESCRIPTION), curve[-1] if curve else None, holder, changed)
+    description, unread = _description(folder / DESCRIPTION)
+    return Run(folder, description, unread, curve[-1] if curve else None, holder, changed)
 
 
 class _Stored(msgspec.Struct, kw_only=True):
@@ -193,10 +198,11 @@ def _stored(path: Path) -> _Stored | None:
         return None
 
 
-def _description(path: Path) -> Description | None:
+def _description(path: Path) -> tuple[Description | None, str | None]:
+    """Return the description in a file, or why it cannot be read."""
     stored = _stored(path)
     if stored is None:
-        return None
+        return None, f"its {path.name} {'is not one of a run' if path.is_file() else 'is missing'}"
     try:
         with within(library_with(stored.papers)):
             found = Description(
@@ -208,10 +214,11 @@ def _description(path: Path) -> Description | None:
                 papers=stored.papers,
                 device=stored.device,
             )
-        # A copied or renamed folder is not a run: no command would resume it.
-        return found if found.experiment.name == path.parent.name else None
-    except (UserError, msgspec.ValidationError):
-        return None
+    except (UserError, msgspec.ValidationError) as error:
+        return None, str(error)
+    if found.experiment.name != path.parent.name:  # no command would resume it
+        return None, f"its folder was copied or renamed: {path.name} is that of {found.experiment.name}"
+    return found, None
 
 
 def library_with(papers: Iterable[str]) -> Library:
