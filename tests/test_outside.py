@@ -149,6 +149,7 @@ def test_a_row_is_trained_and_judged(write: Write, capsys: Capsys) -> None:
     status, out, err = repro(capsys, "table", "mine", "--papers", "mine", "--rows", "Narrow", "--run")
     assert status == 0, err
     assert "n = 1" in out
+    assert "another version" not in repro(capsys, "table", "mine", "--papers", "mine")[2]
     with Path("results/runs.csv").open() as lines:
         (record,) = csv.DictReader(lines)
     assert record["network"] == sha256(file.read_bytes()).hexdigest()
@@ -159,7 +160,14 @@ def test_a_row_is_trained_and_judged(write: Write, capsys: Capsys) -> None:
     assert f"next: repro eval {run.name}" in repro(capsys, "list", "runs", "--papers", "mine")[2]
     file.write_text(NETS + "# another file\n")
     factory_of.cache_clear()
-    assert repro(capsys, "table", "mine", "--papers", "mine")[1].count("not measured") == 2
+    _, shown, notes = repro(capsys, "table", "mine", "--papers", "mine")
+    assert shown.count("not measured") == 2
+    line = (
+        "1 finished run of nets.py:Net used another version of the file, which tables do not count; restore the file, "
+        "or keep each network in a file of its own"
+    )
+    assert notes.count(line) == 1
+    assert line in repro(capsys, "table", "mine", "--papers", "mine", "--run", "--dry-run")[2]
     assert "has changed" in refused(capsys, "eval", run.name, "--papers", "mine")
     assert "next: repro eval" not in repro(capsys, "list", "runs", "--papers", "mine")[2]
 

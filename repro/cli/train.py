@@ -26,6 +26,7 @@ from repro.cli.options.shared import (
     Seeds,
     model_options,
 )
+from repro.cli.other_versions import note_other_versions
 from repro.cli.suggestion import after_run, suggest
 from repro.console import note, print_json, print_line
 from repro.errors import UserError
@@ -65,6 +66,7 @@ def train(
         raise UserError(f"--together {runtime.together} trains several seeds at once; set their number with --seeds")
     folders = checked_folders(data, runs, results, FolderUse.WRITE_RUNS)
     _note_other_lengths(experiments, folders.runs)
+    note_other_versions([(chosen.model, chosen.recipe.name)], folders.results)
     check_network(chosen)
     records = train_all(experiments, runtime, folders)
     if format == AnswerFormat.JSON:
