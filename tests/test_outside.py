@@ -137,7 +137,9 @@ def test_a_file_is_found_in_the_folder_of_a_paper(write: Write, capsys: Capsys) 
     assert found == count(capsys, "mine/nets.py:Net", "--set", "depth=2", "--papers", "mine")
     write("papers/other", recipe=RECIPE.replace("short", "other"))
     nets("papers/other", NETS + "\n")
-    line = refused(capsys, "count", "nets.py:Net", "--dataset", "digits", "--papers", "mine")
+    assert found == count(capsys, "nets.py:Net", "--set", "depth=2", "--papers", "mine")  # the named paper comes first
+    both = ("--papers", "mine", "--papers", "papers/other")
+    line = refused(capsys, "count", "nets.py:Net", "--dataset", "digits", *both)
     assert "nets.py is in several papers: mine/nets.py, papers/other/nets.py; write the path of one" in line
     nets()  # the working folder takes precedence
     assert count(capsys, "nets.py:Net", "--papers", "mine")["params"]

@@ -32,18 +32,21 @@ SMALL = 64
 first layers keep height and width, and heads for 7x7 maps are left out. The papers have no such networks."""
 
 
-def find(name: str, folders: Sequence[Path] = HERE) -> str:
+def find(name: str, folders: Sequence[Path] = HERE, others: Sequence[Path] = ()) -> str:
     """Return the name of a network, as typed by a user.
 
     Args:
         name: a registered name in any spelling, its summary, the name of the same network in torchvision or timm, or a
             network from outside the package, such as `nets.py:MyNet`.
         folders: where files are searched.
+        others: where a file is searched that is in none of these.
 
     Raises:
         UserError: there is none; the message has the nearest name.
     """
-    return find_outside(name, folders) if is_outside(name) else choose("model", name, MODELS, _others(), ELSEWHERE)
+    if is_outside(name):
+        return find_outside(name, folders, others)
+    return choose("model", name, MODELS, _others(), ELSEWHERE)
 
 
 def _others() -> dict[str, str]:

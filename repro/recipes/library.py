@@ -111,8 +111,13 @@ def network_folders() -> list[Path]:
 
 
 def find_network(typed: str) -> str:
-    """Return the name of a network as typed by a user; UserError as in `find`."""
-    return find(typed, network_folders())
+    """Return the name of a network as typed by a user; UserError as in `find`.
+
+    A paper that was only found in ./papers/ is searched last: the user may have named another one with that file.
+    """
+    own = [each for each in current_library().papers if not each.shipped]
+    asked, unasked = ([each.folder for each in own if each.unasked is found] for found in (False, True))
+    return find(typed, [Path(), *asked], unasked)
 
 
 _CURRENT: ContextVar[Library] = ContextVar("library")

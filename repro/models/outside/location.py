@@ -97,12 +97,13 @@ def version_of(name: str) -> str | None:
     return outside(name).version if is_outside(name) else None
 
 
-def find_outside(typed: str, folders: Sequence[Path] = HERE) -> str:
+def find_outside(typed: str, folders: Sequence[Path] = HERE, others: Sequence[Path] = ()) -> str:
     """Return the name of a network.
 
     Args:
         typed: as a user types it, or a name.
-        folders: where a relative file is searched; the first is preferred, and the others must not disagree.
+        folders: where a relative file is searched; the first is preferred, and the rest must not disagree.
+        others: where a file is searched that is in none of these; they must not disagree either.
 
     Raises:
         UserError: there is no such file, several folders have different ones, this is a file without its `.py`, or
@@ -115,12 +116,12 @@ def find_outside(typed: str, folders: Sequence[Path] = HERE) -> str:
     if not where or not factory:
         raise UserError(f"{typed!r} is not a network; write FILE.py:NAME or PACKAGE.MODULE:NAME")
     if where.endswith(".py"):
-        file = _file(where, folders)
+        file = _file(where, folders, others)
         found = Outside(f"{file}:{factory}", sha256(file))
     else:
         found = Outside(place, _version(where))
         if not found.version:
-            _refuse_file(where, factory, folders)
+            _refuse_file(where, factory, [*folders, *others])
     if wanted and found.name != typed:
         raise UserError(f"{found.place} has changed: it is {found.name}, not {typed}; restore it")
     _KNOWN[found.name] = found
@@ -182,11 +183,12 @@ def sha256(file: Path) -> str:
         raise UserError(f"{file} cannot be read: {error.strerror}") from None
 
 
-def _file(where: str, folders: Sequence[Path]) -> Path:
+def _file(where: str, folders: Sequence[Path], others: Sequence[Path]) -> Path:
     """Return the file, relative to the first folder that has it."""
-    found = [file for folder in folders if (file := folder / where).is_file()]
+    in_each = ([file for each in searched if (file := each / where).is_file()] for searched in (folders, others))
+    found = next(filter(None, in_each), None)
     if not found:
-        searched = one_of(list(dict.fromkeys(str(folder.absolute()) for folder in folders)))
+        searched = one_of(list(dict.fromkeys(str(folder.absolute()) for folder in [*folders, *others])))
         raise UserError(f"{where} does not exist in {searched}; name a Python file by its path")
     preferred = found[:1] if found[0] == folders[0] / where else found
     if len({sha256(each) for each in preferred}) > 1:
