@@ -147,7 +147,7 @@ def test_time_is_estimated_from_the_best_measurement(record: Make) -> None:
     new = RunStatus(small(), RunState.MISSING)
     own = RunStatus(small(), RunState.STOPPED, step=23, seconds=7.21, device=HERE)
     same = of_digits(record)
-    other = of_digits(record, id="1", options={**small().options, "k": 6})
+    other = of_digits(record, id="1", options={**small().options, "k": 6}, epochs=10, steps=230, seconds=144.2)
     measured = on_device(same, other, times=(step_time(),))
     assert found(measured, own) == (pytest.approx(0.005), Basis.OWN, "its own steps so far")
     assert found(measured, replace(own, device="another"))[1] is Basis.RECORDS
@@ -162,7 +162,11 @@ def test_time_is_estimated_from_the_best_measurement(record: Make) -> None:
     seconds, basis, text = found(on_device(other), new)
     assert (basis, text, basis.guess) == (Basis.RATE, "guess from FLOPs (1 record on this device)", True)
     assert 0.3 < seconds / 0.01 < 0.9  # k = 4 needs about half the FLOPs of k = 6
-    assert found(on_device(), new)[2] == "guess from FLOPs (0.15 TFLOP/s stated)"
+    stated = "guess from FLOPs (0.15 TFLOP/s stated)"
+    assert found(on_device(), new)[2] == stated
+    assert found(on_device(replace(other, seconds=59.0)), new)[2] == stated  # it mostly started
+    large = RunStatus(experiment_for("resnet152", {}, seed=0), RunState.MISSING)
+    assert found(on_device(other), large)[2] == stated  # whose steps are much larger
     on_gpu = measurements_on("Some GPU", CPU, [same], [])
     assert found(on_gpu, new)[2] == "guess from FLOPs (5 TFLOP/s stated)"
 

@@ -1,8 +1,8 @@
 """How long a training image takes on a device, from the best measurements that there are.
 
 In this order: the run's own steps so far, records of the same network, the steps so far of another seed, measured steps
-of the same network, and at last a guess: FLOPs at the rate of other networks on the device, or at a stated rate. Each
-answer says what it rests on.
+of the same network, and at last a guess: FLOPs at the rate of other networks on the device whose steps are about as
+large, or at a stated rate. Each answer says what it rests on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from repro.comparison.match import all_options
 from repro.counting.cache import demanded
@@ -37,6 +37,11 @@ STATED = {"CPU": 1.5e11, "GPU": 5e12}
 CPU: ResNet-20 at 601 images/s on two cores (docs/running.md). GPU: between DenseResNet-110, N = 4, at 22.7 ms a step
 and ResNet-110 at 10.2 ms, both on an H100 (docs/measurements/h100.json). Wider networks are faster.
 """
+LEAST_SECONDS = 60.0
+"""Seconds of a training whose rate is used for a guess; a shorter one mostly starts."""
+COMPARABLE = 100.0
+"""Largest ratio between the FLOPs of a step and those of a step whose rate is used for a guess: short steps mostly wait
+for the launches of their operators."""
 SWITCHES = ("precision", "compile", "graph", "fused", "deterministic", "save_memory", "processes", "threads")
 """The runtime options that change the time of a step the most."""
 
@@ -73,6 +78,13 @@ class ImageTime:
     def text(self) -> str:
         """What the estimate rests on, in words."""
         return f"{self.basis.value.format(self.detail)}{'' if self.alike else ', other switches'}"
+
+
+class _Rate(NamedTuple):
+    """The FLOPs of a recorded training."""
+
+    per_second: float
+    per_step: float
 
 
 @dataclass(frozen=True)
@@ -143,18 +155,27 @@ class Measurements:
 
     def _guess(self, experiment: Experiment, together: bool) -> ImageTime:
         flops = demanded(trained_subject(experiment)).flops
-        others, alike = self.alike([each for each in self.records if each.id in self._rates], experiment, together)
+        step = flops * experiment.recipe.batch
+        others, alike = self.alike(self._comparable(step), experiment, together)
         if not others:
             kind = "CPU" if is_cpu(self.device) else "GPU"
             return ImageTime(flops / STATED[kind], Basis.STATED, f"{STATED[kind] / 1e12:g} TFLOP/s")
-        rate = statistics.median(self._rates[each.id] for each in others)
+        rate = statistics.median(self._rates[each.id].per_second for each in others)
         return ImageTime(flops / rate, Basis.RATE, number_of(len(others), "record"), alike)
 
+    def _comparable(self, step: float) -> list[Record]:
+        """Return the records whose rate may be that of steps of so many FLOPs."""
+        steps = {id: sorted((step, rate.per_step)) for id, rate in self._rates.items()}
+        alike = {id for id, (smaller, larger) in steps.items() if larger <= COMPARABLE * smaller}
+        return [each for each in self.records if each.id in alike]
+
     @cached_property
-    def _rates(self) -> dict[str, float]:
-        """FLOPs per second of the records whose FLOPs are known, by ID."""
-        known = {each.id: (each, _flops(each)) for each in self.records if each.seconds}
-        return {id: flops * images_trained(each) / self._seconds(each) for id, (each, flops) in known.items() if flops}
+    def _rates(self) -> dict[str, _Rate]:
+        """The rates of the records of at least LEAST_SECONDS whose FLOPs are known, by ID."""
+        long = [each for each in self.records if each.seconds >= LEAST_SECONDS]
+        work = {each.id: (each, _flops(each) * images_trained(each)) for each in long}
+        known = {id: (each, flops) for id, (each, flops) in work.items() if flops}
+        return {id: _Rate(flops / self._seconds(each), flops / each.steps) for id, (each, flops) in known.items()}
 
     def alike(self, records: Sequence[Record], experiment: Experiment, together: bool) -> tuple[Sequence[Record], bool]:
         """Return the records with the switches that an experiment will have and True; without any, all and False."""
