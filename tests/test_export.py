@@ -14,7 +14,7 @@ from watching import Silent, assert_same, stop_at, train_one
 
 from repro.data import load
 from repro.errors import Stopped
-from repro.evaluation import evaluate
+from repro.evaluation import evaluate, weights_file
 from repro.evaluation.evaluate import load_run
 from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
@@ -23,6 +23,7 @@ from repro.runtime import Runtime
 from repro.store.results import Record
 from repro.tables import Selection, read_table
 from repro.training.checkpoints import checkpoint
+from repro.training.tasks import task
 
 safetensors = pytest.importorskip("safetensors")
 CPU = Runtime(device="cpu")
@@ -95,6 +96,46 @@ def test_a_run_with_a_moving_average_is_exported_with_its_average(
     assert answer["error"] == record.error
 
 
+def test_the_card_and_the_file_have_the_mean_and_std_of_the_training_images(
+    tiny: Make, folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, path = train_one(tiny(), CPU, folders, Silent()), tmp_path / "net.safetensors"
+    assert not tiny().recipe.mean
+    assert export(capsys, folders, tiny().id, "--output", path)[0] == 0
+    pixels = load("digits", tmp_path).train.pixels / 255  # type: ignore[union-attr]
+    with safetensors.safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    mean, std = (json.loads(metadata[name]) for name in ("mean", "std"))
+    assert mean == pytest.approx(pixels.mean((0, 2, 3)).tolist(), rel=1e-4)
+    assert std == pytest.approx(pixels.std((0, 2, 3)).tolist(), rel=1e-4)
+    shown = [f"{name}: {', '.join(f'{each:.6g}' for each in of)}" for name, of in (("mean", mean), ("std", std))]
+    assert f"normalised as in training ({'; '.join(shown)})" in path.with_suffix(".md").read_text()
+    monkeypatch.setattr(weights_file, "exported_experiment", lambda found: None)  # as of a network with another name
+    monkeypatch.setattr(weights_file, "load", task.load)
+    arguments = ("eval", "densenet", "--weights", path, "--dataset", "digits", "--set", "depth=7", "--set", "k=4")
+    status, out, err = repro(capsys, *arguments, "--device", "cpu", "--format", "json")
+    assert status == 0, err
+    answer = json.loads(out)
+    assert (answer["error"], answer["mean"], answer["std"]) == (record.error, mean, std)
+    assert answer["normalised_as"] == "the exported file"
+
+
+def test_an_older_checkpoint_without_mean_and_std_is_exported(
+    tiny: Make, folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment, path = tiny(epochs=1), tmp_path / "net.safetensors"
+    record = train_one(experiment, CPU, folders, Silent())
+    newest = folders.runs / experiment.name / checkpoint.NEWEST
+    content = torch.load(newest, weights_only=True)
+    del content["statistics"], content["checksum"]
+    torch.save(content, newest)
+    assert export(capsys, folders, experiment.id, "--output", path)[0] == 0
+    card = path.with_suffix(".md").read_text()
+    assert "(mean: the training set's own; std: the training set's own)" in card
+    answer = json.loads(repro(capsys, "eval", "densenet", "--weights", path, "--device", "cpu", "--format", "json")[1])
+    assert (answer["error"], answer["mean"]) == (record.error, [])
+
+
 def test_the_file_says_what_it_is(
     tiny: Make, folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +146,7 @@ def test_the_file_says_what_it_is(
     with safetensors.safe_open(f"{tiny().name}.safetensors", "pt") as file:
         metadata = file.metadata()
     assert Experiment.from_json(json.loads(metadata.pop("experiment"))) == tiny()
+    assert all(len(json.loads(metadata.pop(name))) == 3 for name in ("mean", "std"))
     assert metadata == {
         "format": "pt", "run": tiny().name, "error": "", "epochs": "1", "steps": "7", "finished": "false",
         "names": "repro", "version": metadata["version"],

@@ -77,7 +77,7 @@ def load_weights(file: str | Path, *, papers: Papers = ()) -> tuple[nn.Module, E
     """Return a network with the weights in a file of `repro export`, and the experiment that trained it.
 
     The network is in evaluation mode, on the CPU. The experiment has `model`, `options`, `dataset`, `recipe` and
-    `seed`.
+    `seed`. The `mean` and `std` with which the images were normalised are in the model card and in the file's metadata.
 
     Args:
         file: the .safetensors file.

@@ -123,7 +123,7 @@ class Measured:
 
     def __init__(self, task: Task, queue: Queue, *, repeat: bool = False) -> None:
         self.task, self.queue, self.repeat = task, queue, repeat
-        self.images, self.fingerprint = task.images, task.fingerprint
+        self.images, self.fingerprint, self.normalise = task.images, task.fingerprint, task.normalise
 
     def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
         """Yield the task's batches, or its first batch forever."""

@@ -83,6 +83,7 @@ def export(
 
 def _facts(saved: Checkpoint, names: str, results: Path) -> CardFacts:
     """Return the contents of the model card, with the verdict that the first table with the experiment shows."""
+    from repro.evaluation.normalisation import normalisation_of
     from repro.report.model_card import CardFacts
 
     experiment = saved.experiment
@@ -90,7 +91,16 @@ def _facts(saved: Checkpoint, names: str, results: Path) -> CardFacts:
     shown = (select_asked(each, experiment.model) for each in tables)  # the code of no other network runs
     comparison = next((compared([selection], results, named=False)[0] for selection in shown), None)
     record = _record(experiment, saved.started, results)
-    return CardFacts(experiment, len(saved.history), saved.step, saved.error, record, comparison, names)
+    return CardFacts(
+        experiment=experiment,
+        epochs=len(saved.history),
+        steps=saved.step,
+        error=saved.error,
+        record=record,
+        comparison=comparison,
+        names=names,
+        normalisation=normalisation_of(saved),
+    )
 
 
 def _record(experiment: Experiment, started: str, results: Path) -> Record | None:

@@ -11,6 +11,7 @@ from repro import __version__
 from repro.atomic import write_atomically
 from repro.errors import UserError
 from repro.evaluation.layouts import OWN, layout_named, theirs
+from repro.evaluation.normalisation import normalisation_of, to_metadata
 from repro.experiment import Experiment
 from repro.models import OptionValue
 from repro.training.initialise import network_of
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def write_weights(saved: Checkpoint, path: Path, *, names: str = OWN) -> None:
-    """Write the weights of a checkpoint, and in the file's metadata the experiment, its error and the version.
+    """Write the weights of a checkpoint, and in the file's metadata the experiment, its error and its normalisation.
 
     Args:
         saved: the checkpoint.
@@ -67,6 +68,7 @@ def _metadata(saved: Checkpoint, names: str) -> dict[str, str]:
         "finished": str(saved.finished).lower(),
         "names": names,
         "version": __version__,
+        **to_metadata(normalisation_of(saved)),
     }
 
 

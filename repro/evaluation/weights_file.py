@@ -5,7 +5,7 @@ Such a test is shown beside the printed error of a row. It is never a run: verdi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,8 +22,9 @@ from repro.data.inputs.protocol import ONE_CROP, Protocol
 from repro.data.readers.folder import ImageFolder
 from repro.errors import UserError
 from repro.evaluation.evaluate import check_loss, check_shown_whole, shown_progress, test
-from repro.evaluation.layouts import Layout, Normalisation
+from repro.evaluation.layouts import Normalisation
 from repro.evaluation.mapping import Receiver, TensorMapping, insert
+from repro.evaluation.normalisation import Normalised, exported_normalisation, normalised
 from repro.evaluation.pretrained import published
 from repro.evaluation.protocols import PRINTED, Asked, protocol_for
 from repro.evaluation.state_dicts import StateDict, exported_experiment, read_state_dict
@@ -35,7 +36,6 @@ from repro.recipes import RECIPES, default_recipe
 from repro.runtime import Runtime
 from repro.store.weights_tests import WeightsTest
 from repro.tables.lookup import errors_of
-from repro.text import number_of
 from repro.training.initialise import set_batchnorm
 from repro.training.machine.device import placed, prepare
 from repro.training.machine.provenance import machine
@@ -122,14 +122,6 @@ class TestedWeights:
         )
 
 
-@dataclass(frozen=True)
-class Normalised:
-    """A normalisation and where it is from."""
-
-    values: Normalisation
-    source: str
-
-
 def evaluate_weights(
     model: str,
     options: Mapping[str, OptionValue],
@@ -151,7 +143,7 @@ def evaluate_weights(
         root: the datasets.
         runtime: how to run the network.
         dataset: its name (default: that of the exported run, else that of the model's paper).
-        normalisation: that of the weights (default: that of the exported run, else that of the layout).
+        normalisation: that of the weights (default: that of the exported file, else that of the layout).
         asked: the protocol of image files (default: one crop; of an exported run, the printed one).
         of_others: whether an exported run is refused, since the test is for the record of weights of others.
 
@@ -167,14 +159,16 @@ def evaluate_weights(
     receiver = _receiver(model, options, dataset, of_run)
     found = found.for_network(receiver.tensors)
     mapping = insert(receiver, found)
-    if of_run:
-        set_batchnorm(receiver.network, of_run.recipe)
+    if exported:
+        set_batchnorm(receiver.network, exported.recipe)
     if of_run and not normalisation:
         recipe = of_run.recipe
-        shown = Normalised(Normalisation(recipe.mean, recipe.std), f"the recipe {recipe.name} of the exported run")
-        metrics, procedure = test(receiver.network, of_run, root, runtime, asked, None)
+        known = exported_normalisation(found) or Normalisation(recipe.mean, recipe.std)
+        shown = Normalised(known, f"the recipe {recipe.name} of the exported run")
+        as_trained = replace(of_run, recipe=replace(recipe, mean=known.mean, std=known.std))
+        metrics, procedure = test(receiver.network, as_trained, root, runtime, asked, None)
     else:
-        shown = _normalised(normalisation, mapping.layouts, receiver, file)
+        shown = normalised(normalisation, found, mapping.layouts, receiver)
         metrics, procedure = _tested(receiver, shown.values, root, runtime, asked)
     check_loss(metrics, str(file))
     return _answer(found, receiver, mapping, shown, procedure, metrics, of_run)
@@ -206,27 +200,6 @@ def _check(model: str, dataset: str) -> None:
     check_task(model, dataset)
     if not classifies(dataset):
         raise UserError(f"--weights FILE is for models that classify images, which {typed_name(model)} does not")
-
-
-def _normalised(given: Normalisation | None, layouts: Sequence[Layout], receiver: Receiver, file: Path) -> Normalised:
-    """Return the given normalisation, else the one with which the repositories of the layouts train on the dataset.
-
-    Raises:
-        UserError: there is none or more than one, or it has another number of channels than the images.
-    """
-    dataset, channels = receiver.dataset, DATASETS[receiver.dataset].input[0]
-    if given:
-        if {len(given.mean), len(given.std)} != {channels}:
-            raise UserError(f"--mean and --std need {number_of(channels, 'number')} each for {dataset}, as 0.5,0.5,0.5")
-        return Normalised(given, "--mean and --std")
-    found = ((each.source, each.normalisation_of(receiver.model, receiver.options, dataset)) for each in layouts)
-    known = {source: values for source, values in found if values}
-    if len(set(known.values())) != 1:
-        raise UserError(
-            f"the normalisation of {file} is unknown: no known repository trains this network with these names on "
-            f"{dataset}; state it for pixels in 0..1, as --mean 0.5,0.5,0.5 --std 0.25,0.25,0.25"
-        )
-    return Normalised(next(iter(known.values())), ", ".join(known))
 
 
 def _tested(

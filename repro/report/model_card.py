@@ -8,6 +8,7 @@ from pathlib import Path
 
 from repro.comparison.join import Comparison, ErrorCell
 from repro.data import DATASETS, DatasetKind
+from repro.evaluation.layouts import Normalisation
 from repro.experiment import Experiment
 from repro.models.typed import typed_name
 from repro.recipes import current_library, deviations
@@ -35,6 +36,8 @@ class CardFacts:
     """The first table with a row of the experiment; None without one."""
     names: str = "repro"
     """Whose names the tensors have."""
+    normalisation: Normalisation | None = None
+    """The mean and std in training; None with a preprocessing, or if an older checkpoint does not have them."""
 
     @property
     def deviations(self) -> Sequence[str]:
@@ -111,12 +114,7 @@ The code of the network or the recipe does not come with `repro`: run this in th
 
 def _how_to_load(facts: CardFacts, weights: Path) -> str:
     """Return how the file is loaded, and what the network's input is."""
-    from repro.data.inputs.augment import with_declared  # imports torch
-
     experiment = facts.experiment
-    recipe = with_declared(experiment.recipe)
-    given = ("preprocessing",) if recipe.preprocessing else ("mean", "std")
-    normalised = "; ".join(f"{name}: {shown(name, getattr(recipe, name))}" for name in given)
     shape, output = _input_and_output(experiment)
     return f"""## Load
 
@@ -129,7 +127,7 @@ network, experiment = repro.load_weights({weights.name!a})
 ```
 {_OWN if _is_own(experiment) else ""}
 {shape}; values of pixels are divided by 255 and
-normalised as in training ({normalised}). {output}. The tensors have the names of
+normalised as in training ({_normalised(facts)}). {output}. The tensors have the names of
 {facts.names}; `load_weights` reads them.
 """
 
@@ -146,6 +144,15 @@ def _input_and_output(experiment: Experiment) -> tuple[str, str]:
         f"width), scaled to a shorter side of {recipe.resize} pixels but a longer one of at most {recipe.resize_limit}",
         f"The output has for each image its `boxes` in pixels, `labels` from 1 to {data.classes} and `scores`",
     )
+
+
+def _normalised(facts: CardFacts) -> str:
+    """Return with what the images were normalised in training."""
+    recipe = facts.experiment.recipe
+    if recipe.preprocessing:
+        return f"preprocessing: {recipe.preprocessing}"
+    stated = facts.normalisation or recipe
+    return "; ".join(f"{name}: {shown(name, getattr(stated, name))}" for name in ("mean", "std"))
 
 
 def _is_own(experiment: Experiment) -> bool:

@@ -39,6 +39,7 @@ class Normalise:
 
     def __init__(self, mean: Tensor, std: Tensor) -> None:
         """Take a mean per channel, (C,), or per pixel, (C, H, W), and a standard deviation per channel, (C,)."""
+        self.mean, self.std = mean, std
         std = std.view(-1, 1, 1)
         self.scale = 1 / (255 * std)
         self.shift = -mean.view(len(std), *(mean.shape[1:] or (1, 1))) / std
@@ -48,6 +49,13 @@ class Normalise:
         values = pixels.to(self.scale.dtype, copy=True)
         # A second new tensor would take more time than the arithmetic, since a CPU maps its memory page by page.
         return torch.addcmul(self.shift, values, self.scale, out=values)
+
+
+def statistics_of(normalise: Callable[[Tensor], Tensor]) -> dict[str, tuple[float, ...]]:
+    """Return `mean` and `std` by channel of a normalisation; nothing for a mean image and for whitened images."""
+    if not isinstance(normalise, Normalise) or normalise.mean.ndim > 1:
+        return {}
+    return {"mean": tuple(normalise.mean.tolist()), "std": tuple(normalise.std.tolist())}
 
 
 def with_declared(recipe: Recipe) -> Recipe:

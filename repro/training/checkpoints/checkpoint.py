@@ -56,6 +56,9 @@ class Checkpoint:
     """Peak of the memory allocated on the GPU in all sessions, as in a record."""
     average: dict[str, Any] | None = None
     """The moving average of the weights, if the recipe tests one."""
+    statistics: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """`mean` and `std` by channel with which pixels in 0..1 are normalised; empty with a preprocessing, and in
+    checkpoints older than this field."""
 
     @property
     def tested(self) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class StoredCheckpoint(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     machine: dict[str, str] = {}
     peak_bytes: Whole | None = None
     average: dict[str, Tensor] | None = None
+    statistics: dict[str, tuple[Amount, ...]] = {}
     checksum: str | None = None
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from itertools import islice
 import torch
 from torch import nn
 
+from repro.data.inputs.augment import statistics_of
 from repro.experiment import Experiment
 from repro.recipes.length import steps_per_epoch
 from repro.runtime import Runtime
@@ -270,6 +271,7 @@ class Engine:
                 sessions=run.sessions,
                 started=run.started,
                 data=self.task.fingerprint,
+                statistics=statistics_of(self.task.normalise),
                 machine=run.machine,
                 peak_bytes=run.peak_bytes(self.peak_bytes),
             )

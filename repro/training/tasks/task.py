@@ -92,6 +92,10 @@ class Task(Protocol):
     fingerprint: str
     """Hash of the bytes that the images were read from; of image files, only of their names and sizes."""
 
+    @property
+    def normalise(self) -> Callable[[Tensor], Tensor]:
+        """What turns pixels, (n, C, H, W) uint8, into the values that a network sees."""
+
     def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
         """Yield the batches of an epoch from number `begin` on; the arguments determine order and augmentation."""
 
