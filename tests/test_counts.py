@@ -10,7 +10,15 @@ from marking import COUNTS_ALL
 from repro.comparison.counts import abbreviated, subject_of
 from repro.counting import cache
 from repro.counting.cache import cached, counted, counted_parameters
-from repro.counting.count import Subject, count, count_modules, empty_network, parameters_of, without_memory
+from repro.counting.count import (
+    Subject,
+    count,
+    count_modules,
+    count_network,
+    empty_network,
+    parameters_of,
+    without_memory,
+)
 from repro.models import is_small
 from repro.tables import Cell, Row, Table, read_table, table_names
 
@@ -283,6 +291,23 @@ def test_the_fvcore_convention_equals_fvcores_count() -> None:
     subject = Subject("resnet20", {}, (3, 32, 32), 10)
     plain = FlopCountAnalysis(empty_network(subject), torch.zeros(1, 3, 32, 32)).unsupported_ops_warnings(False)
     assert count(subject).flops["fvcore"] == plain.total()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        torch.nn.GroupNorm(2, 4),
+        torch.nn.LayerNorm([4, 8, 8]),
+        torch.nn.InstanceNorm2d(4, affine=True),
+        torch.nn.BatchNorm2d(4),
+        torch.nn.UpsamplingBilinear2d(scale_factor=2),
+        torch.nn.AdaptiveAvgPool2d(1),
+    ],
+)
+def test_macs_are_of_convolutions_and_linear_layers_only(layer: torch.nn.Module) -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1, bias=False), layer).eval()
+    flops = count_network(network, (3, 8, 8), "net").flops
+    assert flops["macs"] == 27 * 4 * 8 * 8 < flops["fvcore"] == flops["paper"]
 
 
 def test_counting_draws_no_random_numbers() -> None:

@@ -29,7 +29,9 @@ TORCHVISION = [
     "efficientnet_b0", "mnasnet0_5", "mobilenet_v3_small", "regnet_y_400mf", "resnet50", "shufflenet_v2_x1_0",
     "squeezenet1_0",
 ]  # fmt: skip
-WITH_OPERATIONS = ["mobilenet_v2", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1"]
+WITH_OPERATIONS = [
+    "convnext_tiny", "mobilenet_v2", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1", "swin_t", "vit_b_16",
+]  # fmt: skip
 
 
 def some_slow(names: list[str]) -> list[Any]:

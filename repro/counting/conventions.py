@@ -1,13 +1,16 @@
 """What counts as a FLOP: three conventions, each a selection from the operators of one fvcore analysis.
 
-- `macs`: multiply-adds of convolutions and linear layers, 1 each. ResNet, ResNeXt and MobileNet print these.
-- `fvcore`: fvcore's default rules: macs, 2 per BatchNorm element (in evaluation mode), 1 per element of an
-  adaptive average pooling or an upsampled map.
+- `macs`: multiply-adds of convolutions, linear layers and other matrix products, 1 each. ResNet, ResNeXt and MobileNet
+  print these.
+- `fvcore`: fvcore's default rules: macs, 2 per BatchNorm element (in evaluation mode), 5 per element of another
+  normalisation (4 without weights), 1 per element of an adaptive average pooling or an upsampled map, 4 if it is
+  interpolated.
 - `paper`: the rules of pthflops, with which the DenseResNet paper counts: macs without biases; 2 per element
   of BatchNorm and ReLU; 1 per element of an addition, multiplication or global pooling; k^2 per output of an
   average pooling and k^2 - 1 of a max pooling; 4 per element of a sigmoid; ReLU6, softmax and the gate's means
   are free. A gate's weighted sum of n maps counts 2 n per element of the nearest map before its channels are adapted,
-  as in the author's src/flops.py.
+  as in the author's src/flops.py. pthflops has no rule for other normalisations and upsampled maps: they count as in
+  `fvcore`.
 """
 
 from __future__ import annotations
@@ -126,14 +129,17 @@ PRODUCTS: dict[str, Handle] = {"aten::scaled_dot_product_attention": attention}
 """Operators that every convention counts, as it counts the matrix products that they stand for."""
 
 _EXTRA = frozenset(operator.removeprefix("aten::") for operator in EXTRA_HANDLES)
-_LEFT_OUT: dict[str, frozenset[str]] = {
-    "paper": frozenset(),
-    "fvcore": _EXTRA,
-    "macs": _EXTRA | {"batch_norm", "adaptive_avg_pool2d", "upsample_nearest2d"},
+_MATRIX_PRODUCTS = frozenset({"conv", "linear", "addmm", "mm", "matmul", "bmm", "einsum"}).union(
+    operator.removeprefix("aten::") for operator in PRODUCTS
+)
+_COUNTED: dict[str, Callable[[str], bool]] = {
+    "paper": lambda operator: True,
+    "fvcore": lambda operator: operator not in _EXTRA,
+    "macs": lambda operator: operator in _MATRIX_PRODUCTS,
 }
 
 
 def total(flops_by_operator: Mapping[str, float], convention: str) -> int:
     """Return the FLOPs of a network or module in a convention, from the FLOPs of each operator."""
-    left_out = _LEFT_OUT[convention]
-    return round(sum(flops for operator, flops in flops_by_operator.items() if operator not in left_out))
+    is_counted = _COUNTED[convention]
+    return round(sum(flops for operator, flops in flops_by_operator.items() if is_counted(operator)))
