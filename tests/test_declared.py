@@ -464,6 +464,49 @@ def test_a_wrong_image_folder_is_refused(
     assert "\n" not in str(error.value)
 
 
+def crops(train: int, test: int) -> str:
+    return STREAMED.replace("scaled_crop = { value = 8", f"scaled_crop = {{ value = {train}").replace(
+        "test_crop = { value = 8", f"test_crop = {{ value = {test}"
+    )
+
+
+TILES = """
+[recipes.tiles]
+extends = "unet-isbi"
+summary = "Cells."
+paper = "Mine"
+dataset = "my-squares"
+tile = { value = 6, source = "printed" }
+margin = { value = 0, source = "printed" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("datasets", "recipe", "why"),
+    [
+        (FLOWERS, crops(4, 4), "size of flowers is 8, but the recipe shows the network 4x4 pixels; set size = 4, or"),
+        (FLOWERS, crops(4, 6), "shows the network 4x4 and 6x6 pixels; set size = 6, or scaled_crop and test_crop to 8"),
+        (CELLS, TILES, "size of my-squares is 8, but the recipe shows the network 6x6 pixels; set size = 6, or tile +"),
+    ],
+)
+def test_a_size_that_the_recipe_does_not_show_is_refused(
+    paper: Write, capsys: pytest.CaptureFixture[str], datasets: str, recipe: str, why: str
+) -> None:
+    paper(datasets, recipe)
+    assert why in refused(capsys, "list", "recipes", "--papers", "papers/mine")
+    status, out, _ = repro(capsys, "validate", "papers/mine")
+    assert status == 1
+    assert why in out
+
+
+@pytest.mark.parametrize("recipe", [crops(6, 8), crops(8, 6)])
+def test_training_and_test_may_show_other_sizes(paper: Write, capsys: pytest.CaptureFixture[str], recipe: str) -> None:
+    paper(FLOWERS, recipe)
+    assert repro(capsys, "list", "recipes", "streamed", "--papers", "papers/mine")[0] == 0
+    arguments = ("train", "resnet18", "--recipe", "streamed", "--papers", "papers/mine", "--set", "scaled_crop=4")
+    assert "set size = 4, or scaled_crop and test_crop to 8" in refused(capsys, *arguments, "--set", "test_crop=4")
+
+
 def test_other_classes_in_the_test_set_of_a_shipped_dataset_are_named(write_images: Callable[..., None]) -> None:
     home = Path("data/tiny-imagenet-10")
     write_images(home / "train", classes=2, images=1, size=(8, 8))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from repro.data import DATASETS
+from repro.data import DATASETS, DatasetKind
 from repro.errors import UserError
 from repro.recipes import Recipe
 from repro.recipes.length import steps_per_epoch
@@ -33,6 +33,28 @@ def check_images(recipe: Recipe, usual: Recipe) -> None:
         if recipe.batch > usual.batch:
             raise UserError(f"batch={recipe.batch} is more than the {images:,} training images of {recipe.dataset}")
     _check_iterations(recipe, images, as_stated=recipe is usual)
+    if data.declared:
+        _check_size(recipe, data.kind, data.declared.size)
+
+
+def _check_size(recipe: Recipe, kind: DatasetKind, size: int) -> None:
+    """Raise UserError if neither training nor test shows the network images of the declared size.
+
+    A network is built and counted for that size. Its test may have larger images than its training.
+    """
+    if kind is DatasetKind.IMAGE_FILES:
+        sides = [recipe.train_side, recipe.test_crop]
+        keys = f"{'random_crop' if recipe.random_crop else 'scaled_crop'} and test_crop"
+    elif kind is DatasetKind.SEGMENTATION and recipe.tile:
+        sides, keys = [recipe.tile + 2 * recipe.margin], "tile + 2 margin"
+    else:
+        return
+    if all(sides) and size not in sides:
+        shown = " and ".join(dict.fromkeys(f"{side}x{side}" for side in sides))
+        raise UserError(
+            f"size of {recipe.dataset} is {size}, but the recipe shows the network {shown} pixels; "
+            f"set size = {sides[-1]}, or {keys} to {size}"
+        )
 
 
 def _check_iterations(recipe: Recipe, images: int, *, as_stated: bool) -> None:
