@@ -585,6 +585,25 @@ def test_image_files_are_trained_with_the_statistics_of_their_training_images(
     assert protocol["std"] == pytest.approx(colours.std(0).tolist(), abs=1e-6)
 
 
+def test_image_files_that_are_left_out_are_named(paper: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    paper(FLOWERS, STREAMED)
+    home = flowers() / "train/kind1"
+    for name in ("more/5.png", "more/still/6.JPG", "@eaDir/0.png", ".hidden/1.png"):
+        (home / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (10, 12)).save(home / name)
+    assert repro(capsys, "data", "flowers", "--check")[2].count("2 image files left out") == 1
+    Image.new("RGB", (10, 12)).save(home / "7.gif")
+    line = (
+        f"flowers: 3 image files left out, such as {home / '7.gif'}; move those in subfolders up to the folder of "
+        "their class, and convert other formats to PNG"
+    )
+    status, _, err = repro(capsys, "data", "flowers", "--check")
+    assert (status, err.count(f"warning: {line}")) == (0, 1)
+    assert f"warning: papers/mine/datasets.toml: dataset {line}" in repro(capsys, "validate", "papers/mine")[1]
+    train = ("train", "resnet20", "--recipe", "streamed", "--device", "cpu", "--workers", 0, "--seeds", 2)
+    assert repro(capsys, *train)[2].count(f"warning: {line}") == 1
+
+
 def test_images_with_a_constant_channel_need_declared_statistics(library: Callable[..., None]) -> None:
     library(FLOWERS, STREAMED)
     for number, file in enumerate(flowers().rglob("*.png")):

@@ -52,6 +52,8 @@ def data(names: Names = None, check: Check = False, data: Data = None, format: F
         if each.problem:
             named = each.problem if each.problem.startswith(f"{each.name} ") else f"{each.name}: {each.problem}"
             (problem if each in failed else note)(named)
+        if each.remark:
+            note(f"warning: {each.name}: {each.remark}")
     if failed:
         missing = [each.name for each in failed if each.state == State.MISSING and each.name in DOWNLOADED]
         if check and missing:

@@ -39,6 +39,8 @@ class DatasetStatus:
     """What is missing or wrong, and what to do; empty if it is complete."""
     reason: str = ""
     """What is wrong, as `problem`, without the file and the dataset that a declaration's error names first."""
+    remark: str = ""
+    """What is probably unintended in a complete dataset, and what to do about it; empty if nothing is."""
 
 
 def fetch(name: str, root: Path) -> DatasetStatus:
@@ -60,7 +62,7 @@ def examine(name: str, root: Path) -> DatasetStatus:
     except UserError as error:
         reason = error.mistakes[0].reason if isinstance(error, WrongFiles) else str(error)
         return DatasetStatus(name, State.WRONG, None, problem=str(error), reason=reason)
-    return DatasetStatus(name, State.COMPLETE, stored.folder, stored.size)
+    return DatasetStatus(name, State.COMPLETE, stored.folder, stored.size, remark=stored.remark)
 
 
 @dataclass(frozen=True)

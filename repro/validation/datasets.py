@@ -26,3 +26,5 @@ def dataset_findings(declared: Iterable[Declaration], used: Collection[str]) -> 
         found = examine(each.name, data_folder())
         if found.state is State.WRONG:
             yield Finding(Level.ERROR, each.refused(found.reason).mistakes[0])
+        if found.remark:
+            yield warning(place.file, place.where, found.remark)

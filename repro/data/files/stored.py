@@ -17,6 +17,8 @@ class Stored:
     """A folder or a single file; None if a package holds the images."""
     size: int
     """Bytes of its files."""
+    remark: str = ""
+    """What is probably unintended, and what to do about it; empty if nothing is."""
 
 
 class Missing(UserError):

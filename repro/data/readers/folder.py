@@ -25,7 +25,8 @@ from repro.data import DATASETS, check_number
 from repro.data.files.class_folders import class_names, refuse_other_classes
 from repro.data.files.flat import flat_labels, kaggle_images
 from repro.data.files.ilsvrc import archives_in, unpack
-from repro.data.files.image_files import ENDINGS, is_image, is_unread, read
+from repro.data.files.image_files import ENDINGS, is_image, read
+from repro.data.files.left_out import left_out, remark_on, unread
 from repro.data.files.misplaced import misplaced
 from repro.data.files.places import TRAIN, VAL, folder_of_tests, image_folder_of, is_annotated
 from repro.data.files.stored import Missing, Stored, size_of
@@ -94,6 +95,12 @@ class ImageFolder:
         """Hash of the names and sizes of the files in both splits."""
         digest = hashlib.sha256((self.train.digest + self.test.digest).encode()).hexdigest()
         return f"{self.name}:{digest[:12]}"
+
+    @cached_property
+    def remark(self) -> str:
+        """What is said of image files in the folders of the classes that are left out; empty if there are none."""
+        parts = (self.train, self.test)
+        return remark_on([file for each in parts for file in left_out(each.folder, class_names(each.folder))])
 
     def _split(self, folder: Path, key: str) -> Files:
         """Return the images in a folder, as many as the `key` of the dataset says."""
@@ -176,7 +183,7 @@ def check(name: str, root: Path) -> Stored:
     images = load(name, root)
     assert len(images.train)
     assert len(images.test)
-    return Stored(folder, size_of(folder))
+    return Stored(folder, size_of(folder), images.remark)
 
 
 def is_imagenet(name: str) -> bool:
@@ -259,20 +266,14 @@ def _images(folder: Path) -> list[os.DirEntry[str]]:
 def _what_to_do(files: Files, images: int) -> str:
     """Return what to do about files that are not as many images as they should be."""
     if len(files) <= images:
-        unread = next((each for name in files.classes for each in _unread(files.folder / name)), None)
-        return f"{unread} is in a format that is not read; convert it to PNG" if unread else "restore the missing files"
+        folders = [each for name in files.classes if (each := files.folder / name).is_dir()]
+        first = next((file for each in folders for file in unread(each)), None)
+        return f"{first} is in a format that is not read; convert it to PNG" if first else "restore the missing files"
     sizes = files.labels.bincount(minlength=len(files.classes))
     usual, largest = int(sizes.median()), int(sizes.argmax())
     others = torch.cat([sizes[:largest], sizes[largest + 1 :]])
     where = f": {files.classes[largest]} has {int(sizes[largest]):,}, and each other class {usual:,}"
     return f"remove those that are too many{where if bool((others == usual).all()) else ''}"
-
-
-def _unread(folder: Path) -> Iterator[Path]:
-    """Yield the images in a folder whose format is not read."""
-    for each in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if is_unread(each.name):
-            yield each
 
 
 def _folder(name: str, root: Path) -> Path:

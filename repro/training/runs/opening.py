@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from repro.experiment import Experiment
@@ -15,6 +15,8 @@ from repro.training.checkpoints.checkpoint import load_newest
 from repro.training.engine.engine import Engine
 from repro.training.progress.watcher import Watcher
 from repro.training.runs.record import own_record
+from repro.training.tasks.from_files import FileClassification
+from repro.training.tasks.task import Task
 
 
 def facts_of(engine: Engine, runs: Path) -> str:
@@ -44,6 +46,14 @@ def warn_of_deviations(recipe: Recipe, watcher: Watcher) -> None:
         watcher.say(
             f"warning: this run deviates from {recipe.name} ({', '.join(changes)}) and will not count as a reproduction"
         )
+
+
+def warn_of_images(tasks: Iterable[Task], watcher: Watcher) -> None:
+    """Warn once of each dataset of which image files are left out."""
+    folders = {each.data.folder: each.data for each in tasks if isinstance(each, FileClassification)}
+    for each in folders.values():
+        if each.remark:
+            watcher.say(f"warning: {each.name}: {each.remark}")
 
 
 def warn_of_records(experiments: Sequence[Experiment], folders: Folders, watcher: Watcher) -> None:

@@ -43,7 +43,7 @@ from repro.training.runs.final_tests import final_protocols
 from repro.training.runs.grouping import Group, groups_of, in_groups, members, sharing_mode_of
 from repro.training.runs.loop import train_engines
 from repro.training.runs.memory import too_small, warn_if_short, with_memory_choice
-from repro.training.runs.opening import warn_of_deviations, warn_of_records
+from repro.training.runs.opening import warn_of_deviations, warn_of_images, warn_of_records
 from repro.training.runs.record import recorded
 from repro.training.runs.resume import Part, engine_at, grouped_by_progress
 from repro.training.runs.session import Session
@@ -148,6 +148,7 @@ def _check_tasks(experiments: Sequence[Experiment], session: Session) -> None:
     for experiment in one_of_each(experiments).values():
         _check_shares(experiment.recipe, session.task_of(experiment).images)
         warn_of_deviations(experiment.recipe, session.watcher)
+    warn_of_images((task for _, task in session.tasks), session.watcher)
 
 
 def _finished(

@@ -43,7 +43,7 @@ class FileClassification(Classification):
         check_task_values(recipe, DatasetKind.IMAGE_FILES)
         recipe = with_statistics(recipe, data, runtime)
         self.recipe, self.runtime, self.device = recipe, runtime, device
-        self.files = data.train
+        self.data, self.files = data, data.train
         self.images, self.fingerprint = len(data.train), data.fingerprint
         self.test_files = data.test
         self.tester = self.tester_by(ONE_CROP)
