@@ -585,6 +585,31 @@ def test_image_files_are_trained_with_the_statistics_of_their_training_images(
     assert protocol["std"] == pytest.approx(colours.std(0).tolist(), abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("datasets", "folder", "why"),
+    [
+        (
+            FLOWERS,
+            "flowers/Train/kind0",
+            "flowers is not in data/flowers; expected: data/flowers/train/CLASS/*.png and",
+        ),
+        (
+            CELLS,
+            "cells/Train",
+            "data/cells needs train/ and test/ (or val/), each with images/ and masks/ of equal name",
+        ),
+    ],
+)
+def test_images_in_another_layout_were_not_checked(
+    paper: Write, capsys: pytest.CaptureFixture[str], datasets: str, folder: str, why: str
+) -> None:
+    paper(datasets)
+    assert "not checked" not in repro(capsys, "validate", "papers/mine")[1]
+    Path("data", folder).mkdir(parents=True)
+    status, out, _ = repro(capsys, "validate", "papers/mine")
+    assert (status, out.count(f"its images were not checked: {why}")) == (0, 1)
+
+
 def test_image_files_that_are_left_out_are_named(paper: Write, capsys: pytest.CaptureFixture[str]) -> None:
     paper(FLOWERS, STREAMED)
     home = flowers() / "train/kind1"

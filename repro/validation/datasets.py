@@ -1,10 +1,11 @@
-"""Findings in the datasets of papers: those that nothing uses, and images that do not fit their declaration."""
+"""Findings in the datasets of papers: those that nothing uses, and images that are wrong, left out or not found."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
 from repro.data.declaration import Declaration
+from repro.data.registry import dataset_folder
 from repro.paths import data_folder
 from repro.validation.findings import Finding, Level, warning
 
@@ -26,5 +27,7 @@ def dataset_findings(declared: Iterable[Declaration], used: Collection[str]) -> 
         found = examine(each.name, data_folder())
         if found.state is State.WRONG:
             yield Finding(Level.ERROR, each.refused(found.reason).mistakes[0])
+        if found.state is State.MISSING and dataset_folder(each.name, data_folder()).is_dir():
+            yield warning(place.file, place.where, f"its images were not checked: {found.problem}")
         if found.remark:
             yield warning(place.file, place.where, found.remark)
