@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ from repro.campaign.training import Outcome
 from repro.cli.app import main
 from repro.cli.work import work
 from repro.cluster.program import copy_papers, copy_program
-from repro.cluster.queue import live_jobs
+from repro.cluster.queue import live_jobs, logs_of
 from repro.cluster.resources import Resources
 from repro.cluster.submit import assigned_gpus, submit
 from repro.cluster.tasks import Submission, Where, read_submission, split, submissions_in, trains_seeds_at_once
@@ -385,6 +386,16 @@ def test_a_run_whose_job_ended_before_it_began_is_listed_with_its_log(
     assert out.splitlines()[-1] == f"log of first: {log}"
     program(tmp_path, "squeue", "exit 1", monkeypatch)
     assert run_lines(tmp_path) == []  # they may be queued
+
+
+def test_a_run_of_one_job_of_this_machine_has_its_log_and_one_of_several_their_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "submissions" / "one"
+    folder.mkdir(parents=True)
+    several = replace(submission(folder, Where.LOCAL, ["17", "18"]), host=socket.gethostname())
+    several.write()
+    assert {str(log.path) for log in logs_of(tmp_path).values()} == {str(folder / "jobs")}
+    replace(several, jobs=["17"], tasks=[["first", "second"]]).write()
+    assert {str(log.path) for log in logs_of(tmp_path).values()} == {str(folder / "jobs/17_0_log.out")}
 
 
 def test_slurm_is_not_asked_if_all_submitted_runs_are_recorded_or_diverged(

@@ -39,7 +39,7 @@ class JobLog:
     """What the newest job of a run prints."""
 
     path: Path
-    """The file of a job of Slurm; on this machine, where jobs share their runs, the folder of all."""
+    """The file of the job; the folder of all if several jobs of this machine share their runs."""
     newest: bool
     """Whether no later command submitted jobs."""
     results: Path
@@ -53,8 +53,9 @@ def logs_of(runs: Path) -> dict[str, JobLog]:
     for submission in submissions:
         if submission.where is Where.LOCAL and submission.host != socket.gethostname():
             continue
+        shared = submission.where is Where.LOCAL and len(submission.jobs) > 1
         for job, names in zip(submission.jobs, submission.tasks, strict=True):
-            file = f"{job}_0_log.out" if submission.where is Where.SLURM else ""
+            file = "" if shared else f"{job}_0_log.out"
             log = JobLog(submission.folder / JOBS / file, submission is submissions[-1], submission.places.results)
             found |= dict.fromkeys(names, log)
     return found
