@@ -16,6 +16,9 @@ from repro.data import load
 from repro.errors import Stopped
 from repro.evaluation import evaluate, weights_file
 from repro.evaluation.evaluate import load_run
+from repro.evaluation.layouts import Normalisation
+from repro.evaluation.normalisation import exported_normalisation
+from repro.evaluation.state_dicts import StateDict
 from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
 from repro.report.model_card import CardFacts, model_card
@@ -118,6 +121,14 @@ def test_the_card_and_the_file_have_the_mean_and_std_of_the_training_images(
     answer = json.loads(out)
     assert (answer["error"], answer["mean"], answer["std"]) == (record.error, mean, std)
     assert answer["normalised_as"] == "the exported file"
+
+
+@pytest.mark.parametrize("values", ["[0.5]", "[0.5, 0.5, 2.0]", "[0.5, 0.5, 0.0]", "0.5", "[", '["a", "b", "c"]'])
+def test_a_std_that_no_images_have_is_not_used(values: str) -> None:
+    metadata = {"experiment": "{}", "mean": "[0.5, 0.5, 0.5]", "std": values}
+    assert exported_normalisation(StateDict(Path("net.safetensors"), {}, metadata=metadata), 3) is None
+    right = StateDict(Path("net.safetensors"), {}, metadata={**metadata, "std": "[0.5, 0.5, 0.25]"})
+    assert exported_normalisation(right, 3) == Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.25))
 
 
 def test_an_older_checkpoint_without_mean_and_std_is_exported(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -42,7 +41,7 @@ def normalisation_of(saved: Checkpoint) -> Normalisation | None:
     if recipe.mean:
         return Normalisation(recipe.mean, recipe.std)
     mean, std = (saved.statistics.get(name, ()) for name in NAMES)
-    return _valid(mean, std)
+    return _valid(mean, std, DATASETS[recipe.dataset].input[0])
 
 
 def to_metadata(normalisation: Normalisation | None) -> dict[str, str]:
@@ -50,21 +49,26 @@ def to_metadata(normalisation: Normalisation | None) -> dict[str, str]:
     return {name: json.dumps(values) for name, values in msgspec.to_builtins(normalisation or {}).items()}
 
 
-def exported_normalisation(found: StateDict) -> Normalisation | None:
-    """Return the normalisation that `repro export` wrote into a file; None in older files and for a file of others."""
+def exported_normalisation(found: StateDict, channels: int) -> Normalisation | None:
+    """Return the normalisation that `repro export` wrote into a file; None in older files and for a file of others.
+
+    Args:
+        found: what the file holds.
+        channels: those of the images to be normalised; for another number there is no normalisation.
+    """
     if "experiment" not in found.metadata:
         return None
     try:
         mean, std = (msgspec.json.decode(found.metadata.get(name, "[]"), type=tuple[float, ...]) for name in NAMES)
     except (ValueError, RecursionError):
         return None
-    return _valid(mean, std)
+    return _valid(mean, std, channels)
 
 
-def _valid(mean: tuple[float, ...], std: tuple[float, ...]) -> Normalisation | None:
-    """Return a mean and std as a normalisation; None if there are none, or with them no image would be finite."""
-    usable = len(mean) == len(std) > 0 and all(map(math.isfinite, (*mean, *std))) and all(each > 0 for each in std)
-    return Normalisation(mean, std) if usable else None
+def _valid(mean: tuple[float, ...], std: tuple[float, ...], channels: int) -> Normalisation | None:
+    """Return a mean and std of pixels in 0..1 as a normalisation; None if they cannot be of so many channels."""
+    possible = all(0 <= each <= 1 for each in (*mean, *std)) and all(std)
+    return Normalisation(mean, std) if possible and len(mean) == len(std) == channels else None
 
 
 def normalised(
@@ -86,8 +90,7 @@ def normalised(
         if {len(given.mean), len(given.std)} != {channels}:
             raise UserError(f"--mean and --std need {number_of(channels, 'number')} each for {dataset}, as 0.5,0.5,0.5")
         return Normalised(given, "--mean and --std")
-    exported = exported_normalisation(found)
-    if exported and len(exported.mean) == channels:
+    if exported := exported_normalisation(found, channels):
         return Normalised(exported, "the exported file")
     known = _of_layouts(layouts, receiver)
     if len(set(known.values())) != 1:

@@ -162,16 +162,21 @@ def evaluate_weights(
     if exported:
         set_batchnorm(receiver.network, exported.recipe)
     if of_run and not normalisation:
-        recipe = of_run.recipe
-        known = exported_normalisation(found) or Normalisation(recipe.mean, recipe.std)
-        shown = Normalised(known, f"the recipe {recipe.name} of the exported run")
-        as_trained = replace(of_run, recipe=replace(recipe, mean=known.mean, std=known.std))
+        as_trained, shown = _as_trained(of_run, found)
         metrics, procedure = test(receiver.network, as_trained, root, runtime, asked, None)
     else:
         shown = normalised(normalisation, found, mapping.layouts, receiver)
         metrics, procedure = _tested(receiver, shown.values, root, runtime, asked)
     check_loss(metrics, str(file))
     return _answer(found, receiver, mapping, shown, procedure, metrics, of_run)
+
+
+def _as_trained(of_run: Experiment, found: StateDict) -> tuple[Experiment, Normalised]:
+    """Return an exported run with the normalisation that its file states; that of the recipe if the file is older."""
+    recipe = of_run.recipe
+    known = exported_normalisation(found, DATASETS[recipe.dataset].input[0]) or Normalisation(recipe.mean, recipe.std)
+    as_trained = replace(of_run, recipe=replace(recipe, mean=known.mean, std=known.std))
+    return as_trained, Normalised(known, f"the recipe {recipe.name} of the exported run")
 
 
 def _receiver(
