@@ -83,6 +83,17 @@ def test_the_card_loads_a_network_with_the_same_logits(
         assert line in card
 
 
+def test_the_card_of_a_finished_run_whose_record_is_elsewhere_says_that_it_is_finished(
+    tiny: Make, folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_one(tiny(), CPU, folders, Silent())
+    elsewhere = replace(folders, results=tmp_path / "elsewhere")
+    status, _, err = export(capsys, elsewhere, tiny().id, "--output", tmp_path / "net.safetensors")
+    assert status == 0
+    assert f"has no record in {tmp_path / 'elsewhere'}, so its card has no verdict on it; see --results" in err
+    assert re.search(r"steps: finished +\|", (tmp_path / "net.md").read_text())
+
+
 def test_a_run_with_a_moving_average_is_exported_with_its_average(
     tiny: Make, folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -178,7 +189,7 @@ def test_the_card_of_a_row_tells_printed_error_and_verdict(
         append_record(each, folders.results)
     comparison = compared([Selection(table, table.rows)], folders.results)[0]
     experiment = next(error for error in table.errors() if error.options == {"N": 4}).experiment(0)
-    facts = CardFacts(experiment, 300, 234_600, 23.0, runs[0], comparison)
+    facts = CardFacts(experiment, 300, 234_600, True, 23.0, runs[0], comparison)
     card = model_card(facts, tmp_path / "net.safetensors")
     cell = facts.cells[0][1]
     for line in (
@@ -196,7 +207,7 @@ def test_the_card_of_a_row_tells_printed_error_and_verdict(
 
 
 def test_the_card_of_an_older_record_names_its_last_epoch(record: Callable[..., Record], tmp_path: Path) -> None:
-    facts = CardFacts(experiment_for("denseresnet110", {"N": 4}, seed=0), 300, 234_600, None, record(), None)
+    facts = CardFacts(experiment_for("denseresnet110", {"N": 4}, seed=0), 300, 234_600, True, None, record(), None)
     card = " ".join(model_card(facts, tmp_path / "net.safetensors").split())
     assert "| Test error of the run | 22.70 %, after epoch 300 |" in card
 
@@ -205,7 +216,7 @@ def test_the_card_shows_an_error_once_if_a_spreadsheet_cut_its_digits(
     record: Callable[..., Record], tmp_path: Path
 ) -> None:
     experiment = experiment_for("denseresnet110", {"N": 4}, seed=0)
-    facts = CardFacts(experiment, 300, 234_600, 22.70000000000001, record(error=22.7), None)
+    facts = CardFacts(experiment, 300, 234_600, True, 22.70000000000001, record(error=22.7), None)
     card = " ".join(model_card(facts, tmp_path / "net.safetensors").split())
     assert ("of these weights | 22.70 %" in card, "of the run" in card) == (True, False)
 
@@ -213,7 +224,7 @@ def test_the_card_shows_an_error_once_if_a_spreadsheet_cut_its_digits(
 def test_the_card_of_a_detector_shows_the_ap_of_its_run(record: Callable[..., Record], tmp_path: Path) -> None:
     experiment = experiment_for("wrn18-fpn", {}, seed=0, dataset="coco")
     made = record(error=66.9, ap=33.1, reported_epoch=8, loss=None)
-    facts = CardFacts(experiment, 12, 100, 66.0, made, None)
+    facts = CardFacts(experiment, 12, 100, True, 66.0, made, None)
     card = " ".join(model_card(facts, tmp_path / "net.safetensors").split())
     assert "| Test AP of these weights | 34.00 % | | Test AP of the run | AP 33.10 %, after epoch 8 |" in card
     assert "error of" not in card

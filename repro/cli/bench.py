@@ -164,8 +164,14 @@ def _show(experiment: Experiment, runtime: Runtime, speeds: Sequence[Speed], for
         print_json({**about, "speeds": [asdict(each) for each in speeds]})
         return
     stdout().print(_grid(experiment, device, speeds))
-    for line in [*_input_speeds(speeds), *NOTES]:
+    for line in [*_input_speeds(speeds), *_notes(speeds)]:
         stdout().print(line, style="dim")
+
+
+def _notes(speeds: Sequence[Speed]) -> list[str]:
+    """Return what a reader should know of the columns and lines that are shown."""
+    columns = {heading for heading, cell in COLUMNS.items() if any(map(cell, speeds))}
+    return [text for about, text in NOTES if about in columns or any(about in each.name for each in speeds)]
 
 
 def _grid(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> RenderableType:
@@ -205,14 +211,22 @@ COLUMNS: dict[str, Callable[[Speed], str]] = {
     "Working memory": lambda speed: _gibibytes(speed.peak_bytes),
 }
 NOTES = (
-    "Baseline: DataLoader, torchvision transforms and eager steps in fp32 without TF32.",
-    "Figures are medians over timing windows, taken in turn. Ratio: the median ratio of windows to those of the "
-    "baseline of the same work that came just before.",
-    "Time for recipe: training only, without tests and tuning.",
-    "Peak matmul and bandwidth: measured with a large matrix product and a large copy on this device.",
-    "Threads spin: OpenMP's threads wait in a loop, torch's default, which is slow beside other processes.",
-    "Saved activations: what a step keeps for the backward pass. Working memory: the peak on the GPU, eager steps.",
+    ("Ratio", "Baseline: DataLoader, torchvision transforms and eager steps in fp32 without TF32."),
+    ("Images/s", "Figures are medians over timing windows, taken in turn."),
+    ("Ratio", "Ratio: speed relative to the baseline of the same work, the median over pairs of windows."),
+    ("Time for recipe", "Time for recipe: training only, without tests and tuning."),
+    (
+        "% of peak matmul",
+        "Peak matmul and bandwidth: measured with a large matrix product and a large copy on this device.",
+    ),
+    (
+        "threads spin",
+        "Threads spin: OpenMP's threads wait in a loop, torch's default, which is slow beside other processes.",
+    ),
+    ("Saved activations", "Saved activations: what a step keeps for the backward pass."),
+    ("Working memory", "Working memory: the peak on the GPU, eager steps."),
 )
+"""What a reader should know, each with the column, or the part of a line's name, that it is about."""
 
 
 def _input_speeds(speeds: Sequence[Speed]) -> list[str]:

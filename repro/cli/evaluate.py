@@ -18,6 +18,7 @@ from repro.console import loading, note, print_json, print_line
 from repro.data import find as find_dataset
 from repro.data.inputs.protocol import ONE_CROP
 from repro.errors import UserError
+from repro.evaluation.checkpoint_place import place_of_checkpoint
 from repro.models.registry import IMAGENET
 from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
 from repro.runtime import Runtime
@@ -150,6 +151,7 @@ def _check_published(dataset: str | None, runs: Path | None, results: Path) -> N
 def _evaluate_run(
     what: str, test: Asked, picture: Path | None, folders: Folders, runtime: Runtime, format: AnswerFormat
 ) -> None:
+    place_of_checkpoint(what, folders.runs)  # a wrong name is refused at once
     with loading():
         from repro.evaluation.evaluate import evaluate
 

@@ -18,6 +18,7 @@ from repro.cli.suggestion import suggest, with_folders
 from repro.comparison.corrections import as_of_today
 from repro.console import loading, note
 from repro.errors import PackageMissing, UserError
+from repro.evaluation.checkpoint_place import place_of_checkpoint
 from repro.evaluation.layouts import OWN, layout_named, layouts
 from repro.experiment import Experiment, classifies
 from repro.models.typed import typed_name
@@ -59,6 +60,7 @@ def export(
     folders = checked_folders(runs=runs, results=results)
     if output:
         check_output(output, [SUFFIX])  # before anything is read
+    place_of_checkpoint(run, folders.runs)  # a wrong name is refused at once
     with loading():
         from repro.evaluation.evaluate import load_run
         from repro.evaluation.export import write_weights
@@ -72,6 +74,8 @@ def export(
     experiment = saved.experiment
     layout, _ = layout_named(names, experiment.model, experiment.options)
     facts = _facts(saved, layout.source, results)
+    if facts.finished and not facts.record:
+        note(f"{experiment.name} has no record in {results}, so its card has no verdict on it; see --results")
     write_weights(saved, output, names=layout.name)
     write_atomically(card, model_card(facts, output).encode())
     note(f"wrote {output} and its model card, {card}")
@@ -95,6 +99,7 @@ def _facts(saved: Checkpoint, names: str, results: Path) -> CardFacts:
         experiment=experiment,
         epochs=len(saved.history),
         steps=saved.step,
+        finished=saved.finished,
         error=saved.error,
         record=record,
         comparison=comparison,

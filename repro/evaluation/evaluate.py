@@ -15,20 +15,19 @@ from repro.data import DATASETS, DatasetKind, load
 from repro.data.inputs.procedure import Procedure, procedure_of
 from repro.data.readers.folder import ImageFolder
 from repro.errors import RunFailed, UserError
+from repro.evaluation.checkpoint_place import place_of_checkpoint
 from repro.evaluation.mapping import Receiver, insert
 from repro.evaluation.prediction import draw_prediction
 from repro.evaluation.pretrained import Published, fetch, published
 from repro.evaluation.protocols import PRINTED, Asked, protocol_for, protocol_of_run
 from repro.experiment import Experiment
 from repro.models import build, resolve_options
-from repro.models.registry import IMAGENET, TORCHVISION
+from repro.models.registry import IMAGENET
 from repro.paths import Folders
 from repro.runtime import Precision, Runtime
 from repro.store.gates import GateRow
-from repro.store.run_folders import check_papers, run_names, runs_in
-from repro.store.run_names import model_of, run_named
-from repro.tables.names import Network, network_called
-from repro.text import first_of
+from repro.store.run_folders import check_papers
+from repro.tables.names import network_called
 from repro.training.checkpoints import checkpoint as checkpoints
 from repro.training.engine.networks import check_finite
 from repro.training.initialise import network_of
@@ -190,12 +189,9 @@ def load_run(what: str, runs: Path) -> checkpoints.Checkpoint:
     Raises:
         UserError: there is no such run, or the checkpoint is broken.
     """
-    if not what:
-        raise UserError("give a run, a checkpoint or a model; see repro list runs, repro list models")
-    path = Path(what)
-    if path.is_file():
-        return checkpoints.load(path)
-    folder = path if path.is_dir() else _folder(what, runs)
+    folder = place_of_checkpoint(what, runs)
+    if folder.is_file():
+        return checkpoints.load(folder)
     check_papers(folder)
     saved, warning = checkpoints.load_newest(folder)
     if warning:
@@ -203,34 +199,6 @@ def load_run(what: str, runs: Path) -> checkpoints.Checkpoint:
     if saved is None:
         raise UserError(f"{folder} has no checkpoint; repro train writes one")
     return saved
-
-
-def _folder(what: str, runs: Path) -> Path:
-    """Return the folder of a run; the message for a network without runs names its published weights."""
-    names = run_names(runs)
-    try:
-        return runs / run_named(what, names, [runs], other="a checkpoint file")
-    except UserError:
-        network = _network(what)
-        if network is None or (not network.options and any(model_of(name) == network.name for name in names)):
-            raise
-    found = [each for each in runs_in(runs) if each.description and network.fits(each.description.experiment)]
-    if len(found) == 1:
-        return found[0].folder
-    if found:
-        listed = first_of([each.folder.name for each in found])
-        raise UserError(f"{what!r} matches {len(found)} runs; give the ID of one: {listed}")
-    weights = ", or use --weights torchvision for its published weights" if network.name in TORCHVISION else ""
-    typed = network.typed()
-    raise UserError(f"there is no run of {typed} in {runs}; train one with repro train {typed}{weights}")
-
-
-def _network(what: str) -> Network | None:
-    """Return the network that a user may mean; None if there is none."""
-    try:
-        return network_called(what)
-    except UserError:
-        return None
 
 
 def _as_trained(saved: checkpoints.Checkpoint, runtime: Runtime) -> tuple[nn.Module, Runtime]:

@@ -28,10 +28,12 @@ class CardFacts:
     epochs: int
     """Epochs trained."""
     steps: int
+    finished: bool
+    """Whether that is the whole recipe."""
     error: float | None
     """Test error in % that training measured with exactly these weights; None if it did not."""
     record: Record | None
-    """The record of the run; None if it is not finished."""
+    """The record of the run; None if it is not finished, or recorded elsewhere."""
     comparison: Comparison | None
     """The first table with a row of the experiment; None without one."""
     names: str = "repro"
@@ -79,7 +81,7 @@ def _lines(facts: CardFacts) -> Iterator[tuple[str, str]]:
     if recipe.batchnorm_epsilon:  # the file does not have it, and other programs have their own default
         yield "Epsilon of BatchNorm", shown("batchnorm_epsilon", recipe.batchnorm_epsilon)
     yield "Seed", str(experiment.seed)
-    whole = "finished" if facts.record else f"not finished, of {number_of(recipe.all_epochs, 'epoch')}"
+    whole = "finished" if facts.finished else f"not finished, of {number_of(recipe.all_epochs, 'epoch')}"
     yield "Training", f"{number_of(facts.epochs, 'epoch')}, {number_of(facts.steps, 'step')}: {whole}"
     yield from _results(facts)
     if facts.record:

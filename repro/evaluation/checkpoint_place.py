@@ -1,0 +1,52 @@
+"""Where the checkpoint is that a user means; loading this module does not load torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from repro.errors import UserError
+from repro.models.registry import TORCHVISION
+from repro.store.run_folders import run_names, runs_in
+from repro.store.run_names import model_of, run_named
+from repro.tables.names import Network, network_called
+from repro.text import first_of
+
+
+def place_of_checkpoint(what: str, runs: Path) -> Path:
+    """Return the file of a checkpoint, or the folder of a run, given its name, a prefix, its ID or the folder itself.
+
+    Raises:
+        UserError: there is no such run, or several.
+    """
+    if not what:
+        raise UserError("give a run, a checkpoint or a model; see repro list runs, repro list models")
+    path = Path(what)
+    return path if path.is_file() or path.is_dir() else _folder(what, runs)
+
+
+def _folder(what: str, runs: Path) -> Path:
+    """Return the folder of a run; the message for a network without runs names its published weights."""
+    names = run_names(runs)
+    try:
+        return runs / run_named(what, names, [runs], other="a checkpoint file")
+    except UserError:
+        network = _network(what)
+        if network is None or (not network.options and any(model_of(name) == network.name for name in names)):
+            raise
+    found = [each for each in runs_in(runs) if each.description and network.fits(each.description.experiment)]
+    if len(found) == 1:
+        return found[0].folder
+    if found:
+        listed = first_of([each.folder.name for each in found])
+        raise UserError(f"{what!r} matches {len(found)} runs; give the ID of one: {listed}")
+    weights = ", or use --weights torchvision for its published weights" if network.name in TORCHVISION else ""
+    typed = network.typed()
+    raise UserError(f"there is no run of {typed} in {runs}; train one with repro train {typed}{weights}")
+
+
+def _network(what: str) -> Network | None:
+    """Return the network that a user may mean; None if there is none."""
+    try:
+        return network_called(what)
+    except UserError:
+        return None
