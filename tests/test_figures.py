@@ -303,7 +303,7 @@ def test_a_long_note_or_title_is_not_cut(keep: Callable[..., Record], folders: F
         drawn(lambda: draw_curves(curves, THEMES["light"])),
         drawn(lambda: draw_gates(gates, THEMES["light"])),
     )
-    assert all(each in _words(one) for each in ("dashed", "bands", "Dotted", "Hollow"))
+    assert all(each in _words(one) for each in ("Dashed", "bands", "Dotted", "Hollow"))
     for figure in (one, other):
         sentences = [text for text in figure.findobj(Text) if " " in text.get_text()]
         assert max(text.get_window_extent().x1 for text in sentences) <= figure.bbox.x1

@@ -61,11 +61,11 @@ def _height(panel: Panel) -> float:
 def _note(curves: Curves) -> str:
     """Return the explanation below the picture."""
     shown = [curve for panel in curves.panels for curve in panel.curves]
-    notes = ["Solid: test; dashed: training error."] if curves.with_train else []
+    notes = ["Dashed, with small markers: training error."] if curves.with_train else []
     if any(len(curve.seeds) > 1 for curve in shown):
         notes.append("Lines: median of n seeds; bands: range.")
     if any(curve.deviations for curve in shown):
-        notes.append("Dotted: deviates from the recipe.")
+        notes.append("Dotted: test error of runs that deviate from the recipe.")
     if any(curve.printed for curve in shown):
         notes.append("Hollow marker at the right: printed error.")
     if any(len(curve.test) <= _first_shown(panel) for panel in curves.panels for curve in panel.curves):

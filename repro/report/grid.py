@@ -216,10 +216,20 @@ def _stacked_heading(heading: Heading) -> Heading:
 
 def _stacked_line(line: Line, headings: Sequence[Heading], places: Sequence[range]) -> list[Line]:
     upper = tuple(line.cells[place[0]] for place in places)
-    cells = [_named(cell, heading) for cell, heading in zip(line.cells, headings, strict=True)]
+    label = _label_beneath([headings[n] for place in places for n in place[1:] if line.cells[n].lines()])
+    cells = [
+        cell if heading.label == label else _named(cell, heading)
+        for cell, heading in zip(line.cells, headings, strict=True)
+    ]
     lower = tuple(_merged([cells[number] for number in place[1:]]) for place in places)
-    beneath = Line((Shown("  ours"), *lower[1:]), muted=line.muted)
+    beneath = Line((Shown(f"  {label}"), *lower[1:]), muted=line.muted)
     return [replace(line, cells=upper), *([beneath] if any(cell.lines() for cell in lower) else [])]
+
+
+def _label_beneath(filled: Sequence[Heading]) -> str:
+    """Return the label of the line with the filled cells below the printed ones: `others` if it has only these."""
+    labels = {each.label if each.named else "ours" for each in filled}
+    return labels.pop() if len(labels) == 1 else "ours"
 
 
 def _named(cell: Shown, heading: Heading) -> Shown:

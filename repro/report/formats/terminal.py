@@ -66,11 +66,23 @@ def plain(renderable: RenderableType, width: int = 160) -> str:
 
 def _fitted_table(content: Content) -> Fitted:
     """Return the table: ours next to the printed cells if the terminal is wide enough, else below them."""
-    stacked = content.grid.stacked()
+    stacked = _with_short_verdicts(content.grid.stacked()) if content.view.shows(VERDICT) else content.grid.stacked()
     narrow = _to_rich(_without_last(stacked) if content.view.shows(VERDICT) else stacked, content.title, tight=True)
     narrow.padding = 0
     beside = _to_rich(content.grid, content.title, whole=True)
     return Fitted(beside, _to_rich(stacked, content.title, tight=True), narrow)
+
+
+def _with_short_verdicts(stacked: Grid) -> Grid:
+    """Return a stacked grid with one word for the verdict of a row that the paper quotes, so that it takes one line."""
+
+    def short(cell: Shown) -> Shown:
+        return replace(cell, tags=tuple(replace(tag, text=tag.text.split()[0]) for tag in cell.tags))
+
+    lines = [
+        replace(line, cells=(*line.cells[:-1], short(line.cells[-1]))) if line.muted else line for line in stacked.lines
+    ]
+    return replace(stacked, lines=tuple(lines))
 
 
 def _without_last(stacked: Grid) -> Grid:
