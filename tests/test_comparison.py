@@ -342,7 +342,7 @@ def test_several_records_of_a_run_are_shown(record: Make, tmp_path: Path) -> Non
     assert [note.lines for note in notes_of(comparison) if note.heading == "Records"] == [(line,)]
     elsewhere = compare(read_table("cifar100"), runs[:1], repeated={runs[0].id: runs}, results=Path("my results"))
     assert f"repro runs keep {name} --results 'my results' lists them" in " ".join(
-        each.text("") for each in notes_of(elsewhere)
+        " ".join(each.lines) for each in notes_of(elsewhere)
     )
     used = {"name": name, "seed": 0, "error": 22.7, "unused": [30.0]}
     assert json.loads(report.text("json"))["repeated"] == [used]

@@ -367,7 +367,7 @@ def test_a_table_of_ones_own_is_trained_counted_and_judged(write: Write, capsys:
     assert (wide["verdict"], "deviat" in err) == ("not consistent (one run)", False)
     again = repro(capsys, "table", "mine", "--papers", "mine", "--run")
     assert "mine: 0 runs to train" in again[2]
-    assert again[2].endswith("next: repro figure curves mine --papers mine\n")
+    assert again[2].endswith("next: repro table mine --run --dry-run --papers mine\n")
     counted = repro(capsys, "count", "densenet", "--depth", 7, "--k", 4, "--dataset", "digits", "--papers", "mine")
     assert "mine: Narrow" in counted[1]
     assert repro(capsys, "figure", "curves", "mine", "--papers", "mine", "--output", "mine.svg")[0] == 0

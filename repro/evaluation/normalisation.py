@@ -46,7 +46,9 @@ def normalisation_of(saved: Checkpoint) -> Normalisation | None:
 
 def to_metadata(normalisation: Normalisation | None) -> dict[str, str]:
     """Return what an exported file says of its normalisation."""
-    return {name: json.dumps(values) for name, values in msgspec.to_builtins(normalisation or {}).items()}
+    return {
+        name: json.dumps(values, allow_nan=False) for name, values in msgspec.to_builtins(normalisation or {}).items()
+    }
 
 
 def exported_normalisation(found: StateDict, channels: int) -> Normalisation | None:
