@@ -66,7 +66,8 @@ def test_results_of_two_machines_are_joined_once(
     before = content(own)
     answer = json.loads(repro(capsys, "merge", other, one, one, "--results", own, "--format", "json")[1])
     assert answer == {
-        "schema": 1, "results": str(own), "records": 0, "curves": 0, "gates": 0, "times": 0, "weights": 0, "present": 2,
+        "schema": 1, "results": str(own), "records": 0, "curves": 0, "gates": 0, "times": 0, "weights": 0, "tested": 0,
+        "present": 2,
     }  # fmt: skip
     assert content(own) == before
 
@@ -113,11 +114,32 @@ def test_a_run_that_was_tested_further_on_another_machine_has_all_tests(
         (joined,) = every_record(own)
         assert replace(joined, tests=()) == record()
         assert {each.protocol for each in recorded_tests(joined)} == {ten, dense}
+    append_record(record(tests=plain([msgspec.structs.replace(tests[0], loss=1.1)])), tmp_path / "on another GPU")
+    assert repro(capsys, "merge", tmp_path / "on another GPU", "--results", own)[0] == 0
     append_record(record(tests=plain([msgspec.structs.replace(tests[0], error=23.0)])), tmp_path / "other")
     before = content(own)
     status, _, err = repro(capsys, "merge", tmp_path / "both", tmp_path / "other", "--results", own)
     assert (status, f"{record().name} differs in {own / 'runs.csv'} and" in err) == (2, True)
     assert content(own) == before
+
+
+def test_lines_of_a_run_that_differ_in_their_tests_are_one_record(
+    tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two branches of a repository may each add a test, and git keeps both lines."""
+    ten, many = (Protocol(views=each, averaged=Averaged.OUTPUTS) for each in (Views.TEN_CROP, Views.CROPS_144))
+    protocols = (ten, Protocol(views=Views.CENTRAL_CROP), many)
+    tests = [ProtocolTest(protocol=each, error=22.0, error5=6.0, loss=1.0) for each in protocols]
+    lines = [line_of(record(tests=plain([each]))) for each in tests[:2]]
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/runs.csv").write_bytes(csv_of(lines, columns_of(Record)))
+    (joined,) = every_record(tmp_path / "own")
+    assert recorded_tests(joined) == tests[:2]
+    append_record(record(tests=plain(tests[2:])), tmp_path / "other")
+    out = repro(capsys, "merge", tmp_path / "other", "--results", tmp_path / "own")[1]
+    assert "further tests of 1 run; 1 record already there" in out
+    (joined,) = every_record(tmp_path / "own")
+    assert recorded_tests(joined) == tests
 
 
 @pytest.mark.parametrize("kind", ["curves", "gates", "times"])

@@ -301,13 +301,14 @@ def test_the_seeds_that_would_decide_a_row_are_trained_next(capsys: pytest.Captu
     assert repro(capsys, *plan)[2].splitlines()[-1] == following
 
 
-def test_without_runs_to_train_the_table_is_shown_with_its_results(
+def test_without_runs_to_train_the_table_is_drawn_with_its_results(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     plan = (*DRY[:2], "--rows", "ResNet-32", "--run", "--dry-run", "--seeds", 1, "--results")
-    assert repro(capsys, *plan, tmp_path)[2].splitlines()[-1] == f"next: repro table resnet-cifar --results {tmp_path}"
-    assert repro(capsys, *plan, tmp_path / "none")[2].splitlines()[-1] == "next: repro table resnet-cifar"
-    following = f"next: repro table resnet-cifar --data own --results {tmp_path}"
+    following = "next: repro figure curves resnet-cifar --rows ResNet-32"
+    assert repro(capsys, *plan, tmp_path)[2].splitlines()[-1] == f"{following} --results {tmp_path}"
+    assert repro(capsys, *plan, tmp_path / "none")[2].splitlines()[-1] == following
+    following = f"{following} --data own --results {tmp_path}"
     assert repro(capsys, *plan, tmp_path, "--data", "own")[2].splitlines()[-1] == following
 
 

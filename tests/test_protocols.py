@@ -13,6 +13,7 @@ from test_streamed import CPU, HERE, RECIPE
 from torch import Tensor, nn
 from watching import Silent, train_one
 
+from repro.campaign.training import Outcome, train_runs
 from repro.comparison.join import compare
 from repro.comparison.summary import summarise
 from repro.comparison.verdict import Verdict
@@ -509,6 +510,20 @@ def test_a_record_without_the_test_of_a_printed_protocol_gets_it(
     assert train_one(experiment, HERE, folders, again) == after
     assert again.said == [f"{experiment.name} is already finished; showing its record"]
     assert incomplete([experiment], folders) == []
+
+
+@pytest.mark.usefixtures("data")
+def test_a_recorded_run_that_cannot_be_tested_keeps_no_other_from_being_trained(
+    folders: Folders, printed: list[Protocol], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (Experiment("resnet20", {"shortcut": "A"}, RECIPE.with_epochs(1), seed) for seed in (0, 1))
+    printed.clear()
+    train_one(first, replace(HERE, precision="bf16"), folders, Silent())
+    printed.append(DENSE)
+    outcome = train_runs([first, second], HERE, folders)
+    assert outcome == Outcome([], [])
+    assert f"{first.name} is not tested: {first.name} was started in bf16; resume with" in capsys.readouterr().err
+    assert {each.seed: len(each.tests) for each in every_record(folders.results)} == {0: 0, 1: 1}
 
 
 @pytest.mark.usefixtures("data")

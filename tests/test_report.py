@@ -29,7 +29,7 @@ from repro.report import Report
 from repro.report.content import content_of
 from repro.report.formats.frame import table_frame
 from repro.report.formats.latex import PAGE, escaped, fitting, width_of
-from repro.report.formats.terminal import COLOURS, table_rich
+from repro.report.formats.terminal import COLOURS, plain, table_rich
 from repro.report.view import View, view_of
 from repro.store.results import Record
 from repro.tables import read_table, table_names
@@ -471,3 +471,12 @@ def test_lines_of_latex_cells_are_as_short_as_the_place_needs(record: Make) -> N
 
 def test_hyphens_of_options_are_no_dash_in_latex() -> None:
     assert escaped("repro table x --time; 1–2; a-b; ---") == "repro table x -{}-time; 1--2; a-b; -{}-{}-"
+
+
+def test_paragraphs_on_a_narrow_terminal_name_the_column_of_each_figure() -> None:
+    """Params of Xception are printed and FLOPs are not; the verdict belongs to no column."""
+    table = read_table("classics")
+    comparison = compare(table, [], shown=table.matching("Xception"))
+    shown = " ".join(plain(Report([comparison], [], summary=False).rich(), 40).split())
+    assert "Params, paper: 22855952; Params, ours: 22855952 ✓; FLOPs, ours: 8.36G" in shown
+    assert "; Verdict: not measured" in shown

@@ -8,12 +8,12 @@ from typing import NamedTuple
 from repro.api.selection import count_networks
 from repro.atomic import remove_unfinished
 from repro.console import loading, note, problem
-from repro.errors import BeingTrained, OneRunFailed, raise_joined
+from repro.errors import BeingTrained, OneRunFailed, UserError, raise_joined
 from repro.experiment import Experiment, by_seeds, check_network, one_of_each
 from repro.paths import Folders
 from repro.planning.needed import incomplete, missing
 from repro.runtime import Runtime, Together
-from repro.store.results import Record
+from repro.store.results import Record, read_records, result_folders
 from repro.store.run_folders import run_names
 from repro.tables import RunsPerRow, Selection
 from repro.text import number_of
@@ -74,9 +74,31 @@ def train_runs(experiments: Sequence[Experiment], runtime: Runtime, folders: Fol
     """
     for each in one_of_each(experiments).values():  # a mistake is reported before days of training
         check_network(each)
-    first = _train_free(experiments, runtime, folders, lambda line: note(f"{line}; it is tried again later"))
+    recorded = _recorded(experiments, folders)
+    untrained = [each for each in experiments if each.id not in recorded]
+    first = _train_free(untrained, runtime, folders, lambda line: note(f"{line}; it is tried again later"))
     second = _train_free(first.held, runtime, folders, problem)
-    return Outcome([*first.failures, *second.failures], second.held)
+    tested = [_tested(each, runtime, folders) for each in experiments if each.id in recorded]
+    outcomes = (first, second, *tested)
+    held = [each for outcome in (second, *tested) for each in outcome.held]
+    return Outcome([each for outcome in outcomes for each in outcome.failures], held)
+
+
+def _tested(experiment: Experiment, runtime: Runtime, folders: Folders) -> Outcome:
+    """Test a run that is recorded already; what excludes that must not keep the others from being trained."""
+    try:
+        return _train_free([experiment], runtime, folders, problem)
+    except UserError as error:
+        problem(f"{experiment.name} is not tested: {error}")
+        return Outcome([], [])
+
+
+def _recorded(experiments: Sequence[Experiment], folders: Folders) -> set[str]:
+    """Return the IDs of those that are trained, and only lack a test; several processes treat all alike."""
+    if process_count() > 1:
+        return set()
+    records = {each.id for each in read_records(result_folders(folders.results))}
+    return records & {each.id for each in experiments}
 
 
 def _train_free(

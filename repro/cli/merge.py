@@ -33,6 +33,7 @@ def merge(sources: Sources, results: Results = DEFAULT_RESULTS, format: Format =
         number_of(added.gates, "file") + " of gate weights",
         number_of(added.times, "time"),
         number_of(added.weights, "test") + " of weights",
+        *([f"further tests of {number_of(added.tested, 'run')}"] if added.tested else []),
     )
     present = f"; {number_of(added.present, 'record')} already there" if added.present else ""
     print_line(f"added to {results}: {', '.join(counts)}{present}")

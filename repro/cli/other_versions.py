@@ -7,7 +7,8 @@ from pathlib import Path
 
 from repro.console import note
 from repro.models import is_outside
-from repro.models.outside.location import bare, outside
+from repro.models.outside.location import Outside, bare, outside, sha256
+from repro.recipes.library import network_folders
 from repro.store.results import read_records, result_folders
 from repro.text import number_of
 
@@ -19,17 +20,28 @@ def note_other_versions(trained: Iterable[tuple[str, str]], results: Path) -> No
         trained: the names of networks, each with the recipe that it is trained with.
         results: the folder of the user's records.
     """
-    wanted = {(bare(model), recipe): model for model, recipe in trained if is_outside(model)}
+    wanted = dict[tuple[str, str], set[str]]()
+    for model, recipe in trained:
+        if is_outside(model):
+            wanted.setdefault((bare(model), recipe), set()).add(model)
     if not wanted:
         return
-    own = [each for each in read_records(result_folders(results)) if is_outside(each.model)]
-    others = [each for each in own if wanted.get((bare(each.model), each.recipe), each.model) != each.model]
+    own = [each for each in read_records(result_folders(results)) if (bare(each.model), each.recipe) in wanted]
+    repeated = {(bare(each.model), each.recipe) for each in own if each.model in wanted[bare(each.model), each.recipe]}
+    others = [each for each in own if (bare(each.model), each.recipe) not in repeated and not _is_found(each.model)]
     if not others:
         return
-    networks = {wanted[bare(each.model), each.recipe] for each in others}
+    networks = {name for each in others for name in wanted[bare(each.model), each.recipe]}
     files = all(outside(each).file for each in networks)
     remedy = "restore the file, or keep each network in a file of its own" if files else "restore that version"
     note(
         f"{number_of(len(others), 'finished run')} of {', '.join(sorted(map(bare, networks)))} used another version of "
         f"the {'file' if files else 'code'}, which tables do not count; {remedy}"
     )
+
+
+def _is_found(name: str) -> bool:
+    """Whether a file that is found has this version of a network: another paper may have one of the same name."""
+    file, _, factory = bare(name).rpartition(":")
+    places = (folder / file for folder in network_folders())
+    return any(each.is_file() and Outside(f"{each}:{factory}", sha256(each)).name == name for each in places)

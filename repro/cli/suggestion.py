@@ -15,7 +15,7 @@ from repro.comparison.verdict import Verdict
 from repro.console import note
 from repro.models import as_typed
 from repro.models.typed import stated_options, typed_name, typed_options
-from repro.paths import Folders, checked_folders
+from repro.paths import Folders
 from repro.recipes import RECIPES, default_recipe
 from repro.recipes.library import naming_papers
 from repro.recipes.overrides import is_value
@@ -110,7 +110,7 @@ def after_table(typed: str, comparison: Comparison, given: Mapping[str, Any], *,
         return command_with(f"repro table {name} --run", of_all if trained else given)
     if any(each.is_untried(comparison.deviating) for each in trials_of(comparison)):
         return command_with(f"repro table {name} --try", of_all)
-    if Verdict.TOO_FEW in verdicts:  # the plan says how many seeds would decide
+    if verdicts & {Verdict.TOO_FEW, Verdict.OTHER_PROTOCOL}:  # the plan says how many seeds would decide
         return command_with(f"repro table {name} --run --dry-run", of_all)
     if any(each.judged for each in verdicts):
         return command_with(f"repro figure curves {name}", {each: of_all[each] for each in ("rows", "data", "results")})
@@ -152,8 +152,8 @@ def after_alternatives(
 def after_plan(made: Plan, given: Mapping[str, Any], typed: str | None) -> str:
     """Return the command that trains the table with the least time left.
 
-    If nothing is to train, it trains the seeds that would decide a row, the one that needs the fewest more, unless the
-    user gave a number of seeds; else it shows a table.
+    If nothing is to train, it watches what is queued or running, or it trains the seeds that would decide the row that
+    needs the fewest more, unless the user gave a number of seeds or epochs; else it draws a table or shows all.
 
     Args:
         made: the plan.
@@ -164,14 +164,17 @@ def after_plan(made: Plan, given: Mapping[str, Any], typed: str | None) -> str:
     for row in made.rows:
         if row.to_train.runs:
             left[row.table.name] = left.get(row.table.name, 0.0) + row.to_train.seconds
-    name = typed or min(left, key=lambda each: left[each], default="")
     if left:
-        return command_with(f"repro table {quote(name)} --run", given)
-    undecided = [row for row in made.rows if row.seeds and row.seeds > len(row.runs)]
-    if undecided and not given.get("seeds"):
-        row = min(undecided, key=lambda each: (each.seeds or 0) - len(each.runs))
+        return command_with(f"repro table {quote(typed or min(left, key=lambda each: left[each]))} --run", given)
+    if made.states[RunState.QUEUED] or made.states[RunState.RUNNING]:
+        return command_with("repro list runs --watch", {"runs": given.get("runs")})
+    undecided = [row for row in made.rows if row.more_seeds]
+    if undecided and not (given.get("seeds") or given.get("epochs")):
+        row = min(undecided, key=lambda each: each.more_seeds)
         more = {**given, "rows": row.table.called(row.error.row), "seeds": row.seeds}
         return command_with(f"repro table {quote(typed or row.table.name)} --run", more)
-    shown = f"repro table {quote(name)}" if name else "repro table"
     results: Path = given["results"]
-    return with_folders(shown, checked_folders(results=results), "data", *(["results"] if results.is_dir() else []))
+    shown = {"data": given.get("data"), "results": results if results.is_dir() else None}
+    if typed and any(row.measured for row in made.rows):
+        return command_with(f"repro figure curves {quote(typed)}", {"rows": given.get("rows"), **shown})
+    return command_with(f"repro table {quote(typed)}" if typed else "repro table", shown)

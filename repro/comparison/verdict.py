@@ -63,7 +63,7 @@ class Verdict(StrEnum):
         "◈",
         "none",
         "our runs were not tested by the protocol of the printed error, such as ten crops; the command that trained a "
-        "run also tests it",
+        "run, or repro table NAME --run, also tests it",
     )
     NOT_MEASURED = "not measured", "○", "none", "no run has followed the recipe yet"
     NO_RECIPE = (

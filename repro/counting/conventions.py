@@ -49,7 +49,7 @@ def conventions_of(asked: str) -> tuple[Convention, ...]:
 _MEANINGS = {
     Convention.PAPER: "the rules of the DenseResNet paper",
     Convention.FVCORE: "fvcore's default rules",
-    Convention.MACS: "multiply-adds of convolutions and linear layers",
+    Convention.MACS: "multiply-adds of convolutions, linear layers and other matrix products",
 }
 
 

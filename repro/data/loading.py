@@ -21,7 +21,8 @@ def load(name: str, root: Path) -> Dataset | ImageFolder | DetectionFolder:
     Image files are an `ImageFolder`, or a `DetectionFolder` if their objects have boxes; all else is a `Dataset`.
 
     Raises:
-        UserError: the dataset is missing and cannot be downloaded, or its files are not the published ones.
+        UserError: the dataset is missing, or its files are not the published ones.
+        RunFailed: it cannot be downloaded.
     """
     check_root(root)
     file, function = DATASETS[name].loader.split(":")

@@ -154,8 +154,8 @@ def evaluate_weights(
     found = read_state_dict(file)
     exported = exported_experiment(found)
     of_run = exported if exported and exported.model == model and dataset in (None, exported.dataset) else None
-    if of_run and of_others:
-        raise UserError(f"--record is for weights of others; {file} was exported from the run {of_run.name}")
+    if exported and of_others:
+        raise UserError(f"--record is for weights of others; {file} was exported from the run {exported.name}")
     receiver = _receiver(model, options, dataset, of_run)
     found = found.for_network(receiver.tensors)
     mapping = insert(receiver, found)
@@ -174,9 +174,11 @@ def evaluate_weights(
 def _as_trained(of_run: Experiment, found: StateDict) -> tuple[Experiment, Normalised]:
     """Return an exported run with the normalisation that its file states; that of the recipe if the file is older."""
     recipe = of_run.recipe
-    known = exported_normalisation(found, DATASETS[recipe.dataset].input[0]) or Normalisation(recipe.mean, recipe.std)
+    stated = exported_normalisation(found, DATASETS[recipe.dataset].input[0])
+    known = stated or Normalisation(recipe.mean, recipe.std)
     as_trained = replace(of_run, recipe=replace(recipe, mean=known.mean, std=known.std))
-    return as_trained, Normalised(known, f"the recipe {recipe.name} of the exported run")
+    source = "the exported file" if stated else f"the recipe {recipe.name} of the exported run"
+    return as_trained, Normalised(known, source)
 
 
 def _receiver(

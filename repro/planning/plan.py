@@ -33,6 +33,8 @@ class NeededRuns:
     seeds: int | None
     """The least number of seeds that would decide the row; None if no number that was tried does, or without a
     verdict."""
+    measured: int
+    """The number of seeds that were measured."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,14 @@ class PlannedRow:
     error: PrintedError
     runs: tuple[PlannedRun, ...]
     seeds: int | None
-    """As in `NeededRuns`."""
+    """As in `NeededRuns`, like the next one."""
+    measured: int
+
+    @property
+    def more_seeds(self) -> int:
+        """The seeds that would decide the row besides those that were measured; 0 if they do, or are under way."""
+        ended = all(each.status.state is RunState.DONE for each in self.runs)
+        return max(0, self.seeds - self.measured) if self.seeds and ended else 0
 
     @property
     def to_train(self) -> ToTrain:
@@ -158,7 +167,7 @@ def needed_runs(
         for each, of_error in zip(errors, of_errors, strict=True):
             states = tuple(status_of(run, recorded, runs, jobs) for run in of_error)
             decides = deciding_seeds(each.measured, spread, cells) if each.error.judgeable else None
-            found.append(NeededRuns(selection.table, each.error, states, decides))
+            found.append(NeededRuns(selection.table, each.error, states, decides, len(each.runs)))
     return found
 
 
@@ -175,7 +184,7 @@ def without_demand(found: Iterable[NeededRuns]) -> list[Subject]:
 def planned(found: Sequence[NeededRuns], known: Measurements) -> Plan:
     """Return the plan for some printed errors on a device."""
     rows = [
-        PlannedRow(each.table, each.error, _planned_runs(each, known), each.seeds)
+        PlannedRow(each.table, each.error, _planned_runs(each, known), each.seeds, each.measured)
         for each in found
         if each.error.recipe
     ]

@@ -107,7 +107,15 @@ class Library:
 
 def network_folders() -> list[Path]:
     """Return where the files of networks are searched: the working folder, then those of the papers."""
-    return [Path(), *(each.folder for each in current_library().papers if not each.shipped)]
+    asked, unasked = _network_folders()
+    return [*asked, *unasked]
+
+
+def _network_folders() -> tuple[list[Path], list[Path]]:
+    """Return the working folder with those of the papers that were asked for, and those only found in ./papers/."""
+    own = [each for each in current_library().papers if not each.shipped]
+    asked, unasked = ([each.folder for each in own if each.unasked is found] for found in (False, True))
+    return [Path(), *asked], unasked
 
 
 def find_network(typed: str) -> str:
@@ -115,9 +123,7 @@ def find_network(typed: str) -> str:
 
     A paper that was only found in ./papers/ is searched last: the user may have named another one with that file.
     """
-    own = [each for each in current_library().papers if not each.shipped]
-    asked, unasked = ([each.folder for each in own if each.unasked is found] for found in (False, True))
-    return find(typed, [Path(), *asked], unasked)
+    return find(typed, *_network_folders())
 
 
 _CURRENT: ContextVar[Library] = ContextVar("library")

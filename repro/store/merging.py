@@ -14,8 +14,8 @@ from repro.errors import UserError
 from repro.store.csv_rows import line_of, lines_of, read, read_with_lines, rewrite
 from repro.store.curves import read_curve
 from repro.store.gates import read_gates
-from repro.store.protocol_tests import recorded_tests, with_tests
-from repro.store.results import RECORD, RUNS, Record, put_record
+from repro.store.protocol_tests import recorded_tests
+from repro.store.results import RECORD, RUNS, Record, put_record, with_further_tests
 from repro.store.step_times import MEASURED_TIME, TIMES, StepTime
 from repro.store.weights_tests import WEIGHTS, WEIGHTS_TEST, WeightsTest
 from repro.store.writing import locked_results
@@ -36,13 +36,15 @@ class Added:
     gates: int
     times: int
     weights: int
+    tested: int
+    """Runs that were there and got tests by further protocols."""
     present: int
 
 
 def merge(sources: Sequence[Path], results: Path) -> Added:
     """Add the records, curves, gates, times and tests of weights of other folders to a folder of results.
 
-    What is there already is left as it is, so a second merge changes nothing.
+    A run that is there already only gets tests by further protocols, so a second merge changes nothing.
 
     Args:
         sources: folders of results.
@@ -79,6 +81,7 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
         gates=len(files["gates"].new),
         times=len(times.new),
         weights=len(weights.new),
+        tested=len({each.name for each in runs.joined} & {each.name for each in runs.present}),
         present=len(runs.present),
     )
 
@@ -118,10 +121,14 @@ def _without_tests(record: Record) -> object:
 
 
 def _with_tests_of(record: Record, other: Record) -> Record | None:
-    """Return a record with the tests of another one of the same run; None if both have different figures of a test."""
-    tests = {each.protocol: each for each in recorded_tests(record)}
+    """Return a record with the tests of another one of the same run; None if both have different errors of a test.
+
+    Their losses may differ: they depend on the device of the test.
+    """
+    tests = {each.protocol: (each.error, each.error5) for each in recorded_tests(record)}
     others = recorded_tests(other)
-    return with_tests(record, others) if all(tests.get(each.protocol, each) == each for each in others) else None
+    equal = all(tests.get(each.protocol, (each.error, each.error5)) == (each.error, each.error5) for each in others)
+    return with_further_tests(record, other.tests) if equal else None
 
 
 def _itself(row: Row) -> Row:
@@ -167,7 +174,7 @@ class _Lines(Generic[Row]):
         for row, line in lines:
             known = self.known.setdefault(self.key(row), [])
             if same := [place for place, (each, _) in enumerate(known) if self.content(row) == self.content(each)]:
-                self._join(known, same[0], row, path)
+                self._join(known, same, row, path)
                 here = any(known[place][1] == self.path for place in same)
                 if here and self.content(row) not in map(self.content, self.present):
                     self.present.append(row)
@@ -179,14 +186,18 @@ class _Lines(Generic[Row]):
             known.append((row, path))
             self.new.append({**line, **line_of(row)})
 
-    def _join(self, known: list[tuple[Row, Path]], place: int, row: Row, path: Path) -> None:
-        """Add what another file has of a known row; UserError if the two contradict each other."""
-        earlier, other = known[place]
-        joined = self.join(earlier, row)
-        if joined is None:
-            raise _conflict(self.name(row), other, path, asdict(earlier), asdict(row))
-        if joined != earlier:
-            known[place] = joined, other
+    def _join(self, known: list[tuple[Row, Path]], same: Sequence[int], row: Row, path: Path) -> None:
+        """Add what another file, and other lines, have of a known row; UserError if two contradict each other."""
+        first, other = known[same[0]]
+        joined, others = first, [known[place] for place in same[1:]]
+        others.append((row, path))
+        for each, place in others:
+            more = self.join(joined, each)
+            if more is None:
+                raise _conflict(self.name(row), other, place, asdict(joined), asdict(each))
+            joined = more
+        if joined != first:
+            known[same[0]] = joined, other
             self.joined.append(joined)
 
     def write(self) -> None:

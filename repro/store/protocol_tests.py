@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -71,12 +70,6 @@ def is_tested(record: Record, protocols: Iterable[Protocol]) -> bool:
     """Whether a record has the tests by all of these protocols."""
     have = [ONE_CROP, *(each.protocol for each in recorded_tests(record))]
     return all(each in have for each in protocols)
-
-
-def with_tests(record: Record, tests: Iterable[ProtocolTest]) -> Record:
-    """Return a record with tests of the same weights, as far as it has none by their protocols."""
-    have = [each.protocol for each in recorded_tests(record)]
-    return replace(record, tests=(*record.tests, *plain([each for each in tests if each.protocol not in have])))
 
 
 def plain(tests: Sequence[ProtocolTest]) -> tuple[dict[str, object], ...]:

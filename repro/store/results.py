@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -240,8 +240,27 @@ def records_in(folders: Iterable[Path]) -> Iterator[Record]:
 
 
 def every_record(folder: Path) -> list[Record]:
-    """Return all records of a folder, also several of one experiment; UserError for an invalid line."""
-    return read(folder / RUNS, Record, RECORD)
+    """Return all records of a folder, also several of one experiment; UserError for an invalid line.
+
+    Lines that differ only in their tests, as two branches of a repository may add them, are one record.
+    """
+    records: list[Record] = []
+    places: dict[tuple[str, str], list[int]] = {}
+    for record in read(folder / RUNS, Record, RECORD):
+        of_run = places.setdefault((record.id, record.started), [])
+        equal = [place for place in of_run if replace(records[place], tests=record.tests) == record]
+        if equal:
+            records[equal[0]] = with_further_tests(records[equal[0]], record.tests)
+        else:
+            of_run.append(len(records))
+            records.append(record)
+    return records
+
+
+def with_further_tests(record: Record, tests: Sequence[Mapping[str, Any]]) -> Record:
+    """Return a record with tests of the same weights, as far as it has none by their protocols."""
+    have = [each["protocol"] for each in record.tests]
+    return replace(record, tests=(*record.tests, *(each for each in tests if each["protocol"] not in have)))
 
 
 def shipped_results() -> Path:

@@ -130,7 +130,8 @@ def describe(
 ) -> None:
     """Write the description of a run into its folder, when a session starts and when the run ends."""
     data = None if os.environ.get("REPRO_DATA") == str(folders.data) else str(folders.data)
-    papers = [str(each) for each in needed_papers(experiment)]
+    stored = run_at(folders.runs / experiment.name).description if ended else None  # tables may be edited meanwhile
+    papers = stored.papers if stored else [str(each) for each in needed_papers(experiment)]
     written = Description(experiment, runtime, data, str(folders.results), ended, papers, device)
     content = {**vars(written), "experiment": experiment.to_json(), "runtime": runtime.values()}
     write_atomically(

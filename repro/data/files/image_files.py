@@ -37,8 +37,9 @@ def is_image(name: str) -> bool:
 
 def is_unread(name: str) -> bool:
     """Whether a file has the name of an image in a format that is not read, and is not hidden."""
-    known = (guess_type(name)[0] or "").startswith("image/") or name.lower().endswith(UNREAD)
-    return known and not name.startswith(".") and not is_image(name)
+    if name.startswith(".") or is_image(name):  # first, since a dataset may have a million of them
+        return False
+    return (guess_type(name)[0] or "").startswith("image/") or name.lower().endswith(UNREAD)
 
 
 def read(path: Path, *, channels: int = 3, as_published: bool = False) -> Image:

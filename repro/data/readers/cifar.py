@@ -133,7 +133,7 @@ def load_cifar(name: str, root: Path) -> Dataset:
 
 
 def fetch(cifar: Cifar, root: Path) -> None:
-    """Download a dataset unless one of its releases is under `root`; UserError if it cannot be downloaded."""
+    """Download a dataset unless one of its releases is under `root`; RunFailed if it cannot be downloaded."""
     if _found(cifar, root) is None:
         _refuse_elsewhere(cifar, root)
         fetch_archive(cifar.urls, cifar.archive_md5, root, cifar.pickled.folder)
@@ -161,7 +161,8 @@ def load(cifar: Cifar, root: Path) -> Dataset:
     """Return a dataset from the release under `root`, downloaded if there is none.
 
     Raises:
-        UserError: the files are not the published ones, or cannot be downloaded.
+        UserError: the files are not the published ones.
+        RunFailed: they cannot be downloaded.
     """
     fetch(cifar, root)
     found = _found(cifar, root)

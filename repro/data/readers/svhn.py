@@ -63,7 +63,7 @@ def load_svhn(name: str, root: Path) -> Dataset:
 
 
 def fetch(svhn: Svhn, root: Path) -> None:
-    """Download the files that are missing; UserError if one cannot be downloaded."""
+    """Download the files that are missing; RunFailed if one cannot be downloaded."""
     folder = _folder(svhn, root)
     for file in svhn.files:
         if not (folder / file.name).exists():
@@ -90,7 +90,8 @@ def load(svhn: Svhn, root: Path) -> Dataset:
     """Return the dataset; the training images are those of all training files, one file after another.
 
     Raises:
-        UserError: the files are not the published ones, or cannot be downloaded.
+        UserError: the files are not the published ones.
+        RunFailed: they cannot be downloaded.
     """
     fetch(svhn, root)
     folder = check(svhn, root).folder

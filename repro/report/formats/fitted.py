@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
@@ -29,28 +27,16 @@ class Fitted:
 
 
 def _paragraphs(table: Table) -> Group:
-    """Return the rows of a table as paragraphs: the first cell, and below it the others with their headings."""
-    headings = [str(column.header) for column in table.columns]
+    """Return the rows of a table as paragraphs: the first cell, and below it the others with their headings.
+
+    The footer of a column, which no table shows, is its heading with its group.
+    """
+    headings = [" ".join(str(column.footer or column.header).split()) for column in table.columns]
     parts: list[RenderableType] = [Text.from_markup(str(table.title), style="bold")] if table.title else []
     for first, *others in zip(*(column.cells for column in table.columns), strict=True):
-        pairs = _with_headings(headings[1:], list(map(str, others)))
+        pairs = (f"{heading}: {cell}" for heading, cell in zip(headings[1:], others, strict=True) if cell)
         parts += [first, Padding("; ".join(" ".join(each.split()) for each in pairs), (0, 0, 0, 4))]
     return Group(*parts)
-
-
-def _with_headings(headings: Sequence[str], cells: Sequence[str]) -> Iterator[str]:
-    """Yield the cells that are filled, each after its heading.
-
-    A heading of two lines begins a group, whose later headings have an empty first line; the first filled cell of a
-    group names it.
-    """
-    group = ""
-    for heading, cell in zip(headings, cells, strict=True):
-        upper, _, label = heading.rpartition("\n")
-        group = group if heading.startswith("\n") else upper
-        if cell:
-            yield f"{group} {label}: {cell}"
-            group = ""
 
 
 def empty_grid(title: str | None = None) -> Table:

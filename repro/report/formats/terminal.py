@@ -109,7 +109,9 @@ def _to_rich(grid: Grid, title: str, *, whole: bool = False, tight: bool = False
     table = empty_grid(title)
     for heading, text in zip(grid.headings, grid.heading_lines, strict=True):
         justify: JustifyMethod = "right" if heading.numeric else "left"
-        table.add_column(escape(text), justify=justify, no_wrap=whole and heading.numeric, overflow="fold")
+        table.add_column(
+            escape(text), escape(heading.whole), justify=justify, no_wrap=whole and heading.numeric, overflow="fold"
+        )
     for line in grid.all_lines:
         if line is grid.total:
             table.add_section()

@@ -13,6 +13,7 @@ from repro.store.results import read_records, result_folders
 from repro.text import number_of
 from repro.training.checkpoints.checkpoint import load_newest
 from repro.training.engine.engine import Engine
+from repro.training.machine import processes
 from repro.training.progress.watcher import Watcher
 from repro.training.runs.record import own_record
 from repro.training.tasks.from_files import FileClassification
@@ -51,7 +52,7 @@ def warn_of_deviations(recipe: Recipe, watcher: Watcher) -> None:
 def warn_of_images(tasks: Iterable[Task], watcher: Watcher) -> None:
     """Warn once of each dataset of which image files are left out."""
     folders = {each.data.folder: each.data for each in tasks if isinstance(each, FileClassification)}
-    for each in folders.values():
+    for each in folders.values() if processes.rank() == 0 else ():
         if each.remark:
             watcher.say(f"warning: {each.name}: {each.remark}")
 

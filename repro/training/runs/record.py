@@ -13,8 +13,8 @@ from repro.paths import Folders
 from repro.recipes import Recipe, deviations
 from repro.runtime import Runtime
 from repro.store.curves import new_curve_path, same_figure, write_curve
-from repro.store.protocol_tests import is_tested, plain, recorded_tests, with_tests
-from repro.store.results import RUNS, EpochRow, ProtocolTest, Record, every_record, put_record
+from repro.store.protocol_tests import is_tested, plain
+from repro.store.results import RUNS, EpochRow, ProtocolTest, Record, every_record, put_record, with_further_tests
 from repro.store.writing import locked_results
 from repro.training.checkpoints.checkpoint import Checkpoint, load_newest
 from repro.training.engine.engine import Engine
@@ -112,7 +112,7 @@ def _with_earlier_tests(made: Record, results: Path) -> Record:
     """Return a record with the tests of the run's earlier record, if equal figures show that the weights are equal."""
     earlier = own_record(made.id, made.started, results)
     if earlier and all(same_figure(getattr(earlier, each), getattr(made, each)) for each in ("error", "train_loss")):
-        return with_tests(made, recorded_tests(earlier))
+        return with_further_tests(made, earlier.tests)
     return made
 
 

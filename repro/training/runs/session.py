@@ -40,7 +40,8 @@ class Session:
         """Return the task of an experiment; those that follow one recipe share it, and the images on the device.
 
         Raises:
-            UserError: the images are missing and cannot be downloaded, or are not the published ones.
+            UserError: the images are missing, or are not the published ones.
+            RunFailed: they cannot be downloaded.
         """
         for recipe, task in self.tasks:
             if recipe == experiment.recipe:

@@ -134,7 +134,8 @@ def task_for(experiment: Experiment, root: Path, runtime: Runtime, device: torch
     """Return an experiment's task, with the images read from `root`.
 
     Raises:
-        UserError: the images are missing and cannot be downloaded, or are not the published ones.
+        UserError: the images are missing, or are not the published ones.
+        RunFailed: they cannot be downloaded.
     """
     from repro.training.tasks.detection import Detection
     from repro.training.tasks.from_files import FileClassification
