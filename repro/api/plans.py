@@ -12,7 +12,7 @@ from repro.api.library import Papers, path_argument, shown_results, text_argumen
 from repro.api.selection import select, select_matching, spreads_of
 from repro.bounds import OneToBillion, UpToThousand, number_text
 from repro.comparison.corrections import records_today
-from repro.console import loading
+from repro.console import loading, note
 from repro.counting.cache import demanded
 from repro.counting.in_processes import when_cached
 from repro.errors import UserError
@@ -110,7 +110,10 @@ def _device(runtime: Runtime, name: str | None, records: Sequence[Record], times
     if name is not None:
         if runtime.device != "auto":
             raise UserError("--device and --device-name exclude each other: this machine's device, or one elsewhere")
-        return device_called(name, records, times)
+        found = device_called(name, records, times)
+        if found not in {*(each.device for each in records), *(each.device for each in times)}:
+            note(f"nothing was measured on a device called {found}, so all of its times are guessed")
+        return found
     with loading():
         from repro.training.machine.device import checked_device, device_name
     return device_name(checked_device(runtime), runtime.threads)
