@@ -33,7 +33,9 @@ def train_missing(selection: Selection, per_row: RunsPerRow, runtime: Runtime, f
     experiments = missing(selection, folders, per_row)
     without = sum(each.recipe is None for each in selection.errors)
     omitted = f"; no recipe is implemented for {number_of(without, 'result')}" if without else ""
-    note(f"{selection.table.name}: {number_of(len(experiments), 'run')} to train{omitted}")
+    to_test = len(_recorded(experiments, folders))
+    tested = f", {number_of(to_test, 'run')} to test" if to_test else ""
+    note(f"{selection.table.name}: {number_of(len(experiments) - to_test, 'run')} to train{tested}{omitted}")
     for name in run_names(folders.runs):  # also of recorded runs, whose folders are not entered again
         remove_unfinished(folders.runs / name)
     outcome = train_runs(experiments, runtime, folders)
