@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from repro.benchmark.baseline import BASELINE_PREFETCH, baseline, folder_baseline, folder_input
-from repro.counting.demand import saved_bytes, saved_bytes_per_image
+from repro.counting.demand import saved_bytes_per_image
 from repro.data import Dataset
 from repro.data.readers.folder import ImageFolder
 from repro.experiment import Experiment
-from repro.models import is_outside
 from repro.runtime import Precision, Runtime, Together
 from repro.training.engine.engine import Engine
 from repro.training.engine.graphs import Graphs
@@ -199,10 +198,8 @@ def in_memory_steps(experiment: Experiment, runtime: Runtime, data: Dataset, dev
 
 
 def _saved_bytes(experiment: Experiment, *, memory_saved: bool) -> int:
-    network, batch = network_without_memory(experiment, memory_saved=memory_saved), experiment.recipe.batch
-    if is_outside(experiment.model):  # it is on the CPU, where a whole batch would take memory and time
-        return round(saved_bytes_per_image(network, experiment.input) * batch)
-    return saved_bytes(network, experiment.input, batch)
+    network = network_without_memory(experiment, memory_saved=memory_saved)
+    return round(saved_bytes_per_image(network, experiment.input) * experiment.recipe.batch)
 
 
 def combinations(runtime: Runtime, seeds: int, precision: Precision) -> list[tuple[dict[str, Any], int, Together]]:

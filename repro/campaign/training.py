@@ -87,12 +87,15 @@ def train_runs(experiments: Sequence[Experiment], runtime: Runtime, folders: Fol
 
 
 def _tested(experiment: Experiment, runtime: Runtime, folders: Folders) -> Outcome:
-    """Test a run that is recorded already; what excludes that must not keep the others from being trained."""
+    """Test a run that is recorded already; what excludes that is a failure of this run and keeps no other from being
+    trained.
+    """
     try:
         return _train_free([experiment], runtime, folders, problem)
     except UserError as error:
-        problem(f"{experiment.name} is not tested: {error}")
-        return Outcome([], [])
+        failure = OneRunFailed(f"{experiment.name} is not tested: {error}")
+        problem(f"failed: {failure}")
+        return Outcome([failure], [])
 
 
 def _recorded(experiments: Sequence[Experiment], folders: Folders) -> set[str]:

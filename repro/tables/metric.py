@@ -14,7 +14,7 @@ class _Facts(NamedTuple):
 
 
 class Metric(StrEnum):
-    """A figure of a run; the value is the name of a field of a record, and of an epoch's line but for two."""
+    """A figure of a run; the value is the name of its field in a record."""
 
     ERROR = "error"
     """Top-1 error in %."""
