@@ -62,7 +62,7 @@ def _random_images() -> Iterator[None]:
     pixels = data.train.pixels[:, :, :8, :8].contiguous()
     few = Images(pixels, data.train.labels)
     tested = Images(pixels[:TESTED], few.labels[:TESTED])
-    with mock.patch("repro.training.tasks.task.load", return_value=replace(data, train=few, test=tested)):
+    with mock.patch("repro.training.tasks.kinds.load", return_value=replace(data, train=few, test=tested)):
         yield
 
 

@@ -27,7 +27,7 @@ from repro.runtime import Runtime
 from repro.training.progress import watcher as progress
 from repro.training.tasks import from_files
 from repro.training.tasks.from_files import FileClassification
-from repro.training.tasks.task import task_for
+from repro.training.tasks.kinds import task_for
 
 SQUARES = """
 [datasets.my-squares]

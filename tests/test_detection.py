@@ -44,7 +44,7 @@ from repro.training.runs.grouping import sharing_mode_of
 from repro.training.schedule import lr_at
 from repro.training.tasks.average_precision import Detections, average_precision
 from repro.training.tasks.detection import Detection, DetectionImages, targets_of
-from repro.training.tasks.task import task_for
+from repro.training.tasks.kinds import task_for
 
 CPU = Runtime(device="cpu", workers=0)
 DEVICE = torch.device("cpu")

@@ -15,7 +15,7 @@ from repro.recipes import recipe
 from repro.recipes.effects import EFFECTS, without_effect
 from repro.runtime import Runtime
 from repro.training.engine.engine import Engine
-from repro.training.tasks.task import task_for
+from repro.training.tasks.kinds import task_for
 
 CPU = torch.device("cpu")
 Changes = dict[str, Any]

@@ -30,7 +30,7 @@ from repro.training.initialise import INITIALISERS, network_of
 from repro.training.runs.record import write_record
 from repro.training.runs.train import train
 from repro.training.schedule import lr_at, plateaus_in
-from repro.training.tasks.task import task_for
+from repro.training.tasks.kinds import task_for
 
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]

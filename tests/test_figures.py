@@ -45,7 +45,7 @@ from repro.training.runs.gates import position
 from repro.training.runs.train import train
 from repro.training.tasks import in_memory
 from repro.training.tasks import task as tasks
-from repro.training.tasks.task import task_for
+from repro.training.tasks.kinds import task_for
 
 CPU = Runtime(device="cpu")
 DEVICE = torch.device("cpu")

@@ -15,7 +15,7 @@ from repro.runtime import Runtime
 from repro.training.engine.engine import Engine
 from repro.training.engine.networks import Single
 from repro.training.engine.optimizer import optimizer_for
-from repro.training.tasks.task import task_for
+from repro.training.tasks.kinds import task_for
 
 CPU = torch.device("cpu")
 Make = Callable[..., Experiment]

@@ -32,7 +32,8 @@ from repro.training.machine import processes
 from repro.training.runs.train import _check_shares, train
 from repro.training.schedule import lr_at
 from repro.training.tasks import file_test, in_memory
-from repro.training.tasks.task import Batch, Task, task_for
+from repro.training.tasks.kinds import task_for
+from repro.training.tasks.task import Batch, Task
 
 CPU = torch.device("cpu")
 ALONE = Runtime(device="cpu")

@@ -30,8 +30,8 @@ from repro.training.checkpoints import checkpoint
 from repro.training.initialise import all_fan_in
 from repro.training.randomness import generator
 from repro.training.tasks.border_weights import class_weights
+from repro.training.tasks.kinds import task_for
 from repro.training.tasks.segmentation import Segmentation
-from repro.training.tasks.task import task_for
 
 CPU = Runtime(device="cpu")
 DEVICE = torch.device("cpu")

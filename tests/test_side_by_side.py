@@ -24,7 +24,7 @@ from repro.training.engine.optimizer import optimizer_for
 from repro.training.engine.stacked import Stacked, as_networks
 from repro.training.runs.resume import grouped_by_progress
 from repro.training.runs.train import train
-from repro.training.tasks.task import task_for
+from repro.training.tasks.kinds import task_for
 
 pytestmark = pytest.mark.usefixtures("small_digits")
 TOGETHER = Runtime(device="cpu", together="stacked")

@@ -345,6 +345,12 @@ def test_a_submission_is_read_back(tmp_path: Path) -> None:
     assert submissions_in(tmp_path) == [submission(folder)]  # a broken one hides no other
 
 
+def test_a_submission_of_another_version_is_refused(tmp_path: Path) -> None:
+    of_another = replace(submission(tmp_path), runtime={**Runtime().values(), "turbo": True})
+    with pytest.raises(UserError, match=r"by another version of the program .*turbo.*; submit its runs again"):
+        _ = of_another.trained_by
+
+
 def test_jobs_of_slurm_are_matched_with_their_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "submissions" / "one"
     folder.mkdir(parents=True)

@@ -30,7 +30,8 @@ from repro.training.progress.course import Course
 from repro.training.runs.train import train
 from repro.training.schedule import epoch_at, images_shown, lr_at, total_steps
 from repro.training.tasks.from_files import TrainViews
-from repro.training.tasks.task import Task, task_for
+from repro.training.tasks.kinds import task_for
+from repro.training.tasks.task import Task
 
 CPU = torch.device("cpu")
 HERE = Runtime(device="cpu", workers=0)

@@ -21,7 +21,7 @@ from repro.training.progress.watcher import Lines, Watcher
 from repro.training.runs.train import train
 from repro.training.tasks import task
 from repro.training.tasks.in_memory import in_memory_task
-from repro.training.tasks.task import task_for
+from repro.training.tasks.kinds import task_for
 
 
 class Silent(Lines):

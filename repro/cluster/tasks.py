@@ -74,8 +74,13 @@ class Submission:
 
     @property
     def trained_by(self) -> Runtime:
-        """How the jobs train; msgspec.ValidationError for a switch that only later versions have."""
-        return Runtime.from_values(self.runtime)
+        """How the jobs train; UserError for a switch that only another version has."""
+        try:
+            return Runtime.from_values(self.runtime)
+        except msgspec.ValidationError as error:
+            raise UserError(
+                f"{self.folder} was submitted by another version of the program ({error}); submit its runs again"
+            ) from error
 
     @property
     def places(self) -> Folders:

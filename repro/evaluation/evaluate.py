@@ -35,8 +35,9 @@ from repro.training.machine.device import chosen_device, placed, prepare
 from repro.training.runs.gates import measured_gates
 from repro.training.tasks.file_test import FileTest
 from repro.training.tasks.from_files import with_statistics
+from repro.training.tasks.kinds import task_for
 from repro.training.tasks.segmentation import Segmentation
-from repro.training.tasks.task import Metrics, task_for
+from repro.training.tasks.task import Metrics
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.training.machine import processes
 from repro.training.progress.watcher import Watcher
-from repro.training.tasks.task import MakeTask, Task
+from repro.training.tasks.kinds import MakeTask
+from repro.training.tasks.task import Task
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,8 @@ from repro.training.runs.record import recorded
 from repro.training.runs.resume import Part, engine_at, grouped_by_progress
 from repro.training.runs.session import Session
 from repro.training.schedule import images_per_epoch
+from repro.training.tasks.kinds import MakeTask, task_for
 from repro.training.tasks.stream import raise_if_a_worker_died
-from repro.training.tasks.task import MakeTask, task_for
 
 
 def train(

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
-import torch
 from torch import Tensor, nn
 
-from repro.data import DATASETS, Dataset, DatasetKind, load
-from repro.data.readers.coco import DetectionFolder
-from repro.data.readers.folder import ImageFolder
+from repro.data import DatasetKind
 from repro.errors import UserError
-from repro.experiment import Experiment
 from repro.models.detector import Scenes
 from repro.recipes import Recipe
 from repro.recipes.recipe import shown
-from repro.runtime import Runtime
 
 Progress = Callable[[range], Iterable[int]]
 """Wraps the range of a test's batches, for a progress bar."""
@@ -109,10 +103,6 @@ class Task(Protocol):
         """Return a network's metrics on the test images, and leave it in evaluation mode."""
 
 
-MakeTask = Callable[[Experiment, Path, Runtime, torch.device], Task]
-"""Makes an experiment's task, for the folder of the datasets, a runtime and a device."""
-
-
 def check_task_values(recipe: Recipe, kind: DatasetKind) -> None:
     """Raise UserError for a recipe that lacks values for a kind of dataset, or has values that would be ignored."""
     needed, ignored, images = _VALUES[kind]
@@ -128,27 +118,3 @@ def check_task_values(recipe: Recipe, kind: DatasetKind) -> None:
                 f"recipe {recipe.name} has {name}={shown(name, value)}, which is not supported for {images}; leave it "
                 "out, or choose another recipe"
             )
-
-
-def task_for(experiment: Experiment, root: Path, runtime: Runtime, device: torch.device) -> Task:
-    """Return an experiment's task, with the images read from `root`.
-
-    Raises:
-        UserError: the images are missing, or are not the published ones.
-        RunFailed: they cannot be downloaded.
-    """
-    from repro.training.tasks.detection import Detection
-    from repro.training.tasks.from_files import FileClassification
-    from repro.training.tasks.in_memory import in_memory_task
-    from repro.training.tasks.segmentation import Segmentation
-
-    recipe, data = experiment.recipe, load(experiment.dataset, root)
-    if DATASETS[experiment.dataset].kind is DatasetKind.IMAGE_FILES:
-        assert isinstance(data, ImageFolder)
-        return FileClassification(recipe, data, runtime, device)
-    if isinstance(data, DetectionFolder):
-        return Detection(recipe, data, runtime, device)
-    assert isinstance(data, Dataset)
-    if DATASETS[experiment.dataset].kind is DatasetKind.SEGMENTATION:
-        return Segmentation(recipe, data, runtime, device)
-    return in_memory_task(recipe, data, runtime, device)
