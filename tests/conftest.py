@@ -24,7 +24,7 @@ from repro.counting import in_processes
 from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
 from repro.store.results import Record
-from repro.training.tasks import task
+from repro.training.tasks import kinds
 
 # Several test processes share the cores: each has one thread, and so do the programs that it starts.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -75,7 +75,7 @@ def real_images() -> Path:
 @pytest.fixture
 def small_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reduce the digits to 8x8 pixels."""
-    monkeypatch.setattr(task, "load", task.load)  # restored at teardown
+    monkeypatch.setattr(kinds, "load", kinds.load)  # restored at teardown
     shrink_digits()
 
 

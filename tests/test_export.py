@@ -26,7 +26,7 @@ from repro.runtime import Runtime
 from repro.store.results import Record
 from repro.tables import Selection, read_table
 from repro.training.checkpoints import checkpoint
-from repro.training.tasks import task
+from repro.training.tasks import kinds
 
 safetensors = pytest.importorskip("safetensors")
 CPU = Runtime(device="cpu")
@@ -125,7 +125,7 @@ def test_the_card_and_the_file_have_the_mean_and_std_of_the_training_images(
     shown = [f"{name}: {', '.join(f'{each:.6g}' for each in of)}" for name, of in (("mean", mean), ("std", std))]
     assert f"normalised as in training ({'; '.join(shown)})" in path.with_suffix(".md").read_text()
     monkeypatch.setattr(weights_file, "exported_experiment", lambda found: None)  # as of a network with another name
-    monkeypatch.setattr(weights_file, "load", task.load)
+    monkeypatch.setattr(weights_file, "load", kinds.load)
     arguments = ("eval", "densenet", "--weights", path, "--dataset", "digits", "--set", "depth=7", "--set", "k=4")
     status, out, err = repro(capsys, *arguments, "--device", "cpu", "--format", "json")
     assert status == 0, err

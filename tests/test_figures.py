@@ -43,8 +43,7 @@ from repro.training.checkpoints import checkpoint
 from repro.training.initialise import network_of
 from repro.training.runs.gates import position
 from repro.training.runs.train import train
-from repro.training.tasks import in_memory
-from repro.training.tasks import task as tasks
+from repro.training.tasks import in_memory, kinds
 from repro.training.tasks.kinds import task_for
 
 CPU = Runtime(device="cpu")
@@ -205,6 +204,17 @@ def test_a_row_with_a_dataset_of_its_own_is_drawn_as_of_that(record: MakeRecord,
     assert found == [(first.label, "cifar100"), (second.label, "cifar10")]
 
 
+def test_a_name_that_begins_with_an_underscore_is_in_the_legend(record: MakeRecord, folders: Folders) -> None:
+    first, second = CIFAR100.matching("N = 2")[0], CIFAR100.matching("N = 4")[0]
+    table = replace(CIFAR100, rows=(replace(first, label="_.Net"), second))
+    curves, _ = only(curves_of(table, kept_for(table, "error", folders.results, record), [folders.results]))
+    axes = draw_curves(curves, THEMES["light"]).axes[0]
+    legend = axes.get_legend()
+    assert legend
+    assert [each.get_text() for each in legend.get_texts()] == ["_.Net; n = 1", f"{second.label}; n = 1"]
+    assert [each.get_color() for each in legend.get_lines()] == [each.get_color() for each in axes.get_lines()[:2]]
+
+
 def test_a_curve_older_than_a_metric_is_left_out_of_its_column(record: MakeRecord, folders: Folders) -> None:
     """Such curves have no top-5 errors; the other column shows them."""
     table = read_table("densenet-imagenet")
@@ -218,9 +228,14 @@ def test_a_row_keeps_its_colour_and_marker_in_every_panel(record: MakeRecord, fo
     runs = kept_for(table, "c10+", folders.results, record)
     fewer = kept_for(table, "c100+", folders.results, record)[1:]
     curves, _ = only(curves_of(table, [*runs, *fewer], [folders.results]))
+    legends = [axes.get_legend() for axes in draw_curves(curves, THEMES["light"]).axes]
     looks = [
-        {line.get_label(): (line.get_color(), line.get_marker()) for line in axes.lines if line.get_label()[0] != "_"}
-        for axes in draw_curves(curves, THEMES["light"]).axes
+        {
+            text.get_text(): (line.get_color(), line.get_marker())
+            for text, line in zip(each.get_texts(), each.get_lines(), strict=True)
+        }
+        for each in legends
+        if each
     ]
     assert len(looks[0]) > len(looks[1]) > 1
     assert looks[1].items() <= looks[0].items()
@@ -393,7 +408,7 @@ def test_without_matplotlib_one_line_says_so(figures: tuple[Curves, Gates], monk
 @pytest.fixture
 def gated(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Experiment]:
     """Make an experiment of a DenseResNet of six blocks on small digits, in six steps."""
-    monkeypatch.setattr(tasks, "load", tasks.load)  # restored at teardown
+    monkeypatch.setattr(kinds, "load", kinds.load)  # restored at teardown
     monkeypatch.setitem(MODELS, "denseresnet110", MODELS["denseresnet110"])
     return small_gated
 
@@ -411,7 +426,7 @@ def in_one_pass(experiment: Experiment, folders: Folders) -> list[float]:
     network = network_of(experiment).eval()
     assert isinstance(network, DenseResNet)
     network.load_state_dict(saved.network)
-    data = tasks.load(experiment.dataset, folders.data)
+    data = kinds.load(experiment.dataset, folders.data)
     assert isinstance(data, Dataset)
     shown = task_for(experiment, folders.data, CPU, DEVICE)
     assert isinstance(shown, in_memory.InMemoryClassification)

@@ -40,7 +40,7 @@ from repro.store.step_times import StepTime, append_times, read_times
 from repro.tables import AS_PUBLISHED
 from repro.training.checkpoints import checkpoint
 from repro.training.runs.train import train
-from repro.training.tasks import task
+from repro.training.tasks import kinds
 
 Act = Callable[[Path, Connection], None]
 """What is killed: it works in a folder, sends when it has started, and goes on where an earlier one was killed."""
@@ -70,7 +70,7 @@ def shrink() -> None:
     data = random_data("digits", 40)
     pixels = data.train.pixels[:, :, :8, :8].contiguous()
     few = replace(data, train=Images(pixels, data.train.labels), test=Images(pixels[:10], data.train.labels[:10]))
-    task.load = lambda name, root: few
+    kinds.load = lambda name, root: few
 
 
 def trains(root: Path, started: Connection, runtime: Runtime) -> None:

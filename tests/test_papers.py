@@ -291,6 +291,12 @@ WRONG_TABLES = [
         "row 1 (Narrow): unet predicts a class for each pixel, and digits needs a model that predicts one class",
     ),
     ("columns = [", "columns = [[", "not a TOML file: "),
+    (
+        'recipe = "short" },\n]\n[[rows]]',
+        'dataset = "imagenet", protocol = { views = "ten-crop", averaged = "probabilities" } },\n]\n'
+        '[[rows]]\ndataset = "digits"',
+        "row 1 (Narrow): protocol is for image files; the images of digits are shown whole",
+    ),
 ]
 
 
@@ -386,6 +392,23 @@ def test_the_file_of_a_table_is_shown_with_the_recipes_that_are_found(
     line = refused(capsys, "table", "cifar100.toml")
     assert line.startswith("error: cifar100.toml: /")
     assert line.endswith("already is a table of that name; rename one of them")
+
+
+def test_labels_that_differ_in_signs_or_in_letters_of_other_scripts_are_different_names(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(recipe=RECIPE, table=TABLE.replace('"Narrow"', '"Ours"').replace('"Wide"', '"Ours*"'), name="signs")
+    other = RECIPE.replace("short", "long").replace("Mine", "Other")
+    scripts = TABLE.replace('"Narrow"', '"提案手法"').replace('"Wide"', '"従来手法"').replace('"short"', '"long"')
+    write("other", recipe=other, table=scripts, name="scripts")
+
+    def params(label: str) -> int:
+        status, out, err = repro(capsys, "count", label, "--papers", "mine", "--papers", "other", "--format", "json")
+        assert status == 0, err
+        return int(json.loads(out)["params"])
+
+    assert params("ours") == params("提案手法") != params("Ours*") == params("従来手法")
+    assert "unknown model '別物'" in refused(capsys, "count", "別物", "--papers", "other")
 
 
 def test_the_file_of_a_table_names_its_paper(write: Write, capsys: pytest.CaptureFixture[str]) -> None:

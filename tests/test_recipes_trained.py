@@ -22,7 +22,7 @@ from repro.store.results import EpochRow
 from repro.training.checkpoints import checkpoint
 from repro.training.engine.engine import Engine
 from repro.training.runs.record import reported_row
-from repro.training.tasks import task as tasks
+from repro.training.tasks import kinds
 from repro.training.tasks.in_memory import InMemoryClassification, in_memory_task
 
 CPU = Runtime(device="cpu")
@@ -125,7 +125,7 @@ def test_validation_images_are_tested_and_never_trained_on(tiny: Make) -> None:
 def test_the_epoch_of_the_lowest_validation_error_is_reported(
     tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "load", with_validation)
+    monkeypatch.setattr(kinds, "load", with_validation)
     experiment = tiny(epochs=3, validation_images=145, reported="lowest-validation", lr=0.3)
     record = train_one(experiment, CPU, folders, Silent())
     history = checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST).history
@@ -223,7 +223,7 @@ def test_svhn_is_learnt_from_files_as_published(
     from test_svhn import small
 
     published = replace(small(server[1]), address=server[0])
-    monkeypatch.setattr(tasks, "load", lambda name, root: svhn.load(published, root))
+    monkeypatch.setattr(kinds, "load", lambda name, root: svhn.load(published, root))
     monkeypatch.setattr(Experiment, "train_images", 70)
     experiment = experiment_for("densenet", {"depth": 7, "k": 4}, seed=0, dataset="svhn", epochs=8)
     experiment = replace(experiment, recipe=replace(experiment.recipe, validation_images=30, batch=16))

@@ -265,6 +265,17 @@ def test_kinds_of_columns_can_be_chosen_in_every_table(capsys: pytest.CaptureFix
         view_of(read_table("resnet-cifar"), ["flops"], bare=True)
 
 
+def test_a_label_names_all_columns_that_have_it_and_a_key_only_its_own() -> None:
+    table = read_table("wrn-cifar")
+    first, *others = table.of_kind("error")
+    second = replace(first, key=f"{first.key.upper()}-")
+    table = replace(table, columns=(first, second))
+    assert others
+    assert view_of(table, [first.label], bare=True).columns == {first.key, second.key}
+    assert view_of(table, [first.key], bare=True).columns == {first.key}
+    assert view_of(table, [second.key], bare=True).columns == {second.key}
+
+
 def test_a_stacked_table_says_which_figures_are_those_of_others() -> None:
     table = read_table("resnet-cifar")
     grid = content_of(compare(table, [], shown=table.matching("ResNet-20"))).grid.stacked()

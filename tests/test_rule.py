@@ -338,6 +338,12 @@ def test_moments_of_the_median_of_an_odd_number(n: int) -> None:
     assert moments("median", n) == pytest.approx((0, variance), abs=1e-6)
 
 
+@pytest.mark.parametrize("n", [1501, 1600])
+def test_moments_of_the_median_of_many(n: int) -> None:
+    """The asymptotic variance of a normal median is pi / 2n."""
+    assert moments("median", n) == pytest.approx((0, pi / (2 * n)), rel=1e-2, abs=1e-6)
+
+
 @pytest.mark.parametrize("n", [2, 4, 6])
 def test_moments_of_the_median_of_an_even_number(n: int) -> None:
     """Integrated over the joint density of the two middle draws, x below y."""

@@ -35,7 +35,7 @@ from repro.training.engine.engine import Engine
 from repro.training.engine.step import compiled
 from repro.training.machine.signals import StopRequest
 from repro.training.runs import resume, saver
-from repro.training.tasks import task as tasks
+from repro.training.tasks import kinds
 from repro.training.tasks.in_memory import InMemoryClassification
 
 CPU = Runtime(device="cpu")
@@ -334,7 +334,7 @@ def test_a_run_that_another_process_trains_is_refused(tiny: Make, folders: Folde
 def test_changed_data_are_refused(tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Stopped):
         train_one(tiny(), CPU, folders, stop_at(2))
-    monkeypatch.setattr(tasks, "load", lambda name, root: replace(load(name, root), fingerprint="other"))
+    monkeypatch.setattr(kinds, "load", lambda name, root: replace(load(name, root), fingerprint="other"))
     with pytest.raises(UserError, match="the dataset has changed"):
         train_one(tiny(), CPU, folders, Silent())
 

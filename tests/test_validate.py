@@ -178,6 +178,19 @@ def test_a_finding_names_level_file_place_and_what_would_be_right(
         assert right in shown[2] or RECIPE in shown[2]
 
 
+@pytest.mark.parametrize(
+    ("label", "silent"), [("DenseNet-7", True), ("DenseNet-71", False), ("Small-DenseNet-7", False)]
+)
+def test_a_count_is_explained_only_by_a_note_that_names_its_row(
+    folder: Path, capsys: Capsys, label: str, silent: bool
+) -> None:
+    change(folder, TABLE, 'label = "DenseNet-7, k = 4"', 'label = "DenseNet-7"')
+    change(folder, TABLE, '"4.1k"', '"4.2k"')
+    change(folder, TABLE, 'notes = ["', f'notes = ["The paper counts {label} otherwise.", "')
+    _, out, _ = repro(capsys, "validate", "papers/demo")
+    assert ("params is printed as 4.2k" not in out) == silent
+
+
 def test_everything_is_found_at_once(folder: Path, capsys: Capsys) -> None:
     change(folder, TABLE, '"4.1k"', "4.1")
     change(folder, TABLE, '"1.5k"', "1.5")

@@ -19,7 +19,7 @@ from repro.training.checkpoints import checkpoint
 from repro.training.engine.engine import Engine
 from repro.training.progress.watcher import Lines, Watcher
 from repro.training.runs.train import train
-from repro.training.tasks import task
+from repro.training.tasks import kinds
 from repro.training.tasks.in_memory import in_memory_task
 from repro.training.tasks.kinds import task_for
 
@@ -60,7 +60,7 @@ def shrink_digits() -> None:
         assert isinstance(data, Dataset)
         return small(data)
 
-    task.load = load_small
+    kinds.load = load_small
 
 
 def train_one(experiment: Experiment, runtime: Runtime, folders: Folders, watcher: Watcher) -> Record:

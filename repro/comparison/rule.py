@@ -264,18 +264,20 @@ def moments(statistic: Statistic, n: int) -> tuple[float, float]:
     if statistic in (Statistic.LAST, Statistic.MEAN):
         return 0.0, 1 / n
     import numpy as np
-    from scipy.special import ndtr
+    from scipy.special import log_ndtr, logsumexp
 
-    def density(x: np.ndarray) -> np.ndarray:
-        return np.exp(-(x**2) / 2)
+    def log_density(x: np.ndarray) -> np.ndarray:
+        return -(x**2) / 2
 
     x = np.linspace(-9, 9, 1801)
     if statistic == Statistic.BEST:
-        weight = ndtr(-x) ** (n - 1) * density(x)
+        weight = (n - 1) * log_ndtr(-x) + log_density(x)
     elif n % 2:
-        weight = (ndtr(x) * ndtr(-x)) ** (n // 2) * density(x)
+        weight = (n // 2) * (log_ndtr(x) + log_ndtr(-x)) + log_density(x)
     else:  # the midpoint x of two draws, x - t and x + t, with n / 2 - 1 draws on either side
         t = np.arange(0.005, 9, 0.01)[:, None]
-        weight = ((ndtr(x - t) * ndtr(-x - t)) ** (n // 2 - 1) * density(x - t) * density(x + t)).sum(0)
+        beside = (n // 2 - 1) * (log_ndtr(x - t) + log_ndtr(-x - t))
+        weight = logsumexp(beside + log_density(x - t) + log_density(x + t), axis=0)
+    weight = np.exp(weight - weight.max())
     mean = np.average(x, weights=weight)
     return float(mean), float(np.average((x - mean) ** 2, weights=weight))

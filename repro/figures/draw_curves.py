@@ -13,6 +13,7 @@ from repro.figures.themes import LETTERS, LINE, POINTS, WIDTH, Theme
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 Look = dict[str, Any]
 """How a line is drawn: keyword arguments of matplotlib."""
@@ -45,9 +46,9 @@ def draw_curves(curves: Curves, theme: Theme) -> Figure:
     places = list(figure.subplots(down, across, squeeze=False).flat)
     for axes, panel in zip(places, curves.panels, strict=False):
         looks = [_look(rows.index(curve.row), len(rows), curve, theme) for curve in panel.curves]
-        _draw_panel(axes, panel, looks, curves.with_train)
+        drawn = _draw_panel(axes, panel, looks, curves.with_train)
         _draw_printed(axes, panel, looks, theme, LINE / (height - FRAME))
-        _add_legend(axes, panel, across)
+        _add_legend(axes, panel, drawn, across)
     for empty in places[len(curves.panels) :]:
         empty.remove()
     return figure
@@ -73,17 +74,20 @@ def _note(curves: Curves) -> str:
     return "  ".join(notes)
 
 
-def _draw_panel(axes: Axes, panel: Panel, looks: Sequence[Look], with_train: bool) -> None:
-    for curve, name, look in zip(panel.curves, panel.labels, looks, strict=True):
+def _draw_panel(axes: Axes, panel: Panel, looks: Sequence[Look], with_train: bool) -> list[Line2D]:
+    """Draw the curves and the frame; return the lines of the test errors."""
+    lines = []
+    for curve, look in zip(panel.curves, looks, strict=True):
         if with_train and curve.drawn_train:
-            _draw_curve(axes, curve.drawn_train, None, {**look, **TRAINING})
-        _draw_curve(axes, curve.test, name, look)
+            _draw_curve(axes, curve.drawn_train, {**look, **TRAINING})
+        lines.append(_draw_curve(axes, curve.test, look))
     _set_limits(axes, panel, with_train)
     label = panel.metric.axis
     axes.set_title(panel.title, loc="left")
     axes.set_xlabel("epoch")
     axes.set_ylabel(label.removeprefix("test ") if with_train else label)
     axes.grid(axis="y", linewidth=0.5)
+    return lines
 
 
 def _look(number: int, of: int, curve: Curve, theme: Theme) -> Look:
@@ -99,7 +103,8 @@ def _look(number: int, of: int, curve: Curve, theme: Theme) -> Look:
     }
 
 
-def _draw_curve(axes: Axes, bands: Sequence[Band], label: str | None, look: Look) -> None:
+def _draw_curve(axes: Axes, bands: Sequence[Band], look: Look) -> Line2D:
+    """Draw the median of each epoch, with a band between the lowest and the highest; return the line of the medians."""
     epochs = range(1, len(bands) + 1)
     medians, lowest, highest = zip(*bands, strict=True)
     if lowest != highest:
@@ -107,7 +112,7 @@ def _draw_curve(axes: Axes, bands: Sequence[Band], label: str | None, look: Look
             axes.fill_between(epochs, lowest, highest, color=look["color"], alpha=0.2, linewidth=0)
         else:
             axes.vlines(epochs, lowest, highest, color=look["color"], linewidth=look["linewidth"])
-    axes.plot(epochs, medians, label=label, **look)
+    return axes.plot(epochs, medians, **look)[0]
 
 
 def _first_shown(panel: Panel) -> int:
@@ -177,7 +182,7 @@ def _wrapped(label: str) -> str:
     return fill(label, COLUMN)
 
 
-def _add_legend(axes: Axes, panel: Panel, across: int) -> None:
+def _add_legend(axes: Axes, panel: Panel, lines: Sequence[Line2D], across: int) -> None:
     """Put the legend below the panel, where it hides nothing."""
     from matplotlib.transforms import ScaledTranslation
 
@@ -185,7 +190,7 @@ def _add_legend(axes: Axes, panel: Panel, across: int) -> None:
     assert figure
     beneath = axes.transAxes + ScaledTranslation(0, -2.6 * LINE, figure.dpi_scale_trans)
     axes.legend(
-        axes.get_legend_handles_labels()[0],
+        lines,
         [*map(_wrapped, panel.labels)],
         loc="upper left",
         bbox_to_anchor=(0, 0),

@@ -72,10 +72,11 @@ def view_of(table: Table, words: Iterable[str], *, bare: bool) -> View:
         UserError: the table has no such column.
     """
     known = [*(each.key for each in table.columns), OTHERS, WEIGHTS, VERDICT]
-    labels = {each.label: each.key for each in table.columns} | {"replications": OTHERS}
-    keys = {canonical(each): {key} for each, key in (*labels.items(), *zip(known, known, strict=True))}
-    keys = {kind.value: {each.key for each in table.of_kind(kind)} for kind in KINDS} | keys
-    asked = {word.strip(): keys.get(canonical(word.strip())) for word in words}
+    kinds = {kind.value: {each.key for each in table.of_kind(kind)} for kind in KINDS}
+    labels = _by_spelling([*((each.label, each.key) for each in table.columns), ("replications", OTHERS)])
+    keys = kinds | labels | _by_spelling((key, key) for key in known)
+    words = [each.strip() for each in words]
+    asked = {word: {word} if word in known else keys.get(canonical(word)) for word in words}
     chosen = frozenset(key for found in asked.values() for key in found or ())
     for word, found in asked.items():
         if found is None or not (found or chosen):
@@ -83,3 +84,11 @@ def view_of(table: Table, words: Iterable[str], *, bare: bool) -> View:
         if not found:
             note(f"{table.name} has no column {word!r}; it is left out")
     return View(chosen, bare)
+
+
+def _by_spelling(names: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    """Return the keys of the columns with a name, by what all spellings of the name share."""
+    found = dict[str, set[str]]()
+    for name, key in names:
+        found.setdefault(canonical(name), set()).add(key)
+    return found

@@ -21,6 +21,8 @@ from repro.text import canonical, first_of, one_of
 
 Rows = Sequence[tuple[Table, Row]]
 """Rows with their tables."""
+LETTER = r"[^\W\d_]"
+"""Matches a letter of any script."""
 
 
 class Use(NamedTuple):
@@ -175,18 +177,23 @@ def _labelled(typed: str, rows: Rows) -> list[Network]:
 
 
 def _called(typed: str, rows: Rows) -> Iterator[tuple[Table, Row]]:
-    """Yield the rows with a label, with or without what distinguishes them from others of that label."""
-    wanted = _spelling(typed)
-    for table, row in rows:
-        if wanted in (_spelling(row.label), _spelling(table.called(row))):
-            yield table, row
+    """Yield the rows with a label, with or without what distinguishes them from others of that label.
+
+    Other spellings of a label count only if no row has the label as typed: `Ours` and `Ours*` are two rows.
+    """
+    for form in (str.casefold, _spelling):
+        wanted = form(typed.strip())
+        found = [(table, row) for table, row in rows if wanted in (form(row.label), form(table.called(row)))]
+        if found and any(wanted):
+            yield from found
+            return
 
 
 def _spelling(label: str) -> tuple[str, frozenset[tuple[str, str]]]:
     """Return what all spellings of a label share: `k = 12` may stand anywhere in it."""
     pair = r"([a-z]+)\s*=\s*([\d.]+)"
-    text = "-".join(re.findall(r"[a-z]+|\d+(?:\.\d+)?", re.sub(pair, " ", label.lower())))
-    return re.sub(r"(?<=[a-z])-|-(?=[a-z])", "", text), frozenset(re.findall(pair, label.lower()))
+    text = "-".join(re.findall(rf"{LETTER}+|\d+(?:\.\d+)?", re.sub(pair, " ", label.lower())))
+    return re.sub(rf"(?<={LETTER})-|-(?={LETTER})", "", text), frozenset(re.findall(pair, label.lower()))
 
 
 def _numbered(typed: str, rows: Rows) -> list[Network]:

@@ -10,7 +10,7 @@ import msgspec
 
 from repro.counting.conventions import Convention
 from repro.data import DATASETS, DatasetKind, why_unknown
-from repro.data.inputs.protocol import Protocol
+from repro.data.inputs.protocol import ONE_CROP, Protocol
 from repro.errors import UserError, WrongFiles
 from repro.experiment import PREDICTS
 from repro.models import ELSEWHERE, MODELS, OPTIONS, check_layers, find, is_outside
@@ -84,7 +84,7 @@ def _check_labels(table: Table) -> None:
 def _check_error(table: Table, error: PrintedError) -> None:
     """Refuse a printed error with a protocol, a recipe or a verdict that its own dataset cannot have."""
     where = table.where(error.row)
-    if error.row.protocol:
+    if error.protocol != ONE_CROP:
         _check_files(where, error.dataset)
     if error.judgeable and (reason := _unjudged(error.column.metric, error.dataset)):
         raise Malformed(where, reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from repro.bars import with_bar
@@ -43,7 +44,8 @@ def _counted(table: Table, row: Row) -> Iterator[Finding]:
 
 def _mismatches(table: Table, row: Row) -> Iterator[Finding]:
     """Yield the printed counts that differ from ours by the digits that are printed, unless a note names the row."""
-    if any(row.label in note for note in table.notes):
+    named = re.compile(rf"(?<![\w-]){re.escape(table.called(row))}(?![\w-])")
+    if any(map(named.search, table.notes)):
         return
     for key, cell in count_cells(table, row).items():
         if cell.mismatch:
