@@ -1,10 +1,14 @@
 """Records that tests write as the end of a training does, and what verdicts make of them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from repro.comparison.join import Comparison
-from repro.store.results import RUNS, Record, put_record
+from repro.data.inputs.protocol import Averaged, Protocol, Views
+from repro.store.csv_rows import line_of, lines_of, rewrite
+from repro.store.protocol_tests import plain
+from repro.store.results import RUNS, ProtocolTest, Record, put_record
 from repro.store.writing import locked_results
 from repro.tables import PrintedError
 
@@ -13,6 +17,13 @@ def append_record(record: Record, results: Path) -> None:
     """Add a record to a folder of results."""
     with locked_results(results / RUNS):
         put_record(record, results)
+
+
+def append_line_with_test(record: Record, results: Path) -> None:
+    """Add a line of a record with a test of its own, as another branch of a repository does."""
+    ten = Protocol(views=Views.TEN_CROP, averaged=Averaged.OUTPUTS)
+    tests = plain([ProtocolTest(protocol=ten, error=22.0, error5=6.0, loss=1.0)])
+    rewrite(results / RUNS, [*lines_of(results / RUNS), line_of(replace(record, tests=tests))], Record)
 
 
 def runs_behind(error: PrintedError, record: Callable[..., Record], *errors: float) -> list[Record]:

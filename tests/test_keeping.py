@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from records import append_record
+from records import append_line_with_test, append_record
 from test_cli import repro
 
 from repro.locks import holder_of
@@ -60,6 +60,19 @@ def test_one_is_kept_with_its_curve(three: list[Record], tmp_path: Path, capsys:
     assert err.startswith(f"kept record 2 of {name}, and deleted 2 other records\n")
     assert [each.error for each in every_record(tmp_path)] == [23.0, 22.7]
     assert curves_in(tmp_path) == {f"{name}.csv": 23.0}
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_all_lines_of_the_others_are_deleted(
+    three: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    name, gates = three[0].name, gates_path(tmp_path, three[0].name)
+    append_line_with_test(three[0], tmp_path)
+    write_gates([], gates)
+    assert keep(capsys, tmp_path, name, "--record", number, "--yes")[0] == 0
+    kept = three[number - 1].error
+    assert [each.error for each in every_record(tmp_path)] == [kept, 22.7]
+    assert (curves_in(tmp_path), gates.exists()) == ({f"{name}.csv": kept}, number == 1)
 
 
 def test_curves_are_moved_while_their_folder_is_locked(

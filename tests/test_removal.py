@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from records import append_record
+from records import append_line_with_test, append_record
 from test_cli import repro
 
 from repro import locks
@@ -104,6 +104,14 @@ def test_a_record_that_is_added_during_the_question_stays(
     assert rm(capsys, folders, pair[0].name)[0] == 0
     assert every_record(folders.results) == [pair[1], added]
     assert curve_of(added, [folders.results]) == [row]
+
+
+def test_all_lines_of_a_record_are_deleted(
+    pair: list[Record], folders: Folders, capsys: pytest.CaptureFixture[str]
+) -> None:
+    append_line_with_test(pair[0], folders.results)
+    assert rm(capsys, folders, pair[0].id, "--yes")[0] == 0
+    assert left(folders) == [pair[1].name]
 
 
 def test_without_a_terminal_nothing_is_deleted(

@@ -10,7 +10,15 @@ from repro.errors import UserError
 from repro.store.csv_rows import read_with_lines, rewrite
 from repro.store.curves import curve_path, curve_paths, is_curve_of
 from repro.store.gates import gates_path
-from repro.store.results import RECORD, RUNS, Record, every_record, result_folders, shipped_results
+from repro.store.results import (
+    RECORD,
+    RUNS,
+    Record,
+    every_record,
+    result_folders,
+    shipped_results,
+    without_tests,
+)
 from repro.store.run_names import run_named
 from repro.store.writing import locked_results
 from repro.text import number_of
@@ -88,8 +96,9 @@ def delete(others: Sequence[Kept], kept: Kept) -> None:
 def _delete_records(unwanted: Sequence[Record], folder: Path) -> None:
     """Delete records of one run in a folder, whose lock is held, and its gate weights if they are of one of these."""
     path, name = folder / RUNS, unwanted[0].name
-    rows = read_with_lines(path, Record, RECORD)
+    rows = [(without_tests(record), line) for record, line in read_with_lines(path, Record, RECORD)]
     first = next((record for record, _ in rows if record.name == name), None)
-    rewrite(path, [line for record, line in rows if record not in unwanted], Record)
-    if first in unwanted:  # the gate weights are those of the first record
+    deleted = [without_tests(each) for each in unwanted]
+    rewrite(path, [line for record, line in rows if record not in deleted], Record)
+    if first in deleted:  # the gate weights are those of the first record
         gates_path(folder, name).unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from repro.paths import Folders
 from repro.store.csv_rows import read_with_lines, rewrite
 from repro.store.curves import curve_paths, is_curve_of
 from repro.store.gates import gates_path
-from repro.store.results import RECORD, RUNS, Record, every_record, shipped_results
+from repro.store.results import RECORD, RUNS, Record, every_record, shipped_results, without_tests
 from repro.store.run_folders import CURVE, DESCRIPTION, LOCK, LOCK_SECONDS, run_names
 from repro.store.run_names import run_named
 from repro.store.writing import locked_results
@@ -107,10 +107,11 @@ def _remove_record(removal: Removal) -> None:
         return
     path = removal.results / RUNS
     with locked_results(path):
-        rows = read_with_lines(path, Record, RECORD)
-        if removal.records:
-            rewrite(path, [line for record, line in rows if record not in removal.records], Record)
-        added = [each for each, _ in rows if each.name == removal.name and each not in removal.records]
+        unwanted = [without_tests(each) for each in removal.records]
+        kept = [each for each in read_with_lines(path, Record, RECORD) if without_tests(each[0]) not in unwanted]
+        if unwanted:
+            rewrite(path, [line for _, line in kept], Record)
+        added = [record for record, _ in kept if record.name == removal.name]
         for file in removal.files:
             if not any(is_curve_of(file, each) for each in added):  # it replaced a curve without a record
                 file.unlink(missing_ok=True)

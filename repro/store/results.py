@@ -248,13 +248,18 @@ def every_record(folder: Path) -> list[Record]:
     places: dict[tuple[str, str], list[int]] = {}
     for record in read(folder / RUNS, Record, RECORD):
         of_run = places.setdefault((record.id, record.started), [])
-        equal = [place for place in of_run if replace(records[place], tests=record.tests) == record]
+        equal = [place for place in of_run if without_tests(records[place]) == without_tests(record)]
         if equal:
             records[equal[0]] = with_further_tests(records[equal[0]], record.tests)
         else:
             of_run.append(len(records))
             records.append(record)
     return records
+
+
+def without_tests(record: Record) -> Record:
+    """Return what the lines of one record share: they may differ only in their tests."""
+    return replace(record, tests=())
 
 
 def with_further_tests(record: Record, tests: Sequence[Mapping[str, Any]]) -> Record:
