@@ -3,6 +3,7 @@
 import math
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from repro.evaluation import evaluate as evaluation
 from repro.evaluation.evaluate import evaluate
 from repro.evaluation.protocols import PRINTED, Asked, protocol_for, protocol_of_run
 from repro.experiment import Experiment, experiment_for
-from repro.models import build
+from repro.models import build, find
 from repro.models.dense import fully_convolutional
 from repro.papers import find_papers
 from repro.paths import Folders
@@ -427,10 +428,51 @@ def test_a_dense_test_that_is_not_implemented_is_refused_before_the_training(
 def test_a_dense_test_of_too_small_images_is_refused_before_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
     small = Protocol(views=Views.DENSE, scales=(384, 160), averaged=Averaged.PROBABILITIES)
     monkeypatch.setattr(final_tests, "protocols_of", lambda experiment: [small])
-    with torch.device("meta"):
-        network = build("vgg16", {}, classes=1000)
     with pytest.raises(UserError, match=r"an image of 160x160 pixels is too small .* needs 7x7; use larger scales"):
-        final_tests.final_protocols(experiment_for("vgg16", {}, seed=0), network)
+        final_tests.final_protocols(experiment_for("vgg16", {}, seed=0))
+
+
+NETS = """
+import torch
+from torch import nn
+
+def net(classes, form=""):
+    head = {
+        "flat": [nn.Flatten(), nn.Linear(4 * 36 * 36, classes)],
+        "window": [nn.AvgPool2d(36), nn.Flatten(), nn.Linear(4, classes)],
+        "fixed": [nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.Linear(4 * 7 * 7, classes)],
+        "maps": [nn.Conv2d(4, classes, 36), nn.Flatten()],
+        "values": [nn.AdaptiveAvgPool2d(1), Values(), nn.Linear(4, classes)],
+    }
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), *head[form])
+
+class Values(nn.Flatten):
+    def forward(self, x):
+        return super().forward(x) if x.sum().item() < 1e9 else x
+"""
+
+
+@pytest.mark.parametrize(
+    ("form", "reason"),
+    [
+        ("flat", r"it does not accept images of 72x36 pixels \(mat1 and mat2 shapes cannot be multiplied .*\)"),
+        ("window", r"it does not accept images of 72x36 pixels \(mat1 and mat2 shapes cannot be multiplied .*\)"),
+        ("fixed", "it pools to maps of a fixed size above 1x1"),
+        ("maps", r"it returns \(2, 74\) for 2 images of 72x36 pixels"),
+        ("values", ""),
+    ],
+)
+@pytest.mark.usefixtures("data")
+def test_a_network_of_a_user_without_a_dense_test_is_refused_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, reason: str
+) -> None:
+    monkeypatch.setattr(final_tests, "protocols_of", lambda experiment: [DENSE])
+    (tmp_path / "nets.py").write_text(NETS)
+    name = find(f"{tmp_path / 'nets.py'}:net")
+    experiment = experiment_for(name, {"form": form}, seed=0, dataset="tiny-imagenet-10")
+    expected = f"^a dense test of Sequential is not implemented: {reason}; use crops$"
+    with pytest.raises(UserError, match=expected) if reason else nullcontext():
+        assert final_tests.final_protocols(experiment) == (DENSE,)
 
 
 @pytest.fixture

@@ -6,10 +6,15 @@ maps, and the others become 1x1 convolutions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from repro.errors import UserError, is_out_of_memory
+
+Pooling = nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d
+"""A pooling to maps of a size that does not depend on that of its input."""
 
 
 def fully_convolutional(network: nn.Module) -> nn.Module:
@@ -19,27 +24,38 @@ def fully_convolutional(network: nn.Module) -> nn.Module:
     the mean of the outputs at all positions, since only one linear layer follows.
 
     Raises:
-        UserError: the network has several linear layers that are not AlexNet's or VGG's.
+        UserError: the network has several linear layers that are not AlexNet's or VGG's, or pools to maps of a fixed
+            size above 1x1.
     """
     pool, classifier = (getattr(network, name, None) for name in ("avgpool", "classifier"))
     features = getattr(network, "features", None)
     if isinstance(features, nn.Module) and isinstance(classifier, nn.Sequential) and _side(pool) > 1:
         return Dense(features, _side(pool), classifier)
-    tested = (each for name, each in network.named_modules() if not name.startswith("aux"))  # GoogLeNet's train only
+    tested = [each for name, each in network.named_modules() if not name.startswith("aux")]  # GoogLeNet's train only
     if sum(isinstance(each, nn.Linear) for each in tested) > 1:
-        raise UserError(
-            f"a dense test of {type(network).__name__} is not implemented: it has several linear layers; use crops"
-        )
+        raise not_dense(network, "it has several linear layers")
+    if any(isinstance(each, Pooling) and _sides(each) - {1, None} for each in tested):
+        raise not_dense(network, "it pools to maps of a fixed size above 1x1")
     return network
+
+
+def not_dense(network: nn.Module, reason: str) -> UserError:
+    """Return the error for a network that has no dense test."""
+    return UserError(f"a dense test of {type(network).__name__} is not implemented: {reason}; use crops")
 
 
 def _side(pool: nn.Module | None) -> int:
     """Return the side of the square maps that an adaptive pooling gives; 0 for other modules."""
     if not isinstance(pool, nn.AdaptiveAvgPool2d):
         return 0
+    sides = _sides(pool)
+    return sides.pop() or 0 if len(sides) == 1 else 0
+
+
+def _sides(pool: Pooling) -> set[int | None]:
+    """Return the height and the width of the maps that an adaptive pooling gives; None for those of its input."""
     size = pool.output_size
-    height, width = size if isinstance(size, tuple) else (size, size)
-    return height if height and height == width else 0
+    return {*size} if isinstance(size, Sequence) else {size}
 
 
 class Dense(nn.Module):

@@ -7,17 +7,20 @@ import time
 
 import msgspec
 import torch
-from torch import nn
 
+from repro.data import DATASETS
 from repro.data.inputs.protocol import ONE_CROP, Protocol, Views
-from repro.errors import Stopped
+from repro.errors import Stopped, UserError, first_line
 from repro.experiment import Experiment
-from repro.models.dense import Dense, fully_convolutional
+from repro.models import building_without_memory
+from repro.models.dense import fully_convolutional, not_dense
+from repro.models.outside.factory import OWN_ERRORS
 from repro.store.protocol_tests import StoppedTest, Tests, read_tests, write_tests
 from repro.store.results import ProtocolTest
 from repro.tables.lookup import protocols_of
 from repro.training.checkpoints.stored_checkpoint import checksum_of
 from repro.training.engine.engine import Engine
+from repro.training.initialise import network_of
 from repro.training.machine import processes
 from repro.training.machine.signals import StopRequest
 from repro.training.runs.session import Session
@@ -25,24 +28,35 @@ from repro.training.tasks.classification import class_metrics
 from repro.training.tasks.from_files import FileClassification
 
 
-def final_protocols(experiment: Experiment, network: nn.Module) -> tuple[Protocol, ...]:
-    """Return the protocols by which a finished run is tested, besides one crop.
-
-    Args:
-        experiment: what is trained.
-        network: its network on the meta device.
+def final_protocols(experiment: Experiment) -> tuple[Protocol, ...]:
+    """Return the protocols by which a finished run of an experiment is tested, besides one crop.
 
     Raises:
         UserError: a table is malformed, or a dense test of the network is not implemented or needs larger images.
     """
     protocols = tuple(each for each in protocols_of(experiment) if each != ONE_CROP)
     if scales := [scale for each in protocols if each.views is Views.DENSE for scale in each.scales]:
-        channels, side = experiment.input[0], min(scales)
-        with torch.device("meta"):
-            dense = fully_convolutional(network)
-            if isinstance(dense, Dense):
-                dense(torch.zeros(1, channels, side, side))
+        _check_dense(experiment, min(scales))
     return protocols
+
+
+def _check_dense(experiment: Experiment, side: int) -> None:
+    """Raise UserError if a network has no dense test of a square image of a side and of one that is twice as wide."""
+    classes = DATASETS[experiment.dataset].classes
+    with building_without_memory(experiment.model), torch.no_grad():
+        network = network_of(experiment).eval()
+        dense = fully_convolutional(network)
+        for width in (side, 2 * side):
+            images = torch.zeros(2, experiment.input[0], side, width)
+            pixels = f"images of {width}x{side} pixels"
+            try:
+                found = tuple(dense(images).shape)
+            except UserError:
+                raise
+            except OWN_ERRORS as error:
+                raise not_dense(network, f"it does not accept {pixels} ({first_line(error)})") from error
+            if found[:2] != (2, classes) or len(found) not in (2, 4):
+                raise not_dense(network, f"it returns {found} for 2 {pixels}")
 
 
 def test_finished(engine: Engine, session: Session, stop: StopRequest) -> list[list[ProtocolTest]]:

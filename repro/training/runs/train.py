@@ -86,7 +86,7 @@ def train(
     check_log(runtime.log)
     every_record(folders.results)  # a file that cannot be extended is reported before the training
     networks = _networks(experiments, runtime)  # an invalid one is refused before anything is read or written
-    protocols = _protocols(experiments, networks)
+    protocols = {key: final_protocols(each) for key, each in one_of_each(experiments).items()}
     records = _finished(experiments, runtime, folders, watcher, protocols)
     if missing := [each for each in experiments if each.id not in records]:
         runtime = choose(missing, runtime)
@@ -106,11 +106,6 @@ def _networks(experiments: Sequence[Experiment], runtime: Runtime) -> dict[str, 
         key: network_without_memory(each, memory_saved=bool(runtime.save_memory)).to("meta")
         for key, each in one_of_each(experiments).items()
     }
-
-
-def _protocols(experiments: Sequence[Experiment], networks: Mapping[str, nn.Module]) -> dict[str, tuple[Protocol, ...]]:
-    """Return the protocols of the tests at the end, by `shared_id`; UserError for an invalid test."""
-    return {key: final_protocols(each, networks[key]) for key, each in one_of_each(experiments).items()}
 
 
 def _grouped(
