@@ -12,17 +12,15 @@ from repro.report.grid import Grid
 from repro.report.view import View
 from repro.tables import Column, ColumnKind
 
+
+def spaced(*keys: str) -> dict[str, str]:
+    """Return the names of CSV columns, by the keys of their data: the words of a key with spaces between them."""
+    return {key: key.replace("_", " ") for key in keys}
+
+
 ERROR = {
     "value": "ours",
-    "statistic": "statistic",
-    "n": "n",
-    "mean": "mean",
-    "std": "std",
-    "difference": "difference",
-    "expected": "expected",
-    "margin": "margin",
-    "at_most": "at most",
-    "bound": "bound",
+    **spaced("statistic", "n", "mean", "std", "difference", "expected", "margin", "at_most", "bound"),
     "best_epoch": "best epoch (extra)",
     "verdict": "verdict",
 }
@@ -30,22 +28,10 @@ ERROR = {
 TIME = {"published_ratio": "paper ratio", "seconds": "ours s a step", "ratio": "ours ratio", "device": "device"}
 """The CSV columns of a time, by the keys of its figures."""
 ALTERNATIVE = {
-    "row": "row",
-    "column": "column",
-    "recipe": "recipe",
-    "value": "value",
-    "recipe_value": "recipe value",
-    "alternative": "alternative",
-    "epochs": "epochs",
+    **spaced("row", "column", "recipe", "value", "recipe_value", "alternative", "epochs"),
     "published": "paper",
-    "error_recipe": "error recipe",
-    "seeds_recipe": "seeds recipe",
-    "error_alternative": "error alternative",
-    "seeds_alternative": "seeds alternative",
-    "difference": "difference",
-    "expected": "expected",
-    "margin": "margin",
-    "within_margin": "within margin",
+    **spaced("error_recipe", "seeds_recipe", "error_alternative", "seeds_alternative"),
+    **spaced("difference", "expected", "margin", "within_margin"),
 }
 """The CSV columns of an alternative, by the keys of its data."""
 OTHERS = ("others n", "others lowest", "others highest")
@@ -69,15 +55,7 @@ def table_csv(content: Content) -> str:
 
 def summary_csv(summary: Grid) -> str:
     """Return the summary of tables, one line per table."""
-    names = {
-        "table": "table",
-        "paper": "paper",
-        "counts_right": "counts right",
-        "counts": "counts",
-        "errors_measured": "errors measured",
-        "errors": "errors",
-        "errors_without_recipe": "errors without recipe",
-    }
+    names = spaced("table", "paper", "counts_right", "counts", "errors_measured", "errors", "errors_without_recipe")
     judged = [verdict for verdict in Verdict if verdict.judged]
     rows = [
         {
