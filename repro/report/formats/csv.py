@@ -10,6 +10,7 @@ from repro.comparison.verdict import Verdict
 from repro.report.content import Content
 from repro.report.grid import Grid
 from repro.report.view import View
+from repro.store.csv_rows import csv_of
 from repro.tables import Column, ColumnKind
 
 
@@ -79,11 +80,8 @@ def _cell(value: object) -> object:
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]], header: Sequence[str]) -> str:
-    """Return rows as CSV with these columns; missing cells are empty."""
-    import pandas as pd
-
-    frame = pd.DataFrame(rows, columns=list(header), dtype=object)  # else integers in a column with gaps become floats
-    return frame.to_csv(index=False)
+    """Return rows as CSV with these columns alone; missing cells are empty."""
+    return csv_of([{name: row[name] for name in header if name in row} for row in rows], header).decode()
 
 
 def _names(column: Column, view: View) -> list[str]:
