@@ -9,7 +9,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from repro.api.run_lines import RunLine
-from repro.comparison.alternatives import TriedAlternative, trials_of
+from repro.comparison.alternatives import trials_of
 from repro.comparison.join import Comparison
 from repro.comparison.verdict import Verdict
 from repro.console import note
@@ -115,38 +115,6 @@ def after_table(typed: str, comparison: Comparison, given: Mapping[str, Any], *,
     if any(each.judged for each in verdicts):
         return command_with(f"repro figure curves {name}", {each: of_all[each] for each in ("rows", "data", "results")})
     return command_with("repro table", {each: of_all[each] for each in ("data", "results")})
-
-
-def after_report(
-    typed: str | None, comparisons: Sequence[Comparison], given: Mapping[str, Any], *, trained: bool
-) -> str:
-    """Return what to do after one table, as `after_table` does, or after the summary of all: show one of them.
-
-    Args:
-        typed: the table or its file, as the user typed it; None for all tables.
-        comparisons: the tables with our figures.
-        given: as for `after_table`, like the next one.
-        trained: whether this command trained all that it was asked to train.
-    """
-    if typed:
-        return after_table(typed, comparisons[0], given, trained=trained)
-    return command_with("repro table cifar100", {"results": given["results"]})
-
-
-def after_alternatives(
-    typed: str, comparison: Comparison, tried: Sequence[TriedAlternative], given: Mapping[str, Any]
-) -> str:
-    """Return what to do after alternatives: see the reasons for those of the first error; without any, `after_table`.
-
-    Args:
-        typed: the table, as for `after_table`.
-        comparison: the table with our figures.
-        tried: what was tried.
-        given: as for `after_table`.
-    """
-    if tried:
-        return f"repro list recipes {quote(tried[0].trial.recipe.name)}"
-    return after_table(typed, comparison, given)
 
 
 def after_plan(made: Plan, given: Mapping[str, Any], typed: str | None) -> str:

@@ -24,14 +24,14 @@ from repro.cli.other_versions import note_other_versions
 from repro.cli.output import Format, Output, format_of, show
 from repro.cli.plan import show_plan
 from repro.cli.submit import has_runs, list_jobs, submit_missing
-from repro.cli.suggestion import after_alternatives, after_report, suggest
+from repro.cli.suggestion import after_table, suggest
 from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison
 from repro.console import note, problem
 from repro.errors import UserError, raise_joined
 from repro.paths import DEFAULT_RESULTS, FolderUse, checked_folders
 from repro.report import GRID_FORMATS, ReportFormat
-from repro.report.view import ALL, View, view_of
+from repro.report.view import ALL, view_of
 from repro.runtime import Runtime
 from repro.store.commands import command_with
 from repro.tables import RunsPerRow, Selection, table_names
@@ -137,14 +137,16 @@ def table(
         _try_alternatives(selections[0], name, options, format_of(format, output, GRID_FORMATS), output)
         return
     chosen = format_of(format, output)
-    view = _view(selections[0], columns, bare=bare) if name else ALL
+    words = () if columns is None else columns.split(",")
+    view = view_of(selections[0].table, words, bare=bare) if name else ALL
     trained = _train_and_measure(selections[0], options, run=run, time=time)
     report = report_on(selections, results, summary=name is None, view=view)
     show(report, chosen, output)
     if check and _report_mismatches(report.comparisons):
         raise typer.Exit(1)
     if chosen == ReportFormat.RICH or output:
-        suggest(after_report(name, report.comparisons, options.of_training, trained=trained))
+        one = command_with("repro table cifar100", {"results": results})
+        suggest(after_table(name, report.comparisons[0], options.of_training, trained=trained) if name else one)
 
 
 def _selected(name: str, rows: str, results: Path) -> Selection:
@@ -204,7 +206,11 @@ def _try_alternatives(
         show(report, format, output)
     raise_joined(failures)
     if format == ReportFormat.RICH and not output:
-        suggest(after_alternatives(typed, report.comparison, report.tried, options.of_training))
+        suggest(
+            f"repro list recipes {quote(report.tried[0].trial.recipe.name)}"  # it has the reasons
+            if report.tried
+            else after_table(typed, report.comparison, options.of_training)
+        )
 
 
 def _train_and_measure(selection: Selection, options: RowOptions, *, run: bool, time: bool) -> bool:
@@ -219,11 +225,6 @@ def _train_and_measure(selection: Selection, options: RowOptions, *, run: bool, 
         limited = {name: value for name, value in options.switches.items() if name in TIMED}
         measure_times(selection, Runtime(**limited), options.results)
     return trained
-
-
-def _view(selection: Selection, columns: str | None, *, bare: bool) -> View:
-    """Return what is shown of a table; UserError for a column that it does not have."""
-    return view_of(selection.table, () if columns is None else columns.split(","), bare=bare)
 
 
 def _report_mismatches(comparisons: Sequence[Comparison]) -> bool:
