@@ -36,7 +36,7 @@ def grid_of(kind: Kind, lines: Sequence[AnyLine]) -> RenderableType:
 
     from repro.report.formats.fitted import Fitted
 
-    cells = {heading: [escape(str(cell(line))) for line in lines] for heading, cell in COLUMNS[kind].items()}
+    cells = {heading: [escape(_text(cell(line))) for line in lines] for heading, cell in COLUMNS[kind].items()}
     shown = {heading: column for heading, column in cells.items() if any(column)}
     grids = [_table(shown)]
     for least in DROPPED.get(kind, ()):
@@ -57,9 +57,9 @@ def _table(columns: Mapping[str, Sequence[str]]) -> Table:
     return grid
 
 
-def _from(line: TableLine | DatasetLine | RecipeLine) -> str:
-    """Return the file of a table, a recipe or a dataset; empty if it is shipped."""
-    return line.file or ""
+def _text(value: object) -> str:
+    """Return the value of a cell as text; empty for None."""
+    return "" if value is None else str(value)
 
 
 def _length(recipe: RecipeLine) -> str:
@@ -81,29 +81,17 @@ def _error(run: RunLine) -> str:
     return "–" if run.test_error is None else f"{run.test_error:.2f} %"
 
 
-def _where(run: RunLine) -> str:
-    return run.where or ""
-
-
-def _left(run: RunLine) -> str:
-    return "" if run.seconds_left is None else clock(run.seconds_left)
-
-
-def _seed(run: RunLine) -> str:
-    return "" if run.seed is None else str(run.seed)
+def _left(run: RunLine) -> str | None:
+    return None if run.seconds_left is None else clock(run.seconds_left)
 
 
 def _deviation(run: RunLine) -> str:
     return ", ".join(run.deviations or ())
 
 
-def _changed(run: RunLine) -> str:
+def _changed(run: RunLine) -> str | None:
     """Return when a run changed, in the time of this machine."""
-    return f"{datetime.fromisoformat(run.changed).astimezone():%Y-%m-%d %H:%M}" if run.changed else ""
-
-
-def _device(run: RunLine) -> str:
-    return run.device or ""
+    return f"{datetime.fromisoformat(run.changed).astimezone():%Y-%m-%d %H:%M}" if run.changed else None
 
 
 def _state(run: RunLine) -> str:
@@ -123,14 +111,14 @@ COLUMNS: dict[Kind, dict[str, Callable[[Any], object]]] = {
         "Paper": attrgetter("paper"),
         "Table": attrgetter("table"),
         "Caption": attrgetter("caption"),
-        "From": _from,
+        "From": attrgetter("file"),
     },
     Kind.DATASETS: {
         "Name": attrgetter("name"),
         "Images": attrgetter("images"),
         "Input": attrgetter("input"),
         "Classes": attrgetter("classes"),
-        "From": _from,
+        "From": attrgetter("file"),
     },
     Kind.RECIPES: {
         "Name": attrgetter("name"),
@@ -138,7 +126,7 @@ COLUMNS: dict[Kind, dict[str, Callable[[Any], object]]] = {
         "Dataset": attrgetter("dataset"),
         "Length": _length,
         "Batch size": attrgetter("batch"),
-        "From": _from,
+        "From": attrgetter("file"),
     },
     Kind.RUNS: {
         "Name": attrgetter("name"),
@@ -146,11 +134,11 @@ COLUMNS: dict[Kind, dict[str, Callable[[Any], object]]] = {
         "Test\nerror": _error,
         "State": _state,
         "Time left": _left,
-        "Seed": _seed,
+        "Seed": attrgetter("seed"),
         "Deviation": _deviation,
         "Changed": _changed,
-        "Device": _device,
-        "Where": _where,
+        "Device": attrgetter("device"),
+        "Where": attrgetter("where"),
     },
 }
 """The cells of a line, by kind and heading; each takes the line of its kind."""
