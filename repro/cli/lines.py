@@ -8,7 +8,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from repro.api.listing import DatasetLine, ModelLine, RecipeLine, TableLine
+from repro.api.listing import RecipeLine
 from repro.api.run_lines import RunLine
 from repro.models import as_typed
 from repro.text import clock
@@ -16,8 +16,6 @@ from repro.text import clock
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
-
-AnyLine = ModelLine | TableLine | DatasetLine | RecipeLine | RunLine
 
 
 class Kind(StrEnum):
@@ -30,7 +28,7 @@ class Kind(StrEnum):
     RUNS = "runs"
 
 
-def grid_of(kind: Kind, lines: Sequence[AnyLine]) -> RenderableType:
+def grid_of(kind: Kind, lines: Sequence[object]) -> RenderableType:
     """Return a grid; a column that is empty in all lines is left out, and those that matter least if it is too wide."""
     from rich.markup import escape
 

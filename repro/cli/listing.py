@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from repro.api.listing import dataset_lines, model_lines, origin, recipe_lines, table_lines
-from repro.api.run_lines import RunLine, run_lines
-from repro.cli.lines import AnyLine, Kind, grid_of
+from repro.api.run_lines import run_lines
+from repro.cli.lines import Kind, grid_of
 from repro.cli.options.shared import AnswerFormat, Format, Runs, completing
 from repro.cli.suggestion import after_runs, suggest, with_folders
 from repro.console import note, print_json, print_line, stdout
 from repro.errors import UserError
 from repro.models import as_typed
-from repro.paths import checked_folders
+from repro.paths import Folders, checked_folders
 from repro.recipes import RECIPES, Recipe, recipe
 from repro.recipes.source import sources_text
 from repro.recipes.values import unused, values_of
 from repro.store.run_state import RunState
 from repro.text import choose
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+LISTED: Mapping[Kind, Callable[[], Sequence[DataclassInstance]]] = {
+    Kind.MODELS: model_lines,
+    Kind.TABLES: table_lines,
+    Kind.DATASETS: dataset_lines,
+    Kind.RECIPES: recipe_lines,
+}
+"""What returns the lines of each kind but runs."""
 NEXT = {
     Kind.MODELS: "repro count resnet20",
     Kind.TABLES: "repro table cifar100",
@@ -68,28 +77,41 @@ def list_(
     folders = checked_folders(runs=runs)
     if watch:
         _watch(folders.runs, format)
-        return
-    lines = _lines(what, folders.runs)
-    if format == AnswerFormat.JSON:
-        print_json({what.value: [asdict(each) for each in lines]})
-    elif lines:
-        _show(what, lines)
-        suggest(NEXT.get(what) or after_runs([each for each in lines if isinstance(each, RunLine)], folders))
+    elif what == Kind.RUNS:
+        _list_runs(folders, format)
     else:
+        _list(what, format)
+
+
+def _list(kind: Kind, format: AnswerFormat) -> None:
+    """List what is of a kind, other than runs."""
+    lines = LISTED[kind]()
+    if format == AnswerFormat.JSON:
+        print_json({kind.value: [asdict(each) for each in lines]})
+        return
+    stdout().print(grid_of(kind, lines))
+    if kind == Kind.RECIPES:
+        stdout().print("repro list recipes NAME shows every value and its source.", style="dim")
+    suggest(NEXT[kind])
+
+
+def _list_runs(folders: Folders, format: AnswerFormat) -> None:
+    """List runs; names and commands are never cut, so that they can be copied."""
+    lines = run_lines(folders.runs)
+    if format == AnswerFormat.JSON:
+        print_json({Kind.RUNS.value: [asdict(each) for each in lines]})
+        return
+    if not lines:
         note(f"there are no runs in {folders.runs} yet")
         suggest(with_folders("repro train resnet20 --dataset digits", folders, "runs"))
-
-
-def _lines(kind: Kind, runs: Path) -> Sequence[AnyLine]:
-    """Return a line for each item of a kind."""
-    listed: dict[Kind, Callable[[], Sequence[AnyLine]]] = {
-        Kind.MODELS: model_lines,
-        Kind.TABLES: table_lines,
-        Kind.DATASETS: dataset_lines,
-        Kind.RECIPES: recipe_lines,
-        Kind.RUNS: partial(run_lines, runs),
-    }
-    return listed[kind]()
+        return
+    stdout().print(grid_of(Kind.RUNS, lines))
+    for run in lines:
+        if run.command:
+            print_line(f"resume: {run.command}")
+        if run.log and run.state in (RunState.STOPPED, RunState.MISSING):
+            print_line(f"log of {run.name}: {run.log}")
+    suggest(after_runs(lines, folders))
 
 
 def _watch(folder: Path, format: AnswerFormat) -> None:
@@ -102,18 +124,6 @@ def _watch(folder: Path, format: AnswerFormat) -> None:
         while True:
             live.update(grid_of(Kind.RUNS, run_lines(folder)), refresh=True)
             time.sleep(WATCH_SECONDS)
-
-
-def _show(kind: Kind, lines: Sequence[AnyLine]) -> None:
-    """Show a grid; names and commands are never cut, so that they can be copied."""
-    stdout().print(grid_of(kind, lines))
-    for run in (each for each in lines if isinstance(each, RunLine)):
-        if run.command:
-            print_line(f"resume: {run.command}")
-        if run.log and run.state in (RunState.STOPPED, RunState.MISSING):
-            print_line(f"log of {run.name}: {run.log}")
-    if kind == Kind.RECIPES:
-        stdout().print("repro list recipes NAME shows every value and its source.", style="dim")
 
 
 def _show_recipe(chosen: Recipe, format: AnswerFormat) -> None:
