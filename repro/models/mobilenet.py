@@ -73,9 +73,27 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """The network at a width; below 1, the last convolution keeps its channels (section 4)."""
+    """MobileNetV2: (B, channels, 224, 224), or another side such as 160, or 32 if small, -> (B, classes).
 
-    def __init__(self, *, width: float, classes: int, channels: int, small: bool, dropout: float) -> None:
+    At a width below 1, the last convolution keeps its channels (section 4).
+    """
+
+    def __init__(
+        self, *, width: float = 1.0, classes: int, channels: int = 3, small: bool = False, dropout: float = 0.0
+    ) -> None:
+        """Make the network.
+
+        Args:
+            width: the width multiplier.
+            classes: outputs of the classifier.
+            channels: channels of the images.
+            small: the form for small images.
+            dropout: rate before the classifier; the paper has none.
+
+        Raises:
+            ValueError: the width is not positive.
+        """
+        check_width(width)
         super().__init__()
         before = rounded(STEM_CHANNELS * width)
         self.stem = nn.Sequential(*conv_bn(channels, before, 3, 1 if small else 2), nn.ReLU6())
@@ -98,9 +116,27 @@ class MobileNetV2(nn.Module):
 
 
 class MobileNetV1(nn.Module):
-    """A convolution, thirteen depthwise separable layers, global average pooling and a classifier."""
+    """MobileNet: (B, channels, 224, 224), or another side such as 160, or 32 if small, -> (B, classes).
 
-    def __init__(self, *, width: float, classes: int, channels: int, small: bool, dropout: float) -> None:
+    A convolution, thirteen depthwise separable layers, global average pooling and a classifier.
+    """
+
+    def __init__(
+        self, *, width: float = 1.0, classes: int, channels: int = 3, small: bool = False, dropout: float = 0.0
+    ) -> None:
+        """Make the network.
+
+        Args:
+            width: the width multiplier, alpha in the paper.
+            classes: outputs of the classifier.
+            channels: channels of the images.
+            small: the form for small images.
+            dropout: rate before the classifier; the paper prints none.
+
+        Raises:
+            ValueError: the width is not positive.
+        """
+        check_width(width)
         super().__init__()
         before = scaled(STEM_CHANNELS, width)
         layers = [*conv_bn(channels, before, 3, 1 if small else 2), nn.ReLU()]
@@ -115,41 +151,3 @@ class MobileNetV1(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.dropout(torch.flatten(F.adaptive_avg_pool2d(self.layers(x), 1), 1)))
-
-
-def mobilenet_v1(
-    *, width: float = 1.0, classes: int, channels: int = 3, small: bool = False, dropout: float = 0.0
-) -> MobileNetV1:
-    """Return MobileNet: (B, channels, 224, 224), or another side such as 160, or 32 if small, -> (B, classes).
-
-    Args:
-        width: the width multiplier, alpha in the paper.
-        classes: outputs of the classifier.
-        channels: channels of the images.
-        small: the form for small images.
-        dropout: rate before the classifier; the paper prints none.
-
-    Raises:
-        ValueError: the width is not positive.
-    """
-    check_width(width)
-    return MobileNetV1(width=width, classes=classes, channels=channels, small=small, dropout=dropout)
-
-
-def mobilenet_v2(
-    *, width: float = 1.0, classes: int, channels: int = 3, small: bool = False, dropout: float = 0.0
-) -> MobileNetV2:
-    """Return MobileNetV2: (B, channels, 224, 224), or another side such as 160, or 32 if small, -> (B, classes).
-
-    Args:
-        width: the width multiplier.
-        classes: outputs of the classifier.
-        channels: channels of the images.
-        small: the form for small images.
-        dropout: rate before the classifier; the paper has none.
-
-    Raises:
-        ValueError: the width is not positive.
-    """
-    check_width(width)
-    return MobileNetV2(width=width, classes=classes, channels=channels, small=small, dropout=dropout)

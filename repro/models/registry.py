@@ -41,7 +41,7 @@ class ModelSpec:
 
     summary: str
     builder: str
-    """`file:function` in this package."""
+    """`file:function` or `file:class` in this package."""
     dataset: str
     """Dataset on which the model's paper trains it; empty for a network from outside the package."""
     fixed: Mapping[str, OptionValue] = field(default_factory=dict)
@@ -179,8 +179,8 @@ MODELS: dict[str, ModelSpec] = {
         options={"N": 4},
         gates=True,
     ),
-    "mobilenetv1": _mobilenet("MobileNet", "mobilenet:mobilenet_v1"),
-    "mobilenetv2": _mobilenet("MobileNetV2", "mobilenet:mobilenet_v2"),
+    "mobilenetv1": _mobilenet("MobileNet", "mobilenet:MobileNetV1"),
+    "mobilenetv2": _mobilenet("MobileNetV2", "mobilenet:MobileNetV2"),
     "mobilenetv3-large": _imagenet("MobileNetV3-Large 1.0", CLASSIC, dropout=True, name="mobilenet_v3_large"),
     "mobilenetv3-small": _imagenet("MobileNetV3-Small 1.0", CLASSIC, dropout=True, name="mobilenet_v3_small"),
     "densemobilenetv2": ModelSpec(
@@ -204,8 +204,8 @@ MODELS: dict[str, ModelSpec] = {
         auxiliary=True,
         small=True,
     ),
-    "xception": ModelSpec("Xception", "xception:xception", "imagenet-299", dropout=True, small=True),
-    "unet": ModelSpec("U-Net", "unet:unet", "isbi2012", options={"padded": False, "base": 64}, dropout=True),
+    "xception": ModelSpec("Xception", "xception:Xception", "imagenet-299", dropout=True, small=True),
+    "unet": ModelSpec("U-Net", "unet:UNet", "isbi2012", options={"padded": False, "base": 64}, dropout=True),
 }
 
 TORCHVISION = {

@@ -29,10 +29,25 @@ def crop_to(x: Tensor, size: torch.Size) -> Tensor:
 
 
 class UNet(nn.Module):
-    """A contracting path, an expanding path, and copies of the maps between them."""
+    """The U-Net: (B, channels, 572, 572) -> (B, classes, 388, 388); a padded one keeps height and width.
 
-    def __init__(self, *, base: int, channels: int, classes: int, padding: int, dropout: float) -> None:
+    A contracting path, an expanding path, and copies of the maps between them.
+    """
+
+    def __init__(
+        self, *, classes: int, channels: int = 1, base: int = 64, padded: bool = False, dropout: float = 0.0
+    ) -> None:
+        """Make the network; the paper's has base = 64 maps at the first level and no padding.
+
+        Padded, sides must be multiples of 16.
+
+        Raises:
+            ValueError: base is below 1.
+        """
+        if base < 1:
+            raise ValueError(f"base {base} is invalid: the first level has at least 1 map")
         super().__init__()
+        padding = int(padded)
         widths = [base * 2**level for level in range(LEVELS)]
         inputs = (channels, *widths)
         self.down = nn.ModuleList(two_convolutions(a, b, padding) for a, b in zip(inputs, widths, strict=False))
@@ -54,16 +69,3 @@ class UNet(nn.Module):
             x = up(x)
             x = merge(torch.cat([crop_to(copy, x.shape[2:]), x], dim=1))
         return self.classifier(x)
-
-
-def unet(*, classes: int, channels: int = 1, base: int = 64, padded: bool = False, dropout: float = 0.0) -> UNet:
-    """Return the U-Net: (B, channels, 572, 572) -> (B, classes, 388, 388); a padded one keeps height and width.
-
-    The paper's network has base = 64 maps at the first level and no padding. Padded, sides must be multiples of 16.
-
-    Raises:
-        ValueError: base is below 1.
-    """
-    if base < 1:
-        raise ValueError(f"base {base} is invalid: the first level has at least 1 map")
-    return UNet(base=base, channels=channels, classes=classes, padding=int(padded), dropout=dropout)

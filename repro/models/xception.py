@@ -48,9 +48,20 @@ class MiddleBlock(nn.Module):
 
 
 class Xception(nn.Module):
-    """Entry flow, eight middle blocks, exit flow."""
+    """Xception: (B, channels, 299, 299), or 32 if small, -> (B, classes).
 
-    def __init__(self, *, classes: int, channels: int, small: bool, dropout: float) -> None:
+    Entry flow, eight middle blocks, exit flow.
+    """
+
+    def __init__(self, *, classes: int, channels: int = 3, small: bool = False, dropout: float = 0.0) -> None:
+        """Make the network.
+
+        Args:
+            classes: outputs of the classifier.
+            channels: channels of the images.
+            small: the form for small images.
+            dropout: rate before the classifier; 0.5 on ImageNet in the paper.
+        """
         super().__init__()
         stride, padding = (1, 1) if small else (2, 0)
         self.stem = nn.Sequential(
@@ -80,15 +91,3 @@ class Xception(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.exit(self.middle(self.entry(self.stem(x))))
         return self.classifier(self.dropout(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)))
-
-
-def xception(*, classes: int, channels: int = 3, small: bool = False, dropout: float = 0.0) -> Xception:
-    """Return Xception: (B, channels, 299, 299), or 32 if small, -> (B, classes).
-
-    Args:
-        classes: outputs of the classifier.
-        channels: channels of the images.
-        small: the form for small images.
-        dropout: rate before the classifier; 0.5 on ImageNet in the paper.
-    """
-    return Xception(classes=classes, channels=channels, small=small, dropout=dropout)
