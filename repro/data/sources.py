@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 
 from repro.data import DATASETS, DatasetKind, load
@@ -46,7 +44,7 @@ class DatasetStatus:
 def fetch(name: str, root: Path) -> DatasetStatus:
     """Download or unpack what is missing of a dataset, verify it, and return what is there then."""
     try:
-        _source_of(name).fetch(root)
+        _fetch(name, root)
     except (UserError, RunFailed) as error:
         return DatasetStatus(name, State.MISSING, root, problem=str(error))
     return examine(name, root)
@@ -55,7 +53,7 @@ def fetch(name: str, root: Path) -> DatasetStatus:
 def examine(name: str, root: Path) -> DatasetStatus:
     """Verify what is there of a dataset, without downloading or writing anything."""
     try:
-        stored = _source_of(name).check(root)
+        stored = _check(name, root)
     except Missing as error:
         hint = f"; repro data {name} downloads it" if name in DOWNLOADED else ""
         return DatasetStatus(name, State.MISSING, error.folder, problem=f"{error}{hint}")
@@ -65,45 +63,50 @@ def examine(name: str, root: Path) -> DatasetStatus:
     return DatasetStatus(name, State.COMPLETE, stored.folder, stored.size, remark=stored.remark)
 
 
-@dataclass(frozen=True)
-class _Source:
-    """How a dataset gets into the folder of the datasets."""
+def _fetch(name: str, root: Path) -> None:
+    """Download or unpack what is missing of a dataset; most are placed by a user, or held by a package.
 
-    fetch: Callable[[Path], None]
-    """Downloads or unpacks what is missing; UserError or RunFailed if it cannot."""
-    check: Callable[[Path], Stored]
-    """Verifies what is there and writes nothing; Missing if it is not there, UserError if it is wrong."""
-
-
-def _source_of(name: str) -> _Source:
-    """Return the source of a dataset whose images can be read; torch is loaded."""
+    Raises:
+        UserError: what is there cannot be used.
+        RunFailed: it cannot be downloaded.
+    """
     if name in ("cifar10", "cifar100"):
         from repro.data.readers import cifar
 
-        published = {"cifar10": cifar.CIFAR10, "cifar100": cifar.CIFAR100}[name]
-        return _Source(partial(cifar.fetch, published), partial(cifar.check, published))
+        cifar.fetch(cifar.published(name), root)
+    elif name == "svhn":
+        from repro.data.readers import svhn
+
+        svhn.fetch(svhn.SVHN, root)
+    elif DATASETS[name].kind is DatasetKind.IMAGE_FILES:
+        from repro.data.readers import folder
+
+        folder.fetch(name, root)
+
+
+def _check(name: str, root: Path) -> Stored:
+    """Verify what is there of a dataset, and write nothing.
+
+    Raises:
+        Missing: it is not there.
+        UserError: it is wrong.
+    """
+    if name in ("cifar10", "cifar100"):
+        from repro.data.readers import cifar
+
+        return cifar.check(cifar.published(name), root)
     if name == "svhn":
         from repro.data.readers import svhn
 
-        return _Source(partial(svhn.fetch, svhn.SVHN), partial(svhn.check, svhn.SVHN))
+        return svhn.check(svhn.SVHN, root)
     if DATASETS[name].kind is DatasetKind.IMAGE_FILES:
         from repro.data.readers import folder
 
-        fetch = folder.unpack_imagenet if folder.is_imagenet(name) else _nothing
-        return _Source(fetch, partial(folder.check, name))
+        return folder.check(name, root)
     if DATASETS[name].kind is DatasetKind.DETECTION:
         from repro.data.readers import coco
 
-        return _Source(_nothing, partial(coco.check, name))
-    return _Source(_nothing, partial(_read, name))
-
-
-def _nothing(root: Path) -> None:
-    """Fetch nothing: a user places the files, or a package holds them."""
-
-
-def _read(name: str, root: Path) -> Stored:
-    """Check a small dataset by reading it."""
-    load(name, root)
+        return coco.check(name, root)
+    load(name, root)  # a small dataset is checked by reading it
     place = dataset_folder(name, root)
     return Stored(place, size_of(place)) if place.exists() else Stored(None, 0)

@@ -127,9 +127,14 @@ CIFAR100 = Cifar(
 )
 
 
+def published(name: str) -> Cifar:
+    """Return CIFAR-10 or CIFAR-100 by the name of the dataset."""
+    return {each.name: each for each in (CIFAR10, CIFAR100)}[name]
+
+
 def load_cifar(name: str, root: Path) -> Dataset:
     """Return CIFAR-10, or CIFAR-100 with its 100 fine labels, from `root`, downloaded if needed."""
-    return load({each.name: each for each in (CIFAR10, CIFAR100)}[name], root)
+    return load(published(name), root)
 
 
 def fetch(cifar: Cifar, root: Path) -> None:

@@ -144,18 +144,13 @@ class ImageFolder:
             )
 
 
-def load_imagenet(name: str, root: Path) -> ImageFolder:
-    """Return ImageNet-1K from `root`, its archives unpacked if needed.
+def load(name: str, root: Path) -> ImageFolder:
+    """Return a folder of image files, ImageNet's archives unpacked if needed.
 
     Raises:
-        UserError: the files are missing, and cannot be downloaded without an account.
+        UserError: the files are missing, or an archive is broken.
     """
-    unpack(_folder(name, root))
-    return load(name, root)
-
-
-def load(name: str, root: Path) -> ImageFolder:
-    """Return a folder of image files; UserError if the files are missing."""
+    fetch(name, root)
     folder = _folder(name, root)
     test = _test_folder(name, folder)
     if not (folder / TRAIN).is_dir() and not test.is_dir():
@@ -165,9 +160,10 @@ def load(name: str, root: Path) -> ImageFolder:
     return ImageFolder(name, folder, test)
 
 
-def unpack_imagenet(root: Path) -> None:
-    """Unpack the organisers' archives if they are in `root`/imagenet; UserError if one is broken."""
-    unpack(_folder(IMAGENET, root))
+def fetch(name: str, root: Path) -> None:
+    """Unpack the organisers' archives of ImageNet if they are there; UserError if one is broken."""
+    if is_imagenet(name):
+        unpack(_folder(name, root))
 
 
 def check(name: str, root: Path) -> Stored:
