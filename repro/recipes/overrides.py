@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import NoneType
@@ -10,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from repro.bounds import kind_of, number_text, without_none
 from repro.errors import UserError
+from repro.models.options import as_text, parsed
 from repro.recipes.contradictions import contradiction
 from repro.recipes.effects import EFFECTS
 from repro.recipes.entries import HINTS, value_of
@@ -20,7 +20,6 @@ SETTABLE = tuple(name for name in VALUES if name != "dataset")
 """The values that can be replaced; a recipe is for one dataset."""
 OF_RECIPE = "recipe."
 """What `--set` has before the name of a value that the network has an option of, too."""
-SWITCH = {"yes": True, "true": True, "no": False, "false": False}
 NONE = "none"
 
 
@@ -72,9 +71,7 @@ def as_override(value: Any) -> str:
     """Return a value of a recipe as typed after `--set NAME=`, in full precision."""
     if isinstance(value, tuple):
         return ",".join(map(as_override, value))
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return NONE if value is None else str(value)
+    return NONE if value is None else as_text(value)
 
 
 def _split(override: str) -> tuple[str, str]:
@@ -96,34 +93,18 @@ def _value(recipe: Recipe, name: str, text: str) -> Any:
         hint = without_none(hint)
     try:
         return value_of(name, _plain(hint, text))
-    except ValueError:  # msgspec's errors are ValueErrors too
+    except (KeyError, ValueError):  # msgspec's errors are ValueErrors too
         expected, own = _expected(hint), shown(name, getattr(recipe, name))
         raise UserError(f"{name} = {text} is invalid: it must be {expected} (recipe: {own})") from None
 
 
 def _plain(hint: Any, text: str) -> Any:
-    """Return text in the form that a recipe file has; ValueError if it has another form."""
-    if hint is bool:
-        return _found(SWITCH, text)
+    """Return text in the form that a recipe file has; KeyError or ValueError if it has another form."""
     if get_origin(hint) is Literal:
-        return _found({canonical(each): each for each in get_args(hint)}, canonical(text))
+        return {canonical(each): each for each in get_args(hint)}[canonical(text)]
     if get_origin(hint) is tuple:
-        return [_number(each) for each in text.split(",")] if text else []
-    return int(text) if kind_of(hint) is int else _number(text)
-
-
-def _found(known: Mapping[str, Any], text: str) -> Any:
-    if text.lower() not in known:
-        raise ValueError(text)
-    return known[text.lower()]
-
-
-def _number(text: str) -> float:
-    """Return a finite number."""
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(text)
-    return number
+        return [parsed(float, each) for each in text.split(",")] if text else []
+    return parsed(kind_of(hint), text)
 
 
 def _expected(hint: Any) -> str:
