@@ -5,7 +5,6 @@ import torch
 
 from repro.models import build
 from repro.recipes import recipe
-from repro.recipes.length import steps_per_epoch
 from repro.training.initialise import INITIALISERS
 from repro.training.schedule import lr_at
 
@@ -14,7 +13,7 @@ IMAGES = 1_281_167
 
 def rates(name: str, *epochs: int) -> list[float]:
     chosen = recipe(name)
-    return [lr_at(chosen, epoch * steps_per_epoch(chosen, IMAGES), IMAGES) for epoch in epochs]
+    return [lr_at(chosen, epoch * chosen.steps_per_epoch(IMAGES), IMAGES) for epoch in epochs]
 
 
 def test_the_rate_falls_every_thirty_epochs() -> None:

@@ -10,7 +10,6 @@ from repro.data.inputs.augment import normaliser
 from repro.experiment import experiment_for
 from repro.models import build
 from repro.recipes import RECIPES, Recipe, SourceKind, deviations, recipe
-from repro.recipes.length import steps_per_epoch
 from repro.recipes.recipe import VALUES, Init
 from repro.recipes.values import values_of
 from repro.runtime import Runtime
@@ -69,7 +68,7 @@ def test_the_miru_recipe_is_as_published() -> None:
 
 def test_warm_up_then_cosine_once_per_epoch() -> None:
     chosen = recipe("miru2020-cifar100")
-    steps = steps_per_epoch(chosen, CIFAR)
+    steps = chosen.steps_per_epoch(CIFAR)
     assert steps == 782
     rates = [lr_at(chosen, epoch * steps, CIFAR) for epoch in (0, 4, 5, 150, 299)]
     cosine_5, cosine_299 = 0.05 * (1 + 0.998629534754574) / 2, 0.05 * (1 - 0.9999451693655121) / 2
@@ -96,7 +95,7 @@ def test_rates_drop_at_the_start_of_the_authors_epochs(
 ) -> None:
     """As in their Lua code, whose epochs begin with 1 and which sets the rate before an epoch; exact to the step."""
     chosen = recipe(name)
-    assert steps_per_epoch(chosen, images) == steps
+    assert chosen.steps_per_epoch(images) == steps
     begins = [(epoch - 1) * steps for epoch in epochs]
     assert drops(chosen, images) == begins
     assert [lr_at(chosen, step, images) for step in (0, *begins)] == pytest.approx(rates)

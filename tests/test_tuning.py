@@ -18,7 +18,6 @@ from repro.experiment import Experiment, classifies
 from repro.models import MODELS, build, resolve_options
 from repro.paths import Folders
 from repro.recipes import RECIPES, deviations, recipe
-from repro.recipes.length import steps_per_epoch
 from repro.runtime import Runtime
 from repro.store.results import read_records
 from repro.tables import read_table, table_names
@@ -218,7 +217,7 @@ def test_the_tuned_variants_tune_for_sixty_epochs_at_a_constant_rate(
     chosen, images = recipe(f"miru2020-imagenet-{network}-tuned"), 1_281_167
     _, tuned = chosen.phases
     begin = 300 * 20_019
-    assert steps_per_epoch(tuned, images) == 5_005
+    assert tuned.steps_per_epoch(images) == 5_005
     assert total_steps(chosen, images) == begin + 60 * 5_005
     rates = [lr_at(chosen, step, images) for step in (5 * 20_019, begin, total_steps(chosen, images) - 1)]
     assert rates == pytest.approx([training, tuning, tuning], rel=1e-3)

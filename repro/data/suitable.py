@@ -7,7 +7,6 @@ import math
 from repro.data import DATASETS, DatasetKind
 from repro.errors import UserError
 from repro.recipes import Recipe
-from repro.recipes.length import steps_per_epoch
 
 
 def trained_on(recipe: Recipe) -> int:
@@ -64,7 +63,7 @@ def _check_iterations(recipe: Recipe, images: int, *, as_stated: bool) -> None:
     """
     if not recipe.iterations or images < 1:
         return
-    steps = steps_per_epoch(recipe, images)
+    steps = recipe.steps_per_epoch(images)
     if recipe.iterations > recipe.epochs * steps:
         raise UserError(
             f"iterations={recipe.iterations} is more than the {recipe.epochs * steps} of epochs={recipe.epochs} with "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -208,16 +209,12 @@ class Recipe:
     file: Path = field(default=Path(), compare=False)
     """The file that gives it."""
 
-    def _mathematics(self) -> dict[str, Any]:
-        """Return every value."""
-        return {name: getattr(self, name) for name in VALUES}
-
     def values(self) -> dict[str, Any]:
         """Return the values that differ from the defaults.
 
         A default is left out, so that a new field does not change the IDs of existing recipes.
         """
-        return {name: value for name, value in self._mathematics().items() if value != _DEFAULTS[name]}
+        return {name: value for name in VALUES if (value := getattr(self, name)) != _DEFAULTS[name]}
 
     def with_values(self, values: Mapping[str, Any]) -> Recipe:
         """Return the recipe with exactly these values, and the defaults for all others; TypeError for an unknown one.
@@ -231,11 +228,10 @@ class Recipe:
 
     def differences(self, published: Recipe) -> list[str]:
         """Return what differs from another recipe, as `epochs=1 (300)` with the other's value in parentheses."""
-        theirs, own = published._mathematics(), self._mathematics()
         return [
-            f"{name}={shown(name, value)} ({shown(name, theirs[name])})"
-            for name, value in own.items()
-            if value != theirs[name]
+            f"{name}={shown(name, own)} ({shown(name, theirs)})"
+            for name in VALUES
+            if (own := getattr(self, name)) != (theirs := getattr(published, name))
         ]
 
     def is_default(self, model: str, dataset: str, options: Mapping[str, OptionValue]) -> bool:
@@ -273,6 +269,10 @@ class Recipe:
     def all_epochs(self) -> int:
         """Epochs of all phases."""
         return self.epochs + self.tune_epochs
+
+    def steps_per_epoch(self, images: int) -> int:
+        """Return the steps of an epoch on so many training images; the last batch may be smaller, or is dropped."""
+        return images // self.batch if self.drop_last else math.ceil(images / self.batch)
 
     def with_epochs(self, epochs: int) -> Recipe:
         """Return the recipe with another length of the training.

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from repro.recipes import Recipe
-from repro.recipes.length import steps_per_epoch
 
 
 class Phase(NamedTuple):
@@ -50,7 +49,7 @@ def phase_of_step(recipe: Recipe, step: int, images: int) -> Phase:
 
 def images_per_epoch(recipe: Recipe, images: int) -> int:
     """Return the number of images that an epoch shows."""
-    return min(images, steps_per_epoch(recipe, images) * recipe.batch)
+    return min(images, recipe.steps_per_epoch(images) * recipe.batch)
 
 
 def total_steps(recipe: Recipe, images: int) -> int:
@@ -63,7 +62,7 @@ def images_shown(recipe: Recipe, step: int, images: int) -> int:
     shown = 0
     for phase, _, first in phases(recipe, images):
         steps = min(max(0, step - first), _length(phase, images))
-        epochs, rest = divmod(steps, steps_per_epoch(phase, images))
+        epochs, rest = divmod(steps, phase.steps_per_epoch(images))
         shown += epochs * images_per_epoch(phase, images) + rest * phase.batch
     return shown
 
@@ -71,14 +70,14 @@ def images_shown(recipe: Recipe, step: int, images: int) -> int:
 def epoch_at(recipe: Recipe, step: int, images: int) -> int:
     """Return the epoch 0, 1, ... of a step; after the last step, the last epoch."""
     phase = phase_of_step(recipe, step, images)
-    epoch = phase.epoch + (step - phase.step) // steps_per_epoch(phase.recipe, images)
+    epoch = phase.epoch + (step - phase.step) // phase.recipe.steps_per_epoch(images)
     return min(epoch, recipe.all_epochs - 1)
 
 
 def first_step_of_epoch(recipe: Recipe, epoch: int, images: int) -> int:
     """Return the first step of epoch 0, 1, ...; after the last epoch, the steps of the whole run."""
     phase = phase_of_epoch(recipe, epoch, images)
-    step = phase.step + (epoch - phase.epoch) * steps_per_epoch(phase.recipe, images)
+    step = phase.step + (epoch - phase.epoch) * phase.recipe.steps_per_epoch(images)
     return min(step, total_steps(recipe, images))
 
 
@@ -122,12 +121,12 @@ def resets_momentum(recipe: Recipe, step: int, images: int) -> bool:
 
 def _length(phase: Recipe, images: int) -> int:
     """Return the steps of a phase."""
-    steps = phase.epochs * steps_per_epoch(phase, images)
+    steps = phase.epochs * phase.steps_per_epoch(images)
     return min(steps, phase.iterations) if phase.iterations else steps
 
 
 def _lr_in_phase(phase: Recipe, step: int, images: int, plateaus: int) -> float:
-    epoch = step // steps_per_epoch(phase, images)
+    epoch = step // phase.steps_per_epoch(images)
     if step < phase.warmup_iterations:
         risen = step / phase.warmup_iterations if phase.linear_warmup else 0.0
         return phase.warmup_lr + (phase.lr - phase.warmup_lr) * risen

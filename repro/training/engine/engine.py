@@ -14,7 +14,6 @@ from torch import nn
 
 from repro.data.inputs.augment import statistics_of
 from repro.experiment import Experiment
-from repro.recipes.length import steps_per_epoch
 from repro.runtime import Runtime
 from repro.store.results import EpochRow
 from repro.training.checkpoints.checkpoint import Checkpoint
@@ -100,7 +99,7 @@ class Engine:
             batch=len(range(batch)[processes.share(batch)]),
             batchnorm_images=recipe.batchnorm_images,
         )
-        self.steps_per_epoch = steps_per_epoch(recipe, self.task.images)
+        self.steps_per_epoch = recipe.steps_per_epoch(self.task.images)
 
     def _enter_phase(self) -> None:
         """Start the next epoch's phase if it differs from the current one."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from repro.recipes import Recipe
-from repro.recipes.length import steps_per_epoch
 from repro.text import number_of
 from repro.training.schedule import (
     epoch_at,
@@ -56,7 +55,7 @@ class Course:
         """Return the steps of the current epoch after `step` steps, and those of a whole one."""
         before = max(step - 1, 0)  # the last step of an epoch belongs to it
         first = first_step_of_epoch(self.recipe, epoch_at(self.recipe, before, self.images), self.images)
-        return step - first, steps_per_epoch(phase_of_step(self.recipe, before, self.images).recipe, self.images)
+        return step - first, phase_of_step(self.recipe, before, self.images).recipe.steps_per_epoch(self.images)
 
     def shown(self, step: int) -> int:
         """Return the images shown to all runs in `step` steps; unlike steps, images are comparable between phases."""

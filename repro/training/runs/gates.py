@@ -13,7 +13,6 @@ from repro.experiment import Experiment
 from repro.models import spec_of
 from repro.models.dense_resnet import DenseResNet
 from repro.recipes import Recipe, deviations
-from repro.recipes.length import steps_per_epoch
 from repro.store.gates import GateRow, gates_path, latest_gates, write_gates
 from repro.store.results import EpochRow, read_records, result_folders
 from repro.training.engine.engine import Engine
@@ -130,5 +129,5 @@ def position(recipe: Recipe, step: int, epoch_rows: Sequence[EpochRow], images: 
     if epoch_rows and step == ends[-1]:
         return len(epoch_rows), step - ends[-2], step - ends[-2]
     phase = phase_of_epoch(recipe, len(epoch_rows), images).recipe
-    whole = min(steps_per_epoch(phase, images), total_steps(recipe, images) - ends[-1])
+    whole = min(phase.steps_per_epoch(images), total_steps(recipe, images) - ends[-1])
     return len(epoch_rows) + 1, step - ends[-1], whole
