@@ -84,7 +84,7 @@ def _check_labels(table: Table) -> None:
 def _check_error(table: Table, error: PrintedError) -> None:
     """Refuse a printed error with a protocol, a recipe or a verdict that its own dataset cannot have."""
     where = table.where(error.row)
-    if error.protocol != ONE_CROP:
+    if error.row.protocol or error.protocol != ONE_CROP:
         _check_files(where, error.dataset)
     if error.judgeable and (reason := _unjudged(error.column.metric, error.dataset)):
         raise Malformed(where, reason)
