@@ -12,9 +12,12 @@ import pytest
 from commands import repro
 from watching import Silent, stop_at
 
+from repro.api.library import using
+from repro.api.selection import select
 from repro.api.tables import table
 from repro.cli.app import main
 from repro.comparison.spread import PRINTED_SPREAD, Spread
+from repro.errors import UserError
 from repro.papers import find_papers
 from repro.recipes import default_recipe
 from repro.recipes.library import Library, within
@@ -344,6 +347,15 @@ def test_a_wrong_paper_is_refused_where_it_is_needed(
     status, out, err = repro(capsys, *command.split())
     assert (status, out, err.count("warning: papers/wrong left out: ")) == (2, "", warnings)
     assert err.splitlines()[warnings].startswith(line)
+
+
+def test_a_table_of_a_paper_that_is_left_out_is_refused_with_what_is_wrong_in_that_paper(write: Write) -> None:
+    write("papers/first", table=TABLE, recipe=RECIPE.replace("epochs =", "epoch ="), name="first")
+    write("papers/second", table=TABLE.replace("title", "titel", 1), name="second")
+    mistakes = {"first": "recipes/first.toml: recipe short: ", "second": "tables/second.toml: the table: "}
+    for name, mistake in mistakes.items():
+        with pytest.raises(UserError, match=f"^papers/{name}/{mistake}"), using(()):
+            select(name, "*")
 
 
 def test_a_paper_that_extends_one_that_is_left_out_is_left_out(

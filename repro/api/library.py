@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from repro.console import note
@@ -20,28 +19,6 @@ from repro.text import canonical
 
 Papers = str | Path | Sequence[str | Path]
 """The folder of a paper, or several."""
-
-
-@dataclass
-class LeftOut:
-    """The papers of a request that are left out because their files are wrong."""
-
-    papers: list[Paper] = field(default_factory=list)
-    errors: list[WrongFiles] = field(default_factory=list)
-
-    def why(self, error: UnknownName) -> UserError:
-        """Return why a name is unknown: what is wrong with these papers if it may be there, else what else it names.
-
-        The names in an unreadable file are unknown, so a name that resembles no known one may be in it.
-        """
-        if error.kind == "table":
-            tables = [canonical(file.stem) for paper in self.papers for file in paper.tables]
-            return self.errors[0] if canonical(error.name) in tables else of_another_kind(error)
-        if self.errors and not error.meant:
-            return UserError(
-                f"unknown {error.kind} {error.name!r}; it may be in {self.papers[0].folder}: {self.errors[0]}"
-            )
-        return of_another_kind(error)
 
 
 def text_argument(name: str, value: object) -> str:
@@ -92,12 +69,12 @@ def using(papers: Papers, needed: Collection[Path] = ()) -> Iterator[None]:
             that may have a name that the request is about. If a name is of another kind, the message says of which.
     """
     named = _folders(papers)
-    left_out = LeftOut()
-    with within(_checked(find_papers(named), {each.resolve() for each in (*named, *needed)}, left_out)):
+    library, left_out = _checked(find_papers(named), {each.resolve() for each in (*named, *needed)})
+    with within(library):
         try:
             yield
         except UnknownName as error:
-            raise left_out.why(error) from None
+            raise _why_unknown(error, left_out) from None
 
 
 @contextmanager
@@ -143,25 +120,45 @@ def _file_of_table(name: str) -> Path | None:
     return file if file.suffix == ".toml" and file.is_file() else None
 
 
-def _checked(papers: Sequence[Paper], asked: Collection[Path], left_out: LeftOut) -> Library:
-    """Return the library of those papers that are right, and add the others to `left_out`.
+def _checked(papers: Sequence[Paper], asked: Collection[Path]) -> tuple[Library, dict[Paper, WrongFiles]]:
+    """Return the library of those papers that are right, and the others, each with what is wrong in its files.
 
     Raises:
         WrongFiles: a paper that was asked for is wrong.
     """
-    library = Library(tuple(papers))
-    try:
-        with within(library):
-            if any(not each.shipped for each in papers):
-                check_datasets()
-                check_recipes(library.own_recipes)
-                check_tables()
-        return library
-    except WrongFiles as error:
-        wrong = [each for each in papers if any(mistake.file.is_relative_to(each.folder) for mistake in error.mistakes)]
-        if not wrong or any(each.shipped or each.folder.resolve() in asked for each in wrong):
-            raise
-        note(f"warning: {', '.join(str(each.folder) for each in wrong)} left out: {error}")
-        left_out.papers += wrong
-        left_out.errors.append(error)
-        return _checked([each for each in papers if each not in wrong], asked, left_out)
+    left_out: dict[Paper, WrongFiles] = {}
+    while True:
+        library = Library(tuple(each for each in papers if each not in left_out))
+        try:
+            with within(library):
+                if any(not each.shipped for each in library.papers):
+                    check_datasets()
+                    check_recipes(library.own_recipes)
+                    check_tables()
+            return library, left_out
+        except WrongFiles as error:
+            wrong = _with_mistakes(library.papers, error)
+            if not wrong or any(each.shipped or each.folder.resolve() in asked for each in wrong):
+                raise
+            note(f"warning: {', '.join(str(each.folder) for each in wrong)} left out: {error}")
+            left_out |= dict.fromkeys(wrong, error)
+
+
+def _with_mistakes(papers: Sequence[Paper], error: WrongFiles) -> list[Paper]:
+    """Return the papers that have the files with the mistakes."""
+    return [each for each in papers if any(mistake.file.is_relative_to(each.folder) for mistake in error.mistakes)]
+
+
+def _why_unknown(error: UnknownName, left_out: Mapping[Paper, WrongFiles]) -> UserError:
+    """Return why a name is unknown: what is wrong with a paper that may have it, else what else it names.
+
+    The names in an unreadable file are unknown, so a name that resembles no known one may be in it.
+    """
+    if error.kind == "table":
+        name = canonical(error.name)
+        having = (why for paper, why in left_out.items() if name in (canonical(file.stem) for file in paper.tables))
+        return next(having, None) or of_another_kind(error)
+    if left_out and not error.meant:
+        paper, why = next(iter(left_out.items()))
+        return UserError(f"unknown {error.kind} {error.name!r}; it may be in {paper.folder}: {why}")
+    return of_another_kind(error)
