@@ -46,7 +46,7 @@ def with_folders(command: str, folders: Folders, *names: str) -> str:
 
 
 def after_count(model: str, options: Mapping[str, Any], dataset: str, *, resized: bool = False) -> str:
-    """Return what to do with a model that was counted or timed: train it, if a paper trains it on the dataset.
+    """Return what to do with a model that was counted: train it, if a paper trains it on the dataset.
 
     If it was counted with another size or number of classes than the dataset's, which `resized` says, it is counted
     with those of the dataset next.

@@ -145,8 +145,15 @@ def table(
     if check and _report_mismatches(report.comparisons):
         raise typer.Exit(1)
     if chosen == ReportFormat.RICH or output:
-        one = command_with("repro table cifar100", {"results": results})
-        suggest(after_table(name, report.comparisons[0], options.of_training, trained=trained) if name else one)
+        _suggest_next(name, report.comparisons[0], options, trained=trained)
+
+
+def _suggest_next(name: str | None, first: Comparison, options: RowOptions, *, trained: bool) -> None:
+    """Suggest what to do after one table, or after the summary of all: show one of them."""
+    if name:
+        suggest(after_table(name, first, options.of_training, trained=trained))
+    else:
+        suggest(command_with("repro table cifar100", {"results": options.results}))
 
 
 def _selected(name: str, rows: str, results: Path) -> Selection:
@@ -206,11 +213,10 @@ def _try_alternatives(
         show(report, format, output)
     raise_joined(failures)
     if format == ReportFormat.RICH and not output:
-        suggest(
-            f"repro list recipes {quote(report.tried[0].trial.recipe.name)}"  # it has the reasons
-            if report.tried
-            else after_table(typed, report.comparison, options.of_training)
-        )
+        if report.tried:  # the recipe has the reasons for its alternatives
+            suggest(f"repro list recipes {quote(report.tried[0].trial.recipe.name)}")
+        else:
+            suggest(after_table(typed, report.comparison, options.of_training))
 
 
 def _train_and_measure(selection: Selection, options: RowOptions, *, run: bool, time: bool) -> bool:

@@ -271,13 +271,13 @@ def moments(statistic: Statistic, n: int) -> tuple[float, float]:
 
     x = np.linspace(-9, 9, 1801)
     if statistic == Statistic.BEST:
-        weight = (n - 1) * log_ndtr(-x) + log_density(x)
+        log_weight = (n - 1) * log_ndtr(-x) + log_density(x)
     elif n % 2:
-        weight = (n // 2) * (log_ndtr(x) + log_ndtr(-x)) + log_density(x)
+        log_weight = (n // 2) * (log_ndtr(x) + log_ndtr(-x)) + log_density(x)
     else:  # the midpoint x of two draws, x - t and x + t, with n / 2 - 1 draws on either side
         t = np.arange(0.005, 9, 0.01)[:, None]
         beside = (n // 2 - 1) * (log_ndtr(x - t) + log_ndtr(-x - t))
-        weight = logsumexp(beside + log_density(x - t) + log_density(x + t), axis=0)
-    weight = np.exp(weight - weight.max())
+        log_weight = logsumexp(beside + log_density(x - t) + log_density(x + t), axis=0)
+    weight = np.exp(log_weight - log_weight.max())  # in logarithms, since powers of many runs underflow
     mean = np.average(x, weights=weight)
     return float(mean), float(np.average((x - mean) ** 2, weights=weight))

@@ -49,7 +49,7 @@ def _side(pool: nn.Module | None) -> int:
     if not isinstance(pool, nn.AdaptiveAvgPool2d):
         return 0
     sides = _sides(pool)
-    return sides.pop() or 0 if len(sides) == 1 else 0
+    return (sides.pop() or 0) if len(sides) == 1 else 0
 
 
 def _sides(pool: Pooling) -> set[int | None]:

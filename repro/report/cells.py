@@ -1,4 +1,4 @@
-"""The cells of a comparison. No other module formats a printed figure next to ours."""
+"""The cells of a comparison: printed figures next to ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The counts of one network next to the published ones: in a terminal, in a notebook, as a DataFrame and as JSON."""
+"""The counts of networks next to the published ones: in a terminal, in a notebook, as a DataFrame and as JSON."""
 
 from __future__ import annotations
 

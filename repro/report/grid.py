@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 DASH = "–"
-"""Stands for a figure that there is not."""
+"""Shown in place of a missing figure."""
 Paint = Callable[[str, str], str]
 """A function that returns a text in the colour of a tone."""
 

@@ -184,7 +184,7 @@ def _called(typed: str, rows: Rows) -> Iterator[tuple[Table, Row]]:
     for form in (str.casefold, _spelling):
         wanted = form(typed.strip())
         found = [(table, row) for table, row in rows if wanted in (form(row.label), form(table.called(row)))]
-        if found and any(wanted):
+        if found and any(wanted):  # signs alone have an empty spelling, which is not a name
             yield from found
             return
 

@@ -44,13 +44,13 @@ def _counted(table: Table, row: Row) -> Iterator[Finding]:
 
 def _mismatches(table: Table, row: Row) -> Iterator[Finding]:
     """Yield the printed counts that differ from ours by the digits that are printed, unless a note names the row."""
-    named = re.compile(rf"(?<![\w-]){re.escape(table.called(row))}(?![\w-])")
-    if any(map(named.search, table.notes)):
+    name = table.called(row)
+    if any(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", note) for note in table.notes):
         return
     for key, cell in count_cells(table, row).items():
         if cell.mismatch:
             reason = f"{key} is printed as {cell.published}, and the network has {cell.shown} ({cell.exact:,})"
-            right = "correct the cell or the options, or explain it in a note that names the row"
+            right = f"correct the cell or the options, or explain it in a note that names {name!r}"
             yield warning(table.file, table.where(row), f"{reason}; {right}")
 
 

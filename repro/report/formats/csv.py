@@ -1,4 +1,4 @@
-"""Grids as CSV: every exact figure in a column of its own."""
+"""Grids as CSV: each figure in a column of its own, rounded to four decimals."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from repro.store.csv_rows import csv_of
 from repro.tables import Column, ColumnKind
 
 
-def spaced(*keys: str) -> dict[str, str]:
+def _spaced(*keys: str) -> dict[str, str]:
     """Return the names of CSV columns, by the keys of their data: the words of a key with spaces between them."""
     return {key: key.replace("_", " ") for key in keys}
 
 
 ERROR = {
     "value": "ours",
-    **spaced("statistic", "n", "mean", "std", "difference", "expected", "margin", "at_most", "bound"),
+    **_spaced("statistic", "n", "mean", "std", "difference", "expected", "margin", "at_most", "bound"),
     "best_epoch": "best epoch (extra)",
     "verdict": "verdict",
 }
@@ -29,10 +29,10 @@ ERROR = {
 TIME = {"published_ratio": "paper ratio", "seconds": "ours s a step", "ratio": "ours ratio", "device": "device"}
 """The CSV columns of a time, by the keys of its figures."""
 ALTERNATIVE = {
-    **spaced("row", "column", "recipe", "value", "recipe_value", "alternative", "epochs"),
+    **_spaced("row", "column", "recipe", "value", "recipe_value", "alternative", "epochs"),
     "published": "paper",
-    **spaced("error_recipe", "seeds_recipe", "error_alternative", "seeds_alternative"),
-    **spaced("difference", "expected", "margin", "within_margin"),
+    **_spaced("error_recipe", "seeds_recipe", "error_alternative", "seeds_alternative"),
+    **_spaced("difference", "expected", "margin", "within_margin"),
 }
 """The CSV columns of an alternative, by the keys of its data."""
 OTHERS = ("others n", "others lowest", "others highest")
@@ -56,7 +56,7 @@ def table_csv(content: Content) -> str:
 
 def summary_csv(summary: Grid) -> str:
     """Return the summary of tables, one line per table."""
-    names = spaced("table", "paper", "counts_right", "counts", "errors_measured", "errors", "errors_without_recipe")
+    names = _spaced("table", "paper", "counts_right", "counts", "errors_measured", "errors", "errors_without_recipe")
     judged = [verdict for verdict in Verdict if verdict.judged]
     rows = [
         {
