@@ -49,7 +49,6 @@ from repro.training.runs.resume import Part, engine_at, grouped_by_progress
 from repro.training.runs.session import Session
 from repro.training.schedule import images_per_epoch
 from repro.training.tasks.kinds import MakeTask, task_for
-from repro.training.tasks.stream import raise_if_a_worker_died
 
 
 def train(
@@ -208,7 +207,6 @@ def _train_if_it_fits(group: Group, session: Session) -> list[Record] | None:
             return _train_locked(group, session)
     except RuntimeError as error:
         if not is_out_of_memory(error):
-            raise_if_a_worker_died(error)
             raise
         if len(group) == 1:
             on_gpu = session.device.type == "cuda"

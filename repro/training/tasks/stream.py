@@ -6,6 +6,7 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -63,15 +64,17 @@ def stream(
     if workers:
         return_freed_memory()
     try:
-        with blocked_in_children(), _without_advice():  # a run that is stopped saves before its workers end
+        # A run that is stopped saves before its workers end.
+        with blocked_in_children(), _without_advice(), _same_handler(signal.SIGCHLD):
             batches = iter(loader)
         for batch in batches:
             if isinstance(batch, Unreadable):
                 raise UserError(batch.reason)
             yield [each.to(device, non_blocking=on_gpu) for each in batch]
     except RuntimeError as error:
-        raise_if_a_worker_died(error)
-        raise
+        if "DataLoader worker" not in str(error):
+            raise
+        raise RunFailed(f"{str(error).strip(' .')}; fewer --workers need less memory") from error
 
 
 @contextmanager
@@ -80,6 +83,19 @@ def _without_advice() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
         yield
+
+
+@contextmanager
+def _same_handler(number: signal.Signals) -> Iterator[None]:
+    """Context that keeps the handler of a signal.
+
+    The handler of a DataLoader raises an error wherever the run is when a worker dies, which can leave a lock of its
+    queues locked. Without it, the DataLoader finds within five seconds that the worker is gone.
+    """
+    before = signal.getsignal(number)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(number, before or signal.SIG_DFL)
 
 
 class Unreadable(NamedTuple):
@@ -117,13 +133,6 @@ def collated(samples: Sequence[tuple[Any, ...]]) -> list[Tensor]:
     return [stacked(each) if isinstance(each[0], Tensor) else torch.tensor(each) for each in zip(*samples, strict=True)]
 
 
-def raise_if_a_worker_died(error: RuntimeError) -> None:
-    """Raise RunFailed if torch reports with this error, which may come at any time, that a worker was killed."""
-    if "DataLoader worker" in str(error):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # otherwise torch reports every worker that ends
-        raise RunFailed(f"{str(error).strip(' .')}; fewer --workers need less memory") from error
-
-
 def workers_of(runtime: Runtime) -> int:
     """Return the number of worker processes that read images."""
     return cores() if runtime.workers is None else runtime.workers
@@ -140,7 +149,6 @@ def _kill_workers_at_exit(process: int) -> None:
 
 
 def _kill_workers() -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # otherwise torch reports them as killed
     for each in multiprocessing.active_children():
         if each.daemon:
             each.kill()
