@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
 
 from repro import __version__
 from repro.atomic import write_atomically
 from repro.errors import UserError
+from repro.evaluation.channels import to_centred
 from repro.evaluation.layouts import OWN, layout_named, theirs
+from repro.evaluation.mapping import Receiver, insert
 from repro.evaluation.normalisation import normalisation_of, to_metadata
+from repro.evaluation.state_dicts import exported_experiment, read_state_dict
 from repro.experiment import Experiment
 from repro.models import OptionValue
+from repro.training.checkpoints.checkpoint import Checkpoint
 from repro.training.initialise import network_of
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from repro.training.checkpoints.checkpoint import Checkpoint
 
 
 def write_weights(saved: Checkpoint, path: Path, *, names: str = OWN) -> None:
@@ -51,8 +51,6 @@ def with_names(
     """Return all tensors of our network, with all its options, as a layout has them; UserError if it has no names."""
     _, networks = layout_named(names, model, options)
     if networks.is_centred(options):
-        from repro.evaluation.channels import to_centred
-
         tensors = to_centred(tensors)
     return {their: tensors[ours] for ours, their in theirs(networks, tensors).items()}
 
@@ -78,9 +76,6 @@ def exported_network(path: Path) -> tuple[nn.Module, Experiment]:
     Raises:
         UserError: the file is broken, was not exported by this program, or does not match its network.
     """
-    from repro.evaluation.mapping import Receiver, insert
-    from repro.evaluation.state_dicts import exported_experiment, read_state_dict
-
     found = read_state_dict(path)
     experiment = exported_experiment(found)
     if experiment is None:

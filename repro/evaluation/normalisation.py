@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,12 +12,10 @@ from repro.data import DATASETS
 from repro.data.inputs.augment import with_declared
 from repro.errors import UserError
 from repro.evaluation.layouts import Layout, Normalisation
+from repro.evaluation.mapping import Receiver
+from repro.evaluation.state_dicts import StateDict
 from repro.text import number_of
-
-if TYPE_CHECKING:
-    from repro.evaluation.mapping import Receiver
-    from repro.evaluation.state_dicts import StateDict
-    from repro.training.checkpoints.checkpoint import Checkpoint
+from repro.training.checkpoints.checkpoint import Checkpoint
 
 NAMES = ("mean", "std")
 """The keys of a normalisation in a checkpoint and in the metadata of an exported file."""

@@ -7,18 +7,16 @@ import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from repro.console import is_live
 from repro.data.downloads.checksum import checksum
+from repro.data.inputs.procedure import Procedure
 from repro.errors import RunFailed, UserError
 from repro.evaluation.state_dicts import StateDict
 from repro.models.registry import TORCHVISION
-
-if TYPE_CHECKING:
-    from repro.data.inputs.procedure import Procedure
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,6 @@ def published(model: str) -> Published:
     if model not in TORCHVISION:
         raise UserError(f"torchvision has no weights for {model}; it has weights for {', '.join(TORCHVISION)}")
     from torchvision.models import get_model_weights
-
-    from repro.data.inputs.procedure import Procedure
 
     weights: Any = get_model_weights(TORCHVISION[model])["IMAGENET1K_V1"]
     shown = weights.transforms()
