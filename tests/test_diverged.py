@@ -1,7 +1,7 @@
 """A run that fails: the others are still trained, and the failed one is named."""
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +14,14 @@ from repro.campaign import training as command
 from repro.cli.app import main
 from repro.errors import Diverged, PackageMissing, RunFailed, Stopped, UserError
 from repro.experiment import Experiment
+from repro.locks import locked
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import read_records
+from repro.store.run_folders import LOCK
 from repro.tables import AS_PUBLISHED
 from repro.training.engine.engine import Engine
+from repro.training.runs.outcome import Outcome
 from repro.training.runs.train import train
 
 CPU = Runtime(device="cpu")
@@ -113,7 +116,7 @@ def test_every_network_of_a_table_is_checked_before_the_first_one_is_trained(
 
     monkeypatch.setattr(command, "check_network", check)
     monkeypatch.setattr(command, "count_networks", lambda tables: None)
-    monkeypatch.setattr(command, "train_all", lambda *arguments: pytest.fail("trained"))
+    monkeypatch.setattr(command, "train_free", lambda *arguments: pytest.fail("trained"))
     with pytest.raises(UserError, match="has no gradient"):
         command.train_missing(select("cifar100", "dense*"), AS_PUBLISHED, CPU, folders)
 
@@ -121,16 +124,54 @@ def test_every_network_of_a_table_is_checked_before_the_first_one_is_trained(
 def test_rows_after_one_that_diverges_are_trained(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
 
-    def train_all(experiments: Sequence[Experiment], runtime: Runtime, places: Folders) -> None:
+    def train_free(experiments: Sequence[Experiment], runtime: Runtime, places: Folders) -> Outcome:
         started.append(experiments[0].options["N"])
-        if started == [2]:
-            raise Diverged("the first row")
+        return Outcome(failures=[Diverged("the first row")] if started == [2] else [])
 
-    monkeypatch.setattr(command, "train_all", train_all)
+    monkeypatch.setattr(command, "train_free", train_free)
     monkeypatch.setattr(command, "count_networks", lambda tables: None)
     with pytest.raises(Diverged, match=r"^the first row$"):
         command.train_missing(select("cifar100", "dense*"), AS_PUBLISHED, CPU, folders)
     assert started == [2, 4, 6, 8]
+
+
+@pytest.fixture
+def diverging_held_and_free(
+    tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Experiment, Experiment, Experiment]]:
+    """Yield three seeds: one that diverges, one that is locked, and one that can be trained."""
+    break_seed(0, monkeypatch)
+    diverging, held, free = (tiny(seed=seed, epochs=1) for seed in range(3))
+    with locked(folders.runs / held.name / LOCK):
+        yield diverging, held, free
+    assert [each.id for each in read_records([folders.results])] == [free.id]
+
+
+def test_a_command_names_the_seed_that_diverged_and_the_one_that_is_held(
+    diverging_held_and_free: tuple[Experiment, ...], folders: Folders
+) -> None:
+    diverging, held, _ = diverging_held_and_free
+    watcher = Silent()
+    with pytest.raises(Diverged, match=f"^{diverging.name}: .* is nan"):
+        train(diverging_held_and_free, CPU, folders, watcher)
+    assert f"another process is training {held.name}; continuing with the next runs" in watcher.said
+    assert watcher.said[-1].startswith(f"another process is training {held.name} (process ")
+
+
+def test_a_table_does_not_repeat_a_run_that_diverged_where_another_one_is_held(
+    diverging_held_and_free: tuple[Experiment, ...],
+    folders: Folders,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    diverging, held, _ = diverging_held_and_free
+    monkeypatch.setattr(command, "missing", lambda *_: diverging_held_and_free)
+    monkeypatch.setattr(command, "count_networks", lambda selections: None)
+    with pytest.raises(Diverged, match=f"^{diverging.name}: .* is nan"):
+        command.train_missing(select("cifar100", "N = 4"), AS_PUBLISHED, CPU, folders)
+    said = capsys.readouterr().err
+    assert said.count(f"{diverging.name}: starting") == 1
+    assert said.splitlines()[-1].startswith(f"{held.name} is being trained by process ")
 
 
 def test_a_table_with_a_network_that_cannot_be_counted_is_not_trained(
@@ -141,7 +182,7 @@ def test_a_table_with_a_network_that_cannot_be_counted_is_not_trained(
 
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path / "empty"))
     monkeypatch.setattr("repro.comparison.counts.counted", refused)
-    monkeypatch.setattr(command, "train_all", lambda *arguments: pytest.fail("trained"))
+    monkeypatch.setattr(command, "train_free", lambda *arguments: pytest.fail("trained"))
     with pytest.raises(UserError):
         command.train_missing(select("cifar100", "N = 4"), AS_PUBLISHED, CPU, folders)
 
@@ -152,10 +193,14 @@ def test_a_table_is_trained_where_fvcore_is_missing(
     def without_fvcore(subject: object) -> None:
         raise PackageMissing("fvcore", "FLOPs are counted with it")
 
+    def train_free(experiments: Sequence[Experiment], *others: object) -> Outcome:
+        trained.extend(experiments)
+        return Outcome()
+
     trained: list[Experiment] = []
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path / "empty"))
     monkeypatch.setattr("repro.comparison.counts.counted", without_fvcore)
-    monkeypatch.setattr(command, "train_all", lambda experiments, *others: trained.extend(experiments))
+    monkeypatch.setattr(command, "train_free", train_free)
     command.train_missing(select("cifar100", "N = 4"), AS_PUBLISHED, CPU, folders)
     assert trained
 

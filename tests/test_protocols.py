@@ -565,7 +565,7 @@ def test_a_recorded_run_that_cannot_be_tested_keeps_no_other_from_being_trained(
     outcome = train_runs([first, second], HERE, folders)
     (failure,) = outcome.failures
     reason = f"{first.name} is not tested: {first.name} was started in bf16; resume with --precision bf16"
-    assert (outcome.held, str(failure).startswith(reason)) == ([], True)
+    assert (outcome.holders, str(failure).startswith(reason)) == ({}, True)
     assert f"failed: {reason}" in capsys.readouterr().err
     assert {each.seed: len(each.tests) for each in every_record(folders.results)} == {0: 0, 1: 1}
 

@@ -30,6 +30,7 @@ from repro.store.results import every_record
 from repro.store.run_folders import LOCK
 from repro.store.writing import check_writable
 from repro.tables import AS_PUBLISHED
+from repro.training.runs.train import train
 
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]
@@ -106,6 +107,27 @@ def test_a_run_is_refused_with_the_process_that_trains_it(tiny: Make, folders: F
         with pytest.raises(BeingTrained, match=expected) as refused:
             train_one(tiny(), CPU, folders, Silent())
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.usefixtures("small_digits")
+@pytest.mark.parametrize("together", ["off", "stacked"])
+def test_the_seeds_that_are_free_are_trained_and_the_others_named(tiny: Make, folders: Folders, together: str) -> None:
+    seeds = [tiny(seed=seed, epochs=1, dropout=0.0) for seed in range(3)]
+    with ExitStack() as locks:
+        hold(locks, folders, seeds[0], seeds[2])
+        with pytest.raises(BeingTrained) as refused:
+            train(seeds, replace(CPU, together=together), folders, Silent())
+    assert list(refused.value.holders) == [seeds[0].name, seeds[2].name]
+    assert [each.id for each in every_record(folders.results)] == [seeds[1].id]
+
+
+@pytest.mark.usefixtures("small_digits")
+def test_a_seed_that_became_free_is_trained_at_the_end(tiny: Make, folders: Folders) -> None:
+    seeds = [tiny(seed=seed, epochs=1) for seed in range(2)]
+    with ExitStack() as locks:
+        hold(locks, folders, seeds[0])
+        records = train(seeds, CPU, folders, Silent(lambda step: locks.close()))
+    assert [each.id for each in records] == [each.id for each in seeds]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
@@ -237,16 +259,16 @@ def test_a_table_comes_back_to_runs_that_became_free(
     elsewhere = replace(folders, runs=tmp_path / "elsewhere")
     with ExitStack() as locks:
         hold(locks, folders, first, second)
-        original = command.train_all
+        original = command.train_free
 
-        def train_all(experiments: list[Experiment], *arguments: object) -> object:
+        def train_free(experiments: list[Experiment], *arguments: object) -> object:
             answer = original(experiments, *arguments)  # type: ignore[arg-type]
             if other in experiments:
                 train_one(first, CPU, elsewhere, Silent())
                 locks.close()
             return answer
 
-        monkeypatch.setattr(command, "train_all", train_all)
+        monkeypatch.setattr(command, "train_free", train_free)
         command.train_missing(select("cifar100", "N = 4"), AS_PUBLISHED, CPU, folders)
     assert [each.id for each in every_record(folders.results)] == [other.id, first.id, second.id]
 

@@ -22,7 +22,6 @@ from slurm_cluster import wait_for
 
 from repro.api.library import using
 from repro.api.run_lines import run_lines
-from repro.campaign.training import Outcome
 from repro.cli.app import main
 from repro.cli.work import work
 from repro.cluster.program import copy_papers, copy_program
@@ -43,6 +42,7 @@ from repro.store.results import Record
 from repro.store.run_folders import LOCK, describe
 from repro.store.run_state import RunState
 from repro.tables import read_table
+from repro.training.runs.outcome import Outcome
 
 ROOT = Path(__file__).parents[1]
 
@@ -479,7 +479,7 @@ def test_a_job_has_the_folders_of_the_command_that_submitted_it(paper: Path, mon
 
     def look(experiments: object, runtime: Runtime, folders: Folders) -> Outcome:
         seen.extend([data_folder(), current_library().named, *(each.folder for each in current_library().papers[1:])])
-        return Outcome([], [])
+        return Outcome()
 
     monkeypatch.setattr("repro.cli.work.train_runs", look)
     work(paper, 0)  # its run is resumed with `--papers away`

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from repro.api.selection import count_networks
 from repro.atomic import remove_unfinished
 from repro.console import loading, note, problem
-from repro.errors import BeingTrained, OneRunFailed, UserError, raise_joined
+from repro.errors import OneRunFailed, UserError, raise_joined
 from repro.experiment import Experiment, by_seeds, check_network, one_of_each
 from repro.paths import Folders
 from repro.planning.needed import incomplete, missing
@@ -18,6 +17,7 @@ from repro.store.run_folders import run_names
 from repro.tables import RunsPerRow, Selection
 from repro.text import number_of
 from repro.torchrun import process_count
+from repro.training.runs.outcome import Outcome
 
 
 def train_missing(selection: Selection, per_row: RunsPerRow, runtime: Runtime, folders: Folders) -> bool:
@@ -40,7 +40,7 @@ def train_missing(selection: Selection, per_row: RunsPerRow, runtime: Runtime, f
         remove_unfinished(folders.runs / name)
     outcome = train_runs(experiments, runtime, folders)
     raise_joined(outcome.failures)
-    return not outcome.held
+    return not outcome.holders
 
 
 def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> list[Record]:
@@ -57,13 +57,18 @@ def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Fold
     return train(experiments, runtime, folders, watcher(), fastest)
 
 
-class Outcome(NamedTuple):
-    """The runs that were not trained to their end."""
+def train_free(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> Outcome:
+    """Train those experiments that no other process trains.
 
-    failures: list[OneRunFailed]
-    """Those of runs that cannot be trained to their end."""
-    held: list[Experiment]
-    """Those that other processes still train."""
+    Raises:
+        Stopped: a signal came; the runs are saved.
+    """
+    with loading():
+        from repro.benchmark.fastest import fastest
+        from repro.training.progress.watcher import watcher
+        from repro.training.runs.train import train_free as train
+
+    return train(experiments, runtime, folders, watcher(), fastest)
 
 
 def train_runs(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> Outcome:
@@ -78,12 +83,14 @@ def train_runs(experiments: Sequence[Experiment], runtime: Runtime, folders: Fol
         check_network(each)
     recorded = _recorded(experiments, folders)
     untrained = [each for each in experiments if each.id not in recorded]
-    first = _train_free(untrained, runtime, folders, lambda line: note(f"{line}; it is tried again later"))
-    second = _train_free(first.held, runtime, folders, problem)
-    tested = [_tested(each, runtime, folders) for each in experiments if each.id in recorded]
-    outcomes = (first, second, *tested)
-    held = [each for outcome in (second, *tested) for each in outcome.held]
-    return Outcome([each for outcome in outcomes for each in outcome.failures], held)
+    outcome = _train_sets(untrained, runtime, folders, lambda line: note(f"{line}; it is tried again later"))
+    held = [each for each in untrained if each.name in outcome.holders]
+    outcome.holders.clear()
+    outcome.add(_train_sets(held, runtime, folders, problem))
+    for each in experiments:
+        if each.id in recorded:
+            outcome.add(_tested(each, runtime, folders))
+    return outcome
 
 
 def _tested(experiment: Experiment, runtime: Runtime, folders: Folders) -> Outcome:
@@ -91,11 +98,11 @@ def _tested(experiment: Experiment, runtime: Runtime, folders: Folders) -> Outco
     trained.
     """
     try:
-        return _train_free([experiment], runtime, folders, problem)
+        return _train_sets([experiment], runtime, folders, problem)
     except UserError as error:
         failure = OneRunFailed(f"{experiment.name} is not tested: {error}")
         problem(f"failed: {failure}")
-        return Outcome([failure], [])
+        return Outcome(failures=[failure])
 
 
 def _recorded(experiments: Sequence[Experiment], folders: Folders) -> set[str]:
@@ -106,7 +113,7 @@ def _recorded(experiments: Sequence[Experiment], folders: Folders) -> set[str]:
     return records & {each.id for each in experiments}
 
 
-def _train_free(
+def _train_sets(
     experiments: Sequence[Experiment], runtime: Runtime, folders: Folders, report: Callable[[str], None]
 ) -> Outcome:
     """Train the experiments that no other process trains or has recorded meanwhile.
@@ -117,23 +124,16 @@ def _train_free(
         folders: of the runs.
         report: called with who trains a run.
     """
-    failures: list[OneRunFailed] = []
-    held: list[Experiment] = []
-    for free in _sets(experiments, runtime):
-        while free := _incomplete(free, folders):
-            try:
-                train_all(free, runtime, folders)
-                break
-            except BeingTrained as error:
-                for name, holder in error.holders.items():
-                    report(f"{name} is being trained by {holder}")
-                held += [each for each in free if each.name in error.holders]
-                free = [each for each in free if each.name not in error.holders]
-            except OneRunFailed as error:
-                problem(f"failed: {error}")
-                failures.append(error)
-                break
-    return Outcome(failures, held)
+    outcome = Outcome()
+    for each in _sets(experiments, runtime):
+        if left := _incomplete(each, folders):
+            trained = train_free(left, runtime, folders)
+            for name, holder in trained.holders.items():
+                report(f"{name} is being trained by {holder}")
+            for failure in trained.failures:
+                problem(f"failed: {failure}")
+            outcome.add(trained)
+    return outcome
 
 
 def _incomplete(experiments: list[Experiment], folders: Folders) -> list[Experiment]:

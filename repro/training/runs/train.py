@@ -3,52 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 
 import torch
 from torch import nn
 
-from repro.atomic import remove_unfinished
 from repro.data.inputs.protocol import Protocol
-from repro.errors import (
-    BeingTrained,
-    NetworkFailed,
-    OneRunFailed,
-    RunFailed,
-    UserError,
-    is_out_of_memory,
-    raise_joined,
-)
+from repro.errors import BeingTrained, UserError, raise_joined
 from repro.experiment import Experiment, one_of_each
-from repro.locks import Held, locked
 from repro.paths import Folders
 from repro.recipes import Recipe
-from repro.runtime import Runtime, Together
+from repro.runtime import Runtime
 from repro.store.results import RUNS, Record, every_record
-from repro.store.run_folders import LOCK, LOCK_SECONDS, describe, run_at
+from repro.store.run_folders import describe, run_at
 from repro.store.run_state import Ending
 from repro.store.writing import check_writable
-from repro.training.engine.graphs import Graphs
 from repro.training.initialise import network_without_memory
 from repro.training.machine import processes
 from repro.training.machine.device import check_deterministic, check_fused, prepare
-from repro.training.machine.device_memory import check_fits, release_memory
+from repro.training.machine.device_memory import check_fits
 from repro.training.progress.tensorboard import check_log
 from repro.training.progress.watcher import Watcher
-from repro.training.runs.failures import failing_in_one_line
 from repro.training.runs.final_tests import final_protocols
-from repro.training.runs.grouping import Group, groups_of, in_groups, members, sharing_mode_of
-from repro.training.runs.loop import train_engines
-from repro.training.runs.memory import too_small, warn_if_short, with_memory_choice
+from repro.training.runs.group_training import train_groups
+from repro.training.runs.grouping import Group, groups_of, members, sharing_mode_of
+from repro.training.runs.memory import warn_if_short, with_memory_choice
 from repro.training.runs.opening import warn_of_deviations, warn_of_images, warn_of_records
+from repro.training.runs.outcome import Outcome
 from repro.training.runs.record import recorded
-from repro.training.runs.resume import Part, engine_at, grouped_by_progress
 from repro.training.runs.session import Session
 from repro.training.schedule import images_per_epoch
 from repro.training.tasks.kinds import MakeTask, task_for
+
+Choose = Callable[[Sequence[Experiment], Runtime], Runtime]
+"""Returns the switches for runs, with those that the user left open."""
+
+
+def as_asked(experiments: Sequence[Experiment], runtime: Runtime) -> Runtime:
+    """Return the switches as the user gave them."""
+    return runtime
 
 
 def train(
@@ -56,10 +49,50 @@ def train(
     runtime: Runtime,
     folders: Folders,
     watcher: Watcher,
-    choose: Callable[[Sequence[Experiment], Runtime], Runtime] = lambda _, runtime: runtime,
+    choose: Choose = as_asked,
     make_task: MakeTask = task_for,
 ) -> list[Record]:
-    """Train experiments to their end, resuming those that were stopped.
+    """Train experiments as `train_free` does; those that other processes train are tried again at the end.
+
+    Args:
+        experiments: the runs.
+        runtime: as for `train_free`, like the others.
+        folders: of data, checkpoints and records.
+        watcher: receives the progress.
+        choose: returns the switches that were left open.
+        make_task: makes the tasks.
+
+    Returns:
+        The records, in the order of the experiments.
+
+    Raises:
+        OneRunFailed: of some runs; raised when the others have ended.
+        BeingTrained: other processes still train some runs, and none failed; raised when the others have ended.
+        UserError, RunFailed, Stopped: as `train_free` raises them.
+    """
+    outcome = train_free(experiments, runtime, folders, watcher, choose, make_task)
+    held = [each for each in experiments if each.name in outcome.holders]
+    if held and len(held) < len(experiments):
+        outcome.holders.clear()
+        outcome.add(train_free(held, runtime, folders, watcher, choose, make_task))
+    still_held = BeingTrained(outcome.holders)
+    if outcome.failures and outcome.holders:
+        watcher.say(str(still_held))
+    raise_joined(outcome.failures)
+    if outcome.holders:
+        raise still_held
+    return [outcome.records[each.id] for each in experiments]
+
+
+def train_free(
+    experiments: Sequence[Experiment],
+    runtime: Runtime,
+    folders: Folders,
+    watcher: Watcher,
+    choose: Choose = as_asked,
+    make_task: MakeTask = task_for,
+) -> Outcome:
+    """Train experiments that no other process trains to their end, resuming those that were stopped.
 
     They are trained one after another, or several at once if the runtime says so.
 
@@ -72,22 +105,20 @@ def train(
         make_task: makes the tasks, one for each recipe.
 
     Returns:
-        The records, in the order of the experiments.
+        The records; the failures of the runs whose loss became NaN (Diverged), or whose network's code failed, and
+        whose last checkpoints are kept; and the processes that train the others.
 
     Raises:
         UserError: the data are missing or changed, or a checkpoint is broken.
-        BeingTrained: another process trains a run.
         RunFailed: the run cannot continue, for example because the disk is full; the last checkpoints are kept.
-        OneRunFailed: a loss became NaN (Diverged), or the code of a network failed; raised when the other runs have
-            ended. The last checkpoints are kept.
         Stopped: a signal of `signals.SIGNALS`; the state is saved.
     """
     check_log(runtime.log)
     every_record(folders.results)  # a file that cannot be extended is reported before the training
     networks = _networks(experiments, runtime)  # an invalid one is refused before anything is read or written
     protocols = {key: final_protocols(each) for key, each in one_of_each(experiments).items()}
-    records = _finished(experiments, runtime, folders, watcher, protocols)
-    if missing := [each for each in experiments if each.id not in records]:
+    outcome = Outcome(_finished(experiments, runtime, folders, watcher, protocols))
+    if missing := [each for each in experiments if each.id not in outcome.records]:
         runtime = choose(missing, runtime)
         session = Session(runtime, prepare(runtime), folders, watcher, protocols, make_task)
         groups, session = _grouped(missing, networks, session)
@@ -95,8 +126,8 @@ def train(
         warn_of_records(missing, folders, watcher)
         if processes.rank() == 0:
             check_writable(folders.results / RUNS, beside="curves")
-        records |= {record.id: record for record in _train_groups(groups, session)}
-    return [records[each.id] for each in experiments]
+        outcome.add(train_groups(groups, session))
+    return outcome
 
 
 def _networks(experiments: Sequence[Experiment], runtime: Runtime) -> dict[str, nn.Module]:
@@ -169,98 +200,6 @@ def _describe_as_recorded(experiment: Experiment, runtime: Runtime, folders: Fol
         return
     if processes.rank() == 0:
         describe(experiment, found.runtime if found else runtime, folders, ended=Ending.RECORDED, device=device)
-
-
-def _train_groups(groups: Sequence[Group], session: Session) -> list[Record]:
-    """Train one group after another; if the runs of one fail, the others are still trained."""
-    records, failures, left = list[Record](), list[OneRunFailed](), list(groups)
-    while left:
-        group = left.pop(0)
-        try:
-            trained = _train_if_it_fits(group, session)
-        except OneRunFailed as error:
-            if isinstance(error, NetworkFailed) and len(group) > 1:
-                session.watcher.say(f"one of {len(group)} runs at once failed; training them one by one")
-                left = [*in_groups(group, 1), *left]
-                continue
-            failures.append(error)
-            if left:
-                session.watcher.say(f"failed: {error}; continuing with the next runs")
-            continue
-        if trained is None:
-            fewer = len(group) - 1
-            session.watcher.say(
-                f"the memory of {session.device} is too small for {len(group)} runs at once; training {fewer} at once "
-                f"(--at-once {fewer} starts with that number)"
-            )
-            left = in_groups([*group, *(each for one in left for each in one)], fewer)
-        else:
-            records += trained
-    raise_joined(failures)
-    return records
-
-
-def _train_if_it_fits(group: Group, session: Session) -> list[Record] | None:
-    """Train the runs of a group; None if the memory of the device is too small for so many branches."""
-    try:
-        with failing_in_one_line(members(group)):
-            return _train_locked(group, session)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        if len(group) == 1:
-            on_gpu = session.device.type == "cuda"
-            raise RunFailed(too_small(members(group), session.runtime, session.folders.runs, on_gpu=on_gpu)) from error
-    release_memory()
-    return None
-
-
-def _train_locked(group: Group, session: Session) -> list[Record]:
-    """Lock the folders of a group's runs and train; stacked runs at different steps are trained separately."""
-    runs, watcher = session.folders.runs, session.watcher
-    with ExitStack() as locks:
-        _lock(members(group), runs, locks)
-        with processes.first_alone():
-            parts = [part for stack in group for part in grouped_by_progress(stack, runs, watcher)]
-        if len(group) > 1:
-            graphs, runtime = Graphs(shared=True), session.runtime.branched(len(group))
-            return train_engines(
-                [partial(engine_at, each, runtime, session, graphs) for each in parts], graphs, session
-            )
-        return _train_parts(parts, session)
-
-
-def _train_parts(parts: Sequence[Part], session: Session) -> list[Record]:
-    """Train stacked runs that are at different steps, one part after another; if one fails, the others are trained."""
-    records, failures = list[Record](), list[OneRunFailed]()
-    for part in parts:
-        runtime = _alone(len(part[0]), session.runtime)
-        try:
-            records += train_engines([partial(engine_at, part, runtime, session)], None, session)
-        except OneRunFailed as error:
-            failures.append(error)
-    raise_joined(failures)
-    return records
-
-
-def _alone(seeds: int, runtime: Runtime) -> Runtime:
-    """Return the switches of one engine: a graph that others could share too launches the steps of a single run."""
-    return runtime.branched(1) if runtime.together == Together.BRANCHES else runtime.stacked(seeds)
-
-
-def _lock(group: Sequence[Experiment], runs: Path, locks: ExitStack) -> None:
-    """Lock the runs' folders; BeingTrained, in all processes, if some are locked."""
-    holders = {}
-    for experiment in group if processes.rank() == 0 else ():
-        folder = runs / experiment.name
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            locks.enter_context(locked(folder / LOCK, LOCK_SECONDS))
-            remove_unfinished(folder)
-        except Held as held:
-            holders[experiment.name] = str(held)
-    if holders := processes.of_first(holders):
-        raise BeingTrained(holders)
 
 
 def _check_shares(recipe: Recipe, images: int) -> None:
