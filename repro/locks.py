@@ -110,22 +110,30 @@ def _is_at(file: BinaryIO, path: Path) -> bool:
 
 
 def holder_of(path: Path) -> str | None:
-    """Return the process that holds a lock, in words; None if there is none, or the file cannot be opened or locked."""
+    """Return the process that holds a lock, in words; None if there is none, or the file system has no locks.
+
+    The lock may be of another user: a shared lock, which that of `locked` excludes, needs no permission to write.
+
+    Raises:
+        PermissionError: the file may not be read.
+    """
     try:
-        with path.open("r+b") as file:
-            _lock(file, path, time.monotonic())
+        with path.open("rb") as file:
+            _lock(file, path, time.monotonic(), fcntl.LOCK_SH)
             return None
     except Held as held:
         return str(held)
+    except PermissionError:
+        raise
     except (OSError, UserError):
         return None
 
 
-def _lock(file: BinaryIO, path: Path, end: float) -> None:
+def _lock(file: BinaryIO, path: Path, end: float, kind: int = fcntl.LOCK_EX) -> None:
     """Lock an open file before a time of the monotonic clock; closing it unlocks it."""
     while True:
         try:
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fcntl.flock(file, kind | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):  # some network file systems answer EACCES
             if time.monotonic() >= end:
                 raise Held(_holder(path)) from None

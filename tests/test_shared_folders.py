@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 import pytest
 from watching import Silent, stop_at, train_one
@@ -20,14 +20,15 @@ from watching import Silent, stop_at, train_one
 from repro.api.selection import select
 from repro.atomic import remove_unfinished, write_atomically, write_folder_atomically
 from repro.campaign import training as command
-from repro.errors import BeingTrained, UserError
+from repro.errors import BeingTrained, Stopped, UserError
 from repro.experiment import Experiment
 from repro.locks import Held, Holder, holder_of, locked
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store import writing
 from repro.store.results import every_record
-from repro.store.run_folders import LOCK
+from repro.store.run_folders import LOCK, run_at
+from repro.store.run_state import RunState
 from repro.store.writing import check_writable
 from repro.tables import AS_PUBLISHED
 from repro.training.runs.train import train
@@ -75,6 +76,35 @@ def test_a_lock_says_who_holds_it(tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == [".lock"]
     with locked(path, 0):
         pass
+
+
+def test_a_run_of_another_user_is_listed_as_running_or_unknown(
+    tiny: Make, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files may not be written; tests run as root, for whom permissions do not apply."""
+
+    def without_permission(*refused: str) -> None:
+        def open_file(path: Path, mode: str = "r", *arguments: Any, **named: Any) -> IO[Any]:
+            if path.name == LOCK and mode in refused:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return original(path, mode, *arguments, **named)
+
+        monkeypatch.setattr(Path, "open", open_file)
+
+    original, folder = Path.open, folders.runs / tiny().name
+    with pytest.raises(Stopped):
+        train_one(tiny(), CPU, folders, stop_at(1))
+    with started(HOLD, folder / LOCK) as program:
+        without_permission("ab", "r+b")
+        running = run_at(folder)
+        assert (running.state, running.command) == (RunState.RUNNING, None)
+        assert str(running.holder).startswith(f"process {program.pid} on ")
+    stopped = run_at(folder)
+    assert (stopped.state, stopped.holder) == (RunState.STOPPED, None)
+    without_permission("ab", "r+b", "rb")
+    unknown = run_at(folder)
+    assert (unknown.state, unknown.command) == (RunState.UNKNOWN, None)
+    assert unknown.reason == "its .lock may not be read, so whether a process trains it is unknown"
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:

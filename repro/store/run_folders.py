@@ -168,14 +168,20 @@ def _differ_only_in_length(one: Experiment, other: Experiment) -> bool:
 
 
 def run_at(folder: Path) -> Run:
-    """Return the state of the run in a folder."""
-    holder = holder_of(folder / LOCK)  # checked first: if the run ends meanwhile, the files read below are newer
+    """Return the state of the run in a folder; unknown if it is of another user and its lock may not be read."""
+    holder, hidden = None, False
+    try:
+        holder = holder_of(folder / LOCK)  # checked first: if the run ends meanwhile, the files read below are newer
+    except PermissionError:
+        hidden = True
     curve: list[EpochRow] = []
     with suppress(UserError):  # an invalid file must not hide the other runs
         curve = read_curve(folder / CURVE)
     written = [each.stat().st_mtime for each in (folder / CURVE, folder / DESCRIPTION) if each.exists()]
     changed = datetime.fromtimestamp(max(written, default=0.0), UTC)
     description, unread = _description(folder / DESCRIPTION)
+    if hidden:
+        description, unread = None, f"its {LOCK} may not be read, so whether a process trains it is unknown"
     return Run(folder, description, unread, curve[-1] if curve else None, holder, changed)
 
 

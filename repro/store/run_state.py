@@ -21,7 +21,7 @@ class RunState(StrEnum):
     MISSING = "missing"
     """It was not started, or has no checkpoint yet."""
     UNKNOWN = "unknown"
-    """Its folder has no description that can be read."""
+    """Its folder has no description that can be read, or a lock that may not be read."""
 
     @property
     def ended(self) -> bool:
