@@ -355,7 +355,9 @@ def test_jobs_of_slurm_are_matched_with_their_runs(tmp_path: Path, monkeypatch: 
     folder = tmp_path / "submissions" / "one"
     folder.mkdir(parents=True)
     submission(folder).write()
-    program(tmp_path, "squeue", "printf '7_0|node3\\n7_1|\\n9|node1\\n'", monkeypatch)
+    monkeypatch.setattr("os.getuid", lambda: 4321)  # in a container, a user may have only a number
+    answer = "Welcome to the cluster\\n7_0|node3\\n7_1|\\n9|node1\\n"
+    program(tmp_path, "squeue", f"case $* in *--user=4321*) printf '{answer}';; esac", monkeypatch)
     jobs = live_jobs(tmp_path)
     assert {name: (job.id, job.host) for name, job in jobs.items()} == {
         "first": ("7_0", "node3"),
@@ -390,8 +392,10 @@ def test_a_run_whose_job_ended_before_it_began_is_listed_with_its_log(
     out = capsys.readouterr().out
     assert "missing: its job ended before the run started" in out
     assert out.splitlines()[-1] == f"log of first: {log}"
-    program(tmp_path, "squeue", "exit 1", monkeypatch)
-    assert run_lines(tmp_path) == []  # they may be queued
+    program(tmp_path, "squeue", "echo 'no slots' >&2; exit 1", monkeypatch)
+    unknown = run_lines(tmp_path)
+    assert [(line.name, line.state) for line in unknown] == [(each, "unknown") for each in ("first", "old", "second")]
+    assert {line.reason for line in unknown} == {"squeue failed, so which runs are queued is unknown: no slots"}
 
 
 def test_a_run_of_one_job_of_this_machine_has_its_log_and_one_of_several_their_folder(tmp_path: Path) -> None:

@@ -60,33 +60,32 @@ def run_lines(folder: Path) -> list[RunLine]:
     """Return the progress of the runs in a folder, started or submitted, and the commands that resume stopped ones."""
     found = list(runs_in(folder))
     started, logs = {run.folder.name for run in found}, logs_of(folder)
-    known = _jobs(folder, found)
-    jobs = known or {}
-    ended = _unrecorded(logs) - started - jobs.keys() if known is not None else set()
+    jobs, unanswered = _jobs(folder, found)
+    asked = logs if unanswered else {name: log for name, log in logs.items() if log.newest}
+    unstarted = _unrecorded(asked) - started - jobs.keys()
     lines = [
         *(_line(run, jobs.get(run.folder.name)) for run in found),
         *(_queued(name, job) for name, job in sorted(jobs.items()) if name not in started),
-        *map(_missing, sorted(ended)),
+        *(_unstarted(name, unanswered) for name in sorted(unstarted)),
     ]
     return [replace(line, log=str(logs[line.name].path)) if line.name in logs else line for line in lines]
 
 
-def _jobs(folder: Path, found: Iterable[Run]) -> dict[str, LiveJob] | None:
-    """Return the jobs that have not ended, by the names of their runs; None if Slurm does not answer."""
+def _jobs(folder: Path, found: Iterable[Run]) -> tuple[dict[str, LiveJob], str | None]:
+    """Return the jobs that have not ended, by the names of their runs, and why Slurm does not answer."""
     try:
-        return live_jobs(folder, (run.folder.name for run in found if run.state.ended))
+        return live_jobs(folder, (run.folder.name for run in found if run.state.ended)), None
     except UserError as error:
         note(str(error))
-        return None
+        return {}, str(error)
 
 
 def _unrecorded(logs: Mapping[str, JobLog]) -> set[str]:
-    """Return the names of the runs of the newest submission that have no record."""
-    newest = {name: log for name, log in logs.items() if log.newest}
+    """Return the names of the submitted runs that have no record."""
     recorded = set[str]()
     with suppress(UserError):  # a file that cannot be read must not hide the runs
-        recorded = {each.name for each in read_records({log.results for log in newest.values()})}
-    return newest.keys() - recorded
+        recorded = {each.name for each in read_records({log.results for log in logs.values()})}
+    return logs.keys() - recorded
 
 
 def _line(run: Run, job: LiveJob | None) -> RunLine:
@@ -128,8 +127,10 @@ def _queued(name: str, job: LiveJob) -> RunLine:
     return RunLine(name=name, state=RunState.QUEUED, where=job.place)
 
 
-def _missing(name: str) -> RunLine:
-    """Return the line of a run whose job ended before the run started."""
+def _unstarted(name: str, unanswered: str | None) -> RunLine:
+    """Return the line of a run that has not started and whose job ended, or is unknown where Slurm does not answer."""
+    if unanswered:
+        return RunLine(name=name, state=RunState.UNKNOWN, reason=unanswered)
     return RunLine(name=name, state=RunState.MISSING, reason="its job ended before the run started")
 
 

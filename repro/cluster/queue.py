@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import socket
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -91,7 +91,7 @@ def _of(submission: Submission, slurm: Hosts) -> Iterator[LiveJob]:
 
 def _of_slurm() -> Hosts:
     """Return where all jobs of this user in Slurm run."""
-    command = ["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--format=%i|%N"]
+    command = ["squeue", "--noheader", "--array", f"--user={os.getuid()}", "--format=%i|%N"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS).stdout
     except FileNotFoundError:
@@ -99,10 +99,11 @@ def _of_slurm() -> Hosts:
             "runs were submitted to Slurm, but squeue is not found here; run this command on a login node"
         ) from None
     except subprocess.CalledProcessError as error:
-        raise UserError(f"squeue failed, so the queued runs cannot be listed: {error.stderr.strip()}") from error
+        raise UserError(f"squeue failed, so which runs are queued is unknown: {error.stderr.strip()}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UserError(f"squeue failed, so the queued runs cannot be listed: {error}") from error
-    return dict(line.split("|") for line in answer.splitlines())
+        raise UserError(f"squeue failed, so which runs are queued is unknown: {error}") from error
+    jobs = (line.partition("|") for line in answer.splitlines())
+    return {job.strip(): host.strip() for job, bar, host in jobs if bar}  # other lines are a greeting of the cluster
 
 
 def _of_this_machine(submission: Submission) -> Iterator[tuple[str, str]]:
