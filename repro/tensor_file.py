@@ -59,8 +59,8 @@ def read_tensors(path: Path) -> Any:
     is read from one of its states.
 
     Raises:
-        UserError: the file is missing, cannot be read, or holds other objects.
-        Damaged: its checksums fail, or torch cannot have written it.
+        UserError: the file is missing, cannot be read, or holds a model.
+        Damaged: its checksums fail, torch cannot have written it, or there are other objects among its tensors.
         RunFailed: the memory is too small.
     """
     content = content_of(path)
@@ -73,7 +73,7 @@ def read_tensors(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         if pickled_in(content).whole:
             raise UserError(refusal(path, content)) from error
-        raise UserError(f"{path} has other objects than tensors and is not a checkpoint of repro train") from error
+        raise Damaged(f"{path} is damaged or not a checkpoint (it has other objects than tensors)") from error
     except Exception as error:  # zipfile, torch's reader and its unpickler raise errors of all kinds
         raise_if_out_of_memory(path, error)
         raise Damaged(f"{path} is damaged ({type(error).__name__})") from error

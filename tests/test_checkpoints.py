@@ -102,6 +102,17 @@ def test_evaluation_and_training_use_the_checkpoint_before_a_damaged_one(
     assert "resuming from step 6" in watcher.said[2]
 
 
+def test_the_checkpoint_before_one_that_holds_other_objects_is_used(newest: Path) -> None:
+    """Nothing of the program writes such objects, and they are never unpickled."""
+    content = torch.load(newest, weights_only=True)
+    torch.save({**content, "experiment": Path("elsewhere")}, newest)
+    saved, warning = checkpoint.load_newest(newest.parent)
+    assert saved
+    assert saved.step == 6
+    reason = "is damaged or not a checkpoint (it has other objects than tensors); using the previous checkpoint"
+    assert warning == f"{newest} {reason}"
+
+
 @pytest.mark.parametrize("run", sorted(each.name for each in UNFINISHED.glob("*")))
 def test_checkpoints_without_a_checksum_are_read(run: str) -> None:
     saved = checkpoint.load(UNFINISHED / run / checkpoint.NEWEST)
