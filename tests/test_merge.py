@@ -13,7 +13,7 @@ from test_cli import repro
 
 from repro.data.inputs.protocol import Averaged, Protocol, Views
 from repro.store.csv_rows import columns_of, csv_of, line_of
-from repro.store.curves import curve_path, read_curve, write_curve
+from repro.store.curves import curve_of, curve_path, curve_paths, new_curve_path, read_curve, write_curve
 from repro.store.gates import GateRow, gates_path, read_gates, write_gates
 from repro.store.protocol_tests import plain, recorded_tests
 from repro.store.results import EpochRow, ProtocolTest, Record, every_record
@@ -192,6 +192,27 @@ def test_a_run_that_one_of_two_machines_repeated_is_merged_in_any_order(
     append_record(other, tmp_path / "third")
     status, _, err = repro(capsys, "merge", tmp_path / "both", tmp_path / "third", "--results", tmp_path / "new")
     assert (status, f"{first.name} differs in {tmp_path / 'both'}" in err) == (2, True)
+
+
+@pytest.mark.parametrize("kept", ["theirs", "mine"])
+def test_curves_are_merged_after_one_folder_kept_the_second_record(
+    kept: str, tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There, the second curve has the name of the first one."""
+    records = [record(error=error, epochs=1, started=f"2026-01-{error:g}T00:00:00+00:00") for error in (22.0, 23.0)]
+    for folder in ("mine", "theirs"):
+        for each in records:
+            write_curve([replace(EPOCH, test_error=each.error)], new_curve_path(tmp_path / folder, each))
+            append_record(each, tmp_path / folder)
+    name, mine = records[0].name, tmp_path / "mine"
+    assert repro(capsys, "runs", "keep", name, "--record", 2, "--yes", "--results", tmp_path / kept)[0] == 0
+    for _ in range(2):
+        status, out, err = repro(capsys, "merge", tmp_path / "theirs", "--results", mine)
+        assert (status, "error" in err) == (0, False)
+    assert "0 records, 0 curves" in out
+    assert sorted(each.error for each in every_record(mine)) == [22.0, 23.0]
+    assert [curve_of(each, [mine])[0].test_error for each in records] == [22.0, 23.0]
+    assert len(curve_paths(mine, name)) == 2
 
 
 def test_records_with_fewer_columns_and_columns_of_a_user_are_merged(

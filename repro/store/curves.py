@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from glob import escape
 from itertools import count
@@ -37,15 +38,25 @@ def curve_paths(folder: Path, run: str) -> list[Path]:
     return [*([first] if first.exists() else []), *sorted(others)]
 
 
+def numbered(first: Path) -> Iterator[Path]:
+    """Yield the paths that the curves of a run may have: NAME.csv, which is given, NAME.2.csv, ..."""
+    yield first
+    yield from (first.with_name(f"{first.stem}.{number}.csv") for number in count(2))
+
+
+def by_run(folder: Path) -> dict[str, list[Path]]:
+    """Return the files of a folder, such as `curves`, by the names of their runs."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.glob("*.csv"), key=lambda each: (len(each.name), each.name)):
+        found.setdefault(re.sub(r"\.\d+$", "", path.stem), []).append(path)
+    return found
+
+
 def new_curve_path(folder: Path, record: Record) -> Path:
     """Return where the curve of a new record is written, beside those of earlier records of the experiment."""
     earlier = [each for each in every_record(folder) if each.id == record.id and each.started != record.started]
-    first = curve_path(folder, record.name)
-    numbered = (first.with_name(f"{record.name}.{number}.csv") for number in count(2))
-    path = first
-    while path.exists() and any(is_curve_of(path, each) for each in earlier):
-        path = next(numbered)
-    return path
+    paths = numbered(curve_path(folder, record.name))
+    return next(each for each in paths if not (each.exists() and any(is_curve_of(each, other) for other in earlier)))
 
 
 def is_curve_of(path: Path, record: Record) -> bool:

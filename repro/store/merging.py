@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +13,7 @@ from repro.atomic import write_atomically
 from repro.bars import with_bar
 from repro.errors import UserError
 from repro.store.csv_rows import line_of, lines_of, read, read_with_lines, rewrite
-from repro.store.curves import read_curve
+from repro.store.curves import by_run, numbered, read_curve
 from repro.store.gates import read_gates
 from repro.store.protocol_tests import recorded_tests
 from repro.store.results import RECORD, RUNS, Record, put_record, with_further_tests
@@ -215,22 +216,39 @@ def _write_records(runs: _Lines[Record], results: Path) -> None:
 
 @dataclass
 class _Files:
-    """A folder with one file for each run, and the files that a merge adds to it."""
+    """A folder with a file for each run, and for each further record of it, and the files that a merge adds to it."""
 
     folder: Path
     reader: Callable[[Path], Sequence[Any]]
     new: dict[str, Path] = field(default_factory=dict)
-    """Paths of the files to copy, by their names."""
+    """Paths of the files to copy, by their names in this folder."""
+    known: dict[str, list[Path]] = field(init=False)
+    """The files of each run: those of this folder, and those to copy."""
+
+    def __post_init__(self) -> None:
+        self.known = by_run(self.folder)
 
     def add(self, folder: Path) -> None:
-        """Plan to add the files of another folder; UserError if an earlier folder has another file of the name."""
-        for path in sorted(folder.glob("*.csv")):
-            rows, known = self.reader(path), self.new.get(path.name, self.folder / path.name)
-            if not known.exists():
-                self.new[path.name] = path
-            elif (others := self.reader(known)) != rows:
-                one, other = _first_difference(others, rows)
-                raise _conflict(f"{folder.name}/{path.name}", known, path, one, other)
+        """Plan to add the files of another folder; UserError if the earlier files of a run are all others than in it.
+
+        The files of a run have other names in two folders if one of them got or kept its records in another order.
+        """
+        for run, paths in by_run(folder).items():
+            known = self.known.setdefault(run, [])
+            there, found = [self.reader(each) for each in known], [self.reader(each) for each in paths]
+            if known and not any(rows in there for rows in found):
+                one, other = _first_difference(there[0], found[0])
+                raise _conflict(f"{folder.name}/{paths[0].name}", known[0], paths[0], one, other)
+            for path, rows in zip(paths, found, strict=True):
+                if rows not in there:
+                    self.new[self._free_name(run, path)] = path
+                    known.append(path)
+                    there.append(rows)
+
+    def _free_name(self, run: str, path: Path) -> str:
+        """Return the name of another folder's file here, which is its own unless another file has that."""
+        names = chain([path.name], (each.name for each in numbered(self.folder / f"{run}.csv")))
+        return next(each for each in names if each not in self.new and not (self.folder / each).exists())
 
     def write(self) -> None:
         """Copy the planned files."""
