@@ -192,17 +192,25 @@ def test_a_record_without_a_folder_and_a_folder_without_a_record_are_deleted(
     assert left(folders) == []
 
 
-def test_a_run_whose_folder_is_a_link_has_the_name_of_the_link(
-    pair: list[Record], folders: Folders, capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_a_run_whose_folder_is_a_link_has_the_name_of_the_link_and_is_deleted_with_it(
+    pair: list[Record],
+    folders: Folders,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     first, second = pair
     (folders.runs / first.name).rename(tmp_path / "elsewhere")
     (folders.runs / first.name).symlink_to(tmp_path / "elsewhere")
-    err = rm(capsys, folders, folders.runs / second.name / ".." / first.name, "--yes")[2]
+    what = folders.runs / second.name / ".." / first.name
+    answering(monkeypatch, "n")
+    assert f"{what}, a link to {tmp_path / 'elsewhere'} (35 bytes), 1 record in" in rm(capsys, folders, what)[2]
+    err = rm(capsys, folders, what, "--yes")[2]
     assert err.startswith(f"deleted {first.name}\n")
     assert [each.name for each in every_record(folders.results)] == [second.name]
     assert not curve_path(folders.results, first.name).exists()
-    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert not (tmp_path / "elsewhere").exists()
+    assert left(folders) == [second.name]
 
 
 def test_other_folders_and_files_are_refused(

@@ -101,7 +101,10 @@ def _shown(removal: Removal) -> str:
     """Return a line with everything that the removal of a run deletes."""
     from rich.filesize import decimal
 
-    parts = [f"{removal.folder} ({decimal(removal.size)})"] if removal.folder else []
+    parts = []
+    if removal.folder:
+        target = f", a link to {removal.folder.resolve()}" if removal.folder.is_symlink() else ""
+        parts.append(f"{removal.folder}{target} ({decimal(removal.size)})")
     if removal.records:
         parts.append(f"{number_of(len(removal.records), 'record')} in {removal.results / RUNS}")
     return f"{removal.name}: {', '.join([*parts, *map(str, removal.files)])}"

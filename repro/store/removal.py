@@ -78,7 +78,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def remove(removal: Removal) -> None:
-    """Delete a run's records, curve and gate weights, and then its folder.
+    """Delete a run's records, curve and gate weights, and then its folder; of a link also the folder that it names.
 
     Raises:
         UserError: another process has started to train the run.
@@ -98,7 +98,9 @@ def remove(removal: Removal) -> None:
     except Held as held:
         raise UserError(f"{held} is training {removal.name}; stop it first, and then remove the run") from None
     with suppress(OSError):  # a process that has started the run again keeps the folder
-        removal.folder.rmdir()
+        removal.folder.resolve().rmdir()
+        if removal.folder.is_symlink():
+            removal.folder.unlink()
 
 
 def _remove_record(removal: Removal) -> None:
