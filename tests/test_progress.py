@@ -19,7 +19,7 @@ from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.curves import curve_of
-from repro.store.results import EpochRow, read_records
+from repro.store.results import RUNS, EpochRow, read_records
 from repro.text import clock
 from repro.training.machine import signals
 from repro.training.machine.signals import StopRequest
@@ -152,6 +152,16 @@ def test_a_stop_after_the_last_epoch_does_not_ask_to_resume(tiny: Make, folders:
 def test_one_step_is_singular(tiny: Make) -> None:
     course = Course(name="run", recipe=tiny(epochs=1, batch=64).recipe, images=64, runs=1, step=0)
     assert course.opening == ["run: starting, 1 step in all"]
+
+
+def test_a_run_that_was_trained_meanwhile_is_not_said_to_resume(tiny: Make, folders: Folders) -> None:
+    """By another process, or by one that was killed before it wrote the record."""
+    train([tiny(epochs=1)], CPU, folders, Silent())
+    (folders.results / RUNS).unlink()
+    watcher = Silent()
+    train([tiny(epochs=1)], CPU, folders, watcher)
+    assert watcher.said[-1].startswith(f"{tiny(epochs=1).name}: already trained, ")
+    assert not any("resuming" in line for line in watcher.said)
 
 
 def test_a_training_begins_with_everything_and_ends_with_where_it_is(

@@ -33,7 +33,9 @@ class Course:
 
     @property
     def start(self) -> str:
-        """Whether the run starts or resumes, in words."""
+        """Whether the run starts, resumes or has all its steps, perhaps by another process meanwhile, in words."""
+        if self.step == self.total:
+            return "already trained"
         return f"resuming from step {self.step}" if self.step else "starting"
 
     @property
@@ -76,7 +78,7 @@ class SharedCourse:
 
     @property
     def start(self) -> str:
-        """Whether the longest run starts or resumes, in words."""
+        """Whether the longest run starts, resumes or has all its steps, in words."""
         return self.longest.start
 
     @property
