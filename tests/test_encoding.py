@@ -7,8 +7,10 @@ import pytest
 from test_cli import repro
 
 from repro.comparison.verdict import Verdict
+from repro.console import stdout
 from repro.encoding import legible, never_fail
 from repro.report.cells import MATCH
+from repro.report.formats.fitted import Fitted, empty_grid
 from repro.report.formats.latex import SPELLINGS
 
 
@@ -62,6 +64,18 @@ def test_a_terminal_keeps_its_encoding(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setattr(sys, "stdout", terminal)
     repro(capsys, "table", "imagenet", "--format", "md")
     assert b"21.80M = |" in terminal.content
+
+
+def test_no_cell_of_a_terminal_with_ascii_only_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = empty_grid()
+    for _ in range(2):
+        grid.add_column("Error", no_wrap=True)
+    grid.add_row("22.6 ± 0.25", "≤ 10 … 25")
+    terminal = Terminal("ascii", terminal=True)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    stdout().print(Fitted(grid))
+    assert b"22.6 +- 0.25" in terminal.content
+    assert b"<= 10 ... 25" in terminal.content
 
 
 def test_a_stream_that_cannot_be_set_up_is_left_alone() -> None:

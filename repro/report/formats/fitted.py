@@ -9,6 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from repro.encoding import legible
+
 
 class Fitted:
     """The first of several tables that fits without cutting a word; else the first one without padding, or as text."""
@@ -18,12 +20,12 @@ class Fitted:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for table in self.tables:
-            if fit(table, options.max_width):
+            if fit(table, options.max_width, console.encoding):
                 yield table
                 return
         first = self.tables[0]
         first.padding = 0
-        yield first if fit(first, options.max_width) else _paragraphs(first)
+        yield first if fit(first, options.max_width, console.encoding) else _paragraphs(first)
 
 
 def _paragraphs(table: Table) -> Group:
@@ -45,9 +47,12 @@ def empty_grid(title: str | None = None) -> Table:
     return Table(title=title and escape(title), **look)  # type: ignore[arg-type]
 
 
-def fit(table: Table, width: int) -> bool:
-    """Set the widths of the columns so that no word is cut; return whether the table then fits."""
-    cells = [[Text.from_markup(str(cell)).plain for cell in (each.header, *each.cells)] for each in table.columns]
+def fit(table: Table, width: int, encoding: str) -> bool:
+    """Set the widths of the columns so that no word is cut in an encoding; return whether the table then fits."""
+    cells = [
+        [legible(Text.from_markup(str(cell)).plain, encoding) for cell in (each.header, *each.cells)]
+        for each in table.columns
+    ]
     most = [max(len(line) for cell in column for line in cell.split("\n")) for column in cells]
     words = [max(len(word) for cell in column for word in (cell.split() or [""])) for column in cells]
     least = [high if column.no_wrap else low for column, low, high in zip(table.columns, words, most, strict=True)]
