@@ -361,7 +361,7 @@ class Toy:
             quiet()
         return FactResult(self.name, 1.0, "", 0.0)
 
-    def without(self, note: str, seconds: float) -> FactResult:
+    def without(self, note: str, seconds: float, *, failed: bool = True) -> FactResult:
         """Return a failure."""
         return FactResult(self.name, None, "", seconds, note)
 
@@ -380,7 +380,7 @@ def test_jobs_that_raise_or_crash_lose_only_their_own_result() -> None:
         "raises": "ValueError: a reason",
         "crashes": "the process crashed, exit status 7",
         "returns": "",
-        "later": "did not run: no time left",
+        "later": "no time left",
         "measures": "",
     }
     assert {name: each.note for name, each in found.items()} == notes
@@ -391,9 +391,24 @@ def test_a_job_that_hangs_is_stopped() -> None:
     worker = Worker()
     worker.begin(Toy("hangs"))
     process = worker.process
-    assert worker.result(0.2).note == "stopped: it took too long, exit status -9"
+    assert worker.result(Deadline(math.inf), 0.2).note == "stopped: it took too long, exit status -9"
     assert process is not None
     assert not process.is_alive()
+
+
+def test_a_check_that_the_deadline_stops_has_not_failed() -> None:
+    worker = Worker()
+    worker.begin(named("SIGTERM"))
+    result = worker.result(Deadline(time.monotonic()))
+    assert isinstance(result, CheckResult)
+    assert (result.passed, result.note) == (None, "stopped: no time left")
+    assert worker.process is None
+
+
+def test_a_check_on_a_cpu_is_started_with_a_few_seconds_left() -> None:
+    jobs, _ = jobs_on(CPU)
+    assert {each.needs for each in jobs} == {3.0}
+    assert {each.needs for each in jobs_on(GPU)[0]} == {8.0, 12.0, 15.0}
 
 
 def test_without_time_everything_is_reported_as_not_run(
@@ -402,12 +417,15 @@ def test_without_time_everything_is_reported_as_not_run(
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     with pytest.raises(SystemExit) as ended:
         main(["bench", "--check", "--device", "cpu", "--seconds", "0", "--format", "json"])
-    assert ended.value.code == 1
+    assert ended.value.code == 0
     shown = capsys.readouterr()
     content = json.loads(shown.out)
-    assert content["failed"] == [each.name for each in checks(CPU)]
-    assert {each["note"] for each in content["times"]} == {"did not run: no time left"}
-    assert shown.err.count("FAILED") == len(content["checks"])
+    assert content["failed"] == []
+    assert content["not_run"] == [each.name for each in checks(CPU)]
+    assert {each["passed"] for each in content["checks"]} == {None}
+    assert {each["note"] for each in content["times"]} == {"no time left"}
+    assert shown.err.count("not run  ") == len(content["checks"])
+    assert "checks did not run: no time left; use a longer --seconds" in shown.err
     assert shown.err.count("not measured") == len(content["times"]) + len(content["facts"])
 
 

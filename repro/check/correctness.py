@@ -53,7 +53,11 @@ class Check:
     measure: Callable[[Setting], float]
     limit: float
     setting: Setting
-    needs: float = 15.0
+
+    @property
+    def needs(self) -> float:
+        """Seconds that must be left for it to be started."""
+        return self.setting.needs(15.0)
 
     def run(self, quiet: Quiet) -> CheckResult:
         """Return whether the two agree."""
@@ -66,9 +70,9 @@ class Check:
             self.name, finite and found <= self.limit, found if finite else None, self.limit, seconds, note
         )
 
-    def without(self, note: str, seconds: float) -> CheckResult:
-        """Return a failed result."""
-        return CheckResult(self.name, False, None, self.limit, seconds, note)
+    def without(self, note: str, seconds: float, *, failed: bool = True) -> CheckResult:
+        """Return a failed result, or that of a check that did not run."""
+        return CheckResult(self.name, False if failed else None, None, self.limit, seconds, note)
 
 
 Listed = tuple[str, Callable[[Setting], float], float]

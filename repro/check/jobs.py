@@ -29,8 +29,8 @@ class Job(Protocol):
     def run(self, quiet: Quiet) -> Result:
         """Return what was found; any exception is a failure."""
 
-    def without(self, note: str, seconds: float) -> Result:
-        """Return the result of a job that failed or did not run."""
+    def without(self, note: str, seconds: float, *, failed: bool = True) -> Result:
+        """Return the result of a job that failed, or did not run to its end for lack of time."""
 
 
 def outcome(job: Job, quiet: Quiet) -> tuple[Result, bool]:

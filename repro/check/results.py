@@ -12,7 +12,8 @@ class CheckResult:
     """Whether two ways of computing the same thing agree."""
 
     name: str
-    passed: bool
+    passed: bool | None
+    """None if it did not run to its end for lack of time."""
     difference: float | None
     """Largest relative difference; None if the check failed to give one, or it is not finite."""
     limit: float
@@ -75,8 +76,9 @@ class CheckReport:
 
     @property
     def checks(self) -> list[CheckResult]:
-        """The checks, those that failed first."""
-        return sorted((each for each in self.results if isinstance(each, CheckResult)), key=lambda each: each.passed)
+        """The checks, those that failed first, then those that did not run."""
+        found = (each for each in self.results if isinstance(each, CheckResult))
+        return sorted(found, key=lambda each: (False, None, True).index(each.passed))
 
     @property
     def times(self) -> list[TimeResult]:
@@ -91,14 +93,20 @@ class CheckReport:
 
     @property
     def failed(self) -> list[str]:
-        """The checks that did not pass, including those that did not run."""
-        return [each.name for each in self.checks if not each.passed]
+        """The checks that failed."""
+        return [each.name for each in self.checks if each.passed is False]
+
+    @property
+    def not_run(self) -> list[str]:
+        """The checks that did not run to their end for lack of time."""
+        return [each.name for each in self.checks if each.passed is None]
 
     def to_json(self) -> dict[str, object]:
         """Return everything as plain data."""
         return {
             "machine": dict(self.machine),
             "failed": self.failed,
+            "not_run": self.not_run,
             "checks": [asdict(each) for each in self.checks],
             "times": [asdict(each) for each in self.times],
             "facts": [asdict(each) for each in self.facts],
@@ -114,6 +122,8 @@ def line_of(result: Result) -> str:
 def _figures(result: Result) -> str:
     """Return the numbers of a result, in columns."""
     match result:
+        case CheckResult(passed=None):
+            return "not run"
         case CheckResult():
             found = "-" if result.difference is None else f"{result.difference:.3g}"
             return f"{'passed' if result.passed else 'FAILED'}  {found:>9} <= {result.limit:<7g}"

@@ -27,6 +27,8 @@ IMAGES, BATCH = 71, 16
 SHORT: dict[str, Any] = {"epochs": 3, "batch": BATCH, "warmup_epochs": 1}
 """Fifteen steps, with another learning rate in each epoch."""
 EXACT: dict[str, Any] = {"deterministic": True}
+CPU_SECONDS = 3.0
+"""What a job on a CPU needs: its networks are small, and nothing is compiled."""
 STEPS = 9
 """All steps of two epochs except the last; a graph is captured at the fourth step and replayed five times."""
 
@@ -64,6 +66,10 @@ class Setting:
     def on_gpu(self) -> bool:
         """Whether the device is a GPU."""
         return self.device != "cpu"
+
+    def needs(self, on_gpu: float) -> float:
+        """Return the seconds that must be left for a job to be started, given those that it needs on a GPU."""
+        return on_gpu if self.on_gpu else CPU_SECONDS
 
     def images(self, number: int = IMAGES) -> Dataset:
         """Return `number` random images of the checks' size."""

@@ -60,7 +60,11 @@ class StepTiming:
     """Those that differ from the defaults; `together` says whether several seeds are branches."""
     setting: Setting
     extent: Extent
-    needs: float = 12.0
+
+    @property
+    def needs(self) -> float:
+        """Seconds that must be left for it to be started."""
+        return self.setting.needs(12.0)
 
     @property
     def name(self) -> str:
@@ -105,7 +109,7 @@ class StepTiming:
             gibibytes=torch.cuda.max_memory_reserved() / 2**30 if on_gpu else None,
         )
 
-    def without(self, note: str, seconds: float) -> TimeResult:
+    def without(self, note: str, seconds: float, *, failed: bool = True) -> TimeResult:
         """Return that no time was measured."""
         return self._result(seconds, note, milliseconds=None, spread=None, gibibytes=None)
 
@@ -162,7 +166,11 @@ class Fact:
     unit: str
     measure: Callable[[Setting], float]
     setting: Setting
-    needs: float = 8.0
+
+    @property
+    def needs(self) -> float:
+        """Seconds that must be left for it to be started."""
+        return self.setting.needs(8.0)
 
     def run(self, quiet: Quiet) -> FactResult:
         """Return the figure."""
@@ -170,7 +178,7 @@ class Fact:
         value = self.measure(self.setting)
         return FactResult(self.name, value, self.unit, time.monotonic() - begin)
 
-    def without(self, note: str, seconds: float) -> FactResult:
+    def without(self, note: str, seconds: float, *, failed: bool = True) -> FactResult:
         """Return that the figure is not known."""
         return FactResult(self.name, None, self.unit, seconds, note)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
@@ -81,11 +82,14 @@ class Worker:
         """Whether the process waits for a quiet device, has a result, or has crashed."""
         return self.connection.poll(0)
 
-    def result(self, seconds: float) -> Result:
-        """Return the result of the job, which gets a quiet device when it asks for one, within `seconds`."""
-        deadline = Deadline(time.monotonic() + seconds)
+    def result(self, deadline: Deadline, longest: float = math.inf) -> Result:
+        """Return the result of the job, which gets a quiet device when it asks for one.
+
+        The job is stopped at the deadline, and fails if it takes more than `longest` seconds from now.
+        """
+        end = Deadline(min(deadline.at, time.monotonic() + longest))
         try:
-            while self.connection.poll(deadline.left):
+            while self.connection.poll(end.left):
                 message = self.connection.recv()
                 if message != READY:
                     result: Result
@@ -96,6 +100,9 @@ class Worker:
                 self.connection.send(GO)
         except (EOFError, ConnectionError):
             return self._lost("the process crashed", patience=5.0)
+        if end == deadline:
+            self.stop()
+            return self.job.without("stopped: no time left", time.monotonic() - self.started, failed=False)
         return self._lost("stopped: it took too long", patience=0.0)
 
     def stop(self, patience: float = 0.0) -> int | None:
@@ -137,15 +144,15 @@ def run_jobs(jobs: Sequence[Job], beside: Sequence[Job], deadline: Deadline, rep
     first = Worker()
     for job in jobs:
         if deadline.left < job.needs:
-            report(job.without("did not run: no time left", 0.0))
+            report(job.without("no time left", 0.0, failed=False))
             continue
         first.begin(job)
-        report(first.result(min(deadline.left, JOB_SECONDS)))
+        report(first.result(deadline, JOB_SECONDS))
         for worker in [each for each in waiting if each.asks]:
-            report(worker.result(min(deadline.left, JOB_SECONDS)))
+            report(worker.result(deadline, JOB_SECONDS))
             worker.stop()
             waiting.remove(worker)
     first.stop()
     for worker in waiting:
-        report(worker.result(deadline.left))
+        report(worker.result(deadline))
         worker.stop()

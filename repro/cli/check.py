@@ -11,6 +11,7 @@ from repro.cli.options.shared import AnswerFormat
 from repro.cli.suggestion import suggest
 from repro.console import loading, note, print_json, print_line, stdout
 from repro.runtime import Runtime
+from repro.text import number_of
 
 if TYPE_CHECKING:
     from repro.check.results import CheckReport, Result
@@ -21,7 +22,7 @@ def check_device(runtime: Runtime, seconds: float, only: str, format: AnswerForm
 
     Raises:
         UserError: this machine has no such device.
-        Exit: a check failed or did not run; status 1.
+        Exit: a check failed; status 1.
     """
     with loading():
         from repro.check.results import line_of
@@ -33,6 +34,8 @@ def check_device(runtime: Runtime, seconds: float, only: str, format: AnswerForm
         print_json(report.to_json())
     else:
         _show(report)
+    if report.not_run:
+        note(f"{number_of(len(report.not_run), 'check')} did not run: no time left; use a longer --seconds")
     if report.failed:
         raise typer.Exit(1)
     suggest("repro bench resnet20")

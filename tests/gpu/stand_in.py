@@ -202,9 +202,9 @@ class WithStandIn:
         with stand_in():
             return self.job.run(quiet)
 
-    def without(self, note: str, seconds: float) -> Result:
+    def without(self, note: str, seconds: float, *, failed: bool = True) -> Result:
         """Return the job's result for a failure."""
-        return self.job.without(note, seconds)
+        return self.job.without(note, seconds, failed=failed)
 
 
 def _tensors(tree: Any) -> list[Tensor]:
