@@ -15,6 +15,7 @@ import pytest
 from repro.cluster.resources import Resources
 from repro.cluster.submit import submit
 from repro.cluster.tasks import Submission, Where
+from repro.data import load
 from repro.errors import UserError
 from repro.experiment import experiment_for
 from repro.paths import Folders
@@ -87,6 +88,17 @@ def test_a_copy_that_fails_is_one_line_and_leaves_nothing(
     with pytest.raises(UserError) as refused:
         submitted(tmp_path)
     assert str(refused.value) == f"the jobs cannot be submitted: {line}"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_jobs_of_this_machine_are_not_submitted_without_their_dataset(tmp_path: Path) -> None:
+    unet = experiment_for("unet", {}, dataset="segmentation", seed=0)
+    folders = Folders(tmp_path / "data", tmp_path / "runs", tmp_path / "results")
+    with pytest.raises(UserError) as of_the_training:
+        load("segmentation", folders.data)
+    with pytest.raises(UserError) as refused:
+        submit([[unet]], Runtime(device="cpu"), folders, Resources(where=Where.LOCAL, parallel=1), "unet")
+    assert str(refused.value) == str(of_the_training.value)
     assert not (tmp_path / "runs").exists()
 
 

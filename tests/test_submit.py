@@ -382,10 +382,12 @@ def test_a_run_whose_job_ended_before_it_began_is_listed_with_its_log(
         ).write()
     program(tmp_path, "squeue", "echo 'two_1|node1'", monkeypatch)
     log = folder / "jobs" / "two_0_0_log.out"
+    log.parent.mkdir()
+    log.touch()
     queued, missing = run_lines(tmp_path)
     assert [(line.name, line.state, line.log) for line in (missing, queued)] == [
         ("first", "missing", str(log)),
-        ("second", "queued", str(log).replace("two_0", "two_1")),
+        ("second", "queued", None),
     ]
     with pytest.raises(SystemExit, match="0"):
         main(["list", "runs", "--runs", str(tmp_path)])
@@ -396,6 +398,31 @@ def test_a_run_whose_job_ended_before_it_began_is_listed_with_its_log(
     unknown = run_lines(tmp_path)
     assert [(line.name, line.state) for line in unknown] == [(each, "unknown") for each in ("first", "old", "second")]
     assert {line.reason for line in unknown} == {"squeue failed, so which runs are queued is unknown: no slots"}
+
+
+def test_a_run_whose_job_ended_before_it_began_is_listed_with_what_trains_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = (experiment_for("resnet20", {}, dataset="digits", seed=seed) for seed in (3, 4))
+    folder = tmp_path / "submissions" / "one"
+    folder.mkdir(parents=True)
+    experiments = {each.name: each.to_json() for each in (one, two)}
+    replace(submission(folder), tasks=[[one.name], [two.name]], experiments=experiments).write()
+    program(tmp_path, "squeue", "echo '7_1|'", monkeypatch)
+    monkeypatch.delenv("REPRO_DATA", raising=False)
+    queued, missing = run_lines(tmp_path)
+    assert [(line.model, line.dataset, line.seed, line.epochs) for line in (missing, queued)] == [
+        ("resnet20", "digits", 3, 8),
+        ("resnet20", "digits", 4, 8),
+    ]
+    assert (queued.command, queued.changed, missing.changed, missing.log) == (None, None, None, None)
+    command = f"repro train resnet20 --dataset digits --seed 3 --data /data --runs {tmp_path} --results /results"
+    assert missing.command == command
+    with pytest.raises(SystemExit, match="0"):
+        main(["list", "runs", "--runs", str(tmp_path)])
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[-1] == f"train: {command}"
+    assert shown.err.splitlines()[-1] == f"next: {command}"
 
 
 def test_a_run_of_one_job_of_this_machine_has_its_log_and_one_of_several_their_folder(tmp_path: Path) -> None:

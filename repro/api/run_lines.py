@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from repro.cluster.queue import JobLog, LiveJob, live_jobs, logs_of
@@ -37,9 +38,9 @@ class RunLine:
     reason: str | None = None
     """Why it is in its state, and cannot be resumed."""
     command: str | None = None
-    """What resumes it."""
+    """What resumes it, or trains it if its job ended before it started."""
     log: str | None = None
-    """What its job prints."""
+    """What its job has printed."""
     model: str | None = None
     options: Mapping[str, OptionValue] | None = None
     dataset: str | None = None
@@ -65,10 +66,15 @@ def run_lines(folder: Path) -> list[RunLine]:
     unstarted = _unrecorded(asked) - started - jobs.keys()
     lines = [
         *(_line(run, jobs.get(run.folder.name)) for run in found),
-        *(_queued(name, job) for name, job in sorted(jobs.items()) if name not in started),
-        *(_unstarted(name, unanswered) for name in sorted(unstarted)),
+        *(
+            _queued(name, job, _to_start(name, folder, logs))
+            for name, job in sorted(jobs.items())
+            if name not in started
+        ),
+        *(_unstarted(name, unanswered, _to_start(name, folder, logs)) for name in sorted(unstarted)),
     ]
-    return [replace(line, log=str(logs[line.name].path)) if line.name in logs else line for line in lines]
+    written = {name: str(log.path) for name, log in logs.items() if log.path.exists()}
+    return [replace(line, log=written.get(line.name)) for line in lines]
 
 
 def _jobs(folder: Path, found: Iterable[Run]) -> tuple[dict[str, LiveJob], str | None]:
@@ -84,7 +90,7 @@ def _unrecorded(logs: Mapping[str, JobLog]) -> set[str]:
     """Return the names of the submitted runs that have no record."""
     recorded = set[str]()
     with suppress(UserError):  # a file that cannot be read must not hide the runs
-        recorded = {each.name for each in read_records({log.results for log in logs.values()})}
+        recorded = {each.name for each in read_records({log.submission.places.results for log in logs.values()})}
     return logs.keys() - recorded
 
 
@@ -122,16 +128,26 @@ def _described(line: RunLine, description: Description) -> RunLine:
     )
 
 
-def _queued(name: str, job: LiveJob) -> RunLine:
+def _to_start(name: str, folder: Path, logs: Mapping[str, JobLog]) -> Run | None:
+    """Return a submitted run as it would be just after its start; None if it is not known what it trains."""
+    description = logs[name].submission.description_of(name) if name in logs else None
+    if description is None:
+        return None
+    return Run(folder / name, description, unread=None, last=None, holder=None, changed=datetime.now(UTC))
+
+
+def _queued(name: str, job: LiveJob, run: Run | None) -> RunLine:
     """Return the line of a run that has not started."""
-    return RunLine(name=name, state=RunState.QUEUED, where=job.place)
+    line = RunLine(name=name, state=RunState.QUEUED) if run is None else _line(run, job)
+    return replace(line, where=job.place, changed=None)
 
 
-def _unstarted(name: str, unanswered: str | None) -> RunLine:
+def _unstarted(name: str, unanswered: str | None, run: Run | None) -> RunLine:
     """Return the line of a run that has not started and whose job ended, or is unknown where Slurm does not answer."""
+    line = RunLine(name=name, state=RunState.MISSING) if run is None else _line(run, None)
     if unanswered:
-        return RunLine(name=name, state=RunState.UNKNOWN, reason=unanswered)
-    return RunLine(name=name, state=RunState.MISSING, reason="its job ended before the run started")
+        return replace(line, state=RunState.UNKNOWN, reason=unanswered, command=None, changed=None)
+    return replace(line, state=RunState.MISSING, reason="its job ended before the run started", changed=None)
 
 
 def deviations_of(description: Description) -> list[str]:

@@ -108,7 +108,7 @@ def _list_runs(folders: Folders, format: AnswerFormat) -> None:
     stdout().print(grid_of(Kind.RUNS, lines))
     for run in lines:
         if run.command:
-            print_line(f"resume: {run.command}")
+            print_line(f"{'train' if run.state is RunState.MISSING else 'resume'}: {run.command}")
         if run.log and run.state in (RunState.STOPPED, RunState.MISSING):
             print_line(f"log of {run.name}: {run.log}")
     suggest(after_runs(lines, folders))

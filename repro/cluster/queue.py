@@ -42,8 +42,7 @@ class JobLog:
     """The file of the job; the folder of all if several jobs of this machine share their runs."""
     newest: bool
     """Whether no later command submitted jobs."""
-    results: Path
-    """The folder of the run's record."""
+    submission: Submission
 
 
 def logs_of(runs: Path) -> dict[str, JobLog]:
@@ -56,7 +55,7 @@ def logs_of(runs: Path) -> dict[str, JobLog]:
         shared = submission.where is Where.LOCAL and len(submission.jobs) > 1
         for job, names in zip(submission.jobs, submission.tasks, strict=True):
             file = "" if shared else f"{job}_0_log.out"
-            log = JobLog(submission.folder / JOBS / file, submission is submissions[-1], submission.places.results)
+            log = JobLog(submission.folder / JOBS / file, submission is submissions[-1], submission)
             found |= dict.fromkeys(names, log)
     return found
 

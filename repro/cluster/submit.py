@@ -26,6 +26,7 @@ from repro.cluster.queue import SECONDS
 from repro.cluster.resources import Resources
 from repro.cluster.tasks import JOBS, Submission, Where
 from repro.console import loading
+from repro.data import load
 from repro.errors import PackageMissing, UserError, os_error_text
 from repro.experiment import Experiment
 from repro.paths import Folders
@@ -60,7 +61,8 @@ def submit(
 ) -> Submission:
     """Submit a job for each task and return at once.
 
-    The program and the papers are copied first, so that later edits do not reach the jobs.
+    Jobs of this machine are submitted only if their datasets can be read. The program and the papers are copied first,
+    so that later edits do not reach the jobs.
 
     Args:
         tasks: the experiments of each job.
@@ -71,10 +73,13 @@ def submit(
 
     Raises:
         PackageMissing: submitit is not installed.
-        UserError: there is no Slurm here, it refuses the jobs, this machine has too few GPUs, or the logs cannot lie
-            in the folder of the runs.
+        UserError: there is no Slurm here, it refuses the jobs, this machine has too few GPUs, a dataset that its jobs
+            need is missing, or the logs cannot lie in the folder of the runs.
     """
     check_available(resources)
+    if resources.where is Where.LOCAL:
+        for dataset in {each.dataset: None for task in tasks for each in task}:
+            load(dataset, folders.data)
     place = folders.runs.absolute()
     if "%" in str(place):  # submitit and Slurm put a job's ID in place of %j and the like
         raise UserError(f"--runs {place} contains %, which Slurm replaces in the paths of logs; choose another folder")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from itertools import chain
@@ -16,8 +18,9 @@ from repro.atomic import write_atomically
 from repro.errors import UserError
 from repro.experiment import Experiment, by_seeds
 from repro.paths import Folders
+from repro.recipes import within
 from repro.runtime import Runtime, Together
-from repro.store.run_folders import SUBMISSIONS
+from repro.store.run_folders import SUBMISSIONS, Description, library_with
 from repro.training.sharing import sharing_of_seeds
 
 FILE, JOBS = "submission.json", "jobs"
@@ -71,6 +74,15 @@ class Submission:
         if not 0 <= task < len(self.tasks):
             raise UserError(f"{self.folder} has no task {task}; its tasks are 0 to {len(self.tasks) - 1}")
         return [Experiment.from_json(self.experiments[name]) for name in self.tasks[task]]
+
+    def description_of(self, name: str) -> Description | None:
+        """Return what a run would train, and how; None if the current library or this version lacks part of it."""
+        papers = [named for named in self.papers.values() if named]
+        data = None if os.environ.get("REPRO_DATA") == self.folders["data"] else self.folders["data"]
+        with suppress(UserError), within(library_with(papers)):
+            experiment = Experiment.from_json(self.experiments[name])
+            return Description(experiment, self.trained_by, data, self.folders["results"], papers=papers)
+        return None
 
     @property
     def trained_by(self) -> Runtime:
