@@ -11,6 +11,9 @@ from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
+PART = ".part"
+"""How the names of unfinished files and folders end."""
+
 
 def write_atomically(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
     """Write a file so that a crash or a full disk leaves the old or the new content, never a part.
@@ -49,11 +52,12 @@ def _replace(path: Path, content: bytes | Callable[[BinaryIO], object]) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Give errors of the system that name no file the name of the file that is written."""
+    """Let errors of the system name the file that is written, not its unfinished one or none."""
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or str(path)
+        if not error.filename or str(error.filename).endswith(PART):
+            error.filename = str(path)
         raise
 
 
@@ -87,7 +91,7 @@ def write_folder_atomically(folder: Path, files: Mapping[Path, bytes]) -> None:
 def part_of(path: Path) -> Path:
     """Return the path for an unfinished file; host and a random part keep machines with equal process IDs apart."""
     host = socket.gethostname().partition(".")[0]
-    return path.with_name(f".{path.name}.{host}-{os.getpid()}-{token_hex(4)}.part")
+    return path.with_name(f".{path.name}.{host}-{os.getpid()}-{token_hex(4)}{PART}")
 
 
 def _new_part(path: Path) -> tuple[Path, BinaryIO]:

@@ -12,6 +12,9 @@ FULL = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAI
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
 """Names on the package index of packages that are imported under another name."""
 
+FREE_SPACE = "free space there or use another folder"
+"""What to do on a full disk."""
+
 LONGEST = 2000
 """Maximum number of characters that are shown of a mistake, which quotes values of a file."""
 
@@ -135,7 +138,17 @@ def os_error_text(error: OSError) -> str:
     if error.strerror is None:
         return str(error)
     line = ": ".join(filter(None, (error.strerror, str(error.filename or ""))))
-    return f"{line}; free space there or use another folder" if error.errno in (ENOSPC, EDQUOT) else line
+    return f"{line}; {FREE_SPACE}" if is_disk_full(error) else line
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether a disk, or the part of it that the user may fill, is full."""
+    return error.errno in (ENOSPC, EDQUOT)
+
+
+def unwritten(reason: str, error: OSError, advice: str) -> UserError | RunFailed:
+    """Return the error of a file that could not be written: RunFailed on a full disk, else UserError with advice."""
+    return RunFailed(f"{reason}; {FREE_SPACE}") if is_disk_full(error) else UserError(f"{reason}; {advice}")
 
 
 def first_line(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from repro.errors import UserError
+from repro.errors import UserError, unwritten
 
 DEFAULT_RUNS = Path("runs")
 """The folder of the user's runs unless `--runs` names another one."""
@@ -87,7 +87,7 @@ def _check_writable(folder: Path, named: str) -> None:
     try:
         TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise UserError(f"{named} is not writable ({error.strerror}); choose another folder") from error
+        raise unwritten(f"{named} is not writable ({error.strerror})", error, "choose another folder") from error
 
 
 def checked_folders(

@@ -306,6 +306,12 @@ def test_a_mistake_is_reported_in_one_line_with_status_2(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_is_a_failure_with_status_1(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = repro(capsys, "table", "cifar100", "--format", "csv", "--output", "/dev/full")
+    reason = "/dev/full cannot be written (No space left on device); free space there or use another folder"
+    assert (status, err.splitlines()[-1]) == (1, f"failed: {reason}")
+
+
 INTERRUPTED_IMPORT = """
 import os, signal, sys
 

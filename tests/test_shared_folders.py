@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, BinaryIO
+from unittest.mock import Mock
 
 import pytest
 from watching import Silent, stop_at, train_one
@@ -20,7 +21,7 @@ from watching import Silent, stop_at, train_one
 from repro.api.selection import select
 from repro.atomic import remove_unfinished, write_atomically, write_folder_atomically
 from repro.campaign import training as command
-from repro.errors import BeingTrained, Stopped, UserError
+from repro.errors import BeingTrained, RunFailed, Stopped, UserError
 from repro.experiment import Experiment
 from repro.locks import Held, Holder, holder_of, locked
 from repro.paths import Folders
@@ -184,6 +185,14 @@ def test_results_that_cannot_be_extended_are_reported_before_the_training(
     with pytest.raises(UserError, match=rf"cannot be written \({results}/curves: File exists\); choose another --res"):
         train_one(tiny(), CPU, folders, stop_at(1))
     (results / "curves").unlink()
+    with monkeypatch.context() as read_only:
+        denied = PermissionError(errno.EACCES, "Permission denied", f"{results}/..probe.host-1-0.part")
+        read_only.setattr(writing, "write_atomically", Mock(side_effect=denied))
+        with pytest.raises(UserError, match=rf"cannot be written \({results}: Permission denied\); choose"):
+            train_one(tiny(), CPU, folders, stop_at(1))
+        read_only.setattr(writing, "write_atomically", Mock(side_effect=OSError(errno.ENOSPC, "No space left")))
+        with pytest.raises(RunFailed, match=rf"cannot be written \({results}: No space left\); free space there"):
+            train_one(tiny(), CPU, folders, stop_at(1))
     lock.unlink()
     lock.mkdir()
     with pytest.raises(UserError, match=rf"cannot be written \({lock}: Is a directory\)"):

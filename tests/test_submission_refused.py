@@ -16,7 +16,7 @@ from repro.cluster.resources import Resources
 from repro.cluster.submit import submit
 from repro.cluster.tasks import Submission, Where
 from repro.data import load
-from repro.errors import UserError
+from repro.errors import RunFailed, UserError
 from repro.experiment import experiment_for
 from repro.paths import Folders
 from repro.runtime import Runtime
@@ -58,7 +58,7 @@ def test_jobs_whose_ids_cannot_be_written_are_cancelled(
 ) -> None:
     monkeypatch.setattr("submitit.local.local.start_controller", Mock(return_value=waiting))
     monkeypatch.setattr("repro.cluster.tasks.write_atomically", Mock(side_effect=[None, FULL]))
-    with pytest.raises(UserError, match="the jobs cannot be submitted: No space left on device: program"):
+    with pytest.raises(RunFailed, match="the jobs cannot be submitted: No space left on device: program"):
         submitted(tmp_path)
     assert waiting.poll() == -signal.SIGTERM
     assert not (tmp_path / "runs").exists()
@@ -78,14 +78,17 @@ def test_jobs_that_have_all_started_are_left_alone(
     ("error", "line"),
     [
         (FULL, "No space left on device: program; free space there or use another folder"),
-        (shutil.Error([("a", "b", str(FULL)), ("c", "d", str(FULL))]), str(FULL)),
+        (
+            shutil.Error([("a", "b", str(FULL)), ("c", "d", str(FULL))]),
+            "No space left on device: b; free space there or use another folder",
+        ),
     ],
 )
 def test_a_copy_that_fails_is_one_line_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, line: str
 ) -> None:
     monkeypatch.setattr("repro.cluster.submit.copy_papers", Mock(side_effect=error))
-    with pytest.raises(UserError) as refused:
+    with pytest.raises(RunFailed) as refused:
         submitted(tmp_path)
     assert str(refused.value) == f"the jobs cannot be submitted: {line}"
     assert not (tmp_path / "runs").exists()

@@ -167,23 +167,28 @@ def test_a_refusal_of_slurm_is_one_line_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    ("status", "line"),
+    ("status", "line", "exit_status"),
     [
-        (0, "the jobs cannot be submitted: No space left on device: submission.json; free space there or use another"),
-        (1, "the jobs were submitted, but not recorded, and scancel 7 failed; run it again"),
+        (0, "failed: the jobs cannot be submitted: No space left on device: submission.json; free space there or", 1),
+        (1, "error: the jobs were submitted, but not recorded, and scancel 7 failed; run it again", 2),
     ],
 )
 def test_jobs_of_slurm_whose_ids_cannot_be_written_are_cancelled(
-    paper: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, status: int, line: str
+    paper: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    line: str,
+    exit_status: int,
 ) -> None:
     program(paper, "srun", "", monkeypatch)
     program(paper, "sbatch", "echo Submitted batch job 7", monkeypatch)
     program(paper, "scancel", f"echo $* > {paper}/cancelled; exit {status}", monkeypatch)
     full = OSError(ENOSPC, "No space left on device", "submission.json")
     monkeypatch.setattr("repro.cluster.tasks.write_atomically", Mock(side_effect=[None, full]))
-    with pytest.raises(SystemExit, match="2"):
+    with pytest.raises(SystemExit, match=f"{exit_status}"):
         main(["table", "narrow", "--run", "--on", "slurm", "--hours", "1", "--device", "cpu"])
-    assert capsys.readouterr().err.startswith(f"error: {line}")
+    assert capsys.readouterr().err.startswith(line)
     assert (paper / "cancelled").read_text() == "7\n"
     assert not (paper / "runs").exists()
 

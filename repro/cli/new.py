@@ -14,7 +14,7 @@ from repro.cli.options.papers import with_papers
 from repro.cli.options.shared import command_group, with_quiet
 from repro.cli.suggestion import suggest
 from repro.console import note
-from repro.errors import UserError
+from repro.errors import UserError, unwritten
 from repro.papers import WORKING_FOLDER
 from repro.recipes import current_library
 from repro.templates import paper_files
@@ -41,7 +41,8 @@ def paper(name: Name, to: To = None) -> None:
     try:
         write_folder_atomically(folder, files)
     except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror}; choose another folder with --to") from None
+        reason = f"{folder} cannot be written: {error.strerror}"
+        raise unwritten(reason, error, "choose another folder with --to") from None
     note(f"wrote {folder}: {', '.join(map(str, files))}")
     suggest(f"repro table {name}{'' if found else f' --papers {quote(str(folder))}'}")
 

@@ -11,7 +11,7 @@ import typer
 from repro.atomic import write_atomically
 from repro.cli.options.shared import choice
 from repro.console import note, print_file, stdout
-from repro.errors import UserError
+from repro.errors import UserError, unwritten
 from repro.report import SUFFIXES, ReportFormat
 from repro.text import one_of
 
@@ -97,4 +97,4 @@ def write_output(content: bytes, output: Path) -> None:
     try:
         write_atomically(output, content)
     except OSError as error:
-        raise UserError(f"{output} cannot be written ({error.strerror}); choose another --output") from error
+        raise unwritten(f"{output} cannot be written ({error.strerror})", error, "choose another --output") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -27,7 +28,7 @@ from repro.cluster.resources import Resources
 from repro.cluster.tasks import JOBS, Submission, Where
 from repro.console import loading
 from repro.data import load
-from repro.errors import PackageMissing, UserError, os_error_text
+from repro.errors import PackageMissing, RunFailed, UserError, is_disk_full, os_error_text
 from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.recipes import current_library
@@ -75,6 +76,7 @@ def submit(
         PackageMissing: submitit is not installed.
         UserError: there is no Slurm here, it refuses the jobs, this machine has too few GPUs, a dataset that its jobs
             need is missing, or the logs cannot lie in the folder of the runs.
+        RunFailed: the disk is full, or a dataset cannot be downloaded.
     """
     check_available(resources)
     if resources.where is Where.LOCAL:
@@ -247,7 +249,7 @@ def _hangup_ignored() -> Iterator[None]:
 
 @contextmanager
 def _removed_if_refused(folder: Path, where: Where) -> Iterator[None]:
-    """Remove the folder of a submission that fails, and those above it that are empty; raise UserError if refused."""
+    """Remove the folder of a submission that fails, and those above it that are empty, and say why in one line."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     try:
@@ -259,16 +261,20 @@ def _removed_if_refused(folder: Path, where: Where) -> Iterator[None]:
             folder.parent.rmdir()
             folder.parents[1].rmdir()
         if isinstance(error, OSError):
-            raise UserError(f"the jobs cannot be submitted: {_os_error_line(error)}") from error
+            cause = _first_of(error) if isinstance(error, shutil.Error) else error
+            kind = RunFailed if is_disk_full(cause) else UserError
+            raise kind(f"the jobs cannot be submitted: {os_error_text(cause)}") from error
         if isinstance(error, (FailedJobError, FailedSubmissionError)):
             options = "; check --hours, --partition and --slurm" if where is Where.SLURM else ""
             raise UserError(f"the jobs cannot be submitted: {_reason(str(error))}{options}") from error
         raise
 
 
-def _os_error_line(error: OSError) -> str:
-    """Return an error of the system in one line; the first one if a copy failed for several files."""
-    return str(error.args[0][0][-1]) if type(error) is shutil.Error else os_error_text(error)
+def _first_of(error: shutil.Error) -> OSError:
+    """Return the first error of a copy of several files, of which shutil keeps Python's text."""
+    _, copy, text = error.args[0][0]
+    number = re.match(r"\[Errno (\d+)\]", text)
+    return OSError(int(number[1]), os.strerror(int(number[1])), str(copy)) if number else OSError(text)
 
 
 def _reason(refusal: str) -> str:

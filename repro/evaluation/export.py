@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from repro import __version__
 from repro.atomic import write_atomically
-from repro.errors import UserError
+from repro.errors import UserError, unwritten
 from repro.evaluation.channels import to_centred
 from repro.evaluation.layouts import OWN, layout_named, theirs
 from repro.evaluation.mapping import Receiver, insert
@@ -42,7 +42,7 @@ def write_weights(saved: Checkpoint, path: Path, *, names: str = OWN) -> None:
     try:
         write_atomically(path, save(tensors, _metadata(saved, names)))
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}); choose another --output") from error
+        raise unwritten(f"{path} cannot be written ({error.strerror})", error, "choose another --output") from error
 
 
 def with_names(

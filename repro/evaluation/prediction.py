@@ -8,7 +8,7 @@ from typing import BinaryIO
 from torch import Tensor, nn
 
 from repro.atomic import write_atomically
-from repro.errors import UserError
+from repro.errors import unwritten
 from repro.training.tasks.segmentation import Segmentation
 
 SLICE = 0
@@ -50,7 +50,7 @@ def draw_prediction(task: Segmentation, network: nn.Module, path: Path) -> None:
     try:
         write_atomically(path, save)
     except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror})") from error
+        raise unwritten(f"{path} cannot be written ({error.strerror})", error, "choose another --picture") from error
 
 
 def _bytes(panel: Tensor) -> bytes:

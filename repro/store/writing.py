@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from repro.atomic import write_atomically
-from repro.errors import UserError
+from repro.errors import UserError, unwritten
 from repro.locks import Held, locked
 
 LOCK_SECONDS, QUICK_SECONDS = 600.0, 30.0
@@ -24,19 +24,29 @@ def check_writable(file: Path, *, beside: str | None = None) -> None:
     Raises:
         UserError: its folder, the one beside it, the file or its lock cannot be written, another process holds the
             lock, or the file system has no locks.
+        RunFailed: the disk is full.
     """
     folders = [file.parent, *([file.parent / beside] if beside else [])]
     try:
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / ".probe", b"")
-            (folder / ".probe").unlink(missing_ok=True)
+            _probe(folder)
         with locked_results(file, QUICK_SECONDS):
             if file.exists():  # where several users share a folder, only a file's owner may be allowed to replace it
                 write_atomically(file, file.read_bytes())
     except OSError as error:
         reason = f"{error.filename or file.parent}: {error.strerror}"
-        raise UserError(f"{file} cannot be written ({reason}); choose another --results folder") from error
+        raise unwritten(f"{file} cannot be written ({reason})", error, "choose another --results folder") from error
+
+
+def _probe(folder: Path) -> None:
+    """Write a file and remove it; an error names the folder."""
+    try:
+        write_atomically(folder / ".probe", b"")
+        (folder / ".probe").unlink(missing_ok=True)
+    except OSError as error:
+        error.filename = str(folder)
+        raise
 
 
 @contextmanager
