@@ -70,10 +70,22 @@ def test_if_one_process_fails_the_others_do_not_wait_for_it(
     monkeypatch.setattr(job, "LAST_SECONDS", 0.5)
     begin = time.monotonic()
     with pytest.raises(SystemExit) as end:
-        Job("submission", 0, processes=2)()
+        Job("/lab/runs/submission", 0, processes=2)()
     assert end.value.code in (3, 128 + signal.SIGKILL)
-    assert "work submission 0 ended with status" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "work /lab/runs/submission 0 ended with status 3" in said or "0 was ended by SIGKILL" in said
     assert time.monotonic() - begin < 30
+
+
+@pytest.mark.parametrize("end", ["kill -TERM $$", "exit 143"])
+def test_the_log_of_a_job_names_the_signal_and_how_to_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], end: str
+) -> None:
+    in_place_of_python(tmp_path, end, monkeypatch)
+    with pytest.raises(SystemExit, match="143"):
+        Job("/lab/runs/submissions/one", 0)()
+    said = "work /lab/runs/submissions/one 0 was ended by SIGTERM; repro list runs --runs /lab/runs shows how to resume"
+    assert said in capsys.readouterr().err
 
 
 def test_a_signal_reaches_all_processes_which_have_time_to_save(

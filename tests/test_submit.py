@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -30,7 +31,7 @@ from repro.cluster.resources import Resources
 from repro.cluster.submit import assigned_gpus, submit
 from repro.cluster.tasks import Submission, Where, read_submission, split, submissions_in, trains_seeds_at_once
 from repro.commit import commit
-from repro.errors import UserError
+from repro.errors import Stopped, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.locks import locked
 from repro.papers import find_papers, paper_in, shipped
@@ -524,6 +525,23 @@ def test_a_job_has_the_folders_of_the_command_that_submitted_it(paper: Path, mon
         (away,),
         *map(Path, copies),
     ]
+
+
+@pytest.mark.parametrize(
+    ("number", "after"),
+    [
+        (signal.SIGTERM, "repro list runs --runs /runs shows how to resume"),
+        (signal.SIGUSR2, "its job is queued again and resumes it"),
+    ],
+)
+def test_a_stopped_job_says_what_resumes_its_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, after: str
+) -> None:
+    replace(submission(tmp_path), tasks=[[]], experiments={}).write()
+    monkeypatch.setattr("repro.cli.work.train_runs", Mock(side_effect=Stopped("saved", number)))
+    with pytest.raises(Stopped) as stopped:
+        work(tmp_path, 0)
+    assert (stopped.value.after, stopped.value.exit_status) == (after, 128 + number)
 
 
 def test_a_network_that_cannot_be_built_is_refused_before_anything_is_submitted(

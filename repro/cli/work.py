@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -9,8 +10,9 @@ from typing import Annotated
 import typer
 
 from repro.campaign.training import train_runs
+from repro.cluster.job import resuming
 from repro.cluster.tasks import read_submission
-from repro.errors import raise_joined
+from repro.errors import Stopped, raise_joined
 from repro.papers import paper_in, shipped
 from repro.paths import data_in
 from repro.recipes import Library, within
@@ -27,4 +29,9 @@ def work(
     ]
     with data_in(submission.places.data), within(Library((shipped(), *papers))):
         experiments = submission.experiments_of(task)
-        raise_joined(train_runs(experiments, submission.trained_by, submission.places).failures)
+        try:
+            raise_joined(train_runs(experiments, submission.trained_by, submission.places).failures)
+        except Stopped as stop:
+            requeued = stop.exit_status == 128 + signal.SIGUSR2
+            stop.after = "its job is queued again and resumes it" if requeued else resuming(submission.places.runs)
+            raise

@@ -9,8 +9,10 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from repro.store.commands import command_with
 from repro.torchrun import environments
 
 if TYPE_CHECKING:
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.2
 LAST_SECONDS = 30
 """How long the other processes of a run may still report an error once one has failed; they would wait for it."""
+
+
+def resuming(runs: Path) -> str:
+    """Return how to find the commands that resume the runs of a job, given their folder."""
+    return f"{command_with('repro list runs', {'runs': runs})} shows how to resume"
 
 
 @dataclass
@@ -45,7 +52,7 @@ class Job:
             self._started.append(subprocess.Popen(command, env={**os.environ, **environment}))
         signal.signal(signal.SIGTERM, self._pass_on)
         if failed := next(filter(None, self._statuses()), 0):
-            print(f"{' '.join(command)} ended with status {failed}", file=sys.stderr, flush=True)
+            print(f"{' '.join(command)} {self._ended(failed)}", file=sys.stderr, flush=True)
             raise SystemExit(failed if failed > 0 else 128 - failed)  # below 0: the signal that killed it
 
     def checkpoint(self) -> DelayedSubmission:
@@ -57,6 +64,16 @@ class Job:
             with suppress(ChildProcessError):  # the loop of `_statuses` has just found its end
                 os.waitid(os.P_PID, each.pid, os.WEXITED | os.WNOWAIT)
         return DelayedSubmission(Job(self.submission, self.task, self.processes))
+
+    def _ended(self, status: int) -> str:
+        """Return how a process ended, in words."""
+        number = -status if status < 0 else status - 128  # the second one if the run saved
+        if number not in {*signal.Signals}:
+            return f"ended with status {status}"
+        ended = f"was ended by {signal.Signals(number).name}"
+        if number == signal.SIGUSR2:  # the job is queued again
+            return ended
+        return f"{ended}; {resuming(Path(self.submission).parents[1])}"
 
     def _statuses(self) -> list[int | None]:
         """Wait for all processes and return their exit statuses. If one fails, the others are killed after a while."""
