@@ -165,7 +165,9 @@ def test_the_next_command_trains_what_was_measured(
         main([*BENCH, *choice])
     assert not end.value.code
     command = "repro train densenet --depth 7 --k 4 --dataset cifar100 --recipe densenet-cifar100 --set batch=8"
-    assert capsys.readouterr().err.splitlines()[-1] == f"next: {command} --device cpu --threads 1 --data {tmp_path}"
+    shown = capsys.readouterr()
+    assert shown.out.startswith("densenet --depth 7 --k 4 --no-bottleneck --compression 1.0, ")
+    assert shown.err.splitlines()[-1] == f"next: {command} --device cpu --threads 1 --data {tmp_path}"
 
 
 STREAMED = experiment_for("densenet", {"depth": 7, "k": 4}, seed=0, dataset="tiny-imagenet-10")

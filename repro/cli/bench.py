@@ -32,6 +32,7 @@ from repro.console import loading, print_json, stdout
 from repro.errors import UserError
 from repro.experiment import Experiment, check_network
 from repro.models import MODELS
+from repro.models.typed import typed_name, typed_options
 from repro.paths import Folders, checked_folders
 from repro.recipes import deviations
 from repro.runtime import Precision, Runtime
@@ -160,8 +161,9 @@ def _show(experiment: Experiment, runtime: Runtime, speeds: Sequence[Speed], for
 
     device = device_name(torch.device(chosen_device(runtime)))
     if format == AnswerFormat.JSON:
-        about = {"model": experiment.model, "deviations": deviations(experiment.recipe), "device": device}
-        print_json({**about, "speeds": [asdict(each) for each in speeds]})
+        about = {"model": experiment.model, "options": dict(experiment.options)}
+        followed = {"deviations": deviations(experiment.recipe), "device": device}
+        print_json({**about, **followed, "speeds": [asdict(each) for each in speeds]})
         return
     stdout().print(_grid(experiment, device, speeds))
     for line in [*_input_speeds(speeds), *_notes(speeds)]:
@@ -182,7 +184,8 @@ def _grid(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> Rende
     columns = {name: [cell(each) for each in speeds] for name, cell in COLUMNS.items()}
     columns = {name: cells for name, cells in columns.items() if any(cells)}  # a CPU reports no working memory
     followed = " with ".join(part for part in (recipe.name, ", ".join(deviations(recipe))) if part)
-    grid = empty_grid(f"{experiment.model}, {followed}, batch size {recipe.batch}, on {device}")
+    network = f"{typed_name(experiment.model)} {typed_options(experiment.model, experiment.options)}".strip()
+    grid = empty_grid(f"{network}, {followed}, batch size {recipe.batch}, on {device}")
     for heading in columns:
         grid.add_column(heading)
     for cells in zip(*columns.values(), strict=True):
