@@ -202,7 +202,7 @@ def test_no_command_resumes_a_run_whose_file_has_changed(
         change()
         (run,) = json.loads(repro(capsys, "list", "runs", "--format", "json")[1])["runs"]
         assert (run["state"], run["command"], run["reason"]) == ("stopped", None, "its network file has changed")
-        assert "stopped: its network file has changed" in repro(capsys, "list", "runs")[1]
+        assert "(stopped): its network file has changed" in repro(capsys, "list", "runs")[1]
 
 
 def test_code_runs_only_where_the_user_names_it(write: Write, capsys: Capsys) -> None:

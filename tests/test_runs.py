@@ -18,7 +18,7 @@ from watching import Silent, stop_at, train_one
 from repro.api.library import using
 from repro.api.run_lines import RunLine
 from repro.cli.app import main
-from repro.cli.lines import Kind, grid_of
+from repro.cli.lines import Kind, grid_of, reasons_of
 from repro.errors import Diverged, RunFailed, Stopped, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.locks import locked
@@ -133,6 +133,22 @@ def test_a_narrow_list_of_runs_leaves_out_what_matters_least(width: int, heading
     assert max(map(len, shown)) <= width
     assert " ".join(" ".join(shown[1:3]).split()) == headings
     assert shown[4].split()[:6] == [line.name, "1/15", "78.31", "%", "stopped", "1:20:01"]
+
+
+def test_a_narrow_list_of_runs_stays_a_table_whatever_their_names_and_reasons() -> None:
+    name = "densenet-depth100-k12-bottleneck-cifar100-s0-814a6a10"
+    reason = "its job ended before the run started"
+    lines = [
+        RunLine(name=name, epoch=1, epochs=300, test_error=78.31, state=RunState.RUNNING, seconds_left=4801.0),
+        RunLine(name="resnet20-digits-s0-773adde9", state=RunState.MISSING, reason=reason),
+    ]
+    shown = plain(grid_of(Kind.RUNS, lines), 80).splitlines()
+    assert " ".join(" ".join(shown[1:3]).split()) == "Test Name Epoch error State"
+    assert [each.split() for each in shown[4:6]] == [
+        [name, "1/300", "78.31", "%", "running"],
+        ["resnet20-digits-s0-773adde9", "0/?", "–", "missing"],
+    ]
+    assert reasons_of(lines) == [f"resnet20-digits-s0-773adde9 (missing): {reason}"]
 
 
 def test_another_number_of_epochs_is_another_run_and_says_what_resumes_the_first(

@@ -398,7 +398,7 @@ def test_a_run_whose_job_ended_before_it_began_is_listed_with_its_log(
     with pytest.raises(SystemExit, match="0"):
         main(["list", "runs", "--runs", str(tmp_path)])
     out = capsys.readouterr().out
-    assert "missing: its job ended before the run started" in out
+    assert "first (missing): its job ended before the run started" in out
     assert out.splitlines()[-1] == f"log of first: {log}"
     program(tmp_path, "squeue", "echo 'no slots' >&2; exit 1", monkeypatch)
     unknown = run_lines(tmp_path)

@@ -43,6 +43,11 @@ def grid_of(kind: Kind, lines: Sequence[object]) -> RenderableType:
     return Fitted(*grids)
 
 
+def reasons_of(runs: Sequence[RunLine]) -> list[str]:
+    """Return the lines below the grid of runs that say why they are in their states."""
+    return [f"{run.name} ({run.state}): {run.reason}" for run in runs if run.reason]
+
+
 def _table(columns: Mapping[str, Sequence[str]]) -> Table:
     """Return a table of columns by their headings."""
     from repro.report.formats.fitted import empty_grid
@@ -92,10 +97,6 @@ def _changed(run: RunLine) -> str | None:
     return f"{datetime.fromisoformat(run.changed).astimezone():%Y-%m-%d %H:%M}" if run.changed else None
 
 
-def _state(run: RunLine) -> str:
-    return f"{run.state}: {run.reason}" if run.reason else run.state
-
-
 COLUMNS: dict[Kind, dict[str, Callable[[Any], object]]] = {
     Kind.MODELS: {
         "Name": attrgetter("name"),
@@ -130,7 +131,7 @@ COLUMNS: dict[Kind, dict[str, Callable[[Any], object]]] = {
         "Name": attrgetter("name"),
         "Epoch": _progress,
         "Test\nerror": _error,
-        "State": _state,
+        "State": attrgetter("state"),
         "Time left": _left,
         "Seed": attrgetter("seed"),
         "Deviation": _deviation,
@@ -140,7 +141,7 @@ COLUMNS: dict[Kind, dict[str, Callable[[Any], object]]] = {
     },
 }
 """The cells of a line, by kind and heading; each takes the line of its kind."""
-DROPPED = {Kind.RUNS: ("Device", "Changed", "Seed", "Where", "Deviation")}
+DROPPED = {Kind.RUNS: ("Device", "Changed", "Seed", "Where", "Deviation", "Time left")}
 """Headings that are left out where a terminal is too narrow, the least important first; a run's name has its seed."""
 WHOLE = ("Name", "Epoch", "Test\nerror", "Time left", "Seed", "Changed", "Device")
 """Headings of cells that are never broken over lines."""

@@ -12,7 +12,7 @@ import typer
 
 from repro.api.listing import dataset_lines, model_lines, origin, recipe_lines, table_lines
 from repro.api.run_lines import run_lines
-from repro.cli.lines import Kind, grid_of
+from repro.cli.lines import Kind, grid_of, reasons_of
 from repro.cli.options.shared import AnswerFormat, Format, Runs, completing
 from repro.cli.suggestion import after_runs, suggest, with_folders
 from repro.console import note, print_json, print_line, stdout
@@ -106,6 +106,8 @@ def _list_runs(folders: Folders, format: AnswerFormat) -> None:
         suggest(with_folders("repro train resnet20 --dataset digits", folders, "runs"))
         return
     stdout().print(grid_of(Kind.RUNS, lines))
+    for reason in reasons_of(lines):
+        print_line(reason)
     for run in lines:
         if run.command:
             print_line(f"{'train' if run.state is RunState.MISSING else 'resume'}: {run.command}")
@@ -116,13 +118,16 @@ def _list_runs(folders: Folders, format: AnswerFormat) -> None:
 
 def _watch(folder: Path, format: AnswerFormat) -> None:
     """Show the runs in a folder again and again, until the user ends it."""
+    from rich.console import Group
     from rich.live import Live
+    from rich.text import Text
 
     if format == AnswerFormat.JSON or not stdout().file.isatty():
         raise UserError("--watch refreshes a terminal; leave it out for a file, a pipe or --format json")
     with Live(console=stdout(), screen=True, auto_refresh=False) as live:
         while True:
-            live.update(grid_of(Kind.RUNS, run_lines(folder)), refresh=True)
+            lines = run_lines(folder)
+            live.update(Group(grid_of(Kind.RUNS, lines), *map(Text, reasons_of(lines))), refresh=True)
             time.sleep(WATCH_SECONDS)
 
 

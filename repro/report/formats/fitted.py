@@ -13,7 +13,7 @@ from repro.encoding import legible
 
 
 class Fitted:
-    """The first of several tables that fits without cutting a word; else the first one without padding, or as text."""
+    """The first of several tables that fits without cutting a word; else the last one without padding, or as text."""
 
     def __init__(self, *tables: Table) -> None:
         self.tables = tables
@@ -23,9 +23,9 @@ class Fitted:
             if fit(table, options.max_width, console.encoding):
                 yield table
                 return
-        first = self.tables[0]
-        first.padding = 0
-        yield first if fit(first, options.max_width, console.encoding) else _paragraphs(first)
+        last = self.tables[-1]
+        last.padding = 0
+        yield last if fit(last, options.max_width, console.encoding) else _paragraphs(self.tables[0])
 
 
 def _paragraphs(table: Table) -> Group:
