@@ -6,6 +6,7 @@ import io
 import pickle
 import pickletools
 import re
+import warnings
 import zipfile
 from enum import StrEnum
 from pathlib import Path
@@ -67,7 +68,7 @@ def read_tensors(path: Path) -> Any:
     _check_format(path, format_of(content))
     try:
         check_archive(content)
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        return plain_content(content)
     except zipfile.BadZipFile as error:
         raise Damaged(f"{path} is damaged or not a checkpoint ({error})") from error
     except pickle.UnpicklingError as error:
@@ -77,6 +78,13 @@ def read_tensors(path: Path) -> Any:
     except Exception as error:  # zipfile, torch's reader and its unpickler raise errors of all kinds
         raise_if_out_of_memory(path, error)
         raise Damaged(f"{path} is damaged ({type(error).__name__})") from error
+
+
+def plain_content(content: bytes) -> Any:
+    """Return what the bytes of torch.save hold; torch's UnpicklingError, without its warning, for other objects."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
 def save_tensors(content: Any, file: BinaryIO) -> None:

@@ -1,5 +1,6 @@
 """Files of weights that are damaged or hold what no network has are refused in one line, as are broken images."""
 
+import os
 import struct
 import zipfile
 from collections.abc import Callable
@@ -13,8 +14,10 @@ from torch import Tensor
 from repro.cli.app import main
 from repro.data.files import image_files
 from repro.errors import UserError
+from repro.evaluation.checkpoint_place import place_of_checkpoint
 from repro.evaluation.state_dicts import read_state_dict
 from repro.experiment import experiment_for
+from repro.tensor_file import read_tensors
 from repro.training.checkpoints.stored_checkpoint import _tensor
 from repro.training.initialise import network_of
 
@@ -70,6 +73,24 @@ def test_weights_that_would_be_inflated_are_refused(tmp_path: Path) -> None:
             archive.writestr(name, stored.read(name))
     with pytest.raises(UserError, match="is compressed"):
         read_state_dict(tmp_path / "net.pth")
+
+
+@pytest.mark.parametrize("protocol", [3, 4])
+def test_weights_in_a_pickle_of_another_protocol_are_refused_without_a_warning(tmp_path: Path, protocol: int) -> None:
+    torch.save({"weights": Path("elsewhere")}, tmp_path / "net.pth", pickle_protocol=protocol)
+    with pytest.raises(UserError, match="needs the object pathlib"):
+        read_state_dict(tmp_path / "net.pth")
+    with pytest.raises(UserError, match="has other objects than tensors"):
+        read_tensors(tmp_path / "net.pth")
+
+
+def test_what_is_not_a_file_is_refused_as_such(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for each in (Path("/dev/null"), tmp_path / "pipe"):
+        with pytest.raises(UserError, match=f"{each} is not a file; name the file of a state dict"):
+            read_state_dict(each)
+        with pytest.raises(UserError, match=f"{each} is not a file; name a run or the file of a checkpoint"):
+            place_of_checkpoint(str(each), tmp_path)
 
 
 def first_as(change: Callable[[Tensor], Tensor]) -> Weights:

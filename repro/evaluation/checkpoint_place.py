@@ -16,11 +16,13 @@ def place_of_checkpoint(what: str, runs: Path) -> Path:
     """Return the file of a checkpoint, or the folder of a run, given its name, a prefix, its ID or the folder itself.
 
     Raises:
-        UserError: there is no such run, or several.
+        UserError: there is no such run, there are several, or it is a device or a pipe.
     """
     if not what:
         raise UserError("give a run, a checkpoint or a model; see repro list runs, repro list models")
     path = Path(what)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{what} is not a file; name a run or the file of a checkpoint")
     return path if path.is_file() or path.is_dir() else _folder(what, runs)
 
 

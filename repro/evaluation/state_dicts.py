@@ -18,7 +18,15 @@ from torch import Tensor
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.stored_experiment import StoredExperiment
-from repro.tensor_file import Format, check_archive, content_of, format_of, raise_if_out_of_memory, refusal
+from repro.tensor_file import (
+    Format,
+    check_archive,
+    content_of,
+    format_of,
+    plain_content,
+    raise_if_out_of_memory,
+    refusal,
+)
 
 SAFETENSORS = ".safetensors"
 KEYS = ("state_dict", "model", "net", "state_dict_ema", "model_state_dict", "network")
@@ -58,7 +66,8 @@ def read_state_dict(file: Path) -> StateDict:
         UserError: there is no such file, it is broken, it holds more than tensors and plain values, or no state dict.
     """
     if not file.is_file():
-        raise UserError(f"{file} {'is a folder' if file.is_dir() else 'does not exist'}; name the file of a state dict")
+        reason = "is a folder" if file.is_dir() else "is not a file" if file.exists() else "does not exist"
+        raise UserError(f"{file} {reason}; name the file of a state dict")
     content = content_of(file)
     if not content:
         raise UserError(f"{file} is empty; copy or download it again")
@@ -154,7 +163,7 @@ def _loaded(file: Path, content: bytes) -> Any:
     try:
         if format_of(content) is Format.ARCHIVE:
             check_archive(content)  # torch compares no checksums, and inflates compressed entries
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        return plain_content(content)
     except zipfile.BadZipFile as error:
         raise UserError(f"{file} is damaged ({error}); download it again") from error
     except pickle.UnpicklingError as error:
