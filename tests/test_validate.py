@@ -178,6 +178,31 @@ def test_a_finding_names_level_file_place_and_what_would_be_right(
         assert right in shown[2] or RECIPE in shown[2]
 
 
+MIRU = "whose paper is 'DenseResNet, Takeda, MIRU 2020', not 'demo'"
+NOTED = 'inherited = { source = "inferred", note = "as miru2020-cifar100" }'
+
+
+@pytest.mark.parametrize(
+    ("stated", "what"),
+    [
+        ("", ("the sources of 12 values and the notes", f'{NOTED} and notes = ["..."]')),
+        ("notes = []\n", ("the sources of 12 values", NOTED)),
+        (f"{NOTED}\nnotes = []\n", None),
+        (f"{NOTED}\n", None),
+    ],
+)
+def test_sources_and_notes_of_another_paper_are_found(
+    folder: Path, capsys: Capsys, stated: str, what: tuple[str, str] | None
+) -> None:
+    change(folder, RECIPE, '"digits"', f'"miru2020-cifar100"\n{stated}dataset = "digits"')
+    out = repro(capsys, "validate", "papers/demo")[1]
+    assert [line for line in out.splitlines() if "whose paper is" in line] == [
+        f"warning: papers/demo/{RECIPE}: recipe demo: {kept} are those of miru2020-cifar100, {MIRU}; state {right}"
+        for kept, right in ([what] if what else [])
+    ]
+    assert "Extends: miru2020-cifar100\n" in repro(capsys, "list", "recipes", "demo")[1]
+
+
 @pytest.mark.parametrize(
     ("label", "silent"), [("DenseNet-7", True), ("DenseNet-71", False), ("Small-DenseNet-7", False)]
 )

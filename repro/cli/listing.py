@@ -19,7 +19,7 @@ from repro.console import note, print_json, print_line, stdout
 from repro.errors import UserError
 from repro.models import as_typed
 from repro.paths import Folders, checked_folders
-from repro.recipes import RECIPES, Recipe, recipe
+from repro.recipes import RECIPES, Recipe, current_library, recipe
 from repro.recipes.source import sources_text
 from repro.recipes.values import unused, values_of
 from repro.store.run_state import RunState
@@ -157,6 +157,8 @@ def _show_recipe(chosen: Recipe, format: AnswerFormat) -> None:
     stdout().print(Fitted(grid))
     if file := origin(chosen.file):
         print_line(f"From: {file}", "dim")
+    if extended := current_library().reading.extends.get(chosen.name):
+        print_line(f"Extends: {extended}", "dim")
     if chosen.default_for:
         stdout().print(f"Default for: {_defaults(chosen)}", style="dim")
     stdout().print(f"Not used: {', '.join(unused(chosen))}", style="dim")

@@ -20,8 +20,8 @@ from repro.recipes.contradictions import contradiction
 from repro.recipes.entries import About, Document, Entry, Given
 from repro.recipes.mistakes import reasons
 from repro.recipes.recipe import VALUES, Recipe
-from repro.recipes.source import is_inferred
-from repro.text import canonical, unknown
+from repro.recipes.source import is_inferred, is_read
+from repro.text import canonical, number_of, unknown
 
 NEEDED = (
     "summary",
@@ -69,9 +69,11 @@ class Reading:
     """The names of the recipes that are only extended."""
     names: frozenset[str]
     """All names, also those of recipes that are abstract or wrong."""
-    extended: frozenset[str]
-    """The names of the recipes that others extend."""
+    extends: Mapping[str, str]
+    """The recipe that each recipe extends, if it extends one."""
     mistakes: tuple[Mistake, ...]
+    borrowings: tuple[Mistake, ...]
+    """Recipes that have sources or notes of another paper as if they were their own paper's."""
 
 
 def read_recipes(files: Iterable[Path]) -> Mapping[str, Recipe]:
@@ -90,7 +92,7 @@ def read_recipes(files: Iterable[Path]) -> Mapping[str, Recipe]:
 
 def survey_recipes(files: Iterable[Path]) -> Reading:
     """Return the recipes of TOML files, and the mistakes for which others are left out; see `read_recipes`."""
-    mistakes = list[Mistake]()
+    mistakes, borrowings = list[Mistake](), list[Mistake]()
     names = dict[str, tuple[Path, str]]()
     written, recipes = dict[str, _Written](), dict[str, Recipe]()
     for file in files:
@@ -104,12 +106,14 @@ def survey_recipes(files: Iterable[Path]) -> Reading:
         with collecting(mistakes):
             ancestry = _ancestry(each, written, spelled)
             _refuse_unknown_defaults(each)
+            with collecting(borrowings):
+                _refuse_borrowing(ancestry)
             if not each.about.abstract:
                 recipes[each.name] = _recipe(ancestry)
     mistakes += _second_defaults(recipes)
     abstract = frozenset(name for name, each in written.items() if each.about.abstract)
-    extended = frozenset(each.about.extends for each in written.values())
-    return Reading(recipes, abstract, spelled, extended, tuple(mistakes))
+    extends = {name: each.about.extends for name, each in written.items() if each.about.extends}
+    return Reading(recipes, abstract, spelled, extends, tuple(mistakes), tuple(borrowings))
 
 
 def _read(file: Path) -> Mapping[str, Any]:
@@ -137,9 +141,7 @@ def _written(file: Path, name: str, content: Any) -> _Written:
 
 def _recipe(ancestry: Sequence[_Written]) -> Recipe:
     """Return the first recipe of a chain of inheritance, completed by the others."""
-    content: dict[str, Any] = {"name": ancestry[0].name, "sources": {}, "alternatives": {}}
-    for each in reversed(ancestry):
-        content.update(_extended(content, each.about))
+    content = {"name": ancestry[0].name, **_content(ancestry)}
     missing = [name for name in NEEDED if name not in content]
     if missing:
         raise ancestry[0].refused(f"no {missing[0]} is given; add it, or extend a recipe that has it")
@@ -149,6 +151,14 @@ def _recipe(ancestry: Sequence[_Written]) -> Recipe:
     if reason := contradiction(made) or wrong_alternative(made):
         raise ancestry[0].refused(reason)
     return made
+
+
+def _content(ancestry: Sequence[_Written]) -> dict[str, Any]:
+    """Return what the recipes of a chain of inheritance give the first one, by the fields of `Recipe`."""
+    content: dict[str, Any] = {"sources": {}, "alternatives": {}}
+    for each in reversed(ancestry):
+        content.update(_extended(content, each.about))
+    return content
 
 
 def _stated(ancestry: Sequence[_Written]) -> frozenset[str]:
@@ -190,6 +200,24 @@ def _extended(content: Mapping[str, Any], about: About) -> dict[str, Any]:
         "sources": {**sources, **{name: each.sources for name, each in given.items()}},
         "alternatives": {**kept, **{name: each.others for name, each in given.items() if each.others}},
     }
+
+
+def _refuse_borrowing(ancestry: Sequence[_Written]) -> None:
+    """Refuse sources and notes of another paper in the first recipe of a chain of inheritance."""
+    about, extended = ancestry[0].about, _content(ancestry[1:])
+    if about.inherited is not UNSET or about.paper in (UNSET, extended.get("paper", about.paper)):
+        return
+    read = {name for name, sources in extended["sources"].items() if is_read(sources)}
+    remedies = dict[str, str]()
+    if values := len(read - {*_given(about)}):
+        kept = f"the sources of {number_of(values, 'value')}"
+        remedies[kept] = f'inherited = {{ source = "inferred", note = "as {about.extends}" }}'
+    if about.notes is UNSET and extended.get("notes"):
+        remedies["the notes"] = 'notes = ["..."]'
+    if remedies:
+        where = f"{about.extends}, whose paper is {extended['paper']!r}, not {about.paper!r}"
+        reason = f"{' and '.join(remedies)} are those of {where}; state {' and '.join(remedies.values())}"
+        raise ancestry[0].refused(reason)
 
 
 def _refuse_unknown_defaults(written: _Written) -> None:

@@ -60,3 +60,8 @@ def sources_text(sources: Sequence[Source]) -> str:
 def is_inferred(sources: Sequence[Source]) -> bool:
     """Whether a value with these sources is inferred, wholly or in part."""
     return any(each.kind is SourceKind.INFERRED for each in sources)
+
+
+def is_read(sources: Sequence[Source]) -> bool:
+    """Whether a value with these sources is read in a paper or its code, wholly or in part."""
+    return any(each.kind is not SourceKind.INFERRED for each in sources)

@@ -108,7 +108,10 @@ def _found(
     """
     used = {each.recipe for table in using or () for each in table.errors() if each.recipe}
     unknown = {each.name for each in recipes} if using is None else set()
-    yield from recipe_findings(recipes, used | unknown | current_library().reading.extended)
+    reading = current_library().reading
+    yield from recipe_findings(recipes, used | unknown | {*reading.extends.values()})
+    files = {file for paper in papers for file in paper.recipes}
+    yield from (Finding(Level.WARNING, each) for each in reading.borrowings if each.file in files)
     for table in tables:
         yield from table_findings(table)
     yield from network_findings(tables)
