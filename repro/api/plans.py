@@ -87,7 +87,7 @@ def plan_of(
         UserError: a device is ambiguous or missing, switches exclude each other, or a run's checkpoints are broken.
     """
     sources = result_folders(folders.results)
-    records, times = records_today(sources), read_times(sources)
+    records, times = records_today(sources, folders.runs), read_times(sources)
     device = _device(runtime, device_name, records, times)
     spreads = spreads_of(selections, records, named=named)
     found = needed_runs(selections, spreads, records, folders.runs, per_row)

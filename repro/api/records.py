@@ -93,7 +93,7 @@ def run_curve(run: str, results: Sequence[Path], runs: Path, also: Sequence[str]
     Raises:
         UserError: there is no such run or several, or the run has no curve.
     """
-    recorded = {each.name: each for each in records_today(results)}
+    recorded = {each.name: each for each in records_today(results, runs)}
     known = dict.fromkeys([*run_names(runs), *reversed(recorded)])
     name = run_named(run, known, [runs, *reversed(results)], also, other="a table" if also else "")
     record = recorded.get(name)

@@ -12,6 +12,7 @@ from repro.comparison.corrections import records_today
 from repro.comparison.join import Comparison
 from repro.comparison.join import compare as joined
 from repro.errors import UserError
+from repro.paths import DEFAULT_RUNS
 from repro.report import Report
 from repro.report.view import ALL, View, view_of
 from repro.store.curves import curve_of
@@ -80,22 +81,27 @@ def _selected(name: str | Path, rows: str) -> Selection:
     return select(str(path_argument("name", name)), text_argument("rows", rows))
 
 
-def report_on(selections: Sequence[Selection], results: Path, *, summary: bool, view: View = ALL) -> Report:
+def report_on(
+    selections: Sequence[Selection], results: Path, *, summary: bool, view: View = ALL, runs: Path = DEFAULT_RUNS
+) -> Report:
     """Return the report on some tables, with the shipped records and those in `results`."""
-    comparisons = compared(selections, results, named=not summary)
+    comparisons = compared(selections, results, runs, named=not summary)
     return Report(comparisons, result_folders(results), summary=summary, view=view)
 
 
-def compared(selections: Sequence[Selection], results: Path, *, named: bool = True) -> list[Comparison]:
+def compared(
+    selections: Sequence[Selection], results: Path, runs: Path = DEFAULT_RUNS, *, named: bool = True
+) -> list[Comparison]:
     """Return tables joined with our counts, the shipped records, and the records in `results`.
 
     Args:
         selections: the tables with the rows that are shown.
         results: the folder of the user's records.
+        runs: that of the user's runs.
         named: whether the user named the tables, so that the code of all their networks may run.
     """
     places = result_folders(results)
-    records, times, weights = records_today(places), read_times(places), read_weights_tests(places)
+    records, times, weights = records_today(places, runs), read_times(places), read_weights_tests(places)
     count_networks(selections)
     repeated = repeated_records(places)
     lowest, spreads = partial(_lowest_error, places), spreads_of(selections, records, named=named)

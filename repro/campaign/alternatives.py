@@ -37,15 +37,15 @@ def try_alternatives(
         runtime: how the runs are trained.
         folders: of the runs.
     """
-    (comparison,) = compared([selection], folders.results)
+    (comparison,) = compared([selection], folders.results, folders.runs)
     trials = trials_of(comparison, per_row)
     _report_left_out(comparison, per_row.epochs)
     experiments = incomplete(chain(*map(_experiments, trials)), folders)
     runs = number_of(len(experiments), "run")
     note(f"{comparison.table.name}: {number_of(len(trials), 'alternative')}, {runs} to train")
     failures = train_runs(experiments, runtime, folders).failures
-    (comparison,) = compared([selection], folders.results)
-    records = {each.id: each for each in records_today(result_folders(folders.results))}
+    (comparison,) = compared([selection], folders.results, folders.runs)
+    records = {each.id: each for each in records_today(result_folders(folders.results), folders.runs)}
     return AlternativesReport(comparison, [tried(each, comparison, records) for each in trials]), failures
 
 

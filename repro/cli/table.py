@@ -29,7 +29,7 @@ from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison
 from repro.console import note, problem
 from repro.errors import UserError, raise_joined
-from repro.paths import DEFAULT_RESULTS, FolderUse, checked_folders
+from repro.paths import DEFAULT_RESULTS, DEFAULT_RUNS, FolderUse, checked_folders
 from repro.report import GRID_FORMATS, ReportFormat
 from repro.report.view import ALL, view_of
 from repro.runtime import Runtime
@@ -140,7 +140,7 @@ def table(
     words = () if columns is None else columns.split(",")
     view = view_of(selections[0].table, words, bare=bare) if name else ALL
     trained = _train_and_measure(selections[0], options, run=run, time=time)
-    report = report_on(selections, results, summary=name is None, view=view)
+    report = report_on(selections, results, summary=name is None, view=view, runs=runs or DEFAULT_RUNS)
     show(report, chosen, output)
     if check and _report_mismatches(report.comparisons):
         raise typer.Exit(1)

@@ -205,6 +205,12 @@ def _stored(path: Path) -> _Stored | None:
         return None
 
 
+def stored_values(folder: Path) -> dict[str, Any] | None:
+    """Return the values of the recipe that the run in a folder follows; None if they cannot be read."""
+    stored = _stored(folder / DESCRIPTION)
+    return stored and {**stored.experiment.values}
+
+
 def _description(path: Path) -> tuple[Description | None, str | None]:
     """Return the description in a file, or why it cannot be read."""
     stored = _stored(path)
