@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +31,7 @@ from repro.models.outside.factory import factory_of, resolved
 from repro.models.outside.location import bare, label, outside, recorded, remember
 from repro.papers import find_papers
 from repro.recipes import Library, within
-from repro.store.results import Record
+from repro.store.results import Record, put_record, read_records
 from repro.tables import read_table
 from repro.training.engine.exact_batchnorm import take_exact_statistics
 from repro.training.engine.stacked import why_one_at_a_time
@@ -171,6 +172,10 @@ def test_a_row_is_trained_and_judged(write: Write, capsys: Capsys) -> None:
     assert notes.count(line) == 1
     assert line in repro(capsys, "table", "mine", "--papers", "mine", "--run", "--dry-run")[2]
     assert "has changed" in refused(capsys, "eval", run.name, "--papers", "mine")
+    earlier, now = read_records([Path("results")])[0], count(capsys, "nets.py:Net", "--papers", "mine")["model"]
+    for seed, said in ((1, True), (0, False)):
+        put_record(replace(earlier, model=now, seed=seed, id=f"0000000{seed}"), Path("results"))
+        assert (line in repro(capsys, "table", "mine", "--papers", "mine")[2]) == said
     assert "next: repro eval" not in repro(capsys, "list", "runs", "--papers", "mine")[2]
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from repro.console import note
 from repro.models import is_outside
 from repro.models.outside.location import Outside, bare, outside, sha256
 from repro.recipes.library import network_folders
-from repro.store.results import read_records, result_folders
+from repro.store.results import Record, read_records, result_folders
 from repro.text import number_of
 
 
 def note_other_versions(trained: Iterable[tuple[str, str]], results: Path) -> None:
     """Note how many finished runs of some networks are of another version of their code, if there are any.
+
+    Those that were trained again with the present version are left out.
 
     Args:
         trained: the names of networks, each with the recipe that it is trained with.
@@ -27,8 +30,8 @@ def note_other_versions(trained: Iterable[tuple[str, str]], results: Path) -> No
     if not wanted:
         return
     own = [each for each in read_records(result_folders(results)) if (bare(each.model), each.recipe) in wanted]
-    repeated = {(bare(each.model), each.recipe) for each in own if each.model in wanted[bare(each.model), each.recipe]}
-    others = [each for each in own if (bare(each.model), each.recipe) not in repeated and not _is_found(each.model)]
+    repeated = [_apart_from_version(each) for each in own if each.model in wanted[bare(each.model), each.recipe]]
+    others = [each for each in own if _apart_from_version(each) not in repeated and not _is_found(each.model)]
     if not others:
         return
     networks = {name for each in others for name in wanted[bare(each.model), each.recipe]}
@@ -38,6 +41,11 @@ def note_other_versions(trained: Iterable[tuple[str, str]], results: Path) -> No
         f"{number_of(len(others), 'finished run')} of {', '.join(sorted(map(bare, networks)))} used another version of "
         f"the {'file' if files else 'code'}, which tables do not count; {remedy}"
     )
+
+
+def _apart_from_version(record: Record) -> tuple[Any, ...]:
+    """Return what was trained, whatever the version of the network."""
+    return bare(record.model), record.options, record.recipe, record.deviations, record.seed
 
 
 def _is_found(name: str) -> bool:
