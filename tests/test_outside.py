@@ -171,6 +171,8 @@ def test_a_row_is_trained_and_judged(write: Write, capsys: Capsys) -> None:
     )
     assert notes.count(line) == 1
     assert line in repro(capsys, "table", "mine", "--papers", "mine", "--run", "--dry-run")[2]
+    for kind in ("forest", "curves"):
+        assert line in repro(capsys, "figure", kind, "mine", "--papers", "mine")[2]
     assert "has changed" in refused(capsys, "eval", run.name, "--papers", "mine")
     earlier, now = read_records([Path("results")])[0], count(capsys, "nets.py:Net", "--papers", "mine")["model"]
     for seed, said in ((1, True), (0, False)):

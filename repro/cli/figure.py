@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from repro.api.records import run_curve
-from repro.api.selection import select
 from repro.api.tables import compared
 from repro.cli.options.papers import with_papers
 from repro.cli.options.runtime import runtime_options
@@ -25,6 +24,7 @@ from repro.cli.options.shared import (
     completing,
     with_quiet,
 )
+from repro.cli.other_versions import select_noting
 from repro.cli.output import check_output, write_output
 from repro.cli.suggestion import suggest, with_folders
 from repro.comparison.corrections import records_today
@@ -101,7 +101,7 @@ def _is_table(name: str) -> bool:
 
 def _draw_table(name: str, rows: str, train: bool, output: Path | None, results: Path) -> None:
     """Draw the curves of the rows of a table."""
-    selection = select(name, rows)
+    selection = select_noting(name, rows, results)
     table = selection.table
     output = _checked(output or Path(f"curves-{table.name}.png"), Curves.COLUMNS)
     folders = checked_folders(results=results, use=FolderUse.SHOW_RESULTS)
@@ -125,7 +125,7 @@ def forest(
     name: TableName, rows: Rows = "*", output: Output = None, data: Data = None, results: Results = DEFAULT_RESULTS
 ) -> None:
     """Draw each printed error of a table beside what others report and our runs."""
-    chosen = select(name, rows)
+    chosen = select_noting(name, rows, results)
     output = _checked(output or Path(f"forest-{chosen.table.name}.png"), Forest.COLUMNS)
     folders = checked_folders(results=results, use=FolderUse.SHOW_RESULTS)
     (comparison,) = compared([chosen], folders.results)

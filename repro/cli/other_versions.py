@@ -6,12 +6,22 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from repro.api.selection import select
 from repro.console import note
 from repro.models import is_outside
 from repro.models.outside.location import Outside, bare, outside, sha256
 from repro.recipes.library import network_folders
 from repro.store.results import Record, read_records, result_folders
+from repro.tables import Selection
 from repro.text import number_of
+
+
+def select_noting(name: str, rows: str, results: Path) -> Selection:
+    """Return a table and the rows that match, and note their finished runs of other versions of own code."""
+    selection = select(name, rows)
+    errors = [(each.row.model, each.recipe) for each in selection.errors]
+    note_other_versions([(model, recipe) for model, recipe in errors if model and recipe], results)
+    return selection
 
 
 def note_other_versions(trained: Iterable[tuple[str, str]], results: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from repro.api.selection import select, select_all
+from repro.api.selection import select_all
 from repro.api.tables import report_on
 from repro.campaign.alternatives import try_alternatives
 from repro.campaign.jobs import jobs_for
@@ -20,7 +20,7 @@ from repro.cli.options.cluster import CLUSTER_OPTIONS, cluster_options, resource
 from repro.cli.options.rows import DeviceName, RowOptions
 from repro.cli.options.runtime import runtime_of, runtime_options
 from repro.cli.options.shared import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing
-from repro.cli.other_versions import note_other_versions
+from repro.cli.other_versions import select_noting
 from repro.cli.output import Format, Output, format_of, show
 from repro.cli.plan import show_plan
 from repro.cli.submit import has_runs, list_jobs, submit_missing
@@ -122,7 +122,7 @@ def table(
     others = {"--format": format, "--output": output, "--device-name": device_name is not None}
     given = [option for option, value in {**acted, **viewed, **others}.items() if value]
     _check_together([*given, *(f"--{each}" for each in cluster)], named=name is not None)
-    selections = select_all() if name is None else [_selected(name, rows, results)]
+    selections = select_all() if name is None else [select_noting(name, rows, results)]
     per_row = RunsPerRow(seeds, epochs)
     options = RowOptions(
         rows=rows, per_row=per_row, data=data, results=results, runs=runs, switches=switches, device_name=device_name
@@ -154,14 +154,6 @@ def _suggest_next(name: str | None, first: Comparison, options: RowOptions, *, t
         suggest(after_table(name, first, options.of_training, trained=trained))
     else:
         suggest(command_with("repro table cifar100", {"results": options.results}))
-
-
-def _selected(name: str, rows: str, results: Path) -> Selection:
-    """Return a table and the rows that match; note their finished runs of other versions of own code."""
-    selection = select(name, rows)
-    errors = [(each.row.model, each.recipe) for each in selection.errors]
-    note_other_versions([(model, recipe) for model, recipe in errors if model and recipe], results)
-    return selection
 
 
 def _refuse_without_run(options: Mapping[str, Any], trains: bool, time: bool) -> None:
