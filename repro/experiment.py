@@ -290,6 +290,10 @@ def _default(model: str, dataset: str, options: Mapping[str, OptionValue]) -> Re
     name = default_recipe(model, dataset, options)
     if name is None:
         fitting = [name for name, each in RECIPES.items() if each.dataset == dataset]
-        hint = f"choose one with --recipe: {', '.join(fitting)}" if fitting else "repro list recipes"
-        raise UserError(f"no paper here trains {typed_name(model)} on {dataset}; {hint}")
+        if not fitting:
+            raise UserError(f"no paper here trains {typed_name(model)} on {dataset}; repro list recipes")
+        raise UserError(
+            f"no recipe is the default for {typed_name(model)} on {dataset} (default_for); choose one with --recipe: "
+            f"{', '.join(fitting)}"
+        )
     return recipe(name)

@@ -231,7 +231,10 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (["train", "resnet20", "--recipe", "miru"], "unknown recipe 'miru'; did you mean miru2020-cifar100,"),
         (["train", "resnet20", "--recipe", "digits", "--dataset", "cifar10"], "recipe digits is for digits"),
-        (["train", "resnet20", "--dataset", "cifar100"], "no paper here trains resnet20 on cifar100; choose one"),
+        (
+            ["train", "resnet20", "--dataset", "cifar100"],
+            "no recipe is the default for resnet20 on cifar100 (default_for); choose one with --recipe: ",
+        ),
         (["train", "resnet20", "--precision", "fp8"], "'fp8' is not one of 'fp32', 'tf32', 'bf16'"),
         (["train", "resnet20", "--device", "tpu"], "unknown device 'tpu'"),
         (["train", "unet", "--recipe", "digits"], "unet predicts a class for each pixel, and digits needs a model"),
