@@ -146,6 +146,20 @@ def test_a_file_is_found_in_the_folder_of_a_paper(write: Write, capsys: Capsys) 
     assert count(capsys, "nets.py:Net", "--papers", "mine")["params"]
 
 
+def test_the_training_that_counts_for_a_row_is_suggested(write: Write, capsys: Capsys) -> None:
+    write(table=OWN, recipe=RECIPE)
+    nets("mine")
+    named = ("--papers", "mine")
+    for depth, words, recipe in (
+        (2, ("Narrow",), "--recipe short "),
+        (2, ("nets.py:Net", "--set", "depth=2", "--dataset", "digits"), "--recipe short "),
+        (3, ("nets.py:Net", "--set", "depth=3", "--dataset", "digits"), ""),
+    ):
+        err = repro(capsys, "count", *words, *named)[2]
+        assert f"next: repro train mine/nets.py:Net --set depth={depth} " in err
+        assert err.endswith(f" --dataset digits {recipe}--papers mine\n")
+
+
 def test_a_row_is_trained_and_judged(write: Write, capsys: Capsys) -> None:
     write(table=OWN, recipe=RECIPE)
     file = nets("mine")

@@ -108,7 +108,7 @@ def count(
     stdout().print(answer.rich())
     first = reports[0]
     where = first.dataset or (find_dataset(dataset) if dataset else spec_of(first.model).dataset)
-    suggest(after_count(first.model, first.options, where, resized=first.dataset is None))
+    suggest(after_count(models[0], first.model, first.options, where, resized=first.dataset is None))
 
 
 def _chosen(typed: Sequence[str], options: Mapping[str, Any], settings: Sequence[str]) -> list[Chosen]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -13,6 +14,7 @@ from repro.comparison.alternatives import trials_of
 from repro.comparison.join import Comparison
 from repro.comparison.verdict import Verdict
 from repro.console import note
+from repro.errors import UserError
 from repro.models import as_typed
 from repro.models.typed import stated_options, typed_name, typed_options
 from repro.paths import Folders
@@ -23,7 +25,8 @@ from repro.store.commands import command_with
 from repro.store.run_folders import run_at
 from repro.store.run_state import RunState
 from repro.tables import table_names
-from repro.tables.lookup import tables_with
+from repro.tables.lookup import errors_of, tables_with
+from repro.tables.names import recipe_called
 
 if TYPE_CHECKING:
     from repro.planning.plan import Plan
@@ -45,15 +48,37 @@ def with_folders(command: str, folders: Folders, *names: str) -> str:
     return command_with(command, {each: vars(folders)[each] for each in names})
 
 
-def after_count(model: str, options: Mapping[str, Any], dataset: str, *, resized: bool = False) -> str:
+def after_count(typed: str, model: str, options: Mapping[str, Any], dataset: str, *, resized: bool = False) -> str:
     """Return what to do with a model that was counted: train it, if a paper trains it on the dataset.
 
-    If it was counted with another size or number of classes than the dataset's, which `resized` says, it is counted
-    with those of the dataset next.
+    Args:
+        typed: the model as the user typed it, which may be the label of a row.
+        model: its name.
+        options: all its options.
+        dataset: its dataset.
+        resized: whether it was counted with another size or number of classes than the dataset's, so that it is counted
+            with those of the dataset next.
     """
-    if default_recipe(model, dataset, options) is None:
+    usual = default_recipe(model, dataset, options)
+    followed = _recipe_of_tables(typed, model, options, dataset, usual)
+    if followed is None:
         return "repro list recipes"
-    return f"repro {'count' if resized else 'train'} {network_as_typed(model, options, dataset)}"
+    network = network_as_typed(model, options, dataset)
+    if resized:
+        return f"repro count {network}"
+    return f"repro train {network}" if followed == usual else f"repro train {network} {as_typed({'recipe': followed})}"
+
+
+def _recipe_of_tables(
+    typed: str, model: str, options: Mapping[str, Any], dataset: str, usual: str | None
+) -> str | None:
+    """Return the recipe of a counted row, else that of rows with its network; `usual` if theirs is this or unknown."""
+    with suppress(UserError):  # a row with several recipes
+        if named := recipe_called(typed, dataset or None):
+            return named
+    of_rows = [each for each in errors_of(model) if each.dataset == dataset and each.options == dict(options)]
+    recipes = [each.recipe for each in of_rows if each.recipe]
+    return usual if usual in recipes or not recipes else recipes[0]
 
 
 def network_as_typed(model: str, options: Mapping[str, Any], dataset: str) -> str:
