@@ -208,7 +208,7 @@ def _stored(path: Path) -> _Stored | None:
 def stored_values(folder: Path) -> dict[str, Any] | None:
     """Return the values of the recipe that the run in a folder follows; None if they cannot be read."""
     stored = _stored(folder / DESCRIPTION)
-    return stored and {**stored.experiment.values}
+    return {**stored.experiment.values} if stored else None
 
 
 def _description(path: Path) -> tuple[Description | None, str | None]:
