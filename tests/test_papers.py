@@ -238,7 +238,7 @@ WRONG_RECIPES = [
     (
         "epochs =",
         'mean = { value = [0.5, 0.5], source = "printed" }\nstd = { value = [1, 1], source = "printed" }\nepochs =',
-        "mean and std need one number per channel, and images of digits have 3",
+        "mean and std need one number per channel, and images of digits have 3; value = [] computes them",
     ),
 ]
 

@@ -19,7 +19,10 @@ def check_images(recipe: Recipe, usual: Recipe) -> None:
     data = DATASETS[recipe.dataset]
     channels, *sides = data.input
     if len(recipe.mean) not in (0, channels):
-        raise UserError(f"mean and std need one number per channel, and images of {recipe.dataset} have {channels}")
+        raise UserError(
+            f"mean and std need one number per channel, and images of {recipe.dataset} have {channels}; "
+            "value = [] computes them on the training images"
+        )
     if recipe.lighting and channels != 3:
         raise UserError(f"lighting is for images in RGB, and images of {recipe.dataset} have {channels} channel")
     if recipe.crop_padding > min(sides):
