@@ -567,6 +567,23 @@ def test_weights_are_read_back_whatever_the_layers_are_called(write: Write, caps
     assert names["experiment"].id == record["id"]
 
 
+def test_weights_of_a_network_whose_file_has_changed_are_exported_but_not_tested(write: Write, capsys: Capsys) -> None:
+    file = nets(text=WRAPPED)
+    options = ("--dataset", "digits", "--recipe", "digits", "--epochs", 1, "--device", "cpu", "--format", "json")
+    record = json.loads(repro(capsys, "train", "nets.py:Wrapped", *options)[1])
+    file.write_text(f"{WRAPPED}# another file\n", encoding="utf-8")
+    factory_of.cache_clear()
+    status, _, err = repro(capsys, "export", record["id"], "--output", "net.safetensors")
+    assert status == 0
+    line = f"nets.py has changed since {record['model']}"
+    assert f"{line}; restore it before the weights are loaded or tested" in err
+    assert "next: repro list runs" in err
+    assert f"At the export, {line}; restore it" in Path("net.md").read_text(encoding="utf-8")
+    now = sha256(file.read_bytes()).hexdigest()
+    line = refused(capsys, "eval", "nets.py:Wrapped", "--weights", "net.safetensors")
+    assert line == f"error: nets.py has changed since {record['model']}: its SHA-256 is {now}; restore it"
+
+
 def test_the_label_of_a_row_does_not_run_its_code(write: Write, capsys: Capsys) -> None:
     write("papers/mine", table=OWN, recipe=RECIPE)
     nets("papers/mine")

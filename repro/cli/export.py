@@ -14,7 +14,7 @@ from repro.api.tables import compared
 from repro.atomic import write_atomically
 from repro.cli.options.shared import Results, RunName, Runs, completing
 from repro.cli.output import check_output
-from repro.cli.suggestion import suggest, with_folders
+from repro.cli.suggestion import after_run, suggest, with_folders
 from repro.comparison.corrections import as_of_today
 from repro.console import loading, note
 from repro.errors import PackageMissing, UserError
@@ -79,7 +79,10 @@ def export(
     write_weights(saved, output, names=layout.name)
     write_atomically(card, model_card(facts, output).encode())
     note(f"wrote {output} and its model card, {card}")
-    if classifies(experiment.dataset):  # others are tested as runs only
+    if facts.changed:
+        note(facts.changed)
+        suggest(after_run(experiment.model, experiment.options, experiment.recipe.name, folders))
+    elif classifies(experiment.dataset):  # others are tested as runs only
         suggest(f"repro eval {quote(typed_name(experiment.model))} --weights {quote(str(output))}")
     else:
         suggest(with_folders(f"repro eval {experiment.name}", folders, "runs"))

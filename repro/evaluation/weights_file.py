@@ -29,7 +29,8 @@ from repro.evaluation.pretrained import published
 from repro.evaluation.protocols import PRINTED, Asked, protocol_for
 from repro.evaluation.state_dicts import StateDict, exported_experiment, read_state_dict
 from repro.experiment import Experiment, check_task, classifies, own_dataset
-from repro.models import OptionValue, build, resolve_options
+from repro.models import OptionValue, build, is_outside, resolve_options
+from repro.models.outside.location import bare, changed, outside
 from repro.models.registry import TORCHVISION
 from repro.models.typed import typed_name
 from repro.recipes import RECIPES, default_recipe
@@ -156,6 +157,8 @@ def evaluate_weights(
     of_run = exported if exported and exported.model == model and dataset in (None, exported.dataset) else None
     if exported and of_others:
         raise UserError(f"--record is for weights of others; {file} was exported from the run {exported.name}")
+    if exported and not (of_run or dataset):
+        _check_version(model, exported)
     receiver = _receiver(model, options, dataset, of_run)
     found = found.for_network(receiver.tensors)
     mapping = insert(receiver, found)
@@ -190,6 +193,12 @@ def _receiver(
     chosen = resolve_options(model, {**(of_run.options if of_run else {}), **options}, where)
     data = DATASETS[where]
     return Receiver(build(model, chosen, classes=data.classes, input=data.input), model, chosen, where)
+
+
+def _check_version(model: str, exported: Experiment) -> None:
+    """Raise UserError if a network is the one of an exported run, but its code has changed since."""
+    if is_outside(model) and is_outside(exported.model) and bare(model) == bare(exported.model):
+        raise changed(outside(model), exported.model)
 
 
 def printed_beside(receiver: Receiver, protocol: Protocol) -> tuple[Printed, ...]:

@@ -10,6 +10,8 @@ from repro.comparison.join import Comparison, ErrorCell
 from repro.data import DATASETS, DatasetKind
 from repro.evaluation.layouts import Normalisation
 from repro.experiment import Experiment
+from repro.models import is_outside
+from repro.models.outside.location import is_current, outside
 from repro.models.typed import typed_name
 from repro.recipes import current_library, deviations
 from repro.recipes.recipe import shown
@@ -40,6 +42,13 @@ class CardFacts:
     """Whose names the tensors have."""
     normalisation: Normalisation | None = None
     """The mean and std in training; None with a preprocessing, or if an older checkpoint does not have them."""
+
+    @property
+    def changed(self) -> str:
+        """That the code of a network from outside the package has changed since; empty if it has not."""
+        if not is_outside(self.experiment.model) or is_current(network := outside(self.experiment.model)):
+            return ""
+        return f"{network.where} has changed since {network.name}; restore it before the weights are loaded or tested"
 
     @property
     def deviations(self) -> Sequence[str]:
@@ -127,7 +136,7 @@ import repro
 
 network, experiment = repro.load_weights({weights.name!a})
 ```
-{_OWN if _is_own(experiment) else ""}
+{_own(facts)}
 {shape}; values of pixels are divided by 255 and
 normalised as in training ({_normalised(facts)}). {output}. The tensors have the names of
 {facts.names}; `load_weights` reads them.
@@ -157,7 +166,9 @@ def _normalised(facts: CardFacts) -> str:
     return "; ".join(f"{name}: {shown(name, getattr(stated, name))}" for name in ("mean", "std"))
 
 
-def _is_own(experiment: Experiment) -> bool:
-    """Whether the network is in a file of the user, or the recipe in a paper of theirs."""
+def _own(facts: CardFacts) -> str:
+    """Return what to do about a network in a file of the user, or a recipe in a paper of theirs; empty for others."""
     own_recipes = {each.name for each in current_library().own_recipes}
-    return experiment.recipe.name in own_recipes or ".py:" in experiment.model
+    is_own = facts.experiment.recipe.name in own_recipes or ".py:" in facts.experiment.model
+    at_export = f"\nAt the export, {facts.changed}.\n" if facts.changed else ""
+    return f"{_OWN if is_own else ''}{at_export}"

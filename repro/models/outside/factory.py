@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from hashlib import sha256
 from importlib import import_module
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from repro.errors import PackageMissing, UserError
 from repro.models.options import EXPECTED, OptionValue, Shape, as_text, of_type, shape_text
-from repro.models.outside.location import Outside, outside, set_defaults
+from repro.models.outside.location import Outside, changed, outside, set_defaults
 from repro.text import choose
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _run(network: Outside, file: Path) -> ModuleType:
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}; restore the file of {network.name}") from None
     if (found := sha256(content).hexdigest()) != network.version:
-        raise UserError(f"{file} has changed since {network.name}: its SHA-256 is {found}; restore it")
+        raise changed(replace(network, version=found), network.name)
     name = f"repro_outside_{network.version}"
     spec = spec_from_loader(name, _Content(file, content))
     assert spec

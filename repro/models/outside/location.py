@@ -175,6 +175,12 @@ def is_current(network: Outside) -> bool:
         return False
 
 
+def changed(now: Outside, name: str) -> UserError:
+    """Return the error for a network that is another version now than its name in a run or an exported file."""
+    kind = "SHA-256" if now.file or _is_hash(now.version) else "version"
+    return UserError(f"{now.where} has changed since {name}: its {kind} is {now.version}; restore it")
+
+
 def sha256(file: Path) -> str:
     """Return the SHA-256 of a file; UserError if it cannot be read."""
     try:
