@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from records import append_record
+from records import append_record, runs_behind
 from test_cli import repro
 from watching import Silent, assert_same, stop_at, train_one
 
+from repro.comparison.join import compare
+from repro.comparison.verdict import NOT_RULED_OUT, WIDER_MARGIN
 from repro.data import load
 from repro.errors import Stopped
 from repro.evaluation import evaluate, weights_file
@@ -23,7 +25,8 @@ from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
 from repro.report.model_card import CardFacts, model_card
 from repro.runtime import Runtime
-from repro.store.results import Record
+from repro.store.protocol_tests import plain
+from repro.store.results import ProtocolTest, Record
 from repro.tables import Selection, read_table
 from repro.training.checkpoints import checkpoint
 from repro.training.tasks import kinds
@@ -204,6 +207,46 @@ def test_the_card_of_a_row_tells_printed_error_and_verdict(
     card = model_card(other, tmp_path / "net.safetensors")
     assert f"{cell.verdict.value}, of 2 runs, without this one" in card
     assert "batch=32 (64)" in card
+
+
+def test_the_card_names_the_column_the_statistic_and_the_protocol_of_a_printed_error(
+    record: Callable[..., Record], tmp_path: Path
+) -> None:
+    table = read_table("classics")
+    (row,) = table.matching("ResNet-18")
+    (error,) = table.errors([row])
+    tests = plain([ProtocolTest(protocol=error.protocol, error=27.5, error5=9.0, loss=None)])
+    runs = [replace(each, error=30.0, tests=tests) for each in runs_behind(error, record, *[30.0] * 3)]
+    facts = CardFacts(error.experiment(0), 90, 100, True, 30.0, runs[0], compare(table, runs, shown=[row]))
+    card = " ".join(model_card(facts, tmp_path / "net.safetensors").split())
+    printed = (
+        f"27.88 ({table.paper}, {table.title}, ResNet-18; number of runs not printed, taken as one; 10 crops, prob"
+    )
+    for line in (
+        "| Test error of these weights (1 crop) | 30.00 % |",
+        f"| Printed: Top-1, 10 crops | {printed}",
+        "| This run: Top-1, 10 crops | 27.50 % (10 crops, probabilities averaged) |",
+        "| Verdict: Top-1, 10 crops | better than published, of 3 runs: our error is lower",
+    ):
+        assert line in card
+
+
+@pytest.mark.parametrize(("n", "meaning"), [(1, WIDER_MARGIN), (2, NOT_RULED_OUT)])
+def test_the_card_says_what_too_few_runs_means_for_their_number(
+    record: Callable[..., Record], tmp_path: Path, n: int, meaning: str
+) -> None:
+    table = read_table("cifar100")
+    (error,) = [each for each in table.errors() if each.options == {"N": 4}]
+    runs = runs_behind(error, record, *[23.2] * n)
+    facts = CardFacts(error.experiment(0), 300, 1, True, 23.2, runs[0], compare(table, runs))
+    card = model_card(facts, tmp_path / "net.safetensors")
+    assert f"too few runs ({n}): {meaning} |" in " ".join(card.split())
+
+
+def test_the_card_writes_an_option_as_it_is_typed(tmp_path: Path) -> None:
+    experiment = experiment_for("densenet", {"depth": 7, "k": 4, "bottleneck": False}, seed=0, dataset="digits")
+    facts = CardFacts(experiment, 1, 1, False, None, None, None)
+    assert "bottleneck = no" in model_card(facts, tmp_path / "net.safetensors")
 
 
 def test_the_card_of_an_older_record_names_its_last_epoch(record: Callable[..., Record], tmp_path: Path) -> None:

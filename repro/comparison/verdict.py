@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+NOT_RULED_OUT = "not beyond the margin, but a difference as large as the bound is not ruled out"
+WIDER_MARGIN = "the margin is wider than the bound"
+"""What too few runs means for several runs, and for one."""
+
 
 class Verdict(StrEnum):
     """The verdict on a printed error, worst first; its value is the text. rule.py has the rule.
@@ -24,8 +28,7 @@ class Verdict(StrEnum):
         "too few runs",
         "?",
         "unsure",
-        "not beyond the margin, but a difference as large as the bound is not ruled out; for one run, the margin is "
-        "wider than the bound",
+        f"{NOT_RULED_OUT}; for one run, {WIDER_MARGIN}",
     )
     CONSISTENT = (
         "consistent (one run)",
@@ -78,6 +81,12 @@ class Verdict(StrEnum):
         verdict = str.__new__(cls, text)
         verdict._value_, verdict.mark, verdict.tone, verdict.meaning = text, mark, tone, meaning
         return verdict
+
+    def meaning_for(self, n: int) -> str:
+        """Return the meaning of a verdict on n runs."""
+        if self is Verdict.TOO_FEW:
+            return WIDER_MARGIN if n == 1 else NOT_RULED_OUT
+        return self.meaning
 
     @property
     def mismatch(self) -> bool:

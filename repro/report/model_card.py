@@ -7,16 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro.comparison.join import Comparison, ErrorCell
+from repro.comparison.verdict import Verdict
 from repro.data import DATASETS, DatasetKind
+from repro.data.inputs.protocol import ONE_CROP
 from repro.evaluation.layouts import Normalisation
 from repro.experiment import Experiment
 from repro.models import is_outside
+from repro.models.options import as_text
 from repro.models.outside.location import is_current, outside
 from repro.models.typed import typed_name
 from repro.recipes import current_library, deviations
 from repro.recipes.recipe import shown
 from repro.report.formats.markdown import escaped
+from repro.report.notes import statistic_of_runs
 from repro.store.curves import same_figure
+from repro.store.protocol_tests import measured
 from repro.store.results import Record, ap_of
 from repro.tables import Metric
 from repro.text import number_of
@@ -74,7 +79,7 @@ def model_card(facts: CardFacts, weights: Path) -> str:
     """Return the model card of a file of weights as Markdown."""
     from tabulate import tabulate
 
-    lines = [(name, escaped(value)) for name, value in _lines(facts)]
+    lines = [(escaped(name), escaped(value)) for name, value in _lines(facts)]
     table = tabulate(lines, headers=("", ""), tablefmt="github", disable_numparse=True)
     return f"# {escaped(facts.experiment.name)}\n\n{table}\n\n{_how_to_load(facts, weights)}"
 
@@ -82,7 +87,7 @@ def model_card(facts: CardFacts, weights: Path) -> str:
 def _lines(facts: CardFacts) -> Iterator[tuple[str, str]]:
     experiment = facts.experiment
     recipe = experiment.recipe
-    options = ", ".join(f"{name} = {value}" for name, value in experiment.options.items())
+    options = ", ".join(f"{name} = {as_text(value)}" for name, value in experiment.options.items())
     yield "Network", f"{typed_name(experiment.model)}{f' ({options})' if options else ''}"
     yield "Dataset", f"{experiment.dataset}: {DATASETS[experiment.dataset].summary}"
     yield "Recipe", f"{recipe.name} ({recipe.paper})"
@@ -99,22 +104,34 @@ def _lines(facts: CardFacts) -> Iterator[tuple[str, str]]:
 
 def _results(facts: CardFacts) -> Iterator[tuple[str, str]]:
     """Yield our errors, and for each printed one the figure and the verdict on its row."""
+    cells, record = facts.cells, facts.record
+    views = f" ({ONE_CROP})" if any(cell.printed.protocol != ONE_CROP for _, cell in cells) else ""
     if facts.error is not None and DATASETS[facts.experiment.dataset].kind is DatasetKind.DETECTION:
         yield "Test AP of these weights", f"{Metric.AP.shown(ap_of(facts.error))} %"
     elif facts.error is not None:
-        yield "Test error of these weights", f"{Metric.ERROR.shown(facts.error)} %"
-    record = facts.record
+        yield f"Test error of these weights{views}", f"{Metric.ERROR.shown(facts.error)} %"
     if record and not same_figure(record.error, facts.error):  # a recipe may report an earlier epoch
-        heading = "Test error of the run" if record.ap is None else "Test AP of the run"
+        heading = f"Test error of the run{views}" if record.ap is None else "Test AP of the run"
         yield heading, f"{record.shown}, after epoch {record.reported_epoch or record.epochs}"
-    if not facts.cells:
+    if not cells:
         yield "Printed error", "no table has a row of this experiment"
-    for where, cell in facts.cells:
-        heading = cell.printed.column.metric.heading
-        counted = facts.record is not None and facts.record.id in {run.id for run in cell.runs}
-        of = f"{number_of(cell.n, 'run')}{'' if counted else ', without this one'}"
-        yield f"Printed: {heading}", f"{cell.published} ({where})"
-        yield f"Verdict: {heading}", f"{cell.verdict.value}, of {of}: {cell.verdict.meaning}"
+    for where, cell in cells:
+        yield from _compared(where, cell, record)
+
+
+def _compared(where: str, cell: ErrorCell, record: Record | None) -> Iterator[tuple[str, str]]:
+    """Yield a printed error, the run's own by another protocol than one crop, and the verdict on the row."""
+    error = cell.printed
+    label, metric, protocol = error.column.label, error.column.metric, error.protocol
+    runs = statistic_of_runs(error.statistic, error.printed_runs)
+    by = f"; {protocol}" if protocol != ONE_CROP else ""
+    yield f"Printed: {label}", f"{cell.published} ({where}; {runs}{by})"
+    if by and record and (own := measured(record, metric, protocol)) is not None:
+        yield f"This run: {label}", f"{metric.shown(own)} % ({protocol})"
+    counted = record is not None and record.id in {run.id for run in cell.runs}
+    number = f" ({cell.n})" if cell.verdict is Verdict.TOO_FEW else f", of {number_of(cell.n, 'run')}"
+    without = "" if counted else ", without this one"
+    yield f"Verdict: {label}", f"{cell.verdict.value}{number}{without}: {cell.verdict.meaning_for(cell.n)}"
 
 
 _OWN = """

@@ -100,13 +100,15 @@ def _tested(column: Column, errors: Sequence[PrintedError]) -> str:
 def _statistic(column: Column, errors: Sequence[PrintedError]) -> str:
     """Return which statistic a column's errors are, such as `median of 5 runs`, and that of rows that differ."""
     differing = [each for each in errors if each.row.statistic or each.row.runs]
-    words = [f"{each.table.called(each.row)}: {_runs(each.statistic, each.printed_runs)}" for each in differing]
+    statistics = ((each, statistic_of_runs(each.statistic, each.printed_runs)) for each in differing)
+    words = [f"{each.table.called(each.row)}: {text}" for each, text in statistics]
     if len(differing) < len(errors):
-        words.insert(0, _runs(column.statistic or Statistic.LAST, column.runs))
+        words.insert(0, statistic_of_runs(column.statistic or Statistic.LAST, column.runs))
     return "; ".join(words)
 
 
-def _runs(statistic: Statistic, runs: int | None) -> str:
+def statistic_of_runs(statistic: Statistic, runs: int | None) -> str:
+    """Return a statistic of the paper's runs, such as `median of 5 runs`; their number is None if it is not printed."""
     if runs is None:
         unknown = "number of runs not printed, taken as one"
         return unknown if statistic == Statistic.LAST else f"{statistic}, {unknown}"
