@@ -21,6 +21,7 @@ from watching import Silent, shrink_digits, stop_at, train_one
 
 from repro.api.records import run_curve
 from repro.data import Dataset
+from repro.data.inputs.protocol import Averaged, Protocol, Views
 from repro.errors import Stopped, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.figures import Curves, Gates, curves_of, curves_of_runs, draw, gates_of
@@ -110,6 +111,16 @@ def test_a_run_that_deviates_is_not_counted_with_its_row(keep: Callable[..., Rec
     curves, labels = only(curves_of(CIFAR100, runs, [folders.results]))
     assert labels == ("DenseResNet-110, N = 4; n = 1",)
     assert curves.panels[0].curves[0].test[0] == (80, 80, 80)
+
+
+def test_an_error_printed_by_another_protocol_is_not_drawn_but_told(
+    keep: Callable[..., Record], folders: Folders
+) -> None:
+    ten = Protocol(views=Views.TEN_CROP, averaged=Averaged.OUTPUTS)
+    table = replace(CIFAR100, columns=tuple(replace(each, protocol=ten) for each in CIFAR100.columns))
+    curves, labels = only(curves_of(table, [keep([80, 23.0])], [folders.results]))
+    assert labels == ("DenseResNet-110, N = 4; n = 1; printed 22.62 with 10 crops",)
+    assert {line["printed"] for line in curves.frame()} == {None}
 
 
 def test_without_faithful_runs_a_row_shows_each_deviation_separately(

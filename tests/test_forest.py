@@ -21,7 +21,7 @@ from repro.figures.themes import THEMES
 from repro.recipes import deviations
 from repro.report.formats.html.pictures import forest_pictures
 from repro.store.results import Record
-from repro.tables import Table, read_table
+from repro.tables import Statistic, Table, read_table
 
 MakeRecord = Callable[..., Record]
 RESNET = read_table("resnet-cifar")
@@ -91,6 +91,40 @@ def test_the_interval_of_a_row_with_a_failed_run_is_that_of_its_own_spread(recor
     row = first_row(compared([run(record, seed, error) for seed, error in enumerate((8.1, 8.2, 30.0))]))
     (mean,) = row.of(Evidence.MEAN)
     assert mean.high - mean.error == pytest.approx(4.303 * 12.61 / 3**0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "kind", "value", "word"),
+    [(Statistic.MEDIAN, Evidence.MEDIAN, 8.7, "median"), (Statistic.BEST, Evidence.LOWEST, 8.6, "lowest")],
+)
+def test_the_figure_that_the_verdict_compares_has_its_own_mark(
+    record: MakeRecord, statistic: Statistic, kind: Evidence, value: float, word: str
+) -> None:
+    (row,) = RESNET.matching("ResNet-20")
+    table = replace(RESNET, rows=(replace(row, statistic=statistic, runs=3),))
+    runs = [run(record, seed, error) for seed, error in enumerate((8.6, 8.7, 9.4))]
+    forest = forest_of(compared(runs, table))
+    assert forest
+    (found,) = forest.panels[0].rows[0].of(kind)
+    assert (found.error, found.note) == (value, "n = 3")
+    assert [round(each.error, 4) for each in forest.panels[0].rows[0].of(Evidence.MEAN)] == [8.9]
+    assert f"{word} of our seeds, compared" in draw(forest, "svg", "light").decode()
+
+
+def test_a_range_is_drawn_only_where_errors_can_be(record: MakeRecord) -> None:
+    forest = forest_of(compared([run(record, seed, error) for seed, error in enumerate((8.1, 8.2, 95.0))]))
+    assert forest
+    (mean,) = forest.panels[0].rows[0].of(Evidence.MEAN)
+    assert mean.low < -10
+    assert mean.high > 110
+    figure = draw_forest(forest, THEMES["light"])
+    (axes,) = figure.axes
+    low, high = axes.get_xlim()
+    assert (low, high) == pytest.approx((-3, 103))
+    drawn = [value for line in axes.lines for value in line.get_xdata()]
+    assert (min(drawn), max(drawn)) == (0, 100)
+    assert "goes on below 0 or above 100 %" in {text.get_text() for text in figure.legends[0].get_texts()}
+    assert any(line["low"] < 0 for line in forest.frame())
 
 
 def test_a_deviating_run_is_apart_and_has_no_part_in_the_mean(record: MakeRecord) -> None:

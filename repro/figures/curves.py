@@ -43,6 +43,8 @@ class Curve:
     """Training error in %, over the augmented images of the epoch; empty for other metrics."""
     printed: str | None
     """The printed figure; None if ours cannot be compared with it."""
+    printed_otherwise: str = ""
+    """The printed figure and its test protocol, if that is not the one of the curve."""
     named: bool = False
     """Whether it is one run, which the user named."""
 
@@ -56,7 +58,8 @@ class Curve:
         """The row with the number of runs, and reduced precision or deviations."""
         deviating = [f"deviates: {', '.join(self.deviations)}"] if self.deviations else []
         number = [] if self.named else [f"n = {len(self.seeds)}"]
-        return "; ".join([self.row, *number, *self.reduced, *deviating])
+        printed = [self.printed_otherwise] if self.printed_otherwise else []
+        return "; ".join([self.row, *number, *self.reduced, *deviating, *printed])
 
 
 @dataclass(frozen=True)
@@ -216,7 +219,8 @@ def _figure(epoch: EpochRow, metric: Metric) -> Any:
 
 def _curve(name: str, error: PrintedError, found: Sequence[tuple[Record, list[EpochRow]]]) -> Curve:
     column, runs, curves = error.column, [run for run, _ in found], [curve for _, curve in found]
-    comparable = column.comparable and error.protocol == ONE_CROP and not runs[0].deviations
+    text, comparable = error.cell.text, column.comparable and not runs[0].deviations
+    same = error.protocol == ONE_CROP
     return Curve(
         row=name,
         dataset=error.dataset,
@@ -225,7 +229,8 @@ def _curve(name: str, error: PrintedError, found: Sequence[tuple[Record, list[Ep
         deviations=tuple(runs[0].deviations),
         test=_test_bands(curves, column.metric),
         train=_train_bands(curves) if column.metric == Metric.ERROR else (),
-        printed=error.cell.text if comparable else None,
+        printed=text if comparable and same else None,
+        printed_otherwise=f"printed {text} with {error.protocol.short}" if comparable and not same else "",
     )
 
 

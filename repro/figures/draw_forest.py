@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from repro.encoding import visible
-from repro.figures.forest import Evidence, Forest, ForestPanel, ForestRow
+from repro.figures.forest import Evidence, Forest, ForestPanel, ForestRow, Point
 from repro.figures.themes import POINTS, WIDTH, Theme
 from repro.tables import Closeness
 
@@ -37,6 +37,8 @@ WORDS: dict[str, str] = {
     Evidence.WEIGHTS: "weights of others, tested here",
     Evidence.SEED: "our seeds",
     Evidence.MEAN: "mean of our seeds, 95 % interval",
+    Evidence.MEDIAN: "median of our seeds, compared",
+    Evidence.LOWEST: "lowest of our seeds, compared",
     Evidence.DEVIATING: "our runs that deviate from the recipe",
 }
 """The legend."""
@@ -73,7 +75,8 @@ def _draw_panel(axes: Axes, panel: ForestPanel, theme: Theme) -> None:
 def _limits(panel: ForestPanel) -> tuple[float, float]:
     """Return the ends of the axis; runs that deviate may be outside, since they can be far from all others."""
     points = [each for row in panel.rows for each in row.points if each.kind is not Evidence.DEVIATING]
-    low, high = min(each.low for each in points), max(each.high for each in points)
+    drawn = [_possible(each) for each in points]
+    low, high = min(low for low, _ in drawn), max(high for _, high in drawn)
     margin = MARGIN * (high - low)
     return low - margin, high + margin
 
@@ -95,15 +98,33 @@ def _draw_outside(axes: Axes, place: int, row: ForestRow, theme: Theme) -> None:
 def _draw_row(axes: Axes, place: int, row: ForestRow, theme: Theme) -> None:
     looks = _looks(theme)
     for point in row.of(Evidence.PRINTED):
-        axes.barh(place, point.high - point.low, left=point.low, height=0.62, color=theme.faint)
+        low, high = _possible(point)
+        axes.barh(place, high - low, left=low, height=0.62, color=theme.faint)
+        _mark_cut(axes, place, point, theme.ink)
         axes.plot([point.error] * 2, [place - 0.31, place + 0.31], color=theme.ink, linewidth=1.4)
     for point in row.of(Evidence.REPLICATION):
         axes.plot(point.error, place + APART, **looks[point.note])
     for point in row.of(Evidence.WEIGHTS, Evidence.DEVIATING, Evidence.SEED):
         axes.plot(point.error, place - APART, **looks[point.kind])
     for point in row.of(Evidence.MEAN):
-        axes.plot([point.low, point.high], [place - APART] * 2, color=theme.series[1], linewidth=1.6)
+        axes.plot(_possible(point), [place - APART] * 2, color=theme.series[1], linewidth=1.6)
+        _mark_cut(axes, place - APART, point, theme.series[1])
+    for point in row.of(Evidence.MEAN, Evidence.MEDIAN, Evidence.LOWEST):
         axes.plot(point.error, place - APART, **looks[point.kind])
+
+
+def _possible(point: Point) -> tuple[float, float]:
+    """Return the part of a point's range that errors can have."""
+    return max(0.0, point.low), min(100.0, point.high)
+
+
+def _mark_cut(axes: Axes, place: float, point: Point, colour: str) -> None:
+    """Mark the ends at which a range is cut with arrowheads."""
+    from matplotlib.markers import CARETLEFT, CARETRIGHT
+
+    for end, whole, marker in zip(_possible(point), (point.low, point.high), (CARETLEFT, CARETRIGHT), strict=True):
+        if end != whole:
+            axes.plot(end, place, linestyle="none", marker=marker, markersize=4, color=colour)
 
 
 def _looks(theme: Theme) -> dict[str, dict[str, Any]]:
@@ -117,6 +138,8 @@ def _looks(theme: Theme) -> dict[str, dict[str, Any]]:
     looks[Evidence.WEIGHTS] = {**same, "marker": "D", "color": others, "markerfacecolor": "none"}
     looks[Evidence.SEED] = {**same, "marker": "|", "color": ours, "markersize": 7}
     looks[Evidence.MEAN] = {**same, "marker": "s", "color": ours}
+    looks[Evidence.MEDIAN] = {**same, "marker": "d", "color": ours}
+    looks[Evidence.LOWEST] = {**same, "marker": "v", "color": ours}
     looks[Evidence.DEVIATING] = {**same, "marker": "^", "color": ours, "markerfacecolor": "none"}
     return looks
 
@@ -124,6 +147,7 @@ def _looks(theme: Theme) -> dict[str, dict[str, Any]]:
 def _add_legend(figure: Figure, forest: Forest, theme: Theme) -> None:
     """Explain the marks that occur, below the picture."""
     from matplotlib.lines import Line2D
+    from matplotlib.markers import CARETRIGHT
     from matplotlib.patches import Patch
 
     looks, occurring = _looks(theme), set(_kinds(forest))
@@ -131,12 +155,17 @@ def _add_legend(figure: Figure, forest: Forest, theme: Theme) -> None:
         Line2D([], [], color=theme.ink, linestyle="none", marker="|", markersize=8, label="printed"),
         Patch(color=theme.faint, label="margin for our runs, or for one"),
     ]
+    if any(_possible(point) != (point.low, point.high) for point in _points(forest)):
+        cut = {"linestyle": "none", "marker": CARETRIGHT, "markersize": 4, "color": theme.ink}
+        handles.append(Line2D([], [], label="goes on below 0 or above 100 %", **cut))
     handles += [Line2D([], [], label=text, **looks[kind]) for kind, text in WORDS.items() if kind in occurring]
     figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=POINTS)
 
 
 def _kinds(forest: Forest) -> Iterator[str]:
-    for panel in forest.panels:
-        for row in panel.rows:
-            for point in row.points:
-                yield point.note if point.kind is Evidence.REPLICATION else point.kind
+    for point in _points(forest):
+        yield point.note if point.kind is Evidence.REPLICATION else point.kind
+
+
+def _points(forest: Forest) -> Iterator[Point]:
+    return (point for panel in forest.panels for row in panel.rows for point in row.points)

@@ -16,7 +16,7 @@ from repro.comparison.spread import Spread
 from repro.figures.panels import panel_title
 from repro.store.results import Record
 from repro.store.weights_tests import WeightsTest
-from repro.tables import Column, ColumnKind, PrintedError, Replication, Table
+from repro.tables import Column, ColumnKind, PrintedError, Replication, Statistic, Table
 
 CONFIDENCE = 0.95
 """Of the interval of our mean, by the spread between seeds that the verdicts use."""
@@ -34,6 +34,10 @@ class Evidence(StrEnum):
     """A run of ours that followed the recipe."""
     MEAN = "mean"
     """The mean of our seeds."""
+    MEDIAN = "median"
+    """The median of our seeds, if the verdict compares it."""
+    LOWEST = "lowest"
+    """The lowest error of our seeds, if the verdict compares it."""
     DEVIATING = "deviating run"
     """A run of ours that changed the recipe; no verdict counts it."""
 
@@ -123,7 +127,7 @@ def _row(comparison: Comparison, row: ComparedRow, cell: ErrorCell) -> ForestRow
     points += [_tested(each) for each in cell.weights]
     changed = [run for run in comparison.deviating if is_of(run, cell.printed)]
     points += [*_runs(Evidence.DEVIATING, cell.printed, changed), *_runs(Evidence.SEED, cell.printed, cell.runs)]
-    return ForestRow(comparison.table.called(row.row), (*points, *_mean(cell, spread)))
+    return ForestRow(comparison.table.called(row.row), (*points, *_mean(cell, spread), *_compared(cell)))
 
 
 def _printed(cell: ErrorCell, spread: Spread, cells: int) -> Point:
@@ -159,3 +163,11 @@ def _mean(cell: ErrorCell, spread: Spread) -> Iterator[Point]:
     mean, spread = statistics.fmean(measured.values), measured.judged_by(spread)
     half = student_t(spread.degrees, (1 + CONFIDENCE) / 2) * spread.phi * measured.binomial / sqrt(measured.n)
     yield Point(Evidence.MEAN, mean, mean - half, mean + half, f"n = {measured.n}")
+
+
+def _compared(cell: ErrorCell) -> Iterator[Point]:
+    """Yield our figure if the verdict compares another statistic of several seeds than their mean."""
+    if cell.value is None or cell.n == 1 or cell.statistic is Statistic.MEAN:
+        return
+    kind = Evidence.MEDIAN if cell.statistic is Statistic.MEDIAN else Evidence.LOWEST
+    yield Point(kind, cell.value, cell.value, cell.value, f"n = {cell.n}")
