@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from errno import EACCES
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from narrow_paper import write_paper
+from records import append_record
 from test_cli import repro
 from watching import Silent, stop_at, train_one
 
@@ -25,6 +27,7 @@ from repro.locks import locked
 from repro.paths import Folders
 from repro.report.formats.terminal import plain
 from repro.runtime import Runtime
+from repro.store.results import Record
 from repro.store.run_folders import CURVE, DESCRIPTION, LOCK, describe, runs_in
 from repro.store.run_names import run_named
 from repro.store.run_state import Ending, RunState
@@ -72,9 +75,21 @@ def test_the_label_of_a_network_with_several_runs_is_not_enough(
     assert f"'DenseResNet-110, N = 2' matches 2 runs; give the ID of one: {runs[0].name}, {runs[1].name}" in err
 
 
-def test_a_message_names_the_first_of_many_runs() -> None:
-    with pytest.raises(UserError, match="run-09 and 20 others"):
-        run_named("?", [f"run-{number:02}" for number in range(30)], [Path("runs")])
+def test_a_message_names_the_nearest_of_many_runs() -> None:
+    with pytest.raises(UserError, match=r"; the nearest of 30 runs: run-.7, run-.7, run-.7$"):
+        run_named("x7", [f"run-{number:02}" for number in range(30)], [Path("runs")])
+
+
+@pytest.mark.parametrize("command", ["eval", "export"])
+def test_a_recorded_run_whose_checkpoint_is_elsewhere_is_named(
+    command: str, record: Callable[..., Record], folders: Folders, capsys: pytest.CaptureFixture[str]
+) -> None:
+    append_record(made := record(), folders.results)
+    places = ("--runs", folders.runs, "--results", folders.results)
+    status, _, err = repro(capsys, command, made.id, *places)
+    place = folders.results / "runs.csv"
+    line = f"error: the record of {made.name} is in {place}, but its checkpoint is not here; copy "
+    assert (status, err) == (2, f"{line}{folders.runs / made.name} from the machine that trained it\n")
 
 
 def small(seed: int = 1) -> Experiment:

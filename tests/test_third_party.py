@@ -508,6 +508,9 @@ def test_an_exported_run_has_the_same_error(
     _, out, err = repro(capsys, "eval", "resnet20", "--weights", file, "--device", "cpu", *places[:2])
     assert "from the exported file" in out
     assert f"next: repro eval {record.name} --runs {folders.runs}\n" in err
+    elsewhere = ["--runs", tmp_path / "elsewhere", "--device", "cpu"]
+    err = repro(capsys, "eval", "resnet20", "--weights", file, *elsewhere)[2]
+    assert "next: repro count resnet20 --shortcut A --dataset digits\n" in err
     network, again = exported_network(file)
     assert again == experiment
     assert network.state_dict().keys() == empty(randomly("resnet20", {}, "digits")).network.state_dict().keys()

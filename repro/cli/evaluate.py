@@ -22,7 +22,7 @@ from repro.evaluation.checkpoint_place import place_of_checkpoint
 from repro.models.registry import IMAGENET
 from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
 from repro.runtime import Runtime
-from repro.store.results import tested
+from repro.store.results import result_folders, tested
 from repro.store.run_folders import DESCRIPTION
 from repro.text import number_of
 
@@ -151,7 +151,7 @@ def _check_published(dataset: str | None, runs: Path | None, results: Path) -> N
 def _evaluate_run(
     what: str, test: Asked, picture: Path | None, folders: Folders, runtime: Runtime, format: AnswerFormat
 ) -> None:
-    place_of_checkpoint(what, folders.runs)  # a wrong name is refused at once
+    place_of_checkpoint(what, folders.runs, result_folders(folders.results))  # a wrong name is refused at once
     with loading():
         from repro.evaluation.evaluate import evaluate
 

@@ -60,7 +60,7 @@ def export(
     folders = checked_folders(runs=runs, results=results)
     if output:
         check_output(output, [SUFFIX])  # before anything is read
-    place_of_checkpoint(run, folders.runs)  # a wrong name is refused at once
+    place_of_checkpoint(run, folders.runs, result_folders(results))  # a wrong name is refused at once
     with loading():
         from repro.evaluation.evaluate import load_run
         from repro.evaluation.export import write_weights

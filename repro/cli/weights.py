@@ -14,6 +14,7 @@ from repro.errors import UserError
 from repro.models.typed import typed_name, typed_options
 from repro.paths import Folders
 from repro.runtime import Runtime
+from repro.store.run_folders import run_names
 from repro.store.weights_tests import WEIGHTS, append_weights_test, read_weights_tests
 from repro.store.writing import check_writable
 from repro.text import number_of, signed
@@ -78,7 +79,7 @@ def show_weights(given: Given, folders: Folders, runtime: Runtime, format: Answe
         return
     for line in _lines(found):
         print_line(line)
-    if found.run:
+    if found.run in run_names(folders.runs):
         suggest(with_folders(f"repro eval {found.run}", folders, "data", "runs"))
     elif found.printed:
         suggest(with_folders(f"repro table {found.printed[0].table}", folders, "data", "results"))

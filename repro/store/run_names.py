@@ -15,6 +15,8 @@ from repro.text import canonical, first_of, one_of
 
 KINDS: Mapping[str, Iterable[str]] = {"model": MODELS, "dataset": DATASETS, "recipe": RECIPES}
 """The names that are no runs, by kind."""
+NEAREST = 3
+"""Maximum number of runs in a hint."""
 
 
 def run_named(
@@ -61,9 +63,11 @@ def _begins(name: str, what: str) -> bool:
 
 
 def _hint(what: str, known: Sequence[str], also: Sequence[str]) -> str:
-    """Return a hint: what else has this name, else the names nearest in spelling, else the first runs."""
+    """Return a hint: what else has this name, else the names nearest in spelling, of all runs if none is near."""
     if kind := next((kind for kind, names in KINDS.items() if canonical(what) in map(canonical, names)), None):
         return f"it is a {kind} without a run of this name; see repro list runs"
-    if near := get_close_matches(what, [*known, *also], n=3, cutoff=0.7):
+    if near := get_close_matches(what, [*known, *also], n=NEAREST, cutoff=0.7):
         return f"did you mean {one_of(near)}?"
-    return f"known runs: {first_of(known)}" if known else "there are no runs yet"
+    if len(known) > NEAREST:
+        return f"the nearest of {len(known)} runs: {', '.join(get_close_matches(what, known, n=NEAREST, cutoff=0))}"
+    return f"known runs: {', '.join(known)}" if known else "there are no runs yet"
