@@ -98,6 +98,24 @@ def test_a_run_with_two_records_is_refused_and_nothing_is_written(
     assert content(tmp_path / "new") == {}
 
 
+@pytest.mark.parametrize("error", [22.7, 23.0])
+def test_all_runs_that_differ_are_named_at_once(
+    error: float, tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in range(3):
+        machine(tmp_path / "mine", record(seed=seed), f"m{seed}")
+        machine(tmp_path / "theirs", record(seed=seed, seconds=2.0, error=error if seed == 2 else 22.7), f"n{seed}")
+        seconds = replace(EPOCH, seconds=float(seed))
+        write_curve([seconds], curve_path(tmp_path / "theirs", record(seed=seed).name))
+    status, _, err = repro(capsys, "merge", tmp_path / "theirs", "--results", tmp_path / "mine")
+    assert (status, err.count("error: ")) == (2, 1)
+    names = [record(seed=seed).name for seed in range(3)]
+    assert f"{names[0]} differs in" in err
+    assert f": seconds 1.0 and 2.0; so do 2 others: {names[1]}, {names[2]}" in err
+    assert ("; all measured values are equal; nothing was merged" in err) == (error == 22.7)
+    assert "; remove one of the two of each" in err
+
+
 @pytest.mark.parametrize("order", [("plain", "ten", "dense"), ("dense", "plain", "ten")])
 def test_a_run_that_was_tested_further_on_another_machine_has_all_tests(
     order: tuple[str, ...], tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from itertools import chain
@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from repro.atomic import write_atomically
 from repro.bars import with_bar
 from repro.errors import UserError
+from repro.store.conflicts import UNMEASURED, Conflict, refuse
 from repro.store.csv_rows import line_of, lines_of, read, read_with_lines, rewrite
 from repro.store.curves import by_run, numbered, read_curve
 from repro.store.gates import read_gates
@@ -24,8 +25,6 @@ from repro.store.writing import locked_results
 Row = TypeVar("Row", Record, StepTime, WeightsTest)
 FILES: Mapping[str, Callable[[Path], Sequence[Any]]] = {"curves": read_curve, "gates": read_gates}
 """The folders with a file for each run, and the readers of these files."""
-SHOWN = 4
-"""Maximum number of differing columns in a message."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,8 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
         results: the folder to extend; it is created if needed.
 
     Raises:
-        UserError: a source is not a folder of results, a line is invalid, or two folders have different content for one
-            run. Nothing is written then.
+        UserError: a source is not a folder of results, a line is invalid, or two folders have different content for
+            some runs, which the message names. Nothing is written then.
     """
     for source in sources:
         _check(source, results)
@@ -61,7 +60,16 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
     with ExitStack() as locks:
         for name in (RUNS, TIMES, WEIGHTS):
             locks.enter_context(locked_results(results / name))
-        runs = _Lines(results / RUNS, Record, RECORD, _run, key=_run, content=_without_tests, join=_with_tests_of)
+        runs = _Lines(
+            results / RUNS,
+            Record,
+            RECORD,
+            _run,
+            _run,
+            content=_without_tests,
+            join=_with_tests_of,
+            unmeasured=UNMEASURED,
+        )
         times = _Lines(results / TIMES, StepTime, MEASURED_TIME, _time, key=_time)
         weights = _Lines(results / WEIGHTS, WeightsTest, WEIGHTS_TEST, _weights, key=_tested, content=_with_errors)
         files = {folder: _Files(results / folder, reader) for folder, reader in FILES.items()}
@@ -71,6 +79,7 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
             weights.add(source / WEIGHTS)
             for folder, each in files.items():
                 each.add(source / folder)
+        refuse(_conflicts(runs, times, weights, files.values()))
         for each in files.values():  # first, so that no record is without its curve
             each.write()
         _write_records(runs, results)
@@ -85,6 +94,15 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
         tested=len({each.name for each in runs.joined} & {each.name for each in runs.present}),
         present=len(runs.present),
     )
+
+
+def _conflicts(
+    runs: _Lines[Record], times: _Lines[StepTime], weights: _Lines[WeightsTest], files: Iterable[_Files]
+) -> list[Conflict]:
+    """Return all conflicts; not those of the files of a run whose records differ, which are removed with a record."""
+    named = {each.name for each in runs.conflicts}
+    of_files = (each for folder in files for run, each in folder.conflicts.items() if run not in named)
+    return [*runs.conflicts, *of_files, *times.conflicts, *weights.conflicts]
 
 
 def _check(source: Path, results: Path) -> None:
@@ -156,6 +174,8 @@ class _Lines(Generic[Row]):
     """What is equal in rows of a key that are the same."""
     join: Callable[[Row, Row], Row | None] = _first
     """Returns a row with what another one that is the same adds to it; None if the two contradict each other."""
+    unmeasured: Collection[str] = ()
+    """The columns that no measured value is in."""
     known: dict[Hashable, list[tuple[Row, Path]]] = field(default_factory=dict)
     """The rows of each key, and the files that they are in."""
     new: list[Mapping[str, Any]] = field(default_factory=list)
@@ -163,13 +183,14 @@ class _Lines(Generic[Row]):
     """The rows to which others added something; a later one of a run has all that an earlier one has."""
     present: list[Row] = field(default_factory=list)
     """The rows of the other files that were in this one."""
+    conflicts: list[Conflict] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for row in read(self.path, self.kind, self.what):
             self.known.setdefault(self.key(row), []).append((row, self.path))
 
     def add(self, path: Path) -> None:
-        """Plan to add the rows of another file; UserError if the earlier rows of a key are all others than in it."""
+        """Plan to add the rows of another file; a conflict if the earlier rows of a key are all others there."""
         lines = read_with_lines(path, self.kind, self.what)
         contents = [self.content(row) for row, _ in lines]
         for row, line in lines:
@@ -183,23 +204,29 @@ class _Lines(Generic[Row]):
             # A run that was repeated on one machine has several records there, and other files may have some of them.
             if known and not any(self.content(each) in contents for each, _ in known):
                 earlier, other = known[0]
-                raise _conflict(self.name(row), other, path, asdict(earlier), asdict(row))
+                self._add_conflict(earlier, other, row, path)
+                continue
             known.append((row, path))
             self.new.append({**line, **line_of(row)})
 
     def _join(self, known: list[tuple[Row, Path]], same: Sequence[int], row: Row, path: Path) -> None:
-        """Add what another file, and other lines, have of a known row; UserError if two contradict each other."""
+        """Add what another file, and other lines, have of a known row; a conflict if two contradict each other."""
         first, other = known[same[0]]
         joined, others = first, [known[place] for place in same[1:]]
         others.append((row, path))
         for each, place in others:
             more = self.join(joined, each)
             if more is None:
-                raise _conflict(self.name(row), other, place, asdict(joined), asdict(each))
+                self._add_conflict(joined, other, each, place)
+                return
             joined = more
         if joined != first:
             known[same[0]] = joined, other
             self.joined.append(joined)
+
+    def _add_conflict(self, row: Row, path: Path, other: Row, place: Path) -> None:
+        rows = [(asdict(row), asdict(other))]
+        self.conflicts.append(Conflict(self.name(row), path, place, rows, self.unmeasured))
 
     def write(self) -> None:
         """Write the file if there is something to add."""
@@ -224,12 +251,14 @@ class _Files:
     """Paths of the files to copy, by their names in this folder."""
     known: dict[str, list[Path]] = field(init=False)
     """The files of each run: those of this folder, and those to copy."""
+    conflicts: dict[str, Conflict] = field(default_factory=dict)
+    """By the name of the run."""
 
     def __post_init__(self) -> None:
         self.known = by_run(self.folder)
 
     def add(self, folder: Path) -> None:
-        """Plan to add the files of another folder; UserError if the earlier files of a run are all others than in it.
+        """Plan to add the files of another folder; a conflict if the earlier files of a run are all others there.
 
         The files of a run have other names in two folders if one of them got or kept its records in another order.
         """
@@ -237,8 +266,9 @@ class _Files:
             known = self.known.setdefault(run, [])
             there, found = [self.reader(each) for each in known], [self.reader(each) for each in paths]
             if known and not any(rows in there for rows in found):
-                one, other = _first_difference(there[0], found[0])
-                raise _conflict(f"{folder.name}/{paths[0].name}", known[0], paths[0], one, other)
+                name, rows = f"{folder.name}/{paths[0].name}", _differences(there[0], found[0])
+                self.conflicts.setdefault(run, Conflict(name, known[0], paths[0], rows, UNMEASURED))
+                continue
             for path, rows in zip(paths, found, strict=True):
                 if rows not in there:
                     self.new[self._free_name(run, path)] = path
@@ -256,19 +286,9 @@ class _Files:
             write_atomically(self.folder / name, path.read_bytes())
 
 
-def _first_difference(ours: Sequence[Any], theirs: Sequence[Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Return the first two rows that differ, or the numbers of rows."""
-    for one, other in zip(ours, theirs, strict=False):
-        if one != other:
-            return vars(one), vars(other)
-    return {"lines": len(ours)}, {"lines": len(theirs)}
-
-
-def _conflict(name: str, ours: Path, theirs: Path, one: Mapping[str, Any], other: Mapping[str, Any]) -> UserError:
-    """Return the error for two files with different content of one name."""
-    differing = [f"{key} {one[key]} and {other[key]}" for key in one if one[key] != other[key]]
-    more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
-    return UserError(
-        f"{name} differs in {ours} and {theirs}: {', '.join(differing[:SHOWN])}{more}; nothing was merged; "
-        "remove one of the two"
-    )
+def _differences(ours: Sequence[Any], theirs: Sequence[Any]) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Return the pairs of rows that differ, or the numbers of rows."""
+    pairs = [(vars(one), vars(other)) for one, other in zip(ours, theirs, strict=False) if one != other]
+    if len(ours) != len(theirs):
+        pairs.append(({"lines": len(ours)}, {"lines": len(theirs)}))
+    return pairs
