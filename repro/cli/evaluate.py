@@ -22,7 +22,7 @@ from repro.evaluation.checkpoint_place import place_of_checkpoint
 from repro.models.registry import IMAGENET
 from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
 from repro.runtime import Runtime
-from repro.store.results import result_folders, tested
+from repro.store.results import result_folders, tested, top5
 from repro.store.run_folders import DESCRIPTION
 from repro.text import number_of
 
@@ -199,11 +199,10 @@ def _run_line(found: Evaluation) -> str:
     recorded = f"; recorded during training: {measured}" if measured else ""
     if found.procedure and found.procedure.protocol != ONE_CROP and recorded:
         recorded += " with 1 crop"
-    top5 = "" if metrics.error5 is None else f", top-5 {metrics.error5:.2f} %"
     shares = "".join(f", {name} {value:.4f}" for name, value in metrics.extra.items())
     extra = f", AP50 {metrics.extra['ap50']:.2f} %" if detection else shares
     return (
-        f"{experiment.name}: {tested(metrics.error, detection)}{top5}{extra}, on {metrics.images:,} "
+        f"{experiment.name}: {tested(metrics.error, detection)}{top5(metrics.error5)}{extra}, on {metrics.images:,} "
         f"images of {experiment.dataset}{shown}, {_trained(found)}{recorded}"
     )
 
@@ -246,7 +245,7 @@ def _published_answer(found: PublishedEvaluation) -> dict[str, object]:
 def _published_line(found: PublishedEvaluation) -> str:
     weights, metrics = found.published, found.metrics
     return (
-        f"{found.model} with {weights.name}: test error {metrics.error:.3f} %, top-5 {metrics.error5:.3f} %, "
+        f"{found.model} with {weights.name}: test error {metrics.error:.3f} %{top5(metrics.error5, 3)}, "
         f"on {metrics.images:,} images of {IMAGENET}, {found.procedure}; "
         f"torchvision reports {weights.error:.3f} % and {weights.error5:.3f} % with 1 crop"
     )

@@ -14,6 +14,7 @@ from repro.errors import UserError
 from repro.models.typed import typed_name, typed_options
 from repro.paths import Folders
 from repro.runtime import Runtime
+from repro.store.results import top5
 from repro.store.run_folders import run_names
 from repro.store.weights_tests import WEIGHTS, append_weights_test, read_weights_tests
 from repro.store.writing import check_writable
@@ -124,8 +125,8 @@ def _lines(found: TestedWeights) -> Iterator[str]:
     network = f"{typed_name(found.model)} {typed_options(found.model, found.options)}".strip()
     procedure = f", {found.procedure}" if found.procedure else ""
     yield (
-        f"{network}, with {found.file}: test error {found.error:.2f} %, "
-        f"top-5 {found.error5:.2f} %, on {found.images:,} images of {found.dataset}{procedure}"
+        f"{network}, with {found.file}: test error {found.error:.2f} %{top5(found.error5)}, "
+        f"on {found.images:,} images of {found.dataset}{procedure}"
     )
     for name, text in (
         ("file", f"SHA-256 {found.sha256}{f'; exported from the run {found.run}' if found.run else ''}"),

@@ -84,8 +84,8 @@ class TestedWeights:
     """How image files were tested; None for images that are shown whole."""
     error: float
     """Top-1 error in %."""
-    error5: float
-    """Top-5 error in %."""
+    error5: float | None
+    """Top-5 error in %; None for five classes or fewer."""
     images: int
     run: str | None
     """The run, if `repro export` wrote the file."""
@@ -232,7 +232,7 @@ def _tested(
     check_shown_whole(asked, receiver.dataset)
     assert isinstance(data, Dataset)
     mean, std = (torch.tensor(each, device=where) for each in (normalisation.mean, normalisation.std))
-    tester = WholeTest(data.test.to(where), Normalise(mean, std), runtime, where)
+    tester = WholeTest(data.test.to(where), Normalise(mean, std), runtime, where, DATASETS[receiver.dataset].classes)
     return tester.test(network, shown_progress), None
 
 
@@ -264,7 +264,6 @@ def _answer(
     metrics: Metrics,
     of_run: Experiment | None,
 ) -> TestedWeights:
-    assert metrics.error5 is not None
     return TestedWeights(
         file=str(found.file),
         sha256=found.sha256,

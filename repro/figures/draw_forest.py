@@ -156,7 +156,7 @@ def _add_legend(figure: Figure, forest: Forest, theme: Theme) -> None:
         Patch(color=theme.faint, label="margin for our runs, or for one"),
     ]
     if any(_possible(point) != (point.low, point.high) for point in _points(forest)):
-        cut = {"linestyle": "none", "marker": CARETRIGHT, "markersize": 4, "color": theme.ink}
+        cut: dict[str, Any] = {"linestyle": "none", "marker": CARETRIGHT, "markersize": 4, "color": theme.ink}
         handles.append(Line2D([], [], label="goes on below 0 or above 100 %", **cut))
     handles += [Line2D([], [], label=text, **looks[kind]) for kind, text in WORDS.items() if kind in occurring]
     figure.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=POINTS)

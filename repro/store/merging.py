@@ -266,8 +266,8 @@ class _Files:
             known = self.known.setdefault(run, [])
             there, found = [self.reader(each) for each in known], [self.reader(each) for each in paths]
             if known and not any(rows in there for rows in found):
-                name, rows = f"{folder.name}/{paths[0].name}", _differences(there[0], found[0])
-                self.conflicts.setdefault(run, Conflict(name, known[0], paths[0], rows, UNMEASURED))
+                name, differences = f"{folder.name}/{paths[0].name}", _differences(there[0], found[0])
+                self.conflicts.setdefault(run, Conflict(name, known[0], paths[0], differences, UNMEASURED))
                 continue
             for path, rows in zip(paths, found, strict=True):
                 if rows not in there:

@@ -48,7 +48,7 @@ class EpochRow:
     test_error: Percent
     seconds: Amount
     test_error5: Percent | None = None
-    """Top-5 error; None in curves older than this field."""
+    """Top-5 error; None for five classes or fewer, and in curves older than this field."""
     validation_error: Percent | None = None
     """Error on the validation images; None if the recipe trains on all images."""
     iou: Share | None = None
@@ -140,7 +140,7 @@ class Record:
     isbi_rand: float | None = None
     """Segmentation: Rand error of the challenge, 1 - the largest foreground-restricted Rand F-score."""
     error5: Percent | None = None
-    """Top-5 test error in % after the same epoch; None in records older than this field."""
+    """Top-5 test error in % after the same epoch; None for five classes or fewer, and in records before this field."""
     reported_epoch: Positive | None = None
     """Epoch whose test error is reported, from 1; None in older records, which report the last one."""
     driver: str | None = None
@@ -197,6 +197,11 @@ def ap_of(error: float) -> float:
 def tested(error: float, detection: bool) -> str:
     """Return a test error in %, as people read it; for a detection AP."""
     return f"test AP {ap_of(error):.2f} %" if detection else f"test error {error:.2f} %"
+
+
+def top5(error5: float | None, digits: int = 2) -> str:
+    """Return a top-5 error in % as it follows a test error; empty if there is none."""
+    return "" if error5 is None else f", top-5 {error5:.{digits}f} %"
 
 
 def put_record(record: Record, results: Path) -> None:

@@ -170,7 +170,7 @@ def _unjudged(metric: Metric, dataset: str) -> str:
     if not metric.judged:
         return f"{needed}, and {metric} is not such an error; set comparable = false"
     if data.declaration and metric == Metric.ERROR5 and data.classes <= 5:
-        return f"the top-5 error on the {data.classes} classes of {dataset} is always 0; set comparable = false"
+        return f'the top-5 error on the {data.classes} classes of {dataset} is always 0; set kind = "context"'
     if data.kind in PREDICTS:
         return f"{needed}, and a network on {dataset} {PREDICTS[data.kind]}; set comparable = false"
     if data.test_images:

@@ -107,6 +107,6 @@ def _test(
                 raise Stopped(
                     f"saved when {files:,} of {images:,} images were tested with {protocol.short}", stop.signal
                 )
-    metrics = class_metrics(processes.total(sums), images)
+    metrics = class_metrics(processes.total(sums), images, len(tester.files.classes))
     loss = metrics.loss if math.isfinite(metrics.loss or 0.0) else None
     return ProtocolTest(protocol=protocol, error=metrics.error, error5=metrics.error5, loss=loss)

@@ -12,6 +12,9 @@ from repro.recipes import Recipe
 from repro.runtime import Runtime
 from repro.training.tasks.task import Batch, Metrics, Progress
 
+TOP = 5
+"""The number of guesses of the top-5 error."""
+
 
 class Classification:
     """The loss and the errors of a batch of labelled images."""
@@ -46,12 +49,12 @@ class Classification:
 
 def class_sums(logits: Tensor, labels: Tensor) -> Tensor:
     """Return (3,): the loss, the top-1 errors and the top-5 errors, each summed over the images."""
-    hit = (logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]).any(1)
+    hit = (logits.topk(min(TOP, logits.shape[1]), dim=1).indices == labels[:, None]).any(1)
     loss = F.cross_entropy(logits.to(torch.get_default_dtype()), labels, reduction="sum")
     return torch.stack([loss, (logits.argmax(1) != labels).sum(), (~hit).sum()])
 
 
-def class_metrics(sums: Tensor, images: int) -> Metrics:
-    """Return the metrics from the sums over all images."""
+def class_metrics(sums: Tensor, images: int, classes: int) -> Metrics:
+    """Return the metrics from the sums over all images; five classes or fewer have no top-5 error."""
     loss, wrong, wrong5 = (each / images for each in sums.tolist())
-    return Metrics(error=100 * wrong, error5=100 * wrong5, loss=loss, images=images)
+    return Metrics(error=100 * wrong, error5=100 * wrong5 if classes > TOP else None, loss=loss, images=images)

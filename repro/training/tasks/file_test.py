@@ -43,7 +43,7 @@ class FileTest:
         sums = torch.zeros(3, device=self.device)
         for _, so_far in self.running_sums(network, progress, 0, sums):
             sums = so_far
-        return class_metrics(processes.total(sums), len(self.files))
+        return class_metrics(processes.total(sums), len(self.files), len(self.files.classes))
 
     @torch.inference_mode()
     def running_sums(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from repro.data import Dataset, DatasetKind, Images
+from repro.data import DATASETS, Dataset, DatasetKind, Images
 from repro.data.inputs.augment import Draws, augment, draw, normaliser, with_declared
 from repro.data.inputs.preprocess import preprocessed
 from repro.errors import UserError
@@ -69,7 +69,8 @@ class InMemoryClassification(Classification):
         return self._shown(self.test_images).batches(progress)
 
     def _shown(self, images: Images, places: Tensor | None = None) -> WholeTest:
-        return WholeTest(images, self.normalise, self.runtime, self.device, places)
+        classes = DATASETS[self.recipe.dataset].classes
+        return WholeTest(images, self.normalise, self.runtime, self.device, classes, places)
 
     def _plan(self, seed: int, epoch: int) -> tuple[Tensor, Draws]:
         """Return the order of an epoch's images and the draws of their augmentation, both drawn on the CPU."""
@@ -87,9 +88,11 @@ class WholeTest:
         normalise: Callable[[Tensor], Tensor],
         runtime: Runtime,
         device: torch.device,
+        classes: int,
         places: Tensor | None = None,
     ) -> None:
         """Take the images on the device, and the indices of those to test with (default: all)."""
+        self.classes = classes
         self.images, self.normalise, self.runtime, self.device = images, normalise, runtime, device
         self.places = torch.arange(len(images), device=device) if places is None else places.to(device)
 
@@ -102,7 +105,7 @@ class WholeTest:
             with autocast(self.device, self.runtime):
                 logits = network(inputs)
             sums += class_sums(logits, labels)
-        return class_metrics(processes.total(sums), len(self.places))
+        return class_metrics(processes.total(sums), len(self.places), self.classes)
 
     def batches(self, progress: Progress = iter) -> Iterator[Batch]:
         """Yield the images in normalised batches; each process yields its share of the batches."""

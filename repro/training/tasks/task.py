@@ -68,7 +68,7 @@ class Metrics:
     error: float
     """Top-1 error in %; for a segmentation, wrong pixels in %; for a detection, 100 - AP."""
     error5: float | None
-    """Top-5 error in %; None for a segmentation or a detection."""
+    """Top-5 error in %; None for five classes or fewer, a segmentation or a detection."""
     loss: float | None
     """Cross-entropy in nats; None for a detection, whose losses need samples of its regions."""
     images: int
