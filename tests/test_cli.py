@@ -265,7 +265,7 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["count", "resnet20", "--classes", "0"], "'--classes': '0' is below 1 (repro count --help)"),
         (["runs", "rm", "nothing"], "'nothing' is neither a run in runs or results nor the folder of one"),
         (["train", "resnet20", "--seed", "1", "--seeds", "2"], "--seed and --seeds exclude each other"),
-        (["table", "cifar100", "--output", "."], ". cannot be written: it is a folder"),
+        (["table", "cifar100", "--output", "."], ". is a folder; name a file in it"),
         (["plan", "--output", "p.xyz"], "p.xyz: unknown extension (known: .csv, .json); or choose a --format"),
         (
             ["table", "cifar100", "--try", "--output", "t.xyz"],

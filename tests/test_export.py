@@ -285,7 +285,8 @@ def test_wrong_files_are_refused(
 
     for output, line in (
         (tmp_path / "net.pt", "net.pt: unknown extension (known: .safetensors)"),
-        (tmp_path / "absent" / "net.safetensors", "its folder does not exist"),
+        (tmp_path / "absent" / "net.safetensors", f"there is no folder {tmp_path / 'absent'}; create it"),
+        (tmp_path, f"{tmp_path} is a folder; name a file in it, such as {tmp_path / 'NAME.safetensors'}"),
     ):
         status, _, err = export(capsys, folders, tiny().id, "--output", output)
         assert (status, err.count("\n")) == (2, 1)

@@ -665,7 +665,10 @@ def test_gates_from_the_command_line(
         (["curves", "resnet20-cifar10-s0-f3d5e9b4", "--rows", "x"], "--rows requires a table, and"),
         (["curves", "cifar100", "--rows", "vgg"], "no row of cifar100 matches 'vgg'"),
         (["curves", "unet-isbi"], "no run of these rows has a curve in "),
-        (["curves", "cifar100", "--output", "nowhere/a.png"], "nowhere/a.png cannot be written: it is a folder, or"),
+        (
+            ["curves", "cifar100", "--output", "nowhere/a.png"],
+            "nowhere/a.png cannot be written: there is no folder nowhere; create it",
+        ),
         (
             ["curves", "cifar100", "--output", "a.jpg"],
             "a.jpg: unknown extension (known: .png, .svg",

@@ -65,8 +65,11 @@ def format_of(
 
 def check_output(output: Path, extensions: Collection[str] = ()) -> None:
     """Raise UserError if a file cannot be written, or has another extension than these; without any, all are right."""
-    if output.is_dir() or not output.parent.is_dir():
-        raise UserError(f"{output} cannot be written: it is a folder, or its folder does not exist")
+    if output.is_dir():
+        example = f", such as {output / f'NAME{next(iter(extensions))}'}" if extensions else ""
+        raise UserError(f"{output} is a folder; name a file in it{example}")
+    if not output.parent.is_dir():
+        raise UserError(f"{output} cannot be written: there is no folder {output.parent}; create it")
     if extensions and output.suffix.lower() not in extensions:
         raise UserError(f"{output}: unknown extension (known: {', '.join(extensions)})")
 
