@@ -550,3 +550,15 @@ def test_a_label_is_counted_and_trained_as_its_row(write: Write, capsys: pytest.
     assert refused(capsys, "train", "Narrow", "--papers", "mine", "--dataset", "DIGITS") == line
     status, out, _ = repro(capsys, "train", "Narrow", "--recipe", "other", *asked)
     assert (status, json.loads(out)["recipe"]) == (0, "other")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("Narrow-2", "'Narrow-2 (ours)' or 'Narrow-2 (again)'"), ("Narow-2 (ours)", "'Narrow-2 (ours)'")],
+)
+def test_the_rows_whose_labels_begin_so_or_are_near_are_offered(
+    typed: str, meant: str, write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = TABLE.replace('"Narrow"', '"Narrow-2 (ours)"').replace('"Wide"', '"Narrow-2 (again)"')
+    write("papers/mine", table=table, recipe=RECIPE)
+    assert refused(capsys, "train", typed) == f"error: unknown model {typed!r}; did you mean {meant}?"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from shlex import quote
 from typing import NamedTuple
 
@@ -17,10 +18,12 @@ from repro.models.typed import typed_name, typed_options
 from repro.recipes import RECIPES, default_recipe, find_network
 from repro.tables.printed import Row, Table
 from repro.tables.reading import asked_rows, read_table, table_names
-from repro.text import canonical, first_of, one_of
+from repro.text import MISTYPED, canonical, first_of, one_of
 
 Rows = Sequence[tuple[Table, Row]]
 """Rows with their tables."""
+NEAREST = 3
+"""Maximum number of rows in a hint."""
 LETTER = r"[^\W\d_]"
 """Matches a letter of any script."""
 
@@ -72,7 +75,7 @@ def network_called(typed: str) -> Network:
         rows = [(table, row) for table, shown in _tables() for row in shown]
         found = _unique([*_labelled(typed, rows), *_numbered(typed, rows)])
         if not found:
-            raise _incomplete(typed, rows) or _quoted(error, rows) or _unasked(typed) or error from None
+            raise _incomplete(typed, rows) or _quoted(error, rows) or _unasked(typed) or _near(error) from None
     if len(found) > 1:
         names = one_of([each.typed() for each in found])
         raise UserError(f"{typed!r} is the name of {len(found)} networks; write {names}")
@@ -253,3 +256,17 @@ def _quoted(error: UnknownName, rows: Rows) -> UserError | None:
     if error.meant or not tables:
         return None
     return UserError(f"{error.name!r} is not implemented: its errors are only quoted in {', '.join(tables)}")
+
+
+def _near(error: UnknownName) -> UnknownName:
+    """Return the error of a name, with the rows whose labels begin so or are near if no other name is."""
+    if error.meant or not canonical(error.name):
+        return error
+    tables = map(read_table, table_names())
+    labels = list(dict.fromkeys(row.label for table in tables for row in table.rows if not row.quoted))
+    starting = [each for each in labels if canonical(each).startswith(canonical(error.name))]
+    near = (starting or get_close_matches(error.name, labels, cutoff=MISTYPED))[:NEAREST]
+    if not near:
+        return error
+    listed = one_of([quote(each) for each in near])
+    return UnknownName(error.kind, error.name, f"unknown {error.kind} {error.name!r}; did you mean {listed}?", near)
