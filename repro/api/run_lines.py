@@ -133,7 +133,7 @@ def _to_start(name: str, folder: Path, logs: Mapping[str, JobLog]) -> Run | None
     description = logs[name].submission.description_of(name) if name in logs else None
     if description is None:
         return None
-    return Run(folder / name, description, unread=None, last=None, holder=None, changed=datetime.now(UTC))
+    return Run(folder / name, description, unread=None, last=None, holder=None, changed=datetime.now(UTC), unsaved=0.0)
 
 
 def _queued(name: str, job: LiveJob, run: Run | None) -> RunLine:
