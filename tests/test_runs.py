@@ -28,7 +28,7 @@ from repro.paths import Folders
 from repro.report.formats.terminal import plain
 from repro.runtime import Runtime
 from repro.store.results import Record
-from repro.store.run_folders import CURVE, DESCRIPTION, LOCK, NEWEST, describe, runs_in
+from repro.store.run_folders import CURVE, DESCRIPTION, LOCK, describe, runs_in
 from repro.store.run_names import run_named
 from repro.store.run_state import Ending, RunState
 
@@ -121,21 +121,6 @@ def test_a_stopped_run_is_listed_with_the_command_that_resumes_it(
     assert (line["epoch"], line["state"], line["command"]) == (2, "done", None)
     assert line["device"].startswith("CPU ")
     assert abs(datetime.fromisoformat(line["changed"]) - datetime.now(UTC)) < timedelta(minutes=5)
-
-
-def test_the_time_left_of_a_killed_run_counts_what_it_trains_again(folders: Folders) -> None:
-    stop(small(), folders, 25)
-    folder = folders.runs / small().name
-    (run,) = runs_in(folders.runs)
-    assert run.last
-    assert run.seconds_left == run.last.seconds
-    for name, saved in ((CURVE, 0.0), (NEWEST, run.last.seconds / 2)):
-        os.utime(folder / name, (1e9 - saved, 1e9 - saved))
-    (run,) = runs_in(folders.runs)
-    assert run.seconds_left == pytest.approx(1.5 * run.last.seconds, rel=1e-3)
-    os.utime(folder / NEWEST, (1e8, 1e8))  # a copy whose files are of other days
-    (run,) = runs_in(folders.runs)
-    assert run.seconds_left == 2 * run.last.seconds
 
 
 @pytest.mark.parametrize(

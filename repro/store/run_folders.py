@@ -28,7 +28,7 @@ from repro.store.results import EpochRow
 from repro.store.run_state import Ending, RunState
 from repro.stored_experiment import StoredExperiment
 
-DESCRIPTION, CURVE, LOCK, NEWEST = "run.json", "curve.csv", ".lock", "checkpoint.pt"
+DESCRIPTION, CURVE, LOCK = "run.json", "curve.csv", ".lock"
 LOCK_SECONDS = 1.0
 """Wait for a run's lock, which `repro list runs` may hold for a moment."""
 SUBMISSIONS = "submissions"
@@ -74,8 +74,6 @@ class Run:
     """The process that trains the run, in words; None if there is none."""
     changed: datetime
     """When an epoch or a session of it last began or ended."""
-    unsaved: float
-    """Time in seconds from the newest checkpoint to the last complete epoch."""
 
     @property
     def epochs(self) -> int | None:
@@ -93,14 +91,10 @@ class Run:
 
     @property
     def seconds_left(self) -> float | None:
-        """Time that is left at the pace of the last epoch; None before the first epoch or if the length is unknown.
-
-        A stopped run trains again what it had not saved.
-        """
+        """Time that is left at the pace of the last epoch; None before the first epoch or if the length is unknown."""
         if self.last is None or self.epochs is None:
             return None
-        repeated = min(self.unsaved, self.last.epoch * self.last.seconds) if self.state is RunState.STOPPED else 0.0
-        return (self.epochs - self.last.epoch) * self.last.seconds + repeated
+        return (self.epochs - self.last.epoch) * self.last.seconds
 
     @property
     def reason(self) -> str | None:
@@ -188,15 +182,7 @@ def run_at(folder: Path) -> Run:
     description, unread = _description(folder / DESCRIPTION)
     if hidden:
         description, unread = None, f"its {LOCK} may not be read, so whether a process trains it is unknown"
-    return Run(folder, description, unread, curve[-1] if curve else None, holder, changed, _unsaved(folder))
-
-
-def _unsaved(folder: Path) -> float:
-    """Return the time from the newest checkpoint to the last epoch of the curve; 0 if one of them is missing."""
-    try:
-        return max(0.0, (folder / CURVE).stat().st_mtime - (folder / NEWEST).stat().st_mtime)
-    except OSError:
-        return 0.0
+    return Run(folder, description, unread, curve[-1] if curve else None, holder, changed)
 
 
 class _Stored(msgspec.Struct, kw_only=True):

@@ -16,12 +16,11 @@ from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.runtime import Runtime
 from repro.store.results import EpochRow
-from repro.store.run_folders import NEWEST as NEWEST
 from repro.tensor_file import Damaged, read_tensors, save_tensors
 from repro.training.checkpoints.stored_checkpoint import FORMAT, StoredCheckpoint, checked, checksum_of, is_intact
 from repro.training.schedule import total_steps
 
-BEFORE = "checkpoint.previous.pt"
+NEWEST, BEFORE = "checkpoint.pt", "checkpoint.previous.pt"
 
 
 @dataclass
