@@ -90,6 +90,12 @@ def test_a_recorded_run_whose_checkpoint_is_elsewhere_is_named(
     place = folders.results / "runs.csv"
     line = f"error: the record of {made.name} is in {place}, but its checkpoint is not here; copy "
     assert (status, err) == (2, f"{line}{folders.runs / made.name} from the machine that trained it\n")
+    for seed in (0, 1):
+        each = experiment_for("denseresnet110", {"N": 4}, seed=seed)
+        (folders.runs / each.name).mkdir(parents=True)
+        describe(each, CPU, folders)
+    prefix = made.name.partition("-s0-")[0]
+    assert f"'{prefix}' matches 2 runs; give a longer prefix" in repro(capsys, command, prefix, *places)[2]
 
 
 def small(seed: int = 1) -> Experiment:

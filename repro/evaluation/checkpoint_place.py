@@ -9,7 +9,7 @@ from repro.errors import UserError
 from repro.models.registry import TORCHVISION
 from repro.store.results import RUNS, every_record
 from repro.store.run_folders import run_names, runs_in
-from repro.store.run_names import model_of, run_named
+from repro.store.run_names import model_of, run_named, runs_matching
 from repro.tables.names import Network, network_called
 from repro.text import first_of
 
@@ -40,7 +40,7 @@ def _folder(what: str, runs: Path, results: Sequence[Path]) -> Path:
         return runs / run_named(what, names, [runs], other="a checkpoint file")
     except UserError:
         network = _network(what)
-        if network is None:
+        if network is None and not runs_matching(what, names):
             _check_recorded(what, runs, results)
         if network is None or (not network.options and any(model_of(name) == network.name for name in names)):
             raise

@@ -34,11 +34,8 @@ def run_named(
     Raises:
         UserError: no run or several runs match.
     """
-    known, model = list(known), model_spelled(what)
-    found = [name for name in known if name.lower() == what.lower()]
-    if is_outside(what):
-        found = found or [name for name in known if name.startswith(f"{label(what)}-")]
-    found = found or [name for name in known if (model_of(name) == model if model else _begins(name, what.lower()))]
+    known = list(known)
+    found = runs_matching(what, known)
     if len(found) == 1:
         return found[0]
     if found:
@@ -46,6 +43,15 @@ def run_named(
     where = one_of(list(dict.fromkeys(map(str, folders))))
     reason = f"neither a run in {where} nor {other}" if other else f"not a run in {where}"
     raise UserError(f"{what!r} is {reason}; {_hint(what, known, also)}")
+
+
+def runs_matching(what: str, known: Sequence[str]) -> list[str]:
+    """Return the names of the runs that `run_named` finds: the one with exactly this name, else those that match."""
+    model = model_spelled(what)
+    found = [name for name in known if name.lower() == what.lower()]
+    if is_outside(what):
+        found = found or [name for name in known if name.startswith(f"{label(what)}-")]
+    return found or [name for name in known if (model_of(name) == model if model else _begins(name, what.lower()))]
 
 
 def model_spelled(what: str) -> str | None:
