@@ -791,8 +791,9 @@ def test_a_plan_is_shown_with_the_papers_that_it_was_made_with(paper: Write) -> 
 
 
 def test_a_top_five_error_of_few_classes_has_no_verdict(paper: Write) -> None:
-    paper(
-        SQUARES + "test_images = 15\n", RECIPE, TABLE.replace('recipe = "short"', 'recipe = "short", metric = "error5"')
-    )
-    with pytest.raises(UserError, match="the top-5 error on the 3 classes of my-squares is always 0; set kind"):
-        plan("mine", device_name="H100")
+    told = "the top-5 error on the 3 classes of my-squares is always 0 and is not measured; set kind"
+    for also in ("", ", comparable = false"):
+        column = f'recipe = "short", metric = "error5"{also}'
+        paper(SQUARES + "test_images = 15\n", RECIPE, TABLE.replace('recipe = "short"', column))
+        with pytest.raises(UserError, match=told):
+            plan("mine", device_name="H100")

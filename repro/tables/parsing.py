@@ -142,9 +142,8 @@ def _column(index: int, content: dict[str, Any], dataset: str) -> Column:
     _read_protocol(where, content)
     if "protocol" in content:
         _check_files(where, content["dataset"])
-    judged = content["kind"] == ColumnKind.ERROR and content.get("comparable", True)
-    if judged and (reason := _unjudged(content["metric"], content["dataset"])):
-        raise Malformed(where, reason)
+    if content["kind"] == ColumnKind.ERROR:
+        _check_errors(where, content)
     return Column(**content)
 
 
@@ -164,13 +163,23 @@ def _check_files(where: str, dataset: str) -> None:
         raise Malformed(where, f"protocol is for image files; the images of {dataset} are shown whole")
 
 
+def _check_errors(where: str, content: Mapping[str, Any]) -> None:
+    """Refuse a column of errors that runs do not measure, or that can have no verdict but is to have one."""
+    metric, data = content["metric"], DATASETS[content["dataset"]]
+    if data.declaration and metric == Metric.ERROR5 and data.classes <= 5:
+        reason = (
+            f"the top-5 error on the {data.classes} classes of {content['dataset']} is always 0 and is not measured"
+        )
+        raise Malformed(where, f'{reason}; set kind = "context"')
+    if content.get("comparable", True) and (reason := _unjudged(metric, content["dataset"])):
+        raise Malformed(where, reason)
+
+
 def _unjudged(metric: Metric, dataset: str) -> str:
     """Return why errors can have no verdict, and what to do; empty if they can have one."""
     needed, data = "verdicts need errors in % on a known number of images", DATASETS[dataset]
     if not metric.judged:
         return f"{needed}, and {metric} is not such an error; set comparable = false"
-    if data.declaration and metric == Metric.ERROR5 and data.classes <= 5:
-        return f'the top-5 error on the {data.classes} classes of {dataset} is always 0; set kind = "context"'
     if data.kind in PREDICTS:
         return f"{needed}, and a network on {dataset} {PREDICTS[data.kind]}; set comparable = false"
     if data.test_images:
