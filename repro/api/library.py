@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from repro.console import note
-from repro.data import DATASETS, check_datasets
+from repro.data import check_datasets
 from repro.errors import UnknownName, UserError, WrongFiles
 from repro.experiment import check_recipes
 from repro.papers import Paper, find_papers, paper_of
 from repro.paths import FolderUse, checked_folders
-from repro.recipes import RECIPES, Library, within
+from repro.recipes import Library, within
 from repro.tables import check_tables
 from repro.tables.names import of_another_kind
-from repro.text import NOTHING, canonical, choose
+from repro.text import canonical
 
 Papers = str | Path | Sequence[str | Path]
 """The folder of a paper, or several."""
@@ -54,7 +54,7 @@ def shown_results(results: str | Path) -> Path:
 
 
 @contextmanager
-def using(papers: Papers, needed: Collection[Path] = (), asked: Mapping[str, str] = NOTHING) -> Iterator[None]:
+def using(papers: Papers, needed: Collection[Path] = ()) -> Iterator[None]:
     """Make the library with some papers the current one.
 
     The files are read again each time, and all of them are checked first, so that none is refused after days of
@@ -63,17 +63,14 @@ def using(papers: Papers, needed: Collection[Path] = (), asked: Mapping[str, str
     Args:
         papers: the folders that are named.
         needed: the folders of papers that are found anyway, and that the request is about.
-        asked: the recipe and the dataset that the request names, by kind; if one is unknown, its error says what is
-            wrong with a paper that is left out.
 
     Raises:
-        UserError: a folder is not a path or not a paper; a file of a paper that is named or needed is wrong, or of one
-            that may have a name that the request is about. If a name is of another kind, the message says of which.
+        UserError: a folder is not a path or not a paper; a file of a paper that is named or needed is wrong; or a name
+            is unknown: the message says in which paper that is left out it may be, or of which other kind it is.
     """
     named = _folders(papers)
     library, left_out = _checked(find_papers(named), {each.resolve() for each in (*named, *needed)})
     with within(library):
-        _note_left_out(left_out, asked)
         try:
             yield
         except UnknownName as error:
@@ -81,7 +78,7 @@ def using(papers: Papers, needed: Collection[Path] = (), asked: Mapping[str, str
 
 
 @contextmanager
-def using_for(name: str | Path | None, papers: Papers, asked: Mapping[str, str] = NOTHING) -> Iterator[None]:
+def using_for(name: str | Path | None, papers: Papers) -> Iterator[None]:
     """Make a library the current one as `using` does, for a request that may be about a table.
 
     The file of a table names its paper too, as if `papers` did.
@@ -89,7 +86,6 @@ def using_for(name: str | Path | None, papers: Papers, asked: Mapping[str, str] 
     Args:
         name: what the request is about; it may be a table, or the file of one; None for all tables.
         papers: the folders that are named.
-        asked: as for `using`.
 
     Raises:
         UserError: as in `using`, or the name is not a path.
@@ -97,7 +93,7 @@ def using_for(name: str | Path | None, papers: Papers, asked: Mapping[str, str] 
     name = "" if name is None else path_argument("name", name)
     named = _folders(papers)
     needed = [each.folder for each in _with_table(str(name), named)]
-    with using([*named, *paper_of_file(name, named)], needed, asked):
+    with using([*named, *paper_of_file(name, named)], needed):
         yield
 
 
@@ -144,24 +140,8 @@ def _checked(papers: Sequence[Paper], asked: Collection[Path]) -> tuple[Library,
             wrong = _with_mistakes(library.papers, error)
             if not wrong or any(each.shipped or each.folder.resolve() in asked for each in wrong):
                 raise
+            note(f"warning: {', '.join(str(each.folder) for each in wrong)} left out: {error}")
             left_out |= dict.fromkeys(wrong, error)
-
-
-def _note_left_out(left_out: Mapping[Paper, WrongFiles], asked: Mapping[str, str]) -> None:
-    """Say on stderr which papers are left out, except those that `_why_unknown` names for an unknown name."""
-    mistakes = [*dict.fromkeys(left_out.values())]
-    for error in mistakes[1:] if any(map(_is_unknown, asked, asked.values())) else mistakes:
-        folders = [str(paper.folder) for paper, mistake in left_out.items() if mistake is error]
-        note(f"warning: {', '.join(folders)} left out: {error}")
-
-
-def _is_unknown(kind: str, name: str) -> bool:
-    """Whether nothing has a name, or one that is near."""
-    try:
-        choose(kind, name, RECIPES if kind == "recipe" else DATASETS)
-    except UnknownName as error:
-        return not error.meant
-    return False
 
 
 def _with_mistakes(papers: Sequence[Paper], error: WrongFiles) -> list[Paper]:
@@ -170,7 +150,7 @@ def _with_mistakes(papers: Sequence[Paper], error: WrongFiles) -> list[Paper]:
 
 
 def _why_unknown(error: UnknownName, left_out: Mapping[Paper, WrongFiles]) -> UserError:
-    """Return why a name is unknown: what is wrong with a paper that may have it, else what else it names.
+    """Return why a name is unknown: a paper that may have it is left out, else it names something else.
 
     The names in an unreadable file are unknown, so a name that resembles no known one may be in it.
     """
@@ -179,6 +159,7 @@ def _why_unknown(error: UnknownName, left_out: Mapping[Paper, WrongFiles]) -> Us
         having = (why for paper, why in left_out.items() if name in (canonical(file.stem) for file in paper.tables))
         return next(having, None) or of_another_kind(error)
     if left_out and not error.meant:
-        paper, why = next(iter(left_out.items()))
-        return UserError(f"unknown {error.kind} {error.name!r}; it may be in {paper.folder}: {why}")
+        folder = next(iter(left_out)).folder
+        where = f"it may be in {folder}, which is left out; see repro validate {folder}"
+        return UserError(f"unknown {error.kind} {error.name!r}; {where}")
     return of_another_kind(error)

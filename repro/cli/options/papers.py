@@ -34,9 +34,7 @@ def with_papers(command: Command) -> Command:
     def informed(papers: Sequence[Path], **arguments: Any) -> Any:
         """Run the command in the library with its papers."""
         name = arguments.get("name") or next(iter(arguments.get("names") or ()), "")
-        recipe = arguments.get("name") if "what" in arguments else arguments.get("recipe")
-        asked = {kind: each for kind, each in (("recipe", recipe), ("dataset", arguments.get("dataset"))) if each}
-        with data_in(arguments.get("data")), using_for(name, papers, asked):
+        with data_in(arguments.get("data")), using_for(name, papers):
             return command(**arguments)
 
     return with_options(informed, {"papers": Papers}, lambda given: {"papers": given.get("papers", ())})
