@@ -69,11 +69,9 @@ def test_if_one_process_fails_the_others_do_not_wait_for_it(
     in_place_of_python(tmp_path, "[ $RANK = 1 ] && exit 3; exec sleep 60", monkeypatch)
     monkeypatch.setattr(job, "LAST_SECONDS", 0.5)
     begin = time.monotonic()
-    with pytest.raises(SystemExit) as end:
+    with pytest.raises(SystemExit, match="3"):
         Job("/lab/runs/submission", 0, processes=2)()
-    assert end.value.code in (3, 128 + signal.SIGKILL)
-    said = capsys.readouterr().err
-    assert "work /lab/runs/submission 0 ended with status 3" in said or "0 was ended by SIGKILL" in said
+    assert "work /lab/runs/submission 0 ended with status 3" in capsys.readouterr().err
     assert time.monotonic() - begin < 30
 
 

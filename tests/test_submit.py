@@ -404,6 +404,10 @@ def test_a_run_whose_job_ended_before_it_began_is_listed_with_its_log(
     unknown = run_lines(tmp_path)
     assert [(line.name, line.state) for line in unknown] == [(each, "unknown") for each in ("first", "old", "second")]
     assert {line.reason for line in unknown} == {"squeue failed, so which runs are queued is unknown: no slots"}
+    # Which of the runs of this machine are queued is known without Slurm.
+    replace(jobs, where=Where.LOCAL, host=socket.gethostname()).write()
+    known = {line.name: line.state for line in run_lines(tmp_path)}
+    assert known == {"first": "missing", "old": "unknown", "second": "missing"}
 
 
 def test_a_run_whose_job_ended_before_it_began_is_listed_with_what_trains_it(
@@ -531,7 +535,7 @@ def test_a_job_has_the_folders_of_the_command_that_submitted_it(paper: Path, mon
     ("number", "after"),
     [
         (signal.SIGTERM, "repro list runs --runs /runs shows how to resume"),
-        (signal.SIGUSR2, "its job is queued again and resumes it"),
+        (signal.SIGUSR2, "its job is queued again and trains what is left"),
     ],
 )
 def test_a_stopped_job_says_what_resumes_its_run(

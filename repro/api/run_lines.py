@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from repro.cluster.queue import JobLog, LiveJob, live_jobs, logs_of
+from repro.cluster.tasks import Where
 from repro.console import note
 from repro.errors import UserError
 from repro.frames import Dtype, columns_of
@@ -62,7 +63,8 @@ def run_lines(folder: Path) -> list[RunLine]:
     found = list(runs_in(folder))
     started, logs = {run.folder.name for run in found}, logs_of(folder)
     jobs, unanswered = _jobs(folder, found)
-    asked = logs if unanswered else {name: log for name, log in logs.items() if log.newest}
+    unknown = {name for name, log in logs.items() if unanswered and log.submission.where is Where.SLURM}
+    asked = {name: log for name, log in logs.items() if log.newest or name in unknown}
     unstarted = _unrecorded(asked) - started - jobs.keys()
     lines = [
         *(_line(run, jobs.get(run.folder.name)) for run in found),
@@ -71,7 +73,10 @@ def run_lines(folder: Path) -> list[RunLine]:
             for name, job in sorted(jobs.items())
             if name not in started
         ),
-        *(_unstarted(name, unanswered, _to_start(name, folder, logs)) for name in sorted(unstarted)),
+        *(
+            _unstarted(name, unanswered if name in unknown else None, _to_start(name, folder, logs))
+            for name in sorted(unstarted)
+        ),
     ]
     written = {name: str(log.path) for name, log in logs.items() if log.path.exists()}
     return [replace(line, log=written.get(line.name)) for line in lines]
@@ -79,11 +84,12 @@ def run_lines(folder: Path) -> list[RunLine]:
 
 def _jobs(folder: Path, found: Iterable[Run]) -> tuple[dict[str, LiveJob], str | None]:
     """Return the jobs that have not ended, by the names of their runs, and why Slurm does not answer."""
+    ended = [run.folder.name for run in found if run.state.ended]
     try:
-        return live_jobs(folder, (run.folder.name for run in found if run.state.ended)), None
+        return live_jobs(folder, ended), None
     except UserError as error:
         note(str(error))
-        return {}, str(error)
+        return live_jobs(folder, ended, [Where.LOCAL]), str(error)
 
 
 def _unrecorded(logs: Mapping[str, JobLog]) -> set[str]:
@@ -133,13 +139,13 @@ def _to_start(name: str, folder: Path, logs: Mapping[str, JobLog]) -> Run | None
     description = logs[name].submission.description_of(name) if name in logs else None
     if description is None:
         return None
-    return Run(folder / name, description, unread=None, last=None, holder=None, changed=datetime.now(UTC), unsaved=0.0)
+    return Run(folder / name, description, unread=None, last=None, holder=None, changed=datetime.now(UTC))
 
 
 def _queued(name: str, job: LiveJob, run: Run | None) -> RunLine:
     """Return the line of a run that has not started."""
     line = RunLine(name=name, state=RunState.QUEUED) if run is None else _line(run, job)
-    return replace(line, where=job.place, changed=None)
+    return replace(line, where=job.place, reason=None, changed=None)  # the job trains a copy of the network's file
 
 
 def _unstarted(name: str, unanswered: str | None, run: Run | None) -> RunLine:

@@ -33,5 +33,7 @@ def work(
             raise_joined(train_runs(experiments, submission.trained_by, submission.places).failures)
         except Stopped as stop:
             requeued = stop.exit_status == 128 + signal.SIGUSR2
-            stop.after = "its job is queued again and resumes it" if requeued else resuming(submission.places.runs)
+            stop.after = (
+                "its job is queued again and trains what is left" if requeued else resuming(submission.places.runs)
+            )
             raise

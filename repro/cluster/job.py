@@ -51,7 +51,7 @@ class Job:
         for environment in environments(self.processes):
             self._started.append(subprocess.Popen(command, env={**os.environ, **environment}))
         signal.signal(signal.SIGTERM, self._pass_on)
-        if failed := next(filter(None, self._statuses()), 0):
+        if failed := self._failure():
             print(f"{' '.join(command)} {self._ended(failed)}", file=sys.stderr, flush=True)
             raise SystemExit(failed if failed > 0 else 128 - failed)  # below 0: the signal that killed it
 
@@ -61,7 +61,7 @@ class Job:
 
         self._pass_on(signal.SIGUSR2)
         for each in self._started:
-            with suppress(ChildProcessError):  # the loop of `_statuses` has just found its end
+            with suppress(ChildProcessError):  # the loop of `_failure` has just found its end
                 os.waitid(os.P_PID, each.pid, os.WEXITED | os.WNOWAIT)
         return DelayedSubmission(Job(self.submission, self.task, self.processes))
 
@@ -75,18 +75,22 @@ class Job:
             return ended
         return f"{ended}; {resuming(Path(self.submission).parents[1])}"
 
-    def _statuses(self) -> list[int | None]:
-        """Wait for all processes and return their exit statuses. If one fails, the others are killed after a while."""
-        end = float("inf")
+    def _failure(self) -> int:
+        """Wait for all processes and return the exit status of the first that failed, or 0.
+
+        If one fails, the others are killed after a while.
+        """
+        end, failed = float("inf"), 0
         # A blocking wait would hold a lock that `checkpoint` needs.
         while None in (found := [each.poll() for each in self._started]):
-            if any(found) and not self._stopped:
+            failed = failed or next(filter(None, found), 0)
+            if failed and not self._stopped:
                 end = min(end, time.monotonic() + LAST_SECONDS)
             if time.monotonic() > end:
                 for each in self._started:
                     each.kill()
             time.sleep(POLL_SECONDS)
-        return found
+        return failed or next(filter(None, found), 0)
 
     def _pass_on(self, number: int, _frame: Any = None) -> None:
         self._stopped = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,18 +60,19 @@ def logs_of(runs: Path) -> dict[str, JobLog]:
     return found
 
 
-def live_jobs(runs: Path, ended: Iterable[str] = ()) -> dict[str, LiveJob]:
+def live_jobs(runs: Path, ended: Iterable[str] = (), where: Collection[Where] = tuple(Where)) -> dict[str, LiveJob]:
     """Return the jobs that have not ended, by the names of their runs; a running job before a queued one.
 
     Args:
         runs: the folder of the runs.
         ended: names of runs that are recorded or diverged; a submission of such runs alone is not asked about.
+        where: where the jobs were submitted to.
 
     Raises:
         UserError: Slurm does not answer.
     """
     over = {*ended}
-    submissions = [each for each in submissions_in(runs) if each.experiments.keys() - over]
+    submissions = [each for each in submissions_in(runs) if each.where in where and each.experiments.keys() - over]
     slurm = _of_slurm() if any(each.where is Where.SLURM for each in submissions) else {}
     jobs = [job for each in submissions for job in _of(each, slurm)]
     found = dict[str, LiveJob]()

@@ -81,7 +81,7 @@ def submit(
     check_available(resources)
     if resources.where is Where.LOCAL:
         for dataset in {each.dataset: None for task in tasks for each in task}:
-            load(dataset, folders.data)
+            assert load(dataset, folders.data).fingerprint  # it needs all images, as the jobs do
     place = folders.runs.absolute()
     if "%" in str(place):  # submitit and Slurm put a job's ID in place of %j and the like
         raise UserError(f"--runs {place} contains %, which Slurm replaces in the paths of logs; choose another folder")
@@ -272,9 +272,9 @@ def _removed_if_refused(folder: Path, where: Where) -> Iterator[None]:
 
 def _first_of(error: shutil.Error) -> OSError:
     """Return the first error of a copy of several files, of which shutil keeps Python's text."""
-    _, copy, text = error.args[0][0]
+    text = error.args[0][0][2]
     number = re.match(r"\[Errno (\d+)\]", text)
-    return OSError(int(number[1]), os.strerror(int(number[1])), str(copy)) if number else OSError(text)
+    return OSError(int(number[1]), text.partition("] ")[2]) if number else OSError(text)
 
 
 def _reason(refusal: str) -> str:
