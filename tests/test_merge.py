@@ -116,6 +116,16 @@ def test_all_runs_that_differ_are_named_at_once(
     assert "; remove one of the two of each" in err
 
 
+def test_a_run_that_differs_from_several_records_is_named_once(
+    tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine(tmp_path / "mine", record(), "m")
+    for seconds in (2.0, 3.0):
+        machine(tmp_path / "theirs", record(seconds=seconds), "n")
+    err = repro(capsys, "merge", tmp_path / "theirs", "--results", tmp_path / "mine")[2]
+    assert (err.count(record().name), "so do" in err) == (1, False)
+
+
 @pytest.mark.parametrize("order", [("plain", "ten", "dense"), ("dense", "plain", "ten")])
 def test_a_run_that_was_tested_further_on_another_machine_has_all_tests(
     order: tuple[str, ...], tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]

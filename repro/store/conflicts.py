@@ -53,7 +53,7 @@ def refuse(conflicts: Sequence[Conflict]) -> None:
     if not conflicts:
         return
     first, *others = conflicts
-    names = list(dict.fromkeys(each.name for each in others))
+    names = list(dict.fromkeys(each.name for each in others if each.name != first.name))
     more = f"; so do {number_of(len(names), 'other')}: {', '.join(names)}" if names else ""
     equal = "" if any(each.measured for each in conflicts) else "; all measured values are equal"
     each = " of each" if names else ""

@@ -17,7 +17,7 @@ from repro.store.csv_rows import line_of, lines_of, read, read_with_lines, rewri
 from repro.store.curves import by_run, numbered, read_curve
 from repro.store.gates import read_gates
 from repro.store.protocol_tests import recorded_tests
-from repro.store.results import RECORD, RUNS, Record, put_record, with_further_tests
+from repro.store.results import RECORD, RUNS, ProtocolTest, Record, put_record, with_further_tests
 from repro.store.step_times import MEASURED_TIME, TIMES, StepTime
 from repro.store.weights_tests import WEIGHTS, WEIGHTS_TEST, WeightsTest
 from repro.store.writing import locked_results
@@ -131,7 +131,7 @@ def _tested(test: WeightsTest) -> Hashable:
 
 def _with_errors(test: WeightsTest) -> object:
     """Return what two tests must share to be the same: the machine and the time may differ."""
-    return test.key, test.error, test.error5
+    return test.key, test.error, test.error5 or None  # earlier versions recorded 0 for five classes or fewer
 
 
 def _without_tests(record: Record) -> object:
@@ -144,10 +144,14 @@ def _with_tests_of(record: Record, other: Record) -> Record | None:
 
     Their losses may differ: they depend on the device of the test.
     """
-    tests = {each.protocol: (each.error, each.error5) for each in recorded_tests(record)}
-    others = recorded_tests(other)
-    equal = all(tests.get(each.protocol, (each.error, each.error5)) == (each.error, each.error5) for each in others)
+    tests = {each.protocol: _errors(each) for each in recorded_tests(record)}
+    equal = all(tests.get(each.protocol, _errors(each)) == _errors(each) for each in recorded_tests(other))
     return with_further_tests(record, other.tests) if equal else None
+
+
+def _errors(test: ProtocolTest) -> object:
+    """Return the errors of a test; earlier versions recorded a top-5 error of 0 for five classes or fewer."""
+    return test.error, test.error5 or None
 
 
 def _itself(row: Row) -> Row:
@@ -266,8 +270,11 @@ class _Files:
             known = self.known.setdefault(run, [])
             there, found = [self.reader(each) for each in known], [self.reader(each) for each in paths]
             if known and not any(rows in there for rows in found):
-                name, differences = f"{folder.name}/{paths[0].name}", _differences(there[0], found[0])
-                self.conflicts.setdefault(run, Conflict(name, known[0], paths[0], differences, UNMEASURED))
+                differences = [pair for one in there for other in found for pair in _differences(one, other)]
+                if run in self.conflicts:
+                    differences = [*self.conflicts[run].rows, *differences]
+                name = f"{folder.name}/{paths[0].name}"
+                self.conflicts[run] = Conflict(name, known[0], paths[0], differences, UNMEASURED)
                 continue
             for path, rows in zip(paths, found, strict=True):
                 if rows not in there:
