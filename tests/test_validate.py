@@ -203,6 +203,15 @@ def test_sources_and_notes_of_another_paper_are_found(
     assert "Extends: miru2020-cifar100\n" in repro(capsys, "list", "recipes", "demo")[1]
 
 
+def test_a_base_without_a_paper_of_its_own_is_found(folder: Path, capsys: Capsys) -> None:
+    base = '[recipes.base]\nabstract = true\nextends = "miru2020-cifar100"\n\n[recipes.demo]\n'
+    change(folder, RECIPE, "[recipes.demo]\n", base)
+    change(folder, RECIPE, '"digits"', '"base"\nnotes = []\ndataset = "digits"')
+    out = repro(capsys, "validate", "papers/demo")[1]
+    paper = "its base base has the paper 'DenseResNet, Takeda, MIRU 2020'; state paper = 'demo' in the base"
+    assert f"warning: papers/demo/{RECIPE}: recipe demo: {paper}" in out
+
+
 @pytest.mark.parametrize(
     ("label", "silent"), [("DenseNet-7", True), ("DenseNet-71", False), ("Small-DenseNet-7", False)]
 )

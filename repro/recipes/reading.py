@@ -106,8 +106,8 @@ def survey_recipes(files: Iterable[Path]) -> Reading:
         with collecting(mistakes):
             ancestry = _ancestry(each, written, spelled)
             _refuse_unknown_defaults(each)
-            with collecting(borrowings):
-                _refuse_borrowing(ancestry)
+            if reason := _borrowed(ancestry):
+                borrowings.append(Mistake(each.file, f"recipe {each.name}", reason))
             if not each.about.abstract:
                 recipes[each.name] = _recipe(ancestry)
     mistakes += _second_defaults(recipes)
@@ -202,22 +202,30 @@ def _extended(content: Mapping[str, Any], about: About) -> dict[str, Any]:
     }
 
 
-def _refuse_borrowing(ancestry: Sequence[_Written]) -> None:
-    """Refuse sources and notes of another paper in the first recipe of a chain of inheritance."""
+def _borrowed(ancestry: Sequence[_Written]) -> str:
+    """Return which sources and notes of another paper the first recipe of a chain has, and what to do; empty if none.
+
+    What an abstract recipe states for it is its own.
+    """
     about, extended = ancestry[0].about, _content(ancestry[1:])
     if about.inherited is not UNSET or about.paper in (UNSET, extended.get("paper", about.paper)):
-        return
+        return ""
+    base = ancestry[1].about
+    if base.abstract and base.paper is UNSET:
+        return (
+            f"its base {about.extends} has the paper {extended['paper']!r}; state paper = {about.paper!r} in the base"
+        )
     read = {name for name, sources in extended["sources"].items() if is_read(sources)}
     remedies = dict[str, str]()
-    if values := len(read - {*_given(about)}):
+    if values := len(read - _stated(ancestry)):
         kept = f"the sources of {number_of(values, 'value')}"
         remedies[kept] = f'inherited = {{ source = "inferred", note = "as {about.extends}" }}'
     if about.notes is UNSET and extended.get("notes"):
         remedies["the notes"] = 'notes = ["..."]'
-    if remedies:
-        where = f"{about.extends}, whose paper is {extended['paper']!r}, not {about.paper!r}"
-        reason = f"{' and '.join(remedies)} are those of {where}; state {' and '.join(remedies.values())}"
-        raise ancestry[0].refused(reason)
+    if not remedies:
+        return ""
+    where = f"{about.extends}, whose paper is {extended['paper']!r}, not {about.paper!r}"
+    return f"{' and '.join(remedies)} are those of {where}; state {' and '.join(remedies.values())}"
 
 
 def _refuse_unknown_defaults(written: _Written) -> None:
