@@ -22,7 +22,7 @@ from repro.evaluation.checkpoint_place import place_of_checkpoint
 from repro.evaluation.layouts import OWN, layout_named, layouts
 from repro.experiment import Experiment, classifies
 from repro.models.typed import typed_name
-from repro.paths import DEFAULT_RESULTS, checked_folders
+from repro.paths import DEFAULT_RESULTS, Folders, checked_folders
 from repro.store.results import Record, records_in, result_folders
 from repro.tables.lookup import tables_with
 
@@ -73,7 +73,7 @@ def export(
         raise UserError(f"the model card would overwrite {card}, which is another file; choose another --output")
     experiment = saved.experiment
     layout, _ = layout_named(names, experiment.model, experiment.options)
-    facts = _facts(saved, layout.source, results)
+    facts = _facts(saved, layout.source, folders)
     if facts.finished and not facts.record:
         note(f"{experiment.name} has no record in {results}, so its card has no verdict on it; see --results")
     write_weights(saved, output, names=layout.name)
@@ -88,7 +88,7 @@ def export(
         suggest(with_folders(f"repro eval {experiment.name}", folders, "runs"))
 
 
-def _facts(saved: Checkpoint, names: str, results: Path) -> CardFacts:
+def _facts(saved: Checkpoint, names: str, folders: Folders) -> CardFacts:
     """Return the contents of the model card, with the verdict that the first table with the experiment shows."""
     from repro.evaluation.normalisation import normalisation_of
     from repro.report.model_card import CardFacts
@@ -96,8 +96,10 @@ def _facts(saved: Checkpoint, names: str, results: Path) -> CardFacts:
     experiment = saved.experiment
     tables = tables_with(experiment.model, experiment.options, experiment.recipe.name)
     shown = (select_asked(each, experiment.model) for each in tables)  # the code of no other network runs
-    comparison = next((compared([selection], results, named=False)[0] for selection in shown), None)
-    record = _record(experiment, saved.started, results)
+    comparison = next(
+        (compared([selection], folders.results, folders.runs, named=False)[0] for selection in shown), None
+    )
+    record = _record(experiment, saved.started, folders)
     return CardFacts(
         experiment=experiment,
         epochs=len(saved.history),
@@ -111,8 +113,8 @@ def _facts(saved: Checkpoint, names: str, results: Path) -> CardFacts:
     )
 
 
-def _record(experiment: Experiment, started: str, results: Path) -> Record | None:
+def _record(experiment: Experiment, started: str, folders: Folders) -> Record | None:
     """Return the record of exactly this run, with its deviations from today's recipe; None if it is not finished."""
-    made = records_in(result_folders(results))
+    made = records_in(result_folders(folders.results))
     found = next((each for each in made if (each.id, each.started) == (experiment.id, started)), None)
-    return found and as_of_today(found)
+    return found and as_of_today(found, folders.runs)

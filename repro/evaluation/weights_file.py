@@ -30,7 +30,7 @@ from repro.evaluation.protocols import PRINTED, Asked, protocol_for
 from repro.evaluation.state_dicts import StateDict, exported_experiment, read_state_dict
 from repro.experiment import Experiment, check_task, classifies, own_dataset
 from repro.models import OptionValue, build, is_outside, resolve_options
-from repro.models.outside.location import bare, changed, outside
+from repro.models.outside.location import bare, check_current, outside
 from repro.models.registry import TORCHVISION
 from repro.models.typed import typed_name
 from repro.recipes import RECIPES, default_recipe
@@ -196,9 +196,9 @@ def _receiver(
 
 
 def _check_version(model: str, exported: Experiment) -> None:
-    """Raise UserError if a network is the one of an exported run, but its code has changed since."""
+    """Raise UserError if a network is the one of an exported run, but its code has changed since or is missing."""
     if is_outside(model) and is_outside(exported.model) and bare(model) == bare(exported.model):
-        raise changed(outside(model), exported.model)
+        check_current(outside(exported.model))
 
 
 def printed_beside(receiver: Receiver, protocol: Protocol) -> tuple[Printed, ...]:

@@ -10,11 +10,12 @@ from repro.comparison.join import Comparison, ErrorCell
 from repro.comparison.verdict import Verdict
 from repro.data import DATASETS, DatasetKind
 from repro.data.inputs.protocol import ONE_CROP
+from repro.errors import UserError
 from repro.evaluation.layouts import Normalisation
 from repro.experiment import Experiment
 from repro.models import is_outside
 from repro.models.options import as_text
-from repro.models.outside.location import is_current, outside
+from repro.models.outside.location import check_current, outside
 from repro.models.typed import typed_name
 from repro.recipes import current_library, deviations
 from repro.recipes.recipe import shown
@@ -50,10 +51,13 @@ class CardFacts:
 
     @property
     def changed(self) -> str:
-        """That the code of a network from outside the package has changed since; empty if it has not."""
-        if not is_outside(self.experiment.model) or is_current(network := outside(self.experiment.model)):
-            return ""
-        return f"{network.where} has changed since {network.name}; restore it before the weights are loaded or tested"
+        """Why the code of a network from outside the package is not that of the run any more; empty if it is."""
+        try:
+            if is_outside(self.experiment.model):
+                check_current(outside(self.experiment.model))
+        except UserError as error:
+            return str(error)
+        return ""
 
     @property
     def deviations(self) -> Sequence[str]:

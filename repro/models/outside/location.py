@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from repro.errors import UserError
+from repro.errors import PackageMissing, UserError
 from repro.models.options import OptionValue
 from repro.text import one_of
 
@@ -170,9 +170,19 @@ def set_defaults(name: str, defaults: Mapping[str, OptionValue]) -> None:
 def is_current(network: Outside) -> bool:
     """Whether the file or the package still has the network's version."""
     try:
-        return network.version == (sha256(network.file) if network.file else _version(network.where))
+        check_current(network)
     except UserError:
         return False
+    return True
+
+
+def check_current(network: Outside) -> None:
+    """Raise UserError if the file or the package is missing, or has another version than the network; no code runs."""
+    found = sha256(network.file) if network.file else _version(network.where)
+    if not found:
+        raise UserError(f"{network.place}: {PackageMissing(network.where.partition('.')[0])}")
+    if found != network.version:
+        raise changed(replace(network, version=found), network.name)
 
 
 def changed(now: Outside, name: str) -> UserError:
