@@ -267,8 +267,9 @@ def test_a_run_whose_every_process_got_sigterm_resumes(data: ImageFolder, folder
 
 def test_a_signal_to_the_readers_alone_changes_nothing(data: ImageFolder) -> None:
     task = FileClassification(replace(RECIPE, batch=1), data, replace(HERE, workers=2), CPU)
-    batches = task.batches(0, 0, 0)
+    batches, handler = task.batches(0, 0, 0), signal.getsignal(signal.SIGCHLD)
     next(batches)
+    assert signal.getsignal(signal.SIGCHLD) is handler  # that of a DataLoader would raise an error wherever the run is
     for worker in multiprocessing.active_children():
         for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
             os.kill(worker.pid or 0, number)

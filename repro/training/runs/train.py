@@ -73,6 +73,8 @@ def train(
     outcome = train_free(experiments, runtime, folders, watcher, choose, make_task)
     held = [each for each in experiments if each.name in outcome.holders]
     if held and len(held) < len(experiments):
+        for failure in outcome.failures:
+            watcher.say(f"failed: {failure}")
         outcome.holders.clear()
         outcome.add(train_free(held, runtime, folders, watcher, choose, make_task))
     still_held = BeingTrained(outcome.holders)

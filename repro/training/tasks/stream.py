@@ -72,7 +72,7 @@ def stream(
                 raise UserError(batch.reason)
             yield [each.to(device, non_blocking=on_gpu) for each in batch]
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        if not any(each in str(error) for each in ("DataLoader worker", "Pin memory thread")):
             raise
         raise RunFailed(f"{str(error).strip(' .')}; fewer --workers need less memory") from error
 
