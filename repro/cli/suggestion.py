@@ -59,9 +59,9 @@ def after_count(typed: str, model: str, options: Mapping[str, Any], dataset: str
         resized: whether it was counted with another size or number of classes than the dataset's, so that it is counted
             with those of the dataset next.
     """
-    usual = default_recipe(model, dataset, options)
-    followed = _recipe_of_tables(typed, model, options, dataset, usual)
-    if followed is None:
+    usual, found = default_recipe(model, dataset, options), _recipes_of_tables(typed, model, options, dataset)
+    followed = usual if usual in found or not found else found[0]
+    if followed is None or not dataset:
         return "repro list recipes"
     network = network_as_typed(model, options, dataset)
     if resized:
@@ -69,16 +69,13 @@ def after_count(typed: str, model: str, options: Mapping[str, Any], dataset: str
     return f"repro train {network}" if followed == usual else f"repro train {network} {as_typed({'recipe': followed})}"
 
 
-def _recipe_of_tables(
-    typed: str, model: str, options: Mapping[str, Any], dataset: str, usual: str | None
-) -> str | None:
-    """Return the recipe of a counted row, else that of rows with its network; `usual` if theirs is this or unknown."""
+def _recipes_of_tables(typed: str, model: str, options: Mapping[str, Any], dataset: str) -> list[str]:
+    """Return the recipe of a counted row, else those of the rows with its network."""
     with suppress(UserError):  # a row with several recipes
         if named := recipe_called(typed, dataset or None):
-            return named
-    of_rows = [each for each in errors_of(model) if each.dataset == dataset and each.options == dict(options)]
-    recipes = [each.recipe for each in of_rows if each.recipe]
-    return usual if usual in recipes or not recipes else recipes[0]
+            return [named]
+    of_rows = (each for each in errors_of(model) if each.dataset == dataset and each.options == dict(options))
+    return [each.recipe for each in of_rows if each.recipe]
 
 
 def network_as_typed(model: str, options: Mapping[str, Any], dataset: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from repro.errors import UserError
@@ -42,7 +43,7 @@ def as_of_today(record: Record, runs: Path = DEFAULT_RUNS) -> Record:
         today = _today(record)
     except UserError:  # a network or an option that was removed
         return record
-    for followed in (today.recipe, *_earlier(record, today, runs)):
+    for followed in chain([today.recipe], _earlier(record, today, runs)):
         if replace(today, recipe=followed).id == record.id:
             return replace(record, deviations=followed.differences(today.recipe))
     if not record.faithful:

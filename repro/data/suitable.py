@@ -21,7 +21,7 @@ def check_images(recipe: Recipe, usual: Recipe) -> None:
     if len(recipe.mean) not in (0, channels):
         raise UserError(
             f"mean and std need one number per channel, and images of {recipe.dataset} have {channels}; "
-            "value = [] computes them on the training images"
+            "value = [] (on the command line --set mean= --set std=) takes those of the dataset"
         )
     if recipe.lighting and channels != 3:
         raise UserError(f"lighting is for images in RGB, and images of {recipe.dataset} have {channels} channel")

@@ -75,8 +75,7 @@ def _draw_panel(axes: Axes, panel: ForestPanel, theme: Theme) -> None:
 def _limits(panel: ForestPanel) -> tuple[float, float]:
     """Return the ends of the axis; runs that deviate may be outside, since they can be far from all others."""
     points = [each for row in panel.rows for each in row.points if each.kind is not Evidence.DEVIATING]
-    drawn = [_possible(each) for each in points]
-    low, high = min(low for low, _ in drawn), max(high for _, high in drawn)
+    low, high = min(each.drawn[0] for each in points), max(each.drawn[1] for each in points)
     margin = MARGIN * (high - low)
     return low - margin, high + margin
 
@@ -98,7 +97,7 @@ def _draw_outside(axes: Axes, place: int, row: ForestRow, theme: Theme) -> None:
 def _draw_row(axes: Axes, place: int, row: ForestRow, theme: Theme) -> None:
     looks = _looks(theme)
     for point in row.of(Evidence.PRINTED):
-        low, high = _possible(point)
+        low, high = point.drawn
         axes.barh(place, high - low, left=low, height=0.62, color=theme.faint)
         _mark_cut(axes, place, point, theme.ink)
         axes.plot([point.error] * 2, [place - 0.31, place + 0.31], color=theme.ink, linewidth=1.4)
@@ -107,22 +106,17 @@ def _draw_row(axes: Axes, place: int, row: ForestRow, theme: Theme) -> None:
     for point in row.of(Evidence.WEIGHTS, Evidence.DEVIATING, Evidence.SEED):
         axes.plot(point.error, place - APART, **looks[point.kind])
     for point in row.of(Evidence.MEAN):
-        axes.plot(_possible(point), [place - APART] * 2, color=theme.series[1], linewidth=1.6)
+        axes.plot(point.drawn, [place - APART] * 2, color=theme.series[1], linewidth=1.6)
         _mark_cut(axes, place - APART, point, theme.series[1])
     for point in row.of(Evidence.MEAN, Evidence.MEDIAN, Evidence.LOWEST):
         axes.plot(point.error, place - APART, **looks[point.kind])
-
-
-def _possible(point: Point) -> tuple[float, float]:
-    """Return the part of a point's range that errors can have."""
-    return max(0.0, point.low), min(100.0, point.high)
 
 
 def _mark_cut(axes: Axes, place: float, point: Point, colour: str) -> None:
     """Mark the ends at which a range is cut with arrowheads."""
     from matplotlib.markers import CARETLEFT, CARETRIGHT
 
-    for end, whole, marker in zip(_possible(point), (point.low, point.high), (CARETLEFT, CARETRIGHT), strict=True):
+    for end, whole, marker in zip(point.drawn, point.range, (CARETLEFT, CARETRIGHT), strict=True):
         if end != whole:
             axes.plot(end, place, linestyle="none", marker=marker, markersize=4, color=colour)
 
@@ -155,7 +149,7 @@ def _add_legend(figure: Figure, forest: Forest, theme: Theme) -> None:
         Line2D([], [], color=theme.ink, linestyle="none", marker="|", markersize=8, label="printed"),
         Patch(color=theme.faint, label="margin for our runs, or for one"),
     ]
-    if any(_possible(point) != (point.low, point.high) for point in _points(forest)):
+    if any(point.drawn != point.range for point in _points(forest)):
         cut: dict[str, Any] = {"linestyle": "none", "marker": CARETRIGHT, "markersize": 4, "color": theme.ink}
         handles.append(Line2D([], [], label="goes on below 0 or above 100 %", **cut))
     handles += [Line2D([], [], label=text, **looks[kind]) for kind, text in WORDS.items() if kind in occurring]

@@ -56,6 +56,16 @@ class Point:
     source: str = ""
     """Where a replication is reported, or weights are published."""
 
+    @property
+    def range(self) -> tuple[float, float]:
+        """The ends of the range."""
+        return self.low, self.high
+
+    @property
+    def drawn(self) -> tuple[float, float]:
+        """The ends of the part of the range that errors can have."""
+        return max(0.0, self.low), min(100.0, self.high)
+
 
 @dataclass(frozen=True)
 class ForestRow:
