@@ -94,6 +94,14 @@ def test_a_copy_that_fails_is_one_line_and_leaves_nothing(
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_file_of_the_program_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    denied = "[Errno 13] Permission denied: 'tables/mine.toml'"
+    refusal = shutil.Error([("tables/mine.toml", "program/mine.toml", denied)])
+    monkeypatch.setattr("repro.cluster.submit.copy_papers", Mock(side_effect=refusal))
+    with pytest.raises(UserError, match=r"^the jobs cannot be submitted: .*Permission denied: 'tables/mine.toml'$"):
+        submitted(tmp_path)
+
+
 def test_jobs_of_this_machine_are_not_submitted_without_their_dataset(tmp_path: Path) -> None:
     unet = experiment_for("unet", {}, dataset="segmentation", seed=0)
     folders = Folders(tmp_path / "data", tmp_path / "runs", tmp_path / "results")

@@ -272,9 +272,10 @@ def _removed_if_refused(folder: Path, where: Where) -> Iterator[None]:
 
 def _first_of(error: shutil.Error) -> OSError:
     """Return the first error of a copy of several files, of which shutil keeps Python's text."""
-    text = error.args[0][0][2]
+    _, copy, text = error.args[0][0]
     number = re.match(r"\[Errno (\d+)\]", text)
-    return OSError(int(number[1]), text.partition("] ")[2]) if number else OSError(text)
+    found = OSError(int(number[1]), os.strerror(int(number[1])), str(copy)) if number else OSError(text)
+    return found if is_disk_full(found) else OSError(text)  # the text of other errors names the file that is copied
 
 
 def _reason(refusal: str) -> str:

@@ -270,11 +270,9 @@ class _Files:
             known = self.known.setdefault(run, [])
             there, found = [self.reader(each) for each in known], [self.reader(each) for each in paths]
             if known and not any(rows in there for rows in found):
-                differences = [pair for one in there for other in found for pair in _differences(one, other)]
-                if run in self.conflicts:
-                    differences = [*self.conflicts[run].rows, *differences]
-                name = f"{folder.name}/{paths[0].name}"
-                self.conflicts[run] = Conflict(name, known[0], paths[0], differences, UNMEASURED)
+                pairs = [pair for one in there for other in found for pair in _differences(one, other)]
+                pairs = [*(self.conflicts[run].rows if run in self.conflicts else ()), *pairs]
+                self.conflicts[run] = Conflict(f"{folder.name}/{paths[0].name}", known[0], paths[0], pairs, UNMEASURED)
                 continue
             for path, rows in zip(paths, found, strict=True):
                 if rows not in there:
