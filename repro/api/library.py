@@ -150,7 +150,7 @@ def _with_mistakes(papers: Sequence[Paper], error: WrongFiles) -> list[Paper]:
 
 
 def _why_unknown(error: UnknownName, left_out: Mapping[Paper, WrongFiles]) -> UserError:
-    """Return why a name is unknown: a paper that may have it is left out, else it names something else.
+    """Return why a name is unknown: a paper that may have it is left out, or it is the name of something else.
 
     The names in an unreadable file are unknown, so a name that resembles no known one may be in it.
     """

@@ -84,9 +84,7 @@ def train_runs(experiments: Sequence[Experiment], runtime: Runtime, folders: Fol
     recorded = _recorded(experiments, folders)
     untrained = [each for each in experiments if each.id not in recorded]
     outcome = _train_sets(untrained, runtime, folders, lambda line: note(f"{line}; it is tried again later"))
-    held = [each for each in untrained if each.name in outcome.holders]
-    outcome.holders.clear()
-    outcome.add(_train_sets(held, runtime, folders, problem))
+    outcome = outcome.retried(untrained, lambda held: _train_sets(held, runtime, folders, problem))
     for each in experiments:
         if each.id in recorded:
             outcome.add(_tested(each, runtime, folders))

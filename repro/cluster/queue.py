@@ -103,7 +103,7 @@ def _of_slurm() -> Hosts:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UserError(f"squeue failed, so which runs are queued is unknown: {error}") from error
     jobs = (line.partition("|") for line in answer.splitlines())
-    return {job.strip(): host.strip() for job, bar, host in jobs if bar}  # other lines are a greeting of the cluster
+    return {job.strip(): host.strip() for job, bar, host in jobs if bar}  # others are a login message of the cluster
 
 
 def _of_this_machine(submission: Submission) -> Iterator[tuple[str, str]]:

@@ -70,13 +70,15 @@ def train(
         BeingTrained: other processes still train some runs, and none failed; raised when the others have ended.
         UserError, RunFailed, Stopped: as `train_free` raises them.
     """
-    outcome = train_free(experiments, runtime, folders, watcher, choose, make_task)
-    held = [each for each in experiments if each.name in outcome.holders]
-    if held and len(held) < len(experiments):
+
+    def attempt(left: Sequence[Experiment]) -> Outcome:
+        return train_free(left, runtime, folders, watcher, choose, make_task)
+
+    outcome = attempt(experiments)
+    if 0 < len(outcome.holders) < len(experiments):
         for failure in outcome.failures:
             watcher.say(f"failed: {failure}")
-        outcome.holders.clear()
-        outcome.add(train_free(held, runtime, folders, watcher, choose, make_task))
+        outcome = outcome.retried(experiments, attempt)
     still_held = BeingTrained(outcome.holders)
     if outcome.failures and outcome.holders:
         watcher.say(str(still_held))
