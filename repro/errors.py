@@ -177,8 +177,8 @@ def explained(error: RuntimeError) -> str | None:
     if is_out_of_memory(error):
         return "out of memory; use a smaller network, --save-memory or another --device"
     if kind.__module__.startswith(("torch._dynamo", "torch._inductor")):
-        return f"--compile failed ({first_line(error)}); install a C++ compiler, or leave it out"
+        return f"--compile failed ({first_line(error)}); install a C++ compiler, or leave out --compile"
     if "does not have a deterministic implementation" in text:
         operator = text.split(" does not have")[0]
-        return f"--deterministic: {operator} has no deterministic kernel; leave it out, or use --device cpu"
+        return f"--deterministic: {operator} has no deterministic kernel; leave out the option, or use --device cpu"
     return None

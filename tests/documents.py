@@ -155,7 +155,7 @@ def _meanings(head: str, texts: Mapping[str, str]) -> str:
 
 
 def _default(field: Field[Any]) -> str:
-    return "needed" if field.default is MISSING else shown(field.name, field.default)
+    return "required" if field.default is MISSING else shown(field.name, field.default)
 
 
 def _initialisation(function: Callable[..., Any]) -> str:
@@ -195,7 +195,7 @@ def gpu_times() -> str:
         f"| {each['name']} | {each['milliseconds']:.1f} | {alone:.1f} | {each['gibibytes']:.1f} GiB |"
         for _, alone, each in found
     ]
-    return "\n".join(["| Variant | ms a step | ms a step and run | Memory |", "| --- | --- | --- | --- |", *lines])
+    return "\n".join(["| Variant | ms per step | ms per step and run | Memory |", "| --- | --- | --- | --- |", *lines])
 
 
 def cpu_speeds() -> str:

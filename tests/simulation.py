@@ -188,7 +188,7 @@ def looking(most: int, rows: int, truth: Truth = ESTIMATED) -> tuple[float, floa
 def power_table() -> str:
     """Return how often the rule errs and detects, by rows and seeds, as Markdown; in brackets for WIDEST."""
     headings = (
-        *("Rows", "Seeds a row", "False alarms", "Looking after every seed"),
+        *("Rows", "Seeds per row", "False alarms", "Looking after every seed"),
         *("No difference: reproduced", "Worse by the bound: seen", "Worse by the bound: reproduced"),
     )
     lines = [f"| {' | '.join(headings)} |", f"|{' --- |' * len(headings)}"]

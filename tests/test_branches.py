@@ -209,7 +209,7 @@ def test_a_network_that_fails_leaves_the_others_as_they_are(
     watcher = Silent()
     with stand_in(), pytest.raises(OneRunFailed, match=r"^nets.py:Net: ValueError: too many calls$"):
         train(RUNS, BRANCHES, folders, watcher)
-    assert watcher.said.count("one of 3 runs at once failed; training them one by one") == 1
+    assert watcher.said.count("one of 3 runs trained together failed; training them one at a time") == 1
     assert {each.id for each in every_record(folders.results)} == {RUNS[0].id, RUNS[2].id}
     for each in (RUNS[0], RUNS[2]):
         assert_same_run(each, alone, folders)
@@ -228,8 +228,8 @@ def test_a_full_memory_lowers_the_number_of_branches(
     monkeypatch.setattr(graphs, "take_all", limited)
     with stand_in():
         train(RUNS, BRANCHES, folders, watcher)
-    line = "the memory of cpu is too small for 3 runs at once; training 2 at once (--at-once 2 starts with that number)"
-    assert watcher.said.count(line) == 1
+    line = "the memory of cpu is too small for 3 runs at once; training 2 at once"
+    assert watcher.said.count(f"{line} (next time, --at-once 2 skips this attempt)") == 1
     for each in RUNS:
         assert_same_run(each, alone, folders)
 

@@ -462,7 +462,7 @@ def test_columns_that_are_missing_or_there_twice_are_named(record: Make, tmp_pat
     with pytest.raises(UserError, match=r"line 2: not a record of a run \(the header has no column seed, epochs\)"):
         read_records([tmp_path])
     path.write_text(f"{header.replace('epochs', 'seed')}\n{line}\n")
-    with pytest.raises(UserError, match=r"runs\.csv, line 1: the column 'seed' is there twice"):
+    with pytest.raises(UserError, match=r"runs\.csv, line 1: the column 'seed' appears twice"):
         read_records([tmp_path])
 
 

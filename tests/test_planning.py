@@ -162,13 +162,13 @@ def test_time_is_estimated_from_the_best_measurement(record: Make) -> None:
     seconds, basis, text = found(on_device(other), new)
     assert (basis, text, basis.guess) == (Basis.RATE, "guess from FLOPs (1 record on this device)", True)
     assert 0.3 < seconds / 0.01 < 0.9  # k = 4 needs about half the FLOPs of k = 6
-    stated = "guess from FLOPs (0.15 TFLOP/s stated)"
-    assert found(on_device(), new)[2] == stated
-    assert found(on_device(replace(other, seconds=59.0)), new)[2] == stated  # it mostly started
+    assumed = "guess from FLOPs (0.15 TFLOP/s assumed)"
+    assert found(on_device(), new)[2] == assumed
+    assert found(on_device(replace(other, seconds=59.0)), new)[2] == assumed  # it mostly started
     large = RunStatus(experiment_for("resnet152", {}, seed=0), RunState.MISSING)
-    assert found(on_device(other), large)[2] == stated  # whose steps are much larger
+    assert found(on_device(other), large)[2] == assumed  # whose steps are much larger
     on_gpu = measurements_on("Some GPU", CPU, [same], [])
-    assert found(on_gpu, new)[2] == "guess from FLOPs (5 TFLOP/s stated)"
+    assert found(on_gpu, new)[2] == "guess from FLOPs (5 TFLOP/s assumed)"
 
 
 def found(measured: Measurements, status: RunStatus, *seeds: RunStatus) -> tuple[float, Basis, str]:
@@ -353,8 +353,8 @@ def test_needed_runs_are_seeds_with_a_recipe() -> None:
         (["table", "wrn-times", "--run", "--dry-run", "--time"], "--dry-run and --time exclude each other"),
         (["table", "cifar100", "--run", "--dry-run", "--check"], "--dry-run and --check exclude each other"),
         (["table", "cifar100", "--run", "--device-name", "H100"], "--device-name requires --run --dry-run"),
-        (["table", "cifar100", "--run", "--dry-run", "--format", "md"], "this answer has no format md; choose rich"),
-        (["plan", "--output", "plan.tex"], "this answer has no format latex; choose rich, csv or json"),
+        (["table", "cifar100", "--run", "--dry-run", "--format", "md"], "this output has no format md; choose rich"),
+        (["plan", "--output", "plan.tex"], "this output has no format latex; choose rich, csv or json"),
         (["plan", "--rows", "zzz"], "no row of any table matches 'zzz'"),
         (["plan", "--device", "cpu", "--device-name", "H100"], "--device and --device-name exclude each other"),
     ],

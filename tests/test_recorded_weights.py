@@ -67,7 +67,7 @@ def test_the_forest_plot_has_it() -> None:
     assert forest
     (point,) = forest.panels[0].rows[0].of(Evidence.WEIGHTS)
     assert (point.error, point.note, point.source) == (8.5, "net.th", "https://example.org/net")
-    assert "weights of others, tested here" in draw(forest, "svg").decode()
+    assert "published weights, tested here" in draw(forest, "svg").decode()
     rows = [replace(row, replications=()) for row in RESNET.rows]
     (picture,) = forest_pictures(compare(replace(RESNET, rows=tuple(rows)), [], weights=[TEST]))
     assert "1 of 6 printed errors have any" in picture.alt

@@ -403,7 +403,7 @@ def test_a_run_whose_job_ended_before_it_began_is_listed_with_its_log(
     program(tmp_path, "squeue", "echo 'no slots' >&2; exit 1", monkeypatch)
     unknown = run_lines(tmp_path)
     assert [(line.name, line.state) for line in unknown] == [(each, "unknown") for each in ("first", "old", "second")]
-    assert {line.reason for line in unknown} == {"squeue failed, so which runs are queued is unknown: no slots"}
+    assert {line.reason for line in unknown} == {"squeue failed, so it is unknown which runs are queued: no slots"}
     # Which of the runs of this machine are queued is known without Slurm.
     replace(jobs, where=Where.LOCAL, host=socket.gethostname()).write()
     known = {line.name: line.state for line in run_lines(tmp_path)}

@@ -527,7 +527,7 @@ def test_an_exported_run_is_not_tested_for_the_record_of_others(
     monkeypatch.setattr(weights_file, "test", lambda *_: pytest.fail("tested"))
     status, _, err = repro(capsys, "eval", "resnet20", "--weights", file, "--record", *places, "--device", "cpu")
     assert status == 2
-    assert f"--record is for weights of others; {file} was exported from the run {experiment.name}" in err
+    assert f"--record is for weights published elsewhere; {file} was exported from run {experiment.name}" in err
 
 
 def test_a_layout_without_names_for_a_network_is_refused() -> None:

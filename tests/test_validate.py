@@ -116,9 +116,9 @@ WRONG = [
     (TABLE, "k = 4 }", "k = true }", "error", ROW_1, "option k is True, but it must be a whole number"),
     (TABLE, 'recipe = "demo"', 'recipe = "digit"', "error", "column 5 (error)", "unknown recipe 'digit'; did you"),
     (TABLE, 'recipe = "demo"', 'recipe = "wrn-svhn"', "error", ROW_1, "recipe wrn-svhn is for svhn"),
-    (TABLE, ', recipe = "demo"', "", "warning", "column 5 (error)", "no recipe, so that there is no verdict"),
-    (TABLE, ', statistic = "last"', "", "warning", "column 5 (error)", "no statistic, which is taken as last"),
-    (TABLE, ", runs = 1", "", "warning", "column 5 (error)", "no runs, which are taken as 1; add runs: all rows"),
+    (TABLE, ', recipe = "demo"', "", "warning", "column 5 (error)", "all rows: no recipe, so there is no verdict"),
+    (TABLE, ', statistic = "last"', "", "warning", "column 5 (error)", "no statistic, so last is assumed"),
+    (TABLE, ", runs = 1", "", "warning", "column 5 (error)", "all rows: no runs, so 1 is assumed; add runs"),
     (TABLE, "runs = 1", "runs = 2", "warning", "column 5 (error)", "statistic last is of one run"),
     (TABLE, "nets.py:small_net", "nets.py:smallnet", "error", ROW_2, "has no class or function 'smallnet'"),
     (TABLE, "nets.py:small_net", "net.py:small_net", "error", ROW_2, "model: net.py does not exist in"),
@@ -139,7 +139,7 @@ WRONG = [
     (RECIPE, "lr =", 'gamma = { value = 0.5, source = "printed", place = "3" }\nlr =', "warning",
      "recipe demo", 'gamma has no effect without milestones and schedule = "steps" or "exponential", or schedule ='),
     (RECIPE, "lr =", 'warmup_epochs = { value = 2, source = "printed", place = "3" }\nlr =', "warning",
-     "recipe demo", "and epochs 2, so that the learning rate never reaches lr; lower warmup_epochs"),
+     "recipe demo", "and epochs 2, so the learning rate never reaches lr; lower warmup_epochs"),
     (RECIPE, "lr =", 'iterations = { value = 9, source = "printed", place = "3" }\nlr =', "error",
      "recipe demo", "iterations=9 ends the run in epoch 1, before epochs=2; state both"),
     (RECIPE, "value = 32", "value = 9999", "warning",
@@ -154,8 +154,8 @@ WRONG = [
      "recipe demo", "default_for: net.py:small_net is not a network: no paper has a file net.py; correct the name"),
     (RECIPE, 'summary = "', 'default_for = ["nets.py:smallnet"]\nsummary = "', "warning",
      "recipe demo", "default_for: nets.py:smallnet is not a network: papers/demo/nets.py has no smallnet; correct"),
-    (RECIPE, ', place = "section 4 (made up)"', "", "warning", "recipe demo", 'epochs: printed, without place = "sect'),
-    (RECIPE, ', note = "half', ' }\n#', "warning", "recipe demo", 'lr: inferred, without note = "..." with the reason'),
+    (RECIPE, ', place = "section 4 (made up)"', "", "warning", "recipe demo", 'epochs: printed; say where: place = "'),
+    (RECIPE, ', note = "half', ' }\n#', "warning", "recipe demo", 'lr: inferred; give the reason: note = "..."'),
 ]  # fmt: skip
 
 
@@ -255,8 +255,8 @@ def test_files_that_nobody_reads_are_found(folder: Path, capsys: Capsys) -> None
         0,
         [
             "warning: papers/demo/b.toml: no command reads it; move it to tables/ or recipes/",
-            'warning: papers/demo/old.py: no table or recipe names a network of it; write model = "old.py:NAME" in a '
-            "row, or remove it",
+            'warning: papers/demo/old.py: no table or recipe uses a network of this file; write model = "old.py:NAME" '
+            "in a row, or remove it",
             "warning: papers/demo/recipe/a.toml: no command reads it; move it to recipes/a.toml",
             "warning: papers/demo/tables/c.tml: no command reads it; files in tables/ end in .toml",
             "0 errors, 4 warnings in 1 paper: 1 table and 1 recipe could be read",

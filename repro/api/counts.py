@@ -51,7 +51,7 @@ def count(
         classes: the number of classes (default: the dataset's); not for a torch.nn.Module.
         flops: the convention: `paper`, `fvcore` or `macs`; `all` shows them side by side, and `flops` is `paper`.
         by_module: whether the answer also has `modules`, the counts of every module.
-        papers: the folder of a paper besides those that are found, or several.
+        papers: one or several folders of papers, besides those that are found.
         options: those of the network, such as `depth=28`; not for a torch.nn.Module.
 
     Raises:

@@ -100,7 +100,7 @@ def list_tables(*, papers: Papers = ()) -> DataFrame:
     """Return a row for each table; `file` is missing for those that are shipped.
 
     Args:
-        papers: the folder of a paper besides those that are found, or several.
+        papers: one or several folders of papers, besides those that are found.
 
     Raises:
         UserError: a folder is not a paper, or a file is wrong.
@@ -113,7 +113,7 @@ def list_datasets(*, papers: Papers = ()) -> DataFrame:
     """Return a row for each dataset, with its input shape as `CxHxW`; `file` is missing for those of the program.
 
     Args:
-        papers: the folder of a paper besides those that are found, or several.
+        papers: one or several folders of papers, besides those that are found.
 
     Raises:
         UserError: a folder is not a paper, or a file is wrong.
@@ -126,7 +126,7 @@ def list_recipes(*, papers: Papers = ()) -> DataFrame:
     """Return a row for each recipe; `file` is missing for those that are shipped.
 
     Args:
-        papers: the folder of a paper besides those that are found, or several.
+        papers: one or several folders of papers, besides those that are found.
 
     Raises:
         UserError: a folder is not a paper, or a file is wrong.

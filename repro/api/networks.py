@@ -45,7 +45,7 @@ def build(
             the network's paper).
         recipe: gives the initialisation (default: the recipe in the network's paper).
         seed: of the weights.
-        papers: the folder of a paper besides those that are found, or several.
+        papers: one or several folders of papers, besides those that are found.
         options: those of the network, such as `depth=28`.
 
     Raises:
@@ -81,7 +81,7 @@ def load_weights(file: str | Path, *, papers: Papers = ()) -> tuple[nn.Module, E
 
     Args:
         file: the .safetensors file.
-        papers: the folder of a paper besides those that are found, or several: the recipe, or a network in a file, may
+        papers: one or several folders of papers, besides those that are found: the recipe, or a network in a file, may
             be there.
 
     Raises:

@@ -50,7 +50,7 @@ def plan(
         device_name: the device to plan for, by its name in records, such as `H100` (default: this machine's).
         results: the folder of your records; the shipped ones are always included.
         runs: the folder of your runs.
-        papers: the folder of a paper besides those that are found, or several.
+        papers: one or several folders of papers, besides those that are found.
 
     Raises:
         UserError: there is no such table, row or folder, the name of the device fits several, or a file is wrong.

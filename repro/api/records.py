@@ -33,7 +33,7 @@ def runs(folder: str | Path = "runs", *, papers: Papers = ()) -> DataFrame:
 
     Args:
         folder: of the checkpoints; without runs the frame is empty.
-        papers: the folder of a paper besides those that are found, or several.
+        papers: one or several folders of papers, besides those that are found.
 
     Raises:
         UserError: the folder is a file, or a paper is wrong.
@@ -49,7 +49,7 @@ def results(folder: str | Path = "results", *, papers: Papers = ()) -> DataFrame
 
     Args:
         folder: of your records.
-        papers: the folder of a paper besides those that are found, or several.
+        papers: one or several folders of papers, besides those that are found.
 
     Raises:
         UserError: there is no such folder, or a line is not a record.
@@ -69,7 +69,7 @@ def curve(run: str, *, results: str | Path = "results", runs: str | Path = "runs
         run: its name, a prefix of it, or its ID; the run may be finished, stopped or in progress.
         results: the folder of your records; the shipped ones are always included.
         runs: the folder of the checkpoints.
-        papers: the folder of a paper besides those that are found, or several.
+        papers: one or several folders of papers, besides those that are found.
 
     Raises:
         UserError: there is no such run or several, or the run has no curve.

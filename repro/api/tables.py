@@ -43,7 +43,7 @@ def table(
             text, such as `params,error`.
         bare: whether to leave out the notes, the reasons for differences, and the runs.
         results: the folder of your records; the shipped ones are always included.
-        papers: the folder of a paper besides those that are found, or several.
+        papers: one or several folders of papers, besides those that are found.
 
     Raises:
         UserError: there is no such table, row, column or folder, or a file is wrong.
@@ -60,15 +60,15 @@ def table(
 def compare(name: str | Path, *, rows: str = "*", results: str | Path = "results", papers: Papers = ()) -> Comparison:
     """Return the comparison of a printed table with our counts and runs: the verdicts, as objects.
 
-    `comparison.rows` has `row`, `verdict`, and by the key of a column `counts`, `errors` and `times`; `to_frame()`
-    returns a row for each printed error. The rows that are compared share the rate of false alarms, so select them
-    before you see their runs.
+    Each of `comparison.rows` has `row`, `verdict`, and `counts`, `errors` and `times` by the key of a column;
+    `to_frame()` returns a row for each printed error. The rows that are compared share the rate of false alarms, so
+    select them before you see their runs.
 
     Args:
         name: a table, such as `cifar100`, or the file of one.
         rows: the rows to compare: a part of the label, or a pattern with `*` and `?`.
         results: the folder of your records; the shipped ones are always included.
-        papers: the folder of a paper besides those that are found, or several.
+        papers: one or several folders of papers, besides those that are found.
 
     Raises:
         UserError: there is no such table, row or folder, or a file is wrong.

@@ -170,7 +170,7 @@ class Chooser:
         )
         milliseconds = self.times.of(chosen) or 0.0
         return (
-            f"chose {given or 'eager steps'}, {milliseconds:.1f} ms a step and run (relative speeds: "
+            f"chose {given or 'eager steps'}, {milliseconds:.1f} ms per step and run (relative speeds: "
             f"{', '.join(ratios)}); options override this"
         )
 

@@ -83,7 +83,7 @@ def train_runs(experiments: Sequence[Experiment], runtime: Runtime, folders: Fol
         check_network(each)
     recorded = _recorded(experiments, folders)
     untrained = [each for each in experiments if each.id not in recorded]
-    outcome = _train_sets(untrained, runtime, folders, lambda line: note(f"{line}; it is tried again later"))
+    outcome = _train_sets(untrained, runtime, folders, lambda line: note(f"{line}; it is retried at the end"))
     outcome = outcome.retried(untrained, lambda held: _train_sets(held, runtime, folders, problem))
     for each in experiments:
         if each.id in recorded:

@@ -131,7 +131,7 @@ def _figures(result: Result) -> str:
             return "not measured"
         case TimeResult():
             memory = "" if result.gibibytes is None else f"  {result.gibibytes:5.1f} GiB"
-            figures = f"{result.milliseconds:9.3f} ms a step {result.per_seed:9.3f} a seed {result.hours:7.2f} h a run"
-            return f"{figures}  spread {result.spread:.2f}{memory}"
+            times = f"{result.milliseconds:9.3f} ms per step {result.per_seed:9.3f} per seed"
+            return f"{times} {result.hours:7.2f} h per run  spread {result.spread:.2f}{memory}"
         case FactResult():
             return "not measured" if result.value is None else f"{result.value:9.3f} {result.unit:8}"

@@ -205,7 +205,7 @@ COLUMNS: dict[str, Callable[[Speed], str]] = {
     "": lambda speed: speed.name,
     "Images/s": lambda speed: f"{speed.images_per_second:.0f}",
     "Range": lambda speed: f"{speed.slowest:.0f} to {speed.fastest:.0f}",
-    "ms a step and run": lambda speed: "" if speed.milliseconds is None else f"{speed.milliseconds:.1f}",
+    "ms per step and run": lambda speed: "" if speed.milliseconds is None else f"{speed.milliseconds:.1f}",
     "Ratio": lambda speed: f"{speed.ratio:.2f}",
     "Time for recipe": lambda speed: str(timedelta(seconds=round(speed.recipe_seconds))),
     "% of peak matmul": lambda speed: _percent(speed.matmul_share),
@@ -217,7 +217,7 @@ NOTES = (
     ("Ratio", "Baseline: DataLoader, torchvision transforms and eager steps in fp32 without TF32."),
     ("Images/s", "Figures are medians over timing windows, taken in turn."),
     ("Ratio", "Ratio: speed relative to the baseline of the same work, the median over pairs of windows."),
-    ("Time for recipe", "Time for recipe: training only, without tests and tuning."),
+    ("Time for recipe", "Time for recipe: training only, without tests and fine-tuning."),
     (
         "% of peak matmul",
         "Peak matmul and bandwidth: measured with a large matrix product and a large copy on this device.",

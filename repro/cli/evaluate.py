@@ -53,7 +53,8 @@ WeightsDataset = Annotated[
     typer.Option(
         "--dataset",
         metavar="NAME",
-        help="Dataset for --weights (default: imagenet for torchvision, that of the model's paper for a file).",
+        help="Dataset for --weights (default: imagenet for torchvision; for a file, that of the exported run, else the "
+        "one in the model's paper).",
     ),
 ]
 Mean = Annotated[
@@ -61,12 +62,12 @@ Mean = Annotated[
     typer.Option(
         "--mean",
         metavar="R,G,B",
-        help="Mean of the channels that is subtracted from pixels in 0..1, for weights in a file (default: that of the "
-        "repository whose names they have).",
+        help="Per-channel mean that is subtracted from pixels in 0..1, for weights in a file (default: that of the "
+        "exported run, else of the repository whose tensor names the file has).",
     ),
 ]
 Std = Annotated[
-    str | None, typer.Option("--std", metavar="R,G,B", help="Standard deviation of the channels; as for --mean.")
+    str | None, typer.Option("--std", metavar="R,G,B", help="Per-channel standard deviation; as for --mean.")
 ]
 Record = Annotated[
     bool,

@@ -45,7 +45,7 @@ Names = Annotated[
     typer.Option(
         "--names",
         metavar="NAME",
-        help="Whose names the tensors get: those of repro, torchvision, timm, or a repository, such as akamaster.",
+        help="Naming scheme of the tensors: repro, torchvision, timm, or that of a repository, such as akamaster.",
         autocompletion=completing(layouts),
     ),
 ]

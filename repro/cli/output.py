@@ -59,7 +59,7 @@ def format_of(
             raise UserError(f"{output}: unknown extension (known: {endings}); or choose a --format")
     chosen = format or by_ending or ReportFormat.RICH
     if chosen not in known:
-        raise UserError(f"this answer has no format {chosen}; choose {one_of(known)}")
+        raise UserError(f"this output has no format {chosen}; choose {one_of(known)}")
     return chosen
 
 

@@ -160,8 +160,9 @@ def _refuse_without_run(options: Mapping[str, Any], trains: bool, time: bool) ->
     """Raise UserError for the first option that was given and would have no effect."""
     for name, value in options.items():
         if value is not None and not trains and not (time and name in TIMED):
-            needed = "--run" if name in CLUSTER_OPTIONS else "--run or --try"
-            raise UserError(f"--{name.replace('_', '-')} requires {needed}, without which nothing is trained")
+            measured = "--run, --try or --time" if name in TIMED else "--run or --try"
+            needed = "--run" if name in CLUSTER_OPTIONS else measured
+            raise UserError(f"--{name.replace('_', '-')} requires {needed}")
 
 
 def _check_together(given: Collection[str], *, named: bool) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from repro.evaluation.weights_file import TestedWeights
 
 MEANING = (
-    "weights of others are shown beside the printed error and never counted in a verdict: they tell what this "
+    "published weights are shown beside the printed error and never counted in a verdict: they tell what this "
     "network and this test can reach, not whether the paper's recipe reaches it"
 )
 OWN_MEANING = "weights that repro exported; its run is what a verdict counts"

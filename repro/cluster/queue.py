@@ -99,9 +99,9 @@ def _of_slurm() -> Hosts:
             "runs were submitted to Slurm, but squeue is not found here; run this command on a login node"
         ) from None
     except subprocess.CalledProcessError as error:
-        raise UserError(f"squeue failed, so which runs are queued is unknown: {error.stderr.strip()}") from error
+        raise UserError(f"squeue failed, so it is unknown which runs are queued: {error.stderr.strip()}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UserError(f"squeue failed, so which runs are queued is unknown: {error}") from error
+        raise UserError(f"squeue failed, so it is unknown which runs are queued: {error}") from error
     jobs = (line.partition("|") for line in answer.splitlines())
     return {job.strip(): host.strip() for job, bar, host in jobs if bar}  # others are a login message of the cluster
 

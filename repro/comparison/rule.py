@@ -98,10 +98,10 @@ REFERENCE_ERROR, REFERENCE_IMAGES = 23.0, 10_000
 
 RULE = (
     "The verdict rests on two tests. A difference counts as real if it exceeds the margin, the largest difference that "
-    "the randomness of training explains: not reproduced, or better than published. An error is reproduced if an "
-    "equivalence test rules out a difference as large as the bound: 1 point at 23 % error on 10,000 images, and in "
-    "proportion for others. If a difference is real and one as large as the bound is ruled out: within the bound, but "
-    "higher or lower. If neither is shown: too few runs. One run is at most consistent, "
+    "the randomness of training explains. An equivalence test may rule out a difference as large as the bound: 1 point "
+    "at 23 % error on 10,000 images, and in proportion for others. Real and not ruled out: not reproduced, or better "
+    "than published. Real but ruled out: within the bound, but higher or lower. Not real and ruled out: reproduced. "
+    "Neither: too few runs. One run is at most consistent, "
     "and only if its margin is no wider than the bound. The spread of a run is estimated from the seeds of all tables "
     "and from two printed spreads of five runs each (He et al., Table 6: 6.61 ± 0.16 and 7.72 ± 0.16). At most 5 % of "
     "tables without a true difference show one, and up to 18 % if these two are misleading and the spread is as large "

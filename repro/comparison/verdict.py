@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-NOT_RULED_OUT = "not beyond the margin, but a difference as large as the bound is not ruled out"
+POSSIBLE = "a difference as large as the bound is not ruled out"
+NOT_RULED_OUT = f"not beyond the margin, but {POSSIBLE}"
 WIDER_MARGIN = "the margin is wider than the bound"
 """What too few runs means for several runs, and for one."""
 
@@ -20,16 +21,11 @@ class Verdict(StrEnum):
     """`good`, `bad`, `better`, `unsure` or `none`: a class in page.css and a colour in the terminal."""
     meaning: str
 
-    NOT_REPRODUCED = "not reproduced", "✗", "bad", "our error is higher by more than the margin"
+    NOT_REPRODUCED = "not reproduced", "✗", "bad", f"our error is higher by more than the margin; {POSSIBLE}"
     NOT_CONSISTENT = "not consistent (one run)", "≠", "bad", "one run, higher by more than the margin"
-    BETTER = "better than published", "↓", "better", "our error is lower by more than the margin"
+    BETTER = "better than published", "↓", "better", f"our error is lower by more than the margin; {POSSIBLE}"
     LOWER = "not consistent (one run, lower)", "⇓", "better", "one run, lower by more than the margin"
-    TOO_FEW = (
-        "too few runs",
-        "?",
-        "unsure",
-        f"{NOT_RULED_OUT}; for one run, {WIDER_MARGIN}",
-    )
+    TOO_FEW = "too few runs", "?", "unsure", f"{NOT_RULED_OUT}; for one run, {WIDER_MARGIN}"
     CONSISTENT = (
         "consistent (one run)",
         "≈",
@@ -69,12 +65,7 @@ class Verdict(StrEnum):
         "run, or repro table NAME --run, also tests it",
     )
     NOT_MEASURED = "not measured", "○", "none", "no run has followed the recipe yet"
-    NO_RECIPE = (
-        "no recipe",
-        "–",
-        "none",
-        "there is no recipe for the printed error",
-    )
+    NO_RECIPE = "no recipe", "–", "none", "there is no recipe for the printed error"
     QUOTED = "quoted by the paper", "”", "none", "the paper quotes the error from elsewhere"
 
     def __new__(cls, text: str, mark: str, tone: str, meaning: str) -> Verdict:

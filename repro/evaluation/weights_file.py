@@ -146,7 +146,7 @@ def evaluate_weights(
         dataset: its name (default: that of the exported run, else that of the model's paper).
         normalisation: that of the weights (default: that of the exported file, else that of the layout).
         asked: the protocol of image files (default: one crop; of an exported run, the printed one).
-        of_others: whether an exported run is refused, since the test is for the record of weights of others.
+        of_others: whether an exported run is refused, since the test is for the record of published weights.
 
     Raises:
         UserError: the file or the images cannot be read, the weights are not those of the network, or are refused, or
@@ -156,7 +156,7 @@ def evaluate_weights(
     exported = exported_experiment(found)
     of_run = exported if exported and exported.model == model and dataset in (None, exported.dataset) else None
     if exported and of_others:
-        raise UserError(f"--record is for weights of others; {file} was exported from the run {exported.name}")
+        raise UserError(f"--record is for weights published elsewhere; {file} was exported from run {exported.name}")
     if exported and not (of_run or dataset):
         _check_version(model, exported)
     receiver = _receiver(model, options, dataset, of_run)

@@ -34,7 +34,7 @@ WORDS: dict[str, str] = {
     Closeness.CLOSE: "others, one or two differences",
     Closeness.OTHER: "others, more differences",
     Closeness.UNKNOWN: "others, training not described",
-    Evidence.WEIGHTS: "weights of others, tested here",
+    Evidence.WEIGHTS: "published weights, tested here",
     Evidence.SEED: "our seeds",
     Evidence.MEAN: "mean of our seeds, 95 % interval",
     Evidence.MEDIAN: "median of our seeds, compared",

@@ -28,7 +28,7 @@ class Evidence(StrEnum):
     PRINTED = "printed"
     REPLICATION = "replication"
     """What others report."""
-    WEIGHTS = "weights of others"
+    WEIGHTS = "published weights"
     """Weights that others published, tested by us."""
     SEED = "seed"
     """A run of ours that followed the recipe."""

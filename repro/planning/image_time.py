@@ -2,7 +2,7 @@
 
 In this order: the run's own steps so far, records of the same network, the steps so far of another seed, measured steps
 of the same network, and at last a guess: FLOPs at the rate of other networks on the device whose steps are about as
-large, or at a stated rate. Each answer says what it rests on.
+large, or at an assumed rate. Each answer says what it rests on.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Basis(Enum):
     SEED = "steps so far of another seed"
     STEPS = "step time on this device"
     RATE = "guess from FLOPs ({} on this device)"
-    STATED = "guess from FLOPs ({} stated)"
+    STATED = "guess from FLOPs ({} assumed)"
 
     @property
     def guess(self) -> bool:

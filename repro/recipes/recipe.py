@@ -152,9 +152,9 @@ class Recipe:
     """Epochs after the training in which only the classifier is trained, at `test_crop` pixels; BatchNorm keeps its
     statistics."""
     tune_batch: UpToBillion = 0
-    """Images per step of the tuning."""
+    """Images per step of the fine-tuning."""
     tune_lr: Amount = 0.0
-    """Constant learning rate of the tuning; momentum, starting at zero, and weight decay are as in training."""
+    """Constant learning rate of the fine-tuning; momentum, starting at zero, and weight decay are as in training."""
     preprocessing: Literal["", "zca", "mean-image"] = ""
     """Used instead of `mean` and `std`. `zca`: global contrast normalisation, then ZCA whitening; `mean-image`: the
     per-pixel mean of the training images is subtracted from images in 0..1, and nothing is divided."""
@@ -242,7 +242,7 @@ class Recipe:
 
     @property
     def phases(self) -> tuple[Recipe, ...]:
-        """The training and, if there is one, the tuning of the classifier, each as a recipe without tuning."""
+        """The training and, if there is one, the fine-tuning of the classifier, each as a recipe without the latter."""
         if not self.tune_epochs:
             return (self,)
         training = self.without_tuning()
@@ -277,8 +277,8 @@ class Recipe:
     def with_epochs(self, epochs: int) -> Recipe:
         """Return the recipe with another length of the training.
 
-        Iterations, of which there is at least one, and the epochs of tuning change in proportion; with very few epochs
-        there is no tuning.
+        Iterations, of which there is at least one, and the epochs of fine-tuning change in proportion; with very few
+        epochs there is no fine-tuning.
         """
         iterations = self.iterations and max(1, round(self.iterations * epochs / self.epochs))
         tune_epochs = round(self.tune_epochs * epochs / self.epochs)
@@ -286,7 +286,7 @@ class Recipe:
         return changed if tune_epochs else changed.without_tuning()
 
     def without_tuning(self) -> Recipe:
-        """Return the recipe without the tuning of the classifier."""
+        """Return the recipe without the fine-tuning of the classifier."""
         return replace(self, tune_epochs=0, tune_batch=0, tune_lr=0.0)
 
 

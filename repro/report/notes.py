@@ -128,7 +128,7 @@ def _figures_of_the_rule(comparison: Comparison) -> list[str]:
     spread, cells = comparison.spread, comparison.cells
     if spread is None:
         return []
-    shared = f"the 5 % shared among {number_of(cells, 'cell')}"
+    shared = f"a false-alarm rate of 5 % shared among {number_of(cells, 'error')}"
     return [f"{_spread(spread)}; {shared}; {_quantiles(spread, cells)}", *_own_spreads(comparison)]
 
 
@@ -143,7 +143,8 @@ def _own_spreads(comparison: Comparison) -> Iterator[str]:
 
 
 def _spread(spread: Spread) -> str:
-    return f"spread {spread.phi:.2f} times the binomial one, {number_of(spread.degrees, 'degree')} of freedom"
+    degrees = f"{number_of(spread.degrees, 'degree')} of freedom"
+    return f"spread between seeds {spread.phi:.2f} times the binomial one, {degrees}"
 
 
 def _quantiles(spread: Spread, cells: int) -> str:
@@ -176,7 +177,7 @@ def _weights(comparison: Comparison) -> list[str]:
     """Return what the column of weights means; nothing without any."""
     if not any(cell.weights for row in comparison.rows for cell in row.errors.values()):
         return []
-    return ["the error of weights that others published, tested here; no verdict uses it"]
+    return ["the error of published weights, tested here; no verdict uses it"]
 
 
 def _best_epochs(comparison: Comparison) -> list[str]:
@@ -188,7 +189,7 @@ def _best_epochs(comparison: Comparison) -> list[str]:
         for key, cell in each.errors.items()
         if cell.best_epoch is not None
     ]
-    what = "the error after the best epoch, which is chosen on the test set, mean over seeds; no verdict uses it"
+    what = "best-epoch error (chosen on the test set, mean over seeds; no verdict uses it)"
     return [f"{what}: {'; '.join(found)}"] if found else []
 
 

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
 SHARE = f"{ENOUGH:.0%}".replace("%", " %")
 MEANING = (
-    f"the number, with those so far, that decides the verdict with a probability of {SHARE} if there is no true "
-    "difference."
+    f"how many, with those so far, decide the verdict with a probability of {SHARE} if there is no true difference."
 )
 """The meaning of the column of seeds."""
 COLUMNS: Columns = {

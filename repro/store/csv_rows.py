@@ -123,7 +123,7 @@ def _header(cells: Sequence[str], where: str) -> list[str]:
     named = cells[: len(cells) - len(list(takewhile(lambda each: not each, reversed(cells))))]
     header = [RENAMED.get(each, each) for each in named]
     if twice := [name for name, number in Counter(header).items() if number > 1]:
-        raise UserError(f"{where}: the column {twice[0]!r} is there twice; rename or remove one of them")
+        raise UserError(f"{where}: the column {twice[0]!r} appears twice; rename or remove one of them")
     return header
 
 

@@ -47,5 +47,5 @@ def _unread(inside: Path, *, installed: bool) -> str:
     if folder in KINDS:
         return f"no command reads it; files in {folder}/ end in .toml"
     if inside.suffix == ".py" and not installed:
-        return f'no table or recipe names a network of it; write model = "{inside}:NAME" in a row, or remove it'
+        return f'no table or recipe uses a network of this file; write model = "{inside}:NAME" in a row, or remove it'
     return ""

@@ -62,7 +62,7 @@ def _too_large(recipe: Recipe) -> Iterator[str]:
             yield f"batch ({recipe.batch:,}) is larger than the {number}; lower batch"
     if recipe.warmup_epochs >= recipe.epochs:
         yield (
-            f"warmup_epochs is {recipe.warmup_epochs}, and epochs {recipe.epochs}, so that the learning rate never "
+            f"warmup_epochs is {recipe.warmup_epochs}, and epochs {recipe.epochs}, so the learning rate never "
             "reaches lr; lower warmup_epochs"
         )
 
@@ -76,9 +76,8 @@ def _unsaid(recipe: Recipe) -> Iterator[str]:
             if name in recipe.stated and not said and name not in missing[source.kind]:
                 missing[source.kind].append(name)
     for kind, names in missing.items():
-        right = 'note = "..." with the reason' if kind is SourceKind.INFERRED else 'place = "section ..."'
-        if names:
-            yield f"{', '.join(names)}: {kind.label}, without {right}"
+        right = 'give the reason: note = "..."' if kind is SourceKind.INFERRED else 'say where: place = "section ..."'
+        yield f"{', '.join(names)}: {kind.label}; {right}"
 
 
 def _no_defaults(recipe: Recipe) -> Iterator[str]:

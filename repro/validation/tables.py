@@ -12,7 +12,7 @@ from repro.validation.findings import Finding, warning
 def table_findings(table: Table) -> Iterator[Finding]:
     """Yield the findings in a table that could be read."""
     if not any(row.model for row in table.rows):
-        yield warning(table.file, "the table", "no row has a model, so that nothing is compared; add one to a row")
+        yield warning(table.file, "the table", "no row has a model, so nothing is compared; add one to a row")
     for row, twin in _twins(table):
         reason = f"the same network, options, recipe and cells as {table.where(twin)}; remove one of them"
         yield warning(table.file, table.where(row), reason)
@@ -22,7 +22,7 @@ def table_findings(table: Table) -> Iterator[Finding]:
         for what, lacking in _lacking(cells).items():
             if lacking:
                 rows = ", ".join(table.called(each.row) for each in lacking)
-                reason = f"{what}: {'all rows' if len(lacking) == len(cells) else rows}"
+                reason = f"{'all rows' if len(lacking) == len(cells) else rows}: {what}"
                 columns.setdefault(reason, []).append(f"{table.columns.index(column) + 1} ({column.key})")
     for reason, lacking_columns in columns.items():
         several = "s" if len(lacking_columns) > 1 else ""
@@ -33,13 +33,13 @@ def _lacking(cells: list[PrintedError]) -> dict[str, list[PrintedError]]:
     """Return the printed errors that lack something for a verdict, by what they lack."""
     judged = [each for each in cells if each.judgeable]
     return {
-        "no recipe, so that there is no verdict; add recipe": [
+        "no recipe, so there is no verdict; add recipe": [
             each for each in cells if each.recipe is None and not each.row.no_recipe
         ],
-        f"no statistic, which is taken as {Statistic.LAST}; add statistic": [
+        f"no statistic, so {Statistic.LAST} is assumed; add statistic": [
             each for each in judged if not (each.row.statistic or each.column.statistic)
         ],
-        "no runs, which are taken as 1; add runs": [each for each in judged if not (each.row.runs or each.column.runs)],
+        "no runs, so 1 is assumed; add runs": [each for each in judged if not (each.row.runs or each.column.runs)],
         f"statistic {Statistic.LAST} is of one run; choose mean, median or best, or runs = 1": [
             each for each in judged if each.statistic == Statistic.LAST and each.runs > 1
         ],

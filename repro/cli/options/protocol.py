@@ -18,7 +18,7 @@ ViewsName = Annotated[
     choice(
         "--protocol",
         help="Test protocol of image files (default: the one with which the run's error is printed, else one crop; "
-        "for weights of others, one crop).",
+        "for published weights, one crop).",
     ),
 ]
 Scales = Annotated[

@@ -115,7 +115,7 @@ Overrides = Annotated[
         metavar="NAME=VALUE",
         help="Option of the model, such as depth=20, or value that replaces the recipe's, such as batch=32 "
         "(marked as a deviation); repeat it for several. Where both have the name: model.NAME=VALUE or "
-        "recipe.NAME=VALUE. With epochs=N, iterations and epochs of tuning change in proportion.",
+        "recipe.NAME=VALUE. With epochs=N, iterations and epochs of fine-tuning change in proportion.",
         autocompletion=completing(lambda: [f"{name}=" for name in SETTABLE]),
     ),
 ]

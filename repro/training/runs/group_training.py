@@ -40,7 +40,7 @@ def train_groups(groups: Sequence[Group], session: Session) -> Outcome:
                 say(f"another process is training {', '.join(error.holders)}; continuing with the next runs")
         except OneRunFailed as error:
             if isinstance(error, NetworkFailed) and len(group) > 1:
-                say(f"one of {len(group)} runs at once failed; training them one by one")
+                say(f"one of {len(group)} runs trained together failed; training them one at a time")
                 left = [*in_groups(group, 1), *left]
                 continue
             outcome.failures.append(error)
@@ -65,7 +65,7 @@ def _fewer_at_once(groups: Sequence[Group], session: Session) -> list[Group]:
     fewer = len(groups[0]) - 1
     session.watcher.say(
         f"the memory of {session.device} is too small for {len(groups[0])} runs at once; training {fewer} at once "
-        f"(--at-once {fewer} starts with that number)"
+        f"(next time, --at-once {fewer} skips this attempt)"
     )
     return in_groups([stack for group in groups for stack in group], fewer)
 
