@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -20,6 +20,8 @@ from repro.torchrun import is_first
 if TYPE_CHECKING:
     from rich.console import Console
 
+LONG_SECONDS = 2.0
+"""How long work may take before something is shown of it."""
 SCHEMA = 1
 """Version of the JSON answers. It increases when a key changes its meaning or is removed."""
 
@@ -114,17 +116,25 @@ def set_quiet(quiet: bool) -> None:
 def waiting(what: str, *, seconds: bool = False) -> Iterator[None]:
     """Show on stderr what is being done, for work without countable steps.
 
-    `seconds` means that it takes only seconds; nothing is then shown without a terminal.
+    `seconds` means that it takes only seconds; without a terminal, it is then shown only after LONG_SECONDS.
     """
-    if not is_live():
-        if not seconds:
-            note(f"{what} ...")
+    if is_live():
+        from rich.markup import escape
+
+        with stderr().status(escape(what)):
+            yield
+        return
+    line = f"{what} ..."
+    if not seconds:
+        note(line)
         yield
         return
-    from rich.markup import escape
-
-    with stderr().status(escape(what)):
+    shown = threading.Timer(LONG_SECONDS, note, [line])
+    shown.start()
+    try:
         yield
+    finally:
+        shown.cancel()
 
 
 @contextmanager
@@ -137,7 +147,7 @@ def loading() -> Iterator[None]:
     here = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, lambda number, frame: asked.append(number)) if here else None
     try:
-        with waiting("loading torch", seconds=True):
+        with waiting("loading torch") if is_live() else nullcontext():
             yield
     finally:
         if before is not None:

@@ -23,6 +23,10 @@ class UserError(Exception):
     """The request is invalid (exit status 2); the message says in one line what is wrong and what to do."""
 
 
+class NoCurve(UserError):
+    """A run has no curve, for example because it has not finished an epoch."""
+
+
 class UnknownName(UserError):
     """A user typed a name that nothing of its kind has."""
 

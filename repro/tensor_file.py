@@ -36,14 +36,29 @@ class Format(StrEnum):
     SAFETENSORS = "a safetensors file"
     POINTER = "a pointer of Git LFS to a file"
     PAGE = "a web page"
+    NUMPY = "a file of numpy"
+    GZIP = "a file compressed by gzip"
     UNKNOWN = "a file of an unknown format"
+
+
+ADVICE = {
+    **dict.fromkeys((Format.POINTER, Format.PAGE), "download the file itself"),
+    Format.NUMPY: "save its arrays as tensors, in a dictionary",
+    Format.GZIP: "unpack it with gunzip",
+}
+"""What to do with files that are intact and have no tensors as torch saves them."""
 
 
 def format_of(content: bytes) -> Format:
     """Return what a file is."""
     header = int.from_bytes(content[:8], "little")
     if content.startswith(b"PK"):
-        return Format.ARCHIVE
+        first = content[30 : 30 + int.from_bytes(content[26:28], "little")]  # the name of the first entry
+        return Format.NUMPY if first.endswith(b".npy") else Format.ARCHIVE
+    if content.startswith(b"\x93NUMPY"):
+        return Format.NUMPY
+    if content.startswith(b"\x1f\x8b"):
+        return Format.GZIP
     if content.startswith(OLD_START):
         return Format.OLD
     if content[8:9] == b"{" and content[7 + header : 8 + header] in (b"}", b" "):
@@ -123,8 +138,8 @@ def _check_format(path: Path, found: Format) -> None:
             f"{path} is {found}, not a checkpoint of repro train; if it has weights, test them: repro eval MODEL "
             f"--weights {path}"
         )
-    if found in (Format.POINTER, Format.PAGE):
-        raise UserError(f"{path} is {found}, not a checkpoint of repro train; download the file itself")
+    if found in ADVICE:
+        raise UserError(f"{path} is {found}, not a checkpoint of repro train; {ADVICE[found]}")
 
 
 def content_of(path: Path) -> bytes:

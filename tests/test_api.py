@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from commands import repro as command
@@ -237,6 +238,14 @@ def test_a_network_of_ones_own_is_counted_and_left_as_it_was() -> None:
     assert all(torch.equal(each, before[name]) for name, each in network.state_dict().items())
 
 
+def test_numbers_of_numpy_are_those_of_python() -> None:
+    """A sweep over `np.arange` gives them."""
+    assert [repro.count("wrn", depth=16, k=k).params for k in np.arange(1, 3)] == [175066, 691674]
+    assert repro.count("resnet20", input=np.array([3, 32, 32]), classes=np.int64(10)).params == 269722
+    assert repro.count("mobilenetv1", width=np.float64(0.5)).options["width"] == 0.5
+    assert len(repro.plan("cifar100", rows="ResNet-110", seeds=np.int64(3)).to_frame()) == 1
+
+
 def test_a_count_has_the_published_rows() -> None:
     counts = repro.count("denseresnet110", N=4)
     assert [(each.row, each.params_match) for each in counts.published] == [("DenseResNet-110, N = 4", True)]
@@ -280,6 +289,7 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: repro.curve("nothing"), "'nothing' is not a run in runs, results or "),
     (lambda: repro.count("wrn", dept=28), "wrn has no option --dept; its options: --depth, --k"),
     (lambda: repro.count("wrn", depth="28"), "wrn: option depth must be a whole number, not '28'"),
+    (lambda: repro.count("wrn", depth=np.float64(28)), "wrn: option depth must be a whole number, not 28.0"),
     (lambda: repro.count("wrn", depth=True), "wrn: option depth must be a whole number, not True"),
     (lambda: repro.count("wrn", input=(3, 32)), "input=(3, 32) is not a shape; give (C, H, W)"),
     (lambda: repro.count("wrn", flops="every"), "unknown FLOPs convention 'every'; known: paper, fvcore, macs, all"),

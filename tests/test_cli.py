@@ -260,6 +260,8 @@ def test_count_shows_modules(capsys: pytest.CaptureFixture[str]) -> None:
         (["table", ""], "unknown table ''"),
         (["table", "cifar100", "--results", "elsewhere"], "--results elsewhere does not exist"),
         (["table", "--nope"], "(repro table --help)"),
+        (["train", "resnet20", "--seed"], "'--seed' requires an argument. (repro train --help)"),
+        (["--quiet", "figure", "curves", "--output"], "'--output' requires an argument. (repro figure curves --help)"),
         (["table", "/usr/bin"], "/usr/bin is a folder; give the name of a table, or its file in /usr/bin/tables"),
         (["count", "denseresnet110", "--N", "x"], "'--N': 'x' is not a "),
         (["count", "resnet20", "--classes", "0"], "'--classes': '0' is below 1 (repro count --help)"),

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,20 @@ def test_ctrl_c_waits_until_torch_is_loaded() -> None:
         load()
     assert done == ["loaded"]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_work_that_takes_long_is_shown_without_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with console.waiting("counting", seconds=True):
+        pass
+    assert capsys.readouterr().err == ""
+    shown = threading.Event()
+    monkeypatch.setattr(console, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(console, "note", lambda line: (print(line), shown.set()))
+    with console.waiting("counting", seconds=True):
+        assert shown.wait(10)
+    assert capsys.readouterr().out == "counting ...\n"
 
 
 def test_progress_that_cannot_be_written_is_dropped() -> None:

@@ -605,6 +605,11 @@ def test_curves_of_runs_finished_or_not(
     command = ["figure", "curves", finished.name, "resnet20-digits", "--train", "--output", "two.svg", *words]
     said = f"drawing ...\nwrote two.svg and its data, two.csv\nnext: repro list runs --runs {folders.runs}\n"
     assert repro(capsys, *command)[::2] == (0, said)
+    unstarted = replace(experiment, seed=4)
+    describe(unstarted, CPU, folders)
+    err = repro(capsys, *command[:3], experiment.id, unstarted.id, *command[5:])[2]
+    assert err.startswith(f"left out: {unstarted.name} has no curve in ")
+    assert "wrote two.svg" in err
     lines = list(csv.DictReader(io.StringIO(Path("two.csv").read_text())))
     assert [(line["row"], line["dataset"], line["seeds"], line["median"]) for line in lines] == [
         (finished.name, "cifar100", "0", "80.0"),

@@ -1,6 +1,7 @@
 """State dicts of others in our networks: the same outputs, known names, one line for each mistake, real checkpoints."""
 
 import errno
+import gzip
 import hashlib
 import json
 import os
@@ -9,7 +10,9 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -193,7 +196,7 @@ def test_prefixes_are_removed_only_from_all_names(prefix: str) -> None:
 
 def test_the_page_names_the_keys_and_the_prefixes() -> None:
     page = (Path(__file__).parents[1] / "docs" / "results.md").read_text(encoding="utf-8")
-    sentence = r"The state dict may be under (.+?), and all names may begin with (.+?)\. Nothing"
+    sentence = r"The state dict may be under (.+?), or be the only .+? All names may begin with (.+?)\. Nothing"
     found = re.search(sentence, " ".join(page.split()))
     assert found
     assert [tuple(re.findall("`(.+?)`", each)) for each in found.groups()] == [KEYS, PREFIXES]
@@ -206,6 +209,18 @@ def test_a_state_dict_is_found_in_its_file(key: str, ours: Receiver, tmp_path: P
     found = read_state_dict(tmp_path / "net.pth")
     assert (found.key, found.prefix) == (key, "module.")
     assert insert(empty(ours), found).permuted
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        (lambda state: {"weights": state, "optimizer": {"lr": 0.1}}, "weights"),
+        (lambda state: {"state_dict": {"model": state}, "epoch": 3}, "state_dict.model"),
+    ],
+)
+def test_the_only_state_dict_is_found(content: Callable[[Any], Any], key: str, ours: Receiver, tmp_path: Path) -> None:
+    torch.save(content(published(ours, "akamaster")), tmp_path / "net.pth")
+    assert read_state_dict(tmp_path / "net.pth").key == key
 
 
 def test_without_known_names_order_and_shape_decide(ours: Receiver) -> None:
@@ -236,6 +251,19 @@ class Whole(nn.Module):
         return self.layer(x)
 
 
+def write_with(save: Callable[..., None], file: Path, *arrays: Any, **named: Any) -> None:
+    """Write arrays as numpy does, without an extension of its own."""
+    with file.open("wb") as opened:
+        save(opened, *arrays, **named)
+
+
+def itself() -> dict[str, Any]:
+    """Return a dictionary that holds itself under the key of a state dict."""
+    found = dict[str, Any]()
+    found["model"] = found
+    return found
+
+
 Write = Callable[[Path, dict[str, Tensor]], object]
 WRONG: dict[str, tuple[Write, str]] = {
     "absent": (lambda file, state: None, "does not exist; name the file of a state dict"),
@@ -264,6 +292,20 @@ WRONG: dict[str, tuple[Write, str]] = {
         lambda file, state: file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
         "is a pointer of Git LFS to a file; download the file itself",
     ),
+    "npz": (lambda file, state: write_with(np.savez, file, a=np.ones(3)), "is a file of numpy; save its arrays as"),
+    "npy": (
+        lambda file, state: write_with(np.save, file, np.ones(3)),
+        "is a file of numpy; save its arrays as tensors",
+    ),
+    "gzip": (
+        lambda file, state: file.write_bytes(gzip.compress(b"weights")),
+        "is a file compressed by gzip; unpack it with gunzip",
+    ),
+    "two dictionaries of tensors": (
+        lambda file, state: torch.save({"params": state, "params_ema": state}, file),
+        "params is of type dict, not a tensor; a state dict is at the top or under",
+    ),
+    "itself": (lambda file, state: torch.save(itself(), file), "model is of type dict, not a tensor"),
     "TorchScript": (lambda file, state: torch.jit.save(torch.jit.script(Whole()), str(file)), "a TorchScript archive"),
     "a tensor": (lambda file, state: torch.save(torch.zeros(1), file), "holds a Tensor, not a state dict"),
     "no tensors": (lambda file, state: torch.save({}, file), "has no tensors"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from repro.api.library import Papers, check_text, using
+from repro.api.library import Papers, check_text, plain, plain_options, using
 from repro.comparison.published import published_counts
 from repro.console import note, waiting
 from repro.counting.cache import cached, counted
@@ -63,9 +63,9 @@ def count(
     with using(papers):
         if isinstance(model, str):
             called = network_called(model)
-            chosen = called.with_options(model, options)
+            chosen = called.with_options(model, plain_options(options))
             dataset = dataset or dataset_called(model)
-            return count_named(called.name, chosen, dataset, shape, classes, conventions, by_module)
+            return count_named(called.name, chosen, dataset, shape, plain(classes), conventions, by_module)
         if options or classes is not None:
             given = ", ".join([*options, *([] if classes is None else ["classes"])])
             raise UserError(f"{given}: only for a network given by name; leave it out for a torch.nn.Module")
@@ -73,7 +73,7 @@ def count(
 
 
 def _shape(input: Sequence[int]) -> Shape:
-    sides = tuple(input) if isinstance(input, Iterable) else ()
+    sides = tuple(map(plain, input)) if isinstance(input, Iterable) else ()
     if len(sides) != 3 or not all(type(each) is int and each > 0 for each in sides):
         raise UserError(f"input={input!r} is not a shape; give (C, H, W), such as (3, 32, 32)")
     return sides[0], sides[1], sides[2]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from repro.console import note
 from repro.data import check_datasets
@@ -40,6 +42,17 @@ def path_argument(name: str, value: object) -> Path:
     if not isinstance(value, str | Path):
         raise UserError(f"{name} must be a path, not {type(value).__name__}")
     return Path(value)
+
+
+def plain(value: Any) -> Any:
+    """Return a scalar of numpy, as a loop over `np.arange` gives it, in Python's type; other values as they are."""
+    numpy = sys.modules.get("numpy")
+    return value.item() if numpy and isinstance(value, numpy.generic) else value
+
+
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a network with scalars of numpy in Python's types."""
+    return {name: plain(value) for name, value in options.items()}
 
 
 def _folders(papers: object) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from repro.api.library import Papers, check_text, path_argument, text_argument, using
+from repro.api.library import Papers, check_text, path_argument, plain, plain_options, text_argument, using
 from repro.bounds import LARGEST_SEED
 from repro.console import loading
 from repro.data import DATASETS
@@ -51,12 +51,13 @@ def build(
     Raises:
         UserError: there is no such network, option, dataset or recipe, or they do not go together.
     """
+    seed = plain(seed)
     if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
         raise UserError(f"seed={seed!r} is invalid; give a whole number from 0 to {LARGEST_SEED}")
     check_text(dataset=dataset, recipe=recipe)
     with using(papers):
         called = network_called(text_argument("model", model))
-        name, options = called.name, called.with_options(model, options)
+        name, options = called.name, called.with_options(model, plain_options(options))
         recipe = recipe or recipe_called(model, dataset)
         where = None if recipe else find_dataset(dataset) if dataset else dataset_called(model) or own_dataset(name)
         with loading():

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import ValidationError, convert
 
-from repro.api.library import Papers, path_argument, shown_results, text_argument, using_for
+from repro.api.library import Papers, path_argument, plain, shown_results, text_argument, using_for
 from repro.api.selection import select, select_matching, spreads_of
 from repro.bounds import OneToBillion, UpToThousand, number_text
 from repro.comparison.corrections import records_today
@@ -100,7 +100,7 @@ def plan_of(
 def _checked(name: str, value: int | None, kind: Any) -> int | None:
     """Return an argument that is a number of a kind, or None; UserError if it is something else."""
     try:
-        return None if value is None else convert(value, kind)
+        return None if value is None else convert(plain(value), kind)
     except ValidationError as error:
         raise UserError(f"{name}={value!r} is invalid; give {number_text(kind)}") from error
 

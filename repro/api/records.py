@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from repro.api.library import Papers, path_argument, shown_results, text_argument, using
 from repro.api.run_lines import RUN_COLUMNS, deviations_of, run_lines
 from repro.comparison.corrections import records_today
-from repro.errors import UserError
+from repro.errors import NoCurve, UserError
 from repro.figures import RunCurve
 from repro.frames import Dtype, columns_of, frame_of
 from repro.paths import checked_folders
@@ -91,7 +91,8 @@ def run_curve(run: str, results: Sequence[Path], runs: Path, also: Sequence[str]
         also: other names that the user may have meant.
 
     Raises:
-        UserError: there is no such run or several, or the run has no curve.
+        UserError: there is no such run or several.
+        NoCurve: the run has no curve.
     """
     recorded = {each.name: each for each in records_today(results, runs)}
     known = dict.fromkeys([*run_names(runs), *reversed(recorded)])
@@ -100,7 +101,7 @@ def run_curve(run: str, results: Sequence[Path], runs: Path, also: Sequence[str]
     rows = curve_of(record, results) if record else read_curve(runs / name / CURVE)
     if not rows:
         where = one_of(list(map(str, [runs, *reversed(results)])))
-        raise UserError(f"{name} has no curve in {where}; repro list runs shows whether it has finished an epoch")
+        raise NoCurve(f"{name} has no curve in {where}; repro list runs shows whether it has finished an epoch")
     if record:
         return RunCurve(name, record.dataset, record.seed, tuple(record.deviations), tuple(rows))
     description = run_at(runs / name).description

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from repro import __version__
-from repro.cli.commands import Commands
+from repro.cli.commands import COMMANDS, Commands, built
 from repro.cli.options.shared import Quiet
 from repro.console import Droppable, open_closed_streams, problem, set_quiet
 from repro.encoding import never_fail, visible
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         _end(f"error: {error}", 2)
     except usage_error as error:
-        command = error.ctx.command_path if error.ctx else "repro"
+        command = error.ctx.command_path if error.ctx else _command_in(arguments or sys.argv[1:])
         _end(f"error: {_usage_text(error)} ({command} --help)", 2)
     except Stopped as stop:
         problem(f"stopped: {stop}; {stop.after}")
@@ -83,6 +83,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if status == INTERRUPTED:  # Typer's own status for Ctrl-C; a stopped training has reported it and exited
         _end("interrupted", INTERRUPTED)
     sys.exit(status or 0)
+
+
+def _command_in(arguments: Sequence[str]) -> str:
+    """Return the command that the arguments name, for the errors of a parser, which have no context."""
+    words = [each for each in arguments if not each.startswith("-")]
+    if not words or words[0] not in COMMANDS:
+        return "repro"
+    inner = getattr(built(words[0]), "commands", {})
+    return " ".join(["repro", words[0], *(each for each in words[1:2] if each in inner)])
 
 
 def _usage_text(error: Any) -> str:

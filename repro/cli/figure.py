@@ -29,8 +29,20 @@ from repro.cli.output import check_output, write_output
 from repro.cli.suggestion import suggest, with_folders
 from repro.comparison.corrections import records_today
 from repro.console import note, waiting
-from repro.errors import UserError
-from repro.figures import FORMATS, Curves, Figure, Forest, Gates, curves_of, curves_of_runs, draw, forest_of, gates_of
+from repro.errors import NoCurve, UserError
+from repro.figures import (
+    FORMATS,
+    Curves,
+    Figure,
+    Forest,
+    Gates,
+    RunCurve,
+    curves_of,
+    curves_of_runs,
+    draw,
+    forest_of,
+    gates_of,
+)
 from repro.models import MODELS, spec_of
 from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
 from repro.runtime import Runtime
@@ -88,11 +100,26 @@ def curves(
     if rows != "*":
         raise UserError(f"--rows requires a table, and {names[0]} is not one; leave out --rows")
     folders = checked_folders(runs=runs, results=results)
-    sources = result_folders(folders.results)
-    found = [run_curve(each, sources, folders.runs, table_names()) for each in names]
+    found = _curves_of(names, folders)
     name = found[0].name if len(found) == 1 else "runs"
     _write(curves_of_runs(found, with_train=train), _checked(output or Path(f"curves-{name}.png"), Curves.COLUMNS))
     suggest(with_folders("repro list runs", folders, "runs"))
+
+
+def _curves_of(names: Iterable[str], folders: Folders) -> list[RunCurve]:
+    """Return the curves of runs; those without one are left out, which a line says, unless all are."""
+    found, left_out = list[RunCurve](), list[NoCurve]()
+    sources = result_folders(folders.results)
+    for each in names:
+        try:
+            found.append(run_curve(each, sources, folders.runs, table_names()))
+        except NoCurve as error:
+            left_out.append(error)
+    if not found:
+        raise left_out[0]
+    for reason in left_out:
+        note(f"left out: {reason}")
+    return found
 
 
 def _is_table(name: str) -> bool:

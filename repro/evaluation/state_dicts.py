@@ -19,6 +19,7 @@ from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.stored_experiment import StoredExperiment
 from repro.tensor_file import (
+    ADVICE,
     Format,
     check_archive,
     content_of,
@@ -30,7 +31,9 @@ from repro.tensor_file import (
 
 SAFETENSORS = ".safetensors"
 KEYS = ("state_dict", "model", "net", "state_dict_ema", "model_state_dict", "network")
-"""Where training scripts put a state dict; the first that a file has is read."""
+"""Where training scripts put a state dict; the first that a file has is read, else the only dictionary of tensors."""
+DEEPEST = 3
+"""Keys above a state dict in a file; a hostile dictionary may hold itself."""
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.")
 """What DataParallel, `torch.compile` and modules around a network put before all names."""
 
@@ -45,7 +48,8 @@ class StateDict:
     sha256: str = ""
     """The hash of the file; empty for a download, whose name has the hash that was checked."""
     key: str = ""
-    """The key in the file under which they are; empty if the file has nothing else."""
+    """The key in the file under which they are, such as `state_dict` or `ema.model`; empty if the file has nothing
+    else."""
     prefix: str = ""
     """What was removed from all names."""
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -72,8 +76,8 @@ def read_state_dict(file: Path) -> StateDict:
     if not content:
         raise UserError(f"{file} is empty; copy or download it again")
     found = format_of(content)
-    if found in (Format.POINTER, Format.PAGE):
-        raise UserError(f"{file} is {found}; download the file itself")
+    if found in ADVICE:
+        raise UserError(f"{file} is {found}; {ADVICE[found]}")
     if found is Format.SAFETENSORS or (found is Format.UNKNOWN and file.suffix.lower() == SAFETENSORS):
         key, tensors, metadata = _safetensors(file, content)
     else:
@@ -137,8 +141,10 @@ def _saved(file: Path, written: bytes) -> Content:
         raise UserError(f"{file} holds a {type(content).__name__}, not a state dict; save model.state_dict()")
     if "experiment" in content and "history" in content:
         raise UserError(f"{file} is a checkpoint of repro train; test it without --weights: repro eval {file}")
-    key = next((each for each in KEYS if isinstance(content.get(each), Mapping)), "")
-    found = content[key] if key else content
+    keys, found = list[str](), content
+    while len(keys) < DEEPEST and (key := _key_of(found)):
+        keys.append(key)
+        found = found[key]
     for name, value in found.items():
         if not isinstance(name, str):
             raise UserError(f"{file}: {name!r} is no name of a tensor; save model.state_dict()")
@@ -149,7 +155,21 @@ def _saved(file: Path, written: bytes) -> Content:
             )
         if value.layout != torch.strided or value.device.type != "cpu":
             raise UserError(f"{file}: {name} is a sparse tensor or has no values; save plain tensors")
-    return key, found, {}
+    return ".".join(keys), found, {}
+
+
+def _key_of(content: Mapping[Any, Any]) -> str:
+    """Return under which key of a dictionary a state dict is, or what holds one; empty if it is at the top."""
+    if key := next((each for each in KEYS if isinstance(content.get(each), Mapping)), ""):
+        return key
+    if any(isinstance(each, Tensor) for each in content.values()):
+        return ""
+    of_tensors = [name for name, value in content.items() if isinstance(value, Mapping) and _has_only_tensors(value)]
+    return of_tensors[0] if len(of_tensors) == 1 and isinstance(of_tensors[0], str) else ""
+
+
+def _has_only_tensors(content: Mapping[Any, Any]) -> bool:
+    return bool(content) and all(isinstance(each, Tensor) for each in content.values())
 
 
 def _keys() -> str:

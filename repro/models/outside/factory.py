@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, replace
@@ -115,7 +116,8 @@ def built(network: Outside, options: Mapping[str, OptionValue], classes: int, ch
     sizes = {"classes": classes, "channels": channels}
     given = {**options, **{parameter: sizes[size] for size, parameter in factory.sizes.items()}}
     try:
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, module="torchvision")
             made = factory.build(**given)
     except OWN_ERRORS as error:
         options_given = ", ".join(f"{name}={as_text(value)}" for name, value in given.items())
