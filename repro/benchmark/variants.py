@@ -192,7 +192,7 @@ def in_memory_steps(experiment: Experiment, runtime: Runtime, data: Dataset, dev
     task = InMemoryClassification(experiment.recipe, data, runtime, device)
     if runtime.together == Together.BRANCHES:
         graphs = Graphs(shared=True)
-        yield from endless_together([Engine([each], runtime, task, device, graphs) for each in several], graphs)
+        yield from endless_together([Engine([each], runtime, task, device, graphs) for each in several])
     else:
         yield from endless(Engine(several, runtime, task, device))
 
@@ -278,12 +278,12 @@ def shown(task: Measured) -> Iterator[int]:
         epoch += 1
 
 
-def endless_together(engines: Sequence[Engine], graphs: Graphs) -> Iterator[int]:
-    """Take steps of several engines at once, yielding the number of images of all."""
+def endless_together(engines: Sequence[Engine]) -> Iterator[int]:
+    """Take steps of several engines with the same graphs at once, yielding the number of images of all."""
     each = [endless(engine) for engine in engines]
     while True:
         images = sum(map(next, each))
-        graphs.launch()
+        engines[0].graphs.launch()
         yield images
 
 

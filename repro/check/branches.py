@@ -8,7 +8,6 @@ from dataclasses import replace
 from repro.check.setting import EXACT, SHORT, STEPS, Setting, branches, difference, engine, experiments, states, trained
 from repro.experiment import Experiment
 from repro.training.engine.engine import Engine
-from repro.training.engine.graphs import Graphs
 
 BATCH = 8
 """Images in a batch of one of the runs, whose epochs therefore have nine steps instead of five."""
@@ -30,13 +29,13 @@ def runs_of(setting: Setting) -> list[Experiment]:
 def branches_and_alone(setting: Setting) -> float:
     """Return how far runs that share a graph are from each of them alone and run eagerly."""
     runs, images = runs_of(setting), setting.images()
-    together, graphs = branches(setting.device, runs, images, **EXACT)
-    train_together(together, graphs, STEPS)
+    together = branches(setting.device, runs, images, **EXACT)
+    train_together(together, STEPS)
     alone = [trained(engine(setting.device, [each], images, **EXACT), STEPS) for each in runs]
     return difference(*([one for each in some for one in states(each)] for some in (together, alone)))
 
 
-def train_together(started: Sequence[Engine], graphs: Graphs, steps: int) -> None:
+def train_together(started: Sequence[Engine], steps: int) -> None:
     """Let each engine take `steps` steps, those of all at once, with a test after each epoch."""
     taken = [each.steps() for each in started]
     for _ in range(steps):
@@ -44,7 +43,7 @@ def train_together(started: Sequence[Engine], graphs: Graphs, steps: int) -> Non
             if next(taken[number], None) is None:
                 taken[number] = each.steps()
                 next(taken[number])
-        graphs.launch()
+        started[0].graphs.launch()
         for each in started:
             if each.step < steps and each.steps_left == 0:
                 each.end_epoch()

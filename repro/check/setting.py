@@ -98,14 +98,14 @@ def engine(device: str, group: Sequence[Experiment], data: Dataset, **switches: 
     return Engine(group, runtime, InMemoryClassification(group[0].recipe, data, runtime, place), place)
 
 
-def branches(device: str, runs: Sequence[Experiment], data: Dataset, **switches: Any) -> tuple[list[Engine], Graphs]:
-    """Return an engine for each run, and the graphs that launch their steps together."""
+def branches(device: str, runs: Sequence[Experiment], data: Dataset, **switches: Any) -> list[Engine]:
+    """Return an engine for each run, with graphs that launch the steps of all together."""
     runtime, graphs = Runtime(device=device, **switches).branched(len(runs)), Graphs(shared=True)
     place = prepare(runtime)
     return [
         Engine([each], runtime, InMemoryClassification(each.recipe, data, runtime, place), place, graphs)
         for each in runs
-    ], graphs
+    ]
 
 
 def trained(started: Engine, steps: int) -> Engine:

@@ -83,7 +83,7 @@ class StepTiming:
         group = experiments(self.network, self.seeds, **self.extent.changes)
         data = random_data(DATASET, self.extent.images)
         if self.branched:
-            return endless_together(*branches(self.setting.device, group, data, **self.switches))
+            return endless_together(branches(self.setting.device, group, data, **self.switches))
         return endless(engine(self.setting.device, group, data, **self.switches))
 
     def run(self, quiet: Quiet) -> TimeResult:

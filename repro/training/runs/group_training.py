@@ -94,9 +94,7 @@ def _train_locked(group: Group, session: Session) -> list[Record]:
             parts = [part for stack in group for part in grouped_by_progress(stack, runs, watcher)]
         if len(group) > 1:
             graphs, runtime = Graphs(shared=True), session.runtime.branched(len(group))
-            return train_engines(
-                [partial(engine_at, each, runtime, session, graphs) for each in parts], graphs, session
-            )
+            return train_engines([partial(engine_at, each, runtime, session, graphs) for each in parts], session)
         return _train_parts(parts, session)
 
 
@@ -106,7 +104,7 @@ def _train_parts(parts: Sequence[Part], session: Session) -> list[Record]:
     for part in parts:
         runtime = _alone(len(part[0]), session.runtime)
         try:
-            records += train_engines([partial(engine_at, part, runtime, session)], None, session)
+            records += train_engines([partial(engine_at, part, runtime, session)], session)
         except OneRunFailed as error:
             failures.append(error)
     raise_joined(failures)

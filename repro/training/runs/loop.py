@@ -15,7 +15,6 @@ from repro.store.run_folders import CURVE, describe
 from repro.store.run_state import Ending
 from repro.text import number_of
 from repro.training.engine.engine import Engine
-from repro.training.engine.graphs import Graphs
 from repro.training.machine import processes
 from repro.training.machine.signals import StopRequest
 from repro.training.progress.course import Course, SharedCourse
@@ -158,12 +157,12 @@ class Training:
         self.generators = states_of_generators(self.engine.device)
 
 
-def train_engines(makers: Sequence[Callable[[], Engine]], graphs: Graphs | None, session: Session) -> list[Record]:
+def train_engines(makers: Sequence[Callable[[], Engine]], session: Session) -> list[Record]:
     """Train runs to their ends and record them; their folders are locked.
 
     Args:
-        makers: each makes an engine; torch's generators are then in the state that it resumes from.
-        graphs: launch the steps of several engines.
+        makers: each makes an engine, all with the same graphs; torch's generators are then in the state that it
+            resumes from.
         session: of the runs.
 
     Raises:
@@ -178,7 +177,7 @@ def train_engines(makers: Sequence[Callable[[], Engine]], graphs: Graphs | None,
         stack.enter_context(session.watcher.run(_course(trainings)))
         if session.runtime.log:
             session.watcher.say(f"the curves so far: {viewer(session.folders.runs)}")
-        diverged = Loop(trainings, graphs, session, stop).run()
+        diverged = Loop(trainings, session, stop).run()
     if signal := processes.greatest(stop.signal, session.device):
         raise _stopped_at_the_end(trainings, diverged, signal)
     if diverged:
@@ -197,10 +196,8 @@ def _stopped_at_the_end(trainings: Sequence[Training], diverged: Sequence[str], 
 class Loop:
     """Takes the steps of engines, one of each at a time, until all have ended."""
 
-    def __init__(
-        self, trainings: Sequence[Training], graphs: Graphs | None, session: Session, stop: StopRequest
-    ) -> None:
-        self.active, self.graphs, self.session, self.stop = list(trainings), graphs, session, stop
+    def __init__(self, trainings: Sequence[Training], session: Session, stop: StopRequest) -> None:
+        self.active, self.session, self.stop = list(trainings), session, stop
         self.diverged: list[str] = []
         """A line for each engine whose loss or weights became NaN or infinite."""
 
@@ -211,8 +208,7 @@ class Loop:
         while self.active:
             for each in self.active:
                 each.step()
-            if self.graphs:
-                self.graphs.launch()
+            self.active[0].engine.graphs.launch()
             step += 1
             self.session.watcher.step(step, _loss(self.active))
             requests = {each: each.request() for each in self.active}
