@@ -14,7 +14,7 @@ from PIL import Image
 
 from repro.benchmark import bench as measured
 from repro.benchmark import random_images, roofline
-from repro.benchmark.baseline import Decoded, baseline, folder_baseline
+from repro.benchmark.baseline import Decoded, baseline, folder_batches, train_on
 from repro.benchmark.bench import ROUNDS, Speed, _measure, bench, data_of, images_in_recipe
 from repro.benchmark.random_images import FILES, LISTED, random_data
 from repro.benchmark.roofline import matmul_rate
@@ -248,7 +248,8 @@ def test_ready_batches_are_not_counted() -> None:
 
 def test_image_files_have_a_baseline_too(real_images: Path) -> None:
     with data_of(STREAMED, real_images) as data:
-        steps = folder_baseline(STREAMED, data.train, 0, torch.device("cpu"), lambda batches: iter(batches))
+        cpu = torch.device("cpu")
+        steps = train_on(folder_batches(STREAMED.recipe, data.train, 0, cpu), STREAMED, cpu)
         assert [next(steps) for _ in range(2)] == [4, 4]
 
 

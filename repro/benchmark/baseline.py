@@ -66,28 +66,17 @@ def baseline(experiment: Experiment, images: Images, device: torch.device) -> It
         pin_memory=workers > 0,
         persistent_workers=workers > 0,  # these epochs are shorter than a dataset's
     )
-    return _train(experiment, chain.from_iterable(repeat(loader)), device)
+    return train_on(chain.from_iterable(repeat(loader)), experiment, device)
 
 
-Drained = Callable[[Iterable[list[Tensor]]], Iterator[list[Tensor]]]
-"""Wraps batches and discards those that are ready."""
-
-
-def folder_baseline(
-    experiment: Experiment, files: Files, workers: int, device: torch.device, drained: Drained
-) -> Iterator[int]:
-    """Train on image files forever, yielding the number of images of each step."""
-    return _train(experiment, drained(_folder_batches(experiment.recipe, files, workers, device)), device)
-
-
-def folder_input(recipe: Recipe, files: Files, workers: int, device: torch.device, drained: Drained) -> Iterator[int]:
-    """Read image files forever, yielding the number of images of each batch when it is on the device."""
-    for pixels, labels in drained(_folder_batches(recipe, files, workers, device)):
+def shown_on(batches: Iterable[list[Tensor]], device: torch.device) -> Iterator[int]:
+    """Yield the number of images of each batch when it is on the device."""
+    for pixels, labels in batches:
         pixels.to(device, non_blocking=True)
         yield len(labels)
 
 
-def _folder_batches(recipe: Recipe, files: Files, workers: int, device: torch.device) -> Iterator[list[Tensor]]:
+def folder_batches(recipe: Recipe, files: Files, workers: int, device: torch.device) -> Iterator[list[Tensor]]:
     """Yield normalised batches of image files forever."""
     from torchvision.datasets import ImageFolder
 
@@ -124,7 +113,8 @@ def _folder_transform(recipe: Recipe) -> Callable[[object], Tensor]:
     return transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(recipe.mean, recipe.std)])
 
 
-def _train(experiment: Experiment, batches: Iterable[list[Tensor]], device: torch.device) -> Iterator[int]:
+def train_on(batches: Iterable[list[Tensor]], experiment: Experiment, device: torch.device) -> Iterator[int]:
+    """Train on batches, yielding the number of images of each step."""
     recipe = experiment.recipe
     # Such loops have no auxiliary classifiers.
     network = network_of(replace(experiment, recipe=replace(recipe, auxiliary=0.0))).to(device).train()

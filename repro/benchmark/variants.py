@@ -8,13 +8,13 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
 
-from repro.benchmark.baseline import BASELINE_PREFETCH, baseline, folder_baseline, folder_input
+from repro.benchmark.baseline import BASELINE_PREFETCH, baseline, folder_batches, shown_on, train_on
 from repro.counting.demand import saved_bytes_per_image
 from repro.data import Dataset
 from repro.data.readers.folder import ImageFolder
 from repro.experiment import Experiment
+from repro.recipes import Recipe
 from repro.runtime import Precision, Runtime, Together
 from repro.training.engine.engine import Engine
 from repro.training.engine.graphs import Graphs
@@ -24,7 +24,7 @@ from repro.training.schedule import images_per_epoch
 from repro.training.tasks.from_files import FileClassification
 from repro.training.tasks.in_memory import InMemoryClassification
 from repro.training.tasks.stream import PREFETCH, workers_of
-from repro.training.tasks.task import Batch, Metrics, Progress, Task
+from repro.training.tasks.task import Batch, Task
 
 T = TypeVar("T")
 BRANCHES = (2, 3, 4, 6)
@@ -118,16 +118,25 @@ class Variant:
         return "graph" in self.switches
 
 
-class Measured:
+class Measured(FileClassification):
     """A task whose ready batches can be discarded, or whose first batch can be repeated."""
 
-    def __init__(self, task: Task, queue: Queue, *, repeat: bool = False) -> None:
-        self.task, self.queue, self.repeat = task, queue, repeat
-        self.images, self.fingerprint, self.normalise = task.images, task.fingerprint, task.normalise
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: ImageFolder,
+        runtime: Runtime,
+        device: torch.device,
+        queue: Queue,
+        *,
+        repeat: bool = False,
+    ) -> None:
+        super().__init__(recipe, data, runtime, device)
+        self.queue, self.repeat = queue, repeat
 
     def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
         """Yield the task's batches, or its first batch forever."""
-        batches = self.task.batches(seed, epoch, begin)
+        batches = super().batches(seed, epoch, begin)
         if not self.repeat:
             yield from self.queue.drained(batches)
             return
@@ -135,18 +144,6 @@ class Measured:
         del batches  # ends the processes that read ahead
         while True:
             yield batch
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the task's loss."""
-        return self.task.loss(outputs, targets)
-
-    def wrong(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the task's errors."""
-        return self.task.wrong(outputs, targets)
-
-    def test(self, network: nn.Module, progress: Progress = iter) -> Metrics:
-        """Return the task's metrics."""
-        return self.task.test(network, progress)
 
 
 def in_memory_variants(
@@ -242,7 +239,8 @@ def image_file_variants(
     experiment = replace(experiment, recipe=experiment.recipe.phases[0])
     workers = workers_of(runtime)
     queue = Queue(BASELINE_PREFETCH * workers)
-    usual = folder_baseline(experiment, data.train, workers, device, queue.drained)
+    batches = folder_batches(experiment.recipe, data.train, workers, device)
+    usual = train_on(queue.drained(batches), experiment, device)
     variants = [Variant(VariantKind.BASELINE, Precision.FP32, usual, queue)]
     networks: list[Variant] = []
     for precision in precisions:
@@ -251,13 +249,14 @@ def image_file_variants(
         for kind, made in ((VariantKind.TRAINING, variants), (VariantKind.NETWORK, networks)):
             repeat = kind is VariantKind.NETWORK
             queue = Queue(0 if repeat else PREFETCH * workers)
-            task = Measured(FileClassification(experiment.recipe, data, precise, device), queue, repeat=repeat)
+            task = Measured(experiment.recipe, data, precise, device, queue, repeat=repeat)
             steps = _image_file_steps(experiment, precise, task, device)
             made.append(Variant(kind, precision, steps, queue, switches=on))
     queue = Queue(PREFETCH * workers)
-    task = Measured(FileClassification(experiment.recipe, data, runtime, device), queue)
+    task = Measured(experiment.recipe, data, runtime, device, queue)
     usual_queue = Queue(BASELINE_PREFETCH * workers)
-    files = folder_input(experiment.recipe, data.train, workers, device, usual_queue.drained)
+    batches = folder_batches(experiment.recipe, data.train, workers, device)
+    files = shown_on(usual_queue.drained(batches), device)
     inputs = [
         Variant(VariantKind.BASELINE_INPUT, None, files, usual_queue),
         Variant(VariantKind.INPUT, None, shown(task), queue),
