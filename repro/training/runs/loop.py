@@ -174,10 +174,11 @@ def train_engines(makers: Sequence[Callable[[], Engine]], session: Session) -> l
         trainings = [Training(make(), session, stop, stack, alone=len(makers) == 1) for make in makers]
         for each in trainings:
             describe_all(each.engine, session.folders)
-        stack.enter_context(session.watcher.run(_course(trainings)))
+        course = _course(trainings)
+        stack.enter_context(session.watcher.run(course))
         if session.runtime.log:
             session.watcher.say(f"the curves so far: {viewer(session.folders.runs)}")
-        diverged = Loop(trainings, session, stop).run()
+        diverged = Loop(trainings, session, stop).run(course.step)
     if signal := processes.greatest(stop.signal, session.device):
         raise _stopped_at_the_end(trainings, diverged, signal)
     if diverged:
@@ -201,9 +202,12 @@ class Loop:
         self.diverged: list[str] = []
         """A line for each engine whose loss or weights became NaN or infinite."""
 
-    def run(self) -> list[str]:
-        """Train, and return why engines diverged; Stopped if a signal came."""
-        step = _course(self.active).step
+    def run(self, step: int) -> list[str]:
+        """Train, and return why engines diverged; Stopped if a signal came.
+
+        Args:
+            step: from which the longest run continues.
+        """
         self._each(Training.begin)
         while self.active:
             for each in self.active:
