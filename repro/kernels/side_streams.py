@@ -55,35 +55,30 @@ class SideStreams:
         with self.launched(*gradients.reads):
             gradients.write()
 
-    def join(self) -> None:
-        """Write the gradients that wait, and let the current stream wait for its second one."""
-        for each in self.waiting:
-            self.write(each)
-        self._wait()
-        self.forget()
-
-    def _wait(self) -> None:
-        if self._read:
-            first = torch.cuda.current_stream()
-            first.wait_stream(self._streams[first])
-
-    def forget(self) -> None:
-        """Forget what was launched, after the streams are joined or after a backward pass that failed."""
-        self.waiting.clear()
-        self._read.clear()
-
     @contextmanager
     def joined(self) -> Iterator[None]:
-        """Join the streams after the backward pass inside, or forget what it launched if it fails."""
+        """After the backward pass inside, write the gradients that wait, and let its stream wait for the second one.
+
+        If it fails, what it launched is forgotten.
+        """
         try:
             yield
-            self.join()
+            for each in self.waiting:
+                self.write(each)
+            self._wait()
         except Exception:
             with suppress(RuntimeError):  # it must not hide the first error
                 self._wait()
             raise
         finally:
-            self.forget()
+            self.waiting.clear()
+            self._read.clear()
+
+    def _wait(self) -> None:
+        """Let the current stream wait for its second one."""
+        if self._read:
+            first = torch.cuda.current_stream()
+            first.wait_stream(self._streams[first])
 
 
 SIDE_STREAMS = SideStreams()
