@@ -26,7 +26,7 @@ class Ready:
     inputs: Tensor
     targets: Tensor
     weight: float
-    then: Then | None = None
+    then: Then | None
     """What is done when the weights have changed."""
 
     @property
@@ -145,17 +145,12 @@ class GraphedStep(Step):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.lr = torch.zeros((), device=self.sums.device)
-        set_lr(self.optimizer, self.lr)
         # Weight gradients, for which nothing waits, are on streams of the lowest priority, which is 0.
         self.stream = torch.cuda.Stream(priority=-1)  # type: ignore[no-untyped-call]
 
-    def __call__(self, batches: Sequence[Batch], lr: float, weight: float = 1.0, then: Then | None = None) -> None:
+    def __call__(self, batches: Sequence[Batch], lr: float, weight: float, then: Then | None) -> None:
         """Take a step, or let it wait for those of the other runs that share the graphs."""
-        self.set_lr(lr)
+        self.lr.fill_(lr)
+        set_lr(self.optimizer, self.lr)  # loading the optimizer's state replaces the tensor
         inputs, targets = self.joined(batches)
         self.graphs.add(Ready(self, self._forward_for(batches), inputs, targets, weight, then))
-
-    def set_lr(self, lr: float) -> None:
-        """Set the learning rate that the graphs read."""
-        set_lr(self.optimizer, self.lr)
-        self.lr.fill_(lr)

@@ -39,7 +39,7 @@ class Step:
     """(S, 2): running sums of the losses and errors of each step's images."""
     batch: int
     """Images in a full batch of one network in this process; only these are compiled."""
-    batchnorm_images: int = 0
+    batchnorm_images: int
     """Images over which BatchNorm normalises at once; 0: the whole batch."""
     eager: Forward = field(init=False)
     forward: Forward = field(init=False)
@@ -48,16 +48,16 @@ class Step:
         self.eager = parallel(self.networks)
         self.forward = compiled(self.eager) if self.runtime.compile else self.eager
 
-    def __call__(self, batches: Sequence[Batch], lr: float, weight: float = 1.0, then: Then | None = None) -> None:
+    def __call__(self, batches: Sequence[Batch], lr: float, weight: float, then: Then | None) -> None:
         """Take a step.
 
         Args:
             batches: one per network, of equal size.
             lr: learning rate.
             weight: multiplies the loss whose gradient is taken.
-            then: what is done when the weights have changed.
+            then: what is done when the weights have changed, if anything.
         """
-        self.set_lr(lr)
+        set_lr(self.optimizer, lr)
         inputs, targets = self.joined(batches)
         self.take(self._forward_for(batches), inputs, targets, weight)
         if then:
@@ -66,10 +66,6 @@ class Step:
     def _forward_for(self, batches: Sequence[Batch]) -> Forward:
         """Return the forward pass; a smaller last batch would be compiled once more, for one step per epoch."""
         return self.forward if len(batches[0].targets) == self.batch else self.eager
-
-    def set_lr(self, lr: float) -> None:
-        """Set the learning rate of the next update."""
-        set_lr(self.optimizer, lr)
 
     def joined(self, batches: Sequence[Batch]) -> tuple[Any, Tensor]:
         """Return the inputs and the targets of all networks, each as one tensor."""
