@@ -20,7 +20,7 @@ from repro.training.initialise import network_of
 from repro.training.machine import processes
 from repro.training.machine.device import autocast, placed
 from repro.training.progress.watcher import Watcher
-from repro.training.schedule import phase_of_epoch, total_steps
+from repro.training.schedule import first_step_of_epoch
 from repro.training.tasks.classification import Classification
 from repro.training.tasks.task import Progress, Task
 
@@ -125,9 +125,6 @@ def mean_gate_weights(
 
 def position(recipe: Recipe, step: int, epoch_rows: Sequence[EpochRow], images: int) -> tuple[int, int, int]:
     """Return the epoch of a run's last step, from 1, the steps taken in it, and its total steps."""
-    ends = [0, *(row.step for row in epoch_rows)]
-    if epoch_rows and step == ends[-1]:
-        return len(epoch_rows), step - ends[-2], step - ends[-2]
-    phase = phase_of_epoch(recipe, len(epoch_rows), images).recipe
-    whole = min(phase.steps_per_epoch(images), total_steps(recipe, images) - ends[-1])
-    return len(epoch_rows) + 1, step - ends[-1], whole
+    epoch = len(epoch_rows) + (not epoch_rows or step > epoch_rows[-1].step)
+    first, end = (first_step_of_epoch(recipe, each, images) for each in (epoch - 1, epoch))
+    return epoch, step - first, end - first
