@@ -126,14 +126,14 @@ def _run_checks(setting: Setting) -> list[Listed]:
 
 def _precision_checks(setting: Setting) -> list[Listed]:
     """Return the checks of lower precisions against fp32; TF32 needs a GPU."""
-    limits = {"tf32": 0.01, "bf16": 0.03} if setting.on_gpu else {"bf16": 0.03}
+    small, limits = setting.small, {"tf32": 0.01, "bf16": 0.03} if setting.on_gpu else {"bf16": 0.03}
     listed: list[Listed] = [
-        (f"{name}: loss of {setting.small} near fp32's", partial(precise, precision=name), limit)
+        (f"{name}: loss of {small} near fp32's", partial(losses_apart, network=small, precision=name), limit)
         for name, limit in limits.items()
     ]
-    for network in (setting.small, setting.dense) if setting.on_gpu else ():
+    for network in (small, setting.dense) if setting.on_gpu else ():
         for name, limit in limits.items():
-            measure = partial(precise, network=network, precision=name, fused=True)
+            measure = partial(losses_apart, network=network, precision=name, fused=True)
             listed.append((f"{name}, fused: loss of {network} near fp32's", measure, limit))
     return listed
 
@@ -158,7 +158,7 @@ def _kernel_checks(setting: Setting) -> list[Listed]:
 def compiled_checks(setting: Setting) -> list[Check]:
     """Return the checks that compile first, which takes long on the CPU and needs little of the GPU."""
     name = f"compile and eager: the loss of {setting.small} after {STEPS} steps"
-    return [Check(name, compiled_and_eager, 0.01, setting)]
+    return [Check(name, partial(losses_apart, network=setting.small, compile=True), 0.01, setting)]
 
 
 RESET: dict[str, Any] = {"schedule": "steps", "milestones": (0.4,), "momentum_reset": True}
@@ -222,18 +222,8 @@ def together_and_alone(setting: Setting) -> float:
         return difference(together, alone)
 
 
-def precise(setting: Setting, *, network: Network | None = None, **switches: Any) -> float:
-    """Return how far the loss in a precision is from that in fp32, relative to it."""
-    return _losses_apart(setting, network or setting.small, **switches)
-
-
-def compiled_and_eager(setting: Setting) -> float:
-    """Return how far the loss of a compiled network is from that of the same one run eagerly."""
-    return _losses_apart(setting, setting.small, compile=True)
-
-
-def _losses_apart(setting: Setting, network: Network, **switches: Any) -> float:
-    """Return how far switches move the loss, summed over some steps of 64 images at a small rate."""
+def losses_apart(setting: Setting, *, network: Network, **switches: Any) -> float:
+    """Return how far switches move the loss, relative to it, summed over some steps of 64 images at a small rate."""
     group = experiments(network, **SHORT | {"batch": 64, "lr": 0.01})
     images = setting.images(64 * (STEPS + 1))
     one, other = (
