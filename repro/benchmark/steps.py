@@ -13,7 +13,7 @@ import torch
 
 from repro.benchmark import WINDOW_SECONDS
 from repro.benchmark.random_images import random_data
-from repro.benchmark.variants import endless
+from repro.benchmark.variants import in_memory_steps
 from repro.benchmark.windows import measure_window
 from repro.data import DATASETS
 from repro.errors import RunFailed, UserError
@@ -22,11 +22,9 @@ from repro.recipes import Recipe, recipe
 from repro.runtime import Runtime
 from repro.store.step_times import StepTime
 from repro.tables import Row, Selection, Table
-from repro.training.engine.engine import Engine
 from repro.training.machine.device import prepare
 from repro.training.machine.provenance import machine
 from repro.training.runs.failures import failing_in_one_line
-from repro.training.tasks.in_memory import InMemoryClassification
 
 ROUNDS = 5
 """Number of windows per row, after a warm-up window."""
@@ -141,8 +139,7 @@ def step_experiment(table: Table, row: Row) -> Experiment:
 def _steps(experiment: Experiment, runtime: Runtime, device: torch.device) -> Iterator[int]:
     """Yield the number of images of each step, all on the same batch."""
     images = random_data(experiment.dataset, experiment.recipe.batch)
-    task = InMemoryClassification(experiment.recipe, images, runtime, device)
-    yield from endless(Engine([experiment], runtime, task, device))
+    yield from in_memory_steps(experiment, runtime, images, device)
 
 
 def _window(timed: Timed, device: torch.device) -> float:
