@@ -29,7 +29,7 @@ from repro.store.gates import GateRow
 from repro.store.run_folders import check_papers
 from repro.tables.names import network_called
 from repro.training.checkpoints import checkpoint as checkpoints
-from repro.training.engine.networks import check_finite
+from repro.training.engine.finite import check_finite
 from repro.training.initialise import network_of
 from repro.training.machine.device import chosen_device, placed, prepare
 from repro.training.runs.gates import measured_gates

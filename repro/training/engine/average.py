@@ -6,7 +6,8 @@ from copy import deepcopy
 
 import torch
 
-from repro.training.engine.networks import Networks, infinite_in
+from repro.training.engine.finite import infinite_in
+from repro.training.engine.networks import Networks
 
 
 class Average:

@@ -19,10 +19,10 @@ from repro.store.results import EpochRow
 from repro.training.checkpoints.checkpoint import Checkpoint
 from repro.training.checkpoints.run_history import RunHistory
 from repro.training.engine.average import Average
-from repro.training.engine.divergence import check_losses, check_state
 from repro.training.engine.exact_batchnorm import take_exact_statistics
+from repro.training.engine.finite import check_losses, check_state, infinite_in
 from repro.training.engine.graphs import GraphedStep, Graphs
-from repro.training.engine.networks import Networks, infinite_in
+from repro.training.engine.networks import Networks
 from repro.training.engine.optimizer import load_optimizer_states, optimizer_for, optimizer_state_of, reset_momentum
 from repro.training.engine.stacked import as_networks
 from repro.training.engine.step import Step

@@ -8,8 +8,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from repro.errors import RunFailed
-
 
 class Networks(nn.Module):
     """S networks of one architecture that are trained together, each from its own seed.
@@ -99,21 +97,3 @@ class Single(Networks):
     def layers_by_name(self) -> dict[str, nn.Module]:
         """Return the network's layers."""
         return dict(self.network.named_modules())
-
-
-def infinite_in(state: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of tensors with values that are NaN or infinite."""
-    return [name for name, each in state.items() if not each.isfinite().all()]
-
-
-def check_finite(state: Mapping[str, Tensor], whose: str, built: Mapping[str, Tensor] | None = None) -> None:
-    """Raise RunFailed if a weight or a BatchNorm statistic is NaN or infinite.
-
-    Args:
-        state: of a network.
-        whose: begins the message.
-        built: the state of the network before its training, which may have infinite values, such as an attention mask.
-    """
-    usual = infinite_in(built or {})
-    if found := [name for name in infinite_in(state) if name not in usual]:
-        raise RunFailed(f"{whose} has weights that are NaN or infinite, the first one in {found[0]}")

@@ -105,7 +105,7 @@ def load_optimizer_states(
     shapes = {index: networks.apart(each.detach())[0].shape for index, each in enumerate(parameters)}
     kept = {"momentum_buffer", *(["square_avg"] if isinstance(optimizer, RMSprop) else [])}
     for each in states:
-        _check_state(each["state"], shapes, kept)
+        _check_loaded(each["state"], shapes, kept)
         if each["state"].keys() != states[0]["state"].keys():
             raise ValueError("the momentum of one seed is missing")
     joined = _of_tensors(lambda *each: networks.joined(each), [each["state"] for each in states])
@@ -115,7 +115,7 @@ def load_optimizer_states(
         state |= {name: torch.empty_like(parameter).copy_(each) for name, each in state.items()}
 
 
-def _check_state(
+def _check_loaded(
     state: Mapping[int, Mapping[str, Tensor]], shapes: Mapping[int, torch.Size], kept: Collection[str]
 ) -> None:
     """Raise ValueError unless a state has what is kept of parameters of these shapes, or of some of them."""
@@ -133,9 +133,6 @@ def _of_tensors(function: Callable[..., Tensor], states: Sequence[dict[int, dict
     """Merge states of equal structure into one, combining their tensors with a function."""
     first = states[0]
     return {
-        index: {
-            name: function(*(each[index][name] for each in states)) if isinstance(value, Tensor) else value
-            for name, value in state.items()
-        }
+        index: {name: function(*(each[index][name] for each in states)) for name in state}
         for index, state in first.items()
     }

@@ -14,8 +14,8 @@ from repro.runtime import Runtime, Together
 from repro.text import number_of
 from repro.training.checkpoints.checkpoint import Checkpoint, load_before, load_newest, set_aside_newest
 from repro.training.engine.engine import Engine
+from repro.training.engine.finite import check_finite
 from repro.training.engine.graphs import Graphs
-from repro.training.engine.networks import check_finite
 from repro.training.engine.optimizer import keeps_state
 from repro.training.machine.provenance import changed
 from repro.training.progress.watcher import Watcher
