@@ -116,7 +116,7 @@ def test_every_network_of_a_table_is_checked_before_the_first_one_is_trained(
 
     monkeypatch.setattr(command, "check_network", check)
     monkeypatch.setattr(command, "count_networks", lambda tables: None)
-    monkeypatch.setattr(command, "train_free", lambda *arguments: pytest.fail("trained"))
+    monkeypatch.setattr(command, "train_all_unheld", lambda *arguments: pytest.fail("trained"))
     with pytest.raises(UserError, match="has no gradient"):
         command.train_missing(select("cifar100", "dense*"), AS_PUBLISHED, CPU, folders)
 
@@ -124,11 +124,11 @@ def test_every_network_of_a_table_is_checked_before_the_first_one_is_trained(
 def test_rows_after_one_that_diverges_are_trained(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
 
-    def train_free(experiments: Sequence[Experiment], runtime: Runtime, places: Folders) -> Outcome:
+    def train_all_unheld(experiments: Sequence[Experiment], runtime: Runtime, places: Folders) -> Outcome:
         started.append(experiments[0].options["N"])
         return Outcome(failures=[Diverged("the first row")] if started == [2] else [])
 
-    monkeypatch.setattr(command, "train_free", train_free)
+    monkeypatch.setattr(command, "train_all_unheld", train_all_unheld)
     monkeypatch.setattr(command, "count_networks", lambda tables: None)
     with pytest.raises(Diverged, match=r"^the first row$"):
         command.train_missing(select("cifar100", "dense*"), AS_PUBLISHED, CPU, folders)
@@ -182,7 +182,7 @@ def test_a_table_with_a_network_that_cannot_be_counted_is_not_trained(
 
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path / "empty"))
     monkeypatch.setattr("repro.comparison.counts.counted", refused)
-    monkeypatch.setattr(command, "train_free", lambda *arguments: pytest.fail("trained"))
+    monkeypatch.setattr(command, "train_all_unheld", lambda *arguments: pytest.fail("trained"))
     with pytest.raises(UserError):
         command.train_missing(select("cifar100", "N = 4"), AS_PUBLISHED, CPU, folders)
 
@@ -193,14 +193,14 @@ def test_a_table_is_trained_where_fvcore_is_missing(
     def without_fvcore(subject: object) -> None:
         raise PackageMissing("fvcore", "FLOPs are counted with it")
 
-    def train_free(experiments: Sequence[Experiment], *others: object) -> Outcome:
+    def train_all_unheld(experiments: Sequence[Experiment], *others: object) -> Outcome:
         trained.extend(experiments)
         return Outcome()
 
     trained: list[Experiment] = []
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path / "empty"))
     monkeypatch.setattr("repro.comparison.counts.counted", without_fvcore)
-    monkeypatch.setattr(command, "train_free", train_free)
+    monkeypatch.setattr(command, "train_all_unheld", train_all_unheld)
     command.train_missing(select("cifar100", "N = 4"), AS_PUBLISHED, CPU, folders)
     assert trained
 

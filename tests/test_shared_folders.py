@@ -298,16 +298,16 @@ def test_a_table_comes_back_to_runs_that_became_free(
     elsewhere = replace(folders, runs=tmp_path / "elsewhere")
     with ExitStack() as locks:
         hold(locks, folders, first, second)
-        original = command.train_free
+        original = command.train_all_unheld
 
-        def train_free(experiments: list[Experiment], *arguments: object) -> object:
+        def train_all_unheld(experiments: list[Experiment], *arguments: object) -> object:
             answer = original(experiments, *arguments)  # type: ignore[arg-type]
             if other in experiments:
                 train_one(first, CPU, elsewhere, Silent())
                 locks.close()
             return answer
 
-        monkeypatch.setattr(command, "train_free", train_free)
+        monkeypatch.setattr(command, "train_all_unheld", train_all_unheld)
         command.train_missing(select("cifar100", "N = 4"), AS_PUBLISHED, CPU, folders)
     assert [each.id for each in every_record(folders.results)] == [other.id, first.id, second.id]
 

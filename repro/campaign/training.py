@@ -57,7 +57,7 @@ def train_all(experiments: Sequence[Experiment], runtime: Runtime, folders: Fold
     return train(experiments, runtime, folders, watcher(), fastest)
 
 
-def train_free(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> Outcome:
+def train_all_unheld(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> Outcome:
     """Train those experiments that no other process trains.
 
     Raises:
@@ -66,9 +66,9 @@ def train_free(experiments: Sequence[Experiment], runtime: Runtime, folders: Fol
     with loading():
         from repro.benchmark.fastest import fastest
         from repro.training.progress.watcher import watcher
-        from repro.training.runs.train import train_free as train
+        from repro.training.runs.train import train_unheld
 
-    return train(experiments, runtime, folders, watcher(), fastest)
+    return train_unheld(experiments, runtime, folders, watcher(), fastest)
 
 
 def train_runs(experiments: Sequence[Experiment], runtime: Runtime, folders: Folders) -> Outcome:
@@ -125,7 +125,7 @@ def _train_sets(
     outcome = Outcome()
     for each in _sets(experiments, runtime):
         if left := _incomplete(each, folders):
-            trained = train_free(left, runtime, folders)
+            trained = train_all_unheld(left, runtime, folders)
             for name, holder in trained.holders.items():
                 report(f"{name} is being trained by {holder}")
             for failure in trained.failures:

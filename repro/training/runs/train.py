@@ -52,11 +52,11 @@ def train(
     choose: Choose = as_asked,
     make_task: MakeTask = task_for,
 ) -> list[Record]:
-    """Train experiments as `train_free` does; those that other processes train are tried again at the end.
+    """Train experiments as `train_unheld` does; those that other processes train are tried again at the end.
 
     Args:
         experiments: the runs.
-        runtime: as for `train_free`, like the others.
+        runtime: as for `train_unheld`, like the others.
         folders: of data, checkpoints and records.
         watcher: receives the progress.
         choose: returns the switches that were left open.
@@ -68,11 +68,11 @@ def train(
     Raises:
         OneRunFailed: of some runs; raised when the others have ended.
         BeingTrained: other processes still train some runs, and none failed; raised when the others have ended.
-        UserError, RunFailed, Stopped: as `train_free` raises them.
+        UserError, RunFailed, Stopped: as `train_unheld` raises them.
     """
 
     def attempt(left: Sequence[Experiment]) -> Outcome:
-        return train_free(left, runtime, folders, watcher, choose, make_task)
+        return train_unheld(left, runtime, folders, watcher, choose, make_task)
 
     outcome = attempt(experiments)
     if 0 < len(outcome.holders) < len(experiments):
@@ -88,7 +88,7 @@ def train(
     return [outcome.records[each.id] for each in experiments]
 
 
-def train_free(
+def train_unheld(
     experiments: Sequence[Experiment],
     runtime: Runtime,
     folders: Folders,
