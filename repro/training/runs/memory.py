@@ -84,12 +84,6 @@ def too_small(group: Sequence[Experiment], runtime: Runtime, runs: Path, *, on_g
 
 def _help(group: Sequence[Experiment], runtime: Runtime, *, on_gpu: bool) -> str:
     """Return what needs less memory, or has more."""
-    ways = _ways(group, runtime, on_gpu)
-    return one_of(ways) if ways else "a machine with more memory"
-
-
-def _ways(group: Sequence[Experiment], runtime: Runtime, on_gpu: bool) -> list[str]:
-    """Return the switches that need less memory."""
     ways = []
     if len(group) > 1:
         ways.append("--together off (one run at a time)")
@@ -99,4 +93,4 @@ def _ways(group: Sequence[Experiment], runtime: Runtime, on_gpu: bool) -> list[s
         alone = [f"--{name}" for name in ("graph", "fused") if getattr(runtime, name)]
         without = f", without {' and '.join(alone)}" if alone else ""
         ways.append(f"torchrun on more GPUs{without} (a smaller share of each batch)")
-    return ways
+    return one_of(ways) if ways else "a machine with more memory"
