@@ -143,13 +143,10 @@ class Chooser:
     device: torch.device
     times: SwitchTimes
     measure: Measure
-    deadline: float = field(init=False)
+    deadline: float = field(init=False, default_factory=lambda: time.monotonic() + LIMIT_SECONDS)
     """The time on the monotonic clock after which nothing further is measured."""
     compared: bool = field(init=False, default=False)
     """Whether runs at once were compared with a run alone, or the user asked for one at a time."""
-
-    def __post_init__(self) -> None:
-        self.deadline = time.monotonic() + LIMIT_SECONDS
 
     def chosen(self) -> Switches:
         """Return the fastest switches; none if no time is known."""

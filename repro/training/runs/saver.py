@@ -39,9 +39,8 @@ class Saver:
                 save(checkpoint, self.runs / checkpoint.experiment.name)
             except OSError as error:
                 failure = error
-        if processes.greatest(
-            failure is not None, self.engine.device
-        ):  # in all processes, so that none waits for another
+        # In all processes, so that none waits for another.
+        if processes.greatest(failure is not None, self.engine.device):
             reason = os_error_text(failure) if failure else "see the first process"
             raise RunFailed(f"the checkpoint could not be written ({reason}){self.kept}") from failure
         self.last, self.written = time.monotonic(), True
