@@ -84,7 +84,7 @@ class Experiment:
     @property
     def id(self) -> str:
         """The ID: a hash of the experiment, eight hexadecimal digits."""
-        content = [self.model, self._telling_options(), self.recipe.name, self.recipe.values(), self.seed]
+        content = [self.model, self._distinguishing_options(), self.recipe.name, self.recipe.values(), self.seed]
         if version := DATASETS[self.dataset].version:
             content.append(version)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
@@ -97,13 +97,13 @@ class Experiment:
     @property
     def name(self) -> str:
         """A readable name that ends with the ID; also the name of the run's folder."""
-        telling, model = self._telling_options(), self.model
+        options, model = self._distinguishing_options(), self.model
         if is_outside(model):  # text may have signs that no folder has
-            telling, model = {key: value for key, value in telling.items() if type(value) is int}, label(model)
-        options = [f"{key}{value}" for key, value in telling.items()]
-        return "-".join([model, *options, self.dataset, f"s{self.seed}", self.id])
+            options, model = {key: value for key, value in options.items() if type(value) is int}, label(model)
+        shown = [f"{key}{value}" for key, value in options.items()]
+        return "-".join([model, *shown, self.dataset, f"s{self.seed}", self.id])
 
-    def _telling_options(self) -> dict[str, OptionValue]:
+    def _distinguishing_options(self) -> dict[str, OptionValue]:
         """Return the integer options, and the other options that differ from their defaults.
 
         For a network from outside the package these are all: its defaults are known only when its code has run.

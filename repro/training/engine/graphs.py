@@ -74,10 +74,10 @@ class Captured:
 
 
 class Graphs:
-    """Launches each step as one CUDA graph, or as one the steps of several runs, which wait until `launch`.
+    """Launches each run's step as one CUDA graph.
 
-    Each combination of runs and sizes of batches is first taken eagerly a few times, which warms up, then captured
-    once, then replayed.
+    With `shared`, the steps of several runs form one graph and wait until `launch`. Each combination of runs and sizes
+    of batches is first taken eagerly a few times, which warms up, then captured once, then replayed.
     """
 
     def __init__(self, *, shared: bool = False) -> None:

@@ -33,7 +33,8 @@ class Stacked(Networks):
         super().__init__()
         self.seeds = len(networks)
         parameters, buffers = stack_module_state(list(networks))
-        # The name of a module's attribute cannot contain dots. A list would make trained parameters of plain tensors.
+        # The name of a module's attribute cannot contain dots. Buffers are registered one by one: an `nn.ParameterList`
+        # would turn them into parameters.
         self.stacked_parameters = nn.ParameterList(
             nn.Parameter(each.detach(), requires_grad=each.requires_grad) for each in parameters.values()
         )

@@ -60,8 +60,8 @@ def epoch_line(rows: Sequence[EpochRow], epochs: int, name: str = "", width: int
 
 def _epoch_line(rows: Sequence[EpochRow], epochs: int, name: str) -> str:
 
-    def of_all(name: str, digits: int) -> str:
-        return " ".join(f"{getattr(row, name):.{digits}f}" for row in rows)
+    def of_all(field: str, digits: int) -> str:
+        return " ".join(f"{getattr(row, field):.{digits}f}" for row in rows)
 
     first = rows[0]
     begin = f"{name}{'  ' if name else ''}epoch {first.epoch}/{epochs}  lr {first.lr:.4g}"

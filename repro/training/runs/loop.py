@@ -245,7 +245,7 @@ class Loop:
             self.session.watcher.say(f"failed: {self.diverged[-1]}; the other runs continue")
 
     def _stopped(self) -> None:
-        """Raise Stopped if there are engines that were saved."""
+        """Raise Stopped unless all engines have ended."""
         if not self.active:
             return
         engine, others = self.active[0].engine, len(self.active) - 1
