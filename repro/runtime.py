@@ -125,8 +125,8 @@ class Runtime:
         if not re.fullmatch(DEVICES, self.device):
             raise UserError(f"unknown device {self.device!r}; known: auto, cpu, cuda, cuda:1, ...")
 
-    def sharing_mode(self, *, on_cpu: bool, files: bool = False) -> Together:
-        """Return how several runs share a device where nothing excludes it.
+    def wanted_sharing(self, *, on_cpu: bool, files: bool = False) -> Together:
+        """Return how several runs share a device where nothing excludes it: as the user asks, or by default.
 
         Args:
             on_cpu: whether the device is a CPU.

@@ -32,7 +32,7 @@ from repro.training.engine.engine import Engine
 from repro.training.initialise import network_of
 from repro.training.progress.course import Course, SharedCourse
 from repro.training.runs import saver
-from repro.training.runs.grouping import groups_of, sharing_mode_of
+from repro.training.runs.grouping import chosen_sharing, groups_of
 from repro.training.runs.memory import needed_bytes
 from repro.training.runs.train import train
 
@@ -255,7 +255,7 @@ def test_runs_on_a_gpu_share_it_unless_something_excludes_that() -> None:
         watcher = Silent()
         with torch.device("meta"):
             networks = {each.shared_id: network_of(each) for each in experiments}
-        return sharing_mode_of(experiments, networks, runtime, device, watcher).value, watcher.said
+        return chosen_sharing(experiments, networks, runtime, device, watcher).value, watcher.said
 
     dropout = [small(seed, dropout=0.1) for seed in (0, 1)]
     assert sharing_mode(auto, *RUNS) == ("branches", [])

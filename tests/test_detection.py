@@ -40,7 +40,7 @@ from repro.tables import read_table
 from repro.training.engine.stacked import why_one_at_a_time
 from repro.training.initialise import network_of
 from repro.training.progress.watcher import epoch_line
-from repro.training.runs.grouping import sharing_mode_of
+from repro.training.runs.grouping import chosen_sharing
 from repro.training.schedule import lr_at
 from repro.training.tasks.average_precision import Detections, average_precision
 from repro.training.tasks.detection import Detection, DetectionImages, targets_of
@@ -387,9 +387,9 @@ def test_detectors_do_not_share_a_gpu(asked: str | None) -> None:
     with torch.device("meta"):
         networks = {each.shared_id: network_of(each) for each in seeds}
     gpu, runtime = torch.device("cuda"), Runtime(together=asked)
-    assert sharing_mode_of(seeds, networks, runtime, gpu, watcher) is Together.OFF
+    assert chosen_sharing(seeds, networks, runtime, gpu, watcher) is Together.OFF
     assert watcher.said == ["A detector samples regions, so runs are trained one after another."]
-    assert sharing_mode_of(seeds[:1], networks, runtime, gpu, watcher) is Together.OFF
+    assert chosen_sharing(seeds[:1], networks, runtime, gpu, watcher) is Together.OFF
 
 
 def test_the_learning_rate_rises_in_equal_parts_as_in_torchvision() -> None:

@@ -113,14 +113,14 @@ def test_an_own_number_of_runs_at_once_stays_where_others_were_measured() -> Non
     measure = Fake({"graph": 9.0})
     assert fastest(SEEDS, runtime_of({}), measure).together == "off"
     found = fastest(SEEDS, runtime_of({"at_once": 8}), measure)
-    assert (found.at_once, found.sharing_mode(on_cpu=False)) == (8, "branches")
+    assert (found.at_once, found.wanted_sharing(on_cpu=False)) == (8, "branches")
 
 
 def test_runs_share_no_graph_where_graphs_are_excluded() -> None:
-    assert runtime_of({"graph": False}).sharing_mode(on_cpu=False) == "off"
-    assert runtime_of({"graph": False, "together": "branches"}).sharing_mode(on_cpu=False) == "branches"
-    assert runtime_of({}).sharing_mode(on_cpu=False) == Runtime().sharing_mode(on_cpu=False) == "branches"
-    assert runtime_of({"graph": False}).sharing_mode(on_cpu=False, files=True) == "stacked"
+    assert runtime_of({"graph": False}).wanted_sharing(on_cpu=False) == "off"
+    assert runtime_of({"graph": False, "together": "branches"}).wanted_sharing(on_cpu=False) == "branches"
+    assert runtime_of({}).wanted_sharing(on_cpu=False) == Runtime().wanted_sharing(on_cpu=False) == "branches"
+    assert runtime_of({"graph": False}).wanted_sharing(on_cpu=False, files=True) == "stacked"
 
 
 def test_nothing_is_measured_on_a_cpu_or_where_nothing_is_left_to_choose() -> None:

@@ -33,7 +33,7 @@ from repro.training.engine.stacked import why_one_at_a_time
 from repro.training.initialise import network_without_memory
 from repro.training.machine.device import check_fused, chosen_device, device_name, prepare
 from repro.training.machine.device_memory import release_memory
-from repro.training.sharing import sharing_of
+from repro.training.sharing import allowed_sharing
 
 LIMIT_SECONDS = 50.0
 """After this time nothing further is measured; the next session measures the rest."""
@@ -223,7 +223,7 @@ class Chooser:
 
     def _to_be_stacked(self) -> bool:
         """Whether the user asked for stacked seeds, which have no fused kernels, and there are seeds to stack."""
-        mode, _ = sharing_of(self.experiments, self.runtime, on_cpu=False)
+        mode, _ = allowed_sharing(self.experiments, self.runtime, on_cpu=False)
         seeds = len(self.experiments) > len(self._networks)
         return mode is Together.STACKED and seeds and not self._one_at_a_time()
 

@@ -151,4 +151,4 @@ def _shares_among_all(runtime: Runtime) -> bool:
     with loading():
         from repro.training.machine.device import chosen_device
 
-    return runtime.sharing_mode(on_cpu=chosen_device(runtime) == "cpu") is Together.BRANCHES
+    return runtime.wanted_sharing(on_cpu=chosen_device(runtime) == "cpu") is Together.BRANCHES

@@ -21,7 +21,7 @@ from repro.paths import Folders
 from repro.recipes import within
 from repro.runtime import Runtime, Together
 from repro.store.run_folders import SUBMISSIONS, Description, library_with
-from repro.training.sharing import sharing_of_seeds
+from repro.training.sharing import expected_sharing_of_seeds
 
 FILE, JOBS = "submission.json", "jobs"
 
@@ -146,4 +146,4 @@ def trains_seeds_at_once(experiment: Experiment, runtime: Runtime) -> bool:
     """
     if runtime.at_once == 1 or (runtime.processes > 1 and not runtime.shares):
         return False
-    return sharing_of_seeds(experiment, runtime, on_cpu=runtime.device == "cpu") is not Together.OFF
+    return expected_sharing_of_seeds(experiment, runtime, on_cpu=runtime.device == "cpu") is not Together.OFF

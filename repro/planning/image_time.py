@@ -29,7 +29,7 @@ from repro.store.results import Record, is_cpu
 from repro.store.step_times import StepTime
 from repro.text import number_of
 from repro.training.estimate import trained_subject
-from repro.training.sharing import sharing_of_seeds
+from repro.training.sharing import expected_sharing_of_seeds
 
 STATED = {"CPU": 1.5e11, "GPU": 5e12}
 """FLOPs per second of training for a guess, 2 per multiply-add, once forward and twice backward.
@@ -101,14 +101,14 @@ class Measurements:
 
     def seeds_at_once(self, experiment: Experiment, seeds: int) -> int:
         """Return how many of several seeds of an experiment will be trained at once."""
-        mode = self._sharing_mode(experiment)
+        mode = self._sharing(experiment)
         if mode is Together.OFF:
             return 1
         return min(seeds, self.runtime.at_once or (DEFAULT_BRANCHES if mode is Together.BRANCHES else seeds))
 
-    def _sharing_mode(self, experiment: Experiment) -> Together:
+    def _sharing(self, experiment: Experiment) -> Together:
         """Return how several seeds of an experiment will share the device."""
-        return sharing_of_seeds(experiment, self.runtime, on_cpu=is_cpu(self.device))
+        return expected_sharing_of_seeds(experiment, self.runtime, on_cpu=is_cpu(self.device))
 
     def image_time(self, status: RunStatus, together: bool, seeds: Sequence[RunStatus] = ()) -> ImageTime:
         """Return the time of an image of a run.
@@ -179,7 +179,7 @@ class Measurements:
 
     def alike(self, records: Sequence[Record], experiment: Experiment, together: bool) -> tuple[Sequence[Record], bool]:
         """Return the records with the switches that an experiment will have and True; without any, all and False."""
-        mode = self._sharing_mode(experiment) if together else Together.OFF
+        mode = self._sharing(experiment) if together else Together.OFF
         runtime = self.runtime.branched(2) if mode is Together.BRANCHES else self.runtime
         planned = _switches(replace(runtime, together=mode))
         exact = [each for each in records if _switches(each.trained_by) == planned]

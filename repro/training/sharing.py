@@ -9,7 +9,7 @@ from repro.experiment import Experiment
 from repro.runtime import Runtime, Together
 
 
-def sharing_of(experiments: Sequence[Experiment], runtime: Runtime, *, on_cpu: bool) -> tuple[Together, str]:
+def allowed_sharing(experiments: Sequence[Experiment], runtime: Runtime, *, on_cpu: bool) -> tuple[Together, str]:
     """Return how runs share a device, unless their networks exclude it.
 
     Args:
@@ -21,7 +21,7 @@ def sharing_of(experiments: Sequence[Experiment], runtime: Runtime, *, on_cpu: b
         The mode, and why runs are trained one after another if --together says otherwise.
     """
     files = any(DATASETS[each.dataset].kind is DatasetKind.IMAGE_FILES for each in experiments)
-    mode = runtime.sharing_mode(on_cpu=on_cpu, files=files)
+    mode = runtime.wanted_sharing(on_cpu=on_cpu, files=files)
     if mode is Together.OFF:
         return mode, ""
     stacked = mode is Together.STACKED
@@ -36,7 +36,7 @@ def sharing_of(experiments: Sequence[Experiment], runtime: Runtime, *, on_cpu: b
     return (Together.OFF, reason) if reason else (mode, "")
 
 
-def sharing_of_seeds(experiment: Experiment, runtime: Runtime, *, on_cpu: bool) -> Together:
+def expected_sharing_of_seeds(experiment: Experiment, runtime: Runtime, *, on_cpu: bool) -> Together:
     """Return how several seeds of an experiment share a device, as far as its network need not be built for that.
 
     Those that draw random numbers do not, see `repro.training.engine.stacked.why_one_at_a_time`.
@@ -49,4 +49,4 @@ def sharing_of_seeds(experiment: Experiment, runtime: Runtime, *, on_cpu: bool) 
     detects = DATASETS[experiment.dataset].kind is DatasetKind.DETECTION
     if detects or experiment.recipe.dropout or experiment.options.get("dropout"):
         return Together.OFF
-    return sharing_of([experiment], runtime, on_cpu=on_cpu)[0]
+    return allowed_sharing([experiment], runtime, on_cpu=on_cpu)[0]

@@ -15,7 +15,7 @@ from repro.training.engine.stacked import why_one_at_a_time
 from repro.training.machine.device_memory import free_memory_of
 from repro.training.progress.watcher import Watcher
 from repro.training.runs.memory import needed_bytes
-from repro.training.sharing import sharing_of
+from repro.training.sharing import allowed_sharing
 
 Stack = Sequence[Experiment]
 """Runs of one engine: a single run, or seeds of one experiment in the same kernels."""
@@ -25,7 +25,7 @@ FREE_SHARE = 0.9
 """Share of the free memory that estimates may fill."""
 
 
-def sharing_mode_of(
+def chosen_sharing(
     experiments: Sequence[Experiment],
     networks: Mapping[str, nn.Module],
     runtime: Runtime,
@@ -44,7 +44,7 @@ def sharing_mode_of(
     if len(experiments) == 1:  # in a graph, like the others of its table, if branches are asked for
         detects = DATASETS[experiments[0].dataset].kind is DatasetKind.DETECTION
         return Together.BRANCHES if runtime.together == Together.BRANCHES and not detects else Together.OFF
-    mode, reason = sharing_of(experiments, runtime, on_cpu=device.type == "cpu")
+    mode, reason = allowed_sharing(experiments, runtime, on_cpu=device.type == "cpu")
     if mode is not Together.OFF:
         why = (why_one_at_a_time(networks[key], each) for key, each in one_of_each(experiments).items())
         reason = next((each[0].upper() + each[1:] for each in why if each), "")

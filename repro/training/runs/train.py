@@ -26,7 +26,7 @@ from repro.training.progress.tensorboard import check_log
 from repro.training.progress.watcher import Watcher
 from repro.training.runs.final_tests import final_protocols
 from repro.training.runs.group_training import train_groups
-from repro.training.runs.grouping import Group, groups_of, members, sharing_mode_of
+from repro.training.runs.grouping import Group, chosen_sharing, groups_of, members
 from repro.training.runs.memory import warn_if_short, with_memory_choice
 from repro.training.runs.opening import warn_of_deviations, warn_of_images, warn_of_records
 from repro.training.runs.outcome import Outcome
@@ -153,7 +153,7 @@ def _grouped(
     device, watcher = session.device, session.watcher
     _check_networks(experiments, networks, session.runtime, device)
     runtime = with_memory_choice(experiments, session.runtime, device, watcher)
-    runtime = replace(runtime, together=sharing_mode_of(experiments, networks, runtime, device, watcher))
+    runtime = replace(runtime, together=chosen_sharing(experiments, networks, runtime, device, watcher))
     groups = groups_of(experiments, runtime, device)
     for group in groups:
         check_fits([networks[each.shared_id] for each in members(group)], device)
