@@ -28,7 +28,7 @@ def small_cifar(server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.Mo
     with tarfile.open(archive, "w:gz") as tar:
         tar.add(tmp_path / "made" / published.pickled.folder, published.pickled.folder)
     published = replace(published, archive_md5=hashlib.md5(archive.read_bytes()).hexdigest())
-    monkeypatch.setattr(cifar, "CIFAR100", published)
+    monkeypatch.setitem(cifar.PUBLISHED, "cifar100", published)
     monkeypatch.setattr(cifar.Cifar, "urls", [f"{address}/{archive.name}"])
     monkeypatch.setattr(sources, "DOWNLOADED", ("cifar100",))
     monkeypatch.setattr(download, "PAUSES", ())

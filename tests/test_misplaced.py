@@ -80,7 +80,7 @@ def test_an_archive_that_is_there_is_not_downloaded_again() -> None:
     with pytest.raises(UserError, match=r"^d/whole\.tar\.gz is not the published archive \(MD5 differs\); remove"):
         fetch_archive(["https://nowhere.invalid/whole.tar.gz"], "0" * 32, Path("d"), "other")
     with pytest.raises(Missing, match=r"^its archive d/cifar-10-python\.tar\.gz is not unpacked: repro data cifar10$"):
-        cifar.check(cifar.CIFAR10, Path("d"))
+        cifar.check("cifar10", Path("d"))
 
 
 def one_deeper(folder: Path, name: str) -> None:

@@ -223,7 +223,7 @@ def test_svhn_is_learnt_from_files_as_published(
     from test_svhn import small
 
     published = replace(small(server[1]), address=server[0])
-    monkeypatch.setattr(kinds, "load", lambda name, root: svhn.load(published, root))
+    monkeypatch.setattr(svhn, "SVHN", published)
     monkeypatch.setattr(Experiment, "train_images", 70)
     experiment = experiment_for("densenet", {"depth": 7, "k": 4}, seed=0, dataset="svhn", epochs=8)
     experiment = replace(experiment, recipe=replace(experiment.recipe, validation_images=30, batch=16))

@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from repro.data.files.stored import Missing
+from repro.data import Dataset
+from repro.data.files.stored import Missing, Stored
 from repro.data.readers import svhn
 from repro.data.readers.svhn import File, Svhn
 from repro.errors import RunFailed, UserError
@@ -33,10 +34,24 @@ def small(folder: Path) -> Svhn:
     return Svhn((replace(train, validation=2), replace(extra, validation=1)), test, "http://127.0.0.1:9")
 
 
+def load(published: Svhn, root: Path) -> Dataset:
+    """Return SVHN from other files than the published ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(svhn, "SVHN", published)
+        return svhn.load("svhn", root)
+
+
+def check(published: Svhn, root: Path) -> Stored:
+    """Check other files than the published ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(svhn, "SVHN", published)
+        return svhn.check("svhn", root)
+
+
 def test_images_and_labels_are_read(tmp_path: Path) -> None:
     published = small(tmp_path)
     _, images, labels = write(tmp_path / "same", "train_32x32.mat", 60, seed=60)
-    loaded = svhn.load(published, tmp_path)
+    loaded = load(published, tmp_path)
     assert loaded.train.pixels.shape == (100, 3, 32, 32)
     assert loaded.train.pixels.is_contiguous()
     assert torch.equal(loaded.train.pixels[:60], torch.from_numpy(images).permute(0, 3, 1, 2))
@@ -46,7 +61,7 @@ def test_images_and_labels_are_read(tmp_path: Path) -> None:
 
 def test_the_folder_svhn_or_the_folder_itself_is_read(tmp_path: Path) -> None:
     published = small(tmp_path / "svhn")
-    assert torch.equal(svhn.load(published, tmp_path).test.pixels, svhn.load(published, tmp_path / "svhn").test.pixels)
+    assert torch.equal(load(published, tmp_path).test.pixels, load(published, tmp_path / "svhn").test.pixels)
 
 
 def test_a_changed_file_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -54,7 +69,7 @@ def test_a_changed_file_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "extra_32x32.mat"
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(UserError, match=r"extra_32x32\.mat is not the published file \(MD5 differs\)"):
-        svhn.load(published, tmp_path)
+        load(published, tmp_path)
 
 
 def test_missing_files_are_downloaded_and_the_others_kept(server: tuple[str, Path], tmp_path: Path) -> None:
@@ -64,7 +79,7 @@ def test_missing_files_are_downloaded_and_the_others_kept(server: tuple[str, Pat
     there = tmp_path / "root" / "svhn" / "train_32x32.mat"
     there.write_bytes((folder / there.name).read_bytes())
     (folder / there.name).unlink()
-    assert len(svhn.load(published, tmp_path / "root").train) == 100
+    assert len(load(published, tmp_path / "root").train) == 100
     names = sorted(path.name for path in there.parent.iterdir() if path.suffix != ".lock")
     assert names == ["extra_32x32.mat", "test_32x32.mat", "train_32x32.mat"]
 
@@ -74,29 +89,29 @@ def test_a_file_that_cannot_be_downloaded_is_named(server: tuple[str, Path], tmp
     published = replace(small(folder), address=address)
     (folder / "extra_32x32.mat").write_bytes(b"lies")
     with pytest.raises(RunFailed, match=r"extra_32x32\.mat is not in .*svhn and cannot be downloaded .*MD5.* by hand"):
-        svhn.load(published, tmp_path)
+        load(published, tmp_path)
     assert sorted(path.name for path in (tmp_path / "svhn").iterdir() if path.suffix != ".lock") == ["train_32x32.mat"]
 
 
 def test_files_are_checked_without_a_download(tmp_path: Path) -> None:
     published = small(tmp_path / "svhn")
     folder = tmp_path / "svhn"
-    stored = svhn.check(published, tmp_path)
+    stored = check(published, tmp_path)
     assert (stored.folder, stored.size) == (folder, sum(path.stat().st_size for path in folder.iterdir()))
     (folder / "extra_32x32.mat").unlink()
     with pytest.raises(Missing, match=r"svhn lacks extra_32x32\.mat"):
-        svhn.check(published, tmp_path)
+        check(published, tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == ["test_32x32.mat", "train_32x32.mat"]
 
 
 def test_validation_images_have_a_fixed_number_per_class_and_file(tmp_path: Path) -> None:
-    loaded = svhn.load(small(tmp_path), tmp_path)
+    loaded = load(small(tmp_path), tmp_path)
     assert loaded.validation is not None
     places = loaded.validation
     assert len(places.unique()) == len(places) == 30
     for part, each in ((places[places < 60], 2), (places[places >= 60], 1)):
         assert loaded.train.labels[part].bincount().tolist() == [each] * 10
-    again = svhn.load(small(tmp_path), tmp_path).validation
+    again = load(small(tmp_path), tmp_path).validation
     assert again is not None
     assert torch.equal(places, again)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from repro.data.images import Dataset
@@ -25,13 +26,18 @@ def load(name: str, root: Path) -> Dataset | ImageFolder | DetectionFolder:
         RunFailed: it cannot be downloaded.
     """
     check_root(root)
-    file, function = DATASETS[name].loader.split(":")
-    read = getattr(import_module(f"repro.data.readers.{file}"), function)
-    dataset: Dataset | ImageFolder | DetectionFolder = read(name, root)
+    reader, function = reader_of(name)
+    dataset: Dataset | ImageFolder | DetectionFolder = getattr(reader, function)(name, root)
     if isinstance(dataset, Dataset):
         check_number(name, "train_images", len(dataset.train))
         check_number(name, "test_images", len(dataset.test))
     return dataset
+
+
+def reader_of(name: str) -> tuple[ModuleType, str]:
+    """Return the module that reads a dataset, and the name of its function."""
+    file, function = DATASETS[name].loader.split(":")
+    return import_module(f"repro.data.readers.{file}"), function
 
 
 def check_root(root: Path) -> None:

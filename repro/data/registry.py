@@ -49,7 +49,7 @@ class DatasetSpec:
     """C, H, W of a network's input."""
     classes: int
     loader: str
-    """`file:function` in repro.data.readers."""
+    """`file:function` in repro.data.readers; the file may also have `fetch` and `check`, see `repro.data.sources`."""
     train_images: int = 0
     """Images in the training set; 0 if unknown."""
     test_images: int = 0
@@ -75,10 +75,10 @@ class DatasetSpec:
 
 
 SHIPPED: dict[str, DatasetSpec] = {
-    "cifar10": DatasetSpec("CIFAR-10, 50,000 + 10,000 images", (3, 32, 32), 10, "cifar:load_cifar", 50_000, 10_000),
-    "cifar100": DatasetSpec("CIFAR-100, 50,000 + 10,000 images", (3, 32, 32), 100, "cifar:load_cifar", 50_000, 10_000),
+    "cifar10": DatasetSpec("CIFAR-10, 50,000 + 10,000 images", (3, 32, 32), 10, "cifar:load", 50_000, 10_000),
+    "cifar100": DatasetSpec("CIFAR-100, 50,000 + 10,000 images", (3, 32, 32), 100, "cifar:load", 50_000, 10_000),
     "digits": DatasetSpec("Digits of scikit-learn, 1,442 + 355 images", (3, 32, 32), 10, "digits:load", 1_442, 355),
-    "svhn": DatasetSpec("SVHN, 604,388 + 26,032 images", (3, 32, 32), 10, "svhn:load_svhn", 604_388, 26_032),
+    "svhn": DatasetSpec("SVHN, 604,388 + 26,032 images", (3, 32, 32), 10, "svhn:load", 604_388, 26_032),
     "imagenet": DatasetSpec(
         "ImageNet-1K (ILSVRC 2012), 1,281,167 + 50,000 images",
         (3, 224, 224),

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from repro.data import DATASETS, DatasetKind, load
+from repro.data import load
 from repro.data.files.stored import Missing, Stored, size_of
+from repro.data.loading import reader_of
 from repro.data.registry import dataset_folder
 from repro.errors import RunFailed, UserError, WrongFiles
 
@@ -42,9 +43,14 @@ class DatasetStatus:
 
 
 def fetch(name: str, root: Path) -> DatasetStatus:
-    """Download or unpack what is missing of a dataset, verify it, and return what is there then."""
+    """Download or unpack what is missing of a dataset, verify it, and return what is there then.
+
+    Most datasets are placed by a user, or held by a package; their readers have no `fetch`.
+    """
     try:
-        _fetch(name, root)
+        reader, _ = reader_of(name)
+        if hasattr(reader, "fetch"):
+            reader.fetch(name, root)
     except (UserError, RunFailed) as error:
         return DatasetStatus(name, State.MISSING, root, problem=str(error))
     return examine(name, root)
@@ -63,27 +69,6 @@ def examine(name: str, root: Path) -> DatasetStatus:
     return DatasetStatus(name, State.COMPLETE, stored.folder, stored.size, remark=stored.remark)
 
 
-def _fetch(name: str, root: Path) -> None:
-    """Download or unpack what is missing of a dataset; most are placed by a user, or held by a package.
-
-    Raises:
-        UserError: what is there cannot be used.
-        RunFailed: it cannot be downloaded.
-    """
-    if name in ("cifar10", "cifar100"):
-        from repro.data.readers import cifar
-
-        cifar.fetch(cifar.published(name), root)
-    elif name == "svhn":
-        from repro.data.readers import svhn
-
-        svhn.fetch(svhn.SVHN, root)
-    elif DATASETS[name].kind is DatasetKind.IMAGE_FILES:
-        from repro.data.readers import folder
-
-        folder.fetch(name, root)
-
-
 def _check(name: str, root: Path) -> Stored:
     """Verify what is there of a dataset, and write nothing.
 
@@ -91,22 +76,9 @@ def _check(name: str, root: Path) -> Stored:
         Missing: it is not there.
         UserError: it is wrong.
     """
-    if name in ("cifar10", "cifar100"):
-        from repro.data.readers import cifar
-
-        return cifar.check(cifar.published(name), root)
-    if name == "svhn":
-        from repro.data.readers import svhn
-
-        return svhn.check(svhn.SVHN, root)
-    if DATASETS[name].kind is DatasetKind.IMAGE_FILES:
-        from repro.data.readers import folder
-
-        return folder.check(name, root)
-    if DATASETS[name].kind is DatasetKind.DETECTION:
-        from repro.data.readers import coco
-
-        return coco.check(name, root)
+    reader, _ = reader_of(name)
+    if hasattr(reader, "check"):
+        return reader.check(name, root)
     load(name, root)  # a small dataset is checked by reading it
     place = dataset_folder(name, root)
     return Stored(place, size_of(place)) if place.exists() else Stored(None, 0)

@@ -127,60 +127,57 @@ CIFAR100 = Cifar(
 )
 
 
-def published(name: str) -> Cifar:
-    """Return CIFAR-10 or CIFAR-100 by the name of the dataset."""
-    return {each.name: each for each in (CIFAR10, CIFAR100)}[name]
+PUBLISHED = {each.name: each for each in (CIFAR10, CIFAR100)}
+"""Both by the name of the dataset."""
 
 
-def load_cifar(name: str, root: Path) -> Dataset:
-    """Return CIFAR-10, or CIFAR-100 with its 100 fine labels, from `root`, downloaded if needed."""
-    return load(published(name), root)
-
-
-def fetch(cifar: Cifar, root: Path) -> None:
+def fetch(name: str, root: Path) -> None:
     """Download a dataset unless one of its releases is under `root`; RunFailed if it cannot be downloaded."""
+    cifar = PUBLISHED[name]
     if _found(cifar, root) is None:
         _refuse_elsewhere(cifar, root)
         fetch_archive(cifar.urls, cifar.archive_md5, root, cifar.pickled.folder)
 
 
-def check(cifar: Cifar, root: Path) -> Stored:
+def check(name: str, root: Path) -> Stored:
     """Compare the files that `load` reads with their published checksums, without downloading any.
 
     Raises:
         Missing: no release is under `root`.
         UserError: a file is missing or is not the published one.
     """
+    cifar = PUBLISHED[name]
     found = _found(cifar, root)
     if found is None:
         _refuse_elsewhere(cifar, root)
         archive = root / cifar.archive
-        unpacked = f"its archive {archive} is not unpacked: repro data {cifar.name}" if archive.is_file() else ""
+        unpacked = f"its archive {archive} is not unpacked: repro data {name}" if archive.is_file() else ""
         raise Missing(root / cifar.pickled.folder, unpacked)
     release, folder = found
-    files = with_bar(list(release.files.items()), f"checking {cifar.name}")
-    return Stored(folder, sum(len(_checked(folder / name, release.algorithm, sum_)) for name, sum_ in files))
+    files = with_bar(list(release.files.items()), f"checking {name}")
+    return Stored(folder, sum(len(_checked(folder / file, release.algorithm, sum_)) for file, sum_ in files))
 
 
-def load(cifar: Cifar, root: Path) -> Dataset:
-    """Return a dataset from the release under `root`, downloaded if there is none.
+def load(name: str, root: Path) -> Dataset:
+    """Return CIFAR-10, or CIFAR-100 with its 100 fine labels, from the release under `root`, downloaded if needed.
 
     Raises:
         UserError: the files are not the published ones.
         RunFailed: they cannot be downloaded.
     """
-    fetch(cifar, root)
+    fetch(name, root)
+    cifar = PUBLISHED[name]
     found = _found(cifar, root)
     assert found is not None
     release, folder = found
     read = _read_binary if release is cifar.binary else _read_pickle
     splits = []
     for files in (release.train, release.test):
-        parts = [read(cifar, _checked(folder / name, release.algorithm, sum_)) for name, sum_ in files.items()]
+        parts = [read(cifar, _checked(folder / file, release.algorithm, sum_)) for file, sum_ in files.items()]
         splits.append(Images(torch.cat([pixels for pixels, _ in parts]), torch.cat([labels for _, labels in parts])))
     train, test = splits
     # Both releases hold the same images, and every file was checked, so the archive's checksum identifies both.
-    return Dataset(train, test, fingerprint=f"{cifar.name}:{cifar.archive_md5[:12]}")
+    return Dataset(train, test, fingerprint=f"{name}:{cifar.archive_md5[:12]}")
 
 
 def _found(cifar: Cifar, root: Path) -> tuple[Release, Path] | None:

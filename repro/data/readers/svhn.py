@@ -57,58 +57,55 @@ SVHN = Svhn(
 VALIDATION_SEED = 0
 
 
-def load_svhn(name: str, root: Path) -> Dataset:
-    """Return SVHN from `root` or its folder svhn, downloaded if needed."""
-    return load(SVHN, root)
-
-
-def fetch(svhn: Svhn, root: Path) -> None:
+def fetch(name: str, root: Path) -> None:
     """Download the files that are missing; RunFailed if one cannot be downloaded."""
-    folder = _folder(svhn, root)
-    for file in svhn.files:
+    folder = _folder(root)
+    for file in SVHN.files:
         if not (folder / file.name).exists():
-            fetch_file([f"{svhn.address}/{file.name}"], file.md5, folder / file.name)
+            fetch_file([f"{SVHN.address}/{file.name}"], file.md5, folder / file.name)
 
 
-def check(svhn: Svhn, root: Path) -> Stored:
+def check(name: str, root: Path) -> Stored:
     """Compare the files with their published checksums, without downloading any.
 
     Raises:
         Missing: files are missing.
         UserError: a file is not the published one.
     """
-    folder = _folder(svhn, root)
-    missing = [file.name for file in svhn.files if not (folder / file.name).exists()]
+    folder = _folder(root)
+    missing = [file.name for file in SVHN.files if not (folder / file.name).exists()]
     if missing:
         raise Missing(folder, f"{folder} lacks {', '.join(missing)}" if folder.exists() else "")
-    for file in svhn.files:
+    for file in SVHN.files:
         _check(folder / file.name, file.md5)
-    return Stored(folder, sum((folder / file.name).stat().st_size for file in svhn.files))
+    return Stored(folder, sum((folder / file.name).stat().st_size for file in SVHN.files))
 
 
-def load(svhn: Svhn, root: Path) -> Dataset:
-    """Return the dataset; the training images are those of all training files, one file after another.
+def load(name: str, root: Path) -> Dataset:
+    """Return SVHN from `root` or its folder svhn, downloaded if needed.
+
+    The training images are those of all training files, one file after another.
 
     Raises:
         UserError: the files are not the published ones.
         RunFailed: they cannot be downloaded.
     """
-    fetch(svhn, root)
-    folder = check(svhn, root).folder
+    fetch(name, root)
+    folder = check(name, root).folder
     assert folder is not None
-    *train, test = (_read(folder / file.name) for file in svhn.files)
-    digest = hashlib.sha256("".join(file.md5 for file in svhn.files).encode()).hexdigest()[:12]
+    *train, test = (_read(folder / file.name) for file in SVHN.files)
+    digest = hashlib.sha256("".join(file.md5 for file in SVHN.files).encode()).hexdigest()[:12]
     return Dataset(
         Images(torch.cat([each.pixels for each in train]), torch.cat([each.labels for each in train])),
         test,
         fingerprint=f"svhn:{digest}",
-        validation=_validation(svhn, [each.labels for each in train]),
+        validation=_validation([each.labels for each in train]),
     )
 
 
-def _folder(svhn: Svhn, root: Path) -> Path:
+def _folder(root: Path) -> Path:
     """Return the folder of the files, which is `root` if it holds the first one."""
-    return root if (root / svhn.train[0].name).exists() else root / "svhn"
+    return root if (root / SVHN.train[0].name).exists() else root / "svhn"
 
 
 def _check(path: Path, published: str) -> None:
@@ -131,11 +128,11 @@ def _read(path: Path) -> Images:
     return Images(pixels, torch.from_numpy(content["y"]).flatten().long() % 10)
 
 
-def _validation(svhn: Svhn, labels: list[Tensor]) -> Tensor:
+def _validation(labels: list[Tensor]) -> Tensor:
     """Return the training indices of the validation images, drawn at random for each file and class."""
     generator = torch.Generator().manual_seed(VALIDATION_SEED)
     places, begin = [], 0
-    for file, own in zip(svhn.train, labels, strict=True):
+    for file, own in zip(SVHN.train, labels, strict=True):
         order = torch.randperm(len(own), generator=generator)
         for digit in range(10):
             places.append(begin + order[own[order] == digit][: file.validation])
