@@ -137,7 +137,7 @@ def test_the_gate_weights_stay_if_the_records_cannot_be_written(
     gates = gates_path(tmp_path, three[0].name)
     write_gates([], gates)
     full = Mock(side_effect=OSError(ENOSPC, "No space left on device"))
-    monkeypatch.setattr("repro.store.keeping.rewrite", full)
+    monkeypatch.setattr("repro.store.removal.rewrite", full)
     status, _, err = keep(capsys, tmp_path, three[0].name, "--record", 2, "--yes")
     assert (status, err.count("No space left on device")) == (1, 1)
     assert gates.exists()

@@ -7,18 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from repro.errors import UserError
-from repro.store.csv_rows import read_with_lines, rewrite
 from repro.store.curves import curve_path, curve_paths, is_curve_of
 from repro.store.gates import gates_path
-from repro.store.results import (
-    RECORD,
-    RUNS,
-    Record,
-    every_record,
-    result_folders,
-    shipped_results,
-    without_tests,
-)
+from repro.store.removal import delete_records
+from repro.store.results import RUNS, Record, every_record, result_folders, shipped_results, without_tests
 from repro.store.run_names import run_named
 from repro.store.writing import locked_results
 from repro.text import number_of
@@ -82,23 +74,15 @@ def others_of(records: Sequence[Kept], number: int) -> list[Kept]:
 
 def delete(others: Sequence[Kept], kept: Kept) -> None:
     """Delete records, their curves and their gate weights; the kept record's curve gets the name of the run."""
+    name, unwanted = kept.record.name, [each.record for each in others]
     for folder in dict.fromkeys(each.folder for each in others):
-        unwanted = [each.record for each in others]
         with locked_results(folder / RUNS):  # so that no other process writes a curve meanwhile
-            _delete_records(unwanted, folder)
-            for curve in curve_paths(folder, kept.record.name):
+            first = next((each for each in every_record(folder) if each.name == name), None)
+            left = [without_tests(each) for each in delete_records(unwanted, folder)]
+            if first and without_tests(first) not in left:  # the gate weights are those of the first record
+                gates_path(folder, name).unlink(missing_ok=True)
+            for curve in curve_paths(folder, name):
                 if is_curve_of(curve, kept.record):
-                    curve.replace(curve_path(folder, kept.record.name))
+                    curve.replace(curve_path(folder, name))
                 elif any(is_curve_of(curve, each) for each in unwanted):
                     curve.unlink()
-
-
-def _delete_records(unwanted: Sequence[Record], folder: Path) -> None:
-    """Delete records of one run in a folder, whose lock is held, and its gate weights if they are of one of these."""
-    path, name = folder / RUNS, unwanted[0].name
-    rows = [(without_tests(record), line) for record, line in read_with_lines(path, Record, RECORD)]
-    first = next((record for record, _ in rows if record.name == name), None)
-    deleted = [without_tests(each) for each in unwanted]
-    rewrite(path, [line for record, line in rows if record not in deleted], Record)
-    if first in deleted:  # the gate weights are those of the first record
-        gates_path(folder, name).unlink(missing_ok=True)

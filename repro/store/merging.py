@@ -17,7 +17,7 @@ from repro.store.csv_rows import line_of, lines_of, read, read_with_lines, rewri
 from repro.store.curves import by_run, numbered, read_curve
 from repro.store.gates import read_gates
 from repro.store.protocol_tests import recorded_tests
-from repro.store.results import RECORD, RUNS, ProtocolTest, Record, put_record, with_further_tests
+from repro.store.results import RECORD, RUNS, ProtocolTest, Record, put_record, with_further_tests, without_tests
 from repro.store.step_times import MEASURED_TIME, TIMES, StepTime
 from repro.store.weights_tests import WEIGHTS, WEIGHTS_TEST, WeightsTest
 from repro.store.writing import locked_results
@@ -66,7 +66,7 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
             RECORD,
             _run,
             _run,
-            content=_without_tests,
+            content=without_tests,
             join=_with_tests_of,
             unmeasured=UNMEASURED,
         )
@@ -132,11 +132,6 @@ def _tested(test: WeightsTest) -> Hashable:
 def _with_errors(test: WeightsTest) -> object:
     """Return what two tests must share to be the same: the machine and the time may differ."""
     return test.key, test.error, test.error5 or None  # earlier versions recorded 0 for five classes or fewer
-
-
-def _without_tests(record: Record) -> object:
-    """Return what two records must share to be of the same run: one may be tested by more protocols."""
-    return {**vars(record), "tests": ()}
 
 
 def _with_tests_of(record: Record, other: Record) -> Record | None:

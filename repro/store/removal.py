@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,13 +108,18 @@ def _remove_record(removal: Removal) -> None:
     """Delete the records and the files of a removal, and none that was added after the question."""
     if not removal.records and not removal.files:
         return
-    path = removal.results / RUNS
-    with locked_results(path):
-        unwanted = [without_tests(each) for each in removal.records]
-        kept = [each for each in read_with_lines(path, Record, RECORD) if without_tests(each[0]) not in unwanted]
-        if unwanted:
-            rewrite(path, [line for _, line in kept], Record)
-        added = [record for record, _ in kept if record.name == removal.name]
+    with locked_results(removal.results / RUNS):
+        added = [each for each in delete_records(removal.records, removal.results) if each.name == removal.name]
         for file in removal.files:
             if not any(is_curve_of(file, each) for each in added):  # it replaced a curve without a record
                 file.unlink(missing_ok=True)
+
+
+def delete_records(unwanted: Sequence[Record], results: Path) -> list[Record]:
+    """Delete the lines of records in `results`/runs.csv, whose lock this process holds; return the records left."""
+    deleted = [without_tests(each) for each in unwanted]
+    lines = read_with_lines(results / RUNS, Record, RECORD)
+    left = [(record, line) for record, line in lines if without_tests(record) not in deleted]
+    if deleted:
+        rewrite(results / RUNS, [line for _, line in left], Record)
+    return [record for record, _ in left]
