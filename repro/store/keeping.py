@@ -10,7 +10,7 @@ from repro.errors import UserError
 from repro.store.curves import curve_path, curve_paths, is_curve_of
 from repro.store.gates import gates_path
 from repro.store.removal import delete_records
-from repro.store.results import RUNS, Record, every_record, result_folders, shipped_results, without_tests
+from repro.store.results import RUNS, Record, every_record, is_shipped, result_folders, without_tests
 from repro.store.run_names import run_named
 from repro.store.writing import locked_results
 from repro.text import number_of
@@ -26,7 +26,7 @@ class Kept:
     @property
     def shipped(self) -> bool:
         """Whether it comes with the program and is never deleted."""
-        return self.folder.resolve() == shipped_results().resolve()
+        return is_shipped(self.folder)
 
 
 def records_of(run: str, results: Path) -> list[Kept]:

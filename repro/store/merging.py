@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -60,18 +61,10 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
     with ExitStack() as locks:
         for name in (RUNS, TIMES, WEIGHTS):
             locks.enter_context(locked_results(results / name))
-        runs = _Lines(
-            results / RUNS,
-            Record,
-            RECORD,
-            _run,
-            _run,
-            content=without_tests,
-            join=_with_tests_of,
-            unmeasured=UNMEASURED,
-        )
-        times = _Lines(results / TIMES, StepTime, MEASURED_TIME, _time, key=_time)
-        weights = _Lines(results / WEIGHTS, WeightsTest, WEIGHTS_TEST, _weights, key=_tested, content=_with_errors)
+        run = attrgetter("name")
+        runs = _Lines(results / RUNS, Record, RECORD, run, run, without_tests, _with_tests_of, UNMEASURED)
+        times = _Lines(results / TIMES, StepTime, MEASURED_TIME, _time, _time)
+        weights = _Lines(results / WEIGHTS, WeightsTest, WEIGHTS_TEST, _weights, attrgetter("key"), _with_errors)
         files = {folder: _Files(results / folder, reader) for folder, reader in FILES.items()}
         for source in with_bar(sources, "reading results"):
             runs.add(source / RUNS)
@@ -82,7 +75,9 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
         refuse(_conflicts(runs, times, weights, files.values()))
         for each in files.values():  # first, so that no record is without its curve
             each.write()
-        _write_records(runs, results)
+        runs.write()
+        for record in runs.joined:  # those that were tested further elsewhere
+            put_record(record, results)
         times.write()
         weights.write()
     return Added(
@@ -113,20 +108,12 @@ def _check(source: Path, results: Path) -> None:
         raise UserError(f"{source} is the folder that is merged into; choose another one with --results")
 
 
-def _run(record: Record) -> str:
-    return record.name
-
-
 def _time(time: StepTime) -> str:
     return f"row {time.row} of table {time.table}, measurement {time.measurement}"
 
 
 def _weights(test: WeightsTest) -> str:
     return f"the test of {test.file} ({test.sha256[:8]}) with {test.model} on {test.dataset}, {test.tested_by}"
-
-
-def _tested(test: WeightsTest) -> Hashable:
-    return test.key
 
 
 def _with_errors(test: WeightsTest) -> object:
@@ -149,14 +136,6 @@ def _errors(test: ProtocolTest) -> object:
     return test.error, test.error5 or None
 
 
-def _itself(row: Row) -> Row:
-    return row
-
-
-def _first(row: Row, other: Row) -> Row | None:
-    return row
-
-
 @dataclass
 class _Lines(Generic[Row]):
     """A CSV file with one line for each record, time or test, and the lines that a merge adds to it."""
@@ -169,9 +148,9 @@ class _Lines(Generic[Row]):
     """What a row is of, in error messages."""
     key: Callable[[Row], Hashable]
     """What a row is of: one file may have several rows of a key, but two files must not contradict each other."""
-    content: Callable[[Row], object] = _itself
+    content: Callable[[Row], object] = lambda row: row
     """What is equal in rows of a key that are the same."""
-    join: Callable[[Row, Row], Row | None] = _first
+    join: Callable[[Row, Row], Row | None] = lambda row, other: row
     """Returns a row with what another one that is the same adds to it; None if the two contradict each other."""
     unmeasured: Collection[str] = ()
     """The columns that no measured value is in."""
@@ -231,13 +210,6 @@ class _Lines(Generic[Row]):
         """Write the file if there is something to add."""
         if self.new:
             rewrite(self.path, [*lines_of(self.path), *self.new], self.kind)
-
-
-def _write_records(runs: _Lines[Record], results: Path) -> None:
-    """Write new records, and those that were tested further elsewhere."""
-    runs.write()
-    for record in runs.joined:
-        put_record(record, results)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from repro.paths import Folders
 from repro.store.csv_rows import read_with_lines, rewrite
 from repro.store.curves import curve_paths, is_curve_of
 from repro.store.gates import gates_path
-from repro.store.results import RECORD, RUNS, Record, every_record, shipped_results, without_tests
+from repro.store.results import RECORD, RUNS, Record, every_record, is_shipped, without_tests
 from repro.store.run_folders import CURVE, DESCRIPTION, LOCK, LOCK_SECONDS, run_names
 from repro.store.run_names import run_named
 from repro.store.writing import locked_results
@@ -66,7 +66,7 @@ def removal_of(what: str, folders: Folders) -> Removal:
         raise UserError(f"another process is training {name}; stop it first, and then remove the run")
     gates = gates_path(results, name)
     files = (*curve_paths(results, name), *([gates] if gates.exists() else []))
-    if (files or name in recorded) and results.resolve() == shipped_results().resolve():
+    if (files or name in recorded) and is_shipped(results):
         raise UserError(f"the record of {name} in {results} is shipped with the program and is never deleted")
     own = tuple(each for each in records if each.name == name)
     return Removal(name, folder if folder.is_dir() else None, results, own, files)

@@ -278,10 +278,14 @@ def shipped_results() -> Path:
     return shipped_folder("results")
 
 
+def is_shipped(results: Path) -> bool:
+    """Whether a folder is that of the shipped results, whose records are never deleted."""
+    return results.resolve() == shipped_results().resolve()
+
+
 def result_folders(own: Path) -> list[Path]:
     """Return the folders of the shipped results and of the user's results; one folder if they are the same."""
-    shipped = shipped_results()
-    return [own] if own.resolve() == shipped.resolve() else [shipped, own]
+    return [own] if is_shipped(own) else [shipped_results(), own]
 
 
 def is_cpu(device: str) -> bool:
