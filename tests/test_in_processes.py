@@ -1,5 +1,6 @@
 """Networks counted in several processes: the values are in the cache, and errors are left to the caller."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from repro.counting import in_processes as module
 from repro.counting.cache import cached, cached_demand, counted, demanded
 from repro.counting.count import Subject, count
 from repro.counting.demand import demand_of
-from repro.counting.in_processes import NETWORKS_EACH, in_processes
+from repro.counting.in_processes import NETWORKS_EACH, when_cached
 from repro.errors import UserError
 
 SMALL = [Subject("resnet20", {"shortcut": "A"}, (3, 32, 32), classes) for classes in range(2, 2 + 2 * NETWORKS_EACH)]
@@ -25,20 +26,16 @@ def _two_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_processes_put_the_counts_into_the_cache() -> None:
     subjects = [*SMALL, ODD]
-    with in_processes(counted, subjects) as waits:
-        for wait in waits:
-            wait()
-        assert cached(SMALL[-1]) == count(SMALL[-1])
-        assert [bool(cached(each)) for each in subjects] == [True] * len(SMALL) + [False]
-        with pytest.raises(UserError, match=r"^densenet does not accept an input of 3x2x2"):
-            counted(ODD)
+    assert list(when_cached(counted, subjects, "")) == list(range(len(subjects)))
+    assert cached(SMALL[-1]) == count(SMALL[-1])
+    assert [bool(cached(each)) for each in subjects] == [True] * len(SMALL) + [False]
+    with pytest.raises(UserError, match=r"^densenet does not accept an input of 3x2x2"):
+        counted(ODD)
 
 
 @pytest.mark.slow
 def test_processes_put_the_demands_into_the_cache() -> None:
-    with in_processes(demanded, SMALL) as waits:
-        for wait in waits:
-            wait()
+    list(when_cached(demanded, SMALL, ""))
     assert cached_demand(SMALL[0]) == demand_of(SMALL[0])
 
 
@@ -46,9 +43,7 @@ def test_processes_put_the_demands_into_the_cache() -> None:
 def test_processes_that_end_leave_the_networks_to_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where memory is short, or the program cannot be imported by another process."""
     monkeypatch.setattr(module, "__name__", "repro.no_such_module")
-    with in_processes(demanded, SMALL) as waits:
-        for wait in waits:
-            wait()
+    list(when_cached(demanded, SMALL, ""))
     assert not any(cached_demand(each) for each in SMALL)
 
 
@@ -56,9 +51,7 @@ def test_few_networks_and_those_of_the_user_are_counted_in_this_process(monkeypa
     monkeypatch.setattr(module, "_started", lambda stack: pytest.fail("a process was started"))
     own = [Subject("torchvision:resnet18", {}, (3, 32, 32), classes) for classes in range(2, 12)]
     for subjects in (SMALL[1:], own):
-        with in_processes(counted, subjects) as waits:
-            assert len(waits) == len(subjects)
-            assert [wait() for wait in waits] == [None] * len(subjects)
+        assert list(when_cached(counted, subjects, "")) == list(range(len(subjects)))
 
 
 @pytest.mark.parametrize(("free", "number"), [(None, 2), (5 << 30, 2), (3 << 30, 0), (0, 0)])
@@ -68,10 +61,10 @@ def test_each_process_needs_memory(monkeypatch: pytest.MonkeyPatch, free: int | 
 
 
 @pytest.mark.slow
-def test_processes_end_with_the_context(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_end_with_the_iterator(monkeypatch: pytest.MonkeyPatch) -> None:
     started, start = [], module._started
     monkeypatch.setattr(module, "_started", lambda stack: started.append(start(stack)) or started[-1])
-    with pytest.raises(KeyboardInterrupt), in_processes(counted, SMALL):
-        raise KeyboardInterrupt
+    with closing(when_cached(counted, SMALL, "")) as numbers:
+        next(numbers)
     assert len(started) == 2
     assert all(each.returncode for each in started)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -20,8 +20,6 @@ from repro.memory import free_host_memory
 from repro.models import is_outside
 from repro.runtime import cores
 
-Wait = Callable[[], None]
-"""Waits until a process is done with a network."""
 Process = subprocess.Popen[bytes]
 
 KEPT: dict[str, Callable[[Subject], object]] = {each.__name__: each for each in (counted, demanded)}
@@ -32,19 +30,19 @@ MEMORY = 2**31
 """Bytes that a process needs at most for a network of the tables: ResNet-1202 took 1.9 GiB."""
 
 
-@contextmanager
-def in_processes(value: Callable[[Subject], object], subjects: Sequence[Subject]) -> Iterator[list[Wait]]:
+def when_cached(value: Callable[[Subject], object], subjects: Sequence[Subject], what: str) -> Iterator[int]:
     """Let processes compute a value of each network and put it into the cache; a few networks are left to the caller.
 
-    The caller computes the value again after waiting: that takes it from the cache, or meets the error that the process
-    has met.
+    The caller computes each value again: that takes it from the cache, or meets the error that the process has met.
+    The processes end with the iterator.
 
     Args:
         value: `counted` or `demanded`.
         subjects: networks whose value is not in the cache; code from outside the package does not run in a process.
+        what: is done, in words, for the progress.
 
     Yields:
-        For each network, what waits for its value; the processes end with the context.
+        The number of each network, in order, when a process is done with it.
     """
     shipped = [not is_outside(each.model) for each in subjects]
     processes = _number_for(sum(shipped))
@@ -54,26 +52,13 @@ def in_processes(value: Callable[[Subject], object], subjects: Sequence[Subject]
         for _ in range(processes):
             idle.put(_started(stack))
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
-
-        def wait_for(subject: Subject) -> Wait:
-            task = msgspec.json.encode((value.__name__, subject))
-            return threads.submit(_ask, idle, task).result
-
-        pairs = zip(subjects, shipped, strict=True)
-        yield [wait_for(subject) if processes and own else lambda: None for subject, own in pairs]
-
-
-def when_cached(value: Callable[[Subject], object], subjects: Sequence[Subject], what: str) -> Iterator[int]:
-    """Yield the number of each network when its value is computed, as `in_processes` does, with progress.
-
-    Args:
-        value: `counted` or `demanded`.
-        subjects: networks whose value is not in the cache.
-        what: is done, in words.
-    """
-    with in_processes(value, subjects) as waits:
-        for number, wait in with_bar(list(enumerate(waits)), what):
-            wait()
+        answers = [
+            threads.submit(_ask, idle, msgspec.json.encode((value.__name__, each))) if processes and own else None
+            for each, own in zip(subjects, shipped, strict=True)
+        ]
+        for number, answer in with_bar(list(enumerate(answers)), what):
+            if answer:
+                answer.result()
             yield number
 
 
