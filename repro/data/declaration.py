@@ -155,17 +155,6 @@ KINDS: dict[str, type[Declared]] = {
 }
 
 
-class Place(NamedTuple):
-    """Where a dataset is declared."""
-
-    file: Path
-    name: str
-
-    def refused(self, reason: str) -> WrongFiles:
-        """Return the error of a wrong declaration."""
-        return WrongFiles(Mistake(self.file, f"dataset {self.name}", reason))
-
-
 class Declaration(NamedTuple):
     """A dataset that a file declares."""
 
@@ -175,7 +164,7 @@ class Declaration(NamedTuple):
 
     def refused(self, reason: str) -> WrongFiles:
         """Return the error of files that do not fit the declaration."""
-        return Place(self.file, self.name).refused(reason)
+        return WrongFiles(_mistake(self.file, self.name, reason))
 
 
 class Declarations(NamedTuple):
@@ -204,9 +193,11 @@ def survey_datasets(files: Iterable[Path], shipped: Collection[str]) -> Declarat
         with collecting(mistakes):
             for name, given in _read(file).items():
                 names.add(name)
-                with collecting(mistakes):
-                    _refuse_second(Place(file, name), own, found)
-                    found[canonical(name)] = _declaration(Place(file, name), given)
+                try:
+                    _refuse_second(name, own, found)
+                    found[canonical(name)] = Declaration(file, name, _declared(name, given))
+                except UserError as error:
+                    mistakes.append(_mistake(file, name, str(error)))
     right = {each.name: each for each in found.values()}
     return Declarations(right, tuple(mistakes), frozenset(names - right.keys()))
 
@@ -220,21 +211,18 @@ def _read(file: Path) -> dict[str, Any]:
     return datasets
 
 
-def _refuse_second(place: Place, own: Mapping[str, str], found: Mapping[str, Declaration]) -> None:
-    """Refuse a name that another dataset has, in any spelling."""
-    key = canonical(place.name)
+def _mistake(file: Path, name: str, reason: str) -> Mistake:
+    """Return what is wrong with a dataset that a file declares."""
+    return Mistake(file, f"dataset {name}", reason)
+
+
+def _refuse_second(name: str, own: Mapping[str, str], found: Mapping[str, Declaration]) -> None:
+    """Refuse a name that another dataset has, in any spelling; UserError with the reason."""
+    key = canonical(name)
     if key in own:
-        raise place.refused(f"the dataset {own[key]} comes with the program; choose another name")
+        raise UserError(f"the dataset {own[key]} comes with the program; choose another name")
     if key in found:
-        raise place.refused(f"{found[key].file} already has a dataset of that name; rename one of them")
-
-
-def _declaration(place: Place, given: Any) -> Declaration:
-    """Return a dataset as it is declared."""
-    try:
-        return Declaration(place.file, place.name, _declared(place.name, given))
-    except UserError as error:
-        raise place.refused(str(error)) from None
+        raise UserError(f"{found[key].file} already has a dataset of that name; rename one of them")
 
 
 def _declared(name: str, given: Any) -> Declared:
