@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from repro.atomic import naming
 
@@ -14,17 +12,20 @@ LONGEST = 255
 """Bytes of the longest name that file systems take."""
 
 
-def files_in(archive: tarfile.TarFile, within: str = "") -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield the name and the content of each file, in order; folders are skipped.
+def unpack(archive: tarfile.TarFile, folder: Path, within: str = "") -> None:
+    """Write the files of an archive into a folder, in order; folders are skipped.
 
     Args:
         archive: opened for reading.
+        folder: where the files are written; it is created if needed.
         within: the folder of the archive that holds all files; empty if they are in none.
 
     Raises:
         tarfile.ReadError: a member is a link, a device or a sparse file, which may be larger than the archive, or is in
-            another folder, or its name is not plain.
+            another folder, or its name is not plain; or there are no files.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    empty = True
     for member in archive:
         if member.isdir():
             continue
@@ -33,23 +34,15 @@ def files_in(archive: tarfile.TarFile, within: str = "") -> Iterator[tuple[str, 
         content = archive.extractfile(member) if regular and _is_plain(path.name) else None
         if content is None:
             raise tarfile.ReadError(f"{member.name[:LONGEST]!r} is not a regular file with a plain name")
-        yield path.name, content
+        empty = False
+        with naming(folder / path.name), (folder / path.name).open("wb") as file:
+            shutil.copyfileobj(content, file)
+    if empty:
+        raise tarfile.ReadError("it has no files")
 
 
 def _is_plain(name: str) -> bool:
     return name not in ("", "..") and name.isprintable() and len(name.encode(errors="replace")) <= LONGEST
-
-
-def unpack(archive: tarfile.TarFile, folder: Path, within: str = "") -> None:
-    """Write the files of an archive into a folder; tarfile.ReadError as in `files_in`, or if there are none."""
-    folder.mkdir(parents=True, exist_ok=True)
-    empty = True
-    for name, content in files_in(archive, within):
-        empty = False
-        with naming(folder / name), (folder / name).open("wb") as file:
-            shutil.copyfileobj(content, file)
-    if empty:
-        raise tarfile.ReadError("it has no files")
 
 
 def is_filled(folder: Path) -> bool:
