@@ -62,15 +62,6 @@ def shape(value: Any) -> tuple[int, ...]:
 
 
 def per_element(flops: int) -> Handle:
-    """Return a handle that counts `flops` for each element of the first input."""
-
-    def handle(inputs: list[Any], outputs: list[Any]) -> int:
-        return flops * prod(shape(inputs[0]))
-
-    return handle
-
-
-def per_output_element(flops: int) -> Handle:
     """Return a handle that counts `flops` for each element of the output, which broadcasting may enlarge."""
 
     def handle(inputs: list[Any], outputs: list[Any]) -> int:
@@ -116,9 +107,9 @@ def weighted_sum(inputs: list[Any], outputs: list[Any]) -> int:
 EXTRA_HANDLES: dict[str, Handle] = {
     "aten::relu": per_element(2),
     "aten::relu_": per_element(2),
-    "aten::add": per_output_element(1),
-    "aten::add_": per_output_element(1),
-    "aten::mul": per_output_element(1),
+    "aten::add": per_element(1),
+    "aten::add_": per_element(1),
+    "aten::mul": per_element(1),
     "aten::addcmul": weighted_sum,
     "aten::sigmoid": per_element(4),
     "aten::avg_pool2d": pooling(0),
