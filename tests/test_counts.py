@@ -9,7 +9,7 @@ from marking import COUNTS_ALL
 
 from repro.comparison.counts import abbreviated, subject_of
 from repro.counting import cache
-from repro.counting.cache import cached, counted, counted_parameters
+from repro.counting.cache import cached_count, counted, counted_parameters
 from repro.counting.count import (
     Subject,
     count,
@@ -319,7 +319,7 @@ def test_counting_draws_no_random_numbers() -> None:
 def test_a_count_is_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path))
     subject = Subject("resnet20", {"shortcut": "B"}, (3, 32, 32), 7)
-    assert cached(subject) is None
+    assert cached_count(subject) is None
     counts = counted(subject)
     monkeypatch.setattr("repro.counting.cache.count", lambda subject: pytest.fail("counted twice"))
     assert counted(subject) == counts
@@ -360,10 +360,10 @@ def test_a_damaged_cached_count_is_computed_again(tmp_path: Path, monkeypatch: p
     damaged = [written[:place] + bytes([written[place] ^ 1]) + written[place + 1 :] for place in range(len(written))]
     for content in (b"", b"[]", b"7", b"[" * 99_999, b'{"params": 1, "flops": {}}', written[:-1], *damaged):
         file.write_bytes(content)
-        assert cached(subject) is None
+        assert cached_count(subject) is None
     counted(other)
     (second,) = set((tmp_path / "counts").iterdir()) - {file}
     file.write_bytes(second.read_bytes())
-    assert cached(subject) is None
+    assert cached_count(subject) is None
     assert counted(subject) == counts
-    assert cached(subject) == counts
+    assert cached_count(subject) == counts

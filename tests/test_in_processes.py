@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from repro.counting import in_processes as module
-from repro.counting.cache import cached, cached_demand, counted, demanded
+from repro.counting.cache import cached_count, cached_demand, counted, demanded
 from repro.counting.count import Subject, count
 from repro.counting.demand import demand_of
 from repro.counting.in_processes import NETWORKS_EACH, when_cached
@@ -27,8 +27,8 @@ def _two_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_processes_put_the_counts_into_the_cache() -> None:
     subjects = [*SMALL, ODD]
     assert list(when_cached(counted, subjects, "")) == list(range(len(subjects)))
-    assert cached(SMALL[-1]) == count(SMALL[-1])
-    assert [bool(cached(each)) for each in subjects] == [True] * len(SMALL) + [False]
+    assert cached_count(SMALL[-1]) == count(SMALL[-1])
+    assert [bool(cached_count(each)) for each in subjects] == [True] * len(SMALL) + [False]
     with pytest.raises(UserError, match=r"^densenet does not accept an input of 3x2x2"):
         counted(ODD)
 

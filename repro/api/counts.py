@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from repro.api.library import Papers, check_text, plain, plain_options, using
 from repro.comparison.published import published_counts
 from repro.console import note, waiting
-from repro.counting.cache import cached, counted
+from repro.counting.cache import cached_count, counted
 from repro.counting.conventions import Convention, conventions_of
 from repro.counting.count import Count, Subject, count_modules, count_network, empty_network, in_evaluation
 from repro.counting.sizes import check_order, check_sizes, unusual
@@ -145,7 +145,7 @@ def _warn_if_unusual(model: str, input: Shape, dataset: str | None) -> None:
 
 def _counted(subject: Subject) -> Count:
     """Return the counts; if they are not cached, count for some seconds and show that."""
-    known = cached(subject)
+    known = cached_count(subject)
     if known is None:
         with waiting(f"counting {typed_name(subject.model)}", seconds=True):
             known = counted(subject)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from repro.api.library import Papers, using
-from repro.bars import with_bar
 from repro.counting.cache import counted_parameters
 from repro.counting.count import Subject
 from repro.data import DATASETS
@@ -138,7 +137,7 @@ def list_recipes(*, papers: Papers = ()) -> DataFrame:
 def model_lines() -> list[ModelLine]:
     """Return every model with its number of parameters, for default options and the dataset of its paper."""
     subjects = [default_subject(name) for name in MODELS]
-    params = counted_parameters(subjects, lambda missing: with_bar(missing, "counting parameters"))
+    params = counted_parameters(subjects)
     return [
         ModelLine(name, spec.summary, each, dict(spec.options), spec.dataset)
         for (name, spec), each in zip(MODELS.items(), params, strict=True)

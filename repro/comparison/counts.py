@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from repro.counting.cache import cached, counted
+from repro.counting.cache import cached_count, counted
 from repro.counting.count import Count, Subject
 from repro.data import DATASETS
 from repro.errors import PackageMissing, UserError
@@ -58,7 +58,7 @@ def counts_of(table: Table, row: Row) -> Count:
 def uncounted(selection: Selection) -> Iterator[tuple[Row, Subject]]:
     """Yield the networks of some rows of a table whose counts are not cached."""
     for row in selection.rows:
-        if _is_counted(selection.table, row) and not cached(subject := subject_of(selection.table, row)):
+        if _is_counted(selection.table, row) and not cached_count(subject := subject_of(selection.table, row)):
             yield row, subject
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from repro.bars import with_bar
 from repro.cached import read_cached, write_cached
 from repro.counting.count import Count, Subject, count, parameters_of, without_memory
 from repro.counting.demand import Demand, demand_of
@@ -22,29 +23,23 @@ from repro.paths import cache_folder
 
 def counted(subject: Subject) -> Count:
     """Return the counts of a network, from the cache if possible."""
-    known = cached(subject)
+    known = cached_count(subject)
     if known is None:
         known = count(subject)
         write_cached(_path(subject, "counts"), known)
     return known
 
 
-def cached(subject: Subject) -> Count | None:
+def cached_count(subject: Subject) -> Count | None:
     """Return the counts if they are in the cache."""
     return read_cached(_path(subject, "counts"), Count)
 
 
-def counted_parameters(
-    subjects: Sequence[Subject], progress: Callable[[Sequence[int]], Iterable[int]] = lambda missing: missing
-) -> list[int]:
-    """Return the parameters of networks, in order, from the cache if possible; much faster than FLOPs.
-
-    Args:
-        subjects: the networks.
-        progress: wraps the indices of the networks that must be built, for a progress bar.
-    """
+def counted_parameters(subjects: Sequence[Subject]) -> list[int]:
+    """Return the parameters of networks, in order, from the cache if possible; much faster than FLOPs."""
     known = {place: read_cached(_path(subject, "parameters"), int) for place, subject in enumerate(subjects)}
-    for place in progress([place for place, params in known.items() if params is None]):
+    missing = [place for place, params in known.items() if params is None]
+    for place in with_bar(missing, "counting parameters"):
         known[place] = parameters_of(without_memory(subjects[place]))
         write_cached(_path(subjects[place], "parameters"), known[place])
     return [params for params in known.values() if params is not None]
