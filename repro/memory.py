@@ -6,22 +6,18 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""Files with the memory limit of a container, cgroup versions 2 and 1."""
-
-
 CGROUP = Path("/sys/fs/cgroup")
-"""The folder of a container's own cgroup, version 2."""
+"""The folder of a container's own cgroup, version 2; version 1 has one below it."""
 MEMINFO = Path("/proc/meminfo")
 
 
-def host_memory() -> int | None:
-    """Return the bytes of the memory that this process may use; None if unknown."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
-    for path in CGROUP_LIMITS:
+def host_memory() -> int:
+    """Return the bytes of the memory that this process may use."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in (CGROUP / "memory.max", CGROUP / "memory" / "memory.limit_in_bytes"):  # versions 2 and 1
         with suppress(OSError, ValueError):  # the file is missing, or says "max"
             limits.append(int(path.read_text()))
-    return min(limits, default=None)
+    return min(limits)
 
 
 def free_host_memory() -> int | None:

@@ -114,7 +114,7 @@ def _refuse_larger_than_memory(file: Path, name: str) -> None:
     """Raise UserError for an array that is compressed and needs more memory than the machine has."""
     with zipfile.ZipFile(file) as archive:
         size = archive.getinfo(f"{name}.npy").file_size
-    if (memory := host_memory()) and size > memory:
+    if size > host_memory():
         raise UserError(f"{file}: {name} needs {size:,} bytes, more than the memory of this machine; split the file")
 
 

@@ -28,19 +28,13 @@ def check_fits(networks: Sequence[nn.Module], device: torch.device) -> None:
         UserError: the networks do not fit.
     """
     needed = 3 * sum(each.numel() * each.element_size() for network in networks for each in network.parameters())
-    there = memory_of(device)
-    if there is not None and needed > there:
+    on_gpu = device.type == "cuda"
+    there = int(torch.cuda.get_device_properties(device).total_memory) if on_gpu else host_memory()
+    if needed > there:
         raise UserError(
             f"weights, gradients and momentum take {needed / 2**30:,.0f} GiB, and {device} has "
             f"{there / 2**30:.0f} GiB of memory; choose a smaller network"
         )
-
-
-def memory_of(device: torch.device) -> int | None:
-    """Return the bytes of a GPU's memory, or of the memory that this process may use; None if unknown."""
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory)
-    return host_memory()
 
 
 def free_memory_of(device: torch.device) -> int | None:
