@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import BinaryIO
 
-from torch import Tensor, nn
+from torch import nn
 
 from repro.atomic import write_atomically
 from repro.errors import unwritten
@@ -42,7 +42,7 @@ def draw_prediction(task: Segmentation, network: nn.Module, path: Path) -> None:
     for column, (caption, panel) in enumerate(panels.items()):
         left = column * (width + GAP)
         ImageDraw.Draw(canvas).text((left, 2), caption, fill=0)
-        canvas.paste(Image.frombytes("L", (width, height), _bytes(panel)), (left, CAPTION))
+        canvas.paste(Image.fromarray(panel.cpu().byte().numpy()), (left, CAPTION))
 
     def save(file: BinaryIO) -> None:
         canvas.save(file, "PNG")
@@ -51,7 +51,3 @@ def draw_prediction(task: Segmentation, network: nn.Module, path: Path) -> None:
         write_atomically(path, save)
     except OSError as error:
         raise unwritten(f"{path} cannot be written ({error.strerror})", error, "choose another --picture") from error
-
-
-def _bytes(panel: Tensor) -> bytes:
-    return panel.cpu().byte().contiguous().numpy().tobytes()
