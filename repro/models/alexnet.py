@@ -19,18 +19,23 @@ def normalised(convolution: nn.Conv2d) -> list[nn.Module]:
     return [convolution, nn.ReLU(), nn.LocalResponseNorm(SIZE, ALPHA, BETA, K)]
 
 
+def convolutions(channels: int, *, padding: int, window: int) -> list[nn.Module]:
+    """Return the five convolutions for this padding of the first one and this window of the max-poolings."""
+    return [
+        *normalised(nn.Conv2d(channels, 96, 11, 4, padding=padding)), nn.MaxPool2d(window, 2),
+        *normalised(nn.Conv2d(96, 256, 5, padding=2, groups=TOWERS)), nn.MaxPool2d(window, 2),
+        nn.Conv2d(256, 384, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(384, 384, 3, padding=1, groups=TOWERS), nn.ReLU(),
+        nn.Conv2d(384, 256, 3, padding=1, groups=TOWERS), nn.ReLU(), nn.MaxPool2d(window, 2),
+    ]  # fmt: skip
+
+
 class AlexNet(nn.Module):
     """Five convolutions, two of them with local response normalisation, and three linear layers."""
 
     def __init__(self, *, classes: int, channels: int, dropout: float) -> None:
         super().__init__()
-        self.features = nn.Sequential(
-            *normalised(nn.Conv2d(channels, 96, 11, 4, padding=2)), nn.MaxPool2d(3, 2),
-            *normalised(nn.Conv2d(96, 256, 5, padding=2, groups=TOWERS)), nn.MaxPool2d(3, 2),
-            nn.Conv2d(256, 384, 3, padding=1), nn.ReLU(),
-            nn.Conv2d(384, 384, 3, padding=1, groups=TOWERS), nn.ReLU(),
-            nn.Conv2d(384, 256, 3, padding=1, groups=TOWERS), nn.ReLU(), nn.MaxPool2d(3, 2),
-        )  # fmt: skip
+        self.features = nn.Sequential(*convolutions(channels, padding=2, window=3))
         self.classifier = nn.Sequential(
             nn.Linear(256 * 6 * 6, HIDDEN), nn.ReLU(), nn.Dropout(dropout),
             nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Dropout(dropout),
@@ -46,14 +51,7 @@ class SmallAlexNet(nn.Module):
 
     def __init__(self, *, classes: int, channels: int) -> None:
         super().__init__()
-        self.features = nn.Sequential(
-            *normalised(nn.Conv2d(channels, 96, 11, 4, padding=5)), nn.MaxPool2d(2),
-            *normalised(nn.Conv2d(96, 256, 5, padding=2, groups=TOWERS)), nn.MaxPool2d(2),
-            nn.Conv2d(256, 384, 3, padding=1), nn.ReLU(),
-            nn.Conv2d(384, 384, 3, padding=1, groups=TOWERS), nn.ReLU(),
-            nn.Conv2d(384, 256, 3, padding=1, groups=TOWERS), nn.ReLU(), nn.MaxPool2d(2),
-            nn.AdaptiveAvgPool2d(1),
-        )  # fmt: skip
+        self.features = nn.Sequential(*convolutions(channels, padding=5, window=2), nn.AdaptiveAvgPool2d(1))
         self.classifier = nn.Linear(256, classes)
 
     def forward(self, x: Tensor) -> Tensor:
