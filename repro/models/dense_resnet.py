@@ -9,16 +9,15 @@ in the author's code for Tiny ImageNet's 64 pixels (src/models/parameter.py). Th
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from repro.models.mobilenet import BOTTLENECKS, SMALL_BOTTLENECKS, conv_bn
-
-CIFAR_STAGES = ((16, 1), (32, 2), (64, 2))
-IMAGENET_STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
+from repro.models.mobilenet import BOTTLENECKS, SMALL_BOTTLENECKS, conv_bn, inverted_bottleneck
+from repro.models.resnet import CIFAR_WIDTHS, IMAGENET_BLOCKS, IMAGENET_WIDTHS
 
 
 def fit_channels(x: Tensor, missing: int) -> Tensor:
@@ -156,10 +155,13 @@ def basic_branch(in_channels: int, out_channels: int, stride: int) -> nn.Sequent
     return nn.Sequential(*first, nn.ReLU(), *conv_bn(out_channels, out_channels, 3))
 
 
-def residual_blocks(shapes: list[tuple[int, int]], channels: int, *, N: int, reduction: int) -> list[GatedBlock]:
-    """Return a dense block for each (channels, stride) in `shapes`, with projections as in option B."""
+def residual_blocks(widths: Sequence[int], counts: Sequence[int], *, N: int, reduction: int) -> list[GatedBlock]:
+    """Return the dense blocks of ResNet's stages, which have these widths and counts, with shortcuts of option B."""
     blocks = []
     earlier: list[int] = []
+    channels = widths[0]
+    stages = enumerate(zip(widths, counts, strict=True))
+    shapes = [(width, 2 if i == 0 and stage > 0 else 1) for stage, (width, n) in stages for i in range(n)]
     for width, stride in shapes:
         changes = stride != 1 or width != channels
         downsample = nn.Sequential(*conv_bn(channels, width, 1, stride)) if changes else nn.Identity()
@@ -184,10 +186,9 @@ def denseresnet_cifar(*, depth: int, N: int, classes: int, channels: int = 3) ->
     """
     check_n(N)
     n = (depth - 2) // 6
-    shapes = [(width, stride if i == 0 else 1) for width, stride in CIFAR_STAGES for i in range(n)]
-    blocks = residual_blocks(shapes, CIFAR_STAGES[0][0], N=N, reduction=2)
-    stem = nn.Sequential(*conv_bn(channels, CIFAR_STAGES[0][0], 3), nn.ReLU())
-    return DenseResNet(stem, blocks, nn.Identity(), width=CIFAR_STAGES[-1][0], classes=classes)
+    blocks = residual_blocks(CIFAR_WIDTHS, (n, n, n), N=N, reduction=2)
+    stem = nn.Sequential(*conv_bn(channels, CIFAR_WIDTHS[0], 3), nn.ReLU())
+    return DenseResNet(stem, blocks, nn.Identity(), width=CIFAR_WIDTHS[-1], classes=classes)
 
 
 def denseresnet34(*, N: int, classes: int, channels: int = 3, small: bool = False) -> DenseResNet:
@@ -196,20 +197,11 @@ def denseresnet34(*, N: int, classes: int, channels: int = 3, small: bool = Fals
     The gate's reduction of 8 is the default of the author's code: src/create.py, takedarts/DenseResNet c1fa035.
     """
     check_n(N)
-    shapes = [(width, stride if i == 0 else 1) for width, count, stride in IMAGENET_STAGES for i in range(count)]
-    width = IMAGENET_STAGES[0][0]
+    width = IMAGENET_WIDTHS[0]
     large = [*conv_bn(channels, width, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1)]
     stem = nn.Sequential(*([*conv_bn(channels, width, 3), nn.ReLU()] if small else large))
-    blocks = residual_blocks(shapes, width, N=N, reduction=8)
-    return DenseResNet(stem, blocks, nn.Identity(), width=IMAGENET_STAGES[-1][0], classes=classes)
-
-
-def inverted_branch(in_channels: int, out_channels: int, stride: int, expansion: int) -> nn.Sequential:
-    """Return the inverted bottleneck of MobileNetV2: expand, depthwise 3x3, project."""
-    hidden = in_channels * expansion
-    expand = [*conv_bn(in_channels, hidden, 1), nn.ReLU6()] if expansion > 1 else []
-    depthwise = [*conv_bn(hidden, hidden, 3, stride, groups=hidden), nn.ReLU6()]
-    return nn.Sequential(*expand, *depthwise, *conv_bn(hidden, out_channels, 1))
+    blocks = residual_blocks(IMAGENET_WIDTHS, IMAGENET_BLOCKS[34], N=N, reduction=8)
+    return DenseResNet(stem, blocks, nn.Identity(), width=IMAGENET_WIDTHS[-1], classes=classes)
 
 
 def densemobilenet_v2(*, N: int, classes: int, channels: int = 3, small: bool = False) -> DenseResNet:
@@ -225,7 +217,7 @@ def densemobilenet_v2(*, N: int, classes: int, channels: int = 3, small: bool = 
     for expansion, out_channels, repeats, first_stride in SMALL_BOTTLENECKS if small else BOTTLENECKS:
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
-            branch = inverted_branch(width, out_channels, stride, expansion)
+            branch = inverted_bottleneck(width, out_channels, stride, expansion)
             # No projection: the previous map is pooled, and the gate adapts its channels.
             earlier = [*earlier, width][-N:]
             gate = Gate(out_channels, earlier, 4, nn.ReLU6)

@@ -57,15 +57,20 @@ def check_width(width: float) -> None:
         raise ValueError(f"width is {width:g}; it must be positive, such as 0.5")
 
 
+def inverted_bottleneck(in_channels: int, out_channels: int, stride: int, expansion: int) -> nn.Sequential:
+    """Return V2's inverted bottleneck: expansion, depthwise 3x3 and projection."""
+    hidden = in_channels * expansion
+    expand = [*conv_bn(in_channels, hidden, 1), nn.ReLU6()] if expansion > 1 else []
+    depthwise = [*conv_bn(hidden, hidden, 3, stride, groups=hidden), nn.ReLU6()]
+    return nn.Sequential(*expand, *depthwise, *conv_bn(hidden, out_channels, 1))
+
+
 class InvertedResidual(nn.Module):
-    """Expansion, depthwise 3x3 and projection, with a shortcut if the shape does not change."""
+    """An inverted bottleneck, with a shortcut if the shape does not change."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, expansion: int) -> None:
         super().__init__()
-        hidden = in_channels * expansion
-        expand = [*conv_bn(in_channels, hidden, 1), nn.ReLU6()] if expansion > 1 else []
-        depthwise = [*conv_bn(hidden, hidden, 3, stride, groups=hidden), nn.ReLU6()]
-        self.body = nn.Sequential(*expand, *depthwise, *conv_bn(hidden, out_channels, 1))
+        self.body = inverted_bottleneck(in_channels, out_channels, stride, expansion)
         self.residual = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ of the paper.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -125,11 +126,7 @@ def resnet_cifar(*, depth: int, classes: int, channels: int = 3, shortcut: str =
     if shortcut not in ("A", "B"):
         raise ValueError(f"shortcut {shortcut!r} is unknown: A (zero padding) or B (projection)")
     first, last = CIFAR_WIDTHS[0], CIFAR_WIDTHS[-1]
-
-    def block(in_channels: int, width: int, stride: int) -> BasicBlock:
-        return BasicBlock(in_channels, width, stride, shortcut)
-
-    stages = stages_of(block, first, CIFAR_WIDTHS, (n, n, n))
+    stages = stages_of(partial(BasicBlock, shortcut=shortcut), first, CIFAR_WIDTHS, (n, n, n))
     return ResNet(small_stem(channels, first), stages, width=last, classes=classes)
 
 
@@ -158,11 +155,7 @@ def resnet_imagenet(*, depth: int, classes: int, channels: int = 3, width: float
     if width <= 0 or STEM_WIDTH * width % 1:
         raise ValueError(f"width {width:g} is invalid: it is above 0 and gives whole numbers of maps (paper: 1 to 3)")
     widths = [int(base * width) for base in IMAGENET_WIDTHS]
-
-    def block(in_channels: int, out_channels: int, stride: int) -> BasicBlock:
-        return BasicBlock(in_channels, out_channels, stride, "B")
-
-    stages = stages_of(block, STEM_WIDTH, widths, IMAGENET_BLOCKS[depth])
+    stages = stages_of(partial(BasicBlock, shortcut="B"), STEM_WIDTH, widths, IMAGENET_BLOCKS[depth])
     return ResNet(imagenet_stem(channels, small), stages, width=widths[-1], classes=classes)
 
 

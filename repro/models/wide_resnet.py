@@ -6,13 +6,15 @@ github.com/szagoruyko/wide-residual-networks, commit ae6d0d0.
 """
 
 import re
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from repro.models.resnet import CIFAR_WIDTHS, stages_of
+
 STEM_CHANNELS = 16
-GROUPS = ((16, 1), (32, 2), (64, 2))
 BLOCKS = ("B(3,3)", "B(1,3,1)", "B(3,1)", "B(1,3)", "B(3,1,1)", "B(3,1,3)")
 
 
@@ -45,17 +47,11 @@ class WideResNet(nn.Module):
     def __init__(self, *, blocks: int, k: int, kernels: list[int], dropout: float, channels: int, classes: int) -> None:
         super().__init__()
         self.stem = nn.Conv2d(channels, STEM_CHANNELS, 3, padding=1, bias=False)
-        width = STEM_CHANNELS
-        groups = []
-        for base, first_stride in GROUPS:
-            group = []
-            for block in range(blocks):
-                group.append(WideBlock(width, base * k, first_stride if block == 0 else 1, kernels, dropout))
-                width = base * k
-            groups.append(nn.Sequential(*group))
-        self.groups = nn.Sequential(*groups)
-        self.bn = nn.BatchNorm2d(width)
-        self.classifier = nn.Linear(width, classes)
+        widths = [base * k for base in CIFAR_WIDTHS]
+        block = partial(WideBlock, kernels=kernels, dropout=dropout)
+        self.groups = stages_of(block, STEM_CHANNELS, widths, [blocks] * len(widths))
+        self.bn = nn.BatchNorm2d(widths[-1])
+        self.classifier = nn.Linear(widths[-1], classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn(self.groups(self.stem(x))))
