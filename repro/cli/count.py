@@ -118,13 +118,13 @@ def _chosen(typed: Sequence[str], options: Mapping[str, Any], settings: Sequence
     names = [network_called(each).name for each in typed]
     keys = {each: each.partition("=")[0].strip().removeprefix(OF_MODEL) for each in settings}
     for option in (*options, *keys.values()):
-        if not any(has_option(name, option, besides=False) for name in names):
+        if not any(has_option(name, option) for name in names):
             raise UserError(f"none of {', '.join(map(typed_name, names))} has an option {option}; leave it out")
     return [
         chosen_network(
             each,
-            {option: value for option, value in options.items() if has_option(name, option, besides=False)},
-            [setting for setting, option in keys.items() if has_option(name, option, besides=False)],
+            {option: value for option, value in options.items() if has_option(name, option)},
+            [setting for setting, option in keys.items() if has_option(name, option)],
             counting=True,
         )
         for each, name in zip(typed, names, strict=True)

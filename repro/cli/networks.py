@@ -102,7 +102,7 @@ def _option(name: str, key: str, *, counting: bool) -> str | None:
             raise UserError(f"--set {key} has no effect: nothing is trained here, so there is no recipe; leave it out")
         return None
     named_so = not counting and is_value(key)
-    if not counting and not has_option(name, key, besides=named_so):
+    if not counting and not has_option(name, key, named_only=named_so):
         return None
     if named_so:
         raise UserError(

@@ -35,11 +35,11 @@ def stated_options(name: str, options: Mapping[str, OptionValue]) -> dict[str, O
     return {key: value for key, value in options.items() if value != usual.get(key)}
 
 
-def has_option(name: str, option: str, *, besides: bool) -> bool:
-    """Whether a network has an option; if its factory takes any, whether it names it or `besides` is false."""
+def has_option(name: str, option: str, *, named_only: bool = False) -> bool:
+    """Whether a network has an option; with `named_only`, not one that only `**kwargs` of its factory takes."""
     if is_outside(name):
         found = factory.factory_of(outside(name))
-        return option in found.kinds or (found.open and not besides)
+        return option in found.kinds or (found.open and not named_only)
     return option in MODELS[name].options
 
 
