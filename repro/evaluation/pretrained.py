@@ -15,8 +15,9 @@ from repro.console import is_live
 from repro.data.downloads.checksum import checksum
 from repro.data.inputs.procedure import Procedure
 from repro.errors import RunFailed, UserError
+from repro.evaluation.layouts import layouts
 from repro.evaluation.state_dicts import StateDict
-from repro.models.registry import TORCHVISION
+from repro.models.registry import IMAGENET, TORCHVISION
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,8 @@ def published(model: str) -> Published:
 
     weights: Any = get_model_weights(TORCHVISION[model])["IMAGENET1K_V1"]
     shown = weights.transforms()
-    mean, std = tuple(shown.mean), tuple(shown.std)
-    if model == "googlenet":  # torchvision's network replaces ImageNet's mean and std by these (transform_input),
-        mean, std = (0.5,) * 3, (0.5,) * 3  # since its weights come from another framework
+    normalised = layouts()["torchvision"].normalisation_of(model, {}, IMAGENET)
+    assert normalised
     accuracy = weights.meta["_metrics"]["ImageNet-1K"]
     return Published(
         name=str(weights),
@@ -53,8 +53,8 @@ def published(model: str) -> Published:
             resize=shown.resize_size[0],
             crop=shown.crop_size[0],
             interpolation=shown.interpolation.value,
-            mean=mean,
-            std=std,
+            mean=normalised.mean,
+            std=normalised.std,
         ),
         error=round(100 - accuracy["acc@1"], 3),
         error5=round(100 - accuracy["acc@5"], 3),
