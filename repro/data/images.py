@@ -37,3 +37,8 @@ class Dataset:
     """Hash of the bytes that the images were read from."""
     validation: Tensor | None = None
     """(m,) int64: indices of the training images that a recipe with a validation set does not train on."""
+
+
+def fingerprint(name: str, digest: str) -> str:
+    """Return the fingerprint of a dataset from a hash of its files."""
+    return f"{name}:{digest[:12]}"

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from repro.data import DATASETS, Dataset, Images
-from repro.data.declaration import DIGITS, Arrays, Binary, Declaration
+from repro.data.declaration import Arrays, Binary, Declaration
 from repro.data.downloads.checksum import checksum
 from repro.data.files.places import BROKEN_ARCHIVE, TEST, TRAIN, files_of, record_size
 from repro.data.files.stored import Missing
+from repro.data.images import fingerprint
 from repro.errors import UserError
 from repro.memory import host_memory
 
@@ -40,7 +41,7 @@ def load(name: str, root: Path) -> Dataset:
     if declared.sha256 not in ("", digest):
         raise declaration.refused(f"sha256 is {declared.sha256}, but that of {_where(train, test)} is {digest}")
     shown, tested = (_split(declaration, files, split) for files, split in ((train, TRAIN), (test, TEST)))
-    return Dataset(shown, tested, fingerprint=f"{name}:{digest[:DIGITS]}")
+    return Dataset(shown, tested, fingerprint=fingerprint(name, digest))
 
 
 def _where(train: list[Path], test: list[Path]) -> str:
@@ -102,8 +103,7 @@ def _array(file: Path, name: str) -> NDArray[Any]:
         with np.load(file, allow_pickle=False) as content:
             if name in content:
                 _refuse_larger_than_memory(file, name)
-                found: NDArray[Any] = content[name]
-                return found
+                return content[name]
             known = ", ".join(content) or "no arrays"
     except BROKEN_ARCHIVE as error:
         raise UserError(f"{file} is broken: {name} cannot be read ({error}); replace the file") from None

@@ -22,6 +22,7 @@ from repro.data.downloads.archives import is_filled
 from repro.data.downloads.download import fetch_archive
 from repro.data.files.misplaced import elsewhere, too_deep
 from repro.data.files.stored import Missing, Stored
+from repro.data.images import fingerprint
 from repro.errors import UserError
 
 PIXELS = 3 * 32 * 32
@@ -177,7 +178,7 @@ def load(name: str, root: Path) -> Dataset:
         splits.append(Images(torch.cat([pixels for pixels, _ in parts]), torch.cat([labels for _, labels in parts])))
     train, test = splits
     # Both releases hold the same images, and every file was checked, so the archive's checksum identifies both.
-    return Dataset(train, test, fingerprint=f"{name}:{cifar.archive_md5[:12]}")
+    return Dataset(train, test, fingerprint=fingerprint(name, cifar.archive_md5))
 
 
 def _found(cifar: Cifar, root: Path) -> tuple[Release, Path] | None:

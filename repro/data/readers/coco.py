@@ -19,6 +19,7 @@ from repro.data.files.annotations import Annotations, Scene, read_annotations
 from repro.data.files.misplaced import misplaced
 from repro.data.files.places import annotations_of
 from repro.data.files.stored import Missing, Stored, size_of
+from repro.data.images import fingerprint
 from repro.data.registry import dataset_folder, dataset_path
 from repro.errors import UserError
 
@@ -68,7 +69,7 @@ class DetectionFolder:
     def fingerprint(self) -> str:
         """Hash of both annotation files, and of the names and sizes of all images."""
         digest = hashlib.sha256((self.train.digest + self.test.digest).encode()).hexdigest()
-        return f"{self.name}:{digest[:12]}"
+        return fingerprint(self.name, digest)
 
     def _read(self, part: str) -> Annotations:
         """Return the annotations of a part, with the classes that the dataset has."""

@@ -12,6 +12,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from repro.data import Dataset, Images
+from repro.data.images import fingerprint
 
 SCALE = 4
 """Factor that enlarges 8x8 pixels to 32x32, the size of CIFAR."""
@@ -29,5 +30,6 @@ def load(name: str, root: Path) -> Dataset:
     targets = torch.from_numpy(labels).long()
     rank_in_class = one_hot(targets).cumsum(0).gather(1, targets[:, None]).squeeze(1)
     test = rank_in_class % TEST_EVERY == 0
-    digest = hashlib.sha256(raw.tobytes() + labels.tobytes()).hexdigest()[:12]
-    return Dataset(Images(pixels[~test], targets[~test]), Images(pixels[test], targets[test]), f"digits:{digest}")
+    digest = hashlib.sha256(raw.tobytes() + labels.tobytes()).hexdigest()
+    train, tested = (Images(pixels[each], targets[each]) for each in (~test, test))
+    return Dataset(train, tested, fingerprint(name, digest))

@@ -30,6 +30,7 @@ from repro.data.files.left_out import left_out, remark_on, unread
 from repro.data.files.misplaced import misplaced
 from repro.data.files.places import TRAIN, VAL, folder_of_tests, image_folder_of, is_annotated
 from repro.data.files.stored import Missing, Stored, size_of
+from repro.data.images import fingerprint
 from repro.data.registry import dataset_folder
 from repro.errors import UserError
 
@@ -94,7 +95,7 @@ class ImageFolder:
     def fingerprint(self) -> str:
         """Hash of the names and sizes of the files in both splits."""
         digest = hashlib.sha256((self.train.digest + self.test.digest).encode()).hexdigest()
-        return f"{self.name}:{digest[:12]}"
+        return fingerprint(self.name, digest)
 
     @cached_property
     def remark(self) -> str:

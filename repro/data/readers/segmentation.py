@@ -33,6 +33,7 @@ from repro.data.files.image_files import (
 from repro.data.files.misplaced import misplaced
 from repro.data.files.places import IMAGES, MASKS, TRAIN, folder_of_tests, place_of
 from repro.data.files.stored import Missing
+from repro.data.images import fingerprint
 from repro.data.registry import dataset_folder, dataset_path
 from repro.errors import UserError
 
@@ -112,7 +113,7 @@ def _dataset(name: str, *splits: tuple[Tensor, Tensor]) -> Dataset:
     for values in (each for split in splits for each in split):
         digest.update(values.numpy().tobytes())
     train, test = (Images(pixels, (labels >= FOREGROUND).to(torch.uint8)) for pixels, labels in splits)
-    return Dataset(train, test, f"{name}:{digest.hexdigest()[:12]}")
+    return Dataset(train, test, fingerprint(name, digest.hexdigest()))
 
 
 def _refuse_one_class(name: str, split: str, labels: Tensor) -> None:

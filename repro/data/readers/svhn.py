@@ -18,6 +18,7 @@ from repro.data import Dataset, Images
 from repro.data.downloads.checksum import checksum
 from repro.data.downloads.download import fetch_file
 from repro.data.files.stored import Missing, Stored
+from repro.data.images import fingerprint
 from repro.errors import UserError
 
 
@@ -94,11 +95,11 @@ def load(name: str, root: Path) -> Dataset:
     folder = check(name, root).folder
     assert folder is not None
     *train, test = (_read(folder / file.name) for file in SVHN.files)
-    digest = hashlib.sha256("".join(file.md5 for file in SVHN.files).encode()).hexdigest()[:12]
+    digest = hashlib.sha256("".join(file.md5 for file in SVHN.files).encode()).hexdigest()
     return Dataset(
         Images(torch.cat([each.pixels for each in train]), torch.cat([each.labels for each in train])),
         test,
-        fingerprint=f"svhn:{digest}",
+        fingerprint=fingerprint(name, digest),
         validation=_validation([each.labels for each in train]),
     )
 
