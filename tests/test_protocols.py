@@ -28,7 +28,7 @@ from repro.evaluation.evaluate import evaluate
 from repro.evaluation.protocols import PRINTED, Asked, protocol_for, protocol_of_run
 from repro.experiment import Experiment, experiment_for
 from repro.models import build, find
-from repro.models.dense import fully_convolutional
+from repro.models.fully_convolutional import fully_convolutional
 from repro.papers import find_papers
 from repro.paths import Folders
 from repro.planning import needed

@@ -36,7 +36,7 @@ from repro.models.typed import typed_name, typed_options
 from repro.paths import Folders, checked_folders
 from repro.recipes import deviations
 from repro.runtime import Precision, Runtime
-from repro.store.commands import command_of, needed_papers
+from repro.store.command_text import command_of, needed_papers
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -21,7 +21,7 @@ from repro.paths import Folders
 from repro.recipes import RECIPES, default_recipe
 from repro.recipes.library import naming_papers
 from repro.recipes.overrides import is_value
-from repro.store.commands import command_with
+from repro.store.command_text import command_with
 from repro.store.run_folders import run_at
 from repro.store.run_state import RunState
 from repro.tables import table_names

@@ -33,7 +33,7 @@ from repro.paths import DEFAULT_RESULTS, DEFAULT_RUNS, FolderUse, checked_folder
 from repro.report import GRID_FORMATS, ReportFormat
 from repro.report.view import ALL, view_of
 from repro.runtime import Runtime
-from repro.store.commands import command_with
+from repro.store.command_text import command_with
 from repro.tables import RunsPerRow, Selection, table_names
 
 TIMED = ("device", "precision", "threads")

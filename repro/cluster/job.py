@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from repro.store.commands import command_with
+from repro.store.command_text import command_with
 from repro.torchrun import environments
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ class Receiver:
     @property
     def tensors(self) -> dict[str, Tensor]:
         """The parameters and buffers that affect the output."""
-        return {name: value for name, value in self.network.state_dict().items() if counts(name)}
+        return {name: value for name, value in self.network.state_dict().items() if affects_output(name)}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class TensorMapping:
     """Whether the channels of the file are in another order, as in `repro.evaluation.channels`."""
 
 
-def counts(name: str) -> bool:
+def affects_output(name: str) -> bool:
     """Whether a tensor affects the output; BatchNorm's count of batches does not, and old files lack it."""
     return not name.endswith("num_batches_tracked")
 
@@ -69,7 +69,7 @@ def insert(receiver: Receiver, found: StateDict) -> TensorMapping:
 
 def mapping_of(receiver: Receiver, found: StateDict) -> TensorMapping:
     """Return the mapping by names, else by order, kind and shape; UserError if there is neither."""
-    names = [name for name in found.tensors if counts(name)]
+    names = [name for name in found.tensors if affects_output(name)]
     fits = [Fit.of(layout, networks, receiver, names) for layout, networks in _candidates(receiver)]
     whole = [fit for fit in fits if not fit.missing and not fit.surplus]
     if whole:

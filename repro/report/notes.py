@@ -14,7 +14,7 @@ from repro.comparison.times import TimeCell
 from repro.comparison.verdict import Verdict
 from repro.counting.conventions import Convention
 from repro.recipes.library import naming_papers
-from repro.store.commands import command_with
+from repro.store.command_text import command_with
 from repro.tables import Column, ColumnKind, PrintedError, Statistic
 from repro.text import number_of
 

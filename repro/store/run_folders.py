@@ -22,7 +22,7 @@ from repro.models.outside.location import is_current, outside
 from repro.paths import Folders
 from repro.recipes import RECIPES, Library, current_library, overrides_of, recipe, within
 from repro.runtime import Runtime
-from repro.store.commands import command_of, needed_papers
+from repro.store.command_text import command_of, needed_papers
 from repro.store.curves import read_curve
 from repro.store.results import EpochRow
 from repro.store.run_state import Ending, RunState

@@ -13,7 +13,7 @@ from repro.data.inputs.protocol import ONE_CROP, Protocol, Views
 from repro.errors import Stopped, UserError, first_line
 from repro.experiment import Experiment
 from repro.models import building_without_memory
-from repro.models.dense import fully_convolutional, not_dense
+from repro.models.fully_convolutional import fully_convolutional, not_dense
 from repro.models.outside.factory import OWN_ERRORS
 from repro.store.protocol_tests import StoppedTest, Tests, read_tests, write_tests
 from repro.store.results import ProtocolTest

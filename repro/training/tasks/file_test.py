@@ -12,7 +12,7 @@ from repro.data.inputs.augment import Normalise
 from repro.data.inputs.procedure import Procedure, TestViews
 from repro.data.inputs.protocol import Averaged, Views
 from repro.data.readers.folder import Files
-from repro.models.dense import fully_convolutional
+from repro.models.fully_convolutional import fully_convolutional
 from repro.runtime import Runtime
 from repro.training.machine import processes
 from repro.training.machine.device import autocast, laid_out

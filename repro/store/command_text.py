@@ -106,9 +106,10 @@ def _still_give(
     experiment: Experiment,
 ) -> bool:
     """Whether options, choices and overrides, as a user types them, give this experiment today."""
+    settings = [f"{name}={text}" for name, text in overrides.items()]
     with suppress(UserError):
         if is_outside(experiment.model):  # without running its code
-            changed = overridden(recipe(experiment.recipe.name), [f"{name}={text}" for name, text in overrides.items()])
+            changed = overridden(recipe(experiment.recipe.name), settings)
             return is_current(outside(experiment.model)) and changed == experiment.recipe
         typed = experiment_for(
             experiment.model,
@@ -116,7 +117,7 @@ def _still_give(
             seed=experiment.seed,
             dataset=choices.get("dataset"),
             recipe_name=choices.get("recipe"),
-            overrides=[f"{name}={text}" for name, text in overrides.items()],
+            overrides=settings,
         )
         return typed.id == experiment.id
     return False
