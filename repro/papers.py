@@ -98,8 +98,7 @@ def toml_files(folder: Path) -> tuple[Path, ...]:
 def toml_of(file: Path) -> dict[str, Any]:
     """Return the content of a TOML file; WrongFiles if it cannot be read, is not valid or has an infinite number."""
     try:
-        content: dict[str, Any] = msgspec.to_builtins(_parsed(file.read_bytes()), builtin_types=DATES)
-        return content
+        return msgspec.to_builtins(_parsed(file.read_bytes()), builtin_types=DATES)
     except IsADirectoryError:
         reason = "is a folder; put a TOML file in its place"
     except OSError as error:

@@ -56,7 +56,7 @@ class StateDict:
     """What a safetensors file says of itself."""
 
     def for_network(self, names: Collection[str]) -> StateDict:
-        """Return it with that part of the removed prefix with which all names of a network begin, too."""
+        """Put back the part of the removed prefix with which the names of our network also begin."""
         starts = [at for at in range(len(self.prefix)) if at == 0 or self.prefix[at - 1] == "."]
         kept = next((end for at in starts if all(name.startswith(end := self.prefix[at:]) for name in names)), "")
         tensors = {f"{kept}{name}": tensor for name, tensor in self.tensors.items()}
@@ -151,7 +151,7 @@ def _saved(file: Path, written: bytes) -> Content:
         if not isinstance(value, Tensor):
             kind = type(value).__name__
             raise UserError(
-                f"{file}: {name} is of type {kind}, not a tensor; a state dict is at the top or under {_keys()}"
+                f"{file}: {name} is of type {kind}, not a tensor; a state dict is at the top or under {', '.join(KEYS)}"
             )
         if value.layout != torch.strided or value.device.type != "cpu":
             raise UserError(f"{file}: {name} is a sparse tensor or has no values; save plain tensors")
@@ -170,10 +170,6 @@ def _key_of(content: Mapping[Any, Any]) -> str:
 
 def _has_only_tensors(content: Mapping[Any, Any]) -> bool:
     return bool(content) and all(isinstance(each, Tensor) for each in content.values())
-
-
-def _keys() -> str:
-    return ", ".join(KEYS)
 
 
 def _loaded(file: Path, content: bytes) -> Any:

@@ -54,8 +54,7 @@ def torchvisions(name: str, classes: int, extra: Mapping[str, Any]) -> nn.Module
 
     if name == "googlenet":
         return googlenet(classes, extra)
-    network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes, **extra)
-    return network
+    return torchvision.models.get_model(name, weights=None, num_classes=classes, **extra)
 
 
 def googlenet(classes: int, extra: Mapping[str, Any]) -> nn.Module:

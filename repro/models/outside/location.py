@@ -39,7 +39,7 @@ class Outside:
     @property
     def name(self) -> str:
         """The name, which has the version."""
-        shown = self.version[:DIGITS] if self.file or _is_hash(self.version) else self.version
+        shown = self.version[:DIGITS] if _is_hash(self.version) else self.version
         return f"{bare(self.place)}@{shown or 'none'}"
 
     @property
@@ -131,7 +131,7 @@ def find_outside(typed: str, folders: Sequence[Path] = HERE, others: Sequence[Pa
 def recorded(name: str) -> dict[str, Any]:
     """Return what a run records of its network, besides its name."""
     network = outside(name)
-    kind = "sha256" if network.file or _is_hash(network.version) else "version"
+    kind = "sha256" if _is_hash(network.version) else "version"
     return {"place": network.place, kind: network.version, "defaults": dict(network.defaults)}
 
 
@@ -187,7 +187,7 @@ def check_current(network: Outside) -> None:
 
 def changed(now: Outside, name: str) -> UserError:
     """Return the error for a network that is another version now than its name in a run or an exported file."""
-    kind = "SHA-256" if now.file or _is_hash(now.version) else "version"
+    kind = "SHA-256" if _is_hash(now.version) else "version"
     return UserError(f"{now.where} has changed since {name}: its {kind} is {now.version}; restore it")
 
 
