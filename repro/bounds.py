@@ -18,6 +18,8 @@ Positive = Annotated[int, Meta(ge=1, le=LARGEST)]
 UpToThousand = Annotated[int, Meta(ge=1, le=MOST_SEEDS)]
 UpToBillion = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 OneToBillion = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+Pixels = Annotated[int, Meta(ge=0, le=10_000)]
+Rate = Annotated[float, Meta(ge=0, lt=1)]
 Amount = Annotated[float, Meta(ge=0)]
 Percent = Annotated[float, Meta(ge=0, le=100)]
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
+from typing import NamedTuple
 
 FULL = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
 """Parts of the messages with which torch's CPU allocator, CUDA and its libraries report that memory is full."""
@@ -57,6 +58,22 @@ class WrongFiles(UserError):
         more = f" (and {len(mistakes) - 1} more: repro validate)" if len(mistakes) > 1 else ""
         super().__init__(f"{mistakes[0]}{more}")
         self.mistakes = mistakes
+
+
+class Place(NamedTuple):
+    """A place in a file of a paper."""
+
+    file: Path
+    where: str = ""
+    """As in Mistake."""
+
+    def mistake(self, reason: str) -> Mistake:
+        """Return what is wrong there."""
+        return Mistake(self.file, self.where, reason)
+
+    def refused(self, reason: str) -> WrongFiles:
+        """Return the error of what is wrong there."""
+        return WrongFiles(self.mistake(reason))
 
 
 @contextmanager

@@ -265,7 +265,7 @@ def check_recipes(recipes: Iterable[Recipe]) -> None:
             check_images(each, each)
             _check_alternatives(each)
         except UserError as error:
-            mistakes.append(Mistake(each.file, f"recipe {each.name}", str(error)))
+            mistakes.append(each.place.mistake(str(error)))
     refuse(mistakes)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from repro.errors import Mistake, UserError, WrongFiles
+from repro.errors import Place, UserError
 from repro.package import PACKAGE, shipped_folder
 
 VARIABLE = "REPRO_PAPERS"
@@ -109,7 +109,7 @@ def toml_of(file: Path) -> dict[str, Any]:
         reason = f"{error} is not a finite number; write another"
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         reason = f"not a TOML file: {error}"
-    raise WrongFiles(Mistake(file, "", reason))
+    raise Place(file).refused(reason)
 
 
 @lru_cache(maxsize=512)

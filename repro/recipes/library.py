@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
-from repro.errors import Mistake, refuse
+from repro.errors import Mistake, Place, refuse
 from repro.models import as_typed, find
 from repro.papers import Paper, find_papers
 from repro.recipes.reading import Reading, survey_recipes
@@ -58,7 +58,7 @@ class Library:
         for file in (file for paper in self.papers for file in paper.tables):
             first = found.setdefault(canonical(file.stem), file)
             if first is not file:
-                second.append(Mistake(file, "", f"{first} already is a table of that name; rename one of them"))
+                second.append(Place(file).mistake(f"{first} already is a table of that name; rename one of them"))
         return list(found.values()), second
 
     @property

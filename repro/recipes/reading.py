@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from repro.errors import Mistake, WrongFiles, collecting, refuse
+from repro.errors import Mistake, Place, WrongFiles, collecting, refuse
 from repro.models import ELSEWHERE, MODELS, OPTIONS
 from repro.models.outside.location import bare, is_outside
 from repro.papers import toml_of
@@ -34,12 +34,9 @@ NEEDED = (
 class _Written:
     """A recipe as it is written in a file."""
 
-    file: Path
+    place: Place
     name: str
     about: About
-
-    def refused(self, reason: str) -> WrongFiles:
-        return WrongFiles(Mistake(self.file, f"recipe {self.name}", reason))
 
 
 class Recipes(Mapping[str, Recipe]):
@@ -99,15 +96,16 @@ def survey_recipes(files: Iterable[Path]) -> Reading:
         with collecting(mistakes):
             for name, content in _read(file).items():
                 with collecting(mistakes):
-                    _refuse_second(file, name, names)
-                    written[name] = _written(file, name, content)
+                    place = Place(file, f"recipe {name}")
+                    _refuse_second(place, name, names)
+                    written[name] = _written(place, name, content)
     spelled = frozenset(name for _, name in names.values())
     for each in written.values():
         with collecting(mistakes):
             ancestry = _ancestry(each, written, spelled)
             _refuse_unknown_defaults(each)
             if reason := _borrowed(ancestry):
-                borrowings.append(Mistake(each.file, f"recipe {each.name}", reason))
+                borrowings.append(each.place.mistake(reason))
             if not each.about.abstract:
                 recipes[each.name] = _recipe(ancestry)
     mistakes += _second_defaults(recipes)
@@ -121,22 +119,22 @@ def _read(file: Path) -> Mapping[str, Any]:
     try:
         return msgspec.convert(toml_of(file), Document[Any]).recipes
     except msgspec.ValidationError as error:
-        raise WrongFiles(Mistake(file, "", f"{error}; a file of recipes has only tables [recipes.NAME]")) from None
+        raise Place(file).refused(f"{error}; a file of recipes has only tables [recipes.NAME]") from None
 
 
-def _refuse_second(file: Path, name: str, names: dict[str, tuple[Path, str]]) -> None:
+def _refuse_second(place: Place, name: str, names: dict[str, tuple[Path, str]]) -> None:
     """Refuse a name that another recipe has, in any spelling; else add it to `names`."""
-    first, _ = names.setdefault(canonical(name), (file, name))
-    if names[canonical(name)] != (file, name):
-        raise WrongFiles(Mistake(file, f"recipe {name}", f"{first} already has a recipe of that name"))
+    first, _ = names.setdefault(canonical(name), (place.file, name))
+    if names[canonical(name)] != (place.file, name):
+        raise place.refused(f"{first} already has a recipe of that name")
 
 
-def _written(file: Path, name: str, content: Any) -> _Written:
+def _written(place: Place, name: str, content: Any) -> _Written:
     """Return a recipe as it is written; WrongFiles with a mistake for each wrong key."""
     try:
-        return _Written(file, name, msgspec.convert(content, Entry))
+        return _Written(place, name, msgspec.convert(content, Entry))
     except msgspec.ValidationError as error:
-        raise WrongFiles(*(Mistake(file, f"recipe {name}", each) for each in reasons(error, content))) from None
+        raise WrongFiles(*map(place.mistake, reasons(error, content))) from None
 
 
 def _recipe(ancestry: Sequence[_Written]) -> Recipe:
@@ -144,12 +142,12 @@ def _recipe(ancestry: Sequence[_Written]) -> Recipe:
     content = {"name": ancestry[0].name, **_content(ancestry)}
     missing = [name for name in NEEDED if name not in content]
     if missing:
-        raise ancestry[0].refused(f"no {missing[0]} is given; add it, or extend a recipe that has it")
+        raise ancestry[0].place.refused(f"no {missing[0]} is given; add it, or extend a recipe that has it")
     about = ancestry[0].about
-    content |= {"stated": _stated(ancestry), "file": ancestry[0].file}
+    content |= {"stated": _stated(ancestry), "file": ancestry[0].place.file}
     made = Recipe(**content, default_for=about.default_for, default_with=about.default_with)
     if reason := contradiction(made) or wrong_alternative(made):
-        raise ancestry[0].refused(reason)
+        raise ancestry[0].place.refused(reason)
     return made
 
 
@@ -173,10 +171,10 @@ def _ancestry(written: _Written, known: Mapping[str, _Written], names: Collectio
     while extends := ancestry[-1].about.extends:
         if extends not in known:
             if extends in names:
-                raise ancestry[-1].refused(f"extends: recipe {extends} has an error; correct it first")
-            raise ancestry[-1].refused(f"extends: {unknown('recipe', extends, known)}")
+                raise ancestry[-1].place.refused(f"extends: recipe {extends} has an error; correct it first")
+            raise ancestry[-1].place.refused(f"extends: {unknown('recipe', extends, known)}")
         if known[extends] in ancestry:
-            raise written.refused(f"extends itself: {' -> '.join([*(each.name for each in ancestry), extends])}")
+            raise written.place.refused(f"extends itself: {' -> '.join([*(each.name for each in ancestry), extends])}")
         ancestry.append(known[extends])
     return ancestry
 
@@ -232,12 +230,12 @@ def _refuse_unknown_defaults(written: _Written) -> None:
     """Refuse a recipe that is the default for an unknown model, or with an unknown option."""
     for name in written.about.default_for:
         if is_outside(name) and name != bare(name):
-            raise written.refused(f"default_for: write {bare(name)!r} without folders and version, not {name!r}")
+            raise written.place.refused(f"default_for: write {bare(name)!r} without folders and version, not {name!r}")
         if name not in {*MODELS, "*"} and not is_outside(name):
-            raise written.refused(f"default_for: {unknown('model', name, MODELS, ELSEWHERE)}")
+            raise written.place.refused(f"default_for: {unknown('model', name, MODELS, ELSEWHERE)}")
     for name in written.about.default_with:
         if name not in OPTIONS and not any(map(is_outside, written.about.default_for)):
-            raise written.refused(f"default_with: {unknown('option', name, OPTIONS)}")
+            raise written.place.refused(f"default_with: {unknown('option', name, OPTIONS)}")
 
 
 def _second_defaults(recipes: Mapping[str, Recipe]) -> Iterator[Mistake]:
@@ -248,4 +246,4 @@ def _second_defaults(recipes: Mapping[str, Recipe]) -> Iterator[Mistake]:
             first = found.setdefault((each.dataset, model, frozenset(each.default_with.items())), name)
             if first != name:
                 reason = f"{first} is already the default for {model} on {each.dataset}; leave out default_for here"
-                yield Mistake(each.file, f"recipe {name}", reason)
+                yield each.place.mistake(reason)

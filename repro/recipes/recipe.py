@@ -6,17 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from msgspec import Meta
-
-from repro.bounds import Amount, OneToBillion, UpToBillion
+from repro.bounds import Amount, OneToBillion, Pixels, Rate, UpToBillion
+from repro.errors import Place
 from repro.models import OptionValue
 from repro.models.outside.location import bare, is_outside
 from repro.recipes.source import Source
-
-Pixels = Annotated[int, Meta(ge=0, le=10_000)]
-Rate = Annotated[float, Meta(ge=0, lt=1)]
 
 Init = Literal[
     "conv-fan-out",
@@ -209,6 +205,11 @@ class Recipe:
     file: Path = field(default=Path(), compare=False)
     """The file that gives it."""
 
+    @property
+    def place(self) -> Place:
+        """The place that gives it."""
+        return Place(self.file, f"recipe {self.name}")
+
     def values(self) -> dict[str, Any]:
         """Return the values that differ from the defaults.
 
@@ -290,9 +291,7 @@ class Recipe:
         return replace(self, tune_epochs=0, tune_batch=0, tune_lr=0.0)
 
 
-_ABOUT = (
-    "name", "paper", "sources", "alternatives", "stated", "summary", "notes", "default_for", "default_with", "file",
-)  # fmt: skip
+_ABOUT = ("name", "paper", *(each.name for each in fields(Recipe) if not each.compare))
 VALUES = tuple(each.name for each in fields(Recipe) if each.name not in _ABOUT)
 """The names of the values. Of a recipe, only the name and the values enter an experiment's ID."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from repro.data import DATASETS
 from repro.data.inputs.protocol import ONE_CROP, Protocol
-from repro.errors import Mistake, UserError, WrongFiles
+from repro.errors import Place, UserError, WrongFiles
 from repro.experiment import Experiment, experiment_for
 from repro.models import OptionValue, resolve_options
 from repro.tables.cell import Cell
@@ -229,9 +229,13 @@ class Table:
         """Return the number and the label of a row, as mistakes name it."""
         return where_of(next(index for index, each in enumerate(self.rows, 1) if each is row), row.label)
 
+    def place(self, row: Row) -> Place:
+        """Return the place of a row in the file."""
+        return Place(self.file, self.where(row))
+
     def refused(self, row: Row, error: UserError) -> WrongFiles:
         """Return why a row's network is refused, with the place in the file."""
-        return WrongFiles(Mistake(self.file, self.where(row), f"model: {error}"))
+        return self.place(row).refused(f"model: {error}")
 
     def options(self, row: Row) -> dict[str, OptionValue]:
         """Return every option of a row's network, defaults included; this runs code from outside the package.

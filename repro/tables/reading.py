@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from repro.errors import Mistake, UserError, WrongFiles, collecting, refuse
+from repro.errors import Mistake, Place, UserError, collecting, refuse
 from repro.models import is_outside
 from repro.papers import TABLES, toml_of
 from repro.recipes import current_library
-from repro.tables.checks import Malformed
 from repro.tables.parsing import table_of
 from repro.tables.printed import Row, Table
 from repro.tables.replication_files import orphans, with_replications
@@ -53,7 +52,7 @@ def read_table(name: str) -> Table:
     table = parse_table(path)
     for each in tables.values():
         if canonical(each.stem) == canonical(table.name) and not each.samefile(path):
-            raise WrongFiles(Mistake(path, "", f"{each} already is a table of that name; rename one of them"))
+            raise Place(path).refused(f"{each} already is a table of that name; rename one of them")
     return table
 
 
@@ -68,8 +67,4 @@ def asked_rows(table: Table) -> tuple[Row, ...]:
 
 def parse_table(path: Path) -> Table:
     """Return the table of one file, with its replications; WrongFiles with each malformed row and the reason."""
-    try:
-        table = table_of(path, toml_of(path))
-    except Malformed as error:
-        raise WrongFiles(*(Mistake(path, where, reason) for where, reason in error.places)) from error
-    return with_replications(table)
+    return with_replications(table_of(path, toml_of(path)))

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from repro.errors import Mistake, WrongFiles, refuse
+from repro.errors import Mistake, Place, refuse
 from repro.papers import toml_files, toml_of
 from repro.tables.column import Column, ColumnKind
 from repro.tables.printed import Row, Table
@@ -54,7 +54,7 @@ def with_replications(table: Table) -> Table:
         for reported in source.values:
             replication = Replication(source, reported)
             if reason := _mistake(table, replication):
-                mistakes.append(Mistake(file, f"source {index} ({source.url})", reason))
+                mistakes.append(Place(file, f"source {index} ({source.url})").mistake(reason))
             else:
                 found[reported.row].append(replication)
     refuse(mistakes)
@@ -68,7 +68,7 @@ def orphans(tables: Iterable[Path]) -> Iterator[Mistake]:
         for file in toml_files(folder / FOLDER):
             if not (folder / file.name).is_file():
                 reason = f"there is no table {folder / file.name}; rename the file after its table"
-                yield Mistake(file, "", reason)
+                yield Place(file).mistake(reason)
 
 
 def _sources(file: Path) -> tuple[ReplicationSource, ...]:
@@ -76,7 +76,7 @@ def _sources(file: Path) -> tuple[ReplicationSource, ...]:
     try:
         return msgspec.convert(content, _File).sources
     except msgspec.ValidationError as error:
-        raise WrongFiles(Mistake(file, "", _located(str(error), content))) from None
+        raise Place(file).refused(_located(str(error), content)) from None
 
 
 def _located(reason: str, content: dict[str, Any]) -> str:

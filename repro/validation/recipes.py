@@ -10,7 +10,7 @@ from pathlib import Path
 
 from repro.data import DATASETS
 from repro.data.suitable import trained_on
-from repro.errors import Mistake, UserError, WrongFiles, collecting
+from repro.errors import Mistake, UserError, collecting
 from repro.experiment import check_recipes
 from repro.recipes import Recipe, SourceKind
 from repro.recipes.effects import without_effect
@@ -31,16 +31,13 @@ def recipe_findings(recipes: Iterable[Recipe], used: Collection[str]) -> Iterato
             check_recipes([each])
             _check_values(each)
         yield from errors(mistakes)
-        where = f"recipe {each.name}"
         for name, need in without_effect(each):
-            yield warning(
-                each.file, where, f"{name} has no effect without {need.text}; remove {name}, or add what it needs"
-            )
+            yield warning(*each.place, f"{name} has no effect without {need.text}; remove {name}, or add what it needs")
         reasons = (*_too_large(each), *_unsaid(each), *_no_defaults(each))
-        yield from (warning(each.file, where, reason) for reason in reasons)
+        yield from (warning(*each.place, reason) for reason in reasons)
         if each.name not in used and not each.default_for:
             reason = "no table uses it, no recipe extends it, and it is no default; name it in a table, or remove it"
-            yield warning(each.file, where, reason)
+            yield warning(*each.place, reason)
 
 
 def _check_values(recipe: Recipe) -> None:
@@ -51,7 +48,7 @@ def _check_values(recipe: Recipe) -> None:
     try:
         check_task_values(with_declared(recipe), DATASETS[recipe.dataset].kind)
     except UserError as error:
-        raise WrongFiles(Mistake(recipe.file, f"recipe {recipe.name}", str(error))) from None
+        raise recipe.place.refused(str(error)) from None
 
 
 def _too_large(recipe: Recipe) -> Iterator[str]:
