@@ -30,9 +30,8 @@ class Section:
     content: Content
     notes: list[Note]
     """All notes but the one on recipes, which are shown in full."""
-    forest: list[Picture]
-    curves: list[Picture]
-    gates: list[Picture]
+    pictures: dict[str, list[Picture]]
+    """By their heading."""
     recipes: list[ShownRecipe]
 
 
@@ -70,15 +69,14 @@ def html_page(comparisons: Sequence[Comparison], folders: Sequence[Path], view: 
 def _section(comparison: Comparison, folders: Sequence[Path], view: View) -> Section:
     content = content_of(comparison, view)
     if view.bare:
-        return Section(content, [], [], [], [], [])
-    return Section(
-        content,
-        [note for note in content.notes if note.heading != RECIPES],
-        forest_pictures(comparison),
-        curve_pictures(comparison, folders),
-        gate_pictures(comparison, folders),
-        recipes_of(comparison),
-    )
+        return Section(content, [], {}, [])
+    notes = [note for note in content.notes if note.heading != RECIPES]
+    pictures = {
+        "Evidence": forest_pictures(comparison),
+        "Curves": curve_pictures(comparison, folders),
+        "Gates": gate_pictures(comparison, folders),
+    }
+    return Section(content, notes, pictures, recipes_of(comparison))
 
 
 def _title(comparisons: Sequence[Comparison]) -> str:

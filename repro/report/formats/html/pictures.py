@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +53,10 @@ def forest_pictures(comparison: Comparison) -> list[Picture]:
 
 def gate_pictures(comparison: Comparison, folders: Sequence[Path]) -> list[Picture]:
     """Return the gates of those of a table's runs that have recorded gates."""
-    return [_gates_picture(gates) for gates in _gates(comparison, folders)]
+    from repro.figures import gates_of
+
+    paths = (latest_gates(folders, run.name) for run in _runs(comparison))
+    return [_gates_picture(gates_of(path)) for path in paths if path]
 
 
 def _runs(comparison: Comparison) -> list[Record]:
@@ -70,13 +73,12 @@ def _has_evidence(row: ForestRow) -> bool:
 
 def _forest_picture(forest: Forest) -> Picture:
     rows, known = _rows(forest), [row for row in _rows(forest) if _has_evidence(row)]
-    return Picture(
+    return _picture(
+        forest,
         alt=f"Forest plot of {forest.table.name}: for each row the printed error with its margin, what others report, "
         f"their weights and our runs. {len(known)} of {len(rows)} printed errors have any; their numbers follow.",
         caption="The printed error and its margin, what others report, their weights tested here, and our runs. "
         "Verdicts use our runs only.",
-        light=_uri(forest, "light"),
-        dark=_uri(forest, "dark"),
         numbers=_forest_numbers(forest),
     )
 
@@ -102,11 +104,10 @@ def _forest_numbers(forest: Forest) -> Grid:
 def _curves_picture(curves: Curves) -> Picture:
     shown = [(panel, curve) for panel in curves.panels for curve in panel.curves]
     last = "; ".join(f"{panel.label}, {curve.label}: {_figure(panel, curve.test[-1])}" for panel, curve in shown)
-    return Picture(
+    return _picture(
+        curves,
         alt=f"Line chart of {curves.name}: the test metric after every epoch. After the last epoch: {last}.",
         caption="Tested after every epoch. Runs that deviate from the recipe are drawn if a row has no others.",
-        light=_uri(curves, "light"),
-        dark=_uri(curves, "dark"),
         numbers=_curve_numbers(curves),
     )
 
@@ -142,25 +143,15 @@ def _figure(panel: Panel, band: Band) -> str:
     return panel.metric.shown(band.median)
 
 
-def _gates(comparison: Comparison, folders: Sequence[Path]) -> Iterator[Gates]:
-    """Yield the gates of each run that has them."""
-    from repro.figures import gates_of
-
-    for run in _runs(comparison):
-        if path := latest_gates(folders, run.name):
-            yield gates_of(path)
-
-
 def _gates_picture(gates: Gates) -> Picture:
     (block, distance), greatest = max(gates.means.items(), key=lambda each: each[1])
     nearest = [mean for (_, back), mean in gates.means.items() if back == 1]
-    return Picture(
+    return _picture(
+        gates,
         alt=f"Heat map of the gates of {gates.run}, {gates.reached}: blocks in columns, maps back in rows. "
         f"The largest mean weight is {greatest:.2f}, of block {block} for the map {distance} back; "
         f"the mean weight of the nearest maps over the blocks is {sum(nearest) / len(nearest):.2f}.",
         caption=f"Mean gate weight of each block for the maps before it, {gates.reached}: {gates.run}.",
-        light=_uri(gates, "light"),
-        dark=_uri(gates, "dark"),
         numbers=_gate_numbers(gates),
     )
 
@@ -179,6 +170,11 @@ def _gate_numbers(gates: Gates) -> Grid:
         tuple(line(block) for block in range(1, gates.blocks + 1)),
         sortable=False,
     )
+
+
+def _picture(figure: Figure, alt: str, caption: str, numbers: Grid) -> Picture:
+    """Return a figure in both themes."""
+    return Picture(alt, caption, _uri(figure, "light"), _uri(figure, "dark"), numbers)
 
 
 def _uri(figure: Figure, theme: str) -> str:
