@@ -204,7 +204,7 @@ def test_a_recipe_is_listed_with_its_alternatives(write: Write, capsys: Capsys) 
 def test_the_margin_of_the_best_of_several_runs_is_shown_with_what_is_expected(expected: float, margin: str) -> None:
     error = read_table("resnet-cifar").errors()[0]
     alternative = next(alternatives_of(recipe("resnet-cifar10")))
-    trial = Trial(error, error.row.label, alternative, seeds=(0,), epochs=None)
+    trial = Trial(error, alternative, seeds=(0,), epochs=None)
     judgement = Judgement(Verdict.TOO_FEW, expected=expected, margin=0.53, at_most=1.0, bound=0.6)
     changed = TriedAlternative(trial, 8.0, (0,), 8.1, (0,), judgement)
     comparison = cast(Comparison, SimpleNamespace(table=error.table))

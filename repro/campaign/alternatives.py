@@ -56,13 +56,13 @@ def _experiments(trial: Trial) -> Sequence[Experiment]:
 
 def _report_left_out(comparison: Comparison, epochs: int | None) -> None:
     """Say on stderr which rows and alternatives are left out."""
-    found = list(differing_cells(comparison))
-    labels = {label for label, _ in found}
+    found = [cell.printed for cell in differing_cells(comparison)]
+    labels = {comparison.table.called(each.row) for each in found}
     others = {comparison.table.called(row.row): row.verdict for row in comparison.rows if not row.row.quoted}
     left_out = [f"{label} ({verdict})" for label, verdict in others.items() if label not in labels]
     if left_out:
         note(f"left out, since their error does not differ: {', '.join(left_out)}")
-    recipes = {cell.printed.recipe: recipe(cell.printed.recipe) for _, cell in found if cell.printed.recipe}
+    recipes = {each.recipe: recipe(each.recipe) for each in found if each.recipe}
     for name, each in recipes.items():
         if not each.alternatives:
             note(f"recipe {name} lists no alternatives; see repro list recipes {name}")

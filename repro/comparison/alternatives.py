@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from repro.comparison.join import Comparison, ErrorCell
@@ -13,7 +13,7 @@ from repro.recipes import recipe
 from repro.recipes.alternatives import Alternative, alternatives_of
 from repro.recipes.recipe import Recipe, shown
 from repro.store.results import Record
-from repro.tables import AS_PUBLISHED, ColumnKind, PrintedError, RunsPerRow
+from repro.tables import AS_PUBLISHED, PrintedError, RunsPerRow
 
 OF_LENGTH = ("epochs", "iterations", "tune_epochs", "tune_batch", "tune_lr")
 """The values of a recipe that mean something else, or nothing, in a run of another length."""
@@ -24,8 +24,6 @@ class Trial:
     """One alternative for one printed error, and the runs that compare it with the recipe's value."""
 
     error: PrintedError
-    label: str
-    """The row, with its column if the table has several columns of errors."""
     alternative: Alternative
     seeds: tuple[int, ...]
     epochs: int | None
@@ -86,12 +84,9 @@ class TriedAlternative:
         return abs(distance) <= self.judgement.margin
 
 
-def differing_cells(comparison: Comparison) -> Iterator[tuple[str, ErrorCell]]:
-    """Yield the errors that differ from the printed ones, each with the label of its row."""
-    for row in comparison.rows:
-        for cell in row.errors.values():
-            if cell.differs:
-                yield comparison.table.called(row.row), cell
+def differing_cells(comparison: Comparison) -> list[ErrorCell]:
+    """Return the errors that differ from the printed ones."""
+    return [cell for row in comparison.rows for cell in row.errors.values() if cell.differs]
 
 
 def trials_of(comparison: Comparison, per_row: RunsPerRow = AS_PUBLISHED) -> list[Trial]:
@@ -102,16 +97,14 @@ def trials_of(comparison: Comparison, per_row: RunsPerRow = AS_PUBLISHED) -> lis
         per_row: the runs of each trial; without a number of seeds, those of the runs that the verdict uses. With a
             number of epochs, alternatives of OF_LENGTH are left out.
     """
-    several = len(comparison.table.of_kind(ColumnKind.ERROR)) > 1
     return [
         Trial(
             error=cell.printed,
-            label=f"{label}, {cell.printed.column.label}" if several else label,
             alternative=each,
             seeds=tuple(range(per_row.seeds)) if per_row.seeds else cell.seeds,
             epochs=per_row.epochs,
         )
-        for label, cell in differing_cells(comparison)
+        for cell in differing_cells(comparison)
         for each in alternatives_of(recipe(cell.printed.recipe or ""))
         if per_row.epochs is None or each.name not in OF_LENGTH
     ]

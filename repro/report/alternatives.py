@@ -63,10 +63,9 @@ class AlternativesReport:
 
 
 def _line(tried: TriedAlternative) -> Line:
-    trial = tried.trial
-    cells = (Shown(trial.label), Shown(trial.alternative.name), Shown(trial.own_text), Shown(trial.alternative.text))
-    printed = Shown(trial.error.cell.text)
-    return Line((*cells, printed, *_figures(tried), _within(tried)), name=trial.label, data=_data(tried))
+    trial, error = tried.trial, tried.trial.error
+    texts = (error.label, trial.alternative.name, trial.own_text, trial.alternative.text, error.cell.text)
+    return Line((*map(Shown, texts), *_figures(tried), _within(tried)), name=error.label, data=_data(tried))
 
 
 def _figures(tried: TriedAlternative) -> list[Shown]:
@@ -99,7 +98,7 @@ def _within(tried: TriedAlternative) -> Shown:
 def _data(tried: TriedAlternative) -> dict[str, Any]:
     trial, judgement = tried.trial, tried.judgement
     return {
-        "row": trial.label,
+        "row": trial.error.label,
         "column": trial.error.column.key,
         "recipe": trial.recipe.name,
         "value": trial.alternative.name,

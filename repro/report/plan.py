@@ -17,7 +17,6 @@ from repro.report.formats.csv import csv_text
 from repro.report.grid import DASH, Grid, Heading, Line, Shown
 from repro.report.notes import Note
 from repro.store.run_state import RunState
-from repro.tables import ColumnKind
 from repro.text import choose, duration, number_of, size
 
 if TYPE_CHECKING:
@@ -142,7 +141,7 @@ def _line(row: PlannedRow, several: bool) -> Line:
     seconds, memory = data["seconds"], data["memory_bytes"]
     cells = (
         *([row.table.name] if several else []),
-        _named(row),
+        error.label,
         error.cell.text,
         states,
         DASH if seconds is None else duration(seconds),
@@ -151,13 +150,6 @@ def _line(row: PlannedRow, several: bool) -> Line:
         _seeds(row),
     )
     return Line(tuple(map(Shown, cells)), data={**data, "runs": [_run_data(each) for each in row.runs]})
-
-
-def _named(row: PlannedRow) -> str:
-    """Return the label of a row, with that of the column if the table has errors in several."""
-    table, error = row.table, row.error
-    columns = [error.column.label] if len(table.of_kind(ColumnKind.ERROR)) > 1 else []
-    return ", ".join([table.called(error.row), *columns])
 
 
 def _state(row: PlannedRow, state: RunState) -> str:

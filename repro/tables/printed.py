@@ -91,6 +91,12 @@ class PrintedError:
     table: Table = field(compare=False, repr=False)
 
     @property
+    def label(self) -> str:
+        """The row, with its column if the table has several columns of errors."""
+        columns = [self.column.label] if len(self.table.of_kind(ColumnKind.ERROR)) > 1 else []
+        return ", ".join([self.table.called(self.row), *columns])
+
+    @property
     def options(self) -> dict[str, OptionValue]:
         """Every option of the network, as in `Table.options`."""
         return self.table.options(self.row)
