@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from repro.comparison.counts import CountCell, count_cells
 from repro.comparison.frame import errors_frame
 from repro.comparison.match import WithRuns, is_of, once_each, weights_of, with_runs
-from repro.comparison.rule import Judgement, MeasuredError, judge, pooled
+from repro.comparison.rule import MeasuredError, judge, pooled
 from repro.comparison.spread import PRINTED_SPREAD, Spread
 from repro.comparison.times import TimeCell, time_cells
 from repro.comparison.verdict import Verdict
@@ -225,15 +225,11 @@ def compare(
     timed = time_cells(selection, times, faithful)
     cells = selection.cells
 
-    def error_cell(found: WithRuns) -> ErrorCell:
-        cell = _error_cell(found, _judgement(found, spread, cells), lowest)
-        return replace(cell, weights=tuple(weights_of(found.error, weights)))
-
     compared = [
         ComparedRow(
             row,
             count_cells(table, row),
-            {each.error.column.key: error_cell(each) for each in of_row},
+            {each.error.column.key: _error_cell(each, weights, spread, cells, lowest) for each in of_row},
             ratios,
         )
         for row, of_row, ratios in zip(rows, errors, timed, strict=True)
@@ -270,27 +266,32 @@ def pooled_over(tables: Iterable[Table], records: Sequence[Record]) -> Spread:
     return pooled(rows)
 
 
-def _judgement(found: WithRuns, spread: Spread, cells: int) -> Judgement | None:
-    return judge(found.measured, spread, cells) if found.judged else None
-
-
-def _error_cell(found: WithRuns, judgement: Judgement | None, lowest: Callable[[Record], float | None]) -> ErrorCell:
-    error = found.error
+def _error_cell(
+    found: WithRuns,
+    weights: Sequence[WeightsTest],
+    spread: Spread,
+    cells: int,
+    lowest: Callable[[Record], float | None],
+) -> ErrorCell:
+    """Return a printed error with ours; the arguments are those of `compare`, and `cells` as in Comparison."""
+    error, tests = found.error, tuple(weights_of(found.error, weights))
     if not found.runs:
         unmeasured = Verdict.OTHER_PROTOCOL if found.tested_differently else Verdict.NOT_MEASURED
-        return ErrorCell(error, unmeasured if error.recipe else Verdict.NO_RECIPE)
+        return ErrorCell(error, unmeasured if error.recipe else Verdict.NO_RECIPE, weights=tests)
     measured = found.measured
+    judgement = vars(judge(measured, spread, cells)) if found.judged else {"verdict": Verdict.DIFFERENT_IMAGES}
     is_of_curves = error.column.metric == "error" and error.protocol == ONE_CROP
-    cell = ErrorCell(
+    return ErrorCell(
         error,
-        Verdict.DIFFERENT_IMAGES,
+        **judgement,
         runs=found.runs,
         value=measured.value,
         mean=statistics.fmean(measured.values),
         std=statistics.stdev(measured.values) if measured.n > 1 else None,
+        difference=measured.difference if found.judged else None,
         best_epoch=_mean_lowest(found.runs, lowest) if is_of_curves else None,
+        weights=tests,
     )
-    return replace(cell, difference=measured.difference, **vars(judgement)) if judgement else cell
 
 
 def _mean_lowest(runs: Sequence[Record], lowest: Callable[[Record], float | None]) -> float | None:
