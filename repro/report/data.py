@@ -95,19 +95,11 @@ def row_data(comparison: Comparison, compared: ComparedRow) -> dict[str, Any]:
 
 
 def _error_data(cell: ErrorCell) -> dict[str, Any]:
+    compared = ("difference", "expected", "margin", "at_most", "bound", "best_epoch")
     return {
-        "n": cell.n,
-        "statistic": cell.statistic,
-        "value": cell.value,
-        "mean": cell.mean,
-        "std": cell.std,
+        **{key: getattr(cell, key) for key in ("n", "statistic", "value", "mean", "std")},
         "seeds": list(cell.seeds),
-        "difference": cell.difference,
-        "expected": cell.expected,
-        "margin": cell.margin,
-        "at_most": cell.at_most,
-        "bound": cell.bound,
-        "best_epoch": cell.best_epoch,
+        **{key: getattr(cell, key) for key in compared},
         "precisions": list(cell.precisions),
         "conditions": conditions(cell.runs),
         "verdict": cell.verdict,
@@ -115,16 +107,6 @@ def _error_data(cell: ErrorCell) -> dict[str, Any]:
 
 
 def _time_data(cell: TimeCell) -> dict[str, Any]:
-    timing = cell.timing
-    return {
-        "seconds": cell.seconds,
-        "batch": cell.batch,
-        "ratio": cell.ratio,
-        "published_ratio": cell.published_ratio,
-        "reference": cell.reference,
-        "how": timing and timing.how,
-        "spread": timing and timing.spread,
-        "device": timing and timing.device,
-        "precision": timing and timing.precision,
-        "started": timing and timing.started,
-    }
+    figures = ("seconds", "batch", "ratio", "published_ratio", "reference")
+    conditions = ("how", "spread", "device", "precision", "started")
+    return {key: getattr(cell, key) for key in figures} | {key: getattr(cell.timing, key, None) for key in conditions}
