@@ -518,7 +518,7 @@ def test_a_row_whose_errors_are_quoted_is_counted_and_not_compared() -> None:
     comparison = compare(read_table("wrn-cifar"), [])
     row = next(row for row in comparison.rows if row.row.label == "pre-act-ResNet-164")
     assert (row.verdict, row.errors, row.counts["params"].matches) == (Verdict.QUOTED, {}, True)
-    assert (summarise([comparison]).without_recipe, summarise([comparison]).measurable) == (0, 6)
+    assert (summarise([comparison]).errors_without_recipe, summarise([comparison]).errors) == (0, 6)
 
 
 def test_the_json_of_a_table_has_the_promised_shape(record: Make) -> None:

@@ -56,7 +56,7 @@ def test_an_unknown_count_is_a_dash_and_no_mismatch(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "fvcore.nn", None)
     comparison = compare(read_table("wrn-blocks"), [])
     assert not any(row.mismatches for row in comparison.rows)
-    assert summarise([comparison]).counted == 0
+    assert summarise([comparison]).counts == 0
     report = Report([comparison], [], summary=False)
     for format in (ReportFormat.MARKDOWN, ReportFormat.CSV, ReportFormat.JSON):
         assert "✗" not in report.text(format)

@@ -637,7 +637,7 @@ def test_a_cell_is_compared_only_with_results_of_its_own_protocol(
     assert [each.value for each in cells] == [None, 24.0]
     assert error_cell(cells[0], alone=True).notes == ("tested with 1 crop", "printed with 10 crops")
     assert (shown[0].verdict, shown[0].share_measured) == (Verdict.OTHER_PROTOCOL, "")
-    assert summarise([compare(printed, [one_crop])]).measured == 0
+    assert summarise([compare(printed, [one_crop])]).errors_measured == 0
     note = next(each for each in notes_of(compare(printed, [one_crop])) if each.heading == "Errors")
     assert "10 crops, probabilities averaged" in note.lines[0]
 

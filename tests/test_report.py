@@ -335,7 +335,7 @@ def test_the_summary_counts_cells(record: Make) -> None:
 def test_the_summary_says_what_cannot_be_measured() -> None:
     comparisons = [compare(read_table(name), []) for name in ("wrn-times", "unet-isbi")]
     times = summarise(comparisons[:1])
-    assert (times.without_recipe, times.measurable) == (2, 1)
+    assert (times.errors_without_recipe, times.errors) == (2, 1)
     report = Report(comparisons, [], summary=True)
     lines = [line for line in report.text("md").splitlines() if line.startswith("| ")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]

@@ -14,15 +14,15 @@ from repro.comparison.verdict import Verdict
 class Summary:
     """Tables in numbers of cells. Errors that the papers quote from elsewhere are left out."""
 
-    counted: int
+    counts: int
     """Printed counts of registered networks; those that could not be counted here are left out."""
-    right: int
+    counts_right: int
     """How many of these match ours."""
-    measurable: int
+    errors: int
     """Printed errors with a recipe."""
-    measured: int
+    errors_measured: int
     """How many of these have runs that followed the recipe."""
-    without_recipe: int
+    errors_without_recipe: int
     """Printed errors of registered networks for which no recipe is implemented."""
     verdicts: Mapping[Verdict, int]
     """How many measured errors got each verdict, worst first; verdicts without an error are left out."""
@@ -36,10 +36,10 @@ def summarise(comparisons: Iterable[Comparison]) -> Summary:
     errors = [cell for cell in printed if cell.verdict != Verdict.NO_RECIPE]
     found: Counter[Verdict] = Counter(cell.verdict for cell in errors if cell.verdict.measured)
     return Summary(
-        counted=len(counts),
-        right=sum(cell.matches is True for cell in counts),
-        measurable=len(errors),
-        measured=sum(found.values()),
-        without_recipe=len(printed) - len(errors),
+        counts=len(counts),
+        counts_right=sum(cell.matches is True for cell in counts),
+        errors=len(errors),
+        errors_measured=sum(found.values()),
+        errors_without_recipe=len(printed) - len(errors),
         verdicts={verdict: found[verdict] for verdict in Verdict if found[verdict]},
     )

@@ -42,17 +42,11 @@ def table_data(comparison: Comparison) -> dict[str, Any]:
 
 def summary_data(comparison: Comparison) -> dict[str, Any]:
     """Return the summary of a table, with its mismatches."""
-    summary = summarise([comparison])
     return {
         "table": comparison.table.name,
         "caption": comparison.table.caption,
         "paper": comparison.table.paper,
-        "counts": summary.counted,
-        "counts_right": summary.right,
-        "errors": summary.measurable,
-        "errors_measured": summary.measured,
-        "errors_without_recipe": summary.without_recipe,
-        "verdicts": dict(summary.verdicts),
+        **vars(summarise([comparison])),
         "off": mismatch_lines(comparison),
     }
 
@@ -108,5 +102,8 @@ def _error_data(cell: ErrorCell) -> dict[str, Any]:
 
 def _time_data(cell: TimeCell) -> dict[str, Any]:
     figures = ("seconds", "batch", "ratio", "published_ratio", "reference")
-    conditions = ("how", "spread", "device", "precision", "started")
-    return {key: getattr(cell, key) for key in figures} | {key: getattr(cell.timing, key, None) for key in conditions}
+    of_timing = ("how", "spread", "device", "precision", "started")
+    return {
+        **{key: getattr(cell, key) for key in figures},
+        **{key: cell.timing and getattr(cell.timing, key) for key in of_timing},
+    }

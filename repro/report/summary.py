@@ -31,10 +31,10 @@ def summary_of(comparisons: Sequence[Comparison]) -> Grid:
 def headline_of(comparisons: Sequence[Comparison]) -> str:
     """Return how many counts match and how many errors are measured in some tables, as a sentence."""
     found = summarise(comparisons)
-    match = "matches" if found.counted == 1 else "match"
+    match = "matches" if found.counts == 1 else "match"
     parts = (
-        f"{found.right:,} of {number_of(found.counted, 'count')} {match}" if found.counted else "",
-        f"{found.measured:,} of {number_of(found.measurable, 'error')} measured" if found.measurable else "",
+        f"{found.counts_right:,} of {number_of(found.counts, 'count')} {match}" if found.counts else "",
+        f"{found.errors_measured:,} of {number_of(found.errors, 'error')} measured" if found.errors else "",
     )
     return "; ".join(filter(None, parts))
 
@@ -55,11 +55,11 @@ def _line(comparison: Comparison) -> Line:
 def _figures(comparisons: Sequence[Comparison]) -> tuple[Shown, ...]:
     """Return the figures of some tables: matching counts, measured errors, and verdicts."""
     found = summarise(comparisons)
-    without = found.without_recipe
+    without = found.errors_without_recipe
     tags = tuple(verdict_tag(each, f"{number} {each}") for each, number in found.verdicts.items())
     return (
-        _share(found.right, found.counted),
-        _share(found.measured, found.measurable),
+        _share(found.counts_right, found.counts),
+        _share(found.errors_measured, found.errors),
         Shown(f"{without}" if without else DASH, sort_key=without, muted=not without),
         Shown(tags=tags, sort_key=" ".join(tag.text for tag in tags)),
     )
