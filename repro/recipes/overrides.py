@@ -7,20 +7,23 @@ from dataclasses import replace
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-from repro.bounds import kind_of, number_text, without_none
+from repro.bounds import kind_of, without_none
 from repro.errors import UserError
 from repro.models.options import as_text, parsed
 from repro.recipes.contradictions import contradiction
 from repro.recipes.effects import EFFECTS
 from repro.recipes.entries import HINTS, value_of
+from repro.recipes.mistakes import form_text
 from repro.recipes.recipe import VALUES, Recipe, shown
-from repro.text import canonical, choose, one_of
+from repro.text import canonical, choose
 
 SETTABLE = tuple(name for name in VALUES if name != "dataset")
 """The values that can be replaced; a recipe is for one dataset."""
 OF_RECIPE = "recipe."
 """What `--set` has before the name of a value that the network has an option of, too."""
 NONE = "none"
+_TYPED: dict[Any, str] = {bool: "yes or no", tuple[float, ...]: "numbers from 0 to 1, separated by commas"}
+"""What a user may type in words, where a recipe file has another form."""
 
 
 def is_value(name: str) -> bool:
@@ -94,7 +97,7 @@ def _value(recipe: Recipe, name: str, text: str) -> Any:
     try:
         return value_of(name, _plain(hint, text))
     except (KeyError, ValueError):  # msgspec's errors are ValueErrors too
-        expected, own = _expected(hint), shown(name, getattr(recipe, name))
+        expected, own = _TYPED.get(hint) or form_text(hint), shown(name, getattr(recipe, name))
         raise UserError(f"{name} = {text} is invalid: it must be {expected} (recipe: {own})") from None
 
 
@@ -105,14 +108,3 @@ def _plain(hint: Any, text: str) -> Any:
     if get_origin(hint) is tuple:
         return [parsed(float, each) for each in text.split(",")] if text else []
     return parsed(kind_of(hint), text)
-
-
-def _expected(hint: Any) -> str:
-    """Return in words which values a field accepts."""
-    if hint is bool:
-        return "yes or no"
-    if get_origin(hint) is Literal:
-        return one_of([each or "empty" for each in get_args(hint)])
-    if get_origin(hint) is tuple:
-        return "numbers from 0 to 1, separated by commas"
-    return number_text(hint)
