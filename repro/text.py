@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from types import MappingProxyType
 
-from repro.errors import UnknownName, UserError
+from repro.errors import UnknownName
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 SHOWN = 10
@@ -41,8 +41,11 @@ def choose(kind: str, name: str, known: Iterable[str], others: Mapping[str, str]
         return spellings[typed]
     starting = [meant for each, meant in spellings.items() if typed and each.startswith(typed)]
     meant = list(dict.fromkeys(starting or _near(name, names)))
-    hint = f"did you mean {one_of(meant)}?" if meant else listed or _all(names)
-    raise UnknownName(kind, name, f"unknown {kind} {name!r}; {hint}", meant)
+    raise UnknownName(kind, name, f"unknown {kind} {name!r}; {_hint(meant, names, listed)}", meant)
+
+
+def _hint(meant: Sequence[str], names: Sequence[str], listed: str) -> str:
+    return f"did you mean {one_of(meant)}?" if meant else listed or _all(names)
 
 
 def _near(name: str, known: Sequence[str]) -> list[str]:
@@ -74,10 +77,17 @@ def _all(names: Sequence[str]) -> str:
 
 def unknown(kind: str, name: str, known: Iterable[str], listed: str = "") -> str:
     """Return what is wrong with a name in a file, which must spell it exactly as `choose` does not require."""
+    return f"unknown {kind} {name!r}; {nearest(name, known, listed)}"
+
+
+def nearest(name: str, known: Iterable[str], listed: str = "") -> str:
+    """Return which names may be meant by an unknown one in a file, or else where all are listed; see `unknown`."""
+    names = list(known)
     try:
-        return f"unknown {kind} {name!r}; did you mean {choose(kind, name, known, listed=listed)}?"
-    except UserError as error:
-        return str(error)
+        meant: Sequence[str] = [choose("name", name, names)]
+    except UnknownName as error:
+        meant = error.meant
+    return _hint(meant, names, listed)
 
 
 def number_of(number: int, noun: str) -> str:

@@ -8,11 +8,10 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from repro.bounds import number_text, without_none
-from repro.errors import UserError
 from repro.recipes.entries import HINTS, Entry
 from repro.recipes.recipe import VALUES
 from repro.recipes.source import SourceKind
-from repro.text import choose, one_of
+from repro.text import nearest, one_of
 
 KEYS = Entry.__struct_fields__
 TEXTS = ("extends", "summary", "paper", "dataset", "place", "covers", "note")
@@ -53,7 +52,7 @@ def _explained(reason: str, content: Any) -> str:
 def _right(reason: str, content: Any) -> str:
     """Return what would be right; empty if the reason says it."""
     if unknown := UNKNOWN.search(reason):
-        return _nearest(unknown[1])
+        return nearest(unknown[1], KEYS)
     if UNKNOWN_WITHIN.search(reason):
         return "a value has the keys value, source, place, covers, note, also and alternatives"
     place = PLACE.search(reason)
@@ -82,11 +81,3 @@ def form_text(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return one_of([each or "empty" for each in get_args(hint)])
     return number_text(without_none(hint))
-
-
-def _nearest(key: str) -> str:
-    """Return the key that an unknown one is nearest to, or where all are listed."""
-    try:
-        return f"did you mean {choose('key', key, KEYS)}?"
-    except UserError as error:
-        return str(error).partition("; ")[2]
