@@ -28,29 +28,26 @@ def tables_with(model: str, options: Mapping[str, OptionValue], recipe: str) -> 
 
 
 def protocols_of(experiment: Experiment) -> list[Protocol]:
-    """Return the protocols of the printed errors that an experiment is for, each once, in the order of the tables.
-
-    There are none for images that are shown whole.
-    """
-    if DATASETS[experiment.dataset].kind is not DatasetKind.IMAGE_FILES:
-        return []
+    """Return the protocols of the printed errors that an experiment is for, each once, in the order of the tables."""
     return list(dict.fromkeys(each.protocol for each in _errors_for(experiment)))
 
 
 def papers_with_protocols(experiment: Experiment) -> tuple[Path, ...]:
     """Return the folders of `--papers` whose tables print errors of an experiment by other protocols than one crop."""
     named = [each for each in current_library().papers if each.named]
-    if not named or DATASETS[experiment.dataset].kind is not DatasetKind.IMAGE_FILES:
+    if not named:
         return ()
     files = {each.table.file for each in _errors_for(experiment) if each.protocol != ONE_CROP}
     return tuple(each.named for each in named if each.named and not files.isdisjoint(each.tables))
 
 
 def _errors_for(experiment: Experiment) -> Iterator[PrintedError]:
-    """Yield the printed errors that an experiment is for."""
-    found = (each for each in errors_of(experiment.model) if each.dataset == experiment.dataset)
-    of_recipe = (each for each in found if each.recipe == experiment.recipe.name)
-    return (each for each in of_recipe if each.options == dict(experiment.options))
+    """Yield the printed errors that an experiment is for; none for images that are shown whole, without a protocol."""
+    if DATASETS[experiment.dataset].kind is DatasetKind.IMAGE_FILES:
+        trained = (experiment.dataset, experiment.recipe.name)
+        for each in errors_of(experiment.model):
+            if (each.dataset, each.recipe) == trained and each.options == dict(experiment.options):
+                yield each
 
 
 def _errors_in(table: Table, model: str) -> list[PrintedError]:
