@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from repro.comparison.alternatives import TriedAlternative
 from repro.comparison.join import Comparison
 from repro.comparison.rule import Judgement
+from repro.console import json_text
 from repro.report import ReportFormat
-from repro.report.formats.csv import alternatives_csv
-from repro.report.formats.json import alternatives_json
+from repro.report.formats.csv import csv_text, rounded, spaced
 from repro.report.grid import DASH, Grid, Heading, Line, Shown, Tag
 from repro.text import signed
 
@@ -30,6 +30,13 @@ HEADINGS = (
     Heading("Margin", numeric=True),
     Heading("Within"),
 )
+CSV = {
+    **spaced("row", "column", "recipe", "value", "recipe_value", "alternative", "epochs"),
+    "published": "paper",
+    **spaced("error_recipe", "seeds_recipe", "error_alternative", "seeds_alternative"),
+    **spaced("difference", "expected", "margin", "within_margin"),
+}
+"""The CSV columns of an alternative, by the keys of its data."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +65,15 @@ class AlternativesReport:
 
             return terminal.plain(self.rich())
         if format == ReportFormat.CSV:
-            return alternatives_csv(self.grid)
-        return alternatives_json(self.comparison.table, self.grid)
+            rows = [{name: _csv_cell(data[key]) for key, name in CSV.items()} for data in map(_data, self.tried)]
+            return csv_text(rows, list(CSV.values()))
+        return json_text({"table": self.comparison.table.name, "alternatives": list(map(_data, self.tried))})
 
 
 def _line(tried: TriedAlternative) -> Line:
     trial, error = tried.trial, tried.trial.error
     texts = (error.label, trial.alternative.name, trial.own_text, trial.alternative.text, error.cell.text)
-    return Line((*map(Shown, texts), *_figures(tried), _within(tried)), name=error.label, data=_data(tried))
+    return Line((*map(Shown, texts), *_figures(tried), _within(tried)), name=error.label)
 
 
 def _figures(tried: TriedAlternative) -> list[Shown]:
@@ -93,6 +101,11 @@ def _within(tried: TriedAlternative) -> Shown:
     if tried.within is None:
         return Shown("not measured", muted=True)
     return Shown(tags=(Tag("yes", tone="good") if tried.within else Tag("no", tone="bad"),))
+
+
+def _csv_cell(value: object) -> object:
+    """Return a list as text with spaces between its items, and any other value as `rounded` does."""
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else rounded(value)
 
 
 def _data(tried: TriedAlternative) -> dict[str, Any]:

@@ -14,27 +14,20 @@ from repro.store.csv_rows import csv_of
 from repro.tables import Column, ColumnKind
 
 
-def _spaced(*keys: str) -> dict[str, str]:
+def spaced(*keys: str) -> dict[str, str]:
     """Return the names of CSV columns, by the keys of their data: the words of a key with spaces between them."""
     return {key: key.replace("_", " ") for key in keys}
 
 
 ERROR = {
     "value": "ours",
-    **_spaced("statistic", "n", "mean", "std", "difference", "expected", "margin", "at_most", "bound"),
+    **spaced("statistic", "n", "mean", "std", "difference", "expected", "margin", "at_most", "bound"),
     "best_epoch": "best epoch (extra)",
     "verdict": "verdict",
 }
 """The CSV columns of an error, by the keys of its figures in the data of a line."""
 TIME = {"published_ratio": "paper ratio", "seconds": "ours s a step", "ratio": "ours ratio", "device": "device"}
 """The CSV columns of a time, by the keys of its figures."""
-ALTERNATIVE = {
-    **_spaced("row", "column", "recipe", "value", "recipe_value", "alternative", "epochs"),
-    "published": "paper",
-    **_spaced("error_recipe", "seeds_recipe", "error_alternative", "seeds_alternative"),
-    **_spaced("difference", "expected", "margin", "within_margin"),
-}
-"""The CSV columns of an alternative, by the keys of its data."""
 OTHERS = ("others n", "others lowest", "others highest")
 """The CSV columns of what others report for an error: the number of replications and their range."""
 EVIDENCE = ("replications", "weights")
@@ -56,7 +49,7 @@ def table_csv(content: Content) -> str:
 
 def summary_csv(summary: Grid) -> str:
     """Return the summary of tables, one line per table."""
-    names = _spaced("table", "paper", "counts_right", "counts", "errors_measured", "errors", "errors_without_recipe")
+    names = spaced("table", "paper", "counts_right", "counts", "errors_measured", "errors", "errors_without_recipe")
     judged = [verdict for verdict in Verdict if verdict.judged]
     rows = [
         {
@@ -66,17 +59,6 @@ def summary_csv(summary: Grid) -> str:
         for line in summary.lines
     ]
     return csv_text(rows, [*names.values(), *judged])
-
-
-def alternatives_csv(grid: Grid) -> str:
-    """Return the alternatives that were tried, one line each; a list has spaces between its items."""
-    rows = [{name: _cell(line.data[key]) for key, name in ALTERNATIVE.items()} for line in grid.lines]
-    return csv_text(rows, list(ALTERNATIVE.values()))
-
-
-def _cell(value: object) -> object:
-    """Return a list as text, and any other value as `_rounded` does."""
-    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else _rounded(value)
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]], header: Sequence[str]) -> str:
@@ -105,7 +87,7 @@ def _row(data: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, Any]
         key, measured = column.key, data["measured"].get(column.key)
         row[f"{key} paper"] = data["published"].get(key, "")
         if column.kind in FIGURES and measured:
-            row |= {f"{key} {name}": _rounded(measured[figure]) for figure, name in FIGURES[column.kind].items()}
+            row |= {f"{key} {name}": rounded(measured[figure]) for figure, name in FIGURES[column.kind].items()}
         elif measured is not None:
             row |= {f"{key} ours": measured, f"{key} match": MATCHES[data["matches"][key]]}
     return row
@@ -118,6 +100,6 @@ def _others(key: str, replications: Sequence[Mapping[str, Any]]) -> dict[str, An
     return {f"{key} {name}": figure for name, figure in zip(OTHERS, figures, strict=False)}
 
 
-def _rounded(value: object) -> object:
+def rounded(value: object) -> object:
     """Return a figure with four decimals; other values as they are."""
     return round(value, 4) if isinstance(value, float) else value

@@ -5,7 +5,6 @@ from __future__ import annotations
 from repro.console import json_text
 from repro.report.content import Content
 from repro.report.grid import Grid
-from repro.tables import Table
 
 
 def table_json(content: Content) -> str:
@@ -17,8 +16,3 @@ def table_json(content: Content) -> str:
 def summary_json(summary: Grid) -> str:
     """Return the summary of tables."""
     return json_text({"tables": [line.data for line in summary.lines]})
-
-
-def alternatives_json(table: Table, grid: Grid) -> str:
-    """Return the alternatives that were tried for a table."""
-    return json_text({"table": table.name, "alternatives": [line.data for line in grid.lines]})
