@@ -46,20 +46,13 @@ SUFFIXES = {
 """The format of a file, by its extension."""
 GRID_FORMATS = (ReportFormat.RICH, ReportFormat.CSV, ReportFormat.JSON)
 """The formats of an answer that is a single grid: a plan, or what alternatives did."""
-TABLES = {
-    ReportFormat.CSV: csv.table_csv,
-    ReportFormat.JSON: json.table_json,
-    ReportFormat.MARKDOWN: markdown.table_markdown,
-    ReportFormat.LATEX: latex.table_latex,
+RENDERERS = {
+    ReportFormat.CSV: (csv.table_csv, csv.summary_csv),
+    ReportFormat.JSON: (json.table_json, json.summary_json),
+    ReportFormat.MARKDOWN: (markdown.table_markdown, markdown.summary_markdown),
+    ReportFormat.LATEX: (latex.table_latex, latex.summary_latex),
 }
-"""The function that renders a table, by format."""
-SUMMARIES = {
-    ReportFormat.CSV: csv.summary_csv,
-    ReportFormat.JSON: json.summary_json,
-    ReportFormat.MARKDOWN: markdown.summary_markdown,
-    ReportFormat.LATEX: latex.summary_latex,
-}
-"""The function that renders the summary of tables, by format."""
+"""The functions that render a table and the summary of tables, by format."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,7 +97,8 @@ class Report:
 
             with within(self.library):
                 return html_page(self.comparisons, self.folders, self.view)
-        return SUMMARIES[chosen](self.totals) if self.summary else TABLES[chosen](self.contents[0])
+        of_table, of_summary = RENDERERS[chosen]
+        return of_summary(self.totals) if self.summary else of_table(self.contents[0])
 
     def to_frame(self) -> DataFrame:
         """Return a row for each printed row, or in a summary for each table; figures are exact, and errors in %."""
