@@ -35,11 +35,6 @@ def reasons(comparison: Comparison, compared: ComparedRow) -> list[str]:
     return lines
 
 
-def has_error_differing(compared: ComparedRow) -> bool:
-    """Whether an error of a row differs, and not only counts."""
-    return any(isinstance(cell, ErrorCell) for cell in compared.differing.values())
-
-
 def inferred(name: str) -> dict[str, list[Value]]:
     """Return the values of a recipe that are inferred, wholly or in part, by their source in words."""
     found = defaultdict[str, list[Value]](list)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from repro.comparison.explain import has_error_differing
 from repro.comparison.join import ComparedRow, Comparison
 from repro.comparison.rule import RULE
 from repro.comparison.verdict import Verdict
@@ -34,11 +33,6 @@ class Content:
     data: Mapping[str, Any]
     """The facts about the table as a whole, as plain data."""
     view: View = ALL
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The printed columns that are shown."""
-        return self.view.of_columns(self.table.columns)
 
     def beneath(self) -> list[Note]:
         """Return what text formats show below the table: why rows may differ, the notes, and the rule."""
@@ -82,13 +76,13 @@ def _grid(comparison: Comparison, view: View) -> Grid:
 
 
 def _line(comparison: Comparison, parts: list[_Part], row: ComparedRow, view: View) -> Line:
-    heading = "Possible reasons for the difference" if has_error_differing(row) else "Count mismatch"
+    error_differs = any(cell.differs for cell in row.errors.values())
     data = view.of_data(row_data(comparison, row))
     return Line(
         (Shown(row.row.label), *(part.show(row) for part in parts)),
         name=comparison.table.called(row.row),
         reasons=tuple(data.get("why", ())),
-        reasons_heading=heading,
+        reasons_heading="Possible reasons for the difference" if error_differs else "Count mismatch",
         references=tuple(references(comparison.table, row)) if view.shows(OTHERS) and not view.bare else (),
         muted=row.row.quoted,
         data=data,

@@ -12,11 +12,6 @@ Paint = Callable[[str, str], str]
 """A function that returns a text in the colour of a tone."""
 
 
-def unpainted(text: str, tone: str) -> str:
-    """Return a text without a colour."""
-    return text
-
-
 @dataclass(frozen=True)
 class Tag:
     """A word in a colour: a verdict with its mark, or whether a count matches."""
@@ -52,7 +47,7 @@ class Shown:
         """Whether it says nothing: no tag, no line, and at most a dash."""
         return self.text in ("", DASH) and not (self.tags or self.notes or self.details)
 
-    def lines(self, paint: Paint = unpainted) -> list[str]:
+    def lines(self, paint: Paint = lambda text, tone: text) -> list[str]:
         """Return the cell as lines of text: the text with its marks, the tags in words, and the notes."""
         marks = [paint(tag.mark, tag.tone) for tag in self.tags if tag.short]
         words = [paint(tag.text, tag.tone) for tag in self.tags if not tag.short]
@@ -198,16 +193,12 @@ class Grid:
 
     def paragraphs(self) -> list[str]:
         """Return each line as text, for grids that are too wide for a table: `name: heading value; heading value`."""
-        return [
-            f"{line.cells[0].text}: "
-            + "; ".join(f"{heading.label} {cell.text}" for heading, cell in _pairs(self, line))
-            for line in self.lines
-        ]
-
-
-def _pairs(grid: Grid, line: Line) -> list[tuple[Heading, Shown]]:
-    """Return the cells after the first one that are not empty, with their headings."""
-    return [(heading, cell) for heading, cell in zip(grid.headings[1:], line.cells[1:], strict=True) if cell.text]
+        texts = []
+        for line in self.lines:
+            pairs = zip(self.headings[1:], line.cells[1:], strict=True)
+            filled = (f"{heading.label} {cell.text}" for heading, cell in pairs if cell.text)
+            texts.append(f"{line.cells[0].text}: {'; '.join(filled)}")
+        return texts
 
 
 def _stacked_heading(heading: Heading) -> Heading:

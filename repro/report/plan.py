@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -65,7 +64,7 @@ class PlanReport:
         from repro.report.formats import terminal
 
         with within(self.library):
-            lines = list(map(Text, [*map(_holder, _held(self.plan)), *summary(self.plan)]))
+            lines = list(map(Text, [*_held(self.plan), *summary(self.plan)]))
         return Group(terminal.grid_rich(self.grid), *lines, Text(f"Seeds: {MEANING}", style="dim"))
 
     def text(self, format: ReportFormat | str) -> str:
@@ -214,10 +213,7 @@ def _totals(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _holder(run: PlannedRun) -> str:
-    return f"{run.status.experiment.name} is being trained by {run.status.holder}"
-
-
-def _held(plan: Plan) -> Iterable[PlannedRun]:
-    """Return the runs that other processes train."""
-    return [each for each in plan.runs if each.status.holder]
+def _held(plan: Plan) -> list[str]:
+    """Return the runs that other processes train, a line for each."""
+    held = (each.status for each in plan.runs if each.status.holder)
+    return [f"{each.experiment.name} is being trained by {each.holder}" for each in held]

@@ -8,7 +8,7 @@ from typing import Any
 
 from repro.console import note
 from repro.errors import UserError
-from repro.tables import Column, ColumnKind, Table
+from repro.tables import ColumnKind, Table
 from repro.text import canonical
 
 OTHERS, WEIGHTS, VERDICT = "others", "weights", "verdict"
@@ -33,10 +33,6 @@ class View:
     def shows(self, column: str) -> bool:
         """Whether a column is shown."""
         return not self.columns or column in self.columns
-
-    def of_columns(self, columns: Iterable[Column]) -> tuple[Column, ...]:
-        """Return the printed columns that are shown."""
-        return tuple(each for each in columns if self.shows(each.key))
 
     def has(self, key: str) -> bool:
         """Whether a key of the data of a table or of a row is shown."""

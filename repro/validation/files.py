@@ -14,12 +14,6 @@ KINDS = (TABLES, RECIPES)
 IGNORED = ("__pycache__",)
 
 
-def read_files(paper: Paper) -> set[Path]:
-    """Return the TOML files that commands read; replications without a table are a mistake that they report."""
-    replications = toml_files(paper.folder / TABLES / REPLICATIONS)
-    return {*paper.tables, *paper.recipes, *paper.datasets, *replications}
-
-
 def file_findings(paper: Paper, networks: Collection[Path] | None) -> Iterator[Finding]:
     """Yield the files of a paper that look as if they should be read, and are not.
 
@@ -27,7 +21,9 @@ def file_findings(paper: Paper, networks: Collection[Path] | None) -> Iterator[F
         paper: its folder may hold anything else, such as a README.
         networks: the Python files that are networks of tables or recipes; None if these are not known.
     """
-    used = {each.resolve() for each in (*read_files(paper), *(networks or ()))}
+    replications = toml_files(paper.folder / TABLES / REPLICATIONS)  # one without a table is a mistake of its own
+    read = (*paper.tables, *paper.recipes, *paper.datasets, *replications, *(networks or ()))
+    used = {each.resolve() for each in read}
     for file in sorted(paper.folder.rglob("*")):
         inside = file.relative_to(paper.folder)
         hidden = any(part.startswith(".") or part in IGNORED for part in inside.parts)

@@ -49,7 +49,7 @@ SUMMARY = {
 
 def table_frame(content: Content) -> DataFrame:
     """Return a table, a row for each printed row; printed cells are the printed strings."""
-    printed = content.columns
+    printed = tuple(each for each in content.table.columns if content.view.shows(each.key))
     columns = {**PRINTED, **{name: kind for each in printed for name, kind in _columns(each).items()}}
     last = {"verdict": Dtype.TEXT} if content.view.has("verdict") else {}
     return frame_of((_row(line.data, printed) for line in content.grid.lines), columns | last)
