@@ -7,7 +7,6 @@ hardware. So both ratios are shown, without a verdict. Ours are of steps that we
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -141,12 +140,7 @@ def _of_runs(selection: Selection, runs: Sequence[Sequence[Record]]) -> list[Tim
         for run in runs[number]:
             if _is_timed(run, selection.table, row):
                 options = {key: value for key, value in run.runtime.items() if key not in IRRELEVANT}
-                conditions = (
-                    run.device,
-                    run.precision,
-                    run.torch,
-                    json.dumps(options, sort_keys=True, allow_nan=False),
-                )
+                conditions = (run.device, run.precision, run.torch, repr(sorted(options.items())))
                 found[conditions][number].append(run)
     return [
         Timing(
