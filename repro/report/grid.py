@@ -163,9 +163,11 @@ class Grid:
         def cut(line: Line) -> Line:
             return replace(line, cells=tuple(line.cells[number] for number in kept))
 
-        total = cut(self.total) if self.total else None
-        headings = tuple(self.headings[number] for number in kept)
-        return replace(self, headings=headings, lines=tuple(map(cut, self.lines)), total=total)
+        return replace(self.mapped(cut), headings=tuple(self.headings[number] for number in kept))
+
+    def mapped(self, change: Callable[[Line], Line]) -> Grid:
+        """Return the grid with every line changed, and the total too."""
+        return replace(self, lines=tuple(map(change, self.lines)), total=self.total and change(self.total))
 
     def stacked(self) -> Grid:
         """Return a narrower grid, with a column for each group: its first cell, and below it the others."""

@@ -126,8 +126,7 @@ def fitting(grid: Grid) -> Grid:
 
 def _broken(grid: Grid, letters: int) -> Grid:
     """Return a grid whose cells, after the first of a line, are broken into lines of a number of characters."""
-    total = _broken_line(grid.total, letters) if grid.total else None
-    return replace(grid, lines=tuple(_broken_line(line, letters) for line in grid.lines), total=total)
+    return grid.mapped(lambda line: _broken_line(line, letters))
 
 
 def _broken_line(line: Line, letters: int) -> Line:
