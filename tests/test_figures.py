@@ -100,10 +100,10 @@ def test_a_row_is_the_median_and_the_spread_of_its_seeds(keep: Callable[..., Rec
     assert curve.test == ((80, 70, 90), (40.5, 30.5, 50.5), (22.4, 22.0, 23.0))
     assert curve.train[0] == (40, 35, 45)
     assert curve.printed == "22.62"
-    last = curves.frame()[-1]
+    last = curves.lines()[-1]
     assert (last["epoch"], last["median"], last["lowest"], last["highest"]) == (3, 22.4, 22.0, 23.0)
     assert (last["seeds"], last["deviations"], last["printed"]) == ("0 1 2", "", "22.62")
-    assert all(set(line) <= set(Curves.COLUMNS) for line in curves.frame())
+    assert all(set(line) <= set(Curves.COLUMNS) for line in curves.lines())
 
 
 def test_a_run_that_deviates_is_not_counted_with_its_row(keep: Callable[..., Record], folders: Folders) -> None:
@@ -120,7 +120,7 @@ def test_an_error_printed_by_another_protocol_is_not_drawn_but_told(
     table = replace(CIFAR100, columns=tuple(replace(each, protocol=ten) for each in CIFAR100.columns))
     curves, labels = only(curves_of(table, [keep([80, 23.0])], [folders.results]))
     assert labels == ("DenseResNet-110, N = 4; n = 1; printed 22.62 with 10 crops",)
-    assert {line["printed"] for line in curves.frame()} == {None}
+    assert {line["printed"] for line in curves.lines()} == {None}
 
 
 def test_without_faithful_runs_a_row_shows_each_deviation_separately(
@@ -211,7 +211,7 @@ def test_a_row_with_a_dataset_of_its_own_is_drawn_as_of_that(record: MakeRecord,
     legend = draw_curves(curves, THEMES["light"]).axes[0].get_legend()
     assert legend
     assert [each.get_text() for each in legend.get_texts()] == curves.panels[0].labels
-    found = [(line["row"], line["dataset"]) for line in curves.frame() if line["epoch"] == 1]
+    found = [(line["row"], line["dataset"]) for line in curves.lines() if line["epoch"] == 1]
     assert found == [(first.label, "cifar100"), (second.label, "cifar10")]
 
 

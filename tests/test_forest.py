@@ -124,7 +124,7 @@ def test_a_range_is_drawn_only_where_errors_can_be(record: MakeRecord) -> None:
     drawn = [value for line in axes.lines for value in line.get_xdata()]
     assert (min(drawn), max(drawn)) == (0, 100)
     assert "goes on below 0 or above 100 %" in {text.get_text() for text in figure.legends[0].get_texts()}
-    assert any(line["low"] < 0 for line in forest.frame())
+    assert any(line["low"] < 0 for line in forest.lines())
 
 
 def test_a_deviating_run_is_apart_and_has_no_part_in_the_mean(record: MakeRecord) -> None:
@@ -182,7 +182,7 @@ def test_a_run_that_deviates_by_far_is_named_at_the_edge_and_squeezes_nothing(re
 def test_the_frame_has_every_point(record: MakeRecord) -> None:
     forest = forest_of(compared([run(record, 0, 8.6)]))
     assert forest
-    lines = forest.frame()
+    lines = forest.lines()
     assert [*lines[0]] == [*Forest.COLUMNS]
     assert len(lines) == sum(len(row.points) for panel in forest.panels for row in panel.rows)
     assert [each["error"] for each in lines if each["evidence"] == "mean"] == [8.6]

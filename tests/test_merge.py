@@ -12,7 +12,7 @@ from records import append_record
 from test_cli import repro
 
 from repro.data.inputs.protocol import Averaged, Protocol, Views
-from repro.store.csv_rows import columns_of, csv_of, line_of
+from repro.store.csv_rows import csv_of, header_of, line_of
 from repro.store.curves import curve_of, curve_path, curve_paths, new_curve_path, read_curve, write_curve
 from repro.store.gates import GateRow, gates_path, read_gates, write_gates
 from repro.store.protocol_tests import plain, recorded_tests
@@ -160,7 +160,7 @@ def test_lines_of_a_run_that_differ_in_their_tests_are_one_record(
     tests = [ProtocolTest(protocol=each, error=22.0, error5=6.0, loss=1.0) for each in protocols]
     lines = [line_of(record(tests=plain([each]))) for each in tests[:2]]
     (tmp_path / "own").mkdir()
-    (tmp_path / "own/runs.csv").write_bytes(csv_of(lines, columns_of(Record)))
+    (tmp_path / "own/runs.csv").write_bytes(csv_of(lines, header_of(Record)))
     (joined,) = every_record(tmp_path / "own")
     assert recorded_tests(joined) == tests[:2]
     append_record(record(tests=plain(tests[2:])), tmp_path / "other")
@@ -186,7 +186,7 @@ def test_other_files_that_differ_are_named(
         write_gates([replace(GATE, run=name), replace(GATE, run=name, block=2)], gates_path(theirs, name))
         line = f"gates/{name}.csv differs in {gates_path(mine, name)} and {gates_path(theirs, name)}: lines 1 and 2;"
     else:
-        (theirs / "times.csv").write_bytes(csv_of([line_of(replace(TIME, seconds=2.0))], columns_of(StepTime)))
+        (theirs / "times.csv").write_bytes(csv_of([line_of(replace(TIME, seconds=2.0))], header_of(StepTime)))
         line = "row r of table t, measurement m1 differs in"
     before = content(mine)
     status, _, err = repro(capsys, "merge", theirs, "--results", mine)
@@ -247,7 +247,7 @@ def test_records_with_fewer_columns_and_columns_of_a_user_are_merged(
     tmp_path: Path, record: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, new = record(), record(seed=1, host="node7")
-    columns = [each for each in columns_of(Record) if each not in ("host", "environment")]
+    columns = [each for each in header_of(Record) if each not in ("host", "environment")]
     lines = [{key: value for key, value in line_of(old).items() if key in columns}]
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "runs.csv").write_bytes(csv_of([{**lines[0], "remark": "slow"}], [*columns, "remark"]))
@@ -316,7 +316,7 @@ def test_git_keeps_the_lines_of_both_branches(tmp_path: Path, record: Make) -> N
 def test_lines_of_branches_with_different_columns_are_read(tmp_path: Path, record: Make) -> None:
     """One branch has a program with fewer columns, so git keeps two headers and both forms of the first line."""
     runs = [record(seed=seed) for seed in range(4)]
-    columns = [each for each in columns_of(Record) if each not in ("host", "environment")]
+    columns = [each for each in header_of(Record) if each not in ("host", "environment")]
 
     def older(results: Path, *records: Record) -> None:
         lines = [{key: value for key, value in line_of(each).items() if key in columns} for each in records]

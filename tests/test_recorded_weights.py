@@ -24,7 +24,7 @@ from repro.models import build
 from repro.report.content import content_of
 from repro.report.formats.csv import table_csv
 from repro.report.formats.html.pictures import forest_pictures
-from repro.store.csv_rows import columns_of, csv_of, line_of
+from repro.store.csv_rows import csv_of, header_of, line_of
 from repro.store.results import Record, shipped_results
 from repro.store.weights_tests import WEIGHTS, WeightsTest, append_weights_test, read_weights_tests
 from repro.tables import read_table
@@ -98,7 +98,7 @@ def test_a_test_is_recorded_once(tmp_path: Path) -> None:
     [("error", "101"), ("error", "nan"), ("mean", '["a"]'), ("mean", "{}"), ("protocol", '{"views": "x"}')],
 )
 def test_a_wrong_line_is_named(column: str, value: str, tmp_path: Path) -> None:
-    (tmp_path / WEIGHTS).write_bytes(csv_of([{**line_of(TEST), column: value}], columns_of(WeightsTest)))
+    (tmp_path / WEIGHTS).write_bytes(csv_of([{**line_of(TEST), column: value}], header_of(WeightsTest)))
     with pytest.raises(UserError, match=r"weights\.csv, line 2: not a test of weights \("):
         read_weights_tests([tmp_path])
 

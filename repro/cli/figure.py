@@ -255,6 +255,6 @@ def _write(figure: Figure, output: Path) -> None:
     numbers = output.with_suffix(".csv")
     with waiting("drawing"):
         picture = draw(figure, output.suffix.removeprefix("."))
-    write_output(csv_of(figure.frame(), figure.COLUMNS), numbers)
+    write_output(csv_of(figure.lines(), figure.COLUMNS), numbers)
     write_output(picture, output)
     note(f"wrote {output} and its data, {numbers}")

@@ -94,15 +94,15 @@ class Curves:
     title: str
     panels: tuple[Panel, ...]
     with_train: bool = False
-    """Whether the training error is drawn too; the frame always has it."""
+    """Whether the training error is drawn too; the CSV file always has it."""
 
     COLUMNS = (
         *("table", "column", "dataset", "metric", "row", "seeds", "deviations", "printed", "epoch"),
         *("median", "lowest", "highest", "train_median", "train_lowest", "train_highest"),
     )
-    """The columns of the frame."""
+    """The columns of the CSV file."""
 
-    def frame(self) -> list[dict[str, Any]]:
+    def lines(self) -> list[dict[str, Any]]:
         """Return a line for each epoch of each curve."""
         return [line for panel in self.panels for curve in panel.curves for line in _lines(self.name, panel, curve)]
 

@@ -96,9 +96,9 @@ class Forest:
     panels: tuple[ForestPanel, ...]
 
     COLUMNS = ("table", "column", "row", "evidence", "error", "low", "high", "note", "source")
-    """The columns of the frame."""
+    """The columns of the CSV file."""
 
-    def frame(self) -> list[dict[str, Any]]:
+    def lines(self) -> list[dict[str, Any]]:
         """Return a line for each error."""
         return [
             {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from repro.errors import UserError
-from repro.store.csv_rows import columns_of, line_of
+from repro.store.csv_rows import header_of, line_of
 from repro.store.gates import GateRow, read_gates
 
 
@@ -18,8 +18,8 @@ class Gates:
 
     rows: tuple[GateRow, ...]
 
-    COLUMNS = tuple(columns_of(GateRow))
-    """The columns of the frame."""
+    COLUMNS = tuple(header_of(GateRow))
+    """The columns of the CSV file."""
 
     @property
     def run(self) -> str:
@@ -63,7 +63,7 @@ class Gates:
             lines.append(f"deviates from its recipe: {', '.join(at.deviations)}")
         return "\n".join(lines)
 
-    def frame(self) -> list[dict[str, Any]]:
+    def lines(self) -> list[dict[str, Any]]:
         """Return a line for each block and map, as in the run's file."""
         return [line_of(row) for row in self.rows]
 

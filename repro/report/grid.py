@@ -179,12 +179,6 @@ class Grid:
         lines = tuple(each for line in self.lines for each in _stacked_line(line, self.headings, places))
         return replace(self, headings=headings, lines=lines)
 
-    def fitting(self, width: int) -> Grid:
-        """Return the grid if its columns take at most `width` characters, else the stacked grid."""
-        texts = [self.heading_lines, *(["\n".join(cell.lines()) for cell in line.cells] for line in self.lines)]
-        widths = [max(len(line) for text in column for line in text.split("\n")) for column in zip(*texts, strict=True)]
-        return self if sum(widths) <= width else self.stacked()
-
     def reasons(self) -> list[tuple[str, tuple[str, ...]]]:
         """Return headings and reasons why lines may differ from what is printed; equal reasons share a heading."""
         found: dict[tuple[str, tuple[str, ...]], list[str]] = {}

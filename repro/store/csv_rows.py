@@ -52,7 +52,7 @@ def line_of(written: DataclassInstance) -> dict[str, Any]:
     return values
 
 
-def columns_of(kind: type[DataclassInstance]) -> list[str]:
+def header_of(kind: type[DataclassInstance]) -> list[str]:
     """Return the header of the CSV file for a dataclass."""
     return [each.name for each in fields(kind)]
 
@@ -129,7 +129,7 @@ def _header(cells: Sequence[str], where: str) -> list[str]:
 
 def rewrite(path: Path, lines: Sequence[Mapping[str, Any]], kind: type[DataclassInstance]) -> None:
     """Replace the lines of a file of dataclasses, whose lock is held; columns that the user added stay."""
-    header = columns_of(kind)
+    header = header_of(kind)
     own = dict.fromkeys(column for line in lines for column in line if column not in header)
     write_atomically(path, csv_of(lines, [*header, *own]))
 

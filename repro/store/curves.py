@@ -12,13 +12,13 @@ from pathlib import Path
 
 from repro.atomic import write_atomically
 from repro.errors import UserError
-from repro.store.csv_rows import columns_of, csv_of, read
+from repro.store.csv_rows import csv_of, header_of, read
 from repro.store.results import EpochRow, Record, every_record
 
 
 def write_curve(history: Iterable[EpochRow], path: Path) -> None:
     """Write a run's curve, one line per epoch."""
-    write_atomically(path, csv_of([vars(row) for row in history], columns_of(EpochRow)))
+    write_atomically(path, csv_of([vars(row) for row in history], header_of(EpochRow)))
 
 
 def curve_path(folder: Path, run: str) -> Path:

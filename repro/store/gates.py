@@ -8,7 +8,7 @@ from pathlib import Path
 
 from repro.atomic import write_atomically
 from repro.bounds import Positive, Whole
-from repro.store.csv_rows import columns_of, csv_of, line_of, read
+from repro.store.csv_rows import csv_of, header_of, line_of, read
 from repro.store.results import RunName
 
 
@@ -42,7 +42,7 @@ class GateRow:
 
 def write_gates(rows: Sequence[GateRow], path: Path) -> None:
     """Write the mean gate weights of a run."""
-    write_atomically(path, csv_of([line_of(row) for row in rows], columns_of(GateRow)))
+    write_atomically(path, csv_of([line_of(row) for row in rows], header_of(GateRow)))
 
 
 def gates_path(folder: Path, run: str) -> Path:

@@ -19,7 +19,7 @@ WIDTH = 100
 
 def table_markdown(content: Content) -> str:
     """Return a table, and below it why rows may differ, the runs that deviate, and the notes."""
-    return _table(content.grid.fitting(WIDTH)) + "".join(f"\n{_note(each)}\n" for each in content.legend())
+    return _table(_fitting(content.grid)) + "".join(f"\n{_note(each)}\n" for each in content.legend())
 
 
 def summary_markdown(summary: Grid) -> str:
@@ -31,6 +31,13 @@ def _note(note: Note) -> str:
     """Return a note; a list begins after an empty line, without which some readers of Markdown show one paragraph."""
     heading, *lines = map(escaped, (note.heading, *note.lines))
     return f"{heading}: {lines[0]}" if len(lines) == 1 else "\n- ".join([f"{heading}:\n", *lines])
+
+
+def _fitting(grid: Grid) -> Grid:
+    """Return the grid if its columns take at most WIDTH characters, else the stacked grid."""
+    texts = [grid.heading_lines, *(["\n".join(cell.lines()) for cell in line.cells] for line in grid.lines)]
+    widths = [max(len(line) for text in column for line in text.split("\n")) for column in zip(*texts, strict=True)]
+    return grid if sum(widths) <= WIDTH else grid.stacked()
 
 
 def _table(grid: Grid) -> str:
