@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from repro.experiment import Experiment, experiment_for
-from repro.recipes import FORMER, RECIPES
+from repro.recipes import RECIPES, former_recipes
 
 HERE = Path(__file__).parent
 RECORDED = list(csv.DictReader((HERE / "recipe_ids.csv").read_text().splitlines()))
@@ -34,16 +34,16 @@ def test_every_recipe_has_a_recorded_id() -> None:
 @pytest.mark.parametrize("line", RUNS, ids=[line["id"] for line in RUNS])
 def test_a_recorded_run_has_the_id_of_its_recipe_or_of_the_former_one(line: dict[str, str]) -> None:
     experiment = experiment_of(line, epochs=int(line["epochs"]))
-    former = FORMER.get(line["recipe"])
+    former = former_recipes().get(line["recipe"])
     ids = {experiment.id} | ({replace(experiment, recipe=former).id} if former else set())
     assert line["id"] in ids
 
 
 def test_former_recipes_are_those_of_the_recorded_runs_of_resnet_20() -> None:
-    former = FORMER["resnet-cifar10"]
+    former = former_recipes()["resnet-cifar10"]
     runs = [experiment_for("resnet20", {}, seed=seed, recipe_name="resnet-cifar10") for seed in (0, 1)]
     assert [replace(each, recipe=former).id for each in runs] == ["f3d5e9b4", "64f5216e"]
-    assert set(FORMER) <= set(RECIPES)
+    assert set(former_recipes()) <= set(RECIPES)
     assert former.differences(RECIPES["resnet-cifar10"])
 
 

@@ -12,7 +12,7 @@ from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
 from repro.models import is_outside
 from repro.paths import DEFAULT_RUNS
-from repro.recipes import FORMER, RECIPES, Recipe, recipe
+from repro.recipes import RECIPES, Recipe, former_recipes, recipe
 from repro.recipes.entries import check_values
 from repro.store.results import Record, read_records
 from repro.store.run_folders import stored_values
@@ -63,7 +63,7 @@ def _today(record: Record) -> Experiment:
 
 def _earlier(record: Record, today: Experiment, runs: Path) -> Iterator[Recipe]:
     """Yield other recipes that a run may have followed: the former one of that name, and that in the run's folder."""
-    if former := FORMER.get(record.recipe):
+    if former := former_recipes().get(record.recipe):
         yield former
     values = stored_values(runs / record.name)
     if values is not None and values.get("dataset") == today.dataset:

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 from repro.models import OptionValue
 from repro.recipes.library import Library, current_library, find_network, network_folders, within
 from repro.recipes.overrides import SETTABLE, overridden, overrides_of
-from repro.recipes.reading import Recipes, read_recipes
+from repro.recipes.reading import read_recipes
 from repro.recipes.recipe import Recipe
 from repro.recipes.source import Source, SourceKind
 
 __all__ = [
-    "FORMER",
     "RECIPES",
     "SETTABLE",
     "Library",
     "Recipe",
-    "Recipes",
     "Source",
     "SourceKind",
     "current_library",
     "default_recipe",
     "deviations",
     "find_network",
+    "former_recipes",
     "network_folders",
     "overridden",
     "overrides_of",
@@ -34,11 +33,27 @@ __all__ = [
     "within",
 ]
 
-RECIPES = Recipes(lambda: current_library().recipes)
-"""The recipes of the current library."""
 
-FORMER = Recipes(cache(lambda: read_recipes(sorted((Path(__file__).parent / "former").glob("*.toml")))))
-"""Recipes as they were before a correction; they show how the runs of that time deviate."""
+class Recipes(Mapping[str, Recipe]):
+    """The recipes of the current library, by name."""
+
+    def __getitem__(self, name: str) -> Recipe:
+        return current_library().recipes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(current_library().recipes)
+
+    def __len__(self) -> int:
+        return len(current_library().recipes)
+
+
+RECIPES = Recipes()
+
+
+@cache
+def former_recipes() -> Mapping[str, Recipe]:
+    """Return the recipes as they were before a correction; they show how the runs of that time deviate."""
+    return read_recipes(sorted((Path(__file__).parent / "former").glob("*.toml")))
 
 
 def recipe(name: str) -> Recipe:

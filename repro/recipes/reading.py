@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from itertools import takewhile
 from pathlib import Path
@@ -37,23 +37,6 @@ class _Written:
     place: Place
     name: str
     about: About
-
-
-class Recipes(Mapping[str, Recipe]):
-    """Recipes by name, read on first use."""
-
-    def __init__(self, read: Callable[[], Mapping[str, Recipe]]) -> None:
-        """`read` returns the recipes each time that they are used."""
-        self._read = read
-
-    def __getitem__(self, name: str) -> Recipe:
-        return self._read()[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
-
-    def __len__(self) -> int:
-        return len(self._read())
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Shown:
     notes: tuple[str, ...] = ()
     """Lines below the text."""
     details: tuple[str, ...] = ()
-    """Further lines, which only the HTML page shows."""
+    """Further lines, which only HTML shows."""
     tags: tuple[Tag, ...] = ()
     sort_key: float | str | None = None
     """The key by which lines are sorted (default: the text); an empty one comes last."""
