@@ -31,6 +31,7 @@ def small_cifar(server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(cifar.PUBLISHED, "cifar100", published)
     monkeypatch.setattr(cifar.Cifar, "urls", [f"{address}/{archive.name}"])
     monkeypatch.setattr(sources, "DOWNLOADED", ("cifar100",))
+    monkeypatch.setattr("repro.cli.data.DOWNLOADED", ("cifar100",))
     monkeypatch.setattr(download, "PAUSES", ())
     return tmp_path / "data"
 

@@ -152,7 +152,7 @@ def test_a_process_that_waits_for_a_removed_run_locks_a_new_file(
             with locked(lock), pytest.raises(Held), locked(lock, 0):
                 pass
 
-    monkeypatch.setattr("repro.store.removal.remove", removed_after_open)
+    monkeypatch.setattr("repro.cli.runs.remove", removed_after_open)
     assert rm(capsys, folders, name, "--yes")[0] == 0
     assert waiting.closed
 

@@ -11,7 +11,7 @@ from repro.console import loading
 from repro.data import DATASETS
 from repro.data import find as find_dataset
 from repro.errors import UserError
-from repro.experiment import check_task, experiment_for, own_dataset
+from repro.experiment import Experiment, check_task, experiment_for, own_dataset
 from repro.models import OptionValue, resolve_options
 from repro.models import build as build_network
 from repro.recipes import default_recipe
@@ -19,8 +19,6 @@ from repro.tables.names import dataset_called, network_called, recipe_called
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from repro.experiment import Experiment
 
 
 def build(

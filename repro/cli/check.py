@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import typer
 
+from repro.check.results import CheckReport, Result, line_of
 from repro.cli.options.shared import AnswerFormat
 from repro.cli.suggestion import suggest
 from repro.console import loading, note, print_json, print_line, stdout
 from repro.runtime import Runtime
 from repro.text import number_of
-
-if TYPE_CHECKING:
-    from repro.check.results import CheckReport, Result
 
 
 def check_device(runtime: Runtime, seconds: float, only: str, format: AnswerFormat) -> None:
@@ -25,7 +22,6 @@ def check_device(runtime: Runtime, seconds: float, only: str, format: AnswerForm
         Exit: a check failed; status 1.
     """
     with loading():
-        from repro.check.results import line_of
         from repro.check.run import run_check, setting_of
     setting = setting_of(runtime)
     note(f"checking {setting.device} for at most {seconds:g} s")
@@ -55,6 +51,4 @@ def _show(report: CheckReport) -> None:
 
 
 def _lines(results: Sequence[Result]) -> Iterable[str]:
-    from repro.check.results import line_of
-
     return [line_of(each) for each in results]

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from repro.cli.options.shared import AnswerFormat, Data, Format, completing
 from repro.cli.suggestion import suggest, with_folders
-from repro.console import loading, note, print_json, problem, stdout
+from repro.console import note, print_json, problem, stdout
 from repro.data import DATASETS, check_root
 from repro.data import find as find_dataset
+from repro.data.sources import DOWNLOADED, DatasetStatus, State, examine, fetch
 from repro.paths import checked_folders
-
-if TYPE_CHECKING:
-    from repro.data.sources import DatasetStatus
 
 Names = Annotated[
     list[str] | None,
@@ -37,9 +35,6 @@ def data(names: Names = None, check: Check = False, data: Data = None, format: F
     chosen = list(dict.fromkeys(map(find_dataset, names or ())))
     folders = checked_folders(data)
     check_root(folders.data)
-    with loading():
-        from repro.data.sources import DOWNLOADED, State, examine, fetch
-
     shown = chosen or list(DATASETS)
     required = chosen or DOWNLOADED
     found = [(fetch if name in required and not check else examine)(name, folders.data) for name in shown]

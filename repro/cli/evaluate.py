@@ -19,6 +19,7 @@ from repro.data import find as find_dataset
 from repro.data.inputs.protocol import ONE_CROP
 from repro.errors import UserError
 from repro.evaluation.checkpoint_place import place_of_checkpoint
+from repro.evaluation.protocols import Asked
 from repro.models.registry import IMAGENET
 from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
 from repro.runtime import Runtime
@@ -28,7 +29,6 @@ from repro.text import number_of
 
 if TYPE_CHECKING:
     from repro.evaluation.evaluate import Evaluation, PublishedEvaluation
-    from repro.evaluation.protocols import Asked
     from repro.training.tasks.task import Metrics
 
 TORCHVISION = "torchvision"

@@ -23,11 +23,11 @@ from repro.evaluation.layouts import OWN, layout_named, layouts
 from repro.experiment import Experiment, classifies
 from repro.models.typed import typed_name
 from repro.paths import DEFAULT_RESULTS, Folders, checked_folders
+from repro.report.model_card import CardFacts, model_card
 from repro.store.results import Record, records_in, result_folders
 from repro.tables.lookup import tables_with
 
 if TYPE_CHECKING:
-    from repro.report.model_card import CardFacts
     from repro.training.checkpoints.checkpoint import Checkpoint
 
 SUFFIX = ".safetensors"
@@ -64,7 +64,6 @@ def export(
     with loading():
         from repro.evaluation.evaluate import load_run
         from repro.evaluation.export import write_weights
-        from repro.report.model_card import model_card
 
     saved = load_run(run, folders.runs)
     output = output or Path(f"{saved.experiment.name}{SUFFIX}")
@@ -91,7 +90,6 @@ def export(
 def _facts(saved: Checkpoint, names: str, folders: Folders) -> CardFacts:
     """Return the contents of the model card, with the verdict that the first table with the experiment shows."""
     from repro.evaluation.normalisation import normalisation_of
-    from repro.report.model_card import CardFacts
 
     experiment = saved.experiment
     tables = tables_with(experiment.model, experiment.options, experiment.recipe.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,12 +14,10 @@ from repro.console import note, print_line, problem
 from repro.errors import RunFailed, UserError
 from repro.paths import DEFAULT_RESULTS, FolderUse, checked_folders
 from repro.runtime import Together
+from repro.store.keeping import Kept, delete, others_of, records_of
+from repro.store.removal import Removal, removal_of, remove
 from repro.store.results import RUNS
 from repro.text import number_of
-
-if TYPE_CHECKING:
-    from repro.store.keeping import Kept
-    from repro.store.removal import Removal
 
 app = command_group("Delete runs, or keep one of several records of a run.")
 RunNames = Annotated[list[str], typer.Argument(metavar="RUN", help="Runs (name or ID, a prefix of either, or folder).")]
@@ -35,8 +33,6 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")
 @with_papers
 def rm(names: RunNames, yes: Yes = False, results: Results = DEFAULT_RESULTS, runs: Runs = None) -> None:
     """Delete runs: their checkpoints, curves and gate weights, and their records in --results."""
-    from repro.store.removal import removal_of, remove
-
     folders = checked_folders(runs=runs, results=results)
     removals = {each.name: each for each in (removal_of(name, folders) for name in names)}
     if not yes:
@@ -52,8 +48,6 @@ def rm(names: RunNames, yes: Yes = False, results: Results = DEFAULT_RESULTS, ru
 @with_papers
 def keep(name: Repeated, record: Number = None, yes: Yes = False, results: Results = DEFAULT_RESULTS) -> None:
     """List the records of a run that has several, or keep one of them and delete the others."""
-    from repro.store.keeping import delete, others_of, records_of
-
     folders = checked_folders(results=results, use=FolderUse.SHOW_RESULTS)
     found = records_of(name, folders.results)
     run = found[0].record.name

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from repro.campaign.training import train_all
 from repro.cli.networks import chosen_experiment
@@ -33,12 +33,9 @@ from repro.errors import UserError
 from repro.experiment import Experiment, check_network
 from repro.models.typed import typed_name
 from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
-from repro.store.results import RUNS, ap_of, tested
+from repro.store.results import RUNS, Record, ap_of, tested
 from repro.store.run_folders import of_other_lengths
 from repro.text import number_of
-
-if TYPE_CHECKING:
-    from repro.store.results import Record
 
 
 @model_options

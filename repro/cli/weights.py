@@ -11,6 +11,8 @@ from repro.cli.options.shared import AnswerFormat
 from repro.cli.suggestion import network_as_typed, suggest, with_folders
 from repro.console import loading, note, print_json, print_line
 from repro.errors import UserError
+from repro.evaluation.layouts import Normalisation
+from repro.evaluation.protocols import Asked
 from repro.models.typed import typed_name, typed_options
 from repro.paths import Folders
 from repro.runtime import Runtime
@@ -21,8 +23,6 @@ from repro.store.writing import check_writable
 from repro.text import number_of, signed
 
 if TYPE_CHECKING:
-    from repro.evaluation.layouts import Normalisation
-    from repro.evaluation.protocols import Asked
     from repro.evaluation.weights_file import TestedWeights
 
 MEANING = (
@@ -99,8 +99,6 @@ def _record(found: TestedWeights, results: Path, source: str, runtime: Runtime) 
 
 def _normalisation(mean: str | None, std: str | None) -> Normalisation | None:
     """Return the normalisation of `--mean` and `--std`; None without them."""
-    from repro.evaluation.layouts import Normalisation
-
     if mean is None and std is None:
         return None
     if mean is None or std is None:

@@ -12,12 +12,12 @@ from repro.cluster.queue import LiveJob, live_jobs
 from repro.data import DATASETS
 from repro.errors import UserError
 from repro.experiment import Experiment
+from repro.store.results import Record
 from repro.store.run_folders import run_at, runs_in
 from repro.store.run_state import RunState
 from repro.training.schedule import images_shown, total_steps
 
 if TYPE_CHECKING:
-    from repro.store.results import Record
     from repro.training.checkpoints.checkpoint import Checkpoint
 
 NO_JOBS: Mapping[str, LiveJob] = MappingProxyType({})

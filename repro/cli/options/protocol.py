@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from repro.cli.options.shared import choice
 from repro.data.inputs.protocol import Views
 from repro.errors import UserError
-
-if TYPE_CHECKING:
-    from repro.evaluation.protocols import Asked
+from repro.evaluation.protocols import Asked
 
 ViewsName = Annotated[
     Views | None,
@@ -34,8 +32,6 @@ Scales = Annotated[
 
 def asked(views: Views | None, scales: str | None) -> Asked:
     """Return what the two options say; UserError for scales that are no lengths."""
-    from repro.evaluation.protocols import Asked
-
     return Asked(views, _lengths(scales) if scales is not None else ())
 
 
