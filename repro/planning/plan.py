@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -19,27 +19,13 @@ from repro.planning.space import Memory, disk_bytes, memory_of
 from repro.planning.state import RunStatus, jobs_of, status_of
 from repro.store.results import Record
 from repro.store.run_state import RunState
-from repro.tables import AS_PUBLISHED, PrintedError, RunsPerRow, Selection, Table
+from repro.tables import PrintedError, RunsPerRow, Selection, Table
 from repro.training.estimate import trained_subject
 
 
 @dataclass(frozen=True)
-class NeededRuns:
-    """A printed error, and the states of the runs that it needs."""
-
-    table: Table
-    error: PrintedError
-    runs: tuple[RunStatus, ...]
-    seeds: int | None
-    """The least number of seeds that would decide the row; None if no number that was tried does, or without a
-    verdict."""
-    measured: int
-    """The number of seeds that were measured."""
-
-
-@dataclass(frozen=True)
 class PlannedRun:
-    """A run, and what is left of it."""
+    """A run, and what is left of it; this is filled in by `planned`."""
 
     status: RunStatus
     image_time: ImageTime | None = None
@@ -90,14 +76,16 @@ class ToTrain:
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """A printed error with its runs."""
+    """A printed error with the runs that it needs."""
 
     table: Table
     error: PrintedError
     runs: tuple[PlannedRun, ...]
     seeds: int | None
-    """As in `NeededRuns`, like the next one."""
+    """The least number of seeds that would decide the row; None if no number that was tried does, or without a
+    verdict."""
     measured: int
+    """The number of seeds that were measured."""
 
     @property
     def more_seeds(self) -> int:
@@ -145,8 +133,8 @@ def needed_runs(
     spreads: Sequence[Spread],
     records: Sequence[Record],
     runs: Path,
-    per_row: RunsPerRow = AS_PUBLISHED,
-) -> list[NeededRuns]:
+    per_row: RunsPerRow,
+) -> list[PlannedRow]:
     """Return the printed errors of some rows with the states of their runs; nothing is written.
 
     Args:
@@ -161,19 +149,19 @@ def needed_runs(
     """
     experiments = [[needed(error, per_row) for error in each.errors] for each in selections]
     ended = complete(records, chain(*chain(*experiments)), runs)
-    recorded, jobs, found = {each.id for each in ended}, jobs_of(ended, runs), list[NeededRuns]()
+    recorded, jobs, found = {each.id for each in ended}, jobs_of(ended, runs), list[PlannedRow]()
     for selection, spread, of_errors in zip(selections, spreads, experiments, strict=True):
         errors, cells = with_runs(selection.errors, records), selection.cells
         for each, of_error in zip(errors, of_errors, strict=True):
-            states = tuple(status_of(run, recorded, runs, jobs) for run in of_error)
+            states = tuple(PlannedRun(status_of(run, recorded, runs, jobs)) for run in of_error)
             decides = deciding_seeds(each.measured, spread, cells) if each.error.judgeable else None
-            found.append(NeededRuns(selection.table, each.error, states, decides, len(each.runs)))
+            found.append(PlannedRow(selection.table, each.error, states, decides, len(each.runs)))
     return found
 
 
-def without_demand(found: Iterable[NeededRuns]) -> list[Subject]:
+def without_demand(found: Iterable[PlannedRow]) -> list[Subject]:
     """Return the networks that are to be trained and whose demands are not cached; each takes up to seconds."""
-    trained = [run.experiment for each in found for run in each.runs if run.state.to_train]
+    trained = [run.status.experiment for row in found for run in row.to_train.runs]
     return [
         each
         for each in {repr(each): each for each in map(trained_subject, trained)}.values()
@@ -181,28 +169,22 @@ def without_demand(found: Iterable[NeededRuns]) -> list[Subject]:
     ]
 
 
-def planned(found: Sequence[NeededRuns], known: Measurements) -> Plan:
+def planned(found: Sequence[PlannedRow], known: Measurements) -> Plan:
     """Return the plan for some printed errors on a device."""
-    rows = [
-        PlannedRow(each.table, each.error, _planned_runs(each, known), each.seeds, each.measured)
-        for each in found
-        if each.error.recipe
-    ]
-    return Plan(known.device, tuple(rows), sum(each.error.recipe is None for each in found))
+    rows = tuple(replace(each, runs=_with_what_is_left(each, known)) for each in found if each.error.recipe)
+    return Plan(known.device, rows, len(found) - len(rows))
 
 
-def _planned_runs(needs: NeededRuns, known: Measurements) -> tuple[PlannedRun, ...]:
+def _with_what_is_left(row: PlannedRow, known: Measurements) -> tuple[PlannedRun, ...]:
     """Return the runs of a printed error with what is left of each."""
-    left = [each for each in needs.runs if each.state.to_train]
-    at_once = known.seeds_at_once(left[0].experiment, len(left)) if left else 1
-    return tuple(
-        _left_of(each, needs, known, at_once) if each.state.to_train else PlannedRun(each) for each in needs.runs
-    )
+    left, seeds = row.to_train.runs, [each.status for each in row.runs]
+    at_once = known.seeds_at_once(left[0].status.experiment, len(left)) if left else 1
+    return tuple(_left_of(each, seeds, known, at_once) if each.state.to_train else PlannedRun(each) for each in seeds)
 
 
-def _left_of(status: RunStatus, needs: NeededRuns, known: Measurements, at_once: int) -> PlannedRun:
+def _left_of(status: RunStatus, seeds: Sequence[RunStatus], known: Measurements, at_once: int) -> PlannedRun:
     demand = demanded(trained_subject(status.experiment))
-    image_time = known.image_time(status, at_once > 1, needs.runs) if status.train_images else None
+    image_time = known.image_time(status, at_once > 1, seeds) if status.train_images else None
     return PlannedRun(
         status,
         image_time,
