@@ -28,7 +28,7 @@ from repro.report.notes import notes_of
 from repro.runtime import Runtime
 from repro.store.curves import read_curve, write_curve
 from repro.store.results import EpochRow, Record, read_records, repeated_records, result_folders
-from repro.tables import Cell, RunsPerRow, read_table, shipped_tables, table_names
+from repro.tables import AS_PUBLISHED, Cell, RunsPerRow, read_table, shipped_tables, table_names
 
 Make = Callable[..., Record]
 ZCA_TABLES = ("wrn-blocks", "wrn-deepening", "wrn-width")  # Tables 2 to 4 of the WRN paper
@@ -483,9 +483,9 @@ def test_a_broken_line_is_named(record: Make, tmp_path: Path) -> None:
 def test_only_rows_without_records_are_missing(record: Make, tmp_path: Path) -> None:
     selection = select("cifar100", "DenseResNet*")
     folders = Folders(tmp_path, tmp_path / "runs", tmp_path)
-    assert len(missing(selection, folders)) == 4
+    assert len(missing(selection, folders, AS_PUBLISHED)) == 4
     append_record(record(seed=0), tmp_path)
-    left = missing(selection, folders)
+    left = missing(selection, folders, AS_PUBLISHED)
     assert [dict(each.options) for each in left] == [{"N": 2}, {"N": 6}, {"N": 8}]
     assert len(missing(selection, folders, RunsPerRow(3))) == 11
 

@@ -33,7 +33,7 @@ from repro.runtime import DEFAULT_BRANCHES, Runtime
 from repro.store.results import Record
 from repro.store.run_folders import LOCK
 from repro.store.step_times import StepTime
-from repro.tables import Cell, RunsPerRow, Selection, read_table
+from repro.tables import AS_PUBLISHED, Cell, RunsPerRow, Selection, read_table
 from repro.training.checkpoints.checkpoint import NEWEST
 
 CPU = Runtime(device="cpu")
@@ -102,26 +102,26 @@ def small(seed: int = 1, **changes: object) -> Experiment:
 def test_how_far_a_run_is(folders: Folders) -> None:
     """Nothing is written: the folder is the same before and after."""
     experiment = small()
-    assert status_of(experiment, (), folders.runs) == RunStatus(experiment, RunState.MISSING)
+    assert status_of(experiment, (), folders.runs, {}) == RunStatus(experiment, RunState.MISSING)
     assert not folders.runs.exists()
     with pytest.raises(Stopped):
         train_one(experiment, CPU, folders, stop_at(6))
     before = {each: each.stat().st_mtime_ns for each in folders.runs.rglob("*")}
-    found = status_of(experiment, (), folders.runs)
+    found = status_of(experiment, (), folders.runs, {})
     assert (found.state, found.step, found.steps) == (RunState.STOPPED, 6, 2 * 23)
     assert found.images_so_far == 6 * 64
     assert found.seconds > 0  # of the epoch that is not finished
     assert found.images_left == 2 * 1442 - 6 * 64
     assert {each: each.stat().st_mtime_ns for each in folders.runs.rglob("*")} == before
     with locked(folders.runs / experiment.name / LOCK):
-        held = status_of(experiment, (), folders.runs)
+        held = status_of(experiment, (), folders.runs, {})
     assert (held.state, held.step) == (RunState.RUNNING, 6)
     assert "process" in str(held.holder)
-    assert status_of(experiment, {experiment.id}, folders.runs).state is RunState.DONE
+    assert status_of(experiment, {experiment.id}, folders.runs, {}).state is RunState.DONE
     for checkpoint in (folders.runs / experiment.name).glob("*.pt"):
         checkpoint.write_bytes(b"")
     with pytest.raises(UserError, match="all checkpoints are damaged"):
-        status_of(experiment, (), folders.runs)
+        status_of(experiment, (), folders.runs, {})
 
 
 @pytest.mark.usefixtures("small_digits")
@@ -129,7 +129,7 @@ def test_a_diverged_run_is_not_to_be_trained_again(folders: Folders) -> None:
     endless = small(lr=1e30, warmup_epochs=0)
     with pytest.raises(Diverged):
         train_one(endless, CPU, folders, Silent())
-    found = status_of(endless, (), folders.runs)
+    found = status_of(endless, (), folders.runs, {})
     assert (found.state, found.state.to_train, found.images_left) == (RunState.DIVERGED, False, 0)
 
 
@@ -340,9 +340,9 @@ def test_planned_rows_of_one_label_are_told_apart(capsys: pytest.CaptureFixture[
 
 def test_needed_runs_are_seeds_with_a_recipe() -> None:
     (error,) = read_table("resnet-cifar").errors(read_table("resnet-cifar").matching("ResNet-110"))
-    assert [each.seed for each in needed(error)] == [0, 1, 2, 3, 4]  # as many as the paper ran
+    assert [each.seed for each in needed(error, AS_PUBLISHED)] == [0, 1, 2, 3, 4]  # as many as the paper ran
     assert [each.recipe.epochs for each in needed(error, RunsPerRow(1, 3))] == [3]
-    assert needed(replace(error, recipe=None)) == []
+    assert needed(replace(error, recipe=None), AS_PUBLISHED) == []
 
 
 @pytest.mark.parametrize(

@@ -541,7 +541,7 @@ def test_a_record_without_the_test_of_a_printed_protocol_gets_it(
     assert incomplete([experiment], folders) == [experiment]
     assert incomplete([experiment], replace(folders, runs=tmp_path / "other")) == []  # without its weights
     assert complete([before], [experiment], folders.runs) == []
-    planned = status_of(experiment, (), folders.runs)
+    planned = status_of(experiment, (), folders.runs, {})
     assert (planned.state, planned.images_left) == (RunState.STOPPED, 0)
     watcher = Silent()
     after = train_one(experiment, replace(HERE, checkpoint_seconds=9.0), folders, watcher)

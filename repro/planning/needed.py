@@ -12,18 +12,18 @@ from repro.paths import Folders
 from repro.planning.state import newest_checkpoint
 from repro.store.protocol_tests import is_tested
 from repro.store.results import Record, read_records, result_folders
-from repro.tables import AS_PUBLISHED, PrintedError, RunsPerRow, Selection
+from repro.tables import PrintedError, RunsPerRow, Selection
 from repro.tables.lookup import protocols_of
 
 
-def needed(error: PrintedError, per_row: RunsPerRow = AS_PUBLISHED) -> list[Experiment]:
+def needed(error: PrintedError, per_row: RunsPerRow) -> list[Experiment]:
     """Return the experiments for a printed error, by seed; none without a recipe."""
     if error.recipe is None:
         return []
     return [error.experiment(seed, per_row.epochs) for seed in range(per_row.seeds or error.runs)]
 
 
-def missing(selection: Selection, folders: Folders, per_row: RunsPerRow = AS_PUBLISHED) -> list[Experiment]:
+def missing(selection: Selection, folders: Folders, per_row: RunsPerRow) -> list[Experiment]:
     """Return the experiments that some rows of a table need and that are not complete, each once.
 
     The shipped results are read besides those of `folders`.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from repro.cluster.queue import LiveJob, live_jobs
@@ -19,8 +18,6 @@ from repro.training.schedule import images_shown, total_steps
 
 if TYPE_CHECKING:
     from repro.training.checkpoints.checkpoint import Checkpoint
-
-NO_JOBS: Mapping[str, LiveJob] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -81,9 +78,7 @@ def jobs_of(records: Iterable[Record], runs: Path) -> dict[str, LiveJob]:
     return live_jobs(runs, {*diverged, *(each.name for each in records)})
 
 
-def status_of(
-    experiment: Experiment, recorded: Container[str], runs: Path, jobs: Mapping[str, LiveJob] = NO_JOBS
-) -> RunStatus:
+def status_of(experiment: Experiment, recorded: Container[str], runs: Path, jobs: Mapping[str, LiveJob]) -> RunStatus:
     """Return the state of a run, and how far its newest checkpoint is; nothing is written.
 
     Arguments as for `quick_status_of`.
@@ -110,7 +105,7 @@ def status_of(
 
 
 def quick_status_of(
-    experiment: Experiment, recorded: Container[str], runs: Path, jobs: Mapping[str, LiveJob] = NO_JOBS
+    experiment: Experiment, recorded: Container[str], runs: Path, jobs: Mapping[str, LiveJob]
 ) -> RunStatus:
     """Return the state of a run without reading its checkpoints, so that a stopped run is a missing one.
 
