@@ -84,7 +84,7 @@ def resources_of(cluster: Mapping[str, Any], runtime: Runtime) -> Resources:
     if "on" not in cluster:
         name = next(iter(cluster))
         raise UserError(f"--{name} requires --on slurm{'' if name in OF_SLURM else ' or --on local'}")
-    where = Where(cluster["on"])
+    where: Where = cluster["on"]
     if runtime.device not in ("auto", "cpu", "cuda"):
         raise UserError(f"--device {runtime.device} cannot be used with --on: a job sees only its own GPU; use cuda")
     if where is Where.SLURM and "hours" not in cluster:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from enum import Enum, StrEnum
+from enum import StrEnum
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -189,13 +189,12 @@ def with_options(
     Args:
         command: the function of the command.
         options: the type of each option, by name.
-        passed: turns the options that the user gave, as plain values, into arguments of the command.
+        passed: turns the options that the user gave into arguments of the command.
     """
 
     @wraps(command)
     def collected(**arguments: Any) -> Any:
-        values = {name: _plain(arguments.pop(name)) for name in options}
-        given = {name: value for name, value in values.items() if value is not None}
+        given = {name: value for name in options if (value := arguments.pop(name)) is not None}
         return command(**passed(given), **arguments)
 
     own = inspect.signature(command, eval_str=True).parameters
@@ -207,8 +206,3 @@ def with_options(
     collected.__signature__ = inspect.Signature([*kept, *added])  # type: ignore[attr-defined]
     collected.__annotations__ = {each.name: each.annotation for each in [*kept, *added]}
     return collected
-
-
-def _plain(value: Any) -> Any:
-    """Return the plain value of an enum, which a checkpoint can hold; other values as they are."""
-    return value.value if isinstance(value, Enum) else value
