@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
@@ -28,13 +29,19 @@ class CommandSource:
     name: str
     """A function, or a Typer with the commands of a group."""
     wrappers: tuple[Wrapper, ...] = (with_papers, with_quiet)
-    """What adds the shared options to a function."""
+    """What adds the shared options to a function, or to each of a group."""
     hidden: bool = False
     """Whether the help leaves it out."""
 
     def load(self) -> Any:
         """Import the module; return the function or the group."""
         return getattr(import_module(f"repro.cli.{self.module}"), self.name)
+
+    def wrapped(self, command: Any) -> Command:
+        """Return a function, or one of a group's, with the shared options."""
+        for wrapper in self.wrappers:
+            command = wrapper(command)
+        return command
 
 
 COMMANDS: Mapping[str, CommandSource] = {
@@ -75,13 +82,15 @@ def built(name: str) -> Any:
     source = COMMANDS[name]
     found = source.load()
     if isinstance(found, typer.Typer):
-        group = typer.main.get_command(found)
-        group.name = name  # which Typer leaves out, and the help would too
-        return with_fitting_help(group)
-    for wrapper in source.wrappers:
-        found = wrapper(found)
+        group = copy(found)  # it may be built again
+        group.registered_commands = [copy(each) for each in found.registered_commands]
+        for each in group.registered_commands:
+            each.callback = source.wrapped(each.callback)
+        command = typer.main.get_command(group)
+        command.name = name  # which Typer leaves out, and the help would too
+        return with_fitting_help(command)
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    alone.command(name, hidden=source.hidden)(found)
+    alone.command(name, hidden=source.hidden)(source.wrapped(found))
     return with_fitting_help(typer.main.get_command(alone))
 
 

@@ -11,7 +11,6 @@ import typer
 
 from repro.api.records import run_curve
 from repro.api.tables import compared
-from repro.cli.options.papers import with_papers
 from repro.cli.options.runtime import runtime_options
 from repro.cli.options.shared import (
     Data,
@@ -22,7 +21,6 @@ from repro.cli.options.shared import (
     TableName,
     command_group,
     completing,
-    with_quiet,
 )
 from repro.cli.other_versions import select_noting
 from repro.cli.output import check_output, write_output
@@ -79,8 +77,6 @@ WithTrain = Annotated[bool, typer.Option("--train", help="Also draw the training
 
 
 @app.command("curves")
-@with_quiet
-@with_papers
 def curves(
     names: TableOrRuns,
     rows: Rows = "*",
@@ -146,8 +142,6 @@ def _draw_table(name: str, rows: str, train: bool, output: Path | None, results:
 
 
 @app.command("forest")
-@with_quiet
-@with_papers
 def forest(
     name: TableName, rows: Rows = "*", output: Output = None, data: Data = None, results: Results = DEFAULT_RESULTS
 ) -> None:
@@ -164,8 +158,6 @@ def forest(
 
 
 @app.command("gates")
-@with_quiet
-@with_papers
 @runtime_options("device", "threads", "workers")
 def gates(
     switches: dict[str, Any],

@@ -10,8 +10,7 @@ from typing import Annotated
 import typer
 
 from repro.atomic import write_folder_atomically
-from repro.cli.options.papers import with_papers
-from repro.cli.options.shared import command_group, with_quiet
+from repro.cli.options.shared import command_group
 from repro.cli.suggestion import suggest
 from repro.console import note
 from repro.errors import UserError, unwritten
@@ -29,8 +28,6 @@ To = Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Folder to 
 
 
 @app.command("paper")
-@with_quiet
-@with_papers
 def paper(name: Name, to: To = None) -> None:
     """Write a new paper's folder: a table, a recipe, a network and a README of commands. Its numbers are made up."""
     _check_name(name)

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from repro.cli.options.papers import with_papers
-from repro.cli.options.shared import Results, Runs, command_group, with_quiet
+from repro.cli.options.shared import Results, Runs, command_group
 from repro.cli.suggestion import suggest, with_folders
 from repro.console import note, print_line, problem
 from repro.errors import RunFailed, UserError
@@ -29,8 +28,6 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")
 
 
 @app.command("rm")
-@with_quiet
-@with_papers
 def rm(names: RunNames, yes: Yes = False, results: Results = DEFAULT_RESULTS, runs: Runs = None) -> None:
     """Delete runs: their checkpoints, curves and gate weights, and their records in --results."""
     folders = checked_folders(runs=runs, results=results)
@@ -44,8 +41,6 @@ def rm(names: RunNames, yes: Yes = False, results: Results = DEFAULT_RESULTS, ru
 
 
 @app.command("keep")
-@with_quiet
-@with_papers
 def keep(name: Repeated, record: Number = None, yes: Yes = False, results: Results = DEFAULT_RESULTS) -> None:
     """List the records of a run that has several, or keep one of them and delete the others."""
     folders = checked_folders(results=results, use=FolderUse.SHOW_RESULTS)
