@@ -18,7 +18,7 @@ from repro.console import note, print_json, print_line
 from repro.errors import UserError
 from repro.papers import TABLES, Paper, find_papers, paper_in
 from repro.paths import data_folder, data_in, default_folders
-from repro.recipes import Library, current_library, within
+from repro.recipes import Library, within
 from repro.text import number_of
 from repro.validation import Level, Validated
 from repro.validation import validate as validated
@@ -45,7 +45,7 @@ def validate(
         for paper in _not_run(found):
             note(f"{paper}: the code of its networks was not run, since the paper was not named")
         if format == AnswerFormat.RICH:
-            _suggest(_next(found, folder), papers or [])
+            _suggest_next(found, folder, papers or [])
     if failed:
         raise typer.Exit(1)
 
@@ -111,25 +111,20 @@ def _not_run(found: Validated) -> list[Path]:
     return [each.folder for each in found.papers if each.unasked and any(each.folder.rglob("*.py"))]
 
 
-def _suggest(command: str, papers: Sequence[Path]) -> None:
-    """Print what to do next; `repro validate FOLDER` needs `--papers` only for other papers than its own."""
-    validates = command.startswith("repro validate")
-    with within(Library(find_papers(papers), lenient=True) if validates else current_library()):
-        suggest(command)
-
-
-def _next(found: Validated, folder: Path | None) -> str:
-    """Return what to do next: validate again after the errors are corrected, or look at a table."""
-    if found.number_of(Level.ERROR):
-        return _with_data(" ".join(["repro validate", *([quote(str(folder))] if folder else [])]))
-    if unrun := _not_run(found):
-        return _with_data(f"repro validate {quote(str(unrun[0]))}")
+def _suggest_next(found: Validated, folder: Path | None, papers: Sequence[Path]) -> None:
+    """Print what to do next: validate again after the errors are corrected, or look at a table."""
+    failed, unrun = found.number_of(Level.ERROR), _not_run(found)
+    if failed or unrun:
+        place = folder if failed else unrun[0]
+        with within(Library(find_papers(papers), lenient=True)):  # --papers only for others
+            suggest(_with_data(f"repro validate {quote(str(place))}" if place else "repro validate"))
+        return
     tables = [table for paper in found.papers if not paper.shipped for table in paper.tables]
     if len(tables) != 1:
-        return "repro list tables"
+        suggest("repro list tables")
+        return
     (file,) = tables
-    name = quote(file.stem if file.parent.name == TABLES else str(file))
-    return _with_data(f"repro table {name}")
+    suggest(_with_data(f"repro table {quote(file.stem if file.parent.name == TABLES else str(file))}"))
 
 
 def _with_data(command: str) -> str:
