@@ -34,25 +34,16 @@ def time_left(done: float, total: float, seconds: float) -> str:
     return f"{clock(seconds / done * (total - done))} left"
 
 
-def with_bar(items: Sequence[T], what: str) -> Iterable[T]:
-    """Return the items and show progress and the time left on stderr while they are processed."""
-    if not items:
-        return items
-    return _on_terminal(items, what) if is_live() else _with_lines(items, what)
-
-
-def _on_terminal(items: Sequence[T], what: str) -> Iterator[T]:
-    """Yield the items; show a bar, which is removed at the end."""
-    with bar(stderr(), items_done) as shown:
-        yield from shown.track(items, description=what)
-
-
-def _with_lines(items: Sequence[T], what: str) -> Iterator[T]:
-    """Yield the items; print a first line and, from time to time, how many are done and the time left."""
-    lines = _Lines(what, len(items))
-    for done, item in enumerate(items):
-        lines.update(done, f"{done}/{len(items)}")
-        yield item
+def with_bar(items: Sequence[T], what: str) -> Iterator[T]:
+    """Yield the items and show progress and the time left on stderr: a bar, which is removed at the end, or lines."""
+    if items and is_live():
+        with bar(stderr(), items_done) as shown:
+            yield from shown.track(items, description=what)
+    elif items:
+        lines = _Lines(what, len(items))
+        for done, item in enumerate(items):
+            lines.update(done, f"{done}/{len(items)}")
+            yield item
 
 
 def bar(console: Console, done: Done) -> Progress:
