@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import chain
-
 from repro.api.tables import compared
 from repro.campaign.training import train_runs
-from repro.comparison.alternatives import OF_LENGTH, Trial, differing_cells, trials_of, tried
+from repro.comparison.alternatives import OF_LENGTH, differing_cells, trials_of, tried
 from repro.comparison.corrections import records_today
 from repro.comparison.join import Comparison
 from repro.console import note
 from repro.errors import OneRunFailed
-from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.planning.needed import incomplete
 from repro.recipes import recipe
@@ -40,18 +36,14 @@ def try_alternatives(
     (comparison,) = compared([selection], folders.results, folders.runs)
     trials = trials_of(comparison, per_row)
     _report_left_out(comparison, per_row.epochs)
-    experiments = incomplete(chain(*map(_experiments, trials)), folders)
+    needed = (run for each in trials for run in (*each.with_recipe, *each.with_alternative))
+    experiments = incomplete(needed, folders)
     runs = number_of(len(experiments), "run")
     note(f"{comparison.table.name}: {number_of(len(trials), 'alternative')}, {runs} to train")
     failures = train_runs(experiments, runtime, folders).failures
     (comparison,) = compared([selection], folders.results, folders.runs)
     records = {each.id: each for each in records_today(result_folders(folders.results), folders.runs)}
     return AlternativesReport(comparison, [tried(each, comparison, records) for each in trials]), failures
-
-
-def _experiments(trial: Trial) -> Sequence[Experiment]:
-    """Return the runs of a trial, those of the recipe first."""
-    return [*trial.with_recipe, *trial.with_alternative]
 
 
 def _report_left_out(comparison: Comparison, epochs: int | None) -> None:
