@@ -57,6 +57,11 @@ def data_folder() -> Path:
     return _DATA.get() or default_folders().data
 
 
+def stated_data(folder: Path) -> str | None:
+    """Return the folder of the datasets as a run states it; None if $REPRO_DATA names it."""
+    return None if os.environ.get("REPRO_DATA") == str(folder) else str(folder)
+
+
 @contextmanager
 def data_in(folder: Path | None) -> Iterator[None]:
     """Make a folder the one of `--data`; None if the option is not given."""

@@ -205,7 +205,7 @@ def written() -> dict[str, Content]:
         describe(run(), runtime, Folders(home, home, home))
         submission = Submission(
             home, Where.LOCAL, "host", "2026-01-01T00:00:00+00:00", [[name]], {name: run().to_json()},
-            runtime.values(), {"data": "data", "runs": "runs", "results": "results"}, {}, ["1"],
+            runtime.values(), Folders(Path("data"), Path("runs"), Path("results")), {}, ["1"],
         )  # fmt: skip
         submission.write()
         return {

@@ -122,7 +122,7 @@ def test_two_processes_train_a_run_which_is_recorded_once(tmp_path: Path, monkey
         tasks=[[experiment.name]],
         experiments={experiment.name: experiment.to_json()},
         runtime=Runtime(device="cpu", processes=2).values(),
-        folders={place: str(path) for place, path in vars(folders).items()},
+        folders=folders,
         papers={},
     ).write()
     Job(str(tmp_path), 0, processes=2)()

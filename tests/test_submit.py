@@ -83,7 +83,7 @@ def submission(folder: Path, where: Where = Where.SLURM, jobs: Sequence[str] = (
         tasks=[["first"], ["second"]],
         experiments={"first": {}, "second": {}},
         runtime=Runtime().values(),
-        folders={"data": "/data", "runs": "/runs", "results": "/results"},
+        folders=Folders(Path("/data"), Path("/runs"), Path("/results")),
         papers={},
         jobs=list(jobs),
     )

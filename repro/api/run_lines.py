@@ -96,7 +96,7 @@ def _unrecorded(logs: Mapping[str, JobLog]) -> set[str]:
     """Return the names of the submitted runs that have no record."""
     recorded = set[str]()
     with suppress(UserError):  # a file that cannot be read must not hide the runs
-        recorded = {each.name for each in read_records({log.submission.places.results for log in logs.values()})}
+        recorded = {each.name for each in read_records({log.submission.folders.results for log in logs.values()})}
     return logs.keys() - recorded
 
 

@@ -27,13 +27,13 @@ def work(
     papers = [
         replace(paper_in(Path(copy)), named=Path(named) if named else None) for copy, named in submission.papers.items()
     ]
-    with data_in(submission.places.data), within(Library((shipped(), *papers))):
+    with data_in(submission.folders.data), within(Library((shipped(), *papers))):
         experiments = submission.experiments_of(task)
         try:
-            raise_joined(train_runs(experiments, submission.trained_by, submission.places).failures)
+            raise_joined(train_runs(experiments, submission.trained_by, submission.folders).failures)
         except Stopped as stop:
             requeued = stop.exit_status == 128 + signal.SIGUSR2
             stop.after = (
-                "its job is queued again and trains what is left" if requeued else resuming(submission.places.runs)
+                "its job is queued again and trains what is left" if requeued else resuming(submission.folders.runs)
             )
             raise

@@ -117,7 +117,7 @@ def _prepared(
         tasks=[[each.name for each in task] for task in tasks],
         experiments={each.name: each.to_json() for task in tasks for each in task},
         runtime={**runtime.values(), "unset": sorted(runtime.unset)},
-        folders={place: str(path.absolute()) for place, path in vars(folders).items()},
+        folders=Folders(**{name: path.absolute() for name, path in vars(folders).items()}),
         papers=copy_papers(current_library().papers, folder / "papers", [folder.parent, *vars(folders).values()]),
     )
     submission.write()

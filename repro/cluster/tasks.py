@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
@@ -17,7 +16,7 @@ import msgspec
 from repro.atomic import write_atomically
 from repro.errors import UserError
 from repro.experiment import Experiment, by_seeds
-from repro.paths import Folders
+from repro.paths import Folders, stated_data
 from repro.recipes import within
 from repro.runtime import Runtime, Together
 from repro.store.run_folders import SUBMISSIONS, Description, library_with
@@ -50,19 +49,16 @@ class Submission:
     """All experiments as plain data, by name."""
     runtime: Mapping[str, Any]
     """The values of a Runtime."""
-    folders: Mapping[str, str]
-    """The values of a Folders."""
+    folders: Folders
     papers: Mapping[str, str | None]
     """The copied folders of the papers that the jobs need, each with the folder that only `--papers` named, if so."""
     jobs: Sequence[str] = ()
     """The ID of each job; empty until they are submitted."""
 
     def __post_init__(self) -> None:
-        """Require tasks of known experiments, all folders, and switches that a Runtime has."""
+        """Require tasks of known experiments, and switches that a Runtime has."""
         if unknown := {name for names in self.tasks for name in names} - self.experiments.keys():
             raise ValueError(f"a task has the unknown experiment {min(unknown)}")
-        if self.folders.keys() != {each.name for each in fields(Folders)}:
-            raise ValueError(f"folders has the keys {', '.join(self.folders)}")
         Runtime.from_values(self.runtime, ignore_unknown=True)
 
     def experiments_of(self, task: int) -> list[Experiment]:
@@ -78,10 +74,10 @@ class Submission:
     def description_of(self, name: str) -> Description | None:
         """Return what a run would train, and how; None if the current library or this version lacks part of it."""
         papers = [named for named in self.papers.values() if named]
-        data = None if os.environ.get("REPRO_DATA") == self.folders["data"] else self.folders["data"]
+        data, results = stated_data(self.folders.data), str(self.folders.results)
         with suppress(UserError), within(library_with(papers)):
             experiment = Experiment.from_json(self.experiments[name])
-            return Description(experiment, self.trained_by, data, self.folders["results"], papers=papers)
+            return Description(experiment, self.trained_by, data, results, papers=papers)
         return None
 
     @property
@@ -94,14 +90,10 @@ class Submission:
                 f"{self.folder} was submitted by another version of the program ({error}); submit its runs again"
             ) from error
 
-    @property
-    def places(self) -> Folders:
-        """The folders of the runs."""
-        return Folders(**{name: Path(folder) for name, folder in self.folders.items()})
-
     def write(self) -> None:
         """Write the submission into its folder."""
-        content = {**vars(self), "folder": str(self.folder)}
+        folders = {name: str(folder) for name, folder in vars(self.folders).items()}
+        content = {**vars(self), "folder": str(self.folder), "folders": folders}
         write_atomically(self.folder / FILE, json.dumps(content, indent=1, allow_nan=False).encode())
 
 

@@ -19,7 +19,7 @@ from repro.experiment import Experiment, check_declaration
 from repro.locks import holder_of
 from repro.models import as_typed, is_outside
 from repro.models.outside.location import is_current, outside
-from repro.paths import Folders
+from repro.paths import Folders, stated_data
 from repro.recipes import RECIPES, Library, current_library, overrides_of, recipe, within
 from repro.runtime import Runtime
 from repro.store.command_text import command_of, needed_papers
@@ -129,10 +129,10 @@ def describe(
     device: str | None = None,
 ) -> None:
     """Write the description of a run into its folder, when a session starts and when the run ends."""
-    data = None if os.environ.get("REPRO_DATA") == str(folders.data) else str(folders.data)
     stored = run_at(folders.runs / experiment.name).description if ended else None  # tables may be edited meanwhile
     papers = stored.papers if stored else [str(each) for each in needed_papers(experiment)]
-    written = Description(experiment, runtime, data, str(folders.results), ended, papers, device)
+    data, results = stated_data(folders.data), str(folders.results)
+    written = Description(experiment, runtime, data, results, ended, papers, device)
     content = {**vars(written), "experiment": experiment.to_json(), "runtime": runtime.values()}
     write_atomically(
         folders.runs / experiment.name / DESCRIPTION, json.dumps(content, indent=2, allow_nan=False).encode()
