@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -79,9 +79,10 @@ def submit(
         RunFailed: the disk is full, or a dataset cannot be downloaded.
     """
     check_available(resources)
-    if resources.where is Where.LOCAL:
+    local = resources.where is Where.LOCAL
+    if local:
         for dataset in {each.dataset: None for task in tasks for each in task}:
-            assert load(dataset, folders.data).fingerprint  # it needs all images, as the jobs do
+            _ = load(dataset, folders.data).fingerprint  # computed from all images, which the jobs need
     place = folders.runs.absolute()
     if "%" in str(place):  # submitit and Slurm put a job's ID in place of %j and the like
         raise UserError(f"--runs {place} contains %, which Slurm replaces in the paths of logs; choose another folder")
@@ -91,12 +92,8 @@ def submit(
     jobs = [Job(str(folder), task, resources.processes) for task in range(len(tasks))]
     with _removed_if_refused(folder, resources.where):
         submission = _prepared(folder, now, tasks, runtime, folders, resources.where)
-        local = resources.where is Where.LOCAL
         started = _start(jobs, folder, resources) if local else _queue(jobs, folder, resources, name)
-        with _cancelled_if_unknown(started, resources.where):
-            submission = replace(submission, jobs=[each.job_id for each in started])
-            submission.write()
-    return submission
+        return _recorded(submission, started)
 
 
 def _prepared(
@@ -168,8 +165,7 @@ def _start(jobs: Sequence[Job], folder: Path, resources: Resources) -> Sequence[
 
     started: list[Started[None]] = []
     gpus = _gpus_here() if resources.gpus else []
-    with ExitStack() as unless_all_start:
-        unless_all_start.callback(_cancel, started)
+    try:
         for number, job in enumerate(jobs):
             # submitit itself knows GPUs only by their numbers.
             visible = f"{VISIBLE}={','.join(assigned_gpus(number, resources.gpus, gpus))}"
@@ -177,25 +173,24 @@ def _start(jobs: Sequence[Job], folder: Path, resources: Resources) -> Sequence[
             executor.update_parameters(timeout_min=60 * resources.limit_hours, stderr_to_stdout=True)
             with _hangup_ignored():
                 started.append(executor.submit(job))
-        unless_all_start.pop_all()
+    except BaseException:
+        _cancel(started)
+        raise
     return started
 
 
-@contextmanager
-def _cancelled_if_unknown(started: Sequence[Started[None]], where: Where) -> Iterator[None]:
-    """Context that makes jobs known to other commands; if it fails, they are cancelled.
-
-    Raises:
-        UserError: they cannot be cancelled.
-    """
+def _recorded(submission: Submission, started: Sequence[Started[None]]) -> Submission:
+    """Write a submission with the IDs of its jobs; if that fails, they are cancelled, since no command knows them."""
     try:
-        yield
+        known = replace(submission, jobs=[each.job_id for each in started])
+        known.write()
     except BaseException:
-        if where is Where.LOCAL:
+        if submission.where is Where.LOCAL:
             _cancel(started)
         else:
             _cancel_queued(started[0].job_id.split("_")[0])
         raise
+    return known
 
 
 def _cancel_queued(array: str) -> None:
