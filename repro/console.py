@@ -74,9 +74,15 @@ class Droppable(io.TextIOBase):
         return getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # without the proxy of a live display
 
     def _drop_from_now_on(self) -> None:
-        """Let the descriptor point to /dev/null: else Python's own flush at its end fails too, with exit status 120."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
+        """Write to /dev/null: else Python's own flush at its end fails too, with exit status 120."""
+        point_to_nowhere(self._stream.fileno())
+
+
+def point_to_nowhere(descriptor: int) -> None:
+    """Let a file descriptor, open or closed, point to /dev/null."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    if nowhere != descriptor:
+        os.dup2(nowhere, descriptor)
         os.close(nowhere)
 
 
@@ -84,10 +90,7 @@ def open_closed_streams() -> None:
     """Point a closed stdout or stderr (`2>&-`) to /dev/null: else the next opened file would take its place."""
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            if nowhere != number:
-                os.dup2(nowhere, number)
-                os.close(nowhere)
+            point_to_nowhere(number)
             setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
@@ -104,7 +107,12 @@ def note(line: str) -> None:
 def problem(line: str) -> None:
     """Print on stderr, in one line, what went wrong; `--quiet` does not hide it."""
     if is_first():
-        print(" ".join(visible(line).split()), file=Droppable(), flush=True)
+        print_error(line)
+
+
+def print_error(line: str) -> None:
+    """Print a line on stderr, as each of several processes does with the error that ends it."""
+    print(" ".join(visible(line).split()), file=Droppable(), flush=True)
 
 
 def set_quiet(quiet: bool) -> None:

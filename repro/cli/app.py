@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
@@ -12,8 +11,8 @@ import typer
 from repro import __version__
 from repro.cli.commands import COMMANDS, Commands, built
 from repro.cli.options.shared import Quiet
-from repro.console import Droppable, open_closed_streams, problem, set_quiet
-from repro.encoding import never_fail, visible
+from repro.console import open_closed_streams, point_to_nowhere, print_error, problem, set_quiet
+from repro.encoding import never_fail
 from repro.errors import Diverged, RunFailed, Stopped, UserError, explained, os_error_text, package_missing
 from repro.runtime import let_threads_sleep
 from repro.torchrun import check_process
@@ -74,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         _end(f"failed: {line}", 1)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        point_to_nowhere(sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
         _end(f"failed: {os_error_text(error)}", 1)
@@ -115,5 +114,5 @@ def _usage_text(error: Any) -> str:
 
 
 def _end(line: str, status: int) -> NoReturn:
-    print(" ".join(visible(line).split()), file=Droppable(), flush=True)
+    print_error(line)
     sys.exit(status)
