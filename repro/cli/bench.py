@@ -66,7 +66,7 @@ ADDING_VARIANTS = ("compile", "graph", "fused", "save_memory")
 BenchModel = Annotated[
     str | None,
     typer.Argument(
-        metavar="[MODEL]",
+        metavar="MODEL",
         help="Model that classifies images, such as densenet-bc; see repro list models. Or your own, as in repro "
         "train. Left out with --check.",
         autocompletion=completing(lambda: MODELS),

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from repro.cli.options.shared import Command, choice, with_options
+from repro.cli.options.shared import Command, in_panel, with_options
 from repro.cluster.resources import Resources
 from repro.cluster.submit import SET_HERE
 from repro.cluster.tasks import Where
@@ -21,46 +19,40 @@ PARALLEL = {Where.SLURM: 16, Where.LOCAL: 2}
 """Jobs that run at once, unless the user says otherwise."""
 
 
-def _option(kind: Any, *names: str, text: str, **more: Any) -> Any:
-    return Annotated[kind | None, typer.Option(*names, help=text, rich_help_panel="Cluster options", **more)]
-
-
+_option = in_panel("Cluster options")
 CLUSTER_OPTIONS = {
-    "on": Annotated[
-        Where | None,
-        choice(
-            "--on",
-            metavar="slurm|local",
-            help="With --run, submit the missing runs as jobs and return: to Slurm, or to the background of this "
-            "machine.",
-            rich_help_panel="Cluster options",
-        ),
-    ],
+    "on": _option(
+        Where,
+        "--on",
+        "With --run, submit the missing runs as jobs and return: to Slurm, or to the background of this machine.",
+        metavar="slurm|local",
+    ),
     "hours": _option(
         float,
         "--hours",
-        text="Time limit of each job in hours, with --on slurm, which requires it; at the limit the job's runs are "
+        "Time limit of each job in hours, with --on slurm, which requires it; at the limit the job's runs are "
         "saved, and it is requeued until they are done.",
         min=0.02,
         max=8760,
+        metavar="HOURS",
     ),
     "partition": _option(
-        str, "--partition", text="Partition of Slurm (default: the cluster's); with --on slurm.", metavar="NAME"
+        str, "--partition", "Partition of Slurm (default: the cluster's); with --on slurm.", metavar="NAME"
     ),
     "parallel": _option(
-        int, "--parallel", text="Jobs that run at once (default: 16; on this machine 2).", min=1, metavar="N"
+        int, "--parallel", "Jobs that run at once (default: 16; on this machine 2).", min=1, metavar="N"
     ),
     "gpus": _option(
         int,
         "--gpus",
-        text="GPUs of each job; all of them train each of its runs together (default: 1).",
+        "GPUs of each job; all of them train each of its runs together (default: 1).",
         min=1,
         metavar="N",
     ),
     "slurm": _option(
         list[str],
         "--slurm",
-        text="Option of sbatch by its long name, such as account=x or mem=16G, with --on slurm; repeat it for several.",
+        "Option of sbatch by its long name, such as account=x or mem=16G, with --on slurm; repeat it for several.",
         metavar="NAME=VALUE",
     ),
 }

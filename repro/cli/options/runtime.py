@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from repro.bounds import MOST_SEEDS
-from repro.cli.options.shared import Command, choice, with_options
+from repro.cli.options.shared import Command, in_panel, with_options
 from repro.runtime import MEASURED, Log, Precision, Runtime, Together
 from repro.text import one_of
-
-
-def _switch(kind: Any, names: str, text: str, **more: Any) -> Any:
-    return Annotated[kind | None, choice(names, help=text, rich_help_panel="Runtime options", **more)]
 
 
 def _lower(value: str | None) -> str | None:
     return value and value.lower()
 
 
+_switch = in_panel("Runtime options")
 RUNTIME_OPTIONS = {
     "device": _switch(
         str,

@@ -63,6 +63,15 @@ def choice(*names: str, **more: Any) -> Any:
     return typer.Option(*names, case_sensitive=False, **more)
 
 
+def in_panel(panel: str) -> Callable[..., Any]:
+    """Return what makes the types of the options in a panel of the help; one that is not given is None."""
+
+    def option(kind: Any, names: str, text: str, **more: Any) -> Any:
+        return Annotated[kind | None, choice(names, help=text, rich_help_panel=panel, **more)]
+
+    return option
+
+
 def number_of_seeds(help: str) -> Any:
     """Return the option for the number of seeds."""
     return typer.Option("--seeds", min=1, max=MOST_SEEDS, metavar="N", help=help)
@@ -157,12 +166,11 @@ Format = Annotated[AnswerFormat, choice("--format", help="Output format.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notes, only errors.")]
 
 
-def _model_option(name: str, kind: type, text: str) -> Any:
-    names = f"--{name}/--no-{name}" if kind is bool else f"--{name}"
-    return Annotated[kind | None, typer.Option(names, help=text, rich_help_panel="Model options")]
-
-
-MODEL_OPTIONS = {name: _model_option(name, kind, text) for name, (kind, text) in OPTIONS.items()}
+_model_option = in_panel("Model options")
+MODEL_OPTIONS = {
+    name: _model_option(kind, f"--{name}/--no-{name}" if kind is bool else f"--{name}", text)
+    for name, (kind, text) in OPTIONS.items()
+}
 
 
 def model_options(command: Command) -> Command:
