@@ -37,7 +37,7 @@ u beyond phi.
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from math import sqrt
 from typing import TYPE_CHECKING
@@ -90,13 +90,12 @@ def deciding_seeds(error: MeasuredError, spread: Spread, cells: int) -> int | No
     b = error.binomial
     mean = (statistics.fmean(error.values) - float(error.published.value)) / b if error.values else 0.0
     # Rounded, so that rows of nearly the same precision share one computation; the digits left out change nothing.
-    half = round(error.published.half_unit / b, 3)
-    known = Known(error.statistic, error.runs, error.n, mean, half, error.bound / b, own, cells)
-    return least(replace(known, bound=round(known.bound, 6)))
+    half, bound = round(error.published.half_unit / b, 3), round(error.bound / b, 6)
+    return _least_seeds(Known(error.statistic, error.runs, error.n, mean, half, bound, own, cells))
 
 
 @cache
-def least(known: Known) -> int | None:
+def _least_seeds(known: Known) -> int | None:
     """Return the least number of seeds that decide with probability ENOUGH; None for more than MOST."""
     tried = range(max(2, known.n + 1), MOST + 1)
     return next((n for n in tried if probability(known, n) >= ENOUGH), None)
@@ -108,7 +107,7 @@ def probability(known: Known, n: int) -> float:
 
     phi, m, r = known.spread.phi, known.n, n - known.n
     degrees = known.spread.degrees + (r if m else n - 1)
-    squares = phi**2 * chdtri(r - 1, _midpoints(SQUARES))[:, None] if r > 1 else _column_of_zero()
+    squares = phi**2 * chdtri(r - 1, _midpoints(SQUARES))[:, None] if r > 1 else 0.0
     (e_n, v_n), (e_k, v_k) = moments(known.statistic, n), moments(known.statistic, known.runs)
     information = m + 1 / v_k
     centre, variance = (m * known.mean - phi * e_k / v_k) / information, phi**2 * (1 / information + 1 / r)
@@ -148,9 +147,3 @@ def _midpoints(parts: int) -> np.ndarray:
     import numpy as np
 
     return (np.arange(parts) + 0.5) / parts
-
-
-def _column_of_zero() -> np.ndarray:
-    import numpy as np
-
-    return np.zeros((1, 1))
