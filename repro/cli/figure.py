@@ -43,6 +43,7 @@ from repro.figures import (
 )
 from repro.models import MODELS, spec_of
 from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
+from repro.planning.state import newest_checkpoint
 from repro.runtime import Runtime
 from repro.store.csv_rows import csv_of
 from repro.store.gates import gates_path, write_gates
@@ -210,7 +211,8 @@ def _find(what: str, folders: Folders) -> tuple[str, Checkpoint | None]:
     recorded = [path.stem for source in sources for path in source.glob("gates/*.csv")]
     known = dict.fromkeys([*run_names(folders.runs), *models, *recorded])
     name = run_named(what, known, [folders.runs, *reversed(sources)], other="a checkpoint file")
-    found = _newest(folders.runs / name)
+    check_papers(folders.runs / name)
+    found = newest_checkpoint(folders.runs / name)
     _expect_gates(name, found.experiment.model if found else models.get(name))
     return name, found
 
@@ -219,15 +221,6 @@ def _expect_gates(name: str, model: str | None) -> None:
     if model and not spec_of(model).gates:
         with_gates = ", ".join(each for each, spec in MODELS.items() if spec.gates)
         raise UserError(f"{name} has no gates; models with gates: {with_gates}")
-
-
-def _newest(folder: Path) -> Checkpoint | None:
-    if not folder.is_dir():
-        return None
-    from repro.training.checkpoints.checkpoint import load_newest
-
-    check_papers(folder)
-    return load_newest(folder)[0]
 
 
 def _checked(output: Path, columns: Iterable[str]) -> Path:
