@@ -136,7 +136,7 @@ def list_recipes(*, papers: Papers = ()) -> DataFrame:
 
 def model_lines() -> list[ModelLine]:
     """Return every model with its number of parameters, for default options and the dataset of its paper."""
-    subjects = [default_subject(name) for name in MODELS]
+    subjects = [_default_subject(name) for name in MODELS]
     params = counted_parameters(subjects)
     return [
         ModelLine(name, spec.summary, each, dict(spec.options), spec.dataset)
@@ -144,7 +144,7 @@ def model_lines() -> list[ModelLine]:
     ]
 
 
-def default_subject(model: str) -> Subject:
+def _default_subject(model: str) -> Subject:
     """Return a model with default options and the dataset of its paper."""
     spec = DATASETS[MODELS[model].dataset]
     return Subject(model, resolve_options(model, {}, MODELS[model].dataset), spec.input, spec.classes)

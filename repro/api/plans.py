@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import ValidationError, convert
 
-from repro.api.library import Papers, path_argument, plain, shown_results, text_argument, using_for
+from repro.api.library import Papers, check_text, path_argument, plain, shown_results, text_argument, using_for
 from repro.api.selection import select, select_matching, spreads_of
 from repro.bounds import OneToBillion, UpToThousand, number_text
 from repro.comparison.corrections import records_today
@@ -55,13 +55,13 @@ def plan(
     Raises:
         UserError: there is no such table, row or folder, the name of the device fits several, or a file is wrong.
     """
-    device = device_name if device_name is None else text_argument("device_name", device_name)
+    check_text(device_name=device_name)
     with using_for(name, papers):
         pattern = text_argument("rows", rows)
         selections = select_matching(pattern) if name is None else [select(str(name), pattern)]
         folders = checked_folders(None, path_argument("runs", runs), shown_results(results))
         per_row = RunsPerRow(_checked("seeds", seeds, UpToThousand), _checked("epochs", epochs, OneToBillion))
-        return PlanReport(plan_of(selections, per_row, Runtime(), folders, device, named=name is not None))
+        return PlanReport(plan_of(selections, per_row, Runtime(), folders, device_name, named=name is not None))
 
 
 def plan_of(

@@ -37,7 +37,7 @@ def grid_of(kind: Kind, lines: Sequence[object]) -> RenderableType:
     cells = {heading: [escape(_text(cell(line))) for line in lines] for heading, cell in COLUMNS[kind].items()}
     shown = {heading: column for heading, column in cells.items() if any(column)}
     grids = [_table(shown)]
-    for least in DROPPED.get(kind, ()):
+    for least in DROPPED if kind is Kind.RUNS else ():
         if shown.pop(least, None):
             grids.append(_table(shown))
     return Fitted(*grids)
@@ -141,7 +141,7 @@ COLUMNS: dict[Kind, dict[str, Callable[[Any], object]]] = {
     },
 }
 """The cells of a line, by kind and heading; each takes the line of its kind."""
-DROPPED = {Kind.RUNS: ("Device", "Changed", "Seed", "Where", "Deviation", "Time left")}
-"""Headings that are left out where a terminal is too narrow, the least important first; a run's name has its seed."""
+DROPPED = ("Device", "Changed", "Seed", "Where", "Deviation", "Time left")
+"""Headings of runs that a narrow terminal leaves out, the least important first; a run's name has its seed."""
 WHOLE = ("Name", "Epoch", "Test\nerror", "Time left", "Seed", "Changed", "Device")
 """Headings of cells that are never broken over lines."""

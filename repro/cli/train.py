@@ -57,7 +57,7 @@ def train(
 ) -> None:
     """Train a model with the recipe of its paper; the same command resumes a stopped run."""
     chosen = chosen_experiment(model, options, overrides or (), dataset=dataset, recipe=recipe, epochs=epochs)
-    experiments = [replace(chosen, seed=each) for each in _chosen(seed, seeds)]
+    experiments = [replace(chosen, seed=each) for each in _seeds(seed, seeds)]
     runtime = runtime_of(switches)
     if runtime.shares and len(experiments) == 1:
         raise UserError(f"--together {runtime.together} trains several seeds at once; set their number with --seeds")
@@ -82,7 +82,7 @@ def train(
     suggest(after_run(records[0].model, records[0].options, records[0].recipe, folders))
 
 
-def _chosen(seed: int | None, seeds: int | None) -> Sequence[int]:
+def _seeds(seed: int | None, seeds: int | None) -> Sequence[int]:
     """Return the seeds to train."""
     if seeds and seed is not None:
         raise UserError("--seed and --seeds exclude each other: train one seed, or the seeds 0 to N - 1")

@@ -161,11 +161,7 @@ def _printed(found: TestedWeights) -> str:
     if not found.printed:
         return f"no table prints an error of this network on {found.dataset}"
     return "; ".join(
-        f"{each.error} % ({each.table}, {each.row}, {each.column}): {_distance(found.error - float(each.error))}"
+        f"{each.error} % ({each.table}, {each.row}, {each.column}): these weights "
+        f"{signed(found.error - float(each.error))} points"
         for each in found.printed
     )
-
-
-def _distance(difference: float) -> str:
-    """Return how far these weights are from a printed error."""
-    return f"these weights {signed(difference)} points"
