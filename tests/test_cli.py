@@ -522,6 +522,10 @@ def test_a_side_has_the_channels_of_the_dataset(
     [
         (["resnet20", "--shortcut", "B"], "train resnet20 --shortcut B --dataset cifar10"),
         (["resnet20", "--shortcut", "B", "--input", "64"], "count resnet20 --shortcut B --dataset cifar10"),
+        (
+            ["WRN-16-4, dropout (SVHN)", "--input", "48"],
+            "count wrn --depth 16 --k 4 --block 'B(3,3)' --l 2 --dropout 0.4 --dataset svhn",
+        ),
         (["resnet20", "--shortcut", "B", "--classes", "7"], "count resnet20 --shortcut B --dataset cifar10"),
     ],
 )

@@ -18,7 +18,7 @@ from repro.counting.conventions import ALL, Convention, conventions_of
 from repro.data import DATASETS
 from repro.data import find as find_dataset
 from repro.errors import UserError
-from repro.models import MODELS, is_outside, spec_of
+from repro.models import MODELS, spec_of
 from repro.models.options import OF_MODEL, Shape
 from repro.models.typed import has_option, typed_name
 from repro.report.counts import CountReport, CountReports
@@ -85,6 +85,8 @@ def count(
     """Count the parameters and FLOPs of models and compare them with the published counts."""
     if by_module and len(models) > 1:
         raise UserError("--by-module shows the modules of one model; leave out the others")
+    chosen = _chosen(models, options, settings or ())
+    named = [dataset or dataset_called(each) for each in models]
     reports = [
         count_named(
             each.name,
@@ -95,9 +97,7 @@ def count(
             conventions_of(flops),
             by_module,
         )
-        for each, where in zip(
-            _chosen(models, options, settings or ()), (dataset or dataset_called(each) for each in models), strict=True
-        )
+        for each, where in zip(chosen, named, strict=True)
     ]
     answer = reports[0] if len(reports) == 1 else CountReports(reports)
     if format == AnswerFormat.JSON:
@@ -107,7 +107,7 @@ def count(
         print_line(answer.title, "bold")
     stdout().print(answer.rich())
     first = reports[0]
-    where = first.dataset or (find_dataset(dataset) if dataset else spec_of(first.model).dataset)
+    where = first.dataset or _dataset_of(first.model, named[0])
     suggest(after_count(models[0], first.model, first.options, where, resized=first.dataset is None))
 
 
@@ -134,10 +134,15 @@ def _chosen(typed: Sequence[str], options: Mapping[str, Any], settings: Sequence
 def _shape(text: str, model: str, dataset: str | None) -> Shape:
     """Parse `CxHxW`, or the side of a square with the channels of a model's dataset, and return C, H, W."""
     if re.fullmatch(r"[1-9]\d*", text):
-        where = find_dataset(dataset) if dataset else None if is_outside(model) else spec_of(model).dataset
+        where = _dataset_of(model, dataset)
         return DATASETS[where].input[0] if where else RGB, int(text), int(text)
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", text)
     if not match:
         raise UserError(f"--input {text!r} is not a shape; expected CxHxW, such as 3x32x32, or a side, such as 160")
     channels, height, width = map(int, match.groups())
     return channels, height, width
+
+
+def _dataset_of(model: str, dataset: str | None) -> str:
+    """Return the dataset that is named, else that of the model's paper; empty if it has none."""
+    return find_dataset(dataset) if dataset else spec_of(model).dataset
