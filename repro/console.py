@@ -199,15 +199,18 @@ def print_line(text: str, style: str | None = None) -> None:
 
 
 def print_file(text: str) -> None:
-    """Print on stdout what is the content of a file, such as CSV, as it is: in UTF-8 unless stdout is a terminal."""
-    as_utf8(sys.stdout)
-    print(visible(text) if sys.stdout.isatty() else text, end="")
+    """Print on stdout what is the content of a file, such as CSV, as it is: in UTF-8 unless stdout is a terminal.
+
+    Of several processes, only the first prints it.
+    """
+    if is_first():
+        as_utf8(sys.stdout)
+        print(visible(text) if sys.stdout.isatty() else text, end="")
 
 
 def print_json(answer: Mapping[str, object]) -> None:
     """Print an answer as JSON on stdout."""
-    if not stdout().quiet:
-        print_file(json_text(answer))
+    print_file(json_text(answer))
 
 
 def json_text(answer: Mapping[str, object]) -> str:

@@ -28,6 +28,16 @@ def test_everything_that_writes_json_refuses_nan() -> None:
     assert not [line for line in calls if "allow_nan=False" not in line and "sort_keys=True).encode" not in line]
 
 
+def test_only_the_first_of_several_processes_prints_the_content_of_a_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rank in "01":
+        monkeypatch.setenv("RANK", rank)
+        console.print_file("error\n8.41\n")
+        console.print_json({"error": 8.41})
+    assert capsys.readouterr().out == 'error\n8.41\n{\n  "schema": 1,\n  "error": 8.41\n}\n'
+
+
 def test_ctrl_c_waits_until_torch_is_loaded() -> None:
     done, before = [], signal.getsignal(signal.SIGINT)
 
