@@ -337,10 +337,10 @@ def run_command(words: list[str]) -> None:
 
 
 ATTACKS = [
-    Attack("Command lines", command_line(), run_command),
-    Attack("Files of papers (TOML)", paper_file(), read_paper),
+    Attack("Command lines", command_line(), run_command, examples=20),
+    Attack("Files of papers (TOML)", paper_file(), read_paper, examples=30),
     Attack("Files of results (CSV)", results_file(), read_results),
-    Attack("Checkpoints", checkpoint_file(), read_checkpoint),
+    Attack("Checkpoints", checkpoint_file(), read_checkpoint, examples=60),
     Attack("Descriptions of runs and submissions (JSON)", description(), read_runs),
     Attack("Cached counts", damaged(st.builds(cached_file)), read_count),
 ]

@@ -94,5 +94,5 @@ def read_weights(content: bytes) -> None:
 
 FILE_ATTACKS = [
     Attack("Images", damaged(st.deferred(lambda: st.sampled_from(images()))), read_image),
-    Attack("Published weights", weights_file(), read_weights),
+    Attack("Published weights", weights_file(), read_weights, examples=60),
 ]

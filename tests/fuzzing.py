@@ -48,6 +48,8 @@ class Attack:
     inputs: st.SearchStrategy[Any]
     attempt: Callable[[Any], None]
     """Raises if an input is not answered with one line or with a right value."""
+    examples: int = 100
+    """How many inputs a short test tries, in about a second."""
 
 
 @dataclass
@@ -58,7 +60,7 @@ class Figures:
     failures: int = 0
 
 
-def run(attack: Attack, *, seconds: float, examples: int, figures: Figures) -> None:
+def run(attack: Attack, *, examples: int, figures: Figures, seconds: float = math.inf) -> None:
     """Try an attack until the examples or the seconds are used up; the first failure is shrunk and raised."""
     end, chunk = time.monotonic() + seconds, 0
     while figures.tries < examples and time.monotonic() < end:
