@@ -20,6 +20,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from PIL import Image
 from watching import shrink_digits
 
+from repro import console
 from repro.counting import in_processes
 from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
@@ -77,6 +78,14 @@ def small_digits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reduce the digits to 8x8 pixels."""
     monkeypatch.setattr(kinds, "load", kinds.load)  # restored at teardown
     shrink_digits()
+
+
+@pytest.fixture
+def new_stderr() -> Iterator[None]:
+    """Make the console anew for the stream and the environment of this test, and again after it."""
+    console.stderr.cache_clear()
+    yield
+    console.stderr.cache_clear()
 
 
 @pytest.fixture
@@ -147,7 +156,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever)
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{httpd.server_port}", folder
         httpd.shutdown()

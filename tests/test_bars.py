@@ -8,27 +8,26 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from repro import bars, console
+from repro import bars
 from repro.bars import bar, bytes_done, items_done, open_with_bar, time_left, with_bar
 from repro.text import clock
 
 
+@pytest.mark.usefixtures("new_stderr")
 def test_lines_show_the_time_left_without_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    console.stderr.cache_clear()  # another test's stream
     now = iter(range(0, 1000, 10))
     monkeypatch.setattr(bars, "time", SimpleNamespace(monotonic=lambda: next(now)))
     assert list(with_bar([*"abcde"], "working")) == [*"abcde"]
     lines = capsys.readouterr().err.splitlines()
-    console.stderr.cache_clear()
     assert lines == ["working ...", "working: 1/5 · 1:20 left", "working: 3/5 · 0:27 left"]
 
 
+@pytest.mark.usefixtures("new_stderr")
 def test_lines_show_the_progress_of_a_long_file_without_a_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    console.stderr.cache_clear()
     path = tmp_path / "archive.tar"
     path.write_bytes(bytes(range(256)) * 400)
     now = iter(range(0, 1000, 10))
@@ -36,7 +35,6 @@ def test_lines_show_the_progress_of_a_long_file_without_a_terminal(
     with open_with_bar(path, "unpacking") as file:
         read = b"".join(iter(lambda: file.read(25_600), b""))
     lines = capsys.readouterr().err.splitlines()
-    console.stderr.cache_clear()
     assert read == path.read_bytes()
     matches = [re.fullmatch(r"unpacking: (\d+) % · 0:\d\d left", line) for line in lines[1:]]
     shares = [int(each[1]) for each in matches if each]

@@ -1,4 +1,4 @@
-"""Progress, with and without a terminal."""
+"""What the console writes: JSON without NaN, messages, and how Ctrl-C ends it."""
 
 import json
 import signal
@@ -73,12 +73,11 @@ def test_progress_that_cannot_be_written_is_dropped() -> None:
     assert (done.returncode, done.stdout) == (0, "answer\n")
 
 
+@pytest.mark.usefixtures("new_stderr")
 def test_a_file_has_no_cursor_codes_even_with_colours(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    console.stderr.cache_clear()
     assert console.stderr().is_terminal
     assert list(with_bar([1, 2], "working")) == [1, 2]
     assert capsys.readouterr().err == "working ...\n"
-    console.stderr.cache_clear()

@@ -1,16 +1,17 @@
-"""Downloads from servers that break off, refuse, lie, stall or fail; archives; two processes at once."""
+"""Downloads from servers that break off, refuse, lie, stall or fail; archives; two threads at once."""
 
 import hashlib
 import io
 import re
+import socket
 import tarfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from slurm_cluster import wait_for
 
 from repro.data.downloads import download, transfer
 from repro.data.downloads.archives import unpack
@@ -57,7 +58,7 @@ class Server:
         request.wfile.write(content[begin:end])
         if what == STALLS:
             request.wfile.flush()
-            self.release.wait(10)
+            self.release.wait(60)
         return None
 
 
@@ -83,8 +84,10 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_pauses_and_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "PAUSES", (0.001, 0.001))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def names(folder: Path) -> list[str]:
@@ -167,10 +170,12 @@ def test_a_server_that_stays_busy_is_given_up_and_the_part_stays(server: Server,
 def test_a_stalled_server_is_left_after_a_while(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "TIMEOUT_SECONDS", 0.2)
+    """On a busy machine the good answer may come too late as well, and is asked for again."""
+    monkeypatch.setattr(transfer, "TIMEOUT_SECONDS", 0.5)
     download.fetch_file([server.url("file", STALLS, WHOLE)], MD5, tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == FILE
-    assert server.ranges == [None, "bytes=30000-"]
+    assert server.ranges[0] is None
+    assert {*server.ranges[1:]} == {"bytes=30000-"}
 
 
 def test_the_next_mirror_is_used_when_one_has_no_file_or_a_wrong_one(server: Server, tmp_path: Path) -> None:
@@ -188,8 +193,14 @@ def test_a_mirror_without_the_file_is_not_asked_again(server: Server, tmp_path: 
     assert names(tmp_path) == []
 
 
-def test_without_a_network_nothing_is_tried_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RunFailed, match=r"cannot be downloaded \(host\.invalid: .*\); put it there by hand"):
+def test_without_a_network_nothing_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unknown(*_: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(RunFailed, match=r"cannot be downloaded \(host\.invalid: .*not known\); put it there by hand"):
         download.fetch_file(["http://host.invalid/file"], MD5, tmp_path / "file")
     assert "trying again" not in capsys.readouterr().err
 
@@ -206,24 +217,17 @@ def test_a_full_disk_is_not_taken_for_a_broken_connection(
     assert len(server.ranges) == 1
 
 
-def test_two_processes_download_a_file_once(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_threads_download_a_file_once(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     urls = [server.url("file", STALLS, WHOLE)]
     threads = [threading.Thread(target=download.fetch_file, args=(urls, MD5, tmp_path / "file")) for _ in range(2)]
     for each in threads:
         each.start()
-    await_(lambda: "waiting for the download of file by" in capsys.readouterr().err)
+    wait_for("the second thread", lambda: "waiting for the download of file by" in capsys.readouterr().err, 60)
     server.release.set()
     for each in threads:
         each.join()
     assert (tmp_path / "file").read_bytes() == FILE
     assert server.ranges == [None, "bytes=30000-"]
-
-
-def await_(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def archive_of(*members: tarfile.TarInfo | str) -> bytes:
