@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,26 +42,31 @@ def loaded_by(*arguments: str) -> set[str]:
     return {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in text.splitlines() if "|" in line}
 
 
-HELPS = [[name, "--help"] for name in COMMANDS]
+LIGHT = [
+    "--help",
+    *(f"{name} --help" for name in COMMANDS),
+    "runs rm -h",
+    "figure curves -h",
+    "figure gates -h",
+    "list recipes",
+    "list runs",
+]
+LOADED_BY_EACH = """
+import sys
+from repro.__main__ import main
+heavy, *commands = sys.argv[1:]
+for command in commands:
+    try:
+        main(["--quiet", *command.split()])
+    except SystemExit as end:
+        print(f"{command}: {end.code or 0}", *sorted({*heavy.split()} & {*sys.modules}), file=sys.stderr)
+"""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        *HELPS,
-        ["runs", "rm", "-h"],
-        ["figure", "curves", "-h"],
-        ["figure", "gates", "-h"],
-        ["list", "recipes"],
-        ["list", "runs"],
-    ],
-)
-def test_help_and_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
-    loaded = loaded_by(*arguments)
-    assert "typer" in loaded
-    assert not loaded & HEAVY
+def test_help_and_light_commands_load_nothing_heavy(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", LOADED_BY_EACH, " ".join(HEAVY), *LIGHT]
+    ran = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert ran.stderr.splitlines() == [f"{command}: 0" for command in LIGHT]
 
 
 def test_a_known_table_loads_no_torch(capsys: pytest.CaptureFixture[str]) -> None:
@@ -349,22 +355,25 @@ def test_a_broken_checkpoint_is_refused(capsys: pytest.CaptureFixture[str], tmp_
     assert "damaged or not a checkpoint" in err
 
 
-def test_from_training_to_the_table(
+@pytest.mark.usefixtures("small_digits")
+def test_a_trained_run_is_evaluated_and_not_trained_again(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    model = ["densenet", "--depth", 7, "--k", 4, "--dataset", "digits", "--epochs", 1]
-    status, out, err = repro(capsys, "train", *model, "--format", "json")
+    training = ["train", "densenet", "--depth", 7, "--k", 4, "--dataset", "digits", "--epochs", 1, "--no-channels-last"]
+    status, out, err = repro(capsys, *training, "--format", "json")
     record = json.loads(out)
     assert (status, record["schema"]) == (0, 1)
+    assert record["runtime"]["channels_last"] is False
     assert "deviates from digits" in err
     assert (tmp_path / "results" / "runs.csv").exists()
     found = json.loads(repro(capsys, "eval", record["name"], "--format", "json")[1])
     assert found["error"] == record["error"] == found["recorded_error"]
     assert found["schema"] == 1
-    assert json.loads(repro(capsys, "train", *model, "--format", "json")[1]) == record
+    assert json.loads(repro(capsys, *training, "--format", "json")[1]) == record
 
 
+@pytest.mark.usefixtures("small_digits")
 def test_each_of_several_seeds_has_a_record(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -374,15 +383,6 @@ def test_each_of_several_seeds_has_a_record(
     assert [record["seed"] for record in records] == [0, 1]
     assert records[0]["loss"] != records[1]["loss"]
     assert [record["runtime"]["channels_last"] for record in records] == [True, True]
-
-
-def test_the_memory_layout_is_chosen_and_recorded(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    model = ["densenet", "--depth", 7, "--k", 4, "--dataset", "digits", "--epochs", 1]
-    record = json.loads(repro(capsys, "train", *model, "--no-channels-last", "--format", "json")[1])
-    assert record["runtime"]["channels_last"] is False
 
 
 @pytest.mark.slow
@@ -594,17 +594,24 @@ def test_an_aborted_question_is_an_interruption(
     assert repro(capsys, "count", "resnet20") == (130, "", "interrupted\n")
 
 
-def test_flags_have_no_type_and_narrow_help_no_frames(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for columns, framed in ((100, True), (60, False)):
-        monkeypatch.setenv("COLUMNS", str(columns))
-        built.cache_clear()
-        shown = repro(capsys, "train", "--help")[1]
-        assert "<bool>" not in shown
-        assert ("╭" in shown) == framed
-        assert "--no-channels-last" in shown or framed
+@pytest.fixture
+def commands_built_anew() -> Iterator[None]:
+    """Their help has the width of the terminal on which they were built."""
     built.cache_clear()
+    yield
+    built.cache_clear()
+
+
+@pytest.mark.usefixtures("commands_built_anew")
+@pytest.mark.parametrize(("columns", "framed"), [(100, True), (60, False)])
+def test_flags_have_no_type_and_narrow_help_no_frames(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int, framed: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = repro(capsys, "train", "--help")[1]
+    assert "<bool>" not in shown
+    assert ("╭" in shown) == framed
+    assert "--no-channels-last" in shown or framed
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -642,11 +649,12 @@ def test_a_name_with_capital_letters_is_completed(typed: str) -> None:
     assert completing(lambda: ["MyTable", "other"])(context, typed) == ["MyTable"]
 
 
-def test_completion_can_be_installed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_names_the_option_that_installs_completion(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--install-completion" in repro(capsys, "--help")[1]
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_digits")
 @pytest.mark.parametrize("before", [True, False])
 def test_quiet_hides_notes_and_keeps_errors(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool
