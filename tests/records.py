@@ -6,6 +6,8 @@ from pathlib import Path
 
 from repro.comparison.join import Comparison
 from repro.data.inputs.protocol import Averaged, Protocol, Views
+from repro.experiment import Experiment
+from repro.recipes import deviations
 from repro.store.csv_rows import line_of, lines_of, rewrite
 from repro.store.protocol_tests import plain
 from repro.store.results import RUNS, ProtocolTest, Record, put_record
@@ -26,22 +28,24 @@ def append_line_with_test(record: Record, results: Path) -> None:
     rewrite(results / RUNS, [*lines_of(results / RUNS), line_of(replace(record, tests=tests))], Record)
 
 
+def record_of(record: Callable[..., Record], experiment: Experiment, **facts: object) -> Record:
+    """Return a record of an experiment, with the given facts besides those that the experiment tells."""
+    told = {
+        "id": experiment.id,
+        "name": experiment.name,
+        "model": experiment.model,
+        "options": dict(experiment.options),
+        "dataset": experiment.dataset,
+        "recipe": experiment.recipe.name,
+        "seed": experiment.seed,
+        "deviations": deviations(experiment.recipe),
+    }
+    return record(**{**told, **facts})
+
+
 def runs_behind(error: PrintedError, record: Callable[..., Record], *errors: float) -> list[Record]:
     """Return runs by the recipe of a printed error, a seed for each of some test errors."""
-    made = [error.experiment(seed) for seed in range(len(errors))]
-    return [
-        record(
-            id=run.id,
-            name=run.name,
-            model=run.model,
-            options=dict(run.options),
-            dataset=run.dataset,
-            recipe=run.recipe.name,
-            seed=run.seed,
-            error=found,
-        )
-        for run, found in zip(made, errors, strict=True)
-    ]
+    return [record_of(record, error.experiment(seed), error=found) for seed, found in enumerate(errors)]
 
 
 def judgements(comparison: Comparison) -> list[tuple[object, ...]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from records import append_record
+from records import append_record, record_of, runs_behind
 
 from repro.api.selection import select
 from repro.api.tables import compared
@@ -22,16 +22,13 @@ from repro.errors import UserError
 from repro.experiment import experiment_for
 from repro.paths import Folders
 from repro.planning.needed import missing
-from repro.recipes import recipe
 from repro.report import Report
 from repro.report.notes import notes_of
 from repro.runtime import Runtime
-from repro.store.curves import read_curve, write_curve
-from repro.store.results import EpochRow, Record, read_records, repeated_records, result_folders
-from repro.tables import AS_PUBLISHED, Cell, RunsPerRow, read_table, shipped_tables, table_names
+from repro.store.results import Record, read_records, repeated_records, result_folders
+from repro.tables import AS_PUBLISHED, Cell, RunsPerRow, read_table, shipped_tables
 
 Make = Callable[..., Record]
-ZCA_TABLES = ("wrn-blocks", "wrn-deepening", "wrn-width")  # Tables 2 to 4 of the WRN paper
 N4 = 2  # the index of DenseResNet-110, N = 4, printed with 22.62 %
 
 
@@ -53,9 +50,8 @@ def runs_of_n4(record: Make, *errors: float) -> list[Record]:
 
 def runs_of_n2(record: Make, *errors: float) -> list[Record]:
     """Return runs of DenseResNet-110, N = 2, printed with 23.03 %."""
-    ids = [experiment_for("denseresnet110", {"N": 2}, seed=seed).id for seed in range(len(errors))]
-    runs = enumerate(zip(ids, errors, strict=True))
-    return [record(id=name, options={"N": 2}, seed=seed, error=error) for seed, (name, error) in runs]
+    made = (experiment_for("denseresnet110", {"N": 2}, seed=seed) for seed in range(len(errors)))
+    return [record_of(record, run, error=error) for run, error in zip(made, errors, strict=True)]
 
 
 def test_without_runs_nothing_is_claimed() -> None:
@@ -96,9 +92,8 @@ def test_the_lowest_of_fewer_seeds_is_expected_to_be_higher(record: Make) -> Non
     row = replace(table.matching("ResNet-110")[0], statistic="best", runs=5, cells={"error": Cell("6.43")})
     table = replace(table, rows=(row,))
     (error,) = table.errors()
-    experiment = error.experiment(seed=0)
-    facts = {"id": experiment.id, "model": "resnet110", "options": dict(experiment.options), "dataset": "cifar10"}
-    cell = compare(table, [record(**facts, recipe=error.recipe, error=7.0)]).rows[0].errors["error"]
+    (run,) = runs_behind(error, record, 7.0)
+    cell = compare(table, [run]).rows[0].errors["error"]
     assert cell.verdict == Verdict.CONSISTENT
     assert cell.difference == pytest.approx(0.57)
     assert cell.expected is not None
@@ -161,8 +156,7 @@ def test_runs_in_several_tables_are_pooled_once(record: Make) -> None:
     tables = [read_table("densenet-cifar"), read_table("densenet-replication")]
     options = {"depth": 100, "k": 12}
     made = [experiment_for("densenet-bc", options, seed=seed, recipe_name="densenet-cifar10+") for seed in range(3)]
-    facts = {"model": "densenet-bc", "options": made[0].options, "dataset": "cifar10", "recipe": "densenet-cifar10+"}
-    runs = [record(id=run.id, seed=run.seed, error=4.4 + 0.1 * run.seed, **facts) for run in made]
+    runs = [record_of(record, run, error=4.4 + 0.1 * run.seed) for run in made]
     measured = [{row.verdict for row in compare(table, runs).rows if row.errors} for table in tables]
     assert all(verdicts - {Verdict.NOT_MEASURED} for verdicts in measured)
     assert pooled_over(tables, runs).degrees == PRINTED_SPREAD.degrees + 2
@@ -172,8 +166,7 @@ def test_a_second_metric_of_the_same_runs_is_not_pooled(record: Make) -> None:
     """Top-5 next to top-1, also if an older record has no top-5 error."""
     table = read_table("densenet-imagenet")
     made = [experiment_for("densenet121", {}, seed=seed, recipe_name="densenet-imagenet") for seed in range(3)]
-    facts = {"model": "densenet121", "options": made[0].options, "dataset": "imagenet", "recipe": "densenet-imagenet"}
-    runs = [record(id=run.id, seed=run.seed, error=25.0, error5=7.7 if run.seed else None, **facts) for run in made]
+    runs = [record_of(record, run, error=25.0, error5=7.7 if run.seed else None) for run in made]
     assert max(cell.n for row in compare(table, runs).rows for key, cell in row.errors.items()) == 3
     for columns in (table.columns, table.columns[::-1]):  # the metric with most runs counts, also as the second one
         assert pooled_over([replace(table, columns=columns)], runs).degrees == PRINTED_SPREAD.degrees + 2
@@ -294,21 +287,6 @@ def test_a_cell_without_recipe_does_not_affect_the_verdict_on_its_row() -> None:
     assert replace(row, errors=without).verdict == Verdict.NO_RECIPE
 
 
-WITH_RECIPES = [
-    n for n in table_names() if n.startswith(("wrn", "densenet-cifar", "densenet-rep")) and n != "wrn-times"
-]
-"""The source of wrn-times does not say with which recipe its networks were trained."""
-
-
-@pytest.mark.parametrize("name", WITH_RECIPES)
-def test_every_cell_on_small_images_has_the_recipe_of_its_data_set(name: str) -> None:
-    errors = [error for error in read_table(name).errors() if error.row.model in ("wrn", "densenet", "densenet-bc")]
-    for error in errors:
-        assert error.recipe, (error.row.label, error.column.key)
-        assert recipe(error.recipe).dataset == error.dataset
-        assert recipe(error.recipe).preprocessing == ("zca" if name in ZCA_TABLES else "")
-
-
 def test_a_run_of_an_earlier_recipe_is_not_used(record: Make) -> None:
     """The ID of the run differs from the ID with today's recipe."""
     runs = [record(seed=seed, id=f"old{seed}") for seed in range(3)]
@@ -346,138 +324,6 @@ def test_several_records_of_a_run_are_shown(record: Make, tmp_path: Path) -> Non
     )
     used = {"name": name, "seed": 0, "error": 22.7, "unused": [30.0]}
     assert json.loads(report.text("json"))["repeated"] == [used]
-
-
-def test_records_survive_the_file(record: Make, tmp_path: Path) -> None:
-    written = record(deviations=["epochs=1 (300)", "lr=1 (2)"], options={"N": 4}, device='CPU "x", 2 threads')
-    append_record(written, tmp_path)
-    assert read_records([tmp_path]) == [written]
-
-
-@pytest.mark.parametrize("newer", [["reported_epoch"], ["reported_epoch", "error5"]])
-def test_an_older_file_with_fewer_columns_is_read_and_extended(record: Make, tmp_path: Path, newer: list[str]) -> None:
-    path = tmp_path / "runs.csv"
-    append_record(record(id="old"), tmp_path)
-    with path.open() as file:
-        (line,) = csv.DictReader(file)
-    old = {key: value for key, value in line.items() if key not in newer}
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(old))
-        writer.writeheader()
-        writer.writerow(old)
-    append_record(record(id="new", error5=5.5, reported_epoch=3), tmp_path)
-    found = [(each.id, each.error5, each.reported_epoch) for each in read_records([tmp_path])]
-    assert found == [("old", None, None), ("new", 5.5, 3)]
-
-
-def test_columns_that_a_user_added_are_kept(record: Make, tmp_path: Path) -> None:
-    path = tmp_path / "runs.csv"
-    append_record(record(id="a"), tmp_path)
-    header, line = path.read_text().splitlines()
-    path.write_text(f"{header},remark\n{line},good\n")
-    append_record(record(id="b"), tmp_path)
-    assert [each.id for each in read_records([tmp_path])] == ["a", "b"]
-    assert path.read_text().splitlines()[1].endswith(",good")
-
-
-def test_a_file_that_is_not_in_utf_8_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "runs.csv").write_bytes(b"id\n\xff\xfe\n")
-    with pytest.raises(UserError, match="not a CSV file in UTF-8"):
-        read_records([tmp_path])
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "reason"),
-    [
-        ("error", "nan", "error: nan is not a number from 0 to 100"),
-        ("error", "150", "error: 150 is not a number from 0 to 100"),
-        ("error", "8,15", "error: 8,15 is not a number from 0 to 100"),
-        ("loss", "inf", "loss: inf is not a number"),
-        ("options", "5", "options: 5 is not a mapping of plain values"),
-        ("options", '{"N": [4]}', 'options: {"N": [4]} is not a mapping of plain values'),
-        ("options", '{"N": 1e999}', 'options: {"N": 1e999} is not a mapping of plain values'),
-        ("options", "[" * 99_999, f"options: {'[' * 60}... is not a mapping of plain values"),
-        ("deviations", "[1]", "deviations: [1] is not a list of strings"),
-        ("deviations", r'["\ud800"]', r'deviations: ["\ud800"] is not a list of strings'),
-        ("runtime", '{"threads": "two"}', "Expected `int | null`, got `str` - at `$.threads`"),
-        ("tests", '[{"error": 3}]', "Object missing required field `protocol` - at `$[0]`"),
-        ("id", "../../home", "id: ../../home is not an ID of letters and digits"),
-        ("id", "4.65E+73", "id: 4.65E+73 is not an ID of letters and digits"),
-        ("name", "../run", "name: ../run is not the name of a run"),
-        ("seed", "", "seed: an empty cell is not a whole number from 0 to 9,223,372,036,854,775,807"),
-        ("reported_epoch", "301", "epoch 301 of 300 is invalid"),
-        ("started", "2026-02-30T00:00:00+00:00", "is not a time such as 2026-01-31T12:00:00+00:00"),
-        ("started", "9999-01-01T00:00:00+00:00", "is not a time such as 2026-01-31T12:00:00+00:00"),
-        ("started", "2026-01-01T00:00:00", "is not a time such as 2026-01-31T12:00:00+00:00"),
-    ],
-)
-def test_an_invalid_line_is_named(record: Make, tmp_path: Path, column: str, value: str, reason: str) -> None:
-    append_record(record(), tmp_path)
-    path = tmp_path / "runs.csv"
-    (line,) = csv.DictReader(path.read_text().splitlines())
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, line)
-        writer.writeheader()
-        writer.writerow({**line, column: value})
-    with pytest.raises(UserError) as error:
-        read_records([tmp_path])
-    assert "runs.csv, line 2: not a record of a run (" in str(error.value)
-    assert f"{reason}); repair or remove the line" in str(error.value)
-
-
-def test_a_column_with_an_older_name_is_read_and_renamed(record: Make, tmp_path: Path) -> None:
-    first, second = record(sessions=3), record(id="2", seed=1)
-    append_record(first, tmp_path)
-    path = tmp_path / "runs.csv"
-    path.write_text(path.read_text().replace(",sessions,", ",sittings,"))
-    assert read_records([tmp_path]) == [first]
-    append_record(second, tmp_path)
-    assert read_records([tmp_path]) == [first, second]
-    assert "sittings" not in path.read_text()
-
-
-def test_a_file_that_a_spreadsheet_saved_is_read_and_extended(record: Make, tmp_path: Path) -> None:
-    runs = [record(id=str(seed), seed=seed, device='CPU "x"; two, threads') for seed in range(3)]
-    for each in runs[:2]:
-        append_record(each, tmp_path)
-    path = tmp_path / "runs.csv"
-    lines = list(csv.reader(path.read_text().splitlines()))
-    for separator in ";,\t":
-        with path.open("w", newline="", encoding="utf-8-sig") as file:
-            writer = csv.writer(file, delimiter=separator, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-            writer.writerows([*([*line, "", ""] for line in lines), ["" for _ in lines[0]]])
-        assert read_records([tmp_path]) == runs[:2]
-        path.write_text(f"sep={separator}\r\n{path.read_text('utf-8-sig')}", "utf-8")
-        assert read_records([tmp_path]) == runs[:2]
-    append_record(runs[2], tmp_path)
-    assert read_records([tmp_path]) == runs
-    assert path.read_text("utf-8").startswith("id,name,model,")
-
-
-def test_columns_that_are_missing_or_there_twice_are_named(record: Make, tmp_path: Path) -> None:
-    append_record(record(), tmp_path)
-    path = tmp_path / "runs.csv"
-    header, line = path.read_text().splitlines()
-    path.write_text(f"{header.replace('seed,epochs', 'Seed,Epochs')}\n{line}\n")
-    with pytest.raises(UserError, match=r"line 2: not a record of a run \(the header has no column seed, epochs\)"):
-        read_records([tmp_path])
-    path.write_text(f"{header.replace('epochs', 'seed')}\n{line}\n")
-    with pytest.raises(UserError, match=r"runs\.csv, line 1: the column 'seed' appears twice"):
-        read_records([tmp_path])
-
-
-def test_losses_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
-    row = EpochRow(epoch=1, step=1, lr=0.1, train_loss=1.0, test_loss=float("nan"), test_error=90.0, seconds=1.0)
-    write_curve([row], tmp_path / "curve.csv")
-    assert read_curve(tmp_path / "curve.csv") == [replace(row, test_loss=None)]
-
-
-def test_a_broken_line_is_named(record: Make, tmp_path: Path) -> None:
-    append_record(record(), tmp_path)
-    with (tmp_path / "runs.csv").open("a") as file:
-        file.write("nonsense\n")
-    with pytest.raises(UserError, match=r"runs\.csv, line 3: not a record"):
-        read_records([tmp_path])
 
 
 def test_only_rows_without_records_are_missing(record: Make, tmp_path: Path) -> None:

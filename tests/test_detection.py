@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import repro
 from PIL import Image
-from test_papers import refused, repro
+from records import record_of
+from test_papers import refused
 from watching import Silent, assert_same, stop_at, train_one, weights
 
 from repro.api.library import using
@@ -28,7 +30,7 @@ from repro.data.readers.coco import check, load
 from repro.errors import Diverged, Stopped, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.models import build
-from repro.models.detector import Detector, Pyramid, Scenes, resnet_detector
+from repro.models.detector import Detector, Pyramid, Scenes
 from repro.models.resnet import resnet_bottleneck
 from repro.paths import Folders
 from repro.recipes import recipe
@@ -37,7 +39,6 @@ from repro.runtime import Runtime, Together
 from repro.store.curves import read_curve
 from repro.store.results import Record, read_records
 from repro.tables import read_table
-from repro.training.engine.stacked import why_one_at_a_time
 from repro.training.initialise import network_of
 from repro.training.progress.watcher import epoch_line
 from repro.training.runs.grouping import chosen_sharing
@@ -373,13 +374,6 @@ def test_only_detectors_are_trained_on_boxes(home: Path) -> None:
         experiment_for("wrn18-fpn", {}, seed=0, dataset="cifar10")
 
 
-def test_seeds_of_a_detector_are_trained_one_after_another() -> None:
-    experiment = experiment_for("resnet20", {}, seed=0, dataset="digits")
-    with torch.device("meta"):
-        detector = resnet_detector(depth=18, classes=2, pyramid=4)
-    assert why_one_at_a_time(detector, experiment) == "a detector samples regions"
-
-
 @pytest.mark.parametrize("asked", [None, "stacked", "branches"])
 @pytest.mark.usefixtures("home")
 def test_detectors_do_not_share_a_gpu(asked: str | None) -> None:
@@ -484,11 +478,7 @@ def test_a_loss_that_is_nan_ends_the_run(home: Path, tmp_path: Path) -> None:
 def test_the_printed_ap_is_shown_beside_ours_without_a_verdict(record: Callable[..., Record]) -> None:
     table = read_table("wrn-coco")
     (error,) = table.errors()
-    about = error.experiment(0)
-    run = record(
-        id=about.id, name=about.name, model=about.model, options=about.options, dataset="coco",
-        recipe=about.recipe.name, epochs=26, error=69.5, loss=None, ap=30.5, ap50=50.0,
-    )  # fmt: skip
+    run = record_of(record, error.experiment(0), epochs=26, error=69.5, loss=None, ap=30.5, ap50=50.0)
     assert run.shown == "AP 30.50 %"
     comparison = compare(table, [run])
     cell = comparison.rows[0].errors["ap"]

@@ -2,20 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from watching import engine_of, train_to_end
 
 from repro.data.inputs.deform import draw_warp, places
 from repro.experiment import Experiment
 from repro.recipes import recipe
 from repro.recipes.effects import EFFECTS, without_effect
-from repro.runtime import Runtime
-from repro.training.engine.engine import Engine
-from repro.training.tasks.kinds import task_for
 
 CPU = torch.device("cpu")
 Changes = dict[str, Any]
@@ -38,12 +35,8 @@ OF_SEVERAL_EPOCHS = {"patience"}
 
 def weights(experiment: Experiment) -> Tensor:
     """Return the weights after an epoch."""
-    runtime = Runtime(device="cpu")
-    engine = Engine([experiment], runtime, task_for(experiment, Path("data"), runtime, CPU), CPU)
-    while not engine.finished:
-        for _ in engine.steps():
-            pass
-        engine.end_epoch()
+    engine = engine_of(experiment)
+    train_to_end(engine)
     return torch.cat([each.detach().flatten() for each in engine.networks.parameters_by_name().values()])
 
 

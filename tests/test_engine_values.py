@@ -30,7 +30,6 @@ from repro.training.initialise import INITIALISERS, network_of
 from repro.training.runs.record import write_record
 from repro.training.runs.train import train
 from repro.training.schedule import lr_at, plateaus_in
-from repro.training.tasks.kinds import task_for
 
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]
@@ -114,7 +113,6 @@ def test_a_resumed_run_continues_bit_for_bit(
     assert one.history[-1].lr < one.history[0].lr
 
 
-@pytest.mark.usefixtures("small_digits")
 def test_no_error_is_recorded_but_that_of_the_final_weights(tiny: Make, tmp_path: Path) -> None:
     engine = side_by_side(tiny(dropout=0.0), 0, 1)
     with pytest.raises(RunFailed, match="was not tested after its last step, so it is not recorded"):
@@ -124,9 +122,7 @@ def test_no_error_is_recorded_but_that_of_the_final_weights(tiny: Make, tmp_path
 
 def side_by_side(experiment: Experiment, *seeds: int) -> Engine:
     """Return the engine of some seeds after four steps."""
-    device = torch.device("cpu")
-    experiments = [replace(experiment, seed=seed) for seed in seeds]
-    engine = Engine(experiments, CPU, task_for(experiment, Path("data"), CPU, device), device)
+    engine = engine_of(experiment, seeds=seeds)
     steps = engine.steps()
     for _ in range(4):
         next(steps)

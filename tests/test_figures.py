@@ -12,10 +12,10 @@ from typing import Any
 import matplotlib
 import pytest
 import torch
+from commands import repro
 from forked import two_of
 from matplotlib.text import Text
-from records import append_record
-from test_cli import HEAVY, loaded_by, repro
+from records import append_record, record_of
 from test_processes import TWO, join_as
 from watching import Silent, shrink_digits, stop_at, train_one
 
@@ -32,7 +32,6 @@ from repro.figures.themes import LINE, THEMES, style
 from repro.models import MODELS
 from repro.models.dense_resnet import DenseResNet
 from repro.paths import Folders
-from repro.recipes import deviations
 from repro.runtime import Runtime
 from repro.store import results
 from repro.store.curves import curve_path, read_curve, write_curve
@@ -65,16 +64,7 @@ def keep(record: MakeRecord, folders: Folders) -> Callable[..., Record]:
 
     def make(errors: list[float], *, N: int = 4, seed: int = 0, epochs: int | None = None) -> Record:
         experiment = experiment_for("denseresnet110", {"N": N}, seed=seed, epochs=epochs)
-        changed = deviations(experiment.recipe)
-        kept = record(
-            id=experiment.id,
-            name=experiment.name,
-            options={"N": N},
-            seed=seed,
-            epochs=len(errors),
-            error=errors[-1],
-            deviations=changed,
-        )
+        kept = record_of(record, experiment, epochs=len(errors), error=errors[-1])
         write_curve([epoch(*each) for each in enumerate(errors, 1)], curve_path(folders.results, kept.name))
         append_record(kept, folders.results)
         return kept
@@ -181,8 +171,7 @@ def kept_for(table: Table, column: str, results: Path, record: MakeRecord) -> li
         if error.column.key != column or error.recipe is None:
             continue
         experiment = error.experiment(seed=0)
-        facts = {"model": experiment.model, "options": experiment.options, "dataset": experiment.dataset}
-        runs.append(record(id=experiment.id, name=experiment.name, recipe=error.recipe, epochs=2, error=5, **facts))
+        runs.append(record_of(record, experiment, epochs=2, error=5))
         write_curve([epoch(1, 30), epoch(2, 5)], curve_path(results, experiment.name))
     return runs
 
@@ -357,14 +346,11 @@ def figures(keep: Callable[..., Record], folders: Folders) -> tuple[Curves, Gate
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("format", "begins"), [("png", b"\x89PNG\r\n"), ("svg", b"<?xml"), ("pdf", b"%PDF-")])
-@pytest.mark.parametrize("theme", list(THEMES))
-def test_the_same_numbers_are_the_same_bytes(
-    figures: tuple[Curves, Gates], format: str, begins: bytes, theme: str
-) -> None:
+def test_the_same_numbers_are_the_same_bytes(figures: tuple[Curves, Gates], format: str, begins: bytes) -> None:
     for figure in figures:
-        picture = draw(figure, format, theme)
+        picture = draw(figure, format)
         assert picture.startswith(begins)
-        assert draw(figure, format, theme) == picture
+        assert draw(figure, format) == picture
 
 
 def test_text_in_an_svg_is_text(figures: tuple[Curves, Gates]) -> None:
@@ -478,32 +464,6 @@ def test_a_second_record_leaves_the_gate_weights_of_the_first(
     assert second.started != first.started
     assert path.read_bytes() == kept != before
     assert f"{path} has the mean gate weights of the first record of {experiment.name}, and stays" in watcher.said
-
-
-def test_batches_of_other_sizes_give_the_same_means(
-    gated: Callable[..., Experiment], folders: Folders, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    experiment = gated()
-    train_one(experiment, CPU, folders, Silent())
-    network = network_of(experiment)
-    assert isinstance(network, DenseResNet)
-    network.load_state_dict(checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST).network)
-    network.eval()
-    monkeypatch.setitem(in_memory.TEST_BATCHES, "cpu", 350)
-    shown = task_for(experiment, folders.data, CPU, DEVICE)
-    assert isinstance(shown, in_memory.InMemoryClassification)
-    batches = [torch.cat(network.mean_gate_weights(each.inputs)) for each in shown.test_batches()]
-    assert len(batches) == 2
-    kept = torch.tensor([weight for block in by_block(folders, experiment) for weight in reversed(block)]).double()
-    torch.testing.assert_close((350 * batches[0] + 5 * batches[1]) / 355, kept, rtol=0, atol=1e-7)
-    assert (sum(batches) / 2 - kept).abs().max() > 1e-5
-
-
-def by_block(folders: Folders, experiment: Experiment) -> list[list[float]]:
-    blocks: dict[int, list[float]] = {}
-    for row in read_gates(gates_path(folders.results, experiment.name)):
-        blocks.setdefault(row.block, []).append(row.mean)
-    return list(blocks.values())
 
 
 def test_seeds_side_by_side_have_a_file_each(gated: Callable[..., Experiment], folders: Folders) -> None:
@@ -698,9 +658,7 @@ def test_what_cannot_be_drawn_is_reported_in_one_line(
     assert Path("runs.csv").read_text() == "id,name\n"
 
 
-def test_help_loads_nothing_heavy_and_training_no_matplotlib() -> None:
-    assert not loaded_by("figure", "--help") & HEAVY
-    assert not loaded_by("figure", "curves", "--help") & HEAVY
+def test_training_and_the_figures_load_no_matplotlib_until_they_draw() -> None:
     code = (
         "import sys, repro.training.runs.train, repro.training.runs.gates, repro.evaluation.evaluate, repro.figures\n"
         "print(sorted(each for each in sys.modules if each.startswith('matplotlib')))"

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_cli import repro
+from commands import repro
+from records import record_of
 
 from repro.comparison.join import Comparison, compare
 from repro.comparison.spread import PRINTED_SPREAD
@@ -18,7 +19,6 @@ from repro.figures import Forest, draw, forest_of
 from repro.figures.draw_forest import draw_forest
 from repro.figures.forest import Evidence, ForestRow
 from repro.figures.themes import THEMES
-from repro.recipes import deviations
 from repro.report.formats.html.pictures import forest_pictures
 from repro.store.results import Record
 from repro.tables import Statistic, Table, read_table
@@ -29,18 +29,7 @@ RESNET = read_table("resnet-cifar")
 
 def run(record: MakeRecord, seed: int, error: float, epochs: int | None = None) -> Record:
     """Return a made-up run of ResNet-20."""
-    experiment = experiment_for("resnet20", {}, seed=seed, epochs=epochs)
-    return record(
-        id=experiment.id,
-        name=experiment.name,
-        model="resnet20",
-        options=dict(experiment.options),
-        dataset="cifar10",
-        recipe=experiment.recipe.name,
-        deviations=deviations(experiment.recipe),
-        seed=seed,
-        error=error,
-    )
+    return record_of(record, experiment_for("resnet20", {}, seed=seed, epochs=epochs), error=error)
 
 
 def compared(runs: Sequence[Record] = (), table: Table = RESNET) -> Comparison:

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,14 +68,22 @@ def train_one(experiment: Experiment, runtime: Runtime, folders: Folders, watche
     return train([experiment], runtime, folders, watcher)[0]
 
 
-def engine_of(experiment: Experiment, data: Dataset | None = None) -> Engine:
-    """Return the engine of one run on the CPU, on the experiment's dataset unless another one is given."""
+def engine_of(experiment: Experiment, data: Dataset | None = None, seeds: Sequence[int] = ()) -> Engine:
+    """Return an engine on the CPU: of an experiment or of some seeds of it, on its dataset unless another is given."""
     device, runtime = torch.device("cpu"), Runtime(device="cpu")
     if data is None:
         shown = task_for(experiment, Path(os.environ.get("REPRO_DATA", "data")), runtime, device)
     else:
         shown = in_memory_task(experiment.recipe, data, runtime, device)
-    return Engine([experiment], runtime, shown, device)
+    return Engine([replace(experiment, seed=each) for each in seeds] or [experiment], runtime, shown, device)
+
+
+def train_to_end(engine: Engine) -> None:
+    """Train all epochs of an engine, and write nothing."""
+    while not engine.finished:
+        for _ in engine.steps():
+            pass
+        engine.end_epoch()
 
 
 def weights(folders: Folders, experiment: Experiment) -> dict[str, torch.Tensor]:
